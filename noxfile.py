@@ -1,0 +1,181 @@
+"""The checks of this repository; `nox` without arguments runs every one that must be green.
+
+An interpreter that is not on this machine is skipped, and the summary says so. Nothing is
+downloaded but packages.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import zipfile
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.10.14"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.download_python = "never"
+# By default nox makes a missing interpreter an error where CI is set; here it is a skip everywhere.
+nox.options.error_on_missing_interpreters = False
+nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = [
+    "lint",
+    "layers",
+    "types",
+    "tests",
+    "property",
+    "crash",
+    "doctest",
+    "docs",
+    "package",
+]
+if Path("tests/conformance").is_dir():
+    nox.options.sessions.append("conformance")
+
+# pyenv hides the interpreters that are installed but not chosen; the tests want them too.
+PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+os.environ["PATH"] += "".join(f"{os.pathsep}{path}" for path in PYENV.glob("versions/3.*/bin"))
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+#: The interpreter that runs nox: it is there for certain, so the sessions of one version use it.
+MAIN = f"{sys.version_info.major}.{sys.version_info.minor}"
+PYTHONS = sorted({"3.11", "3.12", "3.13", "3.14", MAIN})
+#: The packages without I/O, in which an untested branch has no excuse.
+PURE = ("model", "lifecycle", "queueing")
+#: What a user without any extra must be able to do.
+IMPORT_ALL = """
+import cicd_core, cicd_core_redis, cicd_core_dynamodb
+for name in cicd_core.__all__:
+    getattr(cicd_core, name)
+"""
+
+
+def group(*names: str) -> list[str]:
+    """The requirements of some dependency groups of pyproject.toml."""
+    return list(nox.project.dependency_groups(PYPROJECT, *names))
+
+
+def install(session: nox.Session, *groups: str) -> None:
+    """Install the project, as it stands in this folder, with what its tests need."""
+    session.install("-e", ".[cli,testing]", *group(*groups))
+
+
+def source_files() -> set[str]:
+    """The files below src/, as a wheel names them."""
+    src = Path("src")
+    files = (path for path in src.rglob("*") if path.is_file())
+    return {str(path.relative_to(src).as_posix()) for path in files if path.suffix != ".pyc"}
+
+
+def profile(session: nox.Session, default: str) -> None:
+    """Choose the Hypothesis profile, unless the caller's environment names one."""
+    session.env["HYPOTHESIS_PROFILE"] = os.environ.get("HYPOTHESIS_PROFILE", default)
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """All tests but the long crash tests; on the main version, with branch coverage."""
+    install(session, "test")
+    profile(session, "dev")
+    pytest = ["pytest", "-m", "not crash", "--ignore=tests/doctest", *session.posargs]
+    if session.python != MAIN:
+        session.run(*pytest)
+        return
+    session.env["COVERAGE_FILE"] = str(Path(session.create_tmp(), "coverage"))
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", *pytest)
+    session.run("coverage", "combine")
+    session.run("coverage", "report")
+    if not session.posargs:  # chosen tests cover what they cover
+        pure = ",".join(f"*/cicd_core/{name}/*" for name in PURE)
+        session.run("coverage", "report", "--include", pure, "--fail-under=100")
+
+
+@nox.session(python=MAIN, name="property")
+def property_(session: nox.Session) -> None:
+    """The Hypothesis properties, with as many examples as CI can afford."""
+    install(session, "test")
+    profile(session, "ci")
+    session.run("pytest", *(session.posargs or ["tests/property"]))
+
+
+@nox.session(python=MAIN)
+def conformance(session: nox.Session) -> None:
+    """The conformance suite over every store that runs without a server."""
+    install(session, "test")
+    profile(session, "ci")
+    session.run("pytest", "-m", "not crash", *(session.posargs or ["tests/conformance"]))
+
+
+@nox.session(python=MAIN)
+def crash(session: nox.Session) -> None:
+    """The tests that kill real processes, and audit what they leave behind."""
+    install(session, "test")
+    # 5: nothing was collected, so nothing is marked.
+    session.run("pytest", "-m", "crash", *session.posargs, success_codes=[0, 5])
+
+
+@nox.session(python=MAIN)
+def doctest(session: nox.Session) -> None:
+    """Every Python example of README.md, docs/ and the docstrings, run."""
+    install(session, "test")
+    session.run("pytest", "tests/doctest", *session.posargs)
+
+
+@nox.session(python=MAIN)
+def lint(session: nox.Session) -> None:
+    """Ruff: rules and format."""
+    session.install(*group("lint"))
+    session.run("ruff", "check", *(session.posargs or ["."]))
+    session.run("ruff", "format", "--check", *(session.posargs or ["."]))
+
+
+@nox.session(python=MAIN)
+def types(session: nox.Session) -> None:
+    """Mypy over the sources, the tests and the scripts; pyright over the sources."""
+    install(session, "test", "types")
+    session.run("mypy", *session.posargs)
+    session.run("mypy", "noxfile.py", "bootstrap.py")
+    session.run("pyright")
+
+
+@nox.session(python=MAIN)
+def layers(session: nox.Session) -> None:
+    """Import-linter: layers point down only."""
+    session.install("-e", ".", *group("layers"))
+    session.run("lint-imports", "--no-cache")
+
+
+@nox.session(python=MAIN)
+def docs(session: nox.Session) -> None:
+    """The documentation, where each warning is an error."""
+    install(session, "docs")
+    options = ("-n", "-W", "--keep-going", "-q")
+    session.run("sphinx-build", *options, *session.posargs, "docs", "docs/_build/html")
+    session.log("open docs/_build/html/index.html")
+
+
+@nox.session(python=MAIN)
+def package(session: nox.Session) -> None:
+    """The wheel holds every source file, and imports with the core dependencies alone."""
+    session.install("build")
+    dist = Path(session.create_tmp())
+    shutil.rmtree(dist)
+    session.run("python", "-m", "build", "--wheel", "--outdir", str(dist), ".", silent=True)
+    (wheel,) = dist.glob("*.whl")
+    missing = source_files() - set(zipfile.ZipFile(wheel).namelist())
+    if missing:
+        session.error(f"the wheel lacks {sorted(missing)}")
+    session.install("--target", str(dist / "bare"), str(wheel))
+    # -S leaves the session's own packages out, so that only the target folder is seen.
+    bare = {"PYTHONPATH": str(dist / "bare")}
+    session.run("python", "-S", "-W", "error", "-c", IMPORT_ALL, env=bare)
+
+
+@nox.session(python=MAIN)
+def changelog(session: nox.Session) -> None:
+    """What the next section of CHANGELOG.md would say."""
+    session.install(*group("changelog"))
+    session.run("towncrier", "build", "--draft", "--version", "unreleased", *session.posargs)

@@ -1,0 +1,32 @@
+"""The names that the distribution registers lead to something."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint, distribution
+
+import pytest
+
+from cicd_core.errors import UnsupportedCapability
+from cicd_core.store.registry import GROUP, open_store
+
+REGISTERED = list(distribution("cicd-core").entry_points)
+STORES = {"dynamodb", "memory", "redis", "rediss", "sqlite"}
+
+
+def name_of(entry_point: EntryPoint) -> str:
+    return f"{entry_point.group}-{entry_point.name}"
+
+
+def test_every_store_is_registered_under_its_scheme() -> None:
+    assert {each.name for each in REGISTERED if each.group == GROUP} == STORES
+
+
+@pytest.mark.parametrize("entry_point", REGISTERED, ids=name_of)
+def test_every_entry_point_can_be_called(entry_point: EntryPoint) -> None:
+    assert callable(entry_point.load())
+
+
+@pytest.mark.parametrize("url", ["redis://localhost/0", "rediss://localhost", "dynamodb://"])
+def test_a_store_that_is_yet_to_come_says_what_to_use_instead(url: str) -> None:
+    with pytest.raises(UnsupportedCapability, match="not part of this release yet; use sqlite://"):
+        open_store(url)

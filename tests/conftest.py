@@ -1,0 +1,37 @@
+"""What all tests share: the event loops that they run on, and how hard Hypothesis tries."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# No deadlines and no check for slowness: a busy machine is not a bug.
+settings.register_profile(
+    "dev", max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+DEV = settings.get_profile("dev")
+settings.register_profile("ci", DEV, max_examples=200, derandomize=True, print_blob=True)
+settings.register_profile("nightly", DEV, max_examples=5_000, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+
+@pytest.fixture(scope="module", params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    """Run each test marked `anyio` on both event loops, or on asyncio if marked `asyncio_only`."""
+    return str(request.param)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the trio half of tests that are marked `asyncio_only`."""
+    left_out = [item for item in items if item.get_closest_marker("asyncio_only") and on_trio(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def on_trio(item: pytest.Item) -> bool:
+    """Whether a test is the trio half of a pair."""
+    callspec = getattr(item, "callspec", None)
+    return callspec is not None and callspec.params.get("anyio_backend") == "trio"
