@@ -1,0 +1,260 @@
+"""Every error that cicd_core raises, in one tree.
+
+::
+
+    CicdError
+    ├── InvalidInput             a field of the request is wrong (also a ValueError)
+    │   ├── TooLarge             a body, a payload or a list is over its limit
+    │   └── InvalidCursor        a cursor that is damaged, or belongs to another query
+    ├── NotFound                 no such job, deployment, agent, pool, … (also a LookupError)
+    ├── Refused                  well-formed, but not allowed now
+    │   ├── IllegalTransition    the state machine has no such edge; says which edges it has
+    │   ├── LeaseLost            the token is not the one that owns the job
+    │   ├── IdempotencyConflict  the same idempotency key with another body
+    │   ├── AlreadyExists        an entity with that id is there
+    │   ├── TooManyLanes         a pool has no room for another kind of work
+    │   └── SessionRejected      unknown, expired or logged out
+    └── StoreError               the store could not do its part
+        ├── StoreUnavailable     try again: locked, disconnected, busy (``retryable``)
+        ├── StoreFull            no room left; nothing was written
+        ├── StoreReadOnly        the file or the server takes no writes
+        ├── Contention           gave up after repeated conflicts (``retryable``)
+        ├── CorruptRecord        bytes that do not decode
+        ├── UnsupportedCapability  this store, or this event loop, cannot do that
+        ├── UnknownScheme        no store is registered for a URL's scheme
+        ├── ForeignDatabase      a database that is not ours
+        └── NewerSchema          written by a newer version of the library
+
+Each error carries what it speaks of as attributes, and its message says what was refused, why,
+and what to do instead.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+
+class CicdError(Exception):
+    """The root of the tree: catch this to catch everything that the library raises."""
+
+    #: Whether the same call may succeed when it is made again, unchanged.
+    retryable: ClassVar[bool] = False
+
+
+class InvalidInput(CicdError, ValueError):
+    """A field of the request is wrong; nothing was written."""
+
+    def __init__(self, field: str, value: object, reason: str) -> None:
+        """Name the field, show the value (shortened), and say what is expected instead."""
+        shown = repr(value)
+        if len(shown) > 80:  # noqa: PLR2004 - a message line, not a rule of the domain
+            shown = f"{shown[:77]}..."
+        super().__init__(f"{field}: {shown} was refused: {reason}")
+        self.field = field
+        self.value = value
+        self.reason = reason
+
+
+class TooLarge(InvalidInput):
+    """Something is over its limit of bytes or items."""
+
+    def __init__(self, field: str, size: int, limit: int, unit: str = "bytes") -> None:
+        """Say how large it is and how large it may be."""
+        super().__init__(field, size, f"{size} {unit} is over the limit of {limit} {unit}")
+        self.size = size
+        self.limit = limit
+
+
+class InvalidCursor(InvalidInput):
+    """A cursor that is damaged, or was given by another query."""
+
+    def __init__(self, cursor: str, reason: str) -> None:
+        """Say what is wrong with it."""
+        super().__init__("cursor", cursor, f"{reason}; start again without a cursor")
+
+
+class NotFound(CicdError, LookupError):
+    """There is no such entity, or its retention has ended."""
+
+    def __init__(self, kind: str, key: str) -> None:
+        """Name the kind of entity and the key that was asked for."""
+        super().__init__(f"no {kind} {key!r}: it never existed, or its retention has ended")
+        self.kind = kind
+        self.key = key
+
+
+class Refused(CicdError):
+    """The request is well-formed, but is not allowed now; nothing was written."""
+
+
+class IllegalTransition(Refused):
+    """The state machine has no edge for that command from that state."""
+
+    def __init__(  # noqa: PLR0917 - positional, as exceptions are pickled
+        self,
+        kind: str,
+        key: str,
+        command: str,
+        state: str,
+        legal: Iterable[str],
+        why: str = "",
+    ) -> None:
+        """Say from where, by which command, and which commands are legal there."""
+        self.kind = kind
+        self.key = key
+        self.command = command
+        self.state = state
+        self.legal = tuple(sorted(legal))
+        choices = ", ".join(self.legal) or "none: that state is final"
+        because = f" ({why})" if why else ""
+        super().__init__(
+            f"{kind} {key!r} is {state}: {command!r} is not legal there{because}; "
+            f"legal from {state}: {choices}"
+        )
+
+
+class LeaseLost(Refused):
+    """The token presented is not the one that owns the job now.
+
+    Stop the work, clean up, and forget the job: another owner may be running it.
+    """
+
+    def __init__(self, job_id: str, fence: int, reason: str) -> None:
+        """Name the job and the fence that was presented, and say why it no longer holds."""
+        super().__init__(
+            f"job {job_id!r}: the lease with fence {fence} does not hold: {reason}; "
+            f"stop the work and drop its result, the queue has already taken care of the job"
+        )
+        self.job_id = job_id
+        self.fence = fence
+        self.reason = reason
+
+
+class IdempotencyConflict(Refused):
+    """An idempotency key was used before, with another body."""
+
+    def __init__(self, key: str, job_id: str) -> None:
+        """Name the key and the job that it made the first time."""
+        super().__init__(
+            f"idempotency key {key!r} already made job {job_id!r} from another body; "
+            f"send the same body again, or choose a new key"
+        )
+        self.key = key
+        self.job_id = job_id
+
+
+class AlreadyExists(Refused):
+    """An entity with that id is there already."""
+
+    def __init__(self, kind: str, key: str) -> None:
+        """Name the kind and the key."""
+        super().__init__(f"{kind} {key!r} exists already; choose another id, or update that one")
+        self.kind = kind
+        self.key = key
+
+
+class TooManyLanes(Refused):
+    """A pool has as many lanes (job type and labels) as one may have."""
+
+    def __init__(self, pool_name: str, limit: int) -> None:
+        """Name the pool and the limit."""
+        super().__init__(
+            f"pool {pool_name!r} has {limit} lanes, the most that one may have; use fewer distinct "
+            f"combinations of job type and labels, or another pool"
+        )
+        self.pool_name = pool_name
+        self.limit = limit
+
+
+class SessionRejected(Refused):
+    """The session's token is unknown, expired or logged out."""
+
+    def __init__(self, reason: str) -> None:
+        """Say why, without a word about the token itself."""
+        super().__init__(f"the session was rejected: {reason}; log in again")
+        self.reason = reason
+
+
+class StoreError(CicdError):
+    """The store could not do its part."""
+
+
+class StoreUnavailable(StoreError):
+    """The store did not answer, or is busy: whether the call took effect may be unknown."""
+
+    retryable = True
+
+
+class StoreFull(StoreError):
+    """There is no room left for the write; nothing of it was kept."""
+
+
+class StoreReadOnly(StoreError):
+    """The file or the server takes no writes."""
+
+
+class Contention(StoreError):
+    """Other writers were always first; the service gave up after a bounded number of attempts."""
+
+    retryable = True
+
+    def __init__(self, keys: Sequence[str], attempts: int) -> None:
+        """Name the records that conflicted and how often it was tried."""
+        super().__init__(
+            f"gave up after {attempts} conflicts on {', '.join(keys)}: other writers were always "
+            f"first; nothing was written, try again"
+        )
+        self.keys = tuple(keys)
+        self.attempts = attempts
+
+
+class CorruptRecord(StoreError):
+    """The bytes of a record do not decode; they were left as they are."""
+
+    def __init__(self, collection: str, key: str, reason: str) -> None:
+        """Name the record and say what did not decode."""
+        super().__init__(
+            f"record {key!r} of {collection!r} does not decode: {reason}; it was left untouched, "
+            f"restore it from a backup or delete it"
+        )
+        self.collection = collection
+        self.key = key
+        self.reason = reason
+
+
+class UnsupportedCapability(StoreError):
+    """This store, or the event loop it runs on, cannot do that."""
+
+
+class UnknownScheme(StoreError):
+    """No store is registered for the scheme of a URL."""
+
+    def __init__(self, scheme: str, known: Iterable[str], install: str = "") -> None:
+        """Name the scheme, those that are known, and what to install."""
+        self.scheme = scheme
+        self.known = tuple(sorted(known))
+        hint = f"; {install}" if install else ""
+        super().__init__(
+            f"no store is registered for {scheme + '://'!r}; known: "
+            f"{', '.join(name + '://' for name in self.known)}{hint}"
+        )
+
+
+class ForeignDatabase(StoreError):
+    """The database is not one of ours, and was left as it is."""
+
+
+class NewerSchema(StoreError):
+    """The data was written by a newer version of the library, and was left as it is."""
+
+    def __init__(self, what: str, found: int, supported: int) -> None:
+        """Say which version was found and which one this library reads."""
+        super().__init__(
+            f"{what} has schema version {found}, this library reads up to {supported}; "
+            f"upgrade cicd-core, nothing was changed"
+        )
+        self.found = found
+        self.supported = supported

@@ -1,0 +1,253 @@
+"""What happens to an agent: it registers, beats, is judged, drains, leaves, or falls silent."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from attrs import evolve, fields
+
+from cicd_core.errors import InvalidInput
+from cicd_core.lifecycle.agent_table import AGENT_TABLE
+from cicd_core.lifecycle.decision import Decision, unchanged
+from cicd_core.lifecycle.health import DEFAULT_HEALTH, Health, health_of, worse
+from cicd_core.model.agent import MAX_SLOTS, Agent, AgentSpec, AgentStatus, checked_metrics
+from cicd_core.model.checks import check_integer
+from cicd_core.model.event import EventDraft
+from cicd_core.model.fields import check_label, check_reason
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from cicd_core.model.agent import AgentMetrics, HealthPolicy
+
+_S = AgentStatus
+
+
+def register(
+    agent: Agent | None, *, spec: AgentSpec, incarnation: str, now: datetime
+) -> Decision[Agent]:
+    """Any status, or none -> REGISTERING, as a new incarnation.
+
+    The moment of the first registration stays, and so does what an operator said of its health.
+    The same incarnation with the same spec changes nothing.
+
+    Args:
+        agent: as it is known; None when nobody ever registered under that id.
+        spec: what it is; must be checked (:func:`cicd_core.model.agent.checked`).
+        incarnation: 128 random bits as hexadecimal digits, one a start of the agent's process.
+        now: on the store's clock.
+    """
+    if agent is not None and _is_registered(agent, spec, incarnation):
+        return unchanged(agent)
+    registered = Agent(
+        agent_id=spec.agent_id,
+        pool_name=spec.pool_name,
+        status=_S.REGISTERING,
+        incarnation=incarnation,
+        created_at=now if agent is None else agent.created_at,
+        registered_at=now,
+        labels=spec.labels,
+        job_types=spec.job_types,
+        slots=spec.slots,
+        hostname=spec.hostname,
+        version=spec.version,
+        metadata=spec.metadata,
+        forced_status=None if agent is None else agent.forced_status,
+    )
+    told: dict[str, Any] = {"to": registered.status.value, "pool": spec.pool_name}
+    if agent is not None:
+        told["from"] = agent.status.value
+    return Decision(registered, (EventDraft("agent.registered", now, told),))
+
+
+def heartbeat(
+    agent: Agent,
+    *,
+    incarnation: str,
+    now: datetime,
+    metrics: AgentMetrics | None = None,
+    running: int | None = None,
+    policy: HealthPolicy = DEFAULT_HEALTH,
+) -> Decision[Agent]:
+    """REGISTERING, OFFLINE or any health -> the health that the metrics tell; drains go on.
+
+    ``changed`` is False unless the health changes: the value then holds the newest metrics, but
+    they are not worth a commit, since the renewed lease says that the agent lives.
+
+    Args:
+        agent: to be changed.
+        incarnation: of the process that beats.
+        now: on the store's clock.
+        metrics: of its machine; None: not measured this time, the last ones hold.
+        running: slots in use; None: the agent does not say.
+        policy: the thresholds.
+
+    Raises:
+        IllegalTransition: it is TERMINATED, or another incarnation has taken its place: register
+            again, or stop.
+        InvalidInput: a metric is not 0 to 100, or ``running`` not 0 to 1,024.
+    """
+    _require(agent, "heartbeat", incarnation)
+    beaten = evolve(
+        agent,
+        heartbeat_at=now,
+        metrics=agent.metrics if metrics is None else checked_metrics(metrics),
+        running=None
+        if running is None
+        else check_integer("running", running, least=0, most=MAX_SLOTS),
+    )
+    health = _judged(beaten, policy)
+    if agent.status in {_S.TERMINATING, health.status}:
+        return Decision(beaten, changed=False)
+    return _moved(
+        beaten, health.status, now, event="status_changed", by=agent.agent_id, why=health.reason
+    )
+
+
+def set_status(
+    agent: Agent, *, status: AgentStatus, now: datetime, by: str, reason: str
+) -> Decision[Agent]:
+    """An operator's word: HEALTHY, DEGRADED, UNHEALTHY or OFFLINE.
+
+    DEGRADED and UNHEALTHY hold until the operator takes them back: heartbeats make them worse,
+    never better. HEALTHY takes them back, and the next heartbeat is judged by its metrics alone.
+    OFFLINE takes them back too, and lasts until the next heartbeat.
+
+    Raises:
+        IllegalTransition: it is draining or gone, or ``status`` is reached by another command.
+        InvalidInput: ``status`` is none, there is no reason, or ``by`` is empty.
+    """
+    check_label("by", by)
+    why = f"set by {by}: {check_reason('reason', reason)}"
+    if not isinstance(status, AgentStatus):
+        raise InvalidInput("status", status, f"give one of {', '.join(AgentStatus)}")
+    targets = AGENT_TABLE.require(agent.agent_id, agent.status, "set_status")
+    if status not in targets:
+        choices = ", ".join(sorted(targets))
+        raise AGENT_TABLE.refusal(
+            agent.agent_id, agent.status, "set_status", why=f"{status.value} is none of {choices}"
+        )
+    forced = status if status in {_S.DEGRADED, _S.UNHEALTHY} else None
+    if (agent.status, agent.forced_status) == (status, forced):
+        return unchanged(agent)
+    return _moved(agent, status, now, event="status_changed", by=by, why=why, forced_status=forced)
+
+
+def drain(
+    agent: Agent, *, now: datetime, by: str, reason: str, incarnation: str | None = None
+) -> Decision[Agent]:
+    """It finishes what it runs and takes nothing new: any status -> TERMINATING.
+
+    A second drain changes nothing: the first one's reason stands.
+
+    Args:
+        agent: to be changed.
+        now: on the store's clock.
+        by: who asked.
+        reason: why, for people.
+        incarnation: of the process that drains itself; None for an operator.
+
+    Raises:
+        IllegalTransition: it is TERMINATED, or another incarnation has taken its place.
+        InvalidInput: there is no reason, or ``by`` is empty.
+    """
+    check_label("by", by)
+    why = check_reason("reason", reason)
+    _require(agent, "drain", incarnation)
+    if agent.status is _S.TERMINATING:
+        return unchanged(agent)
+    return _moved(agent, _S.TERMINATING, now, event="draining", by=by, why=why, drain_reason=why)
+
+
+def deregister(
+    agent: Agent,
+    *,
+    now: datetime,
+    by: str,
+    reason: str = "deregistered",
+    incarnation: str | None = None,
+) -> Decision[Agent]:
+    """It is gone for good: any status -> TERMINATED. What it still runs is lost by its leases.
+
+    Args:
+        agent: to be changed.
+        now: on the store's clock.
+        by: who asked.
+        reason: why, for people.
+        incarnation: of the process that leaves; None for an operator.
+
+    Raises:
+        IllegalTransition: another incarnation has taken its place, which must not be ended so.
+        InvalidInput: there is no reason, or ``by`` is empty.
+    """
+    check_label("by", by)
+    why = check_reason("reason", reason)
+    _require(agent, "deregister", incarnation)
+    if agent.status is _S.TERMINATED:
+        return unchanged(agent)
+    return _moved(agent, _S.TERMINATED, now, event="terminated", by=by, why=why)
+
+
+def mark_offline(
+    agent: Agent, *, now: datetime, by: str, policy: HealthPolicy = DEFAULT_HEALTH
+) -> Decision[Agent]:
+    """Its heartbeats stopped: -> OFFLINE, or TERMINATED where it was draining.
+
+    Whether they did is the store's to say: commit this under the guard that the record's lease has
+    expired, so that a heartbeat that came in between wins. What is gone already stays as it is.
+    """
+    check_label("by", by)
+    _require(agent, "mark_offline", None)
+    if agent.status in {_S.OFFLINE, _S.TERMINATED}:
+        return unchanged(agent)
+    why = health_of(agent.metrics, math.inf, policy).reason
+    if agent.status is _S.TERMINATING:
+        return _moved(agent, _S.TERMINATED, now, event="terminated", by=by, why=why)
+    return _moved(agent, _S.OFFLINE, now, event="offline", by=by, why=why)
+
+
+def _is_registered(agent: Agent, spec: AgentSpec, incarnation: str) -> bool:
+    """Whether that incarnation has registered so already, whatever happened to it since."""
+    return agent.incarnation == incarnation and all(
+        getattr(agent, each.name) == getattr(spec, each.name) for each in fields(AgentSpec)
+    )
+
+
+def _judged(agent: Agent, policy: HealthPolicy) -> Health:
+    """Return the health of an agent that has just beaten, an operator's word included."""
+    health = health_of(agent.metrics, 0.0, policy)
+    forced = agent.forced_status
+    if forced is None or worse(forced, health.status) is health.status:
+        return health
+    return Health(forced, f"an operator set it to {forced.value}")
+
+
+def _require(agent: Agent, command: str, incarnation: str | None) -> None:
+    """Check the edge, and that ``incarnation`` (None: not the agent itself) is the present one."""
+    AGENT_TABLE.require(agent.agent_id, agent.status, command)
+    if incarnation is not None and incarnation != agent.incarnation:
+        raise AGENT_TABLE.refusal(
+            agent.agent_id,
+            agent.status,
+            command,
+            why="another process has registered under this id since; this one must stop",
+        )
+
+
+def _moved(
+    agent: Agent,
+    target: AgentStatus,
+    now: datetime,
+    *,
+    event: str,
+    by: str,
+    why: str,
+    **changes: Any,
+) -> Decision[Agent]:
+    told = {"from": agent.status.value, "to": target.value, "by": by, "why": why}
+    told["pool"] = agent.pool_name
+    return Decision(
+        evolve(agent, status=target, status_reason=why, **changes),
+        (EventDraft(f"agent.{event}", now, told),),
+    )

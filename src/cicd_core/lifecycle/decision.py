@@ -1,0 +1,29 @@
+"""What a decide function answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from attrs import frozen
+
+if TYPE_CHECKING:
+    from cicd_core.model.event import EventDraft, Increment
+
+Value = TypeVar("Value", covariant=True)  # noqa: PLC0105 - one letter would say less
+
+
+@frozen
+class Decision(Generic[Value]):
+    """The new value, and what is to be told and counted in the same commit."""
+
+    value: Value
+    events: tuple[EventDraft, ...] = ()
+    increments: tuple[Increment, ...] = ()
+    #: False: the command recognised its own effect, and there is nothing to commit.
+    changed: bool = True
+
+
+def unchanged(value: Value) -> Decision[Value]:  # type: ignore[misc] # covariant in a parameter:
+    # harmless in a free function, and the variable is shared with the class
+    """Return the decision to leave everything as it is."""
+    return Decision(value, changed=False)

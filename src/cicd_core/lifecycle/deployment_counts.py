@@ -1,0 +1,55 @@
+"""How many deployments were made, went live, failed and were rolled back: the counters' names.
+
+``deployments/20261121|0915|live`` counts what went live in the quarter of an hour from 09:15 UTC,
+in the group of its UTC day: the scheme is that of :mod:`cicd_core.queueing.measures`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from cicd_core.model.event import Increment
+from cicd_core.queueing.measures import slot_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+#: The kind of the groups, for :func:`cicd_core.queueing.measures.groups_between`.
+DEPLOYMENTS: Final = "deployments"
+
+_LAST = timedelta(minutes=15) - timedelta(microseconds=1)
+
+
+def counted(at: datetime, result: str) -> Increment:
+    """Return the increment for a deployment that came to ``result`` at that moment.
+
+    Args:
+        at: the moment.
+        result: ``created``, ``live``, ``failed`` or ``rolled_back``.
+    """
+    return Increment(f"{DEPLOYMENTS}/{slot_of(at)}|{result}")
+
+
+def counts_between(
+    values: Mapping[str, int], since: datetime, until: datetime
+) -> Mapping[str, int]:
+    """Return how many deployments came to each result.
+
+    Args:
+        values: the counters of all the groups of
+            :func:`cicd_core.queueing.measures.groups_between`; names of another kind, or of
+            another time, are passed over.
+        since: the first moment; counted from its quarter of an hour on.
+        until: the first moment that is out of it again, rounded up to whole quarters.
+    """
+    first, behind = slot_of(since), slot_of(until + _LAST) if since < until else ""
+    found: Counter[str] = Counter()
+    for name, amount in values.items():
+        kind, _, rest = name.partition("/")
+        slot, _, result = rest.rpartition("|")
+        if kind == DEPLOYMENTS and first <= slot < behind:
+            found[result] += amount
+    return found

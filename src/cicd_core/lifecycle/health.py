@@ -1,0 +1,73 @@
+"""How an agent is: a pure function of its metrics and of the age of its last heartbeat."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from attrs import frozen
+
+from cicd_core.model.agent import AgentStatus, HealthPolicy
+
+if TYPE_CHECKING:
+    from cicd_core.model.agent import AgentMetrics, LoadThreshold
+
+#: What holds unless an operator says otherwise.
+DEFAULT_HEALTH: Final = HealthPolicy()
+
+_LOADS: Final = (
+    ("cpu", "cpu_percent"),
+    ("memory", "memory_percent"),
+    ("disk", "disk_percent"),
+)
+#: The better, the earlier.
+_ORDER: Final = (AgentStatus.HEALTHY, AgentStatus.DEGRADED, AgentStatus.UNHEALTHY)
+
+
+@frozen
+class Health:
+    """One of healthy, degraded, unhealthy and offline, and why, for people."""
+
+    status: AgentStatus
+    reason: str
+
+
+def health_of(
+    metrics: AgentMetrics | None,
+    heartbeat_age: float,
+    policy: HealthPolicy = DEFAULT_HEALTH,
+) -> Health:
+    """Return how an agent is.
+
+    Args:
+        metrics: of its machine; what was not measured says nothing against it.
+        heartbeat_age: seconds since its last heartbeat.
+        policy: the thresholds. A load counts from its threshold on, and silence when it lasts
+            longer than the time to live.
+    """
+    if heartbeat_age > policy.heartbeat_ttl:
+        silence = f"no heartbeat for more than {policy.heartbeat_ttl:g} s"
+        return Health(AgentStatus.OFFLINE, silence)
+    for status, threshold in (
+        (AgentStatus.UNHEALTHY, policy.unhealthy),
+        (AgentStatus.DEGRADED, policy.degraded),
+    ):
+        reasons = () if metrics is None else _loads_over(metrics, threshold, status)
+        if reasons:
+            return Health(status, ", ".join(reasons))
+    return Health(AgentStatus.HEALTHY, "the loads are below every threshold")
+
+
+def worse(first: AgentStatus, second: AgentStatus) -> AgentStatus:
+    """Return the worse of two statuses out of healthy, degraded and unhealthy."""
+    return max(first, second, key=_ORDER.index)
+
+
+def _loads_over(
+    metrics: AgentMetrics, threshold: LoadThreshold, status: AgentStatus
+) -> tuple[str, ...]:
+    found: list[str] = []
+    for name, attribute in _LOADS:
+        load, limit = getattr(metrics, attribute), getattr(threshold, attribute)
+        if load is not None and load >= limit:
+            found.append(f"{name} at {load:g} % ({status.value} from {limit:g} %)")
+    return tuple(found)

@@ -1,0 +1,107 @@
+"""What every decision about a job is made of: one step, an attempt that ends, a token checked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from attrs import evolve
+
+from cicd_core.errors import LeaseLost
+from cicd_core.lifecycle.decision import Decision
+from cicd_core.model.event import EventDraft, Increment
+from cicd_core.model.job import Attempt, Job, JobState, Token, Transition, Verdict
+from cicd_core.queueing.measures import ended, ran
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+#: How many transitions and attempts a job carries along: the log has them all.
+HISTORY_KEPT = 100
+ATTEMPTS_KEPT = 50
+
+
+def step(
+    job: Job,
+    target: JobState,
+    now: datetime,
+    *,
+    event: str,
+    by: str,
+    why: str,
+    increments: Iterable[Increment] = (),
+    data: dict[str, Any] | None = None,
+    **changes: Any,
+) -> Decision[Job]:
+    """Return the decision to move to ``target``: history, event and increments in one."""
+    transition = Transition(source=job.state, target=target, at=now, by=by, why=why)
+    value = evolve(job, state=target, history=(*job.history, transition)[-HISTORY_KEPT:], **changes)
+    told: dict[str, Any] = {"from": job.state.value, "to": target.value, "by": by, "why": why}
+    if value.attempt:
+        told |= {"attempt": value.attempt, "fence": value.fence}
+    return Decision(
+        value, (EventDraft(f"job.{event}", now, told | (data or {})),), tuple(increments)
+    )
+
+
+def note(
+    job: Job, now: datetime, *, event: str, data: dict[str, Any], **changes: Any
+) -> Decision[Job]:
+    """Return the decision to change fields and tell of it, in the same state."""
+    return Decision(evolve(job, **changes), (EventDraft(f"job.{event}", now, data),))
+
+
+def closed_attempts(
+    job: Job,
+    now: datetime,
+    *,
+    by: str,
+    verdict: Verdict | None,
+    reason: str | None,
+    exit_code: int | None = None,
+) -> tuple[Attempt, ...]:
+    """Return the job's attempts with the last one ended."""
+    *earlier, last = job.attempts
+    return (
+        *earlier,
+        evolve(
+            last, ended_at=now, ended_by=by, verdict=verdict, reason=reason, exit_code=exit_code
+        ),
+    )
+
+
+def end_measures(job: Job, now: datetime, result: str) -> tuple[Increment, ...]:
+    """Return what is counted when an attempt, or a job that never ran, ends."""
+    counted = ended(now, job.pool_name, result)
+    if job.state is JobState.RUNNING and job.started_at is not None:
+        seconds = max(0.0, (now - job.started_at).total_seconds())
+        return (*ran(now, job.pool_name, seconds), *counted)
+    return counted
+
+
+def past_attempt(job: Job, token: Token) -> Attempt | None:
+    """Return the ended attempt that had this token, if the job remembers it."""
+    for attempt in reversed(job.attempts):
+        if attempt.ended_at is not None and attempt.token == token:
+            return attempt
+    return None
+
+
+def require_token(job: Job, token: Token) -> None:
+    """Check that ``token`` owns the job now (I8).
+
+    Raises:
+        LeaseLost: it does not; the error says what became of the job.
+    """
+    held = job.state in {JobState.CLAIMED, JobState.RUNNING}
+    if held and job.token == token:
+        return
+    if held and job.agent_id is not None:
+        reason = f"agent {job.agent_id!r} holds the job now, with fence {job.fence}"
+    elif held:
+        reason = "the run is recorded from outside, and nobody holds it"
+    else:
+        last = past_attempt(job, token)
+        ended_by = f" ({last.reason})" if last is not None and last.reason else ""
+        reason = f"the job is {job.state.value} now{ended_by}"
+    raise LeaseLost(job.job_id, token.fence, reason)

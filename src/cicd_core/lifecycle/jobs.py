@@ -1,0 +1,309 @@
+"""What callers and timers do to a job: create, enqueue, cancel, replay, record, expire.
+
+What its holder does is in :mod:`cicd_core.lifecycle.leases`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import evolve
+
+from cicd_core.errors import InvalidInput
+from cicd_core.lifecycle.decision import Decision, unchanged
+from cicd_core.lifecycle.job_steps import closed_attempts, end_measures, note, step
+from cicd_core.lifecycle.job_table import JOB_TABLE
+from cicd_core.model.checks import MAX_MESSAGE, MAX_SUMMARY, shorten
+from cicd_core.model.event import EventDraft
+from cicd_core.model.job import Job, JobState, Priority, Transition, Verdict
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from cicd_core.model.outcome import Outcome
+    from cicd_core.model.spec import JobSpec
+
+
+def create(
+    spec: JobSpec, *, job_id: str, now: datetime, by: str, request_hash: str | None = None
+) -> Decision[Job]:
+    """Return a new PENDING job. ``spec`` must be checked (:func:`cicd_core.model.spec.checked`)."""
+    job = Job(
+        job_id=job_id,
+        job_type=spec.job_type,
+        state=JobState.PENDING,
+        created_at=now,
+        pool_name=spec.pool_name,
+        priority=spec.priority,
+        labels=spec.labels,
+        payload=spec.payload,
+        git=spec.git,
+        tags=spec.tags,
+        metadata=spec.metadata,
+        delivery=spec.delivery,
+        retry=spec.retry,
+        timeout_seconds=spec.timeout_seconds,
+        run_at=spec.run_at,
+        deadline_at=spec.deadline_at,
+        idempotency_key=spec.idempotency_key,
+        request_hash=request_hash,
+        max_attempts=spec.retry.max_attempts,
+        history=(Transition(source=None, target=JobState.PENDING, at=now, by=by, why="created"),),
+    )
+    told = {"to": JobState.PENDING.value, "by": by, "job_type": job.job_type, "pool": job.pool_name}
+    return Decision(job, (EventDraft("job.created", now, told),))
+
+
+def enqueue(job: Job, *, now: datetime, by: str) -> Decision[Job]:
+    """PENDING -> QUEUED; ready at once, or at its ``run_at``.
+
+    Raises:
+        IllegalTransition: it is not PENDING.
+    """
+    if job.state is JobState.QUEUED and job.attempt == 0:
+        return unchanged(job)
+    JOB_TABLE.require(job.job_id, job.state, "enqueue")
+    delayed = job.run_at is not None and job.run_at > now
+    return step(
+        job,
+        JobState.QUEUED,
+        now,
+        event="enqueued",
+        by=by,
+        why=f"delayed until {job.run_at:%Y-%m-%dT%H:%M:%SZ}" if delayed else "enqueued",
+        data={"priority": job.priority.name, "pool": job.pool_name},
+        queued_at=now,
+        ready_at=None if delayed else now,
+    )
+
+
+def promote(job: Job, *, now: datetime) -> Decision[Job]:
+    """A delayed job becomes ready; unchanged when it is ready, or not due yet.
+
+    Raises:
+        IllegalTransition: it is not QUEUED.
+    """
+    JOB_TABLE.require(job.job_id, job.state, "promote")
+    if job.ready_at is not None or (job.run_at is not None and job.run_at > now):
+        return unchanged(job)
+    # The wait is measured from the moment it was due, not from the moment that we looked.
+    return note(job, now, event="promoted", data={"by": "maintenance"}, ready_at=job.run_at or now)
+
+
+def cancel(job: Job, *, now: datetime, by: str, reason: str) -> Decision[Job]:
+    """End a job that nobody runs; a running one is asked to stop (``cancel_requested_at``).
+
+    The holder of a job that was only claimed has not started it, and its start will be refused.
+
+    Raises:
+        IllegalTransition: it has ended already, in another state.
+    """
+    if job.state is JobState.CANCELLED:
+        return unchanged(job)
+    if job.state is JobState.RUNNING and not job.tracked:
+        return request_cancel(job, now=now, by=by, reason=reason)
+    JOB_TABLE.require(job.job_id, job.state, "cancel")
+    attempts = job.attempts
+    if job.state is JobState.CLAIMED:
+        attempts = closed_attempts(job, now, by=by, verdict=Verdict.CANCELLED, reason=reason)
+    return step(
+        job,
+        JobState.CANCELLED,
+        now,
+        event="cancelled",
+        by=by,
+        why=reason,
+        increments=end_measures(job, now, "cancelled"),
+        attempts=attempts,
+        verdict=Verdict.CANCELLED,
+        completed_at=now,
+        cancel_requested_at=job.cancel_requested_at or now,
+        cancel_reason=job.cancel_reason or reason,
+    )
+
+
+def request_cancel(job: Job, *, now: datetime, by: str, reason: str) -> Decision[Job]:
+    """Ask the holder of a running job to stop; from now on it can't be queued again.
+
+    Raises:
+        IllegalTransition: it is not RUNNING.
+    """
+    JOB_TABLE.require(job.job_id, job.state, "request_cancel")
+    if job.cancel_requested_at is not None:
+        return unchanged(job)
+    return note(
+        job,
+        now,
+        event="cancel_requested",
+        data={"by": by, "why": reason},
+        cancel_requested_at=now,
+        cancel_reason=reason,
+    )
+
+
+def reprioritise(job: Job, priority: Priority, *, now: datetime, by: str) -> Decision[Job]:
+    """Give the job another priority; its place among equals stays.
+
+    Raises:
+        IllegalTransition: it has ended.
+    """
+    if not isinstance(priority, Priority):
+        raise InvalidInput("priority", priority, f"give one of {[each.name for each in Priority]}")
+    JOB_TABLE.require(job.job_id, job.state, "reprioritise")
+    if job.priority is priority:
+        return unchanged(job)
+    told = {"by": by, "from": job.priority.name, "to": priority.name}
+    return note(job, now, event="reprioritised", data=told, priority=priority)
+
+
+def expire_deadline(job: Job, *, now: datetime) -> Decision[Job]:
+    """End in TIMEOUT what has not started by its ``deadline_at``; unchanged when it is not due.
+
+    Raises:
+        IllegalTransition: it runs under a lease (its ``timeout_seconds`` ends it), or has ended.
+    """
+    if job.state is JobState.RUNNING and not job.tracked:
+        raise JOB_TABLE.refusal(
+            job.job_id, job.state, "expire_deadline", why="its lease and timeout_seconds end it"
+        )
+    JOB_TABLE.require(job.job_id, job.state, "expire_deadline")
+    if job.deadline_at is None or job.deadline_at > now:
+        return unchanged(job)
+    why = f"not started by its deadline {job.deadline_at:%Y-%m-%dT%H:%M:%SZ}"
+    attempts = job.attempts
+    if job.state is JobState.CLAIMED:
+        attempts = closed_attempts(job, now, by="maintenance", verdict=Verdict.TIMEOUT, reason=why)
+    return step(
+        job,
+        JobState.TIMEOUT,
+        now,
+        event="timed_out",
+        by="maintenance",
+        why=why,
+        increments=end_measures(job, now, "timeout"),
+        attempts=attempts,
+        verdict=Verdict.TIMEOUT,
+        error_message=why,
+        completed_at=now,
+    )
+
+
+def replay(job: Job, *, now: datetime, by: str, attempts: int | None = None) -> Decision[Job]:
+    """DEAD_LETTERED -> QUEUED, with ``attempts`` more (the policy's number when left out).
+
+    ``attempt`` and the fence go on from where they were.
+
+    Raises:
+        IllegalTransition: it is not a dead letter.
+        InvalidInput: ``attempts`` is not 1 to 100.
+    """
+    more = job.retry.max_attempts if attempts is None else attempts
+    if not 1 <= more <= 100:  # noqa: PLR2004 - stated in the message
+        raise InvalidInput("attempts", more, "give a whole number from 1 to 100")
+    JOB_TABLE.require(job.job_id, job.state, "replay")
+    return step(
+        job,
+        JobState.QUEUED,
+        now,
+        event="replayed",
+        by=by,
+        why=f"replayed with {more} more attempts",
+        data={"attempts": more},
+        max_attempts=job.attempts_used + more,
+        queued_at=now,
+        ready_at=now,
+        run_at=None,
+        deadline_at=None,
+        releases=0,
+        completed_at=None,
+    )
+
+
+#: How a recorded state is told.
+_RECORDED = {
+    JobState.RUNNING: "started",
+    JobState.SUCCESS: "succeeded",
+    JobState.FAILED: "failed",
+    JobState.TIMEOUT: "timed_out",
+    JobState.ERROR: "errored",
+    JobState.CANCELLED: "cancelled",
+}
+
+
+def record_start(job: Job, *, now: datetime, by: str, started_at: datetime | None) -> Decision[Job]:
+    """A tracked run has started somewhere else: PENDING -> RUNNING.
+
+    Raises:
+        IllegalTransition: the queue has it, or it has ended.
+    """
+    if job.state is JobState.RUNNING and job.tracked:
+        return unchanged(job)
+    _require_tracked(job, JobState.RUNNING)
+    began = started_at or now
+    return step(
+        job,
+        JobState.RUNNING,
+        now,
+        event="started",
+        by=by,
+        why="recorded",
+        data={"tracked": True},
+        tracked=True,
+        started_at=began,
+    )
+
+
+def record_execution(
+    job: Job,
+    outcome: Outcome,
+    *,
+    now: datetime,
+    by: str,
+    started_at: datetime | None = None,
+    completed_at: datetime | None = None,
+) -> Decision[Job]:
+    """A tracked run has ended somewhere else: PENDING or RUNNING -> its verdict.
+
+    Raises:
+        IllegalTransition: the queue has it, or it has ended with another verdict.
+        InvalidInput: it would have ended before it started.
+    """
+    target = JobState(outcome.verdict.value)
+    if job.tracked and job.state is target:
+        return unchanged(job)
+    _require_tracked(job, target)
+    finished = completed_at or now
+    began = started_at or job.started_at or finished
+    if finished < began:
+        raise InvalidInput("completed_at", finished, f"give a moment after started_at, {began}")
+    running = evolve(job, state=JobState.RUNNING, started_at=began)
+    counted = end_measures(running, finished, target.value)
+    return step(
+        job,
+        target,
+        now,
+        event=_RECORDED[target],
+        by=by,
+        why="recorded",
+        increments=counted,
+        data={"tracked": True},
+        tracked=True,
+        started_at=began,
+        completed_at=finished,
+        verdict=outcome.verdict,
+        exit_code=outcome.exit_code,
+        error_message=shorten(outcome.error_message, MAX_MESSAGE),
+        logs_url=outcome.logs_url,
+        logs_summary=shorten(outcome.logs_summary, MAX_SUMMARY),
+    )
+
+
+def _require_tracked(job: Job, target: JobState) -> None:
+    if job.state is JobState.RUNNING and not job.tracked:
+        raise JOB_TABLE.refusal(
+            job.job_id, job.state, "record", why="an agent holds it and reports for itself"
+        )
+    if target not in JOB_TABLE.require(job.job_id, job.state, "record"):
+        raise JOB_TABLE.refusal(
+            job.job_id, job.state, "record", why=f"{target.value} can't be recorded before a start"
+        )

@@ -1,0 +1,335 @@
+"""What the holder of a job does, and what happens when it is lost (I8, I9, I10).
+
+Every function but :func:`claim` and :func:`expire_lease` takes the holder's token first, and
+refuses one that does not own the job. A command that finds its own effect already there changes
+nothing: every caller may repeat after an unknown outcome.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from attrs import evolve
+
+from cicd_core.errors import InvalidInput
+from cicd_core.lifecycle.decision import Decision, unchanged
+from cicd_core.lifecycle.job_steps import (
+    ATTEMPTS_KEPT,
+    closed_attempts,
+    end_measures,
+    note,
+    past_attempt,
+    require_token,
+    step,
+)
+from cicd_core.lifecycle.job_table import JOB_TABLE
+from cicd_core.model.checks import MAX_MESSAGE, MAX_SUMMARY, shorten
+from cicd_core.model.instants import to_micros
+from cicd_core.model.job import Attempt, Delivery, Job, JobState, Progress, Token, Verdict
+from cicd_core.model.outcome import Outcome
+from cicd_core.queueing.measures import waited
+from cicd_core.queueing.retry import (
+    RELEASES_PER_ATTEMPT,
+    backoff_seconds,
+    release_delay_seconds,
+    retries,
+)
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+#: The command that each verdict of a holder is, for the table.
+_COMMANDS = {
+    Verdict.SUCCESS: "complete",
+    Verdict.FAILED: "complete",
+    Verdict.TIMEOUT: "time_out",
+    Verdict.ERROR: "fail",
+    Verdict.CANCELLED: "confirm_cancel",
+}
+_EVENTS = {
+    Verdict.SUCCESS: "succeeded",
+    Verdict.FAILED: "failed",
+    Verdict.TIMEOUT: "timed_out",
+    Verdict.ERROR: "errored",
+    Verdict.CANCELLED: "cancelled",
+}
+
+
+def claim(
+    job: Job, *, agent_id: str, claim_id: str, now: datetime, starting: bool = False
+) -> Decision[Job]:
+    """QUEUED -> CLAIMED, or RUNNING when the holder is ``starting`` at once.
+
+    The fence is ``max(previous + 1, now in microseconds)``: it grows with every claim, also after
+    a restore from a backup that has forgotten the last ones.
+
+    Raises:
+        IllegalTransition: it is not QUEUED.
+    """
+    JOB_TABLE.require(job.job_id, job.state, "claim")
+    fence = max(job.fence + 1, to_micros(now))
+    number = job.attempt + 1
+    attempt = Attempt(
+        number=number, agent_id=agent_id, fence=fence, claim_id=claim_id, claimed_at=now
+    )
+    wait = (now - (job.ready_at or now)).total_seconds()
+    claimed = step(
+        job,
+        JobState.CLAIMED,
+        now,
+        event="claimed",
+        by=agent_id,
+        why=f"attempt {number}",
+        increments=waited(now, job.pool_name, max(0.0, wait)),
+        data={"attempt": number, "fence": fence, "pool": job.pool_name},
+        agent_id=agent_id,
+        claim_id=claim_id,
+        fence=fence,
+        attempt=number,
+        attempts_used=job.attempts_used + 1,
+        attempts=(*job.attempts, attempt)[-ATTEMPTS_KEPT:],
+        claimed_at=now,
+        started_at=None,
+        completed_at=None,
+        progress=None,
+    )
+    if not starting:
+        return claimed
+    token = Token(fence=fence, claim_id=claim_id)
+    begun = start(claimed.value, token, now=now)
+    return Decision(
+        begun.value,
+        (*claimed.events, *begun.events),
+        (*claimed.increments, *begun.increments),
+    )
+
+
+def start(job: Job, token: Token, *, now: datetime) -> Decision[Job]:
+    """CLAIMED -> RUNNING: from here on the handler runs, for at most ``timeout_seconds``.
+
+    Raises:
+        LeaseLost: the token does not own the job.
+    """
+    require_token(job, token)
+    if job.state is JobState.RUNNING:
+        return unchanged(job)
+    *earlier, last = job.attempts
+    return step(
+        job,
+        JobState.RUNNING,
+        now,
+        event="started",
+        by=last.agent_id,
+        why=f"attempt {job.attempt}",
+        attempts=(*earlier, evolve(last, started_at=now)),
+        started_at=now,
+    )
+
+
+def report_progress(job: Job, token: Token, progress: Progress, *, now: datetime) -> Decision[Job]:
+    """Keep what the holder says of its work.
+
+    Raises:
+        LeaseLost: the token does not own the job.
+        IllegalTransition: it has not started.
+        InvalidInput: a percentage outside 0 to 100.
+    """
+    require_token(job, token)
+    JOB_TABLE.require(job.job_id, job.state, "progress")
+    percent = progress.percent
+    if percent is not None and not 0 <= percent <= 100:  # noqa: PLR2004 - stated in the message
+        raise InvalidInput("percent", percent, "give 0 to 100, or None")
+    kept = evolve(progress, message=shorten(progress.message, MAX_MESSAGE))
+    told = {"percent": kept.percent, "message": kept.message, "attempt": job.attempt}
+    return note(job, now, event="progress", data=told, progress=kept)
+
+
+def complete(job: Job, token: Token, outcome: Outcome, *, now: datetime) -> Decision[Job]:
+    """End the attempt with the holder's verdict: final, tried again, or a dead letter.
+
+    The same verdict with the same token again changes nothing.
+
+    Raises:
+        LeaseLost: the token does not own the job, and did not report this verdict before.
+        IllegalTransition: a verdict of the job's own before its start, or a confirmed cancel that
+            nobody requested.
+    """
+    before = past_attempt(job, token)
+    if before is not None and before.own_verdict is outcome.verdict:
+        return unchanged(job)
+    require_token(job, token)
+    command = _COMMANDS[outcome.verdict]
+    JOB_TABLE.require(job.job_id, job.state, command, why="it needs an acknowledged start")
+    if outcome.verdict is Verdict.CANCELLED and job.cancel_requested_at is None:
+        raise JOB_TABLE.refusal(
+            job.job_id, job.state, command, why="no cancel was requested; release it instead"
+        )
+    holder = job.attempts[-1].agent_id
+    return conclude(job, outcome, now=now, by=holder, event=_EVENTS[outcome.verdict])
+
+
+def release(job: Job, token: Token, *, now: datetime, why: str) -> Decision[Job]:
+    """Give the job back unfinished: CLAIMED or RUNNING -> QUEUED.
+
+    It waits a second or more, doubling, and uses no attempt, but the tenth release in a row does.
+    An at-most-once job that has started ends in ERROR; one whose cancel was requested in CANCELLED.
+
+    Raises:
+        LeaseLost: the token does not own the job.
+    """
+    before = past_attempt(job, token)
+    if before is not None and before.verdict is None:
+        return unchanged(job)
+    require_token(job, token)
+    JOB_TABLE.require(job.job_id, job.state, "release")
+    holder = job.attempts[-1].agent_id
+    if _may_not_run_again(job):
+        lost = Outcome.error(f"released after its start ({why}), and it may run at most once")
+        return conclude(job, lost, now=now, by=holder, event="released")
+    releases = job.releases + 1
+    counts = releases % RELEASES_PER_ATTEMPT == 0
+    returned = evolve(
+        job, releases=releases, attempts_used=job.attempts_used - (0 if counts else 1)
+    )
+    delay = release_delay_seconds(releases)
+    return _again(
+        returned, None, f"released: {why}", now=now, by=holder, event="released", delay=delay
+    )
+
+
+def expire_lease(job: Job, *, now: datetime, limit_reached: bool = False) -> Decision[Job]:
+    """Take the job from a holder that is gone: tried again with backoff, dead letter, or ERROR.
+
+    ``limit_reached``: the lease could not be renewed any more, since the attempt has lasted as
+    long as it may: a running job then gets the verdict TIMEOUT.
+
+    Raises:
+        IllegalTransition: nobody holds it.
+    """
+    JOB_TABLE.require(job.job_id, job.state, "expire_lease")
+    if job.tracked:
+        raise JOB_TABLE.refusal(job.job_id, job.state, "expire_lease", why="nobody leased it")
+    holder = job.attempts[-1].agent_id
+    if job.state is JobState.RUNNING:
+        if limit_reached:
+            late = Outcome.timeout(f"ran longer than {job.timeout_seconds:g} s on agent {holder!r}")
+            return conclude(job, late, now=now, by="maintenance", event="timed_out")
+        lost = Outcome.error(f"agent {holder!r} stopped renewing its lease")
+        return conclude(job, lost, now=now, by="maintenance", event="lease_expired")
+    if job.deadline_at is not None and job.deadline_at <= now:
+        late = Outcome.timeout("claimed, but not started by its deadline")
+        return _finish(job, late, JobState.TIMEOUT, now=now, by="maintenance", event="timed_out")
+    # It never started: whatever the policy and the delivery say, it may be tried again.
+    why = f"agent {holder!r} claimed it and did not start it in time"
+    return _again(
+        job, Verdict.ERROR, why, now=now, by="maintenance", event="lease_expired", error=why
+    )
+
+
+def conclude(job: Job, outcome: Outcome, *, now: datetime, by: str, event: str) -> Decision[Job]:
+    """End the attempt with a verdict: the policy says whether it is final."""
+    verdict = outcome.verdict
+    final = not retries(job.retry, verdict) or _may_not_run_again(job)
+    if final:
+        target = JobState(verdict.value)
+        return _finish(job, outcome, target, now=now, by=by, event=_EVENTS[verdict])
+    why = outcome.error_message or f"{verdict.value}, exit code {outcome.exit_code}"
+    return _again(
+        job,
+        verdict,
+        why,
+        now=now,
+        by=by,
+        event=event if event == "lease_expired" else "retried",
+        error=outcome.error_message,
+        exit_code=outcome.exit_code,
+        logs_url=outcome.logs_url,
+        logs_summary=shorten(outcome.logs_summary, MAX_SUMMARY),
+    )
+
+
+def _may_not_run_again(job: Job) -> bool:
+    return job.delivery is Delivery.AT_MOST_ONCE and job.state is JobState.RUNNING
+
+
+def _finish(
+    job: Job, outcome: Outcome, target: JobState, *, now: datetime, by: str, event: str
+) -> Decision[Job]:
+    """The one place where a held job gets its terminal verdict (I10)."""
+    reason = outcome.error_message or outcome.verdict.value
+    return step(
+        job,
+        target,
+        now,
+        event=event,
+        by=by,
+        why=reason,
+        increments=end_measures(job, now, target.value),
+        data={"exit_code": outcome.exit_code, "pool": job.pool_name},
+        attempts=closed_attempts(
+            job,
+            now,
+            by=by,
+            verdict=outcome.verdict,
+            reason=shorten(reason, MAX_MESSAGE),
+            exit_code=outcome.exit_code,
+        ),
+        verdict=outcome.verdict,
+        exit_code=outcome.exit_code,
+        error_message=shorten(outcome.error_message, MAX_MESSAGE),
+        logs_url=outcome.logs_url,
+        logs_summary=shorten(outcome.logs_summary, MAX_SUMMARY),
+        completed_at=now,
+        releases=0,
+    )
+
+
+def _again(
+    job: Job,
+    verdict: Verdict | None,
+    why: str,
+    *,
+    now: datetime,
+    by: str,
+    event: str,
+    delay: float | None = None,
+    error: str | None = None,
+    exit_code: int | None = None,
+    **details: Any,
+) -> Decision[Job]:
+    """Queue it again, or dead-letter it, or cancel it if that was requested."""
+    why = shorten(why, MAX_MESSAGE) or event
+    closed = closed_attempts(job, now, by=by, verdict=verdict, reason=why, exit_code=exit_code)
+    changes: dict[str, Any] = {"attempts": closed, **details}
+    if verdict is not None:
+        changes |= {
+            "verdict": verdict,
+            "exit_code": exit_code,
+            "error_message": shorten(error, MAX_MESSAGE),
+            "releases": 0,
+        }
+    if job.cancel_requested_at is not None:
+        target, event, result = JobState.CANCELLED, "cancelled", "cancelled"
+        changes |= {"verdict": Verdict.CANCELLED, "completed_at": now}
+        why = f"cancel requested: {job.cancel_reason}; {why}"
+    elif job.attempts_used >= job.max_attempts:
+        target, event, result = JobState.DEAD_LETTERED, "dead_lettered", "dead_lettered"
+        changes |= {"completed_at": now}
+        why = f"attempt {job.attempts_used} of {job.max_attempts}: {why}"
+    else:
+        target, result = JobState.QUEUED, "released" if verdict is None else "retried"
+        seed = f"{job.job_id}:{job.attempt}"
+        seconds = backoff_seconds(job.retry, job.attempts_used, seed) if delay is None else delay
+        changes |= {"run_at": now + timedelta(seconds=seconds), "ready_at": None}
+    return step(
+        job,
+        target,
+        now,
+        event=event,
+        by=by,
+        why=why,
+        increments=end_measures(job, now, result),
+        data={"verdict": verdict.value if verdict else None, "pool": job.pool_name},
+        **changes,
+    )

@@ -1,0 +1,105 @@
+"""What happens to a session: it is created, validated at each use, and ends once, for one reason.
+
+Its end is final, whoever sees it first: a session that has ended is never valid again.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from attrs import evolve
+
+from cicd_core.errors import SessionRejected
+from cicd_core.lifecycle.decision import Decision, unchanged
+from cicd_core.model.event import EventDraft
+from cicd_core.model.fields import check_label
+from cicd_core.model.session import Session, check_session_id
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from cicd_core.model.session import SessionSpec
+
+
+def create(spec: SessionSpec, *, session_id: str, now: datetime) -> Decision[Session]:
+    """Return a new session.
+
+    Args:
+        spec: must be checked (:func:`cicd_core.model.session.checked`).
+        session_id: what :func:`cicd_core.model.session.hash_token` makes of the token.
+        now: on the store's clock.
+
+    Raises:
+        InvalidInput: ``session_id`` is no such hash; the error does not show it.
+    """
+    session = Session(
+        session_id=check_session_id(session_id),
+        user_id=spec.user_id,
+        created_at=now,
+        expires_at=now + timedelta(seconds=spec.ttl_seconds),
+        idle_seconds=spec.idle_seconds,
+        metadata=spec.metadata,
+    )
+    return Decision(session, (EventDraft("session.created", now, {"user_id": session.user_id}),))
+
+
+def validate(session: Session | None, *, now: datetime, idle_expires_at: datetime) -> Session:
+    """Return the session, if it is good for one more use.
+
+    Args:
+        session: None when there is none under the token's hash.
+        now: on the store's clock.
+        idle_expires_at: when it ends unless it is used before.
+
+    Raises:
+        SessionRejected: it is unknown, logged out, or expired.
+    """
+    if session is None:
+        raise SessionRejected("it is unknown")
+    if session.logged_out_at is not None:
+        raise SessionRejected("it was logged out")
+    reason = _expiry(session, now, idle_expires_at)
+    if session.expired_at is not None or reason is not None:
+        raise SessionRejected(reason or "it has expired")
+    return session
+
+
+def log_out(session: Session, *, now: datetime, by: str) -> Decision[Session]:
+    """End the session; one that has ended stays as it is.
+
+    Raises:
+        InvalidInput: ``by``, who asked, is empty.
+    """
+    check_label("by", by)
+    if _has_ended(session):
+        return unchanged(session)
+    told = {"user_id": session.user_id, "by": by}
+    return Decision(
+        evolve(session, logged_out_at=now), (EventDraft("session.logged_out", now, told),)
+    )
+
+
+def expire(session: Session, *, now: datetime, idle_expires_at: datetime) -> Decision[Session]:
+    """End the session if its time is over, or it was not used for too long; else change nothing.
+
+    Commit this under the guard that the record's lease has expired: a use in between wins.
+    """
+    reason = _expiry(session, now, idle_expires_at)
+    if _has_ended(session) or reason is None:
+        return unchanged(session)
+    told = {"user_id": session.user_id, "why": reason}
+    return Decision(evolve(session, expired_at=now), (EventDraft("session.expired", now, told),))
+
+
+def _has_ended(session: Session) -> bool:
+    return session.logged_out_at is not None or session.expired_at is not None
+
+
+def _expiry(session: Session, now: datetime, idle_expires_at: datetime) -> str | None:
+    """Return why the session is over, None if it is not."""
+    if now >= session.expires_at:
+        return "it has expired"
+    if now >= idle_expires_at:
+        return f"it was not used for {session.idle_seconds:g} s"
+    return None

@@ -1,0 +1,103 @@
+"""What a field may hold: checks at the edge, each naming the field that it refuses."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING
+
+from cicd_core.errors import InvalidInput, TooLarge
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+#: Pool names, labels, job types, agent ids, service names.
+NAME_PATTERN = re.compile(r"[A-Za-z0-9._:/-]{1,128}")
+#: The most labels or tags that one entity may have.
+MAX_NAMES = 16
+#: The most bytes that the body of an entity may have when it is created.
+MAX_BODY_BYTES = 256 * 1024
+#: The most characters kept of an error message, and of a summary of logs.
+MAX_MESSAGE = 4096
+MAX_SUMMARY = 16384
+
+
+def check_name(field: str, value: object) -> str:
+    """Return ``value``, a name of ours.
+
+    Raises:
+        InvalidInput: it is not 1 to 128 of the characters ``A-Z a-z 0-9 . _ : / -``.
+    """
+    if not isinstance(value, str) or not NAME_PATTERN.fullmatch(value):
+        raise InvalidInput(field, value, "give 1 to 128 characters of A-Z a-z 0-9 . _ : / -")
+    return value
+
+
+def check_names(field: str, values: Iterable[str]) -> tuple[str, ...]:
+    """Return the names sorted, without repetition.
+
+    Raises:
+        InvalidInput: one is not a name; the error names its position.
+        TooLarge: there are more than 16.
+    """
+    if isinstance(values, str):
+        raise InvalidInput(field, values, "give a list of names, not one string")
+    names = tuple(values)
+    for position, name in enumerate(names):
+        check_name(f"{field}[{position}]", name)
+    distinct = tuple(sorted(set(names)))
+    if len(distinct) > MAX_NAMES:
+        raise TooLarge(field, len(distinct), MAX_NAMES, "names")
+    return distinct
+
+
+def check_seconds(
+    field: str, value: object, *, least: float = 0.0, most: float = math.inf
+) -> float:
+    """Return ``value``, a duration in seconds.
+
+    Raises:
+        InvalidInput: it is no number, not finite, or outside ``least`` to ``most``.
+    """
+    endless = isinstance(value, float) and not math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or endless:
+        raise InvalidInput(field, value, "give a finite number of seconds")
+    if not least <= value <= most:
+        upper = "" if most == math.inf else f" and at most {most:g}"
+        raise InvalidInput(field, value, f"give at least {least:g}{upper} seconds")
+    return value
+
+
+def check_integer(field: str, value: object, *, least: int, most: int) -> int:
+    """Return ``value``, a whole number.
+
+    Raises:
+        InvalidInput: it is no whole number, or outside ``least`` to ``most``.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise InvalidInput(field, value, f"give a whole number from {least} to {most}")
+    return value
+
+
+def check_text(field: str, value: object, *, most: int = 1024) -> str:
+    """Return ``value``, a text that people read.
+
+    Raises:
+        InvalidInput: it is no string, or holds a NUL or a lone surrogate, which not every store
+            can keep.
+        TooLarge: it has more than ``most`` characters.
+    """
+    if not isinstance(value, str):
+        raise InvalidInput(field, value, "give a string")
+    if len(value) > most:
+        raise TooLarge(field, len(value), most, "characters")
+    if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+        raise InvalidInput(field, value, "give text without NUL and lone surrogates")
+    return value
+
+
+def shorten(text: str | None, most: int) -> str | None:
+    """Return at most ``most`` characters, the end kept, since errors end with what matters."""
+    if text is None or len(text) <= most:
+        return text
+    return "…" + text[-(most - 1) :]

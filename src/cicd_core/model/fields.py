@@ -1,0 +1,101 @@
+"""Checks of the fields that deployments, agents, pools and sessions share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from cicd_core.errors import InvalidInput, TooLarge
+from cicd_core.model.checks import MAX_BODY_BYTES, check_name, check_text, shorten
+
+if TYPE_CHECKING:
+    from cicd_core.model.job import GitContext
+
+#: The most characters of a version, a host name, a user's id, or of who asked for something.
+MAX_LABEL = 256
+
+
+def check_label(field: str, value: str) -> str:
+    """Return ``value``, a short text that is not empty: a version, a host name, a user's id.
+
+    Raises:
+        InvalidInput: it is empty, no string, or holds a NUL or a lone surrogate.
+        TooLarge: it has more than 256 characters.
+    """
+    if check_text(field, value, most=MAX_LABEL) == "":
+        raise InvalidInput(field, value, f"give 1 to {MAX_LABEL} characters")
+    return value
+
+
+def check_optional_label(field: str, value: str | None) -> str | None:
+    """Return ``value``, None or what :func:`check_label` takes; it raises the same."""
+    return None if value is None else check_label(field, value)
+
+
+def check_optional_name(field: str, value: str | None) -> str | None:
+    """Return ``value``, None or a name of ours.
+
+    Raises:
+        InvalidInput: it is not 1 to 128 of the characters ``A-Z a-z 0-9 . _ : / -``.
+    """
+    return None if value is None else check_name(field, value)
+
+
+def check_number(field: str, value: float, *, least: float, most: float) -> float:
+    """Return ``value``, a number, perhaps with a fraction.
+
+    Raises:
+        InvalidInput: it is no number, or outside ``least`` to ``most``.
+    """
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not least <= value <= most:  # NaN is outside of everything
+        raise InvalidInput(field, value, f"give a number from {least:g} to {most:g}")
+    return value
+
+
+def check_reason(field: str, value: str, *, most: int = 1024) -> str:
+    """Return the last ``most`` characters of ``value``: why something was done, for people.
+
+    Raises:
+        InvalidInput: it is empty, no string, or holds a NUL or a lone surrogate.
+    """
+    if not isinstance(value, str) or not value:
+        raise InvalidInput(field, value, "say why, in at least one character")
+    return check_text(field, shorten(value, most) or "", most=most)
+
+
+def check_metadata(values: Mapping[str, str]) -> dict[str, str]:
+    """Return a copy of the metadata, sorted by its names.
+
+    Raises:
+        InvalidInput: it is no mapping of strings to strings, or holds what not every store can
+            keep; the error names the entry.
+        TooLarge: a name has more than 128 characters, a value more than 1,024, or all of it is
+            over 256 KiB.
+    """
+    if not isinstance(values, Mapping):
+        raise InvalidInput("metadata", values, "give a mapping of strings to strings")
+    for name, value in values.items():
+        check_text("metadata", name, most=128)
+        check_text(f"metadata[{name!r}]", value)
+    size = sum(len(name.encode()) + len(value.encode()) for name, value in values.items())
+    if size > MAX_BODY_BYTES:
+        raise TooLarge("metadata", size, MAX_BODY_BYTES)
+    return dict(sorted(values.items()))
+
+
+def check_git(git: GitContext | None) -> GitContext | None:
+    """Return the git context.
+
+    Raises:
+        InvalidInput: a field is no string, or holds a NUL or a lone surrogate; the error names it.
+        TooLarge: the repository has more than 1,024 characters, another field more than 8,192.
+    """
+    if git is None:
+        return None
+    check_text("git.repo", git.repo)
+    for name in ("ref", "commit_sha", "commit_message", "author"):
+        value = getattr(git, name)
+        if value is not None:
+            check_text(f"git.{name}", value, most=8192)
+    return git

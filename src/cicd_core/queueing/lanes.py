@@ -1,0 +1,142 @@
+"""Lanes: the jobs of a pool that the same agents can run.
+
+A job's pool, job type and required labels name its lane. Jobs that need the same things wait in
+the same line, so an agent asks for the lanes that it can serve and never meets a job that it
+cannot run; a job that nobody can run blocks nobody.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+from attrs import evolve, field, frozen
+
+from cicd_core.errors import InvalidInput, TooLarge, TooManyLanes
+from cicd_core.model.checks import check_name, check_names
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from cicd_core.model.job import Job
+
+#: The most lanes that one pool may have.
+MAX_LANES: Final = 256
+#: The most bytes of a lane's key: it is a partition of an index, whose limit leaves room for the
+#: prefixes that stores put before it.
+MAX_LANE_BYTES: Final = 900
+
+# Neither is in the alphabet of names, so that no two lanes share a key.
+_BETWEEN_PARTS = "|"
+_BETWEEN_LABELS = ","
+
+
+def _canonical(labels: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(set(labels)))
+
+
+@frozen
+class Lane:
+    """What an agent must be and have to run a job. The names were checked at the edge.
+
+    Raises:
+        TooLarge: its key would have more than 900 bytes.
+    """
+
+    pool_name: str
+    job_type: str
+    #: All of them are required. Sorted, without repetition.
+    labels: tuple[str, ...] = field(default=(), converter=_canonical)
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse a lane that no store could keep."""
+        size = len(self.key.encode())
+        if size > MAX_LANE_BYTES:
+            raise TooLarge("labels", size, MAX_LANE_BYTES)
+
+    @property
+    def key(self) -> str:
+        """The name of its partition in the ready index, such as ``default|build|gpu,linux``."""
+        labels = _BETWEEN_LABELS.join(self.labels)
+        return _BETWEEN_PARTS.join((self.pool_name, self.job_type, labels))
+
+
+def lane_of(job: Job) -> Lane:
+    """Return the lane that the job waits in.
+
+    Raises:
+        TooLarge: its labels are so long that the lane's key would have more than 900 bytes.
+    """
+    return Lane(job.pool_name, job.job_type, job.labels)
+
+
+# Agents read the same few lanes again and again, each time that work may have come.
+@lru_cache(maxsize=4 * MAX_LANES)
+def parse_lane(key: str) -> Lane:
+    """Return the lane whose key that is.
+
+    Raises:
+        InvalidInput: it is not the key of any lane.
+    """
+    parts = key.split(_BETWEEN_PARTS)
+    if len(parts) != 3:  # noqa: PLR2004 - the pool, the job type and the labels
+        raise InvalidInput("lane", key, "give pool|job type|label,label")
+    pool_name, job_type, labels = parts
+    lane = Lane(
+        check_name("lane.pool_name", pool_name),
+        check_name("lane.job_type", job_type),
+        check_names("lane.labels", labels.split(_BETWEEN_LABELS) if labels else ()),
+    )
+    if lane.key != key:
+        raise InvalidInput("lane", key, f"its labels are not sorted and distinct: {lane.key!r}")
+    return lane
+
+
+def serves(lane: Lane, labels: Collection[str], job_types: Collection[str] | None) -> bool:
+    """Return whether an agent with those labels and handlers can run the jobs of the lane.
+
+    Args:
+        lane: of the agent's own pool.
+        labels: all that the agent has.
+        job_types: those that it has handlers for; None: it takes every type.
+    """
+    handled = job_types is None or lane.job_type in job_types
+    return handled and all(label in labels for label in lane.labels)
+
+
+@frozen
+class LaneDirectory:
+    """The lanes that a pool has ever had: one record a pool, which only grows."""
+
+    pool_name: str
+    #: Keys, in the order in which the lanes appeared.
+    lanes: tuple[str, ...] = ()
+
+
+def with_lane(directory: LaneDirectory, lane: Lane) -> LaneDirectory:
+    """Return the directory with the lane in it; the same one when it holds the lane already.
+
+    Raises:
+        InvalidInput: the lane belongs to another pool.
+        TooManyLanes: the pool has 256 lanes, and this would be one more.
+    """
+    if lane.pool_name != directory.pool_name:
+        raise InvalidInput(
+            "pool_name", lane.pool_name, f"give a lane of the pool {directory.pool_name!r}"
+        )
+    if lane.key in directory.lanes:
+        return directory
+    if len(directory.lanes) >= MAX_LANES:
+        raise TooManyLanes(directory.pool_name, MAX_LANES)
+    return evolve(directory, lanes=(*directory.lanes, lane.key))
+
+
+def lanes_for(
+    directory: LaneDirectory, labels: Collection[str], job_types: Collection[str] | None
+) -> tuple[str, ...]:
+    """Return the keys of the lanes that such an agent serves, see :func:`serves`.
+
+    Raises:
+        InvalidInput: the directory holds a text that is not the key of a lane.
+    """
+    return tuple(key for key in directory.lanes if serves(parse_lane(key), labels, job_types))

@@ -1,0 +1,255 @@
+"""What is counted as work goes through the queue: the counters' names, and how they are read.
+
+A name is ``group|rest``, and a group is one UTC day of one kind:
+
+- ``wait/20261121|default|b42`` counts waits of bucket 42 (:mod:`cicd_core.queueing.histogram`) in
+  the pool ``default``; ``…|ms`` is the sum of the waits in milliseconds, ``…|n`` their number;
+- ``run/20261121|default|b42`` counts executions in the same way;
+- ``ended/20261121|0915|default|failed`` counts what ended so in the quarter of an hour from 09:15
+  UTC: fine enough for "today" in any time zone, since each lies whole quarters of an hour from UTC.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from attrs import Factory, field, frozen
+
+from cicd_core.errors import InvalidInput
+from cicd_core.model.event import Increment
+from cicd_core.queueing.histogram import bucket_of, quantile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+#: The kinds of groups.
+WAIT: Final = "wait"
+RUN: Final = "run"
+ENDED: Final = "ended"
+
+#: The results that end a job otherwise than as it should.
+FAILURES: Final = frozenset({"failed", "timeout", "error", "dead_lettered"})
+
+_MICROSECOND = timedelta(microseconds=1)
+_DAY = timedelta(days=1)
+_QUARTER = timedelta(minutes=15)
+_DURATION_NAME = re.compile(r"(wait|run)/(\d{8})\|([^|]+)\|(b\d+|ms|n)")
+_ENDED_NAME = re.compile(r"ended/(\d{8}\|\d{4})\|([^|]+)\|([^|]+)")
+
+
+def waited(at: datetime, pool_name: str, seconds: float) -> tuple[Increment, ...]:
+    """Return the increments for a job that was claimed after it had been ready for ``seconds``.
+
+    Args:
+        at: the moment of the claim.
+        pool_name: of the job.
+        seconds: below 0 counts as 0.
+    """
+    return _duration(WAIT, at, pool_name, seconds)
+
+
+def ran(at: datetime, pool_name: str, seconds: float) -> tuple[Increment, ...]:
+    """Return the increments for an execution that ended after ``seconds``.
+
+    Args:
+        at: the moment of its end.
+        pool_name: of the job.
+        seconds: below 0 counts as 0.
+    """
+    return _duration(RUN, at, pool_name, seconds)
+
+
+def ended(at: datetime, pool_name: str, result: str) -> tuple[Increment, ...]:
+    """Return the increments for a job, or an attempt of one, that ended.
+
+    Args:
+        at: the moment of its end.
+        pool_name: of the job.
+        result: ``success``, ``failed``, ``timeout``, ``error``, ``cancelled`` or
+            ``dead_lettered`` for a job; ``retried`` or ``released`` for an attempt that leads to
+            another one.
+    """
+    return (Increment(f"{ENDED}/{slot_of(at)}|{pool_name}|{result}"),)
+
+
+@frozen(kw_only=True)
+class Durations:
+    """How long many things took."""
+
+    count: int = 0
+    #: Their sum, in milliseconds: whole, so that sums of sums stay exact.
+    total_milliseconds: int = 0
+    #: How many fell into each bucket of the histogram.
+    buckets: Mapping[int, int] = field(factory=dict[int, int])
+
+    @property
+    def average_seconds(self) -> float | None:
+        """The mean, from the sum and so without the histogram's error; None for no durations."""
+        return self.total_milliseconds / 1000 / self.count if self.count else None
+
+    def quantile_seconds(self, q: float) -> float | None:
+        """Return the quantile, see :func:`cicd_core.queueing.histogram.quantile`."""
+        return quantile(self.buckets, q)
+
+
+@frozen(kw_only=True)
+class Measured:
+    """What the counters say of a pool, or of several, over a time."""
+
+    #: From ready to claimed, of each claim.
+    waits: Durations = Factory(Durations)
+    #: From start to end, of each attempt.
+    runs: Durations = Factory(Durations)
+    #: How many ended with each result.
+    ended: Mapping[str, int] = field(factory=dict[str, int])
+
+    @property
+    def failed(self) -> int:
+        """The jobs that ended in failed, timeout, error or as a dead letter."""
+        return sum(self.ended.get(result, 0) for result in FAILURES)
+
+    @property
+    def failure_rate(self) -> float | None:
+        """The part, 0 to 1, of failures among successes and failures; None where there are none.
+
+        What was cancelled is neither; what was retried or released has not ended yet.
+        """
+        judged = self.failed + self.ended.get("success", 0)
+        return self.failed / judged if judged else None
+
+
+def slot_of(at: datetime) -> str:
+    """Return the day and the quarter of an hour, in UTC, that hold ``at``: ``20261121|0915``.
+
+    Slots sort as time does. A name that begins with its kind, ``/`` and a slot is in the group of
+    that day.
+    """
+    utc = at.astimezone(UTC)
+    return f"{utc:%Y%m%d|%H}{utc.minute - utc.minute % 15:02d}"
+
+
+def groups_between(kind: str, since: datetime, until: datetime) -> list[str]:
+    """Return the prefixes of the groups that hold the counters of a time, one a UTC day.
+
+    Args:
+        kind: :data:`WAIT`, :data:`RUN` or :data:`ENDED`.
+        since: the first moment.
+        until: the first moment that is out of it again.
+
+    Raises:
+        InvalidInput: ``until`` lies before ``since``.
+    """
+    return [f"{kind}/{day}|" for day in _days(since, until)]
+
+
+def measured(
+    values: Mapping[str, int], since: datetime, until: datetime, pool_name: str | None = None
+) -> Measured:
+    """Return what the counters say of one pool, or of all of them.
+
+    Args:
+        values: the counters of all the groups of :func:`groups_between`; names of another kind,
+            or of another time, are passed over.
+        since: the first moment. What ended is counted from its quarter of an hour on, waits and
+            executions from its UTC day on.
+        until: the first moment that is out of it again, rounded up in the same way.
+        pool_name: None: all pools together.
+
+    Raises:
+        InvalidInput: ``until`` lies before ``since``.
+    """
+    pools = measured_by_pool(values, since, until)
+    if pool_name is not None:
+        return pools.get(pool_name, Measured())
+    return merged(pools.values())
+
+
+def measured_by_pool(
+    values: Mapping[str, int], since: datetime, until: datetime
+) -> dict[str, Measured]:
+    """Return what the counters say of each pool that they name; see :func:`measured`.
+
+    Raises:
+        InvalidInput: ``until`` lies before ``since``.
+    """
+    days = frozenset(_days(since, until))
+    first, behind = slot_of(since), slot_of(until + _QUARTER - _MICROSECOND) if days else ""
+    tallies: defaultdict[str, _Tally] = defaultdict(_Tally)
+    for name, amount in values.items():
+        if found := _DURATION_NAME.fullmatch(name):
+            kind, day, pool_name, part = found.groups()
+            if day in days:
+                tallies[pool_name].durations[kind][part] += amount
+        elif (found := _ENDED_NAME.fullmatch(name)) and first <= found[1] < behind:
+            tallies[found[2]].ended[found[3]] += amount
+    return {pool_name: tally.measured() for pool_name, tally in tallies.items()}
+
+
+def merged(parts: Iterable[Measured]) -> Measured:
+    """Return the sum of measurements of different pools, or of different times."""
+    waits, runs, results = list[Durations](), list[Durations](), Counter[str]()
+    for part in parts:
+        waits.append(part.waits)
+        runs.append(part.runs)
+        results.update(part.ended)
+    return Measured(waits=_sum(waits), runs=_sum(runs), ended=dict(results))
+
+
+class _Tally:
+    """The sums of one pool while its counters are read."""
+
+    def __init__(self) -> None:
+        self.durations: dict[str, Counter[str]] = {WAIT: Counter(), RUN: Counter()}
+        self.ended: Counter[str] = Counter()
+
+    def measured(self) -> Measured:
+        return Measured(
+            waits=_durations(self.durations[WAIT]),
+            runs=_durations(self.durations[RUN]),
+            ended=dict(self.ended),
+        )
+
+
+def _durations(parts: Mapping[str, int]) -> Durations:
+    return Durations(
+        count=parts.get("n", 0),
+        total_milliseconds=parts.get("ms", 0),
+        buckets={int(part[1:]): n for part, n in parts.items() if part.startswith("b")},
+    )
+
+
+def _sum(parts: Iterable[Durations]) -> Durations:
+    count, total, buckets = 0, 0, Counter[int]()
+    for part in parts:
+        count += part.count
+        total += part.total_milliseconds
+        buckets.update(part.buckets)
+    return Durations(count=count, total_milliseconds=total, buckets=dict(buckets))
+
+
+def _duration(kind: str, at: datetime, pool_name: str, seconds: float) -> tuple[Increment, ...]:
+    elapsed = max(0.0, seconds)
+    prefix = f"{kind}/{_day(at)}|{pool_name}|"
+    return (
+        Increment(f"{prefix}b{bucket_of(elapsed)}"),
+        Increment(f"{prefix}ms", round(elapsed * 1000)),
+        Increment(f"{prefix}n"),
+    )
+
+
+def _day(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y%m%d}"
+
+
+def _days(since: datetime, until: datetime) -> list[str]:
+    """Return the UTC days of which at least a moment lies in that time."""
+    if until < since:
+        raise InvalidInput("until", until.isoformat(), f"give a moment from {since.isoformat()} on")
+    if until == since:
+        return []
+    first = since.astimezone(UTC).date()
+    last = (until - _MICROSECOND).astimezone(UTC).date()
+    return [f"{first + number * _DAY:%Y%m%d}" for number in range((last - first).days + 1)]

@@ -1,0 +1,109 @@
+"""The state of a queue in a few numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping  # noqa: TC003 - cattrs resolves annotations
+from datetime import datetime  # noqa: TC003 - cattrs resolves annotations
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen
+
+from cicd_core.model.job import Priority, QueueStatus
+
+if TYPE_CHECKING:
+    from cicd_core.queueing.measures import Measured
+
+
+@frozen(kw_only=True)
+class QueueStats:
+    """How deep a queue is, how long work waits and runs, and how often it fails.
+
+    Durations are seconds, None where nothing was measured. Averages are exact to the millisecond,
+    quantiles to 5 % (:mod:`cicd_core.queueing.histogram`).
+    """
+
+    #: When the depths were read, on the store's clock.
+    as_of: datetime
+    #: Waits, executions and the failure rate are those from here to ``as_of``: failures from the
+    #: quarter of an hour that holds this moment, waits and executions from its UTC day.
+    since: datetime
+    #: None: all pools together.
+    pool_name: str | None = None
+
+    #: The jobs of each status; every status is there. Of one pool, what is claimed counts as
+    #: running, and what ended is counted since ``since``: no index keeps the rest apart by pool.
+    depth: Mapping[QueueStatus, int]
+    #: The jobs among the queued that wait for their ``run_at`` or for a backoff.
+    delayed: int
+    #: False: the store answered estimates.
+    exact: bool = True
+    #: The queued jobs of each priority; empty where nobody counted them.
+    by_priority: Mapping[Priority, int] = field(factory=dict[Priority, int])
+    #: The ready jobs of each lane; empty where nobody counted them.
+    by_lane: Mapping[str, int] = field(factory=dict[str, int])
+
+    average_wait_seconds: float | None
+    p95_wait_seconds: float | None
+    average_run_seconds: float | None
+    p95_run_seconds: float | None
+    #: 0 to 1: failed, timed out, errored and dead-lettered among all that succeeded or failed.
+    failure_rate: float | None
+    #: How long the oldest of the queued jobs has been in the queue; None where there is none.
+    oldest_queued_seconds: float | None
+
+    @property
+    def ready(self) -> int:
+        """The jobs that could be claimed now."""
+        return max(0, self.depth[QueueStatus.QUEUED] - self.delayed)
+
+    @property
+    def leased(self) -> int:
+        """The jobs that agents hold: claimed or running."""
+        return self.depth[QueueStatus.CLAIMED] + self.depth[QueueStatus.RUNNING]
+
+
+def queue_stats(
+    *,
+    as_of: datetime,
+    since: datetime,
+    depth: Mapping[QueueStatus, int],
+    delayed: int,
+    measured: Measured,
+    oldest_queued_at: datetime | None,
+    pool_name: str | None = None,
+    exact: bool = True,
+    by_priority: Mapping[Priority, int] | None = None,
+    by_lane: Mapping[str, int] | None = None,
+) -> QueueStats:
+    """Return the statistics of a queue; its cost does not grow with the queue.
+
+    Args:
+        as_of: now, on the store's clock.
+        since: the beginning of what ``measured`` covers.
+        depth: the counts by status; a status that is missing has no jobs.
+        delayed: how many of the queued are not ready yet.
+        measured: from the counters between ``since`` and ``as_of``.
+        oldest_queued_at: the enqueue of the queued job that was enqueued first.
+        pool_name: None: all pools together.
+        exact: whether every count is exact.
+        by_priority: the queued jobs of each priority, where they were counted.
+        by_lane: the ready jobs of each lane, where they were counted.
+    """
+    age = None if oldest_queued_at is None else (as_of - oldest_queued_at).total_seconds()
+    return QueueStats(
+        as_of=as_of,
+        since=since,
+        pool_name=pool_name,
+        depth={status: depth.get(status, 0) for status in QueueStatus},
+        delayed=delayed,
+        exact=exact,
+        by_priority=dict(by_priority or {}),
+        by_lane=dict(by_lane or {}),
+        average_wait_seconds=measured.waits.average_seconds,
+        p95_wait_seconds=measured.waits.quantile_seconds(0.95),
+        average_run_seconds=measured.runs.average_seconds,
+        p95_run_seconds=measured.runs.quantile_seconds(0.95),
+        failure_rate=measured.failure_rate,
+        # It may have been enqueued after the clock was read.
+        oldest_queued_seconds=None if age is None else max(0.0, age),
+    )

@@ -1,0 +1,282 @@
+"""Why a job is not being picked up: every reason there is, and what to do about it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen
+
+from cicd_core.model.agent import AgentStatus
+from cicd_core.model.job import FINAL_STATES, JobState
+from cicd_core.queueing.lanes import lane_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from cicd_core.model.agent import Agent
+    from cicd_core.model.job import Job
+
+
+class ReasonCode(StrEnum):
+    """The kinds of reasons; within one answer they come in the order of this list."""
+
+    CANCEL_REQUESTED = "cancel_requested"
+    NOT_ENQUEUED = "not_enqueued"
+    HELD = "held"
+    DEAD_LETTERED = "dead_lettered"
+    ENDED = "ended"
+    DEADLINE_PASSED = "deadline_passed"
+    DELAYED = "delayed"
+    #: Its delay is over, and maintenance has not made it ready yet.
+    DUE = "due"
+    LANE_NOT_LISTED = "lane_not_listed"
+    NO_POOL = "no_pool"
+    NO_AGENTS = "no_agents"
+    NO_AGENT_WITH_LABELS = "no_agent_with_labels"
+    NO_AGENT_FOR_TYPE = "no_agent_for_type"
+    NO_AGENT_TAKES_WORK = "no_agent_takes_work"
+    ALL_BUSY = "all_busy"
+    JOBS_AHEAD = "jobs_ahead"
+    ABOUT_TO_BE_CLAIMED = "about_to_be_claimed"
+
+
+@frozen
+class Reason:
+    """One reason, for programs (``code``) and for people (the rest)."""
+
+    code: ReasonCode
+    #: What is the case.
+    message: str
+    #: What helps.
+    what_to_do: str
+
+
+@frozen(kw_only=True)
+class Surroundings:
+    """What a job's chances depend on besides the job itself."""
+
+    #: The store's clock.
+    now: datetime
+    #: Whether the job's pool has a record.
+    pool_exists: bool
+    #: Whether the pool's directory names the job's lane.
+    lane_listed: bool
+    #: The agents of the job's pool, with their status of now.
+    agents: Sequence[Agent]
+    #: How many jobs each agent holds, by its id; one that is missing is asked itself
+    #: (:attr:`cicd_core.model.agent.Agent.running`).
+    held: Mapping[str, int] = field(factory=dict[str, int])
+    #: The jobs of its own lane with a better rank.
+    ahead_in_lane: int = 0
+    #: The jobs with a better rank in the other lanes that the same agents serve.
+    ahead_elsewhere: int = 0
+    #: Whether the counting of both stopped before the end.
+    more_ahead: bool = False
+
+
+def explain(job: Job, around: Surroundings) -> tuple[Reason, ...]:
+    """Return why the job is not being picked up, the most important reason first; at least one."""
+    reasons: tuple[Reason | None, ...]
+    if job.state is not JobState.QUEUED:
+        reasons = (_cancel(job), _state(job))
+    else:
+        reasons = (
+            _cancel(job),
+            _deadline(job, around),
+            _delay(job, around),
+            _lane(job, around),
+            _fleet(job, around),
+            _ahead(around),
+        )
+    return tuple(reason for reason in reasons if reason) or (_SOON,)
+
+
+_SOON = Reason(
+    ReasonCode.ABOUT_TO_BE_CLAIMED,
+    "nothing stands in its way: an agent that can run it has a free slot",
+    "nothing: it is claimed when that agent asks the next time",
+)
+
+
+def _cancel(job: Job) -> Reason | None:
+    if job.cancel_requested_at is None or job.state in FINAL_STATES:
+        return None
+    return Reason(
+        ReasonCode.CANCEL_REQUESTED,
+        f"its cancel was requested at {_moment(job.cancel_requested_at)}: {job.cancel_reason}",
+        "nothing: it ends as cancelled and is not claimed again",
+    )
+
+
+def _state(job: Job) -> Reason:
+    """Return the reason of a job that is not queued."""
+    if job.state is JobState.DEAD_LETTERED:
+        return Reason(
+            ReasonCode.DEAD_LETTERED,
+            f"it is a dead letter: {job.attempts_used} of {job.max_attempts} attempts were used; "
+            f"the last one said: {job.error_message or 'nothing'}",
+            "mend what made it fail, then replay it",
+        )
+    if job.state in FINAL_STATES:
+        message = f"it has ended: {job.state}"
+        return Reason(ReasonCode.ENDED, message, "create another job to run the work again")
+    if job.state is JobState.PENDING:
+        return Reason(ReasonCode.NOT_ENQUEUED, *_PENDING[job.tracked])
+    holder = "something else executes it" if job.agent_id is None else f"agent {job.agent_id!r}"
+    return Reason(
+        ReasonCode.HELD,
+        f"it is {job.state} already: {holder}",
+        "nothing: it ends, or comes back to the queue when its lease is lost",
+    )
+
+
+#: By whether something else executes it.
+_PENDING: Mapping[bool, tuple[str, str]] = {
+    False: ("it was never given to the queue", "enqueue it"),
+    True: ("something else executes it; it is only recorded here", "record its execution"),
+}
+
+
+def _deadline(job: Job, around: Surroundings) -> Reason | None:
+    if job.deadline_at is None or job.deadline_at > around.now:
+        return None
+    return Reason(
+        ReasonCode.DEADLINE_PASSED,
+        f"its deadline, {_moment(job.deadline_at)}, has passed: maintenance ends it in timeout",
+        "enqueue another job, with a later deadline or none",
+    )
+
+
+def _delay(job: Job, around: Surroundings) -> Reason | None:
+    if job.ready_at is not None:
+        return None
+    if job.run_at is None or job.run_at <= around.now:
+        return Reason(
+            ReasonCode.DUE,
+            "its delay is over, and maintenance has not made it ready yet",
+            "see that a control plane runs its maintenance on this store",
+        )
+    last = job.attempts[-1].reason if job.attempts else None
+    why = f"attempt {job.attempt} ended: {last}" if job.attempts else "its run_at says so"
+    seconds = (job.run_at - around.now).total_seconds()
+    return Reason(
+        ReasonCode.DELAYED,
+        f"it is delayed until {_moment(job.run_at)}, {seconds:.0f} s from now: {why}",
+        "wait until then",
+    )
+
+
+def _lane(job: Job, around: Surroundings) -> Reason | None:
+    if around.lane_listed:
+        return None
+    return Reason(
+        ReasonCode.LANE_NOT_LISTED,
+        f"the lanes of pool {job.pool_name!r} do not name {lane_of(job).key!r}, so that no agent "
+        f"looks there",
+        "enqueue another job with the same pool, job type and labels: that lists the lane",
+    )
+
+
+def _fleet(job: Job, around: Surroundings) -> Reason | None:
+    """Return why no agent of the pool can take the job now, if that is so."""
+    agents = [each for each in around.agents if each.status is not AgentStatus.TERMINATED]
+    if not agents:
+        return _no_agents(job, around)
+    labelled = [each for each in agents if not _missing(job, each)]
+    if not labelled:
+        return _no_labels(job, agents)
+    able = [each for each in labelled if each.job_types is None or job.job_type in each.job_types]
+    if not able:
+        return _no_type(job, labelled)
+    serving = [each for each in able if each.takes_work]
+    if not serving:
+        return _none_serving(able)
+    return _busy(serving, around)
+
+
+def _no_agents(job: Job, around: Surroundings) -> Reason:
+    pool = repr(job.pool_name)
+    if around.pool_exists:
+        message = f"pool {pool} has no agents"
+        return Reason(ReasonCode.NO_AGENTS, message, f"start an agent in pool {pool}")
+    return Reason(
+        ReasonCode.NO_POOL,
+        f"there is no pool {pool}, and no agent in it",
+        f"start an agent in pool {pool}, or enqueue the job in a pool that exists",
+    )
+
+
+def _no_labels(job: Job, agents: Sequence[Agent]) -> Reason:
+    nearest = min(
+        agents, key=lambda each: (len(_missing(job, each)), not each.takes_work, each.agent_id)
+    )
+    missing = ", ".join(_missing(job, nearest))
+    return Reason(
+        ReasonCode.NO_AGENT_WITH_LABELS,
+        f"no agent in pool {job.pool_name!r} has all of its labels ({', '.join(job.labels)}): the "
+        f"nearest of {len(agents)}, {nearest.agent_id!r}, lacks {missing}",
+        f"start an agent with those labels, or give {nearest.agent_id!r} also {missing}",
+    )
+
+
+def _no_type(job: Job, labelled: Sequence[Agent]) -> Reason:
+    example = min(labelled, key=lambda each: (not each.takes_work, each.agent_id))
+    handled = ", ".join(example.job_types or ())
+    return Reason(
+        ReasonCode.NO_AGENT_FOR_TYPE,
+        f"no agent with its labels handles the job type {job.job_type!r}: of {len(labelled)}, "
+        f"{example.agent_id!r} handles {handled}",
+        f"register a handler for {job.job_type!r} on an agent with those labels",
+    )
+
+
+def _none_serving(able: Sequence[Agent]) -> Reason:
+    statuses = Counter(each.status for each in able)
+    described = ", ".join(f"{number} {status}" for status, number in sorted(statuses.items()))
+    return Reason(
+        ReasonCode.NO_AGENT_TAKES_WORK,
+        f"no agent that could run it takes work: {described}",
+        "bring one of them back (see the reason of its status), or start another one",
+    )
+
+
+def _busy(serving: Sequence[Agent], around: Surroundings) -> Reason | None:
+    used = {each.agent_id: around.held.get(each.agent_id, each.running or 0) for each in serving}
+    if any(used[each.agent_id] < each.slots for each in serving):
+        return None
+    slots = sum(each.slots for each in serving)
+    return Reason(
+        ReasonCode.ALL_BUSY,
+        f"all that can run it are busy: {_count(len(serving), 'agent')}, {sum(used.values())} of "
+        f"{_count(slots, 'slot')} used",
+        "wait until one is free, or add agents or slots",
+    )
+
+
+def _ahead(around: Surroundings) -> Reason | None:
+    total = around.ahead_in_lane + around.ahead_elsewhere
+    if not total:
+        return None
+    least = "at least " if around.more_ahead else ""
+    return Reason(
+        ReasonCode.JOBS_AHEAD,
+        f"{least}{_count(total, 'job')} ahead of it, with a higher priority or enqueued before: "
+        f"{around.ahead_in_lane} in its own lane, {around.ahead_elsewhere} in others that the same "
+        f"agents serve",
+        "wait, add agents, or give it a higher priority",
+    )
+
+
+def _missing(job: Job, agent: Agent) -> list[str]:
+    return [label for label in job.labels if label not in agent.labels]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _moment(instant: datetime) -> str:
+    return f"{instant:%Y-%m-%dT%H:%M:%SZ}"
