@@ -1,0 +1,141 @@
+"""The embeddable core of a CI/CD control plane.
+
+Jobs, deployments, agents and pools, a priority queue with leases, sessions, events and statistics:
+pure values and state machines over one small store contract. Begin with :class:`ControlPlane`.
+"""
+
+from __future__ import annotations
+
+from cicd_core.control_plane.dashboard import Summary
+from cicd_core.control_plane.events import EventPage
+from cicd_core.control_plane.listing import Listed
+from cicd_core.control_plane.maintenance import SweepReport
+from cicd_core.control_plane.plane import ControlPlane
+from cicd_core.control_plane.pools import PoolStatus
+from cicd_core.control_plane.sessions import OpenedSession
+from cicd_core.errors import (
+    AlreadyExists,
+    CicdError,
+    Contention,
+    CorruptRecord,
+    ForeignDatabase,
+    IdempotencyConflict,
+    IllegalTransition,
+    InvalidCursor,
+    InvalidInput,
+    LeaseLost,
+    NewerSchema,
+    NotFound,
+    Refused,
+    SessionRejected,
+    StoreError,
+    StoreFull,
+    StoreReadOnly,
+    StoreUnavailable,
+    TooLarge,
+    TooManyLanes,
+    UnknownScheme,
+    UnsupportedCapability,
+)
+from cicd_core.model.agent import Agent as AgentRecord
+from cicd_core.model.agent import AgentMetrics, AgentSpec, AgentStatus
+from cicd_core.model.claim import Claimed, JobToken, LeaseStatus
+from cicd_core.model.deployment import (
+    Deployment,
+    DeploymentMetrics,
+    DeploymentSpec,
+    DeploymentStatus,
+)
+from cicd_core.model.event import Event
+from cicd_core.model.job import (
+    Attempt,
+    Delivery,
+    GitContext,
+    Job,
+    JobState,
+    JobStatus,
+    Priority,
+    Progress,
+    QueueStatus,
+    RetryPolicy,
+    Token,
+    Transition,
+    Verdict,
+)
+from cicd_core.model.outcome import Outcome
+from cicd_core.model.pool import Pool, PoolSpec
+from cicd_core.model.session import Session
+from cicd_core.model.spec import JobSpec
+from cicd_core.queueing.scaling import ScalingSignal
+from cicd_core.queueing.stats import QueueStats
+from cicd_core.queueing.why import Reason, ReasonCode
+from cicd_core.settings import Settings
+from cicd_core.store.registry import open_store
+
+__all__ = [
+    "AgentMetrics",
+    "AgentRecord",
+    "AgentSpec",
+    "AgentStatus",
+    "AlreadyExists",
+    "Attempt",
+    "CicdError",
+    "Claimed",
+    "Contention",
+    "ControlPlane",
+    "CorruptRecord",
+    "Delivery",
+    "Deployment",
+    "DeploymentMetrics",
+    "DeploymentSpec",
+    "DeploymentStatus",
+    "Event",
+    "EventPage",
+    "ForeignDatabase",
+    "GitContext",
+    "IdempotencyConflict",
+    "IllegalTransition",
+    "InvalidCursor",
+    "InvalidInput",
+    "Job",
+    "JobSpec",
+    "JobState",
+    "JobStatus",
+    "JobToken",
+    "LeaseLost",
+    "LeaseStatus",
+    "Listed",
+    "NewerSchema",
+    "NotFound",
+    "OpenedSession",
+    "Outcome",
+    "Pool",
+    "PoolSpec",
+    "PoolStatus",
+    "Priority",
+    "Progress",
+    "QueueStats",
+    "QueueStatus",
+    "Reason",
+    "ReasonCode",
+    "Refused",
+    "RetryPolicy",
+    "ScalingSignal",
+    "Session",
+    "SessionRejected",
+    "Settings",
+    "StoreError",
+    "StoreFull",
+    "StoreReadOnly",
+    "StoreUnavailable",
+    "Summary",
+    "SweepReport",
+    "Token",
+    "TooLarge",
+    "TooManyLanes",
+    "Transition",
+    "UnknownScheme",
+    "UnsupportedCapability",
+    "Verdict",
+    "open_store",
+]

@@ -1,0 +1,110 @@
+"""What the runtime needs of the other side: the control plane itself, or a client of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    from cicd_core.model.agent import Agent, AgentMetrics, AgentSpec
+    from cicd_core.model.claim import Claimed, LeaseStatus
+    from cicd_core.model.job import Job
+    from cicd_core.model.outcome import Outcome
+
+
+class WorkQueue(Protocol):
+    """Where jobs come from, and where their outcomes go.
+
+    Every method raises ``StoreUnavailable`` (``retryable``) when the other side can't be reached;
+    the same call may then be made again. Those that take a ``Claimed`` raise ``LeaseLost`` when it
+    does not own the job any more.
+    """
+
+    async def claim(
+        self,
+        *,
+        agent_id: str,
+        pool_name: str = "default",
+        labels: Collection[str] = (),
+        job_types: Collection[str] | None = None,
+        limit: int = 1,
+        wait: float = 0.0,
+        starting: bool = False,
+        lease_seconds: float | None = None,
+        request_id: str | None = None,
+    ) -> list[Claimed]:
+        """Return up to ``limit`` jobs, best first; wait up to ``wait`` seconds for the first one.
+
+        With ``starting`` they are RUNNING already. The same ``request_id`` again answers what the
+        first call gave and what is still held.
+        """
+        ...
+
+    async def start(self, claimed: Claimed) -> Claimed:
+        """Acknowledge the start; the handler runs only after this has returned."""
+        ...
+
+    async def renew(self, claims: Sequence[Claimed]) -> list[LeaseStatus]:
+        """Renew the leases, and answer for each what became of it, in the order given."""
+        ...
+
+    async def progress(
+        self, claimed: Claimed, *, percent: float | None = None, message: str | None = None
+    ) -> Claimed:
+        """Tell how far the work is (0 to 100)."""
+        ...
+
+    async def complete(self, claimed: Claimed, outcome: Outcome) -> Job:
+        """End the attempt with a verdict."""
+        ...
+
+    async def release(self, claimed: Claimed, *, why: str) -> Job:
+        """Give the job back unfinished; it uses no attempt."""
+        ...
+
+
+class AgentDesk(Protocol):
+    """Where an agent says who it is and how it is."""
+
+    async def register(self, spec: AgentSpec) -> Agent:
+        """Begin a new incarnation of this agent; the answer carries it."""
+        ...
+
+    async def heartbeat(
+        self,
+        agent_id: str,
+        incarnation: str,
+        *,
+        metrics: AgentMetrics | None = None,
+        running: int | None = None,
+    ) -> Agent:
+        """Say that this incarnation lives. Raises ``Refused`` when another one took its place."""
+        ...
+
+    async def drain(self, agent_id: str, *, reason: str) -> Agent:
+        """Say that it takes nothing new and will go."""
+        ...
+
+    async def deregister(self, agent_id: str, *, reason: str) -> Agent:
+        """Say that it has gone."""
+        ...
+
+
+class WorkSource(Protocol):
+    """The other side, whole."""
+
+    @property
+    def queue(self) -> WorkQueue:
+        """Where jobs come from."""
+        ...
+
+    @property
+    def agents(self) -> AgentDesk:
+        """Where agents register."""
+        ...
+
+    def sibling(self) -> AbstractAsyncContextManager[WorkSource]:
+        """Open a second way to the same place, for another thread's event loop."""
+        ...

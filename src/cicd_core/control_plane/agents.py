@@ -1,0 +1,251 @@
+"""Agents: they register, beat, drain and go; a heartbeat is the renewal of their record's lease."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import evolve
+
+from cicd_core.control_plane.kinds import micros
+from cicd_core.control_plane.listing import Listed, Listing, read_page
+from cicd_core.errors import Contention, InvalidInput, Refused
+from cicd_core.lifecycle import agents as lifecycle
+from cicd_core.model.agent import Agent, AgentStatus, HealthPolicy, checked
+from cicd_core.model.checks import check_name
+from cicd_core.model.instants import from_micros, to_micros
+from cicd_core.store.collections import AGENTS, BY_POOL, BY_STATUS
+from cicd_core.store.records import Lease, Partition, Renewal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from cicd_core.control_plane.repository import Repository
+    from cicd_core.control_plane.writer import Writer
+    from cicd_core.lifecycle.decision import Decision
+    from cicd_core.model.agent import AgentMetrics, AgentSpec
+    from cicd_core.store.overlay import Loaded
+
+#: No renewal of a heartbeat is ever too late: the lease's limit lies a century ahead.
+_CENTURY = 100 * 365 * 24 * 3_600_000_000
+#: How many agents are remembered between their heartbeats.
+_REMEMBERED = 16_384
+
+
+class AgentService:
+    """Agents. Satisfies the runtime's ``AgentDesk``."""
+
+    def __init__(self, writer: Writer, repository: Repository[Agent]) -> None:
+        """Take the way to the store, and the agents' records."""
+        self._writer = writer
+        self._repository = repository
+        self._policy = HealthPolicy(heartbeat_ttl=writer.settings.heartbeat_seconds)
+        self._beating: dict[str, Loaded[Agent]] = {}
+
+    async def register(self, spec: AgentSpec) -> Agent:
+        """Begin a new incarnation of an agent; the one before, if it lives, is refused from now on.
+
+        The answer is REGISTERING, and carries the ``incarnation`` that its heartbeats must show.
+
+        Raises:
+            InvalidInput: a field is wrong; the error names it.
+        """
+        wanted = checked(spec)
+        incarnation = self._writer.ids.claim_id()
+
+        def decide(agent: Agent | None, now: datetime) -> Decision[Agent]:
+            return lifecycle.register(agent, spec=wanted, incarnation=incarnation, now=now)
+
+        def lease(_: object, now: datetime) -> Lease:
+            return self._lease(incarnation, now)
+
+        attempts = self._writer.settings.commit_attempts
+        for attempt in range(attempts):
+            known = (await self._repository.get_many([wanted.agent_id])).get(wanted.agent_id)
+            if known is not None:
+                return self._seen(
+                    await self._repository.change(
+                        wanted.agent_id, decide, before=known, lease=lease
+                    )
+                )
+            now = await self._writer.now()
+            made = await self._repository.create(decide(None, now), lease=lease(None, now))
+            if made is not None:
+                return self._seen(made)
+            await self._writer.pause(attempt)
+        raise Contention([f"agent {wanted.agent_id}"], attempts)
+
+    async def heartbeat(
+        self,
+        agent_id: str,
+        incarnation: str,
+        *,
+        metrics: AgentMetrics | None = None,
+        running: int | None = None,
+    ) -> Agent:
+        """Say that this incarnation lives; one round trip, and a commit when its health changes.
+
+        Raises:
+            Refused: it has gone, or another incarnation took its place: register again, or stop.
+            NotFound: it never registered.
+            InvalidInput: a metric is not 0 to 100, or ``running`` is out of range.
+        """
+        check_name("agent_id", agent_id)
+        renewal = Renewal(
+            collection=AGENTS.name,
+            key=agent_id,
+            claim_id=incarnation,
+            duration=micros(self._writer.settings.heartbeat_seconds),
+        )
+        store = self._writer.store
+        (answer,) = await self._writer.patiently(lambda: store.renew([renewal]))
+        known = self._beating.get(agent_id)
+        if known is None or answer is None or known.version != answer.version:
+            known = await self._repository.get(agent_id)
+
+        def decide(agent: Agent, now: datetime) -> Decision[Agent]:
+            return lifecycle.heartbeat(
+                agent,
+                incarnation=incarnation,
+                now=now,
+                metrics=metrics,
+                running=running,
+                policy=self._policy,
+            )
+
+        decision = decide(known.value, await self._writer.now())
+        if answer is None:  # the decision says why, unless it was taken away in this very moment
+            raise Refused(f"agent {agent_id!r}: its heartbeat holds nothing any more; register it")
+        if decision.changed:
+            return self._seen(await self._repository.change(agent_id, decide, before=known))
+        return self._seen(evolve(known, value=decision.value))
+
+    async def set_status(
+        self, agent_id: str, status: AgentStatus | str, *, reason: str, by: str = "operator"
+    ) -> Agent:
+        """An operator's word on an agent's health.
+
+        Raises:
+            InvalidInput: an unknown status, or no reason.
+            NotFound: there is no such agent.
+            IllegalTransition: it is draining or gone.
+        """
+        wanted = _checked_status(status)
+        return await self._change(
+            agent_id,
+            lambda agent, now: lifecycle.set_status(
+                agent, status=wanted, now=now, by=by, reason=reason
+            ),
+        )
+
+    async def drain(self, agent_id: str, *, reason: str, by: str = "operator") -> Agent:
+        """Let it finish what it runs, and take nothing new.
+
+        Raises:
+            NotFound: there is no such agent.
+            IllegalTransition: it is gone.
+        """
+        return await self._change(
+            agent_id, lambda agent, now: lifecycle.drain(agent, now=now, by=by, reason=reason)
+        )
+
+    async def deregister(
+        self, agent_id: str, *, reason: str = "deregistered", by: str = "operator"
+    ) -> Agent:
+        """Say that it is gone for good; what it still runs is lost by its leases.
+
+        Raises:
+            NotFound: there is no such agent.
+        """
+        return await self._change(
+            agent_id,
+            lambda agent, now: lifecycle.deregister(agent, now=now, by=by, reason=reason),
+        )
+
+    async def get(self, agent_id: str) -> Agent:
+        """Return the agent, with the moment of its last heartbeat.
+
+        Raises:
+            NotFound: there is no such agent.
+        """
+        return self._beaten(await self._repository.get(check_name("agent_id", agent_id)))
+
+    async def in_pool(self, pool_name: str) -> list[Agent]:
+        """Return every agent of a pool that is not gone for good."""
+        agents: list[Agent] = []
+        cursor: str | None = None
+        while True:
+            page = await self.list(pool_name=pool_name, limit=500, cursor=cursor)
+            agents += [each for each in page.items if each.status is not AgentStatus.TERMINATED]
+            cursor = page.cursor
+            if cursor is None:
+                return agents
+
+    async def list(
+        self,
+        *,
+        pool_name: str | None = None,
+        status: AgentStatus | str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Listed[Agent]:
+        """Return a page of agents, the newest first.
+
+        Raises:
+            InvalidInput: an unknown status, or another field is wrong.
+            InvalidCursor: it is damaged, or of another query.
+        """
+        wanted = None if status is None else _checked_status(status)
+        listing = Listing(
+            partitions=_partitions(pool_name, wanted),
+            load=lambda record: self._overlaid(self._repository.load(record)),
+            keep=lambda agent: wanted is None or agent.status is wanted,
+            filters=(str(wanted), str(pool_name)),
+        )
+        return await read_page(self._writer, listing, limit=limit, cursor=cursor)
+
+    def _lease(self, incarnation: str, now: datetime) -> Lease:
+        instant = to_micros(now)
+        return Lease(
+            claim_id=incarnation,
+            granted=instant,
+            expires=instant + micros(self._writer.settings.heartbeat_seconds),
+            limit=instant + _CENTURY,
+        )
+
+    async def _change(
+        self, agent_id: str, decide: Callable[[Agent, datetime], Decision[Agent]]
+    ) -> Agent:
+        check_name("agent_id", agent_id)
+        return self._seen(await self._repository.change(agent_id, decide))
+
+    def _seen(self, loaded: Loaded[Agent]) -> Agent:
+        """Remember what the next heartbeat is compared with."""
+        if len(self._beating) >= _REMEMBERED:
+            self._beating.clear()
+        self._beating[loaded.value.agent_id] = loaded
+        return loaded.value
+
+    def _overlaid(self, loaded: Loaded[Agent]) -> Loaded[Agent]:
+        return evolve(loaded, value=self._beaten(loaded))
+
+    def _beaten(self, loaded: Loaded[Agent]) -> Agent:
+        """Return the agent with its last heartbeat, which only the lease knows."""
+        if loaded.lease is None:
+            return loaded.value
+        last = loaded.lease.expires - micros(self._writer.settings.heartbeat_seconds)
+        return evolve(loaded.value, heartbeat_at=from_micros(last))
+
+
+def _partitions(pool_name: str | None, status: AgentStatus | None) -> tuple[Partition, ...]:
+    if pool_name is not None:
+        return (Partition(AGENTS.name, BY_POOL, check_name("pool_name", pool_name)),)
+    wanted = AgentStatus if status is None else (status,)
+    return tuple(Partition(AGENTS.name, BY_STATUS, each.value) for each in wanted)
+
+
+def _checked_status(status: AgentStatus | str) -> AgentStatus:
+    try:
+        return AgentStatus(status)
+    except ValueError:
+        raise InvalidInput("status", status, f"give one of {', '.join(AgentStatus)}") from None

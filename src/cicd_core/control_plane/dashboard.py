@@ -1,0 +1,113 @@
+"""The dashboard's summary: a few counts, a few counters, and the newest of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping  # noqa: TC003 - cattrs resolves annotations
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import partial
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from attrs import frozen
+
+from cicd_core.control_plane.statistics import read_measured
+from cicd_core.errors import InvalidInput
+from cicd_core.lifecycle.deployment_counts import DEPLOYMENTS as DEPLOYMENT_COUNTS
+from cicd_core.lifecycle.deployment_counts import counts_between
+from cicd_core.model.deployment import Deployment, DeploymentStatus
+from cicd_core.model.job import Job, JobStatus
+from cicd_core.queueing.measures import groups_between
+from cicd_core.store.collections import BY_DEPLOYMENT_STATUS, BY_STATUS, DEPLOYMENTS, JOBS
+from cicd_core.store.records import Partition
+
+if TYPE_CHECKING:
+    from cicd_core.control_plane.deployments import DeploymentService
+    from cicd_core.control_plane.jobs import JobService
+    from cicd_core.control_plane.writer import Writer
+
+#: How many of the newest jobs and deployments are shown.
+RECENT = 5
+
+
+@frozen(kw_only=True)
+class Summary:
+    """What a person wants to see first."""
+
+    #: On the store's clock (UTC).
+    as_of: datetime
+    #: The local midnight (in the time zone that was asked for) that "today" begins with.
+    today_since: datetime
+    jobs_running: int
+    #: Jobs that ended as failed, timeout, error or dead letter today.
+    failed_today: int
+    #: Deployments that were created today.
+    deployments_today: int
+    jobs_by_status: Mapping[JobStatus, int]
+    deployments_by_status: Mapping[DeploymentStatus, int]
+    recent_jobs: tuple[Job, ...]
+    recent_deployments: tuple[Deployment, ...]
+    #: False: some counts are estimates.
+    exact: bool
+
+
+class DashboardService:
+    """The summary; its cost does not grow with the number of jobs."""
+
+    def __init__(self, writer: Writer, jobs: JobService, deployments: DeploymentService) -> None:
+        """Take the way to the store, and the lists of jobs and deployments."""
+        self._writer = writer
+        self._jobs = jobs
+        self._deployments = deployments
+
+    async def summary(self, *, tz: str | tzinfo = UTC) -> Summary:
+        """Return the summary.
+
+        Args:
+            tz: the time zone of "today": a name such as ``Europe/Zurich``, or a tzinfo.
+
+        Raises:
+            InvalidInput: there is no time zone of that name.
+        """
+        zone = _zone(tz)
+        now = await self._writer.now()
+        midnight = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
+        since = midnight.astimezone(UTC)
+        jobs = [Partition(JOBS.name, BY_STATUS, status.value) for status in JobStatus]
+        deployments = [
+            Partition(DEPLOYMENTS.name, BY_DEPLOYMENT_STATUS, status.value)
+            for status in DeploymentStatus
+        ]
+        store = self._writer.store
+        counts = await self._writer.patiently(lambda: store.count([*jobs, *deployments]))
+        numbers = [count.number for count in counts]
+        by_status = dict(zip(JobStatus, numbers[: len(jobs)], strict=True))
+        measured = await read_measured(self._writer, since, now, None)
+        return Summary(
+            as_of=now,
+            today_since=since,
+            jobs_running=by_status[JobStatus.RUNNING],
+            failed_today=measured.failed,
+            deployments_today=await self._deployments_since(since, now),
+            jobs_by_status=by_status,
+            deployments_by_status=dict(zip(DeploymentStatus, numbers[len(jobs) :], strict=True)),
+            recent_jobs=(await self._jobs.list(limit=RECENT)).items,
+            recent_deployments=(await self._deployments.list(limit=RECENT)).items,
+            exact=all(count.exact for count in counts),
+        )
+
+    async def _deployments_since(self, since: datetime, now: datetime) -> int:
+        until = now + timedelta(microseconds=1)
+        values: dict[str, int] = {}
+        store = self._writer.store
+        for group in groups_between(DEPLOYMENT_COUNTS, since, until):
+            values |= (await self._writer.patiently(partial(store.counters, group))).values
+        return counts_between(values, since, until).get("created", 0)
+
+
+def _zone(tz: str | tzinfo) -> tzinfo:
+    if isinstance(tz, tzinfo):
+        return tz
+    try:
+        return ZoneInfo(tz)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise InvalidInput("tz", tz, "give an IANA name such as Europe/Zurich, or UTC") from None

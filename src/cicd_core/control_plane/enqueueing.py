@@ -1,0 +1,118 @@
+"""Making jobs: specs are checked, named, and written in one call to the store."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from cicd_core.errors import AlreadyExists, IdempotencyConflict
+from cicd_core.lifecycle import jobs as lifecycle
+from cicd_core.lifecycle.decision import Decision
+from cicd_core.model.instants import to_micros
+from cicd_core.model.spec import JobSpec, checked
+from cicd_core.queueing.lanes import Lane
+from cicd_core.store.codec import CONVERTER
+from cicd_core.store.records import Committed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from cicd_core.control_plane.lanes import LaneBook
+    from cicd_core.control_plane.repository import Repository
+    from cicd_core.control_plane.writer import Writer
+    from cicd_core.model.job import Job
+    from cicd_core.store.overlay import Loaded
+
+#: The most jobs that one call to the store makes.
+BATCH = 500
+
+
+@frozen
+class _Draft:
+    spec: JobSpec
+    decision: Decision[Job]
+
+
+class JobMaker:
+    """Creates jobs, enqueued or not, once for each idempotency key."""
+
+    def __init__(self, writer: Writer, repository: Repository[Job], lanes: LaneBook) -> None:
+        """Take the way to the store, the jobs' records and the lanes."""
+        self._writer = writer
+        self._repository = repository
+        self._lanes = lanes
+
+    async def make(self, specs: Sequence[JobSpec], *, by: str, enqueue: bool) -> list[Job]:
+        """Return the jobs, in the order of the specs; those of one call keep that order in a lane.
+
+        Raises:
+            InvalidInput: a field of a spec is wrong; no job was made.
+            IdempotencyConflict: a key was used with other fields. Those before it, and others of
+                its batch, were made: a repetition of the call with keys makes none twice.
+        """
+        wanted = [checked(spec) for spec in specs]
+        # Also for what is not enqueued yet: the list tells maintenance which pools have jobs.
+        await self._lanes.ensure(
+            dict.fromkeys(
+                Lane(pool_name=spec.pool_name, job_type=spec.job_type, labels=spec.labels)
+                for spec in wanted
+            )
+        )
+        made: list[Job] = []
+        for first in range(0, len(wanted), BATCH):
+            made += await self._make_batch(wanted[first : first + BATCH], by=by, enqueue=enqueue)
+        return made
+
+    async def _make_batch(self, specs: list[JobSpec], *, by: str, enqueue: bool) -> list[Job]:
+        now = await self._writer.now()
+        # A microsecond apart, so that first in, first out holds within the call as well.
+        drafts = [
+            self._draft(spec, now + timedelta(microseconds=position), by=by, enqueue=enqueue)
+            for position, spec in enumerate(specs)
+        ]
+        commits = [self._repository.commit_of(None, draft.decision) for draft in drafts]
+        answers = await self._writer.commit(commits)
+        return [
+            draft.decision.value
+            if isinstance(answer, Committed)
+            else (await self._existing(draft)).value
+            for draft, answer in zip(drafts, answers, strict=True)
+        ]
+
+    def _draft(self, spec: JobSpec, now: datetime, *, by: str, enqueue: bool) -> _Draft:
+        job_id, request_hash = self._identity(spec, now)
+        created = lifecycle.create(spec, job_id=job_id, now=now, by=by, request_hash=request_hash)
+        if not enqueue:
+            return _Draft(spec, created)
+        queued = lifecycle.enqueue(created.value, now=now, by=by)
+        both = Decision(
+            queued.value,
+            created.events + queued.events,
+            created.increments + queued.increments,
+        )
+        return _Draft(spec, both)
+
+    def _identity(self, spec: JobSpec, now: datetime) -> tuple[str, str | None]:
+        """Return the job's id, and the hash of its request if it has an idempotency key.
+
+        An idempotent job's id is a hash of its key: no second record is needed to find it.
+        """
+        if spec.idempotency_key is None:
+            return self._writer.ids.sortable(to_micros(now)), None
+        key = hashlib.blake2b(spec.idempotency_key.encode(), digest_size=15).hexdigest()
+        fields = json.dumps(CONVERTER.unstructure(spec), sort_keys=True, separators=(",", ":"))
+        return f"k{key}", hashlib.blake2b(fields.encode(), digest_size=16).hexdigest()
+
+    async def _existing(self, draft: _Draft) -> Loaded[Job]:
+        wanted = draft.decision.value
+        found = await self._repository.get(wanted.job_id)
+        if wanted.idempotency_key is None:
+            raise AlreadyExists("job", wanted.job_id)
+        if found.value.request_hash != wanted.request_hash:
+            raise IdempotencyConflict(wanted.idempotency_key, wanted.job_id)
+        return found

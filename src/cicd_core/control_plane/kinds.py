@@ -1,0 +1,132 @@
+"""How each kind of entity is kept: its key, attributes, lease and retention."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+from cicd_core.control_plane.repository import EntityKind
+from cicd_core.model.agent import Agent, AgentStatus
+from cicd_core.model.deployment import Deployment, DeploymentStatus
+from cicd_core.model.instants import to_micros
+from cicd_core.model.job import Job, JobState
+from cicd_core.store import codec, collections, overlay
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from cicd_core.model.pool import Pool
+    from cicd_core.model.session import Session
+    from cicd_core.settings import Settings
+    from cicd_core.store.records import Lease
+
+_HELD = frozenset({JobState.CLAIMED, JobState.RUNNING})
+
+
+def micros(seconds: float) -> int:
+    """Return a duration in microseconds, as the store contract wants it."""
+    return round(seconds * 1_000_000)
+
+
+def _after(instant: datetime, seconds: float) -> int:
+    return to_micros(instant + timedelta(seconds=seconds))
+
+
+def job_kind(settings: Settings) -> EntityKind[Job]:
+    """Jobs: held under a lease while CLAIMED or RUNNING, dropped some time after a verdict."""
+
+    def expires_at(job: Job) -> int | None:
+        if not job.is_final:
+            return None
+        return _after(job.completed_at or job.created_at, settings.job_retention_seconds)
+
+    return EntityKind(
+        name="job",
+        collection=collections.JOBS,
+        codec=codec.JOB,
+        load=overlay.load_job,
+        key=lambda job: job.job_id,
+        attributes=collections.job_attributes,
+        keeps_lease=lambda job: job.state in _HELD,
+        lease_limit=lambda job: micros(job.timeout_seconds + settings.grace_seconds),
+        expires_at=expires_at,
+    )
+
+
+def deployment_kind(settings: Settings) -> EntityKind[Deployment]:
+    """Deployments: dropped some time after the last step, but never while they are live."""
+    kept = {
+        DeploymentStatus.LIVE,
+        DeploymentStatus.STAGING,
+        DeploymentStatus.PRODUCTION,
+    }
+
+    def expires_at(deployment: Deployment) -> int | None:
+        if deployment.status in kept:
+            return None
+        last = deployment.history[-1].at if deployment.history else deployment.created_at
+        return _after(last, settings.deployment_retention_seconds)
+
+    return EntityKind(
+        name="deployment",
+        collection=collections.DEPLOYMENTS,
+        codec=codec.DEPLOYMENT,
+        load=partial(overlay.load, codec.DEPLOYMENT),
+        key=lambda deployment: deployment.deployment_id,
+        attributes=lambda deployment, _: collections.deployment_attributes(deployment),
+        keeps_lease=lambda _: False,
+        lease_limit=lambda _: None,
+        expires_at=expires_at,
+    )
+
+
+def agent_kind() -> EntityKind[Agent]:
+    """Agents: the lease is the heartbeat; it ends when the agent has gone."""
+    return EntityKind(
+        name="agent",
+        collection=collections.AGENTS,
+        codec=codec.AGENT,
+        load=partial(overlay.load, codec.AGENT),
+        key=lambda agent: agent.agent_id,
+        attributes=_agent_attributes,
+        keeps_lease=lambda agent: agent.status is not AgentStatus.TERMINATED,
+        lease_limit=lambda _: None,
+        expires_at=lambda _: None,
+    )
+
+
+def _agent_attributes(agent: Agent, lease: Lease | None) -> dict[str, str]:
+    # An agent that is known to be silent needs nobody to look at its heartbeat.
+    minded = None if agent.status is AgentStatus.OFFLINE else lease
+    return collections.agent_attributes(agent, minded)
+
+
+def pool_kind() -> EntityKind[Pool]:
+    """Pools: kept until they are deleted."""
+    return EntityKind(
+        name="pool",
+        collection=collections.POOLS,
+        codec=codec.POOL,
+        load=partial(overlay.load, codec.POOL),
+        key=lambda pool: pool.pool_name,
+        attributes=lambda pool, _: collections.pool_attributes(pool),
+        keeps_lease=lambda _: False,
+        lease_limit=lambda _: None,
+        expires_at=lambda _: None,
+    )
+
+
+def session_kind() -> EntityKind[Session]:
+    """Sessions: the lease is the idle expiry; dropped at the absolute one."""
+    return EntityKind(
+        name="session",
+        collection=collections.SESSIONS,
+        codec=codec.SESSION,
+        load=partial(overlay.load, codec.SESSION),
+        key=lambda session: session.session_id,
+        attributes=lambda session, _: collections.session_attributes(session),
+        keeps_lease=lambda session: session.logged_out_at is None and session.expired_at is None,
+        lease_limit=lambda _: None,
+        expires_at=lambda session: to_micros(session.expires_at),
+    )

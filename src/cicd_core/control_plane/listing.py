@@ -1,0 +1,154 @@
+"""Pages of entities: one opaque cursor for every store and every filter.
+
+A list is a merge of partitions by their sort value, which is unique and ends in the entity's key.
+The cursor is the last sort value, bound to the query that gave it; stores see only bounds.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import heapq
+import json
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import anyio
+from attrs import frozen
+
+from cicd_core.errors import InvalidCursor, InvalidInput
+from cicd_core.model.checks import check_integer
+from cicd_core.model.instants import require_aware, sort_bound
+from cicd_core.store.records import Query
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from cicd_core.control_plane.writer import Writer
+    from cicd_core.store.overlay import Loaded
+    from cicd_core.store.records import Partition, Record
+
+Entity = TypeVar("Entity")
+
+#: The most entities on one page.
+MAX_PAGE = 500
+#: A filter that no index answers looks at this many records for one page, then gives a short one.
+_SCANNED = 2_000
+
+
+@frozen
+class Listed(Generic[Entity]):
+    """A page. It may be short, even empty, while ``cursor`` says that there is more."""
+
+    items: tuple[Entity, ...]
+    #: Give it to the same query for the next page; None: this was the last one.
+    cursor: str | None
+
+
+@frozen(kw_only=True)
+class Listing(Generic[Entity]):
+    """What is asked for: the newest first."""
+
+    #: All of one collection, and all of indexes with the same kind of sort value.
+    partitions: tuple[Partition, ...]
+    load: Callable[[Record], Loaded[Entity]]
+    #: For what no index answers.
+    keep: Callable[[Entity], bool] = lambda _: True
+    #: Only entities created at this moment or later.
+    since: datetime | None = None
+    #: Only entities created before this moment.
+    until: datetime | None = None
+    #: What else tells this query from others: the filter's own values.
+    filters: tuple[str, ...] = ()
+
+
+async def read_page(
+    writer: Writer, listing: Listing[Entity], *, limit: int, cursor: str | None
+) -> Listed[Entity]:
+    """Return a page.
+
+    Raises:
+        InvalidInput: a limit outside 1 to 500, a naive instant, or ``since`` after ``until``.
+        InvalidCursor: the cursor is damaged, or was given by another query.
+    """
+    check_integer("limit", limit, least=1, most=MAX_PAGE)
+    since, until = _range(listing)
+    fingerprint = _fingerprint(listing)
+    before = _opened(cursor, fingerprint) if cursor is not None else until
+    items: list[Entity] = []
+    scanned = 0
+    while True:
+        records, more = await _merged(writer, listing.partitions, since, before, limit)
+        for sort, record in records:
+            before = sort
+            value = listing.load(record).value
+            if listing.keep(value):
+                items.append(value)
+                if len(items) == limit:
+                    return Listed(tuple(items), _sealed(sort, fingerprint))
+        scanned += len(records)
+        if not more:
+            return Listed(tuple(items), None)
+        if scanned >= _SCANNED and before is not None:
+            return Listed(tuple(items), _sealed(before, fingerprint))
+
+
+async def _merged(
+    writer: Writer,
+    partitions: Sequence[Partition],
+    since: str | None,
+    before: str | None,
+    limit: int,
+) -> tuple[list[tuple[str, Record]], bool]:
+    """Return the newest records over the partitions, and whether there may be more."""
+    pages: list[tuple[list[tuple[str, Record]], bool]] = []
+
+    async def read(partition: Partition) -> None:
+        query = Query(partition=partition, limit=limit, descending=True, after=since, before=before)
+        page = await writer.patiently(lambda: writer.store.page(query))
+        sort = partition.index.sort
+        pages.append(([(each.attributes[sort], each) for each in page.records], page.more))
+
+    async with anyio.create_task_group() as tasks:
+        for partition in partitions:
+            tasks.start_soon(read, partition)
+    # A page that ended early hides what comes behind it: nothing older than its end may be told.
+    floor = max((page[-1][0] for page, behind in pages if behind and page), default="")
+    merged = heapq.merge(*(page for page, _ in pages), key=lambda pair: pair[0], reverse=True)
+    # One that moved between two partitions while they were read shows up in both.
+    distinct = list({sort: (sort, each) for sort, each in merged if sort >= floor}.values())
+    more = len(distinct) > limit or any(behind for _, behind in pages)
+    return distinct[:limit], more
+
+
+def _range(listing: Listing[Entity]) -> tuple[str | None, str | None]:
+    since = require_aware("since", listing.since)
+    until = require_aware("until", listing.until)
+    if since is not None and until is not None and since > until:
+        raise InvalidInput("since", since, f"give a moment before until, {until}")
+    return (
+        None if since is None else sort_bound(since),
+        None if until is None else sort_bound(until),
+    )
+
+
+def _fingerprint(listing: Listing[Entity]) -> str:
+    parts = [[each.collection, each.index.name, each.value] for each in listing.partitions]
+    whole = json.dumps([parts, str(listing.since), str(listing.until), listing.filters])
+    return hashlib.blake2b(whole.encode(), digest_size=9).hexdigest()
+
+
+def _sealed(sort: str, fingerprint: str) -> str:
+    return base64.urlsafe_b64encode(f"{fingerprint}{sort}".encode()).decode().rstrip("=")
+
+
+def _opened(cursor: str, fingerprint: str) -> str:
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        whole = base64.b64decode(padded, altchars=b"-_", validate=True).decode()
+    except (binascii.Error, ValueError, TypeError) as broken:
+        raise InvalidCursor(str(cursor), "it is damaged") from broken
+    if not whole.startswith(fingerprint):
+        raise InvalidCursor(cursor, "it was given by another query")
+    return whole[len(fingerprint) :]

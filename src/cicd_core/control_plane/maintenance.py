@@ -1,0 +1,234 @@
+"""The reaper and the timers: what is due is decided and committed. Any number may run at once."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from typing import TYPE_CHECKING, NoReturn, TypeVar
+
+import anyio
+from attrs import frozen
+
+from cicd_core.errors import CicdError
+from cicd_core.lifecycle import agents as agent_lifecycle
+from cicd_core.lifecycle import jobs as job_lifecycle
+from cicd_core.lifecycle import leases
+from cicd_core.model.instants import from_micros
+from cicd_core.model.job import Job, JobState
+from cicd_core.store.collections import (
+    AGENTS,
+    DELAYED,
+    HEARTBEAT,
+    JOBS,
+    LEASED,
+    TIMERS,
+    WAITING,
+    job_timer,
+)
+from cicd_core.store.records import Committed, Guard, Partition, Query
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from cicd_core.control_plane.lanes import LaneBook
+    from cicd_core.control_plane.repository import Repository
+    from cicd_core.control_plane.writer import Writer
+    from cicd_core.lifecycle.decision import Decision
+    from cicd_core.model.agent import Agent
+    from cicd_core.store.overlay import Loaded
+    from cicd_core.store.records import Commit, Record, StoreTime
+
+Entity = TypeVar("Entity")
+
+_log = logging.getLogger("cicd_core.maintenance")
+
+#: How many due records are looked at in one call to the store.
+_BATCH = 200
+#: How long maintenance rests after an error, in seconds, at least.
+_AFTER_ERROR = 1.0
+
+
+@frozen(kw_only=True)
+class SweepReport:
+    """What one sweep did, counted by the state that each entity came to."""
+
+    #: Delayed jobs that can be claimed now.
+    promoted: int = 0
+    #: Jobs taken from holders that were gone, and queued again.
+    requeued: int = 0
+    dead_lettered: int = 0
+    #: Jobs that ended otherwise: timeout, error or cancelled.
+    ended: int = 0
+    #: Agents that are offline, or gone, from now on.
+    silenced: int = 0
+
+    @property
+    def total(self) -> int:
+        """How many entities were changed."""
+        return self.promoted + self.requeued + self.dead_lettered + self.ended + self.silenced
+
+
+class MaintenanceService:
+    """Looks for what is due. Every control plane runs it, unless it is told not to."""
+
+    def __init__(
+        self,
+        writer: Writer,
+        jobs: Repository[Job],
+        agents: Repository[Agent],
+        lanes: LaneBook,
+    ) -> None:
+        """Take the way to the store, the records of jobs and agents, and the lanes."""
+        self._writer = writer
+        self._jobs = jobs
+        self._agents = agents
+        self._lanes = lanes
+
+    async def run(self) -> NoReturn:
+        """Sweep for ever, every ``sweep_seconds``; an error is logged and does not end it."""
+        while True:
+            pause = self._writer.settings.sweep_seconds
+            try:
+                await self.sweep()
+            except CicdError as failed:
+                _log.warning("a sweep failed and will be repeated: %s", failed)
+                pause = max(pause, _AFTER_ERROR)
+            except Exception:  # noqa: BLE001 - the one loop that must outlive its own defects
+                _log.exception("a sweep failed on a defect of ours and will be repeated")
+                pause = max(pause, _AFTER_ERROR)
+            # Many processes that started together should not look together.
+            await anyio.sleep(pause * (0.75 + self._writer.ids.jitter() / 2))
+
+    async def sweep(self) -> SweepReport:
+        """Do all that is due now, and return what that was."""
+        done: Counter[str] = Counter()
+        for pool_name in await self._lanes.pools():
+            for timer in (DELAYED, WAITING, LEASED):
+                done += await self._sweep_jobs(timer, pool_name)
+        done += await self._sweep_agents()
+        return SweepReport(**done)
+
+    async def requeue_expired(self) -> SweepReport:
+        """Take jobs from holders whose leases have run out, and leave the other timers alone."""
+        done: Counter[str] = Counter()
+        for pool_name in await self._lanes.pools():
+            done += await self._sweep_jobs(LEASED, pool_name)
+        return SweepReport(**done)
+
+    async def _sweep_jobs(self, timer: str, pool_name: str) -> Counter[str]:
+        decide = self._decide_lease if timer == LEASED else self._decide_timer
+        guard = Guard.LEASE_EXPIRED if timer == LEASED else Guard.NONE
+        partition = Partition(JOBS.name, TIMERS, job_timer(timer, pool_name))
+        return await self._sweep(partition, self._jobs, decide, guard, _job_result)
+
+    async def _sweep_agents(self) -> Counter[str]:
+        def decide(loaded: Loaded[Agent], now: StoreTime) -> Decision[Agent]:
+            return agent_lifecycle.mark_offline(
+                loaded.value, now=from_micros(now.micros), by="maintenance"
+            )
+
+        partition = Partition(AGENTS.name, TIMERS, HEARTBEAT)
+        return await self._sweep(
+            partition, self._agents, decide, Guard.LEASE_EXPIRED, lambda _: "silenced"
+        )
+
+    async def _sweep(
+        self,
+        partition: Partition,
+        repository: Repository[Entity],
+        decide: Callable[[Loaded[Entity], StoreTime], Decision[Entity]],
+        guard: Guard,
+        result: Callable[[Entity], str],
+    ) -> Counter[str]:
+        """Page what may be due, read it anew, decide, commit: pages may lag, decisions not."""
+        done: Counter[str] = Counter()
+        after: str | None = None
+        while True:
+            now = await self._writer.store.now()
+            records, more = await self._due(partition, now, after)
+            keys = [each.key for each in records if _may_be_due(each, guard, now)]
+            commits: list[Commit] = []
+            results: list[str] = []
+            for loaded in await _readable(repository, keys):
+                if guard is Guard.LEASE_EXPIRED and not _expired(loaded, now):
+                    continue
+                try:
+                    decision = decide(loaded, now)
+                except CicdError as refused:  # it moved on since the page was read
+                    _log.debug("nothing to do: %s", refused)
+                    continue
+                if decision.changed:
+                    commits.append(repository.commit_of(loaded, decision, guard=guard))
+                    results.append(result(decision.value))
+            if commits:
+                answers = await self._writer.commit(commits)
+                pairs = zip(results, answers, strict=True)
+                # A conflict is somebody else's move: the next sweep sees what is left to do.
+                done.update(name for name, answer in pairs if isinstance(answer, Committed))
+            if not more or not records:
+                return done
+            after = records[-1].attributes[partition.index.sort]
+
+    async def _due(
+        self, partition: Partition, now: StoreTime, after: str | None
+    ) -> tuple[Sequence[Record], bool]:
+        query = Query(
+            partition=partition, limit=_BATCH, after=after, before=f"{now.micros + 1:016d}"
+        )
+        page = await self._writer.patiently(lambda: self._writer.store.page(query))
+        return page.records, page.more
+
+    @staticmethod
+    def _decide_timer(loaded: Loaded[Job], now: StoreTime) -> Decision[Job]:
+        job, instant = loaded.value, from_micros(now.micros)
+        if job.deadline_at is not None and job.deadline_at <= instant:
+            return job_lifecycle.expire_deadline(job, now=instant)
+        return job_lifecycle.promote(job, now=instant)
+
+    @staticmethod
+    def _decide_lease(loaded: Loaded[Job], now: StoreTime) -> Decision[Job]:
+        lease = loaded.lease
+        decision = leases.expire_lease(
+            loaded.value,
+            now=from_micros(now.micros),
+            limit_reached=lease is not None and lease.expires >= lease.limit,
+        )
+        _log.warning(
+            "job %s was lost by agent %s: %s",
+            loaded.value.job_id,
+            loaded.value.agent_id,
+            decision.value.state.value,
+        )
+        return decision
+
+
+async def _readable(repository: Repository[Entity], keys: Sequence[str]) -> list[Loaded[Entity]]:
+    """Return the entities; one that does not decode must not hold up the others."""
+    try:
+        return list((await repository.get_many(keys)).values())
+    except CicdError:
+        found: list[Loaded[Entity]] = []
+        for key in keys:
+            try:
+                found += (await repository.get_many([key])).values()
+            except CicdError as broken:
+                _log.error("left alone: %s", broken)
+        return found
+
+
+def _may_be_due(record: Record, guard: Guard, now: StoreTime) -> bool:
+    if guard is not Guard.LEASE_EXPIRED or record.lease is None:
+        return True
+    return record.lease.expires + now.uncertainty < now.micros
+
+
+def _expired(loaded: Loaded[Entity], now: StoreTime) -> bool:
+    return loaded.lease is None or loaded.lease.expires + now.uncertainty < now.micros
+
+
+def _job_result(job: Job) -> str:
+    if job.state is JobState.DEAD_LETTERED:
+        return "dead_lettered"
+    if job.state is not JobState.QUEUED:
+        return "ended"
+    return "requeued" if job.ready_at is None else "promoted"

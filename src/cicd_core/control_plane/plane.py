@@ -1,0 +1,116 @@
+"""The control plane: every service over one store."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from cicd_core.control_plane.agents import AgentService
+from cicd_core.control_plane.dashboard import DashboardService
+from cicd_core.control_plane.deployments import DeploymentService
+from cicd_core.control_plane.enqueueing import JobMaker
+from cicd_core.control_plane.events import EventService
+from cicd_core.control_plane.jobs import JobService
+from cicd_core.control_plane.kinds import (
+    agent_kind,
+    deployment_kind,
+    job_kind,
+    pool_kind,
+    session_kind,
+)
+from cicd_core.control_plane.lanes import LaneBook
+from cicd_core.control_plane.maintenance import MaintenanceService
+from cicd_core.control_plane.pools import PoolService
+from cicd_core.control_plane.queue import QueueService
+from cicd_core.control_plane.repository import Repository
+from cicd_core.control_plane.sessions import SessionService
+from cicd_core.control_plane.writer import Writer
+from cicd_core.ids import IdSource
+from cicd_core.settings import Settings
+from cicd_core.store.registry import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from cicd_core.store.contract import Store
+
+
+class ControlPlane:
+    """Jobs, the queue, deployments, agents, pools, sessions, events: all over one store.
+
+    Open one with :meth:`open`, or give a store of your own, which stays yours to close. It holds
+    no state but caches: any number of them, in any number of processes, may share a store.
+    """
+
+    def __init__(
+        self, store: Store, *, settings: Settings | None = None, ids: IdSource | None = None
+    ) -> None:
+        """Build the services over ``store``; nothing runs in the background."""
+        self.store = store
+        self.settings = settings or Settings()
+        self._ids = ids or IdSource()
+        writer = Writer(store, self._ids, self.settings)
+        job_records = Repository(job_kind(self.settings), writer)
+        agent_records = Repository(agent_kind(), writer)
+        lanes = LaneBook(writer)
+        maker = JobMaker(writer, job_records, lanes)
+        #: Agents: register, heartbeat, drain.
+        self.agents = AgentService(writer, agent_records)
+        #: Jobs: create, list, cancel, replay, record, why.
+        self.jobs = JobService(writer, job_records, lanes, maker, self.agents)
+        #: The queue: enqueue, claim, start, renew, complete, release, stats.
+        self.queue = QueueService(writer, job_records, lanes, maker)
+        #: Deployments: staging, production, rollback, metrics.
+        self.deployments = DeploymentService(
+            writer, Repository(deployment_kind(self.settings), writer)
+        )
+        #: Pools: sizes, condition, the scaling signal.
+        self.pools = PoolService(writer, Repository(pool_kind(), writer), lanes, self.agents)
+        #: Sessions: create, validate, log out.
+        self.sessions = SessionService(writer, Repository(session_kind(), writer))
+        #: The dashboard's summary.
+        self.dashboard = DashboardService(writer, self.jobs, self.deployments)
+        #: The log of events.
+        self.events = EventService(writer)
+        #: The reaper and the timers.
+        self.maintenance = MaintenanceService(writer, job_records, agent_records, lanes)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        url: str = "memory://",
+        *,
+        settings: Settings | None = None,
+        maintenance: bool = True,
+        **options: Any,
+    ) -> AsyncIterator[ControlPlane]:
+        """Open a store by its URL, and run maintenance in the background.
+
+        Args:
+            url: such as ``memory://`` or ``sqlite:///ci.db``.
+            settings: leases, retention and so on.
+            maintenance: whether this one looks for what is due; at least one must.
+            options: for the store, see :func:`cicd_core.store.registry.open_store`.
+
+        Raises:
+            UnknownScheme: no store is registered for the URL's scheme.
+            StoreError: the store can't be opened.
+        """
+        async with open_store(url, **options) as store:
+            plane = cls(store, settings=settings)
+            async with anyio.create_task_group() as tasks:
+                if maintenance:
+                    tasks.start_soon(plane.maintenance.run)
+                try:
+                    yield plane
+                finally:
+                    tasks.cancel_scope.cancel()
+
+    @asynccontextmanager
+    async def sibling(self) -> AsyncIterator[ControlPlane]:
+        """Open another control plane on the same data, for another thread's event loop."""
+        async with self.store.sibling() as store:
+            yield ControlPlane(store, settings=self.settings, ids=self._ids)

@@ -1,0 +1,209 @@
+"""Load, decide, commit: the same few lines for every kind of entity."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from attrs import frozen
+
+from cicd_core.errors import Contention, NotFound, Refused
+from cicd_core.store.codec import EntityCodec, encode_event
+from cicd_core.store.overlay import Loaded
+from cicd_core.store.records import (
+    KEEP,
+    Commit,
+    Committed,
+    Conflict,
+    EventWrite,
+    Guard,
+    Lease,
+    Put,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+
+    from cicd_core.control_plane.writer import Writer
+    from cicd_core.lifecycle.decision import Decision
+    from cicd_core.store.records import Collection, Record
+
+Entity = TypeVar("Entity")
+
+
+@frozen(kw_only=True)
+class EntityKind(Generic[Entity]):
+    """How one kind of entity is kept."""
+
+    #: What it is called in an error.
+    name: str
+    collection: Collection
+    codec: EntityCodec[Entity]
+    load: Callable[[Record], Loaded[Entity]]
+    key: Callable[[Entity], str]
+    attributes: Callable[[Entity, Lease | None], Mapping[str, str]]
+    #: Whether the entity, as it is now, keeps the lease that its record has.
+    keeps_lease: Callable[[Entity], bool]
+    #: How long a lease on it may last in all (µs), or None.
+    lease_limit: Callable[[Entity], int | None]
+    #: When it is dropped (µs), or None.
+    expires_at: Callable[[Entity], int | None]
+
+
+class Repository(Generic[Entity]):
+    """The records of one kind of entity."""
+
+    def __init__(self, kind: EntityKind[Entity], writer: Writer) -> None:
+        """Take how the entity is kept, and the way to the store."""
+        self._kind = kind
+        self._writer = writer
+
+    def load(self, record: Record) -> Loaded[Entity]:
+        """Return the entity that a record tells.
+
+        Raises:
+            CorruptRecord: it does not decode.
+        """
+        return self._kind.load(record)
+
+    async def get(self, key: str) -> Loaded[Entity]:
+        """Return the entity.
+
+        Raises:
+            NotFound: there is none.
+            CorruptRecord: its record does not decode.
+        """
+        found = await self.get_many([key])
+        if key not in found:
+            raise NotFound(self._kind.name, key)
+        return found[key]
+
+    async def get_many(self, keys: Sequence[str]) -> dict[str, Loaded[Entity]]:
+        """Return those that exist, by key.
+
+        Raises:
+            CorruptRecord: one does not decode.
+        """
+        if not keys:
+            return {}
+        name, store = self._kind.collection.name, self._writer.store
+        records = await self._writer.patiently(lambda: store.get(name, keys))
+        return {key: self._kind.load(record) for key, record in records.items()}
+
+    def commit_of(
+        self,
+        before: Loaded[Entity] | None,
+        decision: Decision[Entity],
+        *,
+        lease: Lease | None = None,
+        guard: Guard = Guard.NONE,
+    ) -> Commit:
+        """Return the commit that makes a decision true.
+
+        Args:
+            before: what was decided on; None creates the record.
+            decision: what was decided.
+            lease: a lease to set; else the record's own is kept while the entity is held.
+            guard: a condition besides the version.
+        """
+        value, kind = decision.value, self._kind
+        key = kind.key(value)
+        kept = before.lease if before is not None and kind.keeps_lease(value) else None
+        put = Put(
+            collection=kind.collection.name,
+            key=key,
+            expected=0 if before is None else before.version,
+            body=kind.codec.encode(value, {} if before is None else before.unknown),
+            attributes=kind.attributes(value, lease or kept),
+            lease=lease or (KEEP if kept is not None else None),
+            lease_limit=kind.lease_limit(value),
+            expires_at=kind.expires_at(value),
+            guard=guard,
+        )
+        told = tuple(
+            EventWrite(
+                collection=put.collection,
+                key=key,
+                version=None,
+                ordinal=ordinal,
+                body=encode_event(draft),
+            )
+            for ordinal, draft in enumerate(decision.events)
+        )
+        pending_events = () if before is None else before.pending_events
+        pending_increments = () if before is None else before.pending_increments
+        return Commit(
+            commit_id=self._writer.ids.commit_id(),
+            writes=(put,),
+            events=pending_events + told,
+            increments=pending_increments + decision.increments,
+        )
+
+    def after(
+        self,
+        before: Loaded[Entity] | None,
+        decision: Decision[Entity],
+        committed: Committed,
+        lease: Lease | None = None,
+    ) -> Loaded[Entity]:
+        """Return the entity as it stands after its commit."""
+        value, kind = decision.value, self._kind
+        version = committed.versions[kind.collection.name, kind.key(value)]
+        kept = before.lease if before is not None and kind.keeps_lease(value) else None
+        unknown: Mapping[str, Any] = {} if before is None else before.unknown
+        return Loaded(value=value, version=version, lease=lease or kept, unknown=unknown)
+
+    async def create(
+        self, decision: Decision[Entity], *, lease: Lease | None = None
+    ) -> Loaded[Entity] | None:
+        """Create the entity; None if one with its key exists."""
+        commit = self.commit_of(None, decision, lease=lease)
+        (answer,) = await self._writer.commit([commit])
+        if isinstance(answer, Conflict):
+            return None
+        return self.after(None, decision, answer, lease)
+
+    async def change(
+        self,
+        key: str,
+        decide: Callable[[Entity, datetime], Decision[Entity]],
+        *,
+        before: Loaded[Entity] | None = None,
+        lease: Callable[[Loaded[Entity], datetime], Lease | None] | None = None,
+        guard: Guard = Guard.NONE,
+    ) -> Loaded[Entity]:
+        """Decide and commit, from ``before`` or a load; after a conflict load and decide again.
+
+        Args:
+            key: the entity's.
+            decide: the decision; it must recognise its own effect.
+            before: what the caller knows; it saves the load.
+            lease: makes the lease to set, from what was loaded and now.
+            guard: a condition besides the version.
+
+        Raises:
+            NotFound: there is no such entity.
+            Contention: it conflicted as often as the settings allow.
+        """
+        attempts = self._writer.settings.commit_attempts
+        for attempt in range(attempts):
+            loaded = await self.get(key) if before is None else before
+            now = await self._writer.now()
+            try:
+                decision = decide(loaded.value, now)
+            except Refused:
+                if before is None:
+                    raise
+                before = None  # what the caller knows may be out of date: look before refusing
+                continue
+            if not decision.changed:
+                return loaded
+            new_lease = None if lease is None else lease(loaded, now)
+            commit = self.commit_of(loaded, decision, lease=new_lease, guard=guard)
+            (answer,) = await self._writer.commit([commit])
+            if isinstance(answer, Committed):
+                return self.after(loaded, decision, answer, new_lease)
+            before = None
+            if attempt:  # the first conflict is ordinary: a handle that went stale
+                await self._writer.pause(attempt)
+        raise Contention([f"{self._kind.name} {key}"], attempts)

@@ -1,0 +1,61 @@
+"""The one way to the store for writes: bounded, jittered repetition with the same commit id."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+import anyio
+
+from cicd_core.errors import StoreUnavailable
+from cicd_core.model.instants import from_micros
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from datetime import datetime
+
+    from cicd_core.ids import IdSource
+    from cicd_core.settings import Settings
+    from cicd_core.store.contract import Store
+    from cicd_core.store.records import Commit, Committed, Conflict
+
+Answer = TypeVar("Answer")
+
+#: The first pause between two tries, in seconds; it doubles up to the last.
+_FIRST_PAUSE = 0.01
+_LAST_PAUSE = 1.0
+
+
+class Writer:
+    """A store, with the clock, the ids and the patience that the services share."""
+
+    def __init__(self, store: Store, ids: IdSource, settings: Settings) -> None:
+        """Keep what the services need; nothing is opened here."""
+        self.store = store
+        self.ids = ids
+        self.settings = settings
+
+    async def now(self) -> datetime:
+        """Return the store's time (UTC): the only one that decisions see."""
+        return from_micros((await self.store.now()).micros)
+
+    async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
+        """Commit, and repeat while the store is unavailable: each commit's id makes that safe.
+
+        Raises:
+            StoreUnavailable: it stayed so; whether the commits took effect is unknown.
+        """
+        return await self.patiently(lambda: self.store.commit(commits))
+
+    async def patiently(self, call: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Make a repeatable call, again after a pause while the store is unavailable."""
+        for attempt in range(self.settings.commit_attempts - 1):
+            try:
+                return await call()
+            except StoreUnavailable:
+                await self.pause(attempt)
+        return await call()
+
+    async def pause(self, attempt: int) -> None:
+        """Wait a little, longer with each attempt, and not as long as everybody else."""
+        longest = min(_FIRST_PAUSE * 2**attempt, _LAST_PAUSE)
+        await anyio.sleep(longest * (0.5 + self.ids.jitter() / 2))

@@ -1,0 +1,1 @@
+"""The store contract, the codec, and the stores that need no other package."""

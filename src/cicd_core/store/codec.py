@@ -1,0 +1,140 @@
+"""How an entity becomes the bytes of a record's body, and comes back.
+
+A body is a JSON object that carries the version of its schema as ``"v"``. Every older version is
+read; fields that this version does not know are kept and written back, so that two versions of the
+library can share a store during an upgrade. Instants are microseconds since the epoch (UTC).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+from attrs import fields, frozen
+from cattrs import Converter, transform_error
+
+from cicd_core.errors import CorruptRecord, NewerSchema
+from cicd_core.model.agent import Agent
+from cicd_core.model.deployment import Deployment
+from cicd_core.model.event import Event, EventDraft
+from cicd_core.model.instants import from_micros, to_micros
+from cicd_core.model.job import Job
+from cicd_core.model.pool import Pool
+from cicd_core.model.session import Session
+from cicd_core.queueing.lanes import LaneDirectory
+
+if TYPE_CHECKING:
+    from cicd_core.store.records import LogEntry
+
+Entity = TypeVar("Entity")
+
+#: Turns the fields of one schema version into those of the next.
+Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
+
+_EMPTY: Final[Mapping[str, Any]] = {}
+
+
+def _converter() -> Converter:
+    converter = Converter(omit_if_default=True)
+    converter.register_unstructure_hook(datetime, to_micros)
+    converter.register_structure_hook(datetime, lambda value, _: from_micros(value))
+    return converter
+
+
+CONVERTER: Final = _converter()
+
+
+@frozen
+class Body(Generic[Entity]):
+    """An entity, and the fields of its body that this version of the library does not know."""
+
+    value: Entity
+    unknown: Mapping[str, Any] = _EMPTY
+
+
+class EntityCodec(Generic[Entity]):
+    """Encodes and decodes one kind of entity."""
+
+    def __init__(
+        self, kind: type[Entity], collection: str, *, upgrades: tuple[Upgrade, ...] = ()
+    ) -> None:
+        """Take the class, its collection, and the upgrades from version 1, 2, … to the next."""
+        self._kind = kind
+        self._collection = collection
+        self._upgrades = upgrades
+        self._known: frozenset[str] | None = None
+        #: The version that is written.
+        self.version = 1 + len(upgrades)
+
+    def encode(self, value: Entity, unknown: Mapping[str, Any] = _EMPTY) -> bytes:
+        """Return the body of ``value``."""
+        raw = {"v": self.version, **unknown, **CONVERTER.unstructure(value)}
+        return dump_json(raw)
+
+    def decode(self, key: str, body: bytes) -> Body[Entity]:
+        """Return the entity that a body holds.
+
+        Raises:
+            CorruptRecord: the bytes are no body of this entity.
+            NewerSchema: the schema's major version is newer than this library's.
+        """
+        try:
+            raw = json.loads(body)
+            version = raw.pop("v")
+            self._refuse_newer(key, version)
+            for upgrade in self._upgrades[version - 1 :]:
+                raw = upgrade(raw)
+            value = CONVERTER.structure(raw, self._kind)
+        except NewerSchema:
+            raise
+        except Exception as broken:  # cattrs raises groups, json ValueError, a bad shape anything
+            reason = "; ".join(transform_error(broken))
+            raise CorruptRecord(self._collection, key, reason) from broken
+        if self._known is None:
+            self._known = frozenset(each.name for each in fields(self._kind))  # type: ignore[arg-type] # every entity is an attrs class
+        unknown = raw.keys() - self._known
+        return Body(value, {name: raw[name] for name in unknown} if unknown else _EMPTY)
+
+    def _refuse_newer(self, key: str, version: int) -> None:
+        if version > self.version:
+            raise NewerSchema(f"{self._collection}/{key}", version, self.version)
+
+
+def dump_json(raw: object) -> bytes:
+    """Return compact UTF-8 JSON."""
+    return json.dumps(raw, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+JOB: Final = EntityCodec(Job, "jobs")
+DEPLOYMENT: Final = EntityCodec(Deployment, "deployments")
+AGENT: Final = EntityCodec(Agent, "agents")
+POOL: Final = EntityCodec(Pool, "agent-pools")
+SESSION: Final = EntityCodec(Session, "sessions")
+LANE_DIRECTORY: Final = EntityCodec(LaneDirectory, "lanes")
+
+
+def encode_event(draft: EventDraft) -> bytes:
+    """Return the body of an event in the log."""
+    return dump_json({"t": draft.type, "at": to_micros(draft.at), "d": draft.data})
+
+
+def decode_event(entry: LogEntry) -> Event:
+    """Return the event of an entry of the log.
+
+    Raises:
+        CorruptRecord: its bytes are no event.
+    """
+    try:
+        raw = json.loads(entry.body)
+        return Event(
+            subject=(entry.collection, entry.key),
+            version=entry.version,
+            ordinal=entry.ordinal,
+            type=raw["t"],
+            at=from_micros(raw["at"]),
+            data=raw["d"],
+        )
+    except (ValueError, KeyError, TypeError) as broken:
+        raise CorruptRecord("log", f"{entry.collection}/{entry.key}", str(broken)) from broken

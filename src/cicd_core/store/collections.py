@@ -1,0 +1,148 @@
+"""The collections: which attributes each entity has, and by which indexes it is found.
+
+A database names the indexes after them: ``status-created_at-index`` and so on.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from cicd_core.model.instants import sort_key, to_micros
+from cicd_core.model.job import Job, JobState
+from cicd_core.queueing.lanes import lane_of
+from cicd_core.queueing.rank import rank
+from cicd_core.store.records import Collection, Index
+
+if TYPE_CHECKING:
+    from cicd_core.model.agent import Agent
+    from cicd_core.model.deployment import Deployment
+    from cicd_core.model.pool import Pool
+    from cicd_core.model.session import Session
+    from cicd_core.store.records import Lease
+
+#: Jobs that can be claimed, lane by lane, best rank first.
+READY: Final = Index("lane", "rank")
+BY_STATUS: Final = Index("status", "created_at")
+BY_AGENT: Final = Index("agent_id", "created_at")
+#: What somebody must look at, and not before when: see the values below.
+TIMERS: Final = Index("timer", "due")
+DEAD_LETTERS: Final = Index("dead_letter", "created_at")
+
+JOBS: Final = Collection(
+    name="jobs", indexes=(READY, BY_STATUS, BY_AGENT, TIMERS, DEAD_LETTERS), lease_sort="due"
+)
+
+#: What the timer of a job waits for: its time to become ready; its deadline, while it is ready or
+#: pending; its holder. Each pool has partitions of its own, which makes their counts the pool's.
+DELAYED: Final = "delayed"
+WAITING: Final = "waiting"
+LEASED: Final = "leased"
+JOB_TIMERS: Final = (DELAYED, WAITING, LEASED)
+#: The one value of ``dead_letter``.
+DEAD: Final = "dead_lettered"
+
+BY_SERVICE: Final = Index("service_name", "created_at")
+BY_DEPLOYMENT_STATUS: Final = Index("deployment_status", "created_at")
+
+DEPLOYMENTS: Final = Collection(name="deployments", indexes=(BY_SERVICE, BY_DEPLOYMENT_STATUS))
+
+BY_POOL: Final = Index("pool_name", "created_at")
+
+#: An agent's lease is its heartbeat: it is in TIMERS while it is expected to beat.
+AGENTS: Final = Collection(name="agents", indexes=(BY_POOL, BY_STATUS, TIMERS), lease_sort="due")
+HEARTBEAT: Final = "heartbeat"
+
+BY_KIND: Final = Index("kind", "created_at")
+POOL_KIND: Final = "pool"
+
+POOLS: Final = Collection(name="agent-pools", indexes=(BY_KIND,))
+
+#: One record a pool: the lanes that work was ever enqueued on; ``changed_at`` tells of a new one.
+LANE_CHANGES: Final = Index("pool_name", "changed_at")
+#: All of them: the pools that ever had work.
+ALL_LANES: Final = Index("kind", "changed_at")
+LANES: Final = Collection(name="lanes", indexes=(LANE_CHANGES, ALL_LANES))
+LANES_KIND: Final = "lanes"
+
+BY_USER: Final = Index("user_id", "created_at")
+
+#: A session's lease is its idle expiry; its lease's limit is the absolute one.
+SESSIONS: Final = Collection(name="sessions", indexes=(BY_USER,))
+
+COLLECTIONS: Final = (JOBS, DEPLOYMENTS, AGENTS, POOLS, LANES, SESSIONS)
+
+_HELD = (JobState.CLAIMED, JobState.RUNNING)
+
+
+def job_attributes(job: Job, lease: Lease | None) -> dict[str, str]:
+    """Return the attributes of a job's record; ``lease`` is the one it will have."""
+    attributes = {
+        "status": job.status.value,
+        "created_at": sort_key(to_micros(job.created_at), job.job_id),
+    }
+    if job.agent_id is not None:
+        attributes["agent_id"] = job.agent_id
+    if job.state is JobState.DEAD_LETTERED:
+        attributes["dead_letter"] = DEAD
+    if job.state is JobState.QUEUED and job.ready_at is not None:
+        attributes["lane"] = lane_of(job).key
+        attributes["rank"] = rank(job.priority, job.queued_at or job.created_at, job.job_id)
+    timer = _timer(job, lease)
+    if timer is not None:
+        kind, due = timer
+        attributes["timer"] = job_timer(kind, job.pool_name)
+        attributes["due"] = sort_key(due, job.job_id)
+    return attributes
+
+
+def job_timer(kind: str, pool_name: str) -> str:
+    """Return the partition of :data:`TIMERS` for one kind of timer of a pool's jobs."""
+    return f"{kind}|{pool_name}"
+
+
+def _timer(job: Job, lease: Lease | None) -> tuple[str, int] | None:
+    """Return which timer a job waits for, and the earliest moment (µs) at which it may be due."""
+    if job.is_final or job.state is JobState.DEAD_LETTERED:
+        return None
+    if job.state in _HELD and lease is not None:
+        return LEASED, lease.expires
+    deadline = None if job.deadline_at is None else to_micros(job.deadline_at)
+    if job.state is JobState.QUEUED and job.ready_at is None:
+        run_at = to_micros(job.run_at or job.created_at)
+        return DELAYED, run_at if deadline is None else min(run_at, deadline)
+    return None if deadline is None else (WAITING, deadline)
+
+
+def deployment_attributes(deployment: Deployment) -> dict[str, str]:
+    """Return the attributes of a deployment's record."""
+    return {
+        "service_name": deployment.service_name,
+        "deployment_status": deployment.status.value,
+        "created_at": sort_key(to_micros(deployment.created_at), deployment.deployment_id),
+    }
+
+
+def agent_attributes(agent: Agent, lease: Lease | None) -> dict[str, str]:
+    """Return the attributes of an agent's record; with a lease, somebody minds its heartbeat."""
+    attributes = {
+        "pool_name": agent.pool_name,
+        "status": agent.status.value,
+        "created_at": sort_key(to_micros(agent.created_at), agent.agent_id),
+    }
+    if lease is not None:
+        attributes["timer"] = HEARTBEAT
+        attributes["due"] = sort_key(lease.expires, agent.agent_id)
+    return attributes
+
+
+def pool_attributes(pool: Pool) -> dict[str, str]:
+    """Return the attributes of a pool's record."""
+    return {"kind": POOL_KIND, "created_at": sort_key(to_micros(pool.created_at), pool.pool_name)}
+
+
+def session_attributes(session: Session) -> dict[str, str]:
+    """Return the attributes of a session's record."""
+    return {
+        "user_id": session.user_id,
+        "created_at": sort_key(to_micros(session.created_at), session.session_id),
+    }

@@ -1,0 +1,164 @@
+"""The store contract: what a backend must do, and all that it must do.
+
+A store keeps records in named collections, in a namespace, and knows nothing of what they mean:
+every rule about jobs, deployments and agents is in :mod:`cicd_core.lifecycle`. To write a store,
+implement :class:`Store`; nothing here reads a clock, retries, or decodes a body.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    from cicd_core.store.records import (
+        Claim,
+        Commit,
+        Committed,
+        Conflict,
+        Count,
+        Counters,
+        LogPage,
+        Page,
+        Partition,
+        Query,
+        Record,
+        Renewal,
+        Renewed,
+        StoreTime,
+        Watch,
+    )
+
+
+@runtime_checkable
+class Store(Protocol):
+    """Records, their indexes, a log and counters, in one namespace.
+
+    What holds for every verb:
+
+    - Concurrency: any number of calls at once, from one event loop; any number of stores on the
+      same data, in any number of processes. For another event loop, take a :meth:`sibling`.
+    - Absence: a record whose ``expires_at`` has passed is absent, however late it is dropped.
+    - Clock: only the store's own (:meth:`now`) decides leases and retention (I4).
+    - Raises: ``StoreUnavailable`` (the outcome may be unknown), ``StoreFull``, ``StoreReadOnly``,
+      ``CorruptRecord``, ``InvalidInput`` for what is over a limit, ``UnsupportedCapability``. What
+      a driver raises is the cause, never the error itself.
+    - Retries: none. The services retry, bounded and jittered, with the same commit id.
+    - Cancellation: a cancelled call leaves no unread answer, no open transaction and no half
+      commit; whether a write took effect is unknown (I7).
+    """
+
+    async def now(self) -> StoreTime:
+        """Return the time on the store's own clock.
+
+        Clock: it never goes back, and no jump of a machine's wall clock moves it.
+        Cost: no round trip where the store can answer from what it knows.
+        """
+        ...
+
+    async def get(self, collection: str, keys: Sequence[str]) -> Mapping[str, Record]:
+        """Return the records that exist, by key.
+
+        Atomicity: each record by itself. Order: none.
+        Concurrency: strongly consistent: every commit that was answered before is seen.
+        Cost: one round trip.
+        """
+        ...
+
+    async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
+        """Apply each commit whole, or not at all; answer in the order given.
+
+        Every write states the version it expects; if one differs, or a guard does not hold, the
+        commit does nothing and says which records conflict. If every record that it puts holds
+        this commit's id, it was applied before: the same answer is given again (I6). A write
+        clears ``grant`` and, unless it says otherwise, keeps ``lease``.
+
+        Atomicity: each commit with its events and increments. The list is a batch for speed only.
+        Concurrency: linearizable for each record.
+        Order: members of the list are independent; of two that write one record the second
+            conflicts, or sees what the first one wrote.
+        Raises: ``InvalidInput`` or ``TooLarge`` for a commit that is malformed or over a limit;
+            then no commit of the list was applied.
+        Cost: one round trip for the list; it does not grow with what the store holds.
+        """
+        ...
+
+    async def claim(self, claim: Claim) -> list[Record]:
+        """Take up to ``limit`` records with the smallest sort values over the partitions.
+
+        Each one gets version + 1, the grant, a lease (``granted`` now, ``expires`` after
+        ``duration``, ``limit`` after the smaller of the claim's and the record's ``lease_limit``)
+        and the patch; if the collection has a ``lease_sort``, that attribute becomes
+        ``sort_key(expires, key)``. If records hold a lease with this claim id, this is a
+        repetition: those are answered, nothing more is taken.
+
+        Atomicity: each record by itself. No (key, version) is ever granted to two claim ids (I2).
+        Order: by sort value over all partitions, as the index sees it.
+        Cost: one round trip; it grows with the partitions and ``limit``, never with the depth.
+        """
+        ...
+
+    async def renew(self, renewals: Sequence[Renewal]) -> list[Renewed | None]:
+        """Move each lease's expiry to now + ``duration`` where the claim id matches.
+
+        Never back, never past the lease's limit; an expired lease that nobody took away is
+        renewed all the same. The version stays. None: the record is absent, or its lease has
+        another claim id, or it has none.
+
+        Atomicity: each renewal by itself. Order: answers in the order given.
+        Cost: one round trip for the list.
+        """
+        ...
+
+    async def page(self, query: Query) -> Page:
+        """Return a page of one partition.
+
+        Concurrency: it may lag behind commits, and never feeds a decision without a ``get``. Pages
+            that follow each other (``after`` or ``before`` the last one's sort value) show each
+            record that did not move exactly once.
+        Order: by sort value, ascending or descending.
+        Cost: one round trip; it grows with ``limit`` alone.
+        """
+        ...
+
+    async def count(self, partitions: Sequence[Partition]) -> list[Count]:
+        """Return how many records each partition holds.
+
+        Concurrency: where ``exact``, it is kept in the same transaction as the writes.
+        Cost: one round trip; it does not grow with what the partitions hold.
+        """
+        ...
+
+    async def counters(self, prefix: str) -> Counters:
+        """Return the counters whose names begin with ``prefix``.
+
+        Concurrency: consistent with the log up to the cursor in the answer (I12).
+        Cost: it grows with the counters that are answered, if the prefix holds a whole group.
+        """
+        ...
+
+    async def read_log(self, cursor: str | None, limit: int) -> LogPage:
+        """Return events after the cursor; None is the beginning of what is kept.
+
+        Every event of every commit, once to a reader that follows the cursor; each subject's in
+        the order of its versions (I3). A gap that retention tore is said (``torn``), not skipped.
+
+        Raises: ``InvalidCursor``.
+        Cost: one round trip; it grows with ``limit``.
+        """
+        ...
+
+    async def wait(self, watches: Sequence[Watch], timeout: float) -> bool:  # noqa: ASYNC109 - the
+        # timeout is part of the question (how long may work stay away), not of the call
+        """Return True when one of the watches may have come true, False after ``timeout`` seconds.
+
+        It looks first: what is true already answers at once. It may be spurious, and is never the
+        only way to learn of work.
+        """
+        ...
+
+    def sibling(self) -> AbstractAsyncContextManager[Store]:
+        """Open another store on the same data, for another thread's event loop."""
+        ...

@@ -1,0 +1,126 @@
+"""The grant overlay: a claimed record is the queued body plus what the claim gave.
+
+A claim rewrites no body, in any store. Reading a claimed record applies the domain's own pure
+claim with the grant (I5), and tells what that claim still owes to the log and the counters:
+whoever commits over the grant puts it there.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from attrs import field, frozen
+
+from cicd_core.errors import CorruptRecord
+from cicd_core.lifecycle import leases
+from cicd_core.model.instants import from_micros
+from cicd_core.store.codec import JOB, EntityCodec, dump_json, encode_event
+from cicd_core.store.collections import JOBS, LEASED, job_timer
+from cicd_core.store.records import EventWrite, Lease
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cicd_core.model.event import Increment
+    from cicd_core.model.job import Job
+    from cicd_core.store.records import Record
+
+Entity = TypeVar("Entity")
+
+
+@frozen(kw_only=True)
+class Grant:
+    """What a claim tells of its holder."""
+
+    agent_id: str
+    #: The holder starts at once: the job reads as RUNNING.
+    starting: bool
+
+    def encode(self) -> bytes:
+        """Return the bytes that a store keeps."""
+        return dump_json({"agent_id": self.agent_id, "starting": self.starting})
+
+    def patch(self, pool_name: str) -> dict[str, str | None]:
+        """Return the attributes that the claim changes, as ``job_attributes`` would say them."""
+        patch: dict[str, str | None] = {
+            "lane": None,
+            "timer": job_timer(LEASED, pool_name),
+            "agent_id": self.agent_id,
+        }
+        if self.starting:
+            patch["status"] = "running"
+        return patch
+
+
+@frozen(kw_only=True)
+class Loaded(Generic[Entity]):
+    """An entity as its record tells it, and what a commit over that record must bring along."""
+
+    value: Entity
+    version: int
+    lease: Lease | None
+    #: Fields of the body that this version of the library does not know.
+    unknown: Mapping[str, Any] = field(factory=dict[str, Any], repr=False)
+    #: The claim's own events and counters, until the next commit puts them down.
+    pending_events: tuple[EventWrite, ...] = ()
+    pending_increments: tuple[Increment, ...] = ()
+
+
+def load(codec: EntityCodec[Entity], record: Record) -> Loaded[Entity]:
+    """Return the entity that a record without a grant tells.
+
+    Raises:
+        CorruptRecord: the body does not decode.
+    """
+    body = codec.decode(record.key, record.body)
+    return Loaded(
+        value=body.value, version=record.version, lease=record.lease, unknown=body.unknown
+    )
+
+
+def load_job(record: Record) -> Loaded[Job]:
+    """Return the job that a record tells.
+
+    Raises:
+        CorruptRecord: the body or the grant does not decode.
+    """
+    body = JOB.decode(record.key, record.body)
+    if record.grant is None or record.lease is None:
+        return Loaded(
+            value=body.value, version=record.version, lease=record.lease, unknown=body.unknown
+        )
+    grant = _decode_grant(record)
+    decision = leases.claim(
+        body.value,
+        agent_id=grant.agent_id,
+        claim_id=record.lease.claim_id,
+        now=from_micros(record.lease.granted),
+        starting=grant.starting,
+    )
+    events = tuple(
+        EventWrite(
+            collection=JOBS.name,
+            key=record.key,
+            version=record.version,
+            ordinal=ordinal,
+            body=encode_event(draft),
+        )
+        for ordinal, draft in enumerate(decision.events)
+    )
+    return Loaded(
+        value=decision.value,
+        version=record.version,
+        lease=record.lease,
+        unknown=body.unknown,
+        pending_events=events,
+        pending_increments=decision.increments,
+    )
+
+
+def _decode_grant(record: Record) -> Grant:
+    try:
+        raw = json.loads(record.grant or b"")
+        return Grant(agent_id=raw["agent_id"], starting=raw["starting"])
+    except (ValueError, KeyError, TypeError) as broken:
+        raise CorruptRecord(JOBS.name, record.key, f"its grant: {broken}") from broken
