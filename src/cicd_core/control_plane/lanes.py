@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+import anyio
 from attrs import frozen
 
 from cicd_core.errors import Contention
@@ -25,11 +26,30 @@ _REMEMBERED = 65_536
 
 
 @frozen
+class _Listed:
+    """A pool's lanes as they were read."""
+
+    directory: LaneDirectory
+    #: The newest change that the directory holds; None where the pool has no record.
+    changed_at: str | None
+    #: When it was read, in seconds of the event loop's clock.
+    read_at: float
+
+
+@frozen
 class ServedLanes:
     """The lanes that an agent can serve, and what to wait for."""
 
+    pool_name: str
     keys: tuple[str, ...]
-    watches: tuple[Watch, ...]
+    changed_at: str | None
+
+    def watches(self) -> tuple[Watch, ...]:
+        """Return what to wait for: work in one of these lanes, or a new lane of the pool."""
+        return (
+            *(Watch(Partition(JOBS.name, READY, key)) for key in self.keys),
+            Watch(Partition(LANES.name, LANE_CHANGES, self.pool_name), after=self.changed_at),
+        )
 
 
 class LaneBook:
@@ -39,6 +59,7 @@ class LaneBook:
         """Remember nothing yet."""
         self._writer = writer
         self._known: set[tuple[str, str]] = set()
+        self._read: dict[str, _Listed] = {}
 
     async def ensure(self, lanes: Iterable[Lane]) -> None:
         """Make sure that each lane is listed: agents find work by the list alone.
@@ -51,24 +72,28 @@ class LaneBook:
                 await self._list(lane)
 
     async def serving(
-        self, pool_name: str, labels: Collection[str], job_types: Collection[str] | None
+        self,
+        pool_name: str,
+        labels: Collection[str],
+        job_types: Collection[str] | None,
+        *,
+        anew: bool = False,
     ) -> ServedLanes:
-        """Return the lanes of a pool that such an agent serves, read anew."""
-        record = await self._record(pool_name)
-        directory = _directory(pool_name, record)
-        keys = lanes_for(directory, labels, job_types)
-        changed_at = None if record is None else record.attributes["changed_at"]
-        return ServedLanes(
-            keys,
-            (
-                *(Watch(Partition(JOBS.name, READY, key)) for key in keys),
-                Watch(Partition(LANES.name, LANE_CHANGES, pool_name), after=changed_at),
-            ),
-        )
+        """Return the lanes of a pool that such an agent serves.
+
+        Unless it is to read ``anew``, what was read within ``lane_refresh_seconds`` is good
+        enough: a claim then costs no read.
+        """
+        listed = self._read.get(pool_name)
+        longest = self._writer.settings.lane_refresh_seconds
+        if anew or listed is None or anyio.current_time() - listed.read_at > longest:
+            listed = await self._read_anew(pool_name)
+        keys = lanes_for(listed.directory, labels, job_types)
+        return ServedLanes(pool_name, keys, listed.changed_at)
 
     async def of_pool(self, pool_name: str) -> tuple[str, ...]:
-        """Return every lane that the pool lists."""
-        return _directory(pool_name, await self._record(pool_name)).lanes
+        """Return every lane that the pool lists, read anew."""
+        return (await self._read_anew(pool_name)).directory.lanes
 
     async def pools(self) -> list[str]:
         """Return every pool that ever had work, in the order of their names."""
@@ -82,6 +107,18 @@ class LaneBook:
             if not page.more or not page.records:
                 return sorted(set(names))
             after = page.records[-1].attributes["changed_at"]
+
+    async def _read_anew(self, pool_name: str) -> _Listed:
+        record = await self._record(pool_name)
+        listed = _Listed(
+            _directory(pool_name, record),
+            None if record is None else record.attributes["changed_at"],
+            anyio.current_time(),
+        )
+        if len(self._read) >= _REMEMBERED:
+            self._read.clear()
+        self._read[pool_name] = listed
+        return listed
 
     async def _record(self, pool_name: str) -> Record | None:
         store = self._writer.store
@@ -122,6 +159,7 @@ class LaneBook:
         if len(self._known) > _REMEMBERED:
             self._known.clear()
         self._known |= {(directory.pool_name, key) for key in directory.lanes}
+        self._read.pop(directory.pool_name, None)
 
 
 def _directory(pool_name: str, record: Record | None) -> LaneDirectory:

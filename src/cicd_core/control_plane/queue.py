@@ -130,10 +130,14 @@ class QueueService:
             patch=grant.patch(pool_name),
         )
         until = anyio.current_time() + wait
+        served = await self._lanes.serving(pool_name, has, types)
         while True:
-            served = await self._lanes.serving(pool_name, has, types)
             claimed = await self._take(evolve(claim, partitions=served.keys), seconds)
-            if claimed or not await self._more_may_come(served, until):
+            if claimed:
+                return claimed
+            # Nothing in the lanes that were known: there may be new ones, which cost a look now.
+            known, served = served, await self._lanes.serving(pool_name, has, types, anew=True)
+            if served.keys == known.keys and not await self._more_may_come(served, until):
                 return claimed
 
     async def start(self, claimed: Claimed | JobToken) -> Claimed:
@@ -308,7 +312,7 @@ class QueueService:
             return False
         pause = min(left, self._writer.settings.lane_refresh_seconds)
         store = self._writer.store
-        await self._writer.patiently(lambda: store.wait(served.watches, pause))
+        await self._writer.patiently(lambda: store.wait(served.watches(), pause))
         return True
 
     def _lease_seconds(self, asked: float | None) -> float:

@@ -102,9 +102,13 @@ class EntityCodec(Generic[Entity]):
             raise NewerSchema(f"{self._collection}/{key}", version, self.version)
 
 
+#: One encoder for all bodies: ``json.dumps`` with settings of one's own makes one a call.
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+
+
 def dump_json(raw: object) -> bytes:
     """Return compact UTF-8 JSON."""
-    return json.dumps(raw, separators=(",", ":"), ensure_ascii=False).encode()
+    return _ENCODER.encode(raw).encode()
 
 
 JOB: Final = EntityCodec(Job, "jobs")
