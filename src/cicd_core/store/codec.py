@@ -97,7 +97,9 @@ class EntityCodec(Generic[Entity]):
         unknown = raw.keys() - self._known
         return Body(value, {name: raw[name] for name in unknown} if unknown else _EMPTY)
 
-    def _refuse_newer(self, key: str, version: int) -> None:
+    def _refuse_newer(self, key: str, version: object) -> None:
+        if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+            raise TypeError(f"{version!r} is no version of a schema")
         if version > self.version:
             raise NewerSchema(f"{self._collection}/{key}", version, self.version)
 
@@ -140,5 +142,5 @@ def decode_event(entry: LogEntry) -> Event:
             at=from_micros(raw["at"]),
             data=raw["d"],
         )
-    except (ValueError, KeyError, TypeError) as broken:
+    except Exception as broken:  # what is corrupt may break anything on its way
         raise CorruptRecord("log", f"{entry.collection}/{entry.key}", str(broken)) from broken

@@ -38,6 +38,8 @@ DELAYED: Final = "delayed"
 WAITING: Final = "waiting"
 LEASED: Final = "leased"
 JOB_TIMERS: Final = (DELAYED, WAITING, LEASED)
+#: Runs that something else executes: nobody waits for them, they are only counted.
+TRACKED: Final = "tracked"
 #: The one value of ``dead_letter``.
 DEAD: Final = "dead_lettered"
 
@@ -106,6 +108,8 @@ def _timer(job: Job, lease: Lease | None) -> tuple[str, int] | None:
         return None
     if job.state in _HELD and lease is not None:
         return LEASED, lease.expires
+    if job.tracked:
+        return TRACKED, to_micros(job.started_at or job.created_at)
     deadline = None if job.deadline_at is None else to_micros(job.deadline_at)
     if job.state is JobState.QUEUED and job.ready_at is None:
         run_at = to_micros(job.run_at or job.created_at)

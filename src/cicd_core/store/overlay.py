@@ -22,6 +22,7 @@ from cicd_core.store.records import EventWrite, Lease
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from cicd_core.lifecycle.decision import Decision
     from cicd_core.model.event import Increment
     from cicd_core.model.job import Job
     from cicd_core.store.records import Record
@@ -90,14 +91,7 @@ def load_job(record: Record) -> Loaded[Job]:
         return Loaded(
             value=body.value, version=record.version, lease=record.lease, unknown=body.unknown
         )
-    grant = _decode_grant(record)
-    decision = leases.claim(
-        body.value,
-        agent_id=grant.agent_id,
-        claim_id=record.lease.claim_id,
-        now=from_micros(record.lease.granted),
-        starting=grant.starting,
-    )
+    decision = _claimed(record, body.value, record.lease)
     events = tuple(
         EventWrite(
             collection=JOBS.name,
@@ -118,9 +112,17 @@ def load_job(record: Record) -> Loaded[Job]:
     )
 
 
-def _decode_grant(record: Record) -> Grant:
+def _claimed(record: Record, queued: Job, lease: Lease) -> Decision[Job]:
+    """Return what the domain's own claim says of the job (I5)."""
     try:
         raw = json.loads(record.grant or b"")
-        return Grant(agent_id=raw["agent_id"], starting=raw["starting"])
-    except (ValueError, KeyError, TypeError) as broken:
+        grant = Grant(agent_id=raw["agent_id"], starting=raw["starting"])
+        return leases.claim(
+            queued,
+            agent_id=grant.agent_id,
+            claim_id=lease.claim_id,
+            now=from_micros(lease.granted),
+            starting=grant.starting,
+        )
+    except Exception as broken:  # no JSON, other JSON, or a body that was never in the queue
         raise CorruptRecord(JOBS.name, record.key, f"its grant: {broken}") from broken

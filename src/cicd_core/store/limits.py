@@ -1,0 +1,365 @@
+"""What a store refuses at its edge: the same limits for every store, checked before any I/O.
+
+A store makes one :class:`Limits` of its collections and asks it first in every verb; what passes
+can be written by every backend. These checks run on each call, so they do no more than they must.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from attrs import frozen
+
+from cicd_core.errors import InvalidInput, TooLarge
+from cicd_core.store.records import (
+    KEEP,
+    MAX_COMMIT_BYTES,
+    MAX_KEY_BYTES,
+    MAX_RECORD_BYTES,
+    MAX_WRITES,
+    Put,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from cicd_core.store.records import (
+        Claim,
+        Collection,
+        Commit,
+        Delete,
+        EventWrite,
+        Index,
+        Partition,
+        Query,
+        Renewal,
+        Watch,
+    )
+
+#: The last instant that the 16 digits of a sort key can hold, in the year 2286. It is the limit of
+#: a lease for which neither the claim nor the record names one.
+MAX_INSTANT: Final = 10**16 - 1
+#: The longest duration in microseconds, about 31 years, so that now + duration stays an instant.
+MAX_DURATION: Final = 10**15
+#: The most records in one claim or page, and the most entries in one read of the log.
+MAX_ITEMS: Final = 1000
+
+#: A claim puts 16 digits and a colon before the key, and that must fit into an attribute too.
+_SORT_PREFIX: Final = 17
+_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+
+
+def check_key(key: str, field: str = "key", *, limit: int = MAX_KEY_BYTES) -> int:
+    """Return how many bytes of UTF-8 a key, an attribute's value, a name or an id has.
+
+    Raises:
+        InvalidInput: it is empty, or holds a lone surrogate.
+        TooLarge: it has more than ``limit`` bytes.
+    """
+    size = len(key) if key.isascii() else _encoded_size(field, key)
+    if size > limit:
+        raise TooLarge(field, size, limit)
+    if not size:
+        raise InvalidInput(field, key, "give at least one character")
+    return size
+
+
+def check_log_limit(limit: int) -> None:
+    """Check the arguments of ``read_log`` that are the same in every store.
+
+    Raises:
+        InvalidInput: ``limit`` is not 1 to 1,000.
+    """
+    _check_number("limit", limit, least=1, most=MAX_ITEMS)
+
+
+def check_prefix(prefix: str) -> None:
+    """Check the prefix of counter names; an empty one asks for all of them.
+
+    Raises:
+        InvalidInput: it holds a lone surrogate.
+        TooLarge: it is longer than a name may be.
+    """
+    if prefix:
+        check_key(prefix, "prefix")
+
+
+@frozen
+class _Shape:
+    """One collection, as the checks ask for it."""
+
+    collection: Collection
+    attributes: frozenset[str]
+    partitions: frozenset[str]
+    pairs: tuple[tuple[str, str], ...]
+    max_key: int
+
+
+class Limits:
+    """The checks of one store, which knows these collections."""
+
+    def __init__(self, collections: Iterable[Collection]) -> None:
+        """Look at the collections once.
+
+        Raises:
+            InvalidInput: two have one name; a name is not ``[a-z][a-z0-9_-]*`` of at most 64
+                characters; an attribute is both a partition and a sort attribute; or
+                ``lease_sort`` is no sort attribute.
+        """
+        self._shapes: dict[str, _Shape] = {}
+        for collection in collections:
+            if collection.name in self._shapes:
+                raise InvalidInput("collections", collection.name, "give each name once")
+            self._shapes[collection.name] = _shape(collection)
+
+    @property
+    def collections(self) -> tuple[Collection, ...]:
+        """The collections, in the order given."""
+        return tuple(shape.collection for shape in self._shapes.values())
+
+    def collection(self, name: str) -> Collection:
+        """Return the collection of that name.
+
+        Raises:
+            InvalidInput: there is none.
+        """
+        return self._shape(name).collection
+
+    def check_keys(self, collection: str, keys: Sequence[str]) -> None:
+        """Check the arguments of ``get``.
+
+        Raises:
+            InvalidInput: the collection is unknown, or a key is none.
+            TooLarge: a key is over its limit.
+        """
+        self._shape(collection)
+        for key in keys:
+            check_key(key)
+
+    def check_commits(self, commits: Sequence[Commit]) -> None:
+        """Check every commit of a list, so that one that is malformed stops all of them.
+
+        Raises:
+            InvalidInput, TooLarge: as :meth:`check_commit`.
+        """
+        for commit in commits:
+            self.check_commit(commit)
+
+    def check_commit(self, commit: Commit) -> None:
+        """Check one commit.
+
+        Raises:
+            InvalidInput: it has no Put, writes one record twice, speaks of an unknown collection
+                or attribute, breaks the rules of an index, expects a version that cannot be, or
+                tells of an event that has no version.
+            TooLarge: it has more than 25 writes, or something in it is over its limit of bytes.
+        """
+        check_key(commit.commit_id, "commit_id")
+        if len(commit.writes) > MAX_WRITES:
+            raise TooLarge("writes", len(commit.writes), MAX_WRITES, "writes")
+        size = 0
+        put: set[tuple[str, str]] = set()
+        deleted: set[tuple[str, str]] = set()
+        for write in commit.writes:
+            size += self._check_write(write)
+            subject = (write.collection, write.key)
+            if subject in put or subject in deleted:
+                raise InvalidInput("writes", subject, "a commit writes a record once")
+            (put if isinstance(write, Put) else deleted).add(subject)
+        if not put:
+            raise InvalidInput("writes", commit.writes, "a commit puts at least one record")
+        for event in commit.events:
+            size += self._check_event(event, put)
+        for increment in commit.increments:
+            check_key(increment.name, "increments.name")
+            _check_number("amount", increment.amount, least=-MAX_INSTANT, most=MAX_INSTANT)
+        if size > MAX_COMMIT_BYTES:
+            raise TooLarge("commit", size, MAX_COMMIT_BYTES)
+
+    def check_claim(self, claim: Claim) -> None:
+        """Check one claim.
+
+        Raises:
+            InvalidInput: the limit is not 0 to 1,000; a duration is not above 0; the collection or
+                the index is unknown; or the patch sets what is no partition attribute.
+            TooLarge: something in it is over its limit of bytes.
+        """
+        shape = self._shape(claim.collection)
+        _check_index(shape.collection, claim.index)
+        check_key(claim.claim_id, "claim_id")
+        for value in claim.partitions:
+            check_key(value, "partitions")
+        _check_number("limit", claim.limit, least=0, most=MAX_ITEMS)
+        _check_number("duration", claim.duration, least=1, most=MAX_DURATION)
+        _check_lease_limit(claim.lease_limit)
+        _check_bytes("grant", claim.grant)
+        for name, constant in claim.patch.items():
+            if name not in shape.partitions:
+                raise InvalidInput("patch", name, f"a claim sets {_listed(shape.partitions)} only")
+            if constant is not None:
+                check_key(constant, f"patch.{name}")
+
+    def check_renewals(self, renewals: Sequence[Renewal]) -> None:
+        """Check a list of renewals.
+
+        Raises:
+            InvalidInput: a collection is unknown, a key is none, or a duration is not above 0.
+            TooLarge: a key is over its limit.
+        """
+        for renewal in renewals:
+            self._shape(renewal.collection)
+            check_key(renewal.key)
+            check_key(renewal.claim_id, "claim_id")
+            _check_number("duration", renewal.duration, least=1, most=MAX_DURATION)
+
+    def check_query(self, query: Query) -> None:
+        """Check one query for a page.
+
+        Raises:
+            InvalidInput: the limit is not 1 to 1,000, or the collection or the index is unknown.
+            TooLarge: a bound is over its limit.
+        """
+        self.check_partition(query.partition)
+        _check_number("limit", query.limit, least=1, most=MAX_ITEMS)
+        for field, bound in (("after", query.after), ("before", query.before)):
+            if bound:
+                check_key(bound, field)
+
+    def check_partition(self, partition: Partition) -> None:
+        """Check that a partition can be.
+
+        Raises:
+            InvalidInput: the collection or the index is unknown, or the value is none.
+            TooLarge: the value is over its limit.
+        """
+        _check_index(self._shape(partition.collection).collection, partition.index)
+        check_key(partition.value, "partition")
+
+    def check_partitions(self, partitions: Iterable[Partition]) -> None:
+        """Check the argument of ``count``.
+
+        Raises:
+            InvalidInput, TooLarge: as :meth:`check_partition`.
+        """
+        for partition in partitions:
+            self.check_partition(partition)
+
+    def check_watches(self, watches: Sequence[Watch], timeout: float) -> None:
+        """Check the arguments of ``wait``.
+
+        Raises:
+            InvalidInput: a partition cannot be, or ``timeout`` is below 0 or no number.
+            TooLarge: a bound is over its limit.
+        """
+        if not timeout >= 0:  # said this way round, it refuses NaN too
+            raise InvalidInput("timeout", timeout, "give 0 or more seconds")
+        for watch in watches:
+            self.check_partition(watch.partition)
+            if watch.after:
+                check_key(watch.after, "after")
+
+    def _shape(self, name: str) -> _Shape:
+        shape = self._shapes.get(name)
+        if shape is None:
+            raise InvalidInput("collection", name, f"this store has {_listed(self._shapes)}")
+        return shape
+
+    def _check_write(self, write: Put | Delete) -> int:
+        shape = self._shape(write.collection)
+        check_key(write.key, limit=shape.max_key)
+        if not isinstance(write, Put):
+            _check_number("expected", write.expected, least=1, most=MAX_INSTANT)
+            return 0
+        _check_number("expected", write.expected, least=0, most=MAX_INSTANT)
+        if write.expires_at is not None:
+            _check_number("expires_at", write.expires_at, least=0, most=MAX_INSTANT)
+        _check_lease_limit(write.lease_limit)
+        if write.lease is not KEEP and write.lease is not None:
+            check_key(write.lease.claim_id, "claim_id")
+            _check_number("lease.expires", write.lease.expires, least=0, most=MAX_INSTANT)
+            _check_number("lease.limit", write.lease.limit, least=0, most=MAX_INSTANT)
+        _check_attributes(shape, write.key, write.attributes)
+        return _check_bytes("body", write.body)
+
+    def _check_event(self, event: EventWrite, put: set[tuple[str, str]]) -> int:
+        if event.version is None:
+            if (event.collection, event.key) not in put:
+                reason = "this commit gives it no version; name the version that it led to"
+                raise InvalidInput("events", (event.collection, event.key), reason)
+        else:
+            self._shape(event.collection)
+            check_key(event.key, "events.key")
+            _check_number("events.version", event.version, least=1, most=MAX_INSTANT)
+        _check_number("events.ordinal", event.ordinal, least=0, most=MAX_INSTANT)
+        return _check_bytes("events.body", event.body)
+
+
+def _shape(collection: Collection) -> _Shape:
+    partitions = frozenset(index.partition for index in collection.indexes)
+    sorts = frozenset(index.sort for index in collection.indexes)
+    for name in (collection.name, *sorted(partitions | sorts)):
+        if not _NAME.fullmatch(name):
+            raise InvalidInput("collections", name, "give up to 64 characters [a-z][a-z0-9_-]*")
+    if partitions & sorts:
+        reason = "an attribute is a partition or a sort attribute, not both"
+        raise InvalidInput("collections", sorted(partitions & sorts), reason)
+    if collection.lease_sort is not None and collection.lease_sort not in sorts:
+        raise InvalidInput("lease_sort", collection.lease_sort, f"choose one of {_listed(sorts)}")
+    return _Shape(
+        collection=collection,
+        attributes=partitions | sorts,
+        partitions=partitions,
+        pairs=tuple((index.partition, index.sort) for index in collection.indexes),
+        max_key=MAX_KEY_BYTES - (_SORT_PREFIX if collection.lease_sort else 0),
+    )
+
+
+def _check_attributes(shape: _Shape, key: str, attributes: Mapping[str, str]) -> None:
+    for name, value in attributes.items():
+        if name not in shape.attributes:
+            reason = f"the indexes of {shape.collection.name!r} use {_listed(shape.attributes)}"
+            raise InvalidInput("attributes", name, reason)
+        check_key(value, f"attributes.{name}")
+    for partition, sort in shape.pairs:
+        if sort not in attributes:
+            if partition in attributes:
+                reason = f"a record that has {partition!r} must have {sort!r} too"
+                raise InvalidInput("attributes", partition, reason)
+        elif not attributes[sort].endswith(key):
+            reason = f"a sort value ends in the record's key {key!r}"
+            raise InvalidInput(f"attributes.{sort}", attributes[sort], reason)
+
+
+def _check_index(collection: Collection, index: Index) -> None:
+    if index not in collection.indexes:
+        known = _listed(each.name for each in collection.indexes)
+        raise InvalidInput("index", index.name, f"{collection.name!r} has {known}")
+
+
+def _check_bytes(field: str, body: bytes) -> int:
+    if len(body) > MAX_RECORD_BYTES:
+        raise TooLarge(field, len(body), MAX_RECORD_BYTES)
+    return len(body)
+
+
+def _check_lease_limit(limit: int | None) -> None:
+    if limit is not None:
+        _check_number("lease_limit", limit, least=1, most=MAX_DURATION)
+
+
+def _check_number(field: str, number: int, *, least: int, most: int) -> None:
+    if not least <= number <= most:
+        raise InvalidInput(field, number, f"give {least} to {most}")
+
+
+def _encoded_size(field: str, text: str) -> int:
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError:
+        reason = "it holds a lone surrogate, which is no character"
+        raise InvalidInput(field, text, reason) from None
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "none"

@@ -1,0 +1,21 @@
+"""The memory store: the reference, and the specification in code.
+
+Everything is in one process and is gone with it. ``store.py`` is the store itself, verb by verb;
+it keeps records in ``rows.py``, events in ``log.py``, and those who wait in ``waiters.py``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cicd_core.store.memory.opening import open_memory
+from cicd_core.store.memory.store import MemoryStore
+
+__all__ = ["MemoryStore", "open_memory"]
+
+if TYPE_CHECKING:
+    from cicd_core.store.contract import Store
+    from cicd_core.store.registry import StoreFactory
+
+    _store: type[Store] = MemoryStore
+    _factory: StoreFactory = open_memory

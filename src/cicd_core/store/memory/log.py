@@ -1,0 +1,72 @@
+"""The log: events by their position, and the counters that are folded from the same commits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sortedcontainers import SortedDict
+
+from cicd_core.errors import InvalidCursor
+from cicd_core.store.records import Counters, LogPage
+
+if TYPE_CHECKING:
+    from cicd_core.store.records import Increment, LogEntry
+
+#: The most entries that one sweep drops.
+SWEEP: Final = 100
+
+
+class Log:
+    """Events in the order of their commits. Not safe for threads."""
+
+    def __init__(self, retention: int) -> None:
+        """Start empty; an event is kept for ``retention`` microseconds."""
+        self._retention = retention
+        #: By position, from ``_first`` up to ``_next``: when it was appended, and what.
+        self._entries: dict[int, tuple[int, LogEntry]] = {}
+        self._first = self._next = 1
+        self._totals: SortedDict[str, int] = SortedDict()
+
+    def append(self, entry: LogEntry, now: int) -> None:
+        """Add an event at the end."""
+        self._entries[self._next] = (now, entry)
+        self._next += 1
+
+    def increment(self, increment: Increment) -> None:
+        """Add to a counter."""
+        total = self._totals.get(increment.name, 0)
+        self._totals[increment.name] = total + increment.amount
+
+    def sweep(self, now: int) -> None:
+        """Drop some of the events whose retention has ended."""
+        for _ in range(min(SWEEP, len(self._entries))):
+            if self._entries[self._first][0] > now - self._retention:
+                break
+            del self._entries[self._first]
+            self._first += 1
+
+    def read(self, cursor: str | None, limit: int) -> LogPage:
+        """Return the events behind the cursor, which is the position of the last one read."""
+        seen = 0 if cursor is None else self._position(cursor)
+        begin = max(seen + 1, self._first)
+        end = min(begin + limit, self._next)
+        entries = tuple(self._entries[position][1] for position in range(begin, end))
+        torn = cursor is not None and begin > seen + 1
+        return LogPage(entries, cursor=str(end - 1), torn=torn)
+
+    def counters(self, prefix: str) -> Counters:
+        """Return the counters whose names begin with ``prefix``; they lack no event."""
+        values: dict[str, int] = {}
+        for name in self._totals.irange(minimum=prefix):
+            if not name.startswith(prefix):
+                break
+            values[name] = self._totals[name]
+        return Counters(values, cursor=str(self._next - 1))
+
+    def _position(self, cursor: str) -> int:
+        if not (cursor.isascii() and cursor.isdecimal()):
+            raise InvalidCursor(cursor, "it is not one of this store's")
+        position = int(cursor)
+        if position >= self._next:
+            raise InvalidCursor(cursor, "it is ahead of this store's log")
+        return position

@@ -1,0 +1,96 @@
+"""Opening the memory store by URL: one of its own, or one that is shared by name."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from attrs import define
+
+from cicd_core.errors import InvalidInput
+from cicd_core.model.checks import check_seconds
+from cicd_core.store.memory.store import LOG_RETENTION, MemoryStore
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from cicd_core.clock import Clock
+    from cicd_core.store.contract import Store
+    from cicd_core.store.records import Collection
+    from cicd_core.store.registry import StoreURL
+
+#: The name in the URL, and the namespace.
+_Name = tuple[str, str]
+
+
+@define
+class _Shared:
+    store: MemoryStore
+    users: int = 0
+
+
+_lock = threading.Lock()
+_shared: dict[_Name, _Shared] = {}
+
+
+@asynccontextmanager
+async def open_memory(
+    url: StoreURL,
+    *,
+    collections: tuple[Collection, ...],
+    namespace: str | None = None,
+    clock: Clock | None = None,
+    log_retention: float | None = None,
+) -> AsyncGenerator[Store, None]:
+    """Open a memory store.
+
+    ``memory://`` is a store of its own, each time. ``memory://name`` is the same one for everybody
+    in this process who opens that name and namespace; the last one to close it takes it away.
+
+    Args:
+        url: its one option is ``log_retention``, in seconds.
+        collections: what the store keeps.
+        namespace: sets stores of the same name apart.
+        clock: the store's own clock; of a shared store, the first one to open it decides.
+        log_retention: how many seconds an event stays in the log, 30 days by default; it takes
+            precedence over the URL.
+
+    Raises:
+        InvalidInput: the URL has a path or an unknown option, or the store of that name keeps
+            other collections.
+    """
+    url.check_options({"log_retention"})
+    if url.path:
+        raise InvalidInput("url", url.path, "a memory store has a name only: memory://name")
+    if log_retention is None:
+        log_retention = url.seconds("log_retention", LOG_RETENTION)
+    check_seconds("log_retention", log_retention)
+    store = MemoryStore(collections, clock=clock, log_retention=log_retention)
+    if not url.netloc:
+        yield store
+        return
+    name = (url.netloc, namespace or "")
+    shared = _join(name, store)
+    try:
+        yield shared
+    finally:
+        _leave(name)
+
+
+def _join(name: _Name, fresh: MemoryStore) -> MemoryStore:
+    with _lock:
+        shared = _shared.setdefault(name, _Shared(fresh))
+        if shared.store.collections != fresh.collections:
+            reason = "that memory store keeps other collections; choose another name"
+            raise InvalidInput("url", name[0], reason)
+        shared.users += 1
+        return shared.store
+
+
+def _leave(name: _Name) -> None:
+    with _lock:
+        shared = _shared[name]
+        shared.users -= 1
+        if not shared.users:
+            del _shared[name]

@@ -1,0 +1,322 @@
+"""The store: each verb of the contract, in the fewest words."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import asynccontextmanager
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+from anyio import Event, move_on_after
+from anyio.lowlevel import checkpoint
+from attrs import evolve
+
+from cicd_core.clock import SystemClock
+from cicd_core.model.instants import sort_key
+from cicd_core.store.limits import MAX_INSTANT, Limits, check_log_limit, check_prefix
+from cicd_core.store.memory.log import Log
+from cicd_core.store.memory.rows import Row, Rows, place_of
+from cicd_core.store.memory.waiters import Waiter, Waiters
+from cicd_core.store.records import (
+    KEEP,
+    Committed,
+    Conflict,
+    Count,
+    Guard,
+    Lease,
+    LogEntry,
+    Page,
+    Put,
+    Query,
+    Record,
+    Renewed,
+    StoreTime,
+)
+from cicd_core.threads import run_soon_here
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+
+    from cicd_core.clock import Clock
+    from cicd_core.store.contract import Store
+    from cicd_core.store.memory.rows import Subject
+    from cicd_core.store.records import (
+        Claim,
+        Collection,
+        Commit,
+        Counters,
+        Delete,
+        EventWrite,
+        LogPage,
+        Partition,
+        Renewal,
+        Watch,
+    )
+
+#: How long the log is kept by default, in seconds: 30 days.
+LOG_RETENTION: Final = 30 * 86400.0
+
+
+class MemoryStore:
+    """A store in this process's memory; what its methods promise stands in the contract.
+
+    Any number of threads may use one, each from an event loop of its own, asyncio or trio: a lock
+    is held around each verb, and nothing is awaited while it is held. So a call happens whole or,
+    when it was cancelled before, not at all.
+    """
+
+    def __init__(
+        self,
+        collections: Iterable[Collection],
+        *,
+        clock: Clock | None = None,
+        log_retention: float = LOG_RETENTION,
+    ) -> None:
+        """Start empty.
+
+        Args:
+            collections: what the store keeps.
+            clock: the store's own clock; by default the system's, free of jumps.
+            log_retention: how many seconds an event stays in the log.
+        """
+        self._limits = Limits(collections)
+        self._clock = clock or SystemClock()
+        self._lock = threading.RLock()
+        self._waiters = Waiters()
+        self._rows = Rows(self.collections, entered=self._waiters.tell)
+        self._log = Log(int(log_retention * 1_000_000))
+
+    @property
+    def collections(self) -> tuple[Collection, ...]:
+        """What the store keeps."""
+        return self._limits.collections
+
+    async def now(self) -> StoreTime:
+        """Return the time on the clock that the store was given, with no uncertainty."""
+        return StoreTime(self._clock.micros())
+
+    async def get(self, collection: str, keys: Sequence[str]) -> Mapping[str, Record]:
+        """Return the records that exist, by key."""
+        self._limits.check_keys(collection, keys)
+        await checkpoint()
+        with self._lock:
+            now = self._tick()
+            rows = (self._rows.live((collection, key), now) for key in keys)
+            return {row.record.key: row.record for row in rows if row is not None}
+
+    async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
+        """Apply each commit whole, or not at all; answer in the order given."""
+        self._limits.check_commits(commits)
+        await checkpoint()
+        with self._lock:
+            now = self._tick()
+            return [self._commit(commit, now) for commit in commits]
+
+    async def claim(self, claim: Claim) -> list[Record]:
+        """Take up to ``limit`` records with the smallest sort values over the partitions."""
+        self._limits.check_claim(claim)
+        await checkpoint()
+        with self._lock:
+            now = self._tick()
+            held = self._rows.held(claim.collection, claim.claim_id, now)
+            if held:
+                sort = claim.index.sort
+                return sorted(
+                    (row.record for row in held),
+                    key=lambda record: (record.attributes.get(sort, ""), record.key),
+                )
+            index = (claim.collection, claim.index.partition, claim.index.sort)
+            heads = self._rows.smallest(((*index, value) for value in claim.partitions), now)
+            return [self._grant(claim, row, now) for row in list(islice(heads, claim.limit))]
+
+    async def renew(self, renewals: Sequence[Renewal]) -> list[Renewed | None]:
+        """Move each lease's expiry to now + ``duration`` where the claim id matches."""
+        self._limits.check_renewals(renewals)
+        await checkpoint()
+        with self._lock:
+            now = self._tick()
+            return [self._renew(renewal, now) for renewal in renewals]
+
+    async def page(self, query: Query) -> Page:
+        """Return a page of one partition; it never lags."""
+        self._limits.check_query(query)
+        await checkpoint()
+        with self._lock:
+            rows = list(islice(self._rows.between(query, self._tick()), query.limit + 1))
+            records = tuple(row.record for row in rows[: query.limit])
+            return Page(records, more=len(rows) > query.limit)
+
+    async def count(self, partitions: Sequence[Partition]) -> list[Count]:
+        """Return how many records each partition holds, always exactly."""
+        self._limits.check_partitions(partitions)
+        await checkpoint()
+        with self._lock:
+            now = self._tick()
+            numbers = [self._rows.count(place_of(partition), now) for partition in partitions]
+            return [Count(number, exact=True) for number in numbers]
+
+    async def counters(self, prefix: str) -> Counters:
+        """Return the counters whose names begin with ``prefix``."""
+        check_prefix(prefix)
+        await checkpoint()
+        with self._lock:
+            return self._log.counters(prefix)
+
+    async def read_log(self, cursor: str | None, limit: int) -> LogPage:
+        """Return events after the cursor; None is the beginning of what is kept."""
+        check_log_limit(limit)
+        await checkpoint()
+        with self._lock:
+            self._tick()
+            return self._log.read(cursor, limit)
+
+    async def wait(self, watches: Sequence[Watch], timeout: float) -> bool:  # noqa: ASYNC109 - as
+        # in the contract: it is how long work may stay away, not a limit on the call
+        """Return True when one of the watches has come true, False after ``timeout`` seconds."""
+        self._limits.check_watches(watches, timeout)
+        await checkpoint()
+        event = Event()
+        waiter = Waiter(tuple(watches), wake=partial(run_soon_here(), event.set))
+        with self._lock:  # to look and to wait is one step, so that no wake-up falls in between
+            now = self._tick()
+            if any(self._is_true(watch, now) for watch in watches):
+                return True
+            self._waiters.add(waiter)
+        try:
+            with move_on_after(timeout):
+                await event.wait()
+        finally:
+            with self._lock:
+                self._waiters.remove(waiter)
+        return event.is_set()
+
+    @asynccontextmanager
+    async def sibling(self) -> AsyncGenerator[Store, None]:
+        """Give this same store: threads may share it."""
+        yield self
+
+    def _tick(self) -> int:
+        """Return the time, having dropped some of what has run out."""
+        now = self._clock.micros()
+        self._rows.sweep(now)
+        self._log.sweep(now)
+        return now
+
+    def _is_true(self, watch: Watch, now: int) -> bool:
+        query = Query(partition=watch.partition, limit=1, after=watch.after)
+        return next(self._rows.between(query, now), None) is not None
+
+    def _commit(self, commit: Commit, now: int) -> Committed | Conflict:
+        rows = {_subject(write): self._rows.live(_subject(write), now) for write in commit.writes}
+        given = _given_before(commit, rows)
+        if given is not None:
+            return Committed(given)
+        wrong = tuple(
+            _subject(write)
+            for write in commit.writes
+            if not _is_as_expected(write, rows[_subject(write)], now)
+        )
+        if wrong:
+            return Conflict(wrong)
+        versions: dict[Subject, int] = {}
+        for write in commit.writes:
+            if isinstance(write, Put):
+                versions[_subject(write)] = self._put(write, rows[_subject(write)], commit, now)
+            else:
+                self._rows.drop(_subject(write))
+        for event in commit.events:
+            self._log.append(_entry(event, versions), now)
+        for increment in commit.increments:
+            self._log.increment(increment)
+        return Committed(versions)
+
+    def _put(self, put: Put, row: Row | None, commit: Commit, now: int) -> int:
+        version = row.record.version + 1 if row else self._rows.first_version(now)
+        record = Record(
+            key=put.key,
+            version=version,
+            commit_id=commit.commit_id,
+            body=put.body,
+            attributes=dict(put.attributes),
+            lease=_lease_after(put, row.record.lease if row else None),
+            lease_limit=put.lease_limit,
+            expires_at=put.expires_at,
+        )
+        self._rows.put(put.collection, Row(record, given=version))
+        return version
+
+    def _grant(self, claim: Claim, row: Row, now: int) -> Record:
+        old = row.record
+        limits = [each for each in (claim.lease_limit, old.lease_limit) if each is not None]
+        longest = now + max(min(limits), claim.duration) if limits else MAX_INSTANT
+        lease = Lease(
+            claim_id=claim.claim_id, granted=now, expires=now + claim.duration, limit=longest
+        )
+        attributes = {**old.attributes, **claim.patch}
+        lease_sort = self._limits.collection(claim.collection).lease_sort
+        if lease_sort is not None:
+            attributes[lease_sort] = sort_key(lease.expires, old.key)
+        record = evolve(
+            old,
+            version=old.version + 1,
+            grant=claim.grant,
+            lease=lease,
+            attributes={name: text for name, text in attributes.items() if text is not None},
+        )
+        self._rows.put(claim.collection, Row(record, row.given))
+        return record
+
+    def _renew(self, renewal: Renewal, now: int) -> Renewed | None:
+        row = self._rows.live((renewal.collection, renewal.key), now)
+        lease = row.record.lease if row else None
+        if row is None or lease is None or lease.claim_id != renewal.claim_id:
+            return None
+        expires = max(lease.expires, min(now + renewal.duration, lease.limit))
+        record = evolve(row.record, lease=evolve(lease, expires=expires))
+        self._rows.put(renewal.collection, Row(record, row.given))
+        return Renewed(version=record.version, expires=expires, limit=lease.limit)
+
+
+def _subject(write: Put | Delete) -> Subject:
+    return write.collection, write.key
+
+
+def _given_before(commit: Commit, rows: Mapping[Subject, Row | None]) -> dict[Subject, int] | None:
+    """Return what the commit gave when it was applied before; None: it was not."""
+    given: dict[Subject, int] = {}
+    for write in commit.writes:
+        if isinstance(write, Put):
+            row = rows[_subject(write)]
+            if row is None or row.record.commit_id != commit.commit_id:
+                return None
+            given[_subject(write)] = row.given
+    return given
+
+
+def _is_as_expected(write: Put | Delete, row: Row | None, now: int) -> bool:
+    if row is None:
+        return write.expected == 0
+    lease = row.record.lease
+    if write.guard is Guard.LEASE_EXPIRED and lease is not None and lease.expires >= now:
+        return False
+    return write.expected == row.record.version
+
+
+def _lease_after(put: Put, held: Lease | None) -> Lease | None:
+    if put.lease is KEEP:
+        return held
+    if put.lease is not None and held is not None and held.claim_id == put.lease.claim_id:
+        return evolve(put.lease, expires=max(held.expires, put.lease.expires))
+    return put.lease
+
+
+def _entry(event: EventWrite, versions: Mapping[Subject, int]) -> LogEntry:
+    version = event.version or versions[event.collection, event.key]
+    return LogEntry(
+        collection=event.collection,
+        key=event.key,
+        version=version,
+        ordinal=event.ordinal,
+        body=event.body,
+    )

@@ -1,0 +1,239 @@
+"""Opening a store by its URL: entry points of the group ``cicd_core.stores``, named by scheme.
+
+A package that brings a store of its own says in its ``pyproject.toml``::
+
+    [project.entry-points."cicd_core.stores"]
+    acme = "acme_store:open_acme"
+
+and ``open_store("acme://…")`` then calls ``acme_store.open_acme``, a :class:`StoreFactory`.
+"""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from attrs import field, frozen
+
+from cicd_core.errors import InvalidInput, UnknownScheme, UnsupportedCapability
+from cicd_core.model.checks import check_name
+from cicd_core.store.collections import COLLECTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from contextlib import AbstractAsyncContextManager
+    from importlib.metadata import EntryPoint
+
+    from cicd_core.clock import Clock
+    from cicd_core.store.contract import Store
+    from cicd_core.store.records import Collection
+
+#: The group of entry points in which stores register.
+GROUP: Final = "cicd_core.stores"
+
+_EXAMPLE: Final = "write it like sqlite:///ci.db or memory://"
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=://)")
+_USER: Final = re.compile(r"(?<=://)([^/?#:]*):[^/?#]*(?=@)")
+_SECRET: Final = re.compile(
+    r"([?&][^=&#]*(?:key|password|secret|token)[^=&#]*=)[^&#]*", re.IGNORECASE
+)
+
+#: What brings the schemes that this distribution knows of, and which need more packages.
+_EXTRAS: Final = {
+    "redis": "redis",
+    "rediss": "redis",
+    "unix": "redis",
+    "redis+cluster": "redis",
+    "dynamodb": "dynamodb",
+}
+
+
+@frozen(repr=False)
+class StoreURL:
+    """The URL of a store, taken apart. Shown, it keeps its secrets to itself."""
+
+    #: As it was given, with its secrets: never log it.
+    text: str
+    #: In lower case.
+    scheme: str
+    #: What stands between ``//`` and the path: a host, a name, credentials; or nothing.
+    netloc: str
+    #: With its first slash, and with ``%20`` and the like decoded.
+    path: str
+    #: What stands behind the question mark, decoded.
+    options: Mapping[str, str] = field(factory=dict[str, str])
+
+    @classmethod
+    def parse(cls, text: str) -> StoreURL:
+        """Take a URL apart.
+
+        Raises:
+            InvalidInput: it has no scheme, is no URL, has a fragment, or an option stands in it
+                twice or without a value.
+        """
+        scheme = _SCHEME.match(text)
+        if scheme is None:
+            raise InvalidInput("url", hide_secrets(text), f"it has no scheme; {_EXAMPLE}")
+        try:
+            parts = urlsplit(text)
+        except ValueError:  # its message may quote a password
+            raise InvalidInput("url", hide_secrets(text), f"it is no URL; {_EXAMPLE}") from None
+        if parts.fragment:
+            reason = "a URL of a store has no fragment; write a # in a name as %23"
+            raise InvalidInput("url", hide_secrets(text), reason)
+        return cls(
+            text=text,
+            scheme=parts.scheme,
+            netloc=parts.netloc,
+            path=unquote(parts.path),
+            options=_options(text, parts.query),
+        )
+
+    def check_options(self, known: Iterable[str]) -> None:
+        """Refuse what the store does not know; ``namespace`` is known to all of them.
+
+        Raises:
+            InvalidInput: an option is not in ``known``.
+        """
+        names = {"namespace", *known}
+        for name in self.options:
+            if name not in names:
+                reason = f"{self.scheme}:// knows the options {', '.join(sorted(names))}"
+                raise InvalidInput("url", name, reason)
+
+    def seconds(self, option: str, default: float) -> float:
+        """Return an option that is a number of seconds.
+
+        Raises:
+            InvalidInput: it is no number.
+        """
+        text = self.options.get(option)
+        try:
+            return default if text is None else float(text)
+        except ValueError:
+            raise InvalidInput(option, text, "give a number of seconds") from None
+
+    def __str__(self) -> str:
+        return hide_secrets(self.text)
+
+    def __repr__(self) -> str:
+        return f"StoreURL({str(self)!r})"
+
+
+class StoreFactory(Protocol):
+    """What an entry point of the group ``cicd_core.stores`` names: it opens a store.
+
+    Usually an ``@asynccontextmanager``, so that it opens nothing before the answer is entered,
+    and closes it when the answer is left, by an error or a cancellation too.
+
+    A factory refuses what it does not know: options of the URL (:meth:`StoreURL.check_options`),
+    and keywords, as Python does by itself. Settings of its own are further keywords, each with a
+    default. A store that has a clock of its own, a server's say, refuses any ``clock`` but None.
+    One that needs asyncio says so with ``UnsupportedCapability`` when it is entered on trio.
+    """
+
+    def __call__(
+        self,
+        url: StoreURL,
+        *,
+        collections: tuple[Collection, ...],
+        namespace: str | None,
+        clock: Clock | None,
+    ) -> AbstractAsyncContextManager[Store]:
+        """Return a context manager that opens the store.
+
+        Args:
+            url: where the store is.
+            collections: what the store keeps, and the indexes that it needs.
+            namespace: the set of records to open, apart from all others in the same place; None
+                is the one that nobody named.
+            clock: the time that decides leases and retention, for a store that has none.
+        """
+        ...
+
+
+def open_store(
+    url: str,
+    *,
+    collections: Iterable[Collection] = COLLECTIONS,
+    namespace: str | None = None,
+    clock: Clock | None = None,
+    **options: Any,
+) -> AbstractAsyncContextManager[Store]:
+    """Open the store that a URL names, such as ``memory://`` or ``sqlite:///ci.db``.
+
+    Args:
+        url: its scheme chooses the store.
+        collections: what the store keeps; by default the domain's.
+        namespace: the set of records to open (a team, a tenant, a test); it takes precedence over
+            the URL's ``?namespace=``.
+        clock: a clock for a store that has none of its own, for a simulation or a test.
+        options: the settings of that store.
+
+    Returns:
+        A context manager; the store is open inside of it.
+
+    Raises:
+        InvalidInput: the URL is malformed, has an unknown option, or the namespace is no name.
+        UnknownScheme: no store is registered for the scheme; the error says what to install.
+        UnsupportedCapability: the store's package cannot be loaded; the error says why.
+    """
+    parsed = StoreURL.parse(url)
+    factory = _load(_find(parsed.scheme))
+    if namespace is None:
+        namespace = parsed.options.get("namespace")
+    if namespace is not None:
+        check_name("namespace", namespace)
+    return factory(
+        parsed, collections=tuple(collections), namespace=namespace, clock=clock, **options
+    )
+
+
+def hide_secrets(url: str) -> str:
+    """Return a URL as it may be shown: without its password, and without secret options."""
+    return _SECRET.sub(r"\1***", _USER.sub(r"\1:***", url))
+
+
+def _options(text: str, query: str) -> dict[str, str]:
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True) if query else []
+    except ValueError:
+        reason = "its options are not of the form ?name=value&name=value"
+        raise InvalidInput("url", hide_secrets(text), reason) from None
+    options = dict(pairs)
+    if len(options) < len(pairs):
+        raise InvalidInput("url", hide_secrets(text), "an option stands in it twice")
+    return options
+
+
+def _find(scheme: str) -> EntryPoint:
+    registered = entry_points(group=GROUP)
+    # One distribution can be found twice, installed and in the source tree.
+    found = {each.value: each for each in registered if each.name == scheme}
+    if not found:
+        raise UnknownScheme(scheme, {each.name for each in registered}, _how_to_install(scheme))
+    if len(found) > 1:
+        raise UnsupportedCapability(
+            f"{scheme}:// is registered by {' and by '.join(sorted(found))}: nobody can say which "
+            f"store is meant; uninstall all but one of their packages"
+        )
+    return next(iter(found.values()))
+
+
+def _load(entry_point: EntryPoint) -> Callable[..., AbstractAsyncContextManager[Store]]:
+    try:
+        factory: Callable[..., AbstractAsyncContextManager[Store]] = entry_point.load()
+    except (ImportError, AttributeError) as missing:
+        package = entry_point.dist.name if entry_point.dist else entry_point.module
+        advice = _how_to_install(entry_point.name) or f"install {package!r} with all that it needs"
+        raise UnsupportedCapability(
+            f"the store of {entry_point.name}:// cannot be loaded ({missing}); {advice}"
+        ) from missing
+    return factory
+
+
+def _how_to_install(scheme: str) -> str:
+    extra = _EXTRAS.get(scheme)
+    return f"pip install 'cicd-core[{extra}]'" if extra else ""

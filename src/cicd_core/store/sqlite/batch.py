@@ -1,0 +1,218 @@
+"""What one transaction works on: the records that it read, and what it makes of them.
+
+Operations are decided in memory, in the order of their arrival, each one seeing what those before
+it decided; :meth:`Batch.flush` then writes the outcome with one statement a kind of change.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, Final
+
+from attrs import define
+
+from cicd_core.store.sqlite.log import LOG_BITS
+from cicd_core.store.sqlite.tables import claims_of, in_pieces
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from cicd_core.store.records import EventWrite, Increment, Record
+    from cicd_core.store.sqlite.tables import Place, Post, Table
+
+#: A collection and a key.
+Subject = tuple[str, str]
+_NO_ATTRIBUTES: Final[Mapping[str, str]] = {}
+
+
+@define(eq=False)
+class Slot:
+    """One record: what the table holds, and what the batch has made of it so far."""
+
+    #: The row's number in the table; None: there is no row.
+    rowid: int | None = None
+    #: What the row holds; a record that has expired stays here until its row is dropped.
+    stored: Record | None = None
+    #: The record now; None: it is absent.
+    record: Record | None = None
+    #: How many claims it has seen since its last commit.
+    claims: int = 0
+
+
+class Batch:
+    """The records, counts and log entries of one transaction."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        tables: Mapping[str, Table],
+        space: int,
+        now: int,
+    ) -> None:
+        """Begin with nothing read; ``space`` is the namespace's number, ``now`` its time."""
+        self.connection = connection
+        self.tables = tables
+        self.space = space
+        self.now = now
+        #: The largest sort value that came into each partition.
+        self.arrivals: dict[Place, str] = {}
+        self._slots: dict[Subject, Slot] = {}
+        self._changed: dict[Subject, Slot] = {}
+        self._depths: defaultdict[Place, int] = defaultdict(int)
+        self._emptied: set[Place] = set()
+        self._log: list[tuple[str, str, int, int, bytes]] = []
+        self._increments: defaultdict[str, int] = defaultdict(int)
+        row = connection.execute(
+            "SELECT log_end, version_floor FROM namespaces WHERE id = ?", (space,)
+        ).fetchone()
+        self._before: tuple[int, int] = (row[0], row[1])
+        self._log_end, self._floor = self._before
+
+    def load(self, subjects: Iterable[Subject]) -> None:
+        """Read these records, unless they were read before."""
+        wanted: defaultdict[str, list[str]] = defaultdict(list)
+        for subject in dict.fromkeys(subjects):
+            if subject not in self._slots:
+                self._slots[subject] = Slot()
+                wanted[subject[0]].append(subject[1])
+        for collection, keys in wanted.items():
+            table = self.tables[collection]
+            for row in in_pieces(self.connection, table.by_key, self.space, keys):
+                self.adopt(table, row)
+
+    def slot(self, subject: Subject) -> Slot:
+        """Return the slot of a record that was read."""
+        return self._slots[subject]
+
+    def adopt(self, table: Table, row: Sequence[Any]) -> Slot:
+        """Return the slot of a row as a query gave it."""
+        record = table.record(row)
+        live = record.expires_at is None or record.expires_at > self.now
+        slot = Slot(row[0], record, record if live else None, claims_of(row))
+        self._slots[table.collection, record.key] = slot
+        return slot
+
+    def next_version(self, slot: Slot) -> int:
+        """Return the version that a put gives: a new record's is the time, or more if one was."""
+        if slot.record is not None:
+            return slot.record.version + 1
+        expired = 0 if slot.stored is None else slot.stored.version + 1
+        return max(self.now, self._floor, expired)
+
+    def put(self, subject: Subject, record: Record, claims: int) -> None:
+        """Make this the record of its slot."""
+        slot = self._slots[subject]
+        slot.record, slot.claims = record, claims
+        self._changed[subject] = slot
+        if record.expires_at is not None and record.expires_at <= self.now:
+            self.drop(subject)  # it had expired when it was put: the rest of the batch sees none
+
+    def drop(self, subject: Subject) -> None:
+        """Make the record absent, and remember its version, so that no later one has it again."""
+        slot = self._slots[subject]
+        gone = slot.record or slot.stored
+        if gone is not None and gone.version >= self.now:  # an older one cannot come again anyway
+            self._floor = max(self._floor, gone.version + 1)
+        slot.record = None
+        self._changed[subject] = slot
+
+    def append(self, event: EventWrite, version: int) -> None:
+        """Put an event at the end of the log."""
+        self._log.append((event.collection, event.key, version, event.ordinal, event.body))
+
+    def increment(self, increment: Increment) -> None:
+        """Add to a counter."""
+        self._increments[increment.name] += increment.amount
+
+    def flush(self) -> None:
+        """Write what changed since the last time."""
+        if self._changed:
+            self._write_records()
+        if self._log:
+            self._write_log()
+        if self._increments:
+            self.connection.executemany(
+                "INSERT INTO counters (ns, name, value) VALUES (?, ?, ?) "
+                "ON CONFLICT DO UPDATE SET value = value + excluded.value",
+                [(self.space, name, amount) for name, amount in self._increments.items()],
+            )
+            self._increments.clear()
+
+    def finish(self) -> None:
+        """Write the rest: what is kept once a namespace, and how deep the partitions are now."""
+        self.flush()
+        self._write_depths()
+        if (self._log_end, self._floor) != self._before:
+            self.connection.execute(
+                "UPDATE namespaces SET log_end = ?, version_floor = ? WHERE id = ?",
+                (self._log_end, self._floor, self.space),
+            )
+
+    def _write_records(self) -> None:
+        statements: defaultdict[str, list[Sequence[Any]]] = defaultdict(list)
+        for (collection, _), slot in self._changed.items():
+            table, old, new = self.tables[collection], slot.stored, slot.record
+            posts = table.posts
+            if new is None:
+                if slot.rowid is not None:
+                    statements[table.delete].append((slot.rowid,))
+            elif old is None or slot.rowid is None:
+                statements[table.insert].append(table.inserted(self.space, new, slot.claims))
+            else:
+                update = table.update(old, new)
+                parameters = table.updated(update, new, slot.claims, slot.rowid)
+                statements[update.statement].append(parameters)
+                posts = update.posts
+            self._count(collection, posts, old, new)
+        # A slot whose row was inserted or deleted is read again, should a later flush want it.
+        for subject, slot in self._changed.items():
+            if (slot.stored is None) != (slot.record is None):
+                del self._slots[subject]
+            slot.stored = slot.record
+        self._changed.clear()
+        for statement, rows in statements.items():
+            self.connection.executemany(statement, rows)
+
+    def _count(
+        self, collection: str, posts: Iterable[Post], old: Record | None, new: Record | None
+    ) -> None:
+        """Note which partitions the record leaves, and which it enters or moves in."""
+        before = _NO_ATTRIBUTES if old is None else old.attributes
+        after = _NO_ATTRIBUTES if new is None else new.attributes
+        for partition, sort, name in posts:
+            # A claim's patch may leave a record half in an index: it is not in it then.
+            was = before.get(partition) if sort in before else None
+            value = after.get(partition) if sort in after else None
+            if was != value and was is not None:
+                self._depths[collection, name, was] -= 1
+                if new is None:
+                    self._emptied.add((collection, name, was))
+            if value is not None:
+                place = (collection, name, value)
+                if was != value:
+                    self._depths[place] += 1
+                self.arrivals[place] = max(after[sort], self.arrivals.get(place, ""))
+
+    def _write_log(self) -> None:
+        first = (self.space << LOG_BITS) + self._log_end + 1
+        self.connection.executemany(
+            "INSERT INTO log (id, collection, key, version, ordinal, body, at) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [(number, *entry, self.now) for number, entry in enumerate(self._log, first)],
+        )
+        self._log_end += len(self._log)
+        self._log.clear()
+
+    def _write_depths(self) -> None:
+        self.connection.executemany(
+            "INSERT INTO depths VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT DO UPDATE SET number = number + excluded.number",
+            [(self.space, *key, change) for key, change in self._depths.items() if change],
+        )
+        # Partitions come and go with the records that were the last in them.
+        self.connection.executemany(
+            "DELETE FROM depths WHERE ns = ? AND collection = ? AND index_name = ? AND value = ? "
+            "AND number = 0",
+            [(self.space, *key) for key in self._emptied],
+        )

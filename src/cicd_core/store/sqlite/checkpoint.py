@@ -1,0 +1,58 @@
+"""When the write-ahead log is copied into the database, and how it is kept short.
+
+A complete checkpoint lets the next writer begin at the log's start again, over blocks that the
+file has already, which makes its syncs cheaper than those of a file that grows. So the file is
+left as long as it was, and a checkpoint is due when it has grown past that. It creeps up by a batch
+each time; at :data:`LONGEST` it is cut.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import sqlite3
+    from pathlib import Path
+
+#: The size in bytes of the write-ahead log at which it is checkpointed first.
+FIRST: Final = 4 * 1024 * 1024
+#: The size in bytes at which its file is cut.
+LONGEST: Final = 32 * 1024 * 1024
+#: How long to wait for readers when the file is to be cut, in milliseconds.
+_PATIENCE: Final = 50
+
+
+class Checkpoints:
+    """The checkpoints of one writing connection. All is done under the writers' lock."""
+
+    def __init__(self, database: Path, busy_timeout: float) -> None:
+        """Say which database; ``busy_timeout`` is in seconds."""
+        self._wal = database.with_name(f"{database.name}-wal")
+        self._busy_timeout = round(busy_timeout * 1000)
+        self._mark = FIRST
+
+    def is_due(self) -> bool:
+        """Whether the log has grown since the last checkpoint."""
+        return self._size() > self._mark
+
+    def run(self, connection: sqlite3.Connection) -> None:
+        """Copy what can be copied, without waiting for readers unless the file is too long."""
+        size = self._size()
+        self._mark = size + FIRST  # also if this fails
+        if size > LONGEST:
+            connection.execute(f"PRAGMA busy_timeout = {_PATIENCE}")
+            busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            connection.execute(f"PRAGMA busy_timeout = {self._busy_timeout}")
+            if not busy:
+                self._mark = FIRST
+        else:
+            _, frames, copied = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            # Somebody who reads an old snapshot keeps the rest in the log: let it grow.
+            if frames == copied:
+                self._mark = size
+
+    def _size(self) -> int:
+        try:
+            return self._wal.stat().st_size
+        except FileNotFoundError:
+            return 0

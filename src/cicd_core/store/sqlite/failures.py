@@ -1,0 +1,148 @@
+"""What SQLite and the file system raise, in the words of our error tree."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+from typing import TYPE_CHECKING, Final
+
+from cicd_core.errors import (
+    CicdError,
+    CorruptRecord,
+    ForeignDatabase,
+    StoreError,
+    StoreFull,
+    StoreReadOnly,
+    StoreUnavailable,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+#: The low byte of an extended result code (https://sqlite.org/rescode.html) is the primary one.
+_PRIMARY: Final = 0xFF
+_BUSY: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_NO_RIGHT: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
+
+
+class Locked(Exception):
+    """Another process held the writers' lock for too long; it never leaves this package."""
+
+
+def is_of_the_engine(cause: Exception) -> bool:
+    """Whether a batch failed for a reason that has nothing to do with what was asked of it."""
+    if isinstance(cause, sqlite3.Error):
+        return _primary_code(cause) in _OF_THE_ENGINE
+    return isinstance(cause, Locked | OSError)
+
+
+def closed(path: Path) -> StoreUnavailable:
+    """Return the error of a call to a store that was closed."""
+    return StoreUnavailable(
+        f"the store on {str(path)!r} was closed: open it again; nothing was written"
+    )
+
+
+def abandoned(path: Path) -> StoreUnavailable:
+    """Return the error of a call whose event loop was shut down around it."""
+    return StoreUnavailable(
+        f"the event loop of the store on {str(path)!r} was shut down during the call: whether it "
+        f"took effect is unknown; ask again with the same id"
+    )
+
+
+def translated(cause: BaseException, path: Path, busy_timeout: float) -> BaseException:
+    """Return the error that stands for ``cause``, with ``cause`` as its cause.
+
+    What is ours already, and what no driver raised (a cancellation, a bug), comes back as it is.
+    """
+    error: BaseException
+    if isinstance(cause, CicdError):
+        return cause
+    if isinstance(cause, Locked):
+        error = _locked(path, busy_timeout)
+    elif isinstance(cause, sqlite3.Error):
+        error = _of_sqlite(cause, path, busy_timeout)
+    elif isinstance(cause, OSError):
+        error = _of_system(cause, path)
+    else:
+        return cause
+    error.__cause__ = cause
+    return error
+
+
+def _of_sqlite(cause: sqlite3.Error, path: Path, busy_timeout: float) -> StoreError:
+    code = _primary_code(cause)
+    if code in _BUSY:
+        return _locked(path, busy_timeout)
+    if code == sqlite3.SQLITE_CORRUPT or "Could not decode to UTF-8" in str(cause):
+        return CorruptRecord("database", str(path), str(cause))
+    return _MEANINGS.get(code, _refused)(path, cause)
+
+
+def _primary_code(cause: sqlite3.Error) -> int:
+    """Return the primary result code; 0: the error is the driver's own."""
+    return int(getattr(cause, "sqlite_errorcode", 0)) & _PRIMARY
+
+
+def _of_system(cause: OSError, path: Path) -> StoreError:
+    if cause.errno in _NO_RIGHT:
+        return _read_only(path, cause)
+    if cause.errno in _NO_ROOM:
+        return _full(path, cause)
+    return StoreUnavailable(
+        f"the files beside {str(path)!r} could not be used ({cause}); nothing was written"
+    )
+
+
+def _locked(path: Path, busy_timeout: float) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"{str(path)!r} is locked by another process for longer than busy_timeout "
+        f"({busy_timeout:g} s): nothing was written; try again, end the process that holds it, "
+        f"or give the URL a longer busy_timeout"
+    )
+
+
+def _full(path: Path, cause: Exception) -> StoreFull:
+    return StoreFull(
+        f"no room for {str(path)!r} ({cause}): nothing was written; free some room on its disk"
+    )
+
+
+def _no_database(path: Path, _: Exception) -> ForeignDatabase:
+    return ForeignDatabase(
+        f"{str(path)!r} is no SQLite database; it was left as it is, choose another path"
+    )
+
+
+def _unusable(path: Path, cause: Exception) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"SQLite could not use {str(path)!r} ({cause}): whether the call took effect is unknown; "
+        f"look after the disk, then ask again with the same id"
+    )
+
+
+def _refused(path: Path, cause: Exception) -> StoreError:
+    return StoreError(f"SQLite refused what was asked of {str(path)!r}: {cause}")
+
+
+def _read_only(path: Path, cause: Exception) -> StoreReadOnly:
+    return StoreReadOnly(
+        f"{str(path)!r} takes no writes ({cause}): nothing was written; the file and its folder "
+        f"must be writable"
+    )
+
+
+_MEANINGS: Final[dict[int, Callable[[Path, Exception], StoreError]]] = {
+    sqlite3.SQLITE_CANTOPEN: _unusable,
+    sqlite3.SQLITE_FULL: _full,
+    sqlite3.SQLITE_IOERR: _unusable,
+    sqlite3.SQLITE_NOMEM: _unusable,
+    sqlite3.SQLITE_NOTADB: _no_database,
+    sqlite3.SQLITE_PERM: _read_only,
+    sqlite3.SQLITE_READONLY: _read_only,
+}
+#: Conditions of the file or the machine, in which no other request would fare better.
+_OF_THE_ENGINE: Final = (*_BUSY, *_MEANINGS)

@@ -1,0 +1,94 @@
+"""Where a database is and how it is to be kept, as a URL and its options say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+from attrs import frozen
+
+from cicd_core.errors import InvalidInput
+from cicd_core.model.checks import check_seconds
+
+if TYPE_CHECKING:
+    from cicd_core.store.registry import StoreURL
+
+#: ``full``: a commit that was answered survives a power cut. ``normal``: it survives the end of
+#: the process, and a power cut may take the last ones, each of them whole.
+Synchronous = Literal["full", "normal"]
+
+#: The options of a URL, besides ``namespace``.
+OPTIONS: Final = ("busy_timeout", "log_retention", "synchronous")
+#: How long to wait for other processes by default, in seconds.
+BUSY_TIMEOUT: Final = 5.0
+#: How long the log is kept by default, in seconds: 30 days.
+LOG_RETENTION: Final = 30 * 86400.0
+#: SQLite takes the timeout as an int of milliseconds; a day is more than anybody waits.
+_LONGEST_TIMEOUT: Final = 86400.0
+_EXAMPLE: Final = "write sqlite:///ci.db for a file here, or sqlite:////var/lib/ci.db"
+
+
+@frozen(kw_only=True)
+class Location:
+    """A database file and how it is kept."""
+
+    path: Path
+    #: The set of records in it; empty: the one that nobody named.
+    namespace: str = ""
+    synchronous: Synchronous = "full"
+    #: How long to wait for other processes, in seconds.
+    busy_timeout: float = BUSY_TIMEOUT
+    #: How long an event stays in the log, in seconds.
+    log_retention: float = LOG_RETENTION
+
+
+def locate(
+    url: StoreURL,
+    *,
+    namespace: str | None,
+    synchronous: Synchronous | None,
+    busy_timeout: float | None,
+    log_retention: float | None,
+) -> Location:
+    """Return what a URL says; what is given beside it takes precedence.
+
+    Raises:
+        InvalidInput: the URL has a host, no file, or an option that is unknown or wrong; or the
+            folder of the file does not exist.
+    """
+    url.check_options(OPTIONS)
+    if synchronous is None:
+        synchronous = _synchronous(url.options.get("synchronous", "full"))
+    if busy_timeout is None:
+        busy_timeout = url.seconds("busy_timeout", BUSY_TIMEOUT)
+    if log_retention is None:
+        log_retention = url.seconds("log_retention", LOG_RETENTION)
+    return Location(
+        path=_path(url),
+        namespace=namespace or "",
+        synchronous=_synchronous(synchronous),
+        busy_timeout=check_seconds("busy_timeout", busy_timeout, most=_LONGEST_TIMEOUT),
+        log_retention=check_seconds("log_retention", log_retention),
+    )
+
+
+def _path(url: StoreURL) -> Path:
+    name = url.path.removeprefix("/")
+    if url.netloc or not name or "\0" in name:
+        raise InvalidInput("url", str(url), f"it names no file; {_EXAMPLE}")
+    if name.startswith(":memory:"):
+        raise InvalidInput("url", str(url), "a store in memory is opened by memory://")
+    path = Path(name).absolute()  # so that the process may change its folder later
+    if path.is_dir():
+        raise InvalidInput("url", str(url), f"{str(path)!r} is a folder; {_EXAMPLE}")
+    if not path.parent.is_dir():
+        raise InvalidInput("url", str(url), f"there is no folder {str(path.parent)!r}; make it")
+    return path
+
+
+def _synchronous(text: str) -> Synchronous:
+    if text == "full":
+        return "full"
+    if text == "normal":
+        return "normal"
+    raise InvalidInput("synchronous", text, "give full or normal")

@@ -1,0 +1,191 @@
+"""Opening a database: refused if it is not ours, made or brought up to date if need be."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from anyio import CancelScope
+from attrs import frozen
+
+from cicd_core.errors import UnsupportedCapability
+from cicd_core.store.limits import Limits
+from cicd_core.store.sqlite.checkpoint import Checkpoints
+from cicd_core.store.sqlite.failures import translated
+from cicd_core.store.sqlite.hops import Hops
+from cicd_core.store.sqlite.host_clock import host_clock
+from cicd_core.store.sqlite.location import locate
+from cicd_core.store.sqlite.retention import Retention
+from cicd_core.store.sqlite.schema import (
+    extend,
+    load_tables,
+    migrate,
+    namespace_id,
+    refuse_foreign,
+)
+from cicd_core.store.sqlite.sidecar import WritersLock
+from cicd_core.store.sqlite.store import SQLiteStore
+from cicd_core.store.sqlite.writing import Writer
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import AsyncGenerator, Mapping
+
+    from cicd_core.clock import Clock
+    from cicd_core.store.contract import Store
+    from cicd_core.store.records import Collection
+    from cicd_core.store.registry import StoreURL
+    from cicd_core.store.sqlite.location import Location, Synchronous
+    from cicd_core.store.sqlite.tables import Table
+
+
+@asynccontextmanager
+async def open_sqlite(
+    url: StoreURL,
+    *,
+    collections: tuple[Collection, ...],
+    namespace: str | None = None,
+    clock: Clock | None = None,
+    synchronous: Synchronous | None = None,
+    busy_timeout: float | None = None,
+    log_retention: float | None = None,
+) -> AsyncGenerator[Store, None]:
+    """Open a store in a SQLite file, which is made if there is none.
+
+    ``sqlite:///ci.db`` is a file in the current folder, ``sqlite:////var/lib/ci.db`` one by its
+    whole path. The options below may stand in the URL too; what is given here takes precedence.
+
+    Args:
+        url: where the file is.
+        collections: what the store keeps; tables and indexes that the file lacks are added.
+        namespace: the set of records to open.
+        clock: the store's own clock, for a test; by default the one that all processes on the
+            host share, which no jump of the wall clock moves.
+        synchronous: ``full``, the default, or ``normal``, which may lose the last commits in a
+            power cut, though never a part of one.
+        busy_timeout: how many seconds to wait for other processes, 5 by default.
+        log_retention: how many seconds an event stays in the log, 30 days by default.
+
+    Raises:
+        InvalidInput: the URL or an option is wrong, or the folder does not exist.
+        ForeignDatabase: the file is not ours; it stays as it is.
+        NewerSchema: a newer version of the library wrote it; it stays as it is.
+        StoreReadOnly: the file or its folder cannot be written.
+        StoreUnavailable: the file is locked for longer than ``busy_timeout``.
+        UnsupportedCapability: the event loop is not asyncio's, or the file system cannot do WAL.
+    """
+    location = locate(
+        url,
+        namespace=namespace,
+        synchronous=synchronous,
+        busy_timeout=busy_timeout,
+        log_retention=log_retention,
+    )
+    async with open_location(location, Limits(collections), clock) as store:
+        yield store
+
+
+@asynccontextmanager
+async def open_location(
+    location: Location, limits: Limits, clock: Clock | None
+) -> AsyncGenerator[SQLiteStore, None]:
+    """Open a store by what :func:`open_sqlite` made of its URL."""
+    _require_asyncio()
+    store = await _opened(location, limits, clock)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@frozen
+class _Prepared:
+    """What the writing connection found in the file, or put there."""
+
+    tables: Mapping[str, Table]
+    space: int
+    clock: Clock
+
+
+def _require_asyncio() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError as other_loop:
+        raise UnsupportedCapability(
+            "sqlite:// needs asyncio, since its driver does: run it by anyio.run(…, "
+            'backend="asyncio"), or use memory://, which works on trio too'
+        ) from other_loop
+
+
+async def _opened(location: Location, limits: Limits, clock: Clock | None) -> SQLiteStore:
+    lock = WritersLock(location.path, location.busy_timeout)
+    writes = Hops(location.path, location.busy_timeout)
+    reads = Hops(location.path, location.busy_timeout)
+    try:
+        await writes.open()
+        found = await writes.run(
+            lambda connection: _prepare(connection, location, limits, clock, lock)
+        )
+        await reads.open()
+        await reads.run(_configure_reader)
+    except BaseException as cause:
+        with CancelScope(shield=True):
+            await reads.close()
+            await writes.close()
+        lock.close()
+        failure = translated(cause, location.path, location.busy_timeout)
+        if failure is cause:
+            raise
+        raise failure from cause
+    writer = Writer(
+        collections=limits.collections,
+        space=found.space,
+        clock=found.clock,
+        lock=lock,
+        checkpoints=Checkpoints(location.path, location.busy_timeout),
+        retention=Retention(round(location.log_retention * 1_000_000)),
+    )
+    return SQLiteStore(
+        location=location,
+        limits=limits,
+        tables=found.tables,
+        space=found.space,
+        clock=found.clock,
+        writer=writer,
+        writes=writes,
+        reads=reads,
+        sibling=lambda: open_location(location, limits, clock),
+    )
+
+
+def _prepare(
+    connection: sqlite3.Connection,
+    location: Location,
+    limits: Limits,
+    clock: Clock | None,
+    lock: WritersLock,
+) -> _Prepared:
+    """Make the file ready, under the writers' lock: no two processes do it at once."""
+    refuse_foreign(location.path)
+    with lock.held():
+        migrate(connection, location.path)
+        (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        if mode != "wal":
+            raise UnsupportedCapability(
+                f"the file system of {str(location.path)!r} cannot do a write-ahead log (SQLite "
+                f"says {mode!r}): put the database on a local disk"
+            )
+        connection.execute("PRAGMA wal_autocheckpoint = 0")  # see sidecar.py
+        connection.execute(f"PRAGMA synchronous = {location.synchronous}")
+        extend(connection, limits.collections)
+        return _Prepared(
+            tables=load_tables(connection, limits.collections),
+            space=namespace_id(connection, location.namespace),
+            clock=clock or host_clock(connection),
+        )
+
+
+def _configure_reader(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
+    connection.execute("PRAGMA query_only = 1")

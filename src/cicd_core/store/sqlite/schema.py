@@ -1,0 +1,271 @@
+"""The layout of the file: how it is recognised, created, brought up to date and extended.
+
+====================  ==========================================================================
+``namespaces``        a row a namespace: its number, and where its log begins and ends
+``clock``             one row: what added to the time since boot makes the store's time
+``layout``            the indexes of every collection that any process gave
+``depths``            how many records each partition of each index holds
+``counters``          the sums of all increments
+``log``               the events; the namespace's number is in the upper bits of ``id``
+``c_<collection>``    the records of a collection; an attribute is a column ``a_<name>``
+====================  ==========================================================================
+
+Text is compared by its bytes (UTF-8), which is the order of code points.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing, contextmanager, suppress
+from typing import TYPE_CHECKING, Final
+
+from cicd_core.errors import ForeignDatabase, NewerSchema
+from cicd_core.store.records import Index
+from cicd_core.store.sqlite.tables import FIXED, Table, column, depth_name, table_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from cicd_core.store.records import Collection
+
+#: Says that a file is ours: "CiCd" in ASCII, in the header where SQLite keeps it.
+APPLICATION_ID: Final = 0x43694364
+#: STRICT tables check the type of each value; SQLite has them from 3.37 on.
+_STRICT: Final = " STRICT" if sqlite3.sqlite_version_info >= (3, 37) else ""
+_STRICT_NO_ROWID: Final = f" WITHOUT ROWID{',' if _STRICT else ''}{_STRICT}"
+
+_VERSION_1: Final = (
+    f"""CREATE TABLE namespaces (
+      id INTEGER PRIMARY KEY,
+      name TEXT NOT NULL UNIQUE,
+      log_end INTEGER NOT NULL DEFAULT 0,
+      log_dropped INTEGER NOT NULL DEFAULT 0,
+      version_floor INTEGER NOT NULL DEFAULT 1
+    ){_STRICT}""",
+    f"""CREATE TABLE clock (
+      id INTEGER PRIMARY KEY CHECK (id = 1),
+      boot TEXT NOT NULL,
+      boot_offset INTEGER NOT NULL,
+      high INTEGER NOT NULL
+    ){_STRICT}""",
+    f"""CREATE TABLE layout (
+      collection TEXT NOT NULL,
+      partition_attribute TEXT NOT NULL,
+      sort_attribute TEXT NOT NULL,
+      PRIMARY KEY (collection, partition_attribute, sort_attribute)
+    ){_STRICT_NO_ROWID}""",
+    f"""CREATE TABLE depths (
+      ns INTEGER NOT NULL,
+      collection TEXT NOT NULL,
+      index_name TEXT NOT NULL,
+      value TEXT NOT NULL,
+      number INTEGER NOT NULL,
+      PRIMARY KEY (ns, collection, index_name, value)
+    ){_STRICT_NO_ROWID}""",
+    f"""CREATE TABLE counters (
+      ns INTEGER NOT NULL,
+      name TEXT NOT NULL,
+      value INTEGER NOT NULL,
+      PRIMARY KEY (ns, name)
+    ){_STRICT_NO_ROWID}""",
+    f"""CREATE TABLE log (
+      id INTEGER PRIMARY KEY,
+      collection TEXT NOT NULL,
+      key TEXT NOT NULL,
+      version INTEGER NOT NULL,
+      ordinal INTEGER NOT NULL,
+      at INTEGER NOT NULL,
+      body BLOB NOT NULL
+    ){_STRICT}""",
+)
+#: What brings a file from each version to the next; the first one is that of an empty file.
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_VERSION_1,)
+
+
+def refuse_foreign(path: Path, migrations: int = len(MIGRATIONS)) -> None:
+    """Look at a file without writing to it, so that one that is not ours stays as it is.
+
+    Raises:
+        ForeignDatabase: it is another program's database, or none at all.
+        NewerSchema: a newer version of the library wrote it.
+    """
+    if not path.exists():
+        return
+    # A read-only connection may be unable to read a file that a writer died on; what follows
+    # then is the same look by the writing connection, which can repair it.
+    with suppress(sqlite3.OperationalError):
+        uri = f"{path.absolute().as_uri()}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
+            file_version(connection, path, migrations)
+
+
+def file_version(connection: sqlite3.Connection, path: Path, migrations: int) -> int:
+    """Return the schema's version of a file of ours; 0: it is empty.
+
+    Raises:
+        ForeignDatabase: it is another program's database.
+        NewerSchema: its version is above ``migrations``.
+    """
+    application_id = _pragma(connection, "application_id")
+    version = _pragma(connection, "user_version")
+    if application_id != APPLICATION_ID:
+        if application_id or version or _has_tables(connection):
+            raise ForeignDatabase(
+                f"{str(path)!r} is another program's database (application_id {application_id}); "
+                f"it was left as it is, choose another path"
+            )
+        return 0
+    if version > migrations:
+        raise NewerSchema(f"the database {str(path)!r}", version, migrations)
+    return version
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Run the block as one transaction; on any error nothing of it remains."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # some errors make SQLite roll back by itself
+            connection.execute("ROLLBACK")
+        raise
+
+
+def migrate(
+    connection: sqlite3.Connection,
+    path: Path,
+    migrations: tuple[tuple[str, ...], ...] = MIGRATIONS,
+) -> None:
+    """Bring the file to the newest version, all steps in one transaction.
+
+    Raises:
+        ForeignDatabase: it is another program's database.
+        NewerSchema: a newer version of the library wrote it.
+    """
+    if file_version(connection, path, len(migrations)) == len(migrations):
+        return
+    with transaction(connection):
+        found = file_version(connection, path, len(migrations))  # somebody may have been first
+        for statements in migrations[found:]:
+            for statement in statements:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {len(migrations)}")
+
+
+def extend(connection: sqlite3.Connection, collections: Iterable[Collection]) -> None:
+    """Add the tables, columns and indexes that the file lacks; nothing is ever removed.
+
+    A record that was there before a new index enters it when it is next put: until then it does
+    not have the attributes.
+    """
+    missing = [each for each in collections if not _is_complete(connection, each)]
+    if not missing:
+        return
+    with transaction(connection):
+        for collection in missing:
+            _add_table(connection, collection)
+            for attribute in collection.attributes:
+                if attribute not in _attributes(connection, collection.name):
+                    table = table_name(collection.name)
+                    connection.execute(f"ALTER TABLE {table} ADD COLUMN {column(attribute)} TEXT")
+            for index in collection.indexes:
+                _add_index(connection, collection.name, index)
+
+
+def load_tables(
+    connection: sqlite3.Connection, collections: Iterable[Collection]
+) -> dict[str, Table]:
+    """Return the tables of these collections with all that the file has of them.
+
+    That may be more than the collections tell: another version of the library may have added an
+    index, and a put by this one must take the record out of it.
+    """
+    return {
+        each.name: Table(
+            each.name,
+            _attributes(connection, each.name),
+            _indexes(connection, each.name),
+            each.lease_sort,
+        )
+        for each in collections
+    }
+
+
+def layout_version(connection: sqlite3.Connection) -> int:
+    """Return a number that changes when any process changes the layout."""
+    return _pragma(connection, "schema_version")
+
+
+def namespace_id(connection: sqlite3.Connection, name: str) -> int:
+    """Return the number of a namespace, which is made if it is not there."""
+    query = "SELECT id FROM namespaces WHERE name = ?"
+    row = connection.execute(query, (name,)).fetchone()
+    if row is None:
+        with transaction(connection):
+            connection.execute("INSERT OR IGNORE INTO namespaces (name) VALUES (?)", (name,))
+            row = connection.execute(query, (name,)).fetchone()
+    return int(row[0])
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+
+
+def _has_tables(connection: sqlite3.Connection) -> bool:
+    return connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is not None
+
+
+def _attributes(connection: sqlite3.Connection, collection: str) -> list[str]:
+    rows = connection.execute(f"PRAGMA table_info({table_name(collection)})")
+    names = (str(row[1]) for row in rows)
+    return [name.removeprefix("a_") for name in names if name.startswith("a_")]
+
+
+def _indexes(connection: sqlite3.Connection, collection: str) -> list[Index]:
+    rows = connection.execute(
+        "SELECT partition_attribute, sort_attribute FROM layout WHERE collection = ?", (collection,)
+    )
+    return [Index(partition, sort) for partition, sort in rows]
+
+
+def _is_complete(connection: sqlite3.Connection, collection: Collection) -> bool:
+    if not set(collection.indexes) <= set(_indexes(connection, collection.name)):
+        return False
+    name = f"c_{collection.name}"  # a collection without an index has a table all the same
+    query = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
+    return connection.execute(query, (name,)).fetchone() is not None
+
+
+def _add_table(connection: sqlite3.Connection, collection: Collection) -> None:
+    name, table = collection.name, table_name(collection.name)
+    columns = ", ".join(f"{each} {declared}" for each, declared in FIXED)
+    connection.execute(f"CREATE TABLE IF NOT EXISTS {table} ({columns}){_STRICT}")
+    connection.execute(f'CREATE UNIQUE INDEX IF NOT EXISTS "k_{name}" ON {table} (ns, key)')
+    for letter, each in (("l", "lease_claim"), ("x", "expires_at")):
+        connection.execute(
+            f'CREATE INDEX IF NOT EXISTS "{letter}_{name}" ON {table} (ns, {each}) '
+            f"WHERE {each} IS NOT NULL"
+        )
+
+
+def _add_index(connection: sqlite3.Connection, collection: str, index: Index) -> None:
+    partition, sort = column(index.partition), column(index.sort)
+    connection.execute(
+        f'CREATE INDEX IF NOT EXISTS "i_{collection}.{depth_name(index)}" '
+        f"ON {table_name(collection)} (ns, {partition}, {sort}) "
+        f"WHERE {partition} IS NOT NULL AND {sort} IS NOT NULL"
+    )
+    added = connection.execute(
+        "INSERT OR IGNORE INTO layout VALUES (?, ?, ?)", (collection, index.partition, index.sort)
+    )
+    if added.rowcount:
+        connection.execute(
+            f"INSERT INTO depths SELECT ns, ?, ?, {partition}, count(*) "
+            f"FROM {table_name(collection)} "
+            f"WHERE {partition} IS NOT NULL AND {sort} IS NOT NULL GROUP BY ns, {partition}",
+            (collection, depth_name(index)),
+        )

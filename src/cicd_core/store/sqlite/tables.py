@@ -1,0 +1,325 @@
+"""The table of a collection: its columns, its statements, and how its rows become records."""
+
+from __future__ import annotations
+
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Final
+
+from attrs import frozen
+
+from cicd_core.store.records import Lease, Record
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from cicd_core.store.records import Index, Partition, Query
+
+#: A partition: its collection, its index as :func:`depth_name` says it, and its value.
+Place = tuple[str, str, str]
+
+#: Before the attributes, in this order. ``claims`` counts the claims since the last commit, so
+#: that version - claims is the version that the commit gave.
+FIXED: Final = (
+    ("id", "INTEGER PRIMARY KEY"),
+    ("ns", "INTEGER NOT NULL"),
+    ("key", "TEXT NOT NULL"),
+    ("version", "INTEGER NOT NULL"),
+    ("claims", "INTEGER NOT NULL"),
+    ("commit_id", "TEXT NOT NULL"),
+    ("expires_at", "INTEGER"),
+    ("lease_claim", "TEXT"),
+    ("lease_granted", "INTEGER"),
+    ("lease_expires", "INTEGER"),
+    ("lease_end", "INTEGER"),
+    ("lease_limit", "INTEGER"),
+    ("claim_grant", "BLOB"),
+    ("body", "BLOB NOT NULL"),
+)
+#: Set by each update; the columns that indexes use are set only when they change, since SQLite
+#: rewrites the index of every column that an UPDATE names.
+_ALWAYS: Final = (
+    "version",
+    "claims",
+    "commit_id",
+    "lease_granted",
+    "lease_expires",
+    "lease_end",
+    "lease_limit",
+    "claim_grant",
+    "body",
+)
+_READ: Final = tuple(name for name, _ in FIXED if name != "ns")
+_KEY: Final = _READ.index("key")
+_CLAIMS: Final = _READ.index("claims")
+#: Where the attributes begin in a row that was read.
+_ATTRIBUTES: Final = len(_READ)
+#: The most partitions in one statement; SQLite takes 500 terms in a compound SELECT.
+ARMS: Final = 128
+#: The most values that one query looks for.
+_PIECE: Final = 512
+
+_LIVE: Final = "(expires_at IS NULL OR expires_at > ?)"
+
+
+def table_name(collection: str) -> str:
+    """Return the name of a collection's table, quoted."""
+    return f'"c_{collection}"'
+
+
+def column(attribute: str) -> str:
+    """Return the name of an attribute's column, quoted."""
+    return f'"a_{attribute}"'
+
+
+def depth_name(index: Index) -> str:
+    """Return the name of an index in ``depths``; names may have hyphens, but never a dot."""
+    return f"{index.partition}.{index.sort}"
+
+
+def place_of(partition: Partition) -> Place:
+    """Return a partition as batches and waiters name it."""
+    return partition.collection, depth_name(partition.index), partition.value
+
+
+def in_pieces(
+    connection: sqlite3.Connection,
+    query: Callable[[int], str],
+    space: int,
+    values: Sequence[str],
+) -> Iterator[Sequence[Any]]:
+    """Yield the rows of a query for any number of values.
+
+    The last value of a piece is repeated up to a power of two: so there are few distinct
+    statements, and they stay prepared.
+    """
+    for start in range(0, len(values), _PIECE):
+        piece = values[start : start + _PIECE]
+        size = 1 << (len(piece) - 1).bit_length()
+        parameters = (space, *piece, *[piece[-1]] * (size - len(piece)))
+        yield from connection.execute(query(size), parameters)
+
+
+#: An index as a batch asks for it: partition attribute, sort attribute, name.
+Post = tuple[str, str, str]
+
+
+@frozen
+class Update:
+    """An update of the columns that no index uses, and of the indexed ones that change."""
+
+    statement: str
+    attributes: tuple[str, ...]
+    sets_expiry: bool
+    sets_claim: bool
+    #: The indexes that the record may leave, enter, or move in.
+    posts: tuple[Post, ...]
+
+
+class Table:
+    """What is asked of one collection's table. Its names come from the collections, checked."""
+
+    def __init__(
+        self,
+        collection: str,
+        attributes: Sequence[str],
+        indexes: Sequence[Index],
+        lease_sort: str | None,
+    ) -> None:
+        """Take every attribute and index that the file has, those of other versions too."""
+        self.collection = collection
+        self.attributes = tuple(attributes)
+        self.indexes = tuple(indexes)
+        self.lease_sort = lease_sort
+        self.posts = tuple((each.partition, each.sort, depth_name(each)) for each in indexes)
+        self.name = table_name(collection)
+        self._columns = ", ".join([*_READ, *map(column, attributes)])
+        self._updates: dict[tuple[str, ...], Update] = {}
+        self._claims: dict[tuple[Index, int], str] = {}
+        names = [*(name for name, _ in FIXED if name != "id"), *map(column, attributes)]
+        marks = ", ".join("?" * len(names))
+        self.insert = f"INSERT INTO {self.name} ({', '.join(names)}) VALUES ({marks})"
+        self.delete = f"DELETE FROM {self.name} WHERE id = ?"
+        self.expired = (
+            f"SELECT {self._columns} FROM {self.name} WHERE ns = ? AND expires_at <= ? "
+            f"ORDER BY expires_at LIMIT ?"
+        )
+
+    def by_key(self, count: int) -> str:
+        """Return the query for ``count`` keys; its parameters: namespace, keys."""
+        marks = ", ".join("?" * count)
+        return f"SELECT {self._columns} FROM {self.name} WHERE ns = ? AND key IN ({marks})"
+
+    def held(self, count: int) -> str:
+        """Return the query for ``count`` claim ids; its parameters: namespace, claim ids."""
+        marks = ", ".join("?" * count)
+        return f"SELECT {self._columns} FROM {self.name} WHERE ns = ? AND lease_claim IN ({marks})"
+
+    def smallest(
+        self, index: Index, partitions: Sequence[str], space: int, now: int, limit: int
+    ) -> tuple[str, list[Any]]:
+        """Return the query for the smallest rows over some partitions, and its parameters.
+
+        Each arm walks its partition in order and stops at the limit, so that depth costs nothing.
+        """
+        statement = self._claims.get((index, len(partitions)))
+        if statement is None:
+            statement = self._make_smallest(index, len(partitions))
+            self._claims[index, len(partitions)] = statement
+        parameters: list[Any] = []
+        for value in partitions:
+            parameters += (space, value, now, limit)
+        if len(partitions) > 1:
+            parameters.append(limit)
+        return statement, parameters
+
+    def page(self, query: Query) -> str:
+        """Return the query for a page; its parameters: namespace, value, now, bounds, limit."""
+        index = query.partition.index
+        sort = column(index.sort)
+        after = "" if query.after is None else f" AND {sort} > ?"
+        before = "" if query.before is None else f" AND {sort} < ?"
+        return (
+            f"SELECT {self._columns} FROM {self.name} WHERE ns = ? "
+            f"AND {column(index.partition)} = ? AND {sort} IS NOT NULL AND {_LIVE}{after}{before} "
+            f"ORDER BY {sort} {'DESC' if query.descending else 'ASC'} LIMIT ?"
+        )
+
+    def any_above(self, index: Index, *, bounded: bool) -> str:
+        """Return the question whether a partition holds a record (above a bound)."""
+        sort = column(index.sort)
+        above = f" AND {sort} > ?" if bounded else ""
+        return (
+            f"SELECT 1 FROM {self.name} WHERE ns = ? AND {column(index.partition)} = ? "
+            f"AND {sort} IS NOT NULL AND {_LIVE}{above} LIMIT 1"
+        )
+
+    def expired_in(self, index: Index) -> str:
+        """Return the count of a partition's records that expired and were not dropped yet."""
+        return (
+            f'SELECT count(*) FROM {self.name} INDEXED BY "x_{self.collection}" '
+            f"WHERE ns = ? AND expires_at <= ? AND {column(index.partition)} = ? "
+            f"AND {column(index.sort)} IS NOT NULL"
+        )
+
+    def sort_of(self, index: Index) -> Callable[[Sequence[Any]], Any]:
+        """Return what gives the sort value and the key of a row, to sort rows by."""
+        return itemgetter(_ATTRIBUTES + self.attributes.index(index.sort), _KEY)
+
+    def record(self, row: Sequence[Any]) -> Record:
+        """Return the record of a row that one of these queries gave."""
+        values = zip(self.attributes, row[_ATTRIBUTES:], strict=True)
+        return Record(
+            key=row[1],
+            version=row[2],
+            commit_id=row[4],
+            expires_at=row[5],
+            lease=None
+            if row[6] is None
+            else Lease(claim_id=row[6], granted=row[7], expires=row[8], limit=row[9]),
+            lease_limit=row[10],
+            grant=row[11],
+            body=row[12],
+            attributes={name: value for name, value in values if value is not None},
+        )
+
+    def records(self, rows: Iterable[Sequence[Any]]) -> tuple[Record, ...]:
+        """Return the records of some rows, in their order."""
+        return tuple(self.record(row) for row in rows)
+
+    def inserted(self, space: int, record: Record, claims: int) -> tuple[Any, ...]:
+        """Return the parameters of :attr:`insert`."""
+        lease = record.lease
+        held = (None,) * 4 if lease is None else _lease(lease)
+        return (
+            space,
+            record.key,
+            record.version,
+            claims,
+            record.commit_id,
+            record.expires_at,
+            *held,
+            record.lease_limit,
+            record.grant,
+            record.body,
+            *map(record.attributes.get, self.attributes),
+        )
+
+    def update(self, old: Record, new: Record) -> Update:
+        """Return how to bring a row from the old record to the new one."""
+        before, after = old.attributes, new.attributes
+        names = [name for name in self.attributes if before.get(name) != after.get(name)]
+        if old.expires_at != new.expires_at:
+            names.append("expires_at")
+        if _claim_id(old) != _claim_id(new):
+            names.append("lease_claim")
+        key = tuple(names)
+        update = self._updates.get(key)
+        if update is None:
+            update = self._updates[key] = self._make_update(key)
+        return update
+
+    def updated(self, update: Update, record: Record, claims: int, rowid: int) -> tuple[Any, ...]:
+        """Return the parameters of an update."""
+        lease = record.lease
+        held = (None,) * 3 if lease is None else (lease.granted, lease.expires, lease.limit)
+        rest = []
+        if update.sets_expiry:
+            rest.append(record.expires_at)
+        if update.sets_claim:
+            rest.append(_claim_id(record))
+        return (
+            record.version,
+            claims,
+            record.commit_id,
+            *held,
+            record.lease_limit,
+            record.grant,
+            record.body,
+            *map(record.attributes.get, update.attributes),
+            *rest,
+            rowid,
+        )
+
+    def _make_smallest(self, index: Index, partitions: int) -> str:
+        sort = column(index.sort)
+        found = (
+            f"FROM {self.name} WHERE ns = ? AND {column(index.partition)} = ? "
+            f"AND {sort} IS NOT NULL AND {_LIVE} ORDER BY {sort} LIMIT ?"
+        )
+        if partitions == 1:
+            return f"SELECT {self._columns} {found}"
+        arms = " UNION ALL ".join(
+            [f"SELECT * FROM (SELECT id, {sort} AS sort {found})"] * partitions
+        )
+        return (
+            f"SELECT {self._columns} FROM {self.name} WHERE id IN "
+            f"(SELECT id FROM ({arms}) ORDER BY sort LIMIT ?)"
+        )
+
+    def _make_update(self, changed: tuple[str, ...]) -> Update:
+        attributes = tuple(name for name in changed if name in self.attributes)
+        others = tuple(name for name in changed if name not in self.attributes)
+        names = (*_ALWAYS, *map(column, attributes), *others)
+        settings = ", ".join(f"{name} = ?" for name in names)
+        return Update(
+            statement=f"UPDATE {self.name} SET {settings} WHERE id = ?",
+            attributes=attributes,
+            sets_expiry="expires_at" in others,
+            sets_claim="lease_claim" in others,
+            posts=tuple(post for post in self.posts if not set(attributes).isdisjoint(post[:2])),
+        )
+
+
+def claims_of(row: Sequence[Any]) -> int:
+    """Return how many claims a row has seen since its last commit."""
+    claims: int = row[_CLAIMS]
+    return claims
+
+
+def _claim_id(record: Record) -> str | None:
+    return None if record.lease is None else record.lease.claim_id
+
+
+def _lease(lease: Lease) -> tuple[str, int, int, int]:
+    return lease.claim_id, lease.granted, lease.expires, lease.limit

@@ -1,0 +1,112 @@
+"""Those who wait for work: told at once by this process's own commits, and soon by others'.
+
+While somebody waits, one task asks SQLite every few milliseconds whether any other connection has
+committed (``PRAGMA data_version``, a read of shared memory), and only then looks at the watches.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from anyio import move_on_after
+
+from cicd_core.errors import CicdError
+from cicd_core.store.sqlite.tables import place_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+
+    from cicd_core.store.records import Watch
+    from cicd_core.store.sqlite.tables import Place
+
+#: How often to ask for other processes' commits, in seconds.
+_PERIOD: Final = 0.025
+#: How much longer for each watch: to look at one takes a few microseconds.
+_PERIOD_A_WATCH: Final = 0.0001
+
+
+class Waiting:
+    """Who waits for what, in one event loop."""
+
+    def __init__(
+        self,
+        look: Callable[[set[Watch]], Awaitable[set[Watch]]],
+        look_if_changed: Callable[[set[Watch]], Awaitable[set[Watch]]],
+    ) -> None:
+        """Take what tells the true watches; the second looks only if anybody has committed."""
+        self._look = look
+        self._look_if_changed = look_if_changed
+        self._waiters: dict[asyncio.Future[bool], Sequence[Watch]] = {}
+        #: For each partition who waits there, and above which sort value.
+        self._bounds: dict[Place, dict[asyncio.Future[bool], str]] = {}
+        self._poller: asyncio.Task[None] | None = None
+
+    async def wait(self, watches: Sequence[Watch], seconds: float) -> bool:
+        """Return whether one of the watches has come true within so many seconds."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[bool] = loop.create_future()
+        self._add(future, watches)  # before it looks, so that no commit falls in between
+        try:
+            if await self._look(set(watches)):
+                return True
+            if self._poller is None:
+                self._poller = loop.create_task(self._poll())
+            with move_on_after(seconds):
+                return await future
+            return False
+        finally:
+            self._remove(future, watches)
+
+    def tell(self, arrivals: Mapping[Place, str]) -> None:
+        """Wake those who wait for a record that has come in."""
+        for place, sort in arrivals.items():
+            for future, bound in self._bounds.get(place, {}).items():
+                if sort > bound and not future.done():
+                    future.set_result(True)
+
+    async def close(self, why: Callable[[], Exception]) -> None:
+        """End the task, and all waiting with an error each."""
+        for future in self._waiters:
+            if not future.done():
+                future.set_exception(why())
+        if self._poller is not None:
+            self._poller.cancel()
+            await asyncio.wait([self._poller])
+
+    async def _poll(self) -> None:
+        try:
+            while self._waiters:
+                watches = set().union(*self._waiters.values())
+                await asyncio.sleep(_PERIOD + _PERIOD_A_WATCH * len(watches))
+                await self._poll_once()
+        except CicdError:
+            # Those who wait may wake for nothing: what they ask next meets the error itself.
+            self._wake(lambda _: True)
+        finally:
+            self._poller = None
+
+    async def _poll_once(self) -> None:
+        watches: set[Watch] = set().union(*self._waiters.values())
+        true = await self._look_if_changed(watches)
+        self._wake(lambda watches: not true.isdisjoint(watches))
+
+    def _wake(self, is_met: Callable[[Sequence[Watch]], bool]) -> None:
+        for future, watches in self._waiters.items():
+            if not future.done() and is_met(watches):
+                future.set_result(True)
+
+    def _add(self, future: asyncio.Future[bool], watches: Iterable[Watch]) -> None:
+        self._waiters[future] = tuple(watches)
+        for watch in watches:
+            bounds = self._bounds.setdefault(place_of(watch.partition), {})
+            # Every sort value is above the empty one; of two watches the wider one counts.
+            bounds[future] = min(watch.after or "", bounds.get(future, watch.after or ""))
+
+    def _remove(self, future: asyncio.Future[bool], watches: Iterable[Watch]) -> None:
+        del self._waiters[future]
+        for place in {place_of(watch.partition) for watch in watches}:
+            bounds = self._bounds[place]
+            del bounds[future]
+            if not bounds:
+                del self._bounds[place]

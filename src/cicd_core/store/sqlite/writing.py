@@ -1,0 +1,180 @@
+"""Everything that writes, on the writing connection's thread: batches, chores, and the end.
+
+A batch is one transaction, whatever is asked in it. Each request is decided by itself; only when
+SQLite itself fails does the whole batch fail, and nothing of it is kept.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from cicd_core.store.records import Claim
+from cicd_core.store.sqlite.batch import Batch
+from cicd_core.store.sqlite.claims import apply_claims
+from cicd_core.store.sqlite.commits import apply_commits, apply_renewals
+from cicd_core.store.sqlite.failures import is_of_the_engine
+from cicd_core.store.sqlite.host_clock import note_time
+from cicd_core.store.sqlite.schema import layout_version, load_tables, transaction
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator, Sequence
+
+    from cicd_core.clock import Clock
+    from cicd_core.store.records import Collection, Commit, Renewal
+    from cicd_core.store.sqlite.batch import Subject
+    from cicd_core.store.sqlite.checkpoint import Checkpoints
+    from cicd_core.store.sqlite.retention import Retention
+    from cicd_core.store.sqlite.sidecar import WritersLock
+    from cicd_core.store.sqlite.tables import Place, Table
+
+
+@frozen(eq=False)
+class CommitAll:
+    """Ask for a list of commits; the answer is a list of as many."""
+
+    commits: Sequence[Commit]
+
+    def subjects(self) -> Iterator[Subject]:
+        """Yield the records that the commits write."""
+        for commit in self.commits:
+            for write in commit.writes:
+                yield write.collection, write.key
+
+
+@frozen(eq=False)
+class RenewAll:
+    """Ask for a list of renewals; the answer is a list of as many."""
+
+    renewals: Sequence[Renewal]
+
+    def subjects(self) -> Iterator[Subject]:
+        """Yield the records whose leases are renewed."""
+        for renewal in self.renewals:
+            yield renewal.collection, renewal.key
+
+
+#: What may be asked of a batch.
+Request = CommitAll | RenewAll | Claim
+
+
+def weight(request: Request) -> int:
+    """Return how much of a batch a request takes up."""
+    return 1 if isinstance(request, Claim) else sum(1 for _ in request.subjects())
+
+
+class Writer:
+    """What one writing connection does. Its methods run on the connection's thread."""
+
+    def __init__(
+        self,
+        *,
+        collections: Sequence[Collection],
+        space: int,
+        clock: Clock,
+        lock: WritersLock,
+        checkpoints: Checkpoints,
+        retention: Retention,
+    ) -> None:
+        """Take what the connection works with; ``space`` is the namespace's number."""
+        self._collections = collections
+        self._space = space
+        self._clock = clock
+        self._lock = lock
+        self._checkpoints = checkpoints
+        self._retention = retention
+        self._tables: dict[str, Table] = {}
+        self._layout = -1
+        self._high = 0
+        #: What came into which partition in the batches since it was last emptied.
+        self.arrivals: dict[Place, str] = {}
+
+    def run(self, connection: sqlite3.Connection, requests: Sequence[Request]) -> list[Any]:
+        """Do all that is asked in one transaction, and return the answers in order.
+
+        If the data of one request is what SQLite chokes on, each one gets a transaction of its
+        own, and the answer of that one is the exception.
+        """
+        try:
+            return self._run(connection, requests)
+        except Exception as failure:
+            if len(requests) == 1 or is_of_the_engine(failure):
+                raise
+        return [self._run_alone(connection, request) for request in requests]
+
+    def has_chores(self) -> bool:
+        """Whether :meth:`do_chores` has something to do. Safe to ask from the event loop."""
+        return self._retention.is_due(self._clock.micros()) or self._checkpoints.is_due()
+
+    def do_chores(self, connection: sqlite3.Connection) -> None:
+        """Drop what has run out, and checkpoint."""
+        with self._lock.held():
+            with transaction(connection):
+                self._refresh(connection)
+                now = self._clock.micros()
+                self._retention.run(connection, self._tables, self._space, now)
+            if self._checkpoints.is_due():
+                self._checkpoints.run(connection)
+
+    def close(self, connection: sqlite3.Connection) -> None:
+        """Close the connection under the lock; the last one of all leaves the database alone."""
+        try:
+            with self._lock.held():
+                connection.close()  # SQLite checkpoints here, if this is the last connection
+                self._lock.remove()
+        finally:
+            connection.close()
+            self._lock.close()
+
+    def _run_alone(self, connection: sqlite3.Connection, request: Request) -> Any:
+        try:
+            return self._run(connection, [request])[0]
+        except Exception as failure:  # noqa: BLE001 - it is the answer, and is raised to its caller
+            return failure
+
+    def _run(self, connection: sqlite3.Connection, requests: Sequence[Request]) -> list[Any]:
+        with self._lock.held(), transaction(connection):
+            self._refresh(connection)
+            batch = Batch(connection, self._tables, self._space, self._clock.micros())
+            answers = _decided(batch, requests)
+            batch.finish()
+            self._high = note_time(connection, batch.now, self._high)
+        for place, sort in batch.arrivals.items():
+            self.arrivals[place] = max(sort, self.arrivals.get(place, ""))
+        return answers
+
+    def _refresh(self, connection: sqlite3.Connection) -> None:
+        """Learn of the columns and indexes that other processes added."""
+        version = layout_version(connection)
+        if version != self._layout:
+            self._tables = load_tables(connection, self._collections)
+            self._layout = version
+
+
+def _decided(batch: Batch, requests: Sequence[Request]) -> list[Any]:
+    """Decide commits and renewals, then claims, which take from what those have written.
+
+    All requests of a batch are under way at once, so that any order is a right one.
+    """
+    answers: list[Any] = [None] * len(requests)
+    batch.load(
+        subject
+        for request in requests
+        if not isinstance(request, Claim)
+        for subject in request.subjects()
+    )
+    claims: dict[int, Claim] = {}
+    for number, request in enumerate(requests):
+        if isinstance(request, CommitAll):
+            answers[number] = apply_commits(batch, request.commits)
+        elif isinstance(request, RenewAll):
+            answers[number] = apply_renewals(batch, request.renewals)
+        else:
+            claims[number] = request
+    if claims:
+        batch.flush()
+        for number, records in zip(claims, apply_claims(batch, list(claims.values())), strict=True):
+            answers[number] = records
+    return answers

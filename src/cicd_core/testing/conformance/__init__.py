@@ -1,0 +1,75 @@
+"""Every promise of the store contract as a named test, for any store."""
+
+from __future__ import annotations
+
+from cicd_core.testing.conformance.cancellation import CancellationPromises
+from cicd_core.testing.conformance.claims import (
+    ClaimPromises,
+    ClaimRacePromises,
+    ClaimRepetitionPromises,
+)
+from cicd_core.testing.conformance.commits import (
+    CommitPromises,
+    MalformedCommitPromises,
+    RepetitionPromises,
+)
+from cicd_core.testing.conformance.counts import CounterPromises, CountPromises
+from cicd_core.testing.conformance.leases import GuardPromises, LeasePromises
+from cicd_core.testing.conformance.log import LogPromises
+from cicd_core.testing.conformance.pages import IndexPromises, PagePromises
+from cicd_core.testing.conformance.records import (
+    NamespacePromises,
+    RecordPromises,
+    RetentionPromises,
+    VersionPromises,
+)
+from cicd_core.testing.conformance.renewals import RenewalPromises
+from cicd_core.testing.conformance.time import ClockPromises
+from cicd_core.testing.conformance.waiting import WaitPromises
+
+__all__ = ["StoreConformance"]
+
+
+class StoreConformance(
+    RecordPromises,
+    VersionPromises,
+    RetentionPromises,
+    NamespacePromises,
+    CommitPromises,
+    RepetitionPromises,
+    MalformedCommitPromises,
+    LeasePromises,
+    GuardPromises,
+    RenewalPromises,
+    ClaimPromises,
+    ClaimRepetitionPromises,
+    ClaimRacePromises,
+    PagePromises,
+    IndexPromises,
+    CountPromises,
+    CounterPromises,
+    LogPromises,
+    WaitPromises,
+    ClockPromises,
+    CancellationPromises,
+):
+    """The whole suite. Subclass it, and give the fixture ``harness``.
+
+    It runs on asyncio; a store that runs on trio too overrides the fixture ``anyio_backend`` with
+    parameters. A test that does not hold is marked ``xfail`` with a reason where it is overridden;
+    one that is overridden otherwise, or taken away, fails the last test of the suite.
+    """
+
+    def test_no_test_of_the_suite_was_taken_away(self) -> None:
+        names = [name for name in dir(StoreConformance) if name.startswith("test_")]
+        gone = [name for name in names if not is_intact(type(self), name)]
+        assert not gone, f"overridden without an xfail that gives its reason: {gone}"
+
+
+def is_intact(suite: type, name: str) -> bool:
+    """Whether a test is the suite's own, or is said to fail, and why."""
+    test = getattr(suite, name)
+    if test is getattr(StoreConformance, name):
+        return True
+    marks = getattr(test, "pytestmark", [])
+    return any(mark.name == "xfail" and mark.kwargs.get("reason") for mark in marks)

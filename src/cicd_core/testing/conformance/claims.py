@@ -1,0 +1,345 @@
+"""What a claim does: it takes the first records over some partitions, each for one owner."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+from attrs import evolve
+
+from cicd_core.errors import InvalidInput
+from cicd_core.model.instants import sort_key
+from cicd_core.store.records import Index
+from cicd_core.testing.conformance.suite import Suite, require
+from cicd_core.testing.harness import Capability
+from cicd_core.testing.samples import (
+    SECOND,
+    TIMERS,
+    claim,
+    commit,
+    in_lane,
+    in_state,
+    item,
+    keys_in,
+    read,
+    write,
+)
+
+if TYPE_CHECKING:
+    from cicd_core.store.contract import Store
+    from cicd_core.store.records import Claim, Record
+    from cicd_core.testing.clock import VirtualClock
+    from cicd_core.testing.harness import StoreHarness
+
+
+def keys(records: list[Record]) -> list[str]:
+    """Return the keys of some records, in their order."""
+    return [record.key for record in records]
+
+
+class ClaimPromises(Suite):
+    """What a claim takes, and what it writes."""
+
+    @pytest.fixture
+    async def queue(self, store: Store, harness: StoreHarness) -> None:
+        """Six items in three lanes; their ranks are their keys, "1" to "6"."""
+        lanes = {"1": "red", "2": "blue", "3": "red", "4": "green", "5": "blue", "6": "red"}
+        order = ["4", "1", "6", "2", "5", "3"]  # not the order of their ranks
+        await write(store, *(item(key, lane=lanes[key], rank=key) for key in order))
+        await harness.settle()
+
+    async def test_a_claim_takes_the_smallest_of_its_partition(
+        self, store: Store, harness: StoreHarness, queue: None
+    ) -> None:
+        require(harness, Capability.STRICT_ORDER)
+        assert keys(await store.claim(claim(2, lanes=["red"]))) == ["1", "3"]
+
+    async def test_a_claim_takes_the_smallest_over_all_of_its_partitions(
+        self, store: Store, harness: StoreHarness, queue: None
+    ) -> None:
+        require(harness, Capability.STRICT_ORDER)
+        assert keys(await store.claim(claim(3, lanes=["blue", "green", "red"]))) == ["1", "2", "3"]
+        assert keys(await store.claim(claim(9, lanes=["red", "green", "blue"]))) == ["4", "5", "6"]
+
+    async def test_a_claim_takes_nothing_from_other_partitions(
+        self, store: Store, queue: None
+    ) -> None:
+        assert sorted(keys(await store.claim(claim(9, lanes=["green", "blue"])))) == ["2", "4", "5"]
+        assert sorted(await keys_in(store, in_lane("red"))) == ["1", "3", "6"]
+
+    async def test_a_claim_takes_no_more_than_its_limit(self, store: Store, queue: None) -> None:
+        for left in (4, 2, 0):
+            assert len(await store.claim(claim(2, lanes=["red", "blue", "green"]))) == 2
+            taken = await keys_in(store, in_state("held"))
+            assert len(taken) == 6 - left
+
+    async def test_a_claim_with_limit_0_takes_nothing(self, store: Store, queue: None) -> None:
+        assert await store.claim(claim(0, lanes=["red"])) == []
+
+    async def test_a_claim_of_nothing_answers_nothing(self, store: Store) -> None:
+        assert await store.claim(claim(5, lanes=["nobody"])) == []
+        assert await store.claim(claim(5, lanes=[])) == []
+
+    async def test_a_partition_named_twice_gives_each_record_once(
+        self, store: Store, queue: None
+    ) -> None:
+        assert sorted(keys(await store.claim(claim(9, lanes=["red", "red"])))) == ["1", "3", "6"]
+
+    async def test_a_claim_may_ask_two_hundred_partitions(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        lanes = [f"lane{number:03}" for number in range(200)]
+        await write(store, item("a", lane=lanes[7], rank="2"), item("b", lane=lanes[199], rank="1"))
+        await harness.settle()
+        assert sorted(keys(await store.claim(claim(3, lanes=lanes)))) == ["a", "b"]
+
+    async def test_a_claim_answers_the_records_as_they_are_now(
+        self, store: Store, queue: None
+    ) -> None:
+        for record in await store.claim(claim(3, lanes=["red"])):
+            assert record == await read(store, record.key)
+
+    async def test_a_claim_writes_version_grant_lease_and_patch(
+        self, store: Store, queue: None
+    ) -> None:
+        before = await read(store, "4")
+        now = (await store.now()).micros
+        mine = claim(lanes=["green"], grant=b"\0to me", duration=30 * SECOND)
+        (record,) = await store.claim(mine)
+        after = (await store.now()).micros
+        lease = record.lease
+        assert lease is not None
+        assert lease.claim_id == mine.claim_id
+        assert now <= lease.granted <= after
+        assert lease.expires == lease.granted + 30 * SECOND
+        assert record == evolve(
+            before,
+            version=before.version + 1,
+            grant=b"\0to me",
+            lease=lease,
+            attributes={
+                "rank": "4.4",
+                "made-at": "0.4",
+                "state": "held",
+                "due": sort_key(lease.expires, "4"),
+            },
+        )
+
+    async def test_a_claim_brings_a_record_into_the_partitions_that_its_patch_names(
+        self, store: Store, harness: StoreHarness, queue: None
+    ) -> None:
+        patch = {"lane": None, "state": "held", "timer": "leased"}
+        (record,) = await store.claim(claim(lanes=["green"], patch=patch))
+        await harness.settle()
+        timers = evolve(in_lane(), index=TIMERS, value="leased")
+        assert await keys_in(store, in_lane("green")) == []
+        assert await keys_in(store, in_state("held")) == [record.key]
+        assert await keys_in(store, timers) == [record.key]
+
+    async def test_a_claim_looks_at_the_index_and_never_at_leases(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        await write(store, item("a"))
+        await harness.settle()
+        (first,) = await store.claim(claim(patch={}))
+        (second,) = await store.claim(heir := claim(patch={}))
+        assert second.version == first.version + 1
+        assert second.lease is not None
+        assert second.lease.claim_id == heir.claim_id
+
+    async def test_a_record_that_was_given_back_is_claimed_again(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        await write(store, item("a"))
+        await harness.settle()
+        (first,) = await store.claim(claim())
+        await write(store, item("a", expected=first.version, lease=None))
+        await harness.settle()
+        (second,) = await store.claim(claim())
+        assert second.version == first.version + 2
+
+    @pytest.mark.parametrize(
+        ("of_claim", "of_record", "limit"),
+        [
+            (None, None, None),
+            (60, None, 60),
+            (None, 50, 50),
+            (60, 50, 50),
+            (50, 60, 50),
+            (5, 60, 30),  # at least the duration
+            (None, 5, 30),
+        ],
+    )
+    async def test_a_lease_lasts_as_long_as_the_smaller_limit_and_at_least_its_duration(
+        self,
+        store: Store,
+        harness: StoreHarness,
+        of_claim: int | None,
+        of_record: int | None,
+        limit: int | None,
+    ) -> None:
+        await write(store, item("a", lease_limit=of_record and of_record * SECOND))
+        await harness.settle()
+        of_claim = of_claim and of_claim * SECOND
+        (record,) = await store.claim(claim(duration=30 * SECOND, lease_limit=of_claim))
+        lease = record.lease
+        assert lease is not None
+        hundred_years = 100 * 365 * 86400 * SECOND
+        if limit is None:
+            assert lease.limit > lease.granted + hundred_years
+        else:
+            assert lease.limit == lease.granted + limit * SECOND
+
+    @pytest.mark.parametrize(
+        ("field", "wrong"),
+        [
+            ("limit", {"limit": -1}),
+            ("limit", {"limit": 1001}),
+            ("duration", {"duration": 0}),
+            ("lease_limit", {"lease_limit": 0}),
+            ("index", {"index": Index("lane", "made-at")}),
+            ("collection", {"collection": "jobz"}),
+            ("patch", {"patch": {"rank": "1"}}),
+            ("patch", {"patch": {"colour": "red"}}),
+            ("patch.state", {"patch": {"state": ""}}),
+            ("claim_id", {"claim_id": ""}),
+            ("partitions", {"partitions": ("red", "")}),
+        ],
+        ids=str,
+    )
+    async def test_a_malformed_claim_is_refused(
+        self, store: Store, field: str, wrong: dict[str, Any]
+    ) -> None:
+        with pytest.raises(InvalidInput) as refused:
+            await store.claim(evolve(claim(), **wrong))
+        assert refused.value.field == field
+
+
+class ClaimRepetitionPromises(Suite):
+    """A claim that is made again answers what it gave, as far as it is still held."""
+
+    @pytest.fixture
+    async def mine(self, store: Store, harness: StoreHarness) -> Claim:
+        """A claim that was answered with items "1" to "3" of "1" to "5"."""
+        await write(store, *(item(key, rank=key) for key in "54321"))
+        await harness.settle()
+        mine = claim(3)
+        assert sorted(keys(await store.claim(mine))) == ["1", "2", "3"]
+        return mine
+
+    async def test_a_repeated_claim_answers_the_same_and_takes_nothing(
+        self, store: Store, mine: Claim
+    ) -> None:
+        before = await store.get("items", list("123"))
+        again = await store.claim(mine)
+        assert keys(again) == ["1", "2", "3"]
+        assert {record.key: record for record in again} == before
+        assert await keys_in(store, in_lane()) == ["4", "5"]
+
+    async def test_a_repeated_claim_takes_nothing_even_if_it_asks_for_more(
+        self, store: Store, mine: Claim
+    ) -> None:
+        assert keys(await store.claim(evolve(mine, limit=5))) == ["1", "2", "3"]
+
+    @pytest.mark.parametrize("limit", [0, 1])
+    async def test_a_repeated_claim_answers_all_that_is_held_whatever_its_limit(
+        self, store: Store, mine: Claim, limit: int
+    ) -> None:
+        assert keys(await store.claim(evolve(mine, limit=limit))) == ["1", "2", "3"]
+
+    async def test_a_repeated_claim_leaves_out_what_was_finished(
+        self, store: Store, mine: Claim
+    ) -> None:
+        record = await read(store, "2")
+        await write(store, item("2", expected=record.version, lane=None, lease=None))
+        assert keys(await store.claim(mine)) == ["1", "3"]
+        assert await keys_in(store, in_lane()) == ["4", "5"]
+
+    async def test_a_repeated_claim_answers_a_record_that_its_holder_wrote(
+        self, store: Store, mine: Claim
+    ) -> None:
+        record = await read(store, "2")
+        await write(store, item("2", expected=record.version, lane=None, rank="2", body=b"begun"))
+        assert [record.body for record in await store.claim(mine)][1] == b"begun"
+
+    async def test_a_repeated_claim_leaves_out_what_another_claim_took(
+        self, store: Store, harness: StoreHarness, mine: Claim
+    ) -> None:
+        record = await read(store, "2")
+        await write(store, item("2", expected=record.version, rank="0", lease=None))
+        await harness.settle()
+        await store.claim(claim(9))
+        assert keys(await store.claim(mine)) == ["1", "3"]
+
+    async def test_a_repeated_claim_answers_an_expired_lease_that_nobody_took(
+        self, store: Store, clock: VirtualClock, mine: Claim
+    ) -> None:
+        clock.advance(60)
+        assert keys(await store.claim(mine)) == ["1", "2", "3"]
+
+    async def test_claim_ids_that_look_alike_are_two(self, store: Store, mine: Claim) -> None:
+        other = evolve(mine, claim_id=mine.claim_id.upper() + "0", limit=9)
+        assert sorted(keys(await store.claim(other))) == ["4", "5"]
+
+
+class ClaimRacePromises(Suite):
+    """No (key, version) is ever granted to two claim ids (I2)."""
+
+    async def test_32_claimers_share_nothing_and_leave_nothing(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        everything = [f"{number:03}" for number in range(200)]
+        await store.commit([commit(item(key)) for key in everything])
+        await harness.settle()
+        granted: list[tuple[str, int]] = []
+
+        async def worker() -> None:
+            while records := await store.claim(claim(3)):
+                granted.extend((record.key, record.version) for record in records)
+
+        await crowd(worker, 32)
+        assert len(granted) == len(set(granted))
+        assert sorted(key for key, _ in granted) == everything
+
+    async def test_claimers_share_nothing_while_records_are_given_back(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        await write(store, *(item(f"{number:02}") for number in range(20)))
+        await harness.settle()
+        granted: list[tuple[str, int]] = []
+
+        async def worker() -> None:
+            for _ in range(8):
+                for record in await store.claim(claim(2)):
+                    granted.append((record.key, record.version))
+                    back = item(record.key, expected=record.version, lease=None)
+                    await store.commit([commit(back)])
+
+        await crowd(worker, 16)
+        assert len(granted) == len(set(granted))
+        assert len(granted) > 20
+
+    async def test_two_stores_never_grant_one_record_twice(
+        self, store: Store, harness: StoreHarness, namespace: str
+    ) -> None:
+        await store.commit([commit(item(f"{number:02}")) for number in range(60)])
+        await harness.settle()
+        granted: list[str] = []
+        async with harness.open(namespace) as other:
+            stores = [store, other]
+
+            async def worker() -> None:
+                mine = stores[len(granted) % 2]
+                while records := await mine.claim(claim(2)):
+                    granted.extend(keys(records))
+
+            await crowd(worker, 8)
+        assert len(granted) == len(set(granted)) == 60
+
+
+async def crowd(worker: Any, size: int) -> None:
+    """Run one function many times at once, until all have ended."""
+    async with anyio.create_task_group() as tasks:
+        for _ in range(size):
+            tasks.start_soon(worker)

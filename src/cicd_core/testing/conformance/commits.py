@@ -1,0 +1,280 @@
+"""What a commit is: all of it or nothing, once, and only if the records are as it expects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cicd_core.errors import InvalidInput, TooLarge
+from cicd_core.store.records import (
+    MAX_COMMIT_BYTES,
+    MAX_RECORD_BYTES,
+    Commit,
+    Committed,
+    Conflict,
+    Delete,
+    Increment,
+    Renewal,
+)
+from cicd_core.testing.conformance.suite import Suite
+from cicd_core.testing.samples import (
+    SECOND,
+    apply,
+    claim,
+    commit,
+    find,
+    in_lane,
+    item,
+    keys_in,
+    note,
+    numbers_in,
+    plain,
+    read,
+    remove,
+    told,
+    whole_log,
+    write,
+)
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from cicd_core.store.contract import Store
+    from cicd_core.testing.harness import StoreHarness
+
+
+def delete(key: str, expected: int, **fields: Any) -> Delete:
+    """Return the removal of an item."""
+    return Delete(collection="items", key=key, expected=expected, **fields)
+
+
+class CommitPromises(Suite):
+    """Atomicity, conflicts and batches."""
+
+    async def test_a_commit_answers_the_version_of_each_record_that_it_put(
+        self, store: Store
+    ) -> None:
+        old = (await write(store, item("old")))["old"]
+        answer = await apply(store, commit(item("a"), note("a"), delete("old", old)))
+        assert isinstance(answer, Committed)
+        assert set(answer.versions) == {("items", "a"), ("side-notes", "a")}
+        assert (await read(store, "a")).version == answer.versions["items", "a"]
+        assert await find(store, "old") is None
+
+    async def test_a_commit_that_conflicts_does_nothing_at_all(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        version = (await write(store, item("there")))["there"]
+        before = await read(store, "there")
+        answer = await apply(
+            store,
+            commit(
+                item("new"),
+                item("there", expected=version + 1, lane="other"),
+                events=[told("new")],
+                increments=[Increment("n")],
+            ),
+        )
+        await harness.settle()
+        assert answer == Conflict((("items", "there"),))
+        assert await find(store, "new") is None
+        assert await read(store, "there") == before
+        assert await keys_in(store, in_lane()) == ["there"]
+        assert await numbers_in(store, in_lane(), in_lane("other")) == [1, 0]
+        assert await whole_log(store) == []
+        assert (await store.counters("")).values.get("n", 0) == 0
+
+    async def test_a_conflict_names_every_record_that_is_not_as_expected(
+        self, store: Store
+    ) -> None:
+        at = await write(store, item("same"), item("moved"), item("exists"), item("held"))
+        writes = (
+            item("same", expected=at["same"]),
+            item("moved", expected=at["moved"] - 1),
+            item("exists"),
+            item("absent", expected=7),
+            delete("held", at["held"] + 1),
+            delete("gone", 7),
+        )
+        answer = await apply(store, commit(*writes))
+        assert isinstance(answer, Conflict)
+        assert set(answer.keys) == {
+            ("items", key) for key in ("moved", "exists", "absent", "held", "gone")
+        }
+        assert len(answer.keys) == 5
+
+    async def test_a_commit_of_25_writes_is_whole(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        old = await write(store, *(item(f"old{number:02}") for number in range(12)))
+        deletes = [delete(key, version) for key, version in old.items()]
+        new = [item(f"new{number:02}") for number in range(13)]
+        assert len(await write(store, *deletes, *new)) == 13
+        await harness.settle()
+        assert await keys_in(store, in_lane()) == [f"new{number:02}" for number in range(13)]
+
+    async def test_commits_of_a_list_are_independent(self, store: Store) -> None:
+        answers = await store.commit(
+            [commit(item("a")), commit(item("b", expected=9)), commit(item("c"))]
+        )
+        assert [type(answer) for answer in answers] == [Committed, Conflict, Committed]
+        assert set(await store.get("items", ["a", "b", "c"])) == {"a", "c"}
+
+    async def test_of_two_in_a_list_that_write_one_record_the_second_sees_the_first(
+        self, store: Store
+    ) -> None:
+        version = (await write(store, item("a")))["a"]
+        first = commit(item("a", expected=version, body=b"1"))
+        stale = commit(item("a", expected=version, body=b"stale"))
+        second = commit(item("a", expected=version + 1, body=b"2"))
+        answers = await store.commit([first, stale, second])
+        assert answers[0] == Committed({("items", "a"): version + 1})
+        assert answers[1] == Conflict((("items", "a"),))
+        assert answers[2] == Committed({("items", "a"): version + 2})
+        assert (await read(store, "a")).body == b"2"
+
+    async def test_no_commits_are_no_work(self, store: Store) -> None:
+        assert await store.commit([]) == []
+
+    async def test_a_list_of_two_hundred_commits_is_answered_in_order(self, store: Store) -> None:
+        commits = [commit(item(f"k{number}")) for number in range(200)]
+        answers = await store.commit(commits)
+        subjects = [list(each.versions) for each in answers if isinstance(each, Committed)]
+        assert subjects == [[("items", f"k{number}")] for number in range(200)]
+
+
+class RepetitionPromises(Suite):
+    """A commit that was applied is recognised by its id (I6)."""
+
+    @pytest.fixture
+    def once(self) -> Commit:
+        """A commit that makes two records."""
+        return commit(
+            item("a"), note("b"), events=[told("a")], increments=[Increment("n")], commit_id="once"
+        )
+
+    async def test_a_repeated_commit_gives_the_same_answer(
+        self, store: Store, once: Commit
+    ) -> None:
+        first = await apply(store, once)
+        assert isinstance(first, Committed)
+        assert await apply(store, once) == first
+
+    async def test_a_repeated_commit_changes_nothing(
+        self, store: Store, harness: StoreHarness, once: Commit
+    ) -> None:
+        await apply(store, once)
+        before = await read(store, "a")
+        await apply(store, once)
+        await harness.settle()
+        assert await read(store, "a") == before
+        assert len(await whole_log(store)) == 1
+        assert dict((await store.counters("n")).values) == {"n": 1}
+
+    async def test_a_commit_repeated_in_one_list_is_applied_once(
+        self, store: Store, harness: StoreHarness, once: Commit
+    ) -> None:
+        first, second = await store.commit([once, once])
+        await harness.settle()
+        assert isinstance(first, Committed)
+        assert first == second
+        assert len(await whole_log(store)) == 1
+
+    async def test_a_repeated_update_gives_the_same_answer(self, store: Store) -> None:
+        version = (await write(store, item("a")))["a"]
+        update = commit(item("a", expected=version, body=b"2"))
+        assert await apply(store, update) == await apply(store, update)
+        assert (await read(store, "a")).version == version + 1
+
+    async def test_a_commit_is_recognised_though_its_record_was_claimed_and_renewed_since(
+        self, store: Store, harness: StoreHarness, once: Commit
+    ) -> None:
+        first = await apply(store, once)
+        await harness.settle()
+        (held,) = await store.claim(claim(claim_id="holder"))
+        renewal = Renewal(collection="items", key="a", claim_id="holder", duration=99 * SECOND)
+        await store.renew([renewal])
+        assert await apply(store, once) == first
+        assert (await read(store, "a")).version == held.version
+
+    async def test_a_commit_with_a_delete_is_recognised_by_what_it_put(self, store: Store) -> None:
+        version = (await write(store, item("a")))["a"]
+        one = commit(plain("p"), delete("a", version))
+        assert await apply(store, one) == await apply(store, one)
+
+    async def test_a_commit_that_others_wrote_over_in_part_conflicts(
+        self, store: Store, once: Commit
+    ) -> None:
+        first = await apply(store, once)
+        assert isinstance(first, Committed)
+        await write(store, item("a", expected=first.versions["items", "a"]))
+        assert isinstance(await apply(store, once), Conflict)
+
+    async def test_a_commit_that_conflicted_may_be_applied_later(self, store: Store) -> None:
+        version = (await write(store, item("a")))["a"]
+        again = commit(item("a"))
+        assert isinstance(await apply(store, again), Conflict)
+        await remove(store, "a", version)
+        assert isinstance(await apply(store, again), Committed)
+
+
+def malformed() -> dict[str, Commit]:
+    """Return commits that no store takes, by what is wrong with them."""
+    big = b"x" * MAX_RECORD_BYTES
+    wide = {"lane": "l" * 1025, "rank": "1.a"}
+    return {
+        "nothing to write": commit(),
+        "no put": commit(delete("a", 1)),
+        "26 writes": commit(*(plain(f"k{number}") for number in range(26))),
+        "one record twice": commit(item("a"), item("a", expected=1)),
+        "a put and a delete of one record": commit(item("a"), delete("a", 1)),
+        "an unknown collection": commit(plain("a"), Delete(collection="x", key="a", expected=1)),
+        "an unknown attribute": commit(item("a", attributes={"colour": "red"})),
+        "a partition without its sort value": commit(item("a", attributes={"lane": "main"})),
+        "a sort value that does not end in the key": commit(
+            item("a", attributes={"lane": "main", "rank": "5.b"})
+        ),
+        "an empty attribute": commit(item("a", attributes={"lane": "", "rank": "5.a"})),
+        "a long attribute": commit(item("a", attributes=wide)),
+        "a version below 0": commit(item("a", expected=-1)),
+        "a delete of what is not there": commit(plain("p"), delete("a", 0)),
+        "an event without a version": commit(item("a"), events=[told("b")]),
+        "over 1 MiB": commit(*(plain(f"k{number}", body=big) for number in range(3))),
+        "over 1 MiB with its events": commit(
+            plain("k", body=big), item("a", body=big), events=[told("a", body=big)]
+        ),
+        "a body over its limit": commit(plain("k", body=big + b"x")),
+        "an id that is empty": Commit(commit_id="", writes=(item("a"),)),
+        "a counter without a name": commit(item("a"), increments=[Increment("")]),
+        "a retention before time began": commit(item("a", expires_at=-1)),
+        "a lease limit of nothing": commit(item("a", lease_limit=0)),
+    }
+
+
+class MalformedCommitPromises(Suite):
+    """What is malformed is refused before anything is written."""
+
+    @pytest.mark.parametrize("wrong", malformed())
+    async def test_a_malformed_commit_stops_its_whole_list(self, store: Store, wrong: str) -> None:
+        with pytest.raises(InvalidInput):
+            await store.commit([commit(item("good")), malformed()[wrong]])
+        assert await find(store, "good") is None
+
+    async def test_what_is_too_large_says_how_large_it_may_be(self, store: Store) -> None:
+        with pytest.raises(TooLarge) as refused:
+            await store.commit([malformed()["over 1 MiB"]])
+        assert refused.value.limit == MAX_COMMIT_BYTES
+        with pytest.raises(TooLarge) as refused:
+            await store.commit([malformed()["26 writes"]])
+        assert (refused.value.field, refused.value.limit) == ("writes", 25)
+
+    async def test_a_commit_may_be_as_large_as_its_limit(self, store: Store) -> None:
+        third = MAX_COMMIT_BYTES // 4
+        await write(
+            store,
+            *(plain(f"k{number}", body=b"x" * third) for number in range(3)),
+            item("a", body=b""),
+            events=[told("a", body=b"y" * third)],
+        )
+        assert len((await read(store, "k2", "plain")).body) == third

@@ -1,0 +1,166 @@
+"""What is counted: how many records a partition holds, and the sums of increments."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from cicd_core.errors import InvalidInput
+from cicd_core.store.records import Increment
+from cicd_core.testing.conformance.suite import Suite, require
+from cicd_core.testing.harness import Capability
+from cicd_core.testing.samples import (
+    SECOND,
+    claim,
+    commit,
+    in_lane,
+    in_state,
+    item,
+    note,
+    numbers_in,
+    on_shelf,
+    plain,
+    remove,
+    told,
+    write,
+)
+
+if TYPE_CHECKING:
+    from cicd_core.store.contract import Store
+    from cicd_core.testing.clock import VirtualClock
+    from cicd_core.testing.harness import StoreHarness
+
+
+class CountPromises(Suite):
+    """Counts follow every write."""
+
+    async def test_an_exact_count_says_so(self, store: Store, harness: StoreHarness) -> None:
+        require(harness, Capability.EXACT_COUNTS)
+        (count,) = await store.count([in_lane()])
+        assert (count.number, count.exact) == (0, True)
+
+    async def test_counts_are_answered_in_the_order_given(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        await write(store, item("a"), item("b"), item("c", lane="other"), note("d"))
+        await harness.settle()
+        partitions = [in_lane("other"), in_lane(), in_lane("none"), on_shelf(), in_state("new")]
+        assert await numbers_in(store, *partitions) == [1, 2, 0, 1, 3]
+        assert await numbers_in(store, in_lane(), in_lane()) == [2, 2]
+        assert await store.count([]) == []
+
+    async def test_counts_follow_puts_moves_and_deletes(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        at = await write(store, item("a"), item("b"))
+        at |= await write(store, item("a", expected=at["a"], body=b"the same place"))
+        await harness.settle()
+        assert await numbers_in(store, in_lane(), in_lane("other")) == [2, 0]
+        at |= await write(store, item("a", expected=at["a"], lane="other"))
+        await harness.settle()
+        assert await numbers_in(store, in_lane(), in_lane("other")) == [1, 1]
+        await remove(store, "a", at["a"])
+        await write(store, item("b", expected=at["b"], lane=None))
+        await harness.settle()
+        assert await numbers_in(store, in_lane(), in_lane("other")) == [0, 0]
+
+    async def test_counts_follow_claims(self, store: Store, harness: StoreHarness) -> None:
+        await write(store, *(item(key) for key in "abcde"))
+        await harness.settle()
+        await store.claim(claim(2))
+        await harness.settle()
+        assert await numbers_in(store, in_lane(), in_state("new"), in_state("held")) == [3, 3, 2]
+
+    async def test_counts_follow_retention(
+        self, store: Store, harness: StoreHarness, clock: VirtualClock
+    ) -> None:
+        now = (await store.now()).micros
+        at = await write(
+            store,
+            item("soon", expires_at=now + SECOND),
+            item("later", expires_at=now + 9 * SECOND),
+            item("kept"),
+            item("rescued", expires_at=now + SECOND),
+        )
+        await write(store, item("rescued", expected=at["rescued"]))
+        await harness.settle()
+        assert await numbers_in(store, in_lane(), in_state("new")) == [4, 4]
+        clock.advance(1)
+        assert await numbers_in(store, in_lane(), in_state("new")) == [3, 3]
+        await write(store, item("soon"))
+        assert await numbers_in(store, in_lane(), in_state("new")) == [4, 4]
+        clock.advance(8)
+        assert await numbers_in(store, in_lane(), in_state("new")) == [3, 3]
+
+    async def test_counts_are_exact_after_many_at_once(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        require(harness, Capability.EXACT_COUNTS)
+        await store.commit([commit(item(f"{number:02}")) for number in range(40)])
+
+        async def take() -> None:
+            for record in await store.claim(claim(2)):
+                await store.commit([commit(item(record.key, expected=record.version, lane=None))])
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(12):
+                tasks.start_soon(take)
+        assert await numbers_in(store, in_lane(), in_state("held"), in_state("new")) == [16, 0, 40]
+
+    async def test_a_partition_that_cannot_be_is_not_counted(self, store: Store) -> None:
+        with pytest.raises(InvalidInput):
+            await store.count([in_lane(), in_lane("")])
+
+
+class CounterPromises(Suite):
+    """Counters are sums, and agree with the log."""
+
+    async def test_increments_add_up(self, store: Store, harness: StoreHarness) -> None:
+        first = [Increment("g|a"), Increment("g|b", 5), Increment("g|a", 2)]
+        await write(store, plain("p"), increments=first)
+        await write(store, plain("q"), increments=[Increment("g|b", -7)])
+        await harness.settle()
+        assert dict((await store.counters("g|")).values) == {"g|a": 3, "g|b": -2}
+
+    async def test_a_prefix_is_taken_by_the_letter(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        names = ["wait", "wait/1|a", "wait_1|a", "wait%1|a", "Wait/1|a", "wai", "wait\U0010ffff|"]
+        await write(store, plain("p"), increments=[Increment(name) for name in names])
+        await harness.settle()
+        for prefix in ("", "wait", "wait/", "wait_", "wait%", "Wait", "wait\U0010ffff", "none"):
+            expected = {name: 1 for name in names if name.startswith(prefix)}
+            assert dict((await store.counters(prefix)).values) == expected
+
+    async def test_counters_hold_large_numbers(self, store: Store, harness: StoreHarness) -> None:
+        large = 10**15
+        await write(store, plain("p"), increments=[Increment("n", large), Increment("n", 1)])
+        await harness.settle()
+        assert (await store.counters("n")).values["n"] == large + 1
+
+    async def test_no_increment_is_lost_among_many_writers(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        async def bump(number: int) -> None:
+            for turn in range(5):
+                await write(store, plain(f"{number}-{turn}"), increments=[Increment("n", number)])
+
+        async with anyio.create_task_group() as tasks:
+            for number in range(16):
+                tasks.start_soon(bump, number)
+        await harness.settle()
+        assert (await store.counters("n")).values["n"] == 5 * sum(range(16))
+
+    async def test_counters_say_how_far_into_the_log_they_reach(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        await write(store, item("a"), events=[told("a")], increments=[Increment("n")])
+        await harness.settle()
+        counters = await store.counters("n")
+        await write(store, item("b"), events=[told("b")], increments=[Increment("n")])
+        await harness.settle()
+        behind = await store.read_log(counters.cursor, 100)
+        assert counters.values["n"] + len(behind.entries) == (await store.counters("n")).values["n"]
+        assert [entry.key for entry in behind.entries] == ["b"]

@@ -1,0 +1,175 @@
+"""What a commit does to the lease and the grant that a claim gave, and what a guard holds off."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cicd_core.store.records import Committed, Conflict, Delete, Guard, Lease, Renewal
+from cicd_core.testing.conformance.suite import Suite
+from cicd_core.testing.samples import (
+    SECOND,
+    apply,
+    claim,
+    commit,
+    find,
+    item,
+    plain,
+    read,
+    write,
+)
+
+if TYPE_CHECKING:
+    from cicd_core.store.contract import Store
+    from cicd_core.store.records import Put, Record
+    from cicd_core.testing.clock import VirtualClock
+    from cicd_core.testing.harness import StoreHarness
+
+
+class LeasePromises(Suite):
+    """Commits over a claimed record."""
+
+    @pytest.fixture
+    async def held(self, store: Store, harness: StoreHarness) -> Record:
+        """Item "a", claimed by "holder" for 30 seconds."""
+        await write(store, item("a"))
+        await harness.settle()
+        (record,) = await store.claim(claim(claim_id="holder"))
+        return record
+
+    async def test_a_commit_clears_the_grant_and_keeps_the_lease(
+        self, store: Store, held: Record
+    ) -> None:
+        assert (held.grant, held.lease is None) == (b"granted", False)
+        await write(store, item("a", expected=held.version, lane=None))
+        record = await read(store, "a")
+        assert (record.version, record.grant, record.lease) == (held.version + 1, None, held.lease)
+
+    async def test_a_commit_may_clear_the_lease(self, store: Store, held: Record) -> None:
+        await write(store, item("a", expected=held.version, lease=None))
+        assert (await read(store, "a")).lease is None
+        renewal = Renewal(collection="items", key="a", claim_id="holder", duration=SECOND)
+        assert await store.renew([renewal]) == [None]
+
+    async def test_a_commit_may_set_a_lease(self, store: Store) -> None:
+        lease = await lease_for(store, "somebody", 5 * SECOND, limit=60 * SECOND)
+        await write(store, item("a", lease=lease))
+        assert (await read(store, "a")).lease == lease
+        renewal = Renewal(collection="items", key="a", claim_id="somebody", duration=9 * SECOND)
+        (renewed,) = await store.renew([renewal])
+        assert renewed is not None
+        assert renewed.expires > lease.expires
+
+    async def test_a_commit_keeps_the_lease_that_was_set(self, store: Store) -> None:
+        lease = await lease_for(store, "somebody", 5 * SECOND)
+        version = (await write(store, item("a", lease=lease)))["a"]
+        await write(store, item("a", expected=version))
+        assert (await read(store, "a")).lease == lease
+
+    async def test_a_lease_of_the_same_claim_never_moves_back(
+        self, store: Store, held: Record
+    ) -> None:
+        assert held.lease is not None
+        sooner = await lease_for(store, "holder", SECOND, limit=45 * SECOND)
+        await write(store, item("a", expected=held.version, lease=sooner))
+        lease = (await read(store, "a")).lease
+        assert lease is not None
+        assert (lease.expires, lease.limit) == (held.lease.expires, sooner.limit)
+
+    async def test_a_lease_of_the_same_claim_moves_forward(
+        self, store: Store, held: Record
+    ) -> None:
+        later = await lease_for(store, "holder", 60 * SECOND)
+        await write(store, item("a", expected=held.version, lease=later))
+        assert (await read(store, "a")).lease == later
+
+    async def test_a_lease_of_another_claim_is_set_as_it_is(
+        self, store: Store, held: Record
+    ) -> None:
+        sooner = await lease_for(store, "heir", SECOND)
+        await write(store, item("a", expected=held.version, lease=sooner))
+        assert (await read(store, "a")).lease == sooner
+
+    async def test_a_record_made_again_has_no_lease(self, store: Store, held: Record) -> None:
+        delete = Delete(collection="items", key="a", expected=held.version)
+        await write(store, plain("p"), delete)
+        await write(store, item("a"))
+        record = await read(store, "a")
+        assert (record.lease, record.grant) == (None, None)
+
+
+class GuardPromises(Suite):
+    """The guard ``lease_expired``: a renewal that came in between wins."""
+
+    @pytest.fixture
+    async def version(self, store: Store, clock: VirtualClock) -> int:
+        """The version of item "a", leased to "holder" for 10 seconds from now."""
+        lease = await lease_for(store, "holder", 10 * SECOND, limit=60 * SECOND)
+        return (await write(store, item("a", lease=lease)))["a"]
+
+    async def test_a_guarded_write_conflicts_while_the_lease_holds(
+        self, store: Store, version: int
+    ) -> None:
+        assert await apply(store, commit(guarded(version))) == Conflict((("items", "a"),))
+        assert (await read(store, "a")).version == version
+
+    async def test_the_lease_still_holds_at_the_very_moment_that_it_expires(
+        self, store: Store, clock: VirtualClock, version: int
+    ) -> None:
+        clock.advance(10)
+        assert isinstance(await apply(store, commit(guarded(version))), Conflict)
+
+    async def test_a_guarded_write_is_applied_once_the_lease_has_expired(
+        self, store: Store, clock: VirtualClock, version: int
+    ) -> None:
+        await let_leases_expire(store, clock, 10)
+        assert isinstance(await apply(store, commit(guarded(version))), Committed)
+        assert (await read(store, "a")).lease is None
+
+    async def test_a_renewal_in_between_holds_a_guarded_write_off(
+        self, store: Store, clock: VirtualClock, version: int
+    ) -> None:
+        await let_leases_expire(store, clock, 10)
+        renewal = Renewal(collection="items", key="a", claim_id="holder", duration=10 * SECOND)
+        await store.renew([renewal])
+        assert isinstance(await apply(store, commit(guarded(version))), Conflict)
+
+    async def test_a_guard_holds_where_there_is_no_lease(self, store: Store) -> None:
+        version = (await write(store, item("a")))["a"]
+        assert isinstance(await apply(store, commit(guarded(version))), Committed)
+
+    async def test_a_guard_holds_where_there_is_no_record(self, store: Store) -> None:
+        assert isinstance(await apply(store, commit(guarded(0))), Committed)
+
+    async def test_a_guard_does_not_replace_the_version(self, store: Store) -> None:
+        version = (await write(store, item("a")))["a"]
+        assert isinstance(await apply(store, commit(guarded(version + 1))), Conflict)
+
+    async def test_a_delete_may_be_guarded_too(
+        self, store: Store, clock: VirtualClock, version: int
+    ) -> None:
+        delete = Delete(collection="items", key="a", expected=version, guard=Guard.LEASE_EXPIRED)
+        early = await apply(store, commit(plain("p"), delete))
+        assert early == Conflict((("items", "a"),))
+        assert await find(store, "p", "plain") is None
+        await let_leases_expire(store, clock, 10)
+        await write(store, plain("p"), delete)
+        assert await find(store, "a") is None
+
+
+def guarded(expected: int) -> Put:
+    """Return a write of item "a" that takes its lease away, if it has expired."""
+    return item("a", expected=expected, lease=None, guard=Guard.LEASE_EXPIRED)
+
+
+async def lease_for(store: Store, claim_id: str, duration: int, *, limit: int = 10**9) -> Lease:
+    """Return a lease that begins now; its limit is counted from now too."""
+    now = (await store.now()).micros
+    return Lease(claim_id=claim_id, granted=now, expires=now + duration, limit=now + limit)
+
+
+async def let_leases_expire(store: Store, clock: VirtualClock, seconds: float) -> None:
+    """Let time pass until leases that last ``seconds`` have expired beyond doubt."""
+    uncertainty = (await store.now()).uncertainty
+    clock.advance(seconds, micros=2 * uncertainty + 1)

@@ -1,0 +1,209 @@
+"""What the log is: every event of every commit, once, to a reader that follows its cursor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from cicd_core.errors import InvalidCursor, InvalidInput
+from cicd_core.store.records import LogEntry
+from cicd_core.testing.conformance.suite import Suite
+from cicd_core.testing.samples import (
+    apply,
+    commit,
+    item,
+    plain,
+    read,
+    remove,
+    told,
+    whole_log,
+    write,
+)
+
+if TYPE_CHECKING:
+    from cicd_core.store.contract import Store
+    from cicd_core.testing.clock import VirtualClock
+    from cicd_core.testing.harness import StoreHarness
+
+
+class LogPromises(Suite):
+    """Completeness and order (I3)."""
+
+    async def test_an_event_is_read_as_it_was_written(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        event = told("a", 7, body=b"\0\xff{")
+        version = (await write(store, item("a"), events=[event]))["a"]
+        await harness.settle()
+        assert await whole_log(store) == [
+            LogEntry(collection="items", key="a", version=version, ordinal=7, body=b"\0\xff{")
+        ]
+
+    async def test_an_event_may_tell_of_a_version_before_the_commit(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        version = (await write(store, item("a")))["a"]
+        events = [told("a", 0, version=version), told("a", 0), told("b", 3, version=12)]
+        await write(store, item("a", expected=version), events=events)
+        await harness.settle()
+        subjects = [(entry.key, entry.version, entry.ordinal) for entry in await whole_log(store)]
+        own = [subject for subject in subjects if subject[0] == "a"]
+        assert own == [("a", version, 0), ("a", version + 1, 0)]
+        assert ("b", 12, 3) in subjects
+
+    async def test_the_log_keeps_each_subjects_versions_in_order(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        version = 0
+        for _ in range(5):
+            put = item("a", expected=version)
+            version = (await write(store, put, events=[told("a", 0), told("a", 1)]))["a"]
+        await harness.settle()
+        told_of = [(entry.version, entry.ordinal) for entry in await whole_log(store)]
+        assert len(told_of) == 10
+        assert told_of == sorted(told_of)
+
+    async def test_a_reader_that_follows_the_cursor_reads_each_event_once(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        cursor: str | None = None
+        seen: list[LogEntry] = []
+        for number in range(4):
+            events = [told(f"k{number}", ordinal) for ordinal in range(3)]
+            await write(store, item(f"k{number}"), events=events)
+            await harness.settle()
+            page = await store.read_log(cursor, 2)
+            seen += page.entries
+            cursor = page.cursor
+        while (page := await store.read_log(cursor, 2)).entries:
+            assert not page.torn
+            seen += page.entries
+            cursor = page.cursor
+        assert len(seen) == 12
+        assert seen == await whole_log(store)
+
+    async def test_a_page_of_the_log_has_no_more_than_its_limit(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        await write(store, item("a"), events=[told("a", ordinal) for ordinal in range(9)])
+        await harness.settle()
+        page = await store.read_log(None, 4)
+        assert [entry.ordinal for entry in page.entries] == [0, 1, 2, 3]
+        page = await store.read_log(page.cursor, 100)
+        assert [entry.ordinal for entry in page.entries] == [4, 5, 6, 7, 8]
+
+    async def test_the_cursor_stays_the_same_when_there_is_nothing_new(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        await write(store, item("a"), events=[told("a")])
+        await harness.settle()
+        cursor = (await store.read_log(None, 10)).cursor
+        page = await store.read_log(cursor, 10)
+        assert (page.entries, page.cursor, page.torn) == ((), cursor, False)
+
+    async def test_a_reader_may_begin_before_there_is_anything(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        page = await store.read_log(None, 10)
+        assert (page.entries, page.torn) == ((), False)
+        await write(store, item("a"), events=[told("a")])
+        await harness.settle()
+        page = await store.read_log(page.cursor, 10)
+        assert [entry.key for entry in page.entries] == ["a"]
+
+    async def test_reading_again_from_a_cursor_gives_the_same(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        await write(store, item("a"), events=[told("a", ordinal) for ordinal in range(5)])
+        await harness.settle()
+        cursor = (await store.read_log(None, 2)).cursor
+        assert await store.read_log(cursor, 2) == await store.read_log(cursor, 2)
+
+    async def test_a_commit_without_events_leaves_no_trace_in_the_log(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        await write(store, item("a"))
+        await harness.settle()
+        assert await whole_log(store) == []
+
+    async def test_the_log_outlives_its_subjects(self, store: Store, harness: StoreHarness) -> None:
+        version = (await write(store, item("a"), events=[told("a")]))["a"]
+        await remove(store, "a", version)
+        await harness.settle()
+        assert [entry.key for entry in await whole_log(store)] == ["a"]
+
+    async def test_no_event_of_many_writers_is_missed_while_the_log_is_read(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        seen: list[LogEntry] = []
+
+        async def writer(name: str) -> None:
+            version = 0
+            for _ in range(6):
+                put = item(name, expected=version)
+                version = (await write(store, put, events=[told(name)]))[name]
+
+        async def reader(writers_are_done: anyio.Event) -> None:
+            cursor: str | None = None
+            last_look = False
+            while True:
+                page = await store.read_log(cursor, 5)
+                assert not page.torn
+                seen.extend(page.entries)
+                cursor = page.cursor
+                if not page.entries:
+                    if last_look:
+                        return
+                    if last_look := writers_are_done.is_set():
+                        await harness.settle()
+
+        done = anyio.Event()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(reader, done)
+            async with anyio.create_task_group() as writers:
+                for number in range(16):
+                    writers.start_soon(writer, f"k{number:02}")
+            done.set()
+        assert len(seen) == len({(entry.key, entry.version) for entry in seen}) == 96
+        for number in range(16):
+            versions = [entry.version for entry in seen if entry.key == f"k{number:02}"]
+            assert versions == sorted(versions)
+
+    async def test_a_gap_that_retention_tore_is_said(
+        self, store: Store, harness: StoreHarness, clock: VirtualClock
+    ) -> None:
+        await write(store, item("a"), events=[told("a", ordinal) for ordinal in range(4)])
+        await harness.settle()
+        cursor = (await store.read_log(None, 1)).cursor
+        clock.advance(10 * 365 * 86400)
+        await write(store, item("b"), events=[told("b")])
+        await harness.settle()
+        page = await store.read_log(cursor, 100)
+        told_of = [(entry.key, entry.ordinal) for entry in page.entries]
+        whole = [("a", 1), ("a", 2), ("a", 3), ("b", 0)]
+        assert told_of == (whole[-len(told_of) :])
+        assert page.torn == (told_of != whole)
+        assert not (await store.read_log(page.cursor, 100)).torn
+        assert not (await store.read_log(None, 100)).torn
+
+    @pytest.mark.parametrize("cursor", ["", "nonsense", "-1", "1\0", "9" * 30, "\u0661"], ids=ascii)
+    async def test_a_cursor_that_is_none_of_its_own_is_refused(
+        self, store: Store, cursor: str
+    ) -> None:
+        with pytest.raises(InvalidCursor):
+            await store.read_log(cursor, 10)
+
+    @pytest.mark.parametrize("limit", [0, -1, 1001])
+    async def test_a_read_of_nothing_or_too_much_is_refused(self, store: Store, limit: int) -> None:
+        with pytest.raises(InvalidInput) as refused:
+            await store.read_log(None, limit)
+        assert refused.value.field == "limit"
+
+    async def test_a_conflict_tells_nothing(self, store: Store, harness: StoreHarness) -> None:
+        await apply(store, commit(item("a", expected=5), plain("p"), events=[told("a")]))
+        await write(store, item("a"), events=[told("a")])
+        await harness.settle()
+        versions = [entry.version for entry in await whole_log(store)]
+        assert versions == [(await read(store, "a")).version]

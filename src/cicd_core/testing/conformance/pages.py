@@ -1,0 +1,223 @@
+"""What a page is: some records of a partition, in order, that a reader can go on from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from attrs import evolve
+
+from cicd_core.errors import InvalidInput
+from cicd_core.store.records import Index, Query
+from cicd_core.testing.conformance.suite import Suite
+from cicd_core.testing.samples import (
+    claim,
+    in_lane,
+    in_state,
+    item,
+    keys_in,
+    note,
+    on_shelf,
+    plain,
+    read,
+    remove,
+    write,
+)
+
+if TYPE_CHECKING:
+    from cicd_core.store.contract import Store
+    from cicd_core.store.records import Page
+    from cicd_core.testing.harness import StoreHarness
+
+LETTERS = "abcdefghij"
+
+
+def keys(page: Page) -> str:
+    """Return the keys on a page, each one a letter, in their order."""
+    return "".join(record.key for record in page.records)
+
+
+async def shelf(store: Store, **rest: Any) -> Page:
+    """Return a page of the shelf "top"."""
+    words: dict[str, Any] = {"partition": on_shelf(), "limit": 100, **rest}
+    return await store.page(Query(**words))
+
+
+class PagePromises(Suite):
+    """Order, bounds and ends."""
+
+    @pytest.fixture
+    async def filled(self, store: Store, harness: StoreHarness) -> dict[str, int]:
+        """The versions of ten notes on the shelf "top", "a" to "j"."""
+        versions = await write(store, *(note(letter) for letter in "fbjdhacgei"))
+        await harness.settle()
+        return versions
+
+    async def test_a_page_is_in_order(self, store: Store, filled: dict[str, int]) -> None:
+        assert keys(await shelf(store)) == LETTERS
+
+    async def test_a_page_may_go_against_the_order(
+        self, store: Store, filled: dict[str, int]
+    ) -> None:
+        assert keys(await shelf(store, descending=True)) == LETTERS[::-1]
+
+    async def test_a_page_has_no_more_than_its_limit(
+        self, store: Store, filled: dict[str, int]
+    ) -> None:
+        page = await shelf(store, limit=3)
+        assert (keys(page), page.more) == ("abc", True)
+        page = await shelf(store, limit=3, descending=True)
+        assert (keys(page), page.more) == ("jih", True)
+
+    @pytest.mark.parametrize("limit", [10, 11, 1000])
+    async def test_the_last_page_says_that_nothing_is_behind_it(
+        self, store: Store, filled: dict[str, int], limit: int
+    ) -> None:
+        page = await shelf(store, limit=limit)
+        assert (keys(page), page.more) == (LETTERS, False)
+
+    @pytest.mark.parametrize("descending", [False, True])
+    @pytest.mark.parametrize(
+        ("after", "before", "expected"),
+        [
+            ("c", None, "defghij"),
+            (None, "d", "abc"),
+            ("b", "f", "cde"),
+            ("c", "d", ""),
+            ("d", "c", ""),
+            ("", None, LETTERS),
+            ("j", None, ""),
+            (None, "a", ""),
+            ("cc", "dd", "d"),
+            ("c\0", None, "defghij"),
+        ],
+    )
+    async def test_bounds_leave_themselves_out(
+        self,
+        store: Store,
+        filled: dict[str, int],
+        after: str | None,
+        before: str | None,
+        expected: str,
+        descending: bool,
+    ) -> None:
+        page = await shelf(store, after=after, before=before, descending=descending)
+        assert keys(page) == (expected[::-1] if descending else expected)
+
+    @pytest.mark.parametrize("limit", [1, 3, 10])
+    async def test_pages_that_follow_each_other_show_each_record_once(
+        self, store: Store, filled: dict[str, int], limit: int
+    ) -> None:
+        page = await shelf(store, limit=limit)
+        seen = keys(page)
+        while page.more:
+            page = await shelf(store, limit=limit, after=seen[-1])
+            seen += keys(page)
+        assert seen == LETTERS
+
+    async def test_pages_backwards_show_each_record_once(
+        self, store: Store, filled: dict[str, int]
+    ) -> None:
+        page = await shelf(store, limit=4, descending=True)
+        seen = keys(page)
+        while page.more:
+            page = await shelf(store, limit=4, descending=True, before=seen[-1])
+            seen += keys(page)
+        assert seen == LETTERS[::-1]
+
+    async def test_writes_in_between_move_no_other_record_from_its_page(
+        self, store: Store, harness: StoreHarness, filled: dict[str, int]
+    ) -> None:
+        seen = keys(await shelf(store, limit=4))
+        await remove(store, "a", filled["a"], "side-notes")  # seen already
+        await remove(store, "g", filled["g"], "side-notes")  # not yet
+        await write(store, note("bb"), note("f", expected=filled["f"], body=b"new"))
+        await harness.settle()
+        seen += keys(await shelf(store, after=seen[-1]))
+        assert seen == "abcdefhij"
+
+    async def test_a_page_shows_what_get_reads(self, store: Store, filled: dict[str, int]) -> None:
+        for record in (await shelf(store, limit=3)).records:
+            assert record == await read(store, record.key, "side-notes")
+
+    async def test_a_partition_without_records_is_an_empty_page(self, store: Store) -> None:
+        page = await shelf(store, partition=on_shelf("bare"))
+        assert (page.records, page.more) == ((), False)
+
+    async def test_sort_values_are_compared_by_code_points(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        places = ["\0", " ", "10", "2", "A", "B", "_", "a", "\x7f", "\xe9", "\uffff", "\U00010000"]
+        await write(store, *(note(place) for place in reversed(places)))
+        await harness.settle()
+        assert await keys_in(store, on_shelf()) == places
+
+    @pytest.mark.parametrize(
+        ("field", "wrong"),
+        [
+            ("limit", {"limit": 0}),
+            ("limit", {"limit": 1001}),
+            ("index", {"partition": evolve(on_shelf(), index=Index("shelf", "height"))}),
+            ("collection", {"partition": evolve(on_shelf(), collection="jobz")}),
+            ("partition", {"partition": on_shelf("")}),
+            ("after", {"after": "\ud800"}),
+        ],
+        ids=str,
+    )
+    async def test_a_malformed_query_is_refused(
+        self, store: Store, field: str, wrong: dict[str, Any]
+    ) -> None:
+        with pytest.raises(InvalidInput) as refused:
+            await shelf(store, **wrong)
+        assert refused.value.field == field
+
+
+class IndexPromises(Suite):
+    """A record is in an index while it has the partition attribute."""
+
+    async def test_a_record_without_the_partition_attribute_is_in_no_partition(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        await write(store, item("in"), item("out", lane=None))
+        await harness.settle()
+        assert await keys_in(store, in_lane()) == ["in"]
+        assert await keys_in(store, in_state("new")) == ["in", "out"]
+
+    async def test_a_record_moves_with_its_attributes(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        at = await write(store, item("a"), item("b"))
+        at |= await write(store, item("a", expected=at["a"], lane="other"))
+        at |= await write(store, item("b", expected=at["b"], rank="9"))
+        await write(store, item("c", rank="7"))
+        await harness.settle()
+        assert await keys_in(store, in_lane()) == ["c", "b"]
+        assert await keys_in(store, in_lane("other")) == ["a"]
+
+    async def test_a_record_that_was_removed_is_in_no_partition(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        version = (await write(store, item("a")))["a"]
+        await remove(store, "a", version)
+        await harness.settle()
+        assert await keys_in(store, in_lane()) == await keys_in(store, in_state("new")) == []
+
+    async def test_a_claimed_record_is_where_its_patch_says(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        await write(store, item("a"))
+        await harness.settle()
+        await store.claim(claim(patch={"lane": "other", "state": None}))
+        await harness.settle()
+        assert await keys_in(store, in_lane()) == await keys_in(store, in_state("new")) == []
+        assert await keys_in(store, in_lane("other")) == ["a"]
+
+    async def test_values_that_look_alike_are_two_partitions(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        for shelf_name in ("a", "A", "a\0", "a ", "a:b", "a%"):
+            await write(store, note(f"on {shelf_name}", shelf=shelf_name))
+        await write(store, plain("p"))
+        await harness.settle()
+        for shelf_name in ("a", "A", "a\0", "a ", "a:b", "a%"):
+            assert await keys_in(store, on_shelf(shelf_name)) == [f"on {shelf_name}"]

@@ -1,0 +1,336 @@
+"""What a record is: its bytes, its key, its version and its retention."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cicd_core.errors import InvalidInput, TooLarge
+from cicd_core.store.records import (
+    MAX_KEY_BYTES,
+    MAX_RECORD_BYTES,
+    Committed,
+    Conflict,
+    Increment,
+    Renewal,
+)
+from cicd_core.testing.conformance.suite import Suite
+from cicd_core.testing.samples import (
+    ITEMS,
+    NOTES,
+    PLAIN,
+    SECOND,
+    apply,
+    claim,
+    commit,
+    find,
+    in_lane,
+    item,
+    keys_in,
+    note,
+    numbers_in,
+    on_shelf,
+    plain,
+    read,
+    remove,
+    told,
+    watch,
+    whole_log,
+    write,
+)
+
+if TYPE_CHECKING:
+    from cicd_core.store.contract import Store
+    from cicd_core.testing.clock import VirtualClock
+    from cicd_core.testing.harness import StoreHarness
+
+STRANGE_KEYS = (
+    " ",
+    "a/b:c|d#e{f}",
+    "100%_*?[x]",
+    "'; DROP TABLE items; --",
+    'quote " and back\\slash',
+    "line\nbreak\ttab\r",
+    "nul\0inside",
+    "\0",
+    "Stra\N{LATIN SMALL LETTER SHARP S}e",
+    "\N{SNOWMAN}\N{ROCKET}",
+    "\uffff\U0010ffff",
+    "k" * MAX_KEY_BYTES,
+    "\N{ROCKET}" * (MAX_KEY_BYTES // 4),
+)
+#: Pairs that a careless comparison takes for one.
+ALIKE = (
+    ("case", "CASE"),
+    ("e\N{COMBINING ACUTE ACCENT}", "\N{LATIN SMALL LETTER E WITH ACUTE}"),
+    ("key", "key\0"),
+    ("key", "key "),
+    ("1", "1.0"),
+)
+
+
+class RecordPromises(Suite):
+    """Records, one by one."""
+
+    async def test_a_record_is_read_as_it_was_put(self, store: Store) -> None:
+        now = (await store.now()).micros
+        put = item("a", body=b"\0\xff{", lease_limit=7 * SECOND, expires_at=now + 9 * SECOND)
+        versions = await write(store, put, commit_id="c1")
+        record = await read(store, "a")
+        assert (record.key, record.version, record.commit_id) == ("a", versions["a"], "c1")
+        assert (record.body, record.attributes) == (put.body, put.attributes)
+        assert (record.lease_limit, record.expires_at) == (7 * SECOND, now + 9 * SECOND)
+        assert (record.grant, record.lease) == (None, None)
+
+    async def test_get_leaves_out_what_does_not_exist(self, store: Store) -> None:
+        await write(store, item("a"), item("b"))
+        assert set(await store.get(ITEMS.name, ["b", "nobody", "a", "b"])) == {"a", "b"}
+
+    async def test_get_of_no_keys_answers_nothing(self, store: Store) -> None:
+        assert dict(await store.get(ITEMS.name, [])) == {}
+
+    async def test_get_of_a_thousand_keys_is_one_call(self, store: Store) -> None:
+        await write(store, *(plain(f"k{number}") for number in range(25)))
+        found = await store.get(PLAIN.name, [f"k{number}" for number in range(1000)])
+        assert len(found) == 25
+
+    async def test_collections_keep_the_same_key_apart(self, store: Store) -> None:
+        await write(store, item("a", body=b"item"), note("a", body=b"note"))
+        assert (await read(store, "a")).body == b"item"
+        assert (await read(store, "a", NOTES.name)).body == b"note"
+
+    async def test_an_unknown_collection_is_refused_with_the_known_ones(self, store: Store) -> None:
+        with pytest.raises(InvalidInput, match="items") as refused:
+            await store.get("jobz", ["a"])
+        assert refused.value.field == "collection"
+
+    async def test_a_put_replaces_everything(self, store: Store) -> None:
+        now = (await store.now()).micros
+        first = item("a", lease_limit=SECOND, expires_at=now + 9 * SECOND)
+        version = (await write(store, first))["a"]
+        await write(store, item("a", expected=version, body=b"", attributes={}))
+        record = await read(store, "a")
+        assert (record.body, record.attributes) == (b"", {})
+        assert (record.lease_limit, record.expires_at) == (None, None)
+        assert await keys_in(store, in_lane()) == []
+
+    @pytest.mark.parametrize("key", STRANGE_KEYS, ids=ascii)
+    async def test_a_strange_key_is_as_good_as_any(
+        self, store: Store, harness: StoreHarness, key: str
+    ) -> None:
+        version = (await write(store, note(key, shelf=key)))[key]
+        await harness.settle()
+        assert (await read(store, key, NOTES.name)).key == key
+        assert await keys_in(store, on_shelf(key)) == [key]
+        assert await numbers_in(store, on_shelf(key)) == [1]
+        await remove(store, key, version, NOTES.name)
+        assert await find(store, key, NOTES.name) is None
+
+    @pytest.mark.parametrize(("one", "other"), ALIKE, ids=ascii)
+    async def test_keys_that_look_alike_are_two(self, store: Store, one: str, other: str) -> None:
+        await write(store, plain(one, body=b"one"))
+        await write(store, plain(other, body=b"other"))
+        assert (await read(store, one, PLAIN.name)).body == b"one"
+        assert (await read(store, other, PLAIN.name)).body == b"other"
+
+    @pytest.mark.parametrize("key", ["", "\ud800", "half \udfff"], ids=ascii)
+    async def test_what_is_no_text_is_no_key(self, store: Store, key: str) -> None:
+        with pytest.raises(InvalidInput) as refused:
+            await store.commit([commit(plain(key))])
+        assert refused.value.field == "key"
+        with pytest.raises(InvalidInput):
+            await store.get(PLAIN.name, [key])
+
+    @pytest.mark.parametrize("key", ["k" * 1025, "\N{ROCKET}" * 257], ids=["ascii", "emoji"])
+    async def test_a_key_over_its_limit_of_bytes_is_refused(self, store: Store, key: str) -> None:
+        with pytest.raises(TooLarge) as refused:
+            await store.commit([commit(plain(key))])
+        assert (refused.value.field, refused.value.limit) == ("key", MAX_KEY_BYTES)
+
+    async def test_a_body_may_be_as_large_as_its_limit(self, store: Store) -> None:
+        body = bytes(range(256)) * (MAX_RECORD_BYTES // 256)
+        await write(store, plain("a", body=body))
+        assert (await read(store, "a", PLAIN.name)).body == body
+
+    async def test_a_body_over_its_limit_is_refused(self, store: Store) -> None:
+        with pytest.raises(TooLarge) as refused:
+            await store.commit([commit(plain("a", body=b"x" * (MAX_RECORD_BYTES + 1)))])
+        assert refused.value.field == "body"
+        assert await find(store, "a", PLAIN.name) is None
+
+
+class VersionPromises(Suite):
+    """Versions only grow."""
+
+    async def test_a_new_record_has_at_least_the_stores_time_as_its_version(
+        self, store: Store
+    ) -> None:
+        before = (await store.now()).micros
+        assert (await write(store, item("a")))["a"] >= before
+
+    async def test_each_commit_adds_one_to_the_version(self, store: Store) -> None:
+        first = (await write(store, item("a")))["a"]
+        assert await write(store, item("a", expected=first)) == {"a": first + 1}
+        assert (await read(store, "a")).version == first + 1
+
+    async def test_a_record_made_again_never_has_a_version_twice(self, store: Store) -> None:
+        seen: list[int] = []
+        for _ in range(5):  # faster than a clock that stands still, or ticks slowly
+            version = (await write(store, item("a")))["a"]
+            seen.append(version)
+            for _ in range(3):
+                version = (await write(store, item("a", expected=version)))["a"]
+                seen.append(version)
+            await remove(store, "a", version)
+        assert len(set(seen)) == len(seen)
+
+    async def test_a_record_that_was_claimed_and_removed_never_has_a_version_twice(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        await write(store, item("a"))
+        await harness.settle()
+        (held,) = await store.claim(claim())
+        await remove(store, "a", held.version)
+        assert (await write(store, item("a")))["a"] > held.version
+
+
+class RetentionPromises(Suite):
+    """A record whose ``expires_at`` has come is absent, in every verb."""
+
+    @pytest.fixture
+    async def expired(self, store: Store, clock: VirtualClock, harness: StoreHarness) -> int:
+        """The version of item "a", which was in a lane and on no shelf, and is absent now."""
+        now = (await store.now()).micros
+        version = (await write(store, item("a", expires_at=now + SECOND)))["a"]
+        await harness.settle()
+        assert await keys_in(store, in_lane()) == ["a"]
+        clock.advance(1)
+        return version
+
+    async def test_a_record_is_there_until_the_moment_that_it_expires(
+        self, store: Store, clock: VirtualClock
+    ) -> None:
+        now = (await store.now()).micros
+        await write(store, item("a", expires_at=now + SECOND))
+        clock.advance(micros=SECOND - 1)
+        assert await find(store, "a") is not None
+        clock.advance(micros=1)
+        assert await find(store, "a") is None
+
+    async def test_an_expired_record_is_not_read(self, store: Store, expired: int) -> None:
+        assert await find(store, "a") is None
+
+    async def test_an_expired_record_is_on_no_page(self, store: Store, expired: int) -> None:
+        assert await keys_in(store, in_lane()) == []
+
+    async def test_an_expired_record_is_not_counted(self, store: Store, expired: int) -> None:
+        assert await numbers_in(store, in_lane()) == [0]
+
+    async def test_an_expired_record_is_not_claimed(self, store: Store, expired: int) -> None:
+        assert await store.claim(claim(10)) == []
+
+    async def test_an_expired_record_is_not_waited_for(self, store: Store, expired: int) -> None:
+        assert not await store.wait([watch(in_lane())], 0)
+
+    async def test_an_expired_record_cannot_be_written_over(
+        self, store: Store, expired: int
+    ) -> None:
+        answer = await apply(store, commit(item("a", expected=expired)))
+        assert answer == Conflict((("items", "a"),))
+
+    async def test_an_expired_record_can_be_made_again_with_a_new_version(
+        self, store: Store, expired: int
+    ) -> None:
+        assert (await write(store, item("a")))["a"] > expired
+        assert (await read(store, "a")).body == b"body of a"
+
+    async def test_an_expired_record_keeps_no_lease(
+        self, store: Store, clock: VirtualClock, harness: StoreHarness
+    ) -> None:
+        now = (await store.now()).micros
+        await write(store, item("a", expires_at=now + SECOND))
+        await harness.settle()
+        (held,) = await store.claim(mine := claim())
+        clock.advance(2)
+        renewal = Renewal(collection="items", key="a", claim_id=mine.claim_id, duration=60 * SECOND)
+        assert held.lease is not None
+        assert await store.renew([renewal]) == [None]
+        assert await store.claim(mine) == []
+
+    async def test_a_record_may_have_expired_when_it_is_put(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        now = (await store.now()).micros
+        born_dead = [commit(item("a", expires_at=now - SECOND)) for _ in range(2)]
+        answers = await store.commit(born_dead)
+        first, second = (
+            each.versions["items", "a"] for each in answers if isinstance(each, Committed)
+        )
+        await harness.settle()
+        assert second > first
+        assert await find(store, "a") is None
+        assert await numbers_in(store, in_lane()) == [0]
+
+    async def test_many_records_may_expire_at_once(
+        self, store: Store, clock: VirtualClock, harness: StoreHarness
+    ) -> None:
+        now = (await store.now()).micros
+        for hundred in range(10):
+            await store.commit(
+                [
+                    commit(item(f"{hundred}-{number}", rank="1", expires_at=now + SECOND))
+                    for number in range(100)
+                ]
+            )
+        await write(store, item("stays", rank="2"))
+        await harness.settle()
+        clock.advance(1)
+        assert await numbers_in(store, in_lane()) == [1]
+        assert await keys_in(store, in_lane()) == ["stays"]
+        assert [record.key for record in await store.claim(claim(5))] == ["stays"]
+        assert await numbers_in(store, in_lane()) == [0]
+
+    async def test_a_put_without_retention_keeps_the_record(
+        self, store: Store, clock: VirtualClock
+    ) -> None:
+        now = (await store.now()).micros
+        version = (await write(store, item("a", expires_at=now + SECOND)))["a"]
+        await write(store, item("a", expected=version))
+        clock.advance(2)
+        assert await find(store, "a") is not None
+
+
+class NamespacePromises(Suite):
+    """Namespaces are apart; stores on one namespace are one."""
+
+    async def test_namespaces_do_not_see_each_other(
+        self, store: Store, harness: StoreHarness, namespace: str
+    ) -> None:
+        await write(store, item("a"), events=[told("a")], increments=[Increment("n")])
+        await harness.settle()
+        async with harness.open(f"{namespace}-other") as other:
+            assert await find(other, "a") is None
+            assert await keys_in(other, in_lane()) == []
+            assert await numbers_in(other, in_lane()) == [0]
+            assert await other.claim(claim()) == []
+            assert await whole_log(other) == []
+            assert dict((await other.counters("")).values) == {}
+
+    async def test_two_stores_on_one_namespace_share_everything(
+        self, store: Store, harness: StoreHarness, namespace: str
+    ) -> None:
+        async with harness.open(namespace) as other:
+            await write(store, item("a"), events=[told("a")], increments=[Increment("n")])
+            await harness.settle()
+            assert (await read(other, "a")).body == b"body of a"
+            (held,) = await other.claim(claim())
+            assert (await read(store, "a")).version == held.version
+            assert await whole_log(store) == await whole_log(other)
+            assert dict((await other.counters("n")).values) == {"n": 1}
+
+    async def test_a_sibling_shares_everything(self, store: Store) -> None:
+        async with store.sibling() as sibling:
+            version = (await write(sibling, item("a")))["a"]
+            assert (await read(store, "a")).version == version
+        assert (await read(store, "a")).version == version  # and lives on without it

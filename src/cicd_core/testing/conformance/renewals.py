@@ -1,0 +1,144 @@
+"""What a renewal does: it moves one lease on, and nothing else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from attrs import evolve
+
+from cicd_core.errors import InvalidInput
+from cicd_core.store.records import Renewal
+from cicd_core.testing.conformance.leases import let_leases_expire
+from cicd_core.testing.conformance.suite import Suite
+from cicd_core.testing.samples import SECOND, claim, item, read, remove, write
+
+if TYPE_CHECKING:
+    from cicd_core.store.contract import Store
+    from cicd_core.store.records import Lease, Record
+    from cicd_core.testing.clock import VirtualClock
+    from cicd_core.testing.harness import StoreHarness
+
+
+def renewal(key: str = "a", *, claim_id: str = "holder", duration: int = 30 * SECOND) -> Renewal:
+    """Return the renewal of an item's lease."""
+    return Renewal(collection="items", key=key, claim_id=claim_id, duration=duration)
+
+
+class RenewalPromises(Suite):
+    """Renewals of leases."""
+
+    @pytest.fixture
+    async def leased(self, store: Store, harness: StoreHarness) -> Record:
+        """Item "a", claimed by "holder" for 30 seconds, and for 100 in all."""
+        await write(store, item("a"))
+        await harness.settle()
+        mine = claim(claim_id="holder", duration=30 * SECOND, lease_limit=100 * SECOND)
+        (record,) = await store.claim(mine)
+        return record
+
+    async def test_a_renewal_counts_from_now(
+        self, store: Store, clock: VirtualClock, leased: Record
+    ) -> None:
+        clock.advance(20)
+        (renewed,) = await store.renew([renewal()])
+        assert renewed is not None
+        assert renewed.expires == lease_of(leased).granted + 50 * SECOND
+        assert renewed.limit == lease_of(leased).limit
+        assert lease_of(await read(store, "a")).expires == renewed.expires
+
+    async def test_a_renewal_never_moves_a_lease_back(self, store: Store, leased: Record) -> None:
+        (renewed,) = await store.renew([renewal(duration=SECOND)])
+        assert renewed is not None
+        assert renewed.expires == lease_of(leased).expires
+
+    async def test_no_renewal_passes_the_leases_limit(self, store: Store, leased: Record) -> None:
+        (renewed,) = await store.renew([renewal(duration=1000 * SECOND)])
+        assert renewed is not None
+        assert renewed.expires == renewed.limit == lease_of(leased).limit
+
+    async def test_a_renewal_leaves_everything_but_the_expiry(
+        self, store: Store, leased: Record
+    ) -> None:
+        (renewed,) = await store.renew([renewal(duration=60 * SECOND)])
+        after = await read(store, "a")
+        assert renewed is not None
+        assert after.lease == evolve(lease_of(leased), expires=renewed.expires)
+        # The attribute that follows the lease may move on with it, and need not.
+        assert (after.version, after.body, after.grant, after.commit_id) == (
+            leased.version,
+            leased.body,
+            leased.grant,
+            leased.commit_id,
+        )
+        assert {**after.attributes, "due": ""} == {**leased.attributes, "due": ""}
+
+    async def test_a_holder_may_commit_with_its_version_after_a_renewal(
+        self, store: Store, leased: Record
+    ) -> None:
+        await store.renew([renewal()])
+        await write(store, item("a", expected=leased.version))
+
+    async def test_a_renewal_tells_that_somebody_wrote(self, store: Store, leased: Record) -> None:
+        await write(store, item("a", expected=leased.version, lane=None))
+        (renewed,) = await store.renew([renewal()])
+        assert renewed is not None
+        assert renewed.version == leased.version + 1
+
+    async def test_an_expired_lease_that_nobody_took_is_renewed(
+        self, store: Store, clock: VirtualClock, leased: Record
+    ) -> None:
+        await let_leases_expire(store, clock, 40)
+        (renewed,) = await store.renew([renewal()])
+        now = await store.now()
+        assert renewed is not None
+        assert renewed.expires == now.micros + 30 * SECOND
+
+    async def test_another_claim_cannot_renew(self, store: Store, leased: Record) -> None:
+        assert await store.renew([renewal(claim_id="thief")]) == [None]
+        assert (await read(store, "a")).lease == leased.lease
+
+    async def test_a_claim_that_lost_its_record_to_another_cannot_renew(
+        self, store: Store, harness: StoreHarness, leased: Record
+    ) -> None:
+        await write(store, item("a", expected=leased.version, lease=None))
+        await harness.settle()
+        await store.claim(claim(claim_id="heir"))
+        assert await store.renew([renewal()]) == [None]
+
+    async def test_a_record_without_a_lease_is_not_renewed(self, store: Store) -> None:
+        await write(store, item("a"))
+        assert await store.renew([renewal()]) == [None]
+
+    async def test_what_does_not_exist_is_not_renewed(self, store: Store, leased: Record) -> None:
+        await remove(store, "a", leased.version)
+        assert await store.renew([renewal()]) == [None]
+
+    async def test_renewals_are_answered_in_the_order_given(
+        self, store: Store, harness: StoreHarness, leased: Record
+    ) -> None:
+        await write(store, item("b"), item("c"))
+        await harness.settle()
+        b, c = await store.claim(claim(2, claim_id="holder2"))
+        keys = [("c", "holder2"), ("gone", "holder"), ("a", "holder"), ("b", "holder2")]
+        answers = await store.renew([renewal(key, claim_id=claim_id) for key, claim_id in keys])
+        versions = [None if each is None else each.version for each in answers]
+        assert versions == [c.version, None, leased.version, b.version]
+
+    async def test_no_renewals_are_no_work(self, store: Store) -> None:
+        assert await store.renew([]) == []
+
+    @pytest.mark.parametrize("duration", [0, -1])
+    async def test_a_renewal_for_no_time_is_refused(
+        self, store: Store, leased: Record, duration: int
+    ) -> None:
+        with pytest.raises(InvalidInput) as refused:
+            await store.renew([renewal(), renewal(duration=duration)])
+        assert refused.value.field == "duration"
+        assert (await read(store, "a")).lease == leased.lease
+
+
+def lease_of(record: Record) -> Lease:
+    """Return the lease of a record that must have one."""
+    assert record.lease is not None
+    return record.lease

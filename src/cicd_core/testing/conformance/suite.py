@@ -1,0 +1,56 @@
+"""What the topics of the suite share: their fixtures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+import pytest
+
+from cicd_core.testing.samples import IDS
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from cicd_core.store.contract import Store
+    from cicd_core.testing.clock import VirtualClock
+    from cicd_core.testing.harness import Capability, StoreHarness
+
+
+class Suite:
+    """The fixtures of every topic. A test is a method that begins with ``test_``."""
+
+    pytestmark: ClassVar[list[pytest.MarkDecorator]] = [pytest.mark.anyio]
+
+    @pytest.fixture
+    def anyio_backend(self) -> str:
+        """The event loop; a store that runs on trio too overrides this with parameters."""
+        return "asyncio"
+
+    @pytest.fixture
+    def harness(self) -> StoreHarness:
+        """How the store is opened: the one fixture that a subclass must give."""
+        raise NotImplementedError("give a fixture `harness` that returns a StoreHarness")
+
+    @pytest.fixture
+    def namespace(self) -> str:
+        """A namespace that nobody used before."""
+        return f"suite-{IDS.commit_id()}"
+
+    @pytest.fixture
+    async def store(self, harness: StoreHarness, namespace: str) -> AsyncGenerator[Store, None]:
+        """An empty store."""
+        async with harness.open(namespace) as store:
+            yield store
+
+    @pytest.fixture
+    def clock(self, harness: StoreHarness) -> VirtualClock:
+        """The store's clock, for a test that lets time pass."""
+        if harness.clock is None:
+            pytest.skip("this harness cannot move the store's clock")
+        return harness.clock
+
+
+def require(harness: StoreHarness, capability: Capability) -> None:
+    """Skip a test that needs more than the contract asks for."""
+    if capability not in harness.capabilities:
+        pytest.skip(f"this store does not promise {capability.value}")

@@ -1,0 +1,160 @@
+"""What ``wait`` does: it looks first, and then hears of every record that appears."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from cicd_core.errors import InvalidInput
+from cicd_core.testing.conformance.suite import Suite
+from cicd_core.testing.samples import claim, in_lane, in_state, item, remove, watch, write
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from typing import Any
+
+    from cicd_core.store.contract import Store
+    from cicd_core.store.records import Watch
+    from cicd_core.testing.harness import StoreHarness
+
+#: Seconds that no test takes, unless a wake-up was lost.
+LONG = 60.0
+#: Seconds within which a wake-up must have come.
+PATIENCE = 20.0
+
+
+async def woken(
+    store: Store, watches: list[Watch], deed: Callable[[], Coroutine[Any, Any, Any]]
+) -> bool:
+    """Return whether a wait that began before ``deed`` was woken by it."""
+    answers: list[bool] = []
+
+    async def wait() -> None:
+        answers.append(await store.wait(watches, LONG))
+
+    with anyio.move_on_after(PATIENCE):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(wait)
+            for _ in range(5):  # let it begin; whichever comes first, it must not be missed
+                await anyio.lowlevel.checkpoint()
+            await deed()
+    return answers == [True]
+
+
+class WaitPromises(Suite):
+    """No wake-up is lost."""
+
+    async def test_what_is_true_already_answers_at_once(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        await write(store, item("a"))
+        await harness.settle()
+        with anyio.fail_after(PATIENCE):
+            assert await store.wait([watch(in_lane())], LONG)
+        assert await store.wait([watch(in_lane())], 0)
+
+    async def test_a_wait_for_nothing_ends_with_its_timeout(self, store: Store) -> None:
+        assert not await store.wait([watch(in_lane())], 0)
+        assert not await store.wait([watch(in_lane())], 0.01)
+        assert not await store.wait([], 0.01)
+
+    async def test_a_commit_wakes_who_waits(self, store: Store) -> None:
+        assert await woken(store, [watch(in_lane())], lambda: write(store, item("a")))
+
+    async def test_a_commit_by_another_store_wakes_who_waits(
+        self, store: Store, harness: StoreHarness, namespace: str
+    ) -> None:
+        async with harness.open(namespace) as other:
+            assert await woken(store, [watch(in_lane())], lambda: write(other, item("a")))
+
+    async def test_a_commit_in_another_thread_wakes_who_waits(
+        self, store: Store, anyio_backend_name: str
+    ) -> None:
+        async def there() -> None:
+            async with store.sibling() as sibling:
+                await write(sibling, item("a"))
+
+        def thread() -> None:
+            anyio.run(there, backend=anyio_backend_name)
+
+        assert await woken(store, [watch(in_lane())], lambda: anyio.to_thread.run_sync(thread))
+
+    async def test_a_claim_that_moves_a_record_wakes_who_waits(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        await write(store, item("a"))
+        await harness.settle()
+        assert await woken(store, [watch(in_state("held"))], lambda: store.claim(claim()))
+
+    async def test_any_of_several_watches_wakes(self, store: Store) -> None:
+        watches = [watch(in_lane("other")), watch(in_state("odd")), watch(in_lane())]
+        assert await woken(store, watches, lambda: write(store, item("a")))
+
+    async def test_a_watch_looks_above_its_bound_alone(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        await write(store, item("a", rank="3"), item("b", rank="5"))
+        await harness.settle()
+        assert await store.wait([watch(in_lane(), after="3.a")], 0)
+        assert not await store.wait([watch(in_lane(), after="5.b")], 0)
+        above = [watch(in_lane(), after="5.b")]
+        assert await woken(store, above, lambda: write(store, item("c", rank="6")))
+
+    async def test_a_record_that_moves_above_the_bound_wakes(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        version = (await write(store, item("a", rank="3")))["a"]
+        await harness.settle()
+        above = [watch(in_lane(), after="3.a")]
+        moved = item("a", expected=version, rank="4")
+        assert await woken(store, above, lambda: write(store, moved))
+
+    async def test_everybody_who_waits_is_woken(self, store: Store) -> None:
+        answers: list[bool] = []
+
+        async def wait() -> None:
+            answers.append(await store.wait([watch(in_lane())], LONG))
+
+        with anyio.fail_after(PATIENCE):
+            async with anyio.create_task_group() as tasks:
+                for _ in range(10):
+                    tasks.start_soon(wait)
+                await write(store, item("a"))
+        assert answers == [True] * 10
+
+    async def test_no_wake_up_is_lost_however_the_two_meet(self, store: Store) -> None:
+        async def wait(lane: str) -> None:
+            assert await store.wait([watch(in_lane(lane))], LONG)
+
+        async def put(lane: str, patience: int) -> None:
+            for _ in range(patience):
+                await anyio.lowlevel.checkpoint()
+            await write(store, item(f"in {lane}", lane=lane))
+
+        with anyio.fail_after(PATIENCE):
+            for number in range(20):
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(wait, f"lane{number}")
+                    tasks.start_soon(put, f"lane{number}", number)
+
+    async def test_a_wait_after_the_record_went_waits_again(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        version = (await write(store, item("a")))["a"]
+        await remove(store, "a", version)
+        await harness.settle()
+        assert not await store.wait([watch(in_lane())], 0)
+
+    async def test_a_wait_that_was_cancelled_leaves_the_others(self, store: Store) -> None:
+        with anyio.move_on_after(0.01) as cancelled:
+            await store.wait([watch(in_lane())], LONG)
+        assert cancelled.cancelled_caught
+        assert await woken(store, [watch(in_lane())], lambda: write(store, item("a")))
+
+    async def test_a_timeout_below_zero_is_refused(self, store: Store) -> None:
+        for wrong in (-1.0, float("nan")):
+            with pytest.raises(InvalidInput) as refused:
+                await store.wait([watch(in_lane())], wrong)
+            assert refused.value.field == "timeout"

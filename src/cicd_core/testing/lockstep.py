@@ -1,0 +1,290 @@
+"""Two stores in lockstep: each call goes to both, and both must answer alike.
+
+The first one is the store under test, the second one is the memory store, which is right by
+definition. What may differ between them is taken out before they are compared: the version that a
+record began with, the attribute that follows a lease and, where the store's clock cannot be moved,
+instants.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from attrs import evolve
+
+from cicd_core.store.records import Committed, Partition, Put, Query, Record
+from cicd_core.testing.harness import Capability
+from cicd_core.testing.samples import COLLECTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from cicd_core.store.contract import Store
+    from cicd_core.store.records import (
+        Claim,
+        Commit,
+        Conflict,
+        Delete,
+        EventWrite,
+        Page,
+        Renewal,
+        Watch,
+    )
+    from cicd_core.testing.harness import StoreHarness
+
+Subject = tuple[str, str]
+#: The version, ordinal and body of each event, by subject.
+_Log = dict[Subject, list[tuple[int, int, bytes]]]
+
+_LEASE_SORTS = {each.name: each.lease_sort for each in COLLECTIONS}
+
+
+class Lockstep:
+    """Calls both stores, in the words of the memory store, and compares what they answer."""
+
+    def __init__(
+        self, harness: StoreHarness, store: Store, model: Store, subjects: Iterable[Subject]
+    ) -> None:
+        """Compare all of these records and their partitions after each step."""
+        self._harness = harness
+        self._store = store
+        self._model = model
+        self._keys: dict[str, list[str]] = defaultdict(list)
+        for collection, key in subjects:
+            self._keys[collection].append(key)
+        #: The versions that a record began with, in the store and in the model.
+        self._began: dict[Subject, tuple[int, int]] = {}
+        #: What each applied commit answered, in the store and in the model.
+        self._applied: dict[str, tuple[Committed, Committed]] = {}
+        #: The versions that each event tells of, in the store: several, if its commit was applied
+        #: again after its records had gone.
+        self._told: dict[bytes, list[int]] = defaultdict(list)
+
+    async def now(self) -> int:
+        """Return the time, which both must agree on if it can be moved."""
+        if self._harness.clock is not None:
+            assert await self._store.now() == await self._model.now()
+        return (await self._model.now()).micros
+
+    async def version(self, subject: Subject) -> int:
+        """Return the model's version of a record; 0: there is none."""
+        collection, key = subject
+        record = (await self._model.get(collection, [key])).get(key)
+        return 0 if record is None else record.version
+
+    async def held(self) -> list[tuple[Subject, str]]:
+        """Return the records that have a lease in the model, and whose it is."""
+        found: list[tuple[Subject, str]] = []
+        for collection, keys in self._keys.items():
+            records = (await self._model.get(collection, keys)).values()
+            found += [
+                ((collection, record.key), record.lease.claim_id)
+                for record in records
+                if record.lease is not None
+            ]
+        return found
+
+    async def commit(self, commits: Sequence[Commit]) -> None:
+        """Apply commits to both."""
+        in_store = [self._in_store(commit) for commit in commits]
+        answers = await self._store.commit(in_store)
+        expected = await self._model.commit(commits)
+        assert len(answers) == len(expected)
+        for commit, answer, right in zip(in_store, answers, expected, strict=True):
+            self._compare_answers(commit, answer, right)
+
+    async def claim(self, claim: Claim) -> None:
+        """Claim from both; where order is not strict, everything that there is."""
+        strict = Capability.STRICT_ORDER in self._harness.capabilities
+        if claim.limit and not strict:
+            claim = evolve(claim, limit=1000)
+        await self._harness.settle()
+        in_store = await self._store.claim(claim)
+        in_model = await self._model.claim(claim)
+        answers = [self._plain(record, 0, claim.collection) for record in in_store]
+        expected = [self._plain(record, 1, claim.collection) for record in in_model]
+        if not strict:
+            answers.sort(key=str)
+            expected.sort(key=str)
+        assert answers == expected
+
+    async def renew(self, renewals: Sequence[Renewal]) -> None:
+        """Renew leases in both."""
+        answers = await self._store.renew(renewals)
+        expected = await self._model.renew(renewals)
+        assert len(answers) == len(expected)
+        for renewal, answer, right in zip(renewals, answers, expected, strict=True):
+            assert (answer is None) == (right is None), renewal
+            if answer is None or right is None:
+                continue
+            began = self._began[renewal.collection, renewal.key]
+            assert answer.version - began[0] == right.version - began[1], renewal
+            if self._harness.clock is not None:
+                assert (answer.expires, answer.limit) == (right.expires, right.limit), renewal
+
+    async def page(self, query: Query) -> None:
+        """Read a page of both."""
+        await self._harness.settle()
+        answer = await self._store.page(query)
+        right = await self._model.page(query)
+        collection = query.partition.collection
+        pages = (
+            [self._plain(record, 0, collection) for record in answer.records],
+            [self._plain(record, 1, collection) for record in right.records],
+        )
+        assert pages[0] == pages[1], query
+        # It says that there *may* be more.
+        assert answer.more or not right.more, query
+
+    async def wait(self, watches: Sequence[Watch]) -> None:
+        """Look for work in both."""
+        await self._harness.settle()
+        answer = await self._store.wait(watches, 0)
+        assert answer == await self._model.wait(watches, 0), watches
+
+    async def compare(self) -> None:
+        """Compare everything that both keep."""
+        await self._harness.settle()
+        partitions = await self._compare_records()
+        await self._compare_indexes(partitions)
+        await self._compare_log()
+
+    async def _compare_records(self) -> set[Partition]:
+        """Compare every record, and return the partitions that they are in."""
+        partitions: set[Partition] = set()
+        for collection in COLLECTIONS:
+            keys = self._keys[collection.name]
+            answer = await self._store.get(collection.name, keys)
+            right = await self._model.get(collection.name, keys)
+            for key in keys:
+                assert (key in answer) == (key in right), (collection.name, key)
+                if key in answer:
+                    is_record = self._plain(answer[key], 0, collection.name)
+                    assert is_record == self._plain(right[key], 1, collection.name)
+            partitions |= {
+                Partition(collection.name, index, record.attributes[index.partition])
+                for record in right.values()
+                for index in collection.indexes
+                if index.partition in record.attributes
+            }
+        return partitions
+
+    async def _compare_indexes(self, partitions: set[Partition]) -> None:
+        for partition in partitions:
+            forth = Query(partition=partition, limit=1000)
+            back = Query(partition=partition, limit=2, descending=True)
+            if partition.index.sort != _LEASE_SORTS[partition.collection]:
+                await self.page(forth)
+                await self.page(back)
+            else:  # it may follow renewals, and need not
+                answer = await self._store.page(forth)
+                right = await self._model.page(forth)
+                assert _keys(answer) == _keys(right), partition
+        if Capability.EXACT_COUNTS in self._harness.capabilities:
+            ordered = sorted(partitions, key=str)
+            assert await self._store.count(ordered) == await self._model.count(ordered)
+
+    async def _compare_log(self) -> None:
+        answer = await _log_by_subject(self._store)
+        right = await _log_by_subject(self._model)
+        assert _without_versions(answer) == _without_versions(right)
+        told: dict[bytes, list[int]] = defaultdict(list)
+        for entries in answer.values():
+            for version, _, body in entries:
+                told[body].append(version)
+        assert told == self._told
+        counters = await self._store.counters("")
+        totals = {name: total for name, total in counters.values.items() if total}
+        expected = (await self._model.counters("")).values
+        assert totals == {name: total for name, total in expected.items() if total}
+
+    def _in_store(self, commit: Commit) -> Commit:
+        """Return a commit of the model's with the versions that the store has."""
+        return evolve(
+            commit,
+            writes=tuple(self._write_in_store(write) for write in commit.writes),
+            events=tuple(self._event_in_store(event) for event in commit.events),
+        )
+
+    def _write_in_store(self, write: Put | Delete) -> Put | Delete:
+        return evolve(write, expected=self._to_store((write.collection, write.key), write.expected))
+
+    def _event_in_store(self, event: EventWrite) -> EventWrite:
+        if event.version is None:
+            return event
+        return evolve(event, version=self._to_store((event.collection, event.key), event.version))
+
+    def _to_store(self, subject: Subject, version: int) -> int:
+        if not version or subject not in self._began:
+            return version
+        in_store, in_model = self._began[subject]
+        return max(1, version - in_model + in_store)
+
+    def _compare_answers(
+        self, commit: Commit, answer: Committed | Conflict, right: Committed | Conflict
+    ) -> None:
+        if not isinstance(right, Committed):
+            assert not isinstance(answer, Committed), f"must conflict on {right.keys}: {commit}"
+            assert set(answer.keys) == set(right.keys), commit
+            return
+        assert isinstance(answer, Committed), f"must be applied: {commit}, {answer}"
+        before = self._applied.get(commit.commit_id)
+        if before is not None and before[1] == right:
+            assert answer == before[0], f"a repetition: {commit}"
+            return
+        self._applied[commit.commit_id] = (answer, right)
+        assert answer.versions.keys() == right.versions.keys(), commit
+        for write in commit.writes:
+            subject = (write.collection, write.key)
+            if isinstance(write, Put):
+                if not write.expected:
+                    self._began[subject] = (answer.versions[subject], right.versions[subject])
+                in_store, in_model = self._began[subject]
+                given = answer.versions[subject] - in_store
+                assert given == right.versions[subject] - in_model, commit
+        for event in commit.events:
+            subject = (event.collection, event.key)
+            self._told[event.body].append(event.version or answer.versions[subject])
+
+    def _plain(self, record: Record, side: int, collection: str) -> tuple[Any, ...]:
+        """Return what must be the same of a record; ``side`` is 0 in the store, 1 in the model."""
+        began = self._began[collection, record.key][side]
+        lease_sort = {each.name: each.lease_sort for each in COLLECTIONS}[collection]
+        attributes = {name: text for name, text in record.attributes.items() if name != lease_sort}
+        lease: object = record.lease
+        if record.lease is not None and self._harness.clock is None:
+            lease = record.lease.claim_id
+        return (
+            record.key,
+            record.version - began,
+            record.commit_id,
+            record.body,
+            attributes,
+            record.grant,
+            lease,
+            record.lease_limit,
+            record.expires_at,
+        )
+
+
+def _keys(page: Page) -> set[str]:
+    return {record.key for record in page.records}
+
+
+def _without_versions(subjects: _Log) -> dict[Subject, list[tuple[int, bytes]]]:
+    return {
+        subject: [(ordinal, body) for _, ordinal, body in entries]
+        for subject, entries in subjects.items()
+    }
+
+
+async def _log_by_subject(store: Store) -> _Log:
+    subjects: _Log = defaultdict(list)
+    page = await store.read_log(None, 1000)
+    while page.entries:
+        for entry in page.entries:
+            told = (entry.version, entry.ordinal, entry.body)
+            subjects[entry.collection, entry.key].append(told)
+        page = await store.read_log(page.cursor, 1000)
+    return subjects

@@ -1,0 +1,178 @@
+"""The records of the suite: three small collections without any meaning, and how to write them."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import TYPE_CHECKING, Any, Final
+
+from cicd_core.ids import IdSource
+from cicd_core.store.records import (
+    Claim,
+    Collection,
+    Commit,
+    Committed,
+    Delete,
+    EventWrite,
+    Index,
+    Partition,
+    Put,
+    Query,
+    Watch,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from cicd_core.store.contract import Store
+    from cicd_core.store.records import Conflict, Increment, LogEntry, Record
+
+#: One second, in the microseconds of the contract.
+SECOND: Final = 1_000_000
+
+READY: Final = Index("lane", "rank")
+BY_STATE: Final = Index("state", "made-at")
+TIMERS: Final = Index("timer", "due")
+#: What is claimed: it has a lease that an index follows.
+ITEMS: Final = Collection(name="items", indexes=(READY, BY_STATE, TIMERS), lease_sort="due")
+
+ON_SHELF: Final = Index("shelf", "place")
+#: What is only listed, and may have the longest keys.
+NOTES: Final = Collection(name="side-notes", indexes=(ON_SHELF,))
+
+#: What is found by its key alone.
+PLAIN: Final = Collection(name="plain", indexes=())
+
+COLLECTIONS: Final = (ITEMS, NOTES, PLAIN)
+
+IDS: Final = IdSource()
+_numbers = count()
+
+
+def item(
+    key: str, *, expected: int = 0, lane: str | None = "main", rank: str = "5", **fields: Any
+) -> Put:
+    """Return a write of an item that waits in a lane; with None, it waits in none."""
+    attributes = {"rank": f"{rank}.{key}", "state": "new", "made-at": f"0.{key}"}
+    if lane is not None:
+        attributes["lane"] = lane
+    words: dict[str, Any] = {"body": f"body of {key}".encode(), "attributes": attributes, **fields}
+    return Put(collection=ITEMS.name, key=key, expected=expected, **words)
+
+
+def note(key: str, *, expected: int = 0, shelf: str = "top", **fields: Any) -> Put:
+    """Return a write of a note on a shelf, which stands there by its key."""
+    words: dict[str, Any] = {"body": b"", "attributes": {"shelf": shelf, "place": key}, **fields}
+    return Put(collection=NOTES.name, key=key, expected=expected, **words)
+
+
+def plain(key: str, *, expected: int = 0, **fields: Any) -> Put:
+    """Return a write of a record that no index knows."""
+    words: dict[str, Any] = {"body": b"", **fields}
+    return Put(collection=PLAIN.name, key=key, expected=expected, **words)
+
+
+def told(
+    key: str, ordinal: int = 0, *, version: int | None = None, body: bytes = b""
+) -> EventWrite:
+    """Return an event of an item; without a version, it tells of the commit that it is in."""
+    return EventWrite(collection=ITEMS.name, key=key, version=version, ordinal=ordinal, body=body)
+
+
+def commit(
+    *writes: Put | Delete,
+    events: Iterable[EventWrite] = (),
+    increments: Iterable[Increment] = (),
+    commit_id: str | None = None,
+) -> Commit:
+    """Return a commit, by default with an id of its own."""
+    return Commit(
+        commit_id=commit_id or f"commit-{next(_numbers)}",
+        writes=writes,
+        events=tuple(events),
+        increments=tuple(increments),
+    )
+
+
+def claim(limit: int = 1, *, lanes: Iterable[str] = ("main",), **fields: Any) -> Claim:
+    """Return a claim of items that takes them out of their lane, for 30 seconds."""
+    words: dict[str, Any] = {
+        "claim_id": IDS.claim_id(),
+        "grant": b"granted",
+        "duration": 30 * SECOND,
+        "patch": {"lane": None, "state": "held"},
+        **fields,
+    }
+    return Claim(collection=ITEMS.name, index=READY, partitions=tuple(lanes), limit=limit, **words)
+
+
+def in_lane(lane: str = "main") -> Partition:
+    """Return the partition of a lane."""
+    return Partition(ITEMS.name, READY, lane)
+
+
+def in_state(state: str) -> Partition:
+    """Return the partition of a state."""
+    return Partition(ITEMS.name, BY_STATE, state)
+
+
+def on_shelf(shelf: str = "top") -> Partition:
+    """Return the partition of a shelf."""
+    return Partition(NOTES.name, ON_SHELF, shelf)
+
+
+def watch(partition: Partition, after: str | None = None) -> Watch:
+    """Return a watch of a partition."""
+    return Watch(partition, after)
+
+
+async def write(store: Store, *writes: Put | Delete, **rest: Any) -> dict[str, int]:
+    """Commit, insist that it was applied, and return the new versions by key."""
+    answer = await apply(store, commit(*writes, **rest))
+    assert isinstance(answer, Committed), f"it was refused: {answer}"
+    return {key: version for (_, key), version in answer.versions.items()}
+
+
+async def remove(store: Store, key: str, expected: int, collection: str = ITEMS.name) -> None:
+    """Delete a record, beside a put of another one, since a commit must have a put."""
+    delete = Delete(collection=collection, key=key, expected=expected)
+    await write(store, plain(f"beside-{next(_numbers)}"), delete)
+
+
+async def apply(store: Store, one: Commit) -> Committed | Conflict:
+    """Commit one commit, and return its answer."""
+    (answer,) = await store.commit([one])
+    return answer
+
+
+async def read(store: Store, key: str, collection: str = ITEMS.name) -> Record:
+    """Return a record that must exist."""
+    record = await find(store, key, collection)
+    assert record is not None, f"there is no {key!r}"
+    return record
+
+
+async def find(store: Store, key: str, collection: str = ITEMS.name) -> Record | None:
+    """Return a record, or None."""
+    return (await store.get(collection, [key])).get(key)
+
+
+async def keys_in(store: Store, partition: Partition, *, descending: bool = False) -> list[str]:
+    """Return the keys of a partition, in order: at most 1,000."""
+    page = await store.page(Query(partition=partition, limit=1000, descending=descending))
+    assert not page.more
+    return [record.key for record in page.records]
+
+
+async def numbers_in(store: Store, *partitions: Partition) -> list[int]:
+    """Return how many records partitions hold."""
+    return [each.number for each in await store.count(partitions)]
+
+
+async def whole_log(store: Store, step: int = 1000) -> list[LogEntry]:
+    """Return every entry of the log, read ``step`` at a time."""
+    entries: list[LogEntry] = []
+    page = await store.read_log(None, step)
+    while page.entries:
+        entries += page.entries
+        page = await store.read_log(page.cursor, step)
+    return entries

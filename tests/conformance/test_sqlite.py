@@ -1,0 +1,48 @@
+"""The SQLite store keeps the contract; all tests share one file, each in a namespace of its own."""
+
+from __future__ import annotations
+
+import atexit
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cicd_core.store.registry import open_store
+from cicd_core.testing import StoreConformance, StoreHarness, VirtualClock, store_machine
+from cicd_core.testing.samples import COLLECTIONS
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from cicd_core.store.contract import Store
+
+
+class SQLiteHarness(StoreHarness):
+    """Stores in one file, with one clock that only moves on."""
+
+    def __init__(self, path: Path) -> None:
+        self.clock = VirtualClock()
+        self._url = f"sqlite:///{path}?synchronous=normal"
+
+    def open(self, namespace: str) -> AbstractAsyncContextManager[Store]:
+        return open_store(self._url, collections=COLLECTIONS, namespace=namespace, clock=self.clock)
+
+
+@cache
+def shared_harness() -> SQLiteHarness:
+    """The harness of every test and example in this process."""
+    folder = TemporaryDirectory(prefix="cicd-core-")
+    atexit.register(folder.cleanup)
+    return SQLiteHarness(Path(folder.name, "store.db"))
+
+
+class TestSQLiteStore(StoreConformance):
+    @pytest.fixture
+    def harness(self) -> StoreHarness:
+        return shared_harness()
+
+
+TestSQLiteInLockstep = store_machine(shared_harness).TestCase
