@@ -8,6 +8,7 @@ from attrs import evolve
 
 from cicd_core.errors import LeaseLost
 from cicd_core.lifecycle.decision import Decision
+from cicd_core.model.checks import shorten
 from cicd_core.model.event import EventDraft, Increment
 from cicd_core.model.job import Attempt, Job, JobState, Token, Transition, Verdict
 from cicd_core.queueing.measures import ended, ran
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 #: How many transitions and attempts a job carries along: the log has them all.
 HISTORY_KEPT = 100
 ATTEMPTS_KEPT = 50
+#: How much of a reason, in characters, stands in each of them and in the event.
+WHY_KEPT = 512
 
 
 def step(
@@ -34,9 +37,10 @@ def step(
     **changes: Any,
 ) -> Decision[Job]:
     """Return the decision to move to ``target``: history, event and increments in one."""
-    transition = Transition(source=job.state, target=target, at=now, by=by, why=why)
+    short = shorten(why, WHY_KEPT) or event
+    transition = Transition(source=job.state, target=target, at=now, by=by, why=short)
     value = evolve(job, state=target, history=(*job.history, transition)[-HISTORY_KEPT:], **changes)
-    told: dict[str, Any] = {"from": job.state.value, "to": target.value, "by": by, "why": why}
+    told: dict[str, Any] = {"from": job.state.value, "to": target.value, "by": by, "why": short}
     if value.attempt:
         told |= {"attempt": value.attempt, "fence": value.fence}
     return Decision(
@@ -65,7 +69,12 @@ def closed_attempts(
     return (
         *earlier,
         evolve(
-            last, ended_at=now, ended_by=by, verdict=verdict, reason=reason, exit_code=exit_code
+            last,
+            ended_at=now,
+            ended_by=by,
+            verdict=verdict,
+            reason=shorten(reason, WHY_KEPT),
+            exit_code=exit_code,
         ),
     )
 

@@ -38,7 +38,6 @@ JOB_TABLE: Final = TransitionTable(
             (_S.PENDING, (_S.TIMEOUT,)),
             (_S.QUEUED, (_S.TIMEOUT,)),
             (_S.CLAIMED, (_S.TIMEOUT,)),
-            (_S.RUNNING, (_S.TIMEOUT,)),
         ),
         # A running job has a holder: its cancel is a request, and the holder confirms it.
         *edges_of(

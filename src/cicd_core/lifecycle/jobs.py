@@ -13,7 +13,7 @@ from cicd_core.errors import InvalidInput
 from cicd_core.lifecycle.decision import Decision, unchanged
 from cicd_core.lifecycle.job_steps import closed_attempts, end_measures, note, step
 from cicd_core.lifecycle.job_table import JOB_TABLE
-from cicd_core.model.checks import MAX_MESSAGE, MAX_SUMMARY, shorten
+from cicd_core.model.checks import MAX_MESSAGE, MAX_SUMMARY, check_integer, shorten
 from cicd_core.model.event import EventDraft
 from cicd_core.model.job import Job, JobState, Priority, Transition, Verdict
 
@@ -160,12 +160,8 @@ def expire_deadline(job: Job, *, now: datetime) -> Decision[Job]:
     """End in TIMEOUT what has not started by its ``deadline_at``; unchanged when it is not due.
 
     Raises:
-        IllegalTransition: it runs under a lease (its ``timeout_seconds`` ends it), or has ended.
+        IllegalTransition: it has started, or has ended.
     """
-    if job.state is JobState.RUNNING and not job.tracked:
-        raise JOB_TABLE.refusal(
-            job.job_id, job.state, "expire_deadline", why="its lease and timeout_seconds end it"
-        )
     JOB_TABLE.require(job.job_id, job.state, "expire_deadline")
     if job.deadline_at is None or job.deadline_at > now:
         return unchanged(job)
@@ -198,8 +194,7 @@ def replay(job: Job, *, now: datetime, by: str, attempts: int | None = None) -> 
         InvalidInput: ``attempts`` is not 1 to 100.
     """
     more = job.retry.max_attempts if attempts is None else attempts
-    if not 1 <= more <= 100:  # noqa: PLR2004 - stated in the message
-        raise InvalidInput("attempts", more, "give a whole number from 1 to 100")
+    check_integer("attempts", more, least=1, most=100)
     JOB_TABLE.require(job.job_id, job.state, "replay")
     return step(
         job,

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
-from cicd_core.errors import InvalidInput
 from cicd_core.lifecycle.decision import Decision, unchanged
 from cicd_core.lifecycle.job_steps import (
     ATTEMPTS_KEPT,
@@ -24,7 +23,8 @@ from cicd_core.lifecycle.job_steps import (
     step,
 )
 from cicd_core.lifecycle.job_table import JOB_TABLE
-from cicd_core.model.checks import MAX_MESSAGE, MAX_SUMMARY, shorten
+from cicd_core.model.checks import MAX_MESSAGE, MAX_SUMMARY, shorten, storable
+from cicd_core.model.fields import check_number
 from cicd_core.model.instants import to_micros
 from cicd_core.model.job import Attempt, Delivery, Job, JobState, Progress, Token, Verdict
 from cicd_core.model.outcome import Outcome
@@ -137,10 +137,10 @@ def report_progress(job: Job, token: Token, progress: Progress, *, now: datetime
     """
     require_token(job, token)
     JOB_TABLE.require(job.job_id, job.state, "progress")
-    percent = progress.percent
-    if percent is not None and not 0 <= percent <= 100:  # noqa: PLR2004 - stated in the message
-        raise InvalidInput("percent", percent, "give 0 to 100, or None")
-    kept = evolve(progress, message=shorten(progress.message, MAX_MESSAGE))
+    if progress.percent is not None:
+        check_number("percent", progress.percent, least=0, most=100)
+    message = shorten(storable("message", progress.message), MAX_MESSAGE)
+    kept = evolve(progress, message=message)
     told = {"percent": kept.percent, "message": kept.message, "attempt": job.attempt}
     return note(job, now, event="progress", data=told, progress=kept)
 
@@ -179,7 +179,7 @@ def release(job: Job, token: Token, *, now: datetime, why: str) -> Decision[Job]
         LeaseLost: the token does not own the job.
     """
     before = past_attempt(job, token)
-    if before is not None and before.verdict is None:
+    if before is not None and _was_given_back(job, before):
         return unchanged(job)
     require_token(job, token)
     JOB_TABLE.require(job.job_id, job.state, "release")
@@ -234,7 +234,8 @@ def conclude(job: Job, outcome: Outcome, *, now: datetime, by: str, event: str) 
     if final:
         target = JobState(verdict.value)
         return _finish(job, outcome, target, now=now, by=by, event=_EVENTS[verdict])
-    why = outcome.error_message or f"{verdict.value}, exit code {outcome.exit_code}"
+    code = "" if outcome.exit_code is None else f", exit code {outcome.exit_code}"
+    why = outcome.error_message or f"{verdict.value}{code}"
     return _again(
         job,
         verdict,
@@ -247,6 +248,12 @@ def conclude(job: Job, outcome: Outcome, *, now: datetime, by: str, event: str) 
         logs_url=outcome.logs_url,
         logs_summary=shorten(outcome.logs_summary, MAX_SUMMARY),
     )
+
+
+def _was_given_back(job: Job, attempt: Attempt) -> bool:
+    """Whether the attempt's holder released it; of an at-most-once job that is an ERROR."""
+    at_most_once = job.delivery is Delivery.AT_MOST_ONCE
+    return attempt.verdict is None or (at_most_once and attempt.own_verdict is Verdict.ERROR)
 
 
 def _may_not_run_again(job: Job) -> bool:
@@ -272,7 +279,7 @@ def _finish(
             now,
             by=by,
             verdict=outcome.verdict,
-            reason=shorten(reason, MAX_MESSAGE),
+            reason=reason,
             exit_code=outcome.exit_code,
         ),
         verdict=outcome.verdict,
@@ -299,7 +306,6 @@ def _again(
     **details: Any,
 ) -> Decision[Job]:
     """Queue it again, or dead-letter it, or cancel it if that was requested."""
-    why = shorten(why, MAX_MESSAGE) or event
     closed = closed_attempts(job, now, by=by, verdict=verdict, reason=why, exit_code=exit_code)
     changes: dict[str, Any] = {"attempts": closed, **details}
     if verdict is not None:

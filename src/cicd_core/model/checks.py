@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 from cicd_core.errors import InvalidInput, TooLarge
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 #: Pool names, labels, job types, agent ids, service names.
 NAME_PATTERN = re.compile(r"[A-Za-z0-9._:/-]{1,128}")
@@ -37,11 +34,11 @@ def check_names(field: str, values: Iterable[str]) -> tuple[str, ...]:
     """Return the names sorted, without repetition.
 
     Raises:
-        InvalidInput: one is not a name; the error names its position.
+        InvalidInput: it is no list, or one is not a name; the error names its position.
         TooLarge: there are more than 16.
     """
-    if isinstance(values, str):
-        raise InvalidInput(field, values, "give a list of names, not one string")
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise InvalidInput(field, values, "give a list of names")
     names = tuple(values)
     for position, name in enumerate(names):
         check_name(f"{field}[{position}]", name)
@@ -59,13 +56,12 @@ def check_seconds(
     Raises:
         InvalidInput: it is no number, not finite, or outside ``least`` to ``most``.
     """
-    endless = isinstance(value, float) and not math.isfinite(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or endless:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
         raise InvalidInput(field, value, "give a finite number of seconds")
     if not least <= value <= most:
         upper = "" if most == math.inf else f" and at most {most:g}"
         raise InvalidInput(field, value, f"give at least {least:g}{upper} seconds")
-    return value
+    return float(value)
 
 
 def check_integer(field: str, value: object, *, least: int, most: int) -> int:
@@ -100,4 +96,27 @@ def shorten(text: str | None, most: int) -> str | None:
     """Return at most ``most`` characters, the end kept, since errors end with what matters."""
     if text is None or len(text) <= most:
         return text
-    return "…" + text[-(most - 1) :]
+    return "…" + text[len(text) - most + 1 :]
+
+
+def storable(field: str, text: str | None) -> str | None:
+    """Return what a machine says of its work, as well as every store can keep it.
+
+    A lone surrogate, which stands for a byte that was no text, becomes a question mark: to refuse
+    it would leave the work without an end.
+
+    Raises:
+        InvalidInput: it is neither a string nor None.
+    """
+    if text is None:
+        return None
+    if not isinstance(text, str):
+        raise InvalidInput(field, text, "give a string, or None")
+    return text.encode("utf-8", "replace").decode()
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond every float
+        return False

@@ -8,6 +8,8 @@ from cicd_core.errors import InvalidInput
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+#: The first moment that needs more digits than a sort key has.
+_END = _EPOCH + 10**16 * _MICROSECOND
 
 
 def to_micros(instant: datetime) -> int:
@@ -37,10 +39,13 @@ def require_aware(field: str, instant: datetime | None) -> datetime | None:
     """Return ``instant`` in UTC.
 
     Raises:
-        InvalidInput: it has no time zone, so that nobody can say which moment is meant.
+        InvalidInput: it has no time zone, so that nobody can say which moment is meant; or it is
+            outside of 1970 to 2286, which is what sort keys can hold.
     """
     if instant is None:
         return None
-    if instant.tzinfo is None:
+    if not isinstance(instant, datetime) or instant.utcoffset() is None:
         raise InvalidInput(field, instant, "give an aware datetime, with a time zone")
+    if not _EPOCH <= instant < _END:
+        raise InvalidInput(field, instant, "give a moment from 1970 to 2286")
     return instant.astimezone(UTC)

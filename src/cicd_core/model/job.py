@@ -271,9 +271,12 @@ class Job:
     @property
     def duration_seconds(self) -> float | None:
         """How long the last attempt ran, in seconds; None while it runs, or if it never did."""
-        if self.started_at is None or self.completed_at is None:
+        began, ended = self.started_at, self.completed_at
+        if self.attempts:  # the job itself may have ended much later: cancelled in the queue, say
+            began, ended = self.attempts[-1].started_at, self.attempts[-1].ended_at
+        if began is None or ended is None:
             return None
-        return max(0.0, (self.completed_at - self.started_at).total_seconds())
+        return max(0.0, (ended - began).total_seconds())
 
 
 #: States that no command leaves.

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import field, frozen
 
 from cicd_core.errors import InvalidInput
+from cicd_core.model.checks import check_integer, check_text, storable
 from cicd_core.model.job import Verdict
+
+#: The most characters of the address of an attempt's logs.
+MAX_URL = 2048
+
+
+def _message(text: str | None) -> str | None:
+    return storable("error_message", text)
+
+
+def _summary(text: str | None) -> str | None:
+    return storable("logs_summary", text)
 
 
 @frozen(kw_only=True)
@@ -14,18 +26,19 @@ class Outcome:
 
     verdict: Verdict
     exit_code: int | None = None
-    error_message: str | None = None
+    error_message: str | None = field(default=None, converter=_message)
     logs_url: str | None = None
-    logs_summary: str | None = None
+    logs_summary: str | None = field(default=None, converter=_summary)
 
     def __attrs_post_init__(self) -> None:
-        """Refuse an exit code that contradicts the verdict."""
+        """Refuse an address that can't be kept, and an exit code that contradicts the verdict."""
+        if self.logs_url is not None:
+            check_text("logs_url", self.logs_url, most=MAX_URL)
         if not isinstance(self.verdict, Verdict):
             raise InvalidInput("verdict", self.verdict, f"give one of {', '.join(Verdict)}")
         if self.exit_code is None:
             return
-        if isinstance(self.exit_code, bool) or not isinstance(self.exit_code, int):
-            raise InvalidInput("exit_code", self.exit_code, "give a whole number")
+        check_integer("exit_code", self.exit_code, least=-(2**31), most=2**32 - 1)
         if (self.exit_code == 0) != (self.verdict is Verdict.SUCCESS) and self.verdict in {
             Verdict.SUCCESS,
             Verdict.FAILED,

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping  # noqa: TC003 - the codec resolves annotations
 from datetime import datetime  # noqa: TC003 - the codec resolves annotations
 from typing import Any
 
-from attrs import Factory, field, frozen
+from attrs import Factory, evolve, field, fields, frozen
 
 from cicd_core.errors import InvalidInput, TooLarge
 from cicd_core.model.checks import (
@@ -17,13 +16,16 @@ from cicd_core.model.checks import (
     check_name,
     check_names,
     check_seconds,
-    check_text,
 )
+from cicd_core.model.fields import check_git, check_metadata, check_number, check_optional_label
 from cicd_core.model.instants import require_aware
 from cicd_core.model.job import Delivery, GitContext, Priority, RetryPolicy, Verdict
 
 #: A week, in seconds: the longest that one attempt may run.
 MAX_TIMEOUT = 7 * 24 * 3600.0
+
+#: The verdicts that a policy may try again.
+_RETRYABLE = frozenset({Verdict.FAILED, Verdict.TIMEOUT, Verdict.ERROR})
 
 
 @frozen(kw_only=True)
@@ -48,42 +50,35 @@ class JobSpec:
 
 
 def checked(spec: JobSpec) -> JobSpec:
-    """Return the spec with its names sorted and its instants in UTC.
+    """Return the spec with its names sorted, its instants in UTC, and its payload as JSON has it.
 
     Raises:
         InvalidInput: a field is wrong; the error names it.
         TooLarge: the payload and the texts are over 256 KiB together.
     """
-    check_retry(spec.retry)
     priority, delivery = spec.priority, spec.delivery
     if not isinstance(priority, Priority):
         raise InvalidInput("priority", priority, f"give one of {[each.name for each in Priority]}")
     if not isinstance(delivery, Delivery):
         raise InvalidInput("delivery", delivery, f"give one of {[each.value for each in Delivery]}")
-    if spec.idempotency_key is not None:
-        check_text("idempotency_key", spec.idempotency_key, most=256)
-    for name, value in spec.metadata.items():
-        check_text(f"metadata[{name!r}]", value)
-        check_text("metadata", name, most=128)
-    _check_git(spec.git)
-    _check_size(spec)
+    git, metadata = check_git(spec.git), check_metadata(spec.metadata)
     return JobSpec(
         job_type=check_name("job_type", spec.job_type),
-        payload=spec.payload,
+        payload=_checked_payload(spec.payload, git, metadata),
         pool_name=check_name("pool_name", spec.pool_name),
         priority=priority,
         labels=check_names("labels", spec.labels),
-        git=spec.git,
+        git=git,
         tags=check_names("tags", spec.tags),
-        metadata=spec.metadata,
+        metadata=metadata,
         delivery=delivery,
-        retry=spec.retry,
+        retry=check_retry(spec.retry),
         timeout_seconds=check_seconds(
             "timeout_seconds", spec.timeout_seconds, least=0.001, most=MAX_TIMEOUT
         ),
         run_at=require_aware("run_at", spec.run_at),
         deadline_at=require_aware("deadline_at", spec.deadline_at),
-        idempotency_key=spec.idempotency_key,
+        idempotency_key=check_optional_label("idempotency_key", spec.idempotency_key),
     )
 
 
@@ -93,38 +88,40 @@ def check_retry(policy: RetryPolicy) -> RetryPolicy:
     Raises:
         InvalidInput: a field is out of its range; the error names it.
     """
-    check_integer("retry.max_attempts", policy.max_attempts, least=1, most=100)
-    check_seconds("retry.backoff_base", policy.backoff_base)
-    check_seconds("retry.backoff_max", policy.backoff_max, most=MAX_TIMEOUT)
-    if not 1 <= policy.backoff_factor <= 100:  # noqa: PLR2004 - stated in the message
-        raise InvalidInput("retry.backoff_factor", policy.backoff_factor, "give 1 to 100")
-    if not 0 <= policy.jitter <= 1:
-        raise InvalidInput("retry.jitter", policy.jitter, "give 0 to 1")
-    retryable = {Verdict.FAILED, Verdict.TIMEOUT, Verdict.ERROR}
+    if not isinstance(policy, RetryPolicy):
+        raise InvalidInput("retry", policy, "give a RetryPolicy")
     for verdict in policy.retry_on:
-        if verdict not in retryable:
-            raise InvalidInput("retry.retry_on", verdict, f"give some of {sorted(retryable)}")
-    return policy
+        if verdict not in _RETRYABLE:
+            raise InvalidInput("retry.retry_on", verdict, f"give some of {sorted(_RETRYABLE)}")
+    return evolve(
+        policy,
+        max_attempts=check_integer("retry.max_attempts", policy.max_attempts, least=1, most=100),
+        retry_on=tuple(map(Verdict, policy.retry_on)),
+        backoff_base=check_seconds("retry.backoff_base", policy.backoff_base),
+        backoff_factor=float(
+            check_number("retry.backoff_factor", policy.backoff_factor, least=1, most=100)
+        ),
+        backoff_max=check_seconds("retry.backoff_max", policy.backoff_max, most=MAX_TIMEOUT),
+        jitter=float(check_number("retry.jitter", policy.jitter, least=0, most=1)),
+    )
 
 
-def _check_git(git: GitContext | None) -> None:
-    if git is None:
-        return
-    check_text("git.repo", git.repo)
-    for name in ("ref", "commit_sha", "commit_message", "author"):
-        value = getattr(git, name)
-        if value is not None:
-            check_text(f"git.{name}", value, most=8192)
-
-
-def _check_size(spec: JobSpec) -> None:
-    """Refuse what is over the limit, or is no JSON, before anything is written."""
+def _checked_payload(
+    payload: Mapping[str, Any], git: GitContext | None, metadata: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return what the store will give back; refuse what is no JSON, or is over the limit."""
+    if not isinstance(payload, dict) or not all(isinstance(key, str) for key in payload):
+        raise InvalidInput("payload", payload, "give a JSON object with string keys")
     try:
-        size = len(json.dumps(spec.payload, allow_nan=False, ensure_ascii=False).encode())
+        text = json.dumps(payload, allow_nan=False, ensure_ascii=False)
+        size = len(text.encode())
     except (TypeError, ValueError, RecursionError) as refused:  # lone surrogates are a ValueError
-        raise InvalidInput("payload", spec.payload, f"give plain JSON: {refused}") from refused
-    if not isinstance(spec.payload, dict) or not all(isinstance(key, str) for key in spec.payload):
-        raise InvalidInput("payload", spec.payload, "give a JSON object with string keys")
-    texts = sum(len(name) + 4 * len(value) for name, value in spec.metadata.items())
-    if size + texts > MAX_BODY_BYTES:
-        raise TooLarge("payload", math.ceil(size + texts), MAX_BODY_BYTES)
+        raise InvalidInput("payload", payload, f"give plain JSON: {refused}") from refused
+    texts = [*metadata, *metadata.values()]
+    if git is not None:
+        texts += [getattr(git, each.name) or "" for each in fields(GitContext)]
+    size += sum(len(each.encode()) for each in texts)
+    if size > MAX_BODY_BYTES:
+        raise TooLarge("payload", size, MAX_BODY_BYTES)
+    decoded: dict[str, Any] = json.loads(text)
+    return decoded

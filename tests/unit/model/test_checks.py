@@ -1,0 +1,136 @@
+"""What a field may hold."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from cicd_core.errors import InvalidInput, TooLarge
+from cicd_core.model.checks import (
+    MAX_NAMES,
+    check_integer,
+    check_name,
+    check_names,
+    check_seconds,
+    check_text,
+    shorten,
+    storable,
+)
+
+
+@pytest.mark.parametrize("name", ["a", "A-z_0.9:/", "x" * 128])
+def test_a_name_has_1_to_128_characters_of_its_alphabet(name: str) -> None:
+    assert check_name("pool_name", name) == name
+
+
+@pytest.mark.parametrize(
+    "value", ["", "x" * 129, "two words", "new\nline", "line\n", "ünïcode", "a|b", "a,b", None, 3, b"a"]
+)
+def test_any_other_name_is_refused(value: object) -> None:
+    with pytest.raises(InvalidInput, match="give 1 to 128 characters") as refused:
+        check_name("pool_name", value)
+    assert (refused.value.field, refused.value.value) == ("pool_name", value)
+
+
+def test_names_come_back_sorted_and_without_repetition() -> None:
+    assert check_names("labels", ["b", "a", "b"]) == ("a", "b")
+    assert check_names("labels", {"x"}) == ("x",)
+    assert check_names("labels", ()) == ()
+
+
+def test_a_wrong_name_among_names_is_named_by_its_position() -> None:
+    with pytest.raises(InvalidInput) as refused:
+        check_names("labels", ["linux", "no good"])
+    assert refused.value.field == "labels[1]"
+
+
+@pytest.mark.parametrize("values", ["linux", None, 3])
+def test_what_is_no_list_of_names_is_refused(values: Any) -> None:
+    with pytest.raises(InvalidInput, match="a list of names") as refused:
+        check_names("labels", values)
+    assert refused.value.field == "labels"
+
+
+def test_repeated_names_do_not_count_against_the_limit() -> None:
+    many = [f"n{number:02d}" for number in range(MAX_NAMES)]
+    assert check_names("tags", many + many) == tuple(many)
+    with pytest.raises(TooLarge) as refused:
+        check_names("tags", [*many, "one-more"])
+    assert (refused.value.field, refused.value.size, refused.value.limit) == ("tags", 17, 16)
+
+
+def test_seconds_are_a_float_within_their_bounds() -> None:
+    seconds = check_seconds("wait", 3, least=3, most=3)
+    assert (seconds, type(seconds)) == (3.0, float)
+    assert check_seconds("wait", 0) == 0.0
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 10**400, True, "3", None])
+def test_what_is_no_finite_number_of_seconds_is_refused(value: object) -> None:
+    with pytest.raises(InvalidInput, match="a finite number of seconds") as refused:
+        check_seconds("wait", value)
+    assert refused.value.field == "wait"
+
+
+def test_seconds_out_of_bounds_are_refused_with_the_bounds() -> None:
+    with pytest.raises(InvalidInput, match="give at least 0 seconds"):
+        check_seconds("wait", -0.001)
+    with pytest.raises(InvalidInput, match="give at least 1 and at most 60 seconds"):
+        check_seconds("wait", 60.1, least=1, most=60)
+    with pytest.raises(InvalidInput):
+        check_seconds("wait", 0.9, least=1, most=60)
+
+
+def test_a_whole_number_is_within_its_bounds() -> None:
+    assert check_integer("limit", 1, least=1, most=3) == 1
+    assert check_integer("limit", 3, least=1, most=3) == 3
+
+
+@pytest.mark.parametrize("value", [0, 4, True, 2.0, "2", None])
+def test_any_other_whole_number_is_refused(value: object) -> None:
+    with pytest.raises(InvalidInput, match="give a whole number from 1 to 3") as refused:
+        check_integer("limit", value, least=1, most=3)
+    assert refused.value.field == "limit"
+
+
+def test_a_text_may_hold_what_every_store_can_keep() -> None:
+    assert check_text("reason", "") == ""
+    assert check_text("reason", "Zürich 🚀\n\ud7ff\ue000") == "Zürich 🚀\n\ud7ff\ue000"
+    assert check_text("reason", "x" * 1024) == "x" * 1024
+
+
+@pytest.mark.parametrize("value", ["nul \0", "\ud800", "\udfff", None, b"bytes"])
+def test_a_text_that_not_every_store_can_keep_is_refused(value: object) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        check_text("reason", value)
+    assert refused.value.field == "reason"
+
+
+def test_a_text_over_its_limit_is_too_large() -> None:
+    with pytest.raises(TooLarge) as refused:
+        check_text("reason", "xxxx", most=3)
+    assert (refused.value.size, refused.value.limit) == (4, 3)
+    assert "characters" in str(refused.value)
+
+
+def test_of_a_long_text_the_end_is_kept() -> None:
+    assert shorten("abcdef", 6) == "abcdef"
+    assert shorten("abcdef", 5) == "…cdef"
+    assert shorten("abcdef", 1) == "…"
+    assert shorten(None, 5) is None
+
+
+def test_bytes_that_were_no_text_are_kept_as_question_marks() -> None:
+    read = b"caf\xe9 \xff".decode("utf-8", "surrogateescape")
+    assert storable("error_message", read) == "caf? ?"
+    assert storable("error_message", "Zürich 🚀") == "Zürich 🚀"
+    assert storable("error_message", None) is None
+
+
+def test_what_is_no_text_cannot_be_kept() -> None:
+    given: Any = ValueError("boom")
+    with pytest.raises(InvalidInput) as refused:
+        storable("error_message", given)
+    assert refused.value.field == "error_message"

@@ -1,0 +1,26 @@
+"""Events and increments."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from cicd_core.model.event import Event, EventDraft, Increment
+
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+def test_an_event_is_named_by_its_subject_its_version_and_its_place() -> None:
+    event = Event(
+        subject=("jobs", "j-1"), version=17, ordinal=2, type="job.claimed", at=NOON, data={}
+    )
+    assert event.event_id == "jobs/j-1/17/2"
+
+
+def test_drafts_share_no_facts() -> None:
+    one, other = EventDraft("job.created", NOON), EventDraft("job.created", NOON)
+    assert (one.data, one) == ({}, other)
+    assert one.data is not other.data
+
+
+def test_an_increment_adds_one_unless_it_says_otherwise() -> None:
+    assert Increment("ended/20261121|x") == Increment("ended/20261121|x", 1)
