@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from cicd_core.store.contract import Store
+    from cicd_core.store.memory import MemoryStore, open_memory
+    from cicd_core.store.registry import StoreFactory
+
+    # What the type checker is told of every store and of what opens it.
+    _store: type[Store] = MemoryStore
+    _factory: StoreFactory = open_memory
 
 IDS = IdSource()
 
@@ -35,6 +41,18 @@ class MemoryHarness(StoreHarness):
         )
 
 
+class PlainHarness(StoreHarness):
+    """The memory store as one that promises little: its clock is its own, like a server's."""
+
+    capabilities = frozenset()
+
+    def __init__(self) -> None:
+        self._name = IDS.commit_id()
+
+    def open(self, namespace: str) -> AbstractAsyncContextManager[Store]:
+        return open_store(f"memory://{self._name}", collections=COLLECTIONS, namespace=namespace)
+
+
 class TestMemoryStore(StoreConformance):
     @pytest.fixture(params=["asyncio", "trio"])
     def anyio_backend(self, request: pytest.FixtureRequest) -> str:
@@ -46,3 +64,13 @@ class TestMemoryStore(StoreConformance):
 
 
 TestMemoryInLockstepWithItself = store_machine(MemoryHarness).TestCase
+TestMemoryInLockstepOnTrio = store_machine(MemoryHarness, backend="trio").TestCase
+
+
+class TestStoreWithAClockOfItsOwn(StoreConformance):
+    @pytest.fixture
+    def harness(self) -> StoreHarness:
+        return PlainHarness()
+
+
+TestStoreWithAClockOfItsOwnInLockstep = store_machine(PlainHarness).TestCase

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from cicd_core.store.contract import Store
+    from cicd_core.store.registry import StoreFactory
+    from cicd_core.store.sqlite import SQLiteStore, open_sqlite
+
+    # What the type checker is told of every store and of what opens it.
+    _store: type[Store] = SQLiteStore
+    _factory: StoreFactory = open_sqlite
 
 
 class SQLiteHarness(StoreHarness):

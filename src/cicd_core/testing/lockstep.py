@@ -174,9 +174,10 @@ class Lockstep:
         for partition in partitions:
             forth = Query(partition=partition, limit=1000)
             back = Query(partition=partition, limit=2, descending=True)
+            within = Query(partition=partition, limit=1000, after="1.b", before="3.b")
             if partition.index.sort != _LEASE_SORTS[partition.collection]:
-                await self.page(forth)
-                await self.page(back)
+                for query in (forth, back, within):
+                    await self.page(query)
             else:  # it may follow renewals, and need not
                 answer = await self._store.page(forth)
                 right = await self._model.page(forth)

@@ -26,6 +26,7 @@ from cicd_core.testing.samples import (
     numbers_in,
     read,
     told,
+    watch,
     whole_log,
     write,
 )
@@ -193,6 +194,20 @@ async def test_a_lease_is_renewed_from_another_threads_loop(anyio_backend_name: 
     assert held.lease is not None
     assert lease is not None
     assert lease.expires == held.lease.expires + 20 * SECOND
+
+
+async def test_a_record_at_or_below_the_bound_wakes_nobody() -> None:
+    store = MemoryStore(COLLECTIONS)
+    answers: list[bool] = []
+
+    async def wait() -> None:
+        answers.append(await store.wait([watch(in_lane(), after="5.b")], 0.02))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait)
+        await anyio.lowlevel.checkpoint()
+        await write(store, item("a"), item("b"))
+    assert answers == [False]
 
 
 async def test_a_busy_caller_lets_others_run() -> None:

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 #: while nobody looked.
 SWEEP: Final = 100
 
-#: A collection and a key.
+# A collection and a key.
 Subject = tuple[str, str]
-#: A partition as it is looked up: the collection, the index's two attributes, the value.
+# A partition as it is looked up: the collection, the index's two attributes, the value.
 Place = tuple[str, str, str, str]
-#: A sort value and a key.
+# A sort value and a key.
 Entry = tuple[str, str]
 
 

@@ -25,11 +25,15 @@ _PATIENCE: Final = 50
 class Checkpoints:
     """The checkpoints of one writing connection. All is done under the writers' lock."""
 
-    def __init__(self, database: Path, busy_timeout: float) -> None:
-        """Say which database; ``busy_timeout`` is in seconds."""
+    def __init__(
+        self, database: Path, busy_timeout: float, *, first: int = FIRST, longest: int = LONGEST
+    ) -> None:
+        """Say which database; ``busy_timeout`` is in seconds, the sizes are in bytes."""
         self._wal = database.with_name(f"{database.name}-wal")
         self._busy_timeout = round(busy_timeout * 1000)
-        self._mark = FIRST
+        self._first = first
+        self._longest = longest
+        self._mark = first
 
     def is_due(self) -> bool:
         """Whether the log has grown since the last checkpoint."""
@@ -38,13 +42,13 @@ class Checkpoints:
     def run(self, connection: sqlite3.Connection) -> None:
         """Copy what can be copied, without waiting for readers unless the file is too long."""
         size = self._size()
-        self._mark = size + FIRST  # also if this fails
-        if size > LONGEST:
+        self._mark = size + self._first  # also if this fails
+        if size > self._longest:
             connection.execute(f"PRAGMA busy_timeout = {_PATIENCE}")
             busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             connection.execute(f"PRAGMA busy_timeout = {self._busy_timeout}")
             if not busy:
-                self._mark = FIRST
+                self._mark = self._first
         else:
             _, frames, copied = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             # Somebody who reads an old snapshot keeps the rest in the log: let it grow.

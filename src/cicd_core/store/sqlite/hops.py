@@ -14,6 +14,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import aiosqlite
+from anyio import CancelScope
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,7 +53,8 @@ class Hops:
 
     async def open(self) -> None:
         """Start the thread and open the file on it."""
-        await self._driver
+        with CancelScope(shield=True):  # it is quick, and nobody would close what it opened
+            await self._driver
 
     async def run(self, function: Callable[[sqlite3.Connection], Answer]) -> Answer:
         """Run ``function`` on the thread and return what it returns, or raise what it raises.

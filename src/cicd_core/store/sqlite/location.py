@@ -78,7 +78,9 @@ def _path(url: StoreURL) -> Path:
         raise InvalidInput("url", str(url), f"it names no file; {_EXAMPLE}")
     if name.startswith(":memory:"):
         raise InvalidInput("url", str(url), "a store in memory is opened by memory://")
-    path = Path(name).absolute()  # so that the process may change its folder later
+    # Whole, so that the process may change its folder later; and without symbolic links, as SQLite
+    # names the files beside it, so that all who open it use the same ones.
+    path = Path(name).resolve()
     if path.is_dir():
         raise InvalidInput("url", str(url), f"{str(path)!r} is a folder; {_EXAMPLE}")
     if not path.parent.is_dir():

@@ -169,21 +169,29 @@ def _prepare(
     """Make the file ready, under the writers' lock: no two processes do it at once."""
     refuse_foreign(location.path)
     with lock.held():
-        migrate(connection, location.path)
-        (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
-        if mode != "wal":
-            raise UnsupportedCapability(
-                f"the file system of {str(location.path)!r} cannot do a write-ahead log (SQLite "
-                f"says {mode!r}): put the database on a local disk"
+        try:
+            _make_ready(connection, location, limits)
+            return _Prepared(
+                tables=load_tables(connection, limits.collections),
+                space=namespace_id(connection, location.namespace),
+                clock=clock or host_clock(connection),
             )
-        connection.execute("PRAGMA wal_autocheckpoint = 0")  # see sidecar.py
-        connection.execute(f"PRAGMA synchronous = {location.synchronous}")
-        extend(connection, limits.collections)
-        return _Prepared(
-            tables=load_tables(connection, limits.collections),
-            space=namespace_id(connection, location.namespace),
-            clock=clock or host_clock(connection),
+        except BaseException:
+            lock.remove()
+            raise
+
+
+def _make_ready(connection: sqlite3.Connection, location: Location, limits: Limits) -> None:
+    migrate(connection, location.path)
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise UnsupportedCapability(
+            f"the file system of {str(location.path)!r} cannot do a write-ahead log (SQLite says "
+            f"{mode!r}): put the database on a local disk"
         )
+    connection.execute("PRAGMA wal_autocheckpoint = 0")  # see sidecar.py
+    connection.execute(f"PRAGMA synchronous = {location.synchronous}")
+    extend(connection, limits.collections)
 
 
 def _configure_reader(connection: sqlite3.Connection) -> None:

@@ -16,7 +16,7 @@ Text is compared by its bytes (UTF-8), which is the order of code points.
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Final
 
 from cicd_core.errors import ForeignDatabase, NewerSchema
@@ -24,7 +24,7 @@ from cicd_core.store.records import Index
 from cicd_core.store.sqlite.tables import FIXED, Table, column, depth_name, table_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable
     from pathlib import Path
 
     from cicd_core.store.records import Collection
@@ -92,12 +92,16 @@ def refuse_foreign(path: Path, migrations: int = len(MIGRATIONS)) -> None:
     """
     if not path.exists():
         return
-    # A read-only connection may be unable to read a file that a writer died on; what follows
-    # then is the same look by the writing connection, which can repair it.
-    with suppress(sqlite3.OperationalError):
-        uri = f"{path.absolute().as_uri()}?mode=ro"
-        with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
+    # Read as if it could not change: without a lock, and without the files of a write-ahead log,
+    # which a read-only connection would leave behind. Such a look may be too early or too late;
+    # the writing connection looks again.
+    uri = f"{path.as_uri()}?immutable=1"
+    with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
+        try:
             file_version(connection, path, migrations)
+        except sqlite3.DatabaseError as failure:
+            if failure.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
+                raise
 
 
 def file_version(connection: sqlite3.Connection, path: Path, migrations: int) -> int:
@@ -122,7 +126,7 @@ def file_version(connection: sqlite3.Connection, path: Path, migrations: int) ->
 
 
 @contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+def transaction(connection: sqlite3.Connection) -> Generator[None, None, None]:
     """Run the block as one transaction; on any error nothing of it remains."""
     connection.execute("BEGIN IMMEDIATE")
     try:

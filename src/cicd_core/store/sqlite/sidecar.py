@@ -2,13 +2,11 @@
 
 SQLite from 3.7.0 to 3.51.2 may lose pages of a WAL when a commit that resets it races with a
 checkpoint (https://sqlite.org/wal.html#walresetbug). No connection of ours checkpoints by itself,
-so that with this lock around every write transaction and every checkpoint the two never meet. It is
-held for every version of SQLite, since processes with several versions may share a file, and since
-a queue for it is fairer than SQLite's own waiting, which sleeps longer the longer it waits.
+so that with this lock around every write transaction and every checkpoint the two never meet.
 
-There are two files. Who wants to write holds the turnstile (``-turn``) while waiting for the lock
-(``-lock``), and gives it back when the lock is theirs: so a process that writes all the time has to
-queue behind one that waits. The kernel drops the locks of a process that dies.
+It is held with every version of SQLite: processes with several versions may share a file, and to
+wait for it is fairer than SQLite's own waiting, which sleeps the longer the longer it has waited.
+The kernel drops the lock of a process that dies.
 """
 
 from __future__ import annotations
@@ -28,100 +26,69 @@ else:
     import fcntl
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
     from pathlib import Path
 
-#: How long to sleep between two tries, in seconds: at first, and at most.
+#: How long to sleep between two tries, in seconds: at first, and at most. No file lock of all
+#: systems can be waited for with a timeout.
 _FIRST_PAUSE: Final = 0.0001
-_LONGEST_PAUSE: Final = 0.002
+_LONGEST_PAUSE: Final = 0.0005
 
 
-class FileLock:
-    """An exclusive lock on a file, made when it is first wanted."""
+class WritersLock:
+    """The lock of one database, for one connection: a file beside it, made when it is wanted."""
 
-    def __init__(self, path: Path) -> None:
-        """Say which file."""
-        self._path = path
+    def __init__(self, database: Path, timeout: float) -> None:
+        """Wait for at most ``timeout`` seconds each time."""
+        self._path = database.with_name(f"{database.name}-lock")
+        self._timeout = timeout
         self._file: int | None = None
 
-    def acquire(self, deadline: float) -> None:
-        """Wait for the lock until ``deadline`` on the monotonic clock.
+    @contextmanager
+    def held(self) -> Generator[None, None, None]:
+        """Hold the lock in the block.
 
         Raises:
-            Locked: somebody else had it all the time.
+            Locked: others held it for longer than the timeout.
+            OSError: the file cannot be made.
         """
-        pause = _FIRST_PAUSE
-        while not self._try():
-            if monotonic_seconds() >= deadline:
-                raise Locked(self._path.name)
-            time.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)
-
-    def release(self) -> None:
-        """Give the lock to whoever comes first."""
-        if self._file is not None:
-            _unlock(self._file)
+        file = self._acquire()
+        try:
+            yield
+        finally:
+            _unlock(file)
 
     def remove(self) -> None:
-        """Remove the file; only who holds the lock may. Another process makes it anew."""
+        """Remove the file, while the lock is held; who wants it next makes it anew."""
         with suppress(OSError):  # Windows keeps a file that somebody has open
             self._path.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Close the file, and with it give back the lock."""
+        """Close the file."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
 
-    def _try(self) -> bool:
-        """Whether the lock is ours now, on the file that stands under the name."""
+    def _acquire(self) -> int:
+        deadline = monotonic_seconds() + self._timeout
+        pause = _FIRST_PAUSE
+        while (file := self._try()) is None:
+            if monotonic_seconds() >= deadline:
+                raise Locked(self._path.name)
+            time.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+        return file
+
+    def _try(self) -> int | None:
+        """Return the file, locked, if it is still the one that stands under the name."""
         while True:
             if self._file is None:
                 self._file = os.open(self._path, os.O_RDONLY | os.O_CREAT, 0o666)
             if not _lock(self._file):
-                return False
+                return None
             if os.fstat(self._file).st_nlink:
-                return True
+                return self._file
             self.close()  # it was removed while we waited: its lock keeps nobody out
-
-
-class WritersLock:
-    """The turnstile and the lock of one database, for one connection."""
-
-    def __init__(self, database: Path, timeout: float) -> None:
-        """Wait for at most ``timeout`` seconds each time."""
-        self._turnstile = FileLock(database.with_name(f"{database.name}-turn"))
-        self._lock = FileLock(database.with_name(f"{database.name}-lock"))
-        self._timeout = timeout
-
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Hold the lock in the block.
-
-        Raises:
-            Locked: other processes held it for longer than the timeout.
-            OSError: the files cannot be made.
-        """
-        deadline = monotonic_seconds() + self._timeout
-        self._turnstile.acquire(deadline)
-        try:
-            self._lock.acquire(deadline)
-        finally:
-            self._turnstile.release()
-        try:
-            yield
-        finally:
-            self._lock.release()
-
-    def remove(self) -> None:
-        """Remove the files, while the lock is held."""
-        self._turnstile.remove()
-        self._lock.remove()
-
-    def close(self) -> None:
-        """Close the files."""
-        self._turnstile.close()
-        self._lock.close()
 
 
 if sys.platform == "win32":

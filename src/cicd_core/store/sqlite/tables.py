@@ -263,7 +263,7 @@ class Table:
         """Return the parameters of an update."""
         lease = record.lease
         held = (None,) * 3 if lease is None else (lease.granted, lease.expires, lease.limit)
-        rest = []
+        rest: list[Any] = []
         if update.sets_expiry:
             rest.append(record.expires_at)
         if update.sets_claim:

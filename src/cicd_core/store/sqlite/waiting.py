@@ -7,6 +7,7 @@ committed (``PRAGMA data_version``, a read of shared memory), and only then look
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from anyio import move_on_after
@@ -77,19 +78,17 @@ class Waiting:
     async def _poll(self) -> None:
         try:
             while self._waiters:
-                watches = set().union(*self._waiters.values())
-                await asyncio.sleep(_PERIOD + _PERIOD_A_WATCH * len(watches))
-                await self._poll_once()
+                await asyncio.sleep(_PERIOD + _PERIOD_A_WATCH * len(self._watches()))
+                true = await self._look_if_changed(self._watches())
+                self._wake(partial(_is_met, true))
         except CicdError:
             # Those who wait may wake for nothing: what they ask next meets the error itself.
             self._wake(lambda _: True)
         finally:
             self._poller = None
 
-    async def _poll_once(self) -> None:
-        watches: set[Watch] = set().union(*self._waiters.values())
-        true = await self._look_if_changed(watches)
-        self._wake(lambda watches: not true.isdisjoint(watches))
+    def _watches(self) -> set[Watch]:
+        return {watch for watches in self._waiters.values() for watch in watches}
 
     def _wake(self, is_met: Callable[[Sequence[Watch]], bool]) -> None:
         for future, watches in self._waiters.items():
@@ -110,3 +109,7 @@ class Waiting:
             del bounds[future]
             if not bounds:
                 del self._bounds[place]
+
+
+def _is_met(true: set[Watch], watches: Sequence[Watch]) -> bool:
+    return not true.isdisjoint(watches)

@@ -14,7 +14,7 @@ from cicd_core.store.records import Claim
 from cicd_core.store.sqlite.batch import Batch
 from cicd_core.store.sqlite.claims import apply_claims
 from cicd_core.store.sqlite.commits import apply_commits, apply_renewals
-from cicd_core.store.sqlite.failures import is_of_the_engine
+from cicd_core.store.sqlite.failures import Locked, is_of_the_engine
 from cicd_core.store.sqlite.host_clock import note_time
 from cicd_core.store.sqlite.schema import layout_version, load_tables, transaction
 
@@ -119,13 +119,14 @@ class Writer:
                 self._checkpoints.run(connection)
 
     def close(self, connection: sqlite3.Connection) -> None:
-        """Close the connection under the lock; the last one of all leaves the database alone."""
+        """Close the connection; the last one of all leaves nothing but the database behind."""
         try:
             with self._lock.held():
                 connection.close()  # SQLite checkpoints here, if this is the last connection
                 self._lock.remove()
+        except (Locked, OSError):
+            connection.close()  # others are there, and keep the lock busy: they are the last ones
         finally:
-            connection.close()
             self._lock.close()
 
     def _run_alone(self, connection: sqlite3.Connection, request: Request) -> Any:

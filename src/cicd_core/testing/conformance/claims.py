@@ -14,6 +14,8 @@ from cicd_core.store.records import Index
 from cicd_core.testing.conformance.suite import Suite, require
 from cicd_core.testing.harness import Capability
 from cicd_core.testing.samples import (
+    NOTES,
+    ON_SHELF,
     SECOND,
     TIMERS,
     claim,
@@ -22,6 +24,7 @@ from cicd_core.testing.samples import (
     in_state,
     item,
     keys_in,
+    note,
     read,
     write,
 )
@@ -136,6 +139,18 @@ class ClaimPromises(Suite):
         assert await keys_in(store, in_lane("green")) == []
         assert await keys_in(store, in_state("held")) == [record.key]
         assert await keys_in(store, timers) == [record.key]
+
+    async def test_a_claim_adds_no_attribute_where_none_follows_the_lease(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        await write(store, note("n"))
+        await harness.settle()
+        of_notes = evolve(
+            claim(lanes=["top"]), collection=NOTES.name, index=ON_SHELF, patch={"shelf": "desk"}
+        )
+        (record,) = await store.claim(of_notes)
+        assert record.lease is not None
+        assert record.attributes == {"shelf": "desk", "place": "n"}
 
     async def test_a_claim_looks_at_the_index_and_never_at_leases(
         self, store: Store, harness: StoreHarness

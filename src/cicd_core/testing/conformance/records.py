@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cicd_core.errors import InvalidInput, TooLarge
+from cicd_core.store import contract
 from cicd_core.store.records import (
     MAX_KEY_BYTES,
     MAX_RECORD_BYTES,
@@ -72,6 +73,9 @@ ALIKE = (
 
 class RecordPromises(Suite):
     """Records, one by one."""
+
+    async def test_a_store_has_every_verb_of_the_contract(self, store: Store) -> None:
+        assert isinstance(store, contract.Store)
 
     async def test_a_record_is_read_as_it_was_put(self, store: Store) -> None:
         now = (await store.now()).micros

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
@@ -101,6 +102,13 @@ class WaitPromises(Suite):
         assert not await store.wait([watch(in_lane(), after="5.b")], 0)
         above = [watch(in_lane(), after="5.b")]
         assert await woken(store, above, lambda: write(store, item("c", rank="6")))
+
+    async def test_of_two_watches_of_one_partition_the_wider_one_counts(self, store: Store) -> None:
+        for watches in ([None, "5.z"], ["5.z", None], ["5.z", "3.a"]):
+            lane = f"lane {watches}"
+            both = [watch(in_lane(lane), after) for after in watches]
+            put = item(f"a {watches}", lane=lane, rank="4")
+            assert await woken(store, both, partial(write, store, put))
 
     async def test_a_record_that_moves_above_the_bound_wakes(
         self, store: Store, harness: StoreHarness

@@ -1,0 +1,58 @@
+"""What these tests share: opening a file, and looking into it past the store."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import asynccontextmanager, closing
+from typing import TYPE_CHECKING, Any
+
+from cicd_core.store.registry import open_store
+from cicd_core.store.sqlite import SQLiteStore
+from cicd_core.testing.samples import COLLECTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterable
+    from pathlib import Path
+
+    from cicd_core.store.records import Collection
+
+
+@asynccontextmanager
+async def opened(
+    path: Path, *, collections: Iterable[Collection] = COLLECTIONS, **options: Any
+) -> AsyncGenerator[SQLiteStore, None]:
+    """Open a store on a file."""
+    async with open_store(f"sqlite:///{path}", collections=collections, **options) as store:
+        assert isinstance(store, SQLiteStore)
+        yield store
+
+
+def connect(path: Path) -> closing[sqlite3.Connection]:
+    """Open a file as another program would, each statement a transaction."""
+    return closing(sqlite3.connect(path, isolation_level=None, timeout=0))
+
+
+def query(path: Path, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
+    """Ask a file, past the store."""
+    with connect(path) as connection:
+        return connection.execute(statement, parameters).fetchall()
+
+
+async def execute(store: SQLiteStore, statement: str) -> list[tuple[Any, ...]]:
+    """Execute a statement on a store's writing connection."""
+    return await store.writes.run(lambda connection: connection.execute(statement).fetchall())
+
+
+def names(folder: Path) -> list[str]:
+    """Return the names in a folder, sorted."""
+    return sorted(each.name for each in folder.iterdir())
+
+
+def content(path: Path) -> bytes:
+    """Return what a file holds."""
+    return path.read_bytes()
+
+
+def fill(path: Path, data: bytes) -> None:
+    """Make a file of some bytes."""
+    path.write_bytes(data)
