@@ -10,21 +10,16 @@ from typing import TYPE_CHECKING, Final
 
 from anyio import Event, move_on_after
 from anyio.lowlevel import checkpoint
-from attrs import evolve
 
 from cicd_core.clock import SystemClock
-from cicd_core.model.instants import sort_key
-from cicd_core.store.limits import MAX_INSTANT, Limits, check_log_limit, check_prefix
+from cicd_core.store.limits import Limits, check_log_limit, check_prefix
 from cicd_core.store.memory.log import Log
 from cicd_core.store.memory.rows import Row, Rows, place_of
 from cicd_core.store.memory.waiters import Waiter, Waiters
 from cicd_core.store.records import (
-    KEEP,
     Committed,
     Conflict,
     Count,
-    Guard,
-    Lease,
     LogEntry,
     Page,
     Put,
@@ -32,6 +27,14 @@ from cicd_core.store.records import (
     Record,
     Renewed,
     StoreTime,
+)
+from cicd_core.store.semantics import (
+    applied_before,
+    conflicts,
+    granted,
+    renewed,
+    replaced,
+    subject_of,
 )
 from cicd_core.threads import run_soon_here
 
@@ -46,7 +49,6 @@ if TYPE_CHECKING:
         Collection,
         Commit,
         Counters,
-        Delete,
         EventWrite,
         LogPage,
         Partition,
@@ -208,107 +210,54 @@ class MemoryStore:
         return next(self._rows.between(query, now), None) is not None
 
     def _commit(self, commit: Commit, now: int) -> Committed | Conflict:
-        rows = {_subject(write): self._rows.live(_subject(write), now) for write in commit.writes}
-        given = _given_before(commit, rows)
-        if given is not None:
-            return Committed(given)
-        wrong = tuple(
-            _subject(write)
-            for write in commit.writes
-            if not _is_as_expected(write, rows[_subject(write)], now)
-        )
+        rows = {
+            subject_of(write): self._rows.live(subject_of(write), now) for write in commit.writes
+        }
+        records = {subject: row.record if row else None for subject, row in rows.items()}
+        given = {subject: row.given for subject, row in rows.items() if row}
+        before = applied_before(commit, records, given)
+        if before is not None:
+            return Committed(before)
+        wrong = conflicts(commit, records, now)
         if wrong:
             return Conflict(wrong)
         versions: dict[Subject, int] = {}
         for write in commit.writes:
+            subject = subject_of(write)
             if isinstance(write, Put):
-                versions[_subject(write)] = self._put(write, rows[_subject(write)], commit, now)
+                versions[subject] = self._put(write, records[subject], commit, now)
             else:
-                self._rows.drop(_subject(write))
+                self._rows.drop(subject)
         for event in commit.events:
             self._log.append(_entry(event, versions), now)
         for increment in commit.increments:
             self._log.increment(increment)
         return Committed(versions)
 
-    def _put(self, put: Put, row: Row | None, commit: Commit, now: int) -> int:
-        version = row.record.version + 1 if row else self._rows.first_version(now)
-        record = Record(
-            key=put.key,
-            version=version,
-            commit_id=commit.commit_id,
-            body=put.body,
-            attributes=dict(put.attributes),
-            lease=_lease_after(put, row.record.lease if row else None),
-            lease_limit=put.lease_limit,
-            expires_at=put.expires_at,
-        )
+    def _put(self, put: Put, old: Record | None, commit: Commit, now: int) -> int:
+        version = old.version + 1 if old else self._rows.first_version(now)
+        record = replaced(put, old, commit.commit_id, version)
         self._rows.put(put.collection, Row(record, given=version))
         return version
 
     def _grant(self, claim: Claim, row: Row, now: int) -> Record:
-        old = row.record
-        limits = [each for each in (claim.lease_limit, old.lease_limit) if each is not None]
-        longest = now + max(min(limits), claim.duration) if limits else MAX_INSTANT
-        lease = Lease(
-            claim_id=claim.claim_id, granted=now, expires=now + claim.duration, limit=longest
-        )
-        attributes = {**old.attributes, **claim.patch}
-        lease_sort = self._limits.collection(claim.collection).lease_sort
-        if lease_sort is not None:
-            attributes[lease_sort] = sort_key(lease.expires, old.key)
-        record = evolve(
-            old,
-            version=old.version + 1,
-            grant=claim.grant,
-            lease=lease,
-            attributes={name: text for name, text in attributes.items() if text is not None},
-        )
+        record = granted(claim, row.record, self._lease_sort(claim.collection), now)
         self._rows.put(claim.collection, Row(record, row.given))
         return record
 
     def _renew(self, renewal: Renewal, now: int) -> Renewed | None:
         row = self._rows.live((renewal.collection, renewal.key), now)
-        lease = row.record.lease if row else None
-        if row is None or lease is None or lease.claim_id != renewal.claim_id:
+        record = renewed(
+            renewal, row.record if row else None, self._lease_sort(renewal.collection), now
+        )
+        if row is None or record is None or record.lease is None:
             return None
-        expires = max(lease.expires, min(now + renewal.duration, lease.limit))
-        record = evolve(row.record, lease=evolve(lease, expires=expires))
         self._rows.put(renewal.collection, Row(record, row.given))
-        return Renewed(version=record.version, expires=expires, limit=lease.limit)
+        lease = record.lease
+        return Renewed(version=record.version, expires=lease.expires, limit=lease.limit)
 
-
-def _subject(write: Put | Delete) -> Subject:
-    return write.collection, write.key
-
-
-def _given_before(commit: Commit, rows: Mapping[Subject, Row | None]) -> dict[Subject, int] | None:
-    """Return what the commit gave when it was applied before; None: it was not."""
-    given: dict[Subject, int] = {}
-    for write in commit.writes:
-        if isinstance(write, Put):
-            row = rows[_subject(write)]
-            if row is None or row.record.commit_id != commit.commit_id:
-                return None
-            given[_subject(write)] = row.given
-    return given
-
-
-def _is_as_expected(write: Put | Delete, row: Row | None, now: int) -> bool:
-    if row is None:
-        return write.expected == 0
-    lease = row.record.lease
-    if write.guard is Guard.LEASE_EXPIRED and lease is not None and lease.expires >= now:
-        return False
-    return write.expected == row.record.version
-
-
-def _lease_after(put: Put, held: Lease | None) -> Lease | None:
-    if put.lease is KEEP:
-        return held
-    if put.lease is not None and held is not None and held.claim_id == put.lease.claim_id:
-        return evolve(put.lease, expires=max(held.expires, put.lease.expires))
-    return put.lease
+    def _lease_sort(self, collection: str) -> str | None:
+        return self._limits.collection(collection).lease_sort
 
 
 def _entry(event: EventWrite, versions: Mapping[Subject, int]) -> LogEntry:
