@@ -49,10 +49,7 @@ class InvalidInput(CicdError, ValueError):
 
     def __init__(self, field: str, value: object, reason: str) -> None:
         """Name the field, show the value (shortened), and say what is expected instead."""
-        shown = repr(value)
-        if len(shown) > 80:  # noqa: PLR2004 - a message line, not a rule of the domain
-            shown = f"{shown[:77]}..."
-        super().__init__(f"{field}: {shown} was refused: {reason}")
+        super().__init__(f"{field}: {_shown(value)} was refused: {reason}")
         self.field = field
         self.value = value
         self.reason = reason
@@ -258,3 +255,13 @@ class NewerSchema(StoreError):
         )
         self.found = found
         self.supported = supported
+
+
+def _shown(value: object) -> str:
+    """Return what a message shows of a value, whatever the value is."""
+    try:
+        shown = repr(value)
+    except Exception:  # noqa: BLE001 - Python refuses to write out a very large number, say
+        shown = f"a value of type {type(value).__name__}"
+    longest = 80  # a message line
+    return shown if len(shown) <= longest else f"{shown[: longest - 3]}..."

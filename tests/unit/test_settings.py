@@ -30,8 +30,9 @@ def test_a_duration_that_is_none_is_refused_by_its_name(name: str, value: Any) -
 
 @pytest.mark.parametrize("name", DURATIONS)
 def test_no_duration_lasts_for_centuries(name: str) -> None:
+    centuries: dict[str, Any] = {name: 1e12}
     with pytest.raises(InvalidInput) as refused:
-        Settings(**{name: 1e12})
+        Settings(**centuries)
     assert refused.value.field == name
 
 

@@ -70,7 +70,8 @@ class DashboardService:
         """
         zone = _zone(tz)
         now = await self._writer.now()
-        midnight = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
+        # The first of two midnights, where the clocks go back over it.
+        midnight = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
         since = midnight.astimezone(UTC)
         jobs = [Partition(JOBS.name, BY_STATUS, status.value) for status in JobStatus]
         deployments = [
@@ -109,5 +110,5 @@ def _zone(tz: str | tzinfo) -> tzinfo:
         return tz
     try:
         return ZoneInfo(tz)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
+    except (ZoneInfoNotFoundError, ValueError, OSError, TypeError):
         raise InvalidInput("tz", tz, "give an IANA name such as Europe/Zurich, or UTC") from None

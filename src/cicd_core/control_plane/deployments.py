@@ -53,7 +53,7 @@ class DeploymentService:
         """
         wanted = checked(spec)
         now = await self._writer.now()
-        key = deployment_id or self._writer.ids.sortable(to_micros(now))
+        key = self._writer.ids.sortable(to_micros(now)) if deployment_id is None else deployment_id
         decision = lifecycle.create(wanted, deployment_id=key, now=now, by=by)
         made = await self._repository.create(decision)
         if made is None:

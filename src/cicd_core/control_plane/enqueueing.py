@@ -12,7 +12,9 @@ from attrs import frozen
 from cicd_core.errors import AlreadyExists, IdempotencyConflict
 from cicd_core.lifecycle import jobs as lifecycle
 from cicd_core.lifecycle.decision import Decision
+from cicd_core.model.fields import check_label
 from cicd_core.model.instants import to_micros
+from cicd_core.model.job import JobState
 from cicd_core.model.spec import JobSpec, checked
 from cicd_core.queueing.lanes import Lane
 from cicd_core.store.codec import CONVERTER
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 #: The most jobs that one call to the store makes.
 BATCH = 500
+_MICROSECOND = timedelta(microseconds=1)
 
 
 @frozen
@@ -55,6 +58,7 @@ class JobMaker:
             IdempotencyConflict: a key was used with other fields. Those before it, and others of
                 its batch, were made: a repetition of the call with keys makes none twice.
         """
+        check_label("by", by)
         wanted = [checked(spec) for spec in specs]
         # Also for what is not enqueued yet: the list tells maintenance which pools have jobs.
         await self._lanes.ensure(
@@ -64,15 +68,19 @@ class JobMaker:
             )
         )
         made: list[Job] = []
+        begin = await self._writer.now()
         for first in range(0, len(wanted), BATCH):
-            made += await self._make_batch(wanted[first : first + BATCH], by=by, enqueue=enqueue)
+            batch = wanted[first : first + BATCH]
+            made += await self._make_batch(batch, begin, by=by, enqueue=enqueue)
+            begin = max(begin + BATCH * _MICROSECOND, await self._writer.now())
         return made
 
-    async def _make_batch(self, specs: list[JobSpec], *, by: str, enqueue: bool) -> list[Job]:
-        now = await self._writer.now()
+    async def _make_batch(
+        self, specs: list[JobSpec], begin: datetime, *, by: str, enqueue: bool
+    ) -> list[Job]:
         # A microsecond apart, so that first in, first out holds within the call as well.
         drafts = [
-            self._draft(spec, now + timedelta(microseconds=position), by=by, enqueue=enqueue)
+            self._draft(spec, begin + position * _MICROSECOND, by=by, enqueue=enqueue)
             for position, spec in enumerate(specs)
         ]
         commits = [self._repository.commit_of(None, draft.decision) for draft in drafts]
@@ -80,7 +88,7 @@ class JobMaker:
         return [
             draft.decision.value
             if isinstance(answer, Committed)
-            else (await self._existing(draft)).value
+            else (await self._existing(draft, by)).value
             for draft, answer in zip(drafts, answers, strict=True)
         ]
 
@@ -108,11 +116,16 @@ class JobMaker:
         fields = json.dumps(CONVERTER.unstructure(spec), sort_keys=True, separators=(",", ":"))
         return f"k{key}", hashlib.blake2b(fields.encode(), digest_size=16).hexdigest()
 
-    async def _existing(self, draft: _Draft) -> Loaded[Job]:
+    async def _existing(self, draft: _Draft, by: str) -> Loaded[Job]:
         wanted = draft.decision.value
         found = await self._repository.get(wanted.job_id)
         if wanted.idempotency_key is None:
             raise AlreadyExists("job", wanted.job_id)
         if found.value.request_hash != wanted.request_hash:
             raise IdempotencyConflict(wanted.idempotency_key, wanted.job_id)
+        if wanted.state is JobState.QUEUED and found.value.state is JobState.PENDING:
+            # It was made, to be enqueued later: that is now.
+            return await self._repository.change(
+                wanted.job_id, lambda job, now: lifecycle.enqueue(job, now=now, by=by), before=found
+            )
         return found

@@ -10,6 +10,7 @@ from cicd_core.errors import InvalidInput
 from cicd_core.lifecycle import jobs as lifecycle
 from cicd_core.lifecycle.decision import unchanged
 from cicd_core.model.checks import check_name, check_text
+from cicd_core.model.fields import check_label
 from cicd_core.model.instants import require_aware
 from cicd_core.model.job import Job, JobState, JobStatus, Priority
 from cicd_core.store.collections import BY_AGENT, BY_STATUS, DEAD, DEAD_LETTERS, JOBS
@@ -66,7 +67,9 @@ class JobService:
             NotFound: there is no such job.
             IllegalTransition: it is not PENDING.
         """
-        return await self._change(job_id, lambda job, now: lifecycle.enqueue(job, now=now, by=by))
+        return await self._change(
+            job_id, by, lambda job, now: lifecycle.enqueue(job, now=now, by=by)
+        )
 
     async def get(self, job_id: str) -> Job:
         """Return the job as it stands.
@@ -103,6 +106,8 @@ class JobService:
             InvalidCursor: it is damaged, or of another query.
         """
         wanted = None if status is None else _checked_status(status)
+        if pool_name is not None:
+            check_name("pool_name", pool_name)
 
         def keep(job: Job) -> bool:
             return (wanted is None or job.status is wanted) and pool_name in {None, job.pool_name}
@@ -134,7 +139,7 @@ class JobService:
         """
         check_text("reason", reason)
         return await self._change(
-            job_id, lambda job, now: lifecycle.cancel(job, now=now, by=by, reason=reason)
+            job_id, by, lambda job, now: lifecycle.cancel(job, now=now, by=by, reason=reason)
         )
 
     async def reprioritise(self, job_id: str, priority: Priority, *, by: str = "caller") -> Job:
@@ -145,7 +150,7 @@ class JobService:
             IllegalTransition: it has ended.
         """
         return await self._change(
-            job_id, lambda job, now: lifecycle.reprioritise(job, priority, now=now, by=by)
+            job_id, by, lambda job, now: lifecycle.reprioritise(job, priority, now=now, by=by)
         )
 
     async def replay(self, job_id: str, *, by: str = "caller", attempts: int | None = None) -> Job:
@@ -165,7 +170,7 @@ class JobService:
                 return unchanged(job)
             return lifecycle.replay(job, now=now, by=by, attempts=attempts)
 
-        return await self._change(job_id, decide)
+        return await self._change(job_id, by, decide)
 
     async def record_start(
         self, job_id: str, *, started_at: datetime | None = None, by: str = "caller"
@@ -179,6 +184,7 @@ class JobService:
         began = require_aware("started_at", started_at)
         return await self._change(
             job_id,
+            by,
             lambda job, now: lifecycle.record_start(job, now=now, by=by, started_at=began),
         )
 
@@ -202,6 +208,7 @@ class JobService:
         finished = require_aware("completed_at", completed_at)
         return await self._change(
             job_id,
+            by,
             lambda job, now: lifecycle.record_execution(
                 job, outcome, now=now, by=by, started_at=began, completed_at=finished
             ),
@@ -215,7 +222,10 @@ class JobService:
         """
         return await explain_job(self._writer, self._lanes, self._agents, await self.get(job_id))
 
-    async def _change(self, job_id: str, decide: Callable[[Job, datetime], Decision[Job]]) -> Job:
+    async def _change(
+        self, job_id: str, by: str, decide: Callable[[Job, datetime], Decision[Job]]
+    ) -> Job:
+        check_label("by", by)
         return (await self._repository.change(_checked_id(job_id), decide)).value
 
 

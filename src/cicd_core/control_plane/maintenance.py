@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 import anyio
 from attrs import frozen
 
-from cicd_core.errors import CicdError
+from cicd_core.errors import CicdError, InvalidInput
 from cicd_core.lifecycle import agents as agent_lifecycle
 from cicd_core.lifecycle import jobs as job_lifecycle
 from cicd_core.lifecycle import leases
+from cicd_core.model.agent import HealthPolicy
 from cicd_core.model.instants import from_micros
 from cicd_core.model.job import Job, JobState
 from cicd_core.store.collections import (
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from cicd_core.lifecycle.decision import Decision
     from cicd_core.model.agent import Agent
     from cicd_core.store.overlay import Loaded
-    from cicd_core.store.records import Commit, Record, StoreTime
+    from cicd_core.store.records import Commit, Conflict, Record, StoreTime
 
 Entity = TypeVar("Entity")
 
@@ -122,9 +123,11 @@ class MaintenanceService:
         return await self._sweep(partition, self._jobs, decide, guard, _job_result)
 
     async def _sweep_agents(self) -> Counter[str]:
+        policy = HealthPolicy(heartbeat_ttl=self._writer.settings.heartbeat_seconds)
+
         def decide(loaded: Loaded[Agent], now: StoreTime) -> Decision[Agent]:
             return agent_lifecycle.mark_offline(
-                loaded.value, now=from_micros(now.micros), by="maintenance"
+                loaded.value, now=from_micros(now.micros), by="maintenance", policy=policy
             )
 
         partition = Partition(AGENTS.name, TIMERS, HEARTBEAT)
@@ -160,14 +163,25 @@ class MaintenanceService:
                 if decision.changed:
                     commits.append(repository.commit_of(loaded, decision, guard=guard))
                     results.append(result(decision.value))
-            if commits:
-                answers = await self._writer.commit(commits)
-                pairs = zip(results, answers, strict=True)
-                # A conflict is somebody else's move: the next sweep sees what is left to do.
-                done.update(name for name, answer in pairs if isinstance(answer, Committed))
+            pairs = zip(results, await self._committed(commits), strict=True)
+            # A conflict is somebody else's move: the next sweep sees what is left to do.
+            done.update(name for name, answer in pairs if isinstance(answer, Committed))
             if not more or not records:
                 return done
             after = records[-1].attributes[partition.index.sort]
+
+    async def _committed(self, commits: list[Commit]) -> list[Committed | Conflict | None]:
+        """Commit; what the store refuses (None) must not hold up the others."""
+        if not commits:
+            return []
+        try:
+            return [*await self._writer.commit(commits)]
+        except InvalidInput as refused:
+            if len(commits) == 1:
+                (write,) = commits[0].writes
+                _log.error("%s %s left alone: %s", write.collection, write.key, refused)
+                return [None]
+            return [answer for each in commits for answer in await self._committed([each])]
 
     async def _due(
         self, partition: Partition, now: StoreTime, after: str | None

@@ -101,13 +101,17 @@ class ControlPlane:
         """
         async with open_store(url, **options) as store:
             plane = cls(store, settings=settings)
+            failure: Exception | None = None
             async with anyio.create_task_group() as tasks:
                 if maintenance:
                     tasks.start_soon(plane.maintenance.run)
                 try:
                     yield plane
-                finally:
-                    tasks.cancel_scope.cancel()
+                except Exception as raised:  # noqa: BLE001 - a task group would hide it in a group
+                    failure = raised
+                tasks.cancel_scope.cancel()
+            if failure is not None:
+                raise failure
 
     @asynccontextmanager
     async def sibling(self) -> AsyncIterator[ControlPlane]:

@@ -15,7 +15,7 @@ from cicd_core.errors import CicdError, InvalidInput, LeaseLost, NotFound
 from cicd_core.lifecycle import leases
 from cicd_core.model.checks import check_integer, check_name, check_names, check_seconds, check_text
 from cicd_core.model.claim import Claimed, JobToken, LeaseStatus
-from cicd_core.model.instants import from_micros, to_micros
+from cicd_core.model.instants import from_micros, require_aware, to_micros
 from cicd_core.model.job import Job, Progress
 from cicd_core.store.collections import JOBS, READY
 from cicd_core.store.overlay import Grant, Loaded, load_job
@@ -104,7 +104,8 @@ class QueueService:
             starting: the jobs are RUNNING at once, which saves the call to ``start``.
             lease_seconds: how long the lease lasts without a renewal; the settings' when left out.
             request_id: makes a repetition safe: the same id of the same agent answers what the
-                first call gave and is still held.
+                first call gave and is still held. Without one, a call that is cancelled gives
+                back what it got; with one it does not, so repeat it to learn what that was.
 
         Raises:
             InvalidInput: a field is wrong; the error names it.
@@ -132,7 +133,9 @@ class QueueService:
         until = anyio.current_time() + wait
         served = await self._lanes.serving(pool_name, has, types)
         while True:
-            claimed = await self._take(evolve(claim, partitions=served.keys), seconds)
+            claimed = await self._take(
+                evolve(claim, partitions=served.keys), seconds, repeatable=request_id is not None
+            )
             if claimed:
                 return claimed
             # Nothing in the lanes that were known: there may be new ones, which cost a look now.
@@ -260,8 +263,14 @@ class QueueService:
         Args:
             pool_name: one pool; None: all of them.
             since: the beginning of what is measured; 24 hours ago when left out.
+
+        Raises:
+            InvalidInput: ``pool_name`` is no name, or ``since`` is naive or lies in the future.
         """
-        return await read_stats(self._writer, self._lanes, pool_name, since)
+        if pool_name is not None:
+            check_name("pool_name", pool_name)
+        begin = require_aware("since", since)
+        return await read_stats(self._writer, self._lanes, pool_name, begin)
 
     async def _change(
         self,
@@ -278,13 +287,17 @@ class QueueService:
         except NotFound as gone:
             raise LeaseLost(job_id, claimed.token.fence, "the job is gone") from gone
 
-    async def _take(self, claim: Claim, seconds: float) -> list[Claimed]:
-        """Claim; if the caller is cancelled meanwhile, give back what nobody will know of."""
+    async def _take(self, claim: Claim, seconds: float, *, repeatable: bool) -> list[Claimed]:
+        """Claim; if the caller is cancelled meanwhile, give back what nobody will know of.
+
+        Whoever chose the request id may repeat the request, and learns by that what it got.
+        """
         try:
             records = await self._writer.patiently(lambda: self._writer.store.claim(claim))
         except anyio.get_cancelled_exc_class():
-            with anyio.move_on_after(_GIVE_BACK_SECONDS, shield=True):
-                await self._give_back(evolve(claim, limit=0), seconds)
+            if not repeatable:
+                with anyio.move_on_after(_GIVE_BACK_SECONDS, shield=True):
+                    await self._give_back(evolve(claim, limit=0), seconds)
             raise
         return self._decoded(records, seconds)
 
@@ -358,7 +371,7 @@ def _lease_status(
     expires_at = from_micros(answer.expires)
     if told is None:
         return LeaseStatus(held=True, expires_at=expires_at)
-    if told.value.token != claimed.token:
+    if told.lease is None or told.value.token != claimed.token:
         return LeaseStatus(held=False)
     return LeaseStatus(
         held=True,

@@ -185,7 +185,8 @@ class Repository(Generic[Entity]):
             NotFound: there is no such entity.
             Contention: it conflicted as often as the settings allow.
         """
-        attempts = self._writer.settings.commit_attempts
+        # What the caller knows may be out of date, so that a try with it does not count.
+        attempts = self._writer.settings.commit_attempts + (before is not None)
         for attempt in range(attempts):
             loaded = await self.get(key) if before is None else before
             now = await self._writer.now()

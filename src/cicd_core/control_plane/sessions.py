@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from cicd_core.lifecycle.decision import Decision
     from cicd_core.store.overlay import Loaded
 
-#: A use moves the idle expiry at most this often, in seconds: validating is a read otherwise.
+#: A use moves the idle expiry at most this often, in seconds: validating is a read otherwise. Of
+#: a short idle time it is this part.
 _TOUCH_SECONDS = 30.0
+_TOUCH_PART = 0.1
 
 
 @frozen(kw_only=True)
@@ -111,7 +113,8 @@ class SessionService:
             await self._expire(loaded)
             raise
         left = (idle_expires_at - now).total_seconds()
-        if left < session.idle_seconds - _TOUCH_SECONDS:
+        unsaid = min(_TOUCH_SECONDS, session.idle_seconds * _TOUCH_PART)
+        if left < session.idle_seconds - unsaid:
             await self._touch(session)
         return session
 

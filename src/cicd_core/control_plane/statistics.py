@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from cicd_core.errors import InvalidInput
 from cicd_core.model.job import JobStatus, Priority, QueueStatus
 from cicd_core.queueing.measures import ENDED, RUN, WAIT, Measured, groups_between, measured
 from cicd_core.queueing.scaling import Load
@@ -21,6 +22,7 @@ from cicd_core.store.collections import (
     LEASED,
     READY,
     TIMERS,
+    TRACKED,
     job_timer,
 )
 from cicd_core.store.overlay import load_job
@@ -41,9 +43,15 @@ _DAY = timedelta(days=1)
 async def read_stats(
     writer: Writer, lanes: LaneBook, pool_name: str | None, since: datetime | None
 ) -> QueueStats:
-    """Return the statistics of one pool, or of all of them together."""
+    """Return the statistics of one pool, or of all of them together.
+
+    Raises:
+        InvalidInput: ``since`` lies in the future.
+    """
     now = await writer.now()
     begin = now - _DAY if since is None else since
+    if begin > now:
+        raise InvalidInput("since", begin, f"give a moment before now, {now}")
     seen = await read_measured(writer, begin, now, pool_name)
     if pool_name is None:
         return await _all_pools(writer, lanes, begin, now, seen)
@@ -65,7 +73,7 @@ async def read_load(writer: Writer, lanes: LaneBook, pool_name: str) -> Load:
     """Return how much work a pool has, by count alone."""
     keys = await lanes.of_pool(pool_name)
     counts = await _counts(writer, [*_timers(pool_name), *map(_lane, keys)])
-    delayed, leased, *ready = (count.number for count in counts)
+    delayed, leased, _, *ready = (count.number for count in counts)
     return Load(ready=sum(ready), leased=leased, delayed=delayed)
 
 
@@ -79,14 +87,11 @@ async def _all_pools(
     counts = await _counts(writer, [*statuses, dead_letters, *timers])
     numbers = [count.number for count in counts]
     by_status = dict(zip(JobStatus, numbers[: len(statuses)], strict=True))
-    dead, delayed, leased = (
-        numbers[len(statuses)],
-        sum(numbers[len(statuses) + 1 :: 2]),
-        sum(numbers[len(statuses) + 2 :: 2]),
-    )
+    dead, *by_timer = numbers[len(statuses) :]
+    delayed, leased, tracked = (sum(by_timer[kind::3]) for kind in range(3))
     running = by_status[JobStatus.RUNNING]
     # Claimed reads as queued in the index, a dead letter as its last verdict.
-    claimed = max(0, leased - running)
+    claimed = max(0, leased + tracked - running)
     failed = sum(by_status[each] for each in (JobStatus.FAILED, JobStatus.TIMEOUT, JobStatus.ERROR))
     return queue_stats(
         as_of=now,
@@ -118,7 +123,7 @@ async def _one_pool(
 ) -> QueueStats:
     keys = await lanes.of_pool(pool_name)
     counts = await _counts(writer, [*_timers(pool_name), *map(_lane, keys)])
-    delayed, leased, *ready = (count.number for count in counts)
+    delayed, leased, tracked, *ready = (count.number for count in counts)
     ended = seen.ended
     return queue_stats(
         as_of=now,
@@ -127,7 +132,7 @@ async def _one_pool(
         depth={
             QueueStatus.QUEUED: sum(ready) + delayed,
             # No index tells the two apart within a pool: what is claimed counts as running.
-            QueueStatus.RUNNING: leased,
+            QueueStatus.RUNNING: leased + tracked,
             QueueStatus.COMPLETED: ended.get("success", 0),
             QueueStatus.FAILED: sum(ended.get(each, 0) for each in ("failed", "timeout", "error")),
             QueueStatus.DEAD_LETTERED: ended.get("dead_lettered", 0),
@@ -142,7 +147,8 @@ async def _one_pool(
 
 
 def _timers(pool_name: str) -> list[Partition]:
-    return [Partition(JOBS.name, TIMERS, job_timer(kind, pool_name)) for kind in (DELAYED, LEASED)]
+    kinds = (DELAYED, LEASED, TRACKED)
+    return [Partition(JOBS.name, TIMERS, job_timer(kind, pool_name)) for kind in kinds]
 
 
 def _lane(key: str) -> Partition:

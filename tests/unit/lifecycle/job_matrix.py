@@ -143,10 +143,9 @@ def _standing() -> dict[str, Job]:
     once = RetryPolicy(retry_on=RETRIED, max_attempts=1)
     never = RetryPolicy(retry_on=())
     soon = {"deadline_at": NOON + timedelta(minutes=4)}
-    tenth = {"releases": 9}
     # The machine never brings a job there: its cancel would have ended it. A body that says so
     # all the same must not be queued again.
-    doomed = {"cancel_requested_at": STARTED_AT, "cancel_reason": "wrong branch"}
+    doomed = evolve(claimed(), cancel_requested_at=STARTED_AT, cancel_reason="wrong branch")
     return {
         "pending": created(),
         "pending, deadline passed": created(**soon),
@@ -159,15 +158,15 @@ def _standing() -> dict[str, Job]:
         "claimed, last attempt": claimed(retry=once),
         "claimed, errors final": claimed(retry=never),
         "claimed, at most once": claimed(delivery=Delivery.AT_MOST_ONCE),
-        "claimed, ninth release, last attempt": evolve(claimed(retry=once), **tenth),
-        "claimed, cancel requested": evolve(claimed(), **doomed),
+        "claimed, ninth release, last attempt": evolve(claimed(retry=once), releases=9),
+        "claimed, cancel requested": doomed,
         "running": running(),
         "running, deadline passed": running(**soon),
         "running, everything is tried again": running(retry=again),
         "running, last attempt": running(retry=once),
         "running, nothing is tried again": running(retry=never),
         "running, at most once": running(delivery=Delivery.AT_MOST_ONCE, retry=again),
-        "running, ninth release, last attempt": evolve(running(retry=once), **tenth),
+        "running, ninth release, last attempt": evolve(running(retry=once), releases=9),
         "running, cancel requested": asked_to_stop(running(retry=again)),
         "tracked": tracked(),
         "tracked, deadline passed": tracked(**soon),
@@ -222,9 +221,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "claim, starting": Command(
         "claim",
-        lambda job: leases.claim(
-            job, agent_id="a-2", claim_id="2" * 32, now=LATER, starting=True
-        ),
+        lambda job: leases.claim(job, agent_id="a-2", claim_id="2" * 32, now=LATER, starting=True),
     ),
     "start": Command(
         "start", lambda job: leases.start(job, token_of(job), now=LATER), of_holder=True

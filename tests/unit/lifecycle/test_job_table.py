@@ -47,9 +47,7 @@ NO_OPS = {
 }
 #: A cancel of a job that somebody runs is a request, whose edge is another one.
 REQUESTS = {
-    (name, "cancel")
-    for name, job in STANDING.items()
-    if job.state is S.RUNNING and not job.tracked
+    (name, "cancel") for name, job in STANDING.items() if job.state is S.RUNNING and not job.tracked
 }
 
 
@@ -87,14 +85,18 @@ def test_every_command_in_every_state_takes_an_edge_or_is_refused(name: str, giv
     try:
         decision = COMMANDS[given].give(before)
     except LeaseLost as lost:
-        assert COMMANDS[given].of_holder
-        assert before.state not in HELD or before.tracked
-        assert (lost.job_id, lost.fence) == ("j-1", token_of(before).fence)
-        assert "stop the work" in str(lost)
+        assert_was_not_the_holder(lost, before, given)
     except IllegalTransition as refused:
         assert_says_what_is_legal(refused, before, command_of(name, given))
     else:
         assert_takes_an_edge(decision, name, given)
+
+
+def assert_was_not_the_holder(lost: LeaseLost, before: Job, given: str) -> None:
+    assert COMMANDS[given].of_holder
+    assert before.state not in HELD or before.tracked
+    assert (lost.job_id, lost.fence) == ("j-1", token_of(before).fence)
+    assert "stop the work" in str(lost)
 
 
 def assert_says_what_is_legal(refused: IllegalTransition, before: Job, command: str) -> None:

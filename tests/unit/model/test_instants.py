@@ -28,6 +28,12 @@ class Nowhere(tzinfo):
     def utcoffset(self, _: datetime | None) -> timedelta | None:
         return None
 
+    def dst(self, _: datetime | None) -> timedelta | None:
+        return None
+
+    def tzname(self, _: datetime | None) -> str | None:
+        return None
+
 
 def test_microseconds_count_from_the_epoch() -> None:
     assert to_micros(datetime(1970, 1, 1, 0, 0, 1, 2, tzinfo=UTC)) == 1_000_002

@@ -63,7 +63,7 @@ def test_a_dead_letter_reads_as_its_last_verdict(verdict: Verdict) -> None:
 
 
 def test_five_states_are_final_and_a_dead_letter_is_none_of_them() -> None:
-    assert FINAL_STATES == {S.SUCCESS, S.FAILED, S.TIMEOUT, S.ERROR, S.CANCELLED}
+    assert {S.SUCCESS, S.FAILED, S.TIMEOUT, S.ERROR, S.CANCELLED} == FINAL_STATES
     assert {state for state in S if evolve(JOB, state=state).is_final} == FINAL_STATES
 
 

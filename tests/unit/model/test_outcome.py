@@ -46,9 +46,7 @@ def test_every_other_end_says_why(make: Callable[..., Outcome], verdict: Verdict
     )
 
 
-@pytest.mark.parametrize(
-    ("verdict", "exit_code"), [(V.SUCCESS, 1), (V.SUCCESS, -9), (V.FAILED, 0)]
-)
+@pytest.mark.parametrize(("verdict", "exit_code"), [(V.SUCCESS, 1), (V.SUCCESS, -9), (V.FAILED, 0)])
 def test_an_exit_code_that_contradicts_the_verdict_is_refused(
     verdict: Verdict, exit_code: int
 ) -> None:
@@ -72,7 +70,14 @@ def test_an_exit_code_with_no_verdict_is_refused(verdict: Any) -> None:
 
 @pytest.mark.parametrize(
     "exit_code",
-    [True, 1.0, "1", 2**32, -(2**31) - 1, pytest.param(10**5000, id="more digits than Python writes")],
+    [
+        True,
+        1.0,
+        "1",
+        2**32,
+        -(2**31) - 1,
+        pytest.param(10**5000, id="more digits than Python writes"),
+    ],
 )
 def test_an_exit_code_that_no_process_has_is_refused(exit_code: Any) -> None:
     with pytest.raises(InvalidInput) as refused:

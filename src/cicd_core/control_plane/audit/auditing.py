@@ -1,0 +1,243 @@
+"""The audit itself: what the records say is compared with what the log says."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from cicd_core.control_plane import kinds
+from cicd_core.control_plane.audit.known import Known, check_indexes, check_job, known_job
+from cicd_core.control_plane.audit.reading import (
+    LogReader,
+    check_counts,
+    partitions_of,
+    read_partition,
+    read_records,
+)
+from cicd_core.control_plane.audit.recount import Recount
+from cicd_core.control_plane.audit.report import AuditReport, Findings, Promise
+from cicd_core.control_plane.audit.steps import FINAL
+from cicd_core.control_plane.audit.trails import Trails
+from cicd_core.control_plane.writer import Writer
+from cicd_core.errors import CicdError
+from cicd_core.ids import IdSource
+from cicd_core.model.agent import AgentStatus
+from cicd_core.model.deployment import DeploymentStatus
+from cicd_core.model.instants import to_micros
+from cicd_core.model.job import JobState, JobStatus
+from cicd_core.store.collections import (
+    AGENTS,
+    BY_DEPLOYMENT_STATUS,
+    BY_KIND,
+    BY_STATUS,
+    DEPLOYMENTS,
+    JOBS,
+    POOL_KIND,
+    POOLS,
+)
+from cicd_core.store.records import Partition
+
+if TYPE_CHECKING:
+    from collections.abc import Collection as AnyCollection
+    from datetime import datetime
+
+    from cicd_core.control_plane.audit.known import Subject
+    from cicd_core.control_plane.audit.trails import Trail
+    from cicd_core.control_plane.plane import ControlPlane
+    from cicd_core.control_plane.repository import EntityKind
+    from cicd_core.store.records import Record
+
+#: Partitions that hold every record of a collection together, each one once.
+_LISTS: Final = {
+    JOBS.name: tuple(Partition(JOBS.name, BY_STATUS, each.value) for each in JobStatus),
+    DEPLOYMENTS.name: tuple(
+        Partition(DEPLOYMENTS.name, BY_DEPLOYMENT_STATUS, each.value) for each in DeploymentStatus
+    ),
+    AGENTS.name: tuple(Partition(AGENTS.name, BY_STATUS, each.value) for each in AgentStatus),
+    POOLS.name: (Partition(POOLS.name, BY_KIND, POOL_KIND),),
+}
+
+_AT_REST: Final = FINAL | {JobState.DEAD_LETTERED.value}
+
+
+async def audit(plane: ControlPlane, *, ended: AnyCollection[str] = ()) -> AuditReport:
+    """Check all that a store keeps against its own log; nothing is written.
+
+    It may run while others work: what they change meanwhile is told apart from a fault. It reads
+    every record and every event, and keeps a few hundred bytes of each entity in memory.
+
+    Args:
+        plane: over the store to be checked.
+        ended: ids of jobs that must be there, with a final verdict or among the dead letters.
+
+    Raises:
+        StoreError: the store can't be read.
+    """
+    return await _Audit(plane).run(ended)
+
+
+class _Audit:
+    """One audit, while it goes on."""
+
+    def __init__(self, plane: ControlPlane) -> None:
+        settings = plane.settings
+        self._writer = Writer(plane.store, IdSource(), settings)
+        self._kinds: tuple[EntityKind[Any], ...] = (
+            kinds.job_kind(settings),
+            kinds.deployment_kind(settings),
+            kinds.agent_kind(),
+            kinds.pool_kind(),
+        )
+        self._retention = {
+            JOBS.name: settings.job_retention_seconds,
+            DEPLOYMENTS.name: settings.deployment_retention_seconds,
+        }
+        self._findings = Findings()
+        self._known: dict[Subject, Known] = {}
+        self._unreadable: set[Subject] = set()
+        self._listed: Counter[Partition] = Counter()
+
+    async def run(self, ended: AnyCollection[str]) -> AuditReport:
+        """Read the records, then the log, then compare: the log is never behind the records."""
+        began = await self._writer.now()
+        for kind in self._kinds:
+            await self._read_records(kind)
+        trails = await self._read_log()
+        await self._check_without_record(trails.without_record(), began)
+        self._check_ended(ended)
+        await check_counts(self._writer, self._listed, self._findings)
+        states = Counter(
+            JobState(known.state)
+            for (collection, _), known in self._known.items()
+            if collection == JOBS.name and known.state is not None
+        )
+        return AuditReport(
+            as_of=began,
+            jobs=states.total(),
+            jobs_by_state=dict(states),
+            checks=self._findings.checks(),
+            **trails.tallies,
+        )
+
+    async def _read_records(self, kind: EntityKind[Any]) -> None:
+        for partition in _LISTS[kind.collection.name]:
+            self._listed[partition] += 0  # an empty partition must be counted as one
+            async for record in read_partition(self._writer, partition):
+                subject = (kind.collection.name, record.key)
+                known = self._known.get(subject)
+                # One that moved while the lists were read is in two of them.
+                if subject not in self._unreadable and (
+                    known is None or known.version < record.version
+                ):
+                    self._read_record(kind, record)
+
+    def _read_record(self, kind: EntityKind[Any], record: Record) -> None:
+        findings, subject = self._findings, (kind.collection.name, record.key)
+        findings.examine(Promise.READABLE)
+        self._listed.update(partitions_of(record, kind.collection))
+        try:
+            loaded = kind.load(record)
+        except CicdError as broken:
+            findings.fault(Promise.READABLE, str(broken))
+            self._unreadable.add(subject)
+            return
+        if kind.collection is JOBS:
+            findings.examine(Promise.ACCOUNTED)
+            check_job(record, loaded, findings)
+            self._known[subject] = known_job(loaded)
+        else:
+            self._known[subject] = _known_entity(loaded.value, record.version)
+        check_indexes(
+            record, kind.collection, kind.attributes(loaded.value, record.lease), findings
+        )
+
+    async def _read_log(self) -> Trails:
+        recount = Recount()
+        trails = Trails(self._known, recount, self._findings)
+        reader = LogReader(self._writer, self._findings)
+        async for event in reader.rest():
+            trails.add(event, counted=True)
+        # The counters are complete up to a cursor: what the log says behind it is not in them.
+        counters = await self._writer.patiently(lambda: self._writer.store.counters(""))
+        tail = [event async for event in reader.rest()]
+        later = {event.event_id async for event in reader.rest(counters.cursor)}
+        for event in tail:
+            trails.add(event, counted=event.event_id not in later)
+        trails.finish()
+        recount.compare(counters.values, self._findings, _first_whole_day(trails))
+        return trails
+
+    async def _check_without_record(self, trails: dict[Subject, Trail], began: datetime) -> None:
+        """Look for those that the log tells of and no list has: lost, dropped, or just made."""
+        for collection in _LISTS:
+            keys = [
+                key
+                for name, key in trails
+                if name == collection and (name, key) not in self._unreadable
+            ]
+            found = await read_records(self._writer, collection, keys)
+            for key in keys:
+                record = found.get(key)
+                self._check_unlisted(collection, key, trails[collection, key], record, began)
+
+    def _check_unlisted(
+        self, collection: str, key: str, trail: Trail, record: Record | None, began: datetime
+    ) -> None:
+        who = f"{collection} {key}"
+        if record is not None:
+            self._findings.require(
+                Promise.INDEXES,
+                _moved_since(record, trail, began),
+                f"{who} is there, and in none of the lists of its collection",
+            )
+            return
+        self._findings.require(
+            Promise.ACCOUNTED,
+            self._may_be_dropped(collection, trail, began),
+            f"{who}: the log tells of it up to {trail.state}, and its record is gone",
+        )
+
+    def _may_be_dropped(self, collection: str, trail: Trail, now: datetime) -> bool:
+        seconds = self._retention.get(collection)
+        if seconds is None or trail.at is None:
+            return False
+        if collection == JOBS.name and trail.state not in FINAL:
+            return False
+        return trail.at + timedelta(seconds=seconds) <= now
+
+    def _check_ended(self, ended: AnyCollection[str]) -> None:
+        for job_id in ended:
+            known = self._known.get((JOBS.name, job_id))
+            if known is None:
+                self._findings.fault(
+                    Promise.ACCOUNTED, f"job {job_id} was enqueued, and no record tells of it"
+                )
+            else:
+                self._findings.require(
+                    Promise.ACCOUNTED,
+                    known.state in _AT_REST,
+                    f"job {job_id} has not ended: it is {known.state}",
+                )
+
+
+def _known_entity(value: Any, version: int) -> Known:
+    status = getattr(value, "status", None)
+    return Known(
+        version=version,
+        created_at=value.created_at,
+        state=None if status is None else str(status.value),
+    )
+
+
+def _moved_since(record: Record, trail: Trail, began: datetime) -> bool:
+    """Whether a record may have moved from list to list while the lists were read."""
+    claimed = record.lease is not None and record.lease.granted >= to_micros(began)
+    return claimed or (trail.at is not None and trail.at >= began)
+
+
+def _first_whole_day(trails: Trails) -> str:
+    """Return the first UTC day, as counters name it, of which the log kept every event."""
+    if trails.is_whole or trails.oldest is None:
+        return ""
+    return f"{trails.oldest + timedelta(days=1):%Y%m%d}"

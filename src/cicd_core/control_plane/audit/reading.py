@@ -1,0 +1,131 @@
+"""What an audit reads of a store: every record of a partition, the whole log, and the counts."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from cicd_core.control_plane.audit.report import Promise
+from cicd_core.errors import CorruptRecord
+from cicd_core.store.codec import decode_event
+from cicd_core.store.records import Partition, Query
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from cicd_core.control_plane.audit.report import Findings
+    from cicd_core.control_plane.writer import Writer
+    from cicd_core.model.event import Event
+    from cicd_core.store.records import Collection, Count, Record
+
+#: How many records or events are asked for at once.
+_PAGE: Final = 500
+#: How often a partition that changes is counted again.
+_COUNTED: Final = 5
+
+
+async def read_partition(writer: Writer, partition: Partition) -> AsyncIterator[Record]:
+    """Yield every record of a partition, in its order."""
+    after: str | None = None
+    while True:
+        query = Query(partition=partition, limit=_PAGE, after=after)
+        page = await writer.patiently(partial(writer.store.page, query))
+        for record in page.records:
+            yield record
+        if not page.more or not page.records:
+            return
+        after = page.records[-1].attributes[partition.index.sort]
+
+
+async def read_records(writer: Writer, collection: str, keys: Sequence[str]) -> dict[str, Record]:
+    """Return the records that exist, by key, however many are asked for."""
+    found: dict[str, Record] = {}
+    for first in range(0, len(keys), _PAGE):
+        some = keys[first : first + _PAGE]
+        found.update(await writer.patiently(partial(writer.store.get, collection, some)))
+    return found
+
+
+class LogReader:
+    """Reads the log from its beginning, and on from where it stopped."""
+
+    def __init__(self, writer: Writer, findings: Findings) -> None:
+        """Begin at the beginning."""
+        self._writer = writer
+        self._findings = findings
+        self._cursor: str | None = None
+
+    async def rest(self, cursor: str | None = None) -> AsyncIterator[Event]:
+        """Yield the events that were not read yet, up to the end; or those behind a cursor."""
+        store = self._writer.store
+        position = self._cursor if cursor is None else cursor
+        while True:
+            page = await self._writer.patiently(partial(store.read_log, position, _PAGE))
+            if page.torn:
+                self._findings.skip(Promise.LOG, "the log was shortened while it was read")
+            for entry in page.entries:
+                try:
+                    event = decode_event(entry)
+                except CorruptRecord as broken:
+                    self._findings.fault(Promise.READABLE, str(broken))
+                    continue
+                self._findings.examine(Promise.READABLE)
+                yield event
+            position = page.cursor
+            if cursor is None:
+                self._cursor = position
+            if not page.entries:
+                return
+
+
+async def count(writer: Writer, partitions: Sequence[Partition]) -> list[Count]:
+    """Return how many records each partition holds, however many partitions there are."""
+    counts: list[Count] = []
+    for first in range(0, len(partitions), _PAGE):
+        some = partitions[first : first + _PAGE]
+        counts += await writer.patiently(partial(writer.store.count, some))
+    return counts
+
+
+async def check_counts(writer: Writer, listed: Mapping[Partition, int], findings: Findings) -> None:
+    """Check that each partition's count is what a listing of it found."""
+    partitions = list(listed)
+    counts = await count(writer, partitions)
+    if not all(each.exact for each in counts):
+        findings.skip(Promise.COUNTS, "this store's counts are estimates")
+        return
+    for partition, found in zip(partitions, counts, strict=True):
+        findings.examine(Promise.COUNTS)
+        if found.number != listed[partition]:
+            await _count_again(writer, partition, findings)
+
+
+async def _count_again(writer: Writer, partition: Partition, findings: Findings) -> None:
+    """Count and list a partition until both agree; one that changes all the time may never."""
+    before, number, after = 0, 0, 0
+    for _ in range(_COUNTED):
+        before = await _count_one(writer, partition)
+        number = sum([1 async for _ in read_partition(writer, partition)])
+        after = await _count_one(writer, partition)
+        if before == number == after:
+            return
+    findings.require(
+        Promise.COUNTS,
+        before != after,
+        f"{partition.collection} in {partition.index.name} under {partition.value!r}: "
+        f"counted {after}, listed {number}",
+    )
+
+
+async def _count_one(writer: Writer, partition: Partition) -> int:
+    (found,) = await count(writer, [partition])
+    return found.number
+
+
+def partitions_of(record: Record, collection: Collection) -> list[Partition]:
+    """Return the partitions that a record is in, by its attributes."""
+    return [
+        Partition(collection.name, index, record.attributes[index.partition])
+        for index in collection.indexes
+        if index.partition in record.attributes
+    ]

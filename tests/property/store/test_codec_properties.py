@@ -1,0 +1,231 @@
+"""Bodies: whole entities go in and come out, and nothing that is broken comes out as one."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cicd_core.errors import CorruptRecord, NewerSchema
+from cicd_core.model.agent import Agent
+from cicd_core.model.deployment import Deployment
+from cicd_core.model.event import EventDraft
+from cicd_core.model.job import Job
+from cicd_core.model.pool import Pool
+from cicd_core.model.session import Session
+from cicd_core.queueing.lanes import LaneDirectory
+from cicd_core.store.codec import (
+    AGENT,
+    DEPLOYMENT,
+    JOB,
+    LANE_DIRECTORY,
+    POOL,
+    SESSION,
+    EntityCodec,
+    decode_event,
+    dump_json,
+    encode_event,
+)
+from cicd_core.store.records import LogEntry
+from tests.property.store.entities import INSTANTS, JSON, TEXTS, entities
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
+CODECS: dict[str, tuple[EntityCodec[Any], SearchStrategy[Any]]] = {
+    "job": (JOB, entities(Job)),
+    "deployment": (DEPLOYMENT, entities(Deployment)),
+    "agent": (AGENT, entities(Agent)),
+    "pool": (POOL, entities(Pool)),
+    "session": (SESSION, entities(Session)),
+    "lanes": (LANE_DIRECTORY, entities(LaneDirectory)),
+}
+every_entity = pytest.mark.parametrize("name", CODECS)
+
+
+@every_entity
+@given(st.data())
+def test_an_entity_survives_the_way_into_a_body_and_back(name: str, data: st.DataObject) -> None:
+    codec, values = CODECS[name]
+    value = data.draw(values)
+    body = codec.encode(value)
+    decoded = codec.decode("k", body)
+    assert decoded.value == value
+    assert type(decoded.value) is type(value)
+    assert decoded.unknown == {}
+    assert json.loads(body)["v"] == codec.version == 1
+    assert codec.encode(decoded.value) == body
+
+
+@every_entity
+@given(st.data())
+def test_fields_of_a_newer_library_are_kept_and_written_back(
+    name: str, data: st.DataObject
+) -> None:
+    codec, values = CODECS[name]
+    value = data.draw(values)
+    newer = data.draw(st.dictionaries(TEXTS.map(lambda text: f"new_{text}"), JSON, max_size=3))
+    body = dump_json({**json.loads(codec.encode(value)), **newer})
+    decoded = codec.decode("k", body)
+    assert (decoded.value, decoded.unknown) == (value, newer)
+    rewritten = codec.encode(decoded.value, decoded.unknown)
+    assert json.loads(rewritten) == json.loads(body)
+
+
+@every_entity
+@given(st.binary(max_size=200))
+def test_bytes_that_are_no_body_are_corrupt(name: str, body: bytes) -> None:
+    codec, _ = CODECS[name]
+    with pytest.raises(CorruptRecord) as refused:
+        codec.decode("k-1", body)
+    assert refused.value.key == "k-1"
+
+
+@every_entity
+@given(JSON)
+def test_json_that_is_no_body_is_corrupt(name: str, raw: Any) -> None:
+    codec, _ = CODECS[name]
+    with pytest.raises(CorruptRecord):
+        codec.decode("k-1", dump_json(raw))
+
+
+@every_entity
+@given(st.data())
+def test_a_body_that_was_damaged_is_an_entity_or_corrupt_and_nothing_else(
+    name: str, data: st.DataObject
+) -> None:
+    codec, values = CODECS[name]
+    body = bytearray(codec.encode(data.draw(values)))
+    for _ in range(data.draw(st.integers(1, 3))):
+        body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.integers(0, len(body)))
+    for damaged in (bytes(body), bytes(body[:cut])):
+        with suppress(CorruptRecord, NewerSchema):
+            codec.decode("k", damaged)
+
+
+@every_entity
+@given(st.data())
+def test_a_field_that_holds_something_else_is_taken_or_corrupt_and_nothing_else(
+    name: str, data: st.DataObject
+) -> None:
+    codec, values = CODECS[name]
+    raw = json.loads(codec.encode(data.draw(values)))
+    field = data.draw(st.sampled_from(sorted(raw)))
+    raw[field] = data.draw(JSON)
+    with suppress(CorruptRecord, NewerSchema):
+        codec.decode("k", dump_json(raw))
+
+
+@every_entity
+@given(st.data())
+def test_a_body_that_lacks_what_every_one_has_is_corrupt(name: str, data: st.DataObject) -> None:
+    codec, values = CODECS[name]
+    raw = json.loads(codec.encode(data.draw(values)))
+    needed = {
+        "job": "job_id",
+        "deployment": "version",
+        "agent": "incarnation",
+        "pool": "updated_at",
+        "session": "expires_at",
+        "lanes": "pool_name",
+    }
+    del raw[needed[name]]
+    with pytest.raises(CorruptRecord, match=needed[name]):
+        codec.decode("k", dump_json(raw))
+
+
+@every_entity
+@given(st.integers(2, 2**70))
+def test_a_body_of_a_newer_schema_is_left_alone(name: str, version: int) -> None:
+    codec, _ = CODECS[name]
+    with pytest.raises(NewerSchema) as refused:
+        codec.decode("k", dump_json({"v": version, "anything": 1}))
+    assert (refused.value.found, refused.value.supported) == (version, 1)
+
+
+@every_entity
+@pytest.mark.parametrize("version", [0, -1, True, 1.0, "1", None, [1]])
+def test_a_version_that_cannot_be_is_corrupt(name: str, version: Any) -> None:
+    codec, _ = CODECS[name]
+    with pytest.raises(CorruptRecord):
+        codec.decode("k", dump_json({"v": version, "pool_name": "p"}))
+
+
+def renamed(raw: dict[str, Any]) -> dict[str, Any]:
+    most = raw.pop("most")
+    return {**raw, "max_agents": most}
+
+
+def in_lower_case(raw: dict[str, Any]) -> dict[str, Any]:
+    return {**raw, "region": raw["region"].lower()}
+
+
+#: What might have become of a pool's body over three versions of the library.
+THIRD = EntityCodec(Pool, "agent-pools", upgrades=(renamed, in_lower_case))
+
+
+@given(entities(Pool), st.integers(1, 3))
+def test_every_older_version_is_upgraded_and_written_as_the_newest(pool: Pool, since: int) -> None:
+    raw = {**json.loads(POOL.encode(pool)), "v": since, "region": "EU", "max_agents": 7}
+    if since == 1:
+        raw["most"] = raw.pop("max_agents")
+    decoded = THIRD.decode("p", dump_json(raw))
+    assert (decoded.value.max_agents, decoded.unknown) == (7, {})
+    assert decoded.value.region == ("EU" if since == 3 else "eu")
+    assert json.loads(THIRD.encode(decoded.value))["v"] == 3
+    assert THIRD.decode("p", THIRD.encode(decoded.value)).value == decoded.value
+
+
+def test_a_body_that_its_upgrade_cannot_read_is_corrupt() -> None:
+    with pytest.raises(CorruptRecord):
+        THIRD.decode("p", dump_json({"v": 1}))
+    with pytest.raises(NewerSchema):
+        THIRD.decode("p", dump_json({"v": 4}))
+
+
+def entry(body: bytes) -> LogEntry:
+    return LogEntry(collection="jobs", key="j-1", version=3, ordinal=1, body=body)
+
+
+@given(TEXTS, INSTANTS, st.dictionaries(TEXTS, JSON, max_size=3))
+def test_an_event_survives_the_way_into_the_log_and_back(
+    kind: str, at: Any, facts: dict[str, Any]
+) -> None:
+    event = decode_event(entry(encode_event(EventDraft(kind, at, facts))))
+    assert (event.type, event.at, event.data) == (kind, at, facts)
+    assert event.event_id == "jobs/j-1/3/1"
+
+
+@given(st.binary(max_size=50) | JSON.map(dump_json))
+def test_what_is_no_event_is_corrupt(body: bytes) -> None:
+    with pytest.raises(CorruptRecord) as refused:
+        decode_event(entry(body))
+    assert refused.value.key == "jobs/j-1"
+
+
+@given(JSON, JSON, JSON)
+def test_an_event_of_other_things_is_taken_or_corrupt_and_nothing_else(
+    kind: Any, at: Any, facts: Any
+) -> None:
+    with suppress(CorruptRecord):
+        decode_event(entry(dump_json({"t": kind, "at": at, "d": facts})))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"[" * 100_000, id="deeper than any stack"),
+        pytest.param(b'{"t": "x", "at": 1' + b"0" * 30 + b', "d": {}}', id="a distant moment"),
+        pytest.param(b'{"t": "x", "at": ' + b"9" * 5000 + b', "d": {}}', id="a long number"),
+    ],
+)
+def test_an_event_that_breaks_what_reads_it_is_corrupt(body: bytes) -> None:
+    with pytest.raises(CorruptRecord):
+        decode_event(entry(body))
+    with pytest.raises(CorruptRecord):
+        JOB.decode("j-1", body)

@@ -1,0 +1,287 @@
+"""Lists of jobs: every filter, page by page, while jobs come, move and go."""
+
+from __future__ import annotations
+
+import base64
+from datetime import UTC, datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cicd_core import InvalidCursor, InvalidInput, Job, JobSpec, JobState, JobStatus, Outcome
+from cicd_core.model.instants import from_micros
+from tests.services.scenes import claim, enqueue, every_job, finish, ids, one_of_each, run
+
+if TYPE_CHECKING:
+    from cicd_core import ControlPlane
+    from cicd_core.testing import VirtualClock
+
+pytestmark = pytest.mark.anyio
+
+
+async def made_in_turn(plane: ControlPlane, clock: VirtualClock, number: int) -> list[Job]:
+    """Return that many jobs, the newest first, a second apart."""
+    jobs = []
+    for _ in range(number):
+        jobs.append(await enqueue(plane))
+        clock.advance(1)
+    return jobs[::-1]
+
+
+async def test_the_newest_comes_first_and_pages_follow_each_other(
+    plane: ControlPlane, other_plane: ControlPlane, clock: VirtualClock
+) -> None:
+    jobs = await made_in_turn(plane, clock, 7)
+    first = await plane.jobs.list(limit=3)
+    second = await other_plane.jobs.list(limit=3, cursor=first.cursor)
+    third = await plane.jobs.list(limit=3, cursor=second.cursor)
+    assert [list(page.items) for page in (first, second, third)] == [jobs[:3], jobs[3:6], jobs[6:]]
+    assert third.cursor is None
+
+
+async def test_a_page_may_hold_everything(plane: ControlPlane, clock: VirtualClock) -> None:
+    jobs = await made_in_turn(plane, clock, 4)
+    page = await plane.jobs.list(limit=500)
+    assert (list(page.items), page.cursor) == (jobs, None)
+
+
+async def test_an_empty_list_has_one_page(plane: ControlPlane) -> None:
+    page = await plane.jobs.list()
+    assert (page.items, page.cursor) == ((), None)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 500])
+async def test_each_status_lists_what_the_dashboard_shows_under_it(
+    plane: ControlPlane, limit: int
+) -> None:
+    made = await one_of_each(plane)
+    expected = {
+        JobStatus.PENDING: {made[JobState.PENDING].job_id},
+        JobStatus.QUEUED: {made[JobState.QUEUED].job_id, made[JobState.CLAIMED].job_id},
+        JobStatus.RUNNING: {made[JobState.RUNNING].job_id},
+        JobStatus.SUCCESS: {made[JobState.SUCCESS].job_id},
+        JobStatus.FAILED: {made[JobState.FAILED].job_id},
+        JobStatus.TIMEOUT: {made[JobState.TIMEOUT].job_id},
+        JobStatus.ERROR: {made[JobState.ERROR].job_id, made[JobState.DEAD_LETTERED].job_id},
+        JobStatus.CANCELLED: {made[JobState.CANCELLED].job_id},
+    }
+    found = {
+        status: set(ids(await every_job(plane, status=status, limit=limit))) for status in JobStatus
+    }
+    assert found == expected
+    assert ids(await every_job(plane, status="running")) == [made[JobState.RUNNING].job_id]
+    everything = await every_job(plane, limit=limit)
+    assert set(ids(everything)) == {job.job_id for job in made.values()}
+    assert len(everything) == len(made)
+    assert ids(everything) == sorted(ids(everything), reverse=True)
+
+
+async def test_an_agent_lists_what_it_claimed_last(
+    plane: ControlPlane, clock: VirtualClock
+) -> None:
+    await enqueue(plane)
+    done = await finish(plane, agent_id="a-1")
+    await enqueue(plane)
+    mine = (await run(plane, "a-1")).job
+    await enqueue(plane)
+    passed_on = await run(plane, "a-1")
+    await plane.queue.release(passed_on)
+    clock.advance(1)
+    await plane.maintenance.sweep()
+    theirs = (await claim(plane, "a-2")).job
+    assert theirs.job_id == passed_on.job.job_id
+    assert await every_job(plane, agent_id="a-1") == [mine, done]
+    assert await every_job(plane, agent_id="a-2") == [theirs]
+    assert await every_job(plane, agent_id="a-3") == []
+    assert await every_job(plane, agent_id="a-1", status=JobStatus.SUCCESS) == [done]
+
+
+async def test_a_pool_lists_its_own(plane: ControlPlane) -> None:
+    fast = [await enqueue(plane, pool_name="fast") for _ in range(3)]
+    await enqueue(plane)
+    assert ids(await every_job(plane, pool_name="fast", limit=1)) == ids(reversed(fast))
+    assert await every_job(plane, pool_name="fast", status="running") == []
+    assert await every_job(plane, pool_name="nobody") == []
+
+
+async def test_a_filter_that_no_index_answers_may_give_short_pages_and_misses_nothing(
+    plane: ControlPlane,
+) -> None:
+    rare = await enqueue(plane, pool_name="rare")
+    await plane.queue.enqueue_many([JobSpec(job_type="build")] * 2100)
+    page = await plane.jobs.list(pool_name="rare", limit=500)
+    assert (page.items, page.cursor is None) == ((), False)
+    assert ids(await every_job(plane, pool_name="rare", limit=500)) == [rare.job_id]
+
+
+async def test_a_time_range_holds_its_first_moment_and_not_its_last(
+    plane: ControlPlane, clock: VirtualClock
+) -> None:
+    begin = from_micros(clock.micros())
+    fifth, fourth, third, second, first = await made_in_turn(plane, clock, 5)
+    since, until = begin + timedelta(seconds=1), begin + timedelta(seconds=3)
+    assert await every_job(plane, since=since, until=until) == [third, second]
+    assert await every_job(plane, since=since, until=until, limit=1) == [third, second]
+    assert await every_job(plane, since=since) == [fifth, fourth, third, second]
+    assert await every_job(plane, until=until) == [third, second, first]
+    assert await every_job(plane, since=since, until=since) == []
+    # A moment is a moment, in whatever time zone.
+    in_nepal = since.astimezone(timezone(timedelta(hours=5, minutes=45)))
+    assert await every_job(plane, since=in_nepal, until=until) == [third, second]
+
+
+async def test_filters_may_be_combined(plane: ControlPlane, clock: VirtualClock) -> None:
+    begin = from_micros(clock.micros())
+    for pool in ("default", "fast"):
+        for _ in range(2):
+            await enqueue(plane, pool_name=pool)
+            await finish(plane, pool_name=pool)
+            clock.advance(1)
+    found = await every_job(
+        plane,
+        agent_id="a-1",
+        pool_name="fast",
+        status="success",
+        since=begin + timedelta(seconds=3),
+    )
+    assert [(job.pool_name, job.created_at) for job in found] == [
+        ("fast", begin + timedelta(seconds=3))
+    ]
+
+
+async def test_jobs_that_move_between_pages_are_shown_once(
+    plane: ControlPlane, clock: VirtualClock
+) -> None:
+    jobs = await made_in_turn(plane, clock, 12)
+    shown: list[str] = []
+    cursor: str | None = None
+    while True:
+        page = await plane.jobs.list(limit=2, cursor=cursor)
+        shown += ids(page.items)
+        cursor = page.cursor
+        if cursor is None:
+            break
+        # One goes through the whole machine, a new one comes in, one is cancelled.
+        await finish(plane)
+        await enqueue(plane)
+        await plane.jobs.cancel((await claim(plane)).job.job_id)
+    assert shown == ids(jobs)
+
+
+async def test_a_list_of_one_status_skips_what_has_left_it(
+    plane: ControlPlane, clock: VirtualClock
+) -> None:
+    jobs = await made_in_turn(plane, clock, 6)
+    first = await plane.jobs.list(status="queued", limit=2)
+    for job in jobs[3:5]:
+        await plane.jobs.cancel(job.job_id)
+    rest = await plane.jobs.list(status="queued", limit=4, cursor=first.cursor)
+    assert ids([*first.items, *rest.items]) == ids([*jobs[:3], jobs[5]])
+
+
+async def test_a_cursor_survives_the_job_that_it_points_to(
+    plane: ControlPlane, clock: VirtualClock
+) -> None:
+    jobs = await made_in_turn(plane, clock, 4)
+    first = await plane.jobs.list(status="queued", limit=2)
+    await plane.jobs.cancel(jobs[1].job_id)
+    rest = await plane.jobs.list(status="queued", limit=2, cursor=first.cursor)
+    assert ids(rest.items) == ids(jobs[2:])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"status": "queued"},
+        {"status": "running"},
+        {"agent_id": "a-1"},
+        {"pool_name": "fast"},
+        {"since": datetime(2026, 1, 1, tzinfo=UTC)},
+        {"until": datetime(2028, 1, 1, tzinfo=UTC)},
+    ],
+)
+async def test_a_cursor_of_another_query_is_refused(
+    plane: ControlPlane, clock: VirtualClock, other: dict[str, Any]
+) -> None:
+    await made_in_turn(plane, clock, 3)
+    cursor = (await plane.jobs.list(limit=1)).cursor
+    with pytest.raises(InvalidCursor, match="given by another query") as refused:
+        await plane.jobs.list(cursor=cursor, **other)
+    assert refused.value.field == "cursor"
+    assert "start again without a cursor" in str(refused.value)
+    page = await plane.jobs.list(limit=1, **other)
+    if page.cursor is not None:
+        with pytest.raises(InvalidCursor):
+            await plane.jobs.list(cursor=page.cursor)
+
+
+async def test_the_size_of_a_page_may_change_between_pages(
+    plane: ControlPlane, clock: VirtualClock
+) -> None:
+    jobs = await made_in_turn(plane, clock, 6)
+    first = await plane.jobs.list(limit=1)
+    rest = await plane.jobs.list(limit=5, cursor=first.cursor)
+    assert [*first.items, *rest.items] == jobs
+
+
+async def test_a_cursor_of_another_kind_of_list_is_refused(plane: ControlPlane) -> None:
+    for _ in range(2):
+        await enqueue(plane)
+    cursor = (await plane.jobs.list(limit=1)).cursor
+    with pytest.raises(InvalidCursor):
+        await plane.deployments.list(cursor=cursor)
+    with pytest.raises(InvalidCursor):
+        await plane.jobs.dead_letters(cursor=cursor)
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    ["", "nonsense", "ünïcode", "a" * 5000, base64.urlsafe_b64encode(b"\xff" * 40).decode(), 7],
+)
+async def test_a_damaged_cursor_is_refused(plane: ControlPlane, cursor: Any) -> None:
+    with pytest.raises(InvalidCursor) as refused:
+        await plane.jobs.list(cursor=cursor)
+    assert refused.value.field == "cursor"
+
+
+@pytest.mark.parametrize("limit", [0, 501, -1, True, 2.0, "5"])
+async def test_a_page_has_1_to_500_entities(plane: ControlPlane, limit: Any) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        await plane.jobs.list(limit=limit)
+    assert refused.value.field == "limit"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("status", "done"),
+        ("status", 1),
+        ("agent_id", "no good"),
+        ("pool_name", "no good"),
+        ("since", datetime(2026, 1, 1)),  # noqa: DTZ001 - a naive one is what is refused here
+        ("until", datetime(2026, 1, 1)),  # noqa: DTZ001 - a naive one is what is refused here
+        ("since", "yesterday"),
+    ],
+)
+async def test_a_filter_that_is_none_is_refused_by_its_name(
+    plane: ControlPlane, field: str, value: Any
+) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        await plane.jobs.list(**{field: value})
+    assert refused.value.field == field
+
+
+async def test_a_time_range_does_not_end_before_it_begins(plane: ControlPlane) -> None:
+    since = datetime(2026, 1, 2, tzinfo=UTC)
+    with pytest.raises(InvalidInput) as refused:
+        await plane.jobs.list(since=since, until=since - timedelta(microseconds=1))
+    assert refused.value.field == "since"
+
+
+async def test_a_list_shows_claims_that_nobody_told_of_yet(plane: ControlPlane) -> None:
+    await enqueue(plane)
+    held = await claim(plane, starting=True)
+    assert (await plane.jobs.list(status="running")).items == (held.job,)
+    assert (await plane.jobs.list(status="queued")).items == ()
+    await plane.queue.complete(held, Outcome.exited(0))
+    assert (await plane.jobs.list(status="running")).items == ()

@@ -1,0 +1,180 @@
+"""The statistics of the queue, against a recount of every job."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cicd_core import JobSpec, JobState, Outcome, QueueStatus, RetryPolicy
+from cicd_core.model.instants import from_micros
+from tests.services.scenes import claim, enqueue, every_job, finish, one_of_each, run
+
+if TYPE_CHECKING:
+    from cicd_core import ControlPlane
+    from cicd_core.testing import VirtualClock
+
+pytestmark = pytest.mark.anyio
+
+
+async def recount(plane: ControlPlane, pool_name: str | None = None) -> dict[QueueStatus, int]:
+    found = Counter(
+        job.queue_status
+        for job in await every_job(plane, pool_name=pool_name)
+        if job.queue_status is not None
+    )
+    return {status: found[status] for status in QueueStatus}
+
+
+async def busy(plane: ControlPlane, clock: VirtualClock) -> None:
+    """Bring jobs of two pools into every state, some of them more than once."""
+    later = from_micros(clock.micros()) + timedelta(hours=5)
+    for pool, times in (("default", 1), ("fast", 2)):
+        for _ in range(times):
+            await one_of_each(plane, pool_name=pool)
+            await plane.jobs.cancel((await claim(plane, pool_name=pool)).job.job_id)
+            await enqueue(plane, "test", pool_name=pool, labels=("gpu",))
+            await enqueue(plane, pool_name=pool, run_at=later)
+            clock.advance(1)
+        tracked = await plane.jobs.create(JobSpec(job_type="build", pool_name=pool))
+        await plane.jobs.record_start(tracked.job_id)
+
+
+async def test_an_empty_queue_has_nothing_to_say(plane: ControlPlane) -> None:
+    stats = await plane.queue.stats()
+    assert stats.depth == dict.fromkeys(QueueStatus, 0)
+    assert (stats.ready, stats.delayed, stats.leased) == (0, 0, 0)
+    assert (stats.average_wait_seconds, stats.p95_wait_seconds) == (None, None)
+    assert (stats.average_run_seconds, stats.p95_run_seconds) == (None, None)
+    assert (stats.failure_rate, stats.oldest_queued_seconds) == (None, None)
+    assert stats.exact
+    assert (await plane.queue.stats("nobody")).depth == dict.fromkeys(QueueStatus, 0)
+
+
+async def test_the_depths_of_all_pools_are_those_of_a_recount(
+    plane: ControlPlane, other_plane: ControlPlane, clock: VirtualClock
+) -> None:
+    await busy(plane, clock)
+    for through in (plane, other_plane):
+        stats = await through.queue.stats()
+        assert stats.depth == await recount(plane)
+        assert (stats.delayed, stats.exact, stats.pool_name) == (3, True, None)
+
+
+@pytest.mark.parametrize("pool_name", ["default", "fast"])
+async def test_the_depths_of_one_pool_are_those_of_a_recount(
+    plane: ControlPlane, clock: VirtualClock, pool_name: str
+) -> None:
+    await busy(plane, clock)
+    stats = await plane.queue.stats(pool_name)
+    expected = await recount(plane, pool_name)
+    # Within a pool, what is claimed counts as running.
+    expected[QueueStatus.RUNNING] += expected.pop(QueueStatus.CLAIMED)
+    assert stats.depth == {**expected, QueueStatus.CLAIMED: 0}
+    number = 1 if pool_name == "default" else 2
+    assert stats.delayed == number
+    assert stats.by_lane == {
+        key: count
+        for key, count in {
+            f"{pool_name}|build|": 0,
+            f"{pool_name}|test|gpu": number,
+        }.items()
+        if count
+    }
+    assert (stats.ready, stats.pool_name) == (number, pool_name)
+
+
+async def test_every_move_of_a_job_moves_the_depths(
+    plane: ControlPlane, clock: VirtualClock
+) -> None:
+    async def agrees() -> None:
+        assert (await plane.queue.stats()).depth == await recount(plane)
+
+    job = await enqueue(plane, retry=RetryPolicy(max_attempts=1, jitter=0.0))
+    await agrees()
+    held = await claim(plane)
+    await agrees()
+    running = await plane.queue.start(held)
+    await agrees()
+    await plane.queue.release(running)
+    await agrees()
+    clock.advance(1)
+    await plane.maintenance.sweep()
+    await agrees()
+    await run(plane)
+    clock.advance(31)
+    assert (await plane.maintenance.sweep()).dead_lettered == 1
+    await agrees()
+    await plane.jobs.replay(job.job_id)
+    await agrees()
+    await finish(plane)
+    await agrees()
+
+
+async def test_a_claim_that_nobody_told_of_yet_is_counted_in_the_depths(
+    plane: ControlPlane,
+) -> None:
+    await enqueue(plane)
+    await enqueue(plane)
+    await claim(plane, starting=True)
+    await claim(plane)
+    depth = (await plane.queue.stats()).depth
+    assert (depth[QueueStatus.CLAIMED], depth[QueueStatus.RUNNING]) == (1, 1)
+
+
+async def test_waits_and_executions_are_measured(plane: ControlPlane, clock: VirtualClock) -> None:
+    for wait, length in ((10, 100), (30, 300)):
+        await enqueue(plane)
+        clock.advance(wait)
+        running = await run(plane)
+        clock.advance(length)
+        await plane.queue.complete(running, Outcome.exited(0))
+    for stats in (await plane.queue.stats(), await plane.queue.stats("default")):
+        assert (stats.average_wait_seconds, stats.average_run_seconds) == (20.0, 200.0)
+        assert stats.p95_wait_seconds == pytest.approx(30, rel=0.05)
+        assert stats.p95_run_seconds == pytest.approx(300, rel=0.05)
+    assert (await plane.queue.stats("another")).average_wait_seconds is None
+
+
+async def test_the_failure_rate_is_that_of_jobs_that_ended(plane: ControlPlane) -> None:
+    for exit_code in (0, 0, 0, 1):
+        await enqueue(plane)
+        await finish(plane, Outcome.exited(exit_code))
+    cancelled = await enqueue(plane)
+    await plane.jobs.cancel(cancelled.job_id)
+    await enqueue(plane)
+    assert (await finish(plane, Outcome.error("no disk"))).state is JobState.QUEUED
+    assert (await plane.queue.stats()).failure_rate == 0.25
+    assert (await plane.queue.stats("default")).failure_rate == 0.25
+
+
+async def test_what_is_measured_begins_a_day_ago_unless_it_is_said_otherwise(
+    plane: ControlPlane, clock: VirtualClock
+) -> None:
+    begin = from_micros(clock.micros())
+    await enqueue(plane)
+    await finish(plane, Outcome.exited(1))
+    clock.advance(2 * 86_400)
+    now = from_micros(clock.micros())
+    default = await plane.queue.stats()
+    assert (default.as_of, default.since) == (now, now - timedelta(days=1))
+    assert default.failure_rate is None
+    earlier = await plane.queue.stats(since=begin)
+    assert (earlier.failure_rate, earlier.since) == (1.0, begin)
+    assert default.depth[QueueStatus.FAILED] == 1, "depths are of now, whatever is measured"
+
+
+async def test_the_oldest_of_the_queued_tells_its_age(
+    plane: ControlPlane, clock: VirtualClock
+) -> None:
+    await enqueue(plane)
+    clock.advance(50)
+    await enqueue(plane)
+    clock.advance(10)
+    for pool in (None, "default"):
+        assert (await plane.queue.stats(pool)).oldest_queued_seconds == 60.0
+    await finish(plane)
+    for pool in (None, "default"):
+        assert (await plane.queue.stats(pool)).oldest_queued_seconds == 10.0

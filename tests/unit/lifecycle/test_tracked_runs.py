@@ -1,0 +1,136 @@
+"""Runs that something else executes: they are only recorded here."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from cicd_core.errors import IllegalTransition, InvalidInput
+from cicd_core.lifecycle import jobs
+from cicd_core.model.event import Increment
+from cicd_core.model.job import JobState
+from cicd_core.model.outcome import Outcome
+from tests.unit.lifecycle.job_matrix import (
+    CANCELLED,
+    ERROR,
+    LATER,
+    NOON,
+    SUCCESS,
+    S,
+    claimed,
+    created,
+    end,
+    queued,
+    running,
+    tracked,
+)
+
+HOUR = timedelta(hours=1)
+
+
+def test_a_tracked_run_is_recorded_as_it_starts() -> None:
+    decision = jobs.record_start(created(), now=LATER, by="jenkins", started_at=NOON)
+    job = decision.value
+    assert (job.state, job.tracked, job.started_at) == (S.RUNNING, True, NOON)
+    assert (job.attempts, job.token) == ((), None)
+    (event,) = decision.events
+    assert (event.type, event.data["tracked"]) == ("job.started", True)
+    at_once = jobs.record_start(created(), now=LATER, by="jenkins", started_at=None)
+    assert at_once.value.started_at == LATER
+
+
+@pytest.mark.parametrize(
+    ("outcome", "told"),
+    [
+        (Outcome.exited(0), "job.succeeded"),
+        (Outcome.exited(2), "job.failed"),
+        (Outcome.error("no disk"), "job.errored"),
+        (Outcome.timeout("slow"), "job.timed_out"),
+        (Outcome.cancelled("stopped"), "job.cancelled"),
+    ],
+)
+def test_a_tracked_run_ends_with_any_verdict(outcome: Outcome, told: str) -> None:
+    decision = jobs.record_execution(tracked(), outcome, now=LATER, by="jenkins")
+    job = decision.value
+    assert job.state is JobState(outcome.verdict.value)
+    assert (job.verdict, job.exit_code) == (outcome.verdict, outcome.exit_code)
+    assert job.error_message == outcome.error_message
+    assert (job.completed_at, job.duration_seconds) == (LATER, 300.0)
+    assert [event.type for event in decision.events] == [told]
+    assert decision.increments[-1] == Increment(f"ended/20261121|1200|default|{job.state.value}")
+    assert Increment("run/20261121|default|ms", 300_000) in decision.increments
+
+
+def test_a_run_that_nobody_saw_start_is_recorded_with_its_own_times() -> None:
+    decision = jobs.record_execution(
+        created(),
+        Outcome.exited(0, logs_url="https://ci/17", logs_summary="fine"),
+        now=LATER,
+        by="jenkins",
+        started_at=NOON - HOUR,
+        completed_at=NOON,
+    )
+    job = decision.value
+    assert (job.state, job.tracked) == (S.SUCCESS, True)
+    assert (job.started_at, job.completed_at, job.duration_seconds) == (NOON - HOUR, NOON, 3600.0)
+    assert (job.logs_url, job.logs_summary) == ("https://ci/17", "fine")
+    # It is counted when it ended, not when somebody told of it.
+    assert decision.increments[-1] == Increment("ended/20261121|1200|default|success")
+
+
+def test_a_run_of_which_only_the_end_is_known_took_no_time() -> None:
+    job = jobs.record_execution(created(), SUCCESS, now=LATER, by="jenkins").value
+    assert (job.started_at, job.completed_at, job.duration_seconds) == (LATER, LATER, 0.0)
+
+
+@pytest.mark.parametrize("outcome", [Outcome.timeout("slow"), CANCELLED])
+def test_what_never_started_cannot_have_been_cut_short(outcome: Outcome) -> None:
+    with pytest.raises(IllegalTransition, match="can't be recorded before a start"):
+        jobs.record_execution(created(), outcome, now=LATER, by="jenkins")
+
+
+def test_the_same_recorded_verdict_again_is_a_no_op_and_another_one_is_refused() -> None:
+    recorded = jobs.record_execution(tracked(), SUCCESS, now=LATER, by="jenkins").value
+    assert not jobs.record_execution(recorded, SUCCESS, now=LATER + HOUR, by="jenkins").changed
+    with pytest.raises(IllegalTransition):
+        jobs.record_execution(recorded, ERROR, now=LATER, by="jenkins")
+
+
+@pytest.mark.parametrize("make", [queued, claimed, running])
+def test_what_the_queue_has_is_not_recorded_from_outside(make: Any) -> None:
+    with pytest.raises(IllegalTransition):
+        jobs.record_start(make(), now=LATER, by="jenkins", started_at=None)
+    with pytest.raises(IllegalTransition):
+        jobs.record_execution(make(), SUCCESS, now=LATER, by="jenkins")
+
+
+def test_a_verdict_of_the_queue_is_not_a_recorded_one() -> None:
+    with pytest.raises(IllegalTransition):
+        jobs.record_execution(end(running(), SUCCESS), SUCCESS, now=LATER, by="jenkins")
+
+
+def test_a_run_does_not_end_before_it_starts() -> None:
+    with pytest.raises(InvalidInput, match="after started_at") as refused:
+        jobs.record_execution(
+            created(),
+            SUCCESS,
+            now=LATER,
+            by="jenkins",
+            started_at=NOON,
+            completed_at=NOON - timedelta(microseconds=1),
+        )
+    assert refused.value.field == "completed_at"
+    with pytest.raises(InvalidInput):
+        jobs.record_execution(tracked(), SUCCESS, now=LATER, by="jenkins", completed_at=NOON - HOUR)
+
+
+def test_the_messages_of_a_recorded_run_are_shortened() -> None:
+    outcome = Outcome.failed("x" * 5000 + "the end", logs_summary="y" * 20_000 + "the end")
+    job = jobs.record_execution(tracked(), outcome, now=LATER, by="jenkins").value
+    assert job.error_message is not None
+    assert job.logs_summary is not None
+    assert (len(job.error_message), len(job.logs_summary)) == (4096, 16_384)
+    assert job.error_message.endswith("the end")
+    assert job.logs_summary.endswith("the end")
