@@ -3,3 +3,11 @@
 It talks to a small protocol (:mod:`cicd_core.agent.port`), so that an agent does not know on which
 side of a wire it lives.
 """
+
+from cicd_core.agent.agent import Agent
+from cicd_core.agent.handlers import Handler, JobFailed
+from cicd_core.agent.holding import StopReason
+from cicd_core.agent.job_run import JobRun
+from cicd_core.agent.port import WorkSource
+
+__all__ = ["Agent", "Handler", "JobFailed", "JobRun", "StopReason", "WorkSource"]

@@ -1,0 +1,251 @@
+"""The agent to embed: it asks for work, runs it, and goes in good order."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import anyio
+
+from cicd_core.agent.claim_loop import ClaimTerms
+from cicd_core.agent.draining import Drain, drain_on_signals
+from cicd_core.agent.handlers import Handler, Handlers, alone
+from cicd_core.agent.incarnation import Incarnation, Plan
+from cicd_core.errors import InvalidInput, Refused
+from cicd_core.ids import IdSource
+from cicd_core.model.agent import AgentSpec, checked
+from cicd_core.model.checks import check_names, check_seconds
+from cicd_core.model.fields import check_reason
+from cicd_core.threads import run_soon_here
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    from cicd_core.agent.port import WorkSource
+    from cicd_core.model.agent import AgentMetrics
+
+_H = TypeVar("_H", bound=Handler)
+
+
+class Agent:
+    """Claims jobs of one pool and runs them with the handlers that it was given.
+
+    Its leases are renewed by a thread of its own, also while a handler blocks the event loop. It
+    runs on asyncio and on trio.
+
+    Example:
+        The smallest agent that is of use:
+
+        .. code-block:: python
+
+            import anyio
+
+            from cicd_core import ControlPlane, JobSpec
+            from cicd_core.agent import Agent, JobRun
+
+
+            async def main() -> None:
+                async with ControlPlane.open("memory://") as control_plane:
+                    agent = Agent(control_plane, labels=["linux"], slots=2)
+
+                    @agent.handler("greet")
+                    async def greet(run: JobRun) -> None:
+                        await run.progress(50, "looking for the name")
+                        run.log(f"hello, {run.payload['name']}")
+
+                    spec = JobSpec(job_type="greet", payload={"name": "Ada"})
+                    await control_plane.queue.enqueue(spec)
+                    await agent.run(until_idle=True)
+
+
+            anyio.run(main)
+    """
+
+    def __init__(
+        self,
+        source: WorkSource,
+        pool: str = "default",
+        labels: Collection[str] = (),
+        slots: int = 1,
+        *,
+        agent_id: str | None = None,
+        hostname: str | None = None,
+        version: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        grace_seconds: float = 30.0,
+        claim_wait: float = 20.0,
+        lease_seconds: float | None = None,
+        heartbeat_seconds: float = 10.0,
+        log_dir: str | os.PathLike[str] | None = None,
+        metrics: Callable[[], AgentMetrics | None] | None = None,
+    ) -> None:
+        """Describe the agent; nothing happens before :meth:`run`.
+
+        Args:
+            source: the control plane, or a client that reaches it. It stays the caller's.
+            pool: whose jobs it takes.
+            labels: all that it has; a job's required labels must be among them.
+            slots: how many jobs it runs at once, 1 to 1,024.
+            agent_id: unique among all agents; host, process and chance make one when left out.
+            hostname: for people; the machine's when left out.
+            version: of the program that embeds the agent, for people.
+            metadata: what else there is to know of it.
+            grace_seconds: how long a drain waits for running jobs before it stops them.
+            claim_wait: how many seconds one claim waits at the other side for work.
+            lease_seconds: how long a lease lasts without a renewal; the control plane's own choice
+                when left out.
+            heartbeat_seconds: between two heartbeats; take a third of what the control plane waits
+                for one.
+            log_dir: a folder for the jobs' logs, made when it is missing; None keeps only the end
+                of each in its outcome.
+            metrics: measures the load of the machine for a heartbeat, in a thread.
+
+        Raises:
+            InvalidInput: a field is wrong; the error names it.
+        """
+        self._ids = IdSource()
+        self._source = source
+        host = hostname or socket.gethostname()
+        self._spec = checked(
+            AgentSpec(
+                agent_id=agent_id or self._made_up_id(host),
+                pool_name=pool,
+                labels=check_names("labels", labels),
+                slots=slots,
+                hostname=host,
+                version=version,
+                metadata=metadata or {},
+            )
+        )
+        self._grace_seconds = check_seconds("grace_seconds", grace_seconds)
+        self._claim_wait = check_seconds("claim_wait", claim_wait, most=3600)
+        self._lease_seconds = lease_seconds
+        self._heartbeat_seconds = check_seconds("heartbeat_seconds", heartbeat_seconds, least=0.001)
+        self._log_dir = None if log_dir is None else Path(log_dir)
+        self._metrics = metrics
+        self._handlers = Handlers()
+        self._drain = Drain()
+        self._runs = False
+
+    @property
+    def agent_id(self) -> str:
+        """What the control plane calls it."""
+        return self._spec.agent_id
+
+    def handler(self, job_type: str) -> Callable[[_H], _H]:
+        """Return a decorator: the function does the jobs of that type.
+
+        An async function runs in the agent's event loop, any other one in a thread of its own. It
+        returns None for a success, an exit code, or an Outcome. What it raises is an ``error``,
+        which the job's policy may try again; :class:`~cicd_core.agent.JobFailed` is a ``failed``.
+
+        Raises:
+            InvalidInput: the type is no name.
+            AlreadyExists: the type has a handler.
+        """
+
+        def add(handler: _H) -> _H:
+            self._handlers.add(job_type, handler)
+            return handler
+
+        return add
+
+    def add_handler(self, job_type: str, handler: Handler) -> None:
+        """Let a function, or an object that can be called, do the jobs of that type.
+
+        Raises:
+            InvalidInput: the type is no name, or the handler can't be called.
+            AlreadyExists: the type has a handler.
+        """
+        self._handlers.add(job_type, handler)
+
+    def drain(self, reason: str = "asked by its program") -> None:
+        """Ask it to go: claim nothing more, finish within the time of grace, release the rest.
+
+        Safe to call from any thread, and from a handler; before :meth:`run`, that ends at once.
+
+        Raises:
+            InvalidInput: the reason is empty.
+        """
+        self._drain.ask(check_reason("reason", reason))
+
+    async def run(self, *, handle_signals: bool = True, until_idle: bool = False) -> None:
+        """Register, and work until the agent drains.
+
+        A drain waits ``grace_seconds`` for what runs, then fires the scopes of the rest and gives
+        them back; that uses none of their attempts. A handler in a thread can't be stopped: it is
+        waited for. When this call is cancelled, all of that happens at once.
+
+        Args:
+            handle_signals: drain at the first SIGTERM or SIGINT, stop everything at the second;
+                only in the main thread, others never see a signal.
+            until_idle: return when nothing can be claimed and nothing runs. Jobs that wait for
+                their time, after a failure for example, are not waited for.
+
+        Raises:
+            InvalidInput: it has no handler, or the control plane refuses one of its fields.
+            Refused: it runs already, or another process took its id, or it was deregistered.
+        """
+        plan = self._plan(until_idle=until_idle)
+        if self._runs:
+            raise Refused(f"agent {self.agent_id!r} runs already; make another Agent")
+        self._runs = True
+        failure: BaseException | None = None
+        try:
+            await self._live(plan, handle_signals=handle_signals)
+        except BaseExceptionGroup as group:
+            failure = alone(group)
+        finally:
+            self._runs = False
+            self._drain = Drain()
+        if failure is not None:  # raised here, it keeps its own cause
+            raise failure
+
+    async def _live(self, plan: Plan, *, handle_signals: bool) -> None:
+        if plan.log_dir is not None:
+            await anyio.Path(plan.log_dir).mkdir(parents=True, exist_ok=True)
+        self._drain.attach()
+        life = Incarnation(plan, self._source, self._handlers, self._drain, self._ids)
+        async with anyio.create_task_group() as tasks:
+            if handle_signals:
+                await tasks.start(drain_on_signals, self._drain)
+            await life.live(run_soon_here())
+            tasks.cancel_scope.cancel()
+
+    def _plan(self, *, until_idle: bool) -> Plan:
+        job_types = self._handlers.job_types
+        if not job_types:
+            raise InvalidInput("handlers", [], "add at least one before the agent runs")
+        spec = self._spec
+        return Plan(
+            spec=AgentSpec(
+                agent_id=spec.agent_id,
+                pool_name=spec.pool_name,
+                labels=spec.labels,
+                job_types=job_types,
+                slots=spec.slots,
+                hostname=spec.hostname,
+                version=spec.version,
+                metadata=spec.metadata,
+            ),
+            terms=ClaimTerms(
+                agent_id=spec.agent_id,
+                pool_name=spec.pool_name,
+                labels=spec.labels,
+                job_types=job_types,
+                lease_seconds=self._lease_seconds,
+                wait_seconds=self._claim_wait,
+                until_idle=until_idle,
+            ),
+            grace_seconds=self._grace_seconds,
+            heartbeat_seconds=self._heartbeat_seconds,
+            metrics=self._metrics,
+            log_dir=self._log_dir,
+        )
+
+    def _made_up_id(self, host: str) -> str:
+        name = re.sub(r"[^A-Za-z0-9._-]", "-", host)[:80]
+        return f"{name}-{os.getpid()}-{self._ids.claim_id()[:8]}"

@@ -1,0 +1,154 @@
+"""The claim loop: it asks for as many jobs as slots are free, and waits at the other side."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+import anyio
+from attrs import frozen
+
+from cicd_core.agent.keeper import lease_clock
+from cicd_core.agent.patience import (
+    CALL_SECONDS,
+    LAST_WORDS_SECONDS,
+    RECOVERABLE,
+    Backoff,
+    answer_within,
+)
+from cicd_core.errors import CicdError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cicd_core.agent.draining import Drain
+    from cicd_core.agent.port import WorkQueue
+    from cicd_core.agent.slots import Slots
+    from cicd_core.ids import IdSource
+    from cicd_core.model.claim import Claimed
+
+_log = logging.getLogger("cicd_core.agent")
+
+#: The most jobs that one claim asks for.
+_MAX_CLAIM: Final = 256
+
+
+@frozen(kw_only=True)
+class ClaimTerms:
+    """What the agent claims, and how long a claim waits for it."""
+
+    agent_id: str
+    pool_name: str
+    labels: tuple[str, ...]
+    job_types: tuple[str, ...]
+    lease_seconds: float | None
+    wait_seconds: float
+    #: The loop ends when nothing can be claimed and nothing runs.
+    until_idle: bool
+
+
+class ClaimLoop:
+    """Claims until the agent drains, or is idle; whatever it gets goes to ``begin``."""
+
+    def __init__(  # noqa: PLR0917 - its collaborators, each of its own type
+        self,
+        queue: WorkQueue,
+        terms: ClaimTerms,
+        slots: Slots,
+        drain: Drain,
+        ids: IdSource,
+        begin: Callable[[Claimed, float], None],
+    ) -> None:
+        """``begin`` gets a job and when its claim was sent, and takes a slot at once."""
+        self._queue = queue
+        self._terms = terms
+        self._slots = slots
+        self._drain = drain
+        self._ids = ids
+        self._begin = begin
+        self._pause = anyio.CancelScope()
+        self._scope = anyio.CancelScope()
+
+    async def run(self) -> None:
+        """Claim; return when the agent drains and nothing is in flight any more.
+
+        Raises:
+            CicdError: the other side refuses the claim for good: a bad pool name, say.
+        """
+        with self._scope:
+            while self._drain.reason is None:
+                if self._slots.free:
+                    await self._claim_and_begin()
+                else:
+                    await self._slots.changed()
+
+    def interrupt(self) -> None:
+        """Let a claim that waits come back with what it has, and look again what is to do."""
+        self._slots.wake()
+        self._pause.cancel()
+
+    def give_up(self) -> None:
+        """End now; a claim in flight that is not answered in time is left to its lease."""
+        self._scope.cancel()
+
+    async def _claim_and_begin(self) -> None:
+        request_id = self._ids.claim_id()
+        limit = min(self._slots.free, _MAX_CLAIM)
+        sent_at = lease_clock()
+        try:
+            claims = await self._claim(request_id, limit)
+        except anyio.get_cancelled_exc_class():
+            with anyio.move_on_after(LAST_WORDS_SECONDS, shield=True):
+                await self._give_back(request_id, limit)
+            raise
+        for claimed in claims:
+            self._begin(claimed, sent_at)
+        if not claims and self._terms.until_idle and not self._slots.busy:
+            self._drain.ask("nothing is left to do")
+            await self._drain.begun.wait()
+
+    async def _claim(self, request_id: str, limit: int) -> list[Claimed]:
+        """Claim until there is an answer; a request that was cut short is repeated to learn it."""
+        backoff = Backoff()
+        while True:
+            delay = 0.0
+            with anyio.CancelScope() as self._pause:
+                try:
+                    return await self._ask(request_id, limit, self._wait_seconds())
+                except RECOVERABLE as failed:
+                    delay = backoff.next_delay()
+                    _log.warning("the claim failed, next try in %.1f s: %s", delay, failed)
+                await anyio.sleep(delay)
+
+    def _wait_seconds(self) -> float:
+        """Don't wait for work when none is wanted, or when the end of it is what we wait for."""
+        idle = self._terms.until_idle and not self._slots.busy
+        return 0.0 if idle or self._drain.reason is not None else self._terms.wait_seconds
+
+    async def _ask(self, request_id: str, limit: int, wait: float) -> list[Claimed]:
+        terms = self._terms
+        with answer_within(wait + CALL_SECONDS):
+            return await self._queue.claim(
+                agent_id=terms.agent_id,
+                pool_name=terms.pool_name,
+                labels=terms.labels,
+                job_types=terms.job_types,
+                limit=limit,
+                wait=wait,
+                starting=True,
+                lease_seconds=terms.lease_seconds,
+                request_id=request_id,
+            )
+
+    async def _give_back(self, request_id: str, limit: int) -> None:
+        """Release what a claim that was cancelled took: nobody else knows of it."""
+        try:
+            claims = await self._ask(request_id, limit, 0.0)
+        except CicdError as failed:
+            _log.warning("a claim in flight is left to its leases: %s", failed)
+            return
+        for claimed in claims:
+            try:
+                await self._queue.release(claimed, why="the agent stopped while it claimed")
+            except CicdError as failed:
+                _log.warning("job %s is left to its lease: %s", claimed.job.job_id, failed)

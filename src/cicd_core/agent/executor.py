@@ -1,0 +1,152 @@
+"""Runs claimed jobs: the handler in its scope, progress and log beside it, the report after it."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import anyio
+from attrs import frozen
+
+from cicd_core.agent.handlers import call
+from cicd_core.agent.holding import Holding, StopReason
+from cicd_core.agent.job_run import JobRun
+from cicd_core.agent.keeper import lease_clock
+from cicd_core.agent.lease_book import RENEWAL_PART
+from cicd_core.agent.logs import JobLog, log_path
+from cicd_core.agent.patience import LAST_WORDS_SECONDS, patiently
+from cicd_core.agent.progress import ProgressPost
+from cicd_core.agent.reporting import Release, ending_of, report, with_log
+from cicd_core.errors import CicdError
+from cicd_core.model.job import Delivery
+from cicd_core.threads import run_soon_here
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from anyio.abc import TaskGroup
+
+    from cicd_core.agent.draining import Drain
+    from cicd_core.agent.handlers import Handlers
+    from cicd_core.agent.keeper import Keeper
+    from cicd_core.agent.port import WorkQueue
+    from cicd_core.agent.reporting import Ending
+    from cicd_core.agent.slots import Slots
+    from cicd_core.model.claim import Claimed
+
+_log = logging.getLogger("cicd_core.agent")
+
+#: A claim that took longer than this part of a lease is confirmed by a renewal before the handler
+#: begins: the lease may have run out while the answer was on its way.
+_CONFIRM_PART = 2 * RENEWAL_PART
+
+
+@frozen(kw_only=True)
+class Workshop:
+    """What every job of one agent is run with."""
+
+    queue: WorkQueue
+    handlers: Handlers
+    keeper: Keeper
+    slots: Slots
+    drain: Drain
+    log_dir: Path | None
+    #: Bounds the threads of handlers that are no async functions.
+    threads: anyio.CapacityLimiter
+
+
+class Executor:
+    """Runs the jobs of one agent, each in a task of its own."""
+
+    def __init__(self, workshop: Workshop, tasks: TaskGroup) -> None:
+        """Run them in ``tasks``, in the event loop that runs here."""
+        self._workshop = workshop
+        self._tasks = tasks
+        self._run_soon = run_soon_here()
+        self._running: set[Holding] = set()
+        self._stopped: str | None = None
+
+    def begin(self, claimed: Claimed, sent_at: float) -> None:
+        """Start a job whose claim was sent at ``sent_at``; it takes its slot at once."""
+        self._workshop.slots.take()
+        self._tasks.start_soon(self._execute, claimed, sent_at)
+
+    def stop_all(self, why: str) -> None:
+        """Fire the scope of everything that runs, and of everything that still begins."""
+        self._stopped = why
+        for holding in self._running:
+            holding.fire(StopReason.DRAIN, why)
+
+    async def _execute(self, claimed: Claimed, sent_at: float) -> None:
+        holding = Holding(claimed, self._run_soon)
+        self._running.add(holding)
+        if self._stopped is not None:
+            holding.fire(StopReason.DRAIN, self._stopped)
+        ending: Ending = Release("the agent was stopped")
+        queue = self._workshop.queue
+        try:
+            ending = await self._worked(holding, sent_at)
+            await report(queue, holding, ending)
+        except anyio.get_cancelled_exc_class():
+            with anyio.move_on_after(LAST_WORDS_SECONDS, shield=True):
+                await report(queue, holding, ending)
+            raise
+        finally:
+            self._workshop.keeper.drop(holding)
+            self._running.discard(holding)
+            self._workshop.slots.give_back()
+
+    async def _worked(self, holding: Holding, sent_at: float) -> Ending:
+        job = holding.claimed.job
+        drain = self._workshop.drain
+        # A release would end a job that may start once only: it gets the time of grace instead.
+        if drain.reason is not None and job.delivery is not Delivery.AT_MOST_ONCE:
+            return Release(f"claimed while the agent drained: {drain.reason}")
+        confirmed_at = await self._confirmed(holding, sent_at)
+        if confirmed_at is None:
+            return None
+        timeout_at = lease_clock() + job.timeout_seconds
+        self._workshop.keeper.hold(holding, sent_at=confirmed_at, timeout_at=timeout_at)
+        _log.info("%s: running", holding)
+        return await self._handled(holding)
+
+    async def _confirmed(self, holding: Holding, sent_at: float) -> float | None:
+        """Return since when the lease is known to hold; None if it is lost."""
+        seconds = holding.claimed.lease_seconds
+        if lease_clock() - sent_at <= seconds * _CONFIRM_PART:
+            return sent_at
+        patient_until = lease_clock() + seconds
+        renewed_at = sent_at
+        try:
+            while lease_clock() - renewed_at > seconds * _CONFIRM_PART:
+                renewed_at = lease_clock()
+                (status,) = await patiently(
+                    lambda: self._workshop.queue.renew([holding.claimed]),
+                    what=f"{holding}: the renewal of a lease that was long on its way",
+                    give_up=lambda: lease_clock() > patient_until,
+                )
+                if not status.held:
+                    holding.fire(StopReason.LEASE_LOST, "it ran out before the job began")
+                    return None
+        except CicdError as failed:
+            holding.fire(StopReason.LEASE_LOST, f"it can't be confirmed: {failed}")
+            return None
+        return renewed_at
+
+    async def _handled(self, holding: Holding) -> Ending:
+        job = holding.claimed.job
+        workshop = self._workshop
+        directory = workshop.log_dir
+        log = JobLog(None if directory is None else log_path(directory, job))
+        post = ProgressPost(holding, workshop.queue, self._run_soon, self._tasks.start_soon)
+        run = JobRun(holding, log, post)
+        said = None
+        try:
+            with holding.scope:
+                said = await call(workshop.handlers.get(job.job_type), run, workshop.threads)
+            # The verdict stands: a cancelled agent must not lose it to this.
+            with anyio.move_on_after(LAST_WORDS_SECONDS, shield=True):
+                await post.finish()
+            return with_log(ending_of(holding, said), log)
+        finally:
+            log.close()

@@ -1,0 +1,174 @@
+"""One life of an agent: it registers, works, drains, and says that it has gone."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import TYPE_CHECKING
+
+import anyio
+from attrs import frozen
+
+from cicd_core.agent.claim_loop import ClaimLoop
+from cicd_core.agent.executor import Executor, Workshop
+from cicd_core.agent.keeper import Heartbeat, Keeper
+from cicd_core.agent.patience import LAST_WORDS_SECONDS, patiently
+from cicd_core.agent.slots import Slots
+from cicd_core.errors import CicdError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from cicd_core.agent.claim_loop import ClaimTerms
+    from cicd_core.agent.draining import Drain
+    from cicd_core.agent.handlers import Handlers
+    from cicd_core.agent.port import WorkSource
+    from cicd_core.errors import Refused
+    from cicd_core.ids import IdSource
+    from cicd_core.model.agent import Agent, AgentMetrics, AgentSpec
+    from cicd_core.threads import RunSoon
+
+_log = logging.getLogger("cicd_core.agent")
+
+
+@frozen(kw_only=True)
+class Plan:
+    """What the agent is, and what it was told about its work."""
+
+    spec: AgentSpec
+    terms: ClaimTerms
+    grace_seconds: float
+    heartbeat_seconds: float
+    metrics: Callable[[], AgentMetrics | None] | None
+    log_dir: Path | None
+
+
+class Incarnation:
+    """From the registration to the farewell."""
+
+    def __init__(
+        self, plan: Plan, source: WorkSource, handlers: Handlers, drain: Drain, ids: IdSource
+    ) -> None:
+        """Make it in the event loop that it lives in."""
+        self._plan = plan
+        self._source = source
+        self._handlers = handlers
+        self._drain = drain
+        self._ids = ids
+        self._slots = Slots(plan.spec.slots)
+        self._refused: Refused | None = None
+
+    async def live(self, run_soon: RunSoon) -> None:
+        """Register, work until the agent drains, and say farewell.
+
+        Raises:
+            CicdError: the other side refuses the agent or its claims for good.
+        """
+        agent = await self._register()
+        if agent is None:
+            return
+        _log.info("agent %s: registered in pool %s", agent.agent_id, agent.pool_name)
+        try:
+            async with Keeper(self._source, self._heartbeat(agent, run_soon)) as keeper:
+                await self._work(keeper)
+        finally:
+            await self._say_farewell()
+        if self._refused is not None:
+            raise self._refused
+
+    async def _register(self) -> Agent | None:
+        """Register; None if the agent is to go before it could."""
+        register = partial(self._source.agents.register, self._plan.spec)
+        agent: Agent | None = None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_cancel_on, self._drain.begun, tasks.cancel_scope)
+            agent = await patiently(register, what="the registration")
+            tasks.cancel_scope.cancel()
+        return agent
+
+    def _heartbeat(self, agent: Agent, run_soon: RunSoon) -> Heartbeat:
+        return Heartbeat(
+            spec=self._plan.spec,
+            agent=agent,
+            every_seconds=self._plan.heartbeat_seconds,
+            running=lambda: self._slots.busy,
+            metrics=self._plan.metrics,
+            on_drain=self._drain.ask,
+            on_refused=lambda refused: run_soon(partial(self._be_refused, refused)),
+        )
+
+    def _be_refused(self, refused: Refused) -> None:
+        """Finish what runs, then end with the error: another process may be this agent now."""
+        if self._refused is None:
+            _log.error("agent %s: its heartbeat was refused: %s", self._plan.spec.agent_id, refused)
+            self._refused = refused
+            self._drain.ask("its heartbeat was refused")
+
+    async def _work(self, keeper: Keeper) -> None:
+        async with anyio.create_task_group() as watchers:
+            watchers.start_soon(keeper.fail_with_it)
+            async with anyio.create_task_group() as jobs:
+                executor = Executor(self._workshop(keeper), jobs)
+                loop = ClaimLoop(
+                    self._source.queue,
+                    self._plan.terms,
+                    self._slots,
+                    self._drain,
+                    self._ids,
+                    executor.begin,
+                )
+                self._slots.on_idle = loop.interrupt if self._plan.terms.until_idle else None
+                watchers.start_soon(self._conduct_drain, loop, executor)
+                await loop.run()
+            watchers.cancel_scope.cancel()
+
+    def _workshop(self, keeper: Keeper) -> Workshop:
+        return Workshop(
+            queue=self._source.queue,
+            handlers=self._handlers,
+            keeper=keeper,
+            slots=self._slots,
+            drain=self._drain,
+            log_dir=self._plan.log_dir,
+            threads=anyio.CapacityLimiter(self._plan.spec.slots),
+        )
+
+    async def _conduct_drain(self, loop: ClaimLoop, executor: Executor) -> None:
+        """Wait until the agent is to go, then for its jobs, then fire their scopes."""
+        try:
+            await self._drain.begun.wait()
+            _log.info("draining, %d jobs run: %s", self._slots.busy, self._drain.reason)
+            loop.interrupt()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._tell_drain)
+                with anyio.move_on_after(self._plan.grace_seconds):
+                    await self._drain.immediate.wait()
+                _log.info("the time of grace is over, %d jobs are stopped", self._slots.busy)
+                executor.stop_all(f"the agent drains: {self._drain.reason}")
+                loop.give_up()
+        finally:
+            # Cancelled from outside: handlers in threads learn of it by their flag alone.
+            executor.stop_all(f"the agent stops: {self._drain.reason or 'it was cancelled'}")
+
+    async def _tell_drain(self) -> None:
+        await self._tell("the word that it drains", self._source.agents.drain)
+
+    async def _say_farewell(self) -> None:
+        with anyio.move_on_after(LAST_WORDS_SECONDS, shield=True):
+            await self._tell("its farewell", self._source.agents.deregister)
+
+    async def _tell(self, what: str, tell: Callable[..., Awaitable[object]]) -> None:
+        if self._refused is not None:  # whoever has the id now must neither drain nor end by us
+            return
+        agent_id = self._plan.spec.agent_id
+        reason = self._drain.reason or "the agent was cancelled"
+        try:
+            await patiently(lambda: tell(agent_id, reason=reason), what=f"agent {agent_id}: {what}")
+        except CicdError as failed:
+            _log.warning("agent %s: %s was not heard: %s", agent_id, what, failed)
+
+
+async def _cancel_on(event: anyio.Event, scope: anyio.CancelScope) -> None:
+    await event.wait()
+    scope.cancel()

@@ -1,0 +1,275 @@
+"""The lease keeper: a thread of its own, so that a handler that blocks loses no lease.
+
+It has its own event loop, of the caller's kind, and its own way to the other side. It renews all
+leases in one call at a third of their life, sends the agent's heartbeat, notices cancel requests,
+timeouts and lost leases, and fences what it could not renew. It never waits for the main loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import threading
+from typing import TYPE_CHECKING, Final
+
+import anyio
+import anyio.to_thread
+from anyio.lowlevel import current_token
+from attrs import frozen
+
+from cicd_core.agent.lease_book import RENEWAL_PART, LeaseBook
+from cicd_core.agent.patience import (
+    CALL_SECONDS,
+    LAST_WORDS_SECONDS,
+    RECOVERABLE,
+    Backoff,
+    answer_within,
+)
+from cicd_core.clock import boot_micros
+from cicd_core.errors import NotFound, Refused
+from cicd_core.model.agent import AgentStatus, checked_metrics
+from cicd_core.threads import run_soon_here
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import Self
+
+    from anyio.abc import TaskGroup
+
+    from cicd_core.agent.holding import Holding
+    from cicd_core.agent.port import WorkSource
+    from cicd_core.model.agent import Agent, AgentMetrics, AgentSpec
+    from cicd_core.threads import RunSoon
+
+_log = logging.getLogger("cicd_core.agent")
+
+#: The longest pause between two tries of a renewal, in parts of the lease.
+_RETRY_PART: Final = 1 / 12
+
+
+def lease_clock() -> float:
+    """Return seconds on the clock that leases are counted by; it counts while a machine sleeps."""
+    return boot_micros() / 1_000_000
+
+
+@frozen(kw_only=True)
+class Heartbeat:
+    """What the keeper says of the agent, how often, and whom it tells what it hears.
+
+    The functions are called in the keeper's thread, and must neither block nor raise.
+    """
+
+    spec: AgentSpec
+    #: The agent as it was registered.
+    agent: Agent
+    every_seconds: float
+    #: Slots in use.
+    running: Callable[[], int]
+    #: Measures the machine, in a thread; what it raises is logged.
+    metrics: Callable[[], AgentMetrics | None] | None
+    #: An operator wants the agent to drain, and says why.
+    on_drain: Callable[[str], object]
+    #: The agent has no place any more: another one took its id, or it was deregistered.
+    on_refused: Callable[[Refused], object]
+
+
+class Keeper:
+    """Keeps leases alive while it is entered. ``hold`` and ``drop`` are for any thread."""
+
+    def __init__(self, source: WorkSource, heartbeat: Heartbeat) -> None:
+        """Make it in the main loop; the thread starts when it is entered."""
+        self._source = source
+        self._heartbeat = heartbeat
+        self._agent = heartbeat.agent
+        self._book = LeaseBook()
+        self._tell_main = run_soon_here()
+        self._backend = _backend_name()
+        name = f"cicd-core-keeper-{self._agent.agent_id}"
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._lock = threading.Lock()
+        self._stopping = False
+        self._tell_keeper: RunSoon | None = None
+        self._scope: anyio.CancelScope | None = None
+        self._woken: anyio.Event  # made in the keeper's own loop
+        self._asleep_until = math.inf
+        self._error: BaseException | None = None
+        self._link: WorkSource | None = None
+        #: Set in the main loop when the thread has ended.
+        self.ended = anyio.Event()
+        self._renewing = False
+        self._renew_not_before = 0.0
+        self._renew_backoff = Backoff(first=0.05)
+        self._beating = False
+        self._beat_at = 0.0
+
+    async def __aenter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with self._lock:
+            self._stopping = True
+            if self._tell_keeper is not None and self._scope is not None:
+                self._tell_keeper(self._scope.cancel)
+        with anyio.move_on_after(LAST_WORDS_SECONDS, shield=True):
+            await self.ended.wait()
+        if self.ended.is_set():
+            self._thread.join()
+        else:
+            _log.warning("the lease keeper does not end; it is left to the end of the process")
+
+    async def fail_with_it(self) -> None:
+        """Wait for the end of the thread, which must not come before the keeper is left.
+
+        Raises:
+            RuntimeError: it came; the cause is what the thread died of.
+        """
+        await self.ended.wait()
+        raise RuntimeError("the lease keeper died; no lease is renewed any more") from self._error
+
+    def hold(self, holding: Holding, *, sent_at: float, timeout_at: float) -> None:
+        """Keep a lease alive whose claim was sent at ``sent_at`` (:func:`lease_clock`)."""
+        self._book.hold(holding, sent_at=sent_at, timeout_at=timeout_at)
+        if min(self._book.renewal_at(), self._book.alarm_at()) < self._asleep_until:
+            self._wake()
+
+    def drop(self, holding: Holding) -> None:
+        """Let a lease go; what is heard of it from now on is ignored."""
+        self._book.drop(holding)
+
+    def _wake(self) -> None:
+        tell = self._tell_keeper
+        if tell is not None:
+            tell(self._look_again)
+
+    def _look_again(self) -> None:
+        self._woken.set()
+
+    def _run(self) -> None:
+        try:
+            anyio.run(self._main, backend=self._backend)
+        except BaseException as error:  # noqa: BLE001 - kept, and raised in the main loop
+            self._error = error
+        finally:
+            self._tell_main(self.ended.set)
+
+    async def _main(self) -> None:
+        self._woken = anyio.Event()
+        with anyio.CancelScope() as scope:
+            with self._lock:
+                self._scope, self._tell_keeper = scope, run_soon_here()
+                if self._stopping:
+                    return
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._stay_connected)
+                await self._keep(tasks)
+
+    async def _stay_connected(self) -> None:
+        backoff = Backoff()
+        while True:
+            try:
+                async with self._source.sibling() as self._link:
+                    self._woken.set()
+                    await anyio.sleep_forever()
+            except RECOVERABLE as failed:
+                _log.warning("the lease keeper is not connected, next try soon: %s", failed)
+            await anyio.sleep(backoff.next_delay())
+
+    async def _keep(self, tasks: TaskGroup) -> None:
+        while True:
+            self._woken = anyio.Event()
+            # Said before it looks, so that whoever adds a lease after the look wakes it.
+            self._asleep_until = math.inf
+            now = lease_clock()
+            self._book.fire_overdue(now)
+            if self._link is not None:
+                self._start_due(tasks, self._link, now)
+            await self._sleep()
+
+    async def _sleep(self) -> None:
+        until = self._book.alarm_at()
+        if self._link is not None and not self._renewing:
+            until = min(until, max(self._book.renewal_at(), self._renew_not_before))
+        if self._link is not None and not self._beating:
+            until = min(until, self._beat_at)
+        self._asleep_until = until
+        with anyio.move_on_after(until - lease_clock()):
+            await self._woken.wait()
+
+    def _start_due(self, tasks: TaskGroup, source: WorkSource, now: float) -> None:
+        renewal_at = max(self._book.renewal_at(), self._renew_not_before)
+        if not self._renewing and renewal_at <= now:
+            self._renewing = True
+            tasks.start_soon(self._renew, source)
+        if not self._beating and self._beat_at <= now:
+            self._beating = True
+            self._beat_at = now + self._heartbeat.every_seconds
+            tasks.start_soon(self._beat, source)
+
+    async def _renew(self, source: WorkSource) -> None:
+        holdings = self._book.held()
+        shortest = self._book.shortest()
+        sent_at = lease_clock()
+        try:
+            with answer_within(min(CALL_SECONDS, shortest * RENEWAL_PART)):
+                statuses = await source.queue.renew([holding.claimed for holding in holdings])
+        except RECOVERABLE as failed:
+            _log.warning("%d leases were not renewed, next try soon: %s", len(holdings), failed)
+            delay = min(self._renew_backoff.next_delay(), shortest * _RETRY_PART)
+            self._renew_not_before = lease_clock() + delay
+        else:
+            self._renew_backoff.reset()
+            self._renew_not_before = 0.0
+            self._book.renewed(holdings, statuses, sent_at)
+        self._renewing = False
+        self._woken.set()
+
+    async def _beat(self, source: WorkSource) -> None:
+        try:
+            with answer_within(min(CALL_SECONDS, self._heartbeat.every_seconds)):
+                await self._send_heartbeat(source)
+        except RECOVERABLE as failed:
+            _log.warning("the heartbeat was not sent, next try at its next turn: %s", failed)
+        except Refused as refused:
+            self._heartbeat.on_refused(refused)
+        self._beating = False
+        self._woken.set()
+
+    async def _send_heartbeat(self, source: WorkSource) -> None:
+        told = self._agent
+        try:
+            told = await source.agents.heartbeat(
+                told.agent_id,
+                told.incarnation,
+                metrics=await self._measured(),
+                running=self._heartbeat.running(),
+            )
+        except NotFound:
+            _log.warning("the control plane has forgotten agent %s: registering", told.agent_id)
+            self._agent = await source.agents.register(self._heartbeat.spec)
+        if told.status is AgentStatus.TERMINATING:
+            self._heartbeat.on_drain(told.drain_reason or "the control plane drains it")
+
+    async def _measured(self) -> AgentMetrics | None:
+        measure = self._heartbeat.metrics
+        if measure is None:
+            return None
+        try:
+            metrics = await anyio.to_thread.run_sync(measure, abandon_on_cancel=True)
+            return None if metrics is None else checked_metrics(metrics)
+        except Exception:  # noqa: BLE001 - the embedder's code: whatever it raises
+            _log.exception("the metrics were not measured; the heartbeat goes without them")
+            return None
+
+
+def _backend_name() -> str:
+    """Return the kind of event loop that runs here."""
+    is_asyncio = isinstance(current_token().native_token, asyncio.AbstractEventLoop)
+    return "asyncio" if is_asyncio else "trio"

@@ -1,0 +1,95 @@
+"""What a job says: lines in its own file, and the last of them for the dashboard."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from cicd_core.model.outcome import MAX_URL
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import BinaryIO
+
+    from cicd_core.model.job import Job
+
+_log = logging.getLogger("cicd_core.agent")
+
+#: How much of the end of a log is kept for the outcome.
+TAIL_BYTES: Final = 8 * 1024
+_TAIL_LINES: Final = 200
+
+
+def log_path(log_dir: Path, job: Job) -> Path:
+    """Return the file of one attempt: ``<job_id>-<attempt>.log``, the id quoted as in a URL."""
+    return log_dir / f"{quote(job.job_id, safe='')}-{job.attempt}.log"
+
+
+def read_tail(path: Path) -> str:
+    """Return the last 8 KiB of a file, from the beginning of a line."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - TAIL_BYTES))
+        data = file.read()
+    if size > TAIL_BYTES:
+        data = data.partition(b"\n")[2] or data
+    return data.decode(errors="replace")
+
+
+class JobLog:
+    """The log of one attempt. Safe to use from several threads."""
+
+    def __init__(self, path: Path | None) -> None:
+        """Write to the end of the file at ``path``; None keeps the last lines in memory only."""
+        self.path = path
+        self._lines: deque[str] = deque(maxlen=_TAIL_LINES)
+        self._lock = threading.Lock()
+        self._file: BinaryIO | None = None
+        self._broken = False
+
+    def write(self, line: str) -> None:
+        """Add a line. A file that can't be written loses the line, never the job."""
+        text = line.removesuffix("\n").encode(errors="replace").decode()
+        with self._lock:
+            self._lines.append(text)
+            if self.path is not None and not self._broken:
+                self._to_file(self.path, text)
+
+    def _to_file(self, path: Path, text: str) -> None:
+        try:
+            if self._file is None:
+                self._file = path.open("ab", buffering=0)
+            self._file.write(f"{text}\n".encode())
+        except OSError as refused:
+            self._broken = True
+            _log.warning("the log %s can't be written, its lines are lost: %s", path, refused)
+
+    @property
+    def url(self) -> str | None:
+        """The file's URI; None if there is no file, or its path is too long to be kept."""
+        if self.path is None or not self.path.exists():
+            return None
+        uri = self.path.absolute().as_uri()
+        return uri if len(uri) <= MAX_URL else None
+
+    def tail(self) -> str | None:
+        """Return the end of what was said, at most 8 KiB or 200 lines; None if that is nothing."""
+        if self.path is not None:
+            try:
+                return read_tail(self.path) or None
+            except OSError:  # no file, or none that can be read: what memory holds must do
+                pass
+        with self._lock:
+            text = "".join(f"{line}\n" for line in self._lines)
+        return text[-TAIL_BYTES:] or None
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            if self._file is not None:
+                self._file.close()
+                self._file = None

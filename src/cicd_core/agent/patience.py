@@ -1,0 +1,96 @@
+"""Calls to the other side that may fail for a while: bounded in time, repeated with backoff."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import anyio
+
+from cicd_core.errors import (
+    Contention,
+    CorruptRecord,
+    StoreFull,
+    StoreReadOnly,
+    StoreUnavailable,
+)
+from cicd_core.ids import IdSource
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Generator
+
+_T = TypeVar("_T")
+_log = logging.getLogger("cicd_core.agent")
+_dice = IdSource()
+
+#: What may pass by itself, or by an operator's hand, while the agent waits.
+RECOVERABLE: Final = (StoreUnavailable, Contention, StoreFull, StoreReadOnly, CorruptRecord)
+#: How long one call may stay without an answer, in seconds: a connection may be half dead.
+CALL_SECONDS: Final = 15.0
+#: How long the last calls of an agent that is cancelled may take together, in seconds.
+LAST_WORDS_SECONDS: Final = 10.0
+
+
+class Backoff:
+    """Delays that double up to a limit, each spread at random over its upper half."""
+
+    def __init__(self, first: float = 0.1, most: float = 5.0) -> None:
+        """Begin with ``first`` seconds and never wait longer than ``most``."""
+        self._first = first
+        self._most = most
+        self._delay = first
+
+    def next_delay(self) -> float:
+        """Return how many seconds to wait before the next try."""
+        delay = min(self._delay, self._most)
+        self._delay = delay * 2
+        return delay * (1 + _dice.jitter()) / 2
+
+    def reset(self) -> None:
+        """Begin again, after a success."""
+        self._delay = self._first
+
+
+@contextmanager
+def answer_within(seconds: float) -> Generator[None]:
+    """Bound a call: no answer in time is an unavailable store, and the outcome is unknown.
+
+    Raises:
+        StoreUnavailable: the block took longer.
+    """
+    try:
+        with anyio.fail_after(seconds):
+            yield
+    except TimeoutError as late:
+        raise StoreUnavailable(f"no answer within {seconds:g} s; try again") from late
+
+
+async def patiently(
+    call: Callable[[], Awaitable[_T]],
+    *,
+    what: str,
+    give_up: Callable[[], bool] = lambda: False,
+) -> _T:
+    """Call until the other side answers; the call must be safe to repeat.
+
+    Args:
+        call: makes one call.
+        what: names it, for the log.
+        give_up: asked before each try; when it is true, that try is the last one.
+
+    Raises:
+        CicdError: what the call raised, if it is not recoverable or the last try failed.
+    """
+    backoff = Backoff()
+    while True:
+        last = give_up()
+        try:
+            with answer_within(CALL_SECONDS):
+                return await call()
+        except RECOVERABLE as failed:
+            if last:
+                raise
+            delay = backoff.next_delay()
+            _log.warning("%s failed, next try in %.1f s: %s", what, delay, failed)
+        await anyio.sleep(delay)

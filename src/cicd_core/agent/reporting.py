@@ -1,0 +1,114 @@
+"""How an attempt ends: a verdict, a release, or nothing; and how that reaches the other side."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from attrs import evolve, frozen
+
+from cicd_core.agent.holding import StopReason
+from cicd_core.agent.patience import RECOVERABLE, patiently
+from cicd_core.errors import CicdError, LeaseLost
+from cicd_core.model.outcome import Outcome
+
+if TYPE_CHECKING:
+    from cicd_core.agent.holding import Holding
+    from cicd_core.agent.logs import JobLog
+    from cicd_core.agent.port import WorkQueue
+
+_log = logging.getLogger("cicd_core.agent")
+
+
+@frozen
+class Release:
+    """The job goes back to the queue unfinished."""
+
+    why: str
+
+
+#: None: the lease is lost, and nothing is reported.
+Ending = Outcome | Release | None
+
+
+def ending_of(holding: Holding, said: Outcome | None) -> Ending:
+    """Return how the attempt ends.
+
+    Args:
+        holding: the job; its lease, or its time, may be over.
+        said: the handler's word; None if it was stopped.
+    """
+    if holding.lost:
+        return None
+    if said is not None:
+        return said
+    stop = holding.stop
+    if stop is None:
+        return Outcome.error("the handler cancelled its own scope")
+    if stop.reason is StopReason.CANCEL:
+        return Outcome.cancelled(stop.why)
+    if stop.reason is StopReason.TIMEOUT:
+        return Outcome.timeout(stop.why)
+    return Release(stop.why)
+
+
+def with_log(ending: Ending, log: JobLog) -> Ending:
+    """Return the ending with where the log is and how it ends, unless the handler said that."""
+    if not isinstance(ending, Outcome):
+        return ending
+    return evolve(
+        ending,
+        logs_url=ending.logs_url if ending.logs_url is not None else log.url,
+        logs_summary=ending.logs_summary if ending.logs_summary is not None else log.tail(),
+    )
+
+
+async def report(queue: WorkQueue, holding: Holding, ending: Ending) -> None:
+    """Tell how the attempt ended, again and again while the other side can't be reached.
+
+    When the lease is lost one last try is made: the other side knows best whether the report came
+    too late. A report that is refused is logged and dropped; the queue takes care of the job.
+    """
+    if ending is None:
+        stop = holding.stop
+        why = "the lease is lost" if stop is None else stop.why
+        _log.warning("%s: lease lost, the result is dropped: %s", holding, why)
+        return
+    try:
+        await _tell(queue, holding, ending)
+    except LeaseLost as lost:
+        _log.warning("%s: lease lost, the result is dropped: %s", holding, lost.reason)
+    except RECOVERABLE as failed:
+        _log.warning("%s: lease lost, the result could not be reported: %s", holding, failed)
+    except CicdError as refused:
+        await _report_refusal(queue, holding, ending, refused)
+
+
+async def _tell(queue: WorkQueue, holding: Holding, ending: Outcome | Release) -> None:
+    if isinstance(ending, Release):
+        await patiently(
+            lambda: queue.release(holding.claimed, why=ending.why),
+            what=f"{holding}: the release",
+            give_up=lambda: holding.lost,
+        )
+        _log.info("%s: released: %s", holding, ending.why)
+        return
+    await patiently(
+        lambda: queue.complete(holding.claimed, ending),
+        what=f"{holding}: the report",
+        give_up=lambda: holding.lost,
+    )
+    _log.info("%s: %s, exit code %s", holding, ending.verdict.value, ending.exit_code)
+
+
+async def _report_refusal(
+    queue: WorkQueue, holding: Holding, ending: Outcome | Release, refused: CicdError
+) -> None:
+    """Report an outcome that was refused, a confirmed cancel that nobody asked for, as an error."""
+    _log.error("%s: the report was refused: %s", holding, refused)
+    if not isinstance(ending, Outcome):
+        return
+    try:
+        await _tell(queue, holding, Outcome.error(f"its outcome was refused: {refused}"))
+    except CicdError as again:
+        _log.error("%s: the lease is left to run out: %s", holding, again)

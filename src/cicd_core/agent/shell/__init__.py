@@ -1,0 +1,6 @@
+"""A ready handler that runs commands: in a fresh worktree, under a guard, with a log file."""
+
+from cicd_core.agent.shell.environment import INHERITED
+from cicd_core.agent.shell.handler import ShellHandler
+
+__all__ = ["INHERITED", "ShellHandler"]

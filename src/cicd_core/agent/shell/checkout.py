@@ -1,0 +1,125 @@
+"""A fresh checkout: a detached worktree of a repository on this machine, or a clone of another."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import anyio
+import anyio.to_thread
+
+from cicd_core.agent.shell.command import run_guarded
+from cicd_core.agent.shell.environment import git_environment
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+    from cicd_core.agent.shell.payload import Checkout
+    from cicd_core.agent.shell.workspace import Workspace
+
+_log = logging.getLogger("cicd_core.agent")
+
+#: Hooks of the repository would run with the agent's environment.
+_NO_HOOKS: Final = ("-c", f"core.hooksPath={os.devnull}")
+
+
+class CheckoutFailed(Exception):
+    """Git could not check out what the job needs; the handler makes an outcome of it."""
+
+    def __init__(self, checkout: Checkout, what: str, why: str) -> None:
+        """Say what was wanted, what git was doing and what it said; passwords are left out."""
+        super().__init__(
+            f"{checkout.ref} of {public_url(checkout.repo)} was not checked out: {what} failed: "
+            f"{public_url(why.strip())}"
+        )
+
+
+def public_url(text: str) -> str:
+    """Return the text with the user and the password of every URL left out."""
+    return re.sub(r"(\w+://)[^/@\s]*@", r"\1", text)
+
+
+async def check_out(
+    checkout: Checkout, workspace: Workspace, output: BinaryIO, kill_after: float
+) -> str:
+    """Fill the workspace's tree, and return the commit's id.
+
+    Args:
+        checkout: what, and from where; a folder is not copied but gets one more worktree.
+        workspace: whose ``tree`` becomes the checkout.
+        output: gets what a clone says.
+        kill_after: seconds between SIGTERM and SIGKILL for a clone that is cancelled.
+
+    Raises:
+        CheckoutFailed: git said no.
+    """
+    repo = _local(checkout)
+    if repo is not None:
+        commit = await _commit(checkout, repo, checkout.ref)
+        await anyio.to_thread.run_sync(workspace.belongs_to, repo)
+        await _git(
+            checkout,
+            *("-C", str(repo), *_NO_HOOKS, "worktree", "add", "--quiet", "--detach"),
+            *(str(workspace.tree), commit),
+        )
+        return commit
+    await _clone(checkout, workspace, output, kill_after)
+    try:
+        commit = await _commit(checkout, workspace.tree, f"refs/remotes/origin/{checkout.ref}")
+    except CheckoutFailed:  # no branch: a tag or a commit
+        commit = await _commit(checkout, workspace.tree, checkout.ref)
+    tree = str(workspace.tree)
+    await _git(checkout, "-C", tree, *_NO_HOOKS, "checkout", "--quiet", "--detach", commit)
+    return commit
+
+
+def _local(checkout: Checkout) -> Path | None:
+    """Return the repository's folder, if it is one on this machine."""
+    repo = Path(checkout.repo)
+    return repo.resolve() if repo.is_dir() else None
+
+
+async def _clone(
+    checkout: Checkout, workspace: Workspace, output: BinaryIO, kill_after: float
+) -> None:
+    clone = ("git", *_NO_HOOKS, "clone", "--quiet", "--no-checkout", "--")
+    ended = await run_guarded(
+        [*clone, checkout.repo, str(workspace.tree)],
+        cwd=workspace.folder,
+        env=git_environment(os.environ),
+        output=output,
+        kill_after=kill_after,
+    )
+    if (ended.how, ended.number) != ("exited", 0):
+        why = ended.outcome("git").error_message or ""
+        raise CheckoutFailed(checkout, "the clone", f"{why}; see the log")
+
+
+async def _commit(checkout: Checkout, repo: Path, ref: str) -> str:
+    """Return the id of the commit that a ref names."""
+    wanted = f"{ref}^{{commit}}"
+    return await _git(checkout, "-C", str(repo), "rev-parse", "--verify", "--quiet", wanted)
+
+
+async def _git(checkout: Checkout, *args: str) -> str:
+    """Run a quick git command; return what it says."""
+    done = await anyio.run_process(
+        ["git", *args],
+        stdin=subprocess.DEVNULL,
+        env=git_environment(os.environ),
+        check=False,
+        start_new_session=True,
+    )
+    if done.returncode:
+        said = done.stderr.decode(errors="replace") or "there is no such commit"
+        raise CheckoutFailed(checkout, f"git {_verb(args)}", said)
+    return done.stdout.decode(errors="replace").strip()
+
+
+def _verb(args: tuple[str, ...]) -> str:
+    """Return the git command that the arguments hold, for people."""
+    return next((arg for arg in args if arg in {"worktree", "rev-parse", "checkout"}), args[0])

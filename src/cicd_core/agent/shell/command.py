@@ -1,0 +1,176 @@
+"""One command under its guard: started, watched, stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import anyio
+from attrs import frozen
+
+from cicd_core.model.job import Verdict
+from cicd_core.model.outcome import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import BinaryIO
+
+    from anyio.abc import ByteReceiveStream, Process
+
+_log = logging.getLogger("cicd_core.agent")
+
+_GUARD: Final = Path(__file__).with_name("guard.py")
+#: How long the guard may take to end after SIGKILL was sent, in seconds.
+_DEATH_SECONDS: Final = 10.0
+
+
+@frozen
+class Ended:
+    """How a command ended: with an exit code, by a signal, or not started at all."""
+
+    #: ``exited``, ``signalled``, ``refused``, or ``lost`` when the guard itself was killed.
+    how: str
+    #: The exit code, the signal's number, or the error's.
+    number: int = 0
+
+    def outcome(self, name: str) -> Outcome:
+        """Return the outcome of the command that people know by ``name``.
+
+        A signal reads as shells have it, 128 and its number.
+        """
+        if self.how == "exited":
+            return _exited(self.number, f"{name} exited with code {self.number}")
+        if self.how == "signalled":
+            return _exited(128 + self.number, f"{name} was killed by {_signal_name(self.number)}")
+        if self.how == "refused":
+            return Outcome.error(f"{name} can't be started: {os.strerror(self.number)}")
+        return Outcome.error(f"the guard of {name} was killed; the command was killed after it")
+
+
+def _exited(code: int, why: str) -> Outcome:
+    if code == 0:
+        return Outcome.exited(0)
+    return Outcome(verdict=Verdict.FAILED, exit_code=code, error_message=why)
+
+
+async def run_guarded(
+    argv: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    output: BinaryIO,
+    kill_after: float,
+) -> Ended:
+    """Run a command to its end, in a session of its own.
+
+    When it is cancelled the command's process group gets SIGTERM, and SIGKILL ``kill_after``
+    seconds later; it has ended when the cancellation goes on. When this process dies, the guard
+    kills the group.
+
+    Args:
+        argv: the command and its arguments; the command is found on the PATH of ``env``.
+        cwd: where it runs.
+        env: its whole environment.
+        output: gets both of its output streams.
+        kill_after: seconds between SIGTERM and SIGKILL.
+    """
+    guarded = [sys.executable, "-I", "-S", str(_GUARD), *argv]
+    try:
+        process = await _opened(guarded, cwd=cwd, env=env, output=output)
+    except OSError as refused:  # too many arguments, or too many open files
+        return Ended("refused", refused.errno or errno.EIO)
+    facts = _Facts(process)
+    try:
+        await facts.read()
+    finally:
+        with anyio.CancelScope(shield=True):
+            await _end(process, facts, kill_after)
+    return facts.ended
+
+
+async def _opened(
+    argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], output: BinaryIO
+) -> Process:
+    with anyio.CancelScope(shield=True):  # a process that is half open belongs to nobody
+        return await anyio.open_process(
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=output,
+            cwd=cwd,
+            env=env,
+            start_new_session=True,
+        )
+    raise AssertionError("a scope that nobody cancels was cancelled")
+
+
+class _Facts:
+    """What a guard has said so far."""
+
+    def __init__(self, process: Process) -> None:
+        self._stream: ByteReceiveStream | None = process.stdout
+        self._said = b""
+        #: Whether the guard has said all, and the command has ended.
+        self.complete = False
+
+    async def read(self) -> None:
+        """Read until the guard has nothing more to say."""
+        if self._stream is not None:
+            with contextlib.suppress(anyio.EndOfStream):
+                while True:
+                    self._said += await self._stream.receive()
+        self.complete = True
+
+    @property
+    def leader(self) -> int | None:
+        """The id of the command's process, which is that of its group; None: it never started."""
+        for how, number in self._lines():
+            if how == "started":
+                return number
+        return None
+
+    @property
+    def ended(self) -> Ended:
+        """How the command ended, as the last line tells."""
+        how, number = (self._lines() or [("lost", 0)])[-1]
+        return Ended("lost") if how == "started" else Ended(how, number)
+
+    def _lines(self) -> list[tuple[str, int]]:
+        words = (line.split() for line in self._said.decode().splitlines())
+        return [(how, int(number)) for how, number in words]
+
+
+async def _end(process: Process, facts: _Facts, kill_after: float) -> None:
+    """See the command, its group and its guard to their end; most often they have ended."""
+    for order, seconds in ((b"t", kill_after), (b"k", _DEATH_SECONDS)):
+        if not facts.complete:
+            with anyio.move_on_after(seconds):
+                await _send(process, order)
+                await facts.read()
+    if not facts.complete:
+        _log.error("the command's group %s does not die after SIGKILL", facts.leader)
+        process.kill()
+    if facts.ended.how == "lost" and facts.leader is not None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(facts.leader, signal.SIGKILL)
+    await process.aclose()
+
+
+async def _send(process: Process, order: bytes) -> None:
+    if process.stdin is not None:
+        with contextlib.suppress(OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
+            await process.stdin.send(order)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

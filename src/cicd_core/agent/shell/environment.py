@@ -1,0 +1,60 @@
+"""What a command sees of its agent's environment: what is named, and nothing else."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from cicd_core.agent.job_run import JobRun
+
+#: What a command inherits unless the agent's program says otherwise: no secrets among them.
+INHERITED: Final = (
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "LANGUAGE",
+    "LC_*",
+    "TERM",
+    "TMPDIR",
+    "TZ",
+)
+
+
+def inherited(environ: Mapping[str, str], patterns: Iterable[str]) -> dict[str, str]:
+    """Return the variables whose names match one of the patterns (``*`` stands for anything)."""
+    wanted = tuple(patterns)
+    return {
+        name: value
+        for name, value in environ.items()
+        if any(fnmatchcase(name, pattern) for pattern in wanted)
+    }
+
+
+def job_variables(run: JobRun) -> dict[str, str]:
+    """Return what tells a command which attempt at which job it is."""
+    return {
+        "CICD_JOB_ID": run.job.job_id,
+        "CICD_FENCE": str(run.fence),
+        "CICD_ATTEMPT": str(run.job.attempt),
+    }
+
+
+def git_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the agent's environment for git itself, which may need its credentials.
+
+    Variables that tell git which repository it works in are left out: the agent may have been
+    started by one of git's hooks. Nobody is there to be asked for a password.
+    """
+    kept = {
+        name: value
+        for name, value in environ.items()
+        if name not in {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR"}
+        and not name.startswith(("GIT_OBJECT_", "GIT_ALTERNATE_"))
+    }
+    return kept | {"GIT_TERMINAL_PROMPT": "0"}

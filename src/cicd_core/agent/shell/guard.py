@@ -1,0 +1,117 @@
+"""Runs one command, and kills its whole process group when the agent that wanted it has gone.
+
+Run by its path, in a Python that imports nothing of ours: ``python -I -S guard.py COMMAND …``. It
+begins in a few milliseconds, since it imports next to nothing at all.
+
+- Its standard input comes from the agent: ``t`` sends SIGTERM to the group, ``k`` SIGKILL; the end
+  of the input means that the agent has died, however that came about: SIGKILL.
+- Its standard output goes to the agent, a line a fact: ``started PID``, then ``exited CODE`` or
+  ``signalled NUMBER``; or ``refused ERRNO``, when the command can't be started.
+- Its standard error is the command's output, both streams of it.
+
+Whatever the command left behind in its group dies with it.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+
+#: Python and this guard ignore these; the command begins with what the system does with them.
+_RESET = [signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ]
+#: How often the guard looks who its parent is, in seconds: a copy of the agent (a fork) may hold
+#: the pipe open when the agent itself is gone.
+_LOOK_SECONDS = 1.0
+
+
+def main(command: list[str]) -> int:
+    """Run the command to its end and return 0; 1 if it can't be started."""
+    agent = os.getppid()
+    woken = _listen_for_children()
+    for ignored in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(ignored, signal.SIG_IGN)
+    try:
+        leader = _start(command)
+    except OSError as refused:
+        _tell(f"refused {refused.errno}")
+        return 1
+    _tell(f"started {leader}")
+    _tell(_watch(leader, agent, woken))
+    return 0
+
+
+def _start(command: list[str]) -> int:
+    """Start the command as the leader of a process group of its own; return its id."""
+    return os.posix_spawnp(
+        command[0],
+        command,
+        os.environ,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_DUP2, 2, 1),
+        ],
+        setpgroup=0,
+        setsigmask=[],
+        setsigdef=_RESET,
+    )
+
+
+def _listen_for_children() -> int:
+    """Return a descriptor that can be read when a child has ended."""
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    os.set_blocking(writer, False)
+    signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    return reader
+
+
+def _watch(leader: int, agent: int, woken: int) -> str:
+    """Obey the agent until the leader has ended; return how it did."""
+    orders = [0]
+    while True:
+        ready, _, _ = select.select([*orders, woken], [], [], _LOOK_SECONDS)
+        if woken in ready:
+            os.read(woken, 512)
+        ended, status = os.waitpid(leader, os.WNOHANG)
+        if ended:
+            _kill(leader, signal.SIGKILL)  # what the leader left behind
+            return _described(status)
+        if os.getppid() != agent or (0 in ready and not _obey(leader)):
+            _kill(leader, signal.SIGKILL)
+            orders = []
+
+
+def _obey(leader: int) -> bool:
+    """Carry out what the agent wrote; False: it has gone."""
+    orders = os.read(0, 16)
+    if b"t" in orders:
+        _kill(leader, signal.SIGTERM)
+    if b"k" in orders:
+        _kill(leader, signal.SIGKILL)
+    return bool(orders)
+
+
+def _kill(group: int, number: signal.Signals) -> None:
+    try:
+        os.killpg(group, number)
+    except (ProcessLookupError, PermissionError):
+        return  # nobody, or nobody of ours
+
+
+def _described(status: int) -> str:
+    code = os.waitstatus_to_exitcode(status)
+    return f"exited {code}" if code >= 0 else f"signalled {-code}"
+
+
+def _tell(line: str) -> None:
+    try:
+        os.write(1, f"{line}\n".encode())
+    except OSError:
+        return  # nobody is left to be told
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

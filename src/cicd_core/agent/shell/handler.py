@@ -1,0 +1,161 @@
+"""The shell handler: commands in fresh checkouts, for agents that run what they are sent."""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import anyio
+import anyio.to_thread
+
+from cicd_core.agent.logs import read_tail
+from cicd_core.agent.shell.checkout import CheckoutFailed, check_out, public_url
+from cicd_core.agent.shell.command import run_guarded
+from cicd_core.agent.shell.environment import INHERITED, inherited, job_variables
+from cicd_core.agent.shell.payload import parsed
+from cicd_core.agent.shell.workspace import default_root, open_workspace
+from cicd_core.errors import InvalidInput
+from cicd_core.ids import IdSource
+from cicd_core.model.checks import check_seconds
+from cicd_core.model.outcome import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Sequence
+    from typing import BinaryIO
+
+    from cicd_core.agent.job_run import JobRun
+    from cicd_core.agent.shell.payload import Checkout, ShellCommand
+    from cicd_core.agent.shell.workspace import Workspace
+    from cicd_core.model.job import Job
+
+_ids = IdSource()
+#: What runs a ``shell`` line.
+_SHELL: Final = ("/bin/sh", "-c")
+
+
+class ShellHandler:
+    """Runs the command of a job's payload in a fresh checkout, or in an empty folder.
+
+    The payload is an object with these fields, and no others:
+
+    - ``argv``, a list: the command and its arguments; or ``shell``, a line for ``/bin/sh``;
+    - ``env``: an object of variables;
+    - ``cwd``: where to run, below the checkout;
+    - ``checkout``: true for the job's git context, which is the default if it has one, false for
+      an empty folder, or an object with ``repo`` and ``ref``. A folder on this machine gets a
+      detached worktree, anything else is cloned.
+
+    The exit code is the verdict: 0 a success, all else ``failed``; a payload that is wrong, a
+    checkout that fails, and a command that can't be started are an ``error``. Both output streams
+    go to the attempt's log. The command sees ``CICD_JOB_ID``, ``CICD_FENCE`` and ``CICD_ATTEMPT``,
+    and of the agent's own environment only what ``inherit_env`` names; git itself runs with the
+    agent's environment, so that its credentials are of use.
+
+    Cancel, timeout, drain and lost lease send SIGTERM to the command's process group, and SIGKILL a
+    few seconds later; the death of the agent kills the group at once, whatever the agent died of.
+    A process that leaves its group is out of reach. POSIX only.
+
+    Example:
+        An agent that runs what it is sent::
+
+            agent.add_handler("shell", ShellHandler())
+    """
+
+    def __init__(
+        self,
+        *,
+        work_dir: str | os.PathLike[str] | None = None,
+        inherit_env: Sequence[str] = INHERITED,
+        kill_after: float = 5.0,
+    ) -> None:
+        """Describe it; nothing happens before the first job.
+
+        Args:
+            work_dir: where the folders to work in are made, each for as long as its job runs; a
+                folder of this user's below the system's temporary one when left out.
+            inherit_env: names of variables, or patterns such as ``LC_*``, that the commands get.
+            kill_after: seconds between SIGTERM and SIGKILL.
+
+        Raises:
+            InvalidInput: a field is wrong; the error names it.
+        """
+        if isinstance(inherit_env, str):
+            raise InvalidInput("inherit_env", inherit_env, "give a list of names, not one string")
+        self._root = default_root() if work_dir is None else Path(work_dir).absolute()
+        self._inherit = tuple(inherit_env)
+        self._kill_after = check_seconds("kill_after", kill_after)
+
+    async def __call__(self, run: JobRun) -> Outcome:
+        """Run the job's command, and return how it ended.
+
+        Raises:
+            InvalidInput: the payload is wrong; the error names the field.
+        """
+        command = parsed(run.payload, run.job.git)
+        async with self._workspace(run.job) as workspace:
+            with _output(run, workspace) as output:
+                try:
+                    await self._prepare(run, command.checkout, workspace, output)
+                    return await self._run(run, command, workspace.tree, output)
+                except CheckoutFailed as failed:
+                    return Outcome.error(str(failed))
+                finally:
+                    if run.log_path is None:
+                        run.log(read_tail(workspace.folder / "output.log"))
+
+    async def _prepare(
+        self, run: JobRun, checkout: Checkout | None, workspace: Workspace, output: BinaryIO
+    ) -> None:
+        if checkout is None:
+            workspace.tree.mkdir()
+            return
+        commit = await check_out(checkout, workspace, output, self._kill_after)
+        run.log(f"checked out {commit} of {public_url(checkout.repo)}")
+
+    async def _run(
+        self, run: JobRun, command: ShellCommand, tree: Path, output: BinaryIO
+    ) -> Outcome:
+        argv = command.argv if command.argv is not None else (*_SHELL, command.shell or "")
+        environment = inherited(os.environ, self._inherit)
+        ended = await run_guarded(
+            argv,
+            cwd=_inside(tree, command.cwd),
+            env={**environment, **command.env, **job_variables(run)},
+            output=output,
+            kill_after=self._kill_after,
+        )
+        return ended.outcome(repr(argv[0]) if command.argv is not None else "the shell line")
+
+    @asynccontextmanager
+    async def _workspace(self, job: Job) -> AsyncGenerator[Workspace]:
+        job_id = re.sub("[^A-Za-z0-9]", "-", job.job_id)
+        name = f"{job_id}-{job.attempt}-{_ids.claim_id()[:8]}"
+        workspace = await anyio.to_thread.run_sync(open_workspace, self._root, name)
+        try:
+            yield workspace
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(workspace.remove)
+
+
+def _output(run: JobRun, workspace: Workspace) -> BinaryIO:
+    """Open what the command writes to: the attempt's log, or a file that goes with the folder."""
+    path = run.log_path or workspace.folder / "output.log"
+    return path.open("ab", buffering=0)
+
+
+def _inside(tree: Path, cwd: str) -> Path:
+    """Return the folder to run in.
+
+    Raises:
+        InvalidInput: it does not exist, or lies outside the checkout, be it by way of a link.
+    """
+    folder = (tree / cwd).resolve()
+    if not folder.is_relative_to(tree.resolve()):
+        raise InvalidInput("payload.cwd", cwd, "give a folder inside the checkout")
+    if not folder.is_dir():
+        raise InvalidInput("payload.cwd", cwd, "the checkout has no such folder")
+    return folder

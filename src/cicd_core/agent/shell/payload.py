@@ -1,0 +1,143 @@
+"""The payload of a shell job, checked field by field."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from attrs import field, frozen
+
+from cicd_core.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from cicd_core.model.job import GitContext
+
+_FIELDS: Final = frozenset({"argv", "shell", "env", "cwd", "checkout"})
+_NOTHING: Final[Mapping[str, object]] = {}
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@frozen(kw_only=True)
+class Checkout:
+    """What to check out, and from where."""
+
+    #: A folder on this machine, or a URL.
+    repo: str
+    #: A commit, a tag or a branch.
+    ref: str = "HEAD"
+
+
+@frozen(kw_only=True)
+class ShellCommand:
+    """What to run, and in what."""
+
+    #: The command and its arguments, or ...
+    argv: tuple[str, ...] | None = None
+    #: ... a line for the shell.
+    shell: str | None = None
+    env: Mapping[str, str] = field(factory=dict[str, str])
+    #: Below the checkout, or below the empty folder.
+    cwd: str = "."
+    #: None: an empty folder.
+    checkout: Checkout | None = None
+
+
+def parsed(payload: Mapping[str, Any], git: GitContext | None) -> ShellCommand:
+    """Return the command that a payload describes.
+
+    Args:
+        payload: ``argv`` or ``shell``; perhaps ``env``, ``cwd`` and ``checkout``.
+        git: the job's; it says what to check out where the payload does not.
+
+    Raises:
+        InvalidInput: a field is missing, wrong or unknown; the error names it.
+    """
+    for name in payload:
+        if name not in _FIELDS:
+            choices = ", ".join(sorted(_FIELDS))
+            raise InvalidInput(f"payload.{name}", payload[name], f"give some of {choices}")
+    if ("argv" in payload) == ("shell" in payload):
+        raise InvalidInput("payload.argv", payload.get("argv"), "give either argv or shell")
+    return ShellCommand(
+        argv=_argv(payload["argv"]) if "argv" in payload else None,
+        shell=_text("payload.shell", payload["shell"]) if "shell" in payload else None,
+        env=_env(payload.get("env", {})),
+        cwd=_text("payload.cwd", payload.get("cwd", ".")),
+        checkout=_checkout(payload.get("checkout", git is not None), git),
+    )
+
+
+def _argv(value: object) -> tuple[str, ...]:
+    items = _items(value)
+    if not items:
+        raise InvalidInput("payload.argv", value, "give a list: the command and its arguments")
+    first, *rest = items
+    return (
+        _text("payload.argv[0]", first),
+        *(
+            _text(f"payload.argv[{place}]", item, empty=True)
+            for place, item in enumerate(rest, start=1)
+        ),
+    )
+
+
+def _env(value: object) -> dict[str, str]:
+    variables = _fields(value)
+    if variables is None:
+        raise InvalidInput("payload.env", value, "give an object of names and texts")
+    env: dict[str, str] = {}
+    for name, text in variables.items():
+        if not _VARIABLE.fullmatch(name):
+            raise InvalidInput("payload.env", name, "name a variable by letters, digits and _")
+        env[name] = _text(f"payload.env.{name}", text, empty=True)
+    return env
+
+
+def _checkout(value: object, git: GitContext | None) -> Checkout | None:
+    if value is False:
+        return None
+    if value is True and git is None:
+        raise InvalidInput("payload.checkout", value, "the job has no git context: give repo")
+    fields = _NOTHING if value is True else _fields(value)
+    if fields is None:
+        raise InvalidInput("payload.checkout", value, "give true, false, or repo and ref")
+    for name in fields:
+        if name not in {"repo", "ref"}:
+            raise InvalidInput(f"payload.checkout.{name}", fields[name], "give repo and ref")
+    known = _of_the_job(git)
+    repo = fields.get("repo", None if known is None else known.repo)
+    # Another repository knows nothing of the job's commit.
+    own = known is not None and repo == known.repo
+    ref = fields.get("ref", known.ref if known is not None and own else "HEAD")
+    return Checkout(
+        repo=_argument("payload.checkout.repo", repo), ref=_argument("payload.checkout.ref", ref)
+    )
+
+
+def _of_the_job(git: GitContext | None) -> Checkout | None:
+    return None if git is None else Checkout(repo=git.repo, ref=git.commit_sha or git.ref or "HEAD")
+
+
+def _items(value: object) -> list[object] | None:
+    return cast("list[object]", value) if isinstance(value, list) else None
+
+
+def _fields(value: object) -> Mapping[str, object] | None:
+    return cast("Mapping[str, object]", value) if isinstance(value, Mapping) else None
+
+
+def _argument(name: str, value: object) -> str:
+    """Return a text that git does not take for an option."""
+    text = _text(name, value)
+    if text.startswith("-"):
+        raise InvalidInput(name, value, "give one that does not begin with -")
+    return text
+
+
+def _text(name: str, value: object, *, empty: bool = False) -> str:
+    if not isinstance(value, str) or not (value or empty):
+        raise InvalidInput(name, value, "give a text" if empty else "give a text, not an empty one")
+    if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+        raise InvalidInput(name, value, "give text without NUL and lone surrogates")
+    return value

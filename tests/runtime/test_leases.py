@@ -1,0 +1,261 @@
+"""The lease keeper: leases live while their jobs do, and an agent that lost one stops at once."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+import anyio
+import pytest
+
+from cicd_core.agent import JobRun, StopReason
+from cicd_core.errors import NotFound, Refused
+from cicd_core.model.agent import AgentMetrics, AgentStatus
+from cicd_core.model.job import Verdict
+from tests.runtime.embedding import agent_of, run_until_idle, running
+from tests.runtime.fake_source import FakeSource
+
+pytestmark = pytest.mark.anyio
+
+
+async def succeed(run: JobRun) -> None:
+    """A job with nothing to do."""
+
+
+def short_leases() -> FakeSource:
+    return FakeSource(lease_seconds=0.3)
+
+
+async def test_leases_are_renewed_while_a_handler_blocks_the_event_loop(
+    quick_source: FakeSource,
+) -> None:
+    source = quick_source
+    renewed = threading.Event()
+
+    async def block(run: JobRun) -> None:
+        assert renewed.wait(timeout=20)  # the whole loop stands still
+
+    def see(count: int) -> None:
+        if count >= 3:
+            renewed.set()
+
+    source.on_call("renew", see)
+    job = source.add()
+    await run_until_idle(agent_of(source, block))
+    assert source.outcomes[job].verdict is Verdict.SUCCESS
+
+
+async def test_all_leases_are_renewed_in_one_call(quick_source: FakeSource) -> None:
+    source = quick_source
+
+    async def wait(run: JobRun) -> None:
+        await source.until(lambda: len(source.called("renew")) >= 2)
+
+    for _ in range(3):
+        source.add()
+    await run_until_idle(agent_of(source, wait, slots=3))
+    assert {len(call["claims"]) for call in source.called("renew")[:2]} == {3}
+
+
+async def test_nothing_is_renewed_before_a_third_of_the_lease(source: FakeSource) -> None:
+    source.add()
+    await run_until_idle(agent_of(source, succeed))
+    assert source.called("renew") == []
+
+
+async def test_a_lost_lease_fires_the_scope_and_nothing_is_reported(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    source = short_leases()
+    fired = anyio.Event()
+    seen: list[StopReason | None] = []
+
+    async def wait(run: JobRun) -> None:
+        source.take_away(run.job.job_id)
+        try:
+            await anyio.sleep_forever()
+        finally:
+            seen.append(run.stop_reason)
+            fired.set()
+
+    source.add()
+    with caplog.at_level(logging.WARNING, "cicd_core.agent"):
+        async with running(agent_of(source, wait)):
+            await fired.wait()
+    assert seen == [StopReason.LEASE_LOST]
+    assert source.called("complete") == source.called("release") == []
+    assert "lease lost, the result is dropped" in caplog.text
+
+
+async def test_a_verdict_that_comes_after_the_loss_is_dropped() -> None:
+    source = short_leases()
+
+    def ignore(run: JobRun) -> int:
+        source.take_away(run.job.job_id)
+        while not run.cancelled:
+            threading.Event().wait(0.01)
+        return 0
+
+    source.add()
+    await run_until_idle(agent_of(source, ignore))
+    assert source.called("complete") == []
+
+
+async def test_an_agent_that_can_t_renew_fences_itself() -> None:
+    source = short_leases()
+    source.trouble("renew", times=None)
+    seen: list[str | None] = []
+
+    async def wait(run: JobRun) -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            seen.append(run.cancel_reason)
+
+    source.add()
+    await run_until_idle(agent_of(source, wait))
+    assert seen == ["it could not be renewed for 0.3 s"]
+    assert len(source.called("renew")) > 1
+    assert source.outcomes == {}
+
+
+async def test_an_agent_whose_renewals_are_never_answered_fences_itself() -> None:
+    source = short_leases()
+    source.trouble("renew", times=None, hangs=True)
+    seen: list[StopReason | None] = []
+
+    async def wait(run: JobRun) -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            seen.append(run.stop_reason)
+
+    source.add()
+    await run_until_idle(agent_of(source, wait))
+    assert seen == [StopReason.LEASE_LOST]
+
+
+async def test_an_outage_that_is_shorter_than_the_lease_does_no_harm(
+    quick_source: FakeSource,
+) -> None:
+    source = quick_source
+    source.trouble("renew", times=2)
+
+    async def wait(run: JobRun) -> None:
+        await source.until(lambda: len(source.called("renew")) >= 4)
+
+    job = source.add()
+    await run_until_idle(agent_of(source, wait))
+    assert source.outcomes[job].verdict is Verdict.SUCCESS
+
+
+async def test_heartbeats_tell_the_load_and_the_slots_in_use(source: FakeSource) -> None:
+    async def wait(run: JobRun) -> None:
+        await source.until(lambda: any(call["running"] == 1 for call in source.called("heartbeat")))
+
+    source.add()
+    load = AgentMetrics(cpu_percent=12.5)
+    agent = agent_of(source, wait, slots=2, metrics=lambda: load, heartbeat_seconds=0.05)
+    await run_until_idle(agent)
+    beat = source.called("heartbeat")[-1]
+    assert beat["metrics"] == load
+    assert beat["incarnation"] == "incarnation-1"
+
+
+def broken() -> AgentMetrics:
+    raise OSError("no such sensor")
+
+
+@pytest.mark.parametrize("metrics", [broken, lambda: AgentMetrics(cpu_percent=140)])
+async def test_metrics_that_can_t_be_measured_do_not_stop_the_heartbeat(
+    source: FakeSource, metrics: object
+) -> None:
+    async with running(agent_of(source, succeed, metrics=metrics, heartbeat_seconds=0.05)):
+        await source.until(lambda: len(source.called("heartbeat")) >= 2)
+    assert {beat["metrics"] for beat in source.called("heartbeat")} == {None}
+
+
+async def test_a_heartbeat_that_fails_is_sent_again(source: FakeSource) -> None:
+    source.trouble("heartbeat", times=2)
+    async with running(agent_of(source, succeed, heartbeat_seconds=0.05)):
+        await source.until(lambda: len(source.called("heartbeat")) >= 4)
+
+
+async def test_an_agent_that_was_forgotten_registers_again(source: FakeSource) -> None:
+    source.trouble("heartbeat", NotFound("agent", "a"))
+    async with running(agent_of(source, succeed, heartbeat_seconds=0.05)):
+        await source.until(lambda: len(source.called("heartbeat")) >= 3)
+    assert source.called("heartbeat")[-1]["incarnation"] == "incarnation-2"
+
+
+async def test_an_agent_whose_place_was_taken_finishes_and_ends_with_the_error(
+    source: FakeSource,
+) -> None:
+    async def wait(run: JobRun) -> None:
+        source.trouble("heartbeat", Refused("another process is that agent now"))
+        await source.until(lambda: "heartbeat" not in source.troubles)
+
+    job = source.add()
+    agent = agent_of(source, wait, heartbeat_seconds=0.05)
+    with anyio.fail_after(20), pytest.raises(Refused, match="another process"):
+        await agent.run(handle_signals=False)
+    assert source.outcomes[job].verdict is Verdict.SUCCESS
+    assert source.called("drain") == source.called("deregister") == []
+
+
+async def test_the_control_plane_can_drain_an_agent(source: FakeSource) -> None:
+    agent = agent_of(source, succeed, heartbeat_seconds=0.05)
+
+    def drain_it(count: int) -> None:
+        source.agent_status = AgentStatus.TERMINATING
+        source.drain_reason = "the machine is wanted elsewhere"
+
+    source.on_call("claim", drain_it)
+    with anyio.fail_after(20):
+        await agent.run(handle_signals=False)
+    assert source.called("deregister")[0]["reason"] == "the machine is wanted elsewhere"
+
+
+async def test_the_keeper_has_a_way_of_its_own_to_the_source(source: FakeSource) -> None:
+    async with running(agent_of(source, succeed)):
+        await source.until(lambda: source.siblings_open == 1)
+    assert source.siblings_open == 0
+
+
+async def test_the_keeper_connects_again_and_again(source: FakeSource) -> None:
+    source.trouble("sibling", times=2)
+    async with running(agent_of(source, succeed)):
+        await source.until(lambda: source.siblings_open == 1)
+
+
+async def test_jobs_time_out_while_the_keeper_is_not_connected(source: FakeSource) -> None:
+    source.trouble("sibling", times=None)
+
+    async def wait(run: JobRun) -> None:
+        await anyio.sleep_forever()
+
+    job = source.add(timeout_seconds=0.05)
+    await run_until_idle(agent_of(source, wait))
+    assert source.outcomes[job].verdict is Verdict.TIMEOUT
+
+
+async def test_the_death_of_the_keeper_ends_the_agent_and_gives_its_jobs_back(
+    source: FakeSource,
+) -> None:
+    async def wait(run: JobRun) -> None:
+        source.trouble("heartbeat", ZeroDivisionError("a bug"))
+        await anyio.sleep_forever()
+
+    job = source.add()
+    with pytest.raises(RuntimeError, match="the lease keeper died") as caught:
+        await run_until_idle(agent_of(source, wait, heartbeat_seconds=0.05))
+    assert caught.value.__cause__ is not None
+    assert job in source.releases
+
+
+async def test_the_agent_leaves_no_thread_when_it_is_cancelled(source: FakeSource) -> None:
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(agent_of(source, succeed).run)
+        await source.until(lambda: source.called("claim"))
+        tasks.cancel_scope.cancel()
+    assert source.siblings_open == 0
