@@ -1,0 +1,68 @@
+"""``stores`` and ``version``: what this installation is, and what it can open."""
+
+from __future__ import annotations
+
+import platform
+from typing import TYPE_CHECKING
+
+from cicd_core.cli.options import JsonOption
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+
+def version(*, as_json: JsonOption = False) -> None:
+    """Show the versions of cicd-core, Python and SQLite."""
+    import sqlite3
+    from importlib.metadata import version as version_of
+
+    from cicd_core.cli.output import emit
+
+    found = {
+        "cicd-core": version_of("cicd-core"),
+        "python": platform.python_version(),
+        "sqlite": sqlite3.sqlite_version,
+    }
+    if as_json:
+        emit(found)
+    else:
+        print(", ".join(f"{name} {number}" for name, number in found.items()))
+
+
+def stores(*, as_json: JsonOption = False) -> None:
+    """List the kinds of stores that can be opened."""
+    from importlib.metadata import entry_points
+
+    from cicd_core.cli.output import emit
+    from cicd_core.store.registry import GROUP
+
+    by_scheme = {each.name: _described(each) for each in entry_points(group=GROUP)}
+    found = [by_scheme[scheme] for scheme in sorted(by_scheme)]
+    if as_json:
+        emit({"items": found})
+        return
+    for each in found:
+        address = f"{each['scheme']}://"
+        print(f"{address:<14} {each['package']:<12} {each['problem'] or 'ready'}")
+
+
+def _described(entry_point: EntryPoint) -> dict[str, str | None]:
+    package = entry_point.dist.name if entry_point.dist else entry_point.module
+    return {
+        "scheme": entry_point.name,
+        "package": package,
+        "factory": entry_point.value,
+        "problem": _problem(entry_point),
+    }
+
+
+def _problem(entry_point: EntryPoint) -> str | None:
+    """Return why a store can't be opened here; the address of one does not matter for that."""
+    from cicd_core.errors import CicdError
+    from cicd_core.store.registry import open_store
+
+    try:
+        open_store(f"{entry_point.name}://")
+    except CicdError as refused:
+        return str(refused)
+    return None

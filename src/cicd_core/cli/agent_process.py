@@ -1,0 +1,114 @@
+"""``agent``: a process that claims shell jobs and runs them, until it is told to go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cicd_core.cli.options import StoreOption
+
+if TYPE_CHECKING:
+    pass
+
+
+def agent(
+    *,
+    pool: Annotated[str, typer.Option("--pool", metavar="POOL", help="Whose jobs it takes.")] = (
+        "default"
+    ),
+    label: Annotated[
+        list[str] | None,
+        typer.Option("--label", metavar="LABEL", help="What it has; may be repeated."),
+    ] = None,
+    slots: Annotated[
+        int, typer.Option("--slots", metavar="N", help="How many jobs it runs at once.")
+    ] = 1,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--type", metavar="TYPE", help="Run jobs of this type too, as shell jobs; repeatable."
+        ),
+    ] = None,
+    agent_id: Annotated[
+        str | None,
+        typer.Option(
+            "--agent-id", metavar="ID", help="Unique among all agents. Left out: made up."
+        ),
+    ] = None,
+    grace: Annotated[
+        str,
+        typer.Option("--grace", metavar="SECONDS", help="What a drain waits for running jobs."),
+    ] = "30",
+    lease: Annotated[
+        str | None,
+        typer.Option(
+            "--lease", metavar="SECONDS", help="How long a claim holds without a renewal."
+        ),
+    ] = None,
+    workdir: Annotated[
+        Path | None,
+        typer.Option("--workdir", metavar="DIR", help="Where jobs get their folders."),
+    ] = None,
+    log_dir: Annotated[
+        Path | None, typer.Option("--log-dir", metavar="DIR", help="Where the jobs' logs go.")
+    ] = None,
+    env: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--env",
+            metavar="NAME",
+            help="A variable of its own that jobs see too; CI_* and the like; repeatable.",
+        ),
+    ] = None,
+    until_idle: Annotated[
+        bool,
+        typer.Option("--until-idle", "--once", help="End when nothing is left that it can claim."),
+    ] = False,
+    maintenance: Annotated[
+        bool,
+        typer.Option(help="Also take back what other agents lost, and start what is due."),
+    ] = True,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings.")] = False,
+    store: StoreOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Log in JSON, an object a line.")] = False,
+) -> None:
+    """Run an agent: it claims shell jobs and runs them.
+
+    SIGTERM or Ctrl-C lets it finish what it runs, for the time of --grace, and give back the
+    rest; a second one gives back everything at once.
+    """
+    import anyio
+
+    from cicd_core.agent import Agent
+    from cicd_core.agent.shell import INHERITED, ShellHandler
+    from cicd_core.cli.exits import reporting
+    from cicd_core.cli.inputs import seconds
+    from cicd_core.cli.logs import log_to_stderr
+    from cicd_core.cli.opening import store_url
+    from cicd_core.control_plane.plane import ControlPlane
+
+    log_to_stderr(verbose=verbose, quiet=quiet, as_json=as_json)
+
+    async def live() -> None:
+        url = store_url(store, quiet=as_json or quiet)
+        async with ControlPlane.open(url, maintenance=maintenance) as plane:
+            worker = Agent(
+                plane,
+                pool,
+                label or (),
+                slots,
+                agent_id=agent_id,
+                grace_seconds=seconds("grace", grace),
+                lease_seconds=None if lease is None else seconds("lease", lease),
+                log_dir=log_dir,
+            )
+            handler = ShellHandler(work_dir=workdir, inherit_env=[*INHERITED, *(env or ())])
+            for job_type in dict.fromkeys(["shell", *(kind or ())]):
+                worker.add_handler(job_type, handler)
+            await worker.run(until_idle=until_idle)
+
+    with reporting(as_json=as_json):
+        anyio.run(live)

@@ -1,0 +1,96 @@
+"""``audit``: a store checked against its own log, for people and for machines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cicd_core.cli.options import JsonOption, StoreOption
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from cicd_core.cli.screen import Screen
+    from cicd_core.control_plane.audit import AuditReport
+
+
+def audit_command(
+    *,
+    ended: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[JOB…]",
+            show_default=False,
+            help="Jobs that must be there, and must have ended.",
+        ),
+    ] = None,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check every record against the log: nothing lost, owned twice, or counted wrong.
+
+    Reads the whole store and writes nothing; others may go on working meanwhile. Exits with 1 if
+    a check fails.
+    """
+    from cicd_core.cli.exits import ExitCode
+    from cicd_core.cli.opening import answer
+    from cicd_core.control_plane.audit import audit
+    from cicd_core.control_plane.plane import ControlPlane
+
+    async def work(plane: ControlPlane) -> AuditReport:
+        return await audit(plane, ended=ended or ())
+
+    report = answer(work, _show, store=store, as_json=as_json)
+    if not report.ok:
+        raise typer.Exit(int(ExitCode.FAILED))
+
+
+def audit_parts(report: AuditReport) -> list[RenderableType]:
+    """Return what a person wants to see of an audit: the checks, and what they found."""
+    from cicd_core.cli.screen import line, table, text
+
+    shown = table("CHECK", "RESULT", "EXAMINED", "WHAT IS PROMISED", right=("EXAMINED",))
+    notes: list[RenderableType] = []
+    for check in report.checks:
+        style = {"ok": "green", "failed": "bold red", "skipped": "yellow"}[check.result.value]
+        word = check.result.value.upper() if check.fault_count else check.result.value
+        cells = [text(check.name.value), text(word, style), text(check.examined)]
+        shown.add_row(*cells, text(check.promise))
+        notes += [line(f"{check.name.value}: {fault}", "red") for fault in check.faults]
+        hidden = check.fault_count - len(check.faults)
+        if hidden:
+            notes.append(line(f"{check.name.value}: {hidden} more of them", "red"))
+        if check.skipped is not None:
+            notes.append(line(f"{check.name.value}: not checked: {check.skipped}", "yellow"))
+    return [shown, *notes]
+
+
+def amount(number: int, one: str, many: str | None = None) -> str:
+    """Return a number with its noun, which ends in s for many unless ``many`` is given."""
+    return f"{number} {one if number == 1 else many or f'{one}s'}"
+
+
+def _show(screen: Screen, report: AuditReport) -> None:
+    from cicd_core.cli.screen import text
+
+    screen.show(*audit_parts(report))
+    states = sorted(report.jobs_by_state.items(), key=lambda pair: -pair[1])
+    by_state = ", ".join(f"{number} {state.value}" for state, number in states)
+    numbers = (
+        amount(report.attempts, "attempt"),
+        amount(report.retries, "retry", "retries"),
+        amount(report.releases, "release"),
+        amount(report.lost_leases, "lost lease"),
+        amount(report.dead_letters, "dead letter"),
+        amount(report.replays, "replay"),
+    )
+    screen.show(
+        f"{amount(report.jobs, 'job')}{': ' if by_state else ''}{by_state.replace('_', ' ')}",
+        f"{amount(report.events, 'event')}: {', '.join(numbers)}",
+    )
+    failed = [check.name.value for check in report.checks if check.fault_count]
+    if failed:
+        screen.show(text(f"FAILED: {', '.join(failed)}", "bold red"))
+    else:
+        screen.show(text("every check that was made holds", "green"))

@@ -1,0 +1,229 @@
+"""One performance: the folder, the store, the stage, and what is seen of the play."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Final
+
+import anyio
+from attrs import evolve, frozen
+
+from cicd_core.cli.demo.agents import AgentTerms
+from cicd_core.cli.demo.board import Board
+from cicd_core.cli.demo.ending import document, ending_parts, is_good
+from cicd_core.cli.demo.live import can_show, show_live
+from cicd_core.cli.demo.place import Place, opened_place
+from cicd_core.cli.demo.repository import Repository, mirror, read_repository
+from cicd_core.cli.demo.scenario import Plot, play
+from cicd_core.cli.demo.stage import FAST, Pace, SceneFailed, Stage
+from cicd_core.cli.demo.work import Workshop
+from cicd_core.cli.opening import plane_now
+from cicd_core.cli.output import emit
+from cicd_core.cli.screen import Screen, line
+from cicd_core.clock import monotonic_seconds
+from cicd_core.control_plane.audit import AuditReport
+from cicd_core.control_plane.plane import ControlPlane
+from cicd_core.errors import InvalidInput
+from cicd_core.ids import IdSource
+from cicd_core.settings import Settings
+from cicd_core.store.registry import StoreURL
+
+#: Jobs that an agent runs at once.
+_SLOTS: Final = 2
+#: How long nothing may happen while a test command runs, in seconds.
+_TEST_PATIENCE: Final = 400.0
+
+
+@frozen(kw_only=True)
+class Request:
+    """What was asked for on the command line."""
+
+    repo: Path | None
+    commits: int
+    test_command: str | None
+    keep: Path | None
+    store_url: str | None
+    seed: int
+    fast: bool
+    color: bool
+    as_json: bool
+
+
+class _Terminated(Exception):
+    """A signal asked us to go."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.exit_code = 128 + number
+
+
+def perform(request: Request) -> bool:
+    """Play the demo; return whether all of it went as it should.
+
+    Raises:
+        InvalidInput: the repository, the folder or the store can't be used.
+        StoreError: the store fails.
+        KeyboardInterrupt: by Ctrl-C; nothing was left behind.
+        BrokenPipeError: nobody reads what we write.
+        SystemExit: another signal asked us to go; nothing was left behind.
+    """
+    try:
+        return anyio.run(_perform, request)
+    except BaseExceptionGroup as group:
+        # Several tasks may have met the same end; one of them speaks for all.
+        for kind in (KeyboardInterrupt, _Terminated, BrokenPipeError):
+            _raise_first(group, kind)
+        raise
+    except _Terminated as terminated:
+        raise SystemExit(terminated.exit_code) from None
+
+
+def _raise_first(group: BaseExceptionGroup[BaseException], kind: type[BaseException]) -> None:
+    found = group.subgroup(kind)
+    if found is None:
+        return
+    error: BaseException = found
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, _Terminated):
+        raise SystemExit(error.exit_code) from None
+    raise error from None
+
+
+async def _perform(request: Request) -> bool:
+    repository = read_repository(request.repo, request.commits)
+    _check_store(request.store_url)
+    with opened_place(request.keep) as place:
+        mirror(repository, place.mirror)
+        try:
+            with _logged_to(place.demo_log):
+                good = await _perform_at(request, repository, place)
+        except SceneFailed as failed:
+            sys.stderr.write(f"error: {failed}\n")
+            good = False
+        if not good:
+            place.kept = True
+            sys.stderr.write(f"the logs of the agents and of the jobs: {place.root / 'logs'}\n")
+        return good
+
+
+async def _perform_at(request: Request, repository: Repository, place: Place) -> bool:
+    began = monotonic_seconds()
+    pace = FAST if request.fast else Pace()
+    if request.test_command is not None:
+        pace = evolve(pace, patience=_TEST_PATIENCE)
+    url = request.store_url or place.url
+    suffix = f"-{IdSource().commit_id()[:6]}" if request.store_url else ""
+    settings = Settings(lease_seconds=pace.lease, sweep_seconds=0.2)
+    async with ControlPlane.open(url, settings=settings) as plane:
+        screen = Screen(await plane_now(plane))
+        screen.console.no_color = screen.console.no_color or not request.color
+        live = can_show(screen.console) and not request.as_json
+        board = Board(
+            _title(repository),
+            f"demo{suffix}",
+            lambda: monotonic_seconds() - began,
+            _silence if live or request.as_json else _write_line,
+        )
+        stage = Stage(
+            plane=plane,
+            place=place,
+            repository=repository,
+            workshop=Workshop(repository, place, f"demo{suffix}", request.seed),
+            board=board,
+            pace=pace,
+        )
+        terms = AgentTerms(
+            store_url=url,
+            pool_name=f"demo{suffix}",
+            slots=_SLOTS,
+            lease_seconds=pace.lease,
+            grace_seconds=pace.grace,
+        )
+        agent_ids = (f"agent-a{suffix}", f"agent-b{suffix}")
+        plot = Plot(agent_ids=agent_ids, terms=terms, test_command=request.test_command)
+        async with _until_told_to_go(), _shown(board, screen, live=live):
+            report = await play(stage, plot)
+        await _tell(request, stage, report, screen, url)
+        return is_good(stage, report)
+
+
+@contextmanager
+def _logged_to(path: Path) -> Iterator[None]:
+    """Send what the library logs to a file: a lost lease is part of the play, and no news."""
+    ours = logging.getLogger("cicd_core")
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
+    propagated, ours.propagate = ours.propagate, False
+    ours.addHandler(handler)
+    try:
+        yield
+    finally:
+        ours.removeHandler(handler)
+        ours.propagate = propagated
+        handler.close()
+
+
+async def _tell(
+    request: Request, stage: Stage, report: AuditReport, screen: Screen, url: str
+) -> None:
+    seconds = stage.board.clock()
+    if request.as_json:
+        jobs = [await stage.plane.jobs.get(job_id) for job_id in stage.jobs]
+        emit(document(stage, report, jobs, url=url, seconds=seconds))
+        return
+    plain = screen.console.options.ascii_only
+    screen.show(*ending_parts(stage, report, seconds=seconds, plain=plain))
+    if stage.place.kept:
+        screen.show(line(f"kept: {stage.place.root}"), line(f"store: {url}"))
+
+
+@asynccontextmanager
+async def _shown(board: Board, screen: Screen, *, live: bool) -> AsyncIterator[None]:
+    """Show the board on the terminal while the block runs."""
+    async with anyio.create_task_group() as tasks:
+        if live:
+            tasks.start_soon(show_live, board, screen.console)
+        yield
+        tasks.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def _until_told_to_go() -> AsyncIterator[None]:
+    """Cancel the block when the process is asked to go; a Ctrl-C does so by itself."""
+
+    async def listen() -> None:
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGHUP) as signals:
+            async for number in signals:
+                raise _Terminated(number)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(listen)
+        yield
+        tasks.cancel_scope.cancel()
+
+
+def _check_store(url: str | None) -> None:
+    if url is not None and StoreURL.parse(url).scheme == "memory":
+        raise InvalidInput(
+            "store", url, "the agents are other processes; give a store that they can share"
+        )
+
+
+def _title(repository: Repository) -> str:
+    newest = repository.commits[0]
+    return f"{repository.name}  {repository.branch or 'detached'} {newest.short} {newest.subject}"
+
+
+def _write_line(seconds: float, subject: str, text: str) -> None:
+    sys.stdout.write(f"{seconds:6.1f}  {line(subject).plain:<18}{line(text).plain}\n")
+    sys.stdout.flush()
+
+
+def _silence(_seconds: float, _subject: str, _text: str) -> None:
+    pass

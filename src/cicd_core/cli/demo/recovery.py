@@ -1,0 +1,173 @@
+"""Scenes of loss: an agent killed in the middle of a job, a job that fails until it is repaired."""
+
+from __future__ import annotations
+
+import anyio
+
+from cicd_core.cli.demo.board import KILLED, Scene
+from cicd_core.cli.demo.stage import SceneFailed, Stage, require
+from cicd_core.errors import LeaseLost
+from cicd_core.model.claim import JobToken
+from cicd_core.model.job import Job, JobState, Token
+from cicd_core.model.outcome import Outcome
+
+
+async def kill_an_agent(stage: Stage) -> None:
+    """Kill an agent while it provably runs a job; the job comes back, the dead one is refused."""
+    say, soak = stage.board.say, stage.workshop.soak()
+    job_id = (await stage.enqueue(soak)).job_id
+    running = await _proven(stage, job_id, "soak")
+    token, victim = _token(running), running.agent_id or ""
+    process = stage.agents[victim]
+    say(Scene.KILL, f"{soak.name} runs on {victim} under fence {token.fence}")
+    await stage.look(0.4)
+    process.kill()
+    killed_at = anyio.current_time()
+    await process.wait()
+    stage.board.agents[victim].status = KILLED
+    say(Scene.KILL, f"{victim}, process {process.pid}, got SIGKILL in the middle of it")
+    back = await stage.until(
+        job_id,
+        lambda job: job.state is JobState.RUNNING and job.token != token,
+        "a new owner",
+    )
+    seconds = anyio.current_time() - killed_at
+    require(back.fence > token.fence, f"the fence went from {token.fence} to {back.fence}")
+    require(back.agent_id != victim, f"{victim} is dead, and yet the job's owner")
+    say(
+        Scene.KILL,
+        f"{soak.name} is back after {seconds:.1f} s: {back.agent_id}, fence {back.fence}",
+    )
+    refusal = await _refused(stage, job_id, token)
+    await stage.look(0.5)
+    say(Scene.KILL, f"its old fence, {token.fence}, is refused from now on")
+    await stage.look()
+    await _let_end(stage, "soak")
+    ended = await stage.ended(job_id)
+    require(ended.state is JobState.SUCCESS, f"{soak.name} ended with {ended.state.value}")
+    stage.board.done(
+        Scene.KILL,
+        f"back in {seconds:.1f} s on {ended.agent_id}, new fence; the old one is refused",
+        agent_id=victim,
+        pid=process.pid,
+        exit_code=process.exit_code,
+        job_id=job_id,
+        old_fence=token.fence,
+        new_agent_id=back.agent_id,
+        new_fence=back.fence,
+        seconds_to_come_back=round(seconds, 3),
+        refused=str(refusal),
+        state=ended.state,
+    )
+
+
+async def bury_and_replay(stage: Stage) -> None:
+    """Let a job fail until it is a dead letter; repair the cause, replay it, see it succeed."""
+    say, package = stage.board.say, stage.workshop.package()
+    job_id = (await stage.enqueue(package)).job_id
+    say(Scene.DEAD_LETTER, f"{package.name} needs a signing key that is not there")
+    dead = await stage.until(
+        job_id, lambda job: job.state is JobState.DEAD_LETTERED, "among the dead letters"
+    )
+    letters = (await stage.plane.jobs.dead_letters(limit=500)).items
+    require(job_id in {job.job_id for job in letters}, "the list of dead letters lacks it")
+    why = f"{dead.attempts_used} of {dead.max_attempts} attempts, exit code {dead.exit_code}"
+    say(Scene.DEAD_LETTER, f"{package.name} is a dead letter: {why}")
+    await stage.look()
+    await anyio.Path(stage.place.marks / "signing.key").write_text("made by the demo\n")
+    await stage.plane.jobs.replay(job_id, by="demo")
+    say(Scene.DEAD_LETTER, "the key is there now; replayed")
+    ended = await stage.ended(job_id)
+    require(ended.state is JobState.SUCCESS, f"{package.name} ended with {ended.state.value}")
+    stage.board.done(
+        Scene.DEAD_LETTER,
+        f"{package.name} failed {dead.attempt} times; repaired, replayed: success",
+        job_id=job_id,
+        attempts_before=dead.attempt,
+        attempts=ended.attempt,
+        reason=dead.error_message,
+        state=ended.state,
+    )
+
+
+async def cancel_in_flight(stage: Stage) -> None:
+    """Cancel a job that runs; its processes end, and so does the job."""
+    nap = stage.workshop.soak("nap")
+    job_id = (await stage.enqueue(nap)).job_id
+    running = await _proven(stage, job_id, "nap")
+    stage.board.say(Scene.CANCEL, f"{nap.name} runs on {running.agent_id}: cancel requested")
+    asked_at = anyio.current_time()
+    await stage.plane.jobs.cancel(job_id, by="demo", reason="nobody needs it")
+    ended = await stage.ended(job_id)
+    seconds = anyio.current_time() - asked_at
+    require(ended.state is JobState.CANCELLED, f"{nap.name} ended with {ended.state.value}")
+    stage.board.done(
+        Scene.CANCEL,
+        f"{nap.name} was stopped {seconds:.1f} s after it was asked to",
+        job_id=job_id,
+        seconds=round(seconds, 3),
+        state=ended.state,
+    )
+
+
+async def drain_the_last(stage: Stage) -> None:
+    """Ask the last agent to go, in the middle of a job: it ends the job first."""
+    last = stage.workshop.soak("last")
+    job_id = (await stage.enqueue(last)).job_id
+    running = await _proven(stage, job_id, "last")
+    process = stage.agents[running.agent_id or ""]
+    process.terminate()
+    stage.board.say(Scene.DRAIN, f"{process.agent_id} got SIGTERM while it runs {last.name}")
+    await stage.look()
+    await _let_end(stage, "last")
+    ended = await stage.ended(job_id)
+    code: int | None = None
+    with anyio.move_on_after(stage.pace.patience):
+        code = await process.wait()
+    require(code == 0, f"{process.agent_id} ended with exit code {code}")
+    require(
+        ended.state is JobState.SUCCESS and ended.attempt == 1,
+        f"{last.name} ended with {ended.state.value} at attempt {ended.attempt}",
+    )
+    agent = await stage.plane.agents.get(process.agent_id)
+    stage.board.done(
+        Scene.DRAIN,
+        f"{process.agent_id} ended {last.name} first, then itself: {agent.status.value}",
+        agent_id=process.agent_id,
+        pid=process.pid,
+        exit_code=code,
+        job_id=job_id,
+        state=ended.state,
+        agent_status=agent.status,
+    )
+
+
+async def _proven(stage: Stage, job_id: str, name: str) -> Job:
+    """Return the job when it runs, and its own process has said so under this very fence."""
+
+    async def look() -> Job | None:
+        job = await stage.until(job_id, lambda job: job.state is JobState.RUNNING, "to run")
+        mark = anyio.Path(stage.place.marks / f"{name}-{job.fence}")
+        return job if await mark.exists() else None
+
+    return await stage.patiently(look, f"{name} did not say that it runs")
+
+
+async def _let_end(stage: Stage, name: str) -> None:
+    await anyio.Path(stage.place.marks / f"{name}-may-end").touch()
+
+
+async def _refused(stage: Stage, job_id: str, token: Token) -> LeaseLost:
+    """Report a success as the dead agent would, had it only slept; return the refusal."""
+    late = JobToken(job_id=job_id, token=token)
+    try:
+        job = await stage.plane.queue.complete(late, Outcome.exited(0))
+    except LeaseLost as refusal:
+        return refusal
+    raise SceneFailed(f"a stale token was accepted: the job is {job.state.value}")
+
+
+def _token(job: Job) -> Token:
+    if job.token is None:
+        raise SceneFailed(f"job {job.job_id} runs without a token")
+    return job.token

@@ -1,0 +1,192 @@
+"""The repository that the work comes from: read, and never written to."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from attrs import frozen
+
+from cicd_core.agent.shell.environment import git_environment
+from cicd_core.errors import InvalidInput
+from cicd_core.model.job import GitContext
+
+#: Between the fields of a commit; git's own texts can't hold it.
+_BETWEEN: Final = "\0"
+#: What is kept of a commit's message, in characters.
+_MESSAGE: Final = 8000
+#: How long one git command may take, in seconds.
+_PATIENCE: Final = 120.0
+#: Nobody is asked for anything, and nothing is fetched.
+_QUIET: Final[Mapping[str, str]] = {
+    "GIT_LFS_SKIP_SMUDGE": "1",
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_OPTIONAL_LOCKS": "0",
+}
+
+
+@frozen(kw_only=True)
+class Commit:
+    """A commit, as far as a job tells of it."""
+
+    sha: str
+    author: str
+    subject: str
+    message: str
+
+    @property
+    def short(self) -> str:
+        """The first seven digits."""
+        return self.sha[:7]
+
+
+@frozen(kw_only=True)
+class Repository:
+    """A repository, its newest commits first."""
+
+    #: The work tree, or the folder of a bare one.
+    path: Path
+    #: The branch that is checked out; None for a detached head.
+    branch: str | None
+    commits: tuple[Commit, ...]
+    #: Whether the newest commit holds Python files.
+    has_python: bool
+
+    @property
+    def name(self) -> str:
+        """What it is called, as a name of ours."""
+        plain = re.sub(r"[^A-Za-z0-9._-]", "-", self.path.name.removesuffix(".git"))
+        return plain[:100] or "repository"
+
+    def context(self, commit: Commit) -> GitContext:
+        """Return what a job says of where its work comes from."""
+        return GitContext(
+            repo=str(self.path),
+            ref=self.branch,
+            commit_sha=commit.sha,
+            commit_message=commit.message,
+            author=commit.author,
+        )
+
+
+def read_repository(given: Path | None, number: int) -> Repository:
+    """Return the repository that a folder is in, with up to ``number`` of its newest commits.
+
+    Args:
+        given: the folder; None for the one that we stand in.
+        number: of commits.
+
+    Raises:
+        InvalidInput: git knows no repository there, or it has no commit.
+    """
+    folder = Path.cwd() if given is None else given
+    if not folder.is_dir():
+        raise InvalidInput("REPO", str(folder), "there is no such folder; name a git repository")
+    try:
+        path = _find(folder)
+    except _GitError as refused:
+        why = "this folder is in no git repository" if given is None else "it is none"
+        raise InvalidInput(
+            "REPO", str(folder), f"{why}: name one, cicd-core demo REPO (git says: {refused})"
+        ) from None
+    try:
+        _git(path, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+    except _GitError:
+        raise InvalidInput(
+            "REPO", str(path), "it has no commit to work on; make one, or name another repository"
+        ) from None
+    return Repository(
+        path=path,
+        branch=_git(path, "branch", "--show-current") or None,
+        commits=_commits(path, number),
+        has_python=_has_python(path),
+    )
+
+
+def mirror(repository: Repository, target: Path) -> None:
+    """Make a bare copy that shares the objects: worktrees are registered there, not in the source.
+
+    Raises:
+        InvalidInput: git can't copy it.
+    """
+    source = str(repository.path)
+    clone = ("clone", "--quiet", "--bare", "--template=", "--no-tags")
+    try:
+        try:
+            _git(repository.path, *clone, "--shared", "--", source, str(target))
+        except _GitError:  # what is shallow can't be shared
+            _git(repository.path, *clone, "--", source, str(target))
+        for commit in repository.commits:
+            _git(target, "cat-file", "-e", f"{commit.sha}^{{tree}}")
+    except _GitError as refused:
+        raise InvalidInput("REPO", source, f"git can't copy it: {refused}") from None
+
+
+class _GitError(Exception):
+    """Git said no."""
+
+
+def _find(folder: Path) -> Path:
+    # A repository is asked in two steps: in a bare one there is no top level.
+    folder = folder.absolute()
+    inside = _git(folder, "rev-parse", "--is-inside-work-tree")
+    question = "--show-toplevel" if inside == "true" else "--absolute-git-dir"
+    return Path(_git(folder, "rev-parse", question))
+
+
+def _commits(path: Path, number: int) -> tuple[Commit, ...]:
+    pretty = "--format=%H%x00%an <%ae>%x00%s%x00%B%x00"
+    told = _git(
+        path, "-c", "log.showSignature=false", "log", "-z", f"--max-count={number}", pretty, "HEAD"
+    )
+    fields = told.split(_BETWEEN)
+    # Each commit is four fields, and -z puts an empty one behind each.
+    groups = [fields[first : first + 4] for first in range(0, len(fields) - 3, 5)]
+    return tuple(
+        Commit(
+            sha=sha.strip(),
+            author=author[:1000],
+            subject=subject,
+            message=message.strip()[:_MESSAGE],
+        )
+        for sha, author, subject, message in groups
+    )
+
+
+def _has_python(path: Path) -> bool:
+    names = _git(path, "ls-tree", "-r", "-z", "--name-only", "HEAD").split(_BETWEEN)
+    return any(name.endswith(".py") for name in names)
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    """Return what a git command says.
+
+    Raises:
+        _GitError: it failed, or took too long.
+    """
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env=environment(),
+            timeout=_PATIENCE,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise _GitError("git is not installed") from None
+    except subprocess.TimeoutExpired:
+        raise _GitError(f"no answer within {_PATIENCE:g} s") from None
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").split()
+        raise _GitError(" ".join(said) or f"exit code {done.returncode}")
+    return done.stdout.decode(errors="replace").rstrip("\n")
+
+
+def environment() -> dict[str, str]:
+    """Return this process's environment, made fit for git: without what a hook had set."""
+    return {**git_environment(os.environ), **_QUIET}

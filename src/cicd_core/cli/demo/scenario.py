@@ -1,0 +1,154 @@
+"""The course of a demo: agents start, scenes are played, everything ends, and is audited."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Final
+
+import anyio
+from attrs import frozen
+
+from cicd_core.cli.demo import recovery, scenes
+from cicd_core.cli.demo.agents import AgentProcess, AgentTerms
+from cicd_core.cli.demo.board import AgentLine, Scene
+from cicd_core.cli.demo.polling import eventually
+from cicd_core.cli.demo.stage import SceneFailed, Stage
+from cicd_core.control_plane.audit import AuditReport, audit
+from cicd_core.errors import CicdError, NotFound
+from cicd_core.model.agent import AgentStatus
+from cicd_core.model.instants import from_micros
+from cicd_core.model.job import JobStatus
+
+#: How long agents may take to go when the demo is interrupted, in seconds.
+_STOP_SECONDS: Final = 5.0
+#: How old an event is on the board, in seconds, at most: younger than a follower's at rest.
+_EVENT_SECONDS: Final = 0.1
+#: How long an agent may take to register, in seconds.
+_START_SECONDS: Final = 60.0
+
+
+@frozen(kw_only=True)
+class Plot:
+    """What is played."""
+
+    agent_ids: tuple[str, ...]
+    terms: AgentTerms
+    test_command: str | None = None
+
+
+async def play(stage: Stage, plot: Plot) -> AuditReport:
+    """Play all scenes, then check everything that they left behind.
+
+    Raises:
+        SceneFailed: the agents did not start; a scene that fails is told on the board.
+        CicdError: the store fails.
+    """
+    async with _agents(stage, plot), anyio.create_task_group() as tasks:
+        tasks.start_soon(_follow, stage, await stage.plane.events.end())
+        await _registered(stage)
+        await _play_all(stage, plot)
+        await _caught_up(stage)
+        tasks.cancel_scope.cancel()
+    return await audit(stage.plane, ended=stage.jobs)
+
+
+async def _play_all(stage: Stage, plot: Plot) -> None:
+    work = list(stage.workshop.bulk(plot.test_command))
+    job_ids = await stage.enqueue_many(work)
+    stage.board.say(Scene.WORK, f"{len(job_ids)} jobs on {len(stage.repository.commits)} commits")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_play, stage, Scene.WORK, partial(scenes.work_on_commits, stage, job_ids))
+        tasks.start_soon(_play, stage, Scene.DEAD_LETTER, partial(recovery.bury_and_replay, stage))
+        tasks.start_soon(_play, stage, Scene.DELAY, partial(scenes.wait_for_its_time, stage))
+        tasks.start_soon(_play, stage, Scene.SAME_KEY, partial(scenes.enqueue_twice, stage))
+        await _play(stage, Scene.KILL, partial(recovery.kill_an_agent, stage))
+        # What runs at most once must not run on the agent that is killed.
+        tasks.start_soon(_play, stage, Scene.DEPLOYMENT, partial(scenes.deploy, stage, job_ids[0]))
+        tasks.start_soon(_play, stage, Scene.CANCEL, partial(recovery.cancel_in_flight, stage))
+    await _play(stage, Scene.DRAIN, partial(recovery.drain_the_last, stage))
+
+
+async def _play(stage: Stage, scene: Scene, play_scene: Callable[[], Awaitable[None]]) -> None:
+    """Play a scene; if it fails, that is told, and the others go on."""
+    try:
+        await play_scene()
+    except (SceneFailed, CicdError, OSError) as failed:
+        stage.board.failed(scene, str(failed))
+
+
+@asynccontextmanager
+async def _agents(stage: Stage, plot: Plot) -> AsyncIterator[None]:
+    """Start the agents, and leave none behind, whatever happens."""
+    try:
+        for agent_id in plot.agent_ids:
+            process = AgentProcess(agent_id, plot.terms, stage.place)
+            stage.agents[agent_id] = process
+            stage.board.agents[agent_id] = AgentLine(pid=process.pid)
+        yield
+    finally:
+        try:
+            with anyio.CancelScope(shield=True):
+                async with anyio.create_task_group() as tasks:
+                    for process in stage.agents.values():
+                        tasks.start_soon(process.stop, _STOP_SECONDS)
+        finally:  # also when a second Ctrl-C comes
+            for process in stage.agents.values():
+                process.destroy()
+
+
+async def _registered(stage: Stage) -> None:
+    """Return when every agent has said that it is there.
+
+    Raises:
+        SceneFailed: one of them ended, or did not register in time.
+    """
+
+    async def look() -> bool | None:
+        for process in stage.agents.values():
+            if process.exit_code is not None:
+                raise SceneFailed(
+                    f"{process.agent_id} ended with exit code {process.exit_code} before it took "
+                    f"any work; it said:\n{process.tail()}"
+                )
+        return all([await _is_there(stage, agent_id) for agent_id in stage.agents]) or None
+
+    with anyio.move_on_after(_START_SECONDS):
+        await eventually(look)
+        return
+    raise SceneFailed(f"the agents did not register within {_START_SECONDS:g} s")
+
+
+async def _is_there(stage: Stage, agent_id: str) -> bool:
+    try:
+        agent = await stage.plane.agents.get(agent_id)
+    except NotFound:
+        return False
+    return agent.status in {AgentStatus.REGISTERING, AgentStatus.HEALTHY, AgentStatus.DEGRADED}
+
+
+async def _follow(stage: Stage, cursor: str) -> None:
+    """Tell the board of every event, and of what runs, for ever."""
+    pool_name = stage.workshop.pool_name
+    while True:
+        page = await stage.plane.events.read(cursor, limit=500)
+        cursor = page.cursor
+        for event in page.events:
+            stage.board.note(event)
+        running = await stage.plane.jobs.list(
+            status=JobStatus.RUNNING, pool_name=pool_name, limit=50
+        )
+        now = from_micros((await stage.plane.store.now()).micros)
+        stage.board.see_running(running.items, now)
+        await anyio.sleep(_EVENT_SECONDS)
+
+
+async def _caught_up(stage: Stage) -> None:
+    """Let the board take the last events, which end every job."""
+
+    async def look() -> bool | None:
+        return stage.board.ended >= len(stage.jobs) or None
+
+    with anyio.move_on_after(2.0):
+        await eventually(look)

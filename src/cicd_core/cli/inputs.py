@@ -1,0 +1,166 @@
+"""What people type, made into what the library takes; a refusal names the field."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import math
+import re
+import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from pathlib import Path
+from typing import Any, Final, TypeVar, cast
+
+from cicd_core.errors import InvalidInput
+from cicd_core.model.job import GitContext
+
+Kind = TypeVar("Kind", bound=Enum)
+
+_UNITS: Final = {
+    "": 1.0,
+    "ms": 0.001,
+    "s": 1.0,
+    "m": 60.0,
+    "h": 3600.0,
+    "d": 86400.0,
+    "w": 604800.0,
+}
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?|\.\d+)(ms|[smhdw]?)", re.IGNORECASE)
+
+
+def choose(field: str, text: str, kind: type[Kind]) -> Kind:
+    """Return the member of an enum, named in any case, with ``-`` for ``_`` if one likes.
+
+    Raises:
+        InvalidInput: there is none of that name; the error lists those that there are.
+    """
+    try:
+        return kind[text.strip().replace("-", "_").upper()]
+    except (AttributeError, KeyError):  # JSON may hold anything
+        names = ", ".join(name.lower() for name in kind.__members__)
+        raise InvalidInput(field, text, f"give one of {names}") from None
+
+
+def choose_some(field: str, text: str, kind: type[Kind]) -> tuple[Kind, ...]:
+    """Return the members that a list with commas names; none for an empty text or ``none``.
+
+    Raises:
+        InvalidInput: one of them is no member.
+    """
+    if text.strip().lower() in {"", "none"}:
+        return ()
+    return tuple(dict.fromkeys(choose(field, each, kind) for each in text.split(",")))
+
+
+def seconds(field: str, text: str) -> float:
+    """Return a duration: a number of seconds, or a number with ``ms``, ``s``, ``m``, ``h``, ``d``.
+
+    Raises:
+        InvalidInput: it is none of these.
+    """
+    found = _DURATION.fullmatch(text.strip())
+    value = math.inf if found is None else float(found[1]) * _UNITS[found[2].lower()]
+    if not math.isfinite(value):
+        raise InvalidInput(field, text, "give seconds, or a duration such as 90s, 5m, 2h, 1d")
+    return value
+
+
+def moment(field: str, text: str, now: datetime, *, ahead: bool = False) -> datetime:
+    """Return an instant: ISO 8601 with a time zone, or a duration before (or after) now.
+
+    Raises:
+        InvalidInput: it is neither, or it has no time zone.
+    """
+    expected = "give ISO 8601 with a time zone, 2030-01-31T08:00:00Z, or a duration such as 2h"
+    try:
+        if _DURATION.fullmatch(text.strip()):
+            distance = timedelta(seconds=seconds(field, text))
+            return now + distance if ahead else now - distance
+        instant = datetime.fromisoformat(text.strip())
+        if instant.tzinfo is None:
+            raise InvalidInput(field, text, expected)
+        return instant.astimezone(UTC)
+    except (ValueError, OverflowError) as refused:
+        if isinstance(refused, InvalidInput):
+            raise
+        raise InvalidInput(field, text, expected) from None
+
+
+def pairs(field: str, texts: Iterable[str]) -> dict[str, str]:
+    """Return a mapping from texts of the form ``name=value``; the last one of a name counts.
+
+    Raises:
+        InvalidInput: one has no ``=``, or no name before it.
+    """
+    found: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            raise InvalidInput(field, text, "give name=value")
+        found[name] = value
+    return found
+
+
+def json_option(field: str, text: str) -> dict[str, Any]:
+    """Return a JSON object, given as it is, or as ``@file``, or as ``@-`` for stdin.
+
+    Raises:
+        InvalidInput: the file can't be read, or what it holds is no JSON object.
+    """
+    return json_object(field, read_text(field, text[1:]) if text.startswith("@") else text)
+
+
+def json_object(field: str, text: str) -> dict[str, Any]:
+    """Return the JSON object that a text is.
+
+    Raises:
+        InvalidInput: it is none.
+    """
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as broken:
+        raise InvalidInput(field, text, f"it is no JSON: {broken}") from None
+    if not isinstance(value, dict):
+        raise InvalidInput(field, text, "give a JSON object, such as '{\"name\": 1}'")
+    return cast("dict[str, object]", value)
+
+
+def read_text(field: str, name: str) -> str:
+    """Return what a file holds, as UTF-8; ``-`` is stdin.
+
+    Raises:
+        InvalidInput: it can't be read, or is no text.
+    """
+    try:
+        return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+    except OSError as refused:
+        raise InvalidInput(field, name, refused.strerror or str(refused)) from None
+    except UnicodeDecodeError:
+        raise InvalidInput(field, name, "it is no text in UTF-8") from None
+
+
+def asker(given: str | None) -> str:
+    """Return who asks: what was given, or the name of the user."""
+    if given is not None:
+        return given
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user without a name, in a container
+        return "cli"
+
+
+def git_context(repo: str | None, ref: str | None, sha: str | None) -> GitContext | None:
+    """Return where work comes from; a folder on this machine as the absolute path that it has.
+
+    Raises:
+        InvalidInput: a ref or a commit of no repository.
+    """
+    if repo is not None:
+        known = str(Path(repo).resolve()) if "://" not in repo and Path(repo).is_dir() else repo
+        return GitContext(repo=known, ref=ref, commit_sha=sha)
+    for name, value in (("ref", ref), ("sha", sha)):
+        if value is not None:
+            raise InvalidInput(name, value, "say of which repository, with --repo")
+    return None

@@ -1,0 +1,26 @@
+"""Where the program ``cicd-core`` begins, and where it ends when something is wrong with us."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+
+from cicd_core.cli.exits import ExitCode
+
+
+def main() -> None:
+    """Run the command line that the process was given; ends in ``SystemExit``."""
+    try:
+        from cicd_core.cli.app import app
+    except ModuleNotFoundError as missing:
+        if missing.name is None or missing.name.partition(".")[0] not in {"rich", "typer"}:
+            raise
+        sys.stderr.write(
+            f"error: {missing.name} is not installed; pip install 'cicd-core[cli]' brings it\n"
+        )
+        raise SystemExit(int(ExitCode.INVALID)) from None
+    try:
+        app(prog_name="cicd-core")
+    except Exception:  # noqa: BLE001 - what is left is a defect, which has a code of its own
+        traceback.print_exc()
+        raise SystemExit(int(ExitCode.DEFECT)) from None

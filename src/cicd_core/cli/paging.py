@@ -1,0 +1,49 @@
+"""Lists: a full page where the library gives a short one, and what to type for the next."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, TypeVar
+
+from cicd_core.cli.inputs import moment
+
+if TYPE_CHECKING:
+    from cicd_core.control_plane.listing import Listed
+
+Entity = TypeVar("Entity")
+
+#: Reads a page: the most entities that it may have, and where it begins.
+ReadPage = Callable[[int, str | None], Awaitable["Listed[Entity]"]]
+
+
+async def filled(read: ReadPage[Entity], *, limit: int, cursor: str | None) -> Listed[Entity]:
+    """Return a page with ``limit`` entities, or with all that are left."""
+    from cicd_core.control_plane.listing import Listed
+
+    items: list[Entity] = []
+    while True:
+        page = await read(limit - len(items), cursor)
+        items += page.items
+        cursor = page.cursor
+        if cursor is None or len(items) >= limit:
+            return Listed(tuple(items), cursor)
+
+
+class TimeRange:
+    """``--since`` and ``--until``, whose durations end at one moment."""
+
+    def __init__(self, since: str | None, until: str | None, now: datetime) -> None:
+        """Read both.
+
+        Raises:
+            InvalidInput: one is no instant.
+        """
+        self.since = None if since is None else moment("since", since, now)
+        self.until = None if until is None else moment("until", until, now)
+
+    @property
+    def again(self) -> str:
+        """The options that mean the same range later on: a cursor belongs to one range."""
+        bounds = (("since", self.since), ("until", self.until))
+        return "".join(f" --{name} {at.isoformat()}" for name, at in bounds if at is not None)

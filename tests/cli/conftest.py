@@ -1,0 +1,28 @@
+"""What the tests of the command line share: a store in a file, and two ways to run a command."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cli.person import Person
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def person(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Person]:
+    """A person in an empty folder, whose store is a SQLite file there."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("CICD_BY", "COLUMNS", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("CICD_STORE", f"sqlite:///{tmp_path}/ci.db")
+    monkeypatch.setenv("CICD_BY", "ada")
+    someone = Person(capsys, monkeypatch)
+    yield someone
+    someone.leave()

@@ -1,0 +1,208 @@
+"""Each kind of end has its exit code, and each error its one line: in processes of their own."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cicd_core.cli.exits import MEANINGS, ExitCode, code_of
+from cicd_core.errors import (
+    AlreadyExists,
+    CicdError,
+    Contention,
+    CorruptRecord,
+    ForeignDatabase,
+    IdempotencyConflict,
+    IllegalTransition,
+    InvalidCursor,
+    InvalidInput,
+    LeaseLost,
+    NewerSchema,
+    NotFound,
+    SessionRejected,
+    StoreFull,
+    StoreReadOnly,
+    StoreUnavailable,
+    TooLarge,
+    TooManyLanes,
+    UnknownScheme,
+    UnsupportedCapability,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.person import Person
+
+ERRORS: list[tuple[CicdError, int]] = [
+    (InvalidInput("field", 1, "reason"), 2),
+    (TooLarge("field", 2, 1), 2),
+    (InvalidCursor("x", "damaged"), 2),
+    (UnknownScheme("foo", ["memory"]), 2),
+    (UnsupportedCapability("no"), 2),
+    (NotFound("job", "j1"), 3),
+    (IllegalTransition("job", "j1", "cancel", "success", []), 4),
+    (LeaseLost("j1", 1, "another owner"), 4),
+    (IdempotencyConflict("key", "j1"), 4),
+    (AlreadyExists("deployment", "d1"), 4),
+    (TooManyLanes("default", 5), 4),
+    (SessionRejected("expired"), 4),
+    (StoreUnavailable("locked"), 5),
+    (StoreFull("full"), 5),
+    (StoreReadOnly("read-only"), 5),
+    (Contention(["a"], 3), 5),
+    (CorruptRecord("jobs", "j1", "no JSON"), 6),
+    (ForeignDatabase("not ours"), 6),
+    (NewerSchema("file", 9, 1), 6),
+]
+
+
+@pytest.mark.parametrize(("error", "code"), ERRORS, ids=lambda each: type(each).__name__)
+def test_every_error_has_its_exit_code(error: CicdError, code: int) -> None:
+    assert code_of(error) == code
+
+
+def test_every_exit_code_is_explained_in_the_help(person: Person) -> None:
+    told = person.types("--help").out
+    for code in ExitCode:
+        assert f"{code:d}: {MEANINGS[code]}" in told
+
+
+def test_a_command_that_does_what_it_should_ends_with_0(person: Person) -> None:
+    answer = person.runs("enqueue", "build")
+    assert (answer.code, answer.err) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["jobs", "--nonsense"], ["jobs", "--limit", "0"], ["nonsense"], ["job"], ["agents", "lst"]],
+)
+def test_a_wrong_word_ends_with_2(person: Person, words: list[str]) -> None:
+    answer = person.types(*words)
+    assert (answer.code, answer.out) == (2, "")
+    assert "Traceback" not in answer.err
+
+
+def test_a_wrong_value_ends_with_2_and_one_line(person: Person) -> None:
+    answer = person.runs("jobs", "--status", "broken")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith("error: status: 'broken' was refused: give one of pending, queued")
+    assert len(answer.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("nowhere", "it has no scheme"),
+        ("foo://x", "known: dynamodb://, memory://"),
+        ("redis://localhost", "not part of this release"),
+    ],
+)
+def test_a_store_that_cannot_be_opened_here_ends_with_2(
+    person: Person, url: str, reason: str
+) -> None:
+    answer = person.types("jobs", "--store", url)
+    assert answer.code == 2
+    assert reason in answer.err
+
+
+def test_what_is_not_there_ends_with_3(person: Person) -> None:
+    answer = person.runs("job", "nobody")
+    assert (answer.code, answer.out) == (3, "")
+    assert answer.err == "error: no job 'nobody': it never existed, or its retention has ended\n"
+
+
+def test_what_is_not_allowed_now_ends_with_4(person: Person) -> None:
+    person.types("deployments", "create", "web", "1.0", "--id", "d1")
+    answer = person.runs("deployments", "live", "d1")
+    assert answer.code == 4
+    assert "is pending: 'record_production' is not legal there" in answer.err
+
+
+def test_a_store_that_is_locked_ends_with_5(person: Person, tmp_path: Path) -> None:
+    person.enqueues("build")
+    with sqlite3.connect(tmp_path / "ci.db", isolation_level=None) as holder:
+        holder.execute("BEGIN EXCLUSIVE")
+        url = f"sqlite:///{tmp_path}/ci.db?busy_timeout=0.01"
+        answer = person.types("enqueue", "build", "--store", url, "--json")
+        holder.execute("ROLLBACK")
+    holder.close()
+    assert answer.code == 5
+    assert answer.error["error"] == "StoreUnavailable"
+    assert answer.error["retryable"] is True
+
+
+def test_a_database_that_is_not_ours_ends_with_6_and_stays_as_it_is(
+    person: Person, tmp_path: Path
+) -> None:
+    path = tmp_path / "theirs.db"
+    path.write_text("this is somebody's diary, and no database at all")
+    answer = person.runs("jobs", "--store", f"sqlite:///{path}")
+    assert answer.code == 6
+    assert path.read_text() == "this is somebody's diary, and no database at all"
+
+
+def test_an_error_is_an_object_for_those_who_want_json(person: Person) -> None:
+    error = person.types("job", "nobody", "--json").error
+    assert error == {
+        "error": "NotFound",
+        "message": "no job 'nobody': it never existed, or its retention has ended",
+        "retryable": False,
+        "kind": "job",
+        "key": "nobody",
+    }
+
+
+def test_an_illegal_transition_tells_programs_what_is_legal(person: Person) -> None:
+    person.types("deployments", "create", "web", "1.0", "--id", "d1")
+    error = person.types("deployments", "production", "d1", "--json").error
+    assert error["error"] == "IllegalTransition"
+    assert (error["key"], error["state"], error["command"]) == ("d1", "pending", "begin_production")
+    assert "begin_staging" in error["legal"]
+
+
+def test_a_defect_ends_with_70_and_its_traceback(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(**_: object) -> None:
+        raise RuntimeError("the moon is in the way")
+
+    monkeypatch.setattr("cicd_core.cli.app.app", broken)
+    answer = person.types("jobs")
+    assert answer.code == 70
+    assert "Traceback" in answer.err
+    assert "the moon is in the way" in answer.err
+
+
+def test_without_its_packages_the_program_says_what_to_install(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "cicd_core.cli.app", raising=False)
+    monkeypatch.setitem(sys.modules, "typer", None)
+    answer = person.types("jobs")
+    assert answer.code == 2
+    assert answer.err == "error: typer is not installed; pip install 'cicd-core[cli]' brings it\n"
+
+
+def test_a_module_of_ours_that_is_missing_is_a_defect(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "cicd_core.cli.app", None)
+    with pytest.raises(ModuleNotFoundError):  # no advice to install something would help
+        person.types("jobs")
+
+
+def test_a_reader_that_goes_away_ends_it_quietly(person: Person) -> None:
+    for _ in range(3):
+        person.enqueues("build")
+    process = person.starts("events", "--follow")
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    person.enqueues("build")
+    assert process.wait(timeout=60) == 141
+    assert process.stderr is not None
+    assert process.stderr.read() == ""

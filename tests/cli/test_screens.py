@@ -1,0 +1,113 @@
+"""What people see fits their terminal, and a machine's pipe is not one."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import signal
+import struct
+import subprocess
+import sys
+import termios
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.cli.person import Person
+
+LONG = "a-name-that-is-as-long-as-names-in-large-companies-are"
+
+
+@pytest.fixture
+def busy(person: Person) -> list[str]:
+    """The ids of jobs with short and long names, beside pools and a deployment."""
+    person.types("pools", "put", LONG, "--region", "eu-west", "--description", LONG)
+    person.types("deployments", "create", LONG, "1.0.0-" + LONG, "--env", LONG)
+    return [
+        person.enqueues("build", "--priority", "critical"),
+        person.enqueues(LONG, "--pool", LONG, "--payload", f'{{"text": "{LONG * 4}"}}'),
+    ]
+
+
+SCREENS = [
+    *(["jobs"], ["pools"], ["deployments"], ["stats"], ["summary"], ["events"], ["top", "--once"]),
+    *(["pools", "show", LONG], ["pools", "scaling", LONG], ["version"]),
+]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("words", SCREENS, ids=" ".join)
+def test_no_line_is_wider_than_the_terminal(
+    person: Person, busy: list[str], monkeypatch: pytest.MonkeyPatch, words: list[str], width: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    answer = person.types(*words)
+    assert answer.code == 0
+    assert max(map(len, answer.out.splitlines())) <= width
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("words", [["jobs"], ["events"], ["summary"]], ids=" ".join)
+def test_an_id_is_never_cut(
+    person: Person, busy: list[str], monkeypatch: pytest.MonkeyPatch, words: list[str], width: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    told = person.types(*words).out
+    assert all(job_id in told for job_id in busy)
+
+
+def test_a_pipe_gets_whole_lines(person: Person, busy: list[str]) -> None:
+    told = person.types("jobs").out
+    (row,) = [line for line in told.splitlines() if busy[1] in line]
+    assert row.count(LONG) == 2
+
+
+def seen_on_a_terminal(
+    *words: str, interrupt_after: bytes = b"", **environment: str
+) -> tuple[int, bytes]:
+    """Run a command on a terminal of its own; return its exit code, and what was drawn there."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cicd_core.cli", *words],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm-256color", **environment},
+    )
+    os.close(theirs)
+    drawn = b""
+    try:
+        while part := os.read(ours, 65536):
+            drawn += part
+            if interrupt_after and interrupt_after in drawn:
+                process.send_signal(signal.SIGINT)
+                interrupt_after = b""
+    except OSError:  # what Linux says at the end of a terminal
+        pass
+    finally:
+        os.close(ours)
+    return process.wait(timeout=60), drawn
+
+
+def test_a_terminal_is_coloured(person: Person, busy: list[str]) -> None:
+    code, drawn = seen_on_a_terminal("jobs")
+    assert code == 0
+    assert b"\x1b[" in drawn
+
+
+def test_a_terminal_without_colours_is_respected(person: Person, busy: list[str]) -> None:
+    code, drawn = seen_on_a_terminal("jobs", NO_COLOR="1")
+    assert code == 0
+    assert b"\x1b[3" not in drawn
+    assert busy[0].encode() in drawn
+
+
+def test_top_leaves_the_terminal_as_it_was(person: Person, busy: list[str]) -> None:
+    code, drawn = seen_on_a_terminal("top", "--interval", "0.1", interrupt_after=b"2 queued")
+    assert code == 130
+    assert b"Traceback" not in drawn
+    entered, left = drawn.index(b"\x1b[?1049h"), drawn.rindex(b"\x1b[?1049l")
+    assert entered < left
