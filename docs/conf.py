@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import pydoc
 import re
+from functools import cache
 from importlib.metadata import version as version_of
-from typing import TYPE_CHECKING, Any, TypeVar
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from pygments.lexers.special import TextLexer
+from sphinx.addnodes import pending_xref
 
 if TYPE_CHECKING:
-    from docutils.nodes import Element
-    from sphinx.addnodes import pending_xref
+    from docutils.nodes import Element, document
     from sphinx.application import Sphinx
 
 project = "cicd-core"
@@ -28,6 +32,9 @@ nitpick_ignore_regex = [(r"py:.*", r"(?!cicd_core\b).*")]
 
 html_theme = "furo"
 html_title = f"cicd-core {release}"
+
+# Two hyphens begin an option; they are no dash.
+smartquotes = False
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
@@ -65,17 +72,49 @@ def promises_as_fields(*event: Any) -> None:
     lines[:] = result
 
 
-def type_variable_as_text(
+def no_class_as_text(
     _app: Sphinx, _env: object, node: pending_xref, text: Element
 ) -> Element | None:
-    """Leave a type variable unlinked: it has no page, and nothing that a page could say."""
+    """Leave a type variable or an alias unlinked: it has no page, and needs none."""
     named = pydoc.locate(node.get("reftarget", ""))
-    return text if isinstance(named, TypeVar) else None
+    return None if named is None or isinstance(named, type) else text
+
+
+@cache
+def names_of(module: str) -> dict[str, str]:
+    """Return what each short name in a module stands for, also those for type checkers alone."""
+    names: dict[str, str] = {}
+    spec = find_spec(module)
+    source = Path(spec.origin) if spec and spec.origin else Path(__file__)
+    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names |= {each.asname or each.name: f"{node.module}.{each.name}" for each in node.names}
+        elif isinstance(node, ast.ClassDef):
+            names[node.name] = f"{module}.{node.name}"
+        elif isinstance(node, ast.Assign):
+            bound = (each.id for each in node.targets if isinstance(each, ast.Name))
+            names |= {name: f"{module}.{name}" for name in bound}
+    return names
+
+
+def home_of(name: str) -> str:
+    """Return the name under which a class of ours is described: that of where it is defined."""
+    found = pydoc.locate(name) if name.startswith("cicd_core") else None
+    return f"{found.__module__}.{found.__qualname__}" if isinstance(found, type) else name
+
+
+def whole_names(_app: Sphinx, doctree: document) -> None:
+    """Lead a short name to what its module means by it, and a public name to where it stands."""
+    for node in doctree.findall(pending_xref):
+        module, target = node.get("py:module"), node.get("reftarget")
+        if module and node.get("reftype") == "class":
+            node["reftarget"] = home_of(names_of(module).get(target, target))
 
 
 def setup(app: Sphinx) -> None:
     """Read our docstrings, and show Mermaid diagrams as text (sites that host Markdown draw it)."""
     # Before napoleon (500), which would take the lines for text.
     app.connect("autodoc-process-docstring", promises_as_fields, priority=400)
-    app.connect("missing-reference", type_variable_as_text)
+    app.connect("doctree-read", whole_names)
+    app.connect("missing-reference", no_class_as_text)
     app.add_lexer("mermaid", TextLexer)

@@ -1,0 +1,134 @@
+"""Writes the reference of the command line from the program itself.
+
+    python docs/cli_reference.py
+
+writes ``docs/reference/cli.md`` anew. A test fails when the page is not what this script makes.
+Needs the extra ``cli``.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import typer.main
+
+from cicd_core.cli.app import app
+from cicd_core.cli.exits import MEANINGS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PAGE: Final = Path(__file__).with_name("reference") / "cli.md"
+PROGRAM: Final = "cicd-core"
+#: Told once, at the head of the page.
+SHARED: Final = ("--store", "--json", "--by")
+
+_HEAD: Final = """\
+# Command line
+
+<!-- made by docs/cli_reference.py -->
+
+`cicd-core` comes with the extra `cli`. Each command has `--help`.
+
+Most commands have the first two of these options, and those that change something the third:
+
+- `--store URL` names the store; so does the variable `CICD_STORE`. Without either it is
+  `sqlite:///cicd.db` in the current folder. The URLs are in [Stores](stores.md).
+- `--json` answers in JSON on stdout, and errors as JSON objects on stderr. Without it, output is
+  for people and may change.
+- `--by WHO` stands in the history of what is changed; so does the variable `CICD_BY`. Without
+  either it is the name of the user.
+
+Durations are seconds, or numbers with a unit: `500ms`, `90s`, `5m`, `2h`, `1d`. Instants are
+ISO 8601 with a time zone.
+
+## Exit codes
+
+"""
+
+
+def rendered() -> str:
+    """Return the whole page."""
+    codes = ["| code | meaning |", "|---|---|"]
+    codes += [f"| {int(code)} | {meaning} |" for code, meaning in MEANINGS.items()]
+    root: Any = typer.main.get_command(app)
+    parts = [_HEAD + "\n".join(codes) + "\n"]
+    for name, command in root.commands.items():
+        parts += sections(command, (PROGRAM, name))
+    return "\n".join(parts)
+
+
+def sections(command: Any, path: tuple[str, ...]) -> Iterator[str]:
+    """Yield the section of a command, and those of its own commands."""
+    yield section(command, path)
+    for name, each in getattr(command, "commands", {}).items():
+        yield from sections(each, (*path, name))
+
+
+def section(command: Any, path: tuple[str, ...]) -> str:
+    """Return what there is to say of one command."""
+    lines = [f"## `{' '.join(path[1:])}`", "", "```text", usage(command, path), "```", ""]
+    lines += [prose(command.help or ""), ""]
+    own = [each for each in command.params if each.opts[0] not in SHARED]
+    if own:
+        lines += ["| argument or option | default | what it is |", "|---|---|---|"]
+        lines += [*map(row, own), ""]
+    shared = [f"`{each}`" for each in SHARED if each in {opt.opts[0] for opt in command.params}]
+    if shared:
+        lines += [f"And {', '.join(shared)}.", ""]
+    return "\n".join(lines)
+
+
+def usage(command: Any, path: tuple[str, ...]) -> str:
+    """Return one line: the command, its arguments, its options."""
+    arguments = [name_of(each) for each in command.params if each.param_type_name == "argument"]
+    end = ["COMMAND"] if hasattr(command, "commands") else []
+    if end and command.invoke_without_command:
+        end = ["[COMMAND]"]
+    return " ".join((*path, "[OPTIONS]", *arguments, *end))
+
+
+def row(parameter: Any) -> str:
+    """Return the row of an argument or an option."""
+    told = [prose(parameter.help or "")]
+    if parameter.envvar:
+        told.append(f"Variable: `{parameter.envvar}`.")
+    cells = (name_of(parameter, code=True), default(parameter), " ".join(told))
+    return f"| {' | '.join(each.replace('|', chr(92) + '|') for each in cells)} |"
+
+
+def name_of(parameter: Any, *, code: bool = False) -> str:
+    """Return how a parameter is written."""
+    if parameter.param_type_name == "argument":
+        name = parameter.metavar or parameter.name.upper()
+        if parameter.nargs == -1 and not name.startswith("["):
+            name = f"{name} …"
+        bare = name if parameter.required or name.startswith("[") else f"[{name}]"
+        return f"`{bare}`" if code else bare
+    value = "" if parameter.is_flag else f" {parameter.metavar or parameter.name.upper()}"
+    return ", ".join(f"`{name}{value}`" for name in (*parameter.opts, *parameter.secondary_opts))
+
+
+def default(parameter: Any) -> str:
+    """Return the default; empty where there is none, or where the text tells it."""
+    value = parameter.default
+    if callable(value) or value in {None, "", False}:
+        return ""
+    return "yes" if value is True else f"`{value}`"
+
+
+def prose(text: str) -> str:
+    """Return a help text as Markdown: options as code, the lines of a paragraph joined."""
+    text = text.replace("*", r"\*")
+    paragraphs = re.split(r"\n\s*\n", inspect.cleandoc(text).strip())
+    joined = "\n\n".join(" ".join(each.split()) for each in paragraphs)
+    return re.sub(r"(?<![`\w-])(--?[a-z][\w-]*)", r"`\1`", joined)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(rendered(), encoding="utf-8")
+    sys.stdout.write(f"{PAGE} is up to date\n")
