@@ -46,8 +46,8 @@ def host_clock(
     ``boot_id`` and ``boot`` (microseconds since the start) are read from the machine by default.
     """
     boot_id = _boot_id() if boot_id is None else boot_id
-    boot = boot_micros() if boot is None else boot
     with transaction(connection):
+        boot = boot_micros() if boot is None else boot
         row = connection.execute("SELECT boot, boot_offset, high FROM clock").fetchone()
         if row is not None and _is_set(row, boot_id, boot):
             return HostClock(row[1])

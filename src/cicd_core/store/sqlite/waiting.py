@@ -51,7 +51,7 @@ class Waiting:
         try:
             if await self._look(set(watches)):
                 return True
-            if self._poller is None:
+            if self._poller is None and not future.done():
                 self._poller = loop.create_task(self._poll())
             with move_on_after(seconds):
                 return await future

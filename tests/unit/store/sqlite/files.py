@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from contextlib import asynccontextmanager, closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import anyio
 
 from cicd_core.store.registry import open_store
 from cicd_core.store.sqlite import SQLiteStore
@@ -12,7 +16,6 @@ from cicd_core.testing.samples import COLLECTIONS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable
-    from pathlib import Path
 
     from cicd_core.store.records import Collection
 
@@ -29,7 +32,7 @@ async def opened(
 
 def connect(path: Path) -> closing[sqlite3.Connection]:
     """Open a file as another program would, each statement a transaction."""
-    return closing(sqlite3.connect(path, isolation_level=None, timeout=0))
+    return closing(sqlite3.connect(path, isolation_level=None, timeout=5))
 
 
 def query(path: Path, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
@@ -51,6 +54,13 @@ def names(folder: Path) -> list[str]:
 def content(path: Path) -> bytes:
     """Return what a file holds."""
     return path.read_bytes()
+
+
+async def run_script(name: str, *arguments: object) -> list[str]:
+    """Run a script of this folder in a process of its own, and return the lines that it printed."""
+    command = [sys.executable, str(Path(__file__).with_name(name)), *map(str, arguments)]
+    done = await anyio.run_process(command, stderr=None)
+    return done.stdout.decode().splitlines()
 
 
 def fill(path: Path, data: bytes) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import anyio
@@ -20,7 +19,16 @@ from cicd_core.store.records import Query
 from cicd_core.store.registry import open_store
 from cicd_core.store.sqlite.schema import APPLICATION_ID, MIGRATIONS
 from cicd_core.testing.samples import claim, find, in_lane, item, watch, write
-from tests.unit.store.sqlite.files import connect, content, execute, fill, names, opened, query
+from tests.unit.store.sqlite.files import (
+    connect,
+    content,
+    execute,
+    fill,
+    names,
+    opened,
+    query,
+    run_script,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -118,22 +126,11 @@ async def test_a_file_of_a_newer_version_is_refused_and_left_as_it_is(path: Path
 
 
 async def test_many_processes_may_make_the_file_at_once(path: Path) -> None:
-    code = (
-        "import anyio, sys\n"
-        "from tests.unit.store.sqlite.files import opened\n"
-        "from cicd_core.testing.samples import item, write\n"
-        "from pathlib import Path\n"
-        "async def main():\n"
-        "    async with opened(Path(sys.argv[1])) as store:\n"
-        "        await write(store, item(sys.argv[2]))\n"
-        "anyio.run(main)\n"
-    )
     async with anyio.create_task_group() as group:
         for number in range(4):
-            command = [sys.executable, "-c", code, str(path), str(number)]
-            group.start_soon(anyio.run_process, command)
+            group.start_soon(run_script, "put_many.py", path, number, 1)
     async with opened(path) as store:
-        assert len(await store.get("items", ["0", "1", "2", "3"])) == 4
+        assert len(await store.get("items", ["0.0", "1.0", "2.0", "3.0"])) == 4
         assert query(path, "SELECT name FROM namespaces") == [("",)]
 
 

@@ -1,0 +1,178 @@
+"""What is asked together is one transaction, and yet each request has its own fate."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+from anyio.lowlevel import checkpoint
+
+from cicd_core.errors import StoreError
+from cicd_core.store.records import Conflict, Renewal
+from cicd_core.testing.samples import (
+    SECOND,
+    apply,
+    claim,
+    commit,
+    find,
+    in_lane,
+    item,
+    numbers_in,
+    told,
+    whole_log,
+    write,
+)
+from tests.unit.store.sqlite.files import execute
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+
+    from cicd_core.store.sqlite import SQLiteStore
+
+pytestmark = pytest.mark.anyio
+
+
+async def statements(store: SQLiteStore, action: Callable[[], Awaitable[object]]) -> list[str]:
+    """Return what the writing connection executed during an action."""
+    seen: list[str] = []
+    await store.writes.run(lambda connection: connection.set_trace_callback(seen.append))
+    await action()
+    await store.writes.run(lambda connection: connection.set_trace_callback(None))
+    return seen
+
+
+async def at_once(*actions: Callable[[], Coroutine[Any, Any, object]]) -> None:
+    async with anyio.create_task_group() as group:
+        for action in actions:
+            group.start_soon(action)
+
+
+async def after_its_first_chores(store: SQLiteStore) -> None:
+    """Let the transaction that drops what has run out be over: it comes at most once a second."""
+    await write(store, item("first", lane=None))
+    await write(store, item("second", lane=None))
+
+
+async def test_what_is_asked_in_one_turn_is_one_transaction(store: SQLiteStore) -> None:
+    await after_its_first_chores(store)
+    writers = [lambda key=str(n): write(store, item(key)) for n in range(100)]
+    seen = await statements(store, lambda: at_once(*writers))
+    inserts = [each for each in seen if each.startswith('INSERT INTO "c_items"')]
+    assert len(inserts) == 100
+    assert seen.count("BEGIN IMMEDIATE") == seen.count("COMMIT") <= 2
+
+
+async def test_commits_claims_and_renewals_share_a_transaction(store: SQLiteStore) -> None:
+    await after_its_first_chores(store)
+    await write(store, item("a"))
+    first = claim()
+    await store.claim(first)
+    renewal = Renewal(collection="items", key="a", claim_id=first.claim_id, duration=60 * SECOND)
+    seen = await statements(
+        store,
+        lambda: at_once(
+            lambda: write(store, item("b")),
+            lambda: store.claim(claim()),
+            lambda: store.renew([renewal]),
+        ),
+    )
+    assert seen.count("BEGIN IMMEDIATE") <= 2
+    assert await numbers_in(store, in_lane()) == [0]
+
+
+async def test_what_is_asked_while_a_batch_is_under_way_goes_into_the_next_one(
+    store: SQLiteStore,
+) -> None:
+    await after_its_first_chores(store)
+
+    async def one_after_another() -> None:
+        async with anyio.create_task_group() as group:
+            for number in range(50):
+                group.start_soon(write, store, item(str(number)))
+                await checkpoint()  # a turn each: the first batch is under way after a few
+
+    seen = await statements(store, one_after_another)
+    assert seen.count("BEGIN IMMEDIATE") < 25
+    assert await numbers_in(store, in_lane()) == [50]
+
+
+async def test_claims_of_one_kind_are_found_by_one_query(store: SQLiteStore) -> None:
+    await after_its_first_chores(store)
+    await write(store, *(item(f"{number:02}") for number in range(20)))
+    claims = [claim() for _ in range(20)]
+    seen = await statements(
+        store, lambda: at_once(*(lambda one=one: store.claim(one) for one in claims))
+    )
+    assert sum("a_lane" in each and each.startswith("SELECT") for each in seen) <= 4
+    held = [await store.claim(one) for one in claims]
+    assert sorted(record.key for (record,) in held) == [f"{number:02}" for number in range(20)]
+
+
+async def test_a_repetition_in_the_same_batch_gets_what_the_first_one_takes(
+    store: SQLiteStore,
+) -> None:
+    await write(store, item("a"), item("b"))
+    one = claim()
+    answers: list[list[str]] = []
+
+    async def take() -> None:
+        answers.append([record.key for record in await store.claim(one)])
+
+    await at_once(take, take, take)
+    assert answers == [["a"]] * 3
+    assert await numbers_in(store, in_lane()) == [1]
+
+
+async def test_a_conflict_in_a_batch_is_nobody_elses(store: SQLiteStore) -> None:
+    await write(store, item("a"))
+    answers: dict[str, object] = {}
+
+    async def put(key: str) -> None:
+        answers[key] = await apply(store, commit(item(key), events=[told(key)]))
+
+    await at_once(*(lambda key=key: put(key) for key in "abc"))
+    assert answers.pop("a") == Conflict((("items", "a"),))
+    assert not any(isinstance(answer, Conflict) for answer in answers.values())
+    assert {entry.key for entry in await whole_log(store)} == {"b", "c"}
+
+
+async def test_what_sqlite_chokes_on_fails_alone(store: SQLiteStore) -> None:
+    await execute(
+        store,
+        """CREATE TRIGGER refuse BEFORE INSERT ON "c_items" WHEN new.key = 'bad'
+        BEGIN SELECT raise(ABORT, 'not this one'); END""",
+    )
+    failed: list[str] = []
+
+    async def put(key: str) -> None:
+        try:
+            await write(store, item(key), events=[told(key)])
+        except StoreError as error:
+            failed.append(f"{key}: {error}")
+
+    await at_once(*(lambda key=key: put(key) for key in ("a", "bad", "b")))
+    assert len(failed) == 1
+    assert "bad" in failed[0]
+    assert "not this one" in failed[0]
+    assert await find(store, "bad") is None
+    assert await numbers_in(store, in_lane()) == [2]
+    assert [entry.key for entry in await whole_log(store)] == ["a", "b"]
+
+
+async def test_a_list_of_commits_larger_than_a_batch_is_one_transaction_all_the_same(
+    store: SQLiteStore,
+) -> None:
+    await after_its_first_chores(store)
+    commits = [commit(item(str(number))) for number in range(1500)]
+    seen = await statements(store, lambda: store.commit(commits))
+    assert seen.count("BEGIN IMMEDIATE") <= 2
+    assert await numbers_in(store, in_lane()) == [1500]
+
+
+async def test_reads_of_one_turn_share_a_snapshot(store: SQLiteStore) -> None:
+    await write(store, item("a"))
+    seen: list[str] = []
+    await store.reads.run(lambda connection: connection.set_trace_callback(seen.append))
+    await at_once(*(lambda: find(store, "a") for _ in range(20)))
+    assert seen.count("BEGIN") == 1

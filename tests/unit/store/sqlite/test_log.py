@@ -1,0 +1,65 @@
+"""Cursors are positions, and counters are found by the prefix of their names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cicd_core.errors import InvalidCursor
+from cicd_core.store.records import Increment
+from cicd_core.store.sqlite.log import LOG_BITS, read_counters
+from cicd_core.store.sqlite.schema import migrate, namespace_id
+from cicd_core.testing.samples import item, told, write
+from tests.unit.store.sqlite.files import connect, opened, query
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cicd_core.store.sqlite import SQLiteStore
+
+#: Letters at the edges of what UTF-8 can hold.
+EDGES = st.text("a|\0\x7f\ud7ff\ue000\U0010ffff", min_size=1, max_size=4)
+
+
+@given(names=st.sets(EDGES), prefix=st.one_of(st.just(""), EDGES))
+def test_a_prefix_finds_the_counters_whose_names_begin_with_it(
+    names: set[str], prefix: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("counters") / "store.db"
+    with connect(path) as connection:
+        migrate(connection, path)
+        space = namespace_id(connection, "")
+        rows = [(space, name, 1) for name in names]
+        connection.executemany("INSERT INTO counters VALUES (?, ?, ?)", rows)
+        found = read_counters(connection, space, prefix).values
+    assert set(found) == {name for name in names if name.startswith(prefix)}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("cursor", ["", "-1", "1.5", "x", "٣", "9" * 30, "1 OR 1", "2"])
+async def test_a_cursor_that_no_page_gave_is_refused(store: SQLiteStore, cursor: str) -> None:
+    await write(store, item("a"), events=[told("a")])
+    with pytest.raises(InvalidCursor):
+        await store.read_log(cursor, 10)
+
+
+@pytest.mark.anyio
+async def test_each_namespace_has_positions_of_its_own(path: Path) -> None:
+    async with opened(path, namespace="one") as one, opened(path, namespace="two") as two:
+        for store in (one, two, one, two, two):
+            events = [told("a"), told("a", 1)]
+            version = (await store.get("items", ["a"])).get("a")
+            expected = version.version if version else 0
+            await write(
+                store, item("a", expected=expected), events=events, increments=[Increment("n")]
+            )
+        assert (await one.counters("")).cursor == "4"
+        assert (await two.counters("")).cursor == "6"
+        assert (await two.counters("")).values == {"n": 3}
+    ids = [number for (number,) in query(path, "SELECT id FROM log ORDER BY id")]
+    spaces = dict(query(path, "SELECT id, name FROM namespaces"))
+    names = [spaces[number >> LOG_BITS] for number in ids]
+    assert sorted(names) == ["one"] * 4 + ["two"] * 6

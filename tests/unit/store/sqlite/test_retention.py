@@ -1,0 +1,167 @@
+"""What has run out is absent at once, and is dropped from the file little by little."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cicd_core.store.sqlite.retention import MOST
+from cicd_core.testing import VirtualClock
+from cicd_core.testing.samples import (
+    SECOND,
+    commit,
+    find,
+    in_lane,
+    in_state,
+    item,
+    numbers_in,
+    remove,
+    told,
+    whole_log,
+    write,
+)
+from tests.unit.store.sqlite.files import opened, query
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cicd_core.store.sqlite import SQLiteStore
+
+pytestmark = pytest.mark.anyio
+
+EVENTS = "SELECT count(*) FROM log"
+
+
+def rows(path: Path, counted: str = "SELECT count(*) FROM c_items") -> int:
+    ((number,),) = query(path, counted)
+    return int(number)
+
+
+async def settle(store: SQLiteStore) -> None:
+    """Return when the chores of the batches so far are over: they come before the next batch."""
+    await write(store, item("beside", lane=None))
+    await remove(store, "beside", (await store.get("items", ["beside"]))["beside"].version)
+
+
+async def test_expired_records_are_dropped_after_a_later_batch(path: Path) -> None:
+    clock = VirtualClock()
+    async with opened(path, clock=clock) as store:
+        await settle(store)
+        await write(store, item("a", expires_at=clock.micros() + SECOND), item("b"))
+        clock.advance(60)
+        assert await find(store, "a") is None
+        assert await numbers_in(store, in_lane()) == [1]
+        assert rows(path) == 2
+        await settle(store)
+        assert rows(path) == 1
+        assert await numbers_in(store, in_lane()) == [1]
+
+
+async def test_one_run_drops_a_bounded_number_and_the_next_ones_the_rest(path: Path) -> None:
+    clock = VirtualClock()
+    async with opened(path, clock=clock) as store:
+        await settle(store)
+        soon = clock.micros() + SECOND
+        await store.commit([commit(item(str(n), expires_at=soon)) for n in range(MOST + 10)])
+        clock.advance(60)
+        assert await numbers_in(store, in_lane()) == [0]
+        await settle(store)
+        assert rows(path) == 10
+        assert await numbers_in(store, in_lane()) == [0]
+        clock.advance(1)
+        await settle(store)
+        assert rows(path) == 0
+
+
+async def test_it_looks_once_a_second_while_there_is_nothing_to_drop(path: Path) -> None:
+    clock = VirtualClock()
+    async with opened(path, clock=clock) as store:
+        await settle(store)
+        await write(store, item("a", expires_at=clock.micros() + 1))
+        clock.advance(0.5)
+        await settle(store)
+        assert rows(path) == 1
+        clock.advance(0.5)
+        await settle(store)
+        assert rows(path) == 0
+
+
+async def test_a_partition_goes_with_its_last_record(path: Path) -> None:
+    clock = VirtualClock()
+    async with opened(path, clock=clock) as store:
+        await write(store, item("a", lane="short-lived", expires_at=clock.micros() + SECOND))
+        version = (await write(store, item("b", lane="deleted")))["b"]
+        await remove(store, "b", version)
+        clock.advance(60)
+        await settle(store)
+        assert await numbers_in(store, in_lane("short-lived"), in_state("new")) == [0, 0]
+    values = {value for (value,) in query(path, "SELECT value FROM depths")}
+    assert values.isdisjoint({"short-lived", "deleted"})
+
+
+async def test_events_are_dropped_when_the_log_is_older_than_it_is_kept(path: Path) -> None:
+    clock = VirtualClock()
+    async with opened(path, clock=clock, log_retention=60) as store:
+        await write(store, item("a"), events=[told("a", number) for number in range(3)])
+        cursor = (await store.read_log(None, 1)).cursor
+        clock.advance(120)
+        await write(store, item("b"), events=[told("b")])
+        await settle(store)
+        assert rows(path, EVENTS) == 1
+        page = await store.read_log(cursor, 10)
+        assert page.torn
+        assert [entry.key for entry in page.entries] == ["b"]
+        assert [entry.key for entry in await whole_log(store)] == ["b"]
+        assert not (await store.read_log(page.cursor, 10)).torn
+
+
+async def test_a_log_that_was_dropped_to_its_end_says_so_once(path: Path) -> None:
+    clock = VirtualClock()
+    async with opened(path, clock=clock, log_retention=60) as store:
+        await write(store, item("a"), events=[told("a", number) for number in range(3)])
+        cursor = (await store.read_log(None, 1)).cursor
+        clock.advance(120)
+        await settle(store)
+        assert rows(path, EVENTS) == 0
+        page = await store.read_log(cursor, 10)
+        assert (page.torn, page.entries) == (True, ())
+        assert not (await store.read_log(page.cursor, 10)).torn
+        assert (await store.counters("")).cursor == page.cursor
+
+
+async def test_a_namespace_drops_nothing_of_another_one(path: Path) -> None:
+    clock = VirtualClock()
+    async with (
+        opened(path, clock=clock, namespace="patient") as patient,
+        opened(path, clock=clock, namespace="hasty", log_retention=1) as hasty,
+    ):
+        await write(patient, item("a"), events=[told("a")])
+        await write(hasty, item("a"), events=[told("a")])
+        clock.advance(60)
+        await settle(hasty)
+        assert len(await whole_log(patient)) == 1
+        assert await whole_log(hasty) == []
+
+
+async def test_chores_that_fail_are_told_to_the_log_and_tried_again(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = VirtualClock()
+    refusal = """CREATE TRIGGER refuse BEFORE DELETE ON "c_items"
+        BEGIN SELECT raise(ABORT, 'not now'); END"""
+    async with opened(path, clock=clock) as store:
+        await settle(store)
+        await write(store, item("a", expires_at=clock.micros() + 1))
+        await store.writes.run(lambda connection: connection.execute(refusal))
+        clock.advance(60)
+        await write(store, item("b"))
+        await write(store, item("c"))
+        assert "not now" in caplog.text
+        assert rows(path) == 3
+        await store.writes.run(lambda connection: connection.execute("DROP TRIGGER refuse"))
+        clock.advance(60)
+        await write(store, item("d"))
+        await write(store, item("e"))
+        assert await numbers_in(store, in_lane()) == [4]
+        assert rows(path) == 4
