@@ -50,6 +50,9 @@ class Settings:
     deployment_retention_seconds: float = field(
         default=180 * _DAY, validator=_seconds(60.0, 3650 * _DAY)
     )
+    #: How long an agent that is offline or terminated is kept; one that comes back later than
+    #: this registers anew.
+    agent_retention_seconds: float = field(default=7 * _DAY, validator=_seconds(60.0, 3650 * _DAY))
     #: How often maintenance looks for what is due.
     sweep_seconds: float = field(default=1.0, validator=_seconds(0.01, 3600.0))
     #: How often a waiting claim reads its pool's lanes anew, at least.

@@ -318,12 +318,12 @@ class FakeSource:
         async with self._called("heartbeat", **facts):
             return self._agent(agent_id)
 
-    async def drain(self, agent_id: str, *, reason: str) -> Agent:
+    async def drain(self, agent_id: str, *, reason: str, by: str) -> Agent:
         async with self._called("drain", reason=reason):
             self.agent_status = AgentStatus.TERMINATING
             return self._agent(agent_id)
 
-    async def deregister(self, agent_id: str, *, reason: str) -> Agent:
+    async def deregister(self, agent_id: str, *, reason: str, by: str) -> Agent:
         async with self._called("deregister", reason=reason):
             self.agent_status = AgentStatus.TERMINATED
             return self._agent(agent_id)

@@ -164,7 +164,10 @@ class Incarnation:
         agent_id = self._plan.spec.agent_id
         reason = self._drain.reason or "the agent was cancelled"
         try:
-            await patiently(lambda: tell(agent_id, reason=reason), what=f"agent {agent_id}: {what}")
+            await patiently(
+                lambda: tell(agent_id, reason=reason, by=agent_id),
+                what=f"agent {agent_id}: {what}",
+            )
         except CicdError as failed:
             _log.warning("agent %s: %s was not heard: %s", agent_id, what, failed)
 

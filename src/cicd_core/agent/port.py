@@ -83,12 +83,12 @@ class AgentDesk(Protocol):
         """Say that this incarnation lives. Raises ``Refused`` when another one took its place."""
         ...
 
-    async def drain(self, agent_id: str, *, reason: str) -> Agent:
-        """Say that it takes nothing new and will go."""
+    async def drain(self, agent_id: str, *, reason: str, by: str) -> Agent:
+        """Say that it takes nothing new and will go; ``by`` is the agent itself."""
         ...
 
-    async def deregister(self, agent_id: str, *, reason: str) -> Agent:
-        """Say that it has gone."""
+    async def deregister(self, agent_id: str, *, reason: str, by: str) -> Agent:
+        """Say that it has gone; ``by`` is the agent itself."""
         ...
 
 

@@ -81,8 +81,15 @@ def deployment_kind(settings: Settings) -> EntityKind[Deployment]:
     )
 
 
-def agent_kind() -> EntityKind[Agent]:
-    """Agents: the lease is the heartbeat; it ends when the agent has gone."""
+def agent_kind(settings: Settings) -> EntityKind[Agent]:
+    """Agents: the lease is the heartbeat; dropped some time after they have gone or fell silent."""
+    silent = {AgentStatus.OFFLINE, AgentStatus.TERMINATED}
+
+    def expires_at(agent: Agent) -> int | None:
+        if agent.status not in silent or agent.status_changed_at is None:
+            return None
+        return _after(agent.status_changed_at, settings.agent_retention_seconds)
+
     return EntityKind(
         name="agent",
         collection=collections.AGENTS,
@@ -92,7 +99,7 @@ def agent_kind() -> EntityKind[Agent]:
         attributes=_agent_attributes,
         keeps_lease=lambda agent: agent.status is not AgentStatus.TERMINATED,
         lease_limit=lambda _: None,
-        expires_at=lambda _: None,
+        expires_at=expires_at,
     )
 
 

@@ -53,7 +53,7 @@ class ControlPlane:
         self._ids = ids or IdSource()
         writer = Writer(store, self._ids, self.settings)
         job_records = Repository(job_kind(self.settings), writer)
-        agent_records = Repository(agent_kind(), writer)
+        agent_records = Repository(agent_kind(self.settings), writer)
         lanes = LaneBook(writer)
         maker = JobMaker(writer, job_records, lanes)
         #: Agents: register, heartbeat, drain.

@@ -248,6 +248,6 @@ def _moved(
     told = {"from": agent.status.value, "to": target.value, "by": by, "why": why}
     told["pool"] = agent.pool_name
     return Decision(
-        evolve(agent, status=target, status_reason=why, **changes),
+        evolve(agent, status=target, status_reason=why, status_changed_at=now, **changes),
         (EventDraft(f"agent.{event}", now, told),),
     )

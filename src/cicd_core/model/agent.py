@@ -98,6 +98,8 @@ class Agent:
     running: int | None = None
     #: Why it is as it is, for people.
     status_reason: str | None = None
+    #: Since when it is as it is; None before its first change.
+    status_changed_at: datetime | None = None
     #: Why it drains.
     drain_reason: str | None = None
     #: What an operator said of its health: heartbeats make it worse, never better.

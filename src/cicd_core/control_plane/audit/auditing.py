@@ -86,12 +86,14 @@ class _Audit:
         self._kinds: tuple[EntityKind[Any], ...] = (
             kinds.job_kind(settings),
             kinds.deployment_kind(settings),
-            kinds.agent_kind(),
+            kinds.agent_kind(settings),
             kinds.pool_kind(),
         )
         self._retention = {
             JOBS.name: settings.job_retention_seconds,
             DEPLOYMENTS.name: settings.deployment_retention_seconds,
+            AGENTS.name: settings.agent_retention_seconds,
+            AGENTS.name: settings.agent_retention_seconds,
         }
         self._findings = Findings()
         self._known: dict[Subject, Known] = {}
