@@ -7,12 +7,14 @@ import pty
 import signal
 import subprocess
 import sys
+import tempfile
 import termios
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cicd_core.cli.demo import performance
 from tests.cli.person import PATIENCE
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     folder = tmp_path / "temporary"
     folder.mkdir()
     monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", None)  # it was looked up before
     yield folder
     assert processes_of(folder) == []
 
@@ -263,6 +266,29 @@ def test_a_scene_that_fails_is_told_and_the_logs_are_kept(
     (kept,) = temporary.iterdir()
     assert str(kept / "logs") in answer.err
     assert (kept / "logs" / "agent-a.log").read_text()
+
+
+def test_agents_that_do_not_start_are_told_with_what_they_said(
+    person: Person, repository: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = temporary.parent / "broken"
+    broken.write_text("#!/bin/sh\necho 'this Python is broken'\nexit 9\n")
+    broken.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(broken))
+    answer = person.types("demo", str(repository), "--fast")
+    assert answer.code == 1
+    assert "ended with exit code 9 before it took any work" in answer.err
+    assert "this Python is broken" in answer.err
+    (kept,) = temporary.iterdir()
+    assert str(kept / "logs") in answer.err
+
+
+def test_a_demo_says_where_it_can_not_run(
+    person: Person, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(performance, "POSIX", False)
+    answer = person.types("demo", str(repository))
+    assert (answer.code, "needs Linux" in answer.err) == (2, True)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

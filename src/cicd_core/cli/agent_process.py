@@ -59,17 +59,19 @@ def agent(
         typer.Option(
             "--env",
             metavar="NAME",
-            help="A variable of its own that jobs see too; CI_* and the like; repeatable.",
+            help="A variable of its own that jobs see too, or CI_*; repeatable.",
         ),
     ] = None,
     until_idle: Annotated[
         bool,
         typer.Option("--until-idle", "--once", help="End when nothing is left that it can claim."),
     ] = False,
-    maintenance: Annotated[
+    no_maintenance: Annotated[
         bool,
-        typer.Option(help="Also take back what other agents lost, and start what is due."),
-    ] = True,
+        typer.Option(
+            "--no-maintenance", help="Leave what is due, and what others lost, to others."
+        ),
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings.")] = False,
     store: StoreOption = None,
@@ -77,8 +79,8 @@ def agent(
 ) -> None:
     """Run an agent: it claims shell jobs and runs them.
 
-    SIGTERM or Ctrl-C lets it finish what it runs, for the time of --grace, and give back the
-    rest; a second one gives back everything at once.
+    SIGTERM or Ctrl-C lets it finish what it runs, for the time of --grace, and
+    give back the rest; a second one gives back everything at once.
     """
     import anyio
 
@@ -94,7 +96,7 @@ def agent(
 
     async def live() -> None:
         url = store_url(store, quiet=as_json or quiet)
-        async with ControlPlane.open(url, maintenance=maintenance) as plane:
+        async with ControlPlane.open(url, maintenance=not no_maintenance) as plane:
             worker = Agent(
                 plane,
                 pool,

@@ -54,7 +54,7 @@ class SceneState:
     course: Course = Course.WAITING
     text: str = ""
     #: What it found, for the machine's report.
-    facts: dict[str, Any] = Factory(dict)
+    facts: dict[str, Any] = Factory(dict[str, Any])
 
 
 @define
@@ -179,7 +179,7 @@ class Board:
             status = str(event.data.get("to", ""))
             if self.agents[key].status != KILLED:
                 self.agents[key].status = status
-            self._add(key, event.type.partition(".")[2], status)
+            self._add(key, event.type.partition(".")[2].replace("_", " "), status)
         elif collection == "deployments":
             version = str(event.data.get("version", ""))[:7]
             what = event.type.partition(".")[2].replace("_", " ")

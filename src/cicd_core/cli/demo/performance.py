@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import anyio
 from attrs import evolve, frozen
@@ -28,11 +29,13 @@ from cicd_core.cli.screen import Screen, line
 from cicd_core.clock import monotonic_seconds
 from cicd_core.control_plane.audit import AuditReport
 from cicd_core.control_plane.plane import ControlPlane
-from cicd_core.errors import InvalidInput
+from cicd_core.errors import CicdError, InvalidInput, UnsupportedCapability
 from cicd_core.ids import IdSource
 from cicd_core.settings import Settings
 from cicd_core.store.registry import StoreURL
 
+#: Whether the system has what the demo needs: process groups, and signals that kill.
+POSIX: Final = os.name == "posix"
 #: Jobs that an agent runs at once.
 _SLOTS: Final = 2
 #: How long nothing may happen while a test command runs, in seconds.
@@ -68,31 +71,39 @@ def perform(request: Request) -> bool:
     Raises:
         InvalidInput: the repository, the folder or the store can't be used.
         StoreError: the store fails.
+        UnsupportedCapability: the system is none that the demo can run on.
         KeyboardInterrupt: by Ctrl-C; nothing was left behind.
         BrokenPipeError: nobody reads what we write.
         SystemExit: another signal asked us to go; nothing was left behind.
     """
+    if not POSIX:
+        raise UnsupportedCapability(
+            "the demo runs shell jobs and kills processes: it needs Linux, macOS or another POSIX"
+        )
     try:
         return anyio.run(_perform, request)
-    except BaseExceptionGroup as group:
+    except BaseException as raised:
         # Several tasks may have met the same end; one of them speaks for all.
-        for kind in (KeyboardInterrupt, _Terminated, BrokenPipeError):
-            _raise_first(group, kind)
+        for kind in (KeyboardInterrupt, _Terminated, BrokenPipeError, CicdError):
+            error = _first(raised, kind)
+            if isinstance(error, _Terminated):
+                raise SystemExit(error.exit_code) from None
+            if error is not None:
+                raise error from None
         raise
-    except _Terminated as terminated:
-        raise SystemExit(terminated.exit_code) from None
 
 
-def _raise_first(group: BaseExceptionGroup[BaseException], kind: type[BaseException]) -> None:
-    found = group.subgroup(kind)
-    if found is None:
-        return
-    error: BaseException = found
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    if isinstance(error, _Terminated):
-        raise SystemExit(error.exit_code) from None
-    raise error from None
+def _first(raised: BaseException, kind: type[BaseException]) -> BaseException | None:
+    """Return an error of that kind: the one that was raised, or one of its group."""
+    if isinstance(raised, kind):
+        return raised
+    if not isinstance(raised, BaseExceptionGroup):
+        return None
+    members: tuple[BaseException, ...] = cast(
+        "BaseExceptionGroup[BaseException]", raised
+    ).exceptions
+    found = (_first(each, kind) for each in members)
+    return next((error for error in found if error is not None), None)
 
 
 async def _perform(request: Request) -> bool:
@@ -100,16 +111,16 @@ async def _perform(request: Request) -> bool:
     _check_store(request.store_url)
     with opened_place(request.keep) as place:
         mirror(repository, place.mirror)
+        good = False
         try:
             with _logged_to(place.demo_log):
                 good = await _perform_at(request, repository, place)
-        except SceneFailed as failed:
-            sys.stderr.write(f"error: {failed}\n")
-            good = False
+        except* SceneFailed as failed:
+            sys.stderr.write(f"error: {_first(failed, SceneFailed)}\n")
         if not good:
             place.kept = True
             sys.stderr.write(f"the logs of the agents and of the jobs: {place.root / 'logs'}\n")
-        return good
+    return good
 
 
 async def _perform_at(request: Request, repository: Repository, place: Place) -> bool:
@@ -154,7 +165,7 @@ async def _perform_at(request: Request, repository: Repository, place: Place) ->
 
 
 @contextmanager
-def _logged_to(path: Path) -> Iterator[None]:
+def _logged_to(path: Path) -> Generator[None, None, None]:
     """Send what the library logs to a file: a lost lease is part of the play, and no news."""
     ours = logging.getLogger("cicd_core")
     handler = logging.FileHandler(path, encoding="utf-8")
@@ -184,7 +195,7 @@ async def _tell(
 
 
 @asynccontextmanager
-async def _shown(board: Board, screen: Screen, *, live: bool) -> AsyncIterator[None]:
+async def _shown(board: Board, screen: Screen, *, live: bool) -> AsyncGenerator[None, None]:
     """Show the board on the terminal while the block runs."""
     async with anyio.create_task_group() as tasks:
         if live:
@@ -194,7 +205,7 @@ async def _shown(board: Board, screen: Screen, *, live: bool) -> AsyncIterator[N
 
 
 @asynccontextmanager
-async def _until_told_to_go() -> AsyncIterator[None]:
+async def _until_told_to_go() -> AsyncGenerator[None, None]:
     """Cancel the block when the process is asked to go; a Ctrl-C does so by itself."""
 
     async def listen() -> None:

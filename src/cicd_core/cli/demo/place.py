@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -63,7 +63,7 @@ class Place:
 
 
 @contextmanager
-def opened_place(keep: Path | None) -> Iterator[Place]:
+def opened_place(keep: Path | None) -> Generator[Place, None, None]:
     """Make the folder, and remove at the end what nobody needs any more.
 
     Args:

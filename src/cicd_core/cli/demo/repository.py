@@ -133,9 +133,10 @@ class _GitError(Exception):
 def _find(folder: Path) -> Path:
     # A repository is asked in two steps: in a bare one there is no top level.
     folder = folder.absolute()
-    inside = _git(folder, "rev-parse", "--is-inside-work-tree")
-    question = "--show-toplevel" if inside == "true" else "--absolute-git-dir"
-    return Path(_git(folder, "rev-parse", question))
+    if _git(folder, "rev-parse", "--is-inside-work-tree") == "true":
+        return Path(_git(folder, "rev-parse", "--show-toplevel"))
+    found = Path(_git(folder, "rev-parse", "--absolute-git-dir"))
+    return found.parent if found.name == ".git" else found
 
 
 def _commits(path: Path, number: int) -> tuple[Commit, ...]:

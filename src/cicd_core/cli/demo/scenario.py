@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
@@ -79,7 +79,7 @@ async def _play(stage: Stage, scene: Scene, play_scene: Callable[[], Awaitable[N
 
 
 @asynccontextmanager
-async def _agents(stage: Stage, plot: Plot) -> AsyncIterator[None]:
+async def _agents(stage: Stage, plot: Plot) -> AsyncGenerator[None, None]:
     """Start the agents, and leave none behind, whatever happens."""
     try:
         for agent_id in plot.agent_ids:

@@ -40,8 +40,8 @@ class Pace:
     patience: float = 90.0
 
 
-#: As fast as leases allow.
-FAST: Final = Pace(lease=1.0, look=0.0, delay=2.0)
+#: As fast as leases allow that a busy machine must renew in time.
+FAST: Final = Pace(lease=2.0, look=0.0, delay=2.0)
 
 
 @define(kw_only=True)
@@ -54,9 +54,9 @@ class Stage:
     workshop: Workshop
     board: Board
     pace: Pace
-    agents: dict[str, AgentProcess] = field(factory=dict)
+    agents: dict[str, AgentProcess] = field(factory=dict[str, AgentProcess])
     #: The ids of all jobs, in the order of their first enqueue, and their names.
-    jobs: dict[str, str] = field(factory=dict)
+    jobs: dict[str, str] = field(factory=dict[str, str])
 
     async def enqueue(self, work: Work) -> Job:
         """Put a job into the queue, and remember it."""
