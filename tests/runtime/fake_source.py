@@ -17,6 +17,7 @@ from attrs import define, evolve, frozen
 from cicd_core.clock import boot_micros
 from cicd_core.errors import LeaseLost, StoreUnavailable
 from cicd_core.model.agent import Agent, AgentStatus
+from cicd_core.model.checks import check_text
 from cicd_core.model.claim import Claimed, LeaseStatus
 from cicd_core.model.job import Delivery, GitContext, Job, JobState, Progress, Token
 from cicd_core.threads import RunSoon, run_soon_here
@@ -295,6 +296,7 @@ class FakeSource:
     async def release(self, claimed: Claimed, *, why: str) -> Job:
         job_id = claimed.job.job_id
         async with self._called("release", job_id=job_id, why=why):
+            check_text("why", why)
             self._require(claimed)
             self.releases[job_id] = why
             self.jobs[job_id] = evolve(self.jobs[job_id], state=JobState.QUEUED)

@@ -197,6 +197,24 @@ async def test_a_job_that_was_lost_on_its_way_never_begins() -> None:
     assert source.outcomes == {}
 
 
+async def test_a_job_that_can_t_be_confirmed_never_begins(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    source = FakeSource(lease_seconds=0.3)
+    runs: list[str] = []
+
+    async def look(run: JobRun) -> None:
+        runs.append(run.job.job_id)
+
+    source.trouble("renew", times=None)
+    async with running(agent_of(source, look, heartbeat_seconds=0.1)):
+        await source.until(lambda: len(source.called("heartbeat")) >= 4)
+        source.add()
+        await source.until(lambda: len(source.called("claim")) >= 2)
+    assert runs == []
+    assert "it can't be confirmed" in caplog.text
+
+
 async def test_a_second_run_at_the_same_time_is_refused(source: FakeSource) -> None:
     agent = agent_of(source, succeed)
     async with running(agent):

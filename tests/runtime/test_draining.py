@@ -223,6 +223,30 @@ async def test_a_handler_may_drain_its_agent(source: FakeSource) -> None:
     assert source.outcomes["job-1"].verdict is Verdict.SUCCESS
 
 
+async def test_a_long_reason_is_shortened_on_its_way(source: FakeSource) -> None:
+    job = source.add()
+    agent = agent_of(source, wait_forever, grace_seconds=0.0)
+    async with running(agent):
+        await source.until(lambda: source.jobs[job].state is JobState.RUNNING)
+        agent.drain("x" * 5000)
+    assert source.releases[job].endswith("xxx")
+
+
+@pytest.mark.parametrize("method", ["claim", "release"])
+async def test_what_can_t_be_given_back_is_left_to_its_lease(
+    source: FakeSource, caplog: pytest.LogCaptureFixture, method: str
+) -> None:
+    source.trouble("claim", hangs=True, after=True)
+    job = source.add()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(partial(agent_of(source, succeed).run, handle_signals=False))
+        await source.until(lambda: source.jobs[job].state is JobState.RUNNING)
+        source.trouble(method)
+        tasks.cancel_scope.cancel()
+    assert source.releases == {}
+    assert "left to its lease" in caplog.text
+
+
 async def test_a_drain_needs_a_reason(source: FakeSource) -> None:
     with pytest.raises(InvalidInput, match="reason"):
         agent_of(source, succeed).drain("")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -90,6 +91,55 @@ async def test_progress_that_can_t_be_sent_does_not_harm_the_job(source: FakeSou
 
     assert await percents(source, tell) == []
     assert source.outcomes["job-1"].verdict is Verdict.SUCCESS
+
+
+async def test_progress_that_is_refused_does_not_harm_the_job(
+    source: FakeSource, caplog: pytest.LogCaptureFixture
+) -> None:
+    source.trouble("progress", InvalidInput("message", "", "say something"))
+
+    async def tell(run: JobRun) -> None:
+        await run.progress(50, "")
+
+    assert await percents(source, tell) == []
+    assert source.outcomes["job-1"].verdict is Verdict.SUCCESS
+    assert "progress was refused" in caplog.text
+
+
+async def test_a_thread_that_outlives_its_job_tells_nobody(source: FakeSource) -> None:
+    runs: list[JobRun] = []
+
+    async def keep(run: JobRun) -> None:
+        runs.append(run)
+
+    async def tell_late(run: JobRun) -> None:
+        runs[0].progress_soon(99, "too late")
+
+    source.add("keep")
+    source.add("tell")
+    agent = agent_of(source, keep)
+    agent.add_handler("keep", keep)
+    agent.add_handler("tell", tell_late)
+    await run_until_idle(agent)
+    assert source.called("progress") == []
+
+
+async def test_a_thread_that_outlives_its_agent_tells_nobody(source: FakeSource) -> None:
+    runs: list[JobRun] = []
+
+    async def keep(run: JobRun) -> None:
+        runs.append(run)
+        await anyio.sleep_forever()
+
+    source.add()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(partial(agent_of(source, keep).run, handle_signals=False))
+        await source.until(lambda: runs)
+        tasks.cancel_scope.cancel()
+    runs[0].progress_soon(99, "too late")
+    with anyio.CancelScope(shield=True):
+        await anyio.wait_all_tasks_blocked()
+    assert source.called("progress") == []
 
 
 async def test_progress_that_was_not_sent_goes_out_at_the_end(source: FakeSource) -> None:

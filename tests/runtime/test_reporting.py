@@ -104,6 +104,23 @@ async def test_a_job_whose_every_report_is_refused_is_left_to_its_lease(
     assert "left to run out" in caplog.text
 
 
+async def test_a_release_that_is_refused_is_logged(
+    source: FakeSource, caplog: pytest.LogCaptureFixture
+) -> None:
+    began = anyio.Event()
+
+    async def wait(run: JobRun) -> None:
+        began.set()
+        await anyio.sleep_forever()
+
+    source.add()
+    source.trouble("release", InvalidInput("why", "", "say why"))
+    async with running(agent_of(source, wait, grace_seconds=0.0)):
+        await began.wait()
+    assert source.releases == {}
+    assert "the report was refused" in caplog.text
+
+
 async def test_a_verdict_is_reported_even_if_the_agent_is_cancelled(source: FakeSource) -> None:
     source.trouble("complete", hangs=True)
     job = source.add()

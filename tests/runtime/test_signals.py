@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -19,6 +20,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 
 from cicd_core.model.job import JobState
 from tests.runtime.embedding import PATIENCE, agent_of
+from tests.runtime.processes import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -31,6 +33,10 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 ROOT = Path(__file__).parents[2]
+
+
+async def succeed(run: JobRun) -> None:
+    """A job with nothing to do."""
 
 
 class Told:
@@ -114,12 +120,31 @@ async def test_the_handlers_of_signals_are_put_back(source: FakeSource) -> None:
         signal.signal(signal.SIGTERM, before)
 
 
+async def test_a_first_signal_leaves_a_drain_its_time(
+    source: FakeSource, caplog: pytest.LogCaptureFixture
+) -> None:
+    began = anyio.Event()
+    agent = agent_of(source, succeed)
+
+    @agent.handler("long")
+    async def long(run: JobRun) -> None:
+        began.set()
+        agent.drain("out of season")
+        os.kill(os.getpid(), signal.SIGTERM)
+        with caplog.at_level(logging.INFO, "cicd_core.agent"):
+            await until(lambda: "SIGTERM" in caplog.text)
+        await anyio.wait_all_tasks_blocked()
+
+    job = source.add("long")
+    with anyio.fail_after(PATIENCE):
+        await agent.run()
+    assert job in source.outcomes
+    assert not source.releases
+
+
 async def test_an_agent_in_another_thread_leaves_signals_alone(
     source: FakeSource, anyio_backend_name: str
 ) -> None:
-    async def succeed(run: JobRun) -> None:
-        """A job with nothing to do."""
-
     before = signal.getsignal(signal.SIGTERM)
     source.add()
     run = partial(agent_of(source, succeed).run, until_idle=True)

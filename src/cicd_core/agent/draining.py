@@ -78,10 +78,11 @@ async def drain_on_signals(
     try:
         with anyio.open_signal_receiver(*_SIGNALS) as signals:
             task_status.started()
+            again = False
             async for number in signals:
-                again = drain.reason is not None
                 _log.info("%s: %s", number.name, "stopping at once" if again else "draining")
                 drain.ask(f"{number.name} was received", at_once=again)
+                again = True
     finally:
         for number, handler in before.items():
             if handler is not None:  # None: installed from C, and out of reach

@@ -149,4 +149,5 @@ class Executor:
                 await post.finish()
             return with_log(ending_of(holding, said), log)
         finally:
+            post.close()
             log.close()

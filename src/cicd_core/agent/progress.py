@@ -65,9 +65,13 @@ class ProgressPost:
         if begin:
             self._run_soon(self._begin)
 
+    def close(self) -> None:
+        """Send nothing more: the attempt has ended, whatever its threads still say."""
+        self._closed = True
+
     async def finish(self) -> None:
         """Send what was not sent yet, at once, and nothing more after that."""
-        self._closed = True
+        self.close()
         if self._pause is not None:
             self._pause.cancel()
         await self._idle.wait()

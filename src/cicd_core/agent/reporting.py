@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from attrs import evolve, frozen
 
 from cicd_core.agent.holding import StopReason
 from cicd_core.agent.patience import RECOVERABLE, patiently
 from cicd_core.errors import CicdError, LeaseLost
+from cicd_core.model.checks import shorten
 from cicd_core.model.outcome import Outcome
 
 if TYPE_CHECKING:
     from cicd_core.agent.holding import Holding
     from cicd_core.agent.logs import JobLog
     from cicd_core.agent.port import WorkQueue
+
+#: The most characters that a release may give as its reason.
+_MAX_WHY: Final = 1024
 
 _log = logging.getLogger("cicd_core.agent")
 
@@ -86,8 +90,9 @@ async def report(queue: WorkQueue, holding: Holding, ending: Ending) -> None:
 
 async def _tell(queue: WorkQueue, holding: Holding, ending: Outcome | Release) -> None:
     if isinstance(ending, Release):
+        why = shorten(ending.why, _MAX_WHY) or "released"
         await patiently(
-            lambda: queue.release(holding.claimed, why=ending.why),
+            lambda: queue.release(holding.claimed, why=why),
             what=f"{holding}: the release",
             give_up=lambda: holding.lost,
         )

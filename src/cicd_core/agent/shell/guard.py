@@ -5,8 +5,8 @@ begins in a few milliseconds, since it imports next to nothing at all.
 
 - Its standard input comes from the agent: ``t`` sends SIGTERM to the group, ``k`` SIGKILL; the end
   of the input means that the agent has died, however that came about: SIGKILL.
-- Its standard output goes to the agent, a line a fact: ``started PID``, then ``exited CODE`` or
-  ``signalled NUMBER``; or ``refused ERRNO``, when the command can't be started.
+- Its standard output goes to the agent, a line a fact: ``started PID``, then ``exited CODE``,
+  ``signalled NUMBER``, or ``refused ERRNO`` when the command can't be started.
 - Its standard error is the command's output, both streams of it.
 
 Whatever the command left behind in its group dies with it.
@@ -18,6 +18,10 @@ import os
 import select
 import signal
 import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the module of that name takes longer to import than all of this
+    from typing import NoReturn
 
 #: Python and this guard ignore these; the command begins with what the system does with them.
 _RESET = [signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ]
@@ -32,30 +36,54 @@ def main(command: list[str]) -> int:
     woken = _listen_for_children()
     for ignored in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         signal.signal(ignored, signal.SIG_IGN)
-    try:
-        leader = _start(command)
-    except OSError as refused:
-        _tell(f"refused {refused.errno}")
+    leader, refused = _start(command)
+    if refused:
+        _tell(f"refused {refused}")
         return 1
-    _tell(f"started {leader}")
     _tell(_watch(leader, agent, woken))
     return 0
 
 
-def _start(command: list[str]) -> int:
-    """Start the command as the leader of a process group of its own; return its id."""
-    return os.posix_spawnp(
-        command[0],
-        command,
-        os.environ,
-        file_actions=[
-            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_DUP2, 2, 1),
-        ],
-        setpgroup=0,
-        setsigmask=[],
-        setsigdef=_RESET,
-    )
+def _start(command: list[str]) -> tuple[int, int]:
+    """Start the command as the leader of a process group of its own.
+
+    It does not begin before the agent was told which group that is: a guard that is killed here
+    takes it along.
+
+    Returns:
+        The leader's id, and the number of the error that kept it from starting, or 0.
+    """
+    may_begin, let_begin = os.pipe()
+    failure, fail = os.pipe()
+    leader = os.fork()
+    if leader == 0:
+        os.close(let_begin)
+        _become(command, may_begin, fail)
+    os.setpgid(leader, leader)
+    os.close(may_begin)
+    os.close(fail)
+    _tell(f"started {leader}")
+    os.write(let_begin, b"b")
+    os.close(let_begin)
+    refused = os.read(failure, 16)  # nothing, and the end of it, when the command has begun
+    os.close(failure)
+    return leader, int(refused or 0)
+
+
+def _become(command: list[str], may_begin: int, fail: int) -> NoReturn:
+    """Turn into the command, in the child."""
+    try:
+        os.setpgid(0, 0)
+        if os.read(may_begin, 1):
+            os.dup2(2, 1)
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+            for number in _RESET:
+                signal.signal(number, signal.SIG_DFL)
+            os.execvp(command[0], command)  # noqa: S606 - no shell is wanted
+    except OSError as refused:
+        os.write(fail, str(refused.errno).encode())
+    finally:
+        os._exit(127)
 
 
 def _listen_for_children() -> int:
