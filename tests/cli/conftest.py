@@ -23,6 +23,7 @@ def person(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("CICD_STORE", f"sqlite:///{tmp_path}/ci.db")
     monkeypatch.setenv("CICD_BY", "ada")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     someone = Person(capsys, monkeypatch)
     yield someone
     someone.leave()

@@ -51,7 +51,7 @@ def test_two_agents_share_one_file_and_run_each_job_once(person: Person, tmp_pat
 
 
 def test_wait_follows_a_job_to_its_end(person: Person) -> None:
-    agent = person.starts("agent", "--json")
+    agent = person.starts("agent", "--json", "--send-log-tail")
     said_that(agent, "registered")
     good = person.types("enqueue", "shell", "--wait", "--", "true")
     assert good.code == 0
@@ -140,7 +140,7 @@ def test_an_agent_gives_jobs_the_variables_that_it_was_told_to(person: Person) -
 
 def test_an_agent_works_where_it_is_told_to(person: Person, tmp_path: Path) -> None:
     job_id = person.enqueues("shell", "--", "pwd")
-    assert person.runs("agent", "--once", "-q", "--workdir", "work").code == 0
+    assert person.runs("agent", "--once", "-q", "--workdir", "work", "--send-log-tail").code == 0
     place = Path(person.asks("job", job_id)["logs_summary"].strip())
     assert place.is_relative_to((tmp_path / "work").resolve())
 

@@ -20,7 +20,7 @@ PATIENCE = 25.0
 
 def agent_of(source: WorkSource, handler: Handler, **options: Any) -> Agent:
     """An agent that does jobs of the type ``work`` with one handler."""
-    agent = Agent(source, **options)
+    agent = Agent(source, **{"send_log_tail": True} | options)
     agent.add_handler("work", handler)
     return agent
 

@@ -39,6 +39,7 @@ async def workshop(source: FakeSource, handlers: Handlers) -> Workshop:
         slots=Slots(1),
         drain=Drain(),
         log_dir=None,
+        send_log_tail=False,
         threads=anyio.CapacityLimiter(1),
     )
 

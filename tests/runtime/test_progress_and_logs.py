@@ -237,3 +237,15 @@ async def test_a_log_that_can_t_be_written_does_not_harm_the_job(
     assert source.outcomes[job].verdict is Verdict.SUCCESS
     assert source.outcomes[job].logs_summary == "one\ntwo ?\n"
     assert caplog.text.count("can't be written") == 1
+
+
+async def test_the_log_stays_on_the_machine_unless_the_agent_is_to_send_it(
+    source: FakeSource,
+) -> None:
+    job = source.add()
+
+    async def work(run: JobRun) -> None:
+        run.log("the password is hunter2")
+
+    await run_until_idle(agent_of(source, work, send_log_tail=False))
+    assert source.outcomes[job].logs_summary is None

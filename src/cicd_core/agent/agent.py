@@ -80,6 +80,7 @@ class Agent:
         lease_seconds: float | None = None,
         heartbeat_seconds: float = 10.0,
         log_dir: str | os.PathLike[str] | None = None,
+        send_log_tail: bool = False,
         metrics: Callable[[], AgentMetrics | None] | None = None,
     ) -> None:
         """Describe the agent; nothing happens before :meth:`run`.
@@ -99,8 +100,11 @@ class Agent:
                 when left out.
             heartbeat_seconds: between two heartbeats; take a third of what the control plane waits
                 for one.
-            log_dir: a folder for the jobs' logs, made when it is missing; None keeps only the end
-                of each in its outcome.
+            log_dir: a folder for the jobs' logs, made when it is missing; None keeps only the last
+                lines, in memory, while the job runs.
+            send_log_tail: whether the end of each log (at most 8 KiB) goes to the control plane
+                with the outcome. Off by default: logs may hold secrets, and the control plane is
+                never to see one.
             metrics: measures the load of the machine for a heartbeat, in a thread.
 
         Raises:
@@ -125,6 +129,7 @@ class Agent:
         self._lease_seconds = lease_seconds
         self._heartbeat_seconds = check_seconds("heartbeat_seconds", heartbeat_seconds, least=0.001)
         self._log_dir = None if log_dir is None else Path(log_dir)
+        self._send_log_tail = send_log_tail
         self._metrics = metrics
         self._handlers = Handlers()
         self._drain = Drain()
@@ -244,6 +249,7 @@ class Agent:
             heartbeat_seconds=self._heartbeat_seconds,
             metrics=self._metrics,
             log_dir=self._log_dir,
+            send_log_tail=self._send_log_tail,
         )
 
     def _made_up_id(self, host: str) -> str:

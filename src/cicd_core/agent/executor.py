@@ -51,6 +51,7 @@ class Workshop:
     slots: Slots
     drain: Drain
     log_dir: Path | None
+    send_log_tail: bool
     #: Bounds the threads of handlers that are no async functions.
     threads: anyio.CapacityLimiter
 
@@ -147,7 +148,7 @@ class Executor:
             # The verdict stands: a cancelled agent must not lose it to this.
             with anyio.move_on_after(LAST_WORDS_SECONDS, shield=True):
                 await post.finish()
-            return with_log(ending_of(holding, said), log)
+            return with_log(ending_of(holding, said), log, tail=workshop.send_log_tail)
         finally:
             post.close()
             log.close()

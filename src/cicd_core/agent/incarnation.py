@@ -42,6 +42,7 @@ class Plan:
     heartbeat_seconds: float
     metrics: Callable[[], AgentMetrics | None] | None
     log_dir: Path | None
+    send_log_tail: bool
 
 
 class Incarnation:
@@ -131,6 +132,7 @@ class Incarnation:
             slots=self._slots,
             drain=self._drain,
             log_dir=self._plan.log_dir,
+            send_log_tail=self._plan.send_log_tail,
             threads=anyio.CapacityLimiter(self._plan.spec.slots),
         )
 

@@ -125,5 +125,5 @@ class JobRun:
         self._post.post(percent, message)
 
     def log(self, line: str) -> None:
-        """Add a line to the attempt's log; its end becomes the outcome's ``logs_summary``."""
+        """Add a line to the attempt's log, which stays on this machine unless the agent sends it."""
         self._log.write(line)

@@ -56,14 +56,17 @@ def ending_of(holding: Holding, said: Outcome | None) -> Ending:
     return Release(stop.why)
 
 
-def with_log(ending: Ending, log: JobLog) -> Ending:
-    """Return the ending with where the log is and how it ends, unless the handler said that."""
+def with_log(ending: Ending, log: JobLog, *, tail: bool) -> Ending:
+    """Return the ending with where the log is, unless the handler said that.
+
+    How the log ends is told too where ``tail`` says so: only then does it leave the machine.
+    """
     if not isinstance(ending, Outcome):
         return ending
     return evolve(
         ending,
         logs_url=ending.logs_url if ending.logs_url is not None else log.url,
-        logs_summary=ending.logs_summary if ending.logs_summary is not None else log.tail(),
+        logs_summary=log.tail() if tail and ending.logs_summary is None else ending.logs_summary,
     )
 
 

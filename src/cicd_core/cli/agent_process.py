@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from cicd_core.cli.options import StoreOption
-
-if TYPE_CHECKING:
-    pass
 
 
 def agent(
@@ -52,8 +50,20 @@ def agent(
         typer.Option("--workdir", metavar="DIR", help="Where jobs get their folders."),
     ] = None,
     log_dir: Annotated[
-        Path | None, typer.Option("--log-dir", metavar="DIR", help="Where the jobs' logs go.")
+        Path | None,
+        typer.Option(
+            "--log-dir",
+            metavar="DIR",
+            help="Where the jobs' logs go; cicd-core/logs in the user's state folder by default.",
+        ),
     ] = None,
+    send_log_tail: Annotated[
+        bool,
+        typer.Option(
+            "--send-log-tail",
+            help="Send the end of each log to the store: only if logs hold no secret.",
+        ),
+    ] = False,
     env: Annotated[
         list[str] | None,
         typer.Option(
@@ -105,7 +115,8 @@ def agent(
                 agent_id=agent_id,
                 grace_seconds=seconds("grace", grace),
                 lease_seconds=None if lease is None else seconds("lease", lease),
-                log_dir=log_dir,
+                log_dir=log_dir or _state_folder() / "logs",
+                send_log_tail=send_log_tail,
             )
             handler = ShellHandler(work_dir=workdir, inherit_env=[*INHERITED, *(env or ())])
             for job_type in dict.fromkeys(["shell", *(kind or ())]):
@@ -114,3 +125,9 @@ def agent(
 
     with reporting(as_json=as_json):
         anyio.run(live)
+
+
+def _state_folder() -> Path:
+    """Return where programs keep what should outlive them (XDG Base Directory Specification)."""
+    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(home) / "cicd-core"
