@@ -19,10 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from cicd_core.store.records import EventWrite, Increment, Record
+    from cicd_core.store.semantics import Subject
     from cicd_core.store.sqlite.tables import Place, Post, Table
 
-#: A collection and a key.
-Subject = tuple[str, str]
 _NO_ATTRIBUTES: Final[Mapping[str, str]] = {}
 
 
@@ -36,8 +35,8 @@ class Slot:
     stored: Record | None = None
     #: The record now; None: it is absent.
     record: Record | None = None
-    #: How many claims it has seen since its last commit.
-    claims: int = 0
+    #: The version that its last commit gave; claims may have moved the record's own one on.
+    given: int = 0
 
 
 class Batch:
@@ -89,7 +88,7 @@ class Batch:
         """Return the slot of a row as a query gave it."""
         record = table.record(row)
         live = record.expires_at is None or record.expires_at > self.now
-        slot = Slot(row[0], record, record if live else None, claims_of(row))
+        slot = Slot(row[0], record, record if live else None, record.version - claims_of(row))
         self._slots[table.collection, record.key] = slot
         return slot
 
@@ -100,10 +99,10 @@ class Batch:
         expired = 0 if slot.stored is None else slot.stored.version + 1
         return max(self.now, self._floor, expired)
 
-    def put(self, subject: Subject, record: Record, claims: int) -> None:
-        """Make this the record of its slot."""
+    def put(self, subject: Subject, record: Record, given: int) -> None:
+        """Make this the record of its slot; ``given`` is the version that its last commit gave."""
         slot = self._slots[subject]
-        slot.record, slot.claims = record, claims
+        slot.record, slot.given = record, given
         self._changed[subject] = slot
         if record.expires_at is not None and record.expires_at <= self.now:
             self.drop(subject)  # it had expired when it was put: the rest of the batch sees none
@@ -134,7 +133,7 @@ class Batch:
         if self._increments:
             self.connection.executemany(
                 "INSERT INTO counters (ns, name, value) VALUES (?, ?, ?) "
-                "ON CONFLICT DO UPDATE SET value = value + excluded.value",
+                "ON CONFLICT (ns, name) DO UPDATE SET value = value + excluded.value",
                 [(self.space, name, amount) for name, amount in self._increments.items()],
             )
             self._increments.clear()
@@ -158,10 +157,10 @@ class Batch:
                 if slot.rowid is not None:
                     statements[table.delete].append((slot.rowid,))
             elif old is None or slot.rowid is None:
-                statements[table.insert].append(table.inserted(self.space, new, slot.claims))
+                statements[table.insert].append(table.inserted(self.space, new))
             else:
                 update = table.update(old, new)
-                parameters = table.updated(update, new, slot.claims, slot.rowid)
+                parameters = table.updated(update, new, slot.given, slot.rowid)
                 statements[update.statement].append(parameters)
                 posts = update.posts
             self._count(collection, posts, old, new)
@@ -207,7 +206,8 @@ class Batch:
     def _write_depths(self) -> None:
         self.connection.executemany(
             "INSERT INTO depths VALUES (?, ?, ?, ?, ?) "
-            "ON CONFLICT DO UPDATE SET number = number + excluded.number",
+            "ON CONFLICT (ns, collection, index_name, value) "
+            "DO UPDATE SET number = number + excluded.number",
             [(self.space, *key, change) for key, change in self._depths.items() if change],
         )
         # Partitions come and go with the records that were the last in them.

@@ -6,17 +6,14 @@ from collections import defaultdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from cicd_core.model.instants import sort_key
-from cicd_core.store.limits import MAX_INSTANT
-from cicd_core.store.records import Lease, Record
+from cicd_core.store.semantics import granted
 from cicd_core.store.sqlite.tables import ARMS, in_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from cicd_core.store.records import Claim, Index
+    from cicd_core.store.records import Claim, Index, Record
     from cicd_core.store.sqlite.batch import Batch, Slot
-    from cicd_core.store.sqlite.tables import Table
 
 #: A collection and a claim id.
 Name = tuple[str, str]
@@ -83,35 +80,11 @@ def _smallest(batch: Batch, kind: Kind, limit: int) -> list[Slot]:
 
 def _take(batch: Batch, claim: Claim, slots: Iterator[Slot]) -> list[Record]:
     """Grant the next records to a claim."""
-    table = batch.tables[claim.collection]
+    lease_sort = batch.tables[claim.collection].lease_sort
     taken: list[Record] = []
     while len(taken) < claim.limit and (slot := next(slots, None)) is not None:
         if slot.record is not None:
-            record = _granted(table, claim, slot.record, batch.now)
-            batch.put((claim.collection, record.key), record, slot.claims + 1)
+            record = granted(claim, slot.record, lease_sort, batch.now)
+            batch.put((claim.collection, record.key), record, slot.given)
             taken.append(record)
     return taken
-
-
-def _granted(table: Table, claim: Claim, record: Record, now: int) -> Record:
-    limits = [each for each in (claim.lease_limit, record.lease_limit) if each is not None]
-    lease = Lease(
-        claim_id=claim.claim_id,
-        granted=now,
-        expires=now + claim.duration,
-        limit=now + max(min(limits), claim.duration) if limits else MAX_INSTANT,
-    )
-    attributes: dict[str, str | None] = {**record.attributes, **claim.patch}
-    if table.lease_sort is not None:
-        attributes[table.lease_sort] = sort_key(lease.expires, record.key)
-    return Record(
-        key=record.key,
-        version=record.version + 1,
-        commit_id=record.commit_id,
-        body=record.body,
-        attributes={name: text for name, text in attributes.items() if text is not None},
-        grant=claim.grant,
-        lease=lease,
-        lease_limit=record.lease_limit,
-        expires_at=record.expires_at,
-    )

@@ -100,7 +100,10 @@ def refuse_foreign(path: Path, migrations: int = len(MIGRATIONS)) -> None:
         try:
             file_version(connection, path, migrations)
         except sqlite3.DatabaseError as failure:
-            if failure.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
+            # With a journal beside it, it is what a power cut left of a file that was being made:
+            # the writing connection takes that back.
+            journal = path.with_name(f"{path.name}-journal")
+            if failure.sqlite_errorcode == sqlite3.SQLITE_NOTADB and not journal.exists():
                 raise
 
 

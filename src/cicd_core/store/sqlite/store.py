@@ -91,7 +91,9 @@ class SQLiteStore:
             writes, writer.run, weight=weight, afterwards=self._after_batch
         )
         self._read_turns: Turns[Callable[[Snapshot], Any]] = turns(reads, self._read)
-        self._waiting = Waiting(self._true_watches, self._true_watches_if_changed)
+        self._waiting = Waiting(
+            self._true_watches, self._true_watches_if_changed, path=location.path
+        )
 
     async def now(self) -> StoreTime:
         """Return the time that all processes on this host share, with no uncertainty."""
@@ -166,11 +168,11 @@ class SQLiteStore:
             return
         self._closed = True
         with CancelScope(shield=True):
-            await self._waiting.close(lambda: closed(self.location.path))
+            await self._waiting.close()
             await self._write_turns.close()
             await self._read_turns.close()
-            await self.reads.close()  # the writing connection is the last one: it holds the lock
             try:
+                await self.reads.close()  # first: the connection that closes last checkpoints
                 await self.writes.run(self._writer.close)
             finally:
                 await self.writes.close()

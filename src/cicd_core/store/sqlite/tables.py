@@ -227,7 +227,7 @@ class Table:
         """Return the records of some rows, in their order."""
         return tuple(self.record(row) for row in rows)
 
-    def inserted(self, space: int, record: Record, claims: int) -> tuple[Any, ...]:
+    def inserted(self, space: int, record: Record) -> tuple[Any, ...]:
         """Return the parameters of :attr:`insert`."""
         lease = record.lease
         held = (None,) * 4 if lease is None else _lease(lease)
@@ -235,7 +235,7 @@ class Table:
             space,
             record.key,
             record.version,
-            claims,
+            0,
             record.commit_id,
             record.expires_at,
             *held,
@@ -259,7 +259,7 @@ class Table:
             update = self._updates[key] = self._make_update(key)
         return update
 
-    def updated(self, update: Update, record: Record, claims: int, rowid: int) -> tuple[Any, ...]:
+    def updated(self, update: Update, record: Record, given: int, rowid: int) -> tuple[Any, ...]:
         """Return the parameters of an update."""
         lease = record.lease
         held = (None,) * 3 if lease is None else (lease.granted, lease.expires, lease.limit)
@@ -270,7 +270,7 @@ class Table:
             rest.append(_claim_id(record))
         return (
             record.version,
-            claims,
+            record.version - given,
             record.commit_id,
             *held,
             record.lease_limit,

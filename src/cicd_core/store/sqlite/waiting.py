@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Final
 from anyio import move_on_after
 
 from cicd_core.errors import CicdError
+from cicd_core.store.sqlite.failures import closed
 from cicd_core.store.sqlite.tables import place_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from cicd_core.store.records import Watch
     from cicd_core.store.sqlite.tables import Place
@@ -34,19 +36,23 @@ class Waiting:
         self,
         look: Callable[[set[Watch]], Awaitable[set[Watch]]],
         look_if_changed: Callable[[set[Watch]], Awaitable[set[Watch]]],
+        *,
+        path: Path,
     ) -> None:
         """Take what tells the true watches; the second looks only if anybody has committed."""
         self._look = look
         self._look_if_changed = look_if_changed
-        self._waiters: dict[asyncio.Future[bool], Sequence[Watch]] = {}
+        self._path = path
+        self._closed = False
+        self._waiters: dict[asyncio.Future[None], Sequence[Watch]] = {}
         #: For each partition who waits there, and above which sort value.
-        self._bounds: dict[Place, dict[asyncio.Future[bool], str]] = {}
+        self._bounds: dict[Place, dict[asyncio.Future[None], str]] = {}
         self._poller: asyncio.Task[None] | None = None
 
     async def wait(self, watches: Sequence[Watch], seconds: float) -> bool:
         """Return whether one of the watches has come true within so many seconds."""
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[bool] = loop.create_future()
+        future: asyncio.Future[None] = loop.create_future()
         self._add(future, watches)  # before it looks, so that no commit falls in between
         try:
             if await self._look(set(watches)):
@@ -54,8 +60,10 @@ class Waiting:
             if self._poller is None and not future.done():
                 self._poller = loop.create_task(self._poll())
             with move_on_after(seconds):
-                return await future
-            return False
+                await future
+            if self._closed:
+                raise closed(self._path)
+            return future.done() and not future.cancelled()
         finally:
             self._remove(future, watches)
 
@@ -64,13 +72,12 @@ class Waiting:
         for place, sort in arrivals.items():
             for future, bound in self._bounds.get(place, {}).items():
                 if sort > bound and not future.done():
-                    future.set_result(True)
+                    future.set_result(None)
 
-    async def close(self, why: Callable[[], Exception]) -> None:
+    async def close(self) -> None:
         """End the task, and all waiting with an error each."""
-        for future in self._waiters:
-            if not future.done():
-                future.set_exception(why())
+        self._closed = True
+        self._wake(lambda _: True)
         if self._poller is not None:
             self._poller.cancel()
             await asyncio.wait([self._poller])
@@ -93,16 +100,16 @@ class Waiting:
     def _wake(self, is_met: Callable[[Sequence[Watch]], bool]) -> None:
         for future, watches in self._waiters.items():
             if not future.done() and is_met(watches):
-                future.set_result(True)
+                future.set_result(None)
 
-    def _add(self, future: asyncio.Future[bool], watches: Iterable[Watch]) -> None:
+    def _add(self, future: asyncio.Future[None], watches: Iterable[Watch]) -> None:
         self._waiters[future] = tuple(watches)
         for watch in watches:
             bounds = self._bounds.setdefault(place_of(watch.partition), {})
             # Every sort value is above the empty one; of two watches the wider one counts.
             bounds[future] = min(watch.after or "", bounds.get(future, watch.after or ""))
 
-    def _remove(self, future: asyncio.Future[bool], watches: Iterable[Watch]) -> None:
+    def _remove(self, future: asyncio.Future[None], watches: Iterable[Watch]) -> None:
         del self._waiters[future]
         for place in {place_of(watch.partition) for watch in watches}:
             bounds = self._bounds[place]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from cicd_core.clock import Clock
     from cicd_core.store.records import Collection, Commit, Renewal
-    from cicd_core.store.sqlite.batch import Subject
+    from cicd_core.store.semantics import Subject
     from cicd_core.store.sqlite.checkpoint import Checkpoints
     from cicd_core.store.sqlite.retention import Retention
     from cicd_core.store.sqlite.sidecar import WritersLock

@@ -61,6 +61,7 @@ async def test_what_waits_for_its_turn_is_dropped_with_its_caller(store: SQLiteS
         with anyio.CancelScope() as scope:
             scope.cancel()
             await write(store, item("dropped"))
+    await write(store, item("next"))  # it would have gone together with this one
     assert await find(store, "dropped") is None
     assert await find(store, "under way")
 

@@ -96,6 +96,7 @@ async def test_a_file_that_is_locked_cannot_be_opened(path: Path) -> None:
         with pytest.raises(StoreUnavailable, match="busy_timeout"):
             async with opened(path, busy_timeout=0.01):
                 pass
+    assert names(path.parent) == [path.name]
 
 
 async def test_a_store_closes_while_another_process_keeps_the_lock(path: Path) -> None:

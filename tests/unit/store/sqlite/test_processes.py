@@ -58,7 +58,9 @@ def told_of(entries: list[LogEntry], body: bytes) -> Counter[str]:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("cycles", [3, pytest.param(40, marks=pytest.mark.crash)])
+@pytest.mark.parametrize(
+    "cycles", [3, pytest.param(40, marks=[pytest.mark.crash, pytest.mark.timeout(900)])]
+)
 async def test_writers_that_are_killed_lose_nothing_and_tear_nothing(
     path: Path, cycles: int
 ) -> None:

@@ -8,6 +8,7 @@ import anyio
 import pytest
 
 from cicd_core.errors import StoreUnavailable
+from cicd_core.store.sqlite.tables import place_of
 from cicd_core.store.sqlite.waiting import Waiting
 from cicd_core.testing.samples import claim, in_lane, item, watch, write
 from tests.unit.store.sqlite.files import opened, run_script
@@ -84,7 +85,7 @@ async def test_nobody_is_polled_for_when_nobody_waits(store: SQLiteStore) -> Non
     assert asked == []
 
 
-async def test_who_waits_is_woken_when_nobody_can_look_any_more() -> None:
+async def test_who_waits_is_woken_when_nobody_can_look_any_more(path: Path) -> None:
     async def sees_nothing(_: set[Watch]) -> set[Watch]:
         return set()
 
@@ -92,4 +93,28 @@ async def test_who_waits_is_woken_when_nobody_can_look_any_more() -> None:
         raise StoreUnavailable("the disk is gone")
 
     # What is asked next meets the error itself.
-    assert await Waiting(sees_nothing, fails).wait([watch(in_lane())], HOUR)
+    waiting = Waiting(sees_nothing, fails, path=path)
+    assert await waiting.wait([watch(in_lane())], HOUR)
+
+
+async def test_what_this_process_commits_wakes_without_any_look(path: Path) -> None:
+    async def sees_nothing(_: set[Watch]) -> set[Watch]:
+        return set()
+
+    waiting = Waiting(sees_nothing, sees_nothing, path=path)
+    woken: list[str] = []
+
+    async def wait(name: str, *watches: Watch) -> None:
+        assert await waiting.wait(watches, HOUR)
+        woken.append(name)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait, "any", watch(in_lane("other")), watch(in_lane()))
+        group.start_soon(wait, "above 5", watch(in_lane(), after="5"))
+        await anyio.wait_all_tasks_blocked()
+        waiting.tell({place_of(in_lane("elsewhere")): "9"})
+        waiting.tell({place_of(in_lane()): "3"})
+        await anyio.wait_all_tasks_blocked()
+        assert woken == ["any"]
+        waiting.tell({place_of(in_lane()): "7"})
+    assert woken == ["any", "above 5"]
