@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -180,9 +181,7 @@ def test_without_a_terminal_a_demo_tells_its_story_line_by_line(
     assert answer.out.splitlines()[-1] == "ok: everything that was enqueued is accounted for"
 
 
-def test_a_terminal_shows_a_picture_and_gets_its_own_screen_back(
-    repository: Path, tmp_path: Path
-) -> None:
+def test_a_terminal_shows_a_picture_and_gets_its_own_screen_back(repository: Path) -> None:
     said, code = on_a_terminal("demo", str(repository), "--fast", "--commits", "1")
     assert code == 0, said
     picture, _, after = said.partition("\x1b[?1049l")
@@ -192,7 +191,20 @@ def test_a_terminal_shows_a_picture_and_gets_its_own_screen_back(
     assert "everything that was enqueued is accounted for" in after
 
 
-def on_a_terminal(*words: str) -> tuple[str, int]:
+@pytest.mark.crash
+def test_a_terminal_of_few_letters_gets_what_it_can_show(repository: Path) -> None:
+    commit(repository, "Über " * 40)
+    ascii_only = {"PYTHONIOENCODING": "ascii", "NO_COLOR": "1"}
+    said, code = on_a_terminal(
+        "demo", str(repository), "--fast", "--commits", "1", environment=ascii_only
+    )
+    assert code == 0, said
+    assert said.isascii()
+    assert "\x1b[3" not in said
+    assert " +  real work" in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said)
+
+
+def on_a_terminal(*words: str, environment: dict[str, str] | None = None) -> tuple[str, int]:
     """Run a command on a terminal of 80 columns and 24 lines; return what it wrote."""
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 80))
@@ -201,7 +213,7 @@ def on_a_terminal(*words: str) -> tuple[str, int]:
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
-        env={**os.environ, "TERM": "xterm-256color"},
+        env={**os.environ, "TERM": "xterm-256color", **(environment or {})},
     )
     os.close(theirs)
     said = bytearray()
@@ -211,6 +223,7 @@ def on_a_terminal(*words: str) -> tuple[str, int]:
     return said.decode(errors="replace"), process.wait(timeout=PATIENCE)
 
 
+@pytest.mark.crash
 def test_a_bare_repository_with_one_commit_and_without_python_will_do(
     person: Person, tmp_path: Path
 ) -> None:
@@ -227,6 +240,7 @@ def test_a_bare_repository_with_one_commit_and_without_python_will_do(
     assert scenes["deployment"]["rollback_target"] is None
 
 
+@pytest.mark.crash
 def test_a_shallow_clone_on_a_detached_head_will_do(
     person: Person, repository: Path, tmp_path: Path
 ) -> None:
@@ -240,6 +254,7 @@ def test_a_shallow_clone_on_a_detached_head_will_do(
     assert len(answer.json["repository"]["commits"]) == 2
 
 
+@pytest.mark.crash
 def test_another_store_is_shared_with_what_is_there(
     person: Person, repository: Path, tmp_path: Path
 ) -> None:
@@ -254,6 +269,7 @@ def test_another_store_is_shared_with_what_is_there(
     assert [job["state"] for job in ours] == ["queued"]
 
 
+@pytest.mark.crash
 def test_a_scene_that_fails_is_told_and_the_logs_are_kept(
     person: Person, repository: Path, temporary: Path
 ) -> None:

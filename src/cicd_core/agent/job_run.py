@@ -125,5 +125,5 @@ class JobRun:
         self._post.post(percent, message)
 
     def log(self, line: str) -> None:
-        """Add a line to the attempt's log, which stays on this machine unless the agent sends it."""
+        """Add a line to the attempt's log, which stays here unless the agent sends its end."""
         self._log.write(line)

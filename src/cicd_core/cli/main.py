@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import traceback
 
@@ -19,6 +20,10 @@ def main() -> None:
             f"error: {missing.name} is not installed; pip install 'cicd-core[cli]' brings it\n"
         )
         raise SystemExit(int(ExitCode.INVALID)) from None
+    # Tables are drawn with more than ASCII: where the terminal has no more, a question mark does.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         app(prog_name="cicd-core")
     except Exception:  # noqa: BLE001 - what is left is a defect, which has a code of its own

@@ -43,6 +43,7 @@ class AgentProcess:
         """Start it; what it says goes to a file."""
         self.agent_id = agent_id
         self.log: Path = place.agent_log(agent_id)
+        self._group_ended = False
         command = [
             *(sys.executable, "-m", "cicd_core.cli", "agent"),
             *("--store", terms.store_url, "--pool", terms.pool_name, "--agent-id", agent_id),
@@ -69,7 +70,10 @@ class AgentProcess:
     @property
     def exit_code(self) -> int | None:
         """How it ended; a negative number is a signal; None while it lives."""
-        return self._process.poll()
+        code = self._process.poll()
+        if code is not None:
+            self._end_group()
+        return code
 
     def kill(self) -> None:
         """``kill -9`` it, and nothing else: what it runs must take care of itself."""
@@ -99,9 +103,17 @@ class AgentProcess:
 
     def destroy(self) -> None:
         """Leave nothing of it, and of git processes that it started."""
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
-        self._process.wait()
+        if self.exit_code is None:
+            self.kill()
+            self._process.wait()
+        self._end_group()
+
+    def _end_group(self) -> None:
+        """Kill what it left in its group: once, since its number may be somebody else's later."""
+        if not self._group_ended:
+            self._group_ended = True
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
 
     def tail(self) -> str:
         """Return the last lines that it said."""

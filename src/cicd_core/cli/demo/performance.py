@@ -80,6 +80,9 @@ def perform(request: Request) -> bool:
         raise UnsupportedCapability(
             "the demo runs shell jobs and kills processes: it needs Linux, macOS or another POSIX"
         )
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:  # names of all the world on any terminal
+        reconfigure(errors="replace")
     try:
         return anyio.run(_perform, request)
     except BaseException as raised:

@@ -11,7 +11,7 @@ from cicd_core.control_plane.audit.report import Promise
 from cicd_core.control_plane.audit.steps import FINAL, HELD, STEPS, is_birth, states_of
 from cicd_core.model.instants import to_micros
 from cicd_core.model.job import JobState
-from cicd_core.store.collections import JOBS
+from cicd_core.store.collections import COLLECTIONS, JOBS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cicd_core.model.event import Event
 
 _CLAIMED: Final = "job.claimed"
+_OURS: Final = frozenset(collection.name for collection in COLLECTIONS)
 
 
 @define
@@ -68,15 +69,17 @@ class Trails:
             event: the next one.
             counted: whether the counters that are compared hold it already.
         """
-        known = self._known.get(event.subject)
-        trail = self._trails.setdefault(event.subject, Trail())
+        self.tallies["events"] += 1
         if self.oldest is None:
             self.oldest = event.at
+        if event.subject[0] not in _OURS:  # an application may keep things of its own here
+            return
+        known = self._known.get(event.subject)
+        trail = self._trails.setdefault(event.subject, Trail())
         if known is not None and event.version > known.version:
             self._compare(event.subject, trail, known)
         if counted:
             self._recount.add(event, trail, known)
-        self.tallies["events"] += 1
         self._apply(event, trail)
 
     def finish(self) -> None:
