@@ -8,7 +8,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from cicd_core import ControlPlane, JobSpec, JobState, Settings
+from cicd_core import ControlPlane, JobSpec, JobState, Settings, StoreUnavailable
 from cicd_core.model.instants import from_micros, to_micros
 from tests.services.broken_stores import Relay, damage
 from tests.services.scenes import (
@@ -224,16 +224,19 @@ async def test_the_same_request_id_of_another_agent_is_another_request(plane: Co
 class SlowToAnswer(Relay):
     """A store whose claim takes effect, and whose answer then does not come."""
 
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.claimed = anyio.Event()
+        self.broken = False
+
     async def claim(self, claim: Claim) -> list[Record]:
+        if self.broken:
+            raise StoreUnavailable("the cable is out")
         records = await super().claim(claim)
         if claim.limit:
             self.claimed.set()
             await anyio.sleep_forever()
         return records
-
-    def __init__(self, store: Store) -> None:
-        super().__init__(store)
-        self.claimed = anyio.Event()
 
 
 async def test_a_claim_that_is_cancelled_gives_back_what_it_got(store: Store) -> None:
@@ -274,6 +277,55 @@ async def test_a_claim_with_a_request_id_that_is_cancelled_is_learnt_by_its_repe
             tasks.cancel_scope.cancel()
     learnt = await claim(ControlPlane(store, settings=SETTINGS), "a-1", request_id="r-1")
     assert (learnt.job.job_id, learnt.job.attempt) == (job.job_id, 1)
+
+
+async def test_a_claim_with_a_request_id_that_is_cancelled_is_there_to_be_repeated(
+    plane: ControlPlane, store: Store
+) -> None:
+    slow = SlowToAnswer(store)
+    job = await enqueue(plane)
+    with anyio.fail_after(PATIENCE):
+        async with anyio.create_task_group() as tasks:
+
+            async def claim_one() -> None:
+                await ControlPlane(slow).queue.claim(agent_id="a-1", request_id="r-1")
+
+            tasks.start_soon(claim_one)
+            await slow.claimed.wait()
+            tasks.cancel_scope.cancel()
+    assert await nothing_to_claim(plane)
+    assert (await claim(plane, request_id="r-1")).job.job_id == job.job_id
+
+
+async def test_what_cannot_be_given_back_is_left_to_its_lease(
+    plane: ControlPlane, store: Store, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    slow = SlowToAnswer(store)
+    job = await enqueue(plane)
+    with anyio.fail_after(PATIENCE):
+        async with anyio.create_task_group() as tasks:
+
+            async def claim_one() -> None:
+                await ControlPlane(slow).queue.claim(agent_id="a-1")
+
+            tasks.start_soon(claim_one)
+            await slow.claimed.wait()
+            slow.broken = True
+            tasks.cancel_scope.cancel()
+    assert "a cancelled claim was not given back: the cable is out" in caplog.text
+    clock.advance(31)
+    assert (await plane.maintenance.sweep()).requeued == 1
+    assert (await plane.jobs.get(job.job_id)).attempt == 1
+
+
+async def test_a_claim_that_does_not_wait_looks_for_lanes_that_are_new(
+    plane: ControlPlane, other_plane: ControlPlane
+) -> None:
+    assert await nothing_to_claim(plane)
+    first = await enqueue(other_plane)
+    assert (await claim(plane)).job.job_id == first.job_id
+    second = await enqueue(other_plane, "another")
+    assert (await claim(plane)).job.job_id == second.job_id
 
 
 async def test_a_claim_that_is_cancelled_while_it_waits_takes_nothing(plane: ControlPlane) -> None:

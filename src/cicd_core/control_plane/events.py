@@ -11,7 +11,7 @@ from cicd_core.model.checks import check_integer
 from cicd_core.store.codec import decode_event
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from cicd_core.control_plane.writer import Writer
     from cicd_core.model.event import Event
@@ -56,8 +56,11 @@ class EventService:
         store = self._writer.store
         return (await self._writer.patiently(lambda: store.counters("none|"))).cursor
 
-    async def follow(self, cursor: str | None = None) -> AsyncIterator[Event]:
-        """Yield events for ever; it looks less often while nothing happens, but twice a second."""
+    async def follow(self, cursor: str | None = None) -> AsyncGenerator[Event, None]:
+        """Yield events for ever; it looks less often while nothing happens, but twice a second.
+
+        Who leaves early closes it: ``async with aclosing(plane.events.follow()) as events``.
+        """
         pause = _FIRST_LOOK
         while True:
             page = await self.read(cursor, limit=500)

@@ -11,11 +11,12 @@ import binascii
 import hashlib
 import heapq
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-import anyio
 from attrs import frozen
 
+from cicd_core.control_plane.writer import together
 from cicd_core.errors import InvalidCursor, InvalidInput
 from cicd_core.model.checks import check_integer
 from cicd_core.model.instants import require_aware, sort_bound
@@ -102,17 +103,14 @@ async def _merged(
     limit: int,
 ) -> tuple[list[tuple[str, Record]], bool]:
     """Return the newest records over the partitions, and whether there may be more."""
-    pages: list[tuple[list[tuple[str, Record]], bool]] = []
 
-    async def read(partition: Partition) -> None:
+    async def read(partition: Partition) -> tuple[list[tuple[str, Record]], bool]:
         query = Query(partition=partition, limit=limit, descending=True, after=since, before=before)
         page = await writer.patiently(lambda: writer.store.page(query))
         sort = partition.index.sort
-        pages.append(([(each.attributes[sort], each) for each in page.records], page.more))
+        return [(each.attributes[sort], each) for each in page.records], page.more
 
-    async with anyio.create_task_group() as tasks:
-        for partition in partitions:
-            tasks.start_soon(read, partition)
+    pages = await together([partial(read, partition) for partition in partitions])
     # A page that ended early hides what comes behind it: nothing older than its end may be told.
     floor = max((page[-1][0] for page, behind in pages if behind and page), default="")
     merged = heapq.merge(*(page for page, _ in pages), key=lambda pair: pair[0], reverse=True)

@@ -32,7 +32,7 @@ from cicd_core.settings import Settings
 from cicd_core.store.registry import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from cicd_core.store.contract import Store
 
@@ -86,7 +86,7 @@ class ControlPlane:
         settings: Settings | None = None,
         maintenance: bool = True,
         **options: Any,
-    ) -> AsyncIterator[ControlPlane]:
+    ) -> AsyncGenerator[ControlPlane]:
         """Open a store by its URL, and run maintenance in the background.
 
         Args:
@@ -114,7 +114,7 @@ class ControlPlane:
                 raise failure
 
     @asynccontextmanager
-    async def sibling(self) -> AsyncIterator[ControlPlane]:
+    async def sibling(self) -> AsyncGenerator[ControlPlane]:
         """Open another control plane on the same data, for another thread's event loop."""
         async with self.store.sibling() as store:
             yield ControlPlane(store, settings=self.settings, ids=self._ids)

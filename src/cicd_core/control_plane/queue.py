@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import anyio
 from attrs import evolve
@@ -279,8 +279,7 @@ class QueueService:
         lease: Callable[[Loaded[Job], datetime], Lease | None] | None = None,
     ) -> Loaded[Job]:
         """Decide from the handle without a load; what has gone is a lost lease to its holder."""
-        basis = claimed.basis if isinstance(claimed, Claimed) else None
-        before = basis if isinstance(basis, Loaded) else None
+        before = _basis(claimed)
         job_id = _job_id(claimed)
         try:
             return await self._repository.change(job_id, decide, before=before, lease=lease)
@@ -311,7 +310,7 @@ class QueueService:
 
     def _decoded(self, records: Sequence[Record], seconds: float) -> list[Claimed]:
         """Return the handles; a record that does not decode must not hold up the others."""
-        claims = []
+        claims: list[Claimed] = []
         for record in records:
             try:
                 claims.append(_claimed(load_job(record), seconds))
@@ -343,6 +342,12 @@ class QueueService:
             raise InvalidInput("request_id", request_id, "give a unique text, or None")
         whole = f"{agent_id}\0{request_id}"
         return hashlib.blake2b(whole.encode(), digest_size=16).hexdigest()
+
+
+def _basis(claimed: Claimed | JobToken) -> Loaded[Job] | None:
+    """Return what this control plane, or another one on the same store, knew at the claim."""
+    basis = claimed.basis if isinstance(claimed, Claimed) else None
+    return cast("Loaded[Job]", basis) if isinstance(basis, Loaded) else None
 
 
 def _job_id(claimed: Claimed | JobToken) -> str:

@@ -6,8 +6,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-import anyio
-
+from cicd_core.control_plane.writer import together
 from cicd_core.errors import InvalidInput
 from cicd_core.model.job import JobStatus, Priority, QueueStatus
 from cicd_core.queueing.measures import ENDED, RUN, WAIT, Measured, groups_between, measured
@@ -175,15 +174,11 @@ async def _oldest_ready(writer: Writer, keys: Sequence[str]) -> datetime | None:
 
 
 async def _earliest(writer: Writer, queries: Sequence[Query]) -> datetime | None:
-    found: list[datetime] = []
 
-    async def first(query: Query) -> None:
+    async def first(query: Query) -> list[datetime]:
         page = await writer.patiently(lambda: writer.store.page(query))
-        for record in page.records:
-            job = load_job(record).value
-            found.append(job.queued_at or job.created_at)
+        jobs = [load_job(record).value for record in page.records]
+        return [job.queued_at or job.created_at for job in jobs]
 
-    async with anyio.create_task_group() as tasks:
-        for query in queries:
-            tasks.start_soon(first, query)
-    return min(found, default=None)
+    found = await together([partial(first, query) for query in queries])
+    return min((instant for each in found for instant in each), default=None)

@@ -25,6 +25,31 @@ _FIRST_PAUSE = 0.01
 _LAST_PAUSE = 1.0
 
 
+async def together(calls: Sequence[Callable[[], Awaitable[Answer]]]) -> list[Answer]:
+    """Make calls at once, and return their answers in the order given.
+
+    The first error comes out as it is, not in a group, and ends the other calls.
+    """
+    if len(calls) == 1:
+        return [await calls[0]()]
+    answers: dict[int, Answer] = {}
+    failures: list[Exception] = []
+
+    async def make(position: int, call: Callable[[], Awaitable[Answer]]) -> None:
+        try:
+            answers[position] = await call()
+        except Exception as failure:  # noqa: BLE001 - raised below, by itself
+            failures.append(failure)
+            tasks.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        for position, call in enumerate(calls):
+            tasks.start_soon(make, position, call)
+    if failures:
+        raise failures[0]
+    return [answers[position] for position in range(len(calls))]
+
+
 class Writer:
     """A store, with the clock, the ids and the patience that the services share."""
 

@@ -180,6 +180,12 @@ def test_a_tracked_run_is_cancelled_at_once_since_nobody_here_could_confirm_it()
     assert Increment("run/20261121|default|ms", 300_000) in decision.increments
 
 
+def test_the_first_reason_to_cancel_a_tracked_run_stands() -> None:
+    asked = jobs.request_cancel(tracked(), now=STARTED_AT, by="bob", reason="wrong branch").value
+    cancelled = jobs.cancel(asked, now=LATER, by="eve", reason="another one").value
+    assert (cancelled.cancel_requested_at, cancelled.cancel_reason) == (STARTED_AT, "wrong branch")
+
+
 def test_another_priority_leaves_the_place_among_equals() -> None:
     decision = jobs.reprioritise(queued(), Priority.CRITICAL, now=LATER, by="bob")
     assert (decision.value.priority, decision.value.queued_at) == (Priority.CRITICAL, NOON)

@@ -333,6 +333,7 @@ def test_a_verdict_ends_the_row_of_releases() -> None:
     nine = evolve(running(retry=RetryPolicy(max_attempts=9)), releases=9)
     tried = end(nine, ERROR)
     assert (tried.releases, tried.attempts_used) == (0, 1)
+    assert end(nine, SUCCESS).releases == 0
     assert release(claim(tried, at=LATER)).value.attempts_used == 1
 
 

@@ -69,15 +69,16 @@ def test_a_run_that_nobody_saw_start_is_recorded_with_its_own_times() -> None:
         Outcome.exited(0, logs_url="https://ci/17", logs_summary="fine"),
         now=LATER,
         by="jenkins",
-        started_at=NOON - HOUR,
-        completed_at=NOON,
+        started_at=NOON - 2 * HOUR,
+        completed_at=NOON - HOUR,
     )
     job = decision.value
     assert (job.state, job.tracked) == (S.SUCCESS, True)
-    assert (job.started_at, job.completed_at, job.duration_seconds) == (NOON - HOUR, NOON, 3600.0)
+    assert (job.started_at, job.completed_at) == (NOON - 2 * HOUR, NOON - HOUR)
+    assert job.duration_seconds == 3600.0
     assert (job.logs_url, job.logs_summary) == ("https://ci/17", "fine")
     # It is counted when it ended, not when somebody told of it.
-    assert decision.increments[-1] == Increment("ended/20261121|1200|default|success")
+    assert decision.increments[-1] == Increment("ended/20261121|1100|default|success")
 
 
 def test_a_run_of_which_only_the_end_is_known_took_no_time() -> None:

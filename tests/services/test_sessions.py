@@ -1,0 +1,269 @@
+"""Sessions: good for as long as they are used, and not a moment beyond their end."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+
+from cicd_core import ControlPlane, InvalidInput, SessionRejected, Settings
+from cicd_core.model.instants import from_micros
+from cicd_core.model.session import hash_token
+from tests.services.broken_stores import Relay
+from tests.services.scenes import everything_told, story
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from cicd_core.store.contract import Store
+    from cicd_core.store.records import Commit, Committed, Conflict, Renewal, Renewed
+    from cicd_core.testing import VirtualClock
+
+pytestmark = pytest.mark.anyio
+
+HOUR = 3600.0
+
+
+class Watching(Relay):
+    """A store that remembers every byte that it was asked to keep, and counts the writes."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.seen: list[str] = []
+        self.renewals = 0
+
+    async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
+        self.seen += [repr(commit) for commit in commits]
+        return await super().commit(commits)
+
+    async def renew(self, renewals: Sequence[Renewal]) -> list[Renewed | None]:
+        self.renewals += 1
+        self.seen += [repr(renewal) for renewal in renewals]
+        return await super().renew(renewals)
+
+
+async def test_a_token_opens_its_session(
+    plane: ControlPlane, other_plane: ControlPlane, clock: VirtualClock
+) -> None:
+    opened = await plane.sessions.create("ann", metadata={"ip": "::1"})
+    now = from_micros(clock.micros())
+    assert opened.session.session_id == hash_token(opened.token)
+    assert opened.session.expires_at == now + timedelta(hours=24)
+    assert await other_plane.sessions.validate(opened.token) == opened.session
+    assert (opened.session.user_id, opened.session.metadata) == ("ann", {"ip": "::1"})
+
+
+@pytest.mark.parametrize("token", ["", "nonsense", chr(0xD800)])
+async def test_a_token_that_nobody_was_given_is_rejected(plane: ControlPlane, token: str) -> None:
+    await plane.sessions.create("ann")
+    with pytest.raises(SessionRejected, match="unknown"):
+        await plane.sessions.validate(token)
+
+
+async def test_the_hash_of_a_token_opens_nothing(plane: ControlPlane) -> None:
+    opened = await plane.sessions.create("ann")
+    with pytest.raises(SessionRejected):
+        await plane.sessions.validate(opened.session.session_id)
+
+
+async def test_a_session_that_is_not_used_ends(plane: ControlPlane, clock: VirtualClock) -> None:
+    opened = await plane.sessions.create("ann")
+    clock.advance(8 * HOUR)
+    with pytest.raises(SessionRejected, match="was not used for 28800 s"):
+        await plane.sessions.validate(opened.token)
+    clock.advance(micros=1)
+    for _ in range(2):
+        with pytest.raises(SessionRejected):
+            await plane.sessions.validate(opened.token)
+    told = [event.type for event in await story(plane, opened.session.session_id)]
+    assert told == ["session.created", "session.expired"]
+    (shown,) = (await plane.sessions.list("ann")).items
+    assert shown.expired_at == from_micros(clock.micros())
+
+
+async def test_each_use_keeps_a_session_and_nothing_keeps_it_for_ever(
+    plane: ControlPlane, clock: VirtualClock
+) -> None:
+    opened = await plane.sessions.create("ann")
+    for _ in range(3):
+        clock.advance(7.9 * HOUR)
+        await plane.sessions.validate(opened.token)
+    clock.advance(0.3 * HOUR - 0.000001)
+    await plane.sessions.validate(opened.token)
+    clock.advance(micros=1)
+    with pytest.raises(SessionRejected, match="expired"):
+        await plane.sessions.validate(opened.token)
+
+
+@pytest.mark.parametrize("idle_seconds", [1, 10, 60, 3600])
+async def test_a_session_lives_while_it_is_used_however_short_its_idle_time(
+    plane: ControlPlane, clock: VirtualClock, idle_seconds: float
+) -> None:
+    opened = await plane.sessions.create("ann", idle_seconds=idle_seconds)
+    for _ in range(10):
+        clock.advance(idle_seconds / 2)
+        await plane.sessions.validate(opened.token)
+    clock.advance(idle_seconds)
+    with pytest.raises(SessionRejected):
+        await plane.sessions.validate(opened.token)
+
+
+async def test_a_use_is_a_read_unless_a_while_has_passed(store: Store, clock: VirtualClock) -> None:
+    watching = Watching(store)
+    plane = ControlPlane(watching)
+    opened = await plane.sessions.create("ann")
+    written = len(watching.seen)
+    for _ in range(30):
+        clock.advance(1)
+        await plane.sessions.validate(opened.token)
+    assert (len(watching.seen), watching.renewals) == (written, 0)
+    clock.advance(1)
+    await plane.sessions.validate(opened.token)
+    assert watching.renewals == 1
+
+
+async def test_a_session_has_the_times_that_it_was_opened_with(
+    plane: ControlPlane, store: Store, clock: VirtualClock
+) -> None:
+    opened = await plane.sessions.create("ann", ttl_seconds=60, idle_seconds=600)
+    assert opened.session.idle_seconds == 60
+    clock.advance(60)
+    with pytest.raises(SessionRejected):
+        await plane.sessions.validate(opened.token)
+    brief = ControlPlane(store, settings=Settings(session_seconds=30, session_idle_seconds=10))
+    opened = await brief.sessions.create("ann")
+    assert opened.session.idle_seconds == 10
+    clock.advance(11)
+    with pytest.raises(SessionRejected, match="not used for 10 s"):
+        await brief.sessions.validate(opened.token)
+
+
+async def test_a_session_is_over_when_its_user_logs_out(
+    plane: ControlPlane, other_plane: ControlPlane, clock: VirtualClock
+) -> None:
+    opened = await plane.sessions.create("ann")
+    clock.advance(60)
+    await other_plane.sessions.log_out(opened.token)
+    with pytest.raises(SessionRejected, match="logged out"):
+        await plane.sessions.validate(opened.token)
+    await plane.sessions.log_out(opened.token)
+    await plane.sessions.log_out("nobody's")
+    told = [event.type for event in await story(plane, opened.session.session_id)]
+    assert told == ["session.created", "session.logged_out"]
+
+
+async def test_an_operator_ends_one_session_or_all_of_a_user(
+    plane: ControlPlane, clock: VirtualClock
+) -> None:
+    anns = []
+    for _ in range(3):
+        anns.append(await plane.sessions.create("ann"))
+        clock.advance(1)
+    bobs = await plane.sessions.create("bob")
+    shown = (await plane.sessions.list("ann")).items
+    assert [session.session_id for session in shown] == [
+        opened.session.session_id for opened in reversed(anns)
+    ]
+    await plane.sessions.revoke(shown[0].session_id, by="admin")
+    with pytest.raises(SessionRejected):
+        await plane.sessions.validate(anns[2].token)
+    assert await plane.sessions.log_out_everywhere("ann") == 2
+    assert await plane.sessions.log_out_everywhere("ann") == 0
+    for opened in anns:
+        with pytest.raises(SessionRejected):
+            await plane.sessions.validate(opened.token)
+    assert (await plane.sessions.validate(bobs.token)).user_id == "bob"
+
+
+async def test_a_log_out_and_a_use_at_once_end_the_session(
+    plane: ControlPlane, other_plane: ControlPlane, clock: VirtualClock
+) -> None:
+    opened = await plane.sessions.create("ann")
+    clock.advance(60)
+
+    async def use() -> None:
+        try:
+            await other_plane.sessions.validate(opened.token)
+        except SessionRejected:
+            return
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(4):
+            tasks.start_soon(use)
+        tasks.start_soon(plane.sessions.log_out, opened.token)
+    with pytest.raises(SessionRejected):
+        await plane.sessions.validate(opened.token)
+
+
+async def test_a_session_that_has_ended_is_forgotten_at_its_absolute_end(
+    plane: ControlPlane, clock: VirtualClock
+) -> None:
+    opened = await plane.sessions.create("ann")
+    await plane.sessions.log_out(opened.token)
+    assert len((await plane.sessions.list("ann")).items) == 1
+    clock.advance(24 * HOUR)
+    assert (await plane.sessions.list("ann")).items == ()
+    with pytest.raises(SessionRejected, match="unknown, or has expired"):
+        await plane.sessions.validate(opened.token)
+
+
+async def test_a_token_is_never_kept_and_never_shown(store: Store, clock: VirtualClock) -> None:
+    watching = Watching(store)
+    plane = ControlPlane(watching)
+    opened = await plane.sessions.create("ann", idle_seconds=60)
+    clock.advance(30)
+    session = await plane.sessions.validate(opened.token)
+    await plane.sessions.log_out(opened.token)
+    with pytest.raises(SessionRejected) as refused:
+        await plane.sessions.validate(opened.token)
+    told = await everything_told(plane)
+    shown = [*watching.seen, repr(opened), str(opened), repr(session), str(refused.value)]
+    assert watching.renewals == 1
+    assert len(told) == 2
+    assert not [text for text in [*shown, *map(repr, told)] if opened.token in text]
+
+
+async def test_a_token_is_in_no_file(
+    plane: ControlPlane, store_url: str, tmp_path: Path, clock: VirtualClock
+) -> None:
+    opened = await plane.sessions.create("ann")
+    clock.advance(60)
+    await plane.sessions.validate(opened.token)
+    kept = bytes_below(tmp_path)
+    assert (opened.session.session_id.encode() in kept) == store_url.startswith("sqlite")
+    assert opened.token.encode() not in kept
+
+
+def bytes_below(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize(
+    ("field", "user_id", "options"),
+    [
+        ("user_id", "", {}),
+        ("user_id", "nul\0", {}),
+        ("ttl_seconds", "ann", {"ttl_seconds": -1}),
+        ("ttl_seconds", "ann", {"ttl_seconds": 0}),
+        ("idle_seconds", "ann", {"idle_seconds": float("nan")}),
+        ("metadata['ip']", "ann", {"metadata": {"ip": 1}}),
+    ],
+)
+async def test_a_session_that_cannot_be_is_refused(
+    plane: ControlPlane, field: str, user_id: str, options: dict[str, Any]
+) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        await plane.sessions.create(user_id, **options)
+    assert refused.value.field == field
+
+
+async def test_a_token_in_the_place_of_an_id_is_refused_and_not_shown(plane: ControlPlane) -> None:
+    opened = await plane.sessions.create("ann")
+    with pytest.raises(InvalidInput) as refused:
+        await plane.sessions.revoke(opened.token)
+    assert refused.value.field == "session_id"
+    assert opened.token not in f"{refused.value!r} {refused.value}"
+    await plane.sessions.revoke(hash_token("nobody's"))
