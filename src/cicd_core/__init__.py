@@ -6,6 +6,7 @@ pure values and state machines over one small store contract. Begin with :class:
 
 from __future__ import annotations
 
+from cicd_core.control_plane.audit import AuditReport, audit
 from cicd_core.control_plane.dashboard import Summary
 from cicd_core.control_plane.events import EventPage
 from cicd_core.control_plane.listing import Listed
@@ -79,6 +80,7 @@ __all__ = [
     "AgentStatus",
     "AlreadyExists",
     "Attempt",
+    "AuditReport",
     "CicdError",
     "Claimed",
     "Contention",
@@ -137,5 +139,6 @@ __all__ = [
     "UnknownScheme",
     "UnsupportedCapability",
     "Verdict",
+    "audit",
     "open_store",
 ]

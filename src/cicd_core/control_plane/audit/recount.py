@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from cicd_core.control_plane.audit.known import Known
     from cicd_core.control_plane.audit.report import Findings
-    from cicd_core.control_plane.audit.trails import Trail
+    from cicd_core.control_plane.audit.trail import Trail
     from cicd_core.model.event import Event
 
 _NAME: Final = re.compile(rf"({WAIT}|{RUN}|{ENDED}|{DEPLOYMENT_COUNTS})/(\d{{8}})\|.+")

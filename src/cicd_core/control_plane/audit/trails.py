@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from attrs import define
-
 from cicd_core.control_plane.audit.report import Promise
 from cicd_core.control_plane.audit.steps import FINAL, HELD, STEPS, is_birth, states_of
+from cicd_core.control_plane.audit.trail import Trail
 from cicd_core.model.instants import to_micros
 from cicd_core.model.job import JobState
 from cicd_core.store.collections import COLLECTIONS, JOBS
@@ -24,26 +23,6 @@ if TYPE_CHECKING:
 
 _CLAIMED: Final = "job.claimed"
 _OURS: Final = frozenset(collection.name for collection in COLLECTIONS)
-
-
-@define
-class Trail:
-    """Where the log has led one subject so far."""
-
-    version: int = 0
-    ordinal: int = -1
-    state: str | None = None
-    #: Whether its first event is in the log.
-    born: bool = False
-    #: The moment of its last event.
-    at: datetime | None = None
-    #: Whether it was compared with its record.
-    compared: bool = False
-    #: The rest is a job's.
-    fence: int = 0
-    verdicts: int = 0
-    pool_name: str | None = None
-    started_at: datetime | None = None
 
 
 class Trails:
