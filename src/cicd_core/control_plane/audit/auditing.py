@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from cicd_core.control_plane.audit.known import Subject
-    from cicd_core.control_plane.audit.trails import Trail
+    from cicd_core.control_plane.audit.trail import Trail
     from cicd_core.control_plane.plane import ControlPlane
     from cicd_core.control_plane.repository import EntityKind
     from cicd_core.store.records import Record
