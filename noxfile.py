@@ -123,6 +123,14 @@ def crash(session: nox.Session) -> None:
 
 
 @nox.session(python=MAIN)
+def histories(session: nox.Session) -> None:
+    """Many random concurrent histories of every store, each one checked: it takes long."""
+    install(session, "test")
+    effort = session.posargs or ["--cicd-histories", "1000"]
+    session.run("pytest", "tests/conformance/test_histories.py", "--timeout=0", *effort)
+
+
+@nox.session(python=MAIN)
 def doctest(session: nox.Session) -> None:
     """Every Python example of README.md, docs/ and the docstrings, run."""
     install(session, "test")

@@ -1,0 +1,142 @@
+"""Random concurrent histories, recorded of a store and checked: does any order explain them?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from anyio import create_task_group
+
+from cicd_core.testing.conformance.suite import Suite
+from cicd_core.testing.harness import Capability
+from cicd_core.testing.histories import Workload, assert_explained, check_history, record
+from cicd_core.testing.histories.processes import record_processes
+from cicd_core.testing.histories.recorder import Recorder
+from cicd_core.testing.histories.workload import conclude, work
+from cicd_core.testing.pytest_plugin import histories_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cicd_core.testing.harness import StoreHarness
+    from cicd_core.testing.histories import Recording
+
+
+class HistoryConformance(Suite):
+    """What many clients see at once. ``pytest --cicd-histories N`` sets the effort.
+
+    Each record is linearizable, whatever is cancelled or repeated. Where the store promises strict
+    order, a whole queue is too, and one order fits all commits.
+    """
+
+    @pytest.fixture
+    def store_url(self) -> str | None:
+        """The URL by which other processes open the store; None: no other process can."""
+        return None
+
+    @pytest.fixture
+    def histories(self, request: pytest.FixtureRequest) -> int:
+        """How many histories a test records."""
+        return histories_of(request.config)
+
+    async def test_some_order_explains_what_clients_see_of_the_same_records(
+        self, harness: StoreHarness, namespace: str, histories: int, tmp_path: Path
+    ) -> None:
+        for seed in range(histories):
+            await check_one(harness, f"{namespace}-{seed}", Workload(seed=seed), tmp_path)
+
+    async def test_some_order_explains_what_clients_see_of_a_queue(
+        self, harness: StoreHarness, namespace: str, histories: int, tmp_path: Path
+    ) -> None:
+        for seed in range(histories):
+            # One job a claim: then the check of the queue is exact.
+            workload = Workload(seed=seed, clients=8, hot_records=0, claim_limit=1)
+            await check_one(harness, f"{namespace}-{seed}", workload, tmp_path)
+
+    async def test_some_order_explains_what_clients_see_whose_calls_are_cancelled(
+        self, harness: StoreHarness, namespace: str, histories: int, tmp_path: Path
+    ) -> None:
+        for seed in range(histories):
+            workload = Workload(seed=seed, clients=4, calls=20, cancelled=0.3)
+            await check_one(harness, f"{namespace}-{seed}", workload, tmp_path)
+
+    async def test_some_order_explains_what_clients_of_two_stores_on_the_same_data_see(
+        self, harness: StoreHarness, namespace: str, histories: int, tmp_path: Path
+    ) -> None:
+        for seed in range(histories):
+            workload, recorder = Workload(seed=seed, clients=3), Recorder()
+            name = f"{namespace}-{seed}"
+            async with harness.open(name) as one, harness.open(name) as other:
+                async with create_task_group() as tasks:
+                    tasks.start_soon(work, one, workload, recorder, "one-")
+                    tasks.start_soon(work, other, workload, recorder, "other-")
+                recording = await conclude(one, recorder.history(), harness.settle)
+            check(recording, harness, tmp_path / f"history-{seed}.jsonl")
+
+    async def test_some_order_explains_what_clients_in_several_processes_see(
+        self,
+        harness: StoreHarness,
+        store_url: str | None,
+        namespace: str,
+        histories: int,
+        tmp_path: Path,
+    ) -> None:
+        url = required(store_url)
+        for seed in range(few(histories)):
+            workload = Workload(seed=seed, clients=4)
+            name = f"{namespace}-{seed}"
+            recording = await record_processes(
+                url, workload, tmp_path, namespace=name, settle=harness.settle
+            )
+            check(recording, harness, tmp_path / f"history-{seed}.jsonl")
+
+    async def test_some_order_explains_what_clients_see_of_processes_that_die(
+        self,
+        harness: StoreHarness,
+        store_url: str | None,
+        namespace: str,
+        histories: int,
+        tmp_path: Path,
+    ) -> None:
+        url = required(store_url)
+        for seed in range(few(histories)):
+            name = f"{namespace}-{seed}"
+            recording = await record_processes(
+                url,
+                Workload(seed=seed, clients=4),
+                tmp_path,
+                namespace=name,
+                processes=3,
+                die_after=[10 + seed % 50, 25],
+                settle=harness.settle,
+            )
+            check(recording, harness, tmp_path / f"history-{seed}.jsonl")
+
+
+async def check_one(
+    harness: StoreHarness, namespace: str, workload: Workload, folder: Path
+) -> None:
+    """Record one history in a namespace that is empty, and check it."""
+    async with harness.open(namespace) as store:
+        recording = await record(store, workload, harness.settle)
+    check(recording, harness, folder / f"history-{workload.seed}.jsonl")
+
+
+def check(recording: Recording, harness: StoreHarness, path: Path) -> None:
+    """Check a history; one that fails is kept in a file, whose path is told."""
+    strict = Capability.STRICT_ORDER in harness.capabilities
+    log = recording.log if strict else None
+    findings = check_history(recording.history, strict_order=strict, log=log)
+    assert_explained(recording.history, path, findings)
+
+
+def few(histories: int) -> int:
+    """Return how many histories of several processes to record: starting them takes long."""
+    return max(1, histories // 8)
+
+
+def required(store_url: str | None) -> str:
+    """Return the URL, or skip the test."""
+    if store_url is None:
+        pytest.skip("no other process can open this store: the fixture `store_url` gives no URL")
+    return store_url

@@ -1,0 +1,138 @@
+"""Every check of a recorded history, and what to do with one that fails."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from cicd_core.testing.histories.journal import save
+from cicd_core.testing.histories.queue_monitor import check_queue
+from cicd_core.testing.histories.queue_view import queue_of, queues_of
+from cicd_core.testing.histories.record_check import check_record
+from cicd_core.testing.histories.record_view import by_record
+from cicd_core.testing.histories.serial import check_serial
+from cicd_core.testing.histories.wing_gong import LIMIT, Stuck, TooManyOrders
+from cicd_core.testing.histories.witness import Refuted
+from cicd_core.testing.samples import COLLECTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from cicd_core.store.records import Collection, LogEntry
+    from cicd_core.testing.histories.model import RecordOperation
+    from cicd_core.testing.histories.operation import History
+    from cicd_core.testing.histories.record_view import Subject
+
+#: So many findings are told; where one is, there are often many.
+MOST = 20
+
+
+@frozen
+class Finding:
+    """Something that no order of the operations explains."""
+
+    #: A record, a queue, or the whole store.
+    subject: str
+    explanation: str
+
+    def __str__(self) -> str:
+        return f"{self.subject}: {self.explanation}"
+
+
+def check_history(
+    history: History,
+    *,
+    collections: Iterable[Collection] = COLLECTIONS,
+    strict_order: bool = True,
+    log: Sequence[LogEntry] | None = None,
+    search_limit: int = LIMIT,
+) -> tuple[Finding, ...]:
+    """Check that what clients saw of a store can be explained, and say what cannot.
+
+    Each record must be linearizable. Each queue must give each stay of a record once, lose none,
+    and give the best rank first. And one order must fit all commits, claims and reads.
+
+    Args:
+        history: what all clients did, from the moment at which the store was empty.
+        collections: what the store keeps; by default the suite's.
+        strict_order: whether the store promises one order over all partitions and commits.
+        log: the whole log, where its order is the order of the commits.
+        search_limit: how far a search may go, see
+            :func:`cicd_core.testing.histories.wing_gong.linearize`; what is beyond it is a finding
+            too, since nobody knows whether it is right.
+    """
+    findings = chain(
+        _queue_findings(history, strict_order=strict_order),
+        _record_findings(history, collections, search_limit),
+        _serial_findings(history, log) if strict_order else (),
+    )
+    return tuple(finding for finding, _ in zip(findings, range(MOST), strict=False))
+
+
+def assert_explained(history: History, path: Path, findings: Sequence[Finding]) -> None:
+    """Do nothing if there are no findings; else keep the history in a file.
+
+    Raises:
+        AssertionError: there are findings. It tells them, and the file to which the history was
+            written; ``python -m cicd_core.testing.histories FILE`` checks that again.
+    """
+    if findings:
+        save(history, path)
+        told = "\n".join(map(str, findings))
+        raise AssertionError(
+            f"no order explains these {len(history)} operations, kept in {path}:\n{told}"
+        )
+
+
+def _queue_findings(history: History, *, strict_order: bool) -> Iterator[Finding]:
+    for queue in sorted(queues_of(history), key=str):
+        view = queue_of(history, queue)
+        violations = check_queue(
+            view.operations, remaining=view.remaining, strict_order=strict_order
+        )
+        name = f"the queue of {queue[0]!r} by {queue[1].name}"
+        for violation in violations:
+            yield Finding(name, str(violation))
+
+
+def _record_findings(
+    history: History, collections: Iterable[Collection], limit: int
+) -> Iterator[Finding]:
+    for subject, operations in by_record(history, collections).items():
+        explanation = _why_not(operations, limit)
+        if explanation is not None:
+            yield Finding(_name(subject), explanation)
+
+
+def _why_not(operations: Sequence[RecordOperation], limit: int) -> str | None:
+    """Return why what one record saw is not linearizable, or None if it is."""
+    try:
+        refuted = check_record(operations, limit=limit)
+    except TooManyOrders as too_many:
+        return f"undecided: {too_many}"
+    match refuted:
+        case None:
+            return None
+        case Refuted(reason, against):
+            return _told(reason, against)
+        case Stuck(operation, concurrent, states):
+            reason = "nothing explains the answer of the first of these, with the others under way"
+            told = _told(reason, (operation, *concurrent))
+            return told + _told("\n  the record may have been", states[:MOST])
+
+
+def _serial_findings(history: History, log: Sequence[LogEntry] | None) -> Iterator[Finding]:
+    refuted = check_serial(history, log)
+    if refuted is not None:
+        yield Finding("the store", _told(refuted.reason, refuted.operations))
+
+
+def _name(subject: Subject) -> str:
+    return f"record {subject[1]!r} of {subject[0]!r}"
+
+
+def _told(reason: str, things: Iterable[object]) -> str:
+    return "\n    ".join([reason, *map(str, things)])

@@ -1,0 +1,308 @@
+"""What one record may answer: the store contract as a pure function of a record's state.
+
+:func:`record_steps` is the sequential specification of get, commit, claim and renew as one record
+sees them. It knows neither the time nor what was not observed: versions and instants that nobody
+has seen yet are open until somebody sees them, and what depends on the time (a guard, a record's
+retention) may go either way.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeGuard
+
+from attrs import evolve, frozen
+
+from cicd_core.store.records import KEEP, Claim, Guard, Lease, Renewal, Renewed
+from cicd_core.testing.histories.operation import UNKNOWN, Get, Operation, Unknown
+
+if TYPE_CHECKING:
+    from cicd_core.store.records import Keep
+
+
+@frozen(kw_only=True)
+class Content:
+    """What a record holds besides its version and its lease."""
+
+    commit_id: str
+    body: bytes
+    #: Without the one that follows the lease, which may lag behind it.
+    attributes: frozenset[tuple[str, str]]
+    grant: bytes | None
+    lease_limit: int | None
+    expires_at: int | None
+
+
+@frozen
+class Sight:
+    """A record as an answer showed it."""
+
+    version: int
+    content: Content
+    lease: Lease | None
+
+
+@frozen
+class Held:
+    """A lease, as far as it is known."""
+
+    claim_id: str
+    #: None: nobody has seen it.
+    granted: int | None
+    #: Where nobody has seen it: it is at least this.
+    expires: int
+    limit: int | None
+    #: Whether ``expires`` was seen, or follows from what was.
+    exact: bool = True
+
+
+@frozen(cache_hash=True)
+class RecordState:
+    """A record at one moment."""
+
+    #: 0: there is no record. None: nobody has seen it, it is above ``floor``.
+    version: int | None = 0
+    #: No version that comes is as small as this.
+    floor: int = 0
+    #: The claims since its last commit.
+    claims: int = 0
+    content: Content | None = None
+    lease: Held | None = None
+
+
+#: Before anything was written.
+ABSENT = RecordState()
+
+
+class Refusal(Enum):
+    """Why a commit did nothing, as far as one record is concerned."""
+
+    #: The conflict names this record.
+    NAMED = "named"
+    #: It names others only.
+    SPARED = "spared"
+
+
+@frozen(kw_only=True)
+class Write:
+    """The put of one record, as a part of a commit."""
+
+    commit_id: str
+    expected: int
+    content: Content
+    lease: Lease | Literal[Keep.KEEP] | None
+    guard: Guard
+    #: Whether it is the commit's only put, so that its id alone tells a repetition.
+    alone: bool
+
+
+@frozen(kw_only=True)
+class Erase:
+    """The delete of one record, as a part of a commit."""
+
+    expected: int
+    guard: Guard
+
+
+#: A write answers the version that it gave, an erase 0, a claim and a get what they saw of the
+#: record: None, if it was not there, or the claim did not take it.
+RecordArgument: TypeAlias = Get | Write | Erase | Claim | Renewal
+RecordResult: TypeAlias = Sight | int | Refusal | Renewed | None
+RecordOperation: TypeAlias = Operation[RecordArgument, RecordResult]
+_Result: TypeAlias = RecordResult | Literal[Unknown.UNKNOWN]
+_Steps: TypeAlias = tuple[RecordState, ...]
+
+
+def record_steps(state: RecordState, operation: RecordOperation) -> _Steps:
+    """Return the states that an operation may lead to, given its result.
+
+    None at all: it cannot answer that in this state. Of an operation whose outcome is unknown,
+    only the states in which it did something are returned.
+    """
+    steps = _steps(state, operation)
+    if state.content is not None and state.content.expires_at is not None:
+        steps += _steps(_gone(state), operation)  # its retention may have ended
+    return steps
+
+
+def _steps(state: RecordState, operation: RecordOperation) -> _Steps:
+    argument, result = operation.argument, operation.result
+    match argument:
+        case Get():
+            return _get(state, result)
+        case Write():
+            return _write(state, argument, result)
+        case Erase():
+            return _erase(state, argument, result)
+        case Claim():
+            return _claim(state, argument, result)
+        case Renewal():
+            return _renew(state, argument, result)
+
+
+def _get(state: RecordState, result: _Result) -> _Steps:
+    if result is None:
+        return (state,) if state.version == 0 else ()
+    return _shown(state, result) if isinstance(result, Sight) else ()
+
+
+def _write(state: RecordState, write: Write, result: _Result) -> _Steps:
+    if isinstance(result, Refusal):
+        content = state.content
+        repeated = write.alone and content is not None and content.commit_id == write.commit_id
+        return () if repeated else _refused(state, write, result)
+    if state.content is not None and state.content.commit_id == write.commit_id:
+        return _given_again(state, result)
+    seen = _expected(state, write)
+    if seen is None:
+        return ()
+    version = write.expected + 1 if write.expected else None
+    if result is not UNKNOWN:
+        version = _given(result, version, state.floor)
+        if version is None:
+            return ()
+    lease = _lease_after(write, seen.lease)
+    return (RecordState(version, version or seen.floor, 0, write.content, lease),)
+
+
+def _given(result: _Result, expected: int | None, floor: int) -> int | None:
+    """Return the version that a write gave, if it may give that: a creation's is a new one."""
+    if not isinstance(result, int):
+        return None
+    right = result > floor if expected is None else result == expected
+    return result if right else None
+
+
+def _given_again(state: RecordState, result: _Result) -> _Steps:
+    """A repetition of the record's last commit: the first answer is given again."""
+    if not isinstance(result, int):
+        return ()
+    seen = _at_version(state, result + state.claims)
+    return () if seen is None else (seen,)
+
+
+def _erase(state: RecordState, erase: Erase, result: _Result) -> _Steps:
+    if isinstance(result, Refusal):
+        return _refused(state, erase, result)
+    seen = _expected(state, erase)
+    return () if seen is None else (_gone(seen),)
+
+
+def _claim(state: RecordState, claim: Claim, result: _Result) -> _Steps:
+    if state.lease is not None and state.lease.claim_id == claim.claim_id:
+        return _shown(state, result) if isinstance(result, Sight) else ()
+    if result is None:
+        return (state,)
+    granted = _granted(state, claim)
+    if granted is None or result is UNKNOWN:
+        return () if granted is None else (granted,)
+    return _shown(granted, result) if _is_grant(result, claim) else ()
+
+
+def _granted(state: RecordState, claim: Claim) -> RecordState | None:
+    """Return the record with a claim's grant, as far as one can know; None: it cannot take it."""
+    content = state.content
+    if content is None or not claim.limit:
+        return None
+    attributes = dict(content.attributes)
+    if attributes.get(claim.index.partition) not in claim.partitions:
+        return None
+    patched = {**attributes, **claim.patch}
+    kept = frozenset((name, text) for name, text in patched.items() if text is not None)
+    return RecordState(
+        version=None if state.version is None else state.version + 1,
+        floor=state.floor + 1,
+        claims=state.claims + 1,
+        content=evolve(content, attributes=kept, grant=claim.grant),
+        lease=Held(claim.claim_id, None, 0, None, exact=False),
+    )
+
+
+def _renew(state: RecordState, renewal: Renewal, result: _Result) -> _Steps:
+    held = state.lease
+    if held is None or held.claim_id != renewal.claim_id:
+        return (state,) if result is None else ()
+    if result is UNKNOWN:
+        return (evolve(state, lease=evolve(held, exact=False)),)
+    if not isinstance(result, Renewed) or result.expires < held.expires:
+        return ()
+    if held.limit not in {None, result.limit}:
+        return ()
+    if result.expires > result.limit and (held.exact and result.expires != held.expires):
+        return ()
+    seen = _at_version(state, result.version)
+    lease = evolve(held, expires=result.expires, limit=result.limit, exact=True)
+    return () if seen is None else (evolve(seen, lease=lease),)
+
+
+def _shown(state: RecordState, sight: Sight) -> _Steps:
+    """What was seen must be the state, and closes what was open in it."""
+    if sight.content != state.content:
+        return ()
+    seen = _at_version(state, sight.version)
+    lease, held = sight.lease, state.lease
+    if seen is None or (lease is None) != (held is None):
+        return ()
+    if lease is None or held is None:
+        return (seen,)
+    known = Held(lease.claim_id, lease.granted, lease.expires, lease.limit)
+    if known == held:
+        return (seen,)
+    open_ends = (
+        lease.claim_id == held.claim_id
+        and held.granted in {None, lease.granted}
+        and held.limit in {None, lease.limit}
+        and (held.expires == lease.expires if held.exact else held.expires <= lease.expires)
+    )
+    return (evolve(seen, lease=known),) if open_ends else ()
+
+
+def _at_version(state: RecordState, version: int) -> RecordState | None:
+    """Return the state if it has, or may have, this version."""
+    if state.version == version:
+        return state
+    if state.version is None and version > state.floor:
+        return evolve(state, version=version, floor=version)
+    return None
+
+
+def _expected(state: RecordState, write: Write | Erase) -> RecordState | None:
+    """Return the state if it is, or may be, as the write expects it."""
+    return _at_version(state, write.expected)
+
+
+def _refused(state: RecordState, write: Write | Erase, refusal: Refusal) -> _Steps:
+    if refusal is Refusal.SPARED:
+        seen = _expected(state, write)
+        return () if seen is None else (seen,)
+    differs = state.version is None or state.version != write.expected
+    may_be_held = write.guard is Guard.LEASE_EXPIRED and state.lease is not None
+    return (state,) if differs or may_be_held else ()
+
+
+def _gone(state: RecordState) -> RecordState:
+    return RecordState(version=0, floor=max(state.floor, state.version or 0))
+
+
+def _lease_after(write: Write, held: Held | None) -> Held | None:
+    lease = write.lease
+    if lease is KEEP:
+        return held
+    if lease is None:
+        return None
+    if held is None or held.claim_id != lease.claim_id:
+        return Held(lease.claim_id, lease.granted, lease.expires, lease.limit)
+    expires = max(held.expires, lease.expires)
+    return Held(lease.claim_id, lease.granted, expires, lease.limit, held.exact)
+
+
+def _is_grant(result: _Result, claim: Claim) -> TypeGuard[Sight]:
+    """Whether what was seen has a lease that lasts as long as the claim and the record say."""
+    if not isinstance(result, Sight) or result.lease is None:
+        return False
+    lease = result.lease
+    limits = [each for each in (claim.lease_limit, result.content.lease_limit) if each is not None]
+    longest = max(min(limits), claim.duration) if limits else lease.limit - lease.granted
+    return lease.expires == lease.granted + claim.duration and (
+        lease.expires <= lease.limit == lease.granted + longest
+    )

@@ -1,0 +1,276 @@
+"""Whether a whole queue gave its jobs best first, each one once, and lost none: O(n log n).
+
+A black box: it needs no stamps, only calls, returns and answers. Every stay in the queue comes
+once and goes once, which makes the question easy (as Lee and Mathur, and Abdulla and others, have
+shown for queues and priority queues). While the best job of a lane is in the queue, nothing else is
+taken from that lane. How long that is at least, is known: from the return of its enqueue to the
+first moment at which it can have been taken. So the jobs are looked at from the best to the
+worst; each must have been taken at an instant at which no better one was certainly there, and the
+first such instant leaves the most to those behind it. For takes of one job this is exact: what it
+accepts is linearizable. A take of several counts as several of one (the contract promises each
+record by itself).
+
+References: Z. H. Lee, U. Mathur, "Efficient decrease-and-conquer linearizability monitoring"
+(arXiv:2410.04581); P. A. Abdulla and others (arXiv:2509.17795).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from enum import Enum
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+from attrs import define, frozen
+
+from cicd_core.testing.histories.busy_times import BusyTimes
+from cicd_core.testing.histories.operation import FOREVER
+from cicd_core.testing.histories.queue_model import Enqueue, Take, Withdraw
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Sequence
+
+    from cicd_core.testing.histories.queue_model import Job, QueueOperation
+
+#: To explain a violation costs a look at all jobs: the first ones will do.
+MOST: Final = 20
+
+
+class Fault(Enum):
+    """What a queue did wrong."""
+
+    DOUBLE_CLAIM = "a job was given to two claims"
+    FROM_NOWHERE = "a job was given, or withdrawn, that nobody enqueued"
+    OTHER_LANE = "a claim was given a job of a lane that it did not ask for"
+    TOO_MANY = "a claim was given more jobs than it asked for"
+    TOO_EARLY = "a job was given, or withdrawn, before it was enqueued"
+    GONE_TWICE = "a job was claimed, and was withdrawn all the same"
+    STILL_THERE = "a job was claimed or withdrawn, and stands in the queue all the same"
+    LOST = "a job was enqueued, and is neither in the queue nor claimed"
+    PRIORITY_INVERSION = "a job was claimed while one of better priority was in the queue"
+    FIFO_INVERSION = "a job was claimed while one before it, of its priority, was in the queue"
+    FALSE_EMPTY = "a claim found nothing more while a job was in the queue"
+
+
+@frozen
+class Violation:
+    """A fault, and the operations that show it."""
+
+    fault: Fault
+    #: First what is wrong, then what it contradicts.
+    operations: tuple[QueueOperation, ...]
+    detail: str = ""
+
+    def __str__(self) -> str:
+        lines = [self.fault.value + (f": {self.detail}" if self.detail else "")]
+        return "\n    ".join([*lines, *map(str, self.operations)])
+
+
+def check_queue(
+    operations: Iterable[QueueOperation],
+    *,
+    remaining: Collection[str] | None = None,
+    strict_order: bool = True,
+) -> list[Violation]:
+    """Return what is wrong with a queue's history; nothing, if some order explains it.
+
+    Args:
+        operations: what all clients did, from an empty queue on. Each job comes once; one that is
+            given back is another one, with a name of its own.
+        remaining: the names of the jobs that were there when everything had ended; None: nobody
+            looked.
+        strict_order: whether the queue promises the best job of all lanes, and to give one if
+            there is one; if not, only who owns what is checked.
+    """
+    monitor = _Monitor(operations)
+    violations = [*monitor.ownership()]
+    if remaining is not None:
+        violations += monitor.accounts(frozenset(remaining))
+    violations += islice(monitor.times(strict_order=strict_order), MOST)
+    return violations
+
+
+@define(eq=False)
+class _Stay:
+    """A job, how it came, and how it went."""
+
+    job: Job
+    enqueue: QueueOperation
+    take: QueueOperation | None = None
+    #: The lanes that its claim asked for.
+    lanes: Sequence[str] = ()
+    withdrawal: QueueOperation | None = None
+    #: The first moment at which something without an answer may have taken it out.
+    vanishes: int = FOREVER
+    #: Whether a withdrawal without an answer may have done so.
+    perhaps_withdrawn: bool = False
+    #: Left out of the order, so that one fault is not told many times.
+    is_faulty: bool = False
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it is known how it went."""
+        return self.take is not None or self.withdrawal is not None
+
+    def leaves(self) -> tuple[int, int]:
+        """Return the first and the last instant at which it can have left."""
+        gone = self.take or self.withdrawal
+        if gone is not None:
+            return max(gone.invoked, self.enqueue.invoked), gone.ends
+        return max(self.vanishes, self.enqueue.invoked), FOREVER
+
+
+class _Monitor:
+    def __init__(self, operations: Iterable[QueueOperation]) -> None:
+        self._stays: dict[str, _Stay] = {}
+        #: Each with the names of the jobs that it was given.
+        self._takes: list[tuple[QueueOperation, Take, tuple[str, ...]]] = []
+        self._withdrawals: list[tuple[QueueOperation, Withdraw]] = []
+        #: Claims without an answer: how many jobs they may have taken in all.
+        self._unanswered = 0
+        self._unanswered_since: dict[str, int] = {}
+        self._busy: dict[str, BusyTimes] = defaultdict(BusyTimes)
+        #: By lane: the jobs that make it busy, and when.
+        self._causes: dict[str, list[tuple[int, int, _Stay]]] = defaultdict(list)
+        for operation in operations:
+            self._add(operation)
+
+    def ownership(self) -> Iterator[Violation]:
+        """Yield what is wrong with who was given what; note how each job went."""
+        for operation, take, names in self._takes:
+            if len(names) > take.limit:
+                yield Violation(Fault.TOO_MANY, (operation,))
+            for name in names:
+                stay = self._stays.get(name)
+                if stay is None:
+                    yield Violation(Fault.FROM_NOWHERE, (operation,), name)
+                    continue
+                if stay.job.lane not in take.lanes:
+                    yield Violation(Fault.OTHER_LANE, (operation, stay.enqueue), name)
+                if stay.take is not None:
+                    yield Violation(Fault.DOUBLE_CLAIM, (operation, stay.take), name)
+                else:
+                    stay.take, stay.lanes = operation, take.lanes
+        yield from self._withdrawn()
+        for stay in self._stays.values():
+            if not stay.is_gone:
+                since = self._unanswered_since.get(stay.job.lane, FOREVER)
+                stay.vanishes = min(stay.vanishes, since)
+
+    def accounts(self, remaining: frozenset[str]) -> Iterator[Violation]:
+        """Yield what was lost, and what is there but should not be."""
+        missing: list[_Stay] = []
+        for name, stay in self._stays.items():
+            if stay.is_gone:
+                gone = stay.take or stay.withdrawal
+                if name in remaining and gone is not None:
+                    yield Violation(Fault.STILL_THERE, (gone, stay.enqueue), name)
+            elif name in remaining:
+                stay.vanishes = FOREVER
+            elif stay.enqueue.is_known and stay.vanishes == FOREVER:
+                stay.is_faulty = True
+                yield Violation(Fault.LOST, (stay.enqueue,), name)
+            elif stay.enqueue.is_known and not stay.perhaps_withdrawn:
+                missing.append(stay)
+        if len(missing) > self._unanswered:
+            detail = f"{len(missing)} are gone, claims without an answer asked {self._unanswered}"
+            yield Violation(Fault.LOST, tuple(stay.enqueue for stay in missing), detail)
+
+    def times(self, *, strict_order: bool) -> Iterator[Violation]:
+        """Yield what cannot have happened when it is said to have."""
+        stays = sorted(self._stays.values(), key=lambda stay: (stay.job.rank, stay.enqueue.invoked))
+        for stay in stays:
+            first, last = stay.leaves()
+            if first > last:
+                gone = stay.take or stay.withdrawal or stay.enqueue
+                yield Violation(Fault.TOO_EARLY, (gone, stay.enqueue), stay.job.name)
+                continue
+            if stay.take is not None and strict_order:
+                begin, first = first, self._free_from(first, stay.lanes)
+                if first > last:
+                    yield self._inversion(stay, begin, last)
+                    continue
+            self._keep_busy(stay, first)
+        if strict_order:
+            yield from self._false_empties()
+
+    def _add(self, operation: QueueOperation) -> None:
+        match operation.argument:
+            case Enqueue(job):
+                self._stays[job.name] = _Stay(job, operation)
+            case Withdraw() as withdraw:
+                self._withdrawals.append((operation, withdraw))
+            case Take() as take if isinstance(operation.result, tuple):
+                self._takes.append((operation, take, operation.result))
+            case Take(lanes, limit):
+                self._unanswered += limit
+                for lane in lanes:
+                    since = self._unanswered_since.get(lane, FOREVER)
+                    self._unanswered_since[lane] = min(since, operation.invoked)
+
+    def _withdrawn(self) -> Iterator[Violation]:
+        for operation, withdraw in self._withdrawals:
+            stay = self._stays.get(withdraw.name)
+            if stay is None:
+                if operation.is_known:
+                    yield Violation(Fault.FROM_NOWHERE, (operation,), withdraw.name)
+            elif not operation.is_known:
+                stay.vanishes = min(stay.vanishes, operation.invoked)
+                stay.perhaps_withdrawn = True
+            elif stay.take is not None:
+                yield Violation(Fault.GONE_TWICE, (operation, stay.take), withdraw.name)
+            else:
+                stay.withdrawal = operation
+
+    def _keep_busy(self, stay: _Stay, until: int) -> None:
+        """Note when a job was certainly in the queue."""
+        since = stay.enqueue.ends
+        if since < until and not stay.is_faulty:
+            self._busy[stay.job.lane].add(since, until)
+            self._causes[stay.job.lane].append((since, until, stay))
+
+    def _free_from(self, instant: int, lanes: Iterable[str]) -> int:
+        """Return the first instant from this one on at which none of the lanes was busy."""
+        busy = [self._busy[lane] for lane in lanes if lane in self._busy]
+        while True:
+            later = max((each.free_from(instant) for each in busy), default=instant)
+            if later == instant:
+                return instant
+            instant = later
+
+    def _inversion(self, stay: _Stay, begin: int, end: int) -> Violation:
+        causes = self._cover(stay.lanes, begin, end)
+        worse = any(cause.job.priority < stay.job.priority for cause in causes)
+        fault = Fault.PRIORITY_INVERSION if worse else Fault.FIFO_INVERSION
+        take = stay.take or stay.enqueue
+        jobs = ", ".join(f"{cause.job.name} (rank {cause.job.rank})" for cause in causes)
+        detail = f"{stay.job.name} (rank {stay.job.rank}) was given before {jobs}"
+        return Violation(fault, (take, *self._histories(causes)), detail)
+
+    def _false_empties(self) -> Iterator[Violation]:
+        for operation, take, names in self._takes:
+            if len(names) >= take.limit:
+                continue
+            if self._free_from(operation.invoked, take.lanes) > operation.ends:
+                causes = self._cover(take.lanes, operation.invoked, operation.ends)
+                detail = ", ".join(cause.job.name for cause in causes)
+                operations = (operation, *self._histories(causes))
+                yield Violation(Fault.FALSE_EMPTY, operations, detail)
+
+    def _cover(self, lanes: Iterable[str], begin: int, end: int) -> list[_Stay]:
+        """Return few jobs of which one was there at each moment of an interval."""
+        causes = [cause for lane in lanes for cause in self._causes[lane]]
+        cover: list[_Stay] = []
+        while begin <= end:
+            there = [cause for cause in causes if cause[0] < begin < cause[1]]
+            _, begin, stay = max(there, key=lambda cause: cause[1])
+            cover.append(stay)
+        return cover
+
+    def _histories(self, stays: Iterable[_Stay]) -> list[QueueOperation]:
+        return [
+            operation
+            for stay in stays
+            for operation in (stay.enqueue, stay.take or stay.withdrawal)
+            if operation is not None
+        ]

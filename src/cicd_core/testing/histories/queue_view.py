@@ -1,0 +1,231 @@
+"""A store's history as the queue in one of its indexes saw it.
+
+A record's stay in the queue begins with the write that puts it into a partition and ends with the
+next write of that record, whichever it is: so a stay is named by the record's key and version, it
+is unique, and a claim that answers a version ended the stay of the one before.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from attrs import frozen
+
+from cicd_core.store.records import Claim, Commit, Committed, Index, Put, Record
+from cicd_core.testing.histories.operation import UNKNOWN, Get, Operation
+from cicd_core.testing.histories.queue_model import Enqueue, Job, Take, Withdraw
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from cicd_core.testing.histories.operation import History, StoreOperation
+    from cicd_core.testing.histories.queue_model import QueueArgument, QueueOperation
+
+#: A collection, and the index that claims take from.
+Queue: TypeAlias = tuple[str, Index]
+_Calls: TypeAlias = "Sequence[StoreOperation]"
+
+
+@frozen
+class QueueView:
+    """What a queue saw."""
+
+    operations: tuple[QueueOperation, ...]
+    #: What was in the queue when everything had ended; None: not every record was read then.
+    remaining: frozenset[str] | None
+
+
+def stay(key: str, version: int) -> str:
+    """Return the name of a record's stay in the queue."""
+    return f"{key}@{version}"
+
+
+def queues_of(history: History) -> set[Queue]:
+    """Return the queues that were claimed from."""
+    claims = (each.argument for each in history.operations)
+    return {(each.collection, each.index) for each in claims if isinstance(each, Claim)}
+
+
+def queue_of(history: History, queue: Queue, *, priority_width: int = 1) -> QueueView:
+    """Return what one queue saw.
+
+    Args:
+        history: what all clients did.
+        queue: the collection and the index.
+        priority_width: how many characters of a sort value are the priority.
+    """
+    view = _View(queue, priority_width)
+    commits: dict[str, list[StoreOperation]] = defaultdict(list)
+    claims: dict[str, list[StoreOperation]] = defaultdict(list)
+    for operation in history.operations:
+        match operation.argument:
+            case Commit(commit_id=commit_id):
+                commits[commit_id].append(operation)
+            case Claim(claim_id=claim_id) as claim if (claim.collection, claim.index) == queue:
+                claims[claim_id].append(operation)
+            case _:
+                pass
+    view.see(history)
+    for calls in commits.values():
+        view.add_commit(calls)
+    for calls in claims.values():
+        view.add_claim(calls)
+    return view.result(_read_at_the_end(history, queue[0]))
+
+
+class _View:
+    def __init__(self, queue: Queue, priority_width: int) -> None:
+        self._collection, self._index = queue
+        self._priority_width = priority_width
+        self._operations: list[QueueOperation] = []
+        self._withdrawn: list[tuple[str, StoreOperation, int, int | None]] = []
+        #: The key of each stay.
+        self._keys: dict[str, str] = {}
+        #: The version that a commit gave to a record, where an answer shows it.
+        self._shown: dict[tuple[str, str], int] = {}
+        #: What claims without an answer were seen to hold, by claim id.
+        self._held: dict[str, dict[str, StoreOperation]] = defaultdict(dict)
+
+    def see(self, history: History) -> None:
+        """Note what answers tell of operations that have none themselves."""
+        for operation in history.operations:
+            collection, records = _records(operation)
+            if collection != self._collection:
+                continue
+            for record in records:
+                given = record.version if record.grant is None else record.version - 1
+                known = self._shown.setdefault((record.key, record.commit_id), given)
+                self._shown[record.key, record.commit_id] = min(known, given)
+                if record.grant is not None and record.lease is not None:
+                    held = self._held[record.lease.claim_id]
+                    name = stay(record.key, record.version - 1)
+                    held[name] = min(held.get(name, operation), operation, key=_ends)
+
+    def add_commit(self, calls: _Calls) -> None:
+        """Add what one commit did, in whichever of its calls."""
+        applied = [call for call in calls if isinstance(call.result, Committed)]
+        done = applied or [call for call in calls if call.result is UNKNOWN]
+        if not done:
+            return
+        commit: Any = calls[0].argument
+        versions: Mapping[tuple[str, str], int] = {}
+        if applied:
+            answer: Any = applied[0].result
+            versions = answer.versions
+        invoked = min(call.invoked for call in calls)
+        returned = min(call.ends for call in applied) if applied else None
+        for write in commit.writes:
+            if write.collection != self._collection:
+                continue
+            if write.expected:
+                name = stay(write.key, write.expected)
+                self._withdrawn.append((name, done[0], invoked, returned))
+            if isinstance(write, Put):
+                # One without an answer, that nobody has seen, put nothing there that was taken.
+                shown = self._shown.get((write.key, commit.commit_id))
+                version = versions.get((write.collection, write.key), shown)
+                self._enqueue(write.key, version, write.attributes, done[0], invoked, returned)
+
+    def add_claim(self, calls: _Calls) -> None:
+        """Add what one claim took, in whichever of its calls."""
+        claim: Any = calls[0].argument
+        first = min(call.invoked for call in calls)
+        if len(calls) == 1 and calls[0].is_known:
+            taken = tuple(stay(each.key, each.version - 1) for each in _records(calls[0])[1])
+            self._put(calls[0], Take(claim.partitions, claim.limit), taken)
+        else:
+            for name, call in self._held[claim.claim_id].items():
+                take = Take(claim.partitions)
+                self._put(call, take, (name,), invoked=first, returned=call.ends)
+            for call in calls:
+                if call.result is UNKNOWN:
+                    self._put(call, Take(claim.partitions, claim.limit), UNKNOWN)
+        for call in calls:
+            for record in _records(call)[1]:
+                if record.grant is not None:  # a patch may have left it in the queue
+                    where = record.attributes
+                    self._enqueue(record.key, record.version, where, call, first, call.returned)
+
+    def result(self, last: Mapping[str, Record | None]) -> QueueView:
+        """Return all of it."""
+        for name, call, invoked, returned in self._withdrawn:
+            if name in self._keys:
+                self._put(call, Withdraw(name), None, invoked=invoked, returned=returned)
+        remaining = None
+        if last.keys() >= set(self._keys.values()):
+            there = (record for record in last.values() if record is not None)
+            remaining = frozenset(
+                stay(record.key, record.version)
+                for record in there
+                if self._index.partition in record.attributes
+            )
+        self._operations.sort(key=lambda each: (each.invoked, each.ends))
+        return QueueView(tuple(self._operations), remaining)
+
+    def _enqueue(
+        self,
+        key: str,
+        version: int | None,
+        attributes: Mapping[str, str],
+        call: StoreOperation,
+        invoked: int,
+        returned: int | None,
+    ) -> None:
+        lane, rank = (attributes.get(name) for name in (self._index.partition, self._index.sort))
+        if version is None or lane is None or rank is None:
+            return
+        job = Job(stay(key, version), lane, rank, rank[: self._priority_width])
+        if job.name not in self._keys:
+            self._keys[job.name] = key
+            self._put(call, Enqueue(job), None, invoked=invoked, returned=returned)
+
+    def _put(
+        self,
+        call: StoreOperation,
+        argument: QueueArgument,
+        result: Any,
+        *,
+        invoked: int | None = None,
+        returned: int | None = None,
+    ) -> None:
+        within = (call.invoked, call.returned) if invoked is None else (invoked, returned)
+        seen: QueueOperation = Operation(
+            client=call.client,
+            number=call.number,
+            argument=argument,
+            result=UNKNOWN if within[1] is None else result,
+            invoked=within[0],
+            returned=within[1],
+        )
+        self._operations.append(seen)
+
+
+def _ends(operation: StoreOperation) -> int:
+    return operation.ends
+
+
+def _records(operation: StoreOperation) -> tuple[str, Iterable[Record]]:
+    """Return the records that an answer showed, and their collection."""
+    argument, result = operation.argument, operation.result
+    if isinstance(argument, Get) and isinstance(result, Record):
+        return argument.collection, (result,)
+    if isinstance(argument, Claim) and isinstance(result, tuple):
+        return argument.collection, result
+    return "", ()
+
+
+def _read_at_the_end(history: History, collection: str) -> Mapping[str, Record | None]:
+    """Return what was read when everything else had its answer."""
+    writes = (each for each in history.operations if not isinstance(each.argument, Get))
+    last = max((each.returned for each in writes if each.returned is not None), default=0)
+    found: dict[str, Record | None] = {}
+    for operation in history.operations:
+        argument: Any = operation.argument
+        if (
+            isinstance(argument, Get)
+            and argument.collection == collection
+            and operation.invoked > last
+        ):
+            found[argument.key] = operation.result if isinstance(operation.result, Record) else None
+    return found

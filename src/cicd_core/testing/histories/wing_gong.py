@@ -1,0 +1,195 @@
+"""Whether some order of concurrent operations explains their answers: an exhaustive search.
+
+The search of Wing and Gong, with the memory of Lowe: it walks through the calls and returns in
+the order of time, and keeps every pair of a state and a set of operations under way that were
+given their place. An operation is given its place no earlier than it must be: when it returns, or
+when another one can only answer as it did after it ("just in time"). It is exact, and exponential
+in the operations that are under way at once and change the state: for the operations on one
+record, or for small windows of a queue.
+
+References: J. Wing, C. Gong, "Testing and verifying concurrent objects" (1993); G. Lowe, "Testing
+for linearizability" (2017).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from attrs import frozen
+
+from cicd_core.testing.histories.operation import Operation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterator, Sequence
+
+OperationT = TypeVar("OperationT", bound=Operation[Any, Any])
+StateT = TypeVar("StateT", bound="Hashable")
+
+#: The most pairs of a state and a set that are kept at one moment.
+LIMIT = 50_000
+
+
+class TooManyOrders(Exception):
+    """The search would take too long: too many operations were under way at once."""
+
+    def __init__(self, limit: int) -> None:
+        """Name the limit that was reached."""
+        super().__init__(
+            f"more than {limit} states and sets of operations are possible at one moment; "
+            f"check a history with fewer concurrent operations, or raise the limit"
+        )
+        self.limit = limit
+
+
+@frozen
+class Order(Generic[OperationT]):
+    """An order that explains every answer; unknown outcomes that did nothing are left out."""
+
+    operations: tuple[OperationT, ...]
+
+
+@frozen
+class Stuck(Generic[OperationT, StateT]):
+    """There is no such order."""
+
+    #: The first one, in the order of returns, whose answer nothing explains.
+    operation: OperationT
+    #: What was under way beside it.
+    concurrent: tuple[OperationT, ...]
+    #: The states that were possible before.
+    states: tuple[StateT, ...]
+
+
+#: The operations that were given their place, last one first.
+_Trace = tuple[int, "_Trace"] | None
+
+
+def linearize(
+    operations: Sequence[OperationT],
+    initial: StateT,
+    steps: Callable[[StateT, OperationT], tuple[StateT, ...]],
+    *,
+    limit: int = LIMIT,
+) -> Order[OperationT] | Stuck[OperationT, StateT]:
+    """Find an order in which the operations, one after the other, answer what they answered.
+
+    Args:
+        operations: all of them, in any order. An unknown outcome may have its place at any time
+            after the call, or none.
+        initial: the state before the first one.
+        steps: the states to which an operation may lead in a state, given its answer; none, if it
+            cannot answer that there. Of an unknown outcome, only those in which it did something.
+            An operation that leaves some state as it is, as its answer says, must not be able to
+            change another one: what only reads is given its place as soon as its answer is right.
+        limit: the most pairs of a state and a set of operations to keep at one moment.
+
+    Raises:
+        TooManyOrders: the limit was reached.
+    """
+    search = _Search(operations, initial, steps, limit)
+    for _, returns, number in sorted(_moments(operations)):
+        if not returns:
+            search.invoke(number)
+        elif (stuck := search.finish(number)) is not None:
+            return stuck
+    return search.order()
+
+
+def _moments(operations: Sequence[OperationT]) -> Iterator[tuple[int, bool, int]]:
+    """Yield when each operation begins and ends; what touches is concurrent: begins go first."""
+    for number, operation in enumerate(operations):
+        yield operation.invoked, False, number
+        if operation.returned is not None:
+            yield operation.returned, True, number
+
+
+class _Search(Generic[OperationT, StateT]):
+    """The pairs that are possible at one moment, each with the places given so far."""
+
+    def __init__(
+        self,
+        operations: Sequence[OperationT],
+        initial: StateT,
+        steps: Callable[[StateT, OperationT], tuple[StateT, ...]],
+        limit: int,
+    ) -> None:
+        self._operations = operations
+        self._steps = steps
+        self._limit = limit
+        #: The set is a sum of the bits of its operations.
+        self._pairs: dict[tuple[StateT, int], _Trace] = {(initial, 0): None}
+        #: Under way: the bit of each operation.
+        self._bits: dict[int, int] = {}
+        self._free: list[int] = []
+
+    def invoke(self, number: int) -> None:
+        """An operation begins."""
+        bit = self._free.pop() if self._free else 1 << len(self._bits)
+        self._bits[number] = bit
+        if self._operations[number].is_known:
+            self._pairs = {
+                (state, done | bit if self._reads(state, number) else done): (
+                    (number, trace) if self._reads(state, number) else trace
+                )
+                for (state, done), trace in self._pairs.items()
+            }
+
+    def finish(self, number: int) -> Stuck[OperationT, StateT] | None:
+        """An operation returns: only pairs remain in which it has its place."""
+        bit = self._bits[number]
+        seen = dict(self._pairs)
+        waiting = [(*pair, trace) for pair, trace in seen.items()]
+        finished: dict[tuple[StateT, int], _Trace] = {}
+        while waiting:
+            state, done, trace = waiting.pop()
+            if done & bit:
+                finished.setdefault((state, done ^ bit), trace)
+                continue
+            for after in self._after(state, done, trace):
+                pair = after[:2]
+                if pair not in seen:
+                    seen[pair] = after[2]
+                    waiting.append(after)
+            if len(seen) > self._limit:
+                raise TooManyOrders(self._limit)
+        del self._bits[number]
+        self._free.append(bit)
+        if not finished:
+            return self._stuck(number)
+        self._pairs = finished
+        return None
+
+    def order(self) -> Order[OperationT]:
+        """Return one of the orders that were found."""
+        trace = next(iter(self._pairs.values()))
+        numbers: list[int] = []
+        while trace is not None:
+            number, trace = trace
+            numbers.append(number)
+        return Order(tuple(self._operations[number] for number in reversed(numbers)))
+
+    def _after(
+        self, state: StateT, done: int, trace: _Trace
+    ) -> Iterator[tuple[StateT, int, _Trace]]:
+        """Yield what one more operation under way may lead to."""
+        for number, bit in self._bits.items():
+            if not done & bit:
+                for step in self._steps(state, self._operations[number]):
+                    yield self._with_reads(step, done | bit, (number, trace))
+
+    def _with_reads(self, state: StateT, done: int, trace: _Trace) -> tuple[StateT, int, _Trace]:
+        """Give a place to all that only reads, and whose answer is right in this state."""
+        for number, bit in self._bits.items():
+            if not done & bit and self._reads(state, number):
+                done |= bit
+                trace = (number, trace)
+        return state, done, trace
+
+    def _reads(self, state: StateT, number: int) -> bool:
+        operation = self._operations[number]
+        return operation.is_known and self._steps(state, operation) == (state,)
+
+    def _stuck(self, number: int) -> Stuck[OperationT, StateT]:
+        others = (self._operations[other] for other in self._bits)
+        states = dict.fromkeys(state for state, _ in self._pairs)
+        return Stuck(self._operations[number], tuple(others), tuple(states))

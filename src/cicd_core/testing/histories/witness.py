@@ -1,0 +1,161 @@
+"""Whether the order that a store itself stamped on its writes explains all answers: O(n log n).
+
+A version is a stamp: the writes of one record happened in the order of their versions, or not at
+all. So nothing need be searched: the model is replayed in that order, and the order must agree
+with real time, which it does if no operation returned before one that stands earlier was called.
+What only reads has no stamp; it is given the first place at which its answer is right.
+"""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from attrs import frozen
+
+from cicd_core.store.records import Claim, Renewal, Renewed
+from cicd_core.testing.histories.model import ABSENT, Erase, Sight, Write, record_steps
+from cicd_core.testing.histories.operation import Operation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from cicd_core.testing.histories.model import RecordOperation
+
+OperationT = TypeVar("OperationT", bound=Operation[Any, Any])
+StateT = TypeVar("StateT")
+
+
+@frozen
+class Refuted(Generic[OperationT]):
+    """The stamped order does not explain the answers."""
+
+    reason: str
+    operations: tuple[OperationT, ...]
+
+
+class Unstamped(Exception):
+    """The stamps do not tell the order: an outcome is unknown, or a call was made again."""
+
+
+def replay(
+    stamped: Sequence[OperationT],
+    unstamped: Iterable[OperationT],
+    initial: StateT,
+    steps: Callable[[StateT, OperationT], tuple[StateT, ...]],
+) -> Refuted[OperationT] | None:
+    """Check an order that is known, and find a place in it for what only reads.
+
+    Args:
+        stamped: the operations in the order of their stamps.
+        unstamped: operations that, as they answered, changed nothing.
+        initial: the state before the first one.
+        steps: as for :func:`cicd_core.testing.histories.wing_gong.linearize`.
+
+    Returns:
+        None if the order explains everything.
+    """
+    states = [initial]
+    for operation in stamped:
+        after = steps(states[-1], operation)
+        if len(after) != 1:
+            return Refuted(f"cannot be answered in this state: {states[-1]}", (operation,))
+        states.append(after[0])
+    return _against_time(stamped) or _place(stamped, unstamped, states, steps)
+
+
+def check_versions(operations: Sequence[RecordOperation]) -> Refuted[RecordOperation] | None:
+    """Check what one record saw by the versions that its writes were given.
+
+    Returns:
+        None if it is linearizable.
+
+    Raises:
+        Unstamped: the versions do not tell.
+    """
+    stamped: list[tuple[tuple[int, int, int], RecordOperation]] = []
+    unstamped: list[RecordOperation] = []
+    made: set[str] = set()
+    for operation in operations:
+        stamp = _stamp(operation)
+        if stamp is None:
+            unstamped.append(operation)
+        else:
+            stamped.append((stamp, operation))
+        _require_first(operation, made)
+    stamped.sort(key=lambda each: (each[0], each[1].invoked))
+    in_order = [operation for _, operation in stamped]
+    return replay(in_order, unstamped, ABSENT, record_steps)
+
+
+def _stamp(operation: RecordOperation) -> tuple[int, int, int] | None:
+    """Return the version that came of it, and what tells the order at one version."""
+    if not operation.is_known:
+        raise Unstamped
+    match operation.argument, operation.result:
+        case Write(), int(version):
+            return version, 0, 0
+        case Claim(), Sight(version):
+            return version, 0, 0
+        case Renewal(), Renewed(version=version, expires=expires):
+            return version, 1, expires
+        case Erase(expected=expected), int():
+            return expected, 2, 0
+        case _:
+            return None
+
+
+def _require_first(operation: RecordOperation, made: set[str]) -> None:
+    argument = operation.argument
+    if isinstance(argument, Write | Claim):
+        name = argument.commit_id if isinstance(argument, Write) else argument.claim_id
+        if name in made:
+            raise Unstamped
+        made.add(name)
+
+
+def _against_time(stamped: Sequence[OperationT]) -> Refuted[OperationT] | None:
+    latest: OperationT | None = None
+    for operation in stamped:
+        if latest is None or operation.invoked > latest.invoked:
+            latest = operation
+        if operation.ends < latest.invoked:
+            reason = "the first was stamped before the second, and called after its return"
+            return Refuted(reason, (latest, operation))
+    return None
+
+
+def _place(
+    stamped: Sequence[OperationT],
+    unstamped: Iterable[OperationT],
+    states: Sequence[StateT],
+    steps: Callable[[StateT, OperationT], tuple[StateT, ...]],
+) -> Refuted[OperationT] | None:
+    """Give each operation that only reads the first place at which its answer is right.
+
+    Place n is before the n-th stamped operation. It can be taken by what returns after all that
+    stand before it were called, and is called before any that stands behind it has returned; and
+    not before the places of those that have returned. The first place leaves the most to others.
+    """
+    called = [0, *accumulate((each.invoked for each in stamped), max)]
+    returns = list(accumulate((each.ends for each in reversed(stamped)), min))
+    returns.reverse()
+    #: When those with a place return, and the place.
+    under_way: list[tuple[int, int]] = []
+    earliest = first = 0
+    for operation in sorted(unstamped, key=lambda each: each.invoked):
+        while earliest < len(stamped) and returns[earliest] < operation.invoked:
+            earliest += 1
+        while under_way and under_way[0][0] < operation.invoked:
+            first = max(first, heappop(under_way)[1])
+        place = max(earliest, first)
+        while place <= len(stamped) and called[place] <= operation.ends:
+            if steps(states[place], operation) == (states[place],):
+                break
+            place += 1
+        else:
+            reason = "no state that its call can have met explains its answer"
+            return Refuted(reason, (operation,))
+        heappush(under_way, (operation.ends, place))
+    return None

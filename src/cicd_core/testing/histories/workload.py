@@ -1,0 +1,107 @@
+"""Random concurrent work on a store, drawn from a seed: what histories are recorded of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from anyio import create_task_group
+from attrs import frozen
+
+from cicd_core.store.records import Claim, Commit
+from cicd_core.testing.histories.operation import Get, History
+from cicd_core.testing.histories.recorder import Recorder
+from cicd_core.testing.histories.workload_client import LANES, WorkloadClient
+from cicd_core.testing.samples import ITEMS, claim, whole_log
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from cicd_core.store.contract import Store
+    from cicd_core.store.records import LogEntry
+
+#: How many records are taken, or read, at once at the end.
+_STEP: Final = 100
+
+
+@frozen(kw_only=True)
+class Workload:
+    """What clients do; the same seed gives the same intentions."""
+
+    seed: int
+    #: Tasks at once, in each process.
+    clients: int = 6
+    #: The calls of each client.
+    calls: int = 25
+    #: How many records all clients fight for; 0: there is only the queue.
+    hot_records: int = 3
+    #: The most records that one claim asks for.
+    claim_limit: int = 2
+    #: The share of calls that are cancelled under way.
+    cancelled: float = 0.03
+
+
+@frozen
+class Recording:
+    """What was recorded of one run."""
+
+    history: History
+    #: The whole log at its end.
+    log: tuple[LogEntry, ...]
+
+
+async def record(
+    store: Store, workload: Workload, settle: Callable[[], Awaitable[None]] | None = None
+) -> Recording:
+    """Let clients work on an empty store, then empty the queue and read everything.
+
+    Args:
+        store: an empty store with the collections of :mod:`cicd_core.testing.samples`.
+        workload: what to do.
+        settle: returns when claims and the log show every commit; for a store that lags.
+    """
+    recorder = Recorder()
+    await work(store, workload, recorder)
+    return await conclude(store, recorder.history(), settle)
+
+
+async def work(store: Store, workload: Workload, recorder: Recorder, name: str = "") -> None:
+    """Let all clients of a workload work at once; their names begin with ``name``."""
+    async with create_task_group() as tasks:
+        for number in range(workload.clients):
+            client = f"{name}{number}"
+            wrapped = recorder.wrap(store, client)
+            tasks.start_soon(WorkloadClient(wrapped, client, workload).run)
+
+
+async def conclude(
+    store: Store, history: History, settle: Callable[[], Awaitable[None]] | None = None
+) -> Recording:
+    """Take what is left in the queue, read every record, and add that to a history."""
+    if settle is not None:
+        await settle()
+    recorder = Recorder()
+    last = recorder.wrap(store, "last")
+    number, limit = 0, 1
+    while await last.claim(claim(limit, lanes=LANES, claim_id=f"last-{number}")):
+        number, limit = number + 1, _STEP
+    keys = sorted(_keys_of(history))
+    for start in range(0, len(keys), _STEP):
+        await last.get(ITEMS.name, keys[start : start + _STEP])
+    log = await whole_log(store)
+    return Recording(History.merged([history, recorder.history()]), tuple(log))
+
+
+def _keys_of(history: History) -> set[str]:
+    """Return the key of every item that a history speaks of."""
+    keys: set[str] = set()
+    for operation in history.operations:
+        match operation.argument:
+            case Commit(writes=writes):
+                keys.update(write.key for write in writes if write.collection == ITEMS.name)
+            case Get(collection=ITEMS.name, key=key):
+                keys.add(key)
+            case Claim() if isinstance(operation.result, tuple):
+                keys.update(record.key for record in operation.result)
+            case _:
+                pass
+    return keys

@@ -1,0 +1,226 @@
+"""One client of a workload: what it does next is drawn from a seed, and from what it saw last.
+
+Clients write the same few records, and fill and empty one queue. What a client saw last is often
+out of date: so commits meet, and conflict. Some calls are made again with the same id, and some
+are cancelled under way.
+"""
+
+from __future__ import annotations
+
+from itertools import count
+from random import Random  # noqa: TID251 - its seed comes in as a parameter
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from anyio import create_task_group
+from anyio.lowlevel import checkpoint
+
+from cicd_core.store.records import KEEP, Claim, Commit, Committed, Delete, Guard, Renewal
+from cicd_core.testing.samples import ITEMS, SECOND, claim, commit, item, told
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from cicd_core.store.contract import Store
+    from cicd_core.store.records import Put
+    from cicd_core.testing.histories.workload import Workload
+
+LANES: Final = ("red", "blue")
+PRIORITIES: Final = "123"
+
+Action: TypeAlias = "Callable[[], Coroutine[Any, Any, None]]"
+
+
+class WorkloadClient:
+    """Makes random calls, one after the other."""
+
+    def __init__(self, store: Store, name: str, workload: Workload) -> None:
+        """Draw from the workload's seed and ``name``, which no other client has."""
+        self._store = store
+        self._name = name
+        self._workload = workload
+        self._random = Random(f"{workload.seed}/{name}")  # noqa: S311 - no secrets are drawn
+        self._numbers = count()
+        self._hot = [f"hot{number}" for number in range(workload.hot_records)]
+        #: The versions that it saw last.
+        self._seen: dict[str, int] = {}
+        #: What it put into the queue.
+        self._queued: set[str] = set()
+        #: What it holds, and by which claim.
+        self._held: dict[str, str] = {}
+        #: What it ever took, and by which claim: somebody else may hold it now.
+        self._taken: dict[str, str] = {}
+        self._commit: Commit | None = None
+        self._claim: Claim | None = None
+        self._actions = self._weighed_actions()
+
+    async def run(self) -> None:
+        """Make all calls of the workload."""
+        for _ in range(self._workload.calls):
+            await self.step()
+
+    async def step(self) -> None:
+        """Make one call."""
+        (action,) = self._random.choices(list(self._actions), list(self._actions.values()))
+        if self._random.random() < self._workload.cancelled:
+            await self._cancelled(action)
+        else:
+            await action()
+
+    def _weighed_actions(self) -> dict[Action, int]:
+        """Return what it can do, and how often it shall."""
+        queue: dict[Action, int] = {
+            self._enqueue: 6,
+            self._take: 6,
+            self._renew: 2,
+            self._finish: 3,
+            self._give_back: 2,
+            self._move: 2,
+            self._again: 2,
+        }
+        if self._hot:
+            queue |= {self._read: 6, self._write: 6}
+            queue |= {self._write_two: 2, self._erase: 1, self._list: 1}
+        return queue
+
+    async def _cancelled(self, action: Action) -> None:
+        async with create_task_group() as tasks:
+            tasks.start_soon(action)
+            for _ in range(self._random.randrange(4)):
+                await checkpoint()
+            tasks.cancel_scope.cancel()
+
+    async def _read(self) -> None:
+        keys = self._random.sample(self._hot, self._random.randint(1, len(self._hot)))
+        records = await self._store.get(ITEMS.name, keys)
+        for key in keys:
+            self._seen[key] = records[key].version if key in records else 0
+
+    async def _write(self) -> None:
+        key = self._random.choice(self._hot)
+        guard = self._random.choice([Guard.NONE] * 4 + [Guard.LEASE_EXPIRED])
+        lease = self._random.choice([KEEP, KEEP, None])
+        await self._apply(self._put(key, guard=guard, lease=lease))
+
+    async def _write_two(self) -> None:
+        keys = self._random.sample(self._hot, min(2, len(self._hot)))
+        await self._apply(*map(self._put, keys))
+
+    async def _erase(self) -> None:
+        """Delete a record that it saw, beside a put, since a commit must have one."""
+        key = self._random.choice(self._hot)
+        if version := self._seen.get(key):
+            delete = Delete(collection=ITEMS.name, key=key, expected=version)
+            await self._apply(self._put(self._new_key()), delete)
+        else:
+            await self._read()
+
+    async def _list(self) -> None:
+        """Write one record by two commits of a list, of which the second comes too late."""
+        key = self._random.choice(self._hot)
+        commits = [self._new_commit(self._put(key)), self._new_commit(self._put(key))]
+        for each, answer in zip(commits, await self._store.commit(commits), strict=True):
+            self._learn(each, answer)
+
+    async def _enqueue(self) -> None:
+        key = self._new_key()
+        self._queued.add(key)
+        await self._apply(self._put(key, lane=self._random.choice(LANES)))
+
+    async def _move(self) -> None:
+        """Give a job that it enqueued another priority, or take it out; it may be gone."""
+        if self._queued:
+            await self._apply(self._put(self._random.choice(sorted(self._queued))))
+        else:
+            await self._enqueue()
+
+    async def _take(self) -> None:
+        lanes = self._random.sample(LANES, self._random.randint(1, len(LANES)))
+        limit = self._random.randint(1, self._workload.claim_limit)
+        self._claim = claim(limit, lanes=lanes, claim_id=self._new_id())
+        await self._ask_for(self._claim)
+
+    async def _renew(self) -> None:
+        leases = self._random.choice([self._held, self._taken])
+        if not leases:
+            await self._take()
+            return
+        key = self._random.choice(sorted(leases))
+        renewal = Renewal(
+            collection=ITEMS.name,
+            key=key,
+            claim_id=leases[key],
+            duration=self._random.randint(1, 90) * SECOND,
+        )
+        (renewed,) = await self._store.renew([renewal])
+        if renewed is None:
+            self._held.pop(key, None)
+        else:
+            self._seen[key] = renewed.version
+
+    async def _finish(self) -> None:
+        await self._let_go(None)
+
+    async def _give_back(self) -> None:
+        await self._let_go(self._random.choice(LANES))
+
+    async def _let_go(self, lane: str | None) -> None:
+        if self._held:
+            key = self._random.choice(sorted(self._held))
+            del self._held[key]
+            await self._apply(self._put(key, lane=lane, lease=None))
+        else:
+            await self._take()
+
+    async def _again(self) -> None:
+        """Make its last commit or its last claim again, as after an answer that was lost."""
+        last = [each for each in (self._commit, self._claim) if each is not None]
+        again = self._random.choice(last) if last else None
+        if isinstance(again, Claim):
+            await self._ask_for(again)
+        elif again is not None:
+            (answer,) = await self._store.commit([again])
+            self._learn(again, answer)
+
+    async def _apply(self, *writes: Put | Delete) -> None:
+        self._commit = self._new_commit(*writes)
+        (answer,) = await self._store.commit([self._commit])
+        self._learn(self._commit, answer)
+
+    async def _ask_for(self, one: Claim) -> None:
+        for record in await self._store.claim(one):
+            self._seen[record.key] = record.version
+            self._held[record.key] = self._taken[record.key] = one.claim_id
+
+    def _learn(self, one: Commit, answer: object) -> None:
+        """Remember the versions that it gave, and give up what somebody else has changed."""
+        for write in one.writes:
+            if not isinstance(answer, Committed):
+                self._queued.discard(write.key)
+                self._held.pop(write.key, None)
+            elif isinstance(write, Delete):
+                self._seen[write.key] = 0
+            else:
+                self._seen[write.key] = answer.versions[write.collection, write.key]
+
+    def _put(self, key: str, **fields: Any) -> Put:
+        """Return a write of what it saw last, by default in any lane or in none."""
+        number = next(self._numbers)
+        fields.setdefault("lane", self._random.choice([None, *LANES]))
+        return item(
+            key,
+            expected=self._seen.get(key, 0),
+            rank=f"{self._random.choice(PRIORITIES)}.{number:05}",
+            body=f"{self._name}-{number}".encode(),
+            **fields,
+        )
+
+    def _new_commit(self, *writes: Put | Delete) -> Commit:
+        """Return a commit that tells an event of each put."""
+        events = [told(write.key) for write in writes if not isinstance(write, Delete)]
+        return commit(*writes, events=events, commit_id=self._new_id())
+
+    def _new_key(self) -> str:
+        return f"item-{self._new_id()}"
+
+    def _new_id(self) -> str:
+        return f"{self._name}-{next(self._numbers)}"
