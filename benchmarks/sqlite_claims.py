@@ -10,6 +10,7 @@ it on a file of its own, at each number of concurrent callers and at each depth 
 raw        `sqlite3`, one transaction an operation, in a plain loop: callers share that loop
 raw-group  `sqlite3` on one thread, whatever callers ask meanwhile in one transaction
 store      the verbs of `open_store("sqlite:///…")`: leases, versions, events, counters, counts
+plane      `ControlPlane.queue.claim` and `.complete`: all of that, and every check and decision
 ========== ===================================================================================
 
 The raw ones keep no log, no counters and no history: they are the limit, not a rival. Medians of
@@ -34,6 +35,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import define, field, frozen
+from whole_control_plane import WholeControlPlane
 
 from cicd_core.ids import IdSource
 from cicd_core.model.instants import sort_key
@@ -264,9 +266,13 @@ def event(key: str, version: int | None = None) -> EventWrite:
     return EventWrite(collection=JOBS.name, key=key, version=version, ordinal=0, body=body)
 
 
-#: Who takes part. Another one, the whole control plane say, is a class with `open`, `top_up` and
-#: `pair`, and a line here.
-CONTESTANTS: dict[str, Any] = {"raw": Raw, "raw-group": RawGroup, "store": StoreVerbs}
+#: Who takes part. Another one is a class with `open`, `top_up` and `pair`, and a word here.
+CONTESTANTS: dict[str, Any] = {
+    "raw": Raw,
+    "raw-group": RawGroup,
+    "store": StoreVerbs,
+    "plane": WholeControlPlane,
+}
 
 # ----------------------------------------------------------------------------------------- runs
 
