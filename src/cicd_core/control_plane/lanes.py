@@ -59,6 +59,7 @@ class LaneBook:
         """Remember nothing yet."""
         self._writer = writer
         self._known: set[tuple[str, str]] = set()
+        self._listing = anyio.Lock()
         self._read: dict[str, _Listed] = {}
 
     async def ensure(self, lanes: Iterable[Lane]) -> None:
@@ -69,7 +70,9 @@ class LaneBook:
         """
         for lane in lanes:
             if (lane.pool_name, lane.key) not in self._known:
-                await self._list(lane)
+                async with self._listing:  # within a process they need not race for the record
+                    if (lane.pool_name, lane.key) not in self._known:
+                        await self._list(lane)
 
     async def serving(
         self,

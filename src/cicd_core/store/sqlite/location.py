@@ -9,6 +9,7 @@ from attrs import frozen
 
 from cicd_core.errors import InvalidInput
 from cicd_core.model.checks import check_seconds
+from cicd_core.store.sqlite.failures import translated
 
 if TYPE_CHECKING:
     from cicd_core.store.registry import StoreURL
@@ -81,9 +82,13 @@ def _path(url: StoreURL) -> Path:
     # Whole, so that the process may change its folder later; and without symbolic links, as SQLite
     # names the files beside it, so that all who open it use the same ones.
     path = Path(name).resolve()
-    if path.is_dir():
+    try:
+        is_folder, has_folder = path.is_dir(), path.parent.is_dir()
+    except OSError as refused:  # a folder on the way that this user may not look into
+        raise translated(refused, path, BUSY_TIMEOUT) from refused
+    if is_folder:
         raise InvalidInput("url", str(url), f"{str(path)!r} is a folder; {_EXAMPLE}")
-    if not path.parent.is_dir():
+    if not has_folder:
         raise InvalidInput("url", str(url), f"there is no folder {str(path.parent)!r}; make it")
     return path
 

@@ -86,8 +86,9 @@ class Waiting:
         try:
             while self._waiters:
                 await asyncio.sleep(_PERIOD + _PERIOD_A_WATCH * len(self._watches()))
-                true = await self._look_if_changed(self._watches())
-                self._wake(partial(_is_met, true))
+                if self._waiters:  # somebody may have come and gone meanwhile
+                    true = await self._look_if_changed(self._watches())
+                    self._wake(partial(_is_met, true))
         except CicdError:
             # Those who wait may wake for nothing: what they ask next meets the error itself.
             self._wake(lambda _: True)

@@ -147,6 +147,13 @@ async def test_a_file_that_may_not_be_written_cannot_be_opened(path: Path) -> No
     assert names(path.parent) == [path.name]
 
 
+@ON_POSIX
+async def test_a_file_in_a_folder_that_may_not_be_entered_is_refused(path: Path) -> None:
+    path.parent.chmod(0o700)
+    printed = await run_script("put_too_much.py", path, "user")
+    assert printed == ["StoreReadOnly"]
+
+
 def make_readable_only(path: Path) -> None:
     """Let everybody read the file, and nobody write it or make another one beside it."""
     path.chmod(0o444)
