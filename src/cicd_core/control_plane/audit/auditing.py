@@ -93,7 +93,6 @@ class _Audit:
             JOBS.name: settings.job_retention_seconds,
             DEPLOYMENTS.name: settings.deployment_retention_seconds,
             AGENTS.name: settings.agent_retention_seconds,
-            AGENTS.name: settings.agent_retention_seconds,
         }
         self._findings = Findings()
         self._known: dict[Subject, Known] = {}

@@ -1,0 +1,43 @@
+"""What happens when: a queue of actions by virtual time, and nothing that sleeps."""
+
+from __future__ import annotations
+
+import heapq
+from itertools import count
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from cicd_core.testing.clock import VirtualClock
+
+
+class Agenda:
+    """A heap of (time, order of the request, action); the clock moves to each as it happens."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        """Begin with nothing to do."""
+        self._clock = clock
+        self._heap: list[tuple[int, int, Callable[[], Awaitable[None]]]] = []
+        self._order = count()
+        #: How many actions have been begun.
+        self.steps = 0
+
+    def __bool__(self) -> bool:
+        """Whether anything is left to do."""
+        return bool(self._heap)
+
+    def at(self, micros: int, action: Callable[[], Awaitable[None]]) -> None:
+        """Do something at an instant; at once, if that has passed."""
+        heapq.heappush(self._heap, (micros, next(self._order), action))
+
+    def after(self, seconds: float, action: Callable[[], Awaitable[None]]) -> None:
+        """Do something some seconds from now."""
+        self.at(self._clock.micros() + round(seconds * 1_000_000), action)
+
+    async def step(self) -> None:
+        """Move the clock to the next action, and do it."""
+        micros, _, action = heapq.heappop(self._heap)
+        self._clock.advance(micros=max(0, micros - self._clock.micros()))
+        self.steps += 1
+        await action()

@@ -1,0 +1,306 @@
+"""An agent: it claims, starts, renews, completes; and it crashes, stalls and repeats itself."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from attrs import define
+
+from cicd_core.errors import NotFound, Refused
+from cicd_core.model.agent import AgentSpec
+from cicd_core.model.instants import from_micros
+from cicd_core.model.outcome import Outcome
+from cicd_core.testing.simulation.plan import HOUR
+from cicd_core.testing.simulation.traffic import outcome_of, seconds_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from cicd_core.model.claim import Claimed
+    from cicd_core.testing.simulation.fleet import Fleet
+    from cicd_core.testing.simulation.plan import Machine
+    from cicd_core.testing.simulation.world import World
+
+#: How long a crashed agent stays away, on average, in seconds.
+_AWAY: Final = 600.0
+#: How far an agent's wall clock is off, in seconds: a standard deviation.
+_SKEW: Final = HOUR
+#: How soon a handler stops that was asked to, in seconds.
+_STOPPING: Final = 5.0
+
+
+@define(eq=False)
+class _Holding:
+    """A job in the hands of an agent."""
+
+    claimed: Claimed
+    #: It never ends by itself.
+    hangs: bool
+
+
+class SimulatedAgent:
+    """One agent, with slots, a clock of its own that is wrong, and bad luck of its own."""
+
+    def __init__(self, world: World, fleet: Fleet, number: int, machine: Machine) -> None:
+        """Be there, and do nothing yet."""
+        self._world = world
+        self._fleet = fleet
+        self._draw = world.plan.drawn("agent", number)
+        drift = world.plan.drift
+        #: Its seconds are so many of the store's.
+        self._pace = 1 + self._draw.uniform(-drift, drift)
+        self._skew = self._draw.gauss(0, _SKEW)
+        self._starting = self._draw.random() < 0.5
+        self.agent_id = f"agent-{number:05d}"
+        self.machine = machine
+        self.running = False
+        self.draining = False
+        self.asked = False
+        self._life = 0
+        self._requests = 0
+        self._stalled_until = 0
+        self._incarnation = ""
+        self._renewing = False
+        self._held: dict[str, _Holding] = {}
+
+    @property
+    def busy(self) -> int:
+        """How many slots are in use."""
+        return len(self._held)
+
+    @property
+    def free(self) -> int:
+        """How many jobs it would take now."""
+        takes = self.running and not self.draining
+        return self.machine.slots - len(self._held) if takes else 0
+
+    async def begin(self) -> None:
+        """Start the process: register, beat, look for work."""
+        if self.running:
+            return
+        self._life += 1
+        self.running, self.draining, self.asked = True, False, False
+        self._renewing = False
+        self._fleet.came(self)
+        await self._register()
+        self._later(1.0, self._beat)
+        self._later(self._draw.uniform(1.0, 5.0), self.look_for_work)
+        for rate, trouble in (
+            (self._world.plan.crash_rate, self._crash),
+            (self._world.plan.stall_rate, self._stall),
+        ):
+            if rate:
+                self._later(self._draw.expovariate(rate / HOUR), trouble)
+
+    async def drain(self) -> None:
+        """Take nothing more, and go when the last job has ended."""
+        self.draining = True
+        self._world.count("drained agents")
+        await self._world.plane.agents.drain(self.agent_id, reason="less work", by="autoscaler")
+        await self._go_if_done()
+
+    def ask_soon(self) -> None:
+        """Look for work in a moment: a wake-up has come."""
+        self.asked = True
+        self._later(self._draw.uniform(0.01, 0.2), self.look_for_work)
+
+    async def look_for_work(self) -> None:
+        """Claim as many jobs as there are free slots."""
+        self.asked = False
+        limit = self.free
+        if limit <= 0:
+            return
+        ask = self._claim(limit)
+        claims = await ask()
+        await self._world.witness.claimed(self.machine, limit, claims)
+        if self._reply_is_lost():
+            self._world.count("repeated calls")
+            again = await ask()
+            self._world.witness.require(
+                "repetitions change nothing",
+                [(each.job.job_id, each.token) for each in again]
+                == [(each.job.job_id, each.token) for each in claims]
+                or not claims,
+                f"a claim of {self.agent_id} was repeated, and gave other jobs",
+            )
+            if not claims:  # the first one took nothing, so that this is a claim of its own
+                await self._world.witness.claimed(self.machine, limit, again)
+            claims = again
+        for claimed in claims:
+            self._hold(claimed)
+        if self.free:
+            self._fleet.rests(self)
+
+    def _claim(self, limit: int) -> Callable[[], Awaitable[list[Claimed]]]:
+        self._requests += 1
+        return partial(
+            self._world.plane.queue.claim,
+            agent_id=self.agent_id,
+            pool_name=self.machine.pool_name,
+            labels=self.machine.labels,
+            job_types=self.machine.job_types,
+            limit=limit,
+            starting=self._starting,
+            request_id=f"{self._life}-{self._requests}",
+        )
+
+    def _hold(self, claimed: Claimed) -> None:
+        holding = _Holding(claimed, hangs=self._happens(self._world.plan.hangs))
+        # It may hold what it has lost and not heard of: the same job is in the same slot.
+        self._fleet.busy += claimed.job.job_id not in self._held
+        self._held[claimed.job.job_id] = holding
+        if not self._renewing:
+            self._renewing = True
+            self._later(self._renew_seconds, self._renew)
+        if self._starting:
+            self._run(holding)
+        else:
+            self._later(self._draw.uniform(0.1, 2.0), partial(self._start, holding))
+
+    async def _start(self, holding: _Holding) -> None:
+        if self._has(holding):
+            claimed = holding.claimed
+            call = partial(self._world.plane.queue.start, claimed)
+            started = await self._world.as_holder("start", claimed.job.job_id, claimed.token, call)
+            await self._world.witness.look()
+            if started is None:
+                await self._drop(holding)
+                return
+            holding.claimed = started
+            self._run(holding)
+
+    def _run(self, holding: _Holding) -> None:
+        seconds = seconds_of(holding.claimed.job, self._draw)
+        if not holding.hangs:
+            outcome = outcome_of(self._draw, self._told())
+            self._later(seconds, partial(self._finish, holding, outcome))
+
+    async def _finish(self, holding: _Holding, outcome: Outcome) -> None:
+        if not self._has(holding):
+            return
+        claimed = holding.claimed
+        job_id = claimed.job.job_id
+        call = partial(self._world.plane.queue.complete, claimed, outcome)
+        done = await self._world.as_holder("complete", job_id, claimed.token, call)
+        self._fleet.wake(await self._world.witness.look())
+        if done is not None and self._reply_is_lost():
+            again = partial(self._world.repeated, "complete", job_id, call)
+            if self._draw.random() < 0.5:
+                await again()
+            else:  # the repetition took another way, and comes when all is different
+                self._later(self._draw.uniform(60, 600), again)
+        await self._drop(holding)
+
+    async def _renew(self) -> None:
+        holdings = list(self._held.values())
+        self._renewing = bool(holdings)
+        if not holdings:
+            return
+        self._later(self._renew_seconds, self._renew)
+        witness = self._world.witness
+        claims = [holding.claimed for holding in holdings]
+        answers = await self._world.plane.queue.renew(claims)
+        for holding, answer in zip(holdings, answers, strict=True):
+            job_id = holding.claimed.job.job_id
+            witness.require(
+                "renewals tell the owner",
+                answer.held == witness.owns(job_id, holding.claimed.token),
+                f"job {job_id}: {self.agent_id} was told held={answer.held}",
+            )
+            if not answer.held:
+                # Some handlers do not hear it, and report all the same: that must be refused.
+                if holding.hangs or self._draw.random() < 0.5:
+                    await self._drop(holding)
+            elif answer.cancel_requested:
+                stopped = Outcome.cancelled("stopped when asked to")
+                self._later(_STOPPING, partial(self._finish, holding, stopped))
+
+    async def _beat(self) -> None:
+        self._later(self._world.plan.heartbeat_seconds / 3, self._beat)
+        agents = self._world.plane.agents
+        try:
+            await agents.heartbeat(self.agent_id, self._incarnation, running=self.busy)
+        except (NotFound, Refused):
+            if not self.draining:
+                await self._register()
+
+    async def _crash(self) -> None:
+        if not self._world.troubled:
+            return
+        self._world.count("crashes")
+        self._life += 1
+        self._stop()
+        away = self._draw.expovariate(1 / _AWAY)
+        self._world.agenda.after(away, partial(self._fleet.returns, self))
+
+    async def _stall(self) -> None:
+        if not self._world.troubled:
+            return
+        self._world.count("stalls")
+        seconds = self._world.plan.lease_seconds * self._draw.uniform(0.5, 4.0)
+        self._stalled_until = self._world.now + round(seconds * 1e6)
+        self._later(self._draw.expovariate(self._world.plan.stall_rate / HOUR), self._stall)
+
+    async def _register(self) -> None:
+        agent = await self._world.plane.agents.register(
+            AgentSpec(
+                agent_id=self.agent_id,
+                pool_name=self.machine.pool_name,
+                labels=self.machine.labels,
+                job_types=self.machine.job_types,
+                slots=self.machine.slots,
+                metadata={"clock": self._told()},
+            )
+        )
+        self._incarnation = agent.incarnation
+
+    async def _drop(self, holding: _Holding) -> None:
+        if self._has(holding):
+            del self._held[holding.claimed.job.job_id]
+            self._fleet.busy -= 1
+            await self.look_for_work()
+            await self._go_if_done()
+
+    async def _go_if_done(self) -> None:
+        if self.running and self.draining and not self._held:
+            self._life += 1
+            self._stop()
+            await self._world.plane.agents.deregister(self.agent_id, by="autoscaler")
+
+    def _stop(self) -> None:
+        self._fleet.went(self)
+        self.running = False
+        self._stalled_until = 0
+        self._held.clear()
+
+    def _has(self, holding: _Holding) -> bool:
+        return self._held.get(holding.claimed.job.job_id) is holding
+
+    def _later(self, seconds: float, action: Callable[[], Awaitable[None]]) -> None:
+        """Do something after seconds of its own clock, unless this life has ended by then."""
+        life = self._life
+
+        async def act() -> None:
+            if self._life != life:
+                return
+            if self._stalled_until > self._world.now:
+                self._world.agenda.at(self._stalled_until, act)
+                return
+            await action()
+
+        self._world.agenda.after(seconds * self._pace, act)
+
+    @property
+    def _renew_seconds(self) -> float:
+        return self._world.plan.lease_seconds / 3
+
+    def _happens(self, share: float) -> bool:
+        return self._world.troubled and self._draw.random() < share
+
+    def _reply_is_lost(self) -> bool:
+        return self._happens(self._world.plan.lost_replies)
+
+    def _told(self) -> str:
+        """Return what the agent's own, wrong clock shows."""
+        return from_micros(self._world.now + round(self._skew * 1e6)).isoformat()

@@ -1,0 +1,120 @@
+"""The report for people: tables, and the day as rows of bars."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from cicd_core.testing.simulation.measuring import Sample
+    from cicd_core.testing.simulation.report import SimulationReport
+
+_BARS: Final = "▁▂▃▄▅▆▇█"
+_ASCII_BARS: Final = "_.-:=+*#"
+#: How many columns a day is drawn in.
+_WIDTH: Final = 72
+
+Row = tuple[str, ...]
+
+
+def bars(values: Sequence[float], width: int = _WIDTH, *, ascii_only: bool = False) -> str:
+    """Return values as a row of bars, the largest of each column; the lowest bar is 0."""
+    if not values:
+        return ""
+    columns = min(width, len(values))
+    edges = [round(column * len(values) / columns) for column in range(columns + 1)]
+    tops = [max(values[a:b]) for a, b in pairwise(edges)]
+    drawn = _ASCII_BARS if ascii_only else _BARS
+    most = max(tops)
+    if most <= 0:
+        return drawn[0] * columns
+    return "".join(drawn[round(top / most * (len(drawn) - 1))] for top in tops)
+
+
+def text_of(report: SimulationReport, *, ascii_only: bool = False) -> str:
+    """Return the whole report as plain text."""
+    lines = [*_summary(report), ""]
+    lines += [*columns_of(waits_rows(report)), "", *plot(report.samples, ascii_only=ascii_only)]
+    return "\n".join([*lines, "", *verdict(report)])
+
+
+def waits_rows(report: SimulationReport) -> list[Row]:
+    """Return the table of waits, its heading first."""
+    rows: list[Row] = [("priority", "claims", "p50", "p95", "max")]
+    for priority, found in report.waits.items():
+        durations = (shown(each) for each in (found.p50, found.p95, found.longest))
+        rows.append((priority.name.lower(), str(found.claims), *durations))
+    return rows
+
+
+def columns_of(rows: Sequence[Row]) -> list[str]:
+    """Return a table as lines: the first column to the left, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.rjust(width) if position else cell.ljust(width)
+            for position, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
+
+
+def plot(samples: Sequence[Sample], *, ascii_only: bool = False) -> list[str]:
+    """Return the time of traffic as rows of bars, with the most of each."""
+    rows: tuple[tuple[str, list[float]], ...] = (
+        ("wait", [each.wait for each in samples]),
+        ("ready", [each.ready for each in samples]),
+        ("running", [each.held for each in samples]),
+        ("agents", [each.agents for each in samples]),
+        ("desired", [each.desired for each in samples]),
+    )
+    if not samples:
+        return ["no samples: there was traffic for less than one"]
+    lines: list[str] = []
+    for name, values in rows:
+        most = max(values)
+        told = shown(most) if name == "wait" else f"{most:.0f}"
+        lines.append(f"{name:8} {bars(values, ascii_only=ascii_only)} max {told}")
+    width = min(_WIDTH, len(samples))
+    end = f"{samples[-1].at / 3600:.0f} h"
+    return [*lines, f"{'':8} {'0 h':<{max(width - len(end), 4)}}{end}"]
+
+
+def verdict(report: SimulationReport) -> list[str]:
+    """Return whether every promise held, and how to come back to where one did not."""
+    if report.ok:
+        checks = f"{sum(report.checked.values())} checks, {report.audited} in the audit"
+        return [f"every promise holds: {checks}"]
+    lines = [
+        f"BROKEN at step {each.step}: {each.invariant}: {each.text}" for each in report.violations
+    ]
+    return [*lines, f"seed {report.plan.seed}; again: {report.replay}"]
+
+
+def shown(seconds: float) -> str:
+    """Return a duration for people."""
+    if seconds < 10:
+        return f"{seconds:.2f} s"
+    if seconds < 600:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 36_000 else f"{seconds / 3600:.1f} h"
+
+
+def _summary(report: SimulationReport) -> Iterable[str]:
+    plan, tally = report.plan, report.tally
+
+    def told(*names: str) -> str:
+        return ", ".join(f"{tally.get(name, 0)} {name.replace('_', '-')}" for name in names)
+
+    scaled = ", started and drained by the scaling signal" if plan.autoscale else ""
+    return [
+        f"simulated    {report.seconds / 86400:.2f} days in {report.steps} steps, seed {plan.seed}",
+        f"agents       {plan.agents}{scaled}; {told('crashes', 'stalls')}",
+        f"jobs         {told('enqueued', 'success', 'failed', 'error', 'timeout', 'cancelled')}",
+        f"again        {told('retries', 'dead_lettered', 'replays')}",
+        f"repeated     {tally.get('repeated calls', 0)} calls whose replies were lost",
+        f"refused      {tally.get('refused stale calls', 0)} calls of owners that were none",
+        f"utilisation  {report.utilisation:.0%} of the slots that ran",
+    ]

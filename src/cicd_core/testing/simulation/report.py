@@ -1,0 +1,89 @@
+"""What a simulation found: whether every promise held, and how the work went."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping  # noqa: TC003 - the shape of the report, for whoever reads it
+from typing import Any, Final
+
+from attrs import asdict, frozen
+
+from cicd_core.model.job import Priority  # noqa: TC001 - as above
+from cicd_core.testing.simulation.measuring import Sample, Waits  # noqa: TC001 - as above
+from cicd_core.testing.simulation.plan import SimulationPlan  # noqa: TC001 - as above
+
+#: What of a plan the command takes as numbers.
+OPTIONS: Final = (
+    "seed",
+    "agents",
+    "days",
+    "jobs_per_hour",
+    "crash_rate",
+    "stall_rate",
+    "lost_replies",
+    "cancels",
+    "hangs",
+)
+
+
+@frozen(kw_only=True)
+class Violation:
+    """A promise that was broken."""
+
+    #: Its name, those of the audit with ``audit:`` before it.
+    invariant: str
+    #: The step after which it was seen.
+    step: int
+    #: What happened, in a sentence.
+    text: str
+
+
+@frozen(kw_only=True)
+class SimulationReport:
+    """A simulation that has ended: at its end, or at the first broken promise."""
+
+    plan: SimulationPlan
+    steps: int
+    #: Virtual seconds from the first step to the last, the working off included.
+    seconds: float
+    violations: tuple[Violation, ...]
+    #: How often each invariant was checked.
+    checked: Mapping[str, int]
+    #: How many events and records the audit looked at.
+    audited: int
+    waits: Mapping[Priority, Waits]
+    #: The share of the slots in use while there was traffic, 0 to 1.
+    utilisation: float
+    samples: tuple[Sample, ...]
+    #: What happened, by name: enqueued, success, retries, dead_lettered, crashes, …
+    tally: Mapping[str, int]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every promise held."""
+        return not self.violations
+
+    @property
+    def replay(self) -> str:
+        """The command that comes to the same step again."""
+        plan = self.plan
+        given = [f"--{name.replace('_', '-')} {getattr(plan, name)}" for name in OPTIONS]
+        given += ["--autoscale"] if plan.autoscale else []
+        given.append(f"--steps {self.steps}")
+        return f"python -m cicd_core.testing.simulate {' '.join(given)}"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the report as plain values; the same plan gives the same ones."""
+        return {
+            "ok": self.ok,
+            "plan": asdict(self.plan),
+            "steps": self.steps,
+            "virtual_seconds": self.seconds,
+            "violations": [asdict(each) for each in self.violations],
+            "replay": self.replay,
+            "checked": dict(self.checked),
+            "audited": self.audited,
+            "waits": {each.name.lower(): asdict(found) for each, found in self.waits.items()},
+            "utilisation": self.utilisation,
+            "tally": dict(self.tally),
+            "samples": [asdict(each) for each in self.samples],
+        }

@@ -1,0 +1,202 @@
+"""The simulation: traffic, agents, maintenance, the witness, and the audit at the end."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from cicd_core.control_plane.audit import CheckResult, audit
+from cicd_core.control_plane.plane import ControlPlane
+from cicd_core.errors import CicdError, Refused
+from cicd_core.model.instants import from_micros
+from cicd_core.testing.simulation.fleet import Fleet
+from cicd_core.testing.simulation.measuring import waits_of
+from cicd_core.testing.simulation.plan import HOUR
+from cicd_core.testing.simulation.report import SimulationReport, Violation
+from cicd_core.testing.simulation.traffic import Traffic
+from cicd_core.testing.simulation.world import MIDNIGHT, World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cicd_core.control_plane.audit import AuditReport
+    from cicd_core.store.contract import Store
+    from cicd_core.testing.simulation.plan import SimulationPlan
+
+#: Work that nothing has happened to for so long will never be done, in µs.
+_STUCK: Final = int(6 * HOUR * 1_000_000)
+#: Of the dead letters, so many are replayed, after so many seconds.
+_REPLAYED: Final = 0.3
+_REPLAY_AFTER: Final = 1800.0
+#: A job is cancelled within so many seconds.
+_CANCELLED_WITHIN: Final = 900.0
+#: How often somebody is told how far it is, in steps.
+_TELL: Final = 500
+
+
+async def simulate(
+    plan: SimulationPlan,
+    *,
+    wrap: Callable[[Store], Store] | None = None,
+    tell: Callable[[float], None] | None = None,
+) -> SimulationReport:
+    """Run a simulation; it ends early at the first promise that is broken.
+
+    Args:
+        plan: what is drawn.
+        wrap: puts something between the control plane and the memory store: a faulty store,
+            to see that it is found out.
+        tell: is told how much of the traffic has come, 0 to 1.
+
+    Returns:
+        What was found; broken promises are in it, and raise nothing.
+    """
+    return await _Simulation(plan, wrap).run(tell)
+
+
+class _Simulation:
+    def __init__(self, plan: SimulationPlan, wrap: Callable[[Store], Store] | None) -> None:
+        self._plan = plan
+        self._world = World(plan, wrap)
+        self._fleet = Fleet(self._world)
+        self._traffic = Traffic(plan)
+        self._draw = plan.drawn("operator")
+        self._world.on_dead_letter = self._maybe_replay
+
+    async def run(self, tell: Callable[[float], None] | None) -> SimulationReport:
+        world = self._world
+        await self._fleet.set_up()
+        self._next_arrival(0.0)
+        world.agenda.after(self._plan.sweep_seconds, self._sweep)
+        world.agenda.after(self._plan.sample_seconds, self._sample)
+        world.agenda.after(self._plan.seconds, self._end_traffic)
+        while self._goes_on():
+            await self._step()
+            if tell is not None and world.agenda.steps % _TELL == 0:
+                tell(min(1.0, (world.now - MIDNIGHT) / 1e6 / self._plan.seconds))
+        if tell is not None:
+            tell(1.0)
+        return await self._report()
+
+    def _goes_on(self) -> bool:
+        world = self._world
+        if world.witness.faults or world.agenda.steps == self._plan.steps:
+            return False
+        if world.troubled:
+            return True
+        idle = world.now - max(world.measures.moved_at, self._traffic_ended_at)
+        world.witness.require(
+            "nothing stuck",
+            idle < _STUCK,
+            f"{world.witness.open} jobs are open, and nothing happened to any for 6 hours",
+        )
+        return world.witness.open > 0 and not world.witness.faults
+
+    @property
+    def _traffic_ended_at(self) -> int:
+        return MIDNIGHT + round(self._plan.seconds * 1e6)
+
+    async def _step(self) -> None:
+        world = self._world
+        try:
+            await world.agenda.step()
+            if world.troubled:
+                world.measures.pass_time(world.now, slots=self._fleet.slots, busy=self._fleet.busy)
+        except CicdError as unexpected:
+            text = f"{type(unexpected).__name__}: {unexpected}"
+            world.witness.require("no unexpected error", holds=False, text=text)
+
+    def _next_arrival(self, seconds: float) -> None:
+        at = self._traffic.next_after(seconds)
+        if at < self._plan.seconds:
+            self._world.agenda.at(MIDNIGHT + round(at * 1e6), partial(self._arrive, at))
+
+    async def _arrive(self, at: float) -> None:
+        self._next_arrival(at)
+        world = self._world
+        specs = self._traffic.specs(from_micros(world.now))
+        jobs = await world.plane.queue.enqueue_many(specs)
+        self._fleet.wake(await world.witness.enqueued(jobs))
+        for job in jobs:
+            if self._draw.random() < self._plan.cancels:
+                later = self._draw.uniform(0, _CANCELLED_WITHIN)
+                world.agenda.after(later, partial(self._cancel, job.job_id))
+
+    async def _cancel(self, job_id: str) -> None:
+        world = self._world
+        seen = world.witness.sight(job_id)
+        try:
+            await world.plane.jobs.cancel(job_id, reason="nobody needs it")
+        except Refused as refused:
+            ended = seen is not None and seen.final
+            world.witness.require("cancels are heard", ended, str(refused))
+        await world.witness.look()
+
+    def _maybe_replay(self, job_id: str) -> None:
+        if self._world.troubled and self._draw.random() < _REPLAYED:
+            self._world.agenda.after(_REPLAY_AFTER, partial(self._replay, job_id))
+
+    async def _replay(self, job_id: str) -> None:
+        seen = self._world.witness.sight(job_id)
+        if seen is not None and not seen.final:  # nobody cancelled it meanwhile
+            await self._world.plane.jobs.replay(job_id, attempts=2)
+            self._fleet.wake(await self._world.witness.look())
+
+    async def _sweep(self) -> None:
+        world = self._world
+        world.agenda.after(self._plan.sweep_seconds, self._sweep)
+        report = await world.plane.maintenance.sweep()
+        world.measures.tally["silenced agents"] += report.silenced
+        if report.total:
+            await world.witness.look()
+        self._fleet.wake_for_what_is_left()
+
+    async def _sample(self) -> None:
+        world, fleet = self._world, self._fleet
+        if not world.troubled:
+            return
+        world.agenda.after(self._plan.sample_seconds, self._sample)
+        desired = await fleet.desired()
+        ready = sum(world.witness.ready().values())
+        world.measures.sample(
+            world.now, ready=ready, held=fleet.busy, agents=fleet.size, desired=desired
+        )
+        if self._plan.autoscale:
+            await fleet.scale()
+
+    async def _end_traffic(self) -> None:
+        self._world.troubled = False
+
+    async def _report(self) -> SimulationReport:
+        world = self._world
+        steps = world.agenda.steps
+        seconds = (world.now - MIDNIGHT) / 1e6
+        found = await self._audit()
+        violations = [
+            Violation(invariant=name, step=steps, text=text) for name, text in world.witness.faults
+        ]
+        violations += [
+            Violation(invariant=f"audit: {check.name.value}", step=steps, text=text)
+            for check in found.checks
+            if check.result is CheckResult.FAILED
+            for text in check.faults
+        ]
+        return SimulationReport(
+            plan=self._plan,
+            steps=steps,
+            seconds=seconds,
+            violations=tuple(violations),
+            checked=dict(sorted(world.witness.checked.items())),
+            audited=sum(check.examined for check in found.checks),
+            waits={each: waits_of(waits) for each, waits in world.measures.waits.items()},
+            utilisation=world.measures.utilisation,
+            samples=tuple(world.measures.samples),
+            tally=dict(sorted(world.measures.tally.items())),
+        )
+
+    async def _audit(self) -> AuditReport:
+        world = self._world
+        drained = not (world.troubled or world.witness.open)
+        ended = world.witness.job_ids if drained else []
+        plane = ControlPlane(world.store, settings=world.plane.settings)
+        return await audit(plane, ended=ended)

@@ -1,0 +1,105 @@
+"""The traffic: when jobs come, what they are, and how long they take."""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from cicd_core.model.job import Priority, RetryPolicy, Verdict
+from cicd_core.model.outcome import Outcome
+from cicd_core.model.spec import JobSpec
+from cicd_core.queueing.lanes import lane_of
+from cicd_core.testing.simulation.plan import DAY, HOUR, WORKS
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from random import Random  # noqa: TID251 - the caller's, seeded
+
+    from cicd_core.model.job import Job
+    from cicd_core.testing.simulation.plan import SimulationPlan
+
+#: A share of the jobs comes in bursts, such as the matrix of a pipeline; so many at once.
+_BURSTS: Final = 0.2
+_BURST: Final = (10, 50)
+#: Of the others, so many have to wait for a time that was asked for, at most an hour.
+_DELAYED: Final = 0.05
+_PRIORITIES: Final = {
+    Priority.CRITICAL: 3,
+    Priority.HIGH: 17,
+    Priority.NORMAL: 60,
+    Priority.LOW: 20,
+}
+_VERDICTS: Final = {
+    Verdict.SUCCESS: 88,
+    Verdict.FAILED: 6,
+    Verdict.ERROR: 5,
+    Verdict.TIMEOUT: 1,
+}
+_RETRY: Final = RetryPolicy(
+    max_attempts=3, retry_on=(Verdict.ERROR, Verdict.TIMEOUT), backoff_base=5.0
+)
+_TIMEOUT: Final = 1.5 * HOUR
+_WORKS: Final = {work.lane: work for work in WORKS}
+
+
+def rate_at(seconds: float) -> float:
+    """Return how busy that time of the day is: 1 on average, least in the night, most at 14:00.
+
+    Args:
+        seconds: since midnight (UTC) of the first day.
+    """
+    return 1.0 + 0.8 * math.cos((seconds / DAY - 14 / 24) * 2 * math.pi)
+
+
+class Traffic:
+    """Draws the jobs, one arrival after the other."""
+
+    def __init__(self, plan: SimulationPlan) -> None:
+        """Draw from the seed of the plan alone."""
+        self._random = plan.drawn("traffic")
+        size = sum(_BURST) / 2
+        # Of the arrivals: a burst is one of them, and many jobs.
+        self._burst_share = _BURSTS / (_BURSTS + (1 - _BURSTS) * size)
+        jobs_per_arrival = 1 + self._burst_share * (size - 1)
+        self._per_second = plan.jobs_per_hour / HOUR / jobs_per_arrival
+
+    def next_after(self, seconds: float) -> float:
+        """Return when the next jobs come: a Poisson process whose rate is the day's curve."""
+        while True:
+            seconds += self._random.expovariate(self._per_second * 1.8)
+            if self._random.random() * 1.8 < rate_at(seconds):
+                return seconds
+
+    def specs(self, now: datetime) -> list[JobSpec]:
+        """Return what comes at once: one job, or a burst of the same kind."""
+        draw = self._random
+        (work,) = draw.choices(WORKS, [each.share for each in WORKS])
+        (priority,) = draw.choices(list(_PRIORITIES), list(_PRIORITIES.values()))
+        number = draw.randint(*_BURST) if draw.random() < self._burst_share else 1
+        delayed = number == 1 and draw.random() < _DELAYED
+        run_at = now + timedelta(seconds=draw.uniform(1, HOUR)) if delayed else None
+        spec = JobSpec(
+            job_type=work.lane.job_type,
+            pool_name=work.lane.pool_name,
+            labels=work.lane.labels,
+            priority=priority,
+            delivery=work.delivery,
+            retry=_RETRY,
+            timeout_seconds=_TIMEOUT,
+            run_at=run_at,
+        )
+        return [spec] * number
+
+
+def seconds_of(job: Job, draw: Random) -> float:
+    """Return how long an attempt of the job runs, in seconds: log-normal, at least one."""
+    work = _WORKS[lane_of(job)]
+    return max(1.0, draw.lognormvariate(math.log(work.median_seconds), work.spread))
+
+
+def outcome_of(draw: Random, told: str) -> Outcome:
+    """Return how an attempt ends; ``told`` is what the agent adds, which nobody decides by."""
+    (verdict,) = draw.choices(list(_VERDICTS), list(_VERDICTS.values()))
+    code = {Verdict.SUCCESS: 0, Verdict.FAILED: 1}.get(verdict)
+    return Outcome(verdict=verdict, exit_code=code, logs_summary=told)

@@ -1,0 +1,227 @@
+"""Who watches: a model of every job, from the log and the answers, that knows what must follow."""
+
+from __future__ import annotations
+
+from collections import Counter
+from heapq import merge
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+from attrs import frozen
+from sortedcontainers import SortedList
+
+from cicd_core.model.instants import to_micros
+from cicd_core.model.job import JobState
+from cicd_core.queueing.lanes import Lane, lane_of
+from cicd_core.store.collections import JOBS
+from cicd_core.store.overlay import load_job
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from cicd_core.model.claim import Claimed
+    from cicd_core.model.job import Job, Token
+    from cicd_core.store.contract import Store
+    from cicd_core.testing.simulation.plan import Machine
+
+#: Priority, first enqueue (µs), id: the order in which ready jobs are to be claimed.
+Rank = tuple[int, int, str]
+
+_HELD: Final = (JobState.CLAIMED, JobState.RUNNING)
+_PAGE: Final = 500
+
+
+@frozen(kw_only=True)
+class Sight:
+    """A job as it was seen last."""
+
+    state: JobState
+    final: bool
+    fence: int
+    attempt: int
+    version: int
+    #: Its holder's; None while nobody holds it.
+    token: Token | None
+    #: Where it waits, and its place there; None while it can't be claimed.
+    place: tuple[Lane, Rank] | None
+
+    @property
+    def open(self) -> bool:
+        """Whether something will still happen to it by itself."""
+        return not self.final and self.state is not JobState.DEAD_LETTERED
+
+
+class Witness:
+    """Follows the log of the real store, and compares each answer with what it must be."""
+
+    def __init__(self, store: Store, moved: Callable[[Sight | None, Job], None]) -> None:
+        """Watch a store.
+
+        Args:
+            store: the real one, whatever the control plane is given.
+            moved: is told of each job that changed: what it was, and what it is.
+        """
+        self._store = store
+        self._moved = moved
+        self._cursor: str | None = None
+        self._jobs: dict[str, Sight] = {}
+        self._ready: dict[Lane, SortedList[Rank]] = {}
+        #: The invariants that were broken, and how.
+        self.faults: list[tuple[str, str]] = []
+        #: How many answers and changes were checked, by invariant.
+        self.checked: Counter[str] = Counter()
+        #: How many jobs have not ended.
+        self.open = 0
+
+    @property
+    def job_ids(self) -> list[str]:
+        """Every job that was ever seen, in the order of their first sight."""
+        return list(self._jobs)
+
+    def ready(self) -> dict[Lane, int]:
+        """Return how many jobs of each lane could be claimed now."""
+        return {lane: len(ranks) for lane, ranks in self._ready.items() if ranks}
+
+    def sight(self, job_id: str) -> Sight | None:
+        """Return the job as it was seen last."""
+        return self._jobs.get(job_id)
+
+    def owns(self, job_id: str, token: Token) -> bool:
+        """Return whether the token holds the job."""
+        seen = self._jobs.get(job_id)
+        return seen is not None and seen.token == token
+
+    def require(self, invariant: str, holds: object, text: str) -> None:
+        """Count a check, and keep what it found."""
+        self.checked[invariant] += 1
+        if not holds:
+            self.faults.append((invariant, text))
+
+    async def look(self) -> list[Lane]:
+        """Take in what the log tells since the last look; return the lanes that got work."""
+        touched: dict[str, None] = {}
+        while True:
+            page = await self._store.read_log(self._cursor, _PAGE)
+            self._cursor = page.cursor
+            touched |= {each.key: None for each in page.entries if each.collection == JOBS.name}
+            if len(page.entries) < _PAGE:
+                return await self._take_in(list(touched)) if touched else []
+
+    async def enqueued(self, jobs: Sequence[Job]) -> list[Lane]:
+        """Check that what was acknowledged is there; return the lanes that got work."""
+        lanes = await self.look()
+        for job in jobs:
+            self.require(
+                "nothing lost",
+                job.job_id in self._jobs,
+                f"job {job.job_id} was acknowledged, and the log does not tell of it",
+            )
+        return lanes
+
+    async def claimed(self, machine: Machine, limit: int, answer: Sequence[Claimed]) -> None:
+        """Check a claim: the best of all ready jobs that such an agent may run, in their order."""
+        lanes = [lane for lane in self._ready if machine.serves(lane)]
+        best = merge(*(islice(self._ready[lane], limit) for lane in lanes))
+        expected = [job_id for _, _, job_id in islice(best, limit)]
+        got = [each.job.job_id for each in answer]
+        for each in answer:
+            self.require(
+                "no claim out of lane",
+                machine.serves(lane_of(each.job)),
+                f"job {each.job.job_id} of {lane_of(each.job).key} went to {machine}",
+            )
+        self.require(
+            "strict priority, first in first out",
+            got == expected,
+            f"a claim of up to {limit} by {machine} gave {got}; first in line were {expected}",
+        )
+        await self._take_in(got)
+        for each in answer:
+            self.require(
+                "one owner",
+                self.owns(each.job.job_id, each.token),
+                f"job {each.job.job_id} was claimed, and its record has another owner",
+            )
+
+    async def _take_in(self, job_ids: list[str]) -> list[Lane]:
+        """Read the jobs as they are now, check how they changed, and remember them."""
+        got_work: list[Lane] = []
+        for first in range(0, len(job_ids), _PAGE):
+            some = job_ids[first : first + _PAGE]
+            records = await self._store.get(JOBS.name, some)
+            for job_id in some:
+                record = records.get(job_id)
+                self.require("nothing lost", record, f"job {job_id} has no record any more")
+                if record is not None:
+                    got_work += self._see(load_job(record).value, record.version)
+        return got_work
+
+    def _see(self, job: Job, version: int) -> Iterable[Lane]:
+        before = self._jobs.get(job.job_id)
+        now = Sight(
+            state=job.state,
+            final=job.is_final,
+            fence=job.fence,
+            attempt=job.attempt,
+            version=version,
+            token=job.token if job.state in _HELD else None,
+            place=_place(job),
+        )
+        if before is not None and before.version == version:
+            return ()
+        self._compare(job, before, now)
+        self._jobs[job.job_id] = now
+        self.open += now.open - (before is not None and before.open)
+        self._moved(before, job)
+        return self._put(before, now)
+
+    def _put(self, before: Sight | None, now: Sight) -> Iterable[Lane]:
+        old = None if before is None else before.place
+        if old == now.place:
+            return ()
+        if old is not None:
+            self._ready[old[0]].remove(old[1])
+        if now.place is None:
+            return ()
+        lane, rank = now.place
+        self._ready.setdefault(lane, SortedList()).add(rank)
+        return (lane,)
+
+    def _compare(self, job: Job, before: Sight | None, now: Sight) -> None:
+        name = f"job {job.job_id}"
+        self.require(
+            "attempts within the allowance",
+            job.attempts_used <= job.max_attempts,
+            f"{name} used {job.attempts_used} attempts of {job.max_attempts}",
+        )
+        if before is None:
+            return
+        claims = now.attempt - before.attempt
+        self.require(
+            "fences grow",
+            now.fence > before.fence if claims > 0 else (now.fence, claims) == (before.fence, 0),
+            f"{name}: fence {before.fence} of attempt {before.attempt} became {now.fence} of "
+            f"attempt {now.attempt}",
+        )
+        self.require(
+            "one final verdict",
+            not before.final or now.state is before.state,
+            f"{name} was {before.state}, and became {now.state}",
+        )
+        self.require(
+            "versions grow",
+            now.version > before.version,
+            f"{name}: version {before.version} became {now.version}",
+        )
+        self.require(
+            "one owner",
+            None in {before.token, now.token} or before.token == now.token,
+            f"{name} went from one owner to another without a way back to the queue",
+        )
+
+
+def _place(job: Job) -> tuple[Lane, Rank] | None:
+    if job.state is not JobState.QUEUED or job.ready_at is None:
+        return None
+    since = to_micros(job.queued_at or job.created_at)
+    return lane_of(job), (int(job.priority), since, job.job_id)

@@ -1,0 +1,112 @@
+"""What everybody in a simulation shares: the control plane, the clock, the agenda, the witness."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from cicd_core.control_plane.plane import ControlPlane
+from cicd_core.errors import LeaseLost
+from cicd_core.ids import IdSource
+from cicd_core.settings import Settings
+from cicd_core.store.collections import COLLECTIONS
+from cicd_core.store.memory import MemoryStore
+from cicd_core.testing.clock import START, VirtualClock
+from cicd_core.testing.simulation.agenda import Agenda
+from cicd_core.testing.simulation.measuring import Measures
+from cicd_core.testing.simulation.plan import DAY
+from cicd_core.testing.simulation.witness import Witness
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from cicd_core.model.job import Job, Token
+    from cicd_core.store.contract import Store
+    from cicd_core.testing.simulation.plan import SimulationPlan
+    from cicd_core.testing.simulation.witness import Sight
+
+Answer = TypeVar("Answer")
+
+#: A simulation begins at midnight (UTC), in µs.
+MIDNIGHT: Final = START - START % int(DAY * 1_000_000)
+#: Longer than any simulation: nothing may be dropped before the audit has seen it.
+_KEPT: Final = 365 * DAY
+
+
+class World:
+    """The surroundings of agents and traffic."""
+
+    def __init__(self, plan: SimulationPlan, wrap: Callable[[Store], Store] | None) -> None:
+        """Build a control plane over an empty memory store."""
+        self.plan = plan
+        self.clock = VirtualClock(MIDNIGHT)
+        self.agenda = Agenda(self.clock)
+        self.measures = Measures(MIDNIGHT)
+        #: The real one, whatever the control plane is given.
+        self.store = store = MemoryStore(COLLECTIONS, clock=self.clock, log_retention=_KEPT)
+        self.plane = ControlPlane(
+            store if wrap is None else wrap(store),
+            settings=Settings(
+                lease_seconds=plan.lease_seconds,
+                heartbeat_seconds=plan.heartbeat_seconds,
+                job_retention_seconds=_KEPT,
+                agent_retention_seconds=_KEPT,
+            ),
+            ids=IdSource(plan.seed),
+        )
+        self.witness = Witness(store, self._moved)
+        #: Whether faults happen; the work that is left at the end is done in peace.
+        self.troubled = True
+        #: What to do with a job that became a dead letter.
+        self.on_dead_letter: Callable[[str], None] = lambda _: None
+
+    @property
+    def now(self) -> int:
+        """The instant, in µs (UTC)."""
+        return self.clock.micros()
+
+    def count(self, what: str) -> None:
+        """Count something that happened."""
+        self.measures.tally[what] += 1
+
+    async def as_holder(
+        self, verb: str, job_id: str, token: Token, call: Callable[[], Awaitable[Answer]]
+    ) -> Answer | None:
+        """Make a holder's call: it must be refused exactly if the token does not hold the job.
+
+        Returns:
+            The answer; None where it was refused.
+        """
+        owner = self.witness.owns(job_id, token)
+        try:
+            answer = await call()
+        except LeaseLost as lost:
+            self.count("refused stale calls")
+            self.witness.require("owners are heard", not owner, f"{verb}: {lost}")
+            return None
+        self.witness.require(
+            "stale owners are refused",
+            owner,
+            f"{verb} of job {job_id} with fence {token.fence} was accepted, and does not hold it",
+        )
+        return answer
+
+    async def repeated(self, verb: str, job_id: str, call: Callable[[], Awaitable[object]]) -> None:
+        """Make a call again that was applied, and whose reply was lost: it must change nothing."""
+        self.count("repeated calls")
+        before = self.witness.sight(job_id)
+        try:
+            await call()
+        except LeaseLost as lost:
+            self.witness.require("repetitions change nothing", holds=False, text=f"{verb}: {lost}")
+            return
+        await self.witness.look()
+        self.witness.require(
+            "repetitions change nothing",
+            self.witness.sight(job_id) == before,
+            f"{verb} of job {job_id} was repeated, and took effect twice",
+        )
+
+    def _moved(self, before: Sight | None, job: Job) -> None:
+        self.measures.moved(before, job, self.now)
+        if job.state.value == "dead_lettered":
+            self.on_dead_letter(job.job_id)

@@ -1,0 +1,106 @@
+"""Stores that break one promise each, in front of the memory store: the witness must see it."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import TYPE_CHECKING, Any, cast
+
+from attrs import evolve
+
+from cicd_core.store.collections import JOBS
+from cicd_core.store.records import Committed, Put, Renewed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cicd_core.store.contract import Store
+    from cicd_core.store.records import Claim, Commit, Conflict, Record, Renewal
+
+
+class _Behind:
+    """Passes on what a faulty store does not do itself."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._calls = count(1)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+class Disorderly(_Behind):
+    """Looks at the lane that was listed last, whatever waits in the others."""
+
+    async def claim(self, claim: Claim) -> list[Record]:
+        return await self._store.claim(evolve(claim, partitions=claim.partitions[-1:]))
+
+
+class Idle(_Behind):
+    """Gives nothing to every tenth claim, though there is work."""
+
+    async def claim(self, claim: Claim) -> list[Record]:
+        if next(self._calls) % 10 == 0:
+            return []
+        return await self._store.claim(claim)
+
+
+class Unrepeatable(_Behind):
+    """Takes a repeated claim for a new one."""
+
+    async def claim(self, claim: Claim) -> list[Record]:
+        return await self._store.claim(evolve(claim, claim_id=f"{next(self._calls):032x}"))
+
+
+class Careless(_Behind):
+    """Takes a write to a job whatever version it expects: a stale owner's completion too."""
+
+    async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
+        return await self._store.commit([await self._eased(each) for each in commits])
+
+    async def _eased(self, commit: Commit) -> Commit:
+        writes = []
+        for write in commit.writes:
+            found = (await self._store.get(write.collection, [write.key])).get(write.key)
+            stale = found is not None and write.expected > 0 and write.collection == JOBS.name
+            writes.append(evolve(write, expected=found.version) if found and stale else write)
+        return evolve(commit, writes=tuple(writes))
+
+
+class Forgetful(_Behind):
+    """Answers every tenth creation of a job as if it had been made."""
+
+    async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
+        creates = any(
+            type(write) is Put and (write.collection, write.expected) == (JOBS.name, 0)
+            for each in commits
+            for write in each.writes
+        )
+        if not creates or next(self._calls) % 10:
+            return await self._store.commit(commits)
+        versions = [
+            {(put.collection, put.key): put.expected + 1 for put in each.writes if type(put) is Put}
+            for each in commits
+        ]
+        return [Committed(each) for each in versions]
+
+
+class Mistaken(_Behind):
+    """Tells the holders of jobs, at every tenth call, that they hold nothing."""
+
+    async def renew(self, renewals: Sequence[Renewal]) -> list[Renewed | None]:
+        answers = await self._store.renew(renewals)
+        of_jobs = renewals[0].collection == JOBS.name
+        return [None] * len(answers) if of_jobs and next(self._calls) % 10 == 0 else answers
+
+
+class Uncounted(_Behind):
+    """Drops the counters of every twentieth commit."""
+
+    async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
+        if next(self._calls) % 20 == 0:
+            commits = [evolve(each, increments=()) for each in commits]
+        return await self._store.commit(commits)
+
+
+def as_store(faulty: _Behind) -> Store:
+    return cast("Store", faulty)

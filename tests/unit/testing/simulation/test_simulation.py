@@ -1,0 +1,108 @@
+"""Simulated traffic keeps every promise, is reproducible, and finds out who breaks one."""
+
+from __future__ import annotations
+
+from functools import cache, partial
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+from attrs import evolve
+
+from cicd_core.testing.simulation import SimulationPlan, SimulationReport, simulate
+from tests.unit.testing.simulation import faulty_stores
+from tests.unit.testing.simulation.faulty_stores import as_store
+
+if TYPE_CHECKING:
+    from cicd_core.store.contract import Store
+
+PLAN = SimulationPlan(
+    seed=7,
+    agents=12,
+    days=0.12,
+    jobs_per_hour=90,
+    crash_rate=1.0,
+    stall_rate=2.0,
+    lease_seconds=300.0,
+    lost_replies=0.1,
+    cancels=0.1,
+    hangs=0.01,
+)
+
+#: A store, and the promise that it breaks first.
+FAULTS = {
+    "Disorderly": "strict priority, first in first out",
+    "Idle": "strict priority, first in first out",
+    "Unrepeatable": "repetitions change nothing",
+    "Careless": "stale owners are refused",
+    "Forgetful": "nothing lost",
+    "Mistaken": "renewals tell the owner",
+    "Uncounted": "audit: counters",
+}
+
+
+@cache
+def run(plan: SimulationPlan, backend: str = "asyncio") -> SimulationReport:
+    return anyio.run(simulate, plan, backend=backend)
+
+
+def test_a_day_full_of_faults_keeps_every_promise() -> None:
+    report = run(PLAN)
+    assert report.violations == ()
+    happened = {"crashes", "stalls", "repeated calls", "refused stale calls", "retries"}
+    ended = {"success", "failed", "cancelled"}
+    assert all(report.tally.get(name, 0) > 0 for name in happened | ended)
+
+
+def test_every_job_has_come_to_an_end() -> None:
+    tally = run(PLAN).tally
+    ends = ("success", "failed", "error", "timeout", "cancelled")
+    at_rest = tally.get("dead_lettered", 0) - tally.get("replays", 0)
+    assert tally["enqueued"] <= sum(tally.get(name, 0) for name in ends) + at_rest
+
+
+def test_every_promise_was_checked_on_the_way() -> None:
+    checked = run(PLAN).checked
+    assert set(FAULTS.values()) - {"audit: counters"} <= set(checked)
+    assert {"fences grow", "one final verdict", "attempts within the allowance"} <= set(checked)
+
+
+def test_the_same_seed_gives_the_same_numbers() -> None:
+    again = anyio.run(simulate, PLAN)
+    assert again.as_json() == run(PLAN).as_json()
+
+
+def test_both_event_loops_give_the_same_numbers() -> None:
+    assert run(PLAN, "trio").as_json() == run(PLAN).as_json()
+
+
+def test_another_seed_gives_other_numbers() -> None:
+    other = run(evolve(PLAN, seed=8))
+    assert other.ok
+    assert (other.waits, other.tally) != (run(PLAN).waits, run(PLAN).tally)
+
+
+def test_the_scaling_signal_may_decide_how_many_agents_there_are() -> None:
+    report = run(evolve(PLAN, autoscale=True, agents=30, jobs_per_hour=200, days=0.1))
+    assert report.violations == ()
+    assert report.tally["started agents"] > 0
+    assert report.tally["drained agents"] > 0
+    assert len({sample.agents for sample in report.samples}) > 1
+
+
+def test_a_run_can_be_stopped_at_a_step() -> None:
+    report = run(evolve(PLAN, steps=500))
+    assert (report.ok, report.steps) == (True, 500)
+    assert "--steps 500" in report.replay
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_faulty_store_is_found_out(name: str) -> None:
+    def wrapped(store: Store) -> Store:
+        return as_store(getattr(faulty_stores, name)(store))
+
+    # Repetitions find most of these too, and often sooner: here each promise stands by itself.
+    plan = PLAN if name == "Unrepeatable" else evolve(PLAN, lost_replies=0.0)
+    report = anyio.run(partial(simulate, plan, wrap=wrapped))
+    assert not report.ok
+    assert FAULTS[name] in {violation.invariant for violation in report.violations}
