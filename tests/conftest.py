@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # No deadlines and no check for slowness: a busy machine is not a bug.
 settings.register_profile(
@@ -21,6 +26,17 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 def anyio_backend(request: pytest.FixtureRequest) -> str:
     """Run each test marked `anyio` on both event loops, or on asyncio if marked `asyncio_only`."""
     return str(request.param)
+
+
+@pytest.fixture(autouse=True)
+def _log_as_it_was() -> Iterator[None]:
+    """Undo what a command that runs in this process sets up for the library's log."""
+    ours, disabled = logging.getLogger("cicd_core"), logging.root.manager.disable
+    handlers, propagate, level = [*ours.handlers], ours.propagate, ours.level
+    yield
+    ours.handlers[:], ours.propagate = handlers, propagate
+    ours.setLevel(level)
+    logging.disable(disabled)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

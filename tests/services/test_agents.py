@@ -20,6 +20,8 @@ from cicd_core import (
     Settings,
 )
 from cicd_core.model.instants import from_micros
+from cicd_core.store.collections import AGENTS, HEARTBEAT, TIMERS
+from cicd_core.store.records import Partition
 from tests.services.broken_stores import Relay
 from tests.services.scenes import story
 
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from cicd_core.store.contract import Store
-    from cicd_core.store.records import Commit, Committed, Conflict
+    from cicd_core.store.records import Commit, Committed, Conflict, Renewal, Renewed
     from cicd_core.testing import VirtualClock
 
 pytestmark = pytest.mark.anyio
@@ -109,6 +111,49 @@ async def test_a_heartbeat_that_was_not_written_is_seen_by_everybody(
     assert (await other_plane.agents.get("a-1")).heartbeat_at == now
     (shown,) = (await other_plane.agents.list()).items
     assert shown.heartbeat_at == now
+
+
+async def test_a_heartbeat_that_was_not_written_is_answered_with_what_it_said(
+    plane: ControlPlane, clock: VirtualClock
+) -> None:
+    agent = await beating(plane)
+    clock.advance(5)
+    beaten = await plane.agents.heartbeat("a-1", agent.incarnation, metrics=FINE, running=3)
+    assert (beaten.metrics, beaten.running) == (FINE, 3)
+    assert beaten.heartbeat_at == from_micros(clock.micros())
+    # What was said and not written is written with the next change.
+    drained = await plane.agents.heartbeat("a-1", agent.incarnation, metrics=BUSY)
+    assert (await plane.agents.get("a-1")).metrics == drained.metrics == BUSY
+
+
+class TakenAway(Relay):
+    """A store where an agent's lease is taken away in the very moment of its heartbeat."""
+
+    async def renew(self, renewals: Sequence[Renewal]) -> list[Renewed | None]:
+        return [None for _ in renewals]
+
+
+async def test_a_heartbeat_that_holds_nothing_any_more_is_refused(
+    plane: ControlPlane, store: Store
+) -> None:
+    agent = await beating(plane)
+    with pytest.raises(Refused, match="register it"):
+        await ControlPlane(TakenAway(store)).agents.heartbeat("a-1", agent.incarnation)
+
+
+async def test_nobody_looks_at_the_heartbeat_of_an_agent_that_is_known_to_be_silent(
+    plane: ControlPlane, store: Store, clock: VirtualClock
+) -> None:
+    minded = Partition(AGENTS.name, TIMERS, HEARTBEAT)
+    agent = await beating(plane)
+    assert [count.number for count in await store.count([minded])] == [1]
+    clock.advance(31)
+    await plane.maintenance.sweep()
+    assert [count.number for count in await store.count([minded])] == [0]
+    await plane.agents.heartbeat("a-1", agent.incarnation)
+    assert [count.number for count in await store.count([minded])] == [1]
+    await plane.agents.deregister("a-1")
+    assert [count.number for count in await store.count([minded])] == [0]
 
 
 async def test_an_agent_that_beats_stays_and_one_that_is_silent_is_offline(

@@ -7,13 +7,25 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from attrs import evolve
 
-from cicd_core import InvalidCursor, InvalidInput, Job, JobSpec, JobState, JobStatus, Outcome
+from cicd_core import (
+    ControlPlane,
+    InvalidCursor,
+    InvalidInput,
+    Job,
+    JobSpec,
+    JobState,
+    JobStatus,
+    Outcome,
+)
 from cicd_core.model.instants import from_micros
+from tests.services.broken_stores import Relay
 from tests.services.scenes import claim, enqueue, every_job, finish, ids, one_of_each, run
 
 if TYPE_CHECKING:
-    from cicd_core import ControlPlane
+    from cicd_core.store.contract import Store
+    from cicd_core.store.records import Page, Query
     from cicd_core.testing import VirtualClock
 
 pytestmark = pytest.mark.anyio
@@ -222,6 +234,35 @@ async def test_the_size_of_a_page_may_change_between_pages(
     first = await plane.jobs.list(limit=1)
     rest = await plane.jobs.list(limit=5, cursor=first.cursor)
     assert [*first.items, *rest.items] == jobs
+
+
+async def test_a_cursor_of_another_users_sessions_is_refused(plane: ControlPlane) -> None:
+    for user in ("ann", "ann", "bob"):
+        await plane.sessions.create(user)
+    cursor = (await plane.sessions.list("ann", limit=1)).cursor
+    assert len((await plane.sessions.list("ann", cursor=cursor)).items) == 1
+    with pytest.raises(InvalidCursor):
+        await plane.sessions.list("bob", cursor=cursor)
+
+
+class Stingy(Relay):
+    """A store that gives a record or two at a time, as one does whose pages are cut by size."""
+
+    async def page(self, query: Query) -> Page:
+        fewer = min(query.limit, 1 if query.partition.value == "queued" else 2)
+        return await super().page(evolve(query, limit=fewer))
+
+
+@pytest.mark.parametrize("limit", [1, 3, 500])
+async def test_a_store_whose_pages_are_short_makes_no_list_miss_anything(
+    plane: ControlPlane, store: Store, clock: VirtualClock, limit: int
+) -> None:
+    jobs = await made_in_turn(plane, clock, 12)
+    for job in jobs[::3]:
+        await plane.jobs.cancel(job.job_id)
+    over = ControlPlane(Stingy(store))
+    assert ids(await every_job(over, limit=limit)) == ids(jobs)
+    assert ids(await every_job(over, limit=limit, status="cancelled")) == ids(jobs[::3])
 
 
 async def test_a_cursor_of_another_kind_of_list_is_refused(plane: ControlPlane) -> None:

@@ -16,6 +16,7 @@ from cicd_core import (
     JobSpec,
     JobState,
     Outcome,
+    PoolSpec,
     Priority,
     Settings,
     StoreUnavailable,
@@ -249,6 +250,8 @@ async def test_who_is_never_first_gives_up_and_says_so(plane: ControlPlane, stor
         await over.agents.register(AgentSpec(agent_id="a-1"))
     with pytest.raises(Contention):
         await enqueue(over, "a-new-lane")
+    with pytest.raises(Contention):
+        await over.pools.put(PoolSpec(pool_name="fast"))
     assert await plane.jobs.get(job.job_id) == job
 
 

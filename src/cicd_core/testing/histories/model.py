@@ -246,7 +246,7 @@ def _shown(state: RecordState, sight: Sight) -> _Steps:
     if lease is None or held is None:
         return (seen,)
     known = Held(lease.claim_id, lease.granted, lease.expires, lease.limit)
-    if known == held:
+    if known == held:  # as nearly always: spare the copy
         return (seen,)
     open_ends = (
         lease.claim_id == held.claim_id

@@ -153,9 +153,8 @@ class _Monitor:
                     stay.take, stay.lanes = operation, take.lanes
         yield from self._withdrawn()
         for stay in self._stays.values():
-            if not stay.is_gone:
-                since = self._unanswered_since.get(stay.job.lane, FOREVER)
-                stay.vanishes = min(stay.vanishes, since)
+            since = self._unanswered_since.get(stay.job.lane, FOREVER)
+            stay.vanishes = min(stay.vanishes, since)
 
     def accounts(self, remaining: frozenset[str]) -> Iterator[Violation]:
         """Yield what was lost, and what is there but should not be."""
@@ -225,7 +224,7 @@ class _Monitor:
     def _keep_busy(self, stay: _Stay, until: int) -> None:
         """Note when a job was certainly in the queue."""
         since = stay.enqueue.ends
-        if since < until and not stay.is_faulty:
+        if not stay.is_faulty:
             self._busy[stay.job.lane].add(since, until)
             self._causes[stay.job.lane].append((since, until, stay))
 

@@ -126,13 +126,13 @@ class _Search(Generic[OperationT, StateT]):
         """An operation begins."""
         bit = self._free.pop() if self._free else 1 << len(self._bits)
         self._bits[number] = bit
-        if self._operations[number].is_known:
-            self._pairs = {
-                (state, done | bit if self._reads(state, number) else done): (
-                    (number, trace) if self._reads(state, number) else trace
-                )
-                for (state, done), trace in self._pairs.items()
-            }
+        pairs: dict[tuple[StateT, int], _Trace] = {}
+        for (state, done), trace in self._pairs.items():
+            if self._reads(state, number):
+                pairs[state, done | bit] = (number, trace)
+            else:
+                pairs[state, done] = trace
+        self._pairs = pairs
 
     def finish(self, number: int) -> Stuck[OperationT, StateT] | None:
         """An operation returns: only pairs remain in which it has its place."""

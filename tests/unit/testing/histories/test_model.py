@@ -114,6 +114,10 @@ class TestCommits:
         assert not explained(BOTH[0], (put(9), Committed({SUBJECT: 10})))
         assert not explained(BOTH[0], (put(0), Committed({SUBJECT: 11})))
 
+    def test_a_version_is_at_least_1(self) -> None:
+        assert explained((CREATED, Committed({SUBJECT: 1})))
+        assert not explained((CREATED, Committed({SUBJECT: 0})))
+
     def test_a_commit_answers_a_version_for_each_record(self) -> None:
         assert not explained((CREATED, Committed({})))
 

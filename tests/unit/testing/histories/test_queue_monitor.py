@@ -87,6 +87,11 @@ class TestRightQueues:
         operations = [enqueued(FIRST, 0, 1), asked(Withdraw("a"), 2), taken(at=(7, 8))]
         assert not faults(*operations, remaining=[])
 
+    def test_a_withdrawal_without_an_answer_may_not_have_happened(self) -> None:
+        operations = [enqueued(FIRST, 0, 1), asked(Withdraw("a"), 2), asked(Withdraw("x"), 2)]
+        assert not faults(*operations, remaining=["a"])
+        assert not faults(*operations, taken("a", at=(3, 4)), remaining=[])
+
     def test_what_was_enqueued_may_still_be_there(self) -> None:
         assert not faults(enqueued(FIRST, 0, 1), remaining=["a"])
 
@@ -124,7 +129,10 @@ class TestWrongQueues:
         assert faults(*operations) == [Fault.TOO_MANY]
 
     def test_a_job_before_it_came(self) -> None:
-        assert faults(taken("a", at=(0, 1)), enqueued(FIRST, 2, 3)) == [Fault.TOO_EARLY]
+        for early in (taken("a", at=(0, 1)), withdrawn("a", 0, 1)):
+            (violation,) = check_queue([early, put := enqueued(FIRST, 2, 3)])
+            assert violation.fault is Fault.TOO_EARLY
+            assert violation.operations == (early, put)
 
     def test_a_job_that_is_withdrawn_and_claimed(self) -> None:
         operations = [enqueued(FIRST, 0, 1), taken("a", at=(2, 3)), withdrawn("a", 4, 5)]
@@ -138,6 +146,10 @@ class TestWrongQueues:
         (violation,) = check_queue([put := enqueued(FIRST, 0, 1)], remaining=[])
         assert violation.fault is Fault.LOST
         assert violation.operations == (put,)
+
+    def test_a_lost_job_is_told_once(self) -> None:
+        operations = [enqueued(URGENT, 0, 1), enqueued(FIRST, 0, 1), taken("a", at=(2, 3))]
+        assert faults(*operations, taken(at=(4, 5)), remaining=[]) == [Fault.LOST]
 
     def test_more_lost_jobs_than_claims_without_an_answer_asked_for(self) -> None:
         operations = [enqueued(FIRST, 0, 1), enqueued(SECOND, 0, 1), asked(Take(("red",)), 2)]
@@ -177,6 +189,27 @@ class TestWrongQueues:
         assert violation.fault is Fault.PRIORITY_INVERSION
         assert violation.operations[0] == wrong
         assert "a (rank 2.a) was given before v (rank 1.v)" in str(violation)
+
+    def test_what_was_there_at_each_moment_is_told(self) -> None:
+        early, late, never = job("u"), job("v"), job("w")
+        operations = [
+            enqueued(FIRST, 0, 1),
+            enqueued(early, 0, 1),
+            enqueued(late, 2, 5),
+            enqueued(never, 8, 9),
+            out := taken("u", at=(8, 9)),
+            withdrawal := withdrawn("v", 10, 11),
+            wrong := taken("a", at=(5, 10)),
+        ]
+        (violation,) = check_queue(operations)
+        assert violation.operations == (
+            wrong,
+            operations[1],
+            out,
+            operations[2],
+            withdrawal,
+            operations[3],
+        )
 
     def test_a_job_is_passed_over_that_had_to_wait_for_a_better_one(self) -> None:
         # "b" can only have gone after "a" had, and was there until then.

@@ -1,0 +1,100 @@
+"""What the store's own log says of each job, as far as it is compared with the workers' words."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, Final
+
+from attrs import define, field
+
+from cicd_core.control_plane.audit.reading import LogReader
+from cicd_core.control_plane.audit.report import Findings
+from cicd_core.control_plane.writer import Writer
+from cicd_core.ids import IdSource
+from cicd_core.model.instants import to_micros
+from cicd_core.store.collections import JOBS
+
+if TYPE_CHECKING:
+    from cicd_core.control_plane.plane import ControlPlane
+    from cicd_core.model.event import Event
+
+#: What maintenance says of itself in the log.
+REAPER: Final = "maintenance"
+_HELD: Final = frozenset({"claimed", "running"})
+
+
+@define
+class Attempt:
+    """One claim of a job, as the log tells it. Instants are the store's, in microseconds."""
+
+    agent: str
+    claimed: int
+    started: bool = False
+    ended: int | None = None
+    ended_by: str | None = None
+    #: It had not started by the job's deadline, which does not wait for a lease.
+    missed_deadline: bool = False
+
+
+@define
+class JobEvidence:
+    """What the log tells of one job."""
+
+    attempts: dict[int, Attempt] = field(factory=dict[int, Attempt])
+    progressed: int = 0
+    cancels: int = 0
+    replays: int = 0
+    state: str | None = None
+    #: The fence of the last claim.
+    fence: int = 0
+
+    def claimed_again(self, fence: int) -> int | None:
+        """Return when the job was claimed next after a claim; None: it was not."""
+        return min(
+            (attempt.claimed for other, attempt in self.attempts.items() if other > fence),
+            default=None,
+        )
+
+
+class Evidence:
+    """The log of a run, job by job."""
+
+    def __init__(self) -> None:
+        """Begin with no event."""
+        self.jobs: defaultdict[str, JobEvidence] = defaultdict(JobEvidence)
+        self.events: Counter[str] = Counter()
+
+    @classmethod
+    async def of(cls, plane: ControlPlane) -> Evidence:
+        """Read the whole log of a store in which nobody works any more."""
+        evidence = cls()
+        writer = Writer(plane.store, IdSource(), plane.settings)
+        # What does not decode is the audit's business, which reads the log as well.
+        async for event in LogReader(writer, Findings()).rest():
+            if event.subject[0] == JOBS.name:
+                evidence.add(event)
+        return evidence
+
+    def add(self, event: Event) -> None:
+        """Take in the next event."""
+        job = self.jobs[event.subject[1]]
+        self.events[event.type] += 1
+        source, target = event.data.get("from"), event.data.get("to")
+        by = event.data.get("by")
+        job.state = target or job.state
+        job.progressed += event.type == "job.progress"
+        job.cancels += event.type in {"job.cancelled", "job.cancel_requested"}
+        job.replays += event.type == "job.replayed"
+        if event.type == "job.claimed":
+            job.fence = event.data["fence"]
+            job.attempts[job.fence] = Attempt(agent=str(by), claimed=to_micros(event.at))
+            return
+        fence = event.data.get("fence")
+        attempt = job.attempts.get(fence) if isinstance(fence, int) else None
+        if attempt is None:
+            return
+        attempt.started |= event.type == "job.started"
+        if source in _HELD and target not in _HELD:
+            attempt.ended = to_micros(event.at)
+            attempt.ended_by = None if by is None else str(by)
+            attempt.missed_deadline = source == "claimed" and target == "timeout"

@@ -1,0 +1,46 @@
+"""A machine whose wall clock jumps, for one process."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Final
+
+from cicd_core import clock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from random import Random  # noqa: TID251 - the caller's, seeded
+
+#: How far the wall clock is off, in microseconds: an hour, a day, a year, in both directions.
+_JUMPS: Final = tuple(
+    sign * seconds * 1_000_000 for seconds in (90, 3600, 86_400, 31_536_000) for sign in (1, -1)
+)
+#: How long it stays so, in seconds of the monotonic clock.
+_STAYS: Final = 0.25
+
+
+def jumping(random: Random, true_micros: Callable[[], int]) -> Callable[[], int]:
+    """Return a wall clock that is off by something else every quarter of a second."""
+    offsets = [0, *random.choices(_JUMPS, k=64)]
+
+    def micros() -> int:
+        step = int(clock.monotonic_seconds() / _STAYS) % len(offsets)
+        return true_micros() + offsets[step]
+
+    return micros
+
+
+def make_wall_clock_jump(random: Random) -> None:
+    """Let every part of this process see a wall clock that jumps, for as long as it lives.
+
+    The monotonic clocks stay right, as they do on a machine whose time is set.
+    """
+    real = time.time_ns  # noqa: TID251 - what is to jump is the machine's own clock
+    micros = jumping(random, lambda: real() // 1000)
+    original = clock.wall_micros
+    time.__dict__.update(time_ns=lambda: micros() * 1000, time=lambda: micros() / 1_000_000)
+    for module in tuple(sys.modules.values()):  # also where it was imported by its name
+        for name, value in tuple(vars(module).items()):
+            if value is original:
+                setattr(module, name, micros)

@@ -1,0 +1,89 @@
+"""What was acknowledged and is not there: the workers' words against the store's log."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cicd_core.testing.crash.evidence import REAPER, JobEvidence
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from cicd_core.testing.crash.evidence import Evidence
+    from cicd_core.testing.crash.testimony import JobTestimony, Use, Witnesses
+
+
+def lost_jobs(testimony: Witnesses, records: Collection[str]) -> Iterator[str]:
+    """Yield a sentence for each acknowledged enqueue whose job is not among the records."""
+    for tag, job_id in testimony.enqueued.items():
+        if job_id not in records:
+            yield f"job {job_id} ({tag}): its enqueue was acknowledged, and there is no such job"
+
+
+def lost_effects(testimony: Witnesses, evidence: Evidence) -> Iterator[str]:
+    """Yield a sentence for each other acknowledged call that left nothing behind."""
+    nothing = JobEvidence()
+    for job_id, told in testimony.jobs.items():
+        found = evidence.jobs.get(job_id, nothing)
+        for fault in _lost(told, found):
+            yield f"job {job_id}: {fault}, and the log knows nothing of it"
+
+
+def early_ends(testimony: Witnesses, evidence: Evidence) -> Iterator[str]:
+    """Yield a sentence for each lease that was taken away before it had run out.
+
+    All instants are the store's: when the reaper acted, when the next claim was made, and until
+    when the holder had been told that it might rely on the job. A clock that jumps, somewhere,
+    must not make them cross.
+    """
+    for job_id, told in testimony.jobs.items():
+        found = evidence.jobs.get(job_id)
+        if found is None:
+            continue
+        for fence, expires in told.promised.items():
+            taken = _taken_away(found, fence)
+            if taken is not None and taken < expires:
+                yield (
+                    f"job {job_id}: the lease with fence {fence} was promised until {expires}, "
+                    f"and taken away at {taken}"
+                )
+
+
+def _taken_away(found: JobEvidence, fence: int) -> int | None:
+    """Return when the reaper took a job from its holder, as the store's own claims show."""
+    attempt = found.attempts.get(fence)
+    if attempt is None or attempt.ended is None or attempt.ended_by != REAPER:
+        return None
+    if attempt.missed_deadline:
+        return None
+    # The reaper's clock may be wrong; that of the next claim is the store's.
+    again = found.claimed_again(fence)
+    return attempt.ended if again is None else min(attempt.ended, again)
+
+
+def _lost(told: JobTestimony, found: JobEvidence) -> Iterator[str]:
+    for fence in told.granted:
+        if fence not in found.attempts:
+            yield f"a claim was answered with fence {fence}"
+    for use in told.uses:
+        if use.accepted and not _is_there(use, found):
+            yield f"{use.verb} with fence {use.fence} was accepted"
+    progressed = sum(use.accepted and use.verb == "progress" for use in told.uses)
+    if progressed > found.progressed:
+        yield f"{progressed} reports of progress were accepted, {found.progressed} are there"
+    if told.cancelled and not found.cancels:
+        yield "a cancel was acknowledged"
+    # Two that ask at once are both told that it was replayed: one event is enough.
+    if told.replayed and not found.replays:
+        yield "a replay was acknowledged"
+
+
+def _is_there(use: Use, found: JobEvidence) -> bool:
+    attempt = found.attempts.get(use.fence)
+    if attempt is None:
+        return False
+    if use.verb == "start":
+        return attempt.started
+    if use.verb in {"complete", "release"}:
+        return attempt.ended_by == attempt.agent
+    return True

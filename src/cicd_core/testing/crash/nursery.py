@@ -1,0 +1,127 @@
+"""Where workers are born: a process that has loaded everything, and forks one for each order.
+
+It has one thread and no event loop, so that its forks are whole. It is told by lines of JSON what
+to do, and tells by lines of JSON what it did. When nobody is there any more to tell it anything,
+it kills what it has and ends: no worker outlives the lab.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import sys
+import traceback
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+import cattrs
+
+from cicd_core.clock import boot_micros
+from cicd_core.testing.crash.plan import WorkerOrder, is_sqlite
+from cicd_core.testing.crash.worker import work
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+#: How often it looks for workers that have ended, in seconds.
+_LOOK: Final = 0.005
+#: How much is read at once, in bytes.
+_CHUNK: Final = 65_536
+
+
+class Nursery:
+    """Forks workers, signals them, and tells when they have ended."""
+
+    def __init__(self) -> None:
+        """Begin with no worker."""
+        self._alive: dict[int, WorkerOrder] = {}
+        self._input = b""
+
+    def run(self) -> None:
+        """Obey until the other end of standard input is closed."""
+        while self._obey():
+            self._bury()
+        for pid in self._alive:
+            os.kill(pid, signal.SIGKILL)
+        while self._alive:
+            self._bury(wait=True)
+
+    def _obey(self) -> bool:
+        """Do what was asked for; False: nobody will ask any more."""
+        ready, _, _ = select.select([0], [], [], _LOOK)
+        if not ready:
+            return True
+        data = os.read(0, _CHUNK)
+        if not data:
+            return False
+        *lines, self._input = (self._input + data).split(b"\n")
+        for line in lines:
+            words = json.loads(line)
+            if "signal" in words:
+                self._signal(words["pid"], words["signal"])
+            else:
+                self._fork(cattrs.structure(words, WorkerOrder))
+        return True
+
+    def _fork(self, order: WorkerOrder) -> None:
+        _load(order)
+        pid = os.fork()
+        if not pid:
+            _live(order)
+        self._alive[pid] = order
+        _tell(born=pid, slot=order.slot, generation=order.generation, at=boot_micros())
+
+    def _signal(self, pid: int, number: int) -> None:
+        if pid in self._alive:  # else it has ended by itself, and its id may be another's
+            os.kill(pid, number)
+
+    def _bury(self, *, wait: bool = False) -> None:
+        while self._alive:
+            pid, status = os.waitpid(-1, 0 if wait else os.WNOHANG)
+            if not pid:
+                return
+            order = self._alive.pop(pid)
+            code = os.waitstatus_to_exitcode(status)
+            at = boot_micros()
+            _tell(ended=pid, slot=order.slot, generation=order.generation, code=code, at=at)
+
+
+def _load(order: WorkerOrder) -> None:
+    """Load what the worker will need, once for all workers; nothing is opened by it."""
+    if is_sqlite(order.store):
+        import_module("cicd_core.testing.crash.sqlite_points")
+
+
+def _live(order: WorkerOrder) -> None:
+    """Be the worker, and nothing else after it."""
+    code = 1
+    try:
+        os.close(0)
+        os.dup2(2, 1)  # standard output is the nursery's word alone
+        work(order)
+    except BaseException:  # noqa: BLE001 - whatever it is, it must not become a second nursery
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _tell(**words: Any) -> None:
+    # A few bytes go into a pipe at once, or not at all.
+    with_end = json.dumps(words) + "\n"
+    try:
+        os.write(1, with_end.encode())
+    except BrokenPipeError:  # the lab has gone: standard input says so next
+        return
+
+
+def command() -> list[str]:
+    """Return the command that runs a nursery."""
+    return [sys.executable, "-c", f"from {__name__} import Nursery; Nursery().run()"]
+
+
+def errors_path(folder: Path) -> Path:
+    """Return the file of what workers say when they break."""
+    return folder / "errors.txt"

@@ -1,0 +1,59 @@
+"""How long the queue took to take back what a killed worker had."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from cicd_core.testing.crash.evidence import REAPER
+from cicd_core.testing.crash.plan import agent_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from cicd_core.testing.crash.evidence import Evidence
+    from cicd_core.testing.crash.storm import Death
+
+
+@frozen(kw_only=True)
+class Recovery:
+    """From the kill of a job's holder until the queue had the job again, in seconds."""
+
+    #: How many jobs were taken back.
+    jobs: int
+    #: Half of them were back after this, and all of them after that; None: there was none.
+    median: float | None
+    longest: float | None
+
+
+def recovery(evidence: Evidence, deaths: Iterable[Death], offset: int) -> Recovery:
+    """Return how long the jobs of killed workers were away.
+
+    Args:
+        evidence: the store's log.
+        deaths: when the workers ended, in microseconds since the machine started.
+        offset: what added to that makes the store's time.
+    """
+    killed = {
+        agent_name(death.slot, death.generation): death.at + offset
+        for death in deaths
+        if death.was_killed
+    }
+    seconds = sorted(
+        (attempt.ended - killed[attempt.agent]) / 1_000_000
+        for job in evidence.jobs.values()
+        for attempt in job.attempts.values()
+        if attempt.ended is not None
+        and attempt.ended_by == REAPER
+        and attempt.ended > killed.get(attempt.agent, attempt.ended)
+    )
+    return Recovery(
+        jobs=len(seconds),
+        median=_middle(seconds),
+        longest=seconds[-1] if seconds else None,
+    )
+
+
+def _middle(ordered: Sequence[float]) -> float | None:
+    return ordered[len(ordered) // 2] if ordered else None

@@ -1,0 +1,170 @@
+"""What a run of the lab found."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from attrs import define, field, frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from cicd_core.control_plane.audit import AuditReport
+    from cicd_core.testing.crash.recovery import Recovery
+
+#: How many faults of a kind are told in words; all of them are counted.
+_TOLD: Final = 10
+
+
+@define
+class Faults:
+    """Contradictions of one kind."""
+
+    number: int = 0
+    told: list[str] = field(factory=list[str])
+
+    def add(self, text: str) -> None:
+        """Count one, and keep its description while there are few."""
+        self.number += 1
+        if len(self.told) < _TOLD:
+            self.told.append(text)
+
+    @classmethod
+    def of(cls, texts: Iterable[str]) -> Faults:
+        """Count all of them."""
+        faults = cls()
+        for text in texts:
+            faults.add(text)
+        return faults
+
+
+@frozen(kw_only=True)
+class CrashReport:
+    """The figures of one run, and everything that contradicts what is promised."""
+
+    store: str
+    seed: int
+    workers: int
+    seconds: float
+    #: Workers that were killed by SIGKILL.
+    kills: int
+    #: How many of them killed themselves at each chosen point, by verb and point.
+    points: Mapping[str, int]
+    #: Workers that were stopped past their leases, and went on.
+    stops: int
+    #: Calls that were acknowledged, refused, and whose outcome nobody knows.
+    operations: int
+    refused: int
+    unknown: int
+    #: Calls of those that had lost a job, all refused.
+    refused_stale: int
+    enqueued: int
+    events: int
+    #: From the kill of a job's holder until the queue had the job again.
+    recovery: Recovery
+    #: What was acknowledged and is not there (I11).
+    lost: Faults
+    #: Two owners, or two final verdicts (I8, I10, I11).
+    double_owned: Faults
+    #: Leases that were taken away before their time (I4).
+    early: Faults
+    #: Jobs that nobody asked for, or that are there twice (I6).
+    unfounded: Faults
+    #: Errors that should not be, and workers that ended otherwise than by a kill.
+    broken: Faults
+    #: Jobs that never came to rest (I9).
+    unfinished: Faults
+    #: What the store's own file says of itself.
+    integrity: Faults
+    #: The audit of the whole store (I8 to I12).
+    audit: AuditReport
+
+    @property
+    def chosen_kills(self) -> int:
+        """How many workers killed themselves at a chosen point."""
+        return sum(self.points.values())
+
+    @property
+    def violations(self) -> dict[str, Faults]:
+        """Every kind of contradiction that was found, by its name."""
+        named = {
+            "lost": self.lost,
+            "double owned": self.double_owned,
+            "early": self.early,
+            "unfounded": self.unfounded,
+            "broken": self.broken,
+            "unfinished": self.unfinished,
+            "integrity": self.integrity,
+        }
+        for check in self.audit.checks:
+            named[f"audit: {check.name.value}"] = Faults(check.fault_count, list(check.faults))
+        return {name: faults for name, faults in named.items() if faults.number}
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing contradicts what is promised."""
+        return not self.violations
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the report as plain values."""
+        skipped = {check.name.value: check.skipped for check in self.audit.checks if check.skipped}
+        return {
+            "store": self.store,
+            "seed": self.seed,
+            "workers": self.workers,
+            "seconds": round(self.seconds, 1),
+            "kills": self.kills,
+            "chosen_kills": self.chosen_kills,
+            "points": dict(self.points),
+            "stops": self.stops,
+            "operations": self.operations,
+            "refused": self.refused,
+            "unknown": self.unknown,
+            "refused_stale": self.refused_stale,
+            "enqueued": self.enqueued,
+            "events": self.events,
+            "lost": self.lost.number,
+            "double_owned": self.double_owned.number,
+            "recovered": self.recovery.jobs,
+            "recovery_p50_seconds": self.recovery.median,
+            "recovery_max_seconds": self.recovery.longest,
+            "jobs": {state.value: number for state, number in self.audit.jobs_by_state.items()},
+            "not_checked": skipped,
+            "violations": {
+                name: {"number": faults.number, "first": faults.told}
+                for name, faults in self.violations.items()
+            },
+            "ok": self.ok,
+        }
+
+    def as_text(self) -> str:
+        """Return the report for people."""
+        run = f"seed {self.seed}, {self.workers} workers, {self.seconds:.0f} s"
+        unheard = f"{self.refused} refused, {self.unknown} with an unknown outcome"
+        lines = [
+            f"store          {self.store}, {run}",
+            f"kills          {self.kills} by SIGKILL, {self.chosen_kills} at a chosen point",
+            f"stops          {self.stops} workers stopped past their leases",
+            f"operations     {self.operations} acknowledged, {unheard}",
+            f"enqueued       {self.enqueued} jobs acknowledged, {self.events} events in the log",
+            f"lost           {self.lost.number}",
+            f"double-owned   {self.double_owned.number}",
+            f"stale calls    {self.refused_stale} refused",
+            f"recovery       {_shown(self.recovery)}",
+        ]
+        lines += [
+            f"not checked    {check.name.value}: {check.skipped}"
+            for check in self.audit.checks
+            if check.skipped is not None
+        ]
+        for name, faults in self.violations.items():
+            lines.append(f"VIOLATION      {name}: {faults.number}")
+            lines += [f"               {text}" for text in faults.told]
+        lines.append("every check holds" if self.ok else "FAILED")
+        return "\n".join(lines)
+
+
+def _shown(found: Recovery) -> str:
+    if found.median is None or found.longest is None:
+        return "no job had to be taken back"
+    return f"{found.jobs} jobs, p50 {found.median:.2f} s, max {found.longest:.2f} s"

@@ -1,0 +1,112 @@
+"""The points of a SQLite file: inside a transaction, and inside its writes and syncs."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any, Final
+
+from cicd_core.store.records import Claim
+from cicd_core.store.sqlite.hops import HopConnection
+from cicd_core.store.sqlite.writing import CommitAll, Writer
+from cicd_core.testing.crash.plan import Point
+from cicd_core.testing.crash.sqlite_files import FileWatcher, watch_files
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Sequence
+
+    from cicd_core.store.sqlite.writing import Request
+    from cicd_core.testing.crash.fault_points import Fuse
+
+#: What chores write is a commit too: theirs, not a caller's.
+_CHORES: Final = ("commit",)
+
+
+class _Doing(threading.local):
+    """Which verbs the transaction of this thread serves; none outside of one."""
+
+    verbs: tuple[str, ...] = ()
+
+
+def arm(fuse: Fuse) -> None:
+    """Put the points of a fuse on every SQLite store of this process, for as long as it lives."""
+    doing = _Doing()
+    _name_transactions(doing)
+    _point_statements(fuse, doing)
+    watch_files(_PointedFiles(fuse, doing))
+
+
+def _name_transactions(doing: _Doing) -> None:
+    """Let it be known what each batch is about."""
+    run, chores = Writer.run, Writer.do_chores
+
+    def named_run(
+        writer: Writer, connection: sqlite3.Connection, requests: Sequence[Request]
+    ) -> list[Any]:
+        doing.verbs = tuple({_verb(request) for request in requests})
+        try:
+            return run(writer, connection, requests)
+        finally:
+            doing.verbs = ()
+
+    def named_chores(writer: Writer, connection: sqlite3.Connection) -> None:
+        doing.verbs = _CHORES
+        try:
+            chores(writer, connection)
+        finally:
+            doing.verbs = ()
+
+    _replace(Writer, run=named_run, do_chores=named_chores)
+
+
+def _point_statements(fuse: Fuse, doing: _Doing) -> None:
+    """Pass the points around and between the statements of a transaction."""
+    execute, executemany = HopConnection.execute, HopConnection.executemany
+
+    def pointed_execute(connection: HopConnection, sql: str, *rest: Any) -> sqlite3.Cursor:
+        fuse.pass_by(_before(sql), *doing.verbs)
+        cursor = execute(connection, sql, *rest)
+        if sql == "COMMIT":
+            fuse.pass_by(Point.COMMITTED, *doing.verbs)
+        return cursor
+
+    def pointed_many(connection: HopConnection, sql: str, *rest: Any) -> sqlite3.Cursor:
+        fuse.pass_by(Point.STATEMENT, *doing.verbs)
+        return executemany(connection, sql, *rest)
+
+    _replace(HopConnection, execute=pointed_execute, executemany=pointed_many)
+
+
+class _PointedFiles(FileWatcher):
+    """Ends the process in the middle of a write, or before a sync."""
+
+    def __init__(self, fuse: Fuse, doing: _Doing) -> None:
+        self._fuse = fuse
+        self._doing = doing
+
+    def write(self, name: str, offset: int, data: bytes, proceed: Callable[[int], int]) -> int:
+        if self._fuse.passes(Point.WRITE, self._doing.verbs):
+            proceed(len(data) // 2)
+            self._fuse.end()
+        return proceed(len(data))
+
+    def sync(self, name: str, *, folder: bool, proceed: Callable[[], int]) -> int:
+        self._fuse.pass_by(Point.SYNC, *self._doing.verbs)
+        return proceed()
+
+
+def _verb(request: Request) -> str:
+    if isinstance(request, Claim):
+        return "claim"
+    return "commit" if isinstance(request, CommitAll) else "renew"
+
+
+def _before(sql: str) -> Point:
+    if sql == "BEGIN IMMEDIATE":
+        return Point.BEGIN
+    return Point.COMMIT if sql == "COMMIT" else Point.STATEMENT
+
+
+def _replace(owner: type[Any], **methods: Callable[..., Any]) -> None:
+    for name, method in methods.items():
+        setattr(owner, name, method)

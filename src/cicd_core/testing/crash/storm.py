@@ -1,0 +1,239 @@
+"""The storm: workers are started, killed, stopped and started again, until it is enough."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+import cattrs
+from attrs import define, frozen
+
+from cicd_core.clock import monotonic_seconds
+from cicd_core.errors import CicdError
+from cicd_core.testing.crash.journal import Acknowledgements
+from cicd_core.testing.crash.nursery import command, errors_path
+from cicd_core.testing.crash.plan import fate_of, journal_path, order_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cicd_core.testing.crash.plan import Fate, LabPlan
+
+#: The longest that it looks away, in seconds, and how often it tells how it goes.
+_LOOK: Final = 0.02
+_TELL: Final = 5.0
+#: How long the nursery may take to load everything, or to end, in seconds.
+_PATIENCE: Final = 60.0
+_CHUNK: Final = 65_536
+#: After so many workers that were not killed, and ended all the same, there is no point in more.
+_TOO_MANY: Final = 20
+
+
+@frozen(kw_only=True)
+class Death:
+    """How one incarnation of a worker ended."""
+
+    slot: int
+    generation: int
+    #: When it was noticed, in microseconds since the machine started.
+    at: int
+    #: Its exit code; minus 9 after a SIGKILL.
+    code: int
+    #: It killed itself, at a chosen point.
+    by_itself: bool
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether it ended as the lab wants it: by a SIGKILL."""
+        return self.code == -signal.SIGKILL
+
+
+@frozen(kw_only=True)
+class StormReport:
+    """What happened, seen from outside."""
+
+    deaths: tuple[Death, ...]
+    #: How many workers were stopped past their leases, and went on.
+    stops: int
+    #: How long it took, in seconds.
+    seconds: float
+
+    @property
+    def kills(self) -> int:
+        """How many workers were killed."""
+        return sum(death.was_killed for death in self.deaths)
+
+
+@define
+class _Alive:
+    slot: int
+    generation: int
+    pid: int
+    fate: Fate
+    since: float
+    acknowledged: Acknowledgements
+    stopped: bool = False
+    revived: bool = False
+    killed: bool = False
+
+
+class Storm:
+    """Runs the workers of one plan."""
+
+    def __init__(self, plan: LabPlan, tell: Callable[[str], None]) -> None:
+        """Prepare; ``tell`` is given a line of progress now and then."""
+        self._plan = plan
+        self._tell = tell
+        self._alive: dict[int, _Alive] = {}
+        self._asked: set[int] = set()
+        self._next = dict.fromkeys(range(plan.workers), 0)
+        self._deaths: list[Death] = []
+        self._stops = 0
+        self._operations = 0
+        self._input = b""
+        self._began = 0.0
+
+    def run(self) -> StormReport:
+        """Let it rage, and return when the last worker is dead.
+
+        Raises:
+            CicdError: the workers could not be started.
+        """
+        with errors_path(self._plan.folder).open("wb") as errors:
+            nursery = subprocess.Popen(
+                command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
+            )
+        try:
+            self._rage(nursery)
+        finally:
+            with suppress(BrokenPipeError):
+                nursery.communicate(timeout=_PATIENCE)
+        return StormReport(
+            deaths=tuple(self._deaths),
+            stops=self._stops,
+            seconds=monotonic_seconds() - self._began,
+        )
+
+    def _rage(self, nursery: subprocess.Popen[bytes]) -> None:
+        self._began = told = monotonic_seconds()
+        while not self._is_enough():
+            self._start(nursery)
+            self._strike(nursery)
+            self._hear(nursery)
+            self._count()
+            if monotonic_seconds() - told > _TELL:
+                told = monotonic_seconds()
+                self._report()
+        for worker in self._alive.values():
+            self._signal(nursery, worker, signal.SIGKILL)
+        until = monotonic_seconds() + _PATIENCE
+        while (self._alive or self._asked) and monotonic_seconds() < until:
+            self._hear(nursery)
+            self._strike(nursery, everybody=True)
+        self._report()
+
+    def _is_enough(self) -> bool:
+        plan, seconds = self._plan, monotonic_seconds() - self._began
+        kills = sum(death.was_killed for death in self._deaths)
+        if seconds >= plan.minutes * 60 or len(self._deaths) - kills >= _TOO_MANY:
+            return True
+        if plan.kills is None and plan.operations is None:
+            return False
+        return kills >= (plan.kills or 0) and self._operations >= (plan.operations or 0)
+
+    def _start(self, nursery: subprocess.Popen[bytes]) -> None:
+        busy = self._asked | {worker.slot for worker in self._alive.values()}
+        for slot in self._next.keys() - busy:
+            order = order_of(self._plan, slot, self._next[slot])
+            self._asked.add(slot)
+            self._say(nursery, **cattrs.unstructure(order))
+
+    def _strike(self, nursery: subprocess.Popen[bytes], *, everybody: bool = False) -> None:
+        """Do to each worker what its fate says for this moment."""
+        for worker in self._alive.values():
+            age, fate = monotonic_seconds() - worker.since, worker.fate
+            if everybody or age >= fate.killed:
+                self._signal(nursery, worker, signal.SIGKILL)
+            elif fate.stopped is None or fate.revived is None:
+                continue
+            elif age >= fate.revived and not worker.revived:
+                worker.revived = True
+                self._say(nursery, pid=worker.pid, signal=int(signal.SIGCONT))
+            elif age >= fate.stopped and not worker.stopped:
+                worker.stopped = True
+                self._stops += 1
+                self._say(nursery, pid=worker.pid, signal=int(signal.SIGSTOP))
+
+    def _signal(
+        self, nursery: subprocess.Popen[bytes], worker: _Alive, number: signal.Signals
+    ) -> None:
+        if not worker.killed:
+            worker.killed = True
+            self._say(nursery, pid=worker.pid, signal=int(number))
+
+    def _hear(self, nursery: subprocess.Popen[bytes]) -> None:
+        """Learn who was born and who has died."""
+        assert nursery.stdout is not None
+        ready, _, _ = select.select([nursery.stdout], [], [], _LOOK)
+        if not ready:
+            return
+        data = os.read(nursery.stdout.fileno(), _CHUNK)
+        if not data:
+            raise CicdError(f"the lab's workers can't be started: {self._last_words()}")
+        *lines, self._input = (self._input + data).split(b"\n")
+        for line in lines:
+            words = json.loads(line)
+            if "born" in words:
+                self._welcome(words["born"], words["slot"], words["generation"])
+            else:
+                self._bury(words)
+
+    def _welcome(self, pid: int, slot: int, generation: int) -> None:
+        self._asked.discard(slot)
+        self._next[slot] = generation + 1
+        self._alive[pid] = _Alive(
+            slot=slot,
+            generation=generation,
+            pid=pid,
+            fate=fate_of(self._plan, slot, generation),
+            since=monotonic_seconds(),
+            acknowledged=Acknowledgements(journal_path(self._plan.folder, slot, generation)),
+        )
+
+    def _bury(self, words: dict[str, int]) -> None:
+        worker = self._alive.pop(words["ended"])
+        self._operations += worker.acknowledged.more()
+        self._deaths.append(
+            Death(
+                slot=worker.slot,
+                generation=worker.generation,
+                at=words["at"],
+                code=words["code"],
+                by_itself=not worker.killed,
+            )
+        )
+
+    def _count(self) -> None:
+        for worker in self._alive.values():
+            self._operations += worker.acknowledged.more()
+
+    def _report(self) -> None:
+        seconds = max(monotonic_seconds() - self._began, 0.001)
+        kills = sum(death.was_killed for death in self._deaths)
+        self._tell(
+            f"{seconds:6.0f} s  {kills:6} kills  {self._stops:4} stops  "
+            f"{self._operations:9} operations  {self._operations / seconds:6.0f} a second"
+        )
+
+    def _last_words(self) -> str:
+        return errors_path(self._plan.folder).read_text(errors="replace")[-2000:]
+
+    def _say(self, nursery: subprocess.Popen[bytes], **words: Any) -> None:
+        assert nursery.stdin is not None
+        nursery.stdin.write(json.dumps(words).encode() + b"\n")
+        nursery.stdin.flush()

@@ -1,0 +1,344 @@
+"""What a worker does to a store: a job's whole life, in every order that a seed makes of it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+import anyio.lowlevel
+
+from cicd_core.clock import boot_micros
+from cicd_core.errors import CicdError, Refused, StoreError, StoreUnavailable
+from cicd_core.model.agent import AgentSpec
+from cicd_core.model.claim import JobToken
+from cicd_core.model.instants import from_micros, to_micros
+from cicd_core.model.job import Delivery, Priority, RetryPolicy, Verdict
+from cicd_core.model.outcome import Outcome
+from cicd_core.model.spec import JobSpec
+from cicd_core.testing.crash.journal import Ending
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from random import Random  # noqa: TID251 - the caller's, seeded
+
+    from cicd_core.control_plane.plane import ControlPlane
+    from cicd_core.model.claim import Claimed
+    from cicd_core.model.job import Job
+    from cicd_core.testing.crash.journal import Journal
+    from cicd_core.testing.crash.memory import Memory
+
+POOLS: Final = ("lab-a", "lab-b")
+_JOB_TYPES: Final = ("build", "test")
+#: For how long all workers draw their idempotency keys from the same few, in microseconds.
+_SAME_KEYS: Final = 250_000
+_KEYS: Final = 4
+_RETRY: Final = RetryPolicy(
+    max_attempts=3,
+    retry_on=(Verdict.ERROR, Verdict.TIMEOUT),
+    backoff_base=0.05,
+    backoff_max=0.2,
+)
+_VERDICTS: Final = {
+    Verdict.SUCCESS: 60,
+    Verdict.FAILED: 12,
+    Verdict.ERROR: 22,
+    Verdict.TIMEOUT: 4,
+}
+#: How a job that was claimed ends in its holder's hands.
+_ENDS: Final = {"complete": 78, "release": 6, "forget": 2, "cancel": 6, "twice": 6, "hold": 2}
+#: How a job is held for longer than its first lease: so many renewals, so many seconds apart.
+_RENEWALS: Final = 5
+_APART: Final = 0.35
+
+
+class Hand:
+    """One caller of many in a worker: it makes one call after the other."""
+
+    def __init__(
+        self, plane: ControlPlane, journal: Journal, memory: Memory, random: Random, name: str
+    ) -> None:
+        """Act as a part of the agent ``name``; what the whole of it knows is in ``memory``."""
+        self._plane = plane
+        self._queue = plane.queue
+        self._journal = journal
+        self._memory = memory
+        self._random = random
+        self._name = name
+        #: Makes the tags of this worker's jobs differ.
+        self._prefix = f"{name}/{random.getrandbits(48):x}"
+        self._specs = 0
+
+    async def run(self) -> None:
+        """Work until the process ends."""
+        actions: dict[Callable[[], Awaitable[None]], int] = {
+            self._enqueue: 26,
+            self._claim_and_work: 60,
+            self._act_on_a_lost_lease: 8,
+            self._cancel_some_job: 3,
+            self._look_after_dead_letters: 3,
+        }
+        while True:
+            (action,) = self._random.choices(list(actions), list(actions.values()))
+            await action()
+            await anyio.lowlevel.checkpoint()
+
+    async def sweep(self) -> None:
+        """Do what maintenance does, again and again."""
+        while True:
+            await self._call("sweep", self._plane.maintenance.sweep, _nothing)
+            await anyio.sleep(self._random.uniform(0.1, 0.3))
+
+    async def beat(self, agent_id: str) -> None:
+        """Register an agent anew, which puts out its former incarnation, and let it beat."""
+        agent = None
+        spec = AgentSpec(agent_id=agent_id, pool_name=POOLS[0])
+        while True:
+            if agent is None:
+                agent = await self._call(
+                    "register", lambda: self._plane.agents.register(spec), _nothing
+                )
+            elif not await self._beat(agent_id, agent.incarnation):
+                agent = None
+            await anyio.sleep(self._random.uniform(0.1, 0.4))
+
+    async def _beat(self, agent_id: str, incarnation: str) -> bool:
+        beaten = await self._call(
+            "heartbeat", lambda: self._plane.agents.heartbeat(agent_id, incarnation), _nothing
+        )
+        return beaten is not None
+
+    async def _call(
+        self,
+        verb: str,
+        call: Callable[[], Awaitable[Any]],
+        tell: Callable[[Any], dict[str, Any]],
+        **asked: Any,
+    ) -> Any:
+        """Make a call between two lines of the journal; None if it was not acknowledged."""
+        number = self._journal.ask(verb, **asked)
+        try:
+            answer = await call()
+        except Refused as refused:
+            self._fail(number, Ending.REFUSED, refused)
+        except StoreError as failed:
+            unknown = isinstance(failed, StoreUnavailable) or failed.retryable
+            self._fail(number, Ending.UNKNOWN if unknown else Ending.BROKEN, failed)
+        except (CicdError, LookupError, TypeError, ValueError, AssertionError) as broken:
+            self._fail(number, Ending.BROKEN, broken)
+        else:
+            self._journal.end(number, Ending.ACKNOWLEDGED, **tell(answer))
+            return answer
+        return None
+
+    def _fail(self, number: int, ending: Ending, error: Exception) -> None:
+        self._journal.end(number, ending, error=type(error).__name__, text=str(error)[:300])
+
+    # ---------------------------------------------------------------- into the queue
+
+    async def _enqueue(self) -> None:
+        now = to_micros(from_micros((await self._plane.store.now()).micros))
+        specs = [self._spec(now) for _ in range(self._random.choice((1, 1, 1, 2, 5)))]
+        jobs = await self._call(
+            "enqueue",
+            lambda: self._queue.enqueue_many(specs, by=self._name),
+            lambda jobs: {"jobs": [job.job_id for job in jobs]},
+            tags=[spec.payload["tag"] for spec in specs],
+        )
+        for job in jobs or ():
+            self._memory.know_job(job.job_id)
+
+    def _spec(self, now: int) -> JobSpec:
+        if self._random.random() < 0.1:
+            return self._keyed_spec()
+        random = self._random
+        self._specs += 1
+        kind = random.random()
+        return JobSpec(
+            job_type=random.choice(_JOB_TYPES),
+            pool_name=random.choice(POOLS),
+            labels=random.choice(((), (), ("gpu",))),
+            priority=random.choice(tuple(Priority)),
+            payload={"tag": f"{self._prefix}/{self._specs}"},
+            retry=_RETRY,
+            delivery=random.choice((Delivery.AT_LEAST_ONCE,) * 9 + (Delivery.AT_MOST_ONCE,)),
+            timeout_seconds=random.choice((1.0, 30.0, 30.0, 30.0)),
+            run_at=from_micros(now) + timedelta(seconds=0.3) if kind < 0.05 else None,
+            deadline_at=from_micros(now) + timedelta(seconds=2) if kind > 0.97 else None,
+        )
+
+    def _keyed_spec(self) -> JobSpec:
+        """Return a spec that other workers ask for too, at this moment, with the same key."""
+        key = f"key-{boot_micros() // _SAME_KEYS}-{self._random.randrange(_KEYS)}"
+        return JobSpec(
+            job_type="build",
+            pool_name=POOLS[0],
+            payload={"tag": key},
+            idempotency_key=key,
+            retry=_RETRY,
+        )
+
+    # ------------------------------------------------------------ out of the queue
+
+    async def _claim_and_work(self) -> None:
+        random = self._random
+        limit, starting = random.choice((1, 1, 2, 4)), random.random() < 0.5
+        claimed = await self._call(
+            "claim",
+            lambda: self._queue.claim(
+                agent_id=self._name,
+                pool_name=random.choice(POOLS),
+                labels=("gpu", "linux"),
+                limit=limit,
+                starting=starting,
+            ),
+            lambda claims: {"got": [_told(each) for each in claims]},
+            limit=limit,
+            starting=starting,
+        )
+        for each in claimed or ():
+            self._memory.know_claim(each.job.job_id, each.token)
+            await self._work(each, started=starting)
+
+    async def _work(self, claimed: Claimed, *, started: bool) -> None:
+        random = self._random
+        if not started and random.random() < 0.97:
+            begun = await self._on("start", self._queue.start, claimed)
+            if begun is None:
+                return
+            claimed = begun
+        if random.random() < 0.15:
+            await self._on("progress", self._report, claimed)
+        if random.random() < 0.25:
+            await self._renew(claimed)
+        (end,) = random.choices(list(_ENDS), list(_ENDS.values()))
+        if end == "hold":
+            await self._hold(claimed)
+        elif end == "release":
+            await self._on("release", self._queue.release, claimed)
+        elif end == "cancel":
+            await self._cancel(claimed.job.job_id)
+            await self._complete(claimed, Verdict.CANCELLED)
+        elif end != "forget":
+            verdict = random.choices(list(_VERDICTS), list(_VERDICTS.values()))[0]
+            await self._complete(claimed, verdict)
+            if end == "twice":  # as an agent does that did not hear the answer
+                await self._complete(claimed, verdict)
+
+    async def _hold(self, claimed: Claimed) -> None:
+        """Work for longer than a lease lasts, perhaps without renewing it; not all say the end."""
+        renews = self._random.random() < 0.5
+        for _ in range(self._random.randint(2, _RENEWALS)):
+            await anyio.sleep(_APART)
+            if renews:
+                await self._renew(claimed)
+        if self._random.random() < 0.7:
+            await self._complete(claimed, Verdict.SUCCESS)
+
+    async def _complete(self, claimed: Claimed | JobToken, verdict: Verdict) -> None:
+        outcome = Outcome(verdict=verdict)
+        await self._on(
+            "complete",
+            lambda each: self._queue.complete(each, outcome),
+            claimed,
+            verdict=verdict.value,
+        )
+
+    async def _report(self, claimed: Claimed | JobToken) -> Claimed:
+        return await self._queue.progress(claimed, percent=50.0)
+
+    async def _renew(self, claimed: Claimed | JobToken) -> None:
+        await self._call(
+            "renew",
+            lambda: self._queue.renew([claimed]),
+            lambda answers: {"held": answers[0].held, "expires": _micros(answers[0].expires_at)},
+            **_owner(claimed),
+        )
+
+    async def _on(
+        self,
+        verb: str,
+        call: Callable[[Any], Awaitable[Any]],
+        claimed: Claimed | JobToken,
+        **asked: Any,
+    ) -> Any:
+        """Use a token; now and then as somebody does who has nothing but the token."""
+        holder: Claimed | JobToken = claimed
+        if not isinstance(claimed, JobToken) and self._random.random() < 0.2:
+            holder = JobToken(job_id=claimed.job.job_id, token=claimed.token)
+        return await self._call(verb, lambda: call(holder), _outcome, **_owner(claimed), **asked)
+
+    # ---------------------------------------------------------------- what should not be
+
+    async def _act_on_a_lost_lease(self) -> None:
+        """Use a token whose time is over, or that a predecessor had when it was killed."""
+        known = self._memory.some_claim(self._random)
+        if known is None:
+            return
+        token = JobToken(job_id=known[0], token=known[1])
+        verb = self._random.choice(("start", "progress", "renew", "complete", "release"))
+        if verb == "complete":
+            await self._complete(token, self._random.choice(list(_VERDICTS)))
+        elif verb == "renew":
+            await self._renew(token)
+        else:
+            calls: dict[str, Callable[[Any], Awaitable[Any]]] = {
+                "start": self._queue.start,
+                "progress": self._report,
+                "release": self._queue.release,
+            }
+            await self._on(verb, calls[verb], token)
+
+    async def _cancel_some_job(self) -> None:
+        job_id = self._memory.some_job(self._random)
+        if job_id is not None:
+            await self._cancel(job_id)
+
+    async def _cancel(self, job_id: str) -> None:
+        await self._call(
+            "cancel",
+            lambda: self._plane.jobs.cancel(job_id, by=self._name),
+            lambda job: {"state": job.state.value},
+            job=job_id,
+        )
+
+    async def _look_after_dead_letters(self) -> None:
+        page = await self._call(
+            "dead_letters", lambda: self._plane.jobs.dead_letters(limit=20), _nothing
+        )
+        dead: list[Job] = [] if page is None else list(page.items)
+        for job in self._random.sample(dead, min(2, len(dead))):
+            await self._call(
+                "replay",
+                partial(self._plane.jobs.replay, job.job_id, by=self._name),
+                lambda replayed: {"state": replayed.state.value},
+                job=job.job_id,
+            )
+
+
+def _told(claimed: Claimed) -> list[Any]:
+    token = claimed.token
+    expires = to_micros(claimed.expires_at)
+    return [claimed.job.job_id, token.fence, token.claim_id, claimed.version, expires]
+
+
+def _owner(claimed: Claimed | JobToken) -> dict[str, Any]:
+    job_id = claimed.job_id if isinstance(claimed, JobToken) else claimed.job.job_id
+    return {"job": job_id, "fence": claimed.token.fence}
+
+
+def _outcome(answer: Claimed | Job) -> dict[str, Any]:
+    """Return what the audit wants to know of an answer to the holder of a token."""
+    expires = getattr(answer, "expires_at", None)
+    state = getattr(answer, "state", None)
+    told = {} if state is None else {"state": state.value}
+    return told if expires is None else {**told, "expires": to_micros(expires)}
+
+
+def _micros(instant: Any) -> int | None:
+    return None if instant is None else to_micros(instant)
+
+
+def _nothing(_: Any) -> dict[str, Any]:
+    return {}

@@ -1,0 +1,128 @@
+"""Stores that break one promise each, behind a real one: the lab's audit must find it out."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import TYPE_CHECKING, Any, cast
+
+from attrs import evolve
+
+from cicd_core.store.records import Committed, Guard, Put, Renewed, StoreTime
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cicd_core.store.contract import Store
+    from cicd_core.store.records import Claim, Commit, Conflict, Record, Renewal
+
+SECOND = 1_000_000
+
+
+class _Behind:
+    """Passes on what a faulty store does not do itself."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._calls = count(1)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+class Forgetful(_Behind):
+    """Answers every fiftieth commit as if it had been applied."""
+
+    async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
+        if next(self._calls) % 50:
+            return await self._store.commit(commits)
+        return [
+            Committed(
+                {
+                    (write.collection, write.key): write.expected + 1
+                    for write in commit.writes
+                    if isinstance(write, Put)
+                }
+            )
+            for commit in commits
+        ]
+
+
+class Careless(_Behind):
+    """Takes a commit whatever version it expects, of a record that is there."""
+
+    async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
+        return await self._store.commit([await self._eased(each) for each in commits])
+
+    async def _eased(self, commit: Commit) -> Commit:
+        writes = []
+        for write in commit.writes:
+            found = (await self._store.get(write.collection, [write.key])).get(write.key)
+            stale = found is not None and write.expected > 0
+            writes.append(evolve(write, expected=found.version) if stale and found else write)
+        return evolve(commit, writes=tuple(writes))
+
+
+class Generous(_Behind):
+    """Gives every twentieth claim what the one before it got."""
+
+    _last: Record | None = None
+
+    async def claim(self, claim: Claim) -> list[Record]:
+        records = await self._store.claim(claim)
+        last, self._last = self._last, records[0] if records else None
+        if last is None or last.lease is None or next(self._calls) % 20:
+            return records
+        return [evolve(last, lease=evolve(last.lease, claim_id=claim.claim_id))]
+
+
+class Lulling(_Behind):
+    """Says of every lease that it was renewed, and leaves it as it is."""
+
+    async def renew(self, renewals: Sequence[Renewal]) -> list[Renewed | None]:
+        now = (await self._store.now()).micros
+        held = [await self._store.get(each.collection, [each.key]) for each in renewals]
+        return [
+            _renewed(records.get(each.key), each, now)
+            for each, records in zip(renewals, held, strict=True)
+        ]
+
+
+class Hasty(_Behind):
+    """Goes by a clock that is ahead, and lets leases be taken away by it."""
+
+    async def now(self) -> StoreTime:
+        return StoreTime((await self._store.now()).micros + SECOND)
+
+    async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
+        unguarded = [
+            evolve(each, writes=tuple(evolve(write, guard=Guard.NONE) for write in each.writes))
+            for each in commits
+        ]
+        return await self._store.commit(unguarded)
+
+
+def _renewed(record: Record | None, renewal: Renewal, now: int) -> Renewed | None:
+    if record is None or record.lease is None or record.lease.claim_id != renewal.claim_id:
+        return None
+    expires = now + renewal.duration
+    return Renewed(version=record.version, expires=expires, limit=record.lease.limit)
+
+
+def forgetful(store: Store) -> Store:
+    return cast("Store", Forgetful(store))
+
+
+def careless(store: Store) -> Store:
+    return cast("Store", Careless(store))
+
+
+def generous(store: Store) -> Store:
+    return cast("Store", Generous(store))
+
+
+def lulling(store: Store) -> Store:
+    return cast("Store", Lulling(store))
+
+
+def hasty(store: Store) -> Store:
+    return cast("Store", Hasty(store))

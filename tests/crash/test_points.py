@@ -1,0 +1,127 @@
+"""A worker ends exactly where it is told to, and leaves behind what that point says."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cattrs
+import pytest
+
+from cicd_core.testing.crash.fault_points import Fuse
+from cicd_core.testing.crash.journal import Ending, read_calls
+from cicd_core.testing.crash.plan import Bomb, Point, WorkerOrder
+
+if TYPE_CHECKING:
+    from cicd_core.testing.crash.journal import Call
+
+RUN = """
+import json, sys, cattrs
+from cicd_core.testing.crash.plan import WorkerOrder
+from cicd_core.testing.crash.worker import work
+work(cattrs.structure(json.loads(sys.argv[1]), WorkerOrder))
+"""
+
+# The second job's lane is there already: its first commit is the job itself.
+ENQUEUE = """
+import random, sys
+import anyio
+from cicd_core import ControlPlane, JobSpec, open_store
+from cicd_core.testing.crash.fault_points import arm_process, pointed
+from cicd_core.testing.crash.plan import Bomb, Point
+
+point = Point(sys.argv[2])
+bomb = Bomb(point=point, verb="commit", countdown=1)
+
+async def main():
+    async with open_store(f"sqlite:///{sys.argv[1]}") as store:
+        await ControlPlane(store).queue.enqueue(JobSpec(job_type="build", payload={"number": 1}))
+    arm_process(bomb)
+    async with open_store(f"sqlite:///{sys.argv[1]}") as store:
+        plane = ControlPlane(pointed(store, bomb, random.Random(0)))
+        await plane.queue.enqueue(JobSpec(job_type="build", payload={"number": 2}))
+
+anyio.run(main)
+"""
+
+
+def run_worker(folder: Path, point: Point, verb: str) -> tuple[int, list[Call]]:
+    order = WorkerOrder(
+        slot=0,
+        generation=0,
+        seed=4,
+        store=f"sqlite:///{folder / 'lab.db'}",
+        journal=str(folder / "journal.jsonl"),
+        inherited=None,
+        tasks=1,
+        jumps=True,
+        wrap=None,
+        bomb=Bomb(point=point, verb=verb, countdown=5),
+    )
+    words = json.dumps(cattrs.unstructure(order))
+    done = subprocess.run([sys.executable, "-c", RUN, words], check=False, timeout=60)
+    return done.returncode, list(read_calls(Path(order.journal)))
+
+
+@pytest.mark.parametrize("point", [Point.BEGIN, Point.COMMITTED, Point.WRITE, Point.DURING])
+def test_a_worker_kills_itself_at_the_point_and_the_file_stays_whole(
+    point: Point, tmp_path: Path
+) -> None:
+    code, calls = run_worker(tmp_path, point, "commit")
+    assert code == -signal.SIGKILL
+    assert calls
+    assert any(call.ending is Ending.UNKNOWN for call in calls)
+    with closing(sqlite3.connect(tmp_path / "lab.db")) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+@pytest.mark.crash
+@pytest.mark.parametrize("verb", ["claim", "commit", "renew"])
+@pytest.mark.parametrize("point", list(Point))
+def test_every_point_is_reached_in_every_verb(point: Point, verb: str, tmp_path: Path) -> None:
+    code, _ = run_worker(tmp_path, point, verb)
+    assert code == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    ("point", "kept"),
+    [
+        (Point.ASKED, False),
+        (Point.BEGIN, False),
+        (Point.STATEMENT, False),
+        (Point.COMMIT, False),
+        (Point.WRITE, False),
+        (Point.COMMITTED, True),
+        (Point.ANSWERED, True),
+    ],
+)
+def test_what_was_not_committed_is_gone_and_what_was_is_there(
+    point: Point, kept: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "lab.db"
+    done = subprocess.run(
+        [sys.executable, "-c", ENQUEUE, str(path), point], check=False, timeout=60
+    )
+    assert done.returncode == -signal.SIGKILL
+    with closing(sqlite3.connect(path)) as connection:
+        rows = connection.execute("SELECT body FROM c_jobs").fetchall()
+    found = sorted(json.loads(body)["payload"]["number"] for (body,) in rows)
+    assert found == ([1, 2] if kept else [1])
+
+
+def test_a_fuse_burns_down_by_the_passings_of_its_own_point_and_verb() -> None:
+    ended: list[bool] = []
+    bomb = Bomb(point=Point.COMMIT, verb="claim", countdown=2)
+    fuse = Fuse(bomb, end=lambda: ended.append(True))
+    fuse.pass_by(Point.BEGIN, "claim")
+    fuse.pass_by(Point.COMMIT, "renew")
+    fuse.pass_by(Point.COMMIT, "renew", "claim")
+    assert ended == []
+    fuse.pass_by(Point.COMMIT, "claim")
+    assert ended == [True]

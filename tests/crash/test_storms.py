@@ -1,0 +1,94 @@
+"""Workers are killed over a real store, and the lab says what it finds: nothing, or what is wrong.
+
+The stores that break a promise are in ``faulty_stores.py``: what the audit does not find in them,
+it would not find in anybody's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cicd_core.control_plane.audit import Promise
+from cicd_core.testing.crash import run_lab
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cicd_core.testing.crash import CrashReport, LabPlan
+
+
+def found_in(faulty: str, plan: Callable[..., LabPlan], operations: int) -> CrashReport:
+    wrap = f"tests.crash.faulty_stores:{faulty}"
+    return run_lab(plan(wrap=wrap, kills=3, operations=operations, life=2.0, patience=10.0))
+
+
+def test_a_storm_over_sqlite_loses_nothing_and_gives_nothing_to_two_owners(
+    plan: Callable[..., LabPlan],
+) -> None:
+    lines: list[str] = []
+    report = run_lab(plan(kills=30, life=0.8), lines.append)
+    assert report.violations == {}
+    assert report.kills >= 30
+    assert report.operations > 100
+    assert report.refused_stale > 0
+    assert report.audit.check(Promise.ACCOUNTED).examined >= report.enqueued > 0
+    assert "kills" in lines[-4]
+    assert report.as_json()["ok"]
+    assert report.as_text().endswith("every check holds")
+
+
+def test_a_store_that_forgets_what_it_acknowledged_is_found_out(
+    plan: Callable[..., LabPlan],
+) -> None:
+    report = found_in("forgetful", plan, operations=1000)
+    assert report.lost.number > 0
+    assert not report.as_json()["ok"]
+    assert report.as_text().endswith("FAILED")
+
+
+def test_workers_that_end_by_themselves_end_the_storm_and_are_told(
+    plan: Callable[..., LabPlan],
+) -> None:
+    report = run_lab(plan(wrap="tests.crash.faulty_stores:no_such_store"))
+    (told,) = report.broken.told
+    assert "no_such_store" in told
+    assert report.operations == 0
+    assert not report.ok
+
+
+@pytest.mark.crash
+@pytest.mark.timeout(600)
+def test_a_long_storm_over_sqlite_loses_nothing(plan: Callable[..., LabPlan]) -> None:
+    report = run_lab(plan(kills=120, operations=25_000, workers=4, tasks=12))
+    assert report.violations == {}
+    assert {name.partition(": ")[2] for name in report.points} >= {"begin", "commit", "committed"}
+    assert report.stops > 0
+    assert report.recovery.jobs > 0
+
+
+@pytest.mark.crash
+def test_a_store_that_takes_stale_commits_is_found_out(plan: Callable[..., LabPlan]) -> None:
+    report = found_in("careless", plan, operations=4000)
+    assert report.double_owned.number > 0
+    assert report.audit.check(Promise.LOG).fault_count > 0
+
+
+@pytest.mark.crash
+def test_a_store_that_gives_one_job_to_two_claims_is_found_out(
+    plan: Callable[..., LabPlan],
+) -> None:
+    assert found_in("generous", plan, operations=2000).double_owned.number > 0
+
+
+@pytest.mark.crash
+def test_a_store_that_only_says_that_it_renewed_is_found_out(
+    plan: Callable[..., LabPlan],
+) -> None:
+    assert found_in("lulling", plan, operations=4000).early.number > 0
+
+
+@pytest.mark.crash
+def test_a_store_that_goes_by_a_wrong_clock_is_found_out(plan: Callable[..., LabPlan]) -> None:
+    assert found_in("hasty", plan, operations=3000).early.number > 0

@@ -1,0 +1,256 @@
+"""What the lab makes of the workers' words: each rule on a history made by hand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cicd_core.testing.crash.evidence import Attempt, Evidence
+from cicd_core.testing.crash.journal import Acknowledgements, Call, Ending, Journal, read_calls
+from cicd_core.testing.crash.losses import early_ends, lost_effects, lost_jobs
+from cicd_core.testing.crash.ownership import double_owners
+from cicd_core.testing.crash.recovery import recovery
+from cicd_core.testing.crash.storm import Death
+from cicd_core.testing.crash.testimony import Witnesses
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+JOB = "job-1"
+
+
+def call(verb: str, at: int, *, ending: Ending = Ending.ACKNOWLEDGED, **words: Any) -> Call:
+    answer = words.pop("answer", {})
+    return Call(verb=verb, called=at, asked=words, ending=ending, answered=at + 5, answer=answer)
+
+
+def claimed(fence: int, at: int, claim_id: str = "", expires: int = 1000) -> Call:
+    got = [[JOB, fence, claim_id or f"claim-{fence}", fence, expires]]
+    return call("claim", at, answer={"got": got})
+
+
+def used(verb: str, fence: int, at: int, **words: Any) -> Call:
+    state = words.pop("state", "success" if verb == "complete" else None)
+    answer = {} if state is None else {"state": state}
+    return call(verb, at, job=JOB, fence=fence, answer=answer, **words)
+
+
+def completed(fence: int, at: int, verdict: str = "success", **words: Any) -> Call:
+    return used("complete", fence, at, verdict=verdict, **words)
+
+
+def told(*calls: Call) -> Witnesses:
+    testimony = Witnesses()
+    for each in calls:
+        testimony.add(each)
+    return testimony
+
+
+def owners(*calls: Call) -> list[str]:
+    return list(double_owners(JOB, told(*calls).jobs[JOB]))
+
+
+def log(**attempts: Attempt) -> Evidence:
+    evidence = Evidence()
+    job = evidence.jobs[JOB]
+    job.attempts = {int(name[1:]): attempt for name, attempt in attempts.items()}
+    return evidence
+
+
+# -------------------------------------------------------------------------------- two owners
+
+
+def test_one_owner_after_the_other_is_as_it_should_be() -> None:
+    retried = completed(1, 20, "error", state="queued")
+    assert owners(claimed(1, 10), used("start", 1, 15), retried, claimed(2, 30)) == []
+
+
+def test_one_fence_for_two_claims_is_two_owners() -> None:
+    (fault,) = owners(claimed(1, 10, "a"), claimed(1, 20, "b"))
+    assert "claim a" in fault
+    assert "claim b" in fault
+
+
+@pytest.mark.parametrize("verb", ["start", "progress", "renew", "release"])
+def test_a_call_that_is_accepted_after_the_next_claim_was_answered_is_two_owners(
+    verb: str,
+) -> None:
+    late = call(verb, 31, job=JOB, fence=1, answer={"held": True})
+    (fault,) = owners(claimed(1, 10), claimed(2, 20), late)
+    assert "fence 1" in fault
+    assert "fence 2" in fault
+
+
+def test_a_call_that_began_before_the_next_claim_was_answered_may_have_come_first() -> None:
+    assert owners(claimed(1, 10), claimed(2, 20), used("start", 1, 24)) == []
+
+
+def test_a_call_that_nobody_answered_proves_nothing() -> None:
+    lost = used("start", 1, 31, ending=Ending.UNKNOWN)
+    assert owners(claimed(1, 10), claimed(2, 20), lost) == []
+
+
+@pytest.mark.parametrize("ending", [Ending.ACKNOWLEDGED, Ending.UNKNOWN])
+def test_a_repetition_is_answered_as_the_first_time(ending: Ending) -> None:
+    first = completed(1, 15, "error", state="queued", ending=ending)
+    again = completed(1, 40, "error", state="running")
+    assert owners(claimed(1, 10), first, claimed(2, 20), again) == []
+
+
+def test_a_repetition_of_what_was_refused_is_no_repetition() -> None:
+    refused = completed(1, 15, ending=Ending.REFUSED)
+    refused.answer["error"] = "LeaseLost"
+    assert owners(claimed(1, 10), refused, claimed(2, 20), completed(1, 40)) != []
+
+
+def test_another_verdict_is_no_repetition() -> None:
+    first = completed(1, 15, "error", state="queued")
+    assert owners(claimed(1, 10), first, claimed(2, 20), completed(1, 40, "failed")) != []
+
+
+def test_two_final_verdicts_are_one_too_many() -> None:
+    faults = owners(claimed(1, 10), completed(1, 12), completed(2, 14, "failed", state="failed"))
+    assert any("several final verdicts" in fault for fault in faults)
+
+
+# ------------------------------------------------------------------------------------ losses
+
+
+def test_an_enqueue_that_was_acknowledged_must_be_there() -> None:
+    testimony = told(call("enqueue", 1, tags=["a", "b"], answer={"jobs": ["j1", "j2"]}))
+    assert list(lost_jobs(testimony, {"j1", "j2"})) == []
+    (fault,) = lost_jobs(testimony, {"j1"})
+    assert "j2 (b)" in fault
+
+
+def test_an_enqueue_without_an_answer_may_be_there_or_not() -> None:
+    testimony = told(call("enqueue", 1, tags=["a"], ending=Ending.UNKNOWN))
+    assert list(lost_jobs(testimony, set())) == []
+    assert list(testimony.unfounded(["a"])) == []
+
+
+def test_a_job_that_nobody_asked_for_or_that_is_there_twice_is_unfounded() -> None:
+    testimony = told(call("enqueue", 1, tags=["a"], answer={"jobs": ["j1"]}))
+    assert list(testimony.unfounded(["a", "a", "z"])) == ["a", "z"]
+
+
+def test_one_key_that_is_answered_with_two_jobs_is_told() -> None:
+    first = call("enqueue", 1, tags=["a"], answer={"jobs": ["j1"]})
+    second = call("enqueue", 1, tags=["a"], answer={"jobs": ["j2"]})
+    assert told(first, first).torn == []
+    assert told(first, second).torn == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("missing", "log_of"),
+    [
+        ("a claim was answered with fence 1", log()),
+        ("start with fence 1", log(f1=Attempt("a", 0, ended=9, ended_by="a"))),
+        ("complete with fence 1", log(f1=Attempt("a", 0, started=True))),
+        ("complete with fence 1", log(f1=Attempt("a", 0, started=True, ended=9, ended_by="b"))),
+    ],
+)
+def test_what_was_acknowledged_must_be_in_the_log(missing: str, log_of: Evidence) -> None:
+    testimony = told(claimed(1, 10), used("start", 1, 15), completed(1, 20))
+    assert any(missing in fault for fault in lost_effects(testimony, log_of))
+    whole = log(f1=Attempt("a", 0, started=True, ended=9, ended_by="a"))
+    assert list(lost_effects(testimony, whole)) == []
+
+
+def test_a_report_a_cancel_and_a_replay_must_be_in_the_log() -> None:
+    testimony = told(
+        claimed(1, 10),
+        used("progress", 1, 12),
+        call("cancel", 20, job=JOB),
+        call("replay", 20, job=JOB),
+    )
+    found = log(f1=Attempt("a", 0))
+    assert len(list(lost_effects(testimony, found))) == 3
+    job = found.jobs[JOB]
+    job.progressed = job.cancels = job.replays = 1
+    assert list(lost_effects(testimony, found)) == []
+
+
+# ------------------------------------------------------------------------------ time and kills
+
+
+def reaped(ended: int, *, by: str = "maintenance", deadline: bool = False) -> Attempt:
+    return Attempt("a", 0, ended=ended, ended_by=by, missed_deadline=deadline)
+
+
+def test_a_lease_that_is_taken_away_before_it_has_run_out_is_told() -> None:
+    renewed = call("renew", 12, job=JOB, fence=1, answer={"held": True, "expires": 1500})
+    testimony = told(claimed(1, 10, expires=1000), renewed)
+    assert len(list(early_ends(testimony, log(f1=reaped(1499))))) == 1
+    assert list(early_ends(testimony, log(f1=reaped(1500)))) == []
+    assert list(early_ends(testimony, log(f1=reaped(1200, by="a")))) == []
+    assert list(early_ends(testimony, log(f1=reaped(1200, deadline=True)))) == []
+
+
+def test_a_reaper_whose_clock_is_ahead_is_found_out_by_the_next_claim() -> None:
+    testimony = told(claimed(1, 10, expires=1000))
+    found = log(f1=reaped(1100), f2=Attempt("b", 900))
+    assert len(list(early_ends(testimony, found))) == 1
+
+
+def test_recovery_is_from_the_kill_to_the_moment_when_the_queue_had_the_job_again() -> None:
+    killed = Death(slot=0, generation=3, at=1_000_000, code=-9, by_itself=False)
+    found = log(
+        f1=Attempt("lab-0.3", 0, ended=13_500_000, ended_by="maintenance"),
+        f2=Attempt("lab-0.3", 0, ended=10_500_000, ended_by="maintenance"),
+        f3=Attempt("lab-0.3", 0, ended=14_000_000, ended_by="lab-0.3"),
+        f4=Attempt("lab-1.0", 0, ended=14_000_000, ended_by="maintenance"),
+    )
+    measured = recovery(found, [killed], offset=10_000_000)
+    assert (measured.jobs, measured.median, measured.longest) == (1, 2.5, 2.5)
+    assert recovery(log(), [killed], offset=0).longest is None
+
+
+def test_stale_calls_that_are_refused_are_counted() -> None:
+    refused = call("start", 1, job=JOB, fence=1, ending=Ending.REFUSED)
+    refused.answer["error"] = "LeaseLost"
+    lost = call("renew", 1, job=JOB, fence=1, answer={"held": False, "expires": None})
+    illegal = call("start", 1, job=JOB, fence=1, ending=Ending.REFUSED)
+    illegal.answer["error"] = "IllegalTransition"
+    assert told(refused, lost, illegal).refused_stale == 2
+
+
+# ---------------------------------------------------------------------------------- journals
+
+
+def test_a_journal_tells_of_each_call_how_it_ended(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "a.jsonl")
+    first, second = journal.ask("enqueue", tags=["a"]), journal.ask("claim", limit=1)
+    journal.end(second, Ending.REFUSED, error="LeaseLost", text="why")
+    journal.close()
+    refused, lost = read_calls(tmp_path / "a.jsonl")
+    assert (first, second) == (1, 2)
+    assert (refused.verb, refused.ending) == ("claim", Ending.REFUSED)
+    assert refused.answered is not None
+    assert refused.answered >= refused.called
+    assert (lost.verb, lost.ending, lost.answered) == ("enqueue", Ending.UNKNOWN, None)
+
+
+def test_a_line_without_its_end_was_never_written(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    journal = Journal(path)
+    journal.end(journal.ask("sweep"), Ending.ACKNOWLEDGED)
+    journal.close()
+    path.write_bytes(path.read_bytes()[:-1])
+    (only,) = read_calls(path)
+    assert only.ending is Ending.UNKNOWN
+    assert list(read_calls(tmp_path / "missing.jsonl")) == []
+
+
+def test_acknowledgements_are_counted_while_the_journal_grows(tmp_path: Path) -> None:
+    counted = Acknowledgements(tmp_path / "a.jsonl")
+    assert counted.more() == 0
+    journal = Journal(tmp_path / "a.jsonl")
+    journal.end(journal.ask("sweep"), Ending.ACKNOWLEDGED)
+    journal.ask("sweep")
+    assert counted.more() == 1
+    journal.end(2, Ending.ACKNOWLEDGED)
+    assert counted.more() == 1
+    assert counted.more() == 0
+    journal.close()
