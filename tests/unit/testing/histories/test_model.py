@@ -178,6 +178,7 @@ class TestCommits:
         assert explained(created, (put(7), Committed({SUBJECT: 8})))
         assert explained(created, (CLAIM, (GRANTED,)), (CREATED, Committed({SUBJECT: 10})))
         assert not explained(created, (CLAIM, (GRANTED,)), (CREATED, Committed({SUBJECT: 11})))
+        assert not explained(created, (CLAIM, (evolve(GRANTED, version=1),)))
         assert not explained(created, (GET, RECORD), (GET, evolve(RECORD, version=11)))
         assert not explained(created, (GET, RECORD), (GET, None))
 
@@ -225,6 +226,7 @@ class TestLeases:
         later = renewed(expires=LEASE.expires + 7)
         lease = evolve(LEASE, expires=LEASE.expires + 7)
         done = (renewal(), later)
+        assert not explained(*BOTH, (GET, evolve(GRANTED, lease=lease)))
         assert explained(*BOTH, done, (GET, evolve(GRANTED, lease=lease)))
         assert not explained(*BOTH, done, (GET, GRANTED))
         assert not explained(*BOTH, done, (renewal(), renewed()))

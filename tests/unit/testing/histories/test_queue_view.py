@@ -120,7 +120,8 @@ def test_a_refused_commit_is_nothing() -> None:
 
 def test_other_collections_and_other_indexes_are_left_out() -> None:
     elsewhere = evolve(claim(), index=BY_STATE)
-    other = did(commit(plain("p")), Committed({("plain", "p"): 1}), 0, 1)
+    alike = plain("p", attributes=item("p").attributes)
+    other = did(commit(alike), Committed({("plain", "p"): 1}), 0, 1)
     assert view_of(other, did(elsewhere, (held("a", 2),), 2, 3)).operations == ()
 
 
@@ -144,9 +145,16 @@ class TestRepetitions:
 
     def test_a_claim_that_is_made_again_shows_what_its_holder_wrote_since(self) -> None:
         lease = Lease(claim_id="mine", granted=1, expires=2, limit=3)
-        begun = Record(key="a", version=3, commit_id="begun", body=b"", lease=lease)
-        operations = [put(0, "a", 1), took(2, held("a", 2)), put(4, "a", 3, lane=None)]
-        assert faults(*operations, took(6, begun)) == []
+        begun = Record(
+            key="a",
+            version=3,
+            commit_id="begun",
+            body=b"",
+            lease=lease,
+            attributes=item("a").attributes,
+        )
+        operations = [put(0, "a", 1), took(2, held("a", 2)), put(4, "a", 3)]
+        assert faults(*operations, took(6, begun), saw(9, "a", begun)) == []
 
 
 class TestUnknownOutcomes:
@@ -190,6 +198,12 @@ class TestTheEnd:
         self, found: Record | None, expected: list[Fault]
     ) -> None:
         assert faults(put(0, "a", 1), saw(10, "a", found)) == expected
+
+    def test_what_is_read_while_others_write_is_not_the_end(self) -> None:
+        operations = [put(0, "a", 1), took(2), saw(3, "a", record("a", 1, commit_id="c"))]
+        assert view_of(*operations).remaining is None
+        later = saw(4, "a", record("a", 1, commit_id="c"))
+        assert view_of(*operations, later).remaining == {"a@1"}
 
     def test_what_was_taken_does_not_remain(self) -> None:
         operations = [put(0, "a", 1), took(2, held("a", 2))]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cicd_core.store.records import Committed, Delete, LogEntry, Record
+from cicd_core.store.records import Committed, Conflict, Delete, LogEntry, Record
 from cicd_core.testing.histories import Get, History
 from cicd_core.testing.histories.serial import check_serial
 from cicd_core.testing.samples import ITEMS, claim, commit, item, told
@@ -109,6 +109,13 @@ def test_a_commit_that_is_made_again_happened_in_one_of_its_calls() -> None:
     assert refuted(first, seen, again) is None
     assert refuted(seen, again) == (again, seen)
     assert refuted(first, seen) is None
+
+
+def test_a_call_that_was_refused_did_not_do_what_a_later_one_did() -> None:
+    again = put((20, 21), a=1)
+    refused = did(again.argument, Conflict((A,)), 0, 1)
+    seen = saw("a", 1, (10, 11))
+    assert refuted(refused, seen, again) == (again, seen)
 
 
 def test_what_nobody_knows_to_have_written_has_an_order_too() -> None:

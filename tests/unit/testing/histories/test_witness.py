@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 from random import Random
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cicd_core.testing.histories.model import ABSENT, record_steps
+from cicd_core.store.records import Committed
+from cicd_core.testing.histories import UNKNOWN, History
 from cicd_core.testing.histories.queue_model import EMPTY, queue_steps
+from cicd_core.testing.histories.record_view import by_record
 from cicd_core.testing.histories.wing_gong import Order, linearize
-from cicd_core.testing.histories.witness import Refuted, replay
-from tests.unit.testing.histories.writing import enqueued, good_queue, job, spread, taken
+from cicd_core.testing.histories.witness import Refuted, Unstamped, check_versions, replay
+from cicd_core.testing.samples import COLLECTIONS, ITEMS, commit, item
+from tests.unit.testing.histories.writing import did, enqueued, good_queue, job, spread, taken
+
+if TYPE_CHECKING:
+    from cicd_core.testing.histories.model import RecordOperation
+
+SUBJECT = (ITEMS.name, "a")
 
 FIRST, SECOND = enqueued(job("a"), 0, 4), enqueued(job("b"), 2, 9)
+
+
+def seen_by_a(*operations: Any) -> list[RecordOperation]:
+    return by_record(History(operations), COLLECTIONS)[SUBJECT]
 
 
 def test_a_right_order_is_accepted() -> None:
@@ -47,13 +61,37 @@ def test_what_only_reads_finds_a_place_where_its_answer_is_right(
     assert (replay(order, [nothing], EMPTY, queue_steps) is None) == fits
 
 
+@pytest.mark.parametrize("within", [(0, 2), (0, 10), (20, 30), (15, 20), (25, 30)])
+def test_what_touches_is_concurrent(within: tuple[int, int]) -> None:
+    nothing = taken(at=within)
+    order = [enqueued(job("a"), 2, 2), taken("a", at=(20, 25))]
+    assert replay(order, [nothing], EMPTY, queue_steps) is None
+    assert isinstance(linearize([*order, nothing], EMPTY, queue_steps), Order)
+
+
 def test_reads_keep_their_own_order() -> None:
-    order = [enqueued(job("a"), 2, 30), taken("a", at=(20, 31)), enqueued(job("b"), 25, 32)]
-    early, late = taken(at=(3, 9), lanes=["red"]), taken(at=(10, 19), lanes=["red"])
-    assert replay(order, [late, early], EMPTY, queue_steps) is None
-    blue = enqueued(job("c", "blue"), 0, 1)
-    seen_then_not = [taken(at=(3, 24), lanes=["blue"])]
-    assert isinstance(replay([blue, *order], seen_then_not, EMPTY, queue_steps), Refuted)
+    order = [
+        enqueued(job("a", "red"), 0, 2),
+        enqueued(job("b", "blue"), 0, 40),
+        taken("a", at=(0, 40)),
+    ]
+    # Red is empty again only after blue has got its job.
+    for red, blue, right in [
+        ((6, 8), (3, 5), True),
+        ((3, 5), (6, 8), False),
+        ((3, 6), (6, 8), True),
+    ]:
+        reads = [taken(at=red, lanes=["red"]), taken(at=blue, lanes=["blue"])]
+        assert (replay(order, reads, EMPTY, queue_steps) is None) == right
+
+
+def test_many_reads_keep_their_own_order() -> None:
+    order = [enqueued(job("a", "red"), 0, 2), enqueued(job("b", "blue"), 0, 40)]
+    order.append(taken("a", at=(0, 40)))
+    early = [taken(at=(3, 5), lanes=["red"]), taken(at=(3, 4), lanes=["blue"])]
+    late = taken(at=(6, 8), lanes=["blue"])
+    assert replay(order, early, EMPTY, queue_steps) is None
+    assert isinstance(replay(order, [late, *early], EMPTY, queue_steps), Refuted)
 
 
 @given(st.integers(0, 2**32))
@@ -80,5 +118,24 @@ def test_what_a_replay_accepts_the_search_accepts(seed: int) -> None:
             assert isinstance(linearize(happened, EMPTY, queue_steps), Order)
 
 
-def test_a_record_that_nobody_wrote_is_explained_by_nothing_at_all() -> None:
-    assert replay([], [], ABSENT, record_steps) is None
+class TestVersions:
+    CREATED = did(commit(item("a"), commit_id="one"), Committed({SUBJECT: 5}), 0, 9)
+    REPLACED = did(commit(item("a", expected=5), commit_id="two"), Committed({SUBJECT: 6}), 0, 9)
+
+    def test_a_record_that_nobody_wrote_is_explained(self) -> None:
+        assert check_versions([]) is None
+
+    def test_writes_happened_in_the_order_of_their_versions(self) -> None:
+        assert check_versions(seen_by_a(self.REPLACED, self.CREATED)) is None
+        late = evolve(self.CREATED, invoked=10, returned=11)
+        assert isinstance(check_versions(seen_by_a(self.REPLACED, late)), Refuted)
+
+    def test_versions_do_not_tell_where_an_outcome_is_unknown(self) -> None:
+        lost = evolve(self.REPLACED, result=UNKNOWN, returned=None)
+        with pytest.raises(Unstamped):
+            check_versions(seen_by_a(self.CREATED, lost))
+
+    def test_versions_do_not_tell_where_a_commit_was_made_again(self) -> None:
+        again = evolve(self.CREATED, invoked=10, returned=11)
+        with pytest.raises(Unstamped):
+            check_versions(seen_by_a(self.CREATED, again))
