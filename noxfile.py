@@ -27,7 +27,6 @@ nox.options.sessions = [
     "tests",
     "coverage",
     "property",
-    "crash",
     "doctest",
     "docs",
     "package",

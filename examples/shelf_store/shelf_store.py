@@ -113,7 +113,7 @@ class Journal:
         return self._file.fileno()
 
     def size(self) -> int:
-        """Return how long the file is; it grows with every line."""
+        """Return how long the file is."""
         return os.fstat(self.fileno()).st_size
 
     @contextmanager
@@ -129,6 +129,8 @@ class Journal:
         """Return what others have appended, and cut off the part of a line that a crash left."""
         data = os.pread(self.fileno(), self.size() - self.position, self.position)
         *lines, part = data.split(b"\n")
+        if data and not self.position and not _is_whole(lines[0] if lines else part):
+            raise errors.ForeignDatabase(f"{self._path} does not begin as a journal does")
         if lines and not part and not _is_whole(lines[-1]):
             lines.pop()
         if not all(map(_is_whole, lines)):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from cicd_core.errors import CorruptRecord
+from cicd_core.errors import CorruptRecord, ForeignDatabase
 from cicd_core.store.registry import open_store
 from cicd_core.testing import (
     HistoryConformance,
@@ -23,7 +23,14 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
+    from shelf_store import ShelfStore, open_shelf
+
     from cicd_core.store.contract import Store
+    from cicd_core.store.registry import StoreFactory
+
+    # What a type checker is told of every store and of what opens it.
+    _store: type[Store] = ShelfStore
+    _factory: StoreFactory = open_shelf
 
 FOLDER: Final = TemporaryDirectory(prefix="shelf-")
 atexit.register(FOLDER.cleanup)
@@ -88,6 +95,15 @@ async def test_a_journal_that_is_damaged_elsewhere_is_refused_and_left_alone(
         async with open_store(f"shelf:///{tmp_path}", collections=COLLECTIONS):
             pass
     assert (tmp_path / "records.shelf").read_bytes() == damaged
+
+
+@pytest.mark.anyio
+async def test_the_file_of_another_program_is_refused_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "records.shelf").write_bytes(b"Dear diary")
+    with pytest.raises(ForeignDatabase):
+        async with open_store(f"shelf:///{tmp_path}", collections=COLLECTIONS):
+            pass
+    assert (tmp_path / "records.shelf").read_bytes() == b"Dear diary"
 
 
 async def journal_of(folder: Path, *keys: str) -> bytes:

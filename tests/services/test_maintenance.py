@@ -38,10 +38,10 @@ from tests.services.scenes import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from cicd_core.store.contract import Store
-    from cicd_core.store.records import Commit, Committed, Conflict, Delete, Page, Query
+    from cicd_core.store.records import Commit, Committed, Conflict, Delete, Page, Query, Record
     from cicd_core.testing import VirtualClock
 
 pytestmark = pytest.mark.anyio
@@ -144,6 +144,31 @@ async def test_a_renewal_that_comes_in_between_wins(
     assert (await sweeper.sweep()).total == 0
     assert await plane.jobs.get(running.job.job_id) == running.job
     assert (await plane.agents.get("a-1")).status is AgentStatus.HEALTHY
+
+
+class Overtaken(Interrupted):
+    """A store where something happens between the page that a sweep reads and the records."""
+
+    async def get(self, collection: str, keys: Sequence[str]) -> Mapping[str, Record]:
+        while self.meanwhile:
+            await self.meanwhile.pop()()
+        return await super().get(collection, keys)
+
+
+async def test_a_renewal_that_comes_after_the_page_leaves_nothing_to_do_and_nothing_to_say(
+    plane: ControlPlane, store: Store, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    await enqueue(plane)
+    running = await run(plane)
+    clock.advance(31)
+    overtaken = Overtaken(store)
+
+    async def renew() -> None:
+        assert (await plane.queue.renew([running]))[0].held
+
+    overtaken.meanwhile = [renew]
+    assert (await ControlPlane(overtaken).maintenance.sweep()).total == 0
+    assert "was lost" not in caplog.text
 
 
 async def test_a_completion_that_comes_in_between_wins(

@@ -203,7 +203,7 @@ class TestTheEnd:
         operations = [put(0, "a", 1), took(2), saw(3, "a", record("a", 1, commit_id="c"))]
         assert view_of(*operations).remaining is None
         later = saw(4, "a", record("a", 1, commit_id="c"))
-        assert view_of(*operations, later).remaining == {"a@1"}
+        assert view_of(*operations, later).remaining == frozenset({"a@1"})
 
     def test_what_was_taken_does_not_remain(self) -> None:
         operations = [put(0, "a", 1), took(2, held("a", 2))]
