@@ -103,7 +103,6 @@ class Journal:
         os.close(folder)
 
     def close(self) -> None:
-        """Close the file."""
         self._file.close()
 
     def fileno(self) -> int:
@@ -113,7 +112,6 @@ class Journal:
         return self._file.fileno()
 
     def size(self) -> int:
-        """Return how long the file is."""
         return os.fstat(self.fileno()).st_size
 
     @contextmanager

@@ -17,8 +17,9 @@ from cicd_core.testing.histories.operation import UNKNOWN, Get, Operation
 from cicd_core.testing.histories.queue_model import Enqueue, Job, Take, Withdraw
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from cicd_core.store.records import Delete
     from cicd_core.testing.histories.operation import History, StoreOperation
     from cicd_core.testing.histories.queue_model import QueueArgument, QueueOperation
 
@@ -79,11 +80,11 @@ class _View:
         self._collection, self._index = queue
         self._priority_width = priority_width
         self._operations: list[QueueOperation] = []
-        self._withdrawn: list[tuple[str, StoreOperation, int, int | None]] = []
+        self._withdrawn: list[tuple[str, StoreOperation, int]] = []
         #: The key of each stay.
         self._keys: dict[str, str] = {}
-        #: The version that a commit gave to a record, where an answer shows it.
-        self._shown: dict[tuple[str, str], int] = {}
+        #: The versions that a commit gave to a record, where answers show them.
+        self._shown: dict[tuple[str, str], set[int]] = defaultdict(set)
         #: What claims without an answer were seen to hold, by claim id.
         self._held: dict[str, dict[str, StoreOperation]] = defaultdict(dict)
 
@@ -95,8 +96,7 @@ class _View:
                 continue
             for record in records:
                 given = record.version if record.grant is None else record.version - 1
-                known = self._shown.setdefault((record.key, record.commit_id), given)
-                self._shown[record.key, record.commit_id] = min(known, given)
+                self._shown[record.key, record.commit_id].add(given)
                 if record.grant is not None and record.lease is not None:
                     held = self._held[record.lease.claim_id]
                     name = stay(record.key, record.version - 1)
@@ -104,28 +104,20 @@ class _View:
 
     def add_commit(self, calls: _Calls) -> None:
         """Add what one commit did, in whichever of its calls."""
-        applied = [call for call in calls if isinstance(call.result, Committed)]
-        done = applied or [call for call in calls if call.result is UNKNOWN]
-        if not done:
-            return
         commit: Any = calls[0].argument
-        versions: Mapping[tuple[str, str], int] = {}
-        if applied:
-            answer: Any = applied[0].result
-            versions = answer.versions
         invoked = min(call.invoked for call in calls)
-        returned = min(call.ends for call in applied) if applied else None
-        for write in commit.writes:
-            if write.collection != self._collection:
-                continue
-            if write.expected:
-                name = stay(write.key, write.expected)
-                self._withdrawn.append((name, done[0], invoked, returned))
-            if isinstance(write, Put):
-                # One without an answer, that nobody has seen, put nothing there that was taken.
-                shown = self._shown.get((write.key, commit.commit_id))
-                version = versions.get((write.collection, write.key), shown)
-                self._enqueue(write.key, version, write.attributes, done[0], invoked, returned)
+        known: set[tuple[str, int]] = set()
+        for versions, applied in by_versions(calls):
+            last = min(applied, key=_ends)
+            for write in self._mine(commit):
+                self._withdraw(write, last, invoked)
+                version = versions.get((write.collection, write.key))
+                if isinstance(write, Put) and version is not None:
+                    known.add((write.key, version))
+                    self._enqueue(write.key, version, write.attributes, last, invoked)
+        for call in calls:
+            if call.result is UNKNOWN:
+                self._add_unknown_commit(commit, call, known)
 
     def add_claim(self, calls: _Calls) -> None:
         """Add what one claim took, in whichever of its calls."""
@@ -145,13 +137,13 @@ class _View:
             for record in _records(call)[1]:
                 if record.grant is not None:  # a patch may have left it in the queue
                     where = record.attributes
-                    self._enqueue(record.key, record.version, where, call, first, call.returned)
+                    self._enqueue(record.key, record.version, where, call, first)
 
     def result(self, last: Mapping[str, Record | None]) -> QueueView:
         """Return all of it."""
-        for name, call, invoked, returned in self._withdrawn:
+        for name, call, invoked in self._withdrawn:
             if name in self._keys:
-                self._put(call, Withdraw(name), None, invoked=invoked, returned=returned)
+                self._put(call, Withdraw(name), None, invoked=invoked, returned=call.returned)
         remaining = None
         if last.keys() >= set(self._keys.values()):
             there = (record for record in last.values() if record is not None)
@@ -163,22 +155,41 @@ class _View:
         self._operations.sort(key=lambda each: (each.invoked, each.ends))
         return QueueView(tuple(self._operations), remaining)
 
+    def _mine(self, commit: Commit) -> Iterator[Put | Delete]:
+        return (write for write in commit.writes if write.collection == self._collection)
+
+    def _add_unknown_commit(
+        self, commit: Commit, call: StoreOperation, known: set[tuple[str, int]]
+    ) -> None:
+        """Add what a call without an answer may have done, besides what answers tell of others."""
+        for write in self._mine(commit):
+            if not known:
+                self._withdraw(write, call, call.invoked)
+            if isinstance(write, Put):
+                # What nobody has seen was not taken from there: it need not be told.
+                for version in sorted(self._shown[write.key, commit.commit_id]):
+                    if (write.key, version) not in known:
+                        self._enqueue(write.key, version, write.attributes, call, call.invoked)
+
+    def _withdraw(self, write: Put | Delete, call: StoreOperation, invoked: int) -> None:
+        if write.expected:
+            self._withdrawn.append((stay(write.key, write.expected), call, invoked))
+
     def _enqueue(
         self,
         key: str,
-        version: int | None,
+        version: int,
         attributes: Mapping[str, str],
         call: StoreOperation,
         invoked: int,
-        returned: int | None,
     ) -> None:
         lane, rank = (attributes.get(name) for name in (self._index.partition, self._index.sort))
-        if version is None or lane is None or rank is None:
-            return
-        job = Job(stay(key, version), lane, rank, rank[: self._priority_width])
-        if job.name not in self._keys:
+        job = None
+        if lane is not None and rank is not None:
+            job = Job(stay(key, version), lane, rank, rank[: self._priority_width])
+        if job is not None and job.name not in self._keys:
             self._keys[job.name] = key
-            self._put(call, Enqueue(job), None, invoked=invoked, returned=returned)
+            self._put(call, Enqueue(job), None, invoked=invoked, returned=call.returned)
 
     def _put(
         self,
@@ -199,6 +210,22 @@ class _View:
             returned=within[1],
         )
         self._operations.append(seen)
+
+
+def by_versions(
+    calls: _Calls,
+) -> list[tuple[Mapping[tuple[str, str], int], list[StoreOperation]]]:
+    """Return the calls of one commit that were answered alike, for each time it was applied.
+
+    Usually that is once. A commit that only creates is applied again, by a call that comes after
+    its records were deleted: nothing is left then that tells of the first time.
+    """
+    applied: dict[tuple[Any, ...], tuple[Mapping[tuple[str, str], int], list[StoreOperation]]] = {}
+    for call in calls:
+        if isinstance(call.result, Committed):
+            versions = call.result.versions
+            applied.setdefault(tuple(sorted(versions.items())), (versions, []))[1].append(call)
+    return list(applied.values())
 
 
 def _ends(operation: StoreOperation) -> int:

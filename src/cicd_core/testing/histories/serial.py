@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from attrs import define, field
 
-from cicd_core.store.records import Claim, Commit, Committed, Delete, Record
+from cicd_core.store.records import Claim, Commit, Delete, Record
 from cicd_core.testing.histories.operation import FOREVER, UNKNOWN, Get, StoreOperation
+from cicd_core.testing.histories.queue_view import by_versions
 from cicd_core.testing.histories.witness import Refuted
 
 if TYPE_CHECKING:
@@ -113,11 +114,10 @@ class _Graph:
     def add_commits(self) -> None:
         """Add every commit that was applied, whichever of its calls did it."""
         for calls in self._commits.values():
-            applied = [call for call in calls if isinstance(call.result, Committed)]
-            if applied:
+            for _, applied in by_versions(calls):
                 node = self._written(applied[0])
                 for call in calls:
-                    if isinstance(call.result, Committed) or call.result is UNKNOWN:
+                    if call in applied or call.result is UNKNOWN:
                         node.called_by(call)
 
     def order_versions(self) -> None:

@@ -151,6 +151,7 @@ class TestCommits:
         delete = Delete(collection=ITEMS.name, key="a", expected=10)
         deleted = (commit(plain("b"), delete), Committed({("plain", "b"): 1}))
         assert explained(BOTH[0], deleted, (GET, None), (put(0), Committed({SUBJECT: 11})))
+        assert explained(BOTH[0], deleted, (CREATED, Committed({SUBJECT: 11})))
         assert not explained(BOTH[0], deleted, (put(0), Committed({SUBJECT: 10})))
         assert not explained(BOTH[0], deleted, (GET, RECORD))
 

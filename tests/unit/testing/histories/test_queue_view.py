@@ -133,6 +133,17 @@ class TestRepetitions:
         (enqueue,) = view.operations
         assert (enqueue.invoked, enqueue.returned) == (0, 11)
 
+    def test_a_creation_may_happen_again_when_its_record_was_deleted(self) -> None:
+        created = put(0, "a", 1)
+        delete = Delete(collection=ITEMS.name, key="a", expected=1)
+        deleted = did(commit(plain("b"), delete), Committed({("plain", "b"): 1}), 2, 3)
+        again = did(created.argument, Committed({(ITEMS.name, "a"): 2}), 4, 5)
+        taken = took(6, held("a", 3, commit_id=created.argument.commit_id))
+        assert faults(created, deleted, again, taken) == []
+        lost = asked(created.argument, 4)
+        assert faults(created, deleted, lost, taken) == []
+        assert faults(created, deleted, taken) == [Fault.FROM_NOWHERE]
+
     def test_a_claim_that_is_made_again_took_what_it_shows_in_one_of_its_calls(self) -> None:
         first, again = took(2, held("a", 2)), took(10, held("a", 2))
         view = view_of(put(0, "a", 1), first, again)

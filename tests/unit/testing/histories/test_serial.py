@@ -111,6 +111,16 @@ def test_a_commit_that_is_made_again_happened_in_one_of_its_calls() -> None:
     assert refuted(first, seen) is None
 
 
+def test_a_creation_may_happen_again_when_its_record_was_deleted() -> None:
+    created = put((0, 1), a=1)
+    delete = Delete(collection=ITEMS.name, key="a", expected=1)
+    deleted = did(commit(item("b"), delete), Committed({B: 1}), 10, 11)
+    again = did(created.argument, Committed({A: 2}), 20, 21)
+    assert refuted(created, deleted, again, saw("a", 2, (30, 31))) is None
+    early = saw("a", 2, (12, 13))
+    assert refuted(created, deleted, early, again) == (again, early)
+
+
 def test_a_call_that_was_refused_did_not_do_what_a_later_one_did() -> None:
     again = put((20, 21), a=1)
     refused = did(again.argument, Conflict((A,)), 0, 1)
