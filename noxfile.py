@@ -109,7 +109,7 @@ def property_(session: nox.Session) -> None:
 def conformance(session: nox.Session) -> None:
     """The conformance suite over every store that runs without a server."""
     install(session, "test")
-    profile(session, "ci")
+    profile(session, "dev")
     session.run("pytest", "-m", "not crash", *(session.posargs or ["tests/conformance"]))
 
 
