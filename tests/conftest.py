@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +20,15 @@ settings.register_profile(
 DEV = settings.get_profile("dev")
 settings.register_profile("ci", DEV, max_examples=200, derandomize=True, print_blob=True)
 settings.register_profile("nightly", DEV, max_examples=5_000, print_blob=True)
+# For the mutation run: quick, the same examples each time, and a mutant's failure needs no
+# smallest example.
+settings.register_profile(
+    "mutation",
+    DEV,
+    max_examples=10,
+    derandomize=True,
+    phases=[Phase.explicit, Phase.generate],
+)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 
@@ -37,6 +47,15 @@ def _log_as_it_was() -> Iterator[None]:
     ours.handlers[:], ours.propagate = handlers, propagate
     ours.setLevel(level)
     logging.disable(disabled)
+
+
+def pytest_configure() -> None:
+    """Hear SIGINT, though whoever began this run may ignore it, as a shell does in the background.
+
+    What is ignored here is ignored in each process that a test starts, and some are interrupted.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

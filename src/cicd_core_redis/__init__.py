@@ -1,28 +1,24 @@
-"""The Redis store of cicd_core: for now its entry point alone, which says so."""
+"""The Redis store of cicd_core: ``open_store("redis://host/0?namespace=team-a")``.
+
+``opening.py`` opens it, by what ``location.py`` makes of the URL; ``store.py`` is the store, verb
+by verb. A verb's words become arguments of a script in ``words.py``; the scripts are in ``lua/``,
+put together by ``scripts.py``, and ``keys.py`` tells what stands where. ``pipe.py`` brings them to
+the server over one connection, which ``connecting.py`` makes; ``waiting.py`` listens on another.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING
 
-from cicd_core.errors import UnsupportedCapability
+from cicd_core_redis.durability import Durability, KeepsNothing
+from cicd_core_redis.opening import open_redis
+from cicd_core_redis.store import RedisStore
 
-if TYPE_CHECKING:
-    from cicd_core.store.registry import StoreFactory, StoreURL
-
-__all__ = ["open_redis"]
-
-
-def open_redis(url: StoreURL, **_options: Any) -> NoReturn:
-    """Refuse ``url``, and name the stores that this release has.
-
-    Raises:
-        UnsupportedCapability: always, in this release.
-    """
-    raise UnsupportedCapability(
-        f"{url.scheme}:// was refused: the Redis store is not part of this release yet; "
-        f"use sqlite:// (durable, on one machine) or memory:// (in one process)"
-    )
-
+__all__ = ["Durability", "KeepsNothing", "RedisStore", "open_redis"]
 
 if TYPE_CHECKING:
+    from cicd_core.store.contract import Store
+    from cicd_core.store.registry import StoreFactory
+
+    _store: type[Store] = RedisStore
     _factory: StoreFactory = open_redis

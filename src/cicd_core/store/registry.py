@@ -45,6 +45,7 @@ _EXTRAS: Final = {
     "redis": "redis",
     "rediss": "redis",
     "unix": "redis",
+    "redis+sentinel": "redis",
     "redis+cluster": "redis",
     "dynamodb": "dynamodb",
 }

@@ -1,0 +1,127 @@
+"""What the server keeps when it dies: what was asked for, checked against what it does."""
+
+from __future__ import annotations
+
+import warnings
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+from attrs import frozen
+
+from cicd_core.errors import InvalidInput, StoreError, UnsupportedCapability
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cicd_core_redis.pipe import Pipe
+    from cicd_core_redis.words import Argument
+
+
+class Durability(Enum):
+    """What survives of what was acknowledged."""
+
+    #: Nothing need survive the server: for tests, and for work that anybody can ask for again.
+    NONE = "none"
+    #: The server's disk has it a second later at the most: that second may be lost.
+    EVERYSEC = "everysec"
+    #: The server's disk has it before it is acknowledged.
+    ALWAYS = "always"
+    #: So many replicas have it before it is acknowledged.
+    REPLICATED = "replicated"
+
+
+@frozen
+class Confirming:
+    """How each write is confirmed before it is acknowledged."""
+
+    #: How many replicas must have it.
+    replicas: int
+    #: How long they may take for it, in seconds.
+    timeout: float
+
+    @property
+    def command(self) -> tuple[Argument, ...]:
+        """What is sent behind the writes."""
+        return (b"WAIT", self.replicas, max(1, round(self.timeout * 1000)))
+
+
+def durability_of(text: str | Durability | None) -> Durability | None:
+    """Return the mode that a setting names.
+
+    Raises:
+        InvalidInput: there is none of that name.
+    """
+    try:
+        return None if text is None else Durability(text)
+    except ValueError:
+        names = ", ".join(mode.value for mode in Durability)
+        raise InvalidInput("durability", text, f"give one of {names}") from None
+
+
+class KeepsNothing(UserWarning):
+    """The server keeps nothing on its disk: when it ends, every job and every event is gone."""
+
+
+async def check_durability(pipe: Pipe, wanted: Durability | None, where: str) -> None:
+    """Compare what a server does with what was asked for; warn if it keeps nothing at all.
+
+    Raises:
+        UnsupportedCapability: it does less than was asked for, or it throws keys away when its
+            memory is full.
+    """
+    facts = _facts(await pipe.ask(b"INFO"))
+    policy = facts.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction" and facts.get("maxmemory", "0") != "0":
+        raise UnsupportedCapability(
+            f"{where} throws keys away when its memory is full (maxmemory-policy {policy}): jobs "
+            f"would be lost; set maxmemory-policy to noeviction"
+        )
+    has_log = facts.get("aof_enabled") == "1"
+    if wanted in (Durability.EVERYSEC, Durability.ALWAYS) and not has_log:
+        raise UnsupportedCapability(
+            f"{where} has no append-only file, so durability {wanted.value!r} is not to be had: "
+            f"set appendonly to yes"
+        )
+    if wanted is Durability.ALWAYS:
+        await _check_fsync(pipe, where)
+    if wanted is None and not has_log and not await _takes_snapshots(pipe):
+        warnings.warn(
+            f"{where} keeps nothing on its disk: when it ends, every job and every event is gone; "
+            f"set appendonly to yes",
+            KeepsNothing,
+            stacklevel=2,
+        )
+
+
+async def _check_fsync(pipe: Pipe, where: str) -> None:
+    value = await _setting(pipe, "appendfsync")
+    if value not in {None, "always"}:
+        raise UnsupportedCapability(
+            f"{where} has appendfsync {value!r}, so durability 'always' is not to be had: set "
+            f"appendfsync to always, or ask for durability=everysec"
+        )
+
+
+async def _takes_snapshots(pipe: Pipe) -> bool:
+    return await _setting(pipe, "save") != ""
+
+
+async def _setting(pipe: Pipe, name: str) -> str | None:
+    """Return a setting of the server; None: it does not tell, as many that are rented do not."""
+    try:
+        answer = await pipe.ask(b"CONFIG", b"GET", name)
+    except StoreError as refused:
+        if refused.retryable:
+            raise
+        return None
+    return answer[1].decode() if answer else None
+
+
+def _facts(info: bytes) -> Mapping[str, str]:
+    lines = info.decode(errors="replace").splitlines()
+    pairs = (line.partition(":") for line in lines if ":" in line)
+    return {name: value for name, _, value in pairs}
+
+
+#: How long replicas have to confirm a write by default, in seconds.
+REPLICA_TIMEOUT: Final = 1.0

@@ -1,0 +1,182 @@
+"""What redis-py raises and Redis answers, in the words of our error tree."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from redis.exceptions import (
+    AskError,
+    AuthenticationError,
+    AuthorizationError,
+    BusyLoadingError,
+    ClusterDownError,
+    MasterDownError,
+    MaxConnectionsError,
+    NoPermissionError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
+
+from cicd_core.errors import (
+    CicdError,
+    StoreError,
+    StoreFull,
+    StoreReadOnly,
+    StoreUnavailable,
+    UnsupportedCapability,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: Answers after which another server may be the right one: the connection is made anew.
+_ELSEWHERE: Final = (
+    AskError,  # a MovedError is one too
+    BusyLoadingError,
+    ClusterDownError,
+    MasterDownError,
+    ReadOnlyError,
+)
+#: The beginnings of answers of a server that cannot now, and may soon.
+_LATER: Final = ("BUSY", "NOREPLICAS", "UNBLOCKED")
+
+
+def is_unknown_script(answer: object) -> bool:
+    """Whether the server does not know a script (yet, or any more); nothing was run."""
+    return isinstance(answer, NoScriptError)
+
+
+def points_elsewhere(answer: object) -> bool:
+    """Whether an answer tells that this is not the server to ask, or that it is not ready."""
+    return isinstance(answer, _ELSEWHERE)
+
+
+def closed(where: str) -> StoreUnavailable:
+    """Return the error of a call to a store that was closed."""
+    return StoreUnavailable(
+        f"the store on {where} was closed: open it again; whether the call took effect is unknown"
+    )
+
+
+def lost(where: str, cause: BaseException) -> StoreUnavailable:
+    """Return the error of a call that was sent, and whose answer will not come."""
+    error = StoreUnavailable(
+        f"the connection to {where} was lost before it answered ({_told(cause)}): whether the call "
+        f"took effect is unknown; ask again with the same id"
+    )
+    error.__cause__ = cause
+    return error
+
+
+def unreachable(where: str, cause: BaseException | None, seconds: float) -> StoreUnavailable:
+    """Return the error of a call that was never sent."""
+    because = f" ({_told(cause)})" if cause else ""
+    error = StoreUnavailable(
+        f"{where} could not be reached for {seconds:g} s{because}: nothing was written; try again"
+    )
+    error.__cause__ = cause
+    return error
+
+
+def unconfirmed(where: str, confirmed: int, wanted: int, seconds: float) -> StoreUnavailable:
+    """Return the error of a write that too few servers hold."""
+    return StoreUnavailable(
+        f"{where} applied the call, but {confirmed} of {wanted} confirmed it within {seconds:g} s: "
+        f"a failover may lose it; ask again with the same id"
+    )
+
+
+def translated(cause: BaseException, where: str, *, fails_over: bool = False) -> BaseException:
+    """Return the error that stands for ``cause``, with ``cause`` as its cause.
+
+    What is ours already, and what no driver raised (a cancellation, a bug), comes back as it is.
+    Where another server takes over (``fails_over``), a replica's refusal is a matter of time.
+    """
+    if isinstance(cause, CicdError) or not isinstance(cause, RedisError | OSError):
+        return cause
+    error: StoreError
+    if isinstance(cause, ReadOnlyError) and fails_over:
+        error = _not_now(where, cause)
+    elif isinstance(cause, tuple(_MEANINGS)):
+        error = next(mean for kind, mean in _MEANINGS.items() if isinstance(cause, kind))(
+            where, cause
+        )
+    elif isinstance(cause, ResponseError):
+        error = _answered(cause, where)
+    else:
+        return lost(where, cause)
+    error.__cause__ = cause
+    return error
+
+
+def _answered(cause: ResponseError, where: str) -> StoreError:
+    says = str(cause)
+    if says.startswith("MISCONF"):
+        return _cannot_persist(where, cause)
+    if says.startswith(_LATER):
+        return _not_now(where, cause)
+    return StoreError(f"{where} refused what was asked of it: {says}")
+
+
+def _not_now(where: str, cause: Exception) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"{where} cannot answer now ({_told(cause)}): nothing was written; try again"
+    )
+
+
+def _full(where: str, cause: Exception) -> StoreFull:
+    return StoreFull(
+        f"{where} has no memory left ({_told(cause)}): nothing was written; raise its maxmemory, "
+        f"or shorten the retention"
+    )
+
+
+def _cannot_persist(where: str, cause: Exception) -> StoreReadOnly:
+    return StoreReadOnly(
+        f"{where} cannot write to its disk and so takes no writes ({_told(cause)}): nothing was "
+        f"written; look after its disk"
+    )
+
+
+def _read_only(where: str, cause: Exception) -> StoreReadOnly:
+    return StoreReadOnly(
+        f"{where} is a replica and takes no writes ({_told(cause)}): nothing was written; give the "
+        f"URL of the primary, or of the sentinels"
+    )
+
+
+def _forbidden(where: str, cause: Exception) -> UnsupportedCapability:
+    return UnsupportedCapability(
+        f"{where} forbids what the store needs ({_told(cause)}): give its user the rights that "
+        f"'Run on Redis' in the documentation lists"
+    )
+
+
+def _wrong_credentials(where: str, cause: Exception) -> UnsupportedCapability:
+    return UnsupportedCapability(
+        f"{where} refused the credentials ({_told(cause)}): check the user and the password"
+    )
+
+
+def _told(cause: BaseException) -> str:
+    return str(cause) or type(cause).__name__
+
+
+#: In this order: the first that fits.
+_MEANINGS: Final[dict[type[Exception], Callable[[str, Exception], StoreError]]] = {
+    OutOfMemoryError: _full,
+    ReadOnlyError: _read_only,
+    NoPermissionError: _forbidden,
+    AuthenticationError: _wrong_credentials,
+    AuthorizationError: _wrong_credentials,
+    AskError: _not_now,
+    BusyLoadingError: _not_now,
+    ClusterDownError: _not_now,
+    MasterDownError: _not_now,
+    TryAgainError: _not_now,
+    MaxConnectionsError: _not_now,
+}

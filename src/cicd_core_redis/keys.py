@@ -1,0 +1,71 @@
+"""The names of a namespace's keys, and of what stands in them.
+
+Every key begins with ``cicd:{NAMESPACE}:``. The braces are a hash tag: a Redis Cluster keeps all
+keys of one namespace in one slot, so that one script may touch any of them. Behind the prefix:
+
+======================  ==========================================================================
+``meta``                hash: the layout's version, the version floor, the last event dropped
+``r:COLLECTION:KEY``    hash, a record: ``h`` its header, ``b`` its body
+``i:COLLECTION:…``      zset, one partition of one index: members of score 0 in sort order
+``h:COLLECTION:CLAIM``  set: the keys of the records that a claim holds
+``expiring``            zset: when each record that will run out does
+``log``                 stream: the events
+``n:GROUP``             hash: the counters of a group
+``groups``              zset: the groups that there are
+======================  ==========================================================================
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from cicd_core.store.records import Index, Partition
+
+#: The hash tag of the namespace that nobody named: no namespace can have this name.
+_UNNAMED: Final = "@"
+
+
+def prefix_of(namespace: str | None) -> str:
+    """Return what every key of a namespace begins with."""
+    return f"cicd:{{{namespace or _UNNAMED}}}:"
+
+
+def meta_key(namespace: str | None) -> bytes:
+    """Return the key that every script is given, so that a cluster knows the slot."""
+    return f"{prefix_of(namespace)}meta".encode()
+
+
+def index_prefix(collection: str, index: Index) -> str:
+    """Return what the zsets of an index begin with, behind the namespace's prefix."""
+    return f"i:{collection}:{index.partition}:{index.sort}:"
+
+
+def zset_of(partition: Partition) -> str:
+    """Return the zset of a partition, without the namespace's prefix."""
+    return index_prefix(partition.collection, partition.index) + partition.value
+
+
+def lower_bound(after: str | None) -> bytes:
+    """Return the bound, as ZRANGE takes it, above every member of that sort value."""
+    return b"-" if after is None else b"(" + _ordered(after) + b"\0\xff"
+
+
+def upper_bound(before: str | None) -> bytes:
+    """Return the bound, as ZRANGE takes it, below every member of that sort value."""
+    return b"+" if before is None else b"(" + _ordered(before) + b"\0"
+
+
+def above(after: str | None) -> bytes:
+    """Return bytes below which no member's sort value is above ``after``."""
+    return b"" if after is None else _ordered(after) + b"\0\xff"
+
+
+def group_of(counter: str) -> str:
+    """Return the group of a counter: what stands before the bar."""
+    return counter.partition("|")[0]
+
+
+def _ordered(sort: str) -> bytes:
+    """Return a sort value as it stands in a member; see ``member`` in ``lua/records.lua``."""
+    return sort.encode().replace(b"\0", b"\0\xff")

@@ -1,0 +1,211 @@
+"""What a URL of a Redis store says, checked, and with the defaults filled in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote, urlsplit
+
+from attrs import evolve, frozen
+from redis.asyncio import Redis
+from redis.asyncio.sentinel import Sentinel
+
+from cicd_core.errors import InvalidInput
+from cicd_core.model.checks import check_seconds
+from cicd_core_redis.connecting import ClientSource, ClusterSource
+from cicd_core_redis.durability import (
+    REPLICA_TIMEOUT,
+    Confirming,
+    Durability,
+    durability_of,
+)
+from cicd_core_redis.keys import meta_key
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cicd_core.store.registry import StoreURL
+    from cicd_core_redis.connecting import Source
+
+#: How many seconds an event stays in the log by default: 30 days.
+LOG_RETENTION: Final = 30 * 86400.0
+#: How many seconds a call, and a connection, may take by default.
+CALL_TIMEOUT: Final = 5.0
+CONNECT_TIMEOUT: Final = 2.0
+#: How far the clocks of servers that take over from each other may be apart, in seconds.
+CLOCK_SKEW: Final = 0.5
+
+_TLS: Final = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs"})
+_OWN: Final = frozenset(
+    {
+        "durability",
+        "replicas",
+        "replica_timeout",
+        "call_timeout",
+        "connect_timeout",
+        "log_retention",
+        "clock_skew",
+    }
+)
+_PORTS: Final = {"redis+sentinel": 26379, "redis+cluster": 6379}
+
+
+@frozen(kw_only=True)
+class Location:
+    """Where the store is, and how it is spoken to."""
+
+    source: Source
+    namespace: str | None
+    durability: Durability | None
+    confirming: Confirming | None
+    #: In seconds, all of them.
+    timeout: float
+    log_retention: float
+    clock_skew: float
+
+    def sibling(self) -> Location:
+        """Return the same for another event loop."""
+        return evolve(self, source=self.source.sibling())
+
+
+def locate(
+    url: StoreURL, *, namespace: str | None, client: Redis | None, given: Mapping[str, Any]
+) -> Location:
+    """Return what a URL and the settings that take precedence over it say.
+
+    Raises:
+        InvalidInput: something is wrong; it is named.
+    """
+    url.check_options(_OWN | _TLS)
+    settings = {
+        **url.options,
+        **{name: value for name, value in given.items() if value is not None},
+    }
+    connect_timeout = _seconds(settings, "connect_timeout", CONNECT_TIMEOUT)
+    source = _source(url, namespace, client, connect_timeout)
+    durability = durability_of(settings.get("durability"))
+    return Location(
+        source=source,
+        namespace=namespace,
+        durability=durability,
+        confirming=_confirming(durability, settings),
+        timeout=_seconds(settings, "call_timeout", CALL_TIMEOUT),
+        log_retention=_seconds(settings, "log_retention", LOG_RETENTION),
+        clock_skew=_seconds(settings, "clock_skew", CLOCK_SKEW if source.fails_over else 0.0),
+    )
+
+
+def _confirming(durability: Durability | None, settings: Mapping[str, Any]) -> Confirming | None:
+    if durability is not Durability.REPLICATED:
+        for name in ("replicas", "replica_timeout"):
+            if name in settings:
+                raise InvalidInput(name, settings[name], "it goes with durability=replicated only")
+        return None
+    text = settings.get("replicas", 1)
+    try:
+        replicas = int(text)
+    except ValueError:
+        replicas = 0
+    if replicas < 1:
+        raise InvalidInput("replicas", text, "give a number of servers, 1 or more")
+    return Confirming(replicas, _seconds(settings, "replica_timeout", REPLICA_TIMEOUT))
+
+
+def _seconds(settings: Mapping[str, Any], name: str, default: float) -> float:
+    text = settings.get(name, default)
+    try:
+        return check_seconds(name, float(text))
+    except (TypeError, ValueError):
+        raise InvalidInput(name, text, "give a number of seconds") from None
+
+
+def _source(
+    url: StoreURL, namespace: str | None, client: Redis | None, connect_timeout: float
+) -> Source:
+    if client is not None:
+        if url.netloc or url.path:
+            reason = "with a client of your own, give its scheme alone, such as redis://"
+            raise InvalidInput("url", str(url), reason)
+        return ClientSource(
+            client, where="the server of the client", connect_timeout=connect_timeout
+        )
+    if url.scheme == "redis+cluster":
+        return _cluster(url, namespace, connect_timeout)
+    if url.scheme == "redis+sentinel":
+        return _sentinel(url, connect_timeout)
+    if url.scheme == "unix":
+        client = Redis(unix_socket_path=url.path, **_credentials(url))
+        return ClientSource(client, where=url.path, connect_timeout=connect_timeout)
+    ((host, port),) = _addresses(url, 6379)
+    tls = {"ssl": True, **_tls(url)} if url.scheme == "rediss" else {}
+    database = _database(url, url.path)
+    client = Redis(host=host, port=port, db=database, **_credentials(url), **tls)
+    return ClientSource(client, where=f"{host}:{port}", connect_timeout=connect_timeout)
+
+
+def _cluster(url: StoreURL, namespace: str | None, connect_timeout: float) -> Source:
+    if url.path.strip("/"):
+        raise InvalidInput("url", url.path, "a cluster has no databases: leave the path out")
+    nodes = _addresses(url, _PORTS[url.scheme])
+    settings = {
+        **_credentials(url),
+        **_tls(url),
+        "socket_connect_timeout": connect_timeout,
+        "socket_timeout": connect_timeout,
+    }
+    if _tls(url):
+        settings["ssl"] = True
+    where = "the cluster of " + ", ".join(f"{host}:{port}" for host, port in nodes)
+    return ClusterSource(
+        nodes, settings, key=meta_key(namespace), where=where, connect_timeout=connect_timeout
+    )
+
+
+def _sentinel(url: StoreURL, connect_timeout: float) -> Source:
+    nodes = _addresses(url, _PORTS[url.scheme])
+    service, _, database = url.path.strip("/").partition("/")
+    if not service:
+        reason = "name the service: redis+sentinel://host:26379,host:26379/SERVICE/DATABASE"
+        raise InvalidInput("url", str(url), reason)
+    limits = {"socket_timeout": connect_timeout, "socket_connect_timeout": connect_timeout}
+    make: Any = Sentinel  # redis-py leaves it untyped
+    sentinel = make(nodes, sentinel_kwargs=limits)
+    client: Redis = sentinel.master_for(
+        service, db=_database(url, database), **_credentials(url), **_tls(url)
+    )
+    where = f"the primary of {service!r}"
+    return ClientSource(client, where=where, connect_timeout=connect_timeout)
+
+
+def _database(url: StoreURL, path: str) -> int:
+    text = path.strip("/")
+    if text and not (text.isascii() and text.isdecimal()):
+        raise InvalidInput("url", str(url), "the path is the number of a database, such as /0")
+    return int(text or 0)
+
+
+def _addresses(url: StoreURL, default_port: int) -> list[tuple[str, int]]:
+    """Return the hosts and ports between ``//`` and the path, split at commas."""
+    _, _, hosts = url.netloc.rpartition("@")
+    addresses: list[tuple[str, int]] = []
+    for text in (hosts or "localhost").split(","):
+        try:
+            parts = urlsplit(f"//{text}")
+            host, port = parts.hostname or "localhost", parts.port or default_port
+        except ValueError:
+            raise InvalidInput("url", str(url), "write each server as host or host:port") from None
+        addresses.append((host, port))
+    if len(addresses) > 1 and url.scheme not in _PORTS:
+        reason = "one server is meant; several are for redis+sentinel:// and redis+cluster://"
+        raise InvalidInput("url", str(url), reason)
+    return addresses
+
+
+def _credentials(url: StoreURL) -> dict[str, Any]:
+    user_info, at, _ = url.netloc.rpartition("@")
+    user, _, password = user_info.partition(":")
+    found = {"username": unquote(user) or None, "password": unquote(password) or None}
+    return found if at else {}
+
+
+def _tls(url: StoreURL) -> dict[str, Any]:
+    return {name: value for name, value in url.options.items() if name in _TLS}

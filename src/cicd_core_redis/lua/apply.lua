@@ -1,0 +1,68 @@
+-- The second half of commit.lua: decide, then write.
+
+local function decide(id, writes, latest)
+  local olds, before, given, wrong = {}, true, {1}, {0}
+  for i, write in ipairs(writes) do
+    local ok, old = pcall(load, write.collection, write.key)
+    if not ok then return {-1, i, type(old) == 'table' and old.err or tostring(old)} end
+    olds[i] = old or false
+    if write.kind == 'p' then
+      before = before and old and old[COMMIT] == id
+      given[#given + 1] = old and old[GIVEN]
+    end
+    if not is_expected(write, old, latest) then wrong[#wrong + 1] = i end
+  end
+  if before then return given end
+  if #wrong > 1 then return wrong end
+  return nil, olds
+end
+
+local function apply(id, writes, olds)
+  local versions, answer = {}, {1}
+  for i, write in ipairs(writes) do
+    if write.kind == 'p' then
+      local version = put(write, olds[i] or nil, id)
+      versions[write.collection .. '\0' .. write.key] = version
+      answer[#answer + 1] = version
+    else
+      drop(write.collection, write.key, olds[i])
+    end
+  end
+  return answer, versions
+end
+
+local function increment() -- each group of counters is a hash, so that a prefix finds it whole
+  local group, name, amount = take(), take(), take()
+  local total = call('HINCRBY', PREFIX .. 'n:' .. group, name, amount)
+  if digits(total) == amount then call('ZADD', PREFIX .. 'groups', 0, group) end
+end
+
+local function tell(versions)
+  local collection, key, version, ordinal, body = take(), take(), take(), take(), take()
+  if version == '' then version = digits(versions[collection .. '\0' .. key]) end
+  call('XADD', PREFIX .. 'log', '*', 'c', collection, 'k', key, 'v', version, 'o', ordinal,
+    'b', body)
+end
+
+local latest = NOW - take()
+local answers = {NOW}
+for n = 1, tonumber(take()) do
+  local id, count, events, increments = take(), take(), tonumber(take()), tonumber(take())
+  local writes = {}
+  for i = 1, count do writes[i] = read_write() end
+  local answer, olds = decide(id, writes, latest)
+  if answer then
+    at = at + 5 * events + 3 * increments
+  else
+    local told = at
+    at = at + 5 * events -- the increments first: of all writes only they could be refused
+    for _ = 1, increments do increment() end
+    local behind, versions = at, nil
+    answer, versions = apply(id, writes, olds)
+    at = told
+    for _ = 1, events do tell(versions) end
+    at = behind
+  end
+  answers[n + 1] = answer
+end
+return answers

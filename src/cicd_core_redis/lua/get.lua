@@ -1,0 +1,14 @@
+-- Read records by their keys.
+--
+-- ARGV: the number of questions; each: collection, number of keys, the keys.
+-- Answer: the time; for each question the {key, body, header} of those that exist.
+
+local answers = {NOW}
+for n = 1, take() do
+  local collection, found = take(), {}
+  for _ = 1, take() do
+    found[#found + 1] = read(collection, take())
+  end
+  answers[n + 1] = found
+end
+return answers

@@ -1,0 +1,26 @@
+-- Read a page of one partition.
+--
+-- ARGV: collection, the zset without the prefix, limit, '1' if descending, the lower and the upper
+-- bound as ZRANGE takes them.
+-- Answer: the time; up to limit + 1 records as {key, body, header}.
+
+local collection, zset, limit = take(), PREFIX .. take(), tonumber(take())
+local descending, lower, upper = take() == '1', take(), take()
+local found, offset = {}, 0
+
+local function names(count)
+  if descending then
+    return call('ZRANGE', zset, upper, lower, 'BYLEX', 'REV', 'LIMIT', offset, count)
+  end
+  return call('ZRANGE', zset, lower, upper, 'BYLEX', 'LIMIT', offset, count)
+end
+
+repeat
+  local wanted = limit + 1 - #found
+  local more = names(wanted)
+  for _, name in ipairs(more) do
+    found[#found + 1] = read(collection, key_in(name)) -- those that ran out are skipped
+  end
+  offset = offset + #more
+until #found > limit or #more < wanted
+return {NOW, found}

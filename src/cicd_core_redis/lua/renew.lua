@@ -1,0 +1,33 @@
+-- Move leases on, where the claim id matches.
+--
+-- ARGV: the number of renewals; each: collection, key, claim id, duration.
+-- Answer: the time; for each renewal {version, expires, limit}, or {} where it is not its holder's.
+-- Safe to repeat: a lease never moves back.
+
+local function renew(collection, key, claim_id, duration)
+  local old = load(collection, key)
+  if not old or old[CLAIM] ~= claim_id then return {} end
+  local new = {unpack(old)}
+  local expires = old[LEASE_END]
+  local most = math.min(NOW + duration, tonumber(old[LEASE_MOST]))
+  if most > tonumber(expires) then expires = digits(most) end
+  new[LEASE_END] = expires
+  -- The attribute that follows the lease goes along, unless it tells of something earlier.
+  local follows = shape(collection)[2]
+  if follows > 0 then
+    local pattern = '%016.0f:'
+    if old[LAST + follows] == string.format(pattern, tonumber(old[LEASE_END])) .. key then
+      new[LAST + follows] = string.format(pattern, tonumber(expires)) .. key
+    end
+  end
+  call('HSET', record_key(collection, key), 'h', pack(new))
+  move(collection, key, old, new)
+  return {old[VERSION], expires, old[LEASE_MOST]}
+end
+
+local answers = {NOW}
+for n = 1, take() do
+  local collection, key, claim_id, duration = take(), take(), take(), tonumber(take())
+  answers[n + 1] = renew(collection, key, claim_id, duration)
+end
+return answers

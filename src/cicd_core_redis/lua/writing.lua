@@ -1,0 +1,33 @@
+-- What the scripts that write share: a record that goes, and the sweep of what ran out.
+
+local function drop(collection, key, header)
+  move(collection, key, header, nil)
+  if header[EXPIRES] ~= '' then call('ZREM', PREFIX .. 'expiring', collection .. '\0' .. key) end
+  call('DEL', record_key(collection, key))
+  -- No later record may have a version that this one had, whatever the clock does.
+  local floor = call('HGET', KEYS[1], 'floor')
+  if not floor or tonumber(floor) <= header[VERSION] then
+    call('HSET', KEYS[1], 'floor', digits(header[VERSION] + 1))
+  end
+end
+
+local function load(collection, key) -- the header of a record that exists; an expired one goes
+  local packed = call('HGET', record_key(collection, key), 'h')
+  if not packed then return nil end
+  local header = unpacked(packed)
+  if is_live(header) then return header end
+  drop(collection, key, header)
+  return nil
+end
+
+-- Drop up to so many records whose time has come; answer how many there were.
+local function sweep_records(most)
+  local due = call('ZRANGEBYSCORE', PREFIX .. 'expiring', '-inf', digits(NOW), 'LIMIT', 0, most)
+  for _, name in ipairs(due) do
+    local split = string.find(name, '\0', 1, true)
+    local collection, key = string.sub(name, 1, split - 1), string.sub(name, split + 1)
+    pcall(load, collection, key) -- it drops the record, unless that does not decode
+    call('ZREM', PREFIX .. 'expiring', name)
+  end
+  return #due
+end

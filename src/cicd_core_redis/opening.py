@@ -1,0 +1,153 @@
+"""Opening a store on Redis: connected, compared with what was asked for, and marked as ours."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+from anyio import CancelScope
+
+from cicd_core.errors import InvalidInput, NewerSchema, UnsupportedCapability
+from cicd_core.store.limits import Limits
+from cicd_core_redis.durability import check_durability
+from cicd_core_redis.keys import meta_key
+from cicd_core_redis.location import locate
+from cicd_core_redis.pipe import Pipe
+from cicd_core_redis.scripts import scripts_for
+from cicd_core_redis.server_clock import ServerClock
+from cicd_core_redis.store import RedisStore
+from cicd_core_redis.waiting import Waiting
+from cicd_core_redis.words import Words
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from redis.asyncio import Redis
+
+    from cicd_core.clock import Clock
+    from cicd_core.store.contract import Store
+    from cicd_core.store.records import Collection
+    from cicd_core.store.registry import StoreURL
+    from cicd_core_redis.durability import Durability
+    from cicd_core_redis.location import Location
+
+#: The version of the layout that ``keys.py`` describes.
+SCHEMA: Final = 1
+_MICROS: Final = 1_000_000
+
+
+@asynccontextmanager
+async def open_redis(
+    url: StoreURL,
+    *,
+    collections: tuple[Collection, ...],
+    namespace: str | None = None,
+    clock: Clock | None = None,
+    client: Redis | None = None,
+    durability: Durability | str | None = None,
+    replicas: int | None = None,
+    replica_timeout: float | None = None,
+    call_timeout: float | None = None,
+    connect_timeout: float | None = None,
+    log_retention: float | None = None,
+    clock_skew: float | None = None,
+) -> AsyncGenerator[Store, None]:
+    """Open a store on a Redis (7.0 or newer) or Valkey server.
+
+    ``redis://user:password@host:6379/0?namespace=team-a``, ``rediss://…`` for TLS,
+    ``unix:///run/redis.sock``, ``redis+sentinel://host:26379,host:26379/SERVICE/0`` and
+    ``redis+cluster://host:6379,host:6379``. The options below, but for ``client``, may stand in
+    the URL too; what is given here takes precedence.
+
+    Args:
+        url: where the servers are.
+        collections: what the store keeps.
+        namespace: the set of records to open; in a cluster, all of it is in one slot.
+        clock: must be None: the server's own clock decides.
+        client: a redis-py client to take the connections' settings from; it stays yours, and is
+            not used for commands. The URL is its scheme alone then.
+        durability: ``none``, ``everysec``, ``always`` or ``replicated``: what the server must keep
+            when it dies. By default whatever it keeps is enough, with a warning if that is nothing.
+        replicas: how many replicas must hold a write before it is acknowledged, with
+            ``replicated``; 1 by default.
+        replica_timeout: how many seconds they have for it, 1 by default.
+        call_timeout: how many seconds a call may take, 5 by default.
+        connect_timeout: how many seconds a connection may take, 2 by default.
+        log_retention: how many seconds an event stays in the log, 30 days by default.
+        clock_skew: how many seconds the clocks of servers that take over from each other may be
+            apart; 0.5 by default with sentinels and in a cluster, else 0.
+
+    Raises:
+        InvalidInput: the URL or an option is wrong, or a clock was given.
+        NewerSchema: a newer version of the library wrote the namespace; it stays as it is.
+        StoreUnavailable: the server did not answer in time.
+        UnsupportedCapability: the event loop is not asyncio's, or the server keeps less than was
+            asked for, forbids what is needed, or throws keys away.
+    """
+    if clock is not None:
+        raise InvalidInput("clock", clock, "the server's clock decides; give none")
+    given = {
+        "durability": durability,
+        "replicas": replicas,
+        "replica_timeout": replica_timeout,
+        "call_timeout": call_timeout,
+        "connect_timeout": connect_timeout,
+        "log_retention": log_retention,
+        "clock_skew": clock_skew,
+    }
+    _require_asyncio(url.scheme)
+    location = locate(url, namespace=namespace, client=client, given=given)
+    async with open_location(location, Limits(collections)) as store:
+        yield store
+
+
+@asynccontextmanager
+async def open_location(location: Location, limits: Limits) -> AsyncGenerator[RedisStore, None]:
+    """Open a store by what :func:`open_redis` made of its URL."""
+    skew = round(location.clock_skew * _MICROS)
+    clock = ServerClock(skew)
+    pipe = Pipe(
+        location.source,
+        scripts=scripts_for(limits.collections, skew=skew),
+        meta=meta_key(location.namespace),
+        clock=clock,
+        timeout=location.timeout,
+        confirming=location.confirming,
+    )
+    store = RedisStore(
+        limits=limits,
+        words=Words(limits.collections),
+        pipe=pipe,
+        clock=clock,
+        waiting=lambda store: Waiting(location.source, store.look, location.namespace),
+        log_retention=location.log_retention,
+        sibling=lambda: open_location(location.sibling(), limits),
+    )
+    try:
+        await check_durability(pipe, location.durability, location.source.where)
+        await _check_schema(pipe, location)
+        yield store
+    finally:
+        with CancelScope(shield=True):
+            await store.close()
+
+
+async def _check_schema(pipe: Pipe, location: Location) -> None:
+    """Mark a namespace with the version of its layout, or refuse one that is newer."""
+    key = meta_key(location.namespace)
+    found = await pipe.ask(b"HGET", key, b"schema")
+    if found is None:
+        await pipe.ask(b"HSETNX", key, b"schema", SCHEMA)
+    elif int(found) > SCHEMA:
+        raise NewerSchema(f"namespace {location.namespace or ''!r}", int(found), SCHEMA)
+
+
+def _require_asyncio(scheme: str) -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError as other_loop:
+        raise UnsupportedCapability(
+            f"{scheme}:// needs asyncio, since its driver does: run it by anyio.run(…, "
+            'backend="asyncio"), or use memory://, which works on trio too'
+        ) from other_loop

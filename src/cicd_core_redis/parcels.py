@@ -1,0 +1,181 @@
+"""What goes over the pipe: calls, merged into parcels where one script can run several."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from cicd_core_redis.scripts import DURABLE, Verb
+from cicd_core_redis.words import packed, size_of
+
+if TYPE_CHECKING:
+    from collections import deque
+    from collections.abc import Mapping
+
+    from cicd_core_redis.durability import Confirming
+    from cicd_core_redis.scripts import Script
+    from cicd_core_redis.words import Answer, Argument
+
+#: The scripts that take several items, whose number stands before them.
+_MERGED: Final = frozenset({Verb.COMMIT, Verb.CLAIM, Verb.RENEW, Verb.GET})
+#: The most items in one parcel: a script holds up everybody else on the server for as long.
+MAX_ITEMS: Final = 64
+#: A parcel or a write that has this many bytes takes no more.
+MAX_BYTES: Final = 256 * 1024
+#: The most calls in one write.
+_MAX_CALLS: Final = 512
+
+
+class Call:
+    """One caller's question, and the future that its answer goes to."""
+
+    __slots__ = ("began", "future", "items", "size", "verb", "words")
+
+    def __init__(self, verb: Verb | None, words: list[Argument], items: int, began: float) -> None:
+        """Take a script's arguments, or a plain command if there is no verb."""
+        self.verb = verb
+        self.words = words
+        self.items = items
+        self.began = began
+        self.size = size_of(words)
+        self.future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+
+    def fail(self, error: BaseException) -> None:
+        """Give the caller an error, unless it has gone."""
+        if not self.future.done():
+            self.future.set_exception(error)
+
+    def answer(self, answer: Answer) -> None:
+        """Give the caller its answer, unless it has gone."""
+        if not self.future.done():
+            self.future.set_result(answer)
+
+
+class Parcel:
+    """Calls that are sent as one command."""
+
+    def __init__(self, call: Call) -> None:
+        """Begin with one call."""
+        self.verb = call.verb
+        self.calls = [call]
+        self.items = call.items
+        self.size = call.size
+        #: When it was sent, on this process's monotonic clock.
+        self.sent = 0.0
+        #: Whether the script's text goes along, since the server does not know its digest.
+        self.whole = False
+        #: What must come before the answer is given, and the answer meanwhile.
+        self.confirmation: Confirmation | None = None
+        self.held: Answer = None
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether its effect must survive the server."""
+        return self.verb in DURABLE
+
+    def has_room_for(self, call: Call) -> bool:
+        """Whether a call can go along."""
+        return self.items + call.items <= MAX_ITEMS and self.size + call.size <= MAX_BYTES
+
+    def add(self, call: Call) -> None:
+        """Take a call along."""
+        self.calls.append(call)
+        self.items += call.items
+        self.size += call.size
+
+    def packed(self, scripts: Mapping[Verb, Script], meta: bytes) -> bytes:
+        """Return the bytes to send."""
+        words: list[Argument] = [word for call in self.calls for word in call.words]
+        if self.verb is None:
+            return packed(words)
+        script = scripts[self.verb]
+        head: list[Argument] = [b"EVALSHA", script.sha, 1, meta, *script.first]
+        if self.whole:
+            head[:2] = [b"EVAL", script.text]
+        if self.verb in _MERGED:
+            head.append(self.items)
+        return packed([*head, *words])
+
+    def answer(self, answer: Answer) -> None:
+        """Give each call its part."""
+        if self.verb is None:
+            self.calls[0].answer(answer)
+            return
+        begin = 1  # behind the time
+        for call in self.calls:
+            end = begin + call.items if self.verb in _MERGED else None
+            call.answer(answer[begin:end])
+            begin += call.items
+
+    def fail(self, error: BaseException) -> None:
+        """Give each call an error."""
+        for call in self.calls:
+            call.fail(error)
+
+
+class Confirmation:
+    """The question whether enough servers hold what some parcels wrote."""
+
+    def __init__(self, confirming: Confirming, parcels: list[Parcel]) -> None:
+        """Make the parcels keep their answers back."""
+        self._confirming = confirming
+        self.parcels = parcels
+        for parcel in parcels:
+            parcel.confirmation = self
+
+    @property
+    def wanted(self) -> int:
+        """How many servers must hold the writes."""
+        return self._confirming.replicas
+
+    @property
+    def seconds(self) -> float:
+        """How long they have for it."""
+        return self._confirming.timeout
+
+    def packed(self) -> bytes:
+        """Return the bytes to send."""
+        return packed(self._confirming.command)
+
+    def number(self, answer: Answer) -> int:
+        """Return how many servers an answer tells of."""
+        return int(answer)
+
+    def is_met(self, answer: Answer) -> bool:
+        """Whether enough servers hold the writes."""
+        return self.number(answer) >= self.wanted
+
+    def forget(self, parcel: Parcel) -> None:
+        """Let a parcel go that was not run."""
+        self.parcels.remove(parcel)
+        parcel.confirmation = None
+
+    def fail(self, error: BaseException) -> None:
+        """Give each call that waits an error."""
+        for parcel in self.parcels:
+            parcel.fail(error)
+
+
+def parcelled(queue: deque[Call]) -> list[Parcel]:
+    """Take the calls of one write from a queue, merged; those whose callers have gone are dropped.
+
+    Calls that wait together are concurrent, so their order is free.
+    """
+    parcels: list[Parcel] = []
+    open_ones: dict[Verb, Parcel] = {}
+    size = taken = 0
+    while queue and size < MAX_BYTES and taken < _MAX_CALLS:
+        call = queue.popleft()
+        if call.future.done():
+            continue
+        size += call.size
+        taken += 1
+        parcel = None if call.verb is None else open_ones.get(call.verb)
+        if parcel is not None and parcel.has_room_for(call):
+            parcel.add(call)
+            continue
+        parcel = Parcel(call)
+        parcels.append(parcel)
+        if call.verb in _MERGED:
+            open_ones[call.verb] = parcel
+    return parcels

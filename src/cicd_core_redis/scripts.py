@@ -1,0 +1,108 @@
+"""The Lua scripts: what each is made of, and its digest.
+
+A script is the collections' shapes, written out as Lua, and some of the files in ``lua/``, one
+behind the other, since Redis knows no libraries that need no administrator.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from hashlib import sha1
+from importlib.resources import files
+from typing import TYPE_CHECKING, Final
+
+from attrs import frozen
+
+from cicd_core_redis.keys import index_prefix
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from cicd_core.store.records import Collection
+
+
+class Verb(Enum):
+    """A script, by the last of its files."""
+
+    COMMIT = "commit"
+    CLAIM = "claim"
+    RENEW = "renew"
+    GET = "get"
+    PAGE = "page"
+    LOOK = "look"
+    COUNT = "count"
+    COUNTERS = "counters"
+    READ_LOG = "read_log"
+    SWEEP = "sweep"
+
+
+_WRITING: Final = ("records", "writing")
+_READING: Final = ("records", "reading")
+_PARTS: Final[Mapping[Verb, tuple[str, ...]]] = {
+    Verb.COMMIT: (*_WRITING, "commit", "apply"),
+    Verb.CLAIM: (*_WRITING, "claim", "grant"),
+    Verb.RENEW: (*_WRITING, "renew"),
+    Verb.GET: (*_READING, "get"),
+    Verb.PAGE: (*_READING, "page"),
+    Verb.LOOK: (*_READING, "look"),
+    Verb.COUNT: (*_WRITING, "count"),
+    Verb.COUNTERS: ("records", "counters"),
+    Verb.READ_LOG: ("records", "read_log"),
+    Verb.SWEEP: (*_WRITING, "sweep"),
+}
+#: Those whose effect must survive the server, where the store promises that it does.
+DURABLE: Final = frozenset({Verb.COMMIT, Verb.CLAIM, Verb.RENEW})
+
+
+@frozen
+class Script:
+    """A script, ready to be sent."""
+
+    verb: Verb
+    text: bytes
+    #: The digest by which EVALSHA names it.
+    sha: bytes
+    #: What stands before all other arguments.
+    first: tuple[int, ...] = ()
+
+
+def scripts_for(collections: Iterable[Collection], *, skew: int = 0) -> dict[Verb, Script]:
+    """Return every script, written for these collections.
+
+    Args:
+        collections: what the store keeps.
+        skew: how far the clocks of the servers that may take over are apart, in microseconds.
+    """
+    shapes = shapes_text(collections)
+    first = {Verb.COMMIT: (skew,)}
+    return {
+        verb: _script(verb, shapes, parts, first.get(verb, ())) for verb, parts in _PARTS.items()
+    }
+
+
+def shapes_text(collections: Iterable[Collection]) -> str:
+    """Return the Lua function that tells the shape of a collection; see ``lua/records.lua``.
+
+    The names need no escaping: a collection's and an attribute's are of ``[a-z0-9_-]`` alone.
+    """
+    lines = [f"  if name == '{each.name}' then return {_shape(each)} end" for each in collections]
+    return "\n".join(["local function shape_of(name)", *lines, "end", ""])
+
+
+def _shape(collection: Collection) -> str:
+    attributes = collection.attributes
+    positions = {name: position for position, name in enumerate(attributes, start=1)}
+    follows = positions[collection.lease_sort] if collection.lease_sort else 0
+    items = [str(len(attributes)), str(follows)]
+    for index in collection.indexes:
+        prefix = index_prefix(collection.name, index)
+        items += [f"'{prefix}'", str(positions[index.partition]), str(positions[index.sort])]
+    return "{" + ", ".join(items) + "}"
+
+
+def _script(verb: Verb, shapes: str, parts: tuple[str, ...], first: tuple[int, ...]) -> Script:
+    folder = files("cicd_core_redis") / "lua"
+    texts = [(folder / f"{part}.lua").read_text("utf-8") for part in parts]
+    text = "\n".join([shapes, *texts]).encode()
+    # SHA-1 is what Redis names a script by; nothing is kept secret or safe by it.
+    return Script(verb, text, sha1(text, usedforsecurity=False).hexdigest().encode(), first)

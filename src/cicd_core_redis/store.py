@@ -1,0 +1,258 @@
+"""The store: each verb of the contract, as one call of a script."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from cicd_core.clock import monotonic_seconds
+from cicd_core.errors import CorruptRecord, InvalidCursor, StoreError
+from cicd_core.store.limits import check_log_limit, check_prefix
+from cicd_core.store.records import Count, Counters, LogPage, Page
+from cicd_core_redis.keys import lower_bound, upper_bound, zset_of
+from cicd_core_redis.parcels import MAX_BYTES, MAX_ITEMS
+from cicd_core_redis.scripts import Verb
+from cicd_core_redis.words import log_entry, outcome, renewal_words, renewed, size_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    from cicd_core.store.contract import Store
+    from cicd_core.store.limits import Limits
+    from cicd_core.store.records import (
+        Claim,
+        Collection,
+        Commit,
+        Committed,
+        Conflict,
+        Partition,
+        Query,
+        Record,
+        Renewal,
+        Renewed,
+        StoreTime,
+        Watch,
+    )
+    from cicd_core_redis.pipe import Pipe
+    from cicd_core_redis.server_clock import ServerClock
+    from cicd_core_redis.waiting import Waiting
+    from cicd_core_redis.words import Answer, Argument, Words
+
+#: How often to drop what ran out, in seconds, and how much of it at once.
+_SWEEP_PERIOD: Final = 1.0
+_SWEEP: Final = 200
+#: The length of what a script answers of a record whose header does not decode: key and error.
+_UNREADABLE: Final = 2
+
+
+class RedisStore:
+    """A store on a Redis or Valkey server; what its methods promise stands in the contract.
+
+    Atomicity: a script runs whole on the server, and nothing else runs beside it.
+    Clock: the server's (TIME); :meth:`now` knows it from the last answers.
+    Cost: one round trip for each verb; calls of one turn of the event loop share it.
+    """
+
+    def __init__(
+        self,
+        *,
+        limits: Limits,
+        words: Words,
+        pipe: Pipe,
+        clock: ServerClock,
+        waiting: Callable[[RedisStore], Waiting],
+        log_retention: float,
+        sibling: Callable[[], AbstractAsyncContextManager[Store]],
+    ) -> None:
+        """Put together what :func:`cicd_core_redis.open_redis` made."""
+        self._limits = limits
+        self._words = words
+        self._pipe = pipe
+        self._clock = clock
+        self._waiting = waiting(self)
+        self._log_retention = round(log_retention * 1_000_000)
+        self._sibling = sibling
+        self._swept = monotonic_seconds()
+        self._sweeping: asyncio.Task[None] | None = None
+
+    @property
+    def collections(self) -> tuple[Collection, ...]:
+        """What the store keeps."""
+        return self._limits.collections
+
+    async def now(self) -> StoreTime:
+        """Return the server's time, as the last answers tell it; asked for if they are old.
+
+        Uncertainty: half of the round trip that told it, and the drift since then.
+        """
+        known = self._clock.read()
+        while known is None:
+            sent = monotonic_seconds()
+            seconds, micros = await self._pipe.ask(b"TIME")
+            self._clock.heard(int(seconds) * 1_000_000 + int(micros), sent=sent)
+            known = self._clock.read()
+        return known
+
+    async def get(self, collection: str, keys: Sequence[str]) -> Mapping[str, Record]:
+        """Return the records that exist, by key."""
+        self._limits.check_keys(collection, keys)
+        distinct = tuple(dict.fromkeys(keys))
+        if not distinct:
+            return {}
+        (answer,) = await self._pipe.run(Verb.GET, [collection, len(distinct), *distinct])
+        return {record.key: record for record in self._records(collection, answer)}
+
+    async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
+        """Apply each commit whole, or not at all; answer in the order given."""
+        self._limits.check_commits(commits)
+        words = [self._words.commit(commit) for commit in commits]
+        answers = await self._in_parcels(Verb.COMMIT, words)
+        self._sweep_soon()
+        return [outcome(commit, each) for commit, each in zip(commits, answers, strict=True)]
+
+    async def claim(self, claim: Claim) -> list[Record]:
+        """Take up to ``limit`` records with the smallest sort values over the partitions."""
+        self._limits.check_claim(claim)
+        ((repeated, *found),) = await self._pipe.run(Verb.CLAIM, self._words.claim(claim))
+        records = self._records(claim.collection, found)
+        if repeated:
+            sort = claim.index.sort
+            records.sort(key=lambda record: (record.attributes.get(sort, ""), record.key))
+        return records
+
+    async def renew(self, renewals: Sequence[Renewal]) -> list[Renewed | None]:
+        """Move each lease's expiry to now + ``duration`` where the claim id matches."""
+        self._limits.check_renewals(renewals)
+        words = [renewal_words(renewal) for renewal in renewals]
+        return [renewed(answer) for answer in await self._in_parcels(Verb.RENEW, words)]
+
+    async def page(self, query: Query) -> Page:
+        """Return a page of one partition; it never lags."""
+        self._limits.check_query(query)
+        partition = query.partition
+        words: list[Argument] = [partition.collection, zset_of(partition), query.limit]
+        words += ["1" if query.descending else "0"]
+        words += [lower_bound(query.after), upper_bound(query.before)]
+        (answer,) = await self._pipe.run(Verb.PAGE, words)
+        records = self._records(partition.collection, answer)
+        return Page(tuple(records[: query.limit]), more=len(records) > query.limit)
+
+    async def count(self, partitions: Sequence[Partition]) -> list[Count]:
+        """Return how many records each partition holds, always exactly."""
+        self._limits.check_partitions(partitions)
+        words: list[Argument] = [len(partitions), *map(zset_of, partitions)]
+        more = True
+        numbers: list[int] = []
+        while more:  # what ran out is dropped first: each record once, so this ends
+            more, *numbers = await self._pipe.run(Verb.COUNT, words)
+        return [Count(number, exact=True) for number in numbers]
+
+    async def counters(self, prefix: str) -> Counters:
+        """Return the counters whose names begin with ``prefix``."""
+        check_prefix(prefix)
+        group, bar, _ = prefix.partition("|")
+        cursor, *pairs = await self._pipe.run(Verb.COUNTERS, [prefix, group if bar else ""])
+        values = zip(pairs[::2], pairs[1::2], strict=True)
+        return Counters({name.decode(): int(value) for name, value in values}, cursor.decode())
+
+    async def read_log(self, cursor: str | None, limit: int) -> LogPage:
+        """Return events after the cursor; None is the beginning of what is kept."""
+        check_log_limit(limit)
+        position = None if cursor is None else _position(cursor)
+        answer = await self._pipe.run(Verb.READ_LOG, [cursor or "", limit])
+        last, dropped, found = answer
+        if position is not None and position > _position(last.decode()):
+            raise InvalidCursor(cursor or "", "it is ahead of this store's log")
+        torn = position is not None and position < _position(dropped.decode())
+        behind = found[-1][0].decode() if found else cursor or last.decode()
+        return LogPage(tuple(log_entry(fields) for _, fields in found), cursor=behind, torn=torn)
+
+    async def wait(self, watches: Sequence[Watch], timeout: float) -> bool:  # noqa: ASYNC109 - as
+        # in the contract: it is how long work may stay away, not a limit on the call
+        """Return True when one of the watches may have come true, False after the timeout."""
+        self._limits.check_watches(watches, timeout)
+        return await self._waiting.wait(watches, timeout)
+
+    def sibling(self) -> AbstractAsyncContextManager[Store]:
+        """Open another store on the same data, for another thread's event loop."""
+        return self._sibling()
+
+    async def close(self) -> None:
+        """Disconnect; what is under way fails."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            await asyncio.wait([self._sweeping])
+        await self._waiting.close()
+        await self._pipe.close()
+
+    async def look(self, watches: Sequence[Watch]) -> bool:
+        """Return whether any of the watches is true."""
+        words: list[Argument] = [len(watches)]
+        for watch in watches:
+            partition = watch.partition
+            words += [partition.collection, zset_of(partition), lower_bound(watch.after)]
+        (is_true,) = await self._pipe.run(Verb.LOOK, words)
+        return bool(is_true)
+
+    async def _in_parcels(self, verb: Verb, items: list[list[Argument]]) -> list[Answer]:
+        """Run a script on many items: in the order given, and no parcel too large."""
+        parts = list(_parted(items))
+        calls = [
+            self._pipe.run(verb, [word for item in part for word in item], items=len(part))
+            for part in parts
+        ]
+        if len(calls) == 1:
+            return await calls[0]
+        answers = await asyncio.gather(*calls)
+        return [answer for part in answers for answer in part]
+
+    def _records(self, collection: str, answers: Sequence[Answer]) -> list[Record]:
+        for answer in answers:
+            if len(answer) == _UNREADABLE:
+                key, reason = (text.decode(errors="replace") for text in answer)
+                raise CorruptRecord(collection, key, reason)
+        return [self._words.record(collection, answer) for answer in answers]
+
+    def _sweep_soon(self) -> None:
+        """Drop what ran out, beside the traffic, and no more than a little at once."""
+        now = monotonic_seconds()
+        if self._sweeping is None and now - self._swept >= _SWEEP_PERIOD:
+            self._swept = now
+            self._sweeping = asyncio.get_running_loop().create_task(self._sweep())
+
+    async def _sweep(self) -> None:
+        try:
+            gone: Sequence[int] = (_SWEEP,)
+            while _SWEEP in gone:
+                gone = await self._pipe.run(Verb.SWEEP, [_SWEEP, self._log_retention])
+        except StoreError:
+            return  # the next one does it: what ran out is hidden all the same
+        finally:
+            self._sweeping = None
+
+
+def _parted(items: Sequence[list[Argument]]) -> Iterator[list[list[Argument]]]:
+    """Yield the items in parts, so that no call of a script holds the server up for long."""
+    part: list[list[Argument]] = []
+    size = 0
+    for item in items:
+        if part and (len(part) == MAX_ITEMS or size >= MAX_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(item)
+        size += size_of(item)
+    if part:
+        yield part
+
+
+def _position(cursor: str) -> tuple[int, int]:
+    """Return an id of the stream as what it is compared by.
+
+    Raises:
+        InvalidCursor: it is none.
+    """
+    millis, dash, number = cursor.partition("-")
+    if not (cursor.isascii() and dash and millis.isdecimal() and number.isdecimal()):
+        raise InvalidCursor(cursor, "it is not one of this store's")
+    return int(millis), int(number)

@@ -1,0 +1,179 @@
+"""Those who wait for work: one connection that listens to the partitions that somebody watches.
+
+Who waits subscribes first and looks then, so that no record falls in between. A channel has the
+name of its partition's zset, and a message is the member that came in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import TYPE_CHECKING, Final
+
+from anyio import move_on_after
+from redis.exceptions import RedisError
+
+from cicd_core_redis.failures import closed, lost
+from cicd_core_redis.keys import above, prefix_of, zset_of
+from cicd_core_redis.words import packed
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from cicd_core.errors import StoreUnavailable
+    from cicd_core.store.records import Watch
+    from cicd_core_redis.connecting import Connection, Source
+
+#: How many channels that nobody watches stay subscribed: who waits in rounds comes back soon.
+_IDLE_CHANNELS: Final = 256
+
+
+class Waiting:
+    """Who waits for what, in one event loop."""
+
+    def __init__(
+        self,
+        source: Source,
+        look: Callable[[Sequence[Watch]], Awaitable[bool]],
+        namespace: str | None,
+    ) -> None:
+        """Take where to listen, and what tells whether a watch is true already."""
+        self._source = source
+        self._look = look
+        self._prefix = prefix_of(namespace)
+        #: For each channel who waits there, and from which member on.
+        self._waiters: dict[bytes, dict[asyncio.Future[None], bytes]] = {}
+        #: The channels that are subscribed, or will be, and when that was confirmed.
+        self._channels: dict[bytes, asyncio.Future[None]] = {}
+        #: Those that are yet to be subscribed.
+        self._fresh: list[bytes] = []
+        self._wanted = asyncio.Event()
+        self._serving: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def wait(self, watches: Sequence[Watch], seconds: float) -> bool:
+        """Return whether one of the watches may have come true within so many seconds."""
+        if seconds == 0 or not watches:
+            return await self._without_listening(watches, seconds)
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        channels = self._add(future, watches)
+        try:
+            await self._subscribe(channels)
+            if await self._look(watches):
+                return True
+            with move_on_after(seconds):
+                await future
+            if self._closed:
+                raise closed(self._source.where)
+            return future.done() and not future.cancelled()
+        finally:
+            self._remove(future, channels)
+
+    async def close(self) -> None:
+        """End all waiting with an error each, and disconnect."""
+        self._closed = True
+        if self._serving is not None:
+            self._serving.cancel()
+            await asyncio.wait([self._serving])
+
+    async def _without_listening(self, watches: Sequence[Watch], seconds: float) -> bool:
+        if watches and await self._look(watches):
+            return True
+        await asyncio.sleep(seconds)
+        return False
+
+    def _add(self, future: asyncio.Future[None], watches: Sequence[Watch]) -> list[bytes]:
+        bounds: dict[bytes, bytes] = {}
+        for watch in watches:
+            channel = (self._prefix + zset_of(watch.partition)).encode()
+            bound = above(watch.after)
+            bounds[channel] = min(bound, bounds.get(channel, bound))  # the wider one counts
+        for channel, bound in bounds.items():
+            self._waiters.setdefault(channel, {})[future] = bound
+        return list(bounds)
+
+    def _remove(self, future: asyncio.Future[None], channels: Sequence[bytes]) -> None:
+        for channel in channels:
+            waiters = self._waiters[channel]
+            del waiters[future]
+            if not waiters:
+                del self._waiters[channel]
+
+    async def _subscribe(self, channels: Sequence[bytes]) -> None:
+        """Return when messages of these channels will be heard."""
+        if self._closed:
+            raise closed(self._source.where)
+        loop = asyncio.get_running_loop()
+        for channel in channels:
+            if channel not in self._channels:
+                self._channels[channel] = loop.create_future()
+                self._fresh.append(channel)
+        if self._serving is None:
+            self._serving = loop.create_task(self._serve())
+        self._wanted.set()
+        for confirmed in [self._channels[channel] for channel in channels]:
+            await asyncio.shield(confirmed)  # others may wait for the same one
+
+    async def _serve(self) -> None:
+        """Send and listen over one connection, until it fails or the store is closed.
+
+        A task of its own, so that no caller who goes leaves a command half sent.
+        """
+        cause: BaseException = ConnectionError("the store was closed")
+        try:
+            connection = await self._source.connect()
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._send(connection))
+                    tasks.create_task(self._listen(connection))
+            finally:
+                await self._source.disconnect(connection)
+        except* (RedisError, OSError) as failures:
+            cause = failures.exceptions[0]
+        finally:
+            self._serving = None
+            self._forget_all(lost(self._source.where, cause))
+
+    async def _send(self, connection: Connection) -> None:
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            data: list[bytes] = []
+            if self._fresh:
+                data.append(packed((b"SSUBSCRIBE", *self._fresh)))
+                self._fresh.clear()
+            idle = [channel for channel in self._channels if channel not in self._waiters]
+            if len(idle) > _IDLE_CHANNELS:
+                data.append(packed((b"SUNSUBSCRIBE", *idle)))
+                for channel in idle:
+                    del self._channels[channel]
+            if data:
+                await connection.send_packed_command(data, check_health=False)
+
+    async def _listen(self, connection: Connection) -> None:
+        while True:
+            self._hear(await connection.read_response(disable_decoding=True, timeout=math.inf))
+
+    def _hear(self, message: Sequence[bytes]) -> None:
+        kind, channel, content = message
+        if kind == b"smessage":
+            for future, bound in self._waiters.get(channel, {}).items():
+                if content > bound and not future.done():
+                    future.set_result(None)
+        elif kind == b"ssubscribe":
+            confirmed = self._channels.get(channel)
+            if confirmed is not None and not confirmed.done():
+                confirmed.set_result(None)
+
+    def _forget_all(self, error: StoreUnavailable) -> None:
+        """Wake everybody for nothing: what they ask next meets the failure itself, or goes well."""
+        for confirmed in self._channels.values():
+            if not confirmed.done():
+                confirmed.set_exception(error)
+                confirmed.exception()  # it is seen, also where nobody waits for it any more
+        self._channels.clear()
+        self._fresh.clear()
+        for waiters in self._waiters.values():
+            for future in waiters:
+                if not future.done():
+                    future.set_result(None)

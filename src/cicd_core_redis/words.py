@@ -1,0 +1,199 @@
+"""The contract's words as the scripts take them, and the scripts' answers as the contract's words.
+
+What a script takes and answers stands at the head of its file in ``lua/``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import hiredis
+
+from cicd_core.errors import CorruptRecord
+from cicd_core.store.records import (
+    KEEP,
+    Committed,
+    Conflict,
+    Guard,
+    Lease,
+    LogEntry,
+    Put,
+    Record,
+    Renewed,
+)
+from cicd_core_redis.keys import group_of, index_prefix
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from cicd_core.store.records import (
+        Claim,
+        Collection,
+        Commit,
+        Delete,
+        EventWrite,
+        Renewal,
+    )
+
+#: An argument of a script.
+Argument = bytes | str | int
+#: A script's answer: RESP has integers, byte strings, nulls and lists of these.
+Answer = Any
+
+#: Where a header's attributes begin, and what stands before them; see ``lua/records.lua``.
+_ATTRIBUTES: Final = 10
+
+
+def packed(words: Iterable[Argument]) -> bytes:
+    """Return a command as the bytes that are sent."""
+    # hiredis types its argument as a tuple of one; it takes a tuple of any length.
+    command: Any = tuple(words)
+    data: bytes = hiredis.pack_command(command)
+    return data
+
+
+class Words:
+    """The translation for one store's collections."""
+
+    def __init__(self, collections: Sequence[Collection]) -> None:
+        """Remember the order of each collection's attributes."""
+        self._attributes = {each.name: each.attributes for each in collections}
+        self._positions = {
+            each.name: {name: at for at, name in enumerate(each.attributes, start=1)}
+            for each in collections
+        }
+
+    def commit(self, commit: Commit) -> list[Argument]:
+        """Return a commit as arguments."""
+        words: list[Argument] = [
+            commit.commit_id,
+            len(commit.writes),
+            len(commit.events),
+            len(commit.increments),
+        ]
+        for write in commit.writes:
+            self._write(words, write)
+        for event in commit.events:
+            _event(words, event)
+        for increment in commit.increments:
+            words += (group_of(increment.name), increment.name, increment.amount)
+        return words
+
+    def claim(self, claim: Claim) -> list[Argument]:
+        """Return a claim as arguments."""
+        positions = self._positions[claim.collection]
+        partitions = tuple(dict.fromkeys(claim.partitions))
+        words: list[Argument] = [
+            claim.claim_id,
+            claim.collection,
+            index_prefix(claim.collection, claim.index),
+            claim.limit,
+            claim.duration,
+            _optional(claim.lease_limit),
+            claim.grant,
+            len(claim.patch),
+        ]
+        for name, value in claim.patch.items():
+            words += (positions[name], value or "")
+        return [*words, len(partitions), *partitions]
+
+    def record(self, collection: str, answer: Answer) -> Record:
+        """Return the record that a script answered."""
+        key, body, header = answer
+        version, _, commit_id, expires_at, lease_limit, claim_id, granted, ends, most, grant = (
+            header[:_ATTRIBUTES]
+        )
+        names = self._attributes[collection]
+        lease = None
+        if claim_id:
+            lease = Lease(
+                claim_id=claim_id.decode(), granted=int(granted), expires=int(ends), limit=int(most)
+            )
+        return Record(
+            key=key.decode(),
+            version=version,
+            commit_id=commit_id.decode(),
+            body=body,
+            attributes={
+                name: value.decode()
+                for name, value in zip(names, header[_ATTRIBUTES:], strict=True)
+                if value
+            },
+            grant=grant,
+            lease=lease,
+            lease_limit=int(lease_limit) if lease_limit else None,
+            expires_at=int(expires_at) if expires_at else None,
+        )
+
+    def _write(self, words: list[Argument], write: Put | Delete) -> None:
+        guarded = "1" if write.guard is Guard.LEASE_EXPIRED else ""
+        if not isinstance(write, Put):
+            words += ("d", write.collection, write.key, write.expected, guarded)
+            return
+        words += ("p", write.collection, write.key, write.expected, guarded, write.body)
+        lease = write.lease
+        if lease is KEEP:
+            words.append("k")
+        elif lease is None:
+            words.append("n")
+        else:
+            words += ("l", lease.claim_id, lease.granted, lease.expires, lease.limit)
+        words += (_optional(write.lease_limit), _optional(write.expires_at))
+        attributes = write.attributes
+        words += [attributes.get(name, "") for name in self._attributes[write.collection]]
+
+
+def size_of(words: Sequence[Argument]) -> int:
+    """Return about how many bytes these arguments are."""
+    return sum(8 if isinstance(word, int) else len(word) for word in words)
+
+
+def renewal_words(renewal: Renewal) -> list[Argument]:
+    """Return a renewal as arguments."""
+    return [renewal.collection, renewal.key, renewal.claim_id, renewal.duration]
+
+
+def outcome(commit: Commit, answer: Answer) -> Committed | Conflict:
+    """Return what became of a commit.
+
+    Raises:
+        CorruptRecord: a record that it writes does not decode; it was not applied.
+    """
+    if answer[0] == 1:
+        puts = [write for write in commit.writes if isinstance(write, Put)]
+        versions = zip(puts, answer[1:], strict=True)
+        return Committed({(put.collection, put.key): version for put, version in versions})
+    writes = [commit.writes[position - 1] for position in answer[1:2]]
+    if answer[0] == 0:
+        writes = [commit.writes[position - 1] for position in answer[1:]]
+        return Conflict(tuple((write.collection, write.key) for write in writes))
+    raise CorruptRecord(writes[0].collection, writes[0].key, answer[2].decode(errors="replace"))
+
+
+def renewed(answer: Answer) -> Renewed | None:
+    """Return what became of a renewal."""
+    if not answer:
+        return None
+    version, expires, limit = answer
+    return Renewed(version=version, expires=int(expires), limit=int(limit))
+
+
+def log_entry(fields: Sequence[bytes]) -> LogEntry:
+    """Return an event from the fields of an entry of the stream."""
+    found: Mapping[bytes, bytes] = dict(zip(fields[::2], fields[1::2], strict=True))
+    return LogEntry(
+        collection=found[b"c"].decode(),
+        key=found[b"k"].decode(),
+        version=int(found[b"v"]),
+        ordinal=int(found[b"o"]),
+        body=found[b"b"],
+    )
+
+
+def _event(words: list[Argument], event: EventWrite) -> None:
+    version = "" if event.version is None else event.version
+    words += (event.collection, event.key, version, event.ordinal, event.body)
+
+
+def _optional(number: int | None) -> Argument:
+    return "" if number is None else number

@@ -1,0 +1,69 @@
+"""What the tests of the Redis store share: real servers, and a proxy that fails on command."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.redis.clusters import Cluster, shared_cluster
+from tests.redis.engines import Engine, Server, open_server, redis_server, shared_server, valkey
+from tests.redis.fault_proxy import FaultProxy, open_proxy
+
+if sys.platform == "win32":
+    collect_ignore_glob = ["test_*.py"]  # there is no Valkey for it
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Iterator
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    """Run on asyncio alone: the driver does."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def server() -> Server:
+    """The Valkey server that all tests of this process share, each in a namespace of its own."""
+    return shared_server()
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Cluster:
+    """The Cluster of six that all tests of this process share; mark them `cluster`."""
+    return shared_cluster()
+
+
+@pytest.fixture
+async def proxy(server: Server) -> AsyncGenerator[FaultProxy, None]:
+    """A proxy of this test's own before the server that is shared."""
+    async with open_proxy(server.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture(params=["valkey", "redis"])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """Each engine that the store must run on; `redis-server` where this machine has it."""
+    return valkey() if request.param == "valkey" else floor()
+
+
+def floor() -> Engine:
+    """Return `redis-server`, or skip the test; fail it where CI_REDIS_SERVER is set."""
+    found = redis_server()
+    if found is not None:
+        return found
+    reason = "there is no redis-server on PATH: this is tested on Valkey alone"
+    if os.environ.get("CI_REDIS_SERVER"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Server]]:
+    """Start servers of this test's own, as `open_server` does; they end with the test."""
+    with ExitStack() as stack:
+        yield lambda *engine, **options: stack.enter_context(open_server(*engine, **options))
