@@ -6,6 +6,7 @@ downloaded but packages.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -30,6 +31,7 @@ nox.options.sessions = [
     "doctest",
     "docs",
     "package",
+    "redis_cluster",
 ]
 if Path("tests/conformance").is_dir():
     nox.options.sessions.append("conformance")
@@ -44,11 +46,19 @@ MAIN = f"{sys.version_info.major}.{sys.version_info.minor}"
 PYTHONS = sorted({"3.11", "3.12", "3.13", "3.14", MAIN})
 #: The packages without I/O, in which an untested branch has no excuse.
 PURE = ("model", "lifecycle", "queueing")
-#: What a user without any extra must be able to do.
+#: What a user without any extra must be able to do, and is told of a store that needs one.
 IMPORT_ALL = """
-import cicd_core, cicd_core_redis, cicd_core_dynamodb
+import cicd_core
+from cicd_core.store.registry import open_store
 for name in cicd_core.__all__:
     getattr(cicd_core, name)
+for scheme, extra in (("redis", "redis"), ("dynamodb", "dynamodb")):
+    try:
+        open_store(scheme + "://")
+    except cicd_core.UnsupportedCapability as told:
+        assert f"pip install 'cicd-core[{extra}]'" in str(told), told
+    else:
+        raise AssertionError(scheme)
 """
 
 
@@ -59,7 +69,7 @@ def group(*names: str) -> list[str]:
 
 def install(session: nox.Session, *groups: str) -> None:
     """Install the project, as it stands in this folder, with what its tests need."""
-    session.install("-e", ".[cli,testing]", *group(*groups))
+    session.install("-e", ".[cli,dynamodb,redis,testing]", *group(*groups))
 
 
 def source_files() -> set[str]:
@@ -76,11 +86,12 @@ def profile(session: nox.Session, default: str) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """All tests but the long crash tests, on every core."""
+    """All tests but those that kill for long or run a whole Cluster, on every core."""
     install(session, "test")
     profile(session, "dev")
     spread = ["-n", "logical", "--dist", "worksteal"]
-    session.run("pytest", "-m", "not crash", "--ignore=tests/doctest", *spread, *session.posargs)
+    usual = ["-m", "not crash and not cluster", "--ignore=tests/doctest"]
+    session.run("pytest", *usual, *spread, *session.posargs)
 
 
 @nox.session(python=MAIN)
@@ -114,6 +125,14 @@ def conformance(session: nox.Session) -> None:
 
 
 @nox.session(python=MAIN)
+def redis_cluster(session: nox.Session) -> None:
+    """The Redis store over several servers on loopback: replicas, Sentinels, a Cluster of six."""
+    install(session, "test")
+    profile(session, "dev")
+    session.run("pytest", "-m", "cluster", *(session.posargs or ["tests/redis"]))
+
+
+@nox.session(python=MAIN)
 def crash(session: nox.Session) -> None:
     """The tests that kill real processes, and audit what they leave behind."""
     install(session, "test")
@@ -127,6 +146,43 @@ def histories(session: nox.Session) -> None:
     install(session, "test")
     effort = session.posargs or ["--cicd-histories", "1000"]
     session.run("pytest", "tests/conformance/test_histories.py", "--timeout=0", *effort)
+
+
+@nox.session(python=MAIN)
+def mutation(session: nox.Session) -> None:
+    """Small faults, put into lifecycle and queueing one at a time: 95 % must fail a test.
+
+    Each run starts anew, in a copy of the project. Arguments are mutmut's: `--max-children 1`
+    leaves the other cores alone, and a pattern of mutants' names tries those alone.
+    """
+    install(session, "test", "mutation")
+    # The same examples, and the same order of the tests: the same score.
+    session.env.update({"HYPOTHESIS_PROFILE": "mutation", "PYTHONHASHSEED": "0"})
+    copy = Path(session.create_tmp())
+    shutil.rmtree(copy)
+    for folder in ("src", "tests"):
+        shutil.copytree(folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy("pyproject.toml", copy)
+    with session.chdir(copy):
+        session.run("mutmut", "run", *session.posargs)
+        results = str(session.run("mutmut", "results", silent=True))
+        session.run("mutmut", "export-cicd-stats", silent=True)
+    for line in results.splitlines():
+        if not line.endswith(": not checked"):
+            session.log(line.strip())
+    session.log(f"`mutmut show NAME`, run in {copy}, shows one")
+    counts = json.loads((copy / "mutants" / "mutmut-cicd-stats.json").read_text())
+    judge(session, counts)
+
+
+def judge(session: nox.Session, counts: dict[str, int]) -> None:
+    """Fail the session if fewer than 95 % of the mutants that were tried were killed."""
+    tried = sum(number for outcome, number in counts.items() if outcome != "total")
+    # A mutant that never ends is stopped, and so noticed.
+    killed = counts["killed"] + counts["timeout"]
+    session.log(f"killed {killed} of {tried} mutants that were tried, of {counts['total']}")
+    if not tried or killed < 0.95 * tried:
+        session.error("fewer than 95 % of the mutants were killed; those above survived")
 
 
 @nox.session(python=MAIN)

@@ -14,12 +14,9 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from redis.asyncio import Redis
-    from redis.asyncio.connection import AbstractConnection
-
-    Connection = AbstractConnection
 
 #: What we need of a connection, whatever its pool was told: an answer may take as long as it
 #: does (the pipe has a deadline of its own), and nothing is tried again behind our back.
@@ -30,6 +27,32 @@ _OVERRIDES: Final[Mapping[str, Any]] = {
     "decode_responses": False,
     "protocol": 2,  # a little faster than 3 with what we ask, and the same everywhere
 }
+
+
+class Connection(Protocol):
+    """What we use of redis-py's connections, which are typed in part only."""
+
+    async def connect(self) -> None:
+        """Open it, with all that its settings ask for."""
+        ...
+
+    async def send_packed_command(self, command: Iterable[bytes], *, check_health: bool) -> None:
+        """Write bytes and wait until there is room for more."""
+        ...
+
+    async def read_response(
+        self,
+        *,
+        disable_decoding: bool,
+        timeout: float,  # noqa: ASYNC109 - redis-py calls it so
+        disconnect_on_error: bool = ...,
+    ) -> Any:
+        """Return the next answer; an error that the server answers is raised."""
+        ...
+
+    async def disconnect(self, *, nowait: bool = ...) -> None:
+        """Close it."""
+        ...
 
 
 class Source(Protocol):
@@ -76,15 +99,14 @@ class _Connecting:
     async def _opened(self, kind: Any, settings: Mapping[str, Any]) -> Connection:
         # Not among the constants above: each connection changes the state of its own.
         own = {**settings, **_OVERRIDES, "retry": Retry(NoBackoff(), 0)}
-        connection: Any = kind(**own)  # redis-py leaves its methods untyped
+        connection: Connection = kind(**own)
         try:
             async with asyncio.timeout(self._connect_timeout):
                 await connection.connect()
         except BaseException:
             await self.disconnect(connection)
             raise
-        opened: Connection = connection
-        return opened
+        return connection
 
     async def disconnect(self, connection: Connection) -> None:
         try:

@@ -136,7 +136,7 @@ def _source(
         client = Redis(unix_socket_path=url.path, **_credentials(url))
         return ClientSource(client, where=url.path, connect_timeout=connect_timeout)
     ((host, port),) = _addresses(url, 6379)
-    tls = {"ssl": True, **_tls(url)} if url.scheme == "rediss" else {}
+    tls: dict[str, Any] = {"ssl": True, **_tls(url)} if url.scheme == "rediss" else {}
     database = _database(url, url.path)
     client = Redis(host=host, port=port, db=database, **_credentials(url), **tls)
     return ClientSource(client, where=f"{host}:{port}", connect_timeout=connect_timeout)

@@ -6,11 +6,11 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from cicd_core_redis.scripts import DURABLE, Verb
-from cicd_core_redis.words import packed, size_of
+from cicd_core_redis.words import packed
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from cicd_core_redis.durability import Confirming
     from cicd_core_redis.scripts import Script
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 #: The scripts that take several items, whose number stands before them.
 _MERGED: Final = frozenset({Verb.COMMIT, Verb.CLAIM, Verb.RENEW, Verb.GET})
 #: The most items in one parcel: a script holds up everybody else on the server for as long.
-MAX_ITEMS: Final = 64
+_MAX_ITEMS: Final = 64
 #: A parcel or a write that has this many bytes takes no more.
-MAX_BYTES: Final = 256 * 1024
+_MAX_BYTES: Final = 256 * 1024
 #: The most calls in one write.
 _MAX_CALLS: Final = 512
 
@@ -29,15 +29,14 @@ _MAX_CALLS: Final = 512
 class Call:
     """One caller's question, and the future that its answer goes to."""
 
-    __slots__ = ("began", "future", "items", "size", "verb", "words")
+    __slots__ = ("began", "count", "data", "future", "verb")
 
-    def __init__(self, verb: Verb | None, words: list[Argument], items: int, began: float) -> None:
+    def __init__(self, verb: Verb | None, words: Sequence[Argument], began: float) -> None:
         """Take a script's arguments, or a plain command if there is no verb."""
         self.verb = verb
-        self.words = words
-        self.items = items
+        self.count = len(words)
+        self.data = packed(words)
         self.began = began
-        self.size = size_of(words)
         self.future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
 
     def fail(self, error: BaseException) -> None:
@@ -58,8 +57,7 @@ class Parcel:
         """Begin with one call."""
         self.verb = call.verb
         self.calls = [call]
-        self.items = call.items
-        self.size = call.size
+        self.size = len(call.data)
         #: When it was sent, on this process's monotonic clock.
         self.sent = 0.0
         #: Whether the script's text goes along, since the server does not know its digest.
@@ -75,37 +73,35 @@ class Parcel:
 
     def has_room_for(self, call: Call) -> bool:
         """Whether a call can go along."""
-        return self.items + call.items <= MAX_ITEMS and self.size + call.size <= MAX_BYTES
+        return len(self.calls) < _MAX_ITEMS and self.size + len(call.data) <= _MAX_BYTES
 
     def add(self, call: Call) -> None:
         """Take a call along."""
         self.calls.append(call)
-        self.items += call.items
-        self.size += call.size
+        self.size += len(call.data)
 
-    def packed(self, scripts: Mapping[Verb, Script], meta: bytes) -> bytes:
+    def packed(self, scripts: Mapping[Verb, Script], meta: bytes) -> list[bytes]:
         """Return the bytes to send."""
-        words: list[Argument] = [word for call in self.calls for word in call.words]
-        if self.verb is None:
-            return packed(words)
-        script = scripts[self.verb]
-        head: list[Argument] = [b"EVALSHA", script.sha, 1, meta, *script.first]
-        if self.whole:
-            head[:2] = [b"EVAL", script.text]
-        if self.verb in _MERGED:
-            head.append(self.items)
-        return packed([*head, *words])
+        head: list[Argument] = []
+        if self.verb is not None:
+            script = scripts[self.verb]
+            head = [b"EVALSHA", script.sha, 1, meta, *script.first]
+            if self.whole:
+                head[:2] = [b"EVAL", script.text]
+            if self.verb in _MERGED:
+                head.append(len(self.calls))
+        count = len(head) + sum(call.count for call in self.calls)
+        return [b"*%d\r\n" % count, packed(head), *(call.data for call in self.calls)]
 
     def answer(self, answer: Answer) -> None:
         """Give each call its part."""
         if self.verb is None:
             self.calls[0].answer(answer)
-            return
-        begin = 1  # behind the time
-        for call in self.calls:
-            end = begin + call.items if self.verb in _MERGED else None
-            call.answer(answer[begin:end])
-            begin += call.items
+        elif self.verb in _MERGED:
+            for call, part in zip(self.calls, answer[1:], strict=True):  # behind the time
+                call.answer(part)
+        else:
+            self.calls[0].answer(answer[1:])
 
     def fail(self, error: BaseException) -> None:
         """Give each call an error."""
@@ -120,6 +116,8 @@ class Confirmation:
         """Make the parcels keep their answers back."""
         self._confirming = confirming
         self.parcels = parcels
+        #: When it was sent, on this process's monotonic clock.
+        self.sent = 0.0
         for parcel in parcels:
             parcel.confirmation = self
 
@@ -133,9 +131,10 @@ class Confirmation:
         """How long they have for it."""
         return self._confirming.timeout
 
-    def packed(self) -> bytes:
+    def packed(self) -> list[bytes]:
         """Return the bytes to send."""
-        return packed(self._confirming.command)
+        command = self._confirming.command
+        return [b"*%d\r\n" % len(command), packed(command)]
 
     def number(self, answer: Answer) -> int:
         """Return how many servers an answer tells of."""
@@ -164,11 +163,11 @@ def parcelled(queue: deque[Call]) -> list[Parcel]:
     parcels: list[Parcel] = []
     open_ones: dict[Verb, Parcel] = {}
     size = taken = 0
-    while queue and size < MAX_BYTES and taken < _MAX_CALLS:
+    while queue and size < _MAX_BYTES and taken < _MAX_CALLS:
         call = queue.popleft()
         if call.future.done():
             continue
-        size += call.size
+        size += len(call.data)
         taken += 1
         parcel = None if call.verb is None else open_ones.get(call.verb)
         if parcel is not None and parcel.has_room_for(call):

@@ -68,18 +68,23 @@ class Pipe:
         self._serving: asyncio.Task[None] | None = None
         self._closed = False
 
-    async def run(self, verb: Verb, words: list[Argument], *, items: int = 1) -> list[Answer]:
-        """Run a script and return its answer without the time.
+    def submit(self, verb: Verb, words: Sequence[Argument]) -> asyncio.Future[Answer]:
+        """Put a script on the way; its answer comes without the time.
 
-        Of a script that takes several items, ``words`` are those of ``items`` of them, and the
-        answer has one entry for each.
+        Those that take several items take the words of one here.
+
+        Raises:
+            StoreUnavailable: the pipe was closed.
         """
-        answer: list[Answer] = await self._call(Call(verb, words, items, monotonic_seconds()))
-        return answer
+        return self._submit(verb, words)
+
+    async def run(self, verb: Verb, words: Sequence[Argument]) -> Answer:
+        """Run a script and return its answer; see :meth:`submit`."""
+        return await self._submit(verb, words)
 
     async def ask(self, *command: Argument) -> Answer:
         """Send a plain command and return its answer."""
-        return await self._call(Call(None, list(command), 1, monotonic_seconds()))
+        return await self._submit(None, command)
 
     async def close(self) -> None:
         """Fail what is under way and disconnect."""
@@ -89,14 +94,15 @@ class Pipe:
             await asyncio.wait([self._serving])
         self._fail_all(closed(self._source.where))
 
-    async def _call(self, call: Call) -> Answer:
+    def _submit(self, verb: Verb | None, words: Sequence[Argument]) -> asyncio.Future[Answer]:
         if self._closed:
             raise closed(self._source.where)
         if self._serving is None:
             self._serving = asyncio.get_running_loop().create_task(self._serve())
+        call = Call(verb, words, monotonic_seconds())
         self._queue.append(call)
         self._wanted.set()
-        return await call.future
+        return call.future
 
     async def _serve(self) -> None:
         """Connect when there is something to send, and again when a connection was lost."""
@@ -137,15 +143,19 @@ class Pipe:
             while self._queue or self._again:
                 parcels = [*self._again, *parcelled(self._queue)]
                 self._again.clear()
-                data = [parcel.packed(self._scripts, self._meta) for parcel in parcels]
+                data: list[bytes] = []
+                for parcel in parcels:
+                    data += parcel.packed(self._scripts, self._meta)
                 confirmation = self._confirmation(parcels)
                 self._inflight.extend(parcels)
                 if confirmation is not None:
-                    data.append(confirmation.packed())
+                    data += confirmation.packed()
                     self._inflight.append(confirmation)
                 sent = monotonic_seconds()
                 for parcel in parcels:
                     parcel.sent = sent
+                if confirmation is not None:
+                    confirmation.sent = sent
                 await connection.send_packed_command(data, check_health=False)
 
     def _confirmation(self, parcels: Sequence[Parcel]) -> Confirmation | None:
@@ -202,11 +212,11 @@ class Pipe:
 
     async def _watch(self) -> NoReturn:
         """Give the connection up when an answer stays away."""
+        patience = self._timeout + (self._confirming.timeout if self._confirming else 0.0)
         while True:
             await asyncio.sleep(self._timeout / 4)
-            waiting = [each for each in self._inflight if isinstance(each, Parcel)]
-            if waiting and waiting[0].sent + self._timeout < monotonic_seconds():
-                raise TimeoutError(f"no answer for {self._timeout:g} s")
+            if self._inflight and self._inflight[0].sent + patience < monotonic_seconds():
+                raise TimeoutError(f"no answer for {patience:g} s")
 
     def _translated(self, cause: BaseException) -> BaseException:
         return translated(cause, self._source.where, fails_over=self._source.fails_over)

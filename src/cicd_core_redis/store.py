@@ -10,12 +10,11 @@ from cicd_core.errors import CorruptRecord, InvalidCursor, StoreError
 from cicd_core.store.limits import check_log_limit, check_prefix
 from cicd_core.store.records import Count, Counters, LogPage, Page
 from cicd_core_redis.keys import lower_bound, upper_bound, zset_of
-from cicd_core_redis.parcels import MAX_BYTES, MAX_ITEMS
 from cicd_core_redis.scripts import Verb
-from cicd_core_redis.words import log_entry, outcome, renewal_words, renewed, size_of
+from cicd_core_redis.words import log_entry, outcome, renewal_words, renewed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from cicd_core.store.contract import Store
@@ -100,21 +99,21 @@ class RedisStore:
         distinct = tuple(dict.fromkeys(keys))
         if not distinct:
             return {}
-        (answer,) = await self._pipe.run(Verb.GET, [collection, len(distinct), *distinct])
+        answer = await self._pipe.run(Verb.GET, [collection, len(distinct), *distinct])
         return {record.key: record for record in self._records(collection, answer)}
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
         """Apply each commit whole, or not at all; answer in the order given."""
         self._limits.check_commits(commits)
         words = [self._words.commit(commit) for commit in commits]
-        answers = await self._in_parcels(Verb.COMMIT, words)
+        answers = await self._each(Verb.COMMIT, words)
         self._sweep_soon()
         return [outcome(commit, each) for commit, each in zip(commits, answers, strict=True)]
 
     async def claim(self, claim: Claim) -> list[Record]:
         """Take up to ``limit`` records with the smallest sort values over the partitions."""
         self._limits.check_claim(claim)
-        ((repeated, *found),) = await self._pipe.run(Verb.CLAIM, self._words.claim(claim))
+        repeated, *found = await self._pipe.run(Verb.CLAIM, self._words.claim(claim))
         records = self._records(claim.collection, found)
         if repeated:
             sort = claim.index.sort
@@ -125,7 +124,7 @@ class RedisStore:
         """Move each lease's expiry to now + ``duration`` where the claim id matches."""
         self._limits.check_renewals(renewals)
         words = [renewal_words(renewal) for renewal in renewals]
-        return [renewed(answer) for answer in await self._in_parcels(Verb.RENEW, words)]
+        return [renewed(answer) for answer in await self._each(Verb.RENEW, words)]
 
     async def page(self, query: Query) -> Page:
         """Return a page of one partition; it never lags."""
@@ -195,17 +194,11 @@ class RedisStore:
         (is_true,) = await self._pipe.run(Verb.LOOK, words)
         return bool(is_true)
 
-    async def _in_parcels(self, verb: Verb, items: list[list[Argument]]) -> list[Answer]:
-        """Run a script on many items: in the order given, and no parcel too large."""
-        parts = list(_parted(items))
-        calls = [
-            self._pipe.run(verb, [word for item in part for word in item], items=len(part))
-            for part in parts
-        ]
-        if len(calls) == 1:
-            return await calls[0]
-        answers = await asyncio.gather(*calls)
-        return [answer for part in answers for answer in part]
+    async def _each(self, verb: Verb, items: Sequence[list[Argument]]) -> list[Answer]:
+        """Run a script on many items, which the pipe sends together, in the order given."""
+        if len(items) == 1:
+            return [await self._pipe.run(verb, items[0])]
+        return await asyncio.gather(*[self._pipe.submit(verb, item) for item in items])
 
     def _records(self, collection: str, answers: Sequence[Answer]) -> list[Record]:
         for answer in answers:
@@ -230,20 +223,6 @@ class RedisStore:
             return  # the next one does it: what ran out is hidden all the same
         finally:
             self._sweeping = None
-
-
-def _parted(items: Sequence[list[Argument]]) -> Iterator[list[list[Argument]]]:
-    """Yield the items in parts, so that no call of a script holds the server up for long."""
-    part: list[list[Argument]] = []
-    size = 0
-    for item in items:
-        if part and (len(part) == MAX_ITEMS or size >= MAX_BYTES):
-            yield part
-            part, size = [], 0
-        part.append(item)
-        size += size_of(item)
-    if part:
-        yield part
 
 
 def _position(cursor: str) -> tuple[int, int]:

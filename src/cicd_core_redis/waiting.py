@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Final
 from anyio import move_on_after
 from redis.exceptions import RedisError
 
-from cicd_core_redis.failures import closed, lost
+from cicd_core_redis.failures import closed, translated
 from cicd_core_redis.keys import above, prefix_of, zset_of
 from cicd_core_redis.words import packed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from cicd_core.errors import StoreUnavailable
     from cicd_core.store.records import Watch
     from cicd_core_redis.connecting import Connection, Source
 
@@ -132,7 +131,9 @@ class Waiting:
             cause = failures.exceptions[0]
         finally:
             self._serving = None
-            self._forget_all(lost(self._source.where, cause))
+            self._forget_all(
+                translated(cause, self._source.where, fails_over=self._source.fails_over)
+            )
 
     async def _send(self, connection: Connection) -> None:
         while True:
@@ -140,11 +141,11 @@ class Waiting:
             self._wanted.clear()
             data: list[bytes] = []
             if self._fresh:
-                data.append(packed((b"SSUBSCRIBE", *self._fresh)))
+                data += _command(b"SSUBSCRIBE", self._fresh)
                 self._fresh.clear()
             idle = [channel for channel in self._channels if channel not in self._waiters]
             if len(idle) > _IDLE_CHANNELS:
-                data.append(packed((b"SUNSUBSCRIBE", *idle)))
+                data += _command(b"SUNSUBSCRIBE", idle)
                 for channel in idle:
                     del self._channels[channel]
             if data:
@@ -165,7 +166,7 @@ class Waiting:
             if confirmed is not None and not confirmed.done():
                 confirmed.set_result(None)
 
-    def _forget_all(self, error: StoreUnavailable) -> None:
+    def _forget_all(self, error: BaseException) -> None:
         """Wake everybody for nothing: what they ask next meets the failure itself, or goes well."""
         for confirmed in self._channels.values():
             if not confirmed.done():
@@ -177,3 +178,7 @@ class Waiting:
             for future in waiters:
                 if not future.done():
                     future.set_result(None)
+
+
+def _command(verb: bytes, channels: Sequence[bytes]) -> list[bytes]:
+    return [b"*%d\r\n" % (len(channels) + 1), packed((verb, *channels))]

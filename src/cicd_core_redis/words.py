@@ -24,7 +24,7 @@ from cicd_core.store.records import (
 from cicd_core_redis.keys import group_of, index_prefix
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from cicd_core.store.records import (
         Claim,
@@ -43,13 +43,15 @@ Answer = Any
 #: Where a header's attributes begin, and what stands before them; see ``lua/records.lua``.
 _ATTRIBUTES: Final = 10
 
+_hiredis: Any = hiredis
+#: hiredis types its argument as a tuple of one, and its answer not at all.
+_pack: Callable[[tuple[Argument, ...]], bytes] = _hiredis.pack_command
+
 
 def packed(words: Iterable[Argument]) -> bytes:
-    """Return a command as the bytes that are sent."""
-    # hiredis types its argument as a tuple of one; it takes a tuple of any length.
-    command: Any = tuple(words)
-    data: bytes = hiredis.pack_command(command)
-    return data
+    """Return arguments as they are sent, without the number of them that stands before."""
+    data = _pack(tuple(words))
+    return data[data.index(b"\n") + 1 :]
 
 
 class Words:
@@ -143,11 +145,6 @@ class Words:
         words += [attributes.get(name, "") for name in self._attributes[write.collection]]
 
 
-def size_of(words: Sequence[Argument]) -> int:
-    """Return about how many bytes these arguments are."""
-    return sum(8 if isinstance(word, int) else len(word) for word in words)
-
-
 def renewal_words(renewal: Renewal) -> list[Argument]:
     """Return a renewal as arguments."""
     return [renewal.collection, renewal.key, renewal.claim_id, renewal.duration]
@@ -163,11 +160,13 @@ def outcome(commit: Commit, answer: Answer) -> Committed | Conflict:
         puts = [write for write in commit.writes if isinstance(write, Put)]
         versions = zip(puts, answer[1:], strict=True)
         return Committed({(put.collection, put.key): version for put, version in versions})
-    writes = [commit.writes[position - 1] for position in answer[1:2]]
     if answer[0] == 0:
-        writes = [commit.writes[position - 1] for position in answer[1:]]
+        positions: Sequence[int] = answer[1:]
+        writes = [commit.writes[position - 1] for position in positions]
         return Conflict(tuple((write.collection, write.key) for write in writes))
-    raise CorruptRecord(writes[0].collection, writes[0].key, answer[2].decode(errors="replace"))
+    position, reason = int(answer[1]), bytes(answer[2])
+    corrupt = commit.writes[position - 1]
+    raise CorruptRecord(corrupt.collection, corrupt.key, reason.decode(errors="replace"))
 
 
 def renewed(answer: Answer) -> Renewed | None:
