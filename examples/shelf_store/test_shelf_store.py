@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from shelf_store import ShelfStore, open_shelf
 
     from cicd_core.store.contract import Store
+    from cicd_core.store.records import Collection
     from cicd_core.store.registry import StoreFactory
 
     # What a type checker is told of every store and of what opens it.
@@ -43,9 +44,11 @@ class ShelfHarness(StoreHarness):
     def __init__(self) -> None:
         self.clock = VirtualClock()
 
-    def open(self, namespace: str) -> AbstractAsyncContextManager[Store]:
+    def open(
+        self, namespace: str, collections: tuple[Collection, ...] = COLLECTIONS
+    ) -> AbstractAsyncContextManager[Store]:
         """Open the shelf of a namespace by its URL, as everybody does."""
-        return open_store(URL, collections=COLLECTIONS, namespace=namespace, clock=self.clock)
+        return open_store(URL, collections=collections, namespace=namespace, clock=self.clock)
 
 
 class TestShelf(StoreConformance):

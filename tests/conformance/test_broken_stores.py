@@ -1,182 +1,106 @@
-"""The lockstep machine finds out about stores that break one promise each."""
+"""The suite and the lockstep machine find out about stores that make one mistake each."""
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import pytest
-from attrs import evolve
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from cicd_core.store.memory import MemoryStore
-from cicd_core.store.records import KEEP, Guard, Put
-from cicd_core.testing import StoreHarness, VirtualClock, store_machine
-from cicd_core.testing.samples import COLLECTIONS, SECOND
+from cicd_core.testing import store_machine
+from tests.conformance import faulty_owners as owners
+from tests.conformance import faulty_writes as writes
+from tests.conformance.faulty_suites import FaultyHarness
+from tests.conformance.mistakes import FAULTY, found_by, rows
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Sequence
+    from collections.abc import Iterable
 
-    from cicd_core.store.contract import Store
-    from cicd_core.store.records import (
-        Claim,
-        Commit,
-        Committed,
-        Conflict,
-        Count,
-        Partition,
-        Query,
-        Renewal,
-        Renewed,
-        Watch,
-    )
+SUITES: Final = Path(__file__).with_name("faulty_suites.py")
+FOUND_BY: Final = found_by()
+#: How pytest tells of a test, in its short summary.
+TOLD: Final = re.compile(r"^(PASSED|FAILED|ERROR) \S*::Test(\w+)::(test_\w+)", re.MULTILINE)
 
-
-class ForgetsGuards(MemoryStore):
-    async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
-        return await super().commit([with_writes(each, guard=Guard.NONE) for each in commits])
-
-
-class ForgetsLeases(MemoryStore):
-    async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
-        return await super().commit([each_put(each, drop_lease) for each in commits])
-
-
-class KeepsRecordsTooLong(MemoryStore):
-    async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
-        return await super().commit([each_put(each, live_on) for each in commits])
-
-
-class LosesEvents(MemoryStore):
-    async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
-        return await super().commit([evolve(each, events=each.events[:1]) for each in commits])
-
-
-class LosesIncrements(MemoryStore):
-    async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
-        return await super().commit([evolve(each, increments=()) for each in commits])
-
-
-class ForgetsCommits(MemoryStore):
-    seen = 0
-
-    async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
-        self.seen += 1
-        ids = [f"{each.commit_id}.{self.seen}.{number}" for number, each in enumerate(commits)]
-        renamed = zip(commits, ids, strict=True)
-        return await super().commit([evolve(each, commit_id=name) for each, name in renamed])
-
-
-class ClaimsFromOnePartition(MemoryStore):
-    async def claim(self, claim: Claim) -> list[Any]:
-        return await super().claim(evolve(claim, partitions=claim.partitions[:1]))
-
-
-class ForgetsThePatch(MemoryStore):
-    async def claim(self, claim: Claim) -> list[Any]:
-        return await super().claim(evolve(claim, patch={}))
-
-
-class ClaimsOutOfOrder(MemoryStore):
-    async def claim(self, claim: Claim) -> list[Any]:
-        return list(reversed(await super().claim(claim)))
-
-
-class RenewsForAnybody(MemoryStore):
-    async def renew(self, renewals: Sequence[Renewal]) -> list[Renewed | None]:
-        allowed = []
-        for renewal in renewals:
-            found = await self.get(renewal.collection, [renewal.key])
-            lease = found[renewal.key].lease if renewal.key in found else None
-            allowed.append(evolve(renewal, claim_id=lease.claim_id) if lease else renewal)
-        return await super().renew(allowed)
-
-
-class RenewsTooLong(MemoryStore):
-    async def renew(self, renewals: Sequence[Renewal]) -> list[Renewed | None]:
-        return await super().renew(
-            [evolve(each, duration=each.duration + SECOND) for each in renewals]
-        )
-
-
-class IgnoresBounds(MemoryStore):
-    async def page(self, query: Query) -> Any:
-        return await super().page(evolve(query, before=None))
-
-
-class PagesInOneDirection(MemoryStore):
-    async def page(self, query: Query) -> Any:
-        return await super().page(evolve(query, descending=False))
-
-
-class Miscounts(MemoryStore):
-    async def count(self, partitions: Sequence[Partition]) -> list[Count]:
-        counts = await super().count(partitions)
-        return [evolve(each, number=min(each.number, 1)) for each in counts]
-
-
-class WaitsForever(MemoryStore):
-    async def wait(self, watches: Sequence[Watch], timeout: float) -> bool:  # noqa: ASYNC109 - as
-        # in the contract
-        return await super().wait([], timeout)
-
-
-class LosesWhatWasRead(MemoryStore):
-    async def get(self, collection: str, keys: Sequence[str]) -> Any:
-        return await super().get(collection, keys[:1])
-
-
-BROKEN = [
-    ForgetsGuards,
-    ForgetsLeases,
-    KeepsRecordsTooLong,
-    LosesEvents,
-    LosesIncrements,
-    ForgetsCommits,
-    ClaimsFromOnePartition,
-    ForgetsThePatch,
-    ClaimsOutOfOrder,
-    RenewsForAnybody,
-    RenewsTooLong,
-    IgnoresBounds,
-    PagesInOneDirection,
-    Miscounts,
-    WaitsForever,
-    LosesWhatWasRead,
+#: What one caller, on a clock that a test moves, can tell from the memory store.
+FOUND_IN_LOCKSTEP: Final = [
+    writes.ForgetsCommits,
+    writes.ForgetsLeases,
+    writes.IgnoresBounds,
+    writes.KeepsRecordsTooLong,
+    writes.LosesEvents,
+    writes.LosesIncrements,
+    writes.LosesWhatWasRead,
+    writes.Miscounts,
+    writes.PagesInOneDirection,
+    writes.WritesWhatFits,
+    owners.ClaimsFromOnePartition,
+    owners.ClaimsOutOfOrder,
+    owners.ForgetsGuards,
+    owners.ForgetsThePatch,
+    owners.RenewsForAnybody,
+    owners.RenewsTooLong,
+    owners.WaitsForever,
 ]
 
 
-def with_writes(commit: Commit, **changes: Any) -> Commit:
-    return evolve(commit, writes=tuple(evolve(write, **changes) for write in commit.writes))
+def test_the_guide_tells_of_the_same_mistakes() -> None:
+    assert [row.mistake for row in rows()] == list(FAULTY)
 
 
-def each_put(commit: Commit, change: Callable[[Put], Put]) -> Commit:
-    writes = tuple(change(each) if isinstance(each, Put) else each for each in commit.writes)
-    return evolve(commit, writes=writes)
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], set[str]]:
+    """How the tests that the guide names ended, by store and test."""
+    pairs = {(FAULTY[mistake], test) for mistake, tests in FOUND_BY.items() for test in tests}
+    sound = {(MemoryStore, test) for _, test in pairs}
+    chosen = [f"{SUITES}::Test{store.__name__}::{test}" for store, test in pairs | sound]
+    options = ["-q", "-rA", "--tb=no", "--no-header", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, *sorted(chosen)],
+        cwd=SUITES.parents[2],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    results: dict[tuple[str, str], set[str]] = {}
+    for result, store, test in TOLD.findall(done.stdout):
+        results.setdefault((store, test), set()).add(result)
+    assert len(results) == len(chosen), done.stdout + done.stderr
+    return results
 
 
-def drop_lease(put: Put) -> Put:
-    return evolve(put, lease=None) if put.lease is KEEP else put
+@pytest.mark.parametrize("mistake", FAULTY)
+def test_the_suite_finds_each_mistake_where_the_guide_says(
+    told: dict[tuple[str, str], set[str]], mistake: str
+) -> None:
+    assert FOUND_BY[mistake]
+    missed = [
+        test for test in FOUND_BY[mistake] if "FAILED" not in told[FAULTY[mistake].__name__, test]
+    ]
+    assert not missed
 
 
-def live_on(put: Put) -> Put:
-    return evolve(put, expires_at=None)
+def test_a_store_without_a_mistake_passes_all_of_these(
+    told: dict[tuple[str, str], set[str]],
+) -> None:
+    assert results_of(told, MemoryStore.__name__) == {"PASSED"}
 
 
-class BrokenHarness(StoreHarness):
-    def __init__(self, broken: type[MemoryStore]) -> None:
-        self.clock = VirtualClock()
-        self._broken = broken
-
-    @asynccontextmanager
-    async def open(self, namespace: str) -> AsyncGenerator[Store, None]:
-        yield self._broken(COLLECTIONS, clock=self.clock)
+def results_of(told: dict[tuple[str, str], set[str]], store: str) -> set[str]:
+    """How the tests over one store ended."""
+    results: Iterable[set[str]] = (each for (name, _), each in told.items() if name == store)
+    return set().union(*results)
 
 
-@pytest.mark.parametrize("broken", BROKEN)
+@pytest.mark.parametrize("broken", FOUND_IN_LOCKSTEP)
 def test_the_machine_finds_a_broken_store(broken: type[MemoryStore]) -> None:
-    machine = store_machine(lambda: BrokenHarness(broken))
+    machine = store_machine(lambda: FaultyHarness(broken))
     trying = settings(
         max_examples=300,
         stateful_step_count=30,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cicd_core.store.contract import Store
+    from cicd_core.store.records import Collection
 
 IDS = IdSource()
 
@@ -27,8 +28,10 @@ class UrlHarness(StoreHarness):
     def __init__(self, url: str) -> None:
         self._url = url
 
-    def open(self, namespace: str) -> AbstractAsyncContextManager[Store]:
-        return open_store(self._url, collections=COLLECTIONS, namespace=namespace)
+    def open(
+        self, namespace: str, collections: tuple[Collection, ...] = COLLECTIONS
+    ) -> AbstractAsyncContextManager[Store]:
+        return open_store(self._url, collections=collections, namespace=namespace)
 
 
 class TestMemoryHistories(HistoryConformance):

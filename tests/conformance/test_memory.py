@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
 from cicd_core.ids import IdSource
 from cicd_core.store.registry import open_store
-from cicd_core.testing import StoreConformance, StoreHarness, VirtualClock, store_machine
+from cicd_core.testing import (
+    HistoryConformance,
+    StoreConformance,
+    StoreHarness,
+    VirtualClock,
+    store_machine,
+)
 from cicd_core.testing.samples import COLLECTIONS
+from tests.conformance.lagging_store import LaggingStore
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
     from contextlib import AbstractAsyncContextManager
 
     from cicd_core.store.contract import Store
     from cicd_core.store.memory import MemoryStore, open_memory
+    from cicd_core.store.records import Collection
     from cicd_core.store.registry import StoreFactory
 
     # What the type checker is told of every store and of what opens it.
@@ -32,25 +42,57 @@ class MemoryHarness(StoreHarness):
         self.clock = VirtualClock()
         self._name = IDS.commit_id()
 
-    def open(self, namespace: str) -> AbstractAsyncContextManager[Store]:
+    def open(
+        self, namespace: str, collections: tuple[Collection, ...] = COLLECTIONS
+    ) -> AbstractAsyncContextManager[Store]:
         return open_store(
             f"memory://{self._name}",
-            collections=COLLECTIONS,
+            collections=collections,
             namespace=namespace,
             clock=self.clock,
         )
 
 
-class PlainHarness(StoreHarness):
-    """The memory store as one that promises little: its clock is its own, like a server's."""
+class ServerClockHarness(StoreHarness):
+    """The memory store as one whose clock is its own, like a server's: no test can move it."""
+
+    def __init__(self) -> None:
+        self._url = f"memory://{IDS.commit_id()}"
+
+    def open(
+        self, namespace: str, collections: tuple[Collection, ...] = COLLECTIONS
+    ) -> AbstractAsyncContextManager[Store]:
+        return open_store(self._url, collections=collections, namespace=namespace)
+
+    def open_forgetful(self, namespace: str) -> AbstractAsyncContextManager[Store]:
+        return open_store(
+            self._url, collections=COLLECTIONS, namespace=namespace, log_retention=self.brief
+        )
+
+
+class LaggingHarness(StoreHarness):
+    """A store that promises little: its indexes lag, and its clock is its own, and off."""
 
     capabilities = frozenset()
 
-    def __init__(self) -> None:
-        self._name = IDS.commit_id()
+    def __init__(self, *, frozen: bool = False) -> None:
+        self._frozen = frozen
+        self._stores: dict[str, LaggingStore] = {}
 
-    def open(self, namespace: str) -> AbstractAsyncContextManager[Store]:
-        return open_store(f"memory://{self._name}", collections=COLLECTIONS, namespace=namespace)
+    @asynccontextmanager
+    async def open(
+        self, namespace: str, collections: tuple[Collection, ...] = COLLECTIONS
+    ) -> AsyncGenerator[Store, None]:
+        yield self._stores.setdefault(namespace, LaggingStore(collections, frozen=self._frozen))
+
+    @asynccontextmanager
+    async def open_forgetful(self, namespace: str) -> AsyncGenerator[Store, None]:
+        store = LaggingStore(COLLECTIONS, frozen=self._frozen, log_retention=self.brief)
+        yield self._stores.setdefault(namespace, store)
+
+    async def settle(self) -> None:
+        for store in self._stores.values():
+            store.catch_up()
 
 
 class TestMemoryStore(StoreConformance):
@@ -67,10 +109,25 @@ TestMemoryInLockstepWithItself = store_machine(MemoryHarness).TestCase
 TestMemoryInLockstepOnTrio = store_machine(MemoryHarness, backend="trio").TestCase
 
 
-class TestStoreWithAClockOfItsOwn(StoreConformance):
+class TestStoreWithAServersClock(StoreConformance):
     @pytest.fixture
     def harness(self) -> StoreHarness:
-        return PlainHarness()
+        return ServerClockHarness()
 
 
-TestStoreWithAClockOfItsOwnInLockstep = store_machine(PlainHarness).TestCase
+TestStoreWithAServersClockInLockstep = store_machine(ServerClockHarness).TestCase
+
+
+class TestStoreThatLags(StoreConformance):
+    @pytest.fixture(params=[False, True], ids=["behind", "frozen"])
+    def harness(self, request: pytest.FixtureRequest) -> StoreHarness:
+        return LaggingHarness(frozen=request.param)
+
+
+class TestStoreThatLagsHistories(HistoryConformance):
+    @pytest.fixture
+    def harness(self) -> StoreHarness:
+        return LaggingHarness()
+
+
+TestStoreThatLagsInLockstep = store_machine(LaggingHarness).TestCase

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from cicd_core.store.contract import Store
+    from cicd_core.store.records import Collection
     from cicd_core.store.registry import StoreFactory
     from cicd_core.store.sqlite import SQLiteStore, open_sqlite
 
@@ -33,8 +34,10 @@ class SQLiteHarness(StoreHarness):
         self.clock = VirtualClock()
         self._url = f"sqlite:///{path}?synchronous=normal"
 
-    def open(self, namespace: str) -> AbstractAsyncContextManager[Store]:
-        return open_store(self._url, collections=COLLECTIONS, namespace=namespace, clock=self.clock)
+    def open(
+        self, namespace: str, collections: tuple[Collection, ...] = COLLECTIONS
+    ) -> AbstractAsyncContextManager[Store]:
+        return open_store(self._url, collections=collections, namespace=namespace, clock=self.clock)
 
 
 @cache

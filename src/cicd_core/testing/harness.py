@@ -6,10 +6,13 @@ from abc import ABC, abstractmethod
 from enum import Enum
 from typing import TYPE_CHECKING, ClassVar
 
+from cicd_core.testing.samples import COLLECTIONS
+
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from cicd_core.store.contract import Store
+    from cicd_core.store.records import Collection
     from cicd_core.testing.clock import VirtualClock
 
 
@@ -23,7 +26,7 @@ class Capability(Enum):
 
 
 class StoreHarness(ABC):
-    """Opens a store for the suite, with the collections of :mod:`cicd_core.testing.samples`.
+    """Opens a store for the suite.
 
     A harness lives for one test or for many: a namespace keeps them apart, so that what is dear,
     a file or a server, may be made once and shared.
@@ -31,19 +34,37 @@ class StoreHarness(ABC):
 
     #: What the store can do; the suite skips what needs more, and says so.
     capabilities: ClassVar[frozenset[Capability]] = frozenset(Capability)
-    #: The store's clock, if a test can move it; without one, what takes time is skipped.
+    #: The store's clock, if a test can move it. None: the time is a server's, say, and passes by
+    #: itself; then tests wait until the store's ``now`` says that it has come.
     clock: VirtualClock | None = None
+    #: Seconds: where the clock cannot be moved, what a test waits out lasts so long, or longer if
+    #: the store was too slow for that. Some thirty tests wait once each.
+    brief: float = 0.05
+    #: Seconds after which a wake-up that has not come is lost, and a clock stands still. Nothing
+    #: takes that long in a store that works.
+    patience: float = 20.0
 
     @abstractmethod
-    def open(self, namespace: str) -> AbstractAsyncContextManager[Store]:
+    def open(
+        self, namespace: str, collections: tuple[Collection, ...] = COLLECTIONS
+    ) -> AbstractAsyncContextManager[Store]:
         """Open the store on a namespace that is new, or open now.
 
-        Two that are open on one namespace at once share its data.
+        Two that are open on one namespace at once share its data. The collections are those of
+        :mod:`cicd_core.testing.samples` or, for the tests of whole jobs, the library's own.
         """
+
+    def open_forgetful(self, namespace: str) -> AbstractAsyncContextManager[Store] | None:
+        """Open the store so that an event stays in its log for :attr:`brief` alone.
+
+        It is asked for where the clock cannot be moved. None: there is no such setting, and the
+        one test that lets the log run out is skipped.
+        """
+        return None
 
     async def settle(self) -> None:  # noqa: B027 - to do nothing is right for most
         """Return when pages, counts, claims and the log show every commit that was answered.
 
-        The suite calls it between a write and a read of these. By default it does nothing, which
-        is right for a store that never lags.
+        The suite calls it between a write and a read of these, and nowhere else does it count on
+        them. By default it does nothing, which is right for a store that never lags.
         """

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
+from anyio import create_task_group
 from attrs import evolve
 
 from cicd_core.store.records import Committed, Partition, Put, Query, Record
@@ -126,7 +127,9 @@ class Lockstep:
     async def page(self, query: Query) -> None:
         """Read a page of both."""
         await self._harness.settle()
-        answer = await self._store.page(query)
+        await self._compare_pages(query, await self._store.page(query))
+
+    async def _compare_pages(self, query: Query, answer: Page) -> None:
         right = await self._model.page(query)
         collection = query.partition.collection
         pages = (
@@ -171,20 +174,33 @@ class Lockstep:
         return partitions
 
     async def _compare_indexes(self, partitions: set[Partition]) -> None:
-        for partition in partitions:
-            forth = Query(partition=partition, limit=1000)
-            back = Query(partition=partition, limit=2, descending=True)
-            within = Query(partition=partition, limit=1000, after="1.b", before="3.b")
+        for query, answer in await self._pages(partitions):
+            partition = query.partition
             if partition.index.sort != _LEASE_SORTS[partition.collection]:
-                for query in (forth, back, within):
-                    await self.page(query)
+                await self._compare_pages(query, answer)
             else:  # it may follow renewals, and need not
-                answer = await self._store.page(forth)
-                right = await self._model.page(forth)
+                right = await self._model.page(query)
                 assert _keys(answer) == _keys(right), partition
         if Capability.EXACT_COUNTS in self._harness.capabilities:
             ordered = sorted(partitions, key=str)
             assert await self._store.count(ordered) == await self._model.count(ordered)
+
+    async def _pages(self, partitions: set[Partition]) -> list[tuple[Query, Page]]:
+        """Return pages of some partitions, asked for all at once: a server may be far away."""
+        pages: list[tuple[Query, Page]] = []
+
+        async def ask(query: Query) -> None:
+            pages.append((query, await self._store.page(query)))
+
+        async with create_task_group() as tasks:
+            for partition in partitions:
+                tasks.start_soon(ask, Query(partition=partition, limit=1000))
+                if partition.index.sort != _LEASE_SORTS[partition.collection]:
+                    back = Query(partition=partition, limit=2, descending=True)
+                    within = Query(partition=partition, limit=1000, after="1.b", before="3.b")
+                    tasks.start_soon(ask, back)
+                    tasks.start_soon(ask, within)
+        return pages
 
     async def _compare_log(self) -> None:
         answer = await _log_by_subject(self._store)

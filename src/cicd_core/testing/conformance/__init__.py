@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from cicd_core.testing.conformance.cancellation import CancellationPromises
-from cicd_core.testing.conformance.claims import (
-    ClaimPromises,
-    ClaimRacePromises,
-    ClaimRepetitionPromises,
-)
+from cicd_core.testing.conformance.claim_races import CancelRacePromises, ClaimRacePromises
+from cicd_core.testing.conformance.claims import ClaimPromises, ClaimRepetitionPromises
+from cicd_core.testing.conformance.commit_races import CommitRacePromises
 from cicd_core.testing.conformance.commits import (
     CommitPromises,
     MalformedCommitPromises,
     RepetitionPromises,
 )
 from cicd_core.testing.conformance.counts import CounterPromises, CountPromises
+from cicd_core.testing.conformance.jobs import JobPromises
+from cicd_core.testing.conformance.lease_races import LeaseRacePromises
 from cicd_core.testing.conformance.leases import GuardPromises, LeasePromises
 from cicd_core.testing.conformance.log import LogPromises
 from cicd_core.testing.conformance.pages import IndexPromises, PagePromises
@@ -24,6 +24,7 @@ from cicd_core.testing.conformance.records import (
     VersionPromises,
 )
 from cicd_core.testing.conformance.renewals import RenewalPromises
+from cicd_core.testing.conformance.stale_owners import StaleOwnerPromises
 from cicd_core.testing.conformance.time import ClockPromises
 from cicd_core.testing.conformance.waiting import WaitPromises
 
@@ -43,7 +44,11 @@ class StoreConformance(
     RenewalPromises,
     ClaimPromises,
     ClaimRepetitionPromises,
+    CommitRacePromises,
     ClaimRacePromises,
+    CancelRacePromises,
+    LeaseRacePromises,
+    StaleOwnerPromises,
     PagePromises,
     IndexPromises,
     CountPromises,
@@ -52,6 +57,7 @@ class StoreConformance(
     WaitPromises,
     ClockPromises,
     CancellationPromises,
+    JobPromises,
 ):
     """The whole suite. Subclass it, and give the fixture ``harness``.
 

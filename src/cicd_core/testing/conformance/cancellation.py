@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 
-from cicd_core.store.records import Query, Renewal
+from cicd_core.store.records import Committed, Increment, Query, Renewal
+from cicd_core.testing.conformance.cancel_points import cancelled_at
 from cicd_core.testing.conformance.suite import Suite
 from cicd_core.testing.samples import (
     SECOND,
+    apply,
     claim,
     commit,
     in_lane,
@@ -19,6 +22,7 @@ from cicd_core.testing.samples import (
     keys_in,
     note,
     numbers_in,
+    plain,
     read,
     told,
     watch,
@@ -27,30 +31,36 @@ from cicd_core.testing.samples import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import AsyncIterator, Callable, Coroutine
 
     from cicd_core.store.contract import Store
+    from cicd_core.store.records import Commit
     from cicd_core.testing.harness import StoreHarness
 
-#: A call of each verb.
-CALLS: dict[str, Callable[[Store], Coroutine[Any, Any, Any]]] = {
-    "now": lambda store: store.now(),
-    "get": lambda store: store.get("items", ["a"]),
-    "commit": lambda store: store.commit([commit(item("new"), events=[told("new")])]),
-    "claim": lambda store: store.claim(claim()),
-    "renew": lambda store: store.renew(
+#: A call of each verb; the key is one that no other call writes.
+CALLS: dict[str, Callable[[Store, str], Coroutine[Any, Any, Any]]] = {
+    "now": lambda store, _: store.now(),
+    "get": lambda store, _: store.get("items", ["a"]),
+    "commit": lambda store, key: store.commit([pair(key)]),
+    "claim": lambda store, _: store.claim(claim()),
+    "renew": lambda store, _: store.renew(
         [Renewal(collection="items", key="a", claim_id="nobody", duration=SECOND)]
     ),
-    "page": lambda store: store.page(Query(partition=in_lane(), limit=5)),
-    "count": lambda store: store.count([in_lane()]),
-    "counters": lambda store: store.counters(""),
-    "read_log": lambda store: store.read_log(None, 5),
-    "wait": lambda store: store.wait([watch(in_lane("empty"))], 60),
+    "page": lambda store, _: store.page(Query(partition=in_lane(), limit=5)),
+    "count": lambda store, _: store.count([in_lane()]),
+    "counters": lambda store, _: store.counters(""),
+    "read_log": lambda store, _: store.read_log(None, 5),
+    # It ends by itself: where it is not cancelled at all, it must not keep the test.
+    "wait": lambda store, _: store.wait([watch(in_lane("empty"))], 0.02),
 }
+#: At how many of its awaits a call is cancelled, at most; one that polls may have many.
+MOST_POINTS: Final = 24
+#: The same, where each time many other calls are made beside it.
+FEW_POINTS: Final = 6
 
 
 class CancellationPromises(Suite):
-    """Cancelled at any moment, the store stays usable."""
+    """Cancelled at any await, the store stays usable, and whole."""
 
     @pytest.mark.parametrize("verb", CALLS)
     async def test_a_store_is_usable_after_a_call_that_was_cancelled_before_it_began(
@@ -59,42 +69,145 @@ class CancellationPromises(Suite):
         await write(store, item("a"))
         with anyio.CancelScope() as scope:
             scope.cancel()
-            await CALLS[verb](store)
+            await CALLS[verb](store, "new")
         assert (await read(store, "a")).body == b"body of a"
         await write(store, item("b"))
 
-    @pytest.mark.parametrize("turns", [0, 1, 3, 6])
+    @pytest.mark.parametrize("turns", [0, 2])
     @pytest.mark.parametrize("verb", CALLS)
-    async def test_a_store_is_usable_after_a_call_that_was_cancelled_under_way(
+    async def test_a_store_is_usable_after_a_call_that_was_cancelled_at_any_of_its_awaits(
         self, store: Store, verb: str, turns: int
     ) -> None:
         await write(store, item("a"))
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(partial(CALLS[verb], store))
-            for _ in range(turns):
-                await anyio.lowlevel.checkpoint()
-            tasks.cancel_scope.cancel()
-        assert (await read(store, "a")).body == b"body of a"
-        await write(store, item("b"))
+        async for key in each_point(partial(CALLS[verb], store), turns):
+            assert (await read(store, "a")).body == b"body of a"
+            await write(store, plain(f"after {key}"))
 
-    @pytest.mark.parametrize("turns", range(8))
-    async def test_no_half_of_a_commit_remains(
+    @pytest.mark.parametrize("others_first", [False, True])
+    @pytest.mark.parametrize("verb", CALLS)
+    async def test_a_call_that_is_cancelled_takes_no_answer_from_the_calls_beside_it(
+        self, store: Store, verb: str, others_first: bool
+    ) -> None:
+        await write(store, item("a"), note("b"))
+
+        async def others(key: str) -> None:
+            for name, collection in (("a", "items"), ("b", "side-notes")):
+                assert (await read(store, name, collection)).key == name
+            assert len(await write(store, item(f"beside {key}", lane=None))) == 1
+
+        async def all_at_once(key: str) -> None:
+            for number in range(3):
+                beside.start_soon(others, f"{key} {number}")
+            if others_first:
+                await checkpoint()
+            await CALLS[verb](store, key)
+
+        async with anyio.create_task_group() as beside:
+            async for _ in each_point(all_at_once, 0, FEW_POINTS):
+                for _ in range(5):  # let those beside it end, sometimes
+                    await checkpoint()
+
+    @pytest.mark.parametrize("turns", [0, 2])
+    async def test_no_half_of_a_commit_that_was_cancelled_remains(
         self, store: Store, harness: StoreHarness, turns: int
     ) -> None:
-        async def pair(key: str) -> None:
-            await store.commit([commit(item(key), note(key), events=[told(key)])])
+        keys: list[str] = []
+        async for key in each_point(lambda key: store.commit([pair(key)]), turns):
+            keys.append(key)
+            await write(store, plain(f"after {key}"))
+        await insist_on_whole_pairs(store, harness, keys)
 
+    @pytest.mark.parametrize("turns", range(0, 8, 2))
+    async def test_no_half_of_many_commits_that_were_cancelled_remains(
+        self, store: Store, harness: StoreHarness, turns: int
+    ) -> None:
+        keys = [f"{number}" for number in range(10)]
         async with anyio.create_task_group() as tasks:
-            for number in range(10):
-                tasks.start_soon(pair, f"{number}")
+            for key in keys:
+                tasks.start_soon(store.commit, [pair(key)])
             for _ in range(turns):
-                await anyio.lowlevel.checkpoint()
+                await checkpoint()
             tasks.cancel_scope.cancel()
-        await write(store, item("last"), note("last"), events=[told("last")])
+        await insist_on_whole_pairs(store, harness, keys)
+
+    @pytest.mark.parametrize("turns", [0, 2])
+    async def test_a_commit_that_was_cancelled_can_be_made_again(
+        self, store: Store, harness: StoreHarness, turns: int
+    ) -> None:
+        commits: dict[str, Commit] = {}
+
+        async def call(key: str) -> None:
+            commits[key] = pair(key)
+            await store.commit([commits[key]])
+
+        async for key in each_point(call, turns):
+            assert isinstance(await apply(store, commits[key]), Committed)
         await harness.settle()
-        keys = [*map(str, range(10)), "last"]
-        there = set(await store.get("items", keys))
-        assert there == set(await store.get("side-notes", keys))
-        assert there == {entry.key for entry in await whole_log(store)}
-        assert sorted(there) == await keys_in(store, in_lane())
-        assert await numbers_in(store, in_lane()) == [len(there)]
+        assert sorted(entry.key for entry in await whole_log(store)) == sorted(commits)
+        assert dict((await store.counters("n")).values) == {"n": len(commits)}
+        assert await keys_in(store, in_lane()) == sorted(commits)
+
+    @pytest.mark.parametrize("turns", [0, 2])
+    async def test_a_claim_that_was_cancelled_can_be_made_again(
+        self, store: Store, harness: StoreHarness, turns: int
+    ) -> None:
+        puts = [item(f"{number:02}", lane=f"of {number:02}") for number in range(MOST_POINTS + 1)]
+        at = await write(store, *puts)
+        await harness.settle()
+
+        async def call(key: str) -> None:
+            await store.claim(claim(3, lanes=[f"of {key}"], claim_id=f"claim of {key}"))
+
+        async for key in each_point(call, turns):
+            again = claim(3, lanes=[f"of {key}"], claim_id=f"claim of {key}")
+            (record,) = await store.claim(again)
+            assert record.version == at[key] + 1
+            assert record == await read(store, key)
+
+    @pytest.mark.parametrize("turns", [0, 2])
+    async def test_a_renewal_that_was_cancelled_can_be_made_again(
+        self, store: Store, harness: StoreHarness, turns: int
+    ) -> None:
+        await write(store, item("a"))
+        await harness.settle()
+        (held,) = await store.claim(claim(claim_id="holder"))
+        renewal = Renewal(collection="items", key="a", claim_id="holder", duration=60 * SECOND)
+        async for _ in each_point(lambda _: store.renew([renewal]), turns):
+            (renewed,) = await store.renew([renewal])
+            assert renewed is not None
+            assert renewed.version == held.version
+
+
+async def each_point(
+    call: Callable[[str], Coroutine[Any, Any, Any]], turns: int, most: int = MOST_POINTS
+) -> AsyncIterator[str]:
+    """Make a call again and again, each time with another key, cancelled at another await.
+
+    Yields:
+        The key of each call, when it was cancelled or, the last one, has ended by itself.
+    """
+    for point in range(most):
+        key = f"{point:02}"
+        was_cancelled = await cancelled_at(partial(call, key), point, turns=turns)
+        yield key
+        if not was_cancelled:
+            return
+
+
+async def insist_on_whole_pairs(store: Store, harness: StoreHarness, keys: list[str]) -> None:
+    """Insist that of each pair all is there, or nothing, and that another one can be put."""
+    await store.commit([pair("last")])
+    await harness.settle()
+    everything = [*keys, "last"]
+    there = set(await store.get("items", everything))
+    assert "last" in there
+    assert there == set(await store.get("side-notes", everything))
+    assert sorted(there) == sorted(entry.key for entry in await whole_log(store))
+    assert sorted(there) == await keys_in(store, in_lane())
+    assert await numbers_in(store, in_lane()) == [len(there)]
+    assert dict((await store.counters("n")).values) == {"n": len(there)}
+
+
+def pair(key: str) -> Commit:
+    """Return a commit of an item and a note, with an event and an increment."""
+    return commit(item(key), note(key), events=[told(key)], increments=[Increment("n")])

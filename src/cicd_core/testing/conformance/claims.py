@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import anyio
 import pytest
 from attrs import evolve
 
@@ -19,7 +18,6 @@ from cicd_core.testing.samples import (
     SECOND,
     TIMERS,
     claim,
-    commit,
     in_lane,
     in_state,
     item,
@@ -32,7 +30,7 @@ from cicd_core.testing.samples import (
 if TYPE_CHECKING:
     from cicd_core.store.contract import Store
     from cicd_core.store.records import Claim, Record
-    from cicd_core.testing.clock import VirtualClock
+    from cicd_core.testing.conformance.store_clock import StoreClock
     from cicd_core.testing.harness import StoreHarness
 
 
@@ -71,9 +69,12 @@ class ClaimPromises(Suite):
         assert sorted(keys(await store.claim(claim(9, lanes=["green", "blue"])))) == ["2", "4", "5"]
         assert sorted(await keys_in(store, in_lane("red"))) == ["1", "3", "6"]
 
-    async def test_a_claim_takes_no_more_than_its_limit(self, store: Store, queue: None) -> None:
+    async def test_a_claim_takes_no_more_than_its_limit(
+        self, store: Store, harness: StoreHarness, queue: None
+    ) -> None:
         for left in (4, 2, 0):
             assert len(await store.claim(claim(2, lanes=["red", "blue", "green"]))) == 2
+            await harness.settle()
             taken = await keys_in(store, in_state("held"))
             assert len(taken) == 6 - left
 
@@ -158,6 +159,7 @@ class ClaimPromises(Suite):
         await write(store, item("a"))
         await harness.settle()
         (first,) = await store.claim(claim(patch={}))
+        await harness.settle()
         (second,) = await store.claim(heir := claim(patch={}))
         assert second.version == first.version + 1
         assert second.lease is not None
@@ -244,12 +246,13 @@ class ClaimRepetitionPromises(Suite):
         return mine
 
     async def test_a_repeated_claim_answers_the_same_and_takes_nothing(
-        self, store: Store, mine: Claim
+        self, store: Store, harness: StoreHarness, mine: Claim
     ) -> None:
         before = await store.get("items", list("123"))
         again = await store.claim(mine)
         assert keys(again) == ["1", "2", "3"]
         assert {record.key: record for record in again} == before
+        await harness.settle()
         assert await keys_in(store, in_lane()) == ["4", "5"]
 
     async def test_a_repeated_claim_takes_nothing_even_if_it_asks_for_more(
@@ -264,11 +267,12 @@ class ClaimRepetitionPromises(Suite):
         assert keys(await store.claim(evolve(mine, limit=limit))) == ["1", "2", "3"]
 
     async def test_a_repeated_claim_leaves_out_what_was_finished(
-        self, store: Store, mine: Claim
+        self, store: Store, harness: StoreHarness, mine: Claim
     ) -> None:
         record = await read(store, "2")
         await write(store, item("2", expected=record.version, lane=None, lease=None))
         assert keys(await store.claim(mine)) == ["1", "3"]
+        await harness.settle()
         assert await keys_in(store, in_lane()) == ["4", "5"]
 
     async def test_a_repeated_claim_answers_a_record_that_its_holder_wrote(
@@ -288,73 +292,16 @@ class ClaimRepetitionPromises(Suite):
         assert keys(await store.claim(mine)) == ["1", "3"]
 
     async def test_a_repeated_claim_answers_an_expired_lease_that_nobody_took(
-        self, store: Store, clock: VirtualClock, mine: Claim
+        self, store: Store, clock: StoreClock, harness: StoreHarness
     ) -> None:
-        clock.advance(60)
-        assert keys(await store.claim(mine)) == ["1", "2", "3"]
+        await write(store, item("a"), item("b"))
+        await harness.settle()
+        mine = claim(2, duration=clock.brief)
+        for record in await store.claim(mine):
+            assert record.lease is not None
+            await clock.outlast(record.lease)
+        assert sorted(keys(await store.claim(mine))) == ["a", "b"]
 
     async def test_claim_ids_that_look_alike_are_two(self, store: Store, mine: Claim) -> None:
         other = evolve(mine, claim_id=mine.claim_id.upper() + "0", limit=9)
         assert sorted(keys(await store.claim(other))) == ["4", "5"]
-
-
-class ClaimRacePromises(Suite):
-    """No (key, version) is ever granted to two claim ids (I2)."""
-
-    async def test_32_claimers_share_nothing_and_leave_nothing(
-        self, store: Store, harness: StoreHarness
-    ) -> None:
-        everything = [f"{number:03}" for number in range(200)]
-        await store.commit([commit(item(key)) for key in everything])
-        await harness.settle()
-        granted: list[tuple[str, int]] = []
-
-        async def worker() -> None:
-            while records := await store.claim(claim(3)):
-                granted.extend((record.key, record.version) for record in records)
-
-        await crowd(worker, 32)
-        assert len(granted) == len(set(granted))
-        assert sorted(key for key, _ in granted) == everything
-
-    async def test_claimers_share_nothing_while_records_are_given_back(
-        self, store: Store, harness: StoreHarness
-    ) -> None:
-        await write(store, *(item(f"{number:02}") for number in range(20)))
-        await harness.settle()
-        granted: list[tuple[str, int]] = []
-
-        async def worker() -> None:
-            for _ in range(8):
-                for record in await store.claim(claim(2)):
-                    granted.append((record.key, record.version))
-                    back = item(record.key, expected=record.version, lease=None)
-                    await store.commit([commit(back)])
-
-        await crowd(worker, 16)
-        assert len(granted) == len(set(granted))
-        assert len(granted) > 20
-
-    async def test_two_stores_never_grant_one_record_twice(
-        self, store: Store, harness: StoreHarness, namespace: str
-    ) -> None:
-        await store.commit([commit(item(f"{number:02}")) for number in range(60)])
-        await harness.settle()
-        granted: list[str] = []
-        async with harness.open(namespace) as other:
-            stores = [store, other]
-
-            async def worker() -> None:
-                mine = stores[len(granted) % 2]
-                while records := await mine.claim(claim(2)):
-                    granted.extend(keys(records))
-
-            await crowd(worker, 8)
-        assert len(granted) == len(set(granted)) == 60
-
-
-async def crowd(worker: Any, size: int) -> None:
-    """Run one function many times at once, until all have ended."""
-    async with anyio.create_task_group() as tasks:
-        for _ in range(size):
-            tasks.start_soon(worker)

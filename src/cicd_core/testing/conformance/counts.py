@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-import anyio
 import pytest
 
 from cicd_core.errors import InvalidInput
 from cicd_core.store.records import Increment
+from cicd_core.testing.conformance.crew import at_once
+from cicd_core.testing.conformance.records import rescue
 from cicd_core.testing.conformance.suite import Suite, require
 from cicd_core.testing.harness import Capability
 from cicd_core.testing.samples import (
-    SECOND,
     claim,
     commit,
     in_lane,
@@ -29,7 +30,7 @@ from cicd_core.testing.samples import (
 
 if TYPE_CHECKING:
     from cicd_core.store.contract import Store
-    from cicd_core.testing.clock import VirtualClock
+    from cicd_core.testing.conformance.store_clock import StoreClock
     from cicd_core.testing.harness import StoreHarness
 
 
@@ -74,24 +75,22 @@ class CountPromises(Suite):
         assert await numbers_in(store, in_lane(), in_state("new"), in_state("held")) == [3, 3, 2]
 
     async def test_counts_follow_retention(
-        self, store: Store, harness: StoreHarness, clock: VirtualClock
+        self, store: Store, harness: StoreHarness, clock: StoreClock
     ) -> None:
-        now = (await store.now()).micros
-        at = await write(
-            store,
-            item("soon", expires_at=now + SECOND),
-            item("later", expires_at=now + 9 * SECOND),
-            item("kept"),
-            item("rescued", expires_at=now + SECOND),
-        )
-        await write(store, item("rescued", expected=at["rescued"]))
+        soon = await rescue(store, clock, "rescued")
+        later = max(soon, await clock.now()) + clock.brief
+        await write(store, item("soon", expires_at=soon), item("later", expires_at=later))
+        await write(store, item("kept"))
         await harness.settle()
-        assert await numbers_in(store, in_lane(), in_state("new")) == [4, 4]
-        clock.advance(1)
-        assert await numbers_in(store, in_lane(), in_state("new")) == [3, 3]
+        numbers = await numbers_in(store, in_lane(), in_state("new"))
+        assert numbers == [4, 4] or await clock.has_come(soon)
+        await clock.reach_safely(soon)
+        numbers = await numbers_in(store, in_lane(), in_state("new"))
+        assert numbers == [3, 3] or await clock.has_come(later)
+        await clock.reach_safely(later)
+        assert await numbers_in(store, in_lane(), in_state("new")) == [2, 2]
         await write(store, item("soon"))
-        assert await numbers_in(store, in_lane(), in_state("new")) == [4, 4]
-        clock.advance(8)
+        await harness.settle()
         assert await numbers_in(store, in_lane(), in_state("new")) == [3, 3]
 
     async def test_counts_are_exact_after_many_at_once(
@@ -104,9 +103,7 @@ class CountPromises(Suite):
             for record in await store.claim(claim(2)):
                 await store.commit([commit(item(record.key, expected=record.version, lane=None))])
 
-        async with anyio.create_task_group() as tasks:
-            for _ in range(12):
-                tasks.start_soon(take)
+        await at_once(*[take] * 12)
         assert await numbers_in(store, in_lane(), in_state("held"), in_state("new")) == [16, 0, 40]
 
     async def test_a_partition_that_cannot_be_is_not_counted(self, store: Store) -> None:
@@ -147,9 +144,7 @@ class CounterPromises(Suite):
             for turn in range(5):
                 await write(store, plain(f"{number}-{turn}"), increments=[Increment("n", number)])
 
-        async with anyio.create_task_group() as tasks:
-            for number in range(16):
-                tasks.start_soon(bump, number)
+        await at_once(*(partial(bump, number) for number in range(16)))
         await harness.settle()
         assert (await store.counters("n")).values["n"] == 5 * sum(range(16))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from attrs import evolve
 
 from cicd_core.store.records import Committed, Conflict, Delete, Guard, Lease, Renewal
 from cicd_core.testing.conformance.suite import Suite
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from cicd_core.store.contract import Store
     from cicd_core.store.records import Put, Record
     from cicd_core.testing.clock import VirtualClock
+    from cicd_core.testing.conformance.store_clock import StoreClock
     from cicd_core.testing.harness import StoreHarness
 
 
@@ -103,37 +105,43 @@ class GuardPromises(Suite):
     """The guard ``lease_expired``: a renewal that came in between wins."""
 
     @pytest.fixture
-    async def version(self, store: Store, clock: VirtualClock) -> int:
-        """The version of item "a", leased to "holder" for 10 seconds from now."""
-        lease = await lease_for(store, "holder", 10 * SECOND, limit=60 * SECOND)
+    async def held_at(self, store: Store) -> int:
+        """The version of item "a", which is leased to "holder" for long."""
+        lease = await lease_for(store, "holder", 30 * SECOND, limit=60 * SECOND)
         return (await write(store, item("a", lease=lease)))["a"]
 
+    @pytest.fixture
+    async def expired_at(self, store: Store, clock: StoreClock) -> int:
+        """The version of item "a", whose lease "holder" let expire."""
+        lease = await lease_for(store, "holder", clock.brief, limit=60 * SECOND)
+        version = (await write(store, item("a", lease=lease)))["a"]
+        await clock.outlast(lease)
+        return version
+
     async def test_a_guarded_write_conflicts_while_the_lease_holds(
-        self, store: Store, version: int
+        self, store: Store, held_at: int
     ) -> None:
-        assert await apply(store, commit(guarded(version))) == Conflict((("items", "a"),))
-        assert (await read(store, "a")).version == version
+        assert await apply(store, commit(guarded(held_at))) == Conflict((("items", "a"),))
+        assert (await read(store, "a")).version == held_at
 
     async def test_the_lease_still_holds_at_the_very_moment_that_it_expires(
-        self, store: Store, clock: VirtualClock, version: int
+        self, store: Store, exact_clock: VirtualClock, held_at: int
     ) -> None:
-        clock.advance(10)
-        assert isinstance(await apply(store, commit(guarded(version))), Conflict)
+        exact_clock.advance(30)
+        assert isinstance(await apply(store, commit(guarded(held_at))), Conflict)
 
     async def test_a_guarded_write_is_applied_once_the_lease_has_expired(
-        self, store: Store, clock: VirtualClock, version: int
+        self, store: Store, expired_at: int
     ) -> None:
-        await let_leases_expire(store, clock, 10)
-        assert isinstance(await apply(store, commit(guarded(version))), Committed)
+        assert isinstance(await apply(store, commit(guarded(expired_at))), Committed)
         assert (await read(store, "a")).lease is None
 
     async def test_a_renewal_in_between_holds_a_guarded_write_off(
-        self, store: Store, clock: VirtualClock, version: int
+        self, store: Store, expired_at: int
     ) -> None:
-        await let_leases_expire(store, clock, 10)
         renewal = Renewal(collection="items", key="a", claim_id="holder", duration=10 * SECOND)
         await store.renew([renewal])
-        assert isinstance(await apply(store, commit(guarded(version))), Conflict)
+        assert isinstance(await apply(store, commit(guarded(expired_at))), Conflict)
 
     async def test_a_guard_holds_where_there_is_no_lease(self, store: Store) -> None:
         version = (await write(store, item("a")))["a"]
@@ -147,14 +155,15 @@ class GuardPromises(Suite):
         assert isinstance(await apply(store, commit(guarded(version + 1))), Conflict)
 
     async def test_a_delete_may_be_guarded_too(
-        self, store: Store, clock: VirtualClock, version: int
+        self, store: Store, clock: StoreClock, held_at: int
     ) -> None:
-        delete = Delete(collection="items", key="a", expected=version, guard=Guard.LEASE_EXPIRED)
-        early = await apply(store, commit(plain("p"), delete))
-        assert early == Conflict((("items", "a"),))
+        early = Delete(collection="items", key="a", expected=held_at, guard=Guard.LEASE_EXPIRED)
+        assert await apply(store, commit(plain("p"), early)) == Conflict((("items", "a"),))
         assert await find(store, "p", "plain") is None
-        await let_leases_expire(store, clock, 10)
-        await write(store, plain("p"), delete)
+        lease = await lease_for(store, "heir", clock.brief)
+        version = (await write(store, item("a", expected=held_at, lease=lease)))["a"]
+        await clock.outlast(lease)
+        await write(store, plain("p"), evolve(early, expected=version))
         assert await find(store, "a") is None
 
 
@@ -167,9 +176,3 @@ async def lease_for(store: Store, claim_id: str, duration: int, *, limit: int = 
     """Return a lease that begins now; its limit is counted from now too."""
     now = (await store.now()).micros
     return Lease(claim_id=claim_id, granted=now, expires=now + duration, limit=now + limit)
-
-
-async def let_leases_expire(store: Store, clock: VirtualClock, seconds: float) -> None:
-    """Let time pass until leases that last ``seconds`` have expired beyond doubt."""
-    uncertainty = (await store.now()).uncertainty
-    clock.advance(seconds, micros=2 * uncertainty + 1)

@@ -43,7 +43,7 @@ from cicd_core.testing.samples import (
 
 if TYPE_CHECKING:
     from cicd_core.store.contract import Store
-    from cicd_core.testing.clock import VirtualClock
+    from cicd_core.testing.conformance.store_clock import StoreClock
     from cicd_core.testing.harness import StoreHarness
 
 STRANGE_KEYS = (
@@ -79,12 +79,12 @@ class RecordPromises(Suite):
 
     async def test_a_record_is_read_as_it_was_put(self, store: Store) -> None:
         now = (await store.now()).micros
-        put = item("a", body=b"\0\xff{", lease_limit=7 * SECOND, expires_at=now + 9 * SECOND)
+        put = item("a", body=b"\0\xff{", lease_limit=7 * SECOND, expires_at=now + 90 * SECOND)
         versions = await write(store, put, commit_id="c1")
         record = await read(store, "a")
         assert (record.key, record.version, record.commit_id) == ("a", versions["a"], "c1")
         assert (record.body, record.attributes) == (put.body, put.attributes)
-        assert (record.lease_limit, record.expires_at) == (7 * SECOND, now + 9 * SECOND)
+        assert (record.lease_limit, record.expires_at) == (7 * SECOND, now + 90 * SECOND)
         assert (record.grant, record.lease) == (None, None)
 
     async def test_get_leaves_out_what_does_not_exist(self, store: Store) -> None:
@@ -109,11 +109,12 @@ class RecordPromises(Suite):
             await store.get("jobz", ["a"])
         assert refused.value.field == "collection"
 
-    async def test_a_put_replaces_everything(self, store: Store) -> None:
+    async def test_a_put_replaces_everything(self, store: Store, harness: StoreHarness) -> None:
         now = (await store.now()).micros
-        first = item("a", lease_limit=SECOND, expires_at=now + 9 * SECOND)
+        first = item("a", lease_limit=SECOND, expires_at=now + 90 * SECOND)
         version = (await write(store, first))["a"]
         await write(store, item("a", expected=version, body=b"", attributes={}))
+        await harness.settle()
         record = await read(store, "a")
         assert (record.body, record.attributes) == (b"", {})
         assert (record.lease_limit, record.expires_at) == (None, None)
@@ -203,23 +204,23 @@ class RetentionPromises(Suite):
     """A record whose ``expires_at`` has come is absent, in every verb."""
 
     @pytest.fixture
-    async def expired(self, store: Store, clock: VirtualClock, harness: StoreHarness) -> int:
+    async def expired(self, store: Store, clock: StoreClock, harness: StoreHarness) -> int:
         """The version of item "a", which was in a lane and on no shelf, and is absent now."""
-        now = (await store.now()).micros
-        version = (await write(store, item("a", expires_at=now + SECOND)))["a"]
+        moment = await clock.now() + clock.brief
+        version = (await write(store, item("a", expires_at=moment)))["a"]
         await harness.settle()
-        assert await keys_in(store, in_lane()) == ["a"]
-        clock.advance(1)
+        assert await keys_in(store, in_lane()) == ["a"] or await clock.has_come(moment)
+        await clock.reach_safely(moment)
         return version
 
     async def test_a_record_is_there_until_the_moment_that_it_expires(
-        self, store: Store, clock: VirtualClock
+        self, store: Store, clock: StoreClock
     ) -> None:
-        now = (await store.now()).micros
-        await write(store, item("a", expires_at=now + SECOND))
-        clock.advance(micros=SECOND - 1)
-        assert await find(store, "a") is not None
-        clock.advance(micros=1)
+        moment = await clock.now() + clock.brief
+        await write(store, item("a", expires_at=moment))
+        await clock.reach(moment - 1)
+        assert await find(store, "a") is not None or await clock.has_come(moment)
+        await clock.reach_safely(moment)
         assert await find(store, "a") is None
 
     async def test_an_expired_record_is_not_read(self, store: Store, expired: int) -> None:
@@ -250,15 +251,20 @@ class RetentionPromises(Suite):
         assert (await read(store, "a")).body == b"body of a"
 
     async def test_an_expired_record_keeps_no_lease(
-        self, store: Store, clock: VirtualClock, harness: StoreHarness
+        self, store: Store, clock: StoreClock, harness: StoreHarness
     ) -> None:
-        now = (await store.now()).micros
-        await write(store, item("a", expires_at=now + SECOND))
-        await harness.settle()
-        (held,) = await store.claim(mine := claim())
-        clock.advance(2)
+        mine, moment = claim(), 0
+        for duration in clock.durations():
+            moment = await clock.now() + duration
+            await write(store, item("a", expires_at=moment))
+            await harness.settle()
+            if await store.claim(mine):
+                break
+            await clock.reach_safely(moment)
+        else:
+            raise AssertionError("nothing could be claimed before it expired")
+        await clock.reach_safely(moment)
         renewal = Renewal(collection="items", key="a", claim_id=mine.claim_id, duration=60 * SECOND)
-        assert held.lease is not None
         assert await store.renew([renewal]) == [None]
         assert await store.claim(mine) == []
 
@@ -277,32 +283,36 @@ class RetentionPromises(Suite):
         assert await numbers_in(store, in_lane()) == [0]
 
     async def test_many_records_may_expire_at_once(
-        self, store: Store, clock: VirtualClock, harness: StoreHarness
+        self, store: Store, clock: StoreClock, harness: StoreHarness
     ) -> None:
-        now = (await store.now()).micros
-        for hundred in range(10):
-            await store.commit(
-                [
-                    commit(item(f"{hundred}-{number}", rank="1", expires_at=now + SECOND))
-                    for number in range(100)
-                ]
-            )
+        moment = await clock.now() + clock.brief
+        keys = [f"{number:03}" for number in range(300)]
+        await store.commit([commit(item(key, rank="1", expires_at=moment)) for key in keys])
         await write(store, item("stays", rank="2"))
         await harness.settle()
-        clock.advance(1)
+        await clock.reach_safely(moment)
         assert await numbers_in(store, in_lane()) == [1]
         assert await keys_in(store, in_lane()) == ["stays"]
         assert [record.key for record in await store.claim(claim(5))] == ["stays"]
+        await harness.settle()
         assert await numbers_in(store, in_lane()) == [0]
 
     async def test_a_put_without_retention_keeps_the_record(
-        self, store: Store, clock: VirtualClock
+        self, store: Store, clock: StoreClock
     ) -> None:
-        now = (await store.now()).micros
-        version = (await write(store, item("a", expires_at=now + SECOND)))["a"]
-        await write(store, item("a", expected=version))
-        clock.advance(2)
+        await clock.reach_safely(await rescue(store, clock, "a"))
         assert await find(store, "a") is not None
+
+
+async def rescue(store: Store, clock: StoreClock, key: str) -> int:
+    """Put an item that would expire, and put it anew without retention; return the moment."""
+    for duration in clock.durations():
+        moment = await clock.now() + duration
+        version = (await write(store, item(key, expires_at=moment)))[key]
+        if isinstance(await apply(store, commit(item(key, expected=version))), Committed):
+            return moment
+        await clock.reach_safely(moment)
+    raise AssertionError(f"{key!r} could not be written again before it expired")
 
 
 class NamespacePromises(Suite):

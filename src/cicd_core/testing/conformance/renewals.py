@@ -9,14 +9,13 @@ from attrs import evolve
 
 from cicd_core.errors import InvalidInput
 from cicd_core.store.records import Renewal
-from cicd_core.testing.conformance.leases import let_leases_expire
 from cicd_core.testing.conformance.suite import Suite
 from cicd_core.testing.samples import SECOND, claim, item, read, remove, write
 
 if TYPE_CHECKING:
     from cicd_core.store.contract import Store
     from cicd_core.store.records import Lease, Record
-    from cicd_core.testing.clock import VirtualClock
+    from cicd_core.testing.conformance.store_clock import StoreClock
     from cicd_core.testing.harness import StoreHarness
 
 
@@ -38,12 +37,13 @@ class RenewalPromises(Suite):
         return record
 
     async def test_a_renewal_counts_from_now(
-        self, store: Store, clock: VirtualClock, leased: Record
+        self, store: Store, clock: StoreClock, leased: Record
     ) -> None:
-        clock.advance(20)
-        (renewed,) = await store.renew([renewal()])
+        await clock.reach(await clock.now() + clock.brief)
+        before = await clock.now()
+        (renewed,) = await store.renew([renewal(duration=60 * SECOND)])
         assert renewed is not None
-        assert renewed.expires == lease_of(leased).granted + 50 * SECOND
+        assert before + 60 * SECOND <= renewed.expires <= await clock.now() + 60 * SECOND
         assert renewed.limit == lease_of(leased).limit
         assert lease_of(await read(store, "a")).expires == renewed.expires
 
@@ -86,13 +86,17 @@ class RenewalPromises(Suite):
         assert renewed.version == leased.version + 1
 
     async def test_an_expired_lease_that_nobody_took_is_renewed(
-        self, store: Store, clock: VirtualClock, leased: Record
+        self, store: Store, harness: StoreHarness, clock: StoreClock
     ) -> None:
-        await let_leases_expire(store, clock, 40)
+        await write(store, item("a"))
+        await harness.settle()
+        mine = claim(claim_id="holder", duration=clock.brief, lease_limit=100 * SECOND)
+        (record,) = await store.claim(mine)
+        await clock.outlast(lease_of(record))
+        before = await clock.now()
         (renewed,) = await store.renew([renewal()])
-        now = await store.now()
         assert renewed is not None
-        assert renewed.expires == now.micros + 30 * SECOND
+        assert before + 30 * SECOND <= renewed.expires <= await clock.now() + 30 * SECOND
 
     async def test_another_claim_cannot_renew(self, store: Store, leased: Record) -> None:
         assert await store.renew([renewal(claim_id="thief")]) == [None]

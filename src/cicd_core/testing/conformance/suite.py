@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
+from cicd_core.testing.conformance.crew import CREW, as_services_ask
+from cicd_core.testing.conformance.store_clock import StoreClock
 from cicd_core.testing.samples import IDS
 
 if TYPE_CHECKING:
@@ -43,10 +46,26 @@ class Suite:
             yield store
 
     @pytest.fixture
-    def clock(self, harness: StoreHarness) -> VirtualClock:
+    async def crew(
+        self, store: Store, harness: StoreHarness, namespace: str
+    ) -> AsyncGenerator[list[Store], None]:
+        """Four stores on the same data, for a race; ``store`` is the first one."""
+        async with AsyncExitStack() as stack:
+            others = [
+                await stack.enter_async_context(harness.open(namespace)) for _ in range(CREW - 1)
+            ]
+            yield [as_services_ask(each) for each in (store, *others)]
+
+    @pytest.fixture
+    def clock(self, store: Store, harness: StoreHarness) -> StoreClock:
         """The store's clock, for a test that lets time pass."""
+        return StoreClock(store, harness)
+
+    @pytest.fixture
+    def exact_clock(self, harness: StoreHarness) -> VirtualClock:
+        """The store's clock, for a test that needs it to stand still."""
         if harness.clock is None:
-            pytest.skip("this harness cannot move the store's clock")
+            pytest.skip("this harness cannot stop the store's clock")
         return harness.clock
 
 

@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 
 #: Seconds that no test takes, unless a wake-up was lost.
 LONG = 60.0
-#: Seconds within which a wake-up must have come.
-PATIENCE = 20.0
 
 
 async def woken(
-    store: Store, watches: list[Watch], deed: Callable[[], Coroutine[Any, Any, Any]]
+    harness: StoreHarness,
+    store: Store,
+    watches: list[Watch],
+    deed: Callable[[], Coroutine[Any, Any, Any]],
 ) -> bool:
     """Return whether a wait that began before ``deed`` was woken by it."""
     answers: list[bool] = []
@@ -35,12 +36,13 @@ async def woken(
     async def wait() -> None:
         answers.append(await store.wait(watches, LONG))
 
-    with anyio.move_on_after(PATIENCE):
+    with anyio.move_on_after(harness.patience):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(wait)
             for _ in range(5):  # let it begin; whichever comes first, it must not be missed
                 await anyio.lowlevel.checkpoint()
             await deed()
+            await harness.settle()
     return answers == [True]
 
 
@@ -52,7 +54,7 @@ class WaitPromises(Suite):
     ) -> None:
         await write(store, item("a"))
         await harness.settle()
-        with anyio.fail_after(PATIENCE):
+        with anyio.fail_after(harness.patience):
             assert await store.wait([watch(in_lane())], LONG)
         assert await store.wait([watch(in_lane())], 0)
 
@@ -61,17 +63,17 @@ class WaitPromises(Suite):
         assert not await store.wait([watch(in_lane())], 0.01)
         assert not await store.wait([], 0.01)
 
-    async def test_a_commit_wakes_who_waits(self, store: Store) -> None:
-        assert await woken(store, [watch(in_lane())], lambda: write(store, item("a")))
+    async def test_a_commit_wakes_who_waits(self, store: Store, harness: StoreHarness) -> None:
+        assert await woken(harness, store, [watch(in_lane())], lambda: write(store, item("a")))
 
     async def test_a_commit_by_another_store_wakes_who_waits(
         self, store: Store, harness: StoreHarness, namespace: str
     ) -> None:
         async with harness.open(namespace) as other:
-            assert await woken(store, [watch(in_lane())], lambda: write(other, item("a")))
+            assert await woken(harness, store, [watch(in_lane())], lambda: write(other, item("a")))
 
     async def test_a_commit_in_another_thread_wakes_who_waits(
-        self, store: Store, anyio_backend_name: str
+        self, store: Store, harness: StoreHarness, anyio_backend_name: str
     ) -> None:
         async def there() -> None:
             async with store.sibling() as sibling:
@@ -80,18 +82,19 @@ class WaitPromises(Suite):
         def thread() -> None:
             anyio.run(there, backend=anyio_backend_name)
 
-        assert await woken(store, [watch(in_lane())], lambda: anyio.to_thread.run_sync(thread))
+        deed = partial(anyio.to_thread.run_sync, thread)
+        assert await woken(harness, store, [watch(in_lane())], deed)
 
     async def test_a_claim_that_moves_a_record_wakes_who_waits(
         self, store: Store, harness: StoreHarness
     ) -> None:
         await write(store, item("a"))
         await harness.settle()
-        assert await woken(store, [watch(in_state("held"))], lambda: store.claim(claim()))
+        assert await woken(harness, store, [watch(in_state("held"))], lambda: store.claim(claim()))
 
-    async def test_any_of_several_watches_wakes(self, store: Store) -> None:
+    async def test_any_of_several_watches_wakes(self, store: Store, harness: StoreHarness) -> None:
         watches = [watch(in_lane("other")), watch(in_state("odd")), watch(in_lane())]
-        assert await woken(store, watches, lambda: write(store, item("a")))
+        assert await woken(harness, store, watches, lambda: write(store, item("a")))
 
     async def test_a_watch_looks_above_its_bound_alone(
         self, store: Store, harness: StoreHarness
@@ -101,14 +104,16 @@ class WaitPromises(Suite):
         assert await store.wait([watch(in_lane(), after="3.a")], 0)
         assert not await store.wait([watch(in_lane(), after="5.b")], 0)
         above = [watch(in_lane(), after="5.b")]
-        assert await woken(store, above, lambda: write(store, item("c", rank="6")))
+        assert await woken(harness, store, above, lambda: write(store, item("c", rank="6")))
 
-    async def test_of_two_watches_of_one_partition_the_wider_one_counts(self, store: Store) -> None:
+    async def test_of_two_watches_of_one_partition_the_wider_one_counts(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
         for watches in ([None, "5.z"], ["5.z", None], ["5.z", "3.a"]):
             lane = f"lane {watches}"
             both = [watch(in_lane(lane), after) for after in watches]
             put = item(f"a {watches}", lane=lane, rank="4")
-            assert await woken(store, both, partial(write, store, put))
+            assert await woken(harness, store, both, partial(write, store, put))
 
     async def test_a_record_that_moves_above_the_bound_wakes(
         self, store: Store, harness: StoreHarness
@@ -117,22 +122,25 @@ class WaitPromises(Suite):
         await harness.settle()
         above = [watch(in_lane(), after="3.a")]
         moved = item("a", expected=version, rank="4")
-        assert await woken(store, above, lambda: write(store, moved))
+        assert await woken(harness, store, above, lambda: write(store, moved))
 
-    async def test_everybody_who_waits_is_woken(self, store: Store) -> None:
+    async def test_everybody_who_waits_is_woken(self, store: Store, harness: StoreHarness) -> None:
         answers: list[bool] = []
 
         async def wait() -> None:
             answers.append(await store.wait([watch(in_lane())], LONG))
 
-        with anyio.fail_after(PATIENCE):
+        with anyio.fail_after(harness.patience):
             async with anyio.create_task_group() as tasks:
                 for _ in range(10):
                     tasks.start_soon(wait)
                 await write(store, item("a"))
+                await harness.settle()
         assert answers == [True] * 10
 
-    async def test_no_wake_up_is_lost_however_the_two_meet(self, store: Store) -> None:
+    async def test_no_wake_up_is_lost_however_the_two_meet(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
         async def wait(lane: str) -> None:
             assert await store.wait([watch(in_lane(lane))], LONG)
 
@@ -140,8 +148,9 @@ class WaitPromises(Suite):
             for _ in range(patience):
                 await anyio.lowlevel.checkpoint()
             await write(store, item(f"in {lane}", lane=lane))
+            await harness.settle()
 
-        with anyio.fail_after(PATIENCE):
+        with anyio.fail_after(harness.patience):
             for number in range(20):
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(wait, f"lane{number}")
@@ -155,11 +164,13 @@ class WaitPromises(Suite):
         await harness.settle()
         assert not await store.wait([watch(in_lane())], 0)
 
-    async def test_a_wait_that_was_cancelled_leaves_the_others(self, store: Store) -> None:
+    async def test_a_wait_that_was_cancelled_leaves_the_others(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
         with anyio.move_on_after(0.01) as cancelled:
             await store.wait([watch(in_lane())], LONG)
         assert cancelled.cancelled_caught
-        assert await woken(store, [watch(in_lane())], lambda: write(store, item("a")))
+        assert await woken(harness, store, [watch(in_lane())], lambda: write(store, item("a")))
 
     async def test_a_timeout_below_zero_is_refused(self, store: Store) -> None:
         for wrong in (-1.0, float("nan")):

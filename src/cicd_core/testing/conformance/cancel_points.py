@@ -1,0 +1,71 @@
+"""Cancelling a call exactly where it waits: at its first await, at its second one, and so on."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from anyio.lowlevel import checkpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Generator
+
+
+class _Watched:
+    """A call that tells, each time when it gives up control, how often it did that before."""
+
+    def __init__(self, call: Coroutine[Any, Any, object], told: Callable[[int], None]) -> None:
+        self._call = call
+        self._told = told
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        number = 0
+        resume: Callable[[], Any] = partial(self._call.send, None)
+        while True:
+            try:
+                waited_for = resume()
+            except StopIteration:
+                return
+            self._told(number)
+            number += 1
+            try:
+                resume = partial(self._call.send, (yield waited_for))
+            except BaseException as thrown:  # noqa: BLE001 - a cancellation too is the call's own
+                resume = partial(self._call.throw, thrown)
+
+
+async def cancelled_at(
+    call: Callable[[], Coroutine[Any, Any, object]], point: int, *, turns: int = 0
+) -> bool:
+    """Make a call, and cancel it while it waits for the (``point`` + 1)-th time.
+
+    Args:
+        call: makes the call.
+        point: how often it may go on before.
+        turns: how many turns of the event loop later it is cancelled, wherever it is then.
+
+    Returns:
+        Whether it waited that often; else it has ended, and nothing was cancelled.
+    """
+    reached = anyio.Event()
+
+    def told(number: int) -> None:
+        if number == point:
+            reached.set()
+            if not turns:
+                scope.cancel()
+
+    async def cancel_later() -> None:
+        await reached.wait()
+        for _ in range(turns):
+            await checkpoint()
+        scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        with anyio.CancelScope() as scope:
+            if turns:
+                tasks.start_soon(cancel_later)
+            await _Watched(call(), told)
+        tasks.cancel_scope.cancel()
+    return reached.is_set()
