@@ -212,13 +212,17 @@ class Server:
         with self.client() as client:
             return client.execute_command(*command)
 
-    def client(self) -> redis.Redis:
-        """Return a blocking client that tries nothing twice; the caller closes it."""
+    def client(self, *, decode: bool = True) -> redis.Redis:
+        """Return a blocking client that tries nothing twice; the caller closes it.
+
+        Args:
+            decode: answers are text; False for those that may hold anything.
+        """
         password = self.options.get("requirepass")
         return redis.Redis(
             port=self.port,
             password=str(password) if password else None,
-            decode_responses=True,
+            decode_responses=decode,
             retry=Retry(NoBackoff(), 0),
             socket_timeout=PATIENCE,
         )
