@@ -15,6 +15,8 @@ from cicd_core.control_plane.plane import ControlPlane
 from cicd_core.control_plane.pools import PoolStatus
 from cicd_core.control_plane.sessions import OpenedSession
 from cicd_core.errors import (
+    AgentReplaced,
+    AgentUnfit,
     AlreadyExists,
     CicdError,
     Contention,
@@ -47,7 +49,7 @@ from cicd_core.model.deployment import (
     DeploymentSpec,
     DeploymentStatus,
 )
-from cicd_core.model.event import Event
+from cicd_core.model.event import Event, LogGap, UnreadableEvent
 from cicd_core.model.job import (
     Attempt,
     Delivery,
@@ -76,8 +78,10 @@ from cicd_core.store.registry import open_store
 __all__ = [
     "AgentMetrics",
     "AgentRecord",
+    "AgentReplaced",
     "AgentSpec",
     "AgentStatus",
+    "AgentUnfit",
     "AlreadyExists",
     "Attempt",
     "AuditReport",
@@ -107,6 +111,7 @@ __all__ = [
     "LeaseLost",
     "LeaseStatus",
     "Listed",
+    "LogGap",
     "NewerSchema",
     "NotFound",
     "OpenedSession",
@@ -137,6 +142,7 @@ __all__ = [
     "TooManyLanes",
     "Transition",
     "UnknownScheme",
+    "UnreadableEvent",
     "UnsupportedCapability",
     "Verdict",
     "audit",

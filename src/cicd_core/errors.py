@@ -13,6 +13,8 @@
     │   ├── IdempotencyConflict  the same idempotency key with another body
     │   ├── AlreadyExists        an entity with that id is there
     │   ├── TooManyLanes         a pool has no room for another kind of work
+    │   ├── AgentReplaced        another process has registered under the agent's id
+    │   ├── AgentUnfit           an agent that is unhealthy, or goes, takes no work (``retryable``)
     │   └── SessionRejected      unknown, expired or logged out
     └── StoreError               the store could not do its part
         ├── StoreUnavailable     try again: locked, disconnected, busy (``retryable``)
@@ -164,6 +166,36 @@ class TooManyLanes(Refused):
         )
         self.pool_name = pool_name
         self.limit = limit
+
+
+class AgentReplaced(Refused):
+    """Another process has registered under the agent's id since: this one must stop."""
+
+    def __init__(self, agent_id: str, incarnation: str) -> None:
+        """Name the agent, and the incarnation that was replaced."""
+        super().__init__(
+            f"agent {agent_id!r}: another process has registered under this id since incarnation "
+            f"{incarnation!r}; stop this one, or give it an id of its own"
+        )
+        self.agent_id = agent_id
+        self.incarnation = incarnation
+
+
+class AgentUnfit(Refused):
+    """The agent is unhealthy, drains or has gone: it takes no work as long as that lasts."""
+
+    retryable = True
+
+    def __init__(self, agent_id: str, status: str, reason: str | None) -> None:
+        """Name the agent, say how it is, and why."""
+        because = f" ({reason})" if reason else ""
+        super().__init__(
+            f"agent {agent_id!r} is {status}{because} and takes no work; claim again when its "
+            f"heartbeats have made it better, or register it anew if it was to go"
+        )
+        self.agent_id = agent_id
+        self.status = status
+        self.reason = reason
 
 
 class SessionRejected(Refused):

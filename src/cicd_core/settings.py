@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
+from cicd_core.errors import InvalidInput
 from cicd_core.model.checks import check_integer, check_seconds
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Settings:
         InvalidInput: a value is out of its range; the error names the setting.
     """
 
-    #: How long a claim holds without a renewal.
+    #: How long a claim holds without a renewal; at most ``max_lease_seconds``.
     lease_seconds: float = field(default=30.0, validator=_seconds(1.0, _DAY))
     #: The longest lease that a caller may ask for.
     max_lease_seconds: float = field(default=3600.0, validator=_seconds(1.0, _DAY))
@@ -55,11 +56,14 @@ class Settings:
     agent_retention_seconds: float = field(default=7 * _DAY, validator=_seconds(60.0, 3650 * _DAY))
     #: How often maintenance looks for what is due.
     sweep_seconds: float = field(default=1.0, validator=_seconds(0.01, 3600.0))
-    #: How often a waiting claim reads its pool's lanes anew, at least.
+    #: How often a waiting claim reads its pool's lanes, and how its agent is, anew, at least.
     lane_refresh_seconds: float = field(default=5.0, validator=_seconds(0.1, 3600.0))
     #: How often a decision is made again after a conflict or an unavailable store.
     commit_attempts: int = 8
 
     def __attrs_post_init__(self) -> None:
-        """Check the one setting that is a count."""
+        """Check the one setting that is a count, and those that depend on each other."""
         check_integer("commit_attempts", self.commit_attempts, least=1, most=1000)
+        if self.lease_seconds > self.max_lease_seconds:
+            reason = f"give at most max_lease_seconds, {self.max_lease_seconds:g}"
+            raise InvalidInput("lease_seconds", self.lease_seconds, reason)

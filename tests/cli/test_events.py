@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.cli.person import Person
 
 
@@ -86,3 +90,30 @@ def test_a_follower_with_a_limit_ends_by_itself(person: Person) -> None:
     person.enqueues("build")
     answer = person.awaits(follower)
     assert (answer.code, len(answer.out.splitlines())) == (0, 3)
+
+
+def test_an_event_that_can_t_be_read_is_shown_as_what_it_is(person: Person, tmp_path: Path) -> None:
+    job_id = person.enqueues("build")
+    person.types("cancel", job_id)
+    with closing(sqlite3.connect(tmp_path / "ci.db")) as connection, connection:
+        connection.execute(
+            "UPDATE log SET body = ? WHERE instr(body, ?)", (b"not JSON", b"job.enqueued")
+        )
+    page = person.asks("events", "--limit", "1")
+    rest = person.asks("events", "--cursor", page["cursor"], "--type", "*.cancelled")
+    broken, cancelled = rest["items"]
+    assert (broken["subject"], cancelled["type"]) == (["jobs", job_id], "job.cancelled")
+    assert "type" not in broken
+    assert f"can't be read: {broken['event_id']}" in person.types("events").out
+
+
+def test_a_record_that_can_t_be_read_is_named_below_the_list(
+    person: Person, tmp_path: Path
+) -> None:
+    broken, fine = person.enqueues("build"), person.enqueues("test")
+    with closing(sqlite3.connect(tmp_path / "ci.db")) as connection, connection:
+        connection.execute("UPDATE c_jobs SET body = ? WHERE key = ?", (b"not JSON", broken))
+    page = person.asks("jobs")
+    assert [each["job_id"] for each in page["items"]] == [fine]
+    assert page["unreadable"] == [broken]
+    assert f"can't be read: {broken}" in person.types("jobs").out

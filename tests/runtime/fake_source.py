@@ -320,13 +320,13 @@ class FakeSource:
         async with self._called("heartbeat", **facts):
             return self._agent(agent_id)
 
-    async def drain(self, agent_id: str, *, reason: str, by: str) -> Agent:
-        async with self._called("drain", reason=reason):
+    async def drain(self, agent_id: str, *, reason: str, by: str, incarnation: str) -> Agent:
+        async with self._called("drain", reason=reason, incarnation=incarnation):
             self.agent_status = AgentStatus.TERMINATING
             return self._agent(agent_id)
 
-    async def deregister(self, agent_id: str, *, reason: str, by: str) -> Agent:
-        async with self._called("deregister", reason=reason):
+    async def deregister(self, agent_id: str, *, reason: str, by: str, incarnation: str) -> Agent:
+        async with self._called("deregister", reason=reason, incarnation=incarnation):
             self.agent_status = AgentStatus.TERMINATED
             return self._agent(agent_id)
 

@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from cicd_core.agent import Agent, JobRun
-from cicd_core.errors import CorruptRecord, InvalidInput, StoreFull
+from cicd_core.errors import AgentUnfit, CorruptRecord, InvalidInput, StoreFull
 from cicd_core.model.job import JobState, Verdict
 from tests.runtime.embedding import agent_of, run_until_idle, running
 from tests.runtime.fake_source import FakeSource
@@ -260,3 +260,22 @@ async def test_a_wrong_field_is_refused_by_its_name(
 ) -> None:
     with pytest.raises(InvalidInput, match=field):
         agent_of(source, succeed, **{field: value})
+
+
+async def test_an_agent_that_is_unfit_asks_again_until_it_is_better(
+    source: FakeSource, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = source.add()
+    source.trouble("claim", AgentUnfit("a-1", "unhealthy", "disk at 99 %"), times=2)
+    await run_until_idle(agent_of(source, succeed))
+    assert source.outcomes[job].verdict is Verdict.SUCCESS
+    assert "disk at 99 %" in caplog.text
+    asked = [claim["request_id"] for claim in source.called("claim")][:3]
+    assert asked == asked[:1] * 3, "what it asked before may have got something"
+
+
+async def test_an_agent_that_is_unfit_goes_when_it_is_to(source: FakeSource) -> None:
+    source.trouble("claim", AgentUnfit("a-1", "unhealthy", "disk at 99 %"), times=None)
+    async with running(agent_of(source, succeed)):
+        await source.until(lambda: source.called("claim"))
+    assert source.called("deregister")

@@ -11,7 +11,7 @@ import anyio.from_thread
 import pytest
 
 from cicd_core.agent import JobRun, StopReason
-from cicd_core.errors import InvalidInput
+from cicd_core.errors import InvalidInput, NotFound
 from cicd_core.model.job import Delivery, JobState, Verdict
 from tests.runtime.embedding import PATIENCE, agent_of, run_until_idle, running
 
@@ -52,6 +52,20 @@ async def test_a_drain_waits_for_what_runs(source: FakeSource) -> None:
     assert source.outcomes[job].verdict is Verdict.SUCCESS
     assert source.called("drain")[0]["reason"] == "out of season"
     assert source.called("deregister")[0]["reason"] == "out of season"
+    for word in ("drain", "deregister"):
+        assert source.called(word)[0]["incarnation"] == "incarnation-1"
+
+
+async def test_an_agent_that_had_to_register_again_speaks_for_that_registration(
+    source: FakeSource,
+) -> None:
+    source.trouble("heartbeat", NotFound("agent", "a-1"))
+    agent = agent_of(source, wait_forever, heartbeat_seconds=0.02)
+    async with running(agent):
+        await source.until(lambda: source.called("register")[1:])
+        await source.until(lambda: source.called("heartbeat")[-1]["incarnation"] == "incarnation-2")
+    for word in ("drain", "deregister"):
+        assert source.called(word)[0]["incarnation"] == "incarnation-2"
 
 
 async def test_a_draining_agent_takes_nothing_new(source: FakeSource) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from cicd_core import ControlPlane, JobSpec, Settings
 from cicd_core.agent import JobFailed, JobRun
-from cicd_core.errors import LeaseLost, Refused
+from cicd_core.errors import AgentReplaced, AgentUnfit, LeaseLost
 from cicd_core.model.agent import AgentMetrics, AgentSpec, AgentStatus
 from cicd_core.model.job import Delivery, Job, JobState, JobStatus, RetryPolicy, Verdict
 from tests.runtime.embedding import PATIENCE, agent_of, run_until_idle, running
@@ -250,8 +250,35 @@ async def test_an_agent_whose_id_another_process_takes_ends(plane: ControlPlane)
 
     await added(plane)
     agent = agent_of(plane, work, agent_id="twin", heartbeat_seconds=0.05)
-    with anyio.fail_after(PATIENCE), pytest.raises(Refused, match="another process"):
+    with anyio.fail_after(PATIENCE), pytest.raises(AgentReplaced, match="another process"):
         await agent.run(handle_signals=False)
+
+
+async def test_an_agent_that_was_unhealthy_works_when_it_is_better(plane: ControlPlane) -> None:
+    async def work(run: JobRun) -> None:
+        """A job with nothing to do."""
+
+    load = [99.0]
+    agent = agent_of(
+        plane,
+        work,
+        agent_id="ill",
+        metrics=lambda: AgentMetrics(disk_percent=load[0]),
+        heartbeat_seconds=0.05,
+    )
+    async with running(agent):
+        await asked(
+            partial(plane.agents.in_pool, "default"),
+            lambda found: [each.status for each in found] == [AgentStatus.UNHEALTHY],
+        )
+        await plane.agents.set_status("ill", "unhealthy", reason="look at its disk")
+        job_id = await added(plane)
+        with pytest.raises(AgentUnfit):
+            await plane.queue.claim(agent_id="ill")
+        assert (await plane.jobs.get(job_id)).state is JobState.QUEUED
+        load[0] = 10.0
+        await plane.agents.set_status("ill", "healthy", reason="it is free again")
+        await when(plane, job_id, lambda job: job.state is JobState.SUCCESS)
 
 
 class Counted:

@@ -10,10 +10,10 @@ import pytest
 from cicd_core import (
     AgentMetrics,
     AgentRecord,
+    AgentReplaced,
     AgentSpec,
     AgentStatus,
     ControlPlane,
-    IllegalTransition,
     InvalidInput,
     NotFound,
     Refused,
@@ -212,8 +212,12 @@ async def test_a_second_incarnation_refuses_the_first(
     assert second.incarnation != first.incarnation
     assert second.created_at == first.created_at
     for through in (plane, other_plane):
-        with pytest.raises(IllegalTransition, match="another process has registered"):
+        for farewell in (through.agents.drain, through.agents.deregister):
+            with pytest.raises(AgentReplaced):
+                await farewell("a-1", reason="old", by="a-1", incarnation=first.incarnation)
+        with pytest.raises(AgentReplaced, match="another process has registered") as replaced:
             await through.agents.heartbeat("a-1", first.incarnation)
+        assert (replaced.value.agent_id, replaced.value.incarnation) == ("a-1", first.incarnation)
     assert (await other_plane.agents.heartbeat("a-1", second.incarnation)).status is S.HEALTHY
     clock.advance(29)
     await plane.maintenance.sweep()

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cicd_core import JobSpec, JobState, Outcome, QueueStatus, RetryPolicy
+from cicd_core import (
+    InvalidInput,
+    JobSpec,
+    JobState,
+    Outcome,
+    Priority,
+    QueueStatus,
+    RetryPolicy,
+)
 from cicd_core.model.instants import from_micros
 from tests.services.scenes import claim, enqueue, every_job, finish, one_of_each, run
 
@@ -178,3 +186,42 @@ async def test_the_oldest_of_the_queued_tells_its_age(
     await finish(plane)
     for pool in (None, "default"):
         assert (await plane.queue.stats(pool)).oldest_queued_seconds == 10.0
+
+
+async def test_what_is_claimed_is_not_the_oldest_of_the_queued(
+    plane: ControlPlane, clock: VirtualClock
+) -> None:
+    for _ in range(3):
+        await enqueue(plane)
+    clock.advance(50)
+    await enqueue(plane, priority=Priority.LOW)
+    clock.advance(10)
+    for pool in (None, "default"):
+        assert (await plane.queue.stats(pool)).oldest_queued_seconds == 60.0
+    await plane.queue.claim(agent_id="a-1", limit=3)
+    for pool in (None, "default"):
+        assert (await plane.queue.stats(pool)).oldest_queued_seconds == 10.0
+    await claim(plane)
+    for pool in (None, "default"):
+        assert (await plane.queue.stats(pool)).oldest_queued_seconds is None
+
+
+async def test_more_claimed_jobs_than_one_look_takes_in_hide_no_queued_one(
+    plane: ControlPlane, clock: VirtualClock
+) -> None:
+    await plane.queue.enqueue_many([JobSpec(job_type="build")] * 101)
+    clock.advance(50)
+    await enqueue(plane)
+    clock.advance(10)
+    await plane.queue.claim(agent_id="a-1", limit=101)
+    assert (await plane.queue.stats()).oldest_queued_seconds == 10.0
+
+
+async def test_no_more_than_92_days_are_measured(plane: ControlPlane, clock: VirtualClock) -> None:
+    now = from_micros(clock.micros())
+    longest = await plane.queue.stats(since=now - timedelta(days=92))
+    assert longest.since == now - timedelta(days=92)
+    for pool in (None, "default"):
+        with pytest.raises(InvalidInput, match="last 92 days") as refused:
+            await plane.queue.stats(pool, since=from_micros(0))
+        assert refused.value.field == "since"

@@ -28,6 +28,13 @@ def test_a_duration_that_is_none_is_refused_by_its_name(name: str, value: Any) -
     assert refused.value.field == name
 
 
+def test_a_lease_is_no_longer_than_the_longest_lease() -> None:
+    assert Settings(lease_seconds=60, max_lease_seconds=60).lease_seconds == 60
+    with pytest.raises(InvalidInput, match="at most max_lease_seconds, 60") as refused:
+        Settings(lease_seconds=61, max_lease_seconds=60)
+    assert refused.value.field == "lease_seconds"
+
+
 @pytest.mark.parametrize("name", DURATIONS)
 def test_no_duration_lasts_for_centuries(name: str) -> None:
     centuries: dict[str, Any] = {name: 1e12}

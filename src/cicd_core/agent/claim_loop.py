@@ -16,7 +16,7 @@ from cicd_core.agent.patience import (
     Backoff,
     answer_within,
 )
-from cicd_core.errors import CicdError
+from cicd_core.errors import AgentUnfit, CicdError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,7 +108,10 @@ class ClaimLoop:
             await self._drain.begun.wait()
 
     async def _claim(self, request_id: str, limit: int) -> list[Claimed]:
-        """Claim until there is an answer; a request that was cut short is repeated to learn it."""
+        """Claim until there is an answer; a request that was cut short is repeated to learn it.
+
+        An agent that is unhealthy gets no work, and asks again until it is better, or is to go.
+        """
         backoff = Backoff()
         while True:
             delay = 0.0
@@ -118,6 +121,11 @@ class ClaimLoop:
                 except RECOVERABLE as failed:
                     delay = backoff.next_delay()
                     _log.warning("the claim failed, next try in %.1f s: %s", delay, failed)
+                except AgentUnfit as unfit:
+                    if self._drain.reason is not None:
+                        return []
+                    delay = backoff.next_delay()
+                    _log.warning("no work for now, next try in %.1f s: %s", delay, unfit)
                 await anyio.sleep(delay)
 
     def _wait_seconds(self) -> float:

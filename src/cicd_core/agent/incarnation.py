@@ -70,11 +70,12 @@ class Incarnation:
         if agent is None:
             return
         _log.info("agent %s: registered in pool %s", agent.agent_id, agent.pool_name)
+        keeper = Keeper(self._source, self._heartbeat(agent, run_soon))
         try:
-            async with Keeper(self._source, self._heartbeat(agent, run_soon)) as keeper:
+            async with keeper:
                 await self._work(keeper)
         finally:
-            await self._say_farewell()
+            await self._say_farewell(keeper)
         if self._refused is not None:
             raise self._refused
 
@@ -120,7 +121,7 @@ class Incarnation:
                     executor.begin,
                 )
                 self._slots.on_idle = loop.interrupt if self._plan.terms.until_idle else None
-                watchers.start_soon(self._conduct_drain, loop, executor)
+                watchers.start_soon(self._conduct_drain, keeper, loop, executor)
                 await loop.run()
             watchers.cancel_scope.cancel()
 
@@ -136,14 +137,14 @@ class Incarnation:
             threads=anyio.CapacityLimiter(self._plan.spec.slots),
         )
 
-    async def _conduct_drain(self, loop: ClaimLoop, executor: Executor) -> None:
+    async def _conduct_drain(self, keeper: Keeper, loop: ClaimLoop, executor: Executor) -> None:
         """Wait until the agent is to go, then for its jobs, then fire their scopes."""
         try:
             await self._drain.begun.wait()
             _log.info("draining, %d jobs run: %s", self._slots.busy, self._drain.reason)
             loop.interrupt()
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._tell_drain)
+                tasks.start_soon(self._tell_drain, keeper)
                 with anyio.move_on_after(self._plan.grace_seconds):
                     await self._drain.immediate.wait()
                 _log.info("the time of grace is over, %d jobs are stopped", self._slots.busy)
@@ -153,21 +154,23 @@ class Incarnation:
             # Cancelled from outside: handlers in threads learn of it by their flag alone.
             executor.stop_all(f"the agent stops: {self._drain.reason or 'it was cancelled'}")
 
-    async def _tell_drain(self) -> None:
-        await self._tell("the word that it drains", self._source.agents.drain)
+    async def _tell_drain(self, keeper: Keeper) -> None:
+        await self._tell("the word that it drains", self._source.agents.drain, keeper)
 
-    async def _say_farewell(self) -> None:
+    async def _say_farewell(self, keeper: Keeper) -> None:
         with anyio.move_on_after(LAST_WORDS_SECONDS, shield=True):
-            await self._tell("its farewell", self._source.agents.deregister)
+            await self._tell("its farewell", self._source.agents.deregister, keeper)
 
-    async def _tell(self, what: str, tell: Callable[..., Awaitable[object]]) -> None:
+    async def _tell(
+        self, what: str, tell: Callable[..., Awaitable[object]], keeper: Keeper
+    ) -> None:
         if self._refused is not None:  # whoever has the id now must neither drain nor end by us
             return
         agent_id = self._plan.spec.agent_id
         reason = self._drain.reason or "the agent was cancelled"
         try:
             await patiently(
-                lambda: tell(agent_id, reason=reason, by=agent_id),
+                lambda: tell(agent_id, reason=reason, by=agent_id, incarnation=keeper.incarnation),
                 what=f"agent {agent_id}: {what}",
             )
         except CicdError as failed:

@@ -134,6 +134,11 @@ class Keeper:
         await self.ended.wait()
         raise RuntimeError("the lease keeper died; no lease is renewed any more") from self._error
 
+    @property
+    def incarnation(self) -> str:
+        """Of the agent as it was registered last: the control plane may have forgotten it."""
+        return self._agent.incarnation
+
     def hold(self, holding: Holding, *, sent_at: float, timeout_at: float) -> None:
         """Keep a lease alive whose claim was sent at ``sent_at`` (:func:`lease_clock`)."""
         self._book.hold(holding, sent_at=sent_at, timeout_at=timeout_at)

@@ -38,7 +38,8 @@ class WorkQueue(Protocol):
         """Return up to ``limit`` jobs, best first; wait up to ``wait`` seconds for the first one.
 
         With ``starting`` they are RUNNING already. The same ``request_id`` again answers what the
-        first call gave and what is still held.
+        first call gave and what is still held. Raises ``AgentUnfit`` while the agent is unhealthy
+        or goes, and holds nothing by that request.
         """
         ...
 
@@ -80,15 +81,24 @@ class AgentDesk(Protocol):
         metrics: AgentMetrics | None = None,
         running: int | None = None,
     ) -> Agent:
-        """Say that this incarnation lives. Raises ``Refused`` when another one took its place."""
+        """Say that this incarnation lives.
+
+        Raises ``AgentReplaced`` when another one took its place, ``Refused`` when it has gone.
+        """
         ...
 
-    async def drain(self, agent_id: str, *, reason: str, by: str) -> Agent:
-        """Say that it takes nothing new and will go; ``by`` is the agent itself."""
+    async def drain(self, agent_id: str, *, reason: str, by: str, incarnation: str) -> Agent:
+        """Say that it takes nothing new and will go; ``by`` is the agent itself.
+
+        Raises ``AgentReplaced`` when another incarnation took its place, which works on.
+        """
         ...
 
-    async def deregister(self, agent_id: str, *, reason: str, by: str) -> Agent:
-        """Say that it has gone; ``by`` is the agent itself."""
+    async def deregister(self, agent_id: str, *, reason: str, by: str, incarnation: str) -> Agent:
+        """Say that it has gone; ``by`` is the agent itself.
+
+        Raises ``AgentReplaced`` when another incarnation took its place, which works on.
+        """
         ...
 
 

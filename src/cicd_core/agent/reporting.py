@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cicd_core.agent.logs import JobLog
     from cicd_core.agent.port import WorkQueue
 
-#: The most characters that a release may give as its reason.
+#: The most bytes that a release may give as its reason.
 _MAX_WHY: Final = 1024
 
 _log = logging.getLogger("cicd_core.agent")

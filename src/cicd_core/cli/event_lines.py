@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from cicd_core.cli.screen import Screen, line, text
+from cicd_core.model.event import UnreadableEvent
+from cicd_core.model.instants import from_micros
 
 if TYPE_CHECKING:
     from cicd_core.model.event import Event
@@ -28,14 +30,18 @@ _STYLES = {
 _KNOWN = frozenset({"from", "to", "by", "why", "attempt", "fence", "job_type", "pool"})
 
 
-def show_events(events: Sequence[Event], *, torn: bool) -> None:
+def show_events(events: Sequence[Event | UnreadableEvent], *, torn: bool) -> None:
     """Write events, each with when it was (UTC), what, of whom, and what one wants to know."""
     if not events:
         return
-    screen = Screen(events[-1].at)
+    screen = Screen(from_micros(0))  # no age is shown here
     if torn:
         screen.show("(older events have left the log)")
-    screen.show(*(event_row(screen, each) for each in events))
+    for each in events:
+        if isinstance(each, UnreadableEvent):
+            screen.show(f"(an event can't be read: {each.event_id}: {each.reason})")
+        else:
+            screen.show(event_row(screen, each))
 
 
 def event_row(screen: Screen, event: Event) -> Table:

@@ -14,7 +14,7 @@ from cicd_core.cli.options import JsonOption, StoreOption
 if TYPE_CHECKING:
     from cicd_core.control_plane.events import EventPage
     from cicd_core.control_plane.plane import ControlPlane
-    from cicd_core.model.event import Event
+    from cicd_core.model.event import Event, UnreadableEvent
 
 #: The most events that are read at once, and that are shown when nobody says how many.
 _READ = 500
@@ -78,13 +78,13 @@ class _View:
     async def show(self, plane: ControlPlane) -> None:
         """Write what there is, and the cursor of what comes later."""
         cursor, limit = await self._start(plane), self.limit or _LIMIT
-        shown: list[Event] = []
+        shown: list[Event | UnreadableEvent] = []
         torn = False
         while len(shown) < limit:
             page = await plane.events.read(cursor, limit=min(limit - len(shown), _READ))
             shown += self._kept(page)
             cursor, torn = page.cursor, torn or page.torn
-            if not page.events:
+            if not page.entries:
                 break
         if self.as_json:
             from cicd_core.cli.output import emit
@@ -104,18 +104,27 @@ class _View:
             self._tell(kept, page.cursor, torn=page.torn)
             left -= len(kept)
             cursor = page.cursor
-            if not page.events:
+            if not page.entries:
                 await anyio.sleep(_PAUSE)
 
     async def _start(self, plane: ControlPlane) -> str | None:
         return await plane.events.end() if self.new else self.cursor
 
-    def _kept(self, page: EventPage) -> list[Event]:
-        if self.kind is None:
-            return list(page.events)
-        return [each for each in page.events if fnmatchcase(each.type, self.kind)]
+    def _kept(self, page: EventPage) -> list[Event | UnreadableEvent]:
+        """Return what is shown of a page; an event that can't be read may be of any type."""
+        from cicd_core.model.event import UnreadableEvent
 
-    def _tell(self, shown: list[Event], cursor: str | None, *, torn: bool) -> None:
+        return [
+            each
+            for each in page.entries
+            if isinstance(each, UnreadableEvent)
+            or self.kind is None
+            or fnmatchcase(each.type, self.kind)
+        ]
+
+    def _tell(
+        self, shown: list[Event | UnreadableEvent], cursor: str | None, *, torn: bool
+    ) -> None:
         """Write the events of a page; the last one carries the cursor to go on from."""
         if self.as_json:
             from cicd_core.cli.output import emit_line, plain

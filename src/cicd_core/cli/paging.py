@@ -22,12 +22,14 @@ async def filled(read: ReadPage[Entity], *, limit: int, cursor: str | None) -> L
     from cicd_core.control_plane.listing import Listed
 
     items: list[Entity] = []
+    unreadable: list[str] = []
     while True:
         page = await read(limit - len(items), cursor)
         items += page.items
+        unreadable += page.unreadable
         cursor = page.cursor
         if cursor is None or len(items) >= limit:
-            return Listed(tuple(items), cursor)
+            return Listed(tuple(items), cursor, tuple(unreadable))
 
 
 class TimeRange:

@@ -44,7 +44,7 @@ def list_pools(
             cursor=cursor,
         )
         counted = [await plane.pools.status(each.pool_name) for each in page.items]
-        return Listed(tuple(counted), page.cursor)
+        return Listed(tuple(counted), page.cursor, page.unreadable)
 
     def show_list(screen: Screen, page: Listed[PoolStatus]) -> None:
         shown = pools_table(screen, page.items)

@@ -35,6 +35,8 @@ def show_page(
         screen.show(nothing if page.cursor is None else "nothing on this page")
     else:
         screen.show(shown)
+    if page.unreadable:
+        screen.show(f"left out, they can't be read: {', '.join(page.unreadable)}")
     if page.cursor is not None:
         screen.show(f"more:{again} --cursor {page.cursor}")
 

@@ -47,11 +47,13 @@ async def wait_for(
             tell(event)
         # Where the log has a gap, the end of any of them may have been in it.
         ended = left if page.torn else {each.subject[1] for each in mine if _rests(each)}
+        # So may it be what an event would have told that can't be read.
+        ended |= left & {each.subject[1] for each in page.unreadable}
         for job_id in ended:
             known[job_id] = await plane.jobs.get(job_id)
         left = {job_id for job_id in left if known[job_id].state not in _RESTING}
-        pause = _FIRST_PAUSE if page.events else min(pause * 2, _LAST_PAUSE)
-        if not page.events:
+        pause = _FIRST_PAUSE if page.entries else min(pause * 2, _LAST_PAUSE)
+        if not page.entries:
             await anyio.sleep(pause)
     return list(known.values())
 

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import anyio
 from attrs import evolve
 
 from cicd_core.control_plane.kinds import micros
 from cicd_core.control_plane.listing import Listed, Listing, read_page
-from cicd_core.errors import Contention, InvalidInput, Refused
+from cicd_core.errors import (
+    AgentUnfit,
+    Contention,
+    InvalidInput,
+    Refused,
+)
 from cicd_core.lifecycle import agents as lifecycle
 from cicd_core.model.agent import Agent, AgentStatus, HealthPolicy, checked
 from cicd_core.model.checks import check_name
@@ -41,6 +47,8 @@ class AgentService:
         self._repository = repository
         self._policy = HealthPolicy(heartbeat_ttl=writer.settings.heartbeat_seconds)
         self._beating: dict[str, Loaded[Agent]] = {}
+        #: When each agent was last found fit for work, in seconds of the event loop's clock.
+        self._fit: dict[str, float] = {}
 
     async def register(self, spec: AgentSpec) -> Agent:
         """Begin a new incarnation of an agent; the one before, if it lives, is refused from now on.
@@ -86,7 +94,8 @@ class AgentService:
         """Say that this incarnation lives; one round trip, and a commit when its health changes.
 
         Raises:
-            Refused: it has gone, or another incarnation took its place: register again, or stop.
+            AgentReplaced: another incarnation took its place: stop.
+            Refused: it has gone: register again, or stop.
             NotFound: it never registered.
             InvalidInput: a metric is not 0 to 100, or ``running`` is out of range.
         """
@@ -138,29 +147,84 @@ class AgentService:
             ),
         )
 
-    async def drain(self, agent_id: str, *, reason: str, by: str = "operator") -> Agent:
+    async def drain(
+        self,
+        agent_id: str,
+        *,
+        reason: str,
+        by: str = "operator",
+        incarnation: str | None = None,
+    ) -> Agent:
         """Let it finish what it runs, and take nothing new.
+
+        Args:
+            agent_id: the agent.
+            reason: why, for people.
+            by: who asks.
+            incarnation: of the process that drains itself, so that it never drains its successor;
+                None for an operator, who means whoever has the id.
 
         Raises:
             NotFound: there is no such agent.
+            AgentReplaced: another incarnation has taken its place.
             IllegalTransition: it is gone.
         """
         return await self._change(
-            agent_id, lambda agent, now: lifecycle.drain(agent, now=now, by=by, reason=reason)
+            agent_id,
+            lambda agent, now: lifecycle.drain(
+                agent, now=now, by=by, reason=reason, incarnation=incarnation
+            ),
         )
 
     async def deregister(
-        self, agent_id: str, *, reason: str = "deregistered", by: str = "operator"
+        self,
+        agent_id: str,
+        *,
+        reason: str = "deregistered",
+        by: str = "operator",
+        incarnation: str | None = None,
     ) -> Agent:
         """Say that it is gone for good; what it still runs is lost by its leases.
 
+        Args:
+            agent_id: the agent.
+            reason: why, for people.
+            by: who asks.
+            incarnation: of the process that leaves, so that it never ends its successor; None for
+                an operator.
+
         Raises:
             NotFound: there is no such agent.
+            AgentReplaced: another incarnation has taken its place.
         """
         return await self._change(
             agent_id,
-            lambda agent, now: lifecycle.deregister(agent, now=now, by=by, reason=reason),
+            lambda agent, now: lifecycle.deregister(
+                agent, now=now, by=by, reason=reason, incarnation=incarnation
+            ),
         )
+
+    async def require_fit(self, agent_id: str) -> None:
+        """Check that work may be given to an agent; one that never registered is not judged.
+
+        Its record is read, unless it was found fit within ``lane_refresh_seconds``: a claim then
+        costs no read, and an agent that falls ill elsewhere is given work for a few seconds more.
+
+        Raises:
+            AgentUnfit: it is unhealthy, drains, or has gone.
+        """
+        found_fit = self._fit.get(agent_id)
+        longest = self._writer.settings.lane_refresh_seconds
+        if found_fit is not None and anyio.current_time() - found_fit < longest:
+            return
+        # Of one that does not decode nobody can say that it is unfit.
+        found = (await self._repository.get_readable([agent_id])).get(agent_id)
+        if found is not None and not found.value.may_claim:
+            agent = found.value
+            raise AgentUnfit(agent_id, agent.status.value, agent.status_reason)
+        if len(self._fit) >= _REMEMBERED:
+            self._fit.clear()
+        self._fit[agent_id] = anyio.current_time()
 
     async def get(self, agent_id: str) -> Agent:
         """Return the agent, with the moment of its last heartbeat.
@@ -224,6 +288,8 @@ class AgentService:
         if len(self._beating) >= _REMEMBERED:
             self._beating.clear()
         self._beating[loaded.value.agent_id] = loaded
+        if not loaded.value.may_claim:
+            self._fit.pop(loaded.value.agent_id, None)
         return loaded.value
 
     def _overlaid(self, loaded: Loaded[Agent]) -> Loaded[Agent]:

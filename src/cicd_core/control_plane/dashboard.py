@@ -46,6 +46,9 @@ class Summary:
     deployments_by_status: Mapping[DeploymentStatus, int]
     recent_jobs: tuple[Job, ...]
     recent_deployments: tuple[Deployment, ...]
+    #: The collections and keys of records that are newer than the last ones above, and do not
+    #: decode: they were left out.
+    unreadable: tuple[tuple[str, str], ...] = ()
     #: False: some counts are estimates.
     exact: bool
 
@@ -83,6 +86,8 @@ class DashboardService:
         numbers = [count.number for count in counts]
         by_status = dict(zip(JobStatus, numbers[: len(jobs)], strict=True))
         measured = await read_measured(self._writer, since, now, None)
+        recent_jobs = await self._jobs.list(limit=RECENT)
+        recent_deployments = await self._deployments.list(limit=RECENT)
         return Summary(
             as_of=now,
             today_since=since,
@@ -91,8 +96,12 @@ class DashboardService:
             deployments_today=await self._deployments_since(since, now),
             jobs_by_status=by_status,
             deployments_by_status=dict(zip(DeploymentStatus, numbers[len(jobs) :], strict=True)),
-            recent_jobs=(await self._jobs.list(limit=RECENT)).items,
-            recent_deployments=(await self._deployments.list(limit=RECENT)).items,
+            recent_jobs=recent_jobs.items,
+            recent_deployments=recent_deployments.items,
+            unreadable=(
+                *((JOBS.name, key) for key in recent_jobs.unreadable),
+                *((DEPLOYMENTS.name, key) for key in recent_deployments.unreadable),
+            ),
             exact=all(count.exact for count in counts),
         )
 

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 import anyio
 from attrs import frozen
 
+from cicd_core.errors import CorruptRecord
 from cicd_core.model.checks import check_integer
+from cicd_core.model.event import Event, LogGap, UnreadableEvent
 from cicd_core.store.codec import decode_event
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from cicd_core.control_plane.writer import Writer
-    from cicd_core.model.event import Event
+    from cicd_core.store.records import LogEntry
 
 #: How often a follower looks at first, and at last when nothing happens, in seconds.
 _FIRST_LOOK = 0.02
@@ -23,13 +25,24 @@ _LAST_LOOK = 0.5
 
 @frozen
 class EventPage:
-    """Some events in the log's order."""
+    """A part of the log, in its order."""
 
-    events: tuple[Event, ...]
+    #: One that does not decode holds up nobody: it stands here as what it is.
+    entries: tuple[Event | UnreadableEvent, ...]
     #: Read on from here.
     cursor: str
     #: Retention dropped events between the cursor that was given and the first one here.
     torn: bool
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """Those that decode; where there are none, look at ``entries`` for the end of the log."""
+        return tuple(each for each in self.entries if isinstance(each, Event))
+
+    @property
+    def unreadable(self) -> tuple[UnreadableEvent, ...]:
+        """Those that do not."""
+        return tuple(each for each in self.entries if isinstance(each, UnreadableEvent))
 
 
 class EventService:
@@ -49,24 +62,44 @@ class EventService:
         check_integer("limit", limit, least=1, most=1000)
         store = self._writer.store
         page = await self._writer.patiently(lambda: store.read_log(cursor, limit))
-        return EventPage(tuple(map(decode_event, page.entries)), page.cursor, page.torn)
+        return EventPage(tuple(map(_told, page.entries)), page.cursor, page.torn)
 
     async def end(self) -> str:
         """Return the cursor behind the newest event: what is read from here happens later."""
         store = self._writer.store
         return (await self._writer.patiently(lambda: store.counters("none|"))).cursor
 
-    async def follow(self, cursor: str | None = None) -> AsyncGenerator[Event, None]:
+    async def follow(
+        self, cursor: str | None = None
+    ) -> AsyncGenerator[Event | UnreadableEvent | LogGap, None]:
         """Yield events for ever; it looks less often while nothing happens, but twice a second.
+
+        Two other things come in their place among the events: a ``LogGap`` where retention dropped
+        some before they were read, and an ``UnreadableEvent`` for one that does not decode.
+        Neither ends it; who keeps something that every event counts for reads the lists anew.
 
         Who leaves early closes it: ``async with aclosing(plane.events.follow()) as events``.
         """
         pause = _FIRST_LOOK
         while True:
             page = await self.read(cursor, limit=500)
+            if page.torn:
+                yield LogGap(after=cursor)
             cursor = page.cursor
-            for event in page.events:
-                yield event
-            pause = _FIRST_LOOK if page.events else min(pause * 2, _LAST_LOOK)
-            if not page.events:
+            for entry in page.entries:
+                yield entry
+            pause = _FIRST_LOOK if page.entries else min(pause * 2, _LAST_LOOK)
+            if not page.entries:
                 await anyio.sleep(pause)
+
+
+def _told(entry: LogEntry) -> Event | UnreadableEvent:
+    try:
+        return decode_event(entry)
+    except CorruptRecord as broken:
+        return UnreadableEvent(
+            subject=(entry.collection, entry.key),
+            version=entry.version,
+            ordinal=entry.ordinal,
+            reason=broken.reason,
+        )

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from attrs import frozen
 
+from cicd_core.control_plane.repository import UNREADABLE
 from cicd_core.control_plane.writer import together
 from cicd_core.errors import InvalidCursor, InvalidInput
 from cicd_core.model.checks import check_integer
@@ -45,6 +46,9 @@ class Listed(Generic[Entity]):
     items: tuple[Entity, ...]
     #: Give it to the same query for the next page; None: this was the last one.
     cursor: str | None
+    #: The keys of the records, of this page's stretch, that do not decode: they were left out, and
+    #: ``get`` says of each what is wrong with it.
+    unreadable: tuple[str, ...] = ()
 
 
 @frozen(kw_only=True)
@@ -78,21 +82,26 @@ async def read_page(
     fingerprint = _fingerprint(listing)
     before = _opened(cursor, fingerprint) if cursor is not None else until
     items: list[Entity] = []
+    unreadable: list[str] = []
     scanned = 0
     while True:
         records, more = await _merged(writer, listing.partitions, since, before, limit)
         for sort, record in records:
             before = sort
-            value = listing.load(record).value
+            try:
+                value = listing.load(record).value
+            except UNREADABLE:
+                unreadable.append(record.key)
+                continue
             if listing.keep(value):
                 items.append(value)
                 if len(items) == limit:
-                    return Listed(tuple(items), _sealed(sort, fingerprint))
+                    return Listed(tuple(items), _sealed(sort, fingerprint), tuple(unreadable))
         scanned += len(records)
         if not more:
-            return Listed(tuple(items), None)
+            return Listed(tuple(items), None, tuple(unreadable))
         if scanned >= _SCANNED and before is not None:
-            return Listed(tuple(items), _sealed(before, fingerprint))
+            return Listed(tuple(items), _sealed(before, fingerprint), tuple(unreadable))
 
 
 async def _merged(

@@ -152,7 +152,7 @@ class MaintenanceService:
             keys = [each.key for each in records if _may_be_due(each, guard, now)]
             commits: list[Commit] = []
             results: list[str] = []
-            for loaded in await _readable(repository, keys):
+            for loaded in (await repository.get_readable(keys)).values():
                 if guard is Guard.LEASE_EXPIRED and not _expired(loaded, now):
                     continue
                 try:
@@ -214,20 +214,6 @@ class MaintenanceService:
             decision.value.state.value,
         )
         return decision
-
-
-async def _readable(repository: Repository[Entity], keys: Sequence[str]) -> list[Loaded[Entity]]:
-    """Return the entities; one that does not decode must not hold up the others."""
-    try:
-        return list((await repository.get_many(keys)).values())
-    except CicdError:
-        found: list[Loaded[Entity]] = []
-        for key in keys:
-            try:
-                found += (await repository.get_many([key])).values()
-            except CicdError as broken:
-                _log.error("left alone: %s", broken)
-        return found
 
 
 def _may_be_due(record: Record, guard: Guard, now: StoreTime) -> bool:

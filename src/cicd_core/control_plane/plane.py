@@ -61,7 +61,7 @@ class ControlPlane:
         #: Jobs: create, list, cancel, replay, record, why.
         self.jobs = JobService(writer, job_records, lanes, maker, self.agents)
         #: The queue: enqueue, claim, start, renew, complete, release, stats.
-        self.queue = QueueService(writer, job_records, lanes, maker)
+        self.queue = QueueService(writer, job_records, lanes, maker, self.agents)
         #: Deployments: staging, production, rollback, metrics.
         self.deployments = DeploymentService(
             writer, Repository(deployment_kind(self.settings), writer)

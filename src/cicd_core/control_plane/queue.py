@@ -2,39 +2,38 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from typing import TYPE_CHECKING, cast
 
-import anyio
 from attrs import evolve
 
+from cicd_core.control_plane.claiming import Claimer, ClaimRequest, handle_of
 from cicd_core.control_plane.kinds import micros
 from cicd_core.control_plane.statistics import read_stats
-from cicd_core.errors import CicdError, InvalidInput, LeaseLost, NotFound
+from cicd_core.errors import LeaseLost, NotFound
 from cicd_core.lifecycle import leases
-from cicd_core.model.checks import check_integer, check_name, check_names, check_seconds, check_text
+from cicd_core.model.checks import check_name, check_text
 from cicd_core.model.claim import Claimed, JobToken, LeaseStatus
 from cicd_core.model.instants import from_micros, require_aware, to_micros
 from cicd_core.model.job import Job, Progress
-from cicd_core.store.collections import JOBS, READY
-from cicd_core.store.overlay import Grant, Loaded, load_job
-from cicd_core.store.records import Claim, Renewal
+from cicd_core.store.collections import JOBS
+from cicd_core.store.overlay import Loaded
+from cicd_core.store.records import Renewal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from datetime import datetime
 
+    from cicd_core.control_plane.agents import AgentService
     from cicd_core.control_plane.enqueueing import JobMaker
-    from cicd_core.control_plane.lanes import LaneBook, ServedLanes
+    from cicd_core.control_plane.lanes import LaneBook
     from cicd_core.control_plane.repository import Repository
     from cicd_core.control_plane.writer import Writer
     from cicd_core.lifecycle.decision import Decision
-    from cicd_core.model.job import Token
     from cicd_core.model.outcome import Outcome
     from cicd_core.model.spec import JobSpec
     from cicd_core.queueing.stats import QueueStats
-    from cicd_core.store.records import Lease, Record, Renewed
+    from cicd_core.store.records import Lease, Renewed
 
 _log = logging.getLogger("cicd_core.queue")
 
@@ -49,13 +48,19 @@ class QueueService:
     """Enqueue, claim, start, renew, complete, release. Satisfies the runtime's ``WorkQueue``."""
 
     def __init__(
-        self, writer: Writer, repository: Repository[Job], lanes: LaneBook, maker: JobMaker
+        self,
+        writer: Writer,
+        repository: Repository[Job],
+        lanes: LaneBook,
+        maker: JobMaker,
+        agents: AgentService,
     ) -> None:
-        """Take the way to the store, the jobs' records, the lanes and what makes jobs."""
+        """Take the way to the store, the jobs' records, the lanes, what makes jobs, the agents."""
         self._writer = writer
         self._repository = repository
         self._lanes = lanes
         self._maker = maker
+        self._claimer = Claimer(writer, repository, lanes, agents)
 
     async def enqueue(self, spec: JobSpec, *, by: str = "caller") -> Job:
         """Create a job and put it into the queue, in one commit.
@@ -109,45 +114,29 @@ class QueueService:
 
         Raises:
             InvalidInput: a field is wrong; the error names it.
+            AgentUnfit: the agent is unhealthy, drains or has gone, and holds nothing by that
+                request id; one that never registered is not judged.
         """
-        seconds = self._lease_seconds(lease_seconds)
-        check_name("agent_id", agent_id)
-        check_name("pool_name", pool_name)
-        check_integer("limit", limit, least=1, most=MAX_CLAIM)
-        check_seconds("wait", wait, most=MAX_WAIT)
-        has = frozenset(check_names("labels", labels))
-        types = None if job_types is None else frozenset(check_names("job_types", job_types))
-        grant = Grant(agent_id=agent_id, starting=starting)
-        start_timeout = None if starting else micros(self._writer.settings.start_timeout_seconds)
-        claim = Claim(
-            claim_id=self._claim_id(agent_id, request_id),
-            collection=JOBS.name,
-            index=READY,
-            partitions=(),
-            limit=limit,
-            grant=grant.encode(),
-            duration=micros(seconds),
-            lease_limit=start_timeout,
-            patch=grant.patch(pool_name),
-        )
-        until = anyio.current_time() + wait
-        served = await self._lanes.serving(pool_name, has, types)
-        while True:
-            claimed = await self._take(
-                evolve(claim, partitions=served.keys), seconds, repeatable=request_id is not None
+        return await self._claimer.claim(
+            ClaimRequest(
+                agent_id=agent_id,
+                pool_name=pool_name,
+                labels=labels,
+                job_types=job_types,
+                limit=limit,
+                wait=wait,
+                starting=starting,
+                lease_seconds=lease_seconds,
+                request_id=request_id,
             )
-            if claimed:
-                return claimed
-            # Nothing in the lanes that were known: there may be new ones, which cost a look now.
-            known, served = served, await self._lanes.serving(pool_name, has, types, anew=True)
-            if served.keys == known.keys and not await self._more_may_come(served, until):
-                return claimed
+        )
 
     async def start(self, claimed: Claimed | JobToken) -> Claimed:
         """CLAIMED -> RUNNING; the handler runs only after this has returned.
 
         Raises:
-            LeaseLost: the token does not own the job.
+            LeaseLost: the token does not own the job; or its ``deadline_at`` has come, so that it
+                has ended in TIMEOUT.
         """
         settings = self._writer.settings
         seconds = claimed.lease_seconds if isinstance(claimed, Claimed) else settings.lease_seconds
@@ -167,7 +156,7 @@ class QueueService:
         loaded = await self._change(
             claimed, lambda job, now: leases.start(job, token, now=now), lease
         )
-        return _claimed(loaded, seconds)
+        return handle_of(loaded, seconds)
 
     async def renew(self, claims: Sequence[Claimed | JobToken]) -> list[LeaseStatus]:
         """Renew the leases, in one call for all of them; the answers come in the order given."""
@@ -192,7 +181,8 @@ class QueueService:
             if answer is not None
             and not (isinstance(each, Claimed) and each.version == answer.version)
         ]
-        now_told = await self._repository.get_many(moved)
+        # One that does not decode is held all the same: its holder may still end it.
+        now_told = await self._repository.get_readable(moved)
         return [
             _lease_status(each, answer, now_told.get(_job_id(each)))
             for each, answer in zip(claims, answers, strict=True)
@@ -223,7 +213,7 @@ class QueueService:
             if isinstance(claimed, Claimed)
             else self._writer.settings.lease_seconds
         )
-        return _claimed(loaded, seconds)
+        return handle_of(loaded, seconds)
 
     async def complete(self, claimed: Claimed | JobToken, outcome: Outcome) -> Job:
         """End the attempt: a verdict that the job's policy retries leads to another attempt.
@@ -262,10 +252,12 @@ class QueueService:
 
         Args:
             pool_name: one pool; None: all of them.
-            since: the beginning of what is measured; 24 hours ago when left out.
+            since: the beginning of what is measured, at most 92 days ago; 24 hours ago when left
+                out.
 
         Raises:
-            InvalidInput: ``pool_name`` is no name, or ``since`` is naive or lies in the future.
+            InvalidInput: ``pool_name`` is no name, or ``since`` is naive, lies in the future or
+                more than 92 days ago.
         """
         if pool_name is not None:
             check_name("pool_name", pool_name)
@@ -286,63 +278,6 @@ class QueueService:
         except NotFound as gone:
             raise LeaseLost(job_id, claimed.token.fence, "the job is gone") from gone
 
-    async def _take(self, claim: Claim, seconds: float, *, repeatable: bool) -> list[Claimed]:
-        """Claim; if the caller is cancelled meanwhile, give back what nobody will know of.
-
-        Whoever chose the request id may repeat the request, and learns by that what it got.
-        """
-        try:
-            records = await self._writer.patiently(lambda: self._writer.store.claim(claim))
-        except anyio.get_cancelled_exc_class():
-            if not repeatable:
-                with anyio.move_on_after(_GIVE_BACK_SECONDS, shield=True):
-                    await self._give_back(evolve(claim, limit=0), seconds)
-            raise
-        return self._decoded(records, seconds)
-
-    async def _give_back(self, claim: Claim, seconds: float) -> None:
-        try:
-            records = await self._writer.store.claim(claim)
-            for claimed in self._decoded(records, seconds):
-                await self.release(claimed, why="the claim was cancelled")
-        except CicdError as refused:  # the leases run out by themselves
-            _log.warning("a cancelled claim was not given back: %s", refused)
-
-    def _decoded(self, records: Sequence[Record], seconds: float) -> list[Claimed]:
-        """Return the handles; a record that does not decode must not hold up the others."""
-        claims: list[Claimed] = []
-        for record in records:
-            try:
-                claims.append(_claimed(load_job(record), seconds))
-            except CicdError:
-                _log.exception("job %s was claimed and can't be read; skipped", record.key)
-        return claims
-
-    async def _more_may_come(self, served: ServedLanes, until: float) -> bool:
-        left = until - anyio.current_time()
-        if left <= 0:
-            return False
-        pause = min(left, self._writer.settings.lane_refresh_seconds)
-        store = self._writer.store
-        await self._writer.patiently(lambda: store.wait(served.watches(), pause))
-        return True
-
-    def _lease_seconds(self, asked: float | None) -> float:
-        settings = self._writer.settings
-        if asked is None:
-            return settings.lease_seconds
-        return check_seconds("lease_seconds", asked, least=1.0, most=settings.max_lease_seconds)
-
-    def _claim_id(self, agent_id: str, request_id: str | None) -> str:
-        """Return a claim id; the same one for the same request of the same agent."""
-        if request_id is None:
-            return self._writer.ids.claim_id()
-        check_text("request_id", request_id, most=256)
-        if not request_id:
-            raise InvalidInput("request_id", request_id, "give a unique text, or None")
-        whole = f"{agent_id}\0{request_id}"
-        return hashlib.blake2b(whole.encode(), digest_size=16).hexdigest()
-
 
 def _basis(claimed: Claimed | JobToken) -> Loaded[Job] | None:
     """Return what this control plane, or another one on the same store, knew at the claim."""
@@ -352,20 +287,6 @@ def _basis(claimed: Claimed | JobToken) -> Loaded[Job] | None:
 
 def _job_id(claimed: Claimed | JobToken) -> str:
     return claimed.job.job_id if isinstance(claimed, Claimed) else claimed.job_id
-
-
-def _claimed(loaded: Loaded[Job], seconds: float) -> Claimed:
-    token: Token | None = loaded.value.token
-    if token is None or loaded.lease is None:
-        raise LeaseLost(loaded.value.job_id, loaded.value.fence, "nobody holds the job")
-    return Claimed(
-        job=loaded.value,
-        token=token,
-        version=loaded.version,
-        lease_seconds=seconds,
-        expires_at=from_micros(loaded.lease.expires),
-        basis=loaded,
-    )
 
 
 def _lease_status(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+import logging
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from attrs import frozen
 
-from cicd_core.errors import Contention, NotFound, Refused
+from cicd_core.errors import Contention, CorruptRecord, NewerSchema, NotFound, Refused
 from cicd_core.store.codec import EntityCodec, encode_event
 from cicd_core.store.overlay import Loaded
 from cicd_core.store.records import (
@@ -29,6 +30,12 @@ if TYPE_CHECKING:
     from cicd_core.store.records import Collection, Record
 
 Entity = TypeVar("Entity")
+
+_log = logging.getLogger("cicd_core.control_plane")
+
+#: What loading a record raises when its bytes mean nothing here. One such record must not hold up
+#: the others of a list, a sweep or a renewal.
+UNREADABLE: Final = (CorruptRecord, NewerSchema)
 
 
 @frozen(kw_only=True)
@@ -84,11 +91,24 @@ class Repository(Generic[Entity]):
         Raises:
             CorruptRecord: one does not decode.
         """
+        records = await self._records(keys)
+        return {key: self._kind.load(record) for key, record in records.items()}
+
+    async def get_readable(self, keys: Sequence[str]) -> dict[str, Loaded[Entity]]:
+        """Return those that exist and decode, by key; the others are named in the program's log."""
+        found: dict[str, Loaded[Entity]] = {}
+        for key, record in (await self._records(keys)).items():
+            try:
+                found[key] = self._kind.load(record)
+            except UNREADABLE as broken:
+                _log.error("left alone: %s", broken)
+        return found
+
+    async def _records(self, keys: Sequence[str]) -> Mapping[str, Record]:
         if not keys:
             return {}
         name, store = self._kind.collection.name, self._writer.store
-        records = await self._writer.patiently(lambda: store.get(name, keys))
-        return {key: self._kind.load(record) for key, record in records.items()}
+        return await self._writer.patiently(lambda: store.get(name, keys))
 
     def commit_of(
         self,
@@ -199,7 +219,8 @@ class Repository(Generic[Entity]):
                 continue
             if not decision.changed:
                 return loaded
-            new_lease = None if lease is None else lease(loaded, now)
+            held = lease is not None and self._kind.keeps_lease(decision.value)
+            new_lease = lease(loaded, now) if lease is not None and held else None
             commit = self.commit_of(loaded, decision, lease=new_lease, guard=guard)
             (answer,) = await self._writer.commit([commit])
             if isinstance(answer, Committed):

@@ -6,6 +6,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
+from cicd_core.control_plane.repository import UNREADABLE
 from cicd_core.control_plane.writer import together
 from cicd_core.errors import InvalidInput
 from cicd_core.model.job import JobStatus, Priority, QueueStatus
@@ -33,10 +34,14 @@ if TYPE_CHECKING:
 
     from cicd_core.control_plane.lanes import LaneBook
     from cicd_core.control_plane.writer import Writer
-    from cicd_core.store.records import Count
+    from cicd_core.store.records import Count, Record
 
 #: How far back is measured when the caller does not say.
 _DAY = timedelta(days=1)
+#: How far back can be measured: each day costs three calls to the store.
+MAX_SINCE = timedelta(days=92)
+#: How many queued jobs are looked at in one call, for the oldest of them.
+_LOOKED_AT = 100
 
 
 async def read_stats(
@@ -45,12 +50,15 @@ async def read_stats(
     """Return the statistics of one pool, or of all of them together.
 
     Raises:
-        InvalidInput: ``since`` lies in the future.
+        InvalidInput: ``since`` lies in the future, or more than 92 days ago.
     """
     now = await writer.now()
     begin = now - _DAY if since is None else since
     if begin > now:
         raise InvalidInput("since", begin, f"give a moment before now, {now}")
+    if begin < now - MAX_SINCE:
+        reason = f"give a moment within the last {MAX_SINCE.days} days, from {now - MAX_SINCE} on"
+        raise InvalidInput("since", begin, reason)
     seen = await read_measured(writer, begin, now, pool_name)
     if pool_name is None:
         return await _all_pools(writer, lanes, begin, now, seen)
@@ -106,7 +114,7 @@ async def _all_pools(
         },
         delayed=delayed,
         measured=seen,
-        oldest_queued_at=await _oldest(writer, [statuses[1]]),
+        oldest_queued_at=await _oldest_queued(writer),
         exact=all(count.exact for count in counts),
     )
 
@@ -158,27 +166,47 @@ async def _counts(writer: Writer, partitions: Sequence[Partition]) -> list[Count
     return await writer.patiently(lambda: writer.store.count(partitions))
 
 
-async def _oldest(writer: Writer, partitions: Sequence[Partition]) -> datetime | None:
-    """Return the enqueue of the oldest job in the partitions, which sort by creation."""
-    return await _earliest(writer, [Query(partition=each, limit=1) for each in partitions])
+async def _oldest_queued(writer: Writer) -> datetime | None:
+    """Return the enqueue of the queued job that was created first.
+
+    What is claimed reads as queued in the index: it is passed over, and never more than the agents
+    hold at once.
+    """
+    partition = Partition(JOBS.name, BY_STATUS, JobStatus.QUEUED.value)
+    after: str | None = None
+    while True:
+        query = Query(partition=partition, limit=_LOOKED_AT, after=after)
+        page = await writer.patiently(partial(writer.store.page, query))
+        found = _first_enqueue(page.records)
+        if found is not None or not page.more or not page.records:
+            return found
+        after = page.records[-1].attributes[BY_STATUS.sort]
 
 
 async def _oldest_ready(writer: Writer, keys: Sequence[str]) -> datetime | None:
     """Return the enqueue of the oldest job of the lanes: the first of each priority in each."""
+
+    async def first(query: Query) -> datetime | None:
+        page = await writer.patiently(lambda: writer.store.page(query))
+        return _first_enqueue(page.records)
+
     queries = [
-        Query(partition=_lane(key), limit=1, after=f"{priority:d}", before=f"{priority + 1:d}")
+        Query(partition=_lane(key), limit=2, after=f"{priority:d}", before=f"{priority + 1:d}")
         for key in keys
         for priority in Priority
     ]
-    return await _earliest(writer, queries)
-
-
-async def _earliest(writer: Writer, queries: Sequence[Query]) -> datetime | None:
-
-    async def first(query: Query) -> list[datetime]:
-        page = await writer.patiently(lambda: writer.store.page(query))
-        jobs = [load_job(record).value for record in page.records]
-        return [job.queued_at or job.created_at for job in jobs]
-
     found = await together([partial(first, query) for query in queries])
-    return min((instant for each in found for instant in each), default=None)
+    return min((instant for instant in found if instant is not None), default=None)
+
+
+def _first_enqueue(records: Sequence[Record]) -> datetime | None:
+    """Return when the first of the jobs that nobody holds, and that can be read, was enqueued."""
+    for record in records:
+        if record.lease is not None:
+            continue
+        try:
+            job = load_job(record).value
+        except UNREADABLE:
+            continue
+        return job.queued_at or job.created_at
+    return None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, fields
 
-from cicd_core.errors import InvalidInput
+from cicd_core.errors import AgentReplaced, InvalidInput
 from cicd_core.lifecycle.agent_table import AGENT_TABLE
 from cicd_core.lifecycle.decision import Decision, unchanged
 from cicd_core.lifecycle.health import DEFAULT_HEALTH, Health, health_of, worse
@@ -84,8 +84,8 @@ def heartbeat(
         policy: the thresholds.
 
     Raises:
-        IllegalTransition: it is TERMINATED, or another incarnation has taken its place: register
-            again, or stop.
+        AgentReplaced: another incarnation has taken its place: stop.
+        IllegalTransition: it is TERMINATED: register again, or stop.
         InvalidInput: a metric is not 0 to 100, or ``running`` not 0 to 1,024.
     """
     _require(agent, "heartbeat", incarnation)
@@ -149,7 +149,8 @@ def drain(
         incarnation: of the process that drains itself; None for an operator.
 
     Raises:
-        IllegalTransition: it is TERMINATED, or another incarnation has taken its place.
+        AgentReplaced: another incarnation has taken its place.
+        IllegalTransition: it is TERMINATED.
         InvalidInput: there is no reason, or ``by`` is empty.
     """
     check_label("by", by)
@@ -178,7 +179,7 @@ def deregister(
         incarnation: of the process that leaves; None for an operator.
 
     Raises:
-        IllegalTransition: another incarnation has taken its place, which must not be ended so.
+        AgentReplaced: another incarnation has taken its place, which must not be ended so.
         InvalidInput: there is no reason, or ``by`` is empty.
     """
     check_label("by", by)
@@ -225,14 +226,9 @@ def _judged(agent: Agent, policy: HealthPolicy) -> Health:
 
 def _require(agent: Agent, command: str, incarnation: str | None) -> None:
     """Check the edge, and that ``incarnation`` (None: not the agent itself) is the present one."""
-    AGENT_TABLE.require(agent.agent_id, agent.status, command)
     if incarnation is not None and incarnation != agent.incarnation:
-        raise AGENT_TABLE.refusal(
-            agent.agent_id,
-            agent.status,
-            command,
-            why="another process has registered under this id since; this one must stop",
-        )
+        raise AgentReplaced(agent.agent_id, incarnation)
+    AGENT_TABLE.require(agent.agent_id, agent.status, command)
 
 
 def _moved(

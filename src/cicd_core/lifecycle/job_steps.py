@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import evolve
 
@@ -17,11 +17,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-#: How many transitions and attempts a job carries along: the log has them all.
-HISTORY_KEPT = 100
-ATTEMPTS_KEPT = 50
-#: How much of a reason, in characters, stands in each of them and in the event.
+#: How many transitions and attempts a job carries along: the first ones, which tell where it came
+#: from, and the newest; the log has them all. With the limits of their texts this keeps what grows
+#: within the 128 KiB that a record has beyond the body of a new job: whatever happens to a job,
+#: and however often, there is room for its end.
+FIRST_STEPS, LAST_STEPS = 10, 30
+FIRST_ATTEMPTS, LAST_ATTEMPTS = 5, 20
+#: How much of a reason, in bytes of JSON, stands in each of them and in the event.
 WHY_KEPT = 512
+
+Entry = TypeVar("Entry")
 
 
 def step(
@@ -39,7 +44,9 @@ def step(
     """Return the decision to move to ``target``: history, event and increments in one."""
     short = shorten(why, WHY_KEPT) or event
     transition = Transition(source=job.state, target=target, at=now, by=by, why=short)
-    value = evolve(job, state=target, history=(*job.history, transition)[-HISTORY_KEPT:], **changes)
+    history = first_and_last((*job.history, transition), FIRST_STEPS, LAST_STEPS)
+    left_out = job.history_left_out + len(job.history) + 1 - len(history)
+    value = evolve(job, state=target, history=history, history_left_out=left_out, **changes)
     told: dict[str, Any] = {"from": job.state.value, "to": target.value, "by": by, "why": short}
     if value.attempt:
         told |= {"attempt": value.attempt, "fence": value.fence}
@@ -53,6 +60,13 @@ def note(
 ) -> Decision[Job]:
     """Return the decision to change fields and tell of it, in the same state."""
     return Decision(evolve(job, **changes), (EventDraft(f"job.{event}", now, data),))
+
+
+def first_and_last(entries: tuple[Entry, ...], first: int, last: int) -> tuple[Entry, ...]:
+    """Return the entries, without those behind the ``first`` and before the ``last``."""
+    if len(entries) <= first + last:
+        return entries
+    return (*entries[:first], *entries[-last:])
 
 
 def closed_attempts(

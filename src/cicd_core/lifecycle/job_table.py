@@ -20,7 +20,8 @@ JOB_TABLE: Final = TransitionTable(
         *edges_of("promote", (_S.QUEUED, (_S.QUEUED,))),
         # A claim may start at once: the grant says so, and both events are pending on it.
         *edges_of("claim", (_S.QUEUED, (_S.CLAIMED, _S.RUNNING))),
-        *edges_of("start", (_S.CLAIMED, (_S.RUNNING,))),
+        # A start that comes after the deadline is none.
+        *edges_of("start", (_S.CLAIMED, (_S.RUNNING, _S.TIMEOUT))),
         *edges_of("renew", (_S.CLAIMED, (_S.CLAIMED,)), (_S.RUNNING, (_S.RUNNING,))),
         *edges_of("progress", (_S.RUNNING, (_S.RUNNING,))),
         # Handlers run only after an acknowledged start, so there is no verdict of theirs before.

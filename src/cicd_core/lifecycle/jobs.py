@@ -11,9 +11,9 @@ from attrs import evolve
 
 from cicd_core.errors import InvalidInput
 from cicd_core.lifecycle.decision import Decision, unchanged
-from cicd_core.lifecycle.job_steps import closed_attempts, end_measures, note, step
+from cicd_core.lifecycle.job_steps import WHY_KEPT, closed_attempts, end_measures, note, step
 from cicd_core.lifecycle.job_table import JOB_TABLE
-from cicd_core.model.checks import MAX_MESSAGE, MAX_SUMMARY, check_integer, shorten
+from cicd_core.model.checks import MAX_MESSAGE, MAX_REASON, MAX_SUMMARY, check_integer, shorten
 from cicd_core.model.event import EventDraft
 from cicd_core.model.job import Job, JobState, Priority, Transition, Verdict
 
@@ -118,7 +118,7 @@ def cancel(job: Job, *, now: datetime, by: str, reason: str) -> Decision[Job]:
         verdict=Verdict.CANCELLED,
         completed_at=now,
         cancel_requested_at=job.cancel_requested_at or now,
-        cancel_reason=job.cancel_reason or reason,
+        cancel_reason=job.cancel_reason or shorten(reason, MAX_REASON),
     )
 
 
@@ -135,9 +135,9 @@ def request_cancel(job: Job, *, now: datetime, by: str, reason: str) -> Decision
         job,
         now,
         event="cancel_requested",
-        data={"by": by, "why": reason},
+        data={"by": by, "why": shorten(reason, WHY_KEPT)},
         cancel_requested_at=now,
-        cancel_reason=reason,
+        cancel_reason=shorten(reason, MAX_REASON),
     )
 
 

@@ -14,15 +14,18 @@ from attrs import evolve
 
 from cicd_core.lifecycle.decision import Decision, unchanged
 from cicd_core.lifecycle.job_steps import (
-    ATTEMPTS_KEPT,
+    FIRST_ATTEMPTS,
+    LAST_ATTEMPTS,
     closed_attempts,
     end_measures,
+    first_and_last,
     note,
     past_attempt,
     require_token,
     step,
 )
 from cicd_core.lifecycle.job_table import JOB_TABLE
+from cicd_core.lifecycle.jobs import expire_deadline
 from cicd_core.model.checks import MAX_MESSAGE, MAX_SUMMARY, shorten, storable
 from cicd_core.model.fields import check_number
 from cicd_core.model.instants import to_micros
@@ -88,7 +91,7 @@ def claim(
         fence=fence,
         attempt=number,
         attempts_used=job.attempts_used + 1,
-        attempts=(*job.attempts, attempt)[-ATTEMPTS_KEPT:],
+        attempts=first_and_last((*job.attempts, attempt), FIRST_ATTEMPTS, LAST_ATTEMPTS),
         claimed_at=now,
         started_at=None,
         completed_at=None,
@@ -96,8 +99,7 @@ def claim(
     )
     if not starting:
         return claimed
-    token = Token(fence=fence, claim_id=claim_id)
-    begun = start(claimed.value, token, now=now)
+    begun = _begun(claimed.value, now)
     return Decision(
         begun.value,
         (*claimed.events, *begun.events),
@@ -108,12 +110,20 @@ def claim(
 def start(job: Job, token: Token, *, now: datetime) -> Decision[Job]:
     """CLAIMED -> RUNNING: from here on the handler runs, for at most ``timeout_seconds``.
 
+    Once its ``deadline_at`` has come it is too late: the job ends in TIMEOUT instead.
+
     Raises:
         LeaseLost: the token does not own the job.
     """
     require_token(job, token)
     if job.state is JobState.RUNNING:
         return unchanged(job)
+    if _is_late(job, now):
+        return expire_deadline(job, now=now)
+    return _begun(job, now)
+
+
+def _begun(job: Job, now: datetime) -> Decision[Job]:
     *earlier, last = job.attempts
     return step(
         job,
@@ -125,6 +135,22 @@ def start(job: Job, token: Token, *, now: datetime) -> Decision[Job]:
         attempts=(*earlier, evolve(last, started_at=now)),
         started_at=now,
     )
+
+
+def was_claimed_late(job: Job) -> bool:
+    """Whether a job that is held was claimed when its ``deadline_at`` had come already."""
+    return job.claimed_at is not None and _is_late(job, job.claimed_at)
+
+
+def turn_away(job: Job, token: Token, *, now: datetime) -> Decision[Job]:
+    """End in TIMEOUT what was claimed after its deadline, in the moment before maintenance did.
+
+    Raises:
+        LeaseLost: the token does not own the job.
+    """
+    require_token(job, token)
+    late = Outcome.timeout("claimed after its deadline")
+    return _finish(job, late, JobState.TIMEOUT, now=now, by="maintenance", event="timed_out")
 
 
 def report_progress(job: Job, token: Token, progress: Progress, *, now: datetime) -> Decision[Job]:
@@ -156,7 +182,7 @@ def complete(job: Job, token: Token, outcome: Outcome, *, now: datetime) -> Deci
             nobody requested.
     """
     before = past_attempt(job, token)
-    if before is not None and before.own_verdict is outcome.verdict:
+    if before is not None and not before.released and before.own_verdict is outcome.verdict:
         return unchanged(job)
     require_token(job, token)
     command = _COMMANDS[outcome.verdict]
@@ -176,25 +202,27 @@ def release(job: Job, token: Token, *, now: datetime, why: str) -> Decision[Job]
     An at-most-once job that has started ends in ERROR; one whose cancel was requested in CANCELLED.
 
     Raises:
-        LeaseLost: the token does not own the job.
+        LeaseLost: the token does not own the job, and did not give it back before.
     """
     before = past_attempt(job, token)
-    if before is not None and _was_given_back(job, before):
+    if before is not None and before.released:
         return unchanged(job)
     require_token(job, token)
     JOB_TABLE.require(job.job_id, job.state, "release")
     holder = job.attempts[-1].agent_id
     if _may_not_run_again(job):
         lost = Outcome.error(f"released after its start ({why}), and it may run at most once")
-        return conclude(job, lost, now=now, by=holder, event="released")
+        return _given_back(conclude(job, lost, now=now, by=holder, event="released"))
     releases = job.releases + 1
     counts = releases % RELEASES_PER_ATTEMPT == 0
     returned = evolve(
         job, releases=releases, attempts_used=job.attempts_used - (0 if counts else 1)
     )
     delay = release_delay_seconds(releases)
-    return _again(
-        returned, None, f"released: {why}", now=now, by=holder, event="released", delay=delay
+    return _given_back(
+        _again(
+            returned, None, f"released: {why}", now=now, by=holder, event="released", delay=delay
+        )
     )
 
 
@@ -217,7 +245,7 @@ def expire_lease(job: Job, *, now: datetime, limit_reached: bool = False) -> Dec
             return conclude(job, late, now=now, by="maintenance", event="timed_out")
         lost = Outcome.error(f"agent {holder!r} stopped renewing its lease")
         return conclude(job, lost, now=now, by="maintenance", event="lease_expired")
-    if job.deadline_at is not None and job.deadline_at <= now:
+    if _is_late(job, now):
         late = Outcome.timeout("claimed, but not started by its deadline")
         return _finish(job, late, JobState.TIMEOUT, now=now, by="maintenance", event="timed_out")
     # It never started: whatever the policy and the delivery say, it may be tried again.
@@ -250,10 +278,15 @@ def conclude(job: Job, outcome: Outcome, *, now: datetime, by: str, event: str) 
     )
 
 
-def _was_given_back(job: Job, attempt: Attempt) -> bool:
-    """Whether the attempt's holder released it; of an at-most-once job that is an ERROR."""
-    at_most_once = job.delivery is Delivery.AT_MOST_ONCE
-    return attempt.verdict is None or (at_most_once and attempt.own_verdict is Verdict.ERROR)
+def _given_back(decision: Decision[Job]) -> Decision[Job]:
+    """Return the decision with its attempt marked: a repetition is told from a lost lease by it."""
+    *earlier, last = decision.value.attempts
+    attempts = (*earlier, evolve(last, released=True))
+    return evolve(decision, value=evolve(decision.value, attempts=attempts))
+
+
+def _is_late(job: Job, now: datetime) -> bool:
+    return job.deadline_at is not None and job.deadline_at <= now
 
 
 def _may_not_run_again(job: Job) -> bool:

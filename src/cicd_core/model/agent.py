@@ -115,6 +115,11 @@ class Agent:
         """Whether it counts as capacity: not draining, gone, or unhealthy."""
         return self.status in {AgentStatus.HEALTHY, AgentStatus.DEGRADED}
 
+    @property
+    def may_claim(self) -> bool:
+        """Whether work is given to it: to one whose heartbeat is missing too, since it asks."""
+        return self.takes_work or self.status in {AgentStatus.REGISTERING, AgentStatus.OFFLINE}
+
 
 @frozen(kw_only=True)
 class AgentSpec:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
+from bisect import bisect_left
 from collections.abc import Iterable
+from typing import Final
 
 from cicd_core.errors import InvalidInput, TooLarge
 
@@ -12,11 +15,22 @@ from cicd_core.errors import InvalidInput, TooLarge
 NAME_PATTERN = re.compile(r"[A-Za-z0-9._:/-]{1,128}")
 #: The most labels or tags that one entity may have.
 MAX_NAMES = 16
-#: The most bytes that the body of an entity may have when it is created.
+#: The most bytes of JSON that callers may put into an entity when it is created: payload,
+#: metadata, git context, tags and labels together.
 MAX_BODY_BYTES = 256 * 1024
-#: The most characters kept of an error message, and of a summary of logs.
+#: The most bytes kept of an error message and of what is said of progress, of a summary of logs,
+#: and of a reason: as JSON has them, without its quotation marks.
 MAX_MESSAGE = 4096
 MAX_SUMMARY = 16384
+MAX_REASON = 1024
+
+#: As the codec writes: what is no ASCII stands for itself, in UTF-8.
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False)
+#: The most bytes of JSON that one character takes: the six of ``\\u001b``.
+_WIDEST: Final = 6
+#: What stands for the part of a text that was left out.
+_LEFT_OUT: Final = "…"
+_LEFT_OUT_BYTES: Final = len(_LEFT_OUT.encode())
 
 
 def check_name(field: str, value: object) -> str:
@@ -92,11 +106,43 @@ def check_text(field: str, value: object, *, most: int = 1024) -> str:
     return value
 
 
+def json_size(value: object) -> int:
+    """Return how many bytes a value of JSON takes."""
+    return len(_ENCODER.encode(value).encode("utf-8", "surrogatepass"))
+
+
+def json_bytes(text: str) -> int:
+    """Return how many bytes a text takes within JSON, without its quotation marks."""
+    return json_size(text) - 2
+
+
+def check_bytes(field: str, text: str, *, most: int) -> str:
+    """Return ``text``, which takes at most ``most`` bytes of JSON.
+
+    Raises:
+        TooLarge: it takes more.
+    """
+    if len(text) * _WIDEST > most and (size := json_bytes(text)) > most:
+        raise TooLarge(field, size, most)
+    return text
+
+
 def shorten(text: str | None, most: int) -> str | None:
-    """Return at most ``most`` characters, the end kept, since errors end with what matters."""
-    if text is None or len(text) <= most:
+    """Return at most ``most`` bytes of JSON, the end kept, since errors end with what matters.
+
+    Bytes and not characters: a coloured terminal's output takes six times its length, and a record
+    that grew over the store's limit could never be given its end.
+    """
+    if text is None or len(text) * _WIDEST <= most or _fits(text, most):
         return text
-    return "…" + text[len(text) - most + 1 :]
+    end = text[-most:]
+    room = most - _LEFT_OUT_BYTES
+    cut = bisect_left(range(len(end)), -room, key=lambda first: -json_bytes(end[first:]))
+    return _LEFT_OUT + end[cut:]
+
+
+def _fits(text: str, most: int) -> bool:
+    return len(text) <= most and json_bytes(text) <= most
 
 
 def storable(field: str, text: str | None) -> str | None:

@@ -16,6 +16,8 @@ from cicd_core.model.fields import (
     check_metadata,
     check_number,
     check_optional_name,
+    check_together,
+    git_texts,
 )
 from cicd_core.model.instants import require_aware
 from cicd_core.model.job import GitContext  # noqa: TC001 - the codec resolves annotations
@@ -136,17 +138,20 @@ def checked(spec: DeploymentSpec) -> DeploymentSpec:
 
     Raises:
         InvalidInput: a field is wrong; the error names it.
-        TooLarge: a field is over its limit.
+        TooLarge: a field is over its limit, or metadata and git context are over 256 KiB of JSON
+            together.
     """
+    git, metadata = check_git(spec.git), check_metadata(spec.metadata)
+    check_together("metadata", metadata, git_texts(git))
     return DeploymentSpec(
         service_name=check_name("service_name", spec.service_name),
         version=check_label("version", spec.version),
         environment=check_optional_name("environment", spec.environment),
-        git=check_git(spec.git),
+        git=git,
         build_job_id=check_optional_name("build_job_id", spec.build_job_id),
         test_job_id=check_optional_name("test_job_id", spec.test_job_id),
         deploy_job_id=check_optional_name("deploy_job_id", spec.deploy_job_id),
-        metadata=check_metadata(spec.metadata),
+        metadata=metadata,
     )
 
 

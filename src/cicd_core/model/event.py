@@ -41,6 +41,32 @@ class Event:
         return f"{collection}/{key}/{self.version}/{self.ordinal}"
 
 
+@frozen(kw_only=True)
+class UnreadableEvent:
+    """An entry of the log that does not decode: something happened there, nobody can say what."""
+
+    #: The collection and the key.
+    subject: tuple[str, str]
+    version: int
+    ordinal: int
+    #: What did not decode, for people.
+    reason: str
+
+    @property
+    def event_id(self) -> str:
+        """A text form of the identity, as an event has it."""
+        collection, key = self.subject
+        return f"{collection}/{key}/{self.version}/{self.ordinal}"
+
+
+@frozen(kw_only=True)
+class LogGap:
+    """Retention dropped events that a follower had not read: what it built of them may be wrong."""
+
+    #: The cursor behind the last event before the gap; None: the follower had none.
+    after: str | None
+
+
 @frozen
 class Increment:
     """Add ``amount`` to the counter ``name``.

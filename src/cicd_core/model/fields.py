@@ -5,13 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from attrs import fields as attrs_fields
+
 from cicd_core.errors import InvalidInput, TooLarge
-from cicd_core.model.checks import MAX_BODY_BYTES, check_name, check_text, shorten
+from cicd_core.model.checks import (
+    MAX_BODY_BYTES,
+    MAX_REASON,
+    check_bytes,
+    check_name,
+    check_text,
+    json_size,
+    shorten,
+)
 
 if TYPE_CHECKING:
     from cicd_core.model.job import GitContext
 
-#: The most characters of a version, a host name, a user's id, or of who asked for something.
+#: The most bytes of a version, a host name, a user's id, or of who asked for something.
 MAX_LABEL = 256
 
 
@@ -20,11 +30,11 @@ def check_label(field: str, value: str) -> str:
 
     Raises:
         InvalidInput: it is empty, no string, or holds a NUL or a lone surrogate.
-        TooLarge: it has more than 256 characters.
+        TooLarge: it takes more than 256 bytes of JSON.
     """
     if check_text(field, value, most=MAX_LABEL) == "":
         raise InvalidInput(field, value, f"give 1 to {MAX_LABEL} characters")
-    return value
+    return check_bytes(field, value, most=MAX_LABEL)
 
 
 def check_optional_label(field: str, value: str | None) -> str | None:
@@ -53,8 +63,8 @@ def check_number(field: str, value: float, *, least: float, most: float) -> floa
     return value
 
 
-def check_reason(field: str, value: str, *, most: int = 1024) -> str:
-    """Return the last ``most`` characters of ``value``: why something was done, for people.
+def check_reason(field: str, value: str, *, most: int = MAX_REASON) -> str:
+    """Return the last ``most`` bytes of ``value``: why something was done, for people.
 
     Raises:
         InvalidInput: it is empty, no string, or holds a NUL or a lone surrogate.
@@ -71,17 +81,38 @@ def check_metadata(values: Mapping[str, str]) -> dict[str, str]:
         InvalidInput: it is no mapping of strings to strings, or holds what not every store can
             keep; the error names the entry.
         TooLarge: a name has more than 128 characters, a value more than 1,024, or all of it is
-            over 256 KiB.
+            over 256 KiB of JSON.
     """
     if not isinstance(values, Mapping):
         raise InvalidInput("metadata", values, "give a mapping of strings to strings")
     for name, value in values.items():
         check_text("metadata", name, most=128)
         check_text(f"metadata[{name!r}]", value)
-    size = sum(len(name.encode()) + len(value.encode()) for name, value in values.items())
-    if size > MAX_BODY_BYTES:
-        raise TooLarge("metadata", size, MAX_BODY_BYTES)
+    check_together("metadata", values)
     return dict(sorted(values.items()))
+
+
+def check_together(field: str, *parts: object, besides: int = 0) -> None:
+    """Check that what a caller puts into an entity fits into its body, all of it together.
+
+    Counted as JSON: what is said of the entity later has its own room in the record. ``besides``
+    are bytes that were counted already.
+
+    Raises:
+        TooLarge: it is over 256 KiB; the error names ``field``.
+    """
+    size = besides + sum(json_size(part) for part in parts if part)
+    if size > MAX_BODY_BYTES:
+        raise TooLarge(field, size, MAX_BODY_BYTES)
+
+
+def git_texts(git: GitContext | None) -> dict[str, str]:
+    """Return what a git context says, by the names of its fields."""
+    if git is None:
+        return {}
+    return {
+        each.name: text for each in attrs_fields(type(git)) if (text := getattr(git, each.name))
+    }
 
 
 def check_git(git: GitContext | None) -> GitContext | None:

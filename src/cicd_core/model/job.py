@@ -140,6 +140,8 @@ class Attempt:
     verdict: Verdict | None = None
     exit_code: int | None = None
     reason: str | None = None
+    #: The holder gave the job back; of an at-most-once job that had started, the verdict is ERROR.
+    released: bool = False
 
     @property
     def token(self) -> Token:
@@ -199,7 +201,7 @@ class Job:
     timeout_seconds: float = 3600.0
     #: Not to be claimed before.
     run_at: datetime | None = None
-    #: It ends in TIMEOUT when it has not started by then.
+    #: It ends in TIMEOUT when it has not started by then. Later than ``run_at``.
     deadline_at: datetime | None = None
     idempotency_key: str | None = None
     request_hash: str | None = None
@@ -226,7 +228,7 @@ class Job:
     max_attempts: int = 3
     #: Releases since the last attempt that counted.
     releases: int = 0
-    #: The newest 50.
+    #: The first 5 and the newest 20: the numbers tell which were left out, the log has them all.
     attempts: tuple[Attempt, ...] = ()
 
     #: How the last attempt that ended ended.
@@ -239,8 +241,10 @@ class Job:
 
     cancel_requested_at: datetime | None = None
     cancel_reason: str | None = None
-    #: The newest 100 transitions.
+    #: The first 10 transitions and the newest 30, …
     history: tuple[Transition, ...] = ()
+    #: … and how many between the two were left out: the log has them all.
+    history_left_out: int = 0
 
     @property
     def status(self) -> JobStatus:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from attrs import field, frozen
 
 from cicd_core.errors import InvalidInput
-from cicd_core.model.checks import check_integer, check_text, storable
+from cicd_core.model.checks import check_bytes, check_integer, check_text, storable
 from cicd_core.model.job import Verdict
 
-#: The most characters of the address of an attempt's logs.
+#: The most bytes of the address of an attempt's logs.
 MAX_URL = 2048
 
 
@@ -33,7 +33,9 @@ class Outcome:
     def __attrs_post_init__(self) -> None:
         """Refuse an address that can't be kept, and an exit code that contradicts the verdict."""
         if self.logs_url is not None:
-            check_text("logs_url", self.logs_url, most=MAX_URL)
+            check_bytes(
+                "logs_url", check_text("logs_url", self.logs_url, most=MAX_URL), most=MAX_URL
+            )
         if not isinstance(self.verdict, Verdict):
             raise InvalidInput("verdict", self.verdict, f"give one of {', '.join(Verdict)}")
         if self.exit_code is None:

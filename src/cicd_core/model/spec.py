@@ -7,17 +7,18 @@ from collections.abc import Mapping  # noqa: TC003 - the codec resolves annotati
 from datetime import datetime  # noqa: TC003 - the codec resolves annotations
 from typing import Any
 
-from attrs import Factory, evolve, field, fields, frozen
+from attrs import Factory, evolve, field, frozen
 
-from cicd_core.errors import InvalidInput, TooLarge
-from cicd_core.model.checks import (
-    MAX_BODY_BYTES,
-    check_integer,
-    check_name,
-    check_names,
-    check_seconds,
+from cicd_core.errors import InvalidInput
+from cicd_core.model.checks import check_integer, check_name, check_names, check_seconds
+from cicd_core.model.fields import (
+    check_git,
+    check_metadata,
+    check_number,
+    check_optional_label,
+    check_together,
+    git_texts,
 )
-from cicd_core.model.fields import check_git, check_metadata, check_number, check_optional_label
 from cicd_core.model.instants import require_aware
 from cicd_core.model.job import Delivery, GitContext, Priority, RetryPolicy, Verdict
 
@@ -54,7 +55,7 @@ def checked(spec: JobSpec) -> JobSpec:
 
     Raises:
         InvalidInput: a field is wrong; the error names it.
-        TooLarge: the payload and the texts are over 256 KiB together.
+        TooLarge: payload, metadata, git context, tags and labels are over 256 KiB of JSON together.
     """
     priority, delivery = spec.priority, spec.delivery
     if not isinstance(priority, Priority):
@@ -62,22 +63,26 @@ def checked(spec: JobSpec) -> JobSpec:
     if not isinstance(delivery, Delivery):
         raise InvalidInput("delivery", delivery, f"give one of {[each.value for each in Delivery]}")
     git, metadata = check_git(spec.git), check_metadata(spec.metadata)
+    labels, tags = check_names("labels", spec.labels), check_names("tags", spec.tags)
+    payload, size = _checked_payload(spec.payload)
+    check_together("payload", metadata, git_texts(git), labels, tags, besides=size)
+    run_at, deadline_at = _checked_times(spec)
     return JobSpec(
         job_type=check_name("job_type", spec.job_type),
-        payload=_checked_payload(spec.payload, git, metadata),
+        payload=payload,
         pool_name=check_name("pool_name", spec.pool_name),
         priority=priority,
-        labels=check_names("labels", spec.labels),
+        labels=labels,
         git=git,
-        tags=check_names("tags", spec.tags),
+        tags=tags,
         metadata=metadata,
         delivery=delivery,
         retry=check_retry(spec.retry),
         timeout_seconds=check_seconds(
             "timeout_seconds", spec.timeout_seconds, least=0.001, most=MAX_TIMEOUT
         ),
-        run_at=require_aware("run_at", spec.run_at),
-        deadline_at=require_aware("deadline_at", spec.deadline_at),
+        run_at=run_at,
+        deadline_at=deadline_at,
         idempotency_key=check_optional_label("idempotency_key", spec.idempotency_key),
     )
 
@@ -106,22 +111,23 @@ def check_retry(policy: RetryPolicy) -> RetryPolicy:
     )
 
 
-def _checked_payload(
-    payload: Mapping[str, Any], git: GitContext | None, metadata: Mapping[str, str]
-) -> dict[str, Any]:
-    """Return what the store will give back; refuse what is no JSON, or is over the limit."""
+def _checked_times(spec: JobSpec) -> tuple[datetime | None, datetime | None]:
+    """Return ``run_at`` and ``deadline_at`` in UTC; together they must leave time for a start."""
+    run_at = require_aware("run_at", spec.run_at)
+    deadline_at = require_aware("deadline_at", spec.deadline_at)
+    if run_at is not None and deadline_at is not None and deadline_at <= run_at:
+        reason = f"give a moment after run_at, {run_at}: the job could never start"
+        raise InvalidInput("deadline_at", deadline_at, reason)
+    return run_at, deadline_at
+
+
+def _checked_payload(payload: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
+    """Return what the store will give back, and its size in bytes; refuse what is no JSON."""
     if not isinstance(payload, dict) or not all(isinstance(key, str) for key in payload):
         raise InvalidInput("payload", payload, "give a JSON object with string keys")
     try:
         text = json.dumps(payload, allow_nan=False, ensure_ascii=False)
-        size = len(text.encode())
+        decoded: dict[str, Any] = json.loads(text)
+        return decoded, len(text.encode())
     except (TypeError, ValueError, RecursionError) as refused:  # lone surrogates are a ValueError
         raise InvalidInput("payload", payload, f"give plain JSON: {refused}") from refused
-    texts = [*metadata, *metadata.values()]
-    if git is not None:
-        texts += [getattr(git, each.name) or "" for each in fields(GitContext)]
-    size += sum(len(each.encode()) for each in texts)
-    if size > MAX_BODY_BYTES:
-        raise TooLarge("payload", size, MAX_BODY_BYTES)
-    decoded: dict[str, Any] = json.loads(text)
-    return decoded

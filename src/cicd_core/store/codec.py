@@ -1,8 +1,9 @@
 """How an entity becomes the bytes of a record's body, and comes back.
 
 A body is a JSON object that carries the version of its schema as ``"v"``. Every older version is
-read; fields that this version does not know are kept and written back, so that two versions of the
-library can share a store during an upgrade. Instants are microseconds since the epoch (UTC).
+read; fields that this version does not know are kept and written back, those of the values within
+an entity too, so that two versions of the library can share a store during an upgrade. Instants are
+microseconds since the epoch (UTC).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from attrs import fields, frozen
+from attrs import frozen
 from cattrs import Converter, transform_error
 
 from cicd_core.errors import CorruptRecord, NewerSchema
@@ -24,6 +25,7 @@ from cicd_core.model.job import Job
 from cicd_core.model.pool import Pool
 from cicd_core.model.session import Session
 from cicd_core.queueing.lanes import LaneDirectory
+from cicd_core.store.unknown import find_unknown, put_back
 
 if TYPE_CHECKING:
     from cicd_core.store.records import LogEntry
@@ -64,13 +66,14 @@ class EntityCodec(Generic[Entity]):
         self._kind = kind
         self._collection = collection
         self._upgrades = upgrades
-        self._known: frozenset[str] | None = None
         #: The version that is written.
         self.version = 1 + len(upgrades)
 
     def encode(self, value: Entity, unknown: Mapping[str, Any] = _EMPTY) -> bytes:
         """Return the body of ``value``."""
-        raw = {"v": self.version, **unknown, **CONVERTER.unstructure(value)}
+        raw = {"v": self.version, **CONVERTER.unstructure(value)}
+        if unknown:
+            put_back(raw, value, unknown)
         return dump_json(raw)
 
     def decode(self, key: str, body: bytes) -> Body[Entity]:
@@ -87,15 +90,13 @@ class EntityCodec(Generic[Entity]):
             for upgrade in self._upgrades[version - 1 :]:
                 raw = upgrade(raw)
             value = CONVERTER.structure(raw, self._kind)
+            unknown = find_unknown(raw, value)
         except NewerSchema:
             raise
         except Exception as broken:  # cattrs raises groups, json ValueError, a bad shape anything
             reason = "; ".join(transform_error(broken))
             raise CorruptRecord(self._collection, key, reason) from broken
-        if self._known is None:
-            self._known = frozenset(each.name for each in fields(self._kind))  # type: ignore[arg-type] # every entity is an attrs class
-        unknown = raw.keys() - self._known
-        return Body(value, {name: raw[name] for name in unknown} if unknown else _EMPTY)
+        return Body(value, unknown or _EMPTY)
 
     def _refuse_newer(self, key: str, version: object) -> None:
         if isinstance(version, bool) or not isinstance(version, int) or version < 1:

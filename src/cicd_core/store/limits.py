@@ -277,6 +277,7 @@ class Limits:
         _check_lease_limit(write.lease_limit)
         if write.lease is not KEEP and write.lease is not None:
             check_key(write.lease.claim_id, "claim_id")
+            _check_number("lease.granted", write.lease.granted, least=0, most=MAX_INSTANT)
             _check_number("lease.expires", write.lease.expires, least=0, most=MAX_INSTANT)
             _check_number("lease.limit", write.lease.limit, least=0, most=MAX_INSTANT)
         _check_attributes(shape, write.key, write.attributes)
@@ -349,8 +350,9 @@ def _check_lease_limit(limit: int | None) -> None:
 
 
 def _check_number(field: str, number: int, *, least: int, most: int) -> None:
-    if not least <= number <= most:
-        raise InvalidInput(field, number, f"give {least} to {most}")
+    # Annotations stop nobody at run time, and each store would do something else with 1.5.
+    if not isinstance(number, int) or isinstance(number, bool) or not least <= number <= most:
+        raise InvalidInput(field, number, f"give a whole number from {least} to {most}")
 
 
 def _encoded_size(field: str, text: str) -> int:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,6 +33,7 @@ from cicd_core.store.codec import (
 )
 from cicd_core.store.records import LogEntry
 from tests.property.store.entities import INSTANTS, JSON, TEXTS, entities
+from tests.unit.lifecycle import job_matrix
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -74,6 +76,79 @@ def test_fields_of_a_newer_library_are_kept_and_written_back(
     assert (decoded.value, decoded.unknown) == (value, newer)
     rewritten = codec.encode(decoded.value, decoded.unknown)
     assert json.loads(rewritten) == json.loads(body)
+
+
+#: The fields that hold values of their own, one or several.
+NESTED = {
+    "job": ("git", "retry", "progress", "attempts", "history"),
+    "deployment": ("git", "metrics", "history"),
+    "agent": ("metrics",),
+}
+
+
+@pytest.mark.parametrize("name", NESTED)
+@given(st.data())
+def test_what_a_newer_library_adds_to_a_value_within_is_kept_and_written_back(
+    name: str, data: st.DataObject
+) -> None:
+    codec, values = CODECS[name]
+    raw = json.loads(codec.encode(data.draw(values)))
+    for number, attempt in enumerate(raw.get("attempts", [])):
+        attempt["number"] = number
+    for position, inner in enumerate(within(raw, NESTED[name])):
+        # Values that are equal in all that is known can't be told apart.
+        if data.draw(st.booleans()) and not repeated(raw, inner):
+            inner["from_the_future"] = position
+    decoded = codec.decode("k", dump_json(raw))
+    rewritten = json.loads(codec.encode(decoded.value, decoded.unknown))
+    known = json.loads(codec.encode(decoded.value))
+    told = [
+        inner.get("from_the_future") for inner in within(raw, NESTED[name]) if inner is not None
+    ]
+    assert [inner.get("from_the_future") for inner in within(rewritten, NESTED[name])] == told
+    for inner in within(rewritten, NESTED[name]):
+        inner.pop("from_the_future", None)
+    assert rewritten == known
+
+
+def within(raw: dict[str, Any], names: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Return the values within an entity, in order; of those at their defaults a body says none."""
+    found: list[dict[str, Any]] = []
+    for name in names:
+        inner = raw.get(name)
+        found += [] if inner is None else inner if isinstance(inner, list) else [inner]
+    return found
+
+
+def repeated(raw: dict[str, Any], inner: dict[str, Any]) -> bool:
+    return any(other is not inner and other == inner for other in raw.get("history", []))
+
+
+def test_an_attempt_keeps_what_a_newer_library_said_of_it_when_it_ends() -> None:
+    claimed = job_matrix.running()
+    raw = json.loads(JOB.encode(claimed))
+    raw["attempts"][0]["machine"] = "m-7"
+    raw["git"] = {"repo": "shop.git", "host": "github.com"}
+    raw["retry"] = {"budget": 3}
+    read = JOB.decode("j-1", dump_json(raw))
+    ended = job_matrix.end(read.value, job_matrix.SUCCESS)
+    rewritten = json.loads(JOB.encode(ended, read.unknown))
+    assert rewritten["retry"] == {"budget": 3}, "all that is known of it is its default"
+    assert rewritten["attempts"][0]["machine"] == "m-7"
+    assert rewritten["attempts"][0]["verdict"] == "success"
+    assert rewritten["git"] == {"repo": "shop.git", "host": "github.com"}
+
+
+def test_a_value_that_is_replaced_keeps_nothing_of_the_one_before() -> None:
+    running = job_matrix.running()
+    told = job_matrix.COMMANDS["progress"].give(running).value
+    raw = json.loads(JOB.encode(told))
+    raw["progress"]["eta"] = 17
+    read = JOB.decode("j-1", dump_json(raw))
+    assert "eta" in json.loads(JOB.encode(read.value, read.unknown))["progress"]
+    assert told.progress is not None
+    later = evolve(read.value, progress=evolve(told.progress, percent=51))
+    assert "eta" not in json.loads(JOB.encode(later, read.unknown))["progress"]
 
 
 @every_entity

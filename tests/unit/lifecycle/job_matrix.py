@@ -55,7 +55,7 @@ MACHINE: dict[JobState, dict[str, set[JobState]]] = {
         "reprioritise": {S.QUEUED},
     },
     S.CLAIMED: {
-        "start": {S.RUNNING},
+        "start": {S.RUNNING, S.TIMEOUT},
         "renew": {S.CLAIMED},
         "fail": {S.ERROR, *AGAIN},
         "release": AGAIN,

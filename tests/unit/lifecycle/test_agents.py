@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from attrs import evolve
 
-from cicd_core.errors import IllegalTransition, InvalidInput
+from cicd_core.errors import AgentReplaced, IllegalTransition, InvalidInput
 from cicd_core.lifecycle import agents
 from cicd_core.model.agent import Agent, AgentMetrics, AgentStatus, HealthPolicy
 from tests.unit.lifecycle.agent_matrix import (
@@ -150,10 +150,16 @@ def test_a_process_that_was_replaced_is_told_to_stop(command: str) -> None:
         ),
         "deregister": lambda: agents.deregister(HEALTHY, now=LATER, by="a-1", incarnation=SECOND),
     }
-    with pytest.raises(IllegalTransition, match="this one must stop") as refused:
+    with pytest.raises(AgentReplaced, match="stop this one") as refused:
         replaced[command]()
-    assert refused.value.command == command
-    assert command not in refused.value.legal
+    assert (refused.value.agent_id, refused.value.incarnation) == ("a-1", SECOND)
+
+
+def test_work_is_given_to_whoever_is_well_enough_and_stays() -> None:
+    may = {status for status in S if evolve(HEALTHY, status=status).may_claim}
+    assert may == {S.REGISTERING, S.HEALTHY, S.DEGRADED, S.OFFLINE}
+    counts = {status for status in S if evolve(HEALTHY, status=status).takes_work}
+    assert counts == {S.HEALTHY, S.DEGRADED}
 
 
 def test_a_process_may_drain_and_deregister_itself() -> None:

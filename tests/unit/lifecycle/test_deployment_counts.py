@@ -68,3 +68,10 @@ def test_no_time_at_all_has_no_deployments() -> None:
 def test_counters_of_another_kind_are_passed_over() -> None:
     values = {"ended/20261121|0000|live": 7, "deployments/20261121|0000|live": 1}
     assert counts_between(values, MIDNIGHT, MIDNIGHT + QUARTER) == {"live": 1}
+
+
+def test_the_first_microsecond_of_a_quarter_counts_it_whole() -> None:
+    values = counters((MIDNIGHT, "live"))
+    begun = MIDNIGHT + timedelta(microseconds=1)
+    assert counts_between(values, MIDNIGHT - QUARTER, begun) == {"live": 1}
+    assert counts_between(values, MIDNIGHT - QUARTER, MIDNIGHT) == {}

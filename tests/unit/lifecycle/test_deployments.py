@@ -10,7 +10,7 @@ from attrs import evolve
 from cicd_core.errors import IllegalTransition, InvalidInput
 from cicd_core.lifecycle import deployments
 from cicd_core.lifecycle.deployment_steps import HISTORY_KEPT, WHY_KEPT, step
-from cicd_core.model.checks import MAX_MESSAGE
+from cicd_core.model.checks import MAX_MESSAGE, json_bytes
 from cicd_core.model.deployment import Deployment, DeploymentMetrics, DeploymentStatus
 from tests.unit.lifecycle.deployment_matrix import (
     LATER,
@@ -213,9 +213,9 @@ def test_of_a_long_error_the_end_is_kept_and_less_of_it_in_the_history_and_the_e
         staging(), now=NOON, by="ci", error_message="x" * 2 * MAX_MESSAGE + "the cause"
     )
     message = decision.value.error_message or ""
-    assert len(message) == MAX_MESSAGE
+    assert json_bytes(message) == MAX_MESSAGE
     why = decision.value.history[-1].why
-    assert len(why) == WHY_KEPT
+    assert json_bytes(why) == WHY_KEPT
     assert decision.events[0].data["why"] == why
     assert message.endswith("the cause")
     assert why.endswith("the cause")

@@ -10,6 +10,7 @@ from attrs import evolve
 
 from cicd_core.errors import IllegalTransition, InvalidInput, LeaseLost
 from cicd_core.lifecycle import leases
+from cicd_core.model.checks import json_bytes
 from cicd_core.model.event import Increment
 from cicd_core.model.instants import to_micros
 from cicd_core.model.job import (
@@ -146,7 +147,7 @@ def test_what_work_says_of_itself_is_shortened_and_made_storable() -> None:
     kept = leases.report_progress(job, token_of(job), long, now=LATER).value.progress
     assert kept is not None
     assert kept.message is not None
-    assert len(kept.message) == 4096
+    assert json_bytes(kept.message) == 4096
     assert kept.message.endswith("caf?")
 
 

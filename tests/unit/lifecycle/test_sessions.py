@@ -106,5 +106,6 @@ def test_a_session_ends_once() -> None:
     logged_out = sessions.log_out(new(), now=NOON, by="ann").value
     expired = sessions.expire(new(), now=IDLE, idle_expires_at=IDLE).value
     for session in (logged_out, expired):
-        assert not sessions.log_out(session, now=END, by="ann").changed
+        again = sessions.log_out(session, now=END, by="ann")
+        assert (again.changed, again.value) == (False, session)
         assert not sessions.expire(session, now=END, idle_expires_at=IDLE).changed

@@ -61,6 +61,11 @@ def test_a_legal_command_that_is_refused_for_another_reason_is_not_offered() -> 
     assert error.legal == ("wall up",)
 
 
+def test_a_refusal_needs_no_reason_besides_the_state() -> None:
+    error = TABLE.refusal("d-1", Door.OPEN, "slam")
+    assert str(error).startswith("door 'd-1' is open: 'slam' is not legal there; legal from open")
+
+
 def test_a_decision_to_leave_everything_has_nothing_to_commit() -> None:
     value = object()
     assert unchanged(value) == Decision(value, (), (), changed=False)

@@ -10,11 +10,13 @@ import pytest
 from cicd_core.errors import InvalidInput, TooLarge
 from cicd_core.model.checks import (
     MAX_NAMES,
+    check_bytes,
     check_integer,
     check_name,
     check_names,
     check_seconds,
     check_text,
+    json_bytes,
     shorten,
     storable,
 )
@@ -121,9 +123,32 @@ def test_a_text_over_its_limit_is_too_large() -> None:
 
 def test_of_a_long_text_the_end_is_kept() -> None:
     assert shorten("abcdef", 6) == "abcdef"
-    assert shorten("abcdef", 5) == "…cdef"
-    assert shorten("abcdef", 1) == "…"
+    assert shorten("abcdef", 5) == "…ef"
+    assert shorten("abcdef", 3) == "…"
     assert shorten(None, 5) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "bytes_each"),
+    [("x", 1), ('"', 2), ("\n", 2), ("ü", 2), ("雨", 3), ("🚀", 4), ("\x1b", 6)],
+)
+def test_a_text_is_shortened_by_the_bytes_that_it_takes_in_a_record(
+    text: str, bytes_each: int
+) -> None:
+    assert json_bytes(text) == bytes_each
+    assert shorten(text * (120 // bytes_each), 120) == text * (120 // bytes_each)
+    kept = shorten(text * 1000 + "the end", 120)
+    assert kept is not None
+    assert (kept[0], kept[-7:]) == ("…", "the end")
+    assert 120 - bytes_each < json_bytes(kept) <= 120
+
+
+def test_a_text_that_takes_too_many_bytes_is_refused() -> None:
+    assert check_bytes("url", "ü" * 10, most=20) == "ü" * 10
+    with pytest.raises(TooLarge) as refused:
+        check_bytes("url", "ü" * 11, most=20)
+    error = refused.value
+    assert (error.field, error.size, error.limit) == ("url", 22, 20)
 
 
 def test_bytes_that_were_no_text_are_kept_as_question_marks() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from cicd_core.errors import InvalidInput
+from cicd_core.errors import InvalidInput, TooLarge
 from cicd_core.model.deployment import (
     Deployment,
     DeploymentMetrics,
@@ -137,3 +137,16 @@ def test_only_a_failure_before_production_and_a_rollback_are_final(
     )
     assert deployment.is_final is final
     assert deployment.entered_production is (production_started_at is not None)
+
+
+def test_metadata_and_git_context_are_within_256_kib_together() -> None:
+    spec = DeploymentSpec(
+        service_name="shop",
+        version="1",
+        metadata={f"{number:04d}": "\x1b" * 1000 for number in range(40)},
+        git=GitContext(repo="shop.git"),
+    )
+    assert checked(spec).metadata == spec.metadata
+    with pytest.raises(TooLarge) as refused:
+        checked(evolve(spec, git=GitContext(repo="shop.git", commit_message="\x1b" * 8000)))
+    assert refused.value.field == "metadata"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from cicd_core.model.event import Event, EventDraft, Increment
+from cicd_core.model.event import Event, EventDraft, Increment, UnreadableEvent
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -24,3 +24,8 @@ def test_drafts_share_no_facts() -> None:
 
 def test_an_increment_adds_one_unless_it_says_otherwise() -> None:
     assert Increment("ended/20261121|x") == Increment("ended/20261121|x", 1)
+
+
+def test_an_event_that_can_t_be_read_has_the_identity_that_it_would_have() -> None:
+    broken = UnreadableEvent(subject=("jobs", "j-1"), version=3, ordinal=1, reason="no JSON")
+    assert broken.event_id == "jobs/j-1/3/1"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cicd_core.errors import InvalidInput, TooLarge
-from cicd_core.model.checks import MAX_BODY_BYTES
+from cicd_core.model.checks import MAX_BODY_BYTES, json_bytes
 from cicd_core.model.fields import (
     MAX_LABEL,
     check_git,
@@ -40,6 +40,14 @@ def test_a_label_over_its_limit_is_too_large() -> None:
     assert (refused.value.size, refused.value.limit) == (MAX_LABEL + 1, MAX_LABEL)
 
 
+def test_a_label_is_measured_in_the_bytes_that_it_takes() -> None:
+    assert check_label("by", "ü" * 128) == "ü" * 128
+    for label in ("ü" * 129, '"' * 129, "\x1b" * 43):
+        with pytest.raises(TooLarge, match="bytes") as refused:
+            check_label("by", label)
+        assert refused.value.size == MAX_LABEL + 2
+
+
 def test_what_is_optional_may_be_none_and_nothing_else_that_is_wrong() -> None:
     assert check_optional_label("hostname", None) is None
     assert check_optional_name("region", None) is None
@@ -67,7 +75,7 @@ def test_what_is_no_number_or_out_of_range_is_refused(value: Any) -> None:
 
 def test_of_a_long_reason_the_end_is_kept() -> None:
     kept = check_reason("reason", "x" * 2000 + "the end", most=100)
-    assert len(kept) == 100
+    assert json_bytes(kept) == 100
     assert kept.endswith("the end")
 
 
@@ -103,7 +111,7 @@ def test_metadata_that_is_not_strings_to_short_strings_is_refused(values: Any, f
 
 
 def test_metadata_over_the_limit_of_a_body_is_too_large() -> None:
-    entry = 4 + 1000
+    entry = len('"0000": "", ') + 1000
     values = {f"{number:04d}": "x" * 1000 for number in range(MAX_BODY_BYTES // entry + 1)}
     with pytest.raises(TooLarge) as refused:
         check_metadata(values)

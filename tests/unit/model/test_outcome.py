@@ -102,4 +102,6 @@ def test_an_address_is_never_cut() -> None:
     assert Outcome.success(logs_url="u" * MAX_URL).logs_url == "u" * MAX_URL
     with pytest.raises(TooLarge) as refused:
         Outcome.success(logs_url="u" * (MAX_URL + 1))
+    with pytest.raises(TooLarge):
+        Outcome.success(logs_url="ü" * (MAX_URL // 2 + 1))
     assert refused.value.field == "logs_url"

@@ -40,13 +40,25 @@ def test_names_are_sorted_and_instants_are_in_utc() -> None:
             tags=("b", "a"),
             metadata={"z": "1", "a": "2"},
             run_at=NOON.astimezone(timezone(timedelta(hours=9))),
-            deadline_at=NOON,
+            deadline_at=NOON + timedelta(hours=1),
         )
     )
     assert (kept.labels, kept.tags) == (("gpu", "linux"), ("a", "b"))
     assert list(kept.metadata) == ["a", "z"]
     assert kept.run_at is not None
-    assert (kept.run_at, kept.run_at.tzinfo, kept.deadline_at) == (NOON, UTC, NOON)
+    assert (kept.run_at, kept.run_at.tzinfo, kept.deadline_at) == (
+        NOON,
+        UTC,
+        NOON + timedelta(hours=1),
+    )
+
+
+@pytest.mark.parametrize("late", [timedelta(0), timedelta(hours=1)])
+def test_a_deadline_before_the_job_may_start_is_refused(late: timedelta) -> None:
+    run_at = NOON.astimezone(timezone(timedelta(hours=9))) + late
+    with pytest.raises(InvalidInput, match="after run_at") as refused:
+        checked(evolve(SPEC, run_at=run_at, deadline_at=NOON))
+    assert refused.value.field == "deadline_at"
 
 
 def test_everything_that_is_asked_for_is_kept() -> None:
@@ -163,6 +175,10 @@ def test_bytes_count_not_characters() -> None:
     [
         {"metadata": {"note": "x" * 1000}},
         {"git": GitContext(repo="r", commit_message="x" * 1000)},
+        {"metadata": {"note": "\x1b" * 100}},
+        {"git": GitContext(repo="r", commit_message="\x1b" * 100)},
+        {"tags": tuple(f"{number:0120d}" for number in range(5))},
+        {"labels": tuple(f"{number:0120d}" for number in range(5))},
     ],
 )
 def test_the_texts_beside_the_payload_count_too(texts: dict[str, Any]) -> None:

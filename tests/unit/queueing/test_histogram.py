@@ -80,3 +80,12 @@ def test_a_part_outside_0_to_1_is_refused(q: float) -> None:
     with pytest.raises(InvalidInput) as refused:
         quantile({1: 1}, q)
     assert refused.value.field == "q"
+
+
+def test_what_is_refused_is_shown_with_what_to_give_instead() -> None:
+    with pytest.raises(InvalidInput) as refused:
+        value_of(LAST_BUCKET + 1)
+    assert (refused.value.value, refused.value.reason) == (229, "give 0 to 228")
+    with pytest.raises(InvalidInput) as refused:
+        quantile({1: 1}, 1.5)
+    assert (refused.value.value, refused.value.reason) == (1.5, "give 0 to 1")

@@ -117,7 +117,7 @@ def test_a_lane_that_is_there_leaves_the_directory_as_it_is() -> None:
 def test_a_lane_of_another_pool_is_refused() -> None:
     with pytest.raises(InvalidInput, match="default") as refused:
         with_lane(LaneDirectory("default"), Lane("other", "build"))
-    assert refused.value.field == "pool_name"
+    assert (refused.value.field, refused.value.value) == ("pool_name", "other")
 
 
 def test_a_pool_has_room_for_256_lanes_and_not_one_more() -> None:
@@ -149,3 +149,19 @@ def test_an_agent_asks_for_the_lanes_that_it_serves_in_the_order_of_the_director
 def test_a_damaged_directory_is_not_passed_over() -> None:
     with pytest.raises(InvalidInput):
         lanes_for(LaneDirectory("default", ("default|build",)), [], None)
+
+
+@pytest.mark.parametrize(
+    ("key", "reason"),
+    [
+        ("default|build", "give pool|job type|label,label"),
+        (
+            "default|build|b,a",
+            "its labels are not sorted and distinct: 'default|build|a,b'",
+        ),
+    ],
+)
+def test_a_damaged_key_is_shown_with_what_it_should_be(key: str, reason: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        parse_lane(key)
+    assert (refused.value.value, refused.value.reason) == (key, reason)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -194,3 +195,29 @@ def test_without_a_verdict_there_is_no_failure_rate() -> None:
 
 def test_the_sum_of_nothing_is_nothing() -> None:
     assert merged([]) == Measured()
+
+
+def test_the_machines_own_time_zone_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Kathmandu")
+    time.tzset()
+    try:
+        late = datetime(2026, 11, 21, 23, 50, tzinfo=UTC)
+        assert slot_of(late) == "20261121|2345"
+        assert waited(late, "a", 0.0)[2].name == "wait/20261121|a|n"
+        assert groups_between(WAIT, late, late + timedelta(minutes=5)) == ["wait/20261121|"]
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_the_days_of_a_time_add_up() -> None:
+    values = summed([*waited(AT, "a", 1.0), *waited(AT + timedelta(days=1), "a", 3.0)])
+    both = measured(values, DAY[0], DAY[1] + timedelta(days=1)).waits
+    assert (both.count, both.total_milliseconds) == (2, 4000)
+
+
+def test_a_time_that_ends_before_it_begins_is_shown_with_what_to_give_instead() -> None:
+    with pytest.raises(InvalidInput) as refused:
+        groups_between(WAIT, DAY[1], DAY[0])
+    assert refused.value.value == "2026-11-21T00:00:00+00:00"
+    assert refused.value.reason == "give a moment from 2026-11-22T00:00:00+00:00 on"

@@ -79,3 +79,8 @@ def test_each_release_in_a_row_waits_twice_as_long_up_to_a_minute(
 
 def test_the_tenth_release_in_a_row_uses_an_attempt() -> None:
     assert RELEASES_PER_ATTEMPT == 10
+
+
+def test_a_wait_that_hardly_grows_goes_on_growing() -> None:
+    slow = RetryPolicy(backoff_base=1.0, backoff_factor=1.001, backoff_max=3600.0, jitter=0.0)
+    assert backoff_seconds(slow, 5001, "seed") == pytest.approx(1.001**5000)

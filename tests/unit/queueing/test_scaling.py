@@ -169,3 +169,8 @@ def test_a_pool_is_as_well_as_its_agents(
 ) -> None:
     condition = pool_health(pool(min_agents=minimum), fleet(*statuses))
     assert (condition.health, condition.reason) == (health, reason)
+
+
+def test_an_agent_that_is_gone_hides_none_of_those_behind_it() -> None:
+    behind = fleet(S.TERMINATED, S.HEALTHY, S.TERMINATED, S.OFFLINE)
+    assert (behind.total, behind.capacity, behind.slots) == (2, 1, 2)

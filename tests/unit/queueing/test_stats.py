@@ -80,3 +80,8 @@ def test_depths_by_priority_and_lane_are_told_where_they_were_counted() -> None:
     assert result.by_priority == {Priority.HIGH: 3}
     assert result.by_lane == {"default|build|": 3}
     assert (stats().by_priority, stats().by_lane) == ({}, {})
+
+
+def test_the_time_that_was_measured_is_told() -> None:
+    result = stats()
+    assert (result.since, result.as_of) == (NOW - timedelta(days=1), NOW)

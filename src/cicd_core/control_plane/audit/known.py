@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import frozen
 
 from cicd_core.control_plane.audit.report import Promise
+from cicd_core.lifecycle.job_steps import FIRST_STEPS
 from cicd_core.model.event import Event  # noqa: TC001 - as above
 from cicd_core.model.job import FINAL_STATES, JobState
 from cicd_core.store.codec import decode_event
@@ -168,7 +169,10 @@ def _check_attempts(job: Job, findings: Findings) -> None:
 
 def _check_history(job: Job, findings: Findings) -> None:
     steps = job.history
-    joined = all(one.target is other.source for one, other in pairwise(steps))
+    pairs = list(pairwise(steps))
+    if job.history_left_out:  # behind the first ones there is a gap
+        del pairs[FIRST_STEPS - 1 : FIRST_STEPS]
+    joined = all(one.target is other.source for one, other in pairs)
     findings.require(
         Promise.PATHS,
         joined and (not steps or steps[-1].target is job.state),

@@ -1,0 +1,235 @@
+"""Claiming: what an agent asks for becomes one claim of the store, and its records handles."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from typing import TYPE_CHECKING
+
+import anyio
+from attrs import evolve, frozen
+
+from cicd_core.control_plane.kinds import micros
+from cicd_core.errors import AgentUnfit, CicdError, InvalidInput, LeaseLost
+from cicd_core.lifecycle import leases
+from cicd_core.model.checks import check_integer, check_name, check_names, check_seconds, check_text
+from cicd_core.model.claim import Claimed
+from cicd_core.model.instants import from_micros
+from cicd_core.store.collections import JOBS, READY
+from cicd_core.store.overlay import Grant, Loaded, load_job
+from cicd_core.store.records import Claim
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from cicd_core.control_plane.agents import AgentService
+    from cicd_core.control_plane.lanes import LaneBook, ServedLanes
+    from cicd_core.control_plane.repository import Repository
+    from cicd_core.control_plane.writer import Writer
+    from cicd_core.model.job import Job, Token
+    from cicd_core.store.records import Record
+
+_log = logging.getLogger("cicd_core.queue")
+
+#: The most jobs in one claim, and the longest that a claim waits for the first one, in seconds.
+MAX_CLAIM = 256
+MAX_WAIT = 3600.0
+#: How long a claim that was cancelled may take to give back what it got, in seconds.
+_GIVE_BACK_SECONDS = 5.0
+
+
+@frozen(kw_only=True)
+class ClaimRequest:
+    """What an agent asks for; the fields mean what they mean to ``QueueService.claim``."""
+
+    agent_id: str
+    pool_name: str
+    labels: Collection[str]
+    job_types: Collection[str] | None
+    limit: int
+    wait: float
+    starting: bool
+    lease_seconds: float | None
+    request_id: str | None
+
+
+class Claimer:
+    """Takes jobs for agents."""
+
+    def __init__(
+        self, writer: Writer, repository: Repository[Job], lanes: LaneBook, agents: AgentService
+    ) -> None:
+        """Take the way to the store, the jobs' records, the lanes and the agents."""
+        self._writer = writer
+        self._repository = repository
+        self._lanes = lanes
+        self._agents = agents
+
+    async def claim(self, request: ClaimRequest) -> list[Claimed]:
+        """Claim, and wait for the first job as long as the request says.
+
+        Raises:
+            InvalidInput: a field is wrong; the error names it.
+            AgentUnfit: the agent takes no work, and holds nothing by this request.
+        """
+        seconds = self._lease_seconds(request.lease_seconds)
+        claim = self._claim_of(request, seconds)
+        repeatable = request.request_id is not None
+        pool_name, has = request.pool_name, frozenset(check_names("labels", request.labels))
+        types = request.job_types
+        types = None if types is None else frozenset(check_names("job_types", types))
+        until = anyio.current_time() + check_seconds("wait", request.wait, most=MAX_WAIT)
+        served = await self._lanes.serving(pool_name, has, types)
+        while True:
+            try:
+                await self._agents.require_fit(request.agent_id)
+            except AgentUnfit:
+                # A repetition must learn what the first call got: nobody else knows of it.
+                held = await self._held(claim, seconds) if repeatable else []
+                if held:
+                    return held
+                raise
+            wanted = evolve(claim, partitions=served.keys)
+            claimed = await self._take(wanted, seconds, repeatable=repeatable)
+            if claimed:
+                return claimed
+            # Nothing in the lanes that were known: there may be new ones, which cost a look now.
+            known, served = served, await self._lanes.serving(pool_name, has, types, anew=True)
+            if served.keys == known.keys and not await self._more_may_come(served, until):
+                return claimed
+
+    def _claim_of(self, request: ClaimRequest, seconds: float) -> Claim:
+        """Return the claim, for the store, of what is in no lane yet."""
+        agent_id = check_name("agent_id", request.agent_id)
+        check_name("pool_name", request.pool_name)
+        grant = Grant(agent_id=agent_id, starting=request.starting)
+        longest = None if request.starting else self._writer.settings.start_timeout_seconds
+        return Claim(
+            claim_id=self._claim_id(agent_id, request.request_id),
+            collection=JOBS.name,
+            index=READY,
+            partitions=(),
+            limit=check_integer("limit", request.limit, least=1, most=MAX_CLAIM),
+            grant=grant.encode(),
+            duration=micros(seconds),
+            lease_limit=None if longest is None else micros(longest),
+            patch=grant.patch(request.pool_name),
+        )
+
+    async def _take(self, claim: Claim, seconds: float, *, repeatable: bool) -> list[Claimed]:
+        """Claim; if the caller is cancelled meanwhile, give back what nobody will know of.
+
+        Whoever chose the request id may repeat the request, and learns by that what it got.
+        """
+        try:
+            while True:
+                records = await self._writer.patiently(lambda: self._writer.store.claim(claim))
+                claims = _decoded(records, seconds)
+                in_time = await self._in_time(claims)
+                # Where all of them came too late, there may be others behind them.
+                if in_time or not claims:
+                    return in_time
+        except anyio.get_cancelled_exc_class():
+            if not repeatable:
+                with anyio.move_on_after(_GIVE_BACK_SECONDS, shield=True):
+                    await self._give_back(claim, seconds)
+            raise
+
+    async def _in_time(self, claims: Sequence[Claimed]) -> list[Claimed]:
+        """Return those that were claimed before their deadlines, and end the others.
+
+        Maintenance ends them too, but looks only now and then.
+        """
+        kept: list[Claimed] = []
+        for claimed in claims:
+            if not leases.was_claimed_late(claimed.job):
+                kept.append(claimed)
+                continue
+            try:
+                await self._turn_away(claimed)
+            except LeaseLost as lost:  # somebody else was faster
+                _log.debug("nothing to end: %s", lost)
+        return kept
+
+    async def _turn_away(self, claimed: Claimed) -> None:
+        token = claimed.token
+        await self._repository.change(
+            claimed.job.job_id, lambda job, now: leases.turn_away(job, token, now=now)
+        )
+
+    async def _held(self, claim: Claim, seconds: float) -> list[Claimed]:
+        """Return what the claim has taken already, and is still held."""
+        asked = evolve(claim, limit=0)
+        return _decoded(
+            await self._writer.patiently(lambda: self._writer.store.claim(asked)), seconds
+        )
+
+    async def _give_back(self, claim: Claim, seconds: float) -> None:
+        try:
+            for claimed in await self._held(claim, seconds):
+                await self._release(claimed)
+        except CicdError as refused:  # the leases run out by themselves
+            _log.warning("a cancelled claim was not given back: %s", refused)
+
+    async def _release(self, claimed: Claimed) -> None:
+        token = claimed.token
+        await self._repository.change(
+            claimed.job.job_id,
+            lambda job, now: leases.release(job, token, now=now, why="the claim was cancelled"),
+        )
+
+    async def _more_may_come(self, served: ServedLanes, until: float) -> bool:
+        left = until - anyio.current_time()
+        if left <= 0:
+            return False
+        pause = min(left, self._writer.settings.lane_refresh_seconds)
+        store = self._writer.store
+        await self._writer.patiently(lambda: store.wait(served.watches(), pause))
+        return True
+
+    def _lease_seconds(self, asked: float | None) -> float:
+        settings = self._writer.settings
+        if asked is None:
+            return settings.lease_seconds
+        return check_seconds("lease_seconds", asked, least=1.0, most=settings.max_lease_seconds)
+
+    def _claim_id(self, agent_id: str, request_id: str | None) -> str:
+        """Return a claim id; the same one for the same request of the same agent."""
+        if request_id is None:
+            return self._writer.ids.claim_id()
+        check_text("request_id", request_id, most=256)
+        if not request_id:
+            raise InvalidInput("request_id", request_id, "give a unique text, or None")
+        whole = f"{agent_id}\0{request_id}"
+        return hashlib.blake2b(whole.encode(), digest_size=16).hexdigest()
+
+
+def handle_of(loaded: Loaded[Job], seconds: float) -> Claimed:
+    """Return what the holder of a job gets.
+
+    Raises:
+        LeaseLost: nobody holds it.
+    """
+    job = loaded.value
+    token: Token | None = job.token
+    if token is None or loaded.lease is None:
+        raise LeaseLost(job.job_id, job.fence, f"it is {job.state.value} ({job.history[-1].why})")
+    return Claimed(
+        job=job,
+        token=token,
+        version=loaded.version,
+        lease_seconds=seconds,
+        expires_at=from_micros(loaded.lease.expires),
+        basis=loaded,
+    )
+
+
+def _decoded(records: Sequence[Record], seconds: float) -> list[Claimed]:
+    """Return the handles; a record that does not decode must not hold up the others."""
+    claims: list[Claimed] = []
+    for record in records:
+        try:
+            claims.append(handle_of(load_job(record), seconds))
+        except CicdError:
+            _log.exception("job %s was claimed and can't be read; skipped", record.key)
+    return claims
