@@ -10,8 +10,12 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from redis.asyncio.cluster import ClusterNode, RedisCluster
+from redis.asyncio.connection import Connection as PlainConnection
+from redis.asyncio.connection import SSLConnection
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import MasterNotFoundError, Sentinel
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisClusterException
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -53,6 +57,11 @@ class Connection(Protocol):
     async def disconnect(self, *, nowait: bool = ...) -> None:
         """Close it."""
         ...
+
+
+#: Which part of the time for a connection each sentinel or node has to say where the primary is:
+#: two that do not answer leave enough for a third.
+_SHARE: Final = 1 / 3
 
 
 class Source(Protocol):
@@ -116,24 +125,104 @@ class _Connecting:
 
 
 class ClientSource(_Connecting):
-    """The server, or the set of sentinels, that a redis-py client speaks to."""
+    """The one server that a redis-py client speaks to."""
 
     def __init__(self, client: Redis, *, where: str, connect_timeout: float) -> None:
         """Take the settings of a client; its own connections are never touched."""
         super().__init__(where, connect_timeout)
-        self._client = client  # sentinels' connections know their pool by a weak reference only
         self._pool: Any = client.connection_pool
 
     @property
     def fails_over(self) -> bool:
-        """Whether the client asks sentinels."""
-        return hasattr(self._pool, "sentinel_manager")
+        """Whether another server may take over: never."""
+        return False
 
     async def connect(self) -> Connection:
         """Return a connection that is open."""
         return await self._opened(self._pool.connection_class, self._pool.connection_kwargs)
 
     def sibling(self) -> ClientSource:
+        """Return the same: connections of one event loop never reach another."""
+        return self
+
+
+class SentinelSource(_Connecting):
+    """The primary that some sentinels name, asked for anew at each connection."""
+
+    def __init__(
+        self,
+        sentinels: Sequence[tuple[str, int]],
+        service: str,
+        settings: Mapping[str, Any],
+        *,
+        asking: Mapping[str, Any],
+        where: str,
+        connect_timeout: float,
+    ) -> None:
+        """Take the sentinels, and the settings of connections to the primary.
+
+        Args:
+            sentinels: their hosts and ports.
+            service: what they call the set of servers.
+            settings: those of a connection to the primary; ``ssl`` if it is encrypted.
+            asking: those of a connection to a sentinel.
+            where: what an error calls the primary.
+            connect_timeout: how long a connection may take, in seconds.
+        """
+        super().__init__(where, connect_timeout)
+        self._sentinels = list(sentinels)
+        self._service = service
+        self._settings = dict(settings)
+        self._kind = SSLConnection if self._settings.pop("ssl", False) else PlainConnection
+        self._asking = dict(asking)
+
+    @classmethod
+    def of(cls, client: Redis, *, where: str, connect_timeout: float) -> SentinelSource:
+        """Ask the sentinels that a client asks, by connections of our own."""
+        pool: Any = client.connection_pool
+        own = [each.connection_pool.connection_kwargs for each in pool.sentinel_manager.sentinels]
+        settings = dict(pool.connection_kwargs)
+        del settings["connection_pool"]
+        return cls(
+            [(each["host"], each["port"]) for each in own],
+            pool.service_name,
+            {**settings, "ssl": issubclass(pool.connection_class, SSLConnection)},
+            asking=pool.sentinel_manager.sentinel_kwargs,
+            where=where,
+            connect_timeout=connect_timeout,
+        )
+
+    @property
+    def fails_over(self) -> bool:
+        """Whether another server may take over: always."""
+        return True
+
+    async def connect(self) -> Connection:
+        """Return a connection that is open."""
+        async with asyncio.timeout(self._connect_timeout):
+            host, port = await self._primary()
+        return await self._opened(self._kind, {**self._settings, "host": host, "port": port})
+
+    async def _primary(self) -> tuple[str, int]:
+        limit = self._connect_timeout * _SHARE
+        limits = {"socket_timeout": limit, "socket_connect_timeout": limit}
+        make: Any = Sentinel  # redis-py leaves it untyped
+        asked = make(
+            self._sentinels,
+            sentinel_kwargs={**self._asking, **limits, "retry": Retry(NoBackoff(), 0)},
+        )
+        try:
+            found: tuple[str, int] = await asked.discover_master(self._service)
+        except MasterNotFoundError as cause:
+            names = ", ".join(f"{host}:{port}" for host, port in self._sentinels)
+            raise ConnectionError(f"none of the sentinels {names} names it") from cause
+        else:
+            return found
+        finally:
+            for each in asked.sentinels:
+                await each.aclose()
+
+    def sibling(self) -> SentinelSource:
         """Return the same: connections of one event loop never reach another."""
         return self
 
@@ -168,23 +257,30 @@ class ClusterSource(_Connecting):
         return await self._opened(node.connection_class, node.connection_kwargs)
 
     async def _primary(self) -> ClusterNode:
-        starts = [ClusterNode(host, port, **self._settings) for host, port in self._nodes]
+        limit = self._connect_timeout * _SHARE
+        limits = {"socket_timeout": limit, "socket_connect_timeout": limit}
+        settings = {**self._settings, **limits}
         cluster = RedisCluster(
-            startup_nodes=starts,
+            startup_nodes=[ClusterNode(host, port, **settings) for host, port in self._nodes],
             require_full_coverage=False,
-            cluster_error_retry_attempts=0,
-            **self._settings,
+            retry=Retry(NoBackoff(), 0),
+            **settings,
         )
         try:
             await cluster.initialize()
-            known = {(node.host, int(node.port)) for node in cluster.get_nodes()}
-            self._nodes = sorted(known | set(self._nodes))
-            node = cluster.get_node_from_key(self._key)
-            if node is None:
-                raise ConnectionError("no node of the cluster has the namespace's slot")
-            return node
+            return self._owner(cluster)
+        except RedisClusterException as cause:  # which is no RedisError
+            raise ConnectionError(str(cause)) from cause
         finally:
             await cluster.aclose()
+
+    def _owner(self, cluster: RedisCluster) -> ClusterNode:
+        known = {(node.host, int(node.port)) for node in cluster.get_nodes()}
+        self._nodes = sorted(known | set(self._nodes))
+        node = cluster.get_node_from_key(self._key)
+        if node is None:
+            raise ConnectionError("no node of the cluster has the namespace's slot")
+        return node
 
     def sibling(self) -> ClusterSource:
         """Return another that knows the same nodes."""

@@ -58,32 +58,32 @@ def durability_of(text: str | Durability | None) -> Durability | None:
         raise InvalidInput("durability", text, f"give one of {names}") from None
 
 
+#: The oldest server that has what the scripts need.
+_OLDEST: Final = (7, 0)
+
+
 class KeepsNothing(UserWarning):
     """The server keeps nothing on its disk: when it ends, every job and every event is gone."""
 
 
-async def check_durability(pipe: Pipe, wanted: Durability | None, where: str) -> None:
-    """Compare what a server does with what was asked for; warn if it keeps nothing at all.
+async def check_server(pipe: Pipe, wanted: Durability | None, where: str) -> None:
+    """Compare a server with what is needed and asked for; warn if it keeps nothing at all.
 
     Raises:
-        UnsupportedCapability: it does less than was asked for, or it throws keys away when its
-            memory is full.
+        UnsupportedCapability: it is too old, it does less than was asked for, or it throws our
+            keys away when its memory is full.
     """
     facts = _facts(await pipe.ask(b"INFO"))
-    policy = facts.get("maxmemory_policy", "noeviction")
-    if policy != "noeviction" and facts.get("maxmemory", "0") != "0":
-        raise UnsupportedCapability(
-            f"{where} throws keys away when its memory is full (maxmemory-policy {policy}): jobs "
-            f"would be lost; set maxmemory-policy to noeviction"
-        )
+    _check_version(facts, where)
+    _check_eviction(facts, where)
     has_log = facts.get("aof_enabled") == "1"
-    if wanted in (Durability.EVERYSEC, Durability.ALWAYS) and not has_log:
-        raise UnsupportedCapability(
-            f"{where} has no append-only file, so durability {wanted.value!r} is not to be had: "
-            f"set appendonly to yes"
-        )
-    if wanted is Durability.ALWAYS:
-        await _check_fsync(pipe, where)
+    if wanted in (Durability.EVERYSEC, Durability.ALWAYS):
+        if not has_log:
+            raise UnsupportedCapability(
+                f"{where} has no append-only file, so durability {wanted.value!r} is not to be "
+                f"had: set appendonly to yes"
+            )
+        await _check_fsync(pipe, wanted, where)
     if wanted is None and not has_log and not await _takes_snapshots(pipe):
         warnings.warn(
             f"{where} keeps nothing on its disk: when it ends, every job and every event is gone; "
@@ -93,12 +93,29 @@ async def check_durability(pipe: Pipe, wanted: Durability | None, where: str) ->
         )
 
 
-async def _check_fsync(pipe: Pipe, where: str) -> None:
-    value = await _setting(pipe, "appendfsync")
-    if value not in {None, "always"}:
+def _check_version(facts: Mapping[str, str], where: str) -> None:
+    version = facts.get("redis_version", "")
+    parts = version.split(".")[:2]
+    if all(part.isdigit() for part in parts) and tuple(map(int, parts)) < _OLDEST:
+        raise UnsupportedCapability(f"{where} is Redis {version}: 7.0 or newer is needed")
+
+
+def _check_eviction(facts: Mapping[str, str], where: str) -> None:
+    policy = facts.get("maxmemory_policy", "noeviction")
+    # The volatile ones take keys that have a time to live; none of ours has.
+    if policy.startswith("allkeys") and facts.get("maxmemory", "0") != "0":
         raise UnsupportedCapability(
-            f"{where} has appendfsync {value!r}, so durability 'always' is not to be had: set "
-            f"appendfsync to always, or ask for durability=everysec"
+            f"{where} throws keys away when its memory is full (maxmemory-policy {policy}): jobs "
+            f"would be lost; set maxmemory-policy to noeviction"
+        )
+
+
+async def _check_fsync(pipe: Pipe, wanted: Durability, where: str) -> None:
+    value = await _setting(pipe, "appendfsync")
+    if value not in {None, "always", wanted.value}:
+        raise UnsupportedCapability(
+            f"{where} has appendfsync {value!r}, so durability {wanted.value!r} is not to be had: "
+            f"set appendfsync to {wanted.value}, or ask for less"
         )
 
 

@@ -62,6 +62,18 @@ def closed(where: str) -> StoreUnavailable:
     )
 
 
+def broken(where: str, cause: BaseException) -> StoreError:
+    """Return the error of a call that met what neither the driver nor the server may do."""
+    while isinstance(cause, BaseExceptionGroup):
+        cause = cause.exceptions[0]
+    error = StoreError(
+        f"{where} could not be spoken to ({_told(cause)}): whether the call took effect is "
+        f"unknown; check that a Redis or Valkey server is there, and the options"
+    )
+    error.__cause__ = cause
+    return error
+
+
 def lost(where: str, cause: BaseException) -> StoreUnavailable:
     """Return the error of a call that was sent, and whose answer will not come."""
     error = StoreUnavailable(
@@ -117,6 +129,8 @@ def _answered(cause: ResponseError, where: str) -> StoreError:
     says = str(cause)
     if says.startswith("MISCONF"):
         return _cannot_persist(where, cause)
+    if "ACL failure in script" in says:
+        return _forbidden(where, cause)
     if says.startswith(_LATER):
         return _not_now(where, cause)
     return StoreError(f"{where} refused what was asked of it: {says}")

@@ -7,11 +7,10 @@ from urllib.parse import unquote, urlsplit
 
 from attrs import evolve, frozen
 from redis.asyncio import Redis
-from redis.asyncio.sentinel import Sentinel
 
 from cicd_core.errors import InvalidInput
 from cicd_core.model.checks import check_seconds
-from cicd_core_redis.connecting import ClientSource, ClusterSource
+from cicd_core_redis.connecting import ClientSource, ClusterSource, SentinelSource
 from cicd_core_redis.durability import (
     REPLICA_TIMEOUT,
     Confirming,
@@ -47,6 +46,8 @@ _OWN: Final = frozenset(
     }
 )
 _PORTS: Final = {"redis+sentinel": 26379, "redis+cluster": 6379}
+#: A limit of time that is shorter than this is a mistake, in seconds.
+_LEAST: Final = 0.001
 
 
 @frozen(kw_only=True)
@@ -80,7 +81,8 @@ def locate(
         **url.options,
         **{name: value for name, value in given.items() if value is not None},
     }
-    connect_timeout = _seconds(settings, "connect_timeout", CONNECT_TIMEOUT)
+    _check_tls(url)
+    connect_timeout = _seconds(settings, "connect_timeout", CONNECT_TIMEOUT, least=_LEAST)
     source = _source(url, namespace, client, connect_timeout)
     durability = durability_of(settings.get("durability"))
     return Location(
@@ -88,7 +90,7 @@ def locate(
         namespace=namespace,
         durability=durability,
         confirming=_confirming(durability, settings),
-        timeout=_seconds(settings, "call_timeout", CALL_TIMEOUT),
+        timeout=_seconds(settings, "call_timeout", CALL_TIMEOUT, least=_LEAST),
         log_retention=_seconds(settings, "log_retention", LOG_RETENTION),
         clock_skew=_seconds(settings, "clock_skew", CLOCK_SKEW if source.fails_over else 0.0),
     )
@@ -103,19 +105,33 @@ def _confirming(durability: Durability | None, settings: Mapping[str, Any]) -> C
     text = settings.get("replicas", 1)
     try:
         replicas = int(text)
-    except ValueError:
+    except (TypeError, ValueError):
         replicas = 0
     if replicas < 1:
         raise InvalidInput("replicas", text, "give a number of servers, 1 or more")
-    return Confirming(replicas, _seconds(settings, "replica_timeout", REPLICA_TIMEOUT))
+    return Confirming(
+        replicas, _seconds(settings, "replica_timeout", REPLICA_TIMEOUT, least=_LEAST)
+    )
 
 
-def _seconds(settings: Mapping[str, Any], name: str, default: float) -> float:
+def _seconds(
+    settings: Mapping[str, Any], name: str, default: float, *, least: float = 0.0
+) -> float:
     text = settings.get(name, default)
     try:
-        return check_seconds(name, float(text))
+        seconds = float(text)
     except (TypeError, ValueError):
         raise InvalidInput(name, text, "give a number of seconds") from None
+    return check_seconds(name, seconds, least=least)
+
+
+def _check_tls(url: StoreURL) -> None:
+    """Refuse what would be left aside, and leave somebody believe in a connection that is safe."""
+    if url.scheme in {"redis", "unix"}:
+        for name, value in _tls(url).items():
+            raise InvalidInput(
+                name, value, "it goes with rediss://, redis+sentinel:// and redis+cluster:// only"
+            )
 
 
 def _source(
@@ -125,9 +141,7 @@ def _source(
         if url.netloc or url.path:
             reason = "with a client of your own, give its scheme alone, such as redis://"
             raise InvalidInput("url", str(url), reason)
-        return ClientSource(
-            client, where="the server of the client", connect_timeout=connect_timeout
-        )
+        return _of_client(client, connect_timeout)
     if url.scheme == "redis+cluster":
         return _cluster(url, namespace, connect_timeout)
     if url.scheme == "redis+sentinel":
@@ -142,18 +156,21 @@ def _source(
     return ClientSource(client, where=f"{host}:{port}", connect_timeout=connect_timeout)
 
 
+def _of_client(client: object, connect_timeout: float) -> Source:
+    if not isinstance(client, Redis):
+        reason = "give a redis.asyncio.Redis; for a cluster, give a URL and no client"
+        raise InvalidInput("client", client, reason)
+    if hasattr(client.connection_pool, "sentinel_manager"):
+        where = "the primary of the client"
+        return SentinelSource.of(client, where=where, connect_timeout=connect_timeout)
+    return ClientSource(client, where="the server of the client", connect_timeout=connect_timeout)
+
+
 def _cluster(url: StoreURL, namespace: str | None, connect_timeout: float) -> Source:
     if url.path.strip("/"):
         raise InvalidInput("url", url.path, "a cluster has no databases: leave the path out")
     nodes = _addresses(url, _PORTS[url.scheme])
-    settings = {
-        **_credentials(url),
-        **_tls(url),
-        "socket_connect_timeout": connect_timeout,
-        "socket_timeout": connect_timeout,
-    }
-    if _tls(url):
-        settings["ssl"] = True
+    settings = {**_credentials(url), **_tls(url), "ssl": bool(_tls(url))}
     where = "the cluster of " + ", ".join(f"{host}:{port}" for host, port in nodes)
     return ClusterSource(
         nodes, settings, key=meta_key(namespace), where=where, connect_timeout=connect_timeout
@@ -166,14 +183,15 @@ def _sentinel(url: StoreURL, connect_timeout: float) -> Source:
     if not service:
         reason = "name the service: redis+sentinel://host:26379,host:26379/SERVICE/DATABASE"
         raise InvalidInput("url", str(url), reason)
-    limits = {"socket_timeout": connect_timeout, "socket_connect_timeout": connect_timeout}
-    make: Any = Sentinel  # redis-py leaves it untyped
-    sentinel = make(nodes, sentinel_kwargs=limits)
-    client: Redis = sentinel.master_for(
-        service, db=_database(url, database), **_credentials(url), **_tls(url)
+    tls = {**_tls(url), "ssl": bool(_tls(url))}
+    return SentinelSource(
+        nodes,
+        service,
+        {"db": _database(url, database), **_credentials(url), **tls},
+        asking=tls,
+        where=f"the primary of {service!r}",
+        connect_timeout=connect_timeout,
     )
-    where = f"the primary of {service!r}"
-    return ClientSource(client, where=where, connect_timeout=connect_timeout)
 
 
 def _database(url: StoreURL, path: str) -> int:

@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING, Final
 
 from anyio import CancelScope
 
-from cicd_core.errors import InvalidInput, NewerSchema, UnsupportedCapability
+from cicd_core.errors import (
+    ForeignDatabase,
+    InvalidInput,
+    NewerSchema,
+    UnsupportedCapability,
+)
 from cicd_core.store.limits import Limits
-from cicd_core_redis.durability import check_durability
+from cicd_core_redis.durability import check_server
 from cicd_core_redis.keys import meta_key
 from cicd_core_redis.location import locate
 from cicd_core_redis.pipe import Pipe
-from cicd_core_redis.scripts import scripts_for
+from cicd_core_redis.scripts import Verb, scripts_for
 from cicd_core_redis.server_clock import ServerClock
 from cicd_core_redis.store import RedisStore
 from cicd_core_redis.waiting import Waiting
@@ -79,11 +84,12 @@ async def open_redis(
             apart; 0.5 by default with sentinels and in a cluster, else 0.
 
     Raises:
+        ForeignDatabase: the namespace's first key is not ours.
         InvalidInput: the URL or an option is wrong, or a clock was given.
         NewerSchema: a newer version of the library wrote the namespace; it stays as it is.
         StoreUnavailable: the server did not answer in time.
-        UnsupportedCapability: the event loop is not asyncio's, or the server keeps less than was
-            asked for, forbids what is needed, or throws keys away.
+        UnsupportedCapability: the event loop is not asyncio's, or the server is too old, keeps
+            less than was asked for, forbids what is needed, or throws keys away.
     """
     if clock is not None:
         raise InvalidInput("clock", clock, "the server's clock decides; give none")
@@ -125,12 +131,24 @@ async def open_location(location: Location, limits: Limits) -> AsyncGenerator[Re
         sibling=lambda: open_location(location.sibling(), limits),
     )
     try:
-        await check_durability(pipe, location.durability, location.source.where)
+        await check_server(pipe, location.durability, location.source.where)
+        await _check_rights(pipe, location)
         await _check_schema(pipe, location)
         yield store
     finally:
         with CancelScope(shield=True):
             await store.close()
+
+
+async def _check_rights(pipe: Pipe, location: Location) -> None:
+    """Refuse a user whose rights end in the midst of a script."""
+    forbidden = await pipe.run(Verb.RIGHTS, [1 if location.confirming else 0])
+    if forbidden:
+        names = ", ".join(sorted(name.decode() for name in forbidden))
+        raise UnsupportedCapability(
+            f"{location.source.where} forbids what the store needs to its user ({names}, or their "
+            f"keys or channels): give it the rights that 'Run on Redis' in the documentation lists"
+        )
 
 
 async def _check_schema(pipe: Pipe, location: Location) -> None:
@@ -139,6 +157,11 @@ async def _check_schema(pipe: Pipe, location: Location) -> None:
     found = await pipe.ask(b"HGET", key, b"schema")
     if found is None:
         await pipe.ask(b"HSETNX", key, b"schema", SCHEMA)
+    elif not found.isdigit():
+        raise ForeignDatabase(
+            f"{location.source.where} has a key {key.decode()!r} that is not ours: give another "
+            f"namespace; nothing was changed"
+        )
     elif int(found) > SCHEMA:
         raise NewerSchema(f"namespace {location.namespace or ''!r}", int(found), SCHEMA)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 #: The scripts that take several items, whose number stands before them.
 _MERGED: Final = frozenset({Verb.COMMIT, Verb.CLAIM, Verb.RENEW, Verb.GET})
 #: The most items in one parcel: a script holds up everybody else on the server for as long.
-_MAX_ITEMS: Final = 64
+_MAX_ITEMS: Final = 32
 #: A parcel or a write that has this many bytes takes no more.
 _MAX_BYTES: Final = 256 * 1024
 #: The most calls in one write.

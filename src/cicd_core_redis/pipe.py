@@ -13,10 +13,16 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from redis.exceptions import BusyLoadingError, RedisError, ResponseError
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    RedisError,
+    ResponseError,
+)
 
 from cicd_core.clock import monotonic_seconds
 from cicd_core_redis.failures import (
+    broken,
     closed,
     is_unknown_script,
     lost,
@@ -36,6 +42,8 @@ if TYPE_CHECKING:
     from cicd_core_redis.server_clock import ServerClock
     from cicd_core_redis.words import Answer, Argument
 
+#: Answers of the server that are errors; two of them are errors of the connection to redis-py.
+_REFUSALS: Final = (ResponseError, AuthenticationError, BusyLoadingError)
 #: Seconds between two tries to connect: the first pause, which doubles, and the longest.
 _FIRST_PAUSE: Final = 0.02
 _LONGEST_PAUSE: Final = 0.5
@@ -106,8 +114,15 @@ class Pipe:
 
     async def _serve(self) -> None:
         """Connect when there is something to send, and again when a connection was lost."""
+        try:
+            await self._connect_and_converse()
+        except Exception as defect:  # noqa: BLE001 - whatever it is, nobody may wait for ever
+            self._serving = None
+            self._fail_all(broken(self._source.where, defect))
+
+    async def _connect_and_converse(self) -> None:
         failures = 0
-        while True:
+        while not self._closed:  # a cancellation that meets a failure is swallowed by the failure
             await self._wanted.wait()
             try:
                 connection = await self._source.connect()
@@ -172,11 +187,12 @@ class Pipe:
                 answer = await connection.read_response(
                     disable_decoding=True, timeout=math.inf, disconnect_on_error=False
                 )
-            except (ResponseError, BusyLoadingError) as refusal:
+            except _REFUSALS as refusal:
                 answer = refusal
             if not self._inflight:
                 raise ConnectionError("an answer came that nobody asked for")
-            self._take(self._inflight.popleft(), answer)
+            self._take(self._inflight[0], answer)
+            self._inflight.popleft()  # not before: what can't be taken is failed with the rest
             if points_elsewhere(answer):
                 raise ConnectionError(f"this is not the server to ask now: {answer}")
 

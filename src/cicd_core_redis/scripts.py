@@ -34,10 +34,11 @@ class Verb(Enum):
     COUNTERS = "counters"
     READ_LOG = "read_log"
     SWEEP = "sweep"
+    RIGHTS = "rights"
 
 
-_WRITING: Final = ("records", "writing")
-_READING: Final = ("records", "reading")
+_WRITING: Final = ("records", "places", "writing")
+_READING: Final = ("records", "places", "reading")
 _PARTS: Final[Mapping[Verb, tuple[str, ...]]] = {
     Verb.COMMIT: (*_WRITING, "commit", "apply"),
     Verb.CLAIM: (*_WRITING, "claim", "grant"),
@@ -49,6 +50,7 @@ _PARTS: Final[Mapping[Verb, tuple[str, ...]]] = {
     Verb.COUNTERS: ("records", "counters"),
     Verb.READ_LOG: ("records", "read_log"),
     Verb.SWEEP: (*_WRITING, "sweep"),
+    Verb.RIGHTS: ("records", "rights"),
 }
 #: Those whose effect must survive the server, where the store promises that it does.
 DURABLE: Final = frozenset({Verb.COMMIT, Verb.CLAIM, Verb.RENEW})

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Final
 from cicd_core.clock import monotonic_seconds
 from cicd_core.errors import CorruptRecord, InvalidCursor, StoreError
 from cicd_core.store.limits import check_log_limit, check_prefix
-from cicd_core.store.records import Count, Counters, LogPage, Page
+from cicd_core.store.records import Count, Counters, Page
 from cicd_core_redis.keys import lower_bound, upper_bound, zset_of
+from cicd_core_redis.log import LogPlace, log_page
 from cicd_core_redis.scripts import Verb
-from cicd_core_redis.words import log_entry, outcome, renewal_words, renewed
+from cicd_core_redis.words import outcome, renewal_words, renewed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
         Commit,
         Committed,
         Conflict,
+        LogPage,
         Partition,
         Query,
         Record,
@@ -105,9 +107,9 @@ class RedisStore:
     async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
         """Apply each commit whole, or not at all; answer in the order given."""
         self._limits.check_commits(commits)
+        self._sweep_soon()  # before: a server that is full needs it most
         words = [self._words.commit(commit) for commit in commits]
         answers = await self._each(Verb.COMMIT, words)
-        self._sweep_soon()
         return [outcome(commit, each) for commit, each in zip(commits, answers, strict=True)]
 
     async def claim(self, claim: Claim) -> list[Record]:
@@ -158,14 +160,13 @@ class RedisStore:
     async def read_log(self, cursor: str | None, limit: int) -> LogPage:
         """Return events after the cursor; None is the beginning of what is kept."""
         check_log_limit(limit)
-        position = None if cursor is None else _position(cursor)
-        answer = await self._pipe.run(Verb.READ_LOG, [cursor or "", limit])
-        last, dropped, found = answer
-        if position is not None and position > _position(last.decode()):
+        place = None if cursor is None else LogPlace.parse(cursor)
+        first = "-" if place is None else place.first
+        last, dropped, found = await self._pipe.run(Verb.READ_LOG, [first, limit])
+        if place is not None and place.is_ahead_of(last):
             raise InvalidCursor(cursor or "", "it is ahead of this store's log")
-        torn = position is not None and position < _position(dropped.decode())
-        behind = found[-1][0].decode() if found else cursor or last.decode()
-        return LogPage(tuple(log_entry(fields) for _, fields in found), cursor=behind, torn=torn)
+        torn = place is not None and place.is_torn_by(dropped)
+        return log_page(place or LogPlace.parse(last.decode()), found, limit, torn=torn)
 
     async def wait(self, watches: Sequence[Watch], timeout: float) -> bool:  # noqa: ASYNC109 - as
         # in the contract: it is how long work may stay away, not a limit on the call
@@ -223,15 +224,3 @@ class RedisStore:
             return  # the next one does it: what ran out is hidden all the same
         finally:
             self._sweeping = None
-
-
-def _position(cursor: str) -> tuple[int, int]:
-    """Return an id of the stream as what it is compared by.
-
-    Raises:
-        InvalidCursor: it is none.
-    """
-    millis, dash, number = cursor.partition("-")
-    if not (cursor.isascii() and dash and millis.isdecimal() and number.isdecimal()):
-        raise InvalidCursor(cursor, "it is not one of this store's")
-    return int(millis), int(number)

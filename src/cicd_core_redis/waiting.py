@@ -19,12 +19,16 @@ from cicd_core_redis.words import packed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
+    from typing import NoReturn
 
     from cicd_core.store.records import Watch
     from cicd_core_redis.connecting import Connection, Source
 
 #: How many channels that nobody watches stay subscribed: who waits in rounds comes back soon.
 _IDLE_CHANNELS: Final = 256
+#: After so many seconds in which nothing was heard, the server is asked whether it still speaks to
+#: us: what stands between forgets connections that are silent for long, and tells nobody.
+_QUIET: Final = 10.0
 
 
 class Waiting:
@@ -47,6 +51,7 @@ class Waiting:
         #: Those that are yet to be subscribed.
         self._fresh: list[bytes] = []
         self._wanted = asyncio.Event()
+        self._heard = False
         self._serving: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -125,6 +130,7 @@ class Waiting:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._send(connection))
                     tasks.create_task(self._listen(connection))
+                    tasks.create_task(self._watch())
             finally:
                 await self._source.disconnect(connection)
         except* (RedisError, OSError) as failures:
@@ -155,7 +161,21 @@ class Waiting:
         while True:
             self._hear(await connection.read_response(disable_decoding=True, timeout=math.inf))
 
+    async def _watch(self) -> NoReturn:
+        """Give the connection up when it has become mute."""
+        asked = False
+        while True:
+            self._heard = False
+            await asyncio.sleep(_QUIET)
+            if asked and not self._heard:
+                raise TimeoutError(f"nothing was heard for {2 * _QUIET:g} s")
+            asked = not self._heard and bool(self._channels)
+            if asked:  # to subscribe again changes nothing, and is answered
+                self._fresh.append(next(iter(self._channels)))
+                self._wanted.set()
+
     def _hear(self, message: Sequence[bytes]) -> None:
+        self._heard = True
         kind, channel, content = message
         if kind == b"smessage":
             for future, bound in self._waiters.get(channel, {}).items():
@@ -165,6 +185,10 @@ class Waiting:
             confirmed = self._channels.get(channel)
             if confirmed is not None and not confirmed.done():
                 confirmed.set_result(None)
+        elif kind == b"sunsubscribe":
+            confirmed = self._channels.get(channel)
+            if confirmed is not None and confirmed.done():  # else it is what we asked for
+                raise ConnectionError("another server has the namespace now")
 
     def _forget_all(self, error: BaseException) -> None:
         """Wake everybody for nothing: what they ask next meets the failure itself, or goes well."""

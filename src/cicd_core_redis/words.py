@@ -16,7 +16,6 @@ from cicd_core.store.records import (
     Conflict,
     Guard,
     Lease,
-    LogEntry,
     Put,
     Record,
     Renewed,
@@ -24,7 +23,7 @@ from cicd_core.store.records import (
 from cicd_core_redis.keys import group_of, index_prefix
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from cicd_core.store.records import (
         Claim,
@@ -175,18 +174,6 @@ def renewed(answer: Answer) -> Renewed | None:
         return None
     version, expires, limit = answer
     return Renewed(version=version, expires=int(expires), limit=int(limit))
-
-
-def log_entry(fields: Sequence[bytes]) -> LogEntry:
-    """Return an event from the fields of an entry of the stream."""
-    found: Mapping[bytes, bytes] = dict(zip(fields[::2], fields[1::2], strict=True))
-    return LogEntry(
-        collection=found[b"c"].decode(),
-        key=found[b"k"].decode(),
-        version=int(found[b"v"]),
-        ordinal=int(found[b"o"]),
-        body=found[b"b"],
-    )
 
 
 def _event(words: list[Argument], event: EventWrite) -> None:

@@ -138,7 +138,7 @@ def test_the_page_of_stores_names_every_option() -> None:
 def test_the_page_of_stores_names_every_scheme() -> None:
     ours = distribution("cicd-core").entry_points
     registered = {f"{each.name}://" for each in ours if each.group == GROUP}
-    named = set(re.findall(r"`(\w+://)`", page("stores.md")))
+    named = set(re.findall(r"`([\w+]+://)`", page("stores.md")))
     assert named == registered
 
 

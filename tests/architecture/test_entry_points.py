@@ -7,11 +7,11 @@ from importlib.metadata import EntryPoint, distribution
 
 import pytest
 
-from cicd_core.errors import UnsupportedCapability
-from cicd_core.store.registry import GROUP, open_store
+from cicd_core.store.registry import GROUP
 
 REGISTERED = list(distribution("cicd-core").entry_points)
-STORES = {"dynamodb", "memory", "redis", "rediss", "sqlite"}
+REDIS = {"redis", "redis+cluster", "redis+sentinel", "rediss", "unix"}
+STORES = {"dynamodb", "memory", "sqlite", *REDIS}
 
 
 def name_of(entry_point: EntryPoint) -> str:
@@ -26,9 +26,3 @@ def test_every_store_is_registered_under_its_scheme() -> None:
 def test_every_entry_point_can_be_called_or_is_a_plugin(entry_point: EntryPoint) -> None:
     loaded = entry_point.load()
     assert callable(loaded) or (entry_point.group == "pytest11" and inspect.ismodule(loaded))
-
-
-@pytest.mark.parametrize("url", ["redis://localhost/0", "rediss://localhost", "dynamodb://"])
-def test_a_store_that_is_yet_to_come_says_what_to_use_instead(url: str) -> None:
-    with pytest.raises(UnsupportedCapability, match="not part of this release yet; use sqlite://"):
-        open_store(url)

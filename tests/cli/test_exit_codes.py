@@ -98,7 +98,7 @@ def test_a_wrong_value_ends_with_2_and_one_line(person: Person) -> None:
     [
         ("nowhere", "it has no scheme"),
         ("foo://x", "known: dynamodb://, memory://"),
-        ("redis://localhost", "not part of this release"),
+        ("redis://localhost/jobs", "the path is the number of a database"),
     ],
 )
 def test_a_store_that_cannot_be_opened_here_ends_with_2(

@@ -37,11 +37,18 @@ local function increment() -- each group of counters is a hash, so that a prefix
   if digits(total) == amount then call('ZADD', PREFIX .. 'groups', 0, group) end
 end
 
-local function tell(versions)
-  local collection, key, version, ordinal, body = take(), take(), take(), take(), take()
-  if version == '' then version = digits(versions[collection .. '\0' .. key]) end
-  call('XADD', PREFIX .. 'log', '*', 'c', collection, 'k', key, 'v', version, 'o', ordinal,
-    'b', body)
+local tell
+function tell(events, versions) -- one entry of the stream for many events of a commit
+  local entry = {}
+  for i = 1, 2 * math.min(events, 100), 2 do
+    local collection, key, version, ordinal, body = unpack(ARGV, at, at + 4)
+    at = at + 5
+    if version == '' then version = digits(versions[collection .. '\0' .. key]) end
+    entry[i] = collection .. ':' .. version .. ':' .. ordinal .. ':' .. key
+    entry[i + 1] = body
+  end
+  call('XADD', PREFIX .. 'log', '*', unpack(entry))
+  if events > 100 then tell(events - 100, versions) end
 end
 
 local latest = NOW - take()
@@ -60,7 +67,7 @@ for n = 1, tonumber(take()) do
     local behind, versions = at, nil
     answer, versions = apply(id, writes, olds)
     at = told
-    for _ = 1, events do tell(versions) end
+    if events > 0 then tell(events, versions) end
     at = behind
   end
   answers[n + 1] = answer

@@ -10,45 +10,46 @@
 -- Safe to repeat: a commit whose puts all hold its id already is answered, not applied.
 
 local function read_write()
-  local write = {kind = take(), collection = take(), key = take(), expected = take()}
-  write.guarded = take() == '1'
-  if write.kind == 'p' then
-    write.body, write.lease = take(), take()
-    if write.lease == 'l' then
-      write.claim, write.granted, write.ends, write.most = take(), take(), take(), take()
-    end
-    write.lease_limit, write.expires, write.first = take(), take(), at
-    at = at + shape(write.collection)[1]
+  local a, kind, collection = at, ARGV[at], ARGV[at + 1]
+  if kind == 'd' then
+    at = a + 5
+    return {kind = kind, collection = collection, key = ARGV[a + 2], expected = ARGV[a + 3],
+      guarded = ARGV[a + 4] == '1'}
   end
-  return write
+  local lease, b = ARGV[a + 6], a + 7
+  if lease == 'l' then b = b + 4 end
+  at = b + 2 + shape(collection)[1]
+  return {kind = kind, collection = collection, key = ARGV[a + 2], expected = ARGV[a + 3],
+    guarded = ARGV[a + 4] == '1', body = ARGV[a + 5], lease = lease, lease_at = a + 7,
+    lease_limit = ARGV[b], expires = ARGV[b + 1], first = b + 2}
 end
 
 local function is_expected(write, old, latest)
   if not old then return write.expected == '0' end
   if write.guarded and old[CLAIM] ~= '' and tonumber(old[LEASE_END]) >= latest then return false end
-  return digits(old[VERSION]) == write.expected
+  return old[VERSION] == tonumber(write.expected)
 end
 
-local function set_lease(new, write, old)
+-- The four words of the lease that a record will have, empty if none.
+local function lease_of(write, old)
   if write.lease == 'l' then
-    local held = old and old[CLAIM] == write.claim
-    new[CLAIM], new[GRANTED], new[LEASE_MOST] = write.claim, write.granted, write.most
-    new[LEASE_END] = write.ends
-    if held and tonumber(old[LEASE_END]) > tonumber(write.ends) then
-      new[LEASE_END] = old[LEASE_END]
+    local claim, granted, ends, most = unpack(ARGV, write.lease_at, write.lease_at + 3)
+    if old and old[CLAIM] == claim and tonumber(old[LEASE_END]) > tonumber(ends) then
+      ends = old[LEASE_END] -- never back
     end
-  elseif write.lease == 'k' and old then
-    for i = CLAIM, LEASE_MOST do new[i] = old[i] end
+    return claim, granted, ends, most
   end
+  if write.lease == 'k' and old then return unpack(old, CLAIM, LEASE_MOST) end
+  return '', '', '', ''
 end
 
 local function put(write, old, id)
-  local floor = old and 0 or tonumber(call('HGET', KEYS[1], 'floor') or 1)
-  local version = old and old[VERSION] + 1 or math.max(NOW, floor)
-  local new = {version, version, id, write.expires, write.lease_limit, '', '', '', '', false}
-  set_lease(new, write, old)
-  for i = 1, shape(write.collection)[1] do new[LAST + i] = ARGV[write.first + i - 1] end
-  call('HSET', record_key(write.collection, write.key), 'h', pack(new), 'b', write.body)
+  local version = old and old[VERSION] + 1 or math.max(NOW, version_floor())
+  local claim, granted, ends, most = lease_of(write, old)
+  local last = write.first + shape(write.collection)[1] - 1
+  local new = {version, version, id, write.expires, write.lease_limit, claim, granted, ends, most,
+    false, unpack(ARGV, write.first, last)}
+  call('HSET', record_key(write.collection, write.key), 'h', packed(new), 'b', write.body)
   local was = old and old[EXPIRES] or ''
   if was ~= write.expires then
     local name = write.collection .. '\0' .. write.key

@@ -28,9 +28,9 @@ local function grant(claim, key, old)
   new[GRANT] = claim.grant
   for position, value in pairs(claim.patch) do new[LAST + position] = value end
   local follows = shape(claim.collection)[2]
-  if follows > 0 then new[LAST + follows] = string.format('%016.0f:', ends) .. key end
+  if follows > 0 then new[LAST + follows] = format('%016d:', ends) .. key end
   local name = record_key(claim.collection, key)
-  call('HSET', name, 'h', pack(new))
+  call('HSET', name, 'h', packed(new))
   move(claim.collection, key, old, new)
   return {key, call('HGET', name, 'b'), new}
 end

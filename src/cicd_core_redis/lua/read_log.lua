@@ -1,9 +1,9 @@
 -- Read the log behind a cursor.
 --
--- ARGV: the cursor, or '' for the beginning; the limit.
+-- ARGV: the lower bound as XRANGE takes it; the most entries.
 -- Answer: the time; the last id ever given; the last id that retention dropped; the entries.
 
-local log, cursor, limit = PREFIX .. 'log', take(), take()
+local log, first, limit = PREFIX .. 'log', take(), take()
 local last = '0-0'
 if call('EXISTS', log) == 1 then
   local facts = call('XINFO', 'STREAM', log)
@@ -12,5 +12,4 @@ if call('EXISTS', log) == 1 then
   end
 end
 local dropped = call('HGET', KEYS[1], 'dropped') or '0-0'
-return {NOW, last, dropped, call('XRANGE', log, cursor == '' and '-' or '(' .. cursor, '+',
-  'COUNT', limit)}
+return {NOW, last, dropped, call('XRANGE', log, first, '+', 'COUNT', limit)}

@@ -15,12 +15,12 @@ local function renew(collection, key, claim_id, duration)
   -- The attribute that follows the lease goes along, unless it tells of something earlier.
   local follows = shape(collection)[2]
   if follows > 0 then
-    local pattern = '%016.0f:'
-    if old[LAST + follows] == string.format(pattern, tonumber(old[LEASE_END])) .. key then
-      new[LAST + follows] = string.format(pattern, tonumber(expires)) .. key
+    local pattern = '%016d:'
+    if old[LAST + follows] == format(pattern, tonumber(old[LEASE_END])) .. key then
+      new[LAST + follows] = format(pattern, tonumber(expires)) .. key
     end
   end
-  call('HSET', record_key(collection, key), 'h', pack(new))
+  call('HSET', record_key(collection, key), 'h', packed(new))
   move(collection, key, old, new)
   return {old[VERSION], expires, old[LEASE_MOST]}
 end

@@ -1,20 +1,26 @@
 -- What the scripts that write share: a record that goes, and the sweep of what ran out.
 
+local floor -- no new record's version is below it
+local function version_floor()
+  floor = floor or tonumber(call('HGET', KEYS[1], 'floor') or 1)
+  return floor
+end
+
 local function drop(collection, key, header)
   move(collection, key, header, nil)
   if header[EXPIRES] ~= '' then call('ZREM', PREFIX .. 'expiring', collection .. '\0' .. key) end
   call('DEL', record_key(collection, key))
   -- No later record may have a version that this one had, whatever the clock does.
-  local floor = call('HGET', KEYS[1], 'floor')
-  if not floor or tonumber(floor) <= header[VERSION] then
-    call('HSET', KEYS[1], 'floor', digits(header[VERSION] + 1))
+  if version_floor() <= header[VERSION] then
+    floor = header[VERSION] + 1
+    call('HSET', KEYS[1], 'floor', digits(floor))
   end
 end
 
 local function load(collection, key) -- the header of a record that exists; an expired one goes
-  local packed = call('HGET', record_key(collection, key), 'h')
-  if not packed then return nil end
-  local header = unpacked(packed)
+  local found = call('HGET', record_key(collection, key), 'h')
+  if not found then return nil end
+  local header = unpacked(found)
   if is_live(header) then return header end
   drop(collection, key, header)
   return nil

@@ -1,0 +1,90 @@
+"""The log as it is read: where a cursor stands in the stream, and the page behind it.
+
+A commit's events are one entry of the stream, so that a page may end inside of one: a cursor is the
+entry's id, and behind a dot how many of its events were read, if not all.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from cicd_core.errors import InvalidCursor
+from cicd_core.store.records import LogEntry, LogPage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: An entry of the stream: its id, then names and bodies of events in turns.
+Entry = tuple[bytes, "Sequence[bytes]"]
+
+
+@frozen
+class LogPlace:
+    """A place in the stream."""
+
+    #: The id of an entry: milliseconds, and a number among those of the same one.
+    id: tuple[int, int]
+    #: How many of its events were read; 0: all of them.
+    read: int = 0
+
+    @classmethod
+    def parse(cls, cursor: str) -> LogPlace:
+        """Return the place that a cursor names.
+
+        Raises:
+            InvalidCursor: it names none.
+        """
+        name, dot, read = cursor.partition(".")
+        if not cursor.isascii() or (dot and not read.isdecimal()):
+            raise InvalidCursor(cursor, "it is not one of this store's")
+        return cls(_id(name, cursor), int(read or 0))
+
+    @property
+    def first(self) -> str:
+        """The bound of the entries to read, as XRANGE takes it."""
+        name = f"{self.id[0]}-{self.id[1]}"
+        return name if self.read else f"({name}"
+
+    def is_ahead_of(self, last: bytes) -> bool:
+        """Whether the place is behind the last entry that there ever was."""
+        return self.id > _id(last.decode())
+
+    def is_torn_by(self, dropped: bytes) -> bool:
+        """Whether retention dropped entries that follow this place, or the rest of its own."""
+        last = _id(dropped.decode())
+        return self.id < last or (self.id == last and self.read > 0)
+
+    def __str__(self) -> str:
+        return f"{self.id[0]}-{self.id[1]}" + (f".{self.read}" if self.read else "")
+
+
+def log_page(place: LogPlace, found: Sequence[Entry], limit: int, *, torn: bool) -> LogPage:
+    """Return up to ``limit`` events behind a place, of the entries that were found there."""
+    entries: list[LogEntry] = []
+    for name, fields in found:
+        here = _id(name.decode())
+        events = [_entry(*pair) for pair in zip(fields[::2], fields[1::2], strict=True)]
+        begin = place.read if here == place.id else 0
+        taken = events[begin : begin + limit - len(entries)]
+        entries += taken
+        end = begin + len(taken)
+        place = LogPlace(here, end if end < len(events) else 0)
+        if len(entries) == limit:
+            break
+    return LogPage(tuple(entries), cursor=str(place), torn=torn)
+
+
+def _entry(name: bytes, body: bytes) -> LogEntry:
+    collection, version, ordinal, key = name.decode().split(":", 3)
+    return LogEntry(
+        collection=collection, key=key, version=int(version), ordinal=int(ordinal), body=body
+    )
+
+
+def _id(name: str, cursor: str | None = None) -> tuple[int, int]:
+    millis, dash, number = name.partition("-")
+    if not (dash and millis.isdecimal() and number.isdecimal()):
+        raise InvalidCursor(name if cursor is None else cursor, "it is not one of this store's")
+    return int(millis), int(number)
