@@ -218,7 +218,10 @@ class Repository(Generic[Entity]):
                 before = None  # what the caller knows may be out of date: look before refusing
                 continue
             if not decision.changed:
-                return loaded
+                if before is None:
+                    return loaded
+                before = None  # nor is there nothing to do because it once was so
+                continue
             held = lease is not None and self._kind.keeps_lease(decision.value)
             new_lease = lease(loaded, now) if lease is not None and held else None
             commit = self.commit_of(loaded, decision, lease=new_lease, guard=guard)
