@@ -1,28 +1,22 @@
-"""The DynamoDB store of cicd_core: for now its entry point alone, which says so."""
+"""The DynamoDB store of cicd_core: serverless, shared by any number of processes.
+
+``opening.py`` opens it; ``store.py`` is the store, verb by verb; ``items.py`` says how a record is
+kept, ``journal.py`` and ``sequencer.py`` how the log comes about, ``tables.py`` what tables there
+are.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING
 
-from cicd_core.errors import UnsupportedCapability
+from cicd_core_dynamodb.opening import open_dynamodb
+from cicd_core_dynamodb.store import DynamoDBStore
 
-if TYPE_CHECKING:
-    from cicd_core.store.registry import StoreFactory, StoreURL
-
-__all__ = ["open_dynamodb"]
-
-
-def open_dynamodb(url: StoreURL, **_options: Any) -> NoReturn:
-    """Refuse ``url``, and name the stores that this release has.
-
-    Raises:
-        UnsupportedCapability: always, in this release.
-    """
-    raise UnsupportedCapability(
-        f"{url.scheme}:// was refused: the DynamoDB store is not part of this release yet; "
-        f"use sqlite:// (durable, on one machine) or memory:// (in one process)"
-    )
-
+__all__ = ["DynamoDBStore", "open_dynamodb"]
 
 if TYPE_CHECKING:
+    from cicd_core.store.contract import Store
+    from cicd_core.store.registry import StoreFactory
+
+    _store: type[Store] = DynamoDBStore
     _factory: StoreFactory = open_dynamodb

@@ -1,0 +1,129 @@
+"""One call of the client: timed, metered, its errors translated. The driver's only seam."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+
+from anyio import create_task_group
+
+from cicd_core.clock import monotonic_seconds
+from cicd_core.errors import StoreUnavailable
+from cicd_core_dynamodb.failures import translated
+from cicd_core_dynamodb.tables import JOURNAL, PLACE_KEY, STREAM_KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+    from cicd_core.store.records import StoreTime
+    from cicd_core_dynamodb.server_clock import ServerClock
+
+Answer = TypeVar("Answer")
+#: A value as DynamoDB writes it, such as ``{"S": "text"}``; an item, by the names of attributes.
+Value = dict[str, Any]
+Item = dict[str, Value]
+
+
+#: What consumes no capacity.
+_ABOUT_TABLES: Final = frozenset(
+    {"create_table", "describe_table", "list_tables", "update_time_to_live"}
+)
+
+
+class Meter(Protocol):
+    """Somebody who is told what each call consumed."""
+
+    def __call__(self, operation: str, consumed: Mapping[str, Any]) -> None:
+        """Take one ``ConsumedCapacity`` (of one table), as DynamoDB answered it."""
+        ...
+
+
+class Calls:
+    """The client, as the store uses it."""
+
+    def __init__(self, client: Any, prefix: str, clock: ServerClock, meter: Meter | None) -> None:
+        """Take an aiobotocore client (it comes without types), and who listens to its answers."""
+        self._client = client
+        self._prefix = prefix
+        self._clock = clock
+        self._meter = meter
+
+    def table(self, name: str) -> str:
+        """Return a table's name with its prefix."""
+        return self._prefix + name
+
+    async def __call__(self, operation: str, **words: Any) -> dict[str, Any]:
+        """Call a method of the client.
+
+        Raises:
+            StoreError: what the driver raised, in our words.
+            ConditionFailed, TransactionRefused: a condition did not hold.
+        """
+        if self._meter is not None and operation not in _ABOUT_TABLES:
+            words["ReturnConsumedCapacity"] = "INDEXES"
+        sent = monotonic_seconds()
+        try:
+            answer: dict[str, Any] = await getattr(self._client, operation)(**words)
+        except Exception as cause:
+            self._learn(getattr(cause, "response", None), sent)
+            failure = translated(cause, operation, str(words.get("TableName", self._prefix)))
+            if failure is cause:
+                raise
+            raise failure from cause
+        self._learn(answer, sent)
+        if self._meter is not None:
+            self._tell(operation, answer.get("ConsumedCapacity"))
+        return answer
+
+    async def now(self) -> StoreTime:
+        """Return the time at the server, which is asked only if nothing was heard for long."""
+        time = self._clock.read()
+        if time is None:
+            await self("get_item", **self.settings_item())
+            time = self._clock.read()
+        if time is None:
+            raise StoreUnavailable(
+                "the answers of the endpoint carry no Date, so nobody can say what time it is there"
+            )
+        return time
+
+    def settings_item(self) -> dict[str, Any]:
+        """Return how to get the item that says how these tables are used."""
+        key = {STREAM_KEY: {"S": "|settings"}, PLACE_KEY: {"S": "-"}}
+        return {"TableName": self.table(JOURNAL.name), "Key": key, "ConsistentRead": True}
+
+    def _learn(self, answer: dict[str, Any] | None, sent: float) -> None:
+        if answer:
+            headers: dict[str, str] = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+            if "date" in headers:
+                self._clock.heard(headers["date"], sent=sent)
+
+    def _tell(self, operation: str, consumed: Any) -> None:
+        if self._meter is not None and consumed:
+            several: list[dict[str, Any]] = consumed if "TableName" not in consumed else [consumed]
+            for each in several:
+                self._meter(operation, each)
+
+
+async def all_of(deeds: Iterable[Callable[[], Awaitable[Answer]]]) -> list[Answer]:
+    """Do everything at once, and return the answers in order.
+
+    Each deed is done to its end, whatever happens to the others; then the first error is raised.
+    """
+    waiting = list(deeds)
+    if len(waiting) == 1:
+        return [await waiting[0]()]
+    answers: dict[int, Answer] = {}
+    failures: list[Exception] = []
+
+    async def do(number: int, deed: Callable[[], Awaitable[Answer]]) -> None:
+        try:
+            answers[number] = await deed()
+        except Exception as failure:  # noqa: BLE001 - raised below, when all are done
+            failures.append(failure)
+
+    async with create_task_group() as tasks:
+        for number, deed in enumerate(waiting):
+            tasks.start_soon(do, number, deed)
+    if failures:
+        raise failures[0]
+    return [answers[number] for number in range(len(waiting))]

@@ -1,0 +1,209 @@
+"""Claims: the ready rows that an index shows, and one conditional update for each record taken.
+
+The index only proposes: it may lag, and others see the same rows. A record is taken by the update,
+whose condition is read where the record is.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from cicd_core.clock import monotonic_seconds
+from cicd_core.model.instants import sort_key
+from cicd_core.store.limits import MAX_INSTANT
+from cicd_core.store.records import Lease
+from cicd_core_dynamodb import items
+from cicd_core_dynamodb.calls import all_of
+from cicd_core_dynamodb.expressions import Expression
+from cicd_core_dynamodb.failures import ConditionFailed
+from cicd_core_dynamodb.items import binary, number, text
+from cicd_core_dynamodb.reads import Bounds, Row
+from cicd_core_dynamodb.tables import EXPIRY, LEASE_LIMIT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from cicd_core.ids import IdSource
+    from cicd_core.store.records import Claim, Record
+    from cicd_core_dynamodb.calls import Calls
+    from cicd_core_dynamodb.items import Layout
+    from cicd_core_dynamodb.marks import Marks
+    from cicd_core_dynamodb.reads import Reader
+
+#: The most rows beyond the limit that a claim chooses from, where many claim at once.
+_WIDEST: Final = 64
+#: How many rows beyond the limit are read in any case, to go on with where others were faster.
+_SPARE: Final = 8
+#: The most updates of one claim at a time.
+_AT_ONCE: Final = 25
+#: For how long (s) an index may still show what was taken by this process.
+_LAG: Final = 2.0
+
+
+class Claimer:
+    """Claims of one namespace."""
+
+    def __init__(
+        self,
+        calls: Calls,
+        layouts: Mapping[str, Layout],
+        reader: Reader,
+        marks: Marks,
+        ids: IdSource,
+    ) -> None:
+        """Take what it reads and writes with."""
+        self._calls = calls
+        self._layouts = layouts
+        self._reader = reader
+        self._marks = marks
+        self._ids = ids
+        self._width = 0
+        #: What was taken here lately: the index may show it still. When, and its sort value.
+        self._taken: dict[tuple[str, str], tuple[float, str]] = {}
+
+    async def claim(self, claim: Claim) -> list[Record]:
+        """Take up to ``limit`` records; or answer what this claim took before."""
+        layout = self._layouts[claim.collection]
+        rows = await self._candidates(layout, claim) if claim.limit else []
+        keys = [row.key for row in rows]
+        if rows:
+            marked = await self._marks.begin(claim.claim_id, keys)
+        else:
+            marked = await self._marks.find(claim.claim_id)
+        if marked is not None:
+            held = await self._held(layout, claim, marked)
+            if held or not claim.limit:
+                return held
+            rows = _first(marked, rows)
+            new = [key for key in keys if key not in set(marked)]
+            await self._marks.extend(claim.claim_id, new)
+        return _ordered(await self._take(layout, claim, rows), claim)
+
+    def forget(self, collection: str, keys: Iterable[str]) -> None:
+        """Note that records were written here: they may be ready again."""
+        for key in keys:
+            self._taken.pop((collection, key), None)
+
+    async def _held(self, layout: Layout, claim: Claim, keys: Sequence[str]) -> list[Record]:
+        found = (await self._reader.get(layout, keys)).values()
+        held = [each for each in found if each.lease and each.lease.claim_id == claim.claim_id]
+        return _ordered(held, claim)
+
+    async def _candidates(self, layout: Layout, claim: Claim) -> list[Row]:
+        """Return rows to try, in the order to try them in."""
+        want = claim.limit + self._width + _SPARE
+        values = list(dict.fromkeys(claim.partitions))
+        found = await all_of(
+            partial(self._reader.rows, layout, claim.index, value, Bounds(), want)
+            for value in values
+        )
+        rows = sorted((row for those in found for row in those), key=lambda row: row.sort)
+        stale = self._lately(layout)
+        fresh = [row for row in rows if stale.get(row.key) != row.sort]
+        # What seems taken may have been given back by somebody else: better tried than left.
+        rows = (fresh or rows)[:want]
+        front = rows[: claim.limit + self._width]
+        if self._width:
+            front.sort(key=lambda _: self._ids.jitter())
+        return [*front, *rows[len(front) :]]
+
+    def _lately(self, layout: Layout) -> dict[str, str]:
+        """Return the sort values of what was taken here lately, by key."""
+        before = monotonic_seconds() - _LAG
+        for subject in [each for each, (at, _) in self._taken.items() if at < before]:
+            del self._taken[subject]
+        name = layout.collection.name
+        return {key: sort for (of, key), (_, sort) in self._taken.items() if of == name}
+
+    async def _take(self, layout: Layout, claim: Claim, rows: Sequence[Row]) -> list[Record]:
+        taken: list[Record] = []
+        waiting = list(rows)
+        misses = 0
+        while waiting and len(taken) < claim.limit:
+            few = min(claim.limit - len(taken), _AT_ONCE)
+            now = waiting[:few]
+            del waiting[:few]
+            answers = await all_of(partial(self._take_one, layout, claim, row) for row in now)
+            taken += [record for record in answers if record is not None]
+            misses += sum(record is None for record in answers)
+        self._width = min(_WIDEST, max(4, self._width * 2)) if misses else self._width // 2
+        return taken
+
+    async def _take_one(self, layout: Layout, claim: Claim, row: Row) -> Record | None:
+        """Take a record; None: it is not there to be taken any more."""
+        limit = row.lease_limit
+        while True:
+            now = (await self._calls.now()).micros
+            update = _grant(layout, claim, row, limit, now)
+            key = {items.KEY: layout.key(row.key)}
+            words = update.words(self._calls.table(claim.collection), key)
+            try:
+                answer = await self._calls("update_item", ReturnValues="ALL_NEW", **words)
+            except ConditionFailed as refused:
+                self._taken[claim.collection, row.key] = (monotonic_seconds(), row.sort)
+                there = layout.seen(refused.item).live(now)
+                if there is None:
+                    return None
+                if there.lease and there.lease.claim_id == claim.claim_id:
+                    return there  # taken before, by this same claim
+                if not _is_ready(there, claim, row) or there.lease_limit == limit:
+                    return None
+                limit = there.lease_limit  # the index did not tell
+                continue
+            self._taken[claim.collection, row.key] = (monotonic_seconds(), row.sort)
+            return layout.record(answer["Attributes"])
+
+
+def _grant(layout: Layout, claim: Claim, row: Row, of_record: int | None, now: int) -> Expression:
+    """Return the update that gives a record to a claim."""
+    limits = [each for each in (claim.lease_limit, of_record) if each is not None]
+    lease = Lease(
+        claim_id=claim.claim_id,
+        granted=now,
+        expires=now + claim.duration,
+        limit=now + max(min(limits), claim.duration) if limits else MAX_INSTANT,
+    )
+    update = Expression()
+    update.increment(items.VERSION)
+    values = {items.GRANT: binary(claim.grant), **items.lease_values(lease)}
+    for name, value in claim.patch.items():
+        if value is None:
+            update.remove([name])
+        else:
+            values[name] = layout.attribute(name, value, row.key)
+    if layout.collection.lease_sort is not None:
+        values[layout.collection.lease_sort] = text(sort_key(lease.expires, row.key))
+    update.set(values)
+    _require_ready(update, layout, claim, row, now)
+    if of_record is None:
+        update.require("attribute_not_exists({m})", m=LEASE_LIMIT)
+    else:
+        update.require("{m} = {limit}", m=LEASE_LIMIT, limit=number(of_record))
+    return update
+
+
+def _require_ready(update: Expression, layout: Layout, claim: Claim, row: Row, now: int) -> None:
+    """Require that the record is where the index showed it, and not taken by this claim before."""
+    name = claim.index.partition
+    update.require("{p} = {place}", p=name, place=layout.attribute(name, row.value, row.key))
+    update.require(
+        "attribute_not_exists({l}) OR {l} <> {claim}", l=items.LEASE, claim=text(claim.claim_id)
+    )
+    update.require("attribute_not_exists({x}) OR {x} > {now}", x=EXPIRY, now=number(now))
+
+
+def _is_ready(record: Record, claim: Claim, row: Row) -> bool:
+    return record.attributes.get(claim.index.partition) == row.value
+
+
+def _first(marked: Sequence[str], rows: Sequence[Row]) -> list[Row]:
+    """Return the rows of a mark before all others, so that two calls of one claim take the same."""
+    known = {row.key: row for row in rows}
+    earlier = [known.pop(key) for key in dict.fromkeys(marked) if key in known]
+    return [*earlier, *known.values()]
+
+
+def _ordered(records: Iterable[Record], claim: Claim) -> list[Record]:
+    sort = claim.index.sort
+    return sorted(records, key=lambda each: (each.attributes.get(sort, ""), each.key))

@@ -1,0 +1,224 @@
+"""Commits: one conditional update where one record is written, a transaction where several are."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from anyio import sleep
+
+from cicd_core.clock import monotonic_seconds
+from cicd_core.errors import StoreUnavailable
+from cicd_core.store.records import Committed, Conflict, Put
+from cicd_core.store.semantics import applied_before, conflicts, subject_of
+from cicd_core_dynamodb import items
+from cicd_core_dynamodb.calls import all_of
+from cicd_core_dynamodb.failures import ConditionFailed, TransactionRefused
+from cicd_core_dynamodb.items import Seen
+from cicd_core_dynamodb.journal import DELAY
+from cicd_core_dynamodb.updates import Writing, update_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from cicd_core.ids import IdSource
+    from cicd_core.store.records import Commit, StoreTime
+    from cicd_core.store.semantics import Subject
+    from cicd_core_dynamodb.calls import Calls, Item
+    from cicd_core_dynamodb.items import Layout
+    from cicd_core_dynamodb.journal import Journal
+    from cicd_core_dynamodb.reads import Reader
+
+#: How often a commit is tried again for what was seen; each time somebody else was faster.
+_ATTEMPTS: Final = 8
+#: Seconds before the second attempt; it doubles.
+_PAUSE: Final = 0.01
+
+
+class Committer:
+    """Applies commits."""
+
+    def __init__(
+        self,
+        calls: Calls,
+        layouts: Mapping[str, Layout],
+        reader: Reader,
+        journal: Journal | None,
+        ids: IdSource,
+    ) -> None:
+        """Take what it writes with; without a journal, events and increments are dropped."""
+        self._calls = calls
+        self._layouts = layouts
+        self._reader = reader
+        self._journal = journal
+        self._ids = ids
+
+    async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
+        """Apply each commit whole, or not at all; answer in the order given."""
+        now = await self._calls.now()
+        versions = [_versions(commit, None, now.micros) for commit in commits]
+        proofs = await self._journaled(list(zip(commits, versions, strict=True)), now)
+        answers: dict[int, Committed | Conflict] = {}
+        for wave in _waves(commits):
+            done = await all_of(
+                partial(self._apply, commits[n], versions[n], proofs[n], now) for n in wave
+            )
+            answers.update(zip(wave, done, strict=True))
+        return [answers[number] for number in range(len(commits))]
+
+    async def _journaled(
+        self, commits: list[tuple[Commit, dict[Subject, int]]], now: StoreTime
+    ) -> list[bytes | None]:
+        if self._journal is None:
+            return [None] * len(commits)
+        return await self._journal.write(commits, now)
+
+    async def _apply(
+        self,
+        commit: Commit,
+        versions: dict[Subject, int],
+        proof: bytes | None,
+        now: StoreTime,
+    ) -> Committed | Conflict:
+        first, began = now.micros, monotonic_seconds()
+        seen: Mapping[Subject, Seen] | None = None
+        for attempt in range(_ATTEMPTS):
+            writing = Writing(commit_id=commit.commit_id, now=now, proof=proof)
+            seen = await self._write(commit, versions, seen, writing)
+            if seen is None:
+                return Committed(versions)
+            now = await self._calls.now()
+            answer = _judged(commit, seen, now)
+            if answer is not None:
+                return answer
+            if monotonic_seconds() - began > DELAY:
+                raise StoreUnavailable(f"commit {commit.commit_id}: it took too long to apply")
+            anew = _versions(commit, seen, first)
+            if anew != versions and proof is not None:
+                (proof,) = await self._journaled([(commit, anew)], now)
+            versions = anew
+            if attempt:
+                await sleep(_PAUSE * 2**attempt * (0.5 + self._ids.jitter()))
+        keys = ", ".join(repr(subject) for subject in versions)
+        raise StoreUnavailable(f"commit {commit.commit_id}: {keys} changed under each attempt")
+
+    async def _write(
+        self,
+        commit: Commit,
+        versions: Mapping[Subject, int],
+        seen: Mapping[Subject, Seen] | None,
+        writing: Writing,
+    ) -> Mapping[Subject, Seen] | None:
+        """Return None if the commit was applied, else what stands there."""
+        updates = self._updates(commit, versions, seen, writing)
+        try:
+            if len(updates) == 1:
+                await self._calls("update_item", **updates[0])
+            else:
+                await self._calls("transact_write_items", **_transaction(updates))
+        except ConditionFailed as refused:
+            (write,) = commit.writes
+            layout = self._layouts[write.collection]
+            return {subject_of(write): layout.seen(refused.item)}
+        except TransactionRefused:
+            return await self._look(commit)
+        return None
+
+    def _updates(
+        self,
+        commit: Commit,
+        versions: Mapping[Subject, int],
+        seen: Mapping[Subject, Seen] | None,
+        writing: Writing,
+    ) -> list[dict[str, Any]]:
+        """Return the words of each update; the first put keeps the proof."""
+        anchor = anchor_of(commit)
+        unproved = Writing(commit_id=writing.commit_id, now=writing.now, proof=None)
+        words: list[dict[str, Any]] = []
+        for write in commit.writes:
+            subject, layout = subject_of(write), self._layouts[write.collection]
+            update = update_of(
+                write,
+                layout,
+                None if seen is None else seen[subject],
+                versions.get(subject, 0),
+                writing if subject == anchor else unproved,
+            )
+            key = {items.KEY: layout.key(write.key)}
+            words.append(update.words(self._calls.table(write.collection), key))
+        return words
+
+    async def _look(self, commit: Commit) -> dict[Subject, Seen]:
+        """Read all that a commit writes."""
+        keys: dict[str, list[str]] = {}
+        for write in commit.writes:
+            keys.setdefault(write.collection, []).append(write.key)
+        found = await all_of(
+            partial(self._reader.items, self._layouts[name], wanted)
+            for name, wanted in keys.items()
+        )
+        there: dict[Subject, Item] = {
+            (name, key): item
+            for name, those in zip(keys, found, strict=True)
+            for key, item in those.items()
+        }
+        return {
+            subject_of(write): self._layouts[write.collection].seen(there.get(subject_of(write)))
+            for write in commit.writes
+        }
+
+
+def anchor_of(commit: Commit) -> Subject:
+    """Return the record that keeps the proof of a commit: the first one that it puts."""
+    return next(subject_of(write) for write in commit.writes if isinstance(write, Put))
+
+
+def _judged(
+    commit: Commit, seen: Mapping[Subject, Seen], now: StoreTime
+) -> Committed | Conflict | None:
+    """Return what to answer after a look at the records; None: try again, for what was seen."""
+    records = {subject: each.live(now.micros) for subject, each in seen.items()}
+    given = {subject: each.given for subject, each in seen.items()}
+    before = applied_before(commit, records, given)
+    if before is not None:
+        return Committed(before)
+    wrong = conflicts(commit, records, now.micros - now.uncertainty)
+    return Conflict(wrong) if wrong else None
+
+
+def _versions(
+    commit: Commit, seen: Mapping[Subject, Seen] | None, first: int
+) -> dict[Subject, int]:
+    """Return the version that each put gives; ``first`` is the least one of a new record."""
+    versions: dict[Subject, int] = {}
+    for write in commit.writes:
+        if isinstance(write, Put):
+            subject = subject_of(write)
+            there = Seen(None) if seen is None else seen[subject]
+            before = there.record.version if there.record else there.deleted or 0
+            versions[subject] = write.expected + 1 if write.expected else max(1, first, before + 1)
+    return versions
+
+
+def _waves(commits: Sequence[Commit]) -> list[list[int]]:
+    """Return which commits go together: of two that write one record, the second goes later."""
+    waves: list[list[int]] = []
+    last: dict[Subject, int] = {}
+    for number, commit in enumerate(commits):
+        subjects = [subject_of(write) for write in commit.writes]
+        wave = max((last.get(subject, -1) for subject in subjects), default=-1) + 1
+        last.update(dict.fromkeys(subjects, wave))
+        if wave == len(waves):
+            waves.append([])
+        waves[wave].append(number)
+    return waves
+
+
+def _transaction(updates: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the words of a transaction; sent twice, it is applied once."""
+    token = hashlib.blake2b(repr(updates).encode(), digest_size=18).hexdigest()
+    return {
+        "TransactItems": [{"Update": update} for update in updates],
+        "ClientRequestToken": token,
+    }

@@ -1,0 +1,282 @@
+"""What each operation consumes, in DynamoDB's units, and what a unit costs. Data, and sums.
+
+A test does each operation on real engines and compares what they say with what stands here, so
+these figures are measured ones. They are of a job whose record stays below 1 KB, in a pool of one
+lane.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from attrs import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: What a month is reckoned as, in seconds: 30 days.
+MONTH: Final = 30 * 86400.0
+
+
+@frozen(kw_only=True)
+class Units:
+    """Write and read request units."""
+
+    writes: float = 0.0
+    reads: float = 0.0
+
+    def __add__(self, other: Units) -> Units:
+        return Units(writes=self.writes + other.writes, reads=self.reads + other.reads)
+
+    def times(self, number: float) -> Units:
+        """Return so many times as much."""
+        return Units(writes=self.writes * number, reads=self.reads * number)
+
+
+@frozen(kw_only=True)
+class Prices:
+    """What AWS asks for, in US dollars."""
+
+    region: str
+    #: Since when, as a year and a month.
+    since: str
+    #: A million units.
+    writes: float
+    reads: float
+    #: A gigabyte for a month, and a gigabyte of a table that is backed up continuously.
+    storage: float
+    recovery: float
+
+    def of(self, units: Units) -> float:
+        """Return what units cost."""
+        return (units.writes * self.writes + units.reads * self.reads) / 1_000_000
+
+
+#: On demand, the standard class of tables; the first 25 GB a month are free, and counted here.
+PRICES: Final = Prices(
+    region="us-east-1", since="2024-11", writes=0.625, reads=0.125, storage=0.25, recovery=0.20
+)
+
+
+@frozen(kw_only=True)
+class Operation:
+    """What one operation consumes, in parts."""
+
+    name: str
+    #: What a caller does for it.
+    told: str
+    #: The records and their indexes.
+    records: Units = Units()
+    #: More for events and counters, unless the store is opened with ``log=off``.
+    log: Units = Units()
+    #: More for the mark of the claim, unless with ``claim_marks=off``.
+    mark: Units = Units()
+    #: Queries of partitions that are split: half a read unit for each of their shards.
+    queries: int = 0
+    #: Whether it is always this much; else it is about the most.
+    exact: bool = True
+
+    def total(self, *, shards: int, log: bool = True, marks: bool = True) -> Units:
+        """Return what it consumes where busy partitions are split into so many shards."""
+        units = self.records + Units(reads=0.5 * shards * self.queries)
+        if log:
+            units += self.log
+        return units + self.mark if marks else units
+
+
+_EVENTS: Final = Units(writes=1)
+_MARK: Final = Units(writes=1)
+
+OPERATIONS: Final = (
+    Operation(
+        name="enqueue",
+        told="`queue.enqueue`",
+        records=Units(writes=3),
+        log=_EVENTS,
+    ),
+    Operation(
+        name="enqueue 10 at once",
+        told="`queue.enqueue_many`, all ten together",
+        records=Units(writes=30),
+        log=Units(writes=4),
+    ),
+    Operation(
+        name="enqueue with a deadline",
+        told="`queue.enqueue(… deadline_at=…)`",
+        records=Units(writes=4),
+        log=_EVENTS,
+    ),
+    Operation(
+        name="claim",
+        told="`queue.claim`, of one job",
+        records=Units(writes=4),
+        mark=_MARK,
+        queries=1,
+    ),
+    Operation(
+        name="claim and start",
+        told="`queue.claim(… starting=True)`, as the agent does it",
+        records=Units(writes=6),
+        mark=_MARK,
+        queries=1,
+    ),
+    Operation(
+        name="claim 10 at once",
+        told="`queue.claim(… starting=True, limit=10)`, all ten together",
+        records=Units(writes=60),
+        mark=_MARK,
+        queries=1,
+    ),
+    Operation(
+        name="claim, nothing there",
+        told="`queue.claim`, and the pool's lanes read anew",
+        records=Units(reads=1),
+        mark=Units(reads=1),
+        queries=1,
+    ),
+    Operation(
+        name="start",
+        told="`queue.start`",
+        records=Units(writes=3),
+        log=_EVENTS,
+    ),
+    Operation(name="renew", told="`queue.renew`, a lease", records=Units(writes=1)),
+    Operation(
+        name="progress", told="`queue.progress`", records=Units(writes=1), log=Units(writes=1)
+    ),
+    Operation(
+        name="complete",
+        told="`queue.complete`",
+        records=Units(writes=4),
+        log=_EVENTS,
+    ),
+    Operation(
+        name="retry",
+        told="`queue.complete` with a verdict that is tried again",
+        records=Units(writes=5),
+        log=_EVENTS,
+    ),
+    Operation(
+        name="dead-letter",
+        told="`queue.complete` of the last attempt",
+        records=Units(writes=5),
+        log=_EVENTS,
+    ),
+    Operation(name="release", told="`queue.release`", records=Units(writes=5), log=_EVENTS),
+    Operation(
+        name="replay",
+        told="`jobs.replay`",
+        records=Units(writes=5, reads=2),
+        log=_EVENTS,
+    ),
+    Operation(
+        name="cancel a queued job",
+        told="`jobs.cancel`",
+        records=Units(writes=4, reads=1),
+        log=_EVENTS,
+    ),
+    Operation(
+        name="reprioritise",
+        told="`jobs.reprioritise`",
+        records=Units(writes=3, reads=1),
+        log=_EVENTS,
+    ),
+    Operation(
+        name="sweep, nothing due",
+        told="`maintenance.sweep`, with one pool",
+        records=Units(reads=1.5),
+        queries=3,
+    ),
+    Operation(
+        name="sweep that takes a job back",
+        told="a lease ran out: the job is to be tried again",
+        records=Units(writes=5, reads=3),
+        log=_EVENTS,
+        queries=3,
+    ),
+    Operation(
+        name="sweep that makes a job ready",
+        told="its time to be tried again has come",
+        records=Units(writes=3, reads=3),
+        log=_EVENTS,
+        queries=3,
+    ),
+    Operation(
+        name="register",
+        told="`agents.register`, of a new agent",
+        records=Units(writes=4, reads=1),
+        log=_EVENTS,
+    ),
+    Operation(
+        name="heartbeat",
+        told="`agents.heartbeat`, its health unchanged",
+        records=Units(writes=1),
+    ),
+    Operation(name="get a job", told="`jobs.get`", records=Units(reads=1)),
+    Operation(
+        name="list 50 jobs",
+        told="`jobs.list(status=…, limit=50)`",
+        records=Units(reads=28),
+        exact=False,
+    ),
+    Operation(
+        name="list an agent's jobs",
+        told="`jobs.list(agent_id=…, limit=10)`",
+        records=Units(reads=5.5),
+        exact=False,
+    ),
+)
+BY_NAME: Final[Mapping[str, Operation]] = {each.name: each for each in OPERATIONS}
+
+#: What a job goes through, step by step, and as the agent does it.
+LIFECYCLE: Final = ("enqueue", "claim", "start", "complete")
+AGENT_LIFECYCLE: Final = ("enqueue", "claim and start", "complete")
+
+
+def lifecycle(
+    names: tuple[str, ...] = LIFECYCLE, *, shards: int, log: bool = True, marks: bool = True
+) -> Units:
+    """Return what operations consume, one after the other."""
+    total = Units()
+    for name in names:
+        total += BY_NAME[name].total(shards=shards, log=log, marks=marks)
+    return total
+
+
+# ------------------------------------------------------------------------------------ the log
+
+#: What it takes to copy the entries of one lifecycle to the log: several go into one item.
+COPYING: Final = Units(writes=0.25, reads=2.5)
+#: A look at the log that finds nothing new, with four shards of it: `events.follow` does one a
+#: second, and whoever writes does one a minute, so that the log goes on though nobody reads.
+LOG_LOOK: Final = Units(reads=16)
+
+# ------------------------------------------------------------------------------------ storage
+
+#: What DynamoDB adds to each item and each row of an index, in bytes.
+OVERHEAD: Final = 100
+#: What stays of a job that has ended, in bytes: the record, and its rows in the indexes.
+JOB_BYTES: Final = 1000
+JOB_INDEX_BYTES: Final = 600
+#: What a lifecycle leaves in the journal and the log, in bytes.
+LOG_BYTES: Final = 4000
+
+
+def item_bytes(item: Mapping[str, Mapping[str, Any]]) -> int:
+    """Return how large DynamoDB takes an item to be: its names and its values."""
+    return sum(len(name.encode()) + _value_bytes(value) for name, value in item.items())
+
+
+def _value_bytes(value: Mapping[str, Any]) -> int:
+    ((kind, held),) = value.items()
+    if kind in {"S", "B"}:
+        return len(held.encode()) if isinstance(held, str) else len(held)
+    if kind == "N":
+        return len(held) // 2 + 2
+    if kind in {"SS", "BS"}:
+        return sum(map(len, held))
+    if kind == "L":
+        return 3 + sum(1 + _value_bytes(each) for each in held)
+    if kind == "M":
+        return 3 + len(held) + item_bytes(held)
+    return 1

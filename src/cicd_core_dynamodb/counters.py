@@ -1,0 +1,219 @@
+"""Counters: sums over the log, kept by shard and by group, and what the log has behind them.
+
+A group is what stands before the last ``|`` of a name. Its item holds the sums of one shard up to
+an item of the log, and says up to which; another one says up to which all of them are complete. So
+a sum is what its item holds, and the increments of the log behind that.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from attrs import field, frozen
+
+from cicd_core.errors import StoreUnavailable
+from cicd_core.store.records import Counters
+from cicd_core_dynamodb import items
+from cicd_core_dynamodb.calls import all_of
+from cicd_core_dynamodb.expressions import Expression
+from cicd_core_dynamodb.failures import ConditionFailed
+from cicd_core_dynamodb.items import number, text
+from cicd_core_dynamodb.tables import JOURNAL, PLACE_KEY, STREAM_KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from cicd_core_dynamodb.calls import Calls, Item
+    from cicd_core_dynamodb.journal import Journal
+    from cicd_core_dynamodb.log import Log
+    from cicd_core_dynamodb.sequencer import Sequencer
+
+#: The attributes of a group's item: up to which item of the log, and the sums.
+_UP_TO: Final = "U"
+_SUMS: Final = "Y"
+#: The place of the item that says up to where all groups are complete; groups begin with a g.
+_COMPLETE: Final = "complete"
+#: So many items of the log that no sum holds yet are reason enough to fold them.
+_FOLD: Final = 64
+#: How often the sums are read again, where others fold them meanwhile.
+_ATTEMPTS: Final = 10
+
+
+@frozen
+class _Group:
+    """The sums of one group in one shard, up to an item of the log."""
+
+    up_to: int = 0
+    sums: dict[str, int] = field(factory=dict[str, int])
+
+
+class CounterBook:
+    """The counters of one namespace."""
+
+    def __init__(
+        self, calls: Calls, journal: Journal, log: Log, shards: Sequence[Sequencer]
+    ) -> None:
+        """Fold the increments of these shards."""
+        self._calls = calls
+        self._journal = journal
+        self._log = log
+        self._shards = shards
+
+    async def read(self, prefix: str) -> Counters:
+        """Return the counters whose names begin with ``prefix``, and the cursor they reach to."""
+        shards = range(len(self._shards))
+        parts = await all_of(partial(self._sums, shard, prefix) for shard in shards)
+        totals: defaultdict[str, int] = defaultdict(int)
+        for _, part in parts:
+            for name, amount in part.items():
+                totals[name] += amount
+        return Counters(dict(totals), cursor=self._log.cursor([head for head, _ in parts]))
+
+    async def fold(self) -> None:
+        """Bring the log up to date, and fold what has gathered behind the sums."""
+        await all_of(partial(self._sums, shard, "none|") for shard in range(len(self._shards)))
+
+    async def _sums(self, shard: int, prefix: str) -> tuple[int, dict[str, int]]:
+        """Return the sums of one shard, and up to which item of the log they are complete."""
+        for _ in range(_ATTEMPTS):
+            head = await self._shards[shard].advance()
+            complete = await self._complete(shard)
+            groups = await self._groups(shard, prefix)
+            if max(complete, *(kept.up_to for kept in groups.values())) <= head:
+                return head, await self._sums_at(shard, prefix, head, complete, groups)
+        raise StoreUnavailable("the counters grow faster than they can be read; try again")
+
+    async def _sums_at(
+        self, shard: int, prefix: str, head: int, complete: int, groups: Mapping[str, _Group]
+    ) -> dict[str, int]:
+        tail = await self._tail(self._shards[shard], complete, head)
+        totals: defaultdict[str, int] = defaultdict(int)
+        for group, kept in groups.items():
+            for rest, amount in kept.sums.items():
+                name = _name(group, rest)
+                if name.startswith(prefix):
+                    totals[name] += amount
+        for at, increments in tail.items():
+            for name, amount in increments:
+                if name.startswith(prefix) and at > groups.get(_group(name), _Group()).up_to:
+                    totals[name] += amount
+        if len(tail) >= _FOLD:
+            await self._fold(shard, head, tail)
+        return totals
+
+    async def _tail(
+        self, shard: Sequencer, complete: int, head: int
+    ) -> dict[int, list[tuple[str, int]]]:
+        """Return the increments of the log's items from after ``complete`` up to ``head``."""
+        known = shard.increments(complete)
+        if not (head <= complete or (known and complete + 1 in known)):
+            for item in await shard.log.read(complete + 1):
+                known[item.at] = tuple(each for one in item.entries for each in one.increments)
+        return {
+            at: [(each.name, each.amount) for each in those]
+            for at, those in known.items()
+            if complete < at <= head
+        }
+
+    async def _fold(self, shard: int, head: int, tail: Mapping[int, list[tuple[str, int]]]) -> None:
+        """Put the tail into the items of its groups, then say that all are complete up to it.
+
+        What is written follows from the log alone: whoever else does it writes the same.
+        """
+        names = {_group(name) for increments in tail.values() for name, _ in increments}
+        await all_of(partial(self._fold_group, shard, group, head, tail) for group in sorted(names))
+        await self._put(shard, _COMPLETE, {_UP_TO: number(head)}, head)
+
+    async def _fold_group(
+        self, shard: int, group: str, head: int, tail: Mapping[int, list[tuple[str, int]]]
+    ) -> None:
+        kept = _read(await self._get(shard, f"g{group}"))
+        if kept.up_to >= head:
+            return
+        sums = Counter(kept.sums)
+        for at, increments in tail.items():
+            for name, amount in increments:
+                if at > kept.up_to and _group(name) == group:
+                    sums[_rest(name)] += amount
+        written: Item = {
+            _UP_TO: number(head),
+            _SUMS: {"M": {f".{rest}": number(amount) for rest, amount in sums.items()}},
+        }
+        await self._put(shard, f"g{group}", written, head)
+
+    async def _complete(self, shard: int) -> int:
+        return _read(await self._get(shard, _COMPLETE)).up_to
+
+    async def _groups(self, shard: int, prefix: str) -> dict[str, _Group]:
+        """Return the groups that may hold names with the prefix."""
+        found = await self._begin_with(shard, f"g{prefix}")
+        groups = {item[PLACE_KEY]["S"][1:]: _read(item) for item in found}
+        within = prefix.rpartition("|")[0]
+        if within not in groups:
+            groups[within] = _read(await self._get(shard, f"g{within}"))
+        return groups
+
+    async def _begin_with(self, shard: int, place: str) -> list[Item]:
+        query = Expression()
+        query.require("{p} = {stream}", p=STREAM_KEY, stream=text(self._stream(shard)))
+        query.require_prefix(PLACE_KEY, place)
+        words: dict[str, Any] = {
+            "TableName": self._calls.table(JOURNAL.name),
+            "ConsistentRead": True,
+            **query.query_words(),
+        }
+        found: list[Item] = []
+        while True:
+            answer = await self._calls("query", **words)
+            found += answer["Items"]
+            if not answer.get("LastEvaluatedKey"):
+                return found
+            words["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+    async def _get(self, shard: int, place: str) -> Item | None:
+        answer = await self._calls(
+            "get_item",
+            TableName=self._calls.table(JOURNAL.name),
+            Key={STREAM_KEY: text(self._stream(shard)), PLACE_KEY: text(place)},
+            ConsistentRead=True,
+        )
+        found: Item | None = answer.get("Item")
+        return found
+
+    async def _put(self, shard: int, place: str, values: Item, head: int) -> None:
+        put = Expression()
+        put.require("attribute_not_exists({u}) OR {u} < {head}", u=_UP_TO, head=number(head))
+        item = {STREAM_KEY: text(self._stream(shard)), PLACE_KEY: text(place), **values}
+        table = self._calls.table(JOURNAL.name)
+        try:
+            await self._calls("put_item", TableName=table, Item=item, **put.condition_words())
+        except ConditionFailed:
+            return  # somebody has folded further
+
+    def _stream(self, shard: int) -> str:
+        return self._journal.stream("c", shard)
+
+
+def _read(item: Item | None) -> _Group:
+    if item is None:
+        return _Group()
+    sums: Mapping[str, Any] = item.get(_SUMS, {}).get("M", {})
+    return _Group(
+        up_to=items.optional_number(item, _UP_TO) or 0,
+        sums={rest[1:]: int(amount["N"]) for rest, amount in sums.items()},
+    )
+
+
+def _group(name: str) -> str:
+    return name.rpartition("|")[0]
+
+
+def _rest(name: str) -> str:
+    """Return what tells a name from the others of its group; with the bar, if it has one."""
+    return name[len(_group(name)) :]
+
+
+def _name(group: str, rest: str) -> str:
+    return group + rest

@@ -1,0 +1,116 @@
+"""The journal's entries, and the bytes that they are kept as.
+
+An entry holds the events and increments of one commit, or a part of them, for one shard of the
+log. A commit is journalled before it is applied; that it was applied is proved by the first record
+that it puts, which keeps the entry's proof.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from attrs import frozen
+
+from cicd_core.errors import CorruptRecord
+from cicd_core.model.event import Increment
+from cicd_core.store.records import LogEntry
+from cicd_core_dynamodb.items import pack, unpack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from cicd_core.store.semantics import Subject
+
+#: The first byte of the proof of a commit that tells several shards.
+SEVERAL: Final = 255
+#: The length of a head, before it.
+_LENGTH: Final = 4
+
+
+@frozen(kw_only=True)
+class Entry:
+    """What a commit tells one shard of the log."""
+
+    #: Unique for each attempt to apply a commit; the same for all of its parts. Its first byte is
+    #: the shard that all of them are in, or :data:`SEVERAL`.
+    proof: bytes
+    part: int
+    #: The record that keeps the proof, and the version that the commit expects of it.
+    anchor: Subject
+    expected: int
+    events: tuple[LogEntry, ...] = ()
+    increments: tuple[Increment, ...] = ()
+    #: Each subject that it tells of, and the version after which that is told.
+    ranks: tuple[tuple[Subject, int], ...] = ()
+
+    @property
+    def name(self) -> tuple[bytes, int]:
+        """What tells it from all others."""
+        return self.proof, self.part
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it has."""
+        return 200 + sum(len(event.body) + len(event.key) + 60 for event in self.events)
+
+
+def encode(entries: Sequence[Entry]) -> bytes:
+    """Return entries as bytes: a head that says what they are, then all bodies."""
+    head = json.dumps([_head(entry) for entry in entries], separators=(",", ":")).encode()
+    bodies = b"".join(event.body for entry in entries for event in entry.events)
+    return pack(len(head).to_bytes(_LENGTH, "big") + head + bodies)
+
+
+def decode(packed: bytes) -> list[Entry]:
+    """Return the entries that :func:`encode` was given.
+
+    Raises:
+        CorruptRecord: it made no such thing.
+    """
+    try:
+        data = unpack(packed)
+        length = int.from_bytes(data[:_LENGTH], "big")
+        head = json.loads(data[_LENGTH : _LENGTH + length])
+        return list(_entries(head, data[_LENGTH + length :]))
+    except (ValueError, KeyError, IndexError, TypeError) as broken:
+        raise CorruptRecord("journal", "an entry", f"{type(broken).__name__}: {broken}") from broken
+
+
+def _head(entry: Entry) -> dict[str, Any]:
+    return {
+        "p": entry.proof.hex(),
+        "n": entry.part,
+        "a": entry.anchor,
+        "x": entry.expected,
+        "e": [
+            [each.collection, each.key, each.version, each.ordinal, len(each.body)]
+            for each in entry.events
+        ],
+        "i": [[each.name, each.amount] for each in entry.increments],
+        "r": [[*subject, version] for subject, version in entry.ranks],
+    }
+
+
+def _entries(heads: Iterable[dict[str, Any]], bodies: bytes) -> Iterable[Entry]:
+    begin = 0
+    for head in heads:
+        events: list[LogEntry] = []
+        for collection, key, version, ordinal, length in head["e"]:
+            body = bodies[begin : begin + length]
+            begin += length
+            events.append(
+                LogEntry(
+                    collection=collection, key=key, version=version, ordinal=ordinal, body=body
+                )
+            )
+        collection, key = head["a"]
+        yield Entry(
+            proof=bytes.fromhex(head["p"]),
+            part=head["n"],
+            anchor=(collection, key),
+            expected=head["x"],
+            events=tuple(events),
+            increments=tuple(Increment(name, amount) for name, amount in head["i"]),
+            ranks=tuple(((collection, key), version) for collection, key, version in head["r"]),
+        )

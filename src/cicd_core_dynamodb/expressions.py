@@ -1,0 +1,129 @@
+"""An update of one item and the condition on it, as DynamoDB's expressions say it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from cicd_core_dynamodb.calls import Item, Value
+
+
+class Expression:
+    """A condition, and what to set, remove and add; names and values are placeholders in it."""
+
+    def __init__(self) -> None:
+        """Start with nothing."""
+        self._names: dict[str, str] = {}
+        self._values: dict[str, Value] = {}
+        self._sets: list[str] = []
+        self._removes: list[str] = []
+        self._adds: list[str] = []
+        self._deletes: list[str] = []
+        self._conditions: list[str] = []
+        self._filter: str | None = None
+
+    def name(self, attribute: str) -> str:
+        """Return the placeholder of a name."""
+        return self._names.setdefault(attribute, f"#{len(self._names)}")
+
+    def value(self, value: Value) -> str:
+        """Return a placeholder for a value."""
+        placeholder = f":{len(self._values)}"
+        self._values[placeholder] = value
+        return placeholder
+
+    def set(self, values: Mapping[str, Value]) -> None:
+        """Set attributes."""
+        for name, value in values.items():
+            self._sets.append(f"{self.name(name)} = {self.value(value)}")
+
+    def set_if_missing(self, name: str, value: Value) -> None:
+        """Set an attribute that the item does not have yet."""
+        word = self.name(name)
+        self._sets.append(f"{word} = if_not_exists({word}, {self.value(value)})")
+
+    def increment(self, name: str) -> None:
+        """Add one to a number that is there."""
+        word = self.name(name)
+        self._sets.append(f"{word} = {word} + {self.value({'N': '1'})}")
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove attributes."""
+        self._removes += [self.name(name) for name in names]
+
+    def add(self, name: str, value: Value) -> None:
+        """Add to a set."""
+        self._adds.append(f"{self.name(name)} {self.value(value)}")
+
+    def delete(self, name: str, value: Value) -> None:
+        """Take from a set."""
+        self._deletes.append(f"{self.name(name)} {self.value(value)}")
+
+    def require(self, template: str, **operands: str | Value) -> None:
+        """Add a condition: ``{name}`` stands for an attribute (a str) or a value."""
+        self._conditions.append(f"({self._filled(template, operands)})")
+
+    def require_prefix(self, attribute: str, prefix: str) -> None:
+        """Require that a text begins with another one."""
+        word = self.value({"S": prefix})
+        self._conditions.append(f"begins_with({self.name(attribute)}, {word})")
+
+    def condition_words(self) -> dict[str, Any]:
+        """Return the words of a condition alone, for ``PutItem``."""
+        return {
+            "ConditionExpression": " AND ".join(self._conditions),
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+            **self._placeholders(),
+        }
+
+    def filter(self, template: str, **operands: str | Value) -> None:
+        """Leave out what a query finds and this does not hold for; written as a condition is."""
+        self._filter = self._filled(template, operands)
+
+    def query_words(self) -> dict[str, Any]:
+        """Return the words of ``Query``; the conditions are those on the keys."""
+        words: dict[str, Any] = {
+            "KeyConditionExpression": " AND ".join(self._conditions),
+            **self._placeholders(),
+        }
+        if self._filter is not None:
+            words["FilterExpression"] = self._filter
+        return words
+
+    def words(self, table: str, key: Item) -> dict[str, Any]:
+        """Return the words of ``UpdateItem``, or of an update in a transaction."""
+        parts = [
+            ("SET", self._sets),
+            ("REMOVE", self._removes),
+            ("ADD", self._adds),
+            ("DELETE", self._deletes),
+        ]
+        words: dict[str, Any] = {
+            "TableName": table,
+            "Key": key,
+            "UpdateExpression": " ".join(
+                f"{clause} {', '.join(items)}" for clause, items in parts if items
+            ),
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+            **self._placeholders(),
+        }
+        if self._conditions:
+            words["ConditionExpression"] = " AND ".join(self._conditions)
+        return words
+
+    def _filled(self, template: str, operands: Mapping[str, str | Value]) -> str:
+        words = {
+            word: self.name(operand) if isinstance(operand, str) else self.value(operand)
+            for word, operand in operands.items()
+        }
+        return template.format(**words)
+
+    def _placeholders(self) -> dict[str, Any]:
+        words: dict[str, Any] = {
+            "ExpressionAttributeNames": {word: name for name, word in self._names.items()}
+        }
+        if self._values:
+            words["ExpressionAttributeValues"] = self._values
+        return words

@@ -1,0 +1,171 @@
+"""What botocore raises and DynamoDB answers, in the words of our error tree."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from cicd_core.errors import (
+    CicdError,
+    StoreError,
+    StoreReadOnly,
+    StoreUnavailable,
+    TooLarge,
+    UnsupportedCapability,
+)
+
+#: The most bytes of an item, names and values together.
+MAX_ITEM_BYTES: Final = 400 * 1024
+
+#: What passes by itself.
+_LATER: Final = frozenset(
+    {
+        "InternalServerError",
+        "InternalFailure",
+        "ItemCollectionSizeLimitExceededException",
+        "LimitExceededException",
+        "ProvisionedThroughputExceededException",
+        "ReplicatedWriteConflictException",
+        "RequestLimitExceeded",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "ServiceUnavailable",
+        "ServiceUnavailableException",
+        "SlowDown",
+        "ThrottlingException",
+        "ThrottlingError",
+        "TransactionConflict",
+        "TransactionConflictException",
+        "TransactionInProgressException",
+    }
+)
+#: Credentials that are missing, wrong, or run out.
+_STRANGERS: Final = frozenset(
+    {
+        "ExpiredTokenException",
+        "ExpiredToken",
+        "IncompleteSignature",
+        "IncompleteSignatureException",
+        "InvalidClientTokenId",
+        "InvalidSignatureException",
+        "MissingAuthenticationToken",
+        "MissingAuthenticationTokenException",
+        "NotAuthorized",
+        "UnrecognizedClientException",
+    }
+)
+_WRITES: Final = frozenset(
+    {"batch_write_item", "delete_item", "put_item", "transact_write_items", "update_item"}
+)
+#: What botocore raises before any request leaves: no retry helps.
+_MISCONFIGURED: Final = frozenset(
+    {
+        "ConfigNotFound",
+        "CredentialRetrievalError",
+        "InvalidRegionError",
+        "NoCredentialsError",
+        "NoRegionError",
+        "PartialCredentialsError",
+        "ProfileNotFound",
+        "TokenRetrievalError",
+        "UnknownServiceError",
+    }
+)
+
+
+class ConditionFailed(Exception):
+    """A conditional write found another item than it expected: here it is."""
+
+    def __init__(self, item: dict[str, Any] | None) -> None:
+        """Take the item; None: there is none."""
+        super().__init__("the condition of a write did not hold")
+        self.item = item
+
+
+class TableExists(Exception):
+    """Somebody else has made the table, or is making it."""
+
+
+class TransactionRefused(Exception):
+    """A condition of a transaction did not hold; nothing of it was written."""
+
+
+def translated(cause: Exception, operation: str, table: str) -> Exception:
+    """Return what to raise for something that a call of the driver raised.
+
+    Args:
+        cause: what was raised.
+        operation: the method of the client, such as ``put_item``.
+        table: the name of the table, or the prefix of several.
+    """
+    if isinstance(cause, CicdError):
+        return cause
+    answer: dict[str, Any] = getattr(cause, "response", None) or {}
+    code = str(answer.get("Error", {}).get("Code", ""))
+    if not code:
+        return _without_answer(cause, operation, table)
+    if code == "ConditionalCheckFailedException":
+        return ConditionFailed(answer.get("Item"))
+    if code == "ResourceInUseException":
+        return TableExists()
+    if code == "TransactionCanceledException":
+        return _cancelled(answer, operation, table)
+    message = str(answer["Error"].get("Message", ""))
+    return _answered(code, message, operation, table)
+
+
+def _without_answer(cause: Exception, operation: str, table: str) -> Exception:
+    kind = type(cause).__name__
+    where = f"{operation} on {table!r}"
+    if kind in _MISCONFIGURED:
+        return UnsupportedCapability(
+            f"{where}: {cause}; give the region, and credentials where AWS looks for them "
+            f"(environment, profile, role)"
+        )
+    if kind in {"ParamValidationError", "TypeError", "AttributeError"}:
+        return cause  # a mistake of ours: it must not pass for the network's
+    return StoreUnavailable(
+        f"{where}: DynamoDB did not answer ({kind}: {cause}); whether it took effect is unknown"
+    )
+
+
+def _answered(code: str, message: str, operation: str, table: str) -> Exception:
+    where = f"{operation} on {table!r}"
+    if code in _LATER:
+        return StoreUnavailable(f"{where}: {code}: {message}")
+    if code == "ResourceNotFoundException":
+        return UnsupportedCapability(
+            f"{where}: there is no such table or index; make it: `cicd-core dynamodb "
+            f"create-tables`, the Terraform module, or ?create_tables=true on a local engine"
+        )
+    if code in _STRANGERS:
+        return UnsupportedCapability(f"{where}: {code}: {message}; check the credentials")
+    if code == "AccessDeniedException":
+        refused = StoreReadOnly if operation in _WRITES else UnsupportedCapability
+        return refused(f"{where}: {message}; give the role the policy of the module")
+    if code == "ValidationException":
+        return _invalid(where, message)
+    return StoreError(f"{where}: {code}: {message}")
+
+
+def _invalid(where: str, message: str) -> Exception:
+    lowered = message.lower()
+    if "item size" in lowered or "exceeded the maximum allowed size" in lowered:
+        return TooLarge("record", MAX_ITEM_BYTES + 1, MAX_ITEM_BYTES)
+    if "specified index" in lowered:
+        return UnsupportedCapability(
+            f"{where}: {message}; the table lacks an index: `cicd-core dynamodb check` says which"
+        )
+    return StoreError(f"{where}: {message}")
+
+
+def _cancelled(answer: dict[str, Any], operation: str, table: str) -> Exception:
+    """Return why a transaction was cancelled: what passes by itself goes before what does not."""
+    reasons: list[dict[str, Any]] = answer.get("CancellationReasons") or []
+    codes = {str(reason.get("Code", "None")): str(reason.get("Message", "")) for reason in reasons}
+    for code in ("ValidationError", "AccessDenied"):
+        if code in codes:
+            return _answered(code.replace("Error", "Exception"), codes[code], operation, table)
+    if "ConditionalCheckFailed" in codes:
+        return TransactionRefused()
+    why = ", ".join(sorted(codes.keys() - {"None"}))
+    return StoreUnavailable(f"{operation} on {table!r}: the transaction was cancelled: {why}")

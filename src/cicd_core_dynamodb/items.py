@@ -1,0 +1,255 @@
+"""How a record becomes an item of its table, and comes back. All names of attributes stand here.
+
+An item has the record's own attributes under their names: a partition attribute as
+``namespace|shard|value``, so that it can be the key of an index, a sort attribute as it is. All
+else has a name of one or two capital letters, since names count in what an item weighs::
+
+    K  key: namespace|key          H  lease: the holder's claim id
+    V  version                     HG lease: granted (µs)
+    G  version of the last commit  HE lease: expires (µs)
+    C  id of the last commit       HL lease: limit (µs)
+    D  body                        HM lease limit of the record (µs)
+    R  grant                       X  expires_at (µs)
+    E  proofs: the ids of the      T  when DynamoDB may drop the item (s)
+       journal's entries that      Z  the version that the record had when it
+       this record's commits made     was deleted; then nothing but E is left
+
+None is called as DynamoDB calls its types (S, N, B, L, M and so on), which confuses some engines.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING, Final
+
+from attrs import frozen
+
+from cicd_core.errors import CorruptRecord
+from cicd_core.store.records import Lease, Record
+from cicd_core_dynamodb.tables import (
+    EXPIRY,
+    LEASE_LIMIT,
+    RECORD_KEY,
+    TTL_ATTRIBUTE,
+    hot_partitions,
+    projected,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cicd_core.store.records import Collection, Index, Put
+    from cicd_core_dynamodb.calls import Item, Value
+
+KEY, TTL = RECORD_KEY, TTL_ATTRIBUTE
+VERSION, GIVEN, COMMIT, BODY, GRANT = "V", "G", "C", "D", "R"
+LEASE, GRANTED, EXPIRES, LIMIT = "H", "HG", "HE", "HL"
+PROOFS, DELETED = "E", "Z"
+#: Everything of a live record that is no index's, but its key and its proofs.
+OWN: Final = (
+    VERSION,
+    GIVEN,
+    COMMIT,
+    BODY,
+    GRANT,
+    LEASE,
+    GRANTED,
+    EXPIRES,
+    LIMIT,
+    LEASE_LIMIT,
+    EXPIRY,
+    TTL,
+    DELETED,
+)
+
+#: How long an item stays after its record is gone, in seconds: until then the log must have been
+#: read up to the last commit of that record, since its proofs go with it.
+GRACE: Final = 7 * 86400
+_MICROS: Final = 1_000_000
+_PLAIN, _DEFLATED = b"\0", b"\1"
+#: Below this, deflating a body saves less than it costs.
+_SMALL: Final = 128
+
+
+def number(value: int) -> Value:
+    """Return a number as DynamoDB writes it."""
+    return {"N": str(value)}
+
+
+def text(value: str) -> Value:
+    """Return a text as DynamoDB writes it."""
+    return {"S": value}
+
+
+def binary(value: bytes) -> Value:
+    """Return bytes as DynamoDB writes them."""
+    return {"B": value}
+
+
+def optional_number(item: Item, name: str) -> int | None:
+    """Return a number of an item; None: it has none of that name."""
+    return int(item[name]["N"]) if name in item else None
+
+
+def drop_after(expires_at: int) -> Value:
+    """Return when DynamoDB may drop what expires at that moment (µs)."""
+    return number(-(-expires_at // _MICROS) + GRACE)
+
+
+def pack(data: bytes) -> bytes:
+    """Return bytes as they are kept: deflated where that saves something, and a mark of which."""
+    if len(data) >= _SMALL:
+        deflated = zlib.compress(data, 6, wbits=-15)
+        if len(deflated) < len(data):
+            return _DEFLATED + deflated
+    return _PLAIN + data
+
+
+def unpack(packed: bytes) -> bytes:
+    """Return the bytes that :func:`pack` was given.
+
+    Raises:
+        ValueError: it made no such thing.
+    """
+    mark, data = packed[:1], packed[1:]
+    if mark == _PLAIN:
+        return data
+    if mark == _DEFLATED:
+        try:
+            return zlib.decompress(data, wbits=-15)
+        except zlib.error as broken:
+            raise ValueError(str(broken)) from broken
+    raise ValueError(f"it begins with {mark!r}, which this version of the library does not write")
+
+
+@frozen
+class Seen:
+    """What stands under a record's key, exactly."""
+
+    #: None: there is nothing, or it was deleted.
+    record: Record | None
+    #: The version that its last commit gave.
+    given: int = 0
+    #: The version that it had when it was deleted.
+    deleted: int | None = None
+
+    def live(self, now: int) -> Record | None:
+        """Return the record, unless it is absent or has expired."""
+        record = self.record
+        if record is None or record.expires_at is None or record.expires_at > now:
+            return record
+        return None
+
+
+class Layout:
+    """The items of one collection in one namespace."""
+
+    def __init__(self, collection: Collection, namespace: str, shards: int) -> None:
+        """Know the collection, and in how many shards its busy partitions are split."""
+        self.collection = collection
+        self._namespace = namespace
+        self._shards = shards
+        self._hot = hot_partitions(collection)
+        self._partitions = frozenset(index.partition for index in collection.indexes)
+
+    def key(self, key: str) -> Value:
+        """Return the value of an item's key."""
+        return text(f"{self._namespace}|{key}")
+
+    def record_key(self, item: Item) -> str:
+        """Return the key of the record that an item is."""
+        key: str = item[KEY]["S"]
+        return key.split("|", 1)[1]
+
+    def places(self, index: Index, value: str) -> list[str]:
+        """Return the partitions of the table's index that make up one of the collection's."""
+        shards = range(self._shards if index.partition in self._hot else 1)
+        return [f"{self._namespace}|{shard}|{value}" for shard in shards]
+
+    def knows_expiry(self, index: Index) -> bool:
+        """Whether the index tells when a record expires, and how long a lease on it may last."""
+        return EXPIRY in projected(self.collection, index)
+
+    def attribute(self, name: str, value: str, key: str) -> Value:
+        """Return an attribute of a record, as its item has it."""
+        if name not in self._partitions:
+            return text(value)
+        shard = zlib.crc32(key.encode()) % self._shards if name in self._hot else 0
+        return text(f"{self._namespace}|{shard}|{value}")
+
+    def attributes(self, record: Record | Put) -> dict[str, Value]:
+        """Return all attributes of a record, as its item has them."""
+        return {
+            name: self.attribute(name, value, record.key)
+            for name, value in record.attributes.items()
+        }
+
+    def seen(self, item: Item | None) -> Seen:
+        """Return what an item tells.
+
+        Raises:
+            CorruptRecord: it tells nothing that this version of the library understands.
+        """
+        if item is None:
+            return Seen(None)
+        if VERSION not in item:
+            return Seen(None, deleted=optional_number(item, DELETED))
+        return Seen(self.record(item), given=int(item[GIVEN]["N"]))
+
+    def record(self, item: Item) -> Record:
+        """Return the record that an item is.
+
+        Raises:
+            CorruptRecord: it is none that this version of the library understands.
+        """
+        key = self.record_key(item)
+        try:
+            return Record(
+                key=key,
+                version=int(item[VERSION]["N"]),
+                commit_id=item[COMMIT]["S"],
+                body=unpack(item[BODY]["B"]),
+                attributes=self._attributes_of(item),
+                grant=item[GRANT]["B"] if GRANT in item else None,
+                lease=_lease(item),
+                lease_limit=optional_number(item, LEASE_LIMIT),
+                expires_at=optional_number(item, EXPIRY),
+            )
+        except (KeyError, ValueError, IndexError) as broken:
+            reason = f"{type(broken).__name__}: {broken}"
+            raise CorruptRecord(self.collection.name, key, reason) from broken
+
+    def _attributes_of(self, item: Item) -> dict[str, str]:
+        return {
+            name: item[name]["S"].split("|", 2)[2] if name in self._partitions else item[name]["S"]
+            for name in self.collection.attributes
+            if name in item
+        }
+
+
+def layouts(
+    collections: tuple[Collection, ...], namespace: str, shards: int
+) -> Mapping[str, Layout]:
+    """Return the layout of each collection, by name."""
+    return {each.name: Layout(each, namespace, shards) for each in collections}
+
+
+def lease_values(lease: Lease) -> dict[str, Value]:
+    """Return the attributes of a lease."""
+    return {
+        LEASE: text(lease.claim_id),
+        GRANTED: number(lease.granted),
+        EXPIRES: number(lease.expires),
+        LIMIT: number(lease.limit),
+    }
+
+
+def _lease(item: Item) -> Lease | None:
+    if LEASE not in item:
+        return None
+    return Lease(
+        claim_id=item[LEASE]["S"],
+        granted=int(item[GRANTED]["N"]),
+        expires=int(item[EXPIRES]["N"]),
+        limit=int(item[LIMIT]["N"]),
+    )

@@ -1,0 +1,204 @@
+"""Writing ahead: what a commit will tell the log is durable before the commit is applied.
+
+Each shard of the log has a stream of journal items, placed by the store's time. A commit whose
+item was not acknowledged within :data:`DELAY` is not sent. So what is older than :data:`RIPE` is
+all there, and whoever reads the stream misses nothing by going on from there.
+"""
+
+from __future__ import annotations
+
+import zlib
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from attrs import evolve
+
+from cicd_core.clock import monotonic_seconds
+from cicd_core.errors import StoreUnavailable
+from cicd_core.store.records import LogEntry, Put
+from cicd_core.store.semantics import subject_of
+from cicd_core_dynamodb.calls import all_of
+from cicd_core_dynamodb.entries import SEVERAL, Entry, encode
+from cicd_core_dynamodb.items import binary, number, text
+from cicd_core_dynamodb.tables import JOURNAL, PLACE_KEY, STREAM_KEY, TTL_ATTRIBUTE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from cicd_core.ids import IdSource
+    from cicd_core.store.records import Commit, StoreTime
+    from cicd_core.store.semantics import Subject
+    from cicd_core_dynamodb.calls import Calls
+
+#: Seconds within which a journal item must be acknowledged, or its commit is not sent.
+DELAY: Final = 10.0
+#: How far (µs) the clock of who wrote an item may be off, at most; and then what is all there.
+UNCERTAIN: Final = 2_000_000
+RIPE: Final = int(DELAY * 1_000_000) + 2 * UNCERTAIN
+#: After this long (µs) no request that was sent can be applied any more: its signature is too old.
+STALE: Final = 20 * 60 * 1_000_000
+#: The attribute with the entries of an item.
+DATA: Final = "D"
+#: About the most bytes of entries in one item, unless a single one has more.
+_ITEM_BYTES: Final = 64 * 1024
+_MICROS: Final = 1_000_000
+#: How long (s) an item stays after what it tells has left the log.
+_GRACE: Final = 7 * 86400
+
+
+def keeps_for(retention: int) -> int:
+    """Return how long (µs) the journal's items are kept, where the log's are for ``retention``."""
+    return retention + _GRACE * _MICROS
+
+
+class Journal:
+    """The streams of one namespace, for who writes."""
+
+    def __init__(
+        self, calls: Calls, ids: IdSource, *, namespace: str, shards: int, retention: int
+    ) -> None:
+        """Write to this many shards; an event stays in the log for ``retention`` µs."""
+        self._calls = calls
+        self._ids = ids
+        self._namespace = namespace
+        self._shards = shards
+        self._retention = retention
+
+    @property
+    def shards(self) -> int:
+        """How many shards the log has."""
+        return self._shards
+
+    def stream(self, kind: str, shard: int) -> str:
+        """Return the name of a stream: ``w`` of what is to come, ``d`` the log, ``c`` counters."""
+        return f"{self._namespace}|{kind}|{shard}"
+
+    async def write(
+        self, commits: Sequence[tuple[Commit, Mapping[Subject, int]]], now: StoreTime
+    ) -> list[bytes | None]:
+        """Journal commits, each with the versions that it will give; return their proofs.
+
+        Raises:
+            StoreUnavailable: it took too long; the commits must not be sent.
+        """
+        if now.uncertainty > UNCERTAIN:
+            raise StoreUnavailable("the store's clock is known too badly to write to the log")
+        proofs: list[bytes | None] = []
+        waiting: dict[int, list[Entry]] = {}
+        for commit, versions in commits:
+            if not commit.events and not commit.increments:
+                proofs.append(None)
+                continue
+            entries = self._entries(commit, versions)
+            proofs.append(entries[0][1].proof)
+            for shard, entry in entries:
+                waiting.setdefault(shard, []).append(entry)
+        sent = monotonic_seconds()
+        items = [
+            self._item(shard, some, now)
+            for shard, told in waiting.items()
+            for some in _parcels(told)
+        ]
+        await all_of(partial(self._calls, "put_item", **item) for item in items)
+        if monotonic_seconds() - sent > DELAY:
+            raise StoreUnavailable("the journal was too slow; the commit was not sent")
+        return proofs
+
+    def _entries(self, commit: Commit, versions: Mapping[Subject, int]) -> list[tuple[int, Entry]]:
+        """Return what a commit tells each shard; a subject's events are in one, its own."""
+        anchor = next(write for write in commit.writes if isinstance(write, Put))
+        empty = Entry(proof=b"", part=0, anchor=subject_of(anchor), expected=anchor.expected)
+        entries: list[tuple[int, Entry]] = []
+        for shard, events in self._by_shard(commit, versions).items():
+            entries += [(shard, evolve(empty, events=some)) for some in _portions(events)]
+        if commit.increments:
+            shard = self._shard(empty.anchor)
+            at = next((n for n, (where, _) in enumerate(entries) if where == shard), None)
+            if at is None:
+                entries.append((shard, evolve(empty, increments=commit.increments)))
+            else:
+                entries[at] = (shard, evolve(entries[at][1], increments=commit.increments))
+        ranks = _ranks(commit, versions)
+        first, *others = {shard for shard, _ in entries}
+        proof = bytes([SEVERAL if others else first, *bytes.fromhex(self._ids.commit_id())[:8]])
+        return [
+            (shard, evolve(entry, proof=proof, part=part, ranks=_told(entry, ranks)))
+            for part, (shard, entry) in enumerate(entries)
+        ]
+
+    def _by_shard(
+        self, commit: Commit, versions: Mapping[Subject, int]
+    ) -> dict[int, list[LogEntry]]:
+        shards: dict[int, list[LogEntry]] = {}
+        for event in commit.events:
+            subject = (event.collection, event.key)
+            told = LogEntry(
+                collection=event.collection,
+                key=event.key,
+                version=event.version or versions[subject],
+                ordinal=event.ordinal,
+                body=event.body,
+            )
+            shards.setdefault(self._shard(subject), []).append(told)
+        return shards
+
+    def _shard(self, subject: Subject) -> int:
+        return zlib.crc32("|".join(subject).encode()) % self._shards
+
+    def _item(self, shard: int, entries: Sequence[Entry], now: StoreTime) -> dict[str, Any]:
+        place = f"{now.micros:016d}{self._ids.commit_id()}"
+        dropped = (now.micros + keeps_for(self._retention)) // _MICROS
+        return {
+            "TableName": self._calls.table(JOURNAL.name),
+            "Item": {
+                STREAM_KEY: text(self.stream("w", shard)),
+                PLACE_KEY: text(place),
+                DATA: binary(encode(entries)),
+                TTL_ATTRIBUTE: number(dropped),
+            },
+        }
+
+
+def _ranks(commit: Commit, versions: Mapping[Subject, int]) -> dict[Subject, int]:
+    """Return the version that the commit gives to each of its records, or takes away."""
+    ranks = dict(versions)
+    for write in commit.writes:
+        if not isinstance(write, Put):
+            ranks[subject_of(write)] = write.expected + 1
+    return ranks
+
+
+def _told(entry: Entry, ranks: Mapping[Subject, int]) -> tuple[tuple[Subject, int], ...]:
+    told: dict[Subject, int] = {}
+    for event in entry.events:
+        subject = (event.collection, event.key)
+        told[subject] = max(told.get(subject, 0), ranks.get(subject, event.version))
+    return tuple(told.items())
+
+
+def _portions(events: Sequence[LogEntry]) -> Iterable[tuple[LogEntry, ...]]:
+    """Split the events of a commit, so that each portion fits into an item."""
+    portion: list[LogEntry] = []
+    size = 0
+    for event in events:
+        if portion and size + len(event.body) > _ITEM_BYTES:
+            yield tuple(portion)
+            portion, size = [], 0
+        portion.append(event)
+        size += len(event.body)
+    if portion:
+        yield tuple(portion)
+
+
+def _parcels(entries: Sequence[Entry]) -> Iterable[list[Entry]]:
+    """Put the entries of many commits together, as far as they fit into an item."""
+    parcel: list[Entry] = []
+    size = 0
+    for entry in entries:
+        if parcel and size + entry.size > _ITEM_BYTES:
+            yield parcel
+            parcel, size = [], 0
+        parcel.append(entry)
+        size += entry.size
+    if parcel:
+        yield parcel

@@ -1,0 +1,105 @@
+"""Reading the journal of one shard, from where it was gone through."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from attrs import frozen
+
+from cicd_core_dynamodb.calls import all_of
+from cicd_core_dynamodb.entries import decode
+from cicd_core_dynamodb.expressions import Expression
+from cicd_core_dynamodb.items import text
+from cicd_core_dynamodb.journal import DATA, RIPE
+from cicd_core_dynamodb.ordering import Waiting
+from cicd_core_dynamodb.tables import JOURNAL, PLACE_KEY, STREAM_KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from cicd_core.store.records import StoreTime
+    from cicd_core_dynamodb.calls import Calls, Item
+
+#: The most bytes that one look reads, about.
+_LOOK_BYTES: Final = 4 * 1024 * 1024
+
+
+@frozen
+class Look:
+    """What one look at the journal found."""
+
+    #: When it began: what is older by :data:`~cicd_core_dynamodb.journal.RIPE` was all there.
+    asked: StoreTime
+    waiting: list[Waiting]
+    #: The moment (µs) of the last item that was read.
+    last: int
+    #: Whether there is more behind it.
+    cut: bool
+
+
+class JournalReader:
+    """One stream of the journal."""
+
+    def __init__(self, calls: Calls, stream: str) -> None:
+        """Read this stream."""
+        self._calls = calls
+        self._stream = stream
+
+    async def look(
+        self, reached: int, still_open: Sequence[str], *, beyond: Look | None = None
+    ) -> Look:
+        """Return what stands behind ``reached`` (µs), and what is still open before it.
+
+        A second look, ``beyond`` the first one, goes further by as much as clocks may be apart.
+        """
+        asked = await self._calls.now()
+        words = self._query(reached)
+        until = beyond.last + 2 * RIPE if beyond is not None and beyond.cut else None
+        found = await self._opened(still_open)
+        size, last = 0, 0
+        while True:
+            answer = await self._calls("query", **words)
+            some: list[Item] = answer["Items"]
+            found += some
+            size += sum(len(item[DATA]["B"]) for item in some)
+            if some:
+                last = int(some[-1][PLACE_KEY]["S"][:16])
+            rest = answer.get("LastEvaluatedKey")
+            enough = last > until if until is not None else beyond is None and size >= _LOOK_BYTES
+            if not rest or enough:
+                return Look(asked, _waiting(found), last=last, cut=bool(rest))
+            words["ExclusiveStartKey"] = rest
+
+    def _query(self, reached: int) -> dict[str, Any]:
+        query = Expression()
+        query.require("{p} = {stream}", p=STREAM_KEY, stream=text(self._stream))
+        # A place is 16 digits of time, then hexadecimal ones: no place of that time is behind "~".
+        query.require("{q} > {reached}", q=PLACE_KEY, reached=text(f"{reached:016d}~"))
+        return {
+            "TableName": self._calls.table(JOURNAL.name),
+            "ConsistentRead": True,
+            **query.query_words(),
+        }
+
+    async def _opened(self, places: Sequence[str]) -> list[Item]:
+        table = self._calls.table(JOURNAL.name)
+        found = await all_of(
+            partial(
+                self._calls,
+                "get_item",
+                TableName=table,
+                Key={STREAM_KEY: text(self._stream), PLACE_KEY: text(place)},
+                ConsistentRead=True,
+            )
+            for place in places
+        )
+        return [answer["Item"] for answer in found if "Item" in answer]
+
+
+def _waiting(found: Iterable[Item]) -> list[Waiting]:
+    return [
+        Waiting(place=item[PLACE_KEY]["S"], entry=entry)
+        for item in found
+        for entry in decode(item[DATA]["B"])
+    ]

@@ -1,0 +1,122 @@
+"""Reading the log: one cursor over all of its shards."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from attrs import frozen
+
+from cicd_core.errors import InvalidCursor
+from cicd_core.store.records import LogPage
+from cicd_core_dynamodb.calls import all_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cicd_core.store.records import LogEntry
+    from cicd_core_dynamodb.calls import Calls
+    from cicd_core_dynamodb.log_stream import Numbered
+    from cicd_core_dynamodb.sequencer import Sequencer
+
+_CURSOR: Final = re.compile(r"[0-9]{1,18}\.[0-9]{1,9}(_[0-9]{1,18}\.[0-9]{1,9})*", re.ASCII)
+#: How many items of the log one request reads at most.
+_ITEMS: Final = 100
+
+
+@frozen
+class Position:
+    """How far a shard was read: all items below a number, and so many entries of that one."""
+
+    at: int
+    entries: int = 0
+
+
+@frozen
+class _Read:
+    """What was read of one shard."""
+
+    entries: list[LogEntry]
+    position: Position
+    torn: bool
+
+
+class Log:
+    """The log of one namespace, for who reads."""
+
+    def __init__(self, calls: Calls, shards: Sequence[Sequencer], retention: int) -> None:
+        """Read these shards; an event stays in the log for ``retention`` µs."""
+        self._calls = calls
+        self._shards = shards
+        self._retention = retention
+
+    async def read(self, cursor: str | None, limit: int) -> LogPage:
+        """Return events after the cursor; None is the beginning of what is kept."""
+        start = [Position(0)] * len(self._shards) if cursor is None else self._parsed(cursor)
+        heads = await all_of(shard.advance for shard in self._shards)
+        if cursor is not None and any(map(_is_ahead, start, heads)):
+            raise InvalidCursor(cursor, "it is ahead of this store's log")
+        entries: list[LogEntry] = []
+        reached: list[Position] = []
+        torn = False
+        for shard, position in zip(self._shards, start, strict=True):
+            read = await self._read(shard, position, limit - len(entries), cursor)
+            entries += read.entries
+            reached.append(read.position)
+            torn = torn or (read.torn and cursor is not None)
+        return LogPage(tuple(entries), cursor=_written(reached), torn=torn)
+
+    def cursor(self, heads: Sequence[int]) -> str:
+        """Return the cursor behind these items."""
+        return _written([Position(head + 1 if head else 0) for head in heads])
+
+    async def _read(
+        self, shard: Sequencer, position: Position, limit: int, cursor: str | None
+    ) -> _Read:
+        entries: list[LogEntry] = []
+        torn = False
+        oldest = (await self._calls.now()).micros - self._retention
+        while limit > len(entries) and position.at <= shard.head:
+            found = await shard.log.read(position.at, _ITEMS)
+            for item in found:
+                told = [event for entry in item.entries for event in entry.events]
+                torn = torn or self._is_gap(position, item)
+                skip = position.entries if item.at == position.at else 0
+                if skip > len(told):
+                    raise InvalidCursor(str(cursor), "it is none of this store's")
+                if item.appended < oldest:
+                    torn = torn or len(told) > skip
+                    position = Position(item.at + 1)
+                    continue
+                some = told[skip : skip + limit - len(entries)]
+                entries += some
+                if skip + len(some) < len(told):
+                    return _Read(entries, Position(item.at, skip + len(some)), torn)
+                position = Position(item.at + 1)
+            if len(found) < _ITEMS:
+                break
+        return _Read(entries, position, torn)
+
+    @staticmethod
+    def _is_gap(position: Position, item: Numbered) -> bool:
+        """Whether items are gone between a position and the first one behind it."""
+        return item.at > position.at if position.at else not item.is_first
+
+    def _parsed(self, cursor: str) -> list[Position]:
+        parts = cursor.split("_") if _CURSOR.fullmatch(cursor) else []
+        if len(parts) != len(self._shards):
+            raise InvalidCursor(cursor, "it is not one of this store's")
+        numbers = [tuple(map(int, part.split("."))) for part in parts]
+        if any(entries and not at for at, entries in numbers):
+            raise InvalidCursor(cursor, "it is not one of this store's")
+        return [Position(at, entries) for at, entries in numbers]
+
+
+def _is_ahead(position: Position, head: int) -> bool:
+    if position.at == head + 1:
+        return position.entries > 0
+    return position.at > head + 1
+
+
+def _written(positions: Sequence[Position]) -> str:
+    return "_".join(f"{each.at}.{each.entries}" for each in positions)

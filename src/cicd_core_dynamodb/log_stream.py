@@ -1,0 +1,159 @@
+"""The numbered items of one shard of the log: read from a number on, appended by the first one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from attrs import frozen
+
+from cicd_core_dynamodb.entries import decode, encode
+from cicd_core_dynamodb.expressions import Expression
+from cicd_core_dynamodb.failures import ConditionFailed
+from cicd_core_dynamodb.items import binary, number, text
+from cicd_core_dynamodb.journal import DATA
+from cicd_core_dynamodb.tables import JOURNAL, PLACE_KEY, STREAM_KEY, TTL_ATTRIBUTE
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from cicd_core_dynamodb.calls import Calls, Item
+    from cicd_core_dynamodb.entries import Entry
+
+#: The attributes of an item: when it was appended (µs); the moment up to which the journal was gone
+#: through then; the places before it that were still open; whether it is the first one of all.
+_APPENDED, _REACHED, _OPEN, _FIRST = "A", "W", "O", "F"
+#: Where the number before the first one is kept, and the attribute with it.
+_BASE_PLACE: Final = "-"
+_BASE: Final = "A"
+#: How long (s) an item stays after what it tells has left the log.
+_GRACE: Final = 14 * 86400
+_MICROS: Final = 1_000_000
+_MILLI: Final = 1000
+
+
+@frozen(kw_only=True)
+class Numbered:
+    """An item of the log."""
+
+    at: int
+    entries: tuple[Entry, ...]
+    appended: int
+    reached: int
+    open: tuple[str, ...]
+    is_first: bool
+
+
+class LogStream:
+    """The items of one shard."""
+
+    def __init__(self, calls: Calls, stream: str, retention: int) -> None:
+        """Read and append to this stream; an event stays for ``retention`` µs."""
+        self._calls = calls
+        self._stream = stream
+        self._retention = retention
+
+    async def read(self, first: int, limit: int | None = None) -> list[Numbered]:
+        """Return the items from a number on, in order."""
+        found: list[Numbered] = []
+        async for each in self._pages(first, limit, forward=True):
+            found += each
+            if limit is not None and len(found) >= limit:
+                break
+        return found if limit is None else found[:limit]
+
+    async def latest(self, overlap: int) -> list[Numbered]:
+        """Return the last item, and those before it that it may have to be read with; in order.
+
+        These are the ones appended since the moment up to which the journal was gone through, and
+        ``overlap`` µs before it.
+        """
+        found: list[Numbered] = []
+        async for page in self._pages(0, None, forward=False):
+            for each in page:
+                found.append(each)
+                if each.appended < found[0].reached - overlap:
+                    return found[::-1]
+        return found[::-1]
+
+    async def append(self, item: Numbered) -> bool:
+        """Append an item; False: somebody else has appended one with that number."""
+        put = Expression()
+        put.require("attribute_not_exists({p})", p=STREAM_KEY)
+        values: Item = {
+            **self._key(f"{item.at:020d}"),
+            DATA: binary(encode(item.entries)),
+            _APPENDED: number(item.appended),
+            _REACHED: number(item.reached),
+            _OPEN: {"L": [text(place) for place in item.open]},
+            _FIRST: {"BOOL": item.is_first},
+            TTL_ATTRIBUTE: number((item.appended + self._retention) // _MICROS + _GRACE),
+        }
+        return await self._put(values, put)
+
+    async def base(self, now: int) -> int:
+        """Return the number before the first one, which all agree upon.
+
+        It is a time, so that a log all of whose items are long gone goes on with higher numbers.
+        """
+        while True:
+            answer = await self._calls(
+                "get_item",
+                TableName=self._calls.table(JOURNAL.name),
+                Key=self._key(_BASE_PLACE),
+                ConsistentRead=True,
+            )
+            before = int(answer["Item"][_BASE]["N"]) if "Item" in answer else 0
+            if before * _MILLI + self._retention + _GRACE * _MICROS > now:
+                return before
+            put = Expression()
+            put.require("attribute_not_exists({a}) OR {a} = {old}", a=_BASE, old=number(before))
+            base = now // _MILLI
+            if await self._put({**self._key(_BASE_PLACE), _BASE: number(base)}, put):
+                return base
+
+    async def _put(self, values: Item, condition: Expression) -> bool:
+        table = self._calls.table(JOURNAL.name)
+        words = condition.condition_words()
+        try:
+            await self._calls("put_item", TableName=table, Item=values, **words)
+        except ConditionFailed:
+            return False
+        return True
+
+    async def _pages(
+        self, first: int, limit: int | None, *, forward: bool
+    ) -> AsyncGenerator[list[Numbered], None]:
+        query = Expression()
+        query.require("{p} = {stream}", p=STREAM_KEY, stream=text(self._stream))
+        # Every number is above the place of the base.
+        query.require("{q} >= {first}", q=PLACE_KEY, first=text(f"{first:020d}"))
+        words: dict[str, Any] = {
+            "TableName": self._calls.table(JOURNAL.name),
+            "ConsistentRead": True,
+            "ScanIndexForward": forward,
+            **query.query_words(),
+        }
+        if limit is not None or not forward:
+            words["Limit"] = limit or 1
+        while True:
+            answer = await self._calls("query", **words)
+            yield [_numbered(item) for item in answer["Items"]]
+            if not answer.get("LastEvaluatedKey"):
+                return
+            words["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+            if not forward:
+                words["Limit"] = words["Limit"] * 4
+
+    def _key(self, place: str) -> Item:
+        return {STREAM_KEY: text(self._stream), PLACE_KEY: text(place)}
+
+
+def _numbered(item: Item) -> Numbered:
+    return Numbered(
+        at=int(item[PLACE_KEY]["S"]),
+        entries=tuple(decode(item[DATA]["B"])),
+        appended=int(item[_APPENDED]["N"]),
+        reached=int(item[_REACHED]["N"]),
+        open=tuple(place["S"] for place in item[_OPEN]["L"]),
+        is_first=bool(item[_FIRST]["BOOL"]),
+    )

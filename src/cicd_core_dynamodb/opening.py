@@ -1,0 +1,299 @@
+"""Opening a store on DynamoDB: the client, the settings of the tables and, if asked, the tables."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import asynccontextmanager
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+from anyio import sleep
+from attrs import frozen
+
+from cicd_core.errors import InvalidInput, NewerSchema, UnsupportedCapability
+from cicd_core.store.limits import Limits
+from cicd_core_dynamodb.calls import Calls
+from cicd_core_dynamodb.expressions import Expression
+from cicd_core_dynamodb.failures import ConditionFailed, TableExists
+from cicd_core_dynamodb.items import number
+from cicd_core_dynamodb.location import SHARDS, locate
+from cicd_core_dynamodb.server_clock import clock_of
+from cicd_core_dynamodb.store import DynamoDBStore
+from cicd_core_dynamodb.tables import STREAM_KEY, TTL_ATTRIBUTE, tables_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from cicd_core.clock import Clock
+    from cicd_core.store.contract import Store
+    from cicd_core.store.records import Collection
+    from cicd_core.store.registry import StoreURL
+    from cicd_core_dynamodb.calls import Item, Meter
+    from cicd_core_dynamodb.location import Location
+    from cicd_core_dynamodb.tables import Table
+
+#: The version of the layout that ``items.py`` and ``journal.py`` describe.
+SCHEMA: Final = 1
+#: How often an attempt is made; the second one is harmless, and the services make more.
+_ATTEMPTS: Final = 2
+_CONNECT_SECONDS: Final = 2.0
+_CONNECTIONS: Final = 64
+#: How many times, and seconds apart, a table that is being made is looked at.
+_LOOKS: Final = 120
+_LOOK_SECONDS: Final = 0.5
+
+
+@frozen
+class _Shards:
+    """How the tables are used, by everybody."""
+
+    of_indexes: int
+    of_log: int
+
+
+@asynccontextmanager
+async def open_dynamodb(
+    url: StoreURL,
+    *,
+    collections: tuple[Collection, ...],
+    namespace: str | None = None,
+    clock: Clock | None = None,
+    client: Any | None = None,
+    meter: Meter | None = None,
+    prefix: str | None = None,
+    region: str | None = None,
+    endpoint: str | None = None,
+    create_tables: bool | None = None,
+    shards: int | None = None,
+    log_shards: int | None = None,
+    log: bool | None = None,
+    claim_marks: bool | None = None,
+    log_retention: float | None = None,
+    timeout: float | None = None,  # noqa: ASYNC109 - of each request, not of opening
+    count_seconds: float | None = None,
+    poll_seconds: float | None = None,
+) -> AsyncGenerator[Store, None]:
+    """Open a store on DynamoDB: ``dynamodb://?prefix=ci-&region=eu-west-1``.
+
+    Credentials come from where AWS looks for them, never from the URL. The options below, but for
+    ``client`` and ``meter``, may stand in the URL too; what is given here takes precedence.
+
+    Args:
+        url: it has options alone.
+        collections: what the store keeps.
+        namespace: the set of records to open; it is a part of every key.
+        clock: must be None: DynamoDB's own time decides.
+        client: an aiobotocore client of DynamoDB to use instead of one of our own; it stays yours.
+            Turn its retries down: ``standard``, two or three attempts.
+        meter: is told what each call consumed.
+        prefix: what the names of the tables begin with, ``ci-`` by default.
+        region: by default what the configuration of AWS says.
+        endpoint: the URL of an engine on this machine, say.
+        create_tables: make the tables that are missing; for tests and engines on this machine.
+        shards: into how many a busy partition of an index is split, 4 by default. Whoever uses the
+            tables first decides it for all.
+        log_shards: how many the log has, 4 by default; decided in the same way.
+        log: keep events and counters; true by default.
+        claim_marks: let every process recognise the repetition of a claim, for one write unit a
+            claim; true by default. Without, only the process that made the claim does.
+        log_retention: how many seconds an event stays in the log, 30 days by default.
+        timeout: how many seconds an attempt of a request may take, 3 by default.
+        count_seconds: how old a count may be, 5 by default.
+        poll_seconds: the longest time between two looks of a wait, 2 by default.
+
+    Raises:
+        InvalidInput: the URL or an option is wrong, a clock was given, or the tables are used with
+            other shards.
+        NewerSchema: a newer version of the library uses the tables; they stay as they are.
+        StoreUnavailable: DynamoDB did not answer in time.
+        UnsupportedCapability: the event loop is not asyncio's; the tables, the region or the
+            credentials are missing.
+    """
+    if clock is not None:
+        raise InvalidInput("clock", clock, "DynamoDB's own time decides; give none")
+    _require_asyncio()
+    given = {
+        "prefix": prefix,
+        "region": region,
+        "endpoint": endpoint,
+        "create_tables": create_tables,
+        "shards": shards,
+        "log_shards": log_shards,
+        "log": log,
+        "claim_marks": claim_marks,
+        "log_retention": log_retention,
+        "timeout": timeout,
+        "count_seconds": count_seconds,
+        "poll_seconds": poll_seconds,
+    }
+    location = locate(url, namespace=namespace, given=given)
+    async with open_location(location, Limits(collections), client, meter) as store:
+        yield store
+
+
+@asynccontextmanager
+async def open_location(
+    location: Location, limits: Limits, client: Any | None, meter: Meter | None
+) -> AsyncGenerator[Store, None]:
+    """Open a store by what :func:`open_dynamodb` made of its URL."""
+    if client is not None:
+        yield await _opened(location, limits, client, meter, owned=False)
+        return
+    async with _new_client(location) as own:
+        yield await _opened(location, limits, own, meter, owned=True)
+
+
+async def _opened(
+    location: Location, limits: Limits, client: Any, meter: Meter | None, *, owned: bool
+) -> DynamoDBStore:
+    calls = Calls(client, location.prefix, clock_of(str(client.meta.endpoint_url)), meter)
+    if location.create_tables:
+        await create_missing(calls, tables_of(limits.collections))
+    used = await _settled(calls, location)
+
+    @asynccontextmanager
+    async def sibling() -> AsyncGenerator[Store, None]:
+        if not owned:
+            raise UnsupportedCapability(
+                "a client belongs to one event loop, and this store uses one that was given to "
+                "it: open a store there, with a client of that loop"
+            )
+        async with open_location(location, limits, None, meter) as store:
+            yield store
+
+    return DynamoDBStore(
+        calls,
+        limits,
+        location,
+        shards=used.of_indexes,
+        log_shards=used.of_log,
+        sibling=sibling,
+    )
+
+
+_sessions = threading.local()
+
+
+@asynccontextmanager
+async def _new_client(location: Location) -> AsyncGenerator[Any, None]:
+    """Open a client; the driver comes without types, so it is loaded by name."""
+    try:
+        if not hasattr(_sessions, "session"):  # it keeps what it has read of the service's model
+            _sessions.session = import_module("aioboto3").Session()
+        config_type = import_module("aiobotocore.config").AioConfig
+    except ImportError as missing:
+        raise UnsupportedCapability(
+            f"dynamodb:// needs its driver ({missing}); pip install 'cicd-core[dynamodb]'"
+        ) from missing
+    config = config_type(
+        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+        connect_timeout=_CONNECT_SECONDS,
+        read_timeout=location.timeout,
+        max_pool_connections=_CONNECTIONS,
+    )
+    opening = _sessions.session.client(
+        "dynamodb",
+        region_name=location.region,
+        endpoint_url=location.endpoint,
+        config=config,
+    )
+    try:
+        client = await opening.__aenter__()
+    except Exception as cause:
+        raise UnsupportedCapability(
+            f"no client of DynamoDB can be made ({type(cause).__name__}: {cause}); give the region "
+            f"as ?region=… or where AWS looks for it"
+        ) from cause
+    try:
+        yield client
+    finally:
+        await opening.__aexit__(None, None, None)
+
+
+def _require_asyncio() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError as other_loop:
+        raise UnsupportedCapability(
+            "dynamodb:// needs asyncio, since its driver does: run it by anyio.run(…, "
+            'backend="asyncio"), or use memory://, which works on trio too'
+        ) from other_loop
+
+
+async def _settled(calls: Calls, location: Location) -> _Shards:
+    """Return how the tables are used; whoever comes first says so for all.
+
+    Raises:
+        InvalidInput: they are used in another way than the location says.
+        NewerSchema: a newer version of the library uses them.
+    """
+    words = calls.settings_item()
+    item: Item | None = (await calls("get_item", **words)).get("Item")
+    if item is None:
+        item = await _settle(calls, words, location)
+    version = int(item["V"]["N"])
+    if version > SCHEMA:
+        raise NewerSchema(f"tables {location.prefix!r}", version, SCHEMA)
+    used = _Shards(of_indexes=int(item["I"]["N"]), of_log=int(item["J"]["N"]))
+    for name, asked, found in (
+        ("shards", location.shards, used.of_indexes),
+        ("log_shards", location.log_shards, used.of_log),
+    ):
+        if asked is not None and asked != found:
+            raise InvalidInput(name, asked, f"these tables are used with {found}; leave it out")
+    return used
+
+
+async def _settle(calls: Calls, words: dict[str, Any], location: Location) -> Item:
+    put = Expression()
+    put.require("attribute_not_exists({p})", p=STREAM_KEY)
+    item: Item = {
+        **words["Key"],
+        "V": number(SCHEMA),
+        "I": number(location.shards or SHARDS),
+        "J": number(location.log_shards or SHARDS),
+    }
+    try:
+        await calls("put_item", TableName=words["TableName"], Item=item, **put.condition_words())
+    except ConditionFailed as first:
+        return first.item or item
+    return item
+
+
+async def create_missing(calls: Calls, tables: tuple[Table, ...]) -> None:
+    """Make the tables that are not there, and return when all of them can be used."""
+    answer = await calls("list_tables")
+    there = set(answer["TableNames"])
+    while answer.get("LastEvaluatedTableName"):
+        answer = await calls(
+            "list_tables", ExclusiveStartTableName=answer["LastEvaluatedTableName"]
+        )
+        there |= set(answer["TableNames"])
+    for table in tables:
+        if calls.table(table.name) not in there:
+            await _create(calls, table)
+
+
+async def _create(calls: Calls, table: Table) -> None:
+    name = calls.table(table.name)
+    ours = await _was_created(calls, table)
+    for _ in range(_LOOKS):
+        described = (await calls("describe_table", TableName=name))["Table"]
+        indexes = described.get("GlobalSecondaryIndexes", [])
+        states = [described["TableStatus"], *(each["IndexStatus"] for each in indexes)]
+        if all(state == "ACTIVE" for state in states):
+            break
+        await sleep(_LOOK_SECONDS)
+    if not ours:
+        return  # whoever made it sees to the rest
+    retention = {"Enabled": True, "AttributeName": TTL_ATTRIBUTE}
+    await calls("update_time_to_live", TableName=name, TimeToLiveSpecification=retention)
+
+
+async def _was_created(calls: Calls, table: Table) -> bool:
+    try:
+        await calls("create_table", **table.definition(calls.table("")))
+    except TableExists:
+        return False
+    return True

@@ -1,0 +1,86 @@
+"""In which order entries come into the log: each subject's in the order of its versions. Pure."""
+
+from __future__ import annotations
+
+from heapq import heapify, heappop, heappush
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from cicd_core.store.semantics import Subject
+    from cicd_core_dynamodb.entries import Entry
+
+#: What tells an entry from all others.
+Name = tuple[bytes, int]
+
+
+@frozen(kw_only=True)
+class Waiting:
+    """An entry of the journal that is not in the log yet."""
+
+    #: Where it stands in the journal.
+    place: str
+    entry: Entry
+
+    @property
+    def name(self) -> Name:
+        """What tells it from all others."""
+        return self.entry.name
+
+    @property
+    def micros(self) -> int:
+        """When it was journalled, by the clock of who did."""
+        return int(self.place[:16])
+
+
+def with_predecessors(applied: Sequence[Waiting], late: Iterable[Waiting]) -> list[Waiting]:
+    """Return entries with those of ``late`` that one of their subjects must tell of before."""
+    chosen = {each.name: each for each in applied}
+    by_subject = _by_subject(late)
+    looking = list(applied)
+    while looking:
+        each = looking.pop()
+        for subject, rank in each.entry.ranks:
+            for other_rank, other in by_subject.get(subject, ()):
+                if other_rank <= rank and other.name not in chosen:
+                    chosen[other.name] = other
+                    looking.append(other)
+    return list(chosen.values())
+
+
+def in_order(entries: Sequence[Waiting]) -> list[Waiting]:
+    """Return entries by their places in the journal, as far as the versions let them."""
+    known = {each.name: each for each in entries}
+    followers: dict[Name, list[Name]] = {name: [] for name in known}
+    leaders = dict.fromkeys(known, 0)
+    for those in _by_subject(entries).values():
+        names = [each.name for _, each in those]
+        for earlier, later in pairwise(names):
+            followers[earlier].append(later)
+            leaders[later] += 1
+    ready = [(known[name].place, name) for name, count in leaders.items() if not count]
+    heapify(ready)
+    ordered: list[Waiting] = []
+    while ready:
+        _, name = heappop(ready)
+        ordered.append(known.pop(name))
+        for later in followers[name]:
+            leaders[later] -= 1
+            if not leaders[later]:
+                heappush(ready, (known[later].place, later))
+    # Events that tell of versions long gone may go in a circle: any order is right for them.
+    return [*ordered, *sorted(known.values(), key=lambda each: each.place)]
+
+
+def _by_subject(entries: Iterable[Waiting]) -> dict[Subject, list[tuple[int, Waiting]]]:
+    by_subject: dict[Subject, list[tuple[int, Waiting]]] = {}
+    for each in entries:
+        for subject, rank in each.entry.ranks:
+            by_subject.setdefault(subject, []).append((rank, each))
+    for those in by_subject.values():
+        those.sort(key=lambda pair: (pair[0], pair[1].entry.part, pair[1].place))
+    return by_subject

@@ -1,0 +1,77 @@
+"""What became of a journalled commit, as its first record tells: applied, refused, not yet clear.
+
+Pure. A record keeps the proofs of the commits that were applied to it; a proof is taken away only
+when the log has what it proves.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from cicd_core_dynamodb import items
+from cicd_core_dynamodb.journal import STALE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from cicd_core.store.semantics import Subject
+    from cicd_core_dynamodb.calls import Item
+    from cicd_core_dynamodb.ordering import Name, Waiting
+
+#: After this long (µs) nobody is about to create any more what somebody else has created.
+SETTLED: Final = 60 * 1_000_000
+
+#: More proofs than these in one record are taken away, once they have served.
+MANY: Final = 16
+
+
+def proofs_of(item: Item | None) -> set[bytes]:
+    """Return the proofs that a record's item holds."""
+    if item is None or items.PROOFS not in item:
+        return set()
+    return {bytes(proof) for proof in item[items.PROOFS]["BS"]}
+
+
+def is_proved(each: Waiting, there: Mapping[Subject, Item]) -> bool:
+    """Whether the commit of an entry was applied."""
+    return each.entry.proof in proofs_of(there.get(each.entry.anchor))
+
+
+def is_void(each: Waiting, there: Mapping[Subject, Item], now: int) -> bool:
+    """Whether an entry that the log does not have never will be: its commit was not applied."""
+    if is_proved(each, there):
+        return False
+    if each.micros < now - STALE:
+        return True
+    item = there.get(each.entry.anchor)
+    if item is None:
+        return False
+    expected = each.entry.expected
+    version = items.optional_number(item, items.VERSION)
+    if version is None:
+        deleted = items.optional_number(item, items.DELETED) or 0
+        return bool(expected) and deleted >= expected
+    if expected:
+        return version > expected
+    return each.micros < now - SETTLED
+
+
+def served(
+    shard: int,
+    there: Mapping[Subject, Item],
+    waiting: Mapping[Name, Waiting],
+    chosen: Iterable[Waiting],
+) -> dict[Subject, list[bytes]]:
+    """Return the proofs, of records that hold many, that nobody needs once the log has ``chosen``.
+
+    ``waiting`` is all of the shard's journal that the log does not have yet, read after the
+    records: what a record proves and is not in there is in the log.
+    """
+    needed = {each.entry.proof for each in waiting.values()}
+    needed -= {each.entry.proof for each in chosen}
+    return {
+        subject: sorted(those)
+        for subject, item in there.items()
+        if len(proofs := proofs_of(item)) > MANY
+        and (those := {each for each in proofs if each[0] == shard} - needed)
+    }

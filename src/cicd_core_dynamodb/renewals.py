@@ -1,0 +1,74 @@
+"""Renewals: one conditional update of one attribute that no index knows."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from cicd_core.errors import StoreUnavailable
+from cicd_core.store.records import Renewed
+from cicd_core_dynamodb import items
+from cicd_core_dynamodb.calls import all_of
+from cicd_core_dynamodb.expressions import Expression
+from cicd_core_dynamodb.failures import ConditionFailed
+from cicd_core_dynamodb.items import number, text
+from cicd_core_dynamodb.tables import EXPIRY
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from cicd_core.store.records import Lease, Record, Renewal
+    from cicd_core_dynamodb.calls import Calls
+    from cicd_core_dynamodb.items import Layout
+
+#: How often a renewal is tried, where the lease's limit is near or others write.
+_ATTEMPTS: Final = 5
+
+
+class Renewer:
+    """Renews leases."""
+
+    def __init__(self, calls: Calls, layouts: Mapping[str, Layout]) -> None:
+        """Take what it writes with."""
+        self._calls = calls
+        self._layouts = layouts
+
+    async def renew(self, renewals: Sequence[Renewal]) -> list[Renewed | None]:
+        """Renew each lease; answer in the order given."""
+        now = (await self._calls.now()).micros
+        return await all_of(partial(self._renew, each, now) for each in renewals)
+
+    async def _renew(self, renewal: Renewal, now: int) -> Renewed | None:
+        layout = self._layouts[renewal.collection]
+        wanted = now + renewal.duration
+        for _ in range(_ATTEMPTS):
+            try:
+                record = await self._move(renewal, layout, wanted, now)
+            except ConditionFailed as refused:
+                there = layout.seen(refused.item).live(now)
+                held = there.lease if there else None
+                if there is None or held is None or held.claim_id != renewal.claim_id:
+                    return None
+                if held.expires >= min(wanted, held.limit):
+                    return _renewed(there, held)
+                wanted = min(wanted, held.limit)
+                continue
+            return None if record.lease is None else _renewed(record, record.lease)
+        raise StoreUnavailable(f"the lease of {renewal.key!r} changed under each renewal")
+
+    async def _move(self, renewal: Renewal, layout: Layout, expires: int, now: int) -> Record:
+        update = Expression()
+        update.set({items.EXPIRES: number(expires)})
+        update.require("{l} = {claim}", l=items.LEASE, claim=text(renewal.claim_id))
+        update.require("{le} < {expires}", le=items.EXPIRES, expires=number(expires))
+        update.require("attribute_not_exists({x}) OR {x} > {now}", x=EXPIRY, now=number(now))
+        update.require("{ll} >= {expires}", ll=items.LIMIT, expires=number(expires))
+        words = update.words(
+            self._calls.table(renewal.collection), {items.KEY: layout.key(renewal.key)}
+        )
+        answer = await self._calls("update_item", ReturnValues="ALL_NEW", **words)
+        return layout.record(answer["Attributes"])
+
+
+def _renewed(record: Record, lease: Lease) -> Renewed:
+    return Renewed(version=record.version, expires=lease.expires, limit=lease.limit)

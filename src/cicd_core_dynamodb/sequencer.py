@@ -1,0 +1,256 @@
+"""The log of one shard: what was journalled and applied, copied to numbered items, in order.
+
+Any number of processes may do it at once. Each step is one conditional put of the next number, and
+that item says how far the journal has been gone through; so a step is done by one of them, whole.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from anyio import Lock
+from attrs import frozen
+
+from cicd_core.errors import StoreUnavailable
+from cicd_core_dynamodb import items
+from cicd_core_dynamodb.calls import all_of
+from cicd_core_dynamodb.expressions import Expression
+from cicd_core_dynamodb.failures import ConditionFailed
+from cicd_core_dynamodb.journal import RIPE, UNCERTAIN, keeps_for
+from cicd_core_dynamodb.log_stream import Numbered
+from cicd_core_dynamodb.ordering import in_order, with_predecessors
+from cicd_core_dynamodb.proofs import SETTLED, is_proved, is_void, served
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from cicd_core.model.event import Increment
+    from cicd_core.store.semantics import Subject
+    from cicd_core_dynamodb.calls import Calls, Item
+    from cicd_core_dynamodb.items import Layout
+    from cicd_core_dynamodb.journal_reader import JournalReader, Look
+    from cicd_core_dynamodb.log_stream import LogStream
+    from cicd_core_dynamodb.ordering import Name, Waiting
+    from cicd_core_dynamodb.reads import Reader
+
+_ATTEMPTS: Final = 10
+#: About the most bytes of entries in an item of the log, unless a single one has more.
+_ITEM_BYTES: Final = 64 * 1024
+#: So many entries that came to nothing are reason enough to note how far the journal was read.
+_LEFTOVERS: Final = 200
+#: How many items of the log are remembered for the counters.
+_REMEMBERED: Final = 512
+
+
+@frozen(kw_only=True)
+class _Step:
+    """What a look at the journal leads to."""
+
+    entries: list[Waiting]
+    #: Proofs that nobody needs any more, by the record that holds them.
+    served: Mapping[Subject, Sequence[bytes]]
+    reached: int
+    open: tuple[str, ...]
+    now: int
+    #: Whether the journal goes on behind what was looked at.
+    more: bool
+
+
+class Sequencer:
+    """One shard of the log, as far as this process knows it."""
+
+    def __init__(
+        self,
+        shard: int,
+        calls: Calls,
+        reader: Reader,
+        layouts: Mapping[str, Layout],
+        *,
+        journal: JournalReader,
+        log: LogStream,
+        retention: int,
+    ) -> None:
+        """Copy from the journal to the log; an event stays for ``retention`` µs."""
+        self._shard = shard
+        self._calls = calls
+        self._reader = reader
+        self._layouts = layouts
+        self._journal = journal
+        self._retention = retention
+        self._lock = Lock()
+        self._known = False
+        #: The items themselves.
+        self.log = log
+        #: The number of the last item; 0: there is none.
+        self.head = 0
+        self._reached = 0
+        self._open: tuple[str, ...] = ()
+        #: What the log has already, of what may be met again: when it was appended (µs).
+        self._done: dict[Name, int] = {}
+        self._increments: OrderedDict[int, tuple[Increment, ...]] = OrderedDict()
+
+    async def advance(self) -> int:
+        """Bring the log up to what was applied, and return the number of its last item.
+
+        Raises:
+            StoreUnavailable: others were always faster; the log has grown meanwhile.
+        """
+        async with self._lock:
+            for _ in range(_ATTEMPTS):
+                await self._catch_up()
+                step = await self._next_step()
+                if step is None:
+                    return self.head
+                if await self._take(step) and not step.more:
+                    return self.head
+        raise StoreUnavailable("the log grows faster than it can be followed; try again")
+
+    def increments(self, after: int) -> dict[int, tuple[Increment, ...]]:
+        """Return the increments of the items after a number, as far as they are remembered."""
+        return {at: those for at, those in self._increments.items() if at > after}
+
+    # ------------------------------------------------------------------------------ what is there
+
+    async def _catch_up(self) -> None:
+        if self._known:
+            found = await self.log.read(self.head + 1)
+        else:
+            found = await self.log.latest(2 * UNCERTAIN)
+            now = (await self._calls.now()).micros
+            # What is older is in a log all of whose items are gone, or has never been applied.
+            self._reached = max(0, now - keeps_for(self._retention))
+        for item in found:
+            self._note(item)
+        self._known = True
+
+    def _note(self, item: Numbered) -> None:
+        self.head, self._reached, self._open = item.at, item.reached, item.open
+        self._done.update((entry.name, item.appended) for entry in item.entries)
+        oldest = item.reached - 2 * UNCERTAIN
+        for name in [each for each, when in self._done.items() if when < oldest]:
+            del self._done[name]
+        self._increments[item.at] = tuple(
+            each for entry in item.entries for each in entry.increments
+        )
+        while len(self._increments) > _REMEMBERED:
+            self._increments.popitem(last=False)
+
+    # ------------------------------------------------------------------------------ what is to do
+
+    async def _next_step(self) -> _Step | None:
+        """Return what to do next; None: there is nothing to do."""
+        look = await self._journal.look(self._reached, self._open)
+        fresh = self._fresh(look)
+        there = await self._anchors(fresh.values())
+        applied = [each for each in fresh.values() if is_proved(each, there)]
+        if not applied:
+            return self._step(look, fresh, there, [], {})
+        # What an applied commit built upon was journalled before it: so it is there by now.
+        beyond = self._fresh(await self._journal.look(self._reached, self._open, beyond=look))
+        done = {} if look.cut else served(self._shard, there, beyond, applied)
+        for each in applied:
+            beyond.pop(each.name, None)
+        later = await self._anchors(beyond.values())
+        chosen = with_predecessors(applied, [e for e in beyond.values() if is_proved(e, later)])
+        return self._step(look, fresh, {**there, **later}, chosen, done)
+
+    def _fresh(self, look: Look) -> dict[Name, Waiting]:
+        """Return what the log does not have yet."""
+        return {each.name: each for each in look.waiting if each.name not in self._done}
+
+    def _step(
+        self,
+        look: Look,
+        fresh: Mapping[Name, Waiting],
+        there: Mapping[Subject, Item],
+        chosen: list[Waiting],
+        done: Mapping[Subject, Sequence[bytes]],
+    ) -> _Step | None:
+        now = look.asked
+        names = {each.name for each in chosen}
+        undecided = [
+            each
+            for name, each in fresh.items()
+            if name not in names and not is_void(each, there, now.micros)
+        ]
+        young = [each.micros for each in undecided if each.micros > now.micros - SETTLED]
+        ripe = now.micros - RIPE - max(0, now.uncertainty - UNCERTAIN)
+        bounds = [ripe, *(at - 1 for at in young), *([look.last] if look.cut else [])]
+        reached = max(self._reached, min(bounds))
+        still_open = {each.place for each in undecided if each.micros <= reached}
+        if not chosen and sum(each.micros <= reached for each in look.waiting) < _LEFTOVERS:
+            return None
+        return _Step(
+            entries=in_order(chosen),
+            served=done,
+            reached=reached,
+            open=tuple(sorted(still_open)),
+            now=now.micros,
+            more=look.cut,
+        )
+
+    async def _anchors(self, entries: Iterable[Waiting]) -> dict[Subject, Item]:
+        """Read the records that may prove entries, as they stand now."""
+        keys: dict[str, set[str]] = {}
+        for each in entries:
+            collection, key = each.entry.anchor
+            if collection in self._layouts:
+                keys.setdefault(collection, set()).add(key)
+        only = (items.VERSION, items.DELETED, items.PROOFS)
+        found = await all_of(
+            partial(self._reader.items, self._layouts[name], sorted(wanted), only=only)
+            for name, wanted in keys.items()
+        )
+        return {
+            (name, key): item
+            for name, those in zip(keys, found, strict=True)
+            for key, item in those.items()
+        }
+
+    # ------------------------------------------------------------------------------ what is done
+
+    async def _take(self, step: _Step) -> bool:
+        """Append what a step says; False: somebody else was faster, and there is more to read."""
+        parcels = list(_parcels(step.entries)) or [[]]
+        for part, parcel in enumerate(parcels, start=1):
+            is_last = part == len(parcels)
+            item = Numbered(
+                at=(self.head or await self.log.base(step.now)) + 1,
+                entries=tuple(each.entry for each in parcel),
+                appended=step.now,
+                reached=step.reached if is_last else self._reached,
+                open=step.open if is_last else self._open,
+                is_first=not self.head,
+            )
+            if not await self.log.append(item):
+                return False
+            self._note(item)
+        await all_of(partial(self._drop, *pair) for pair in step.served.items())
+        return True
+
+    async def _drop(self, anchor: Subject, proofs: Sequence[bytes]) -> None:
+        """Drop proofs that have served."""
+        layout = self._layouts[anchor[0]]
+        update = Expression()
+        update.delete(items.PROOFS, {"BS": list(proofs)})
+        update.require("attribute_exists({e})", e=items.PROOFS)
+        key = {items.KEY: layout.key(anchor[1])}
+        try:
+            await self._calls("update_item", **update.words(self._calls.table(anchor[0]), key))
+        except ConditionFailed:
+            return  # the record has gone
+
+
+def _parcels(entries: Iterable[Waiting]) -> Iterable[list[Waiting]]:
+    parcel: list[Waiting] = []
+    size = 0
+    for each in entries:
+        if parcel and size + each.entry.size > _ITEM_BYTES:
+            yield parcel
+            parcel, size = [], 0
+        parcel.append(each)
+        size += each.entry.size
+    if parcel:
+        yield parcel

@@ -1,0 +1,238 @@
+"""The store: each verb of the contract, handed to what does it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from anyio import current_time, sleep
+
+from cicd_core.clock import monotonic_seconds
+from cicd_core.errors import StoreError, UnsupportedCapability
+from cicd_core.ids import IdSource
+from cicd_core.store.limits import check_log_limit, check_prefix
+from cicd_core.store.semantics import subject_of
+from cicd_core_dynamodb.claims import Claimer
+from cicd_core_dynamodb.commits import Committer
+from cicd_core_dynamodb.counters import CounterBook
+from cicd_core_dynamodb.items import layouts
+from cicd_core_dynamodb.journal import Journal
+from cicd_core_dynamodb.journal_reader import JournalReader
+from cicd_core_dynamodb.log import Log
+from cicd_core_dynamodb.log_stream import LogStream
+from cicd_core_dynamodb.marks import OwnMarks, SharedMarks
+from cicd_core_dynamodb.reads import Reader
+from cicd_core_dynamodb.renewals import Renewer
+from cicd_core_dynamodb.sequencer import Sequencer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    from cicd_core.store.contract import Store
+    from cicd_core.store.limits import Limits
+    from cicd_core.store.records import (
+        Claim,
+        Collection,
+        Commit,
+        Committed,
+        Conflict,
+        Count,
+        Counters,
+        LogPage,
+        Page,
+        Partition,
+        Query,
+        Record,
+        Renewal,
+        Renewed,
+        StoreTime,
+        Watch,
+    )
+    from cicd_core_dynamodb.calls import Calls
+    from cicd_core_dynamodb.location import Location
+
+#: Seconds between the first two looks of a wait, and by how much each pause is longer.
+_FIRST_PAUSE: Final = 0.05
+_LONGER: Final = 1.6
+#: About how many seconds a process that writes lets pass before it tends the log again.
+_TENDING: Final = 60.0
+#: Of how many sets of watches it is remembered how long the last pause was.
+_REMEMBERED: Final = 1000
+_MICROS: Final = 1_000_000
+
+
+class DynamoDBStore:
+    """A store in DynamoDB; what its methods promise stands in the contract.
+
+    Order: a claim takes the smallest sort values as the index shows them, which lags behind; who
+    owns a record is exact. Counts are estimates, pages may lag, the log and its counters do not.
+    """
+
+    def __init__(
+        self,
+        calls: Calls,
+        limits: Limits,
+        location: Location,
+        *,
+        shards: int,
+        log_shards: int,
+        sibling: Callable[[], AbstractAsyncContextManager[Store]],
+    ) -> None:
+        """Use these calls; the shards are those that the tables were first used with."""
+        self._calls = calls
+        self._limits = limits
+        self._location = location
+        self._sibling = sibling
+        ids = IdSource()
+        self._ids = ids
+        kept = layouts(limits.collections, location.namespace, shards)
+        self._layouts = kept
+        retention = round(location.log_retention * _MICROS)
+        self._reader = Reader(calls, kept, location.count_seconds)
+        self._renewer = Renewer(calls, kept)
+        marks = SharedMarks(calls, location.namespace) if location.claim_marks else OwnMarks()
+        self._claimer = Claimer(calls, kept, self._reader, marks, ids)
+        journal = Journal(
+            calls,
+            ids,
+            namespace=location.namespace,
+            shards=log_shards,
+            retention=retention,
+        )
+        sequencers = [
+            Sequencer(
+                shard,
+                calls,
+                self._reader,
+                kept,
+                journal=JournalReader(calls, journal.stream("w", shard)),
+                log=LogStream(calls, journal.stream("d", shard), retention),
+                retention=retention,
+            )
+            for shard in range(log_shards)
+        ]
+        self._log = Log(calls, sequencers, retention)
+        self._counters = CounterBook(calls, journal, self._log, sequencers)
+        self._committer = Committer(
+            calls, kept, self._reader, journal if location.log else None, ids
+        )
+        self._tended = monotonic_seconds()
+        #: The last pause of those who waited in vain, by what they waited for.
+        self._pauses: dict[frozenset[Partition], float] = {}
+
+    @property
+    def collections(self) -> tuple[Collection, ...]:
+        """What the store keeps."""
+        return self._limits.collections
+
+    async def now(self) -> StoreTime:
+        """Return the time at the server, as the Dates of its answers tell it."""
+        return await self._calls.now()
+
+    async def get(self, collection: str, keys: Sequence[str]) -> Mapping[str, Record]:
+        """Return the records that exist, by key. Cost: a read unit each begun 4 KiB of a record."""
+        self._limits.check_keys(collection, keys)
+        return await self._reader.get(self._layouts[collection], keys)
+
+    async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
+        """Apply each commit whole, or not at all; answer in the order given.
+
+        Cost: a write unit each begun KiB of a record (two in a commit of several writes), one or
+        two for each index that it moves in, and one for the journal if there are events.
+        """
+        self._limits.check_commits(commits)
+        if not commits:
+            return []
+        answers = await self._committer.commit(commits)
+        for commit in commits:
+            for collection, key in map(subject_of, commit.writes):
+                self._claimer.forget(collection, (key,))
+        if any(commit.events or commit.increments for commit in commits):
+            await self._tend()
+        return answers
+
+    async def claim(self, claim: Claim) -> list[Record]:
+        """Take up to ``limit`` records with the smallest sort values, as the index shows them.
+
+        Cost: half a read unit a partition and shard, a write unit for the mark of the claim, and
+        for each record one, and what its indexes cost.
+        """
+        self._limits.check_claim(claim)
+        return await self._claimer.claim(claim)
+
+    async def renew(self, renewals: Sequence[Renewal]) -> list[Renewed | None]:
+        """Move each lease's expiry. Cost: a write unit each begun KiB of a record."""
+        self._limits.check_renewals(renewals)
+        return await self._renewer.renew(renewals)
+
+    async def page(self, query: Query) -> Page:
+        """Return a page of one partition, as the index shows it; the records may lag too."""
+        self._limits.check_query(query)
+        return await self._reader.page(query)
+
+    async def count(self, partitions: Sequence[Partition]) -> list[Count]:
+        """Return about how many records each partition holds."""
+        self._limits.check_partitions(partitions)
+        return await self._reader.count(partitions)
+
+    async def counters(self, prefix: str) -> Counters:
+        """Return the counters whose names begin with ``prefix``; they never lag."""
+        check_prefix(prefix)
+        self._require_log()
+        return await self._counters.read(prefix)
+
+    async def read_log(self, cursor: str | None, limit: int) -> LogPage:
+        """Return events after the cursor; the log never lags."""
+        check_log_limit(limit)
+        self._require_log()
+        return await self._log.read(cursor, limit)
+
+    async def wait(self, watches: Sequence[Watch], timeout: float) -> bool:  # noqa: ASYNC109 - as
+        # in the contract: it is how long work may stay away, not a limit on the call
+        """Return True when one of the watches has come true, False after ``timeout`` seconds.
+
+        It looks, and waits for longer and longer; who waits for the same again, in vain so far,
+        goes on with the long pauses. Cost of a look: half a read unit a shard.
+        """
+        self._limits.check_watches(watches, timeout)
+        until = current_time() + timeout
+        watched = frozenset(watch.partition for watch in watches)
+        pause = self._pauses.pop(watched, _FIRST_PAUSE)
+        while True:
+            if await self._is_any(watches):
+                return True
+            left = until - current_time()
+            if left <= 0:
+                break
+            await sleep(min(left, pause * (0.75 + self._ids.jitter() / 2)))
+            pause = min(pause * _LONGER, self._location.poll_seconds)
+        if len(self._pauses) >= _REMEMBERED:
+            self._pauses.clear()
+        self._pauses[watched] = pause
+        return False
+
+    def sibling(self) -> AbstractAsyncContextManager[Store]:
+        """Open another store on the same data, for another thread's event loop."""
+        return self._sibling()
+
+    async def _is_any(self, watches: Sequence[Watch]) -> bool:
+        for watch in watches:
+            if await self._reader.is_any(watch.partition, watch.after):
+                return True
+        return False
+
+    async def _tend(self) -> None:
+        """Now and then, see to it that the log is written though nobody reads it."""
+        if monotonic_seconds() - self._tended < _TENDING * (0.5 + self._ids.jitter()):
+            return
+        self._tended = monotonic_seconds()
+        try:
+            await self._counters.fold()
+        except StoreError:
+            return  # whoever comes next does it; the commit was applied
+
+    def _require_log(self) -> None:
+        if not self._location.log:
+            raise UnsupportedCapability(
+                "this store was opened with log=off: it keeps no events and no counters"
+            )

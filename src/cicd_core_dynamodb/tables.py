@@ -1,0 +1,152 @@
+"""Which tables and indexes the collections need: one definition, for the library and all tools.
+
+A table a collection, named ``<prefix><collection>``, and one more, ``<prefix>journal``, for all
+that is no record: the log and what leads to it, counters, the marks of claims, the settings.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from attrs import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from cicd_core.store.records import Collection, Index
+
+#: The attribute that DynamoDB's own retention goes by, in every table: seconds since 1970.
+TTL_ATTRIBUTE: Final = "T"
+#: The key of a record's item.
+RECORD_KEY: Final = "K"
+#: The keys of the journal's items: a stream of items, and the place of one in it.
+STREAM_KEY: Final = "P"
+PLACE_KEY: Final = "Q"
+#: When a record expires, and how long a lease on it may last: in the indexes that are claimed
+#: from, counted or swept, so that these need not look at the record itself.
+EXPIRY: Final = "X"
+LEASE_LIMIT: Final = "HM"
+
+#: What the domain's own collections need less than an unknown one does. Each attribute that an
+#: index projects costs a write unit whenever it changes alone; these never do, or are not there.
+_NARROW: Final[dict[tuple[str, str], tuple[str, ...]]] = {
+    ("jobs", "agent_id-created_at-index"): (),
+    ("jobs", "dead_letter-created_at-index"): (),
+    ("jobs", "status-created_at-index"): (EXPIRY,),
+    ("jobs", "timer-due-index"): (EXPIRY,),
+}
+#: The partitions of the domain's collections that few records share.
+_COOL: Final = frozenset(
+    {
+        ("jobs", "agent_id"),
+        ("jobs", "dead_letter"),
+        ("agents", "pool_name"),
+        ("agents", "status"),
+        ("agents", "timer"),
+    }
+)
+
+
+@frozen(kw_only=True)
+class IndexTable:
+    """A sparse global secondary index."""
+
+    name: str
+    partition: str
+    sort: str
+    #: What it holds besides the keys.
+    projected: tuple[str, ...]
+
+
+@frozen(kw_only=True)
+class Table:
+    """A table, as every tool makes it: on demand, encrypted, with a retention of its own."""
+
+    #: Without the prefix.
+    name: str
+    #: The partition key and, if there is one, the sort key; all keys are strings.
+    keys: tuple[str, ...]
+    indexes: tuple[IndexTable, ...] = ()
+    #: Whether it is worth a continuous backup.
+    recoverable: bool = True
+
+    @property
+    def key_attributes(self) -> tuple[str, ...]:
+        """Every attribute that is part of a key, of the table or of an index; sorted."""
+        of_indexes = {name for each in self.indexes for name in (each.partition, each.sort)}
+        return tuple(sorted({*self.keys, *of_indexes}))
+
+    def definition(self, prefix: str) -> dict[str, Any]:
+        """Return the words of ``CreateTable``."""
+        words: dict[str, Any] = {
+            "TableName": prefix + self.name,
+            "BillingMode": "PAY_PER_REQUEST",
+            "KeySchema": _schema(*self.keys),
+            "AttributeDefinitions": [
+                {"AttributeName": name, "AttributeType": "S"} for name in self.key_attributes
+            ],
+        }
+        if self.indexes:
+            words["GlobalSecondaryIndexes"] = [_index(each) for each in self.indexes]
+        return words
+
+
+#: What is no record.
+JOURNAL: Final = Table(name="journal", keys=(STREAM_KEY, PLACE_KEY))
+
+
+def tables_of(collections: Iterable[Collection]) -> tuple[Table, ...]:
+    """Return the tables that a store of these collections needs."""
+    return (*(_table(collection) for collection in collections), JOURNAL)
+
+
+def hot_partitions(collection: Collection) -> frozenset[str]:
+    """Return the partition attributes whose partitions are split into shards.
+
+    A partition of an index takes 1,000 writes a second. A collection that is claimed from is a
+    busy one; what is known of the domain's own makes an exception where few records share a value.
+    """
+    if collection.lease_sort is None:
+        return frozenset()
+    names = (index.partition for index in collection.indexes)
+    return frozenset(name for name in names if (collection.name, name) not in _COOL)
+
+
+def projected(collection: Collection, index: Index) -> tuple[str, ...]:
+    """Return what an index holds besides the keys."""
+    return _NARROW.get((collection.name, index.name), (EXPIRY, LEASE_LIMIT))
+
+
+def _table(collection: Collection) -> Table:
+    return Table(
+        name=collection.name,
+        keys=(RECORD_KEY,),
+        indexes=tuple(
+            IndexTable(
+                name=index.name,
+                partition=index.partition,
+                sort=index.sort,
+                projected=projected(collection, index),
+            )
+            for index in collection.indexes
+        ),
+        recoverable=collection.name != "sessions",
+    )
+
+
+def _index(index: IndexTable) -> dict[str, Any]:
+    projection: dict[str, Any] = {"ProjectionType": "KEYS_ONLY"}
+    if index.projected:
+        projection = {"ProjectionType": "INCLUDE", "NonKeyAttributes": list(index.projected)}
+    return {
+        "IndexName": index.name,
+        "KeySchema": _schema(index.partition, index.sort),
+        "Projection": projection,
+    }
+
+
+def _schema(*keys: str) -> list[dict[str, str]]:
+    kinds = ("HASH", "RANGE")
+    return [
+        {"AttributeName": name, "KeyType": kind} for name, kind in zip(keys, kinds, strict=False)
+    ]

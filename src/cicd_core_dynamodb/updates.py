@@ -1,0 +1,168 @@
+"""The writes of a commit as conditional updates: what to write, and what must stand there.
+
+The first attempt knows nothing but the commit. If its condition fails, DynamoDB shows the item, and
+the next attempt is made for exactly that one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from attrs import frozen
+
+from cicd_core.model.instants import sort_key
+from cicd_core.store.records import KEEP, Guard, Lease, Put
+from cicd_core.store.semantics import replaced
+from cicd_core_dynamodb import items
+from cicd_core_dynamodb.expressions import Expression
+from cicd_core_dynamodb.items import binary, number, text
+from cicd_core_dynamodb.tables import EXPIRY, LEASE_LIMIT
+
+if TYPE_CHECKING:
+    from cicd_core.store.records import Delete, Record, StoreTime
+    from cicd_core_dynamodb.calls import Value
+    from cicd_core_dynamodb.items import Layout, Seen
+
+_OF_LEASE: Final = (items.LEASE, items.GRANTED, items.EXPIRES, items.LIMIT)
+_MICROS: Final = 1_000_000
+
+
+@frozen(kw_only=True)
+class Writing:
+    """What all writes of one attempt to apply a commit share."""
+
+    commit_id: str
+    now: StoreTime
+    #: The id of the journal's entry that the first record put keeps; None: there is no entry.
+    proof: bytes | None
+
+
+def update_of(
+    write: Put | Delete, layout: Layout, seen: Seen | None, version: int, writing: Writing
+) -> Expression:
+    """Return one write of a commit as an update.
+
+    Args:
+        write: what the commit says.
+        layout: of its collection.
+        seen: what stands there; None: nobody looked yet.
+        version: the one that a put gives.
+        writing: the rest.
+    """
+    if not isinstance(write, Put):
+        return _delete(write, layout, seen, writing)
+    update = Expression()
+    if seen is not None:
+        _expect_seen(update, seen)
+        record = replaced(write, seen.live(writing.now.micros), writing.commit_id, version)
+        _replace(update, layout, record)
+    elif write.expected:
+        _expect(update, write, writing.now)
+        _replace(update, layout, replaced(write, None, writing.commit_id, version), write)
+    else:
+        update.require("attribute_not_exists({v})", v=items.VERSION)
+        update.require(
+            "attribute_not_exists({z}) OR {z} < {new}", z=items.DELETED, new=number(version)
+        )
+        _replace(update, layout, replaced(write, None, writing.commit_id, version))
+    if writing.proof is not None:
+        update.add(items.PROOFS, {"BS": [writing.proof]})
+    return update
+
+
+def _replace(update: Expression, layout: Layout, record: Record, put: Put | None = None) -> None:
+    """Set all of a record; of one that nobody looked at, ``put`` says what to leave as it is."""
+    values: dict[str, Value] = {
+        items.VERSION: number(record.version),
+        items.GIVEN: number(record.version),
+        items.COMMIT: text(record.commit_id),
+        items.BODY: binary(items.pack(record.body)),
+        **layout.attributes(record),
+    }
+    if record.lease_limit is not None:
+        values[LEASE_LIMIT] = number(record.lease_limit)
+    if record.expires_at is not None:
+        values[EXPIRY] = number(record.expires_at)
+        values[items.TTL] = items.drop_after(record.expires_at)
+    kept: set[str] = set()
+    if put is not None and put.lease is KEEP:
+        kept.update(_OF_LEASE)
+    elif record.lease is not None:
+        values |= items.lease_values(record.lease)
+        if put is not None:
+            _leave_bound(update, layout, record, record.lease, values)
+            _expect_no_later_lease(update, record.lease)
+    update.set(values)
+    names = {*items.OWN, *layout.collection.attributes, *kept}
+    update.remove(sorted(names - values.keys() - kept - record.attributes.keys()))
+
+
+def _leave_bound(
+    update: Expression,
+    layout: Layout,
+    record: Record,
+    lease: Lease,
+    values: dict[str, Value],
+) -> None:
+    """Leave the attribute that follows the lease as it is, where it is early enough.
+
+    It is a lower bound of the lease's end, and a key of an index: to move it costs two units.
+    """
+    name = layout.collection.lease_sort
+    if name is None or record.attributes.get(name) != sort_key(lease.expires, record.key):
+        return
+    bound = values.pop(name)
+    update.set_if_missing(name, bound)
+    update.require("attribute_not_exists({due}) OR {due} <= {bound}", due=name, bound=bound)
+
+
+def _expect_no_later_lease(update: Expression, lease: Lease) -> None:
+    update.require(
+        "attribute_not_exists({l}) OR {l} <> {claim} OR {le} <= {expires}",
+        l=items.LEASE,
+        claim=text(lease.claim_id),
+        le=items.EXPIRES,
+        expires=number(lease.expires),
+    )
+
+
+def _delete(write: Delete, layout: Layout, seen: Seen | None, writing: Writing) -> Expression:
+    update = Expression()
+    if seen is None:
+        _expect(update, write, writing.now)
+    else:
+        _expect_seen(update, seen)
+    dropped = writing.now.micros // _MICROS + items.GRACE
+    kept = {items.DELETED: number(write.expected), items.TTL: number(dropped)}
+    update.set(kept)
+    update.remove(sorted({*items.OWN, *layout.collection.attributes} - kept.keys()))
+    return update
+
+
+def _expect(update: Expression, write: Put | Delete, now: StoreTime) -> None:
+    """Require what the write says: its version, not expired, and the guard."""
+    update.require("{v} = {expected}", v=items.VERSION, expected=number(write.expected))
+    update.require("attribute_not_exists({x}) OR {x} > {now}", x=EXPIRY, now=number(now.micros))
+    if write.guard is Guard.LEASE_EXPIRED:
+        surely = number(now.micros - now.uncertainty)
+        update.require(
+            "attribute_not_exists({le}) OR {le} < {surely}", le=items.EXPIRES, surely=surely
+        )
+
+
+def _expect_seen(update: Expression, seen: Seen) -> None:
+    """Require that the item is the one that was seen: neither written, claimed nor renewed."""
+    record = seen.record
+    if record is not None:
+        update.require("{v} = {seen}", v=items.VERSION, seen=number(record.version))
+        if record.lease is None:
+            update.require("attribute_not_exists({le})", le=items.EXPIRES)
+        else:
+            expires = number(record.lease.expires)
+            update.require("{le} = {expires}", le=items.EXPIRES, expires=expires)
+        return
+    update.require("attribute_not_exists({v})", v=items.VERSION)
+    if seen.deleted is None:
+        update.require("attribute_not_exists({z})", z=items.DELETED)
+    else:
+        update.require("{z} = {deleted}", z=items.DELETED, deleted=number(seen.deleted))

@@ -1,0 +1,66 @@
+"""A client that fails where a test says so: before a request is sent, or after it took effect."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable
+
+    from tests.dynamodb.harness import DynamoDBHarness
+
+
+class Lost(Exception):
+    """The connection broke."""
+
+
+@define
+class Faults:
+    """Which calls fail, and what was called."""
+
+    client: Any
+    #: By operation: how many calls to let through first, and whether the request is sent.
+    plans: dict[str, tuple[int, bool]] = field(factory=dict[str, "tuple[int, bool]"])
+    calls: list[tuple[str, dict[str, Any]]] = field(factory=list[tuple[str, dict[str, Any]]])
+
+    def lose_request(self, operation: str, after: int = 0) -> None:
+        """Let one call of an operation fail before anything is sent."""
+        self.plans[operation] = (after, False)
+
+    def lose_answer(self, operation: str, after: int = 0) -> None:
+        """Let one call of an operation fail after it took effect."""
+        self.plans[operation] = (after, True)
+
+    @property
+    def meta(self) -> Any:
+        """What the client says of itself."""
+        return self.client.meta
+
+    def __getattr__(self, operation: str) -> Callable[..., Awaitable[Any]]:
+        async def call(**words: Any) -> Any:
+            self.calls.append((operation, words))
+            left, sent = self.plans.pop(operation, (-1, False))
+            if left > 0:
+                self.plans[operation] = (left - 1, sent)
+            if left == 0 and not sent:
+                raise Lost(f"{operation} was not sent")
+            answer = await getattr(self.client, operation)(**words)
+            if left == 0:
+                raise Lost(f"{operation} took effect, and its answer is lost")
+            return answer
+
+        return call
+
+
+@asynccontextmanager
+async def faulty_client(harness: DynamoDBHarness) -> AsyncGenerator[Faults, None]:
+    """A client of the harness's engine that can be told to fail."""
+    session = import_module("aioboto3").Session()
+    async with session.client(
+        "dynamodb", region_name="us-east-1", endpoint_url=harness.endpoint
+    ) as client:
+        yield Faults(client)

@@ -1,0 +1,150 @@
+"""How the log comes about: whoever reads it writes it on, and all of them write the same one."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from anyio import create_task_group
+
+from cicd_core.errors import InvalidCursor, UnsupportedCapability
+from cicd_core.model.event import Increment
+from cicd_core.testing.samples import item, plain, remove, told, whole_log, write
+from cicd_core_dynamodb.proofs import MANY
+from tests.dynamodb.faults import faulty_client
+
+if TYPE_CHECKING:
+    from cicd_core.store.contract import Store
+    from cicd_core.store.records import LogEntry
+    from tests.dynamodb.harness import DynamoDBHarness
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_many_who_read_at_once_write_one_log(
+    dynamodb: DynamoDBHarness, namespace: str
+) -> None:
+    logs: list[list[LogEntry]] = []
+
+    async def read() -> None:
+        async with dynamodb.open(namespace) as mine:
+            await whole_log(mine)
+            logs.append(await whole_log(mine))
+
+    async with dynamodb.open(namespace) as store:
+        for number in range(30):
+            await write(store, item(f"k{number}"), events=[told(f"k{number}")])
+        async with create_task_group() as tasks:
+            for _ in range(8):
+                tasks.start_soon(read)
+        assert all(log == logs[0] for log in logs)
+        assert sorted(entry.key for entry in logs[0]) == sorted(f"k{n}" for n in range(30))
+
+
+async def test_a_store_that_is_opened_anew_goes_on_where_the_log_ends(
+    dynamodb: DynamoDBHarness, namespace: str
+) -> None:
+    seen: list[str] = []
+    cursor: str | None = None
+    for turn in range(4):
+        async with dynamodb.open(namespace) as store:
+            await write(store, item(f"{turn}"), events=[told(f"{turn}")])
+            page = await store.read_log(cursor, 100)
+            seen += [entry.key for entry in page.entries]
+            cursor = page.cursor
+    assert seen == ["0", "1", "2", "3"]
+
+
+async def test_a_record_that_is_written_for_ever_keeps_few_proofs(
+    dynamodb: DynamoDBHarness, namespace: str
+) -> None:
+    async with (
+        faulty_client(dynamodb) as client,
+        dynamodb.open(namespace, client=client) as store,
+    ):
+        version, most = 0, 0
+        for number in range(3 * MANY):
+            put = item("a", expected=version)
+            version = (await write(store, put, events=[told("a", number)]))["a"]
+            await store.read_log(None, 1)
+            most = max(most, await proofs(client, namespace))
+        assert [entry.ordinal for entry in await whole_log(store)] == [*range(3 * MANY)]
+        assert 0 < most <= MANY + 1
+
+
+async def proofs(client: Any, namespace: str) -> int:
+    answer = await client.client.get_item(
+        TableName="suite-items", Key={"K": {"S": f"{namespace}|a"}}
+    )
+    return len(answer["Item"].get("E", {}).get("BS", []))
+
+
+async def test_what_a_deleted_record_told_is_told_in_order_with_what_comes_after(
+    dynamodb: DynamoDBHarness, namespace: str
+) -> None:
+    async with dynamodb.open(namespace) as store:
+        for turn in range(3):
+            version = (await write(store, item("a"), events=[told("a", turn)]))["a"]
+            await remove(store, "a", version)
+        assert [entry.ordinal for entry in await whole_log(store)] == [0, 1, 2]
+
+
+async def test_counters_are_whole_however_often_they_were_folded(
+    dynamodb: DynamoDBHarness, namespace: str
+) -> None:
+    async with dynamodb.open(namespace) as store, dynamodb.open(namespace) as other:
+        for number in range(150):
+            some = [Increment("g|a"), Increment(f"g{number % 3}|b", 2), Increment("none", -1)]
+            await write(store, plain(f"{number}"), increments=some)
+            await (other if number % 2 else store).counters("g|")
+        async with dynamodb.open(namespace) as late:
+            expected = {"g|a": 150, "g0|b": 100, "g1|b": 100, "g2|b": 100, "none": -150}
+            for each in (store, other, late):
+                assert dict((await each.counters("")).values) == expected
+                assert dict((await each.counters("g1|b")).values) == {"g1|b": 100}
+
+
+async def test_many_who_count_at_once_count_the_same(
+    dynamodb: DynamoDBHarness, namespace: str
+) -> None:
+    async def work(store: Store, name: str) -> None:
+        for number in range(20):
+            increments = [Increment("n"), Increment("m|x", number)]
+            await write(store, plain(f"{name}-{number}"), increments=increments)
+            await store.counters("n")
+
+    async with dynamodb.open(namespace) as one, dynamodb.open(namespace) as other:
+        async with create_task_group() as tasks:
+            for name, store in (("a", one), ("b", other), ("c", one), ("d", other)):
+                tasks.start_soon(partial(work, store, name))
+        for store in (one, other):
+            assert dict((await store.counters("")).values) == {"n": 80, "m|x": 4 * 190}
+
+
+async def test_a_large_commit_is_told_whole(dynamodb: DynamoDBHarness, namespace: str) -> None:
+    bodies = [bytes([number]) * 150_000 for number in range(6)]
+    async with dynamodb.open(namespace) as store:
+        events = [told("a", number, body=body) for number, body in enumerate(bodies)]
+        await write(store, item("a"), events=events)
+        assert [entry.body for entry in await whole_log(store)] == bodies
+
+
+async def test_a_cursor_of_another_number_of_shards_is_refused(
+    dynamodb: DynamoDBHarness, namespace: str
+) -> None:
+    async with dynamodb.open(namespace) as store:
+        for wrong in ("0.0", "0.0_0.0_0.0", "99999999999999999.0_0.0", "0.1_0.0"):
+            with pytest.raises(InvalidCursor):
+                await store.read_log(wrong, 10)
+
+
+async def test_a_store_without_a_log_says_so(dynamodb: DynamoDBHarness, namespace: str) -> None:
+    async with dynamodb.open(namespace, log=False) as store:
+        await write(store, item("a"), events=[told("a")], increments=[Increment("n")])
+        with pytest.raises(UnsupportedCapability, match="log=off"):
+            await store.read_log(None, 1)
+        with pytest.raises(UnsupportedCapability, match="log=off"):
+            await store.counters("")
+    async with dynamodb.open(namespace) as store:
+        assert await whole_log(store) == []

@@ -1,0 +1,145 @@
+"""Opening the store: what is refused, and in which words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+
+from cicd_core.clock import SystemClock
+from cicd_core.errors import (
+    InvalidInput,
+    NewerSchema,
+    StoreUnavailable,
+    UnsupportedCapability,
+)
+from cicd_core.store.registry import open_store
+from cicd_core.testing.samples import COLLECTIONS, item, read, write
+from tests.dynamodb.faults import faulty_client
+
+if TYPE_CHECKING:
+    from tests.dynamodb.harness import DynamoDBHarness
+
+pytestmark = pytest.mark.anyio
+
+ELSEWHERE = "dynamodb://?region=us-east-1&endpoint=http://127.0.0.1:9"
+
+
+@pytest.mark.parametrize(
+    ("url", "field"),
+    [
+        ("dynamodb://host?prefix=ci-", "url"),
+        ("dynamodb:///path", "url"),
+        ("dynamodb://?colour=red", "url"),
+        ("dynamodb://?prefix=a%20b", "prefix"),
+        ("dynamodb://?shards=0", "shards"),
+        ("dynamodb://?shards=many", "shards"),
+        ("dynamodb://?log_shards=129", "log_shards"),
+        ("dynamodb://?create_tables=maybe", "create_tables"),
+        ("dynamodb://?timeout=soon", "timeout"),
+        ("dynamodb://?log_retention=-1", "log_retention"),
+    ],
+)
+async def test_a_url_that_is_wrong_is_refused(url: str, field: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        async with open_store(url):
+            pass
+    assert refused.value.field == field
+
+
+async def test_a_clock_is_refused() -> None:
+    with pytest.raises(InvalidInput) as refused:
+        async with open_store(ELSEWHERE, clock=SystemClock()):
+            pass
+    assert refused.value.field == "clock"
+
+
+def test_trio_is_refused() -> None:
+    async def main() -> None:
+        with pytest.raises(UnsupportedCapability, match="asyncio"):
+            async with open_store(ELSEWHERE):
+                pass
+
+    anyio.run(main, backend="trio")
+
+
+async def test_an_endpoint_that_does_not_answer_is_unavailable() -> None:
+    with pytest.raises(StoreUnavailable, match="get_item"):
+        async with open_store(ELSEWHERE):
+            pass
+
+
+async def test_missing_tables_are_named_with_the_command_that_makes_them(
+    dynamodb: DynamoDBHarness,
+) -> None:
+    url = f"dynamodb://?prefix=nobody-&region=us-east-1&endpoint={dynamodb.endpoint}"
+    with pytest.raises(UnsupportedCapability, match="create-tables") as refused:
+        async with open_store(url):
+            pass
+    assert "nobody-journal" in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["shards", "log_shards"])
+async def test_tables_that_are_used_otherwise_are_refused(
+    dynamodb: DynamoDBHarness, namespace: str, name: str
+) -> None:
+    async with dynamodb.open(namespace):
+        pass
+    url = dynamodb.url.replace(f"&{name}=", f"&{name}=7")
+    with pytest.raises(InvalidInput, match="are used with") as refused:
+        async with open_store(url, collections=COLLECTIONS):
+            pass
+    assert refused.value.field == name
+
+
+async def test_tables_of_a_newer_version_are_left_alone(dynamodb: DynamoDBHarness) -> None:
+    async with faulty_client(dynamodb) as client:
+        options: dict[str, Any] = {"prefix": "newer-", "create_tables": True, "client": client}
+        async with open_store("dynamodb://", collections=COLLECTIONS, **options):
+            pass
+        await client.put_item(
+            TableName="newer-journal",
+            Item={
+                "P": {"S": "|settings"},
+                "Q": {"S": "-"},
+                "V": {"N": "99"},
+                "I": {"N": "4"},
+                "J": {"N": "4"},
+            },
+        )
+        with pytest.raises(NewerSchema) as refused:
+            async with open_store("dynamodb://", collections=COLLECTIONS, **options):
+                pass
+        assert refused.value.found == 99
+
+
+async def test_a_client_that_was_given_stays_its_givers(
+    dynamodb: DynamoDBHarness, namespace: str
+) -> None:
+    async with faulty_client(dynamodb) as client:
+        async with dynamodb.open(namespace, client=client) as store:
+            await write(store, item("a"))
+            with pytest.raises(UnsupportedCapability, match="event loop"):
+                async with store.sibling():
+                    pass
+        answer = await client.list_tables()
+        assert "suite-items" in answer["TableNames"]
+
+
+async def test_stores_are_opened_by_many_at_once_on_tables_that_are_not_there(
+    dynamodb: DynamoDBHarness, namespace: str
+) -> None:
+    url = (
+        f"dynamodb://?prefix={namespace}-&region=us-east-1&endpoint={dynamodb.endpoint}"
+        "&create_tables=true"
+    )
+
+    async def use(name: str) -> None:
+        async with open_store(url, collections=COLLECTIONS) as store:
+            await write(store, item(name))
+            assert (await read(store, name)).key == name
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(4):
+            tasks.start_soon(use, f"k{number}")

@@ -1,0 +1,206 @@
+"""The parts of the store that do no I/O: bytes, order, proofs, time."""
+
+from __future__ import annotations
+
+import time
+from email.utils import formatdate
+from typing import Any
+
+import pytest
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cicd_core.clock import monotonic_seconds
+from cicd_core.errors import CorruptRecord
+from cicd_core.model.event import Increment
+from cicd_core.store.records import LogEntry
+from cicd_core.testing.samples import ITEMS
+from cicd_core_dynamodb.entries import Entry, decode, encode
+from cicd_core_dynamodb.items import Layout, pack, unpack
+from cicd_core_dynamodb.journal import STALE
+from cicd_core_dynamodb.ordering import Waiting, in_order, with_predecessors
+from cicd_core_dynamodb.proofs import SETTLED, is_void, served
+from cicd_core_dynamodb.server_clock import ServerClock
+
+NOW = 1_800_000_000_000_000
+
+
+def entry(name: str, rank: int, *, key: str = "a", expected: int = 0) -> Entry:
+    return Entry(
+        proof=b"\0" + name.encode(),
+        part=0,
+        anchor=("items", key),
+        expected=expected,
+        ranks=((("items", key), rank),),
+    )
+
+
+def waiting(name: str, rank: int, *, at: int = NOW, key: str = "a", expected: int = 0) -> Waiting:
+    return Waiting(place=f"{at:016d}{name}", entry=entry(name, rank, key=key, expected=expected))
+
+
+# ---------------------------------------------------------------------------------------- bytes
+
+
+@given(st.binary(max_size=2000))
+def test_bytes_come_back_as_they_were_packed(data: bytes) -> None:
+    assert unpack(pack(data)) == data
+    assert len(pack(data)) <= len(data) + 1
+
+
+@pytest.mark.parametrize("wrong", [b"", b"\1nothing", b"\7what?"])
+def test_bytes_that_nobody_packed_are_refused(wrong: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        unpack(wrong)
+
+
+@given(st.lists(st.binary(max_size=300), max_size=4), st.text(max_size=5))
+def test_entries_come_back_as_they_were_encoded(bodies: list[bytes], key: str) -> None:
+    events = tuple(
+        LogEntry(collection="items", key=key, version=7, ordinal=number, body=body)
+        for number, body in enumerate(bodies)
+    )
+    one = evolve(entry("x", 3), events=events, increments=(Increment("n", -2),))
+    assert decode(encode([one, one])) == [one, one]
+
+
+def test_entries_that_do_not_decode_are_said_to() -> None:
+    with pytest.raises(CorruptRecord):
+        decode(pack(b"\0\0\0\4[{}]"))
+
+
+def test_an_item_that_is_no_record_is_said_to_be_corrupt() -> None:
+    layout = Layout(ITEMS, "team", 2)
+    with pytest.raises(CorruptRecord) as refused:
+        layout.seen({"K": {"S": "team|a"}, "V": {"N": "3"}})
+    assert (refused.value.collection, refused.value.key) == ("items", "a")
+
+
+# ---------------------------------------------------------------------------------------- order
+
+
+@given(st.permutations(range(6)), st.permutations(range(6)))
+def test_entries_of_a_subject_are_in_the_order_of_its_versions(
+    ranks: list[int], times: list[int]
+) -> None:
+    some = [
+        waiting(f"{number}", rank, at=NOW + at)
+        for number, (rank, at) in enumerate(zip(ranks, times, strict=True))
+    ]
+    assert [each.entry.ranks[0][1] for each in in_order(some)] == [0, 1, 2, 3, 4, 5]
+
+
+@given(st.permutations(range(6)))
+def test_entries_that_share_nothing_are_in_the_order_of_the_journal(times: list[int]) -> None:
+    some = [waiting(f"{at}", 1, at=NOW + at, key=f"k{at}") for at in times]
+    assert [each.micros - NOW for each in in_order(some)] == [0, 1, 2, 3, 4, 5]
+
+
+def test_versions_that_go_in_a_circle_lose_nobody() -> None:
+    subjects = [("items", "a"), ("items", "b")]
+    one = evolve(entry("x", 0), ranks=((subjects[0], 1), (subjects[1], 2)))
+    two = evolve(entry("y", 0), ranks=((subjects[0], 2), (subjects[1], 1)))
+    some = [Waiting(place=f"{NOW}{n}", entry=each) for n, each in enumerate((one, two))]
+    assert in_order(some) == some
+
+
+def test_what_an_entry_builds_upon_comes_along_and_nothing_else() -> None:
+    last = waiting("last", 9)
+    earlier, later, other = waiting("earlier", 8), waiting("later", 10), waiting("o", 1, key="o")
+    assert with_predecessors([last], [later, earlier, other]) == [last, earlier]
+
+
+# --------------------------------------------------------------------------------------- proofs
+
+
+@pytest.mark.parametrize(
+    ("expected", "item", "age", "void"),
+    [
+        (5, {"V": {"N": "5"}}, 0, False),  # it may be on its way
+        (5, {"V": {"N": "6"}}, 0, True),  # overtaken
+        (5, {"Z": {"N": "5"}}, 0, True),  # deleted
+        (5, {"Z": {"N": "4"}}, 0, False),  # deleted before, made again later perhaps
+        (0, {"V": {"N": "5"}}, 0, False),
+        (0, {"V": {"N": "5"}}, SETTLED + 1, True),
+        (0, None, SETTLED + 1, False),
+        (0, None, STALE + 1, True),
+        (5, None, STALE + 1, True),
+    ],
+)
+def test_what_was_not_applied_is_void_when_it_cannot_be_any_more(
+    expected: int, item: dict[str, dict[str, Any]] | None, age: int, void: bool
+) -> None:
+    one = waiting("x", 1, expected=expected)
+    there: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
+    if item is not None:
+        there["items", "a"] = item
+    assert is_void(one, there, NOW + age) is void
+
+
+def test_what_is_proved_is_never_void() -> None:
+    one = waiting("x", 1, expected=5)
+    there: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
+        ("items", "a"): {"V": {"N": "9"}, "E": {"BS": [one.entry.proof]}}
+    }
+    assert not is_void(one, there, NOW + STALE + 1)
+
+
+def test_proofs_are_taken_from_records_that_hold_many_once_the_log_has_what_they_prove() -> None:
+    old = [bytes([0, number]) for number in range(20)]
+    other_shard, of_several = b"\1other", b"\xffseveral"
+    on_its_way, chosen = waiting("on its way", 30), waiting("chosen", 29)
+    proofs = [*old, other_shard, of_several, on_its_way.entry.proof, chosen.entry.proof]
+    there = {("items", "a"): {"E": {"BS": proofs}}, ("items", "b"): {"E": {"BS": old[:3]}}}
+    names = {each.name: each for each in (on_its_way, chosen)}
+    assert served(0, there, names, [chosen]) == {("items", "a"): sorted([*old, b"\0chosen"])}
+
+
+# ----------------------------------------------------------------------------------------- time
+
+
+def test_a_clock_that_heard_nothing_says_so() -> None:
+    assert ServerClock().read() is None
+
+
+def test_a_clock_is_as_far_off_as_it_says_at_most() -> None:
+    clock = ServerClock()
+    for _ in range(20):
+        clock.heard(formatdate(time.time(), usegmt=True), sent=monotonic_seconds())
+        told, wall = clock.read(), time.time() * 1e6
+        assert told is not None
+        assert abs(told.micros - wall) <= told.uncertainty + 10_000
+
+
+def test_each_answer_narrows_what_the_time_may_be() -> None:
+    clock = ServerClock()
+    now = monotonic_seconds()
+    clock.heard("Sat, 21 Nov 2026 12:00:00 GMT", sent=now - 0.8)
+    first = clock.read()
+    clock.heard("Sat, 21 Nov 2026 12:00:01 GMT", sent=now)
+    second = clock.read()
+    assert first is not None
+    assert second is not None
+    assert second.uncertainty < first.uncertainty
+
+
+def test_a_clock_that_was_set_is_believed_anew_and_never_goes_back_a_little() -> None:
+    clock = ServerClock()
+    clock.heard("Sat, 21 Nov 2026 12:00:10 GMT", sent=monotonic_seconds())
+    before = clock.read()
+    clock.heard("Sat, 21 Nov 2026 12:00:07 GMT", sent=monotonic_seconds())
+    after = clock.read()
+    assert before is not None
+    assert after is not None
+    assert after.micros >= before.micros
+    clock.heard("Sat, 21 Nov 2026 13:00:00 GMT", sent=monotonic_seconds())
+    later = clock.read()
+    assert later is not None
+    assert later.micros > after.micros + 3_500_000_000
+
+
+@pytest.mark.parametrize("date", ["", "yesterday", "21 Nov"])
+def test_a_date_that_is_none_is_not_heard(date: str) -> None:
+    clock = ServerClock()
+    clock.heard(date, sent=monotonic_seconds())
+    assert clock.read() is None
