@@ -86,9 +86,14 @@ def profile(session: nox.Session, default: str) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """All tests but those that kill for long or run a whole Cluster, on every core."""
+    """All tests but those that kill for long or run a whole Cluster, on every core.
+
+    The interpreter that runs nox tests every server; the others one for each store.
+    """
     install(session, "test")
     profile(session, "dev")
+    if session.python != MAIN:
+        session.env["CICD_TEST_ENGINES"] = "first"
     spread = ["-n", "logical", "--dist", "worksteal"]
     usual = ["-m", "not crash and not cluster", "--ignore=tests/doctest"]
     session.run("pytest", *usual, *spread, *session.posargs)
