@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.redis.clusters import Cluster, shared_cluster
+from tests.redis.certificates import Certificate, new_certificate
 from tests.redis.engines import Engine, Server, open_server, redis_server, shared_server, valkey
 from tests.redis.fault_proxy import FaultProxy, open_proxy
 
@@ -42,6 +43,12 @@ async def proxy(server: Server) -> AsyncGenerator[FaultProxy, None]:
     """A proxy of this test's own before the server that is shared."""
     async with open_proxy(server.port) as proxy:
         yield proxy
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    """What a server on loopback speaks TLS with."""
+    return new_certificate(tmp_path_factory.mktemp("certificate"))
 
 
 @pytest.fixture(params=["valkey", "redis"])

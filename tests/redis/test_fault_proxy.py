@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ssl
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -18,14 +16,13 @@ from tests.redis.fault_proxy import open_proxy
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    from tests.redis.certificates import Certificate
     from tests.redis.engines import Server
     from tests.redis.fault_proxy import FaultProxy
 
 #: Its own annotations are those of the blocking client and of this one at once.
 Client = Any
 
-#: A certificate for 127.0.0.1, and its key.
-LOOPBACK = Path(__file__).parent / "loopback.pem"
 
 pytestmark = pytest.mark.anyio
 
@@ -213,11 +210,11 @@ async def test_a_server_that_is_gone_closes_the_connection(start: Any) -> None:
         assert await client.ping()
 
 
-async def test_clients_may_speak_tls_to_a_server_that_does_not(server: Server) -> None:
-    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    tls.load_cert_chain(LOOPBACK)
-    async with open_proxy(server.port, tls=tls) as proxy:
-        async with opened(proxy.url, ssl_ca_certs=str(LOOPBACK)) as client:
+async def test_clients_may_speak_tls_to_a_server_that_does_not(
+    server: Server, certificate: Certificate
+) -> None:
+    async with open_proxy(server.port, tls=certificate.serving) as proxy:
+        async with opened(proxy.url, ssl_ca_certs=str(certificate.authority)) as client:
             assert await client.echo("sealed") == b"sealed"
         with pytest.raises(redis.ConnectionError, match="CERTIFICATE_VERIFY_FAILED"):
             async with opened(proxy.url):

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-import ssl
 import warnings
 from contextlib import asynccontextmanager
 from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -52,10 +50,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from cicd_core.store.contract import Store
+    from tests.redis.certificates import Certificate
     from tests.redis.engines import Engine, Server
 
-#: A certificate for 127.0.0.1, and its key.
-LOOPBACK: Final = Path(__file__).parent / "loopback.pem"
 PASSWORD: Final = "tr0ub4dor&3/="
 QUOTED: Final = "tr0ub4dor%263%2F%3D"
 ONE: Final = Increment("a|b", 1)
@@ -116,11 +113,9 @@ async def test_a_database_that_the_server_has_not_is_refused(server: Server) -> 
     assert "out of range" in str(error)
 
 
-async def test_a_store_opens_over_tls(server: Server) -> None:
-    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    tls.load_cert_chain(LOOPBACK)
-    async with open_proxy(server.port, tls=tls) as proxy:
-        async with opened(f"{proxy.url}?ssl_ca_certs={LOOPBACK}") as store:
+async def test_a_store_opens_over_tls(server: Server, certificate: Certificate) -> None:
+    async with open_proxy(server.port, tls=certificate.serving) as proxy:
+        async with opened(f"{proxy.url}?ssl_ca_certs={certificate.authority}") as store:
             assert await works(store)
         error = await refused(proxy.url, call_timeout=0.01)
         assert isinstance(error, StoreUnavailable)
@@ -141,12 +136,14 @@ async def test_a_server_that_nobody_runs_is_unavailable() -> None:
     assert "127.0.0.1:1 could not be reached" in str(error)
 
 
-async def test_sentinels_and_nodes_that_nobody_runs_are_unavailable() -> None:
+async def test_sentinels_and_nodes_that_nobody_runs_are_unavailable(
+    certificate: Certificate,
+) -> None:
     for url in (
         "redis+sentinel://127.0.0.1:1,127.0.0.1:2/cicd/0",
-        f"redis+sentinel://127.0.0.1:1/cicd?ssl_ca_certs={LOOPBACK}",
+        f"redis+sentinel://127.0.0.1:1/cicd?ssl_ca_certs={certificate.authority}",
         "redis+cluster://127.0.0.1:1,127.0.0.1:2",
-        f"redis+cluster://127.0.0.1:1?ssl_ca_certs={LOOPBACK}",
+        f"redis+cluster://127.0.0.1:1?ssl_ca_certs={certificate.authority}",
     ):
         error = await refused(url, call_timeout=0.01)
         assert isinstance(error, StoreUnavailable), url
