@@ -3,7 +3,8 @@
 ``opening.py`` opens it, by what ``location.py`` makes of the URL; ``store.py`` is the store, verb
 by verb. A verb's words become arguments of a script in ``words.py``; the scripts are in ``lua/``,
 put together by ``scripts.py``, and ``keys.py`` tells what stands where. ``pipe.py`` brings them to
-the server over one connection, which ``connecting.py`` makes; ``waiting.py`` listens on another.
+the server over one connection, which ``connecting.py`` makes (and ``finding.py``, where servers
+take over from one another); ``waiting.py`` listens on another.
 """
 
 from __future__ import annotations

@@ -6,15 +6,12 @@ import warnings
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from attrs import frozen
-
 from cicd_core.errors import InvalidInput, StoreError, UnsupportedCapability
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cicd_core_redis.pipe import Pipe
-    from cicd_core_redis.words import Argument
 
 
 class Durability(Enum):
@@ -28,21 +25,6 @@ class Durability(Enum):
     ALWAYS = "always"
     #: So many replicas have it before it is acknowledged.
     REPLICATED = "replicated"
-
-
-@frozen
-class Confirming:
-    """How each write is confirmed before it is acknowledged."""
-
-    #: How many replicas must have it.
-    replicas: int
-    #: How long they may take for it, in seconds.
-    timeout: float
-
-    @property
-    def command(self) -> tuple[Argument, ...]:
-        """What is sent behind the writes."""
-        return (b"WAIT", self.replicas, max(1, round(self.timeout * 1000)))
 
 
 def durability_of(text: str | Durability | None) -> Durability | None:

@@ -113,6 +113,8 @@ def translated(cause: BaseException, where: str, *, fails_over: bool = False) ->
     error: StoreError
     if isinstance(cause, ReadOnlyError) and fails_over:
         error = _not_now(where, cause)
+    elif isinstance(cause, AskError) and not fails_over:  # a MovedError is one too
+        error = _of_a_cluster(where, cause)
     elif isinstance(cause, tuple(_MEANINGS)):
         error = next(mean for kind, mean in _MEANINGS.items() if isinstance(cause, kind))(
             where, cause
@@ -131,6 +133,8 @@ def _answered(cause: ResponseError, where: str) -> StoreError:
         return _cannot_persist(where, cause)
     if "ACL failure in script" in says:
         return _forbidden(where, cause)
+    if "access a non local key" in says:
+        return _moving(where, cause)
     if says.startswith(_LATER):
         return _not_now(where, cause)
     return StoreError(f"{where} refused what was asked of it: {says}")
@@ -139,6 +143,13 @@ def _answered(cause: ResponseError, where: str) -> StoreError:
 def _not_now(where: str, cause: Exception) -> StoreUnavailable:
     return StoreUnavailable(
         f"{where} cannot answer now ({_told(cause)}): nothing was written; try again"
+    )
+
+
+def _moving(where: str, cause: Exception) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"the slot of the namespace moves away from {where} ({_told(cause)}): nothing was written; "
+        f"try again when it has"
     )
 
 
@@ -160,6 +171,13 @@ def _read_only(where: str, cause: Exception) -> StoreReadOnly:
     return StoreReadOnly(
         f"{where} is a replica and takes no writes ({_told(cause)}): nothing was written; give the "
         f"URL of the primary, or of the sentinels"
+    )
+
+
+def _of_a_cluster(where: str, cause: Exception) -> UnsupportedCapability:
+    return UnsupportedCapability(
+        f"{where} is a node of a cluster and has not the namespace's slot ({_told(cause)}): give "
+        f"the URL of the cluster, redis+cluster://{where}"
     )
 
 

@@ -10,13 +10,14 @@ from redis.asyncio import Redis
 
 from cicd_core.errors import InvalidInput
 from cicd_core.model.checks import check_seconds
-from cicd_core_redis.connecting import ClientSource, ClusterSource, SentinelSource
+from cicd_core_redis.confirming import Confirming
+from cicd_core_redis.connecting import ClientSource
 from cicd_core_redis.durability import (
     REPLICA_TIMEOUT,
-    Confirming,
     Durability,
     durability_of,
 )
+from cicd_core_redis.finding import ClusterSource, SentinelSource
 from cicd_core_redis.keys import meta_key
 
 if TYPE_CHECKING:
@@ -187,8 +188,8 @@ def _sentinel(url: StoreURL, connect_timeout: float) -> Source:
     return SentinelSource(
         nodes,
         service,
-        {"db": _database(url, database), **_credentials(url), **tls},
         asking=tls,
+        settings={"db": _database(url, database), **_credentials(url), **tls},
         where=f"the primary of {service!r}",
         connect_timeout=connect_timeout,
     )

@@ -115,7 +115,7 @@ async def open_location(location: Location, limits: Limits) -> AsyncGenerator[Re
     clock = ServerClock(skew)
     pipe = Pipe(
         location.source,
-        scripts=scripts_for(limits.collections, skew=skew),
+        scripts=scripts_for(limits.collections, skew=skew, in_cluster=location.source.in_cluster),
         meta=meta_key(location.namespace),
         clock=clock,
         timeout=location.timeout,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Mapping, Sequence
 
-    from cicd_core_redis.durability import Confirming
+    from cicd_core_redis.confirming import Confirming
     from cicd_core_redis.scripts import Script
     from cicd_core_redis.words import Answer, Argument
 
@@ -22,6 +22,8 @@ _MERGED: Final = frozenset({Verb.COMMIT, Verb.CLAIM, Verb.RENEW, Verb.GET})
 _MAX_ITEMS: Final = 32
 #: A parcel or a write that has this many bytes takes no more.
 _MAX_BYTES: Final = 256 * 1024
+#: How many commands make a confirmation.
+_CONFIRMING: Final = 2
 #: The most calls in one write.
 _MAX_CALLS: Final = 512
 
@@ -112,9 +114,11 @@ class Parcel:
 class Confirmation:
     """The question whether enough servers hold what some parcels wrote."""
 
-    def __init__(self, confirming: Confirming, parcels: list[Parcel]) -> None:
+    def __init__(self, confirming: Confirming, parcels: list[Parcel], meta: bytes) -> None:
         """Make the parcels keep their answers back."""
         self._confirming = confirming
+        self._meta = meta
+        self._answers: list[Answer] = []
         self.parcels = parcels
         #: When it was sent, on this process's monotonic clock.
         self.sent = 0.0
@@ -132,20 +136,39 @@ class Confirmation:
         return self._confirming.timeout
 
     def packed(self) -> list[bytes]:
-        """Return the bytes to send."""
-        command = self._confirming.command
-        return [b"*%d\r\n" % len(command), packed(command)]
+        """Return the bytes to send: two commands.
 
-    def number(self, answer: Answer) -> int:
-        """Return how many servers an answer tells of."""
-        return int(answer)
+        WAIT looks back from the last write of its own connection, and what is repeated writes
+        nothing: so a write goes before it.
+        """
+        commands = (b"HSET", self._meta, b"confirmed", 1), self._confirming.command
+        data: list[bytes] = []
+        for command in commands:
+            data += [b"*%d\r\n" % len(command), packed(command)]
+        return data
 
-    def is_met(self, answer: Answer) -> bool:
+    def hear(self, answer: Answer) -> bool:
+        """Take the next answer; whether it was the last one."""
+        self._answers.append(answer)
+        return len(self._answers) == _CONFIRMING
+
+    @property
+    def refusal(self) -> Exception | None:
+        """Why the server confirms nothing, if it does not."""
+        return next((each for each in self._answers if isinstance(each, Exception)), None)
+
+    @property
+    def number(self) -> int:
+        """How many servers hold the writes."""
+        return int(self._answers[-1])
+
+    @property
+    def is_met(self) -> bool:
         """Whether enough servers hold the writes."""
-        return self.number(answer) >= self.wanted
+        return self.number >= self.wanted
 
     def forget(self, parcel: Parcel) -> None:
-        """Let a parcel go that was not run."""
+        """Let a parcel go that was refused, or not run."""
         self.parcels.remove(parcel)
         parcel.confirmation = None
 

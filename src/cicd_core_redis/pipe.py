@@ -36,8 +36,8 @@ from cicd_core_redis.parcels import Call, Confirmation, Parcel, parcelled
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from cicd_core_redis.confirming import Confirming
     from cicd_core_redis.connecting import Connection, Source
-    from cicd_core_redis.durability import Confirming
     from cicd_core_redis.scripts import Script, Verb
     from cicd_core_redis.server_clock import ServerClock
     from cicd_core_redis.words import Answer, Argument
@@ -47,6 +47,18 @@ _REFUSALS: Final = (ResponseError, AuthenticationError, BusyLoadingError)
 #: Seconds between two tries to connect: the first pause, which doubles, and the longest.
 _FIRST_PAUSE: Final = 0.02
 _LONGEST_PAUSE: Final = 0.5
+
+
+class _NoConnection(Exception):
+    """None could be had."""
+
+    def __init__(self, cause: RedisError | OSError) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+
+class _Elsewhere(ConnectionError):
+    """The server says that another one is to be asked, or that it is not ready."""
 
 
 class Pipe:
@@ -75,6 +87,8 @@ class Pipe:
         self._wanted = asyncio.Event()
         self._serving: asyncio.Task[None] | None = None
         self._closed = False
+        #: Whether nothing more is sent over this connection: the server is not the one to ask.
+        self._leaving = False
 
     def submit(self, verb: Verb, words: Sequence[Argument]) -> asyncio.Future[Answer]:
         """Put a script on the way; its answer comes without the time.
@@ -125,19 +139,33 @@ class Pipe:
         while not self._closed:  # a cancellation that meets a failure is swallowed by the failure
             await self._wanted.wait()
             try:
-                connection = await self._source.connect()
-            except (RedisError, OSError) as cause:
-                self._refuse(cause)
-                await asyncio.sleep(min(_FIRST_PAUSE * 2**failures, _LONGEST_PAUSE))
-                failures = min(failures + 1, 10)
-                continue
-            failures = 0
-            try:
-                await self._converse(connection)
+                await self._converse_once()
+            except _Elsewhere as cause:
+                self._lose(cause)
+                failures = await self._pause(failures) if self._queue else 0
+            except _NoConnection as none:
+                self._refuse(none.cause)
+                failures = await self._pause(failures)
             except (RedisError, OSError) as cause:
                 self._lose(cause)
-            finally:
-                await self._source.disconnect(connection)
+                failures = 0
+
+    async def _pause(self, failures: int) -> int:
+        await asyncio.sleep(min(_FIRST_PAUSE * 2**failures, _LONGEST_PAUSE))
+        return min(failures + 1, 10)
+
+    async def _converse_once(self) -> NoReturn:
+        try:
+            connection = await self._source.connect()
+        except (RedisError, OSError) as cause:
+            raise _NoConnection(cause) from cause
+        try:
+            self._leaving = False
+            if self._closed:  # redis-py may swallow a cancellation while it connects
+                raise ConnectionError("the store was closed")
+            await self._converse(connection)
+        finally:
+            await self._source.disconnect(connection)
 
     async def _converse(self, connection: Connection) -> NoReturn:
         """Send and read over one connection until it fails."""
@@ -155,7 +183,7 @@ class Pipe:
         while True:
             await self._wanted.wait()
             self._wanted.clear()
-            while self._queue or self._again:
+            while (self._queue or self._again) and not self._leaving:
                 parcels = [*self._again, *parcelled(self._queue)]
                 self._again.clear()
                 data: list[bytes] = []
@@ -165,7 +193,7 @@ class Pipe:
                 self._inflight.extend(parcels)
                 if confirmation is not None:
                     data += confirmation.packed()
-                    self._inflight.append(confirmation)
+                    self._inflight += (confirmation, confirmation)  # it has two answers
                 sent = monotonic_seconds()
                 for parcel in parcels:
                     parcel.sent = sent
@@ -178,10 +206,10 @@ class Pipe:
         if self._confirming is None:
             return None
         durable = [parcel for parcel in parcels if parcel.is_durable]
-        return Confirmation(self._confirming, durable) if durable else None
+        return Confirmation(self._confirming, durable, self._meta) if durable else None
 
-    async def _read(self, connection: Connection) -> None:
-        while True:
+    async def _read(self, connection: Connection) -> NoReturn:
+        while self._inflight or not self._leaving:
             answer: Answer
             try:
                 answer = await connection.read_response(
@@ -193,20 +221,15 @@ class Pipe:
                 raise ConnectionError("an answer came that nobody asked for")
             self._take(self._inflight[0], answer)
             self._inflight.popleft()  # not before: what can't be taken is failed with the rest
-            if points_elsewhere(answer):
-                raise ConnectionError(f"this is not the server to ask now: {answer}")
+            self._leaving = self._leaving or points_elsewhere(answer)
+        raise _Elsewhere("this is not the server to ask now")
 
     def _take(self, parcel: Parcel | Confirmation, answer: Answer) -> None:
         if isinstance(parcel, Confirmation):
-            self._confirm(parcel, answer)
-        elif is_unknown_script(answer) and not parcel.whole:
-            parcel.whole = True  # send the text itself: nothing of it was run
-            if parcel.confirmation is not None:
-                parcel.confirmation.forget(parcel)
-            self._again.append(parcel)
-            self._wanted.set()
+            if parcel.hear(answer):
+                self._confirm(parcel)
         elif isinstance(answer, Exception):
-            parcel.fail(self._translated(answer))
+            self._take_refusal(parcel, answer)
         else:
             if parcel.verb is not None:
                 self._clock.heard(answer[0], sent=parcel.sent)
@@ -215,15 +238,37 @@ class Pipe:
             else:
                 parcel.held = answer
 
-    def _confirm(self, confirmation: Confirmation, answer: Answer) -> None:
+    def _take_refusal(self, parcel: Parcel, answer: Exception) -> None:
+        if parcel.confirmation is not None:
+            parcel.confirmation.forget(parcel)
+        error = self._translated(answer)
+        if is_unknown_script(answer) and not parcel.whole:
+            parcel.whole = True  # send the text itself: nothing of it was run
+            self._again.append(parcel)
+            self._wanted.set()
+        elif points_elsewhere(answer) and getattr(error, "retryable", False):
+            self._put_back(parcel, error)
+        else:
+            parcel.fail(error)
+
+    def _put_back(self, parcel: Parcel, error: BaseException) -> None:
+        """Let calls that were not run wait for another server, as long as they may."""
+        late = monotonic_seconds() - self._timeout
+        for call in parcel.calls:
+            if call.began <= late:
+                call.fail(error)
+            else:
+                self._queue.append(call)
+
+    def _confirm(self, confirmation: Confirmation) -> None:
+        wanted, seconds = confirmation.wanted, confirmation.seconds
         for parcel in confirmation.parcels:
-            if isinstance(answer, Exception):
-                parcel.fail(self._translated(answer))
-            elif confirmation.is_met(answer):
+            if confirmation.refusal is not None:
+                parcel.fail(self._translated(confirmation.refusal))
+            elif confirmation.is_met:
                 parcel.answer(parcel.held)
             else:
-                wanted, seconds = confirmation.wanted, confirmation.seconds
-                number = confirmation.number(answer)
+                number = confirmation.number
                 parcel.fail(unconfirmed(self._source.where, number, wanted, seconds))
 
     async def _watch(self) -> NoReturn:
@@ -249,17 +294,17 @@ class Pipe:
         for call in gone:
             self._queue.remove(call)
             call.fail(error)
-        for parcel in self._again:
-            parcel.fail(error)
-        self._again.clear()
         if not self._queue:
             self._wanted.clear()
 
     def _lose(self, cause: BaseException) -> None:
         """Fail what was sent: whether it took effect is unknown. What was not, waits on."""
-        for parcel in (*self._inflight, *self._again):
-            parcel.fail(lost(self._source.where, cause))
+        error = lost(self._source.where, cause)
+        for parcel in self._inflight:
+            parcel.fail(error)
         self._inflight.clear()
+        for parcel in self._again:
+            self._put_back(parcel, error)
         self._again.clear()
         if self._queue:
             self._wanted.set()

@@ -68,17 +68,23 @@ class Script:
     first: tuple[int, ...] = ()
 
 
-def scripts_for(collections: Iterable[Collection], *, skew: int = 0) -> dict[Verb, Script]:
+def scripts_for(
+    collections: Iterable[Collection], *, skew: int = 0, in_cluster: bool = False
+) -> dict[Verb, Script]:
     """Return every script, written for these collections.
 
     Args:
         collections: what the store keeps.
         skew: how far the clocks of the servers that may take over are apart, in microseconds.
+        in_cluster: whether the slot of the keys may move to another node.
     """
     shapes = shapes_text(collections)
     first = {Verb.COMMIT: (skew,)}
     return {
-        verb: _script(verb, shapes, parts, first.get(verb, ())) for verb, parts in _PARTS.items()
+        verb: _script(
+            verb, shapes, _in_cluster(parts) if in_cluster else parts, first.get(verb, ())
+        )
+        for verb, parts in _PARTS.items()
     }
 
 
@@ -100,6 +106,10 @@ def _shape(collection: Collection) -> str:
         prefix = index_prefix(collection.name, index)
         items += [f"'{prefix}'", str(positions[index.partition]), str(positions[index.sort])]
     return "{" + ", ".join(items) + "}"
+
+
+def _in_cluster(parts: tuple[str, ...]) -> tuple[str, ...]:
+    return (parts[0], "moving", *parts[1:])
 
 
 def _script(verb: Verb, shapes: str, parts: tuple[str, ...], first: tuple[int, ...]) -> Script:

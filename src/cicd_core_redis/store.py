@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Final
 
 from cicd_core.clock import monotonic_seconds
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from cicd_core_redis.server_clock import ServerClock
     from cicd_core_redis.waiting import Waiting
     from cicd_core_redis.words import Answer, Argument, Words
+
+_log = logging.getLogger("cicd_core_redis")
 
 #: How often to drop what ran out, in seconds, and how much of it at once.
 _SWEEP_PERIOD: Final = 1.0
@@ -102,7 +105,8 @@ class RedisStore:
         if not distinct:
             return {}
         answer = await self._pipe.run(Verb.GET, [collection, len(distinct), *distinct])
-        return {record.key: record for record in self._records(collection, answer)}
+        records = [self._record(collection, each) for each in answer]
+        return {record.key: record for record in records}
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
         """Apply each commit whole, or not at all; answer in the order given."""
@@ -116,7 +120,7 @@ class RedisStore:
         """Take up to ``limit`` records with the smallest sort values over the partitions."""
         self._limits.check_claim(claim)
         repeated, *found = await self._pipe.run(Verb.CLAIM, self._words.claim(claim))
-        records = self._records(claim.collection, found)
+        records = self._readable(claim.collection, found)
         if repeated:
             sort = claim.index.sort
             records.sort(key=lambda record: (record.attributes.get(sort, ""), record.key))
@@ -126,7 +130,12 @@ class RedisStore:
         """Move each lease's expiry to now + ``duration`` where the claim id matches."""
         self._limits.check_renewals(renewals)
         words = [renewal_words(renewal) for renewal in renewals]
-        return [renewed(answer) for answer in await self._each(Verb.RENEW, words)]
+        answers = await self._each(Verb.RENEW, words)
+        for renewal, answer in zip(renewals, answers, strict=True):
+            if len(answer) == 1:  # as good as lost: it must not hold up the other renewals
+                broken = _corrupt(renewal.collection, renewal.key.encode(), answer[0])
+                _log.error("left alone: %s", broken)
+        return [renewed(answer) for answer in answers]
 
     async def page(self, query: Query) -> Page:
         """Return a page of one partition; it never lags."""
@@ -135,9 +144,9 @@ class RedisStore:
         words: list[Argument] = [partition.collection, zset_of(partition), query.limit]
         words += ["1" if query.descending else "0"]
         words += [lower_bound(query.after), upper_bound(query.before)]
-        (answer,) = await self._pipe.run(Verb.PAGE, words)
-        records = self._records(partition.collection, answer)
-        return Page(tuple(records[: query.limit]), more=len(records) > query.limit)
+        answer, broken = await self._pipe.run(Verb.PAGE, words)
+        records = self._readable(partition.collection, [*broken, *answer[: query.limit]])
+        return Page(tuple(records), more=len(answer) > query.limit)
 
     async def count(self, partitions: Sequence[Partition]) -> list[Count]:
         """Return how many records each partition holds, always exactly."""
@@ -201,12 +210,31 @@ class RedisStore:
             return [await self._pipe.run(verb, items[0])]
         return await asyncio.gather(*[self._pipe.submit(verb, item) for item in items])
 
-    def _records(self, collection: str, answers: Sequence[Answer]) -> list[Record]:
+    def _record(self, collection: str, answer: Answer) -> Record:
+        """Return the record that a script answered.
+
+        Raises:
+            CorruptRecord: it does not decode.
+        """
+        if len(answer) == _UNREADABLE:
+            raise _corrupt(collection, *answer)
+        try:
+            return self._words.record(collection, answer)
+        except (AttributeError, TypeError, ValueError) as broken:
+            raise _corrupt(collection, answer[0], str(broken).encode()) from broken
+
+    def _readable(self, collection: str, answers: Sequence[Answer]) -> list[Record]:
+        """Return those that decode; a :meth:`get` tells of one that does not.
+
+        It must not hold up the others that a list, a sweep or a claim found.
+        """
+        records: list[Record] = []
         for answer in answers:
-            if len(answer) == _UNREADABLE:
-                key, reason = (text.decode(errors="replace") for text in answer)
-                raise CorruptRecord(collection, key, reason)
-        return [self._words.record(collection, answer) for answer in answers]
+            try:
+                records.append(self._record(collection, answer))
+            except CorruptRecord as broken:
+                _log.error("left alone: %s", broken)
+        return records
 
     def _sweep_soon(self) -> None:
         """Drop what ran out, beside the traffic, and no more than a little at once."""
@@ -224,3 +252,7 @@ class RedisStore:
             return  # the next one does it: what ran out is hidden all the same
         finally:
             self._sweeping = None
+
+
+def _corrupt(collection: str, key: bytes, reason: bytes) -> CorruptRecord:
+    return CorruptRecord(collection, key.decode(errors="replace"), reason.decode(errors="replace"))

@@ -127,6 +127,8 @@ class Waiting:
         try:
             connection = await self._source.connect()
             try:
+                if self._closed:  # redis-py may swallow a cancellation while it connects
+                    raise cause
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._send(connection))
                     tasks.create_task(self._listen(connection))

@@ -33,7 +33,8 @@ ENQUEUE = """
 import random, sys
 import anyio
 from cicd_core import ControlPlane, JobSpec, open_store
-from cicd_core.testing.crash.fault_points import arm_process, pointed
+from cicd_core.testing.crash.arming import arm_process
+from cicd_core.testing.crash.fault_points import pointed
 from cicd_core.testing.crash.plan import Bomb, Point
 
 point = Point(sys.argv[2])

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.redis.clusters import Cluster, shared_cluster
 from tests.redis.certificates import Certificate, new_certificate
+from tests.redis.clusters import Cluster, shared_cluster
 from tests.redis.engines import Engine, Server, open_server, redis_server, shared_server, valkey
 from tests.redis.fault_proxy import FaultProxy, open_proxy
 

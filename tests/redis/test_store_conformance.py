@@ -9,13 +9,16 @@ import pytest
 from cicd_core.store.registry import open_store
 from cicd_core.testing import StoreConformance, StoreHarness, store_machine
 from cicd_core.testing.samples import COLLECTIONS
-from tests.redis.engines import shared_server
+from tests.redis.clusters import shared_cluster
+from tests.redis.engines import redis_server, shared_server
+from tests.redis.stores import cluster_url
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from cicd_core.store.contract import Store
     from cicd_core.store.records import Collection
+    from tests.redis.engines import Server
 
 
 class RedisHarness(StoreHarness):
@@ -40,10 +43,31 @@ def shared_harness() -> RedisHarness:
     return RedisHarness(shared_server().url)
 
 
+def oldest_server() -> Server:
+    """Return the server of this process that runs the oldest engine that must do."""
+    engine = redis_server()
+    if engine is None:
+        pytest.skip("there is no redis-server on PATH: this is tested on Valkey alone")
+    return shared_server(engine)
+
+
 class TestRedisStore(StoreConformance):
     @pytest.fixture
     def harness(self) -> StoreHarness:
         return shared_harness()
+
+
+class TestStoreOnTheOldestServer(StoreConformance):
+    @pytest.fixture
+    def harness(self) -> StoreHarness:
+        return RedisHarness(oldest_server().url)
+
+
+@pytest.mark.cluster
+class TestStoreOnACluster(StoreConformance):
+    @pytest.fixture
+    def harness(self) -> StoreHarness:
+        return RedisHarness(cluster_url(shared_cluster().nodes))
 
 
 TestRedisInLockstep = store_machine(shared_harness).TestCase

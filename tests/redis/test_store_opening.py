@@ -153,7 +153,7 @@ async def test_sentinels_and_nodes_that_nobody_runs_are_unavailable(
 async def test_a_server_that_is_no_cluster_is_told(server: Server) -> None:
     error = await refused(f"redis+cluster://127.0.0.1:{server.port}", call_timeout=0.01)
     assert isinstance(error, StoreUnavailable)
-    assert "Cluster mode is not enabled" in str(error)
+    assert "cluster support disabled" in str(error)
 
 
 # ----------------------------------------------------------------------------------- bad options

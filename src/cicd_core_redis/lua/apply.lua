@@ -3,8 +3,8 @@
 local function decide(id, writes, latest)
   local olds, before, given, wrong = {}, true, {1}, {0}
   for i, write in ipairs(writes) do
-    local ok, old = pcall(load, write.collection, write.key)
-    if not ok then return {-1, i, type(old) == 'table' and old.err or tostring(old)} end
+    local old, broken = load(write.collection, write.key)
+    if broken then return {-1, i, broken} end
     olds[i] = old or false
     if write.kind == 'p' then
       before = before and old and old[COMMIT] == id

@@ -52,9 +52,10 @@ local function winners(collection, zsets, limit)
     local line = #lines == 1 and lines[1].head and lines[1] or best_of(lines)
     if not line then break end
     local key = key_in(line.head)
-    local decodes, header = pcall(load, collection, key)
-    if decodes and header then won[#won + 1] = {key, header} else gone = gone + 1 end
-    advance(line, header, chunk) -- behind one that does not decode, too: it must not block the rest
+    local header, broken = load(collection, key)
+    local body = header and call('HGET', record_key(collection, key), 'b')
+    if body then won[#won + 1] = {key, header, body} else gone = gone + 1 end
+    advance(line, header or broken, chunk) -- one that does not decode must not block the rest
   end
   return won
 end

@@ -1,13 +1,15 @@
 -- Read records by their keys.
 --
 -- ARGV: the number of questions; each: collection, number of keys, the keys.
--- Answer: the time; for each question the {key, body, header} of those that exist.
+-- Answer: the time; for each question the {key, body, header} of those that exist, or
+-- {key, error} of one that does not decode.
 
 local answers = {NOW}
 for n = 1, take() do
   local collection, found = take(), {}
   for _ = 1, take() do
-    found[#found + 1] = read(collection, take())
+    local record, broken = read(collection, take())
+    found[#found + 1] = record or broken
   end
   answers[n + 1] = found
 end

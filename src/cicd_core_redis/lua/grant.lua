@@ -4,9 +4,8 @@ local function held_by(collection, id)
   local held = {}
   for _, key in ipairs(call('SMEMBERS', holders(collection, id))) do
     local header = load(collection, key)
-    if header then
-      held[#held + 1] = {key, call('HGET', record_key(collection, key), 'b'), header}
-    end
+    local body = header and call('HGET', record_key(collection, key), 'b')
+    if body then held[#held + 1] = {key, body, header} end
   end
   return held
 end
@@ -19,7 +18,7 @@ local function most_of(duration, ...) -- the limit of a lease: the smaller one t
   return most and digits(NOW + math.max(most, duration)) or '9999999999999999'
 end
 
-local function grant(claim, key, old)
+local function grant(claim, key, old, body)
   local new = {unpack(old)}
   local ends = NOW + claim.duration
   new[VERSION] = old[VERSION] + 1
@@ -29,10 +28,9 @@ local function grant(claim, key, old)
   for position, value in pairs(claim.patch) do new[LAST + position] = value end
   local follows = shape(claim.collection)[2]
   if follows > 0 then new[LAST + follows] = format('%016d:', ends) .. key end
-  local name = record_key(claim.collection, key)
-  call('HSET', name, 'h', packed(new))
+  call('HSET', record_key(claim.collection, key), 'h', packed(new))
   move(claim.collection, key, old, new)
-  return {key, call('HGET', name, 'b'), new}
+  return {key, body, new}
 end
 
 local function read_claim()
@@ -56,7 +54,7 @@ for n = 1, take() do
   else
     local granted = {0}
     for _, won in ipairs(winners(claim.collection, claim.zsets, claim.limit)) do
-      granted[#granted + 1] = grant(claim, won[1], won[2])
+      granted[#granted + 1] = grant(claim, unpack(won))
     end
     answers[n + 1] = granted
   end

@@ -2,11 +2,12 @@
 --
 -- ARGV: collection, the zset without the prefix, limit, '1' if descending, the lower and the upper
 -- bound as ZRANGE takes them.
--- Answer: the time; up to limit + 1 records as {key, body, header}.
+-- Answer: the time; up to limit + 1 records as {key, body, header}; {key, error} of each that was
+-- passed over since it does not decode.
 
 local collection, zset, limit = take(), PREFIX .. take(), tonumber(take())
 local descending, lower, upper = take() == '1', take(), take()
-local found, offset = {}, 0
+local found, broken, offset = {}, {}, 0
 
 local function names(count)
   if descending then
@@ -19,8 +20,9 @@ repeat
   local wanted = limit + 1 - #found
   local more = names(wanted)
   for _, name in ipairs(more) do
-    found[#found + 1] = read(collection, key_in(name)) -- those that ran out are skipped
+    -- Those that ran out are skipped, and those that do not decode must not hold up the rest.
+    found[#found + 1], broken[#broken + 1] = read(collection, key_in(name))
   end
   offset = offset + #more
 until #found > limit or #more < wanted
-return {NOW, found}
+return {NOW, found, broken}

@@ -1,11 +1,16 @@
 -- What the scripts that only read share.
 
--- {key, body, header} of a record that exists, or nil; {key, error} of one that does not decode.
-local function read(collection, key)
+local function decoded(collection, key)
   local found = call('HMGET', record_key(collection, key), 'b', 'h')
   if not found[2] then return nil end
-  local ok, header = pcall(unpacked, found[2])
-  if not ok then return {key, tostring(header)} end
-  if not is_live(header) then return nil end
-  return {key, found[1], header}
+  local header = unpacked(collection, found[2])
+  if not found[1] then error('it has no body', 0) end
+  return is_live(header) and {key, found[1], header} or nil
+end
+
+-- {key, body, header} of a record that exists, or nil; or nil and {key, why it does not decode}.
+local function read(collection, key)
+  local decodes, found = pcall(decoded, collection, key)
+  if decodes then return found end
+  return nil, {key, reason(found)}
 end

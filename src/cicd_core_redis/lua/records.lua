@@ -13,11 +13,6 @@ local time = call('TIME')
 local NOW = time[1] * 1000000 + time[2]
 local shapes, at = {}, 1
 
--- A header as a table of one size from the beginning: a table that grows is made again and again.
-local function unpacked(packed)
-  return {cmsgpack.unpack(packed)}
-end
-
 local function packed(header)
   return cmsgpack.pack(unpack(header))
 end
@@ -38,6 +33,22 @@ local function shape(collection)
     shapes[collection] = known
   end
   return known
+end
+
+-- A header as a table of one size from the beginning: a table that grows is made again and again.
+local function unpacked(collection, found)
+  local header = {cmsgpack.unpack(found)}
+  if #header ~= LAST + shape(collection)[1]
+    or type(header[VERSION]) ~= 'number' or type(header[COMMIT]) ~= 'string'
+    or not tonumber(header[EXPIRES] == '' and 0 or header[EXPIRES])
+    or not tonumber(header[CLAIM] == '' and 0 or header[LEASE_END]) then
+    error('its header is none of ours', 0)
+  end
+  return header
+end
+
+local function reason(failure) -- what pcall says of it
+  return type(failure) == 'table' and failure.err or tostring(failure)
 end
 
 local function record_key(collection, key)

@@ -1,11 +1,13 @@
 -- Move leases on, where the claim id matches.
 --
 -- ARGV: the number of renewals; each: collection, key, claim id, duration.
--- Answer: the time; for each renewal {version, expires, limit}, or {} where it is not its holder's.
+-- Answer: the time; for each renewal {version, expires, limit}, or {} where it is not its holder's,
+-- or {error} where the record does not decode.
 -- Safe to repeat: a lease never moves back.
 
 local function renew(collection, key, claim_id, duration)
-  local old = load(collection, key)
+  local old, broken = load(collection, key)
+  if broken then return {broken} end
   if not old or old[CLAIM] ~= claim_id then return {} end
   local new = {unpack(old)}
   local expires = old[LEASE_END]

@@ -17,13 +17,17 @@ local function drop(collection, key, header)
   end
 end
 
-local function load(collection, key) -- the header of a record that exists; an expired one goes
+local function decoded(collection, key)
   local found = call('HGET', record_key(collection, key), 'h')
-  if not found then return nil end
-  local header = unpacked(found)
-  if is_live(header) then return header end
+  return found and unpacked(collection, found)
+end
+
+-- The header of a record that exists, an expired one goes; or nil and why it does not decode.
+local function load(collection, key)
+  local decodes, header = pcall(decoded, collection, key)
+  if not decodes then return nil, reason(header) end
+  if not header or is_live(header) then return header or nil end
   drop(collection, key, header)
-  return nil
 end
 
 -- Drop up to so many records whose time has come; answer how many there were.
@@ -32,7 +36,7 @@ local function sweep_records(most)
   for _, name in ipairs(due) do
     local split = string.find(name, '\0', 1, true)
     local collection, key = string.sub(name, 1, split - 1), string.sub(name, split + 1)
-    pcall(load, collection, key) -- it drops the record, unless that does not decode
+    load(collection, key) -- it drops the record, unless that does not decode
     call('ZREM', PREFIX .. 'expiring', name)
   end
   return #due

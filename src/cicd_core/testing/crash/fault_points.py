@@ -91,15 +91,6 @@ class PointedStore:
         return answer
 
 
-def arm_process(bomb: Bomb | None) -> None:
-    """Put the points of a SQLite file on all that this process opens from now on."""
-    if bomb is not None and bomb.point not in ANYWHERE:
-        # Only who has such a file needs what it takes to watch one.
-        from cicd_core.testing.crash.sqlite_points import arm  # noqa: PLC0415 - see above
-
-        arm(Fuse(bomb))
-
-
 def pointed(store: Store, bomb: Bomb | None, random: Random) -> Store:
     """Return a store whose use ends the process at the point that the bomb names."""
     if bomb is None or bomb.point not in ANYWHERE:

@@ -11,9 +11,10 @@ from anyio.streams.text import TextReceiveStream
 from attrs import fields
 
 from cicd_core.store.registry import open_store
+from cicd_core.testing.histories.intentions import Workload
 from cicd_core.testing.histories.journal import load
 from cicd_core.testing.histories.worker import KILLED, READY
-from cicd_core.testing.histories.workload import Recording, Workload, conclude
+from cicd_core.testing.histories.workload import Recording, conclude
 from cicd_core.testing.samples import COLLECTIONS
 
 if TYPE_CHECKING:

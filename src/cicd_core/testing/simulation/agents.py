@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from attrs import define
 
@@ -15,10 +15,10 @@ from cicd_core.testing.simulation.plan import HOUR
 from cicd_core.testing.simulation.traffic import outcome_of, seconds_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from cicd_core.model.claim import Claimed
-    from cicd_core.testing.simulation.fleet import Fleet
+    from cicd_core.queueing.lanes import Lane
     from cicd_core.testing.simulation.plan import Machine
     from cicd_core.testing.simulation.world import World
 
@@ -39,13 +39,40 @@ class _Holding:
     hangs: bool
 
 
+class Company(Protocol):
+    """What an agent tells those that it is one of."""
+
+    #: The jobs in the hands of all agents.
+    busy: int
+
+    def came(self, agent: SimulatedAgent) -> None:
+        """Hear that it runs."""
+        ...
+
+    def went(self, agent: SimulatedAgent) -> None:
+        """Hear that it runs no more."""
+        ...
+
+    def rests(self, agent: SimulatedAgent) -> None:
+        """Hear that it found nothing to do."""
+        ...
+
+    async def returns(self, agent: SimulatedAgent) -> None:
+        """Start it again after a crash."""
+        ...
+
+    def wake(self, lanes: Iterable[Lane]) -> None:
+        """Wake one agent for each time that a lane is named, if one rests that serves it."""
+        ...
+
+
 class SimulatedAgent:
     """One agent, with slots, a clock of its own that is wrong, and bad luck of its own."""
 
-    def __init__(self, world: World, fleet: Fleet, number: int, machine: Machine) -> None:
+    def __init__(self, world: World, company: Company, number: int, machine: Machine) -> None:
         """Be there, and do nothing yet."""
         self._world = world
-        self._fleet = fleet
+        self._company = company
         self._draw = world.plan.drawn("agent", number)
         drift = world.plan.drift
         #: Its seconds are so many of the store's.
@@ -82,7 +109,7 @@ class SimulatedAgent:
         self._life += 1
         self.running, self.draining, self.asked = True, False, False
         self._renewing = False
-        self._fleet.came(self)
+        self._company.came(self)
         await self._register()
         self._later(1.0, self._beat)
         self._later(self._draw.uniform(1.0, 5.0), self.look_for_work)
@@ -130,7 +157,7 @@ class SimulatedAgent:
         for claimed in claims:
             self._hold(claimed)
         if self.free:
-            self._fleet.rests(self)
+            self._company.rests(self)
 
     def _claim(self, limit: int) -> Callable[[], Awaitable[list[Claimed]]]:
         self._requests += 1
@@ -148,7 +175,7 @@ class SimulatedAgent:
     def _hold(self, claimed: Claimed) -> None:
         holding = _Holding(claimed, hangs=self._happens(self._world.plan.hangs))
         # It may hold what it has lost and not heard of: the same job is in the same slot.
-        self._fleet.busy += claimed.job.job_id not in self._held
+        self._company.busy += claimed.job.job_id not in self._held
         self._held[claimed.job.job_id] = holding
         if not self._renewing:
             self._renewing = True
@@ -183,7 +210,7 @@ class SimulatedAgent:
         job_id = claimed.job.job_id
         call = partial(self._world.plane.queue.complete, claimed, outcome)
         done = await self._world.as_holder("complete", job_id, claimed.token, call)
-        self._fleet.wake(await self._world.witness.look())
+        self._company.wake(await self._world.witness.look())
         if done is not None and self._reply_is_lost():
             again = partial(self._world.repeated, "complete", job_id, call)
             if self._draw.random() < 0.5:
@@ -232,7 +259,7 @@ class SimulatedAgent:
         self._life += 1
         self._stop()
         away = self._draw.expovariate(1 / _AWAY)
-        self._world.agenda.after(away, partial(self._fleet.returns, self))
+        self._world.agenda.after(away, partial(self._company.returns, self))
 
     async def _stall(self) -> None:
         if not self._world.troubled:
@@ -258,7 +285,7 @@ class SimulatedAgent:
     async def _drop(self, holding: _Holding) -> None:
         if self._has(holding):
             del self._held[holding.claimed.job.job_id]
-            self._fleet.busy -= 1
+            self._company.busy -= 1
             await self.look_for_work()
             await self._go_if_done()
 
@@ -269,7 +296,7 @@ class SimulatedAgent:
             await self._world.plane.agents.deregister(self.agent_id, by="autoscaler")
 
     def _stop(self) -> None:
-        self._fleet.went(self)
+        self._company.went(self)
         self.running = False
         self._stalled_until = 0
         self._held.clear()

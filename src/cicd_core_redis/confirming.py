@@ -1,0 +1,25 @@
+"""How many replicas must hold a write before it is acknowledged."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+if TYPE_CHECKING:
+    from cicd_core_redis.words import Argument
+
+
+@frozen
+class Confirming:
+    """How each write is confirmed before it is acknowledged."""
+
+    #: How many replicas must have it.
+    replicas: int
+    #: How long they may take for it, in seconds.
+    timeout: float
+
+    @property
+    def command(self) -> tuple[Argument, ...]:
+        """What is sent behind the writes."""
+        return (b"WAIT", self.replicas, max(1, round(self.timeout * 1000)))

@@ -1,0 +1,225 @@
+"""Which server has a namespace now: asked of sentinels, or of the nodes of a cluster.
+
+Over connections of our own, that are closed after each answer: redis-py's clients of sentinels
+and clusters hold connections of one event loop, wait and retry as they see fit, and swallow a
+cancellation now and then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, Final
+
+from redis.asyncio.connection import Connection as PlainConnection
+from redis.asyncio.connection import SSLConnection
+from redis.crc import key_slot
+from redis.exceptions import RedisError
+
+from cicd_core_redis.connecting import Connecting
+from cicd_core_redis.words import packed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from redis.asyncio import Redis
+
+    from cicd_core_redis.connecting import Connection
+    from cicd_core_redis.words import Answer, Argument
+
+#: Where a server listens.
+Address = tuple[str, int]
+#: Which part of the time for a connection each sentinel or node has to answer: two that do not
+#: leave enough for a third.
+_SHARE: Final = 0.3
+
+
+class _Finding(Connecting):
+    """What the sources share that ask some servers where another one is."""
+
+    def __init__(
+        self,
+        asked: Sequence[Address],
+        *,
+        asking: Mapping[str, Any],
+        settings: Mapping[str, Any],
+        where: str,
+        connect_timeout: float,
+    ) -> None:
+        """Take whom to ask, and the settings of connections to them and to the one found."""
+        super().__init__(where, connect_timeout)
+        #: In the order in which they are asked.
+        self._asked = list(asked)
+        self._asking = dict(asking)
+        self._settings = dict(settings)
+
+    @property
+    def fails_over(self) -> bool:
+        """Whether another server may take over: always."""
+        return True
+
+    async def connect(self) -> Connection:
+        """Return a connection that is open."""
+        try:
+            async with asyncio.timeout(self._connect_timeout):
+                host, port = await self._find()
+            return await self._to(host, port, self._settings)
+        except (RedisError, OSError):
+            self._ask_another_first()  # what this one says may be old
+            raise
+
+    async def _find(self) -> Address:
+        failures: list[str] = []
+        for host, port in self._asked[:]:
+            try:
+                async with asyncio.timeout(self._connect_timeout * _SHARE):
+                    return self._found(await self._answer_of(host, port), host)
+            except (RedisError, OSError) as cause:
+                failures.append(f"{host}:{port}: {str(cause) or type(cause).__name__}")
+                self._ask_another_first()
+        raise ConnectionError(f"nobody tells where it is: {'; '.join(failures)}")
+
+    async def _answer_of(self, host: str, port: int) -> Answer:
+        connection = await self._to(host, port, self._asking)
+        try:
+            question = self._question()
+            data = [b"*%d\r\n" % len(question), packed(question)]
+            await connection.send_packed_command(data, check_health=False)
+            return await connection.read_response(
+                disable_decoding=True, timeout=self._connect_timeout
+            )
+        finally:
+            await self.disconnect(connection)
+
+    async def _to(self, host: str, port: int, settings: Mapping[str, Any]) -> Connection:
+        words = {**settings, "host": host, "port": port}
+        kind = SSLConnection if words.pop("ssl", False) else PlainConnection
+        return await self._opened(kind, words)
+
+    def _ask_another_first(self) -> None:
+        self._asked.append(self._asked.pop(0))
+
+    @abstractmethod
+    def _question(self) -> tuple[Argument, ...]: ...
+
+    @abstractmethod
+    def _found(self, answer: Answer, asked: str) -> Address: ...
+
+
+class SentinelSource(_Finding):
+    """The primary that some sentinels name, asked for anew at each connection."""
+
+    def __init__(
+        self,
+        sentinels: Sequence[Address],
+        service: str,
+        *,
+        asking: Mapping[str, Any],
+        settings: Mapping[str, Any],
+        where: str,
+        connect_timeout: float,
+    ) -> None:
+        """Take the sentinels, and what they call the set of servers.
+
+        Args:
+            sentinels: their hosts and ports.
+            service: the name of the set.
+            asking: the settings of a connection to a sentinel; ``ssl`` if it is encrypted.
+            settings: those of one to the primary.
+            where: what an error calls the primary.
+            connect_timeout: how long a connection may take, in seconds.
+        """
+        super().__init__(
+            sentinels,
+            asking=asking,
+            settings=settings,
+            where=where,
+            connect_timeout=connect_timeout,
+        )
+        self._service = service
+
+    @classmethod
+    def of(cls, client: Redis, *, where: str, connect_timeout: float) -> SentinelSource:
+        """Ask the sentinels that a client asks, by connections of our own."""
+        pool: Any = client.connection_pool
+        settings = _settings_of(pool)
+        del settings["connection_pool"]
+        pools = [each.connection_pool for each in pool.sentinel_manager.sentinels]
+        return cls(
+            [(each.connection_kwargs["host"], each.connection_kwargs["port"]) for each in pools],
+            pool.service_name,
+            asking=_settings_of(pools[0]),
+            settings=settings,
+            where=where,
+            connect_timeout=connect_timeout,
+        )
+
+    def sibling(self) -> SentinelSource:
+        """Return the same: it holds no connection of any event loop."""
+        return self
+
+    def _question(self) -> tuple[Argument, ...]:
+        return (b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", self._service)
+
+    def _found(self, answer: Answer, asked: str) -> Address:
+        del asked
+        if answer is None:
+            raise ConnectionError(f"it knows no service {self._service!r}")
+        host, port = answer
+        return host.decode(), int(port)
+
+
+class ClusterSource(_Finding):
+    """The primary of a cluster that has a namespace's slot, asked for anew at each connection."""
+
+    def __init__(
+        self,
+        nodes: Sequence[Address],
+        settings: Mapping[str, Any],
+        *,
+        key: bytes,
+        where: str,
+        connect_timeout: float,
+    ) -> None:
+        """Take some of the nodes, and the namespace's key that tells its slot."""
+        super().__init__(
+            nodes,
+            asking=settings,
+            settings=settings,
+            where=where,
+            connect_timeout=connect_timeout,
+        )
+        self._slot = key_slot(key)
+
+    @property
+    def in_cluster(self) -> bool:
+        """Whether the namespace's keys may move from one server to another: they may."""
+        return True
+
+    def sibling(self) -> ClusterSource:
+        """Return the same: it holds no connection of any event loop."""
+        return self
+
+    def _question(self) -> tuple[Argument, ...]:
+        return (b"CLUSTER", b"SLOTS")
+
+    def _found(self, answer: Answer, asked: str) -> Address:
+        owner: Address | None = None
+        for first, last, *nodes in answer:
+            addresses = [(_host(node[0], asked), int(node[1])) for node in nodes]
+            self._asked += [each for each in addresses if each not in self._asked]
+            if first <= self._slot <= last:
+                owner = addresses[0]
+        if owner is None:
+            raise ConnectionError(f"no node of the cluster has the slot {self._slot}")
+        return owner
+
+
+def _host(told: bytes | None, asked: str) -> str:
+    """Return the host of a node; one that does not know its own name is where it was asked."""
+    return asked if told in {None, b"", b"?"} else str(told, "ascii")
+
+
+def _settings_of(pool: Any) -> dict[str, Any]:
+    is_encrypted = issubclass(pool.connection_class, SSLConnection)
+    return {**pool.connection_kwargs, "ssl": is_encrypted}

@@ -1,0 +1,76 @@
+"""Redis stores as the tests open them, and what several of them do to one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import anyio.lowlevel
+
+from cicd_core.errors import StoreUnavailable
+from cicd_core.store.records import Increment
+from cicd_core.store.registry import open_store
+from cicd_core.testing.samples import COLLECTIONS, IDS, whole_log
+from tests.redis.sentinels import SERVICE
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    from cicd_core.store.contract import Store
+    from tests.redis.engines import Server
+
+Answer = TypeVar("Answer")
+
+#: What a commit adds to the counter that :func:`sum_of_ones` reads.
+ONE: Final = Increment("ones|all", 1)
+#: A limit for calls whose answers never come, in seconds.
+SOON: Final = 0.05
+#: Turns of the event loop in which every end of a connection on this machine has arrived.
+_TURNS: Final = 50
+
+
+def opened(url: str, **options: Any) -> AbstractAsyncContextManager[Store]:
+    """Open a store of the suite's collections, by default in a namespace of its own."""
+    words: dict[str, Any] = {"namespace": IDS.commit_id(), "durability": "none", **options}
+    return open_store(url, collections=COLLECTIONS, **words)
+
+
+def sentinel_url(sentinels: Sequence[Server]) -> str:
+    """Return the URL of the servers that some sentinels watch."""
+    return f"redis+sentinel://{places(sentinels)}/{SERVICE}/0"
+
+
+def cluster_url(nodes: Sequence[Server]) -> str:
+    """Return the URL of a Cluster by some of its nodes."""
+    return f"redis+cluster://{places(nodes)}"
+
+
+def places(servers: Sequence[Server]) -> str:
+    """Return the hosts and ports of servers, as a URL has them."""
+    return ",".join(f"127.0.0.1:{each.port}" for each in servers)
+
+
+async def settle() -> None:
+    """Let this event loop do all that it can do without anybody's help."""
+    for _ in range(_TURNS):
+        await anyio.lowlevel.checkpoint()
+    await anyio.wait_all_tasks_blocked()
+
+
+async def sum_of_ones(store: Store) -> int:
+    """Return how many times :data:`ONE` was added."""
+    return (await store.counters("ones|")).values.get(ONE.name, 0)
+
+
+async def number_of_events(store: Store) -> int:
+    """Return how many events the log holds."""
+    return len(await whole_log(store))
+
+
+async def insist(call: Callable[[], Awaitable[Answer]]) -> Answer:
+    """Make a call until it is answered, as the services do, but without a pause."""
+    while True:
+        try:
+            return await call()
+        except StoreUnavailable:
+            await anyio.lowlevel.checkpoint()

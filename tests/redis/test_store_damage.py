@@ -1,0 +1,272 @@
+"""A record that does not decode is told by its name, and stands in nobody else's way."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+import pytest
+
+from cicd_core.errors import CorruptRecord
+from cicd_core.store.records import Committed, Query, Renewal
+from cicd_core.testing.samples import (
+    IDS,
+    ITEMS,
+    SECOND,
+    apply,
+    claim,
+    commit,
+    find,
+    in_lane,
+    in_state,
+    item,
+    keys_in,
+    numbers_in,
+    read,
+    told,
+    watch,
+    write,
+)
+from tests.redis.stores import ONE, number_of_events, opened, sum_of_ones
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+
+    from cicd_core.store.contract import Store
+    from tests.redis.engines import Server
+
+pytestmark = pytest.mark.anyio
+
+
+def garble(client: Any, key: str) -> None:
+    """Leave text: its letters are so many small numbers, as many as a header has parts."""
+    client.hset(key, "h", "no header at all")
+
+
+def blank(client: Any, key: str) -> None:
+    client.hset(key, "h", "")
+
+
+def cut(client: Any, key: str) -> None:
+    header = client.hget(key, "h")
+    client.hset(key, "h", header[: len(header) // 2])
+
+
+def shorten(client: Any, key: str) -> None:
+    """Take the last attribute away, which is empty, as if the collection had fewer."""
+    header = client.hget(key, "h")
+    client.hset(key, "h", header[:-1])
+
+
+def replace_by_another_kind(client: Any, key: str) -> None:
+    client.delete(key)
+    client.set(key, "of another kind")
+
+
+def lose_the_body(client: Any, key: str) -> None:
+    client.hdel(key, "b")
+
+
+def garble_an_attribute(client: Any, key: str) -> None:
+    client.hset(key, "h", client.hget(key, "h").replace(b"0.bad", b"0.\xff\xfe\xfd"))
+
+
+#: What a script notices in the header, and what is noticed only by who reads the whole record.
+IN_THE_HEADER: Final = [
+    garble,
+    blank,
+    cut,
+    shorten,
+    replace_by_another_kind,
+]
+DAMAGES: Final = [*IN_THE_HEADER, lose_the_body, garble_an_attribute]
+
+
+@pytest.fixture
+def namespace() -> str:
+    return IDS.commit_id()
+
+
+@pytest.fixture
+async def store(server: Server, namespace: str) -> AsyncGenerator[Store, None]:
+    """A store with three records in a lane, of which ``bad`` is the first."""
+    async with opened(server.url, namespace=namespace) as store:
+        await write(store, item("bad", rank="1"), item("good", rank="2"), item("third", rank="3"))
+        yield store
+
+
+@pytest.fixture
+def damage(request: pytest.FixtureRequest, server: Server, namespace: str) -> Callable[[], None]:
+    """What damages ``bad`` when it is called."""
+
+    def act() -> None:
+        with server.client() as client:
+            client.connection_pool.connection_kwargs["decode_responses"] = False
+            request.param(client, f"cicd:{{{namespace}}}:r:items:bad")
+
+    return act
+
+
+everything = pytest.mark.parametrize("damage", DAMAGES, indirect=True)
+in_the_header = pytest.mark.parametrize("damage", IN_THE_HEADER, indirect=True)
+
+
+@everything
+async def test_who_reads_it_is_told_its_name_and_who_reads_others_has_them(
+    store: Store, damage: Callable[[], None]
+) -> None:
+    damage()
+    with pytest.raises(CorruptRecord) as caught:
+        await find(store, "bad")
+    assert (caught.value.collection, caught.value.key) == ("items", "bad")
+    refused: list[str] = []
+
+    async def ask_for_it() -> None:
+        with pytest.raises(CorruptRecord):
+            await store.get("items", ["good", "bad"])
+        refused.append("bad")
+
+    async with anyio.create_task_group() as tasks:  # all of them in one script
+        for _ in range(5):
+            tasks.start_soon(read, store, "good")
+            tasks.start_soon(ask_for_it)
+            tasks.start_soon(read, store, "third")
+    assert refused == ["bad"] * 5
+
+
+@in_the_header
+async def test_who_commits_over_it_is_told_its_name_and_other_commits_are_applied(
+    store: Store, damage: Callable[[], None]
+) -> None:
+    good, bad = (await read(store, "good")), (await read(store, "bad"))
+    damage()
+    over_both = commit(
+        item("good", expected=good.version),
+        item("bad", expected=bad.version),
+        events=[told("good")],
+        increments=[ONE],
+    )
+
+    async def commit_over_it() -> None:
+        with pytest.raises(CorruptRecord) as caught:
+            await apply(store, over_both)
+        assert (caught.value.collection, caught.value.key) == ("items", "bad")
+
+    async def commit_another(key: str) -> None:
+        one = commit(item(key), events=[told(key)], increments=[ONE])
+        assert isinstance(await apply(store, one), Committed)
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(5):
+            tasks.start_soon(commit_another, f"{number}")
+            tasks.start_soon(commit_over_it)
+    assert (await read(store, "good")) == good
+    assert await sum_of_ones(store) == await number_of_events(store) == 5
+
+
+@everything
+async def test_it_does_not_block_the_lane_that_it_is_the_first_of(
+    store: Store, damage: Callable[[], None]
+) -> None:
+    damage()
+    seen: list[str] = []
+
+    async def take(limit: int) -> None:
+        seen.extend(record.key for record in await store.claim(claim(limit)))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(take, 2)
+        tasks.start_soon(take, 2)
+    assert sorted(seen) == ["good", "third"]
+    await write(store, item("fourth", rank="4"))
+    assert await store.wait([watch(in_lane())], 0)
+    while "fourth" not in seen:  # one that a script does not notice was taken, and is held now
+        await take(1)
+
+
+@in_the_header
+async def test_it_does_not_wake_who_waits(store: Store, damage: Callable[[], None]) -> None:
+    damage()
+    await store.claim(claim(2))
+    assert not await store.wait([watch(in_lane())], 0)
+
+
+@everything
+async def test_it_is_left_out_of_pages_and_the_log_of_the_program_names_it(
+    store: Store, damage: Callable[[], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    damage()
+    assert await keys_in(store, in_lane()) == ["good", "third"]
+    assert await keys_in(store, in_state("new"), descending=True) == ["third", "good"]
+    first = await store.page(Query(partition=in_lane(), limit=2))
+    assert "record 'bad' of 'items' does not decode" in caplog.text
+    assert first.records[0].key == "good" or first.more
+    assert await numbers_in(store, in_lane()) == [3]
+
+
+@in_the_header
+async def test_who_renews_it_has_lost_it_and_the_other_leases_are_renewed(
+    store: Store, damage: Callable[[], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    one = claim(3)
+    assert len(await store.claim(one)) == 3
+    damage()
+    renewals = [
+        Renewal(collection=ITEMS.name, key=key, claim_id=one.claim_id, duration=60 * SECOND)
+        for key in ("good", "bad", "third")
+    ]
+    first, second, third = await store.renew(renewals)
+    assert second is None
+    assert first is not None
+    assert third is not None
+    assert "record 'bad' of 'items' does not decode" in caplog.text
+
+
+@in_the_header
+async def test_a_repeated_claim_answers_those_that_decode(
+    store: Store, damage: Callable[[], None]
+) -> None:
+    one = claim(3)
+    await store.claim(one)
+    damage()
+    assert [record.key for record in await store.claim(one)] == ["good", "third"]
+
+
+@in_the_header
+async def test_its_retention_does_not_hold_up_that_of_others(
+    store: Store, damage: Callable[[], None], server: Server, namespace: str
+) -> None:
+    soon = (await store.now()).micros + SECOND // 20
+    for key in ("bad", "good"):
+        version = (await read(store, key)).version
+        await write(store, item(key, expected=version, expires_at=soon))
+    damage()
+    while (await store.now()).micros <= soon:
+        await anyio.lowlevel.checkpoint()
+    assert await numbers_in(store, in_lane()) == [2]  # it stays, and the third one does
+    assert not server.ask("EXISTS", f"cicd:{{{namespace}}}:r:items:good")
+    assert server.ask("ZCARD", f"cicd:{{{namespace}}}:expiring") == 0
+
+
+async def test_one_without_a_body_has_one_again_after_the_next_commit(
+    store: Store, server: Server, namespace: str
+) -> None:
+    bad = await read(store, "bad")
+    server.ask("HDEL", f"cicd:{{{namespace}}}:r:items:bad", "b")
+    await write(store, item("bad", expected=bad.version, body=b"anew"))
+    assert (await read(store, "bad")).body == b"anew"
+
+
+async def test_hundreds_of_them_are_passed_by(server: Server, namespace: str) -> None:
+    async with opened(server.url, namespace=namespace) as store:
+        await store.commit([commit(item(f"{number:04}", rank="1")) for number in range(900)])
+        await write(store, item("good", rank="2"))
+        with server.client() as client:
+            pipeline = client.pipeline(transaction=False)
+            for number in range(900):
+                pipeline.hset(f"cicd:{{{namespace}}}:r:items:{number:04}", "h", "x")
+            pipeline.execute()
+        assert [record.key for record in await store.claim(claim())] == ["good"]
+        page = partial(store.page, Query(partition=in_state("held"), limit=10))
+        assert [record.key for record in (await page()).records] == ["good"]

@@ -1,0 +1,387 @@
+"""The store on servers that take over from one another: sentinels, replicas, a Cluster of six."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+import anyio.lowlevel
+import pytest
+import redis.asyncio
+import redis.asyncio.sentinel
+from anyio import to_thread
+
+from cicd_core.errors import StoreUnavailable, UnsupportedCapability
+from cicd_core.store.records import Committed
+from cicd_core.testing.samples import (
+    IDS,
+    apply,
+    claim,
+    commit,
+    in_lane,
+    item,
+    keys_in,
+    numbers_in,
+    plain,
+    read,
+    told,
+    watch,
+    write,
+)
+from tests.redis.clusters import open_cluster, seen_by
+from tests.redis.fault_proxy import open_proxy
+from tests.redis.sentinels import SERVICE, open_replicated, open_sentinels
+from tests.redis.stores import (
+    ONE,
+    SOON,
+    cluster_url,
+    insist,
+    number_of_events,
+    opened,
+    places,
+    sentinel_url,
+    settle,
+    sum_of_ones,
+)
+from tests.redis.test_store_opening import MINIMAL
+from tests.redis.waiting import PATIENCE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from cicd_core.store.contract import Store
+    from cicd_core.store.records import Commit
+    from tests.redis.clusters import Cluster
+    from tests.redis.engines import Engine, Server
+    from tests.redis.sentinels import Replicated, SentinelSet
+
+pytestmark = [pytest.mark.anyio, pytest.mark.cluster]
+
+#: redis-py types its clients for blocking and asynchronous callers at once.
+Client = Any
+#: For a store that rides out a failover.
+PATIENT: Final = {"call_timeout": PATIENCE}
+
+
+def one_commit(key: str) -> Commit:
+    return commit(item(key), events=[told(key)], increments=[ONE])
+
+
+async def works(store: Store, key: str = "kept") -> bool:
+    """Whether a store keeps a record, and wakes who waits for it."""
+    lane = IDS.commit_id()
+    async with anyio.create_task_group() as tasks:
+
+        async def wait() -> None:
+            assert await store.wait([watch(in_lane(lane))], PATIENCE)
+
+        tasks.start_soon(wait)
+        await settle()
+        await write(store, item(key, lane=lane))
+    return await keys_in(store, in_lane(lane)) == [key]
+
+
+# ----------------------------------------------------------------------------------------- replicas
+
+
+@pytest.fixture
+def replicated(engine: Engine) -> Iterator[Replicated]:
+    with open_replicated(engine, replicas=1) as servers:
+        yield servers
+
+
+async def test_a_write_that_the_replica_has_is_acknowledged(replicated: Replicated) -> None:
+    async with opened(replicated.primary.url, durability="replicated") as store:
+        one = one_commit("a")
+        assert isinstance(await apply(store, one), Committed)
+        (held,) = await store.claim(claim())
+        assert held.key == "a"
+        (replica,) = replicated.replicas
+        assert len(replica.ask("KEYS", "cicd:*:r:items:a")) == 1
+
+
+async def test_a_write_that_the_replica_has_not_is_unknown_also_when_it_is_repeated_elsewhere(
+    replicated: Replicated,
+) -> None:
+    namespace = IDS.commit_id()
+    words: dict[str, Any] = {
+        "namespace": namespace,
+        "durability": "replicated",
+        "replica_timeout": SOON,
+    }
+    one, two = one_commit("a"), claim()
+    (replica,) = replicated.replicas
+    async with open_proxy(replicated.primary.port) as proxy, opened(proxy.url, **words) as store:
+        await insist(lambda: write(store, item("first")))
+        replica.pause()
+        fault = proxy.cut_answer("EVALSHA")
+        with pytest.raises(StoreUnavailable):
+            await apply(store, one)
+        assert fault.has_struck
+        for _ in range(2):  # over a connection that has written nothing
+            with pytest.raises(StoreUnavailable, match="0 of 1 confirmed"):
+                await apply(store, one)
+        async with opened(proxy.url, namespace=namespace) as unconfirmed:
+            await unconfirmed.claim(two)
+        async with opened(proxy.url, **words) as another:
+            with pytest.raises(StoreUnavailable, match="0 of 1 confirmed"):
+                await another.claim(two)
+        replica.resume()
+        assert isinstance(await insist(lambda: apply(store, one)), Committed)
+        assert [record.key for record in await insist(lambda: store.claim(two))] == ["a"]
+        assert await sum_of_ones(store) == await number_of_events(store) == 1
+
+
+# ---------------------------------------------------------------------------------------- sentinels
+
+
+@pytest.fixture
+def sentinels(engine: Engine) -> Iterator[SentinelSet]:
+    with open_sentinels(engine, replicas=2) as servers:
+        yield servers
+
+
+async def test_the_primary_is_found_while_one_sentinel_is_dead_and_one_stands_still(
+    sentinels: SentinelSet,
+) -> None:
+    dead, mute, _ = sentinels.sentinels
+    async with opened(sentinel_url(sentinels.sentinels)) as store:
+        assert await works(store)
+    dead.kill()
+    mute.pause()
+    async with opened(sentinel_url(sentinels.sentinels), **PATIENT, connect_timeout=0.6) as store:
+        assert await works(store)
+    mute.resume()
+
+
+async def test_a_client_of_sentinels_lends_them_and_stays_its_owners(
+    sentinels: SentinelSet,
+) -> None:
+    made: Any = redis.asyncio.sentinel.Sentinel(sentinels.addresses)  # type: ignore[no-untyped-call] # as redis-py has it
+    client: Client = made.master_for(SERVICE, db=3)
+    async with client:
+        await client.set("mine", "yes")
+        namespace = IDS.commit_id()
+        async with opened("redis+sentinel://", client=client, namespace=namespace) as store:
+            assert await works(store)
+        assert await client.exists(f"cicd:{{{namespace}}}:meta")
+        assert await client.get("mine") == b"yes"
+    await made.aclose()
+
+
+async def test_a_sibling_of_a_store_on_sentinels_lives_in_another_thread(
+    sentinels: SentinelSet,
+) -> None:
+    async with opened(sentinel_url(sentinels.sentinels)) as store:
+
+        async def use() -> None:
+            async with store.sibling() as sibling:
+                assert await works(sibling, "by the sibling")
+
+        await write(store, plain("first"))
+        await to_thread.run_sync(anyio.run, use)
+        assert await works(store)
+
+
+async def test_calls_ride_out_that_another_server_takes_over(sentinels: SentinelSet) -> None:
+    commits = [one_commit(f"{number:03}") for number in range(100)]
+    first = sentinels.primary
+    async with opened(
+        sentinel_url(sentinels.sentinels), **PATIENT, durability="replicated"
+    ) as store:
+        for one in commits[:50]:
+            await apply(store, one)
+        (held,) = await store.claim(claim())
+        await to_thread.run_sync(first.kill)
+        await settle()
+        async with anyio.create_task_group() as tasks:
+            for one in commits[50:]:
+                tasks.start_soon(call_until_confirmed, store, one)
+        assert (await read(store, "000")) == held
+        assert await numbers_in(store, in_lane()) == [99]
+        assert await sum_of_ones(store) == await number_of_events(store) == 100
+        assert await works(store)
+
+
+async def test_a_primary_that_was_replaced_while_it_stood_still_is_left(
+    sentinels: SentinelSet,
+) -> None:
+    first = sentinels.primary
+    async with opened(sentinel_url(sentinels.sentinels), durability="replicated") as store:
+        await write(store, plain("first"))
+        first.pause()
+        await to_thread.run_sync(sentinels.wait_for_another, first)
+        assert isinstance(await insist(lambda: apply(store, one_commit("a"))), Committed)
+        first.resume()
+        assert await insist(lambda: works(store))
+        assert await sum_of_ones(store) == 1
+
+
+# ---------------------------------------------------------------------------------------- a Cluster
+
+
+def key_of(namespace: str) -> str:
+    """Return a key of a namespace, which tells its slot."""
+    return f"cicd:{{{namespace}}}:meta"
+
+
+def namespace_of(cluster: Cluster, owner: Server) -> str:
+    """Return a new namespace whose slot a node has."""
+    while cluster.owner_of(key_of(namespace := IDS.commit_id())) is not owner:
+        pass
+    return namespace
+
+
+async def test_a_store_opens_by_any_node_of_a_cluster(cluster: Cluster) -> None:
+    for node in cluster.nodes:
+        async with opened(cluster_url([node])) as store:
+            assert await works(store)
+
+
+async def test_namespaces_share_the_primaries_of_a_cluster(cluster: Cluster) -> None:
+    for owner in cluster.primaries:
+        namespace = namespace_of(cluster, owner)
+        async with opened(cluster_url(cluster.nodes), namespace=namespace) as store:
+            assert await works(store)
+        assert owner.ask("EXISTS", key_of(namespace)) == 1
+
+
+async def test_a_sibling_of_a_store_on_a_cluster_lives_in_another_thread(cluster: Cluster) -> None:
+    async with opened(cluster_url(cluster.nodes)) as store:
+
+        async def use() -> None:
+            async with store.sibling() as sibling:
+                assert await works(sibling, "by the sibling")
+
+        await to_thread.run_sync(anyio.run, use)
+        assert await works(store)
+
+
+async def test_one_node_alone_is_not_taken_for_the_cluster(cluster: Cluster) -> None:
+    first, second, _ = cluster.primaries
+    with pytest.raises(UnsupportedCapability, match=r"redis\+cluster://"):
+        async with opened(first.url, namespace=namespace_of(cluster, second)):
+            pass
+
+
+#: What the store's user needs in a Cluster besides, to find its way.
+IN_CLUSTER: Final = "+cluster|slots"
+
+
+async def test_the_rights_for_a_cluster_are_enough_and_none_is_one_too_many() -> None:
+    with open_cluster(replicas=0) as cluster:
+        line = MINIMAL.format(password="secret", namespace="a").split()
+        url = f"redis+cluster://cicd:secret@{places(cluster.nodes)}"
+        for node in cluster.nodes:
+            node.ask(*line)
+        with pytest.raises(StoreUnavailable, match=r"no permissions.*cluster\|slots"):
+            async with opened(url, namespace="a", call_timeout=SOON):
+                pass
+        for node in cluster.nodes:
+            node.ask(*line, IN_CLUSTER)
+        async with opened(url, namespace="a") as store:
+            assert await works(store)
+
+
+@pytest.fixture
+def own_cluster(engine: Engine) -> Iterator[Cluster]:
+    """A Cluster that a test may harm."""
+    with open_cluster(engine) as cluster:
+        yield cluster
+
+
+async def test_calls_ride_out_that_a_node_of_a_cluster_is_killed(own_cluster: Cluster) -> None:
+    namespace = IDS.commit_id()
+    commits = [one_commit(f"{number:03}") for number in range(100)]
+    words: dict[str, Any] = {**PATIENT, "durability": "replicated", "namespace": namespace}
+    async with opened(cluster_url(own_cluster.nodes), **words) as store:
+        for one in commits[:50]:
+            await apply(store, one)
+        (held,) = await store.claim(claim())
+        first = own_cluster.owner_of(key_of(namespace))
+        await to_thread.run_sync(first.kill)
+        await settle()
+        async with anyio.create_task_group() as tasks:
+            for one in commits[50:]:
+                tasks.start_soon(call_until_confirmed, store, one)
+            await to_thread.run_sync(own_cluster.wait_for_another, key_of(namespace), first)
+            await to_thread.run_sync(first.start)  # it is the replica that confirms
+        assert (await read(store, "000")) == held
+        assert await numbers_in(store, in_lane()) == [99]
+        assert await sum_of_ones(store) == await number_of_events(store) == 100
+        assert await works(store)
+
+
+async def call_until_confirmed(store: Store, one: Commit) -> None:
+    assert isinstance(await insist(lambda: apply(store, one)), Committed)
+
+
+async def test_who_waits_wakes_when_another_node_takes_over_and_hears_again_after(
+    own_cluster: Cluster,
+) -> None:
+    namespace = IDS.commit_id()
+    async with opened(cluster_url(own_cluster.nodes), **PATIENT, namespace=namespace) as store:
+        await write(store, plain("first"))
+        ends: list[bool] = []
+
+        async def wait() -> None:
+            ends.append(await insist(lambda: store.wait([watch(in_lane())], PATIENCE)))
+
+        for number in range(2):  # there, and back again
+            await to_thread.run_sync(own_cluster.wait_ready)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(wait)
+                await settle()
+                await read(store, "first", "plain")
+                await to_thread.run_sync(own_cluster.hand_over, key_of(namespace))
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(wait)
+                await settle()
+                await call_until_confirmed(store, one_commit(f"{number}"))
+            await store.claim(claim())
+        assert ends == [True] * 4
+
+
+async def test_a_slot_that_moves_key_by_key_takes_no_calls_until_it_has_moved_and_tears_no_commit(
+    engine: Engine,
+) -> None:
+    with open_cluster(engine, replicas=0) as cluster:
+        source, target, _ = cluster.primaries
+        namespace = namespace_of(cluster, source)
+        slot = source.ask("CLUSTER", "KEYSLOT", key_of(namespace))
+        async with opened(cluster_url(cluster.nodes), namespace=namespace, **PATIENT) as store:
+            versions = await write(store, item("a"), item("b"), events=[told("a")])
+            begin_to_move(slot, source, target)
+            move_keys(source, target, [key_of(namespace).replace("meta", "i:items:lane:rank:main")])
+            both = commit(
+                *(item(key, expected=versions[key], rank="9") for key in "ab"),
+                events=[told("a")],
+            )
+            with pytest.raises(StoreUnavailable, match="slot of the namespace moves"):
+                await apply(store, both)
+            with pytest.raises(StoreUnavailable, match="slot of the namespace moves"):
+                await read(store, "a")
+            move_keys(source, target, source.ask("CLUSTER", "GETKEYSINSLOT", slot, 1000))
+            end_move(slot, target, cluster)
+            assert (await read(store, "a")).version == versions["a"]
+            assert isinstance(await apply(store, both), Committed)
+            assert await keys_in(store, in_lane()) == ["a", "b"]
+            assert await number_of_events(store) == 2
+
+
+def begin_to_move(slot: int, source: Server, target: Server) -> None:
+    """Let a slot move from one node to another; both know of it."""
+    names = {each.port: each.node_id for each in seen_by(source)}
+    target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", names[source.port])
+    source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", names[target.port])
+
+
+def move_keys(source: Server, target: Server, keys: Sequence[str]) -> None:
+    source.ask("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
+
+
+def end_move(slot: int, target: Server, cluster: Cluster) -> None:
+    """Tell every node who has the slot now, the new owner first."""
+    names = {each.port: each.node_id for each in seen_by(target)}
+    for node in (target, *(each for each in cluster.nodes if each is not target)):
+        node.ask("CLUSTER", "SETSLOT", slot, "NODE", names[target.port])
