@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import AsyncExitStack
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import anyio
 
 from cicd_core.control_plane.plane import ControlPlane
+from cicd_core.errors import StoreUnavailable
 from cicd_core.store.registry import open_store
 from cicd_core.testing.crash.arming import arm_process
 from cicd_core.testing.crash.fault_points import kill_this_process, pointed
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
 
     from cicd_core.store.contract import Store
     from cicd_core.testing.crash.plan import WorkerOrder
+
+
+#: How long to wait before a store that is away is opened again, in seconds.
+_PAUSE: Final = 0.05
 
 
 def work(order: WorkerOrder) -> None:
@@ -52,17 +58,27 @@ async def _end_with(parent: int) -> None:
     kill_this_process()
 
 
+async def _open_patiently(url: str, stack: AsyncExitStack) -> Store:
+    """Open the store, however long its server is away: somebody may kill that, too."""
+    while True:
+        try:
+            return await stack.enter_async_context(open_store(url))
+        except StoreUnavailable:
+            await anyio.sleep(_PAUSE)
+
+
 async def _work(order: WorkerOrder) -> None:
     words = (order.slot, order.generation)
     journal = Journal(Path(order.journal))
     memory = Memory()
     if order.inherited is not None:
         memory.inherit(Path(order.inherited))
-    async with open_store(order.store) as opened, anyio.create_task_group() as tasks:
+    async with AsyncExitStack() as stack, anyio.create_task_group() as tasks:
+        tasks.start_soon(_end_with, os.getppid())
+        opened = await _open_patiently(order.store, stack)
         store = wrapped(opened, order.wrap)
         store = pointed(store, order.bomb, drawn(order.seed, "point", *words))
         plane = ControlPlane(store, settings=SETTINGS)
-        tasks.start_soon(_end_with, os.getppid())
         for number in range(order.tasks + 2):
             random = drawn(order.seed, "hand", *words, number)
             hand = Hand(plane, journal, memory, random, order.name)

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 #: A version of a record, and 1 where the record of that version was deleted.
 _Stamp: TypeAlias = tuple[int, int]
+#: A collection, and a claim's id.
+_ClaimName: TypeAlias = tuple[str, str]
 #: An event's collection, key, version and ordinal.
 _EventId: TypeAlias = tuple[str, str, int, int]
 
@@ -82,6 +84,7 @@ def check_serial(
     for operation in history.operations:
         graph.add(operation)
     graph.add_commits()
+    graph.add_lost_claims()
     graph.order_versions()
     if log is not None:
         graph.order_events(log)
@@ -93,6 +96,9 @@ class _Graph:
         self.nodes: list[_Node] = []
         #: The calls of each commit, by its id.
         self._commits: dict[str, list[StoreOperation]] = defaultdict(list)
+        #: The calls of each claim whose outcome is unknown, and what its other calls were granted.
+        self._lost: dict[_ClaimName, list[StoreOperation]] = defaultdict(list)
+        self._grants: dict[_ClaimName, list[_Node]] = defaultdict(list)
         self._writers: dict[Subject, dict[_Stamp, _Node]] = defaultdict(dict)
         self._readers: dict[Subject, dict[_Stamp, list[_Node]]] = defaultdict(dict)
         self._events: dict[_EventId, _Node] = {}
@@ -104,6 +110,8 @@ class _Graph:
                 self._commits[argument.commit_id].append(operation)
             case Get() if isinstance(result, Record):
                 self._read((argument.collection, argument.key), result.version, operation)
+            case Claim() if result is UNKNOWN:
+                self._lost[argument.collection, argument.claim_id].append(operation)
             case Claim() if isinstance(result, tuple):
                 for record in result:
                     subject = (argument.collection, record.key)
@@ -119,6 +127,13 @@ class _Graph:
                 for call in calls:
                     if call in applied or call.result is UNKNOWN:
                         node.called_by(call)
+
+    def add_lost_claims(self) -> None:
+        """Let calls of unknown outcome have granted what their repetitions answered."""
+        for claim, nodes in self._grants.items():
+            for node in nodes:
+                for call in self._lost.get(claim, ()):
+                    node.called_by(call)
 
     def order_versions(self) -> None:
         """Put the versions of each record in their order."""
@@ -167,6 +182,8 @@ class _Graph:
         writers = self._writers[subject]
         if (record.version, 0) not in writers:
             writers[record.version, 0] = self._node(operation)
+        claim: Any = operation.argument
+        self._grants[claim.collection, claim.claim_id].append(writers[record.version, 0])
         writers[record.version, 0].called_by(operation)
 
     def _read(self, subject: Subject, version: int, operation: StoreOperation) -> None:

@@ -102,6 +102,16 @@ def test_a_claim_is_taken_apart() -> None:
     assert refuted(*before, claimed, early) == (claimed, early)
 
 
+def test_a_claim_that_is_made_again_may_have_been_granted_to_the_call_that_was_lost() -> None:
+    held = Record(key="a", version=2, commit_id="c", body=b"", grant=b"g")
+    seen = saw("a", 2, (20, 21), grant=b"g")
+    asked_first, again = asked(claim(claim_id="x"), 10), did(claim(claim_id="x"), (held,), 30, 31)
+    assert refuted(put((0, 1), a=1), asked_first, seen, again) is None
+    assert refuted(put((0, 1), a=1), seen, again) == (again, seen)
+    late = asked(claim(claim_id="x"), 25)
+    assert refuted(put((0, 1), a=1), seen, late, again) is not None
+
+
 def test_a_commit_that_is_made_again_happened_in_one_of_its_calls() -> None:
     first = asked(put((0, 1), a=1).argument, 0)
     again = did(first.argument, Committed({A: 1}), 20, 21)
