@@ -150,7 +150,8 @@ def event(key: str, version: int | None = None) -> EventWrite:
 async def opened(
     options: argparse.Namespace,
 ) -> AsyncGenerator[StoreVerbs | WholeControlPlane, None]:
-    url = f"{options.url}?durability={options.durability}"
+    joint = "&" if "?" in options.url else "?"
+    url = f"{options.url}{joint}durability={options.durability}"
     if options.level == "plane":
         async with ControlPlane.open(url, maintenance=False) as plane:
             yield WholeControlPlane(plane)
