@@ -146,6 +146,17 @@ def crash(session: nox.Session) -> None:
 
 
 @nox.session(python=MAIN)
+def redis_crash(session: nox.Session) -> None:
+    """A long storm over Redis: a thousand workers are killed, and their servers meanwhile.
+
+    Arguments are those of `python -m tests.redis.storms`: `sentinels --kills 200`, say.
+    """
+    install(session, "test")
+    storm = session.posargs or ["always", "--kills", "1000"]
+    session.run("python", "-m", "tests.redis.storms", *storm)
+
+
+@nox.session(python=MAIN)
 def histories(session: nox.Session) -> None:
     """Many random concurrent histories of every store, each one checked: it takes long."""
     install(session, "test")

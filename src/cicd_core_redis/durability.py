@@ -48,14 +48,19 @@ class KeepsNothing(UserWarning):
     """The server keeps nothing on its disk: when it ends, every job and every event is gone."""
 
 
-async def check_server(pipe: Pipe, wanted: Durability | None, where: str) -> None:
+async def check_server(pipe: Pipe, wanted: Durability | None, where: str, meta: bytes) -> None:
     """Compare a server with what is needed and asked for; warn if it keeps nothing at all.
+
+    ``meta`` is a key of ours.
 
     Raises:
         UnsupportedCapability: it is too old, it does less than was asked for, or it throws our
             keys away when its memory is full.
     """
     facts = _facts(await pipe.ask(b"INFO"))
+    while facts.get("loading") == "1":  # until it has its data, it says that it has no AOF
+        await pipe.ask(b"HGET", meta, b"schema")  # which waits for that
+        facts = _facts(await pipe.ask(b"INFO"))
     _check_version(facts, where)
     _check_eviction(facts, where)
     has_log = facts.get("aof_enabled") == "1"

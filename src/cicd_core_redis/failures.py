@@ -64,13 +64,12 @@ def closed(where: str) -> StoreUnavailable:
 
 def broken(where: str, cause: BaseException) -> StoreError:
     """Return the error of a call that met what neither the driver nor the server may do."""
-    while isinstance(cause, BaseExceptionGroup):
-        cause = cause.exceptions[0]
+    first = _first_of(cause)
     error = StoreError(
-        f"{where} could not be spoken to ({_told(cause)}): whether the call took effect is "
+        f"{where} could not be spoken to ({_told(first)}): whether the call took effect is "
         f"unknown; check that a Redis or Valkey server is there, and the options"
     )
-    error.__cause__ = cause
+    error.__cause__ = first
     return error
 
 
@@ -95,10 +94,10 @@ def unreachable(where: str, cause: BaseException | None, seconds: float) -> Stor
 
 
 def unconfirmed(where: str, confirmed: int, wanted: int, seconds: float) -> StoreUnavailable:
-    """Return the error of a write that too few servers hold."""
+    """Return the error of an answer that too few servers would still give."""
     return StoreUnavailable(
-        f"{where} applied the call, but {confirmed} of {wanted} confirmed it within {seconds:g} s: "
-        f"a failover may lose it; ask again with the same id"
+        f"{where} answered, but {confirmed} of {wanted} replicas confirmed it within "
+        f"{seconds:g} s: a failover may undo what it did, or read; ask again with the same id"
     )
 
 
@@ -192,6 +191,12 @@ def _wrong_credentials(where: str, cause: Exception) -> UnsupportedCapability:
     return UnsupportedCapability(
         f"{where} refused the credentials ({_told(cause)}): check the user and the password"
     )
+
+
+def _first_of(cause: BaseException) -> BaseException:
+    """Return the first error of a group, however deep; of what is no group, itself."""
+    inner: tuple[BaseException, ...] = getattr(cause, "exceptions", ())
+    return _first_of(inner[0]) if inner else cause
 
 
 def _told(cause: BaseException) -> str:

@@ -217,7 +217,7 @@ class ClusterSource(_Finding):
 
 def _host(told: bytes | None, asked: str) -> str:
     """Return the host of a node; one that does not know its own name is where it was asked."""
-    return asked if told in {None, b"", b"?"} else str(told, "ascii")
+    return asked if told is None or told in {b"", b"?"} else str(told, "ascii")
 
 
 def _settings_of(pool: Any) -> dict[str, Any]:

@@ -131,7 +131,8 @@ async def open_location(location: Location, limits: Limits) -> AsyncGenerator[Re
         sibling=lambda: open_location(location.sibling(), limits),
     )
     try:
-        await check_server(pipe, location.durability, location.source.where)
+        meta = meta_key(location.namespace)
+        await check_server(pipe, location.durability, location.source.where, meta)
         await _check_rights(pipe, location)
         await _check_schema(pipe, location)
         yield store

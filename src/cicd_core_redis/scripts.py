@@ -52,8 +52,10 @@ _PARTS: Final[Mapping[Verb, tuple[str, ...]]] = {
     Verb.SWEEP: (*_WRITING, "sweep"),
     Verb.RIGHTS: ("records", "rights"),
 }
-#: Those whose effect must survive the server, where the store promises that it does.
-DURABLE: Final = frozenset({Verb.COMMIT, Verb.CLAIM, Verb.RENEW})
+#: Those whose answer must survive the server, where the store promises that it does. What a GET
+#: finds may be the effect of a write that nobody confirmed; who acts on it, or tells it, must not
+#: see it undone.
+DURABLE: Final = frozenset({Verb.COMMIT, Verb.CLAIM, Verb.RENEW, Verb.GET})
 
 
 @frozen

@@ -114,6 +114,14 @@ def test_two_final_verdicts_are_one_too_many() -> None:
     assert any("several final verdicts" in fault for fault in faults)
 
 
+def test_a_verdict_that_was_tried_again_and_is_answered_with_that_of_another_is_none() -> None:
+    slow = completed(1, 12, "error", state="failed")
+    assert (
+        owners(claimed(1, 10), slow, claimed(2, 14), completed(2, 20, "failed", state="failed"))
+        == []
+    )
+
+
 # ------------------------------------------------------------------------------------ losses
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import frozen
 
 from tests.redis.engines import Engine, Option, Server, new_server, until_each
+from tests.redis.lifeline import lifeline
 from tests.redis.ports import Port
 from tests.redis.waiting import until
 
@@ -157,6 +158,7 @@ def open_cluster(
 @cache
 def shared_cluster(engine: Engine | None = None) -> Cluster:
     """Return the Cluster of six that the tests of this process share, and that nobody harms."""
+    lifeline()  # before: what is registered first ends last, and the nodes need it to end
     stack = ExitStack()
     atexit.register(stack.close)
     return stack.enter_context(open_cluster(engine))

@@ -5,11 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio.lowlevel
+import pytest
 
-from cicd_core.errors import StoreUnavailable
+from cicd_core.errors import CicdError, StoreUnavailable
 from cicd_core.store.records import Increment
 from cicd_core.store.registry import open_store
-from cicd_core.testing.samples import COLLECTIONS, IDS, whole_log
+from cicd_core.testing.samples import (
+    COLLECTIONS,
+    IDS,
+    commit,
+    in_lane,
+    item,
+    keys_in,
+    told,
+    whole_log,
+    write,
+)
 from tests.redis.sentinels import SERVICE
 
 if TYPE_CHECKING:
@@ -17,6 +28,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from cicd_core.store.contract import Store
+    from cicd_core.store.records import Commit
     from tests.redis.engines import Server
 
 Answer = TypeVar("Answer")
@@ -74,3 +86,22 @@ async def insist(call: Callable[[], Awaitable[Answer]]) -> Answer:
             return await call()
         except StoreUnavailable:
             await anyio.lowlevel.checkpoint()
+
+
+def one_commit(key: str = "a") -> Commit:
+    """Return a commit of an item whose every effect can be counted."""
+    return commit(item(key), events=[told(key)], increments=[ONE])
+
+
+async def works(store: Store) -> bool:
+    """Whether a store that is new keeps a record."""
+    await write(store, item("kept"))
+    return await keys_in(store, in_lane()) == ["kept"]
+
+
+async def refused(url: str, **options: Any) -> CicdError:
+    """Return the error that opening a store raises."""
+    with pytest.raises(CicdError) as caught:
+        async with opened(url, **options):
+            pass
+    return caught.value

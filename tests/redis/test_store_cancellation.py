@@ -258,6 +258,20 @@ async def test_each_of_hundreds_of_waiters_is_woken_by_his_own_work_alone(store:
     assert len(woken) == 600
 
 
+async def test_a_lane_that_nobody_watched_for_a_while_is_heard_again(store: Store) -> None:
+    async def wait(lane: str) -> None:
+        assert await store.wait([watch(in_lane(lane))], PATIENCE)
+
+    for _ in range(2):  # in the first round a channel each is subscribed, and let go at its end
+        lanes = [f"{IDS.commit_id()}/{number}" for number in range(400)] + ["again"]
+        async with anyio.create_task_group() as tasks:
+            for lane in lanes:
+                tasks.start_soon(wait, lane)
+            await settle()
+            await store.commit([commit(item(IDS.commit_id(), lane=lane)) for lane in lanes])
+        await store.claim(claim(limit=1, lanes=["again"]))
+
+
 async def test_hundreds_of_waiters_for_one_lane_are_all_woken(store: Store) -> None:
     woken: list[bool] = []
 

@@ -16,7 +16,6 @@ from cicd_core.testing.samples import (
     SECOND,
     apply,
     claim,
-    commit,
     in_lane,
     item,
     keys_in,
@@ -24,11 +23,19 @@ from cicd_core.testing.samples import (
     plain,
     read,
     told,
-    watch,
     write,
 )
 from tests.redis.fault_proxy import open_proxy
-from tests.redis.stores import ONE, SOON, insist, number_of_events, opened, settle, sum_of_ones
+from tests.redis.stores import (
+    ONE,
+    SOON,
+    insist,
+    number_of_events,
+    one_commit,
+    opened,
+    settle,
+    sum_of_ones,
+)
 from tests.redis.waiting import PATIENCE
 
 if TYPE_CHECKING:
@@ -64,11 +71,6 @@ async def hasty(proxy: FaultProxy, store: Store, namespace: str) -> AsyncGenerat
     async with opened(proxy.url, namespace=namespace, call_timeout=SOON) as hasty:
         await insist(lambda: read(hasty, "first", "plain"))
         yield hasty
-
-
-def one_commit(key: str = "a") -> Commit:
-    """Return a commit whose every effect can be counted."""
-    return commit(item(key), events=[told(key)], increments=[ONE])
 
 
 async def applied_once(store: Store, one: Commit) -> bool:
@@ -343,100 +345,3 @@ async def test_an_answer_that_is_cut_while_the_script_itself_is_sent_is_unknown_
             await apply(store, one)
         assert fault.has_struck
         assert await applied_once(store, one)
-
-
-# ------------------------------------------------------------------------------------- who waits
-
-
-class Waiter:
-    """Somebody who waits for work, and how each of his waits ended."""
-
-    def __init__(self, store: Store, server: Server, namespace: str) -> None:
-        """Wait in one lane."""
-        self._store = store
-        self._server = server
-        self._channel = f"cicd:{{{namespace}}}:i:items:lane:rank:main"
-        self.ends: list[bool] = []
-
-    async def wait(self) -> None:
-        """Wait once."""
-        self.ends.append(await self._store.wait([watch(in_lane())], PATIENCE))
-
-    async def is_listening(self) -> None:
-        """Return when he has subscribed, has looked, and has found nothing."""
-        while not self._subscribers():
-            await anyio.lowlevel.checkpoint()
-        await settle()
-        await read(self._store, "first", "plain")  # it is answered behind his look
-        await settle()
-
-    def _subscribers(self) -> int:
-        _, number = self._server.ask("PUBSUB", "SHARDNUMSUB", self._channel)
-        return int(number)
-
-
-@pytest.fixture
-def waiter(store: Store, server: Server, namespace: str) -> Waiter:
-    return Waiter(store, server, namespace)
-
-
-async def test_who_waits_wakes_when_the_connection_is_lost_and_hears_again_after(
-    proxy: FaultProxy, store: Store, waiter: Waiter
-) -> None:
-    for number in range(3):
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(waiter.wait)
-            await waiter.is_listening()
-            await proxy.cut_all()
-        assert waiter.ends == [True] * (2 * number + 1)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(waiter.wait)
-            await waiter.is_listening()
-            await write(store, item(f"{number}"))
-        await store.claim(claim())
-        assert waiter.ends == [True] * (2 * number + 2)
-
-
-async def test_who_waits_notices_that_nothing_is_heard_any_more(
-    proxy: FaultProxy, store: Store, waiter: Waiter, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("cicd_core_redis.waiting._QUIET", 0.02)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(waiter.wait)
-        await waiter.is_listening()
-        proxy.black_hole()
-    assert waiter.ends == [True]
-    await proxy.heal()
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(waiter.wait)
-        await waiter.is_listening()
-        await write(store, item("a"))
-    assert waiter.ends == [True, True]
-
-
-async def test_who_waits_in_vain_stays_subscribed_however_quiet_it_is(
-    proxy: FaultProxy, store: Store, waiter: Waiter, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("cicd_core_redis.waiting._QUIET", 0.4)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(waiter.wait)
-        await waiter.is_listening()
-        connections = proxy.accepted
-        asked = proxy.requests["SSUBSCRIBE"]
-        while proxy.requests["SSUBSCRIBE"] == asked:  # noqa: ASYNC110 - no event tells of it
-            await anyio.sleep(0.01)
-        assert waiter.ends == []
-        await write(store, item("a"))
-    assert proxy.accepted == connections
-
-
-async def test_who_begins_to_wait_while_the_server_is_away_is_told(
-    proxy: FaultProxy, store: Store
-) -> None:
-    await proxy.refuse()
-    await proxy.cut_all()
-    await settle()
-    with pytest.raises(StoreUnavailable):
-        await store.wait([watch(in_lane())], PATIENCE)
-    await proxy.heal()
-    assert not await insist(lambda: store.wait([watch(in_lane())], 0))

@@ -32,18 +32,18 @@ from tests.redis.clusters import open_cluster, seen_by
 from tests.redis.fault_proxy import open_proxy
 from tests.redis.sentinels import SERVICE, open_replicated, open_sentinels
 from tests.redis.stores import (
-    ONE,
     SOON,
     cluster_url,
     insist,
     number_of_events,
+    one_commit,
     opened,
     places,
     sentinel_url,
     settle,
     sum_of_ones,
 )
-from tests.redis.test_store_opening import MINIMAL
+from tests.redis.test_store_users import MINIMAL, filled
 from tests.redis.waiting import PATIENCE
 
 if TYPE_CHECKING:
@@ -61,10 +61,6 @@ pytestmark = [pytest.mark.anyio, pytest.mark.cluster]
 Client = Any
 #: For a store that rides out a failover.
 PATIENT: Final = {"call_timeout": PATIENCE}
-
-
-def one_commit(key: str) -> Commit:
-    return commit(item(key), events=[told(key)], increments=[ONE])
 
 
 async def works(store: Store, key: str = "kept") -> bool:
@@ -119,12 +115,12 @@ async def test_a_write_that_the_replica_has_not_is_unknown_also_when_it_is_repea
             await apply(store, one)
         assert fault.has_struck
         for _ in range(2):  # over a connection that has written nothing
-            with pytest.raises(StoreUnavailable, match="0 of 1 confirmed"):
+            with pytest.raises(StoreUnavailable, match="0 of 1 replicas confirmed"):
                 await apply(store, one)
         async with opened(proxy.url, namespace=namespace) as unconfirmed:
             await unconfirmed.claim(two)
         async with opened(proxy.url, **words) as another:
-            with pytest.raises(StoreUnavailable, match="0 of 1 confirmed"):
+            with pytest.raises(StoreUnavailable, match="0 of 1 replicas confirmed"):
                 await another.claim(two)
         replica.resume()
         assert isinstance(await insist(lambda: apply(store, one)), Committed)
@@ -270,7 +266,7 @@ IN_CLUSTER: Final = "+cluster|slots"
 
 async def test_the_rights_for_a_cluster_are_enough_and_none_is_one_too_many() -> None:
     with open_cluster(replicas=0) as cluster:
-        line = MINIMAL.format(password="secret", namespace="a").split()
+        line = filled(MINIMAL, "secret", "a")
         url = f"redis+cluster://cicd:secret@{places(cluster.nodes)}"
         for node in cluster.nodes:
             node.ask(*line)

@@ -1,12 +1,8 @@
-"""A Redis store opens where it is told to, or says what is wrong: nothing else, and no secrets."""
+"""A Redis store opens where it is told to, or says what is wrong."""
 
 from __future__ import annotations
 
-import re
-import warnings
-from contextlib import asynccontextmanager
-from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
@@ -15,7 +11,6 @@ import redis.asyncio
 
 from cicd_core.clock import SystemClock
 from cicd_core.errors import (
-    CicdError,
     ForeignDatabase,
     InvalidInput,
     NewerSchema,
@@ -23,63 +18,31 @@ from cicd_core.errors import (
     StoreUnavailable,
     UnsupportedCapability,
 )
-from cicd_core.store.records import Increment, Renewal
 from cicd_core.store.registry import open_store
 from cicd_core.testing.samples import (
     COLLECTIONS,
     IDS,
-    SECOND,
-    claim,
     find,
     item,
     keys_in,
-    numbers_in,
     plain,
     read,
-    remove,
-    watch,
     write,
 )
 from cicd_core.testing.samples import in_lane as lane
-from cicd_core.testing.samples import told as happened
-from cicd_core_redis import KeepsNothing
 from tests.redis.fault_proxy import open_proxy
+from tests.redis.stores import opened, refused, works
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterator
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import AsyncGenerator, Callable
 
-    from cicd_core.store.contract import Store
     from tests.redis.certificates import Certificate
-    from tests.redis.engines import Engine, Server
+    from tests.redis.engines import Server
 
-PASSWORD: Final = "tr0ub4dor&3/="
-QUOTED: Final = "tr0ub4dor%263%2F%3D"
-ONE: Final = Increment("a|b", 1)
 #: redis-py types its clients for blocking and asynchronous callers at once.
 Client = Any
 
 pytestmark = pytest.mark.anyio
-
-
-def opened(url: str, **options: Any) -> AbstractAsyncContextManager[Store]:
-    """Open a store of the suite's collections, by default in a namespace of its own."""
-    words: dict[str, Any] = {"namespace": IDS.commit_id(), "durability": "none", **options}
-    return open_store(url, collections=COLLECTIONS, **words)
-
-
-async def works(store: Store) -> bool:
-    """Whether a store keeps a record."""
-    await write(store, item("kept"))
-    return await keys_in(store, lane()) == ["kept"]
-
-
-async def refused(url: str, **options: Any) -> CicdError:
-    """Return the error that opening a store raises."""
-    with pytest.raises(CicdError) as caught:
-        async with opened(url, **options):
-            pass
-    return caught.value
 
 
 # ------------------------------------------------------------------------------------ the places
@@ -306,311 +269,3 @@ async def test_what_is_not_ours_is_left_as_it_is(server: Server) -> None:
     error = await refused(server.url, namespace=namespace)
     assert isinstance(error, StoreError)
     assert "WRONGTYPE" in str(error)
-
-
-# ------------------------------------------------------------------------------ what a server keeps
-
-
-def warned(caught: list[warnings.WarningMessage]) -> list[str]:
-    """Return the warnings that a server keeps nothing."""
-    return [str(each.message) for each in caught if each.category is KeepsNothing]
-
-
-@pytest.mark.parametrize(
-    ("settings", "durability", "warns"),
-    [
-        ({}, None, True),
-        ({}, "none", False),
-        ({"save": "3600 1"}, None, False),
-        ({"appendonly": True}, None, False),
-        ({"appendonly": True}, "everysec", False),
-        ({"appendonly": True, "appendfsync": "always"}, "everysec", False),
-        ({"appendonly": True, "appendfsync": "always"}, "always", False),
-    ],
-)
-async def test_a_server_that_keeps_nothing_is_warned_of_unless_that_was_asked_for(
-    start: Callable[..., Server], settings: dict[str, Any], durability: str | None, warns: bool
-) -> None:
-    server = start(**settings)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        async with opened(server.url, durability=durability) as store:
-            assert await works(store)
-    assert bool(warned(caught)) == warns
-
-
-@pytest.mark.parametrize(
-    ("settings", "durability", "what"),
-    [
-        ({}, "everysec", "no append-only file"),
-        ({}, "always", "no append-only file"),
-        ({"save": "3600 1"}, "everysec", "no append-only file"),
-        ({"appendonly": True}, "always", "appendfsync 'everysec'"),
-        ({"appendonly": True, "appendfsync": "no"}, "everysec", "appendfsync 'no'"),
-    ],
-)
-async def test_a_server_that_keeps_less_than_was_asked_for_is_refused(
-    start: Callable[..., Server], settings: dict[str, Any], durability: str, what: str
-) -> None:
-    error = await refused(start(**settings).url, durability=durability)
-    assert isinstance(error, UnsupportedCapability)
-    assert what in str(error)
-
-
-@pytest.mark.parametrize(
-    ("policy", "maxmemory", "is_refused"),
-    [
-        ("allkeys-lru", "64mb", True),
-        ("allkeys-random", "64mb", True),
-        ("allkeys-lru", 0, False),
-        ("volatile-lru", "64mb", False),  # nothing of ours has a time to live
-        ("noeviction", "64mb", False),
-    ],
-)
-async def test_a_server_that_throws_our_keys_away_is_refused(
-    start: Callable[..., Server], policy: str, maxmemory: str | int, is_refused: bool
-) -> None:
-    server = start(maxmemory_policy=policy, maxmemory=maxmemory)
-    if is_refused:
-        error = await refused(server.url)
-        assert isinstance(error, UnsupportedCapability)
-        assert f"maxmemory-policy {policy}" in str(error)
-        return
-    async with opened(server.url) as store:
-        assert await works(store)
-
-
-async def test_nothing_of_ours_has_a_time_to_live(start: Callable[..., Server]) -> None:
-    server = start()
-    async with opened(server.url) as store:
-        await write(store, item("a", expires_at=2**52), plain("b"))
-    assert {server.ask("TTL", key) for key in server.ask("KEYS", "*")} == {-1}
-
-
-@asynccontextmanager
-async def answering(**answers: str) -> AsyncGenerator[str, None]:
-    """Run something that answers each command by its first word, and give its URL."""
-
-    async def serve(stream: anyio.abc.SocketStream) -> None:
-        async with stream:
-            while True:
-                request = (await stream.receive()).decode()
-                word = request.split("\r\n")[2]
-                times = request.count("CLIENT") or 1
-                await stream.send(answers.get(word, "+OK\r\n").encode() * times)
-
-    async def live(stream: anyio.abc.SocketStream) -> None:
-        try:
-            await serve(stream)
-        except (anyio.EndOfStream, anyio.BrokenResourceError):
-            return  # the client has gone
-
-    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
-    async with listener, anyio.create_task_group() as tasks:
-        tasks.start_soon(listener.serve, live)
-        place = listener.extra_attributes[anyio.abc.SocketAttribute.local_port]()
-        yield f"redis://127.0.0.1:{place}/0"
-        tasks.cancel_scope.cancel()
-
-
-async def test_a_server_that_is_too_old_is_refused() -> None:
-    facts = "redis_version:6.2.14\r\nmaxmemory_policy:noeviction"
-    async with answering(INFO=f"${len(facts)}\r\n{facts}\r\n") as url:
-        error = await refused(url)
-    assert isinstance(error, UnsupportedCapability)
-    assert "is Redis 6.2.14: 7.0 or newer is needed" in str(error)
-
-
-async def test_what_answers_as_no_server_does_fails_the_call_and_not_the_store() -> None:
-    facts = "redis_version:7.0.0"
-    words = {"INFO": f"${len(facts)}\r\n{facts}\r\n", "HGET": "$1\r\n1\r\n", "TIME": ":1\r\n"}
-    async with answering(**words, EVALSHA="*1\r\n:1\r\n") as url, opened(url) as store:
-        for _ in range(2):  # it serves on
-            with pytest.raises(StoreError, match="could not be spoken to"):
-                await store.get("plain", ["a"])
-
-
-async def test_what_speaks_another_protocol_is_unavailable() -> None:
-    async with answering(CLIENT="HTTP/1.1 400 Bad Request\r\n\r\n") as url:
-        error = await refused(url, call_timeout=0.01)
-    assert isinstance(error, StoreUnavailable)
-
-
-# ------------------------------------------------------------------------------------------ users
-
-
-#: All that the store's user needs: the line of the documentation, but for the password.
-MINIMAL: Final = (
-    "ACL SETUSER cicd on >{password} resetkeys ~cicd:{{{namespace}}}:* "
-    "resetchannels &cicd:{{{namespace}}}:* -@all +eval +evalsha +info +time "
-    "+hget +hmget +hset +hsetnx +hincrby +hgetall +del +exists "
-    "+zadd +zrem +zcard +zrange +zrangebyscore +sadd +srem +smembers "
-    "+xadd +xlen +xrange +xtrim +xinfo|stream +spublish +ssubscribe +sunsubscribe"
-)
-COMMANDS: Final = tuple(word[1:] for word in MINIMAL.split() if word.startswith("+"))
-#: What goes with one mode or one place alone.
-CONFIRMING: Final = "+wait"
-
-
-@pytest.fixture
-def guarded(engine: Engine, start: Callable[..., Server]) -> Server:
-    """A server of each engine that lets nobody in without a password."""
-    return start(engine, requirepass=PASSWORD)
-
-
-def allow(server: Server, line: str, namespace: str, *more: str) -> str:
-    """Make the store's user, and return the URL with which it opens a store."""
-    server.ask("ACL", "DELUSER", "cicd")
-    server.ask(*line.format(password=PASSWORD, namespace=namespace).split(), *more)
-    return f"redis://cicd:{QUOTED}@127.0.0.1:{server.port}/0?namespace={namespace}"
-
-
-async def use(store: Store) -> None:
-    """Do everything that a store does."""
-    now = (await store.now()).micros
-    versions = await write(
-        store, item("a"), plain("b", expires_at=now), events=[happened("a")], increments=[ONE]
-    )
-    woken = anyio.Event()
-    async with anyio.create_task_group() as tasks:
-
-        async def wait() -> None:
-            assert await store.wait([watch(lane("other"))], 30)
-            woken.set()
-
-        tasks.start_soon(wait)
-        while not woken.is_set():
-            await anyio.wait_all_tasks_blocked()
-            await write(store, item(IDS.commit_id(), lane="other"))
-    one = claim()
-    assert [record.key for record in await store.claim(one)] == ["a"]
-    assert [record.key for record in await store.claim(one)] == ["a"]
-    renewal = Renewal(collection="items", key="a", claim_id=one.claim_id, duration=SECOND)
-    assert None not in await store.renew([renewal])
-    assert await keys_in(store, lane()) == []
-    assert await numbers_in(store, lane()) == [0]
-    assert (await store.counters("a|")).values == {"a|b": 1}
-    await remove(store, "a", versions["a"] + 1)
-    while (await store.read_log(None, 10)).entries:  # until a sweep has dropped them
-        await write(store, plain(IDS.commit_id()))
-
-
-async def test_the_rights_of_the_documentation_are_enough(
-    guarded: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("cicd_core_redis.store._SWEEP_PERIOD", 0.0)
-    url = allow(guarded, MINIMAL, "team-a")
-    async with opened(url, namespace=None, log_retention=0) as store:
-        await use(store)
-
-
-def test_the_rights_of_the_documentation_are_those_of_the_scripts() -> None:
-    folder = files("cicd_core_redis") / "lua"
-    scripts = [each.read_text("utf-8") for each in folder.iterdir()]
-    used = {name for text in scripts for name in re.findall(r"\bcall\('([A-Z]+)'", text)}
-    checked = set(re.findall(r"\bneed\('([A-Z]+)'", (folder / "rights.lua").read_text("utf-8")))
-    granted = {command.partition("|")[0].upper() for command in COMMANDS}
-    assert used <= checked
-    assert checked - {"WAIT"} == granted - {"INFO"}
-
-
-@pytest.mark.parametrize("missing", COMMANDS)
-async def test_no_right_of_the_documentation_is_one_too_many(
-    missing: str, start: Callable[..., Server]
-) -> None:
-    server = start()
-    error = await refused(allow(server, MINIMAL, "a", f"-{missing}"), namespace=None)
-    assert isinstance(error, UnsupportedCapability)
-    assert missing.partition("|")[0] in str(error).lower()
-    assert "Run on Redis" in str(error)
-
-
-@pytest.mark.parametrize("less", ["resetkeys", "resetchannels", "resetkeys ~cicd:{b}:*"])
-async def test_a_user_of_other_keys_or_channels_is_refused_and_writes_nothing(
-    less: str, guarded: Server
-) -> None:
-    error = await refused(allow(guarded, MINIMAL, "a", *less.split()), namespace=None)
-    assert isinstance(error, UnsupportedCapability)
-    assert guarded.ask("DBSIZE") == 0
-
-
-async def test_a_user_without_rights_is_refused(guarded: Server) -> None:
-    url = allow(guarded, "ACL SETUSER cicd on >{password} ~* &* -@all", "a")
-    error = await refused(url, namespace=None)
-    assert isinstance(error, UnsupportedCapability)
-    assert "forbids" in str(error)
-
-
-async def test_a_user_who_may_do_everything_to_the_keys_and_hears_no_channel_is_refused(
-    guarded: Server,
-) -> None:
-    url = allow(guarded, "ACL SETUSER cicd on >{password} ~cicd:* resetchannels +@all", "a")
-    error = await refused(url, namespace=None)
-    assert isinstance(error, UnsupportedCapability)
-    assert "SPUBLISH, SSUBSCRIBE" in str(error)
-
-
-async def test_who_has_writes_confirmed_needs_one_right_more(start: Callable[..., Server]) -> None:
-    server = start()
-    url = allow(server, MINIMAL, "a")
-    error = await refused(url, namespace=None, durability="replicated")
-    assert "WAIT" in str(error)
-    url = allow(server, f"{MINIMAL} {CONFIRMING}", "a")
-    async with opened(url, namespace=None, durability="replicated"):
-        pass
-
-
-# ---------------------------------------------------------------------------------------- secrets
-
-
-def told(error: BaseException | None) -> Iterator[str]:
-    """Yield what an error says, and what those say that stand behind it."""
-    while error is not None:
-        yield str(error)
-        yield repr(error)
-        error = error.__cause__ or error.__context__
-
-
-@pytest.mark.parametrize(
-    "user", [f"default:{QUOTED}x", f":{QUOTED}x", f"nobody:{QUOTED}", "", "default:"]
-)
-async def test_wrong_credentials_are_refused_at_once(user: str, guarded: Server) -> None:
-    error = await refused(f"redis://{user}@127.0.0.1:{guarded.port}/0", call_timeout=3600)
-    assert isinstance(error, UnsupportedCapability)
-    assert "refused the credentials" in str(error)
-
-
-async def test_credentials_that_are_not_asked_for_are_refused(server: Server) -> None:
-    error = await refused(f"redis://:{QUOTED}@127.0.0.1:{server.port}/0")
-    assert isinstance(error, UnsupportedCapability)
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "redis://me:{0}@127.0.0.1:1/0",
-        "redis://me:{0}@127.0.0.1:99999/0",
-        "redis://me:{0}@one,two/0",
-        "redis://me:{0}@localhost/zero",
-        "redis://me:{0}@localhost/0?password={0}",
-        "redis://me:{0}@localhost/0#fragment",
-        "rediss://me:{0}@127.0.0.1:1/0",
-        "unix://me:{0}@/no/such/socket",
-        "redis+sentinel://me:{0}@127.0.0.1:1",
-        "redis+sentinel://me:{0}@127.0.0.1:1/cicd",
-        "redis+cluster://me:{0}@127.0.0.1:1/3",
-        "redis+cluster://me:{0}@127.0.0.1:1",
-    ],
-)
-async def test_no_error_tells_a_password(url: str) -> None:
-    error = await refused(url.format(QUOTED), call_timeout=0.01)
-    for text in told(error):
-        assert PASSWORD not in text
-        assert QUOTED not in text
-
-
-async def test_no_refusal_of_a_server_tells_a_password(guarded: Server) -> None:
-    url = f"redis://me:{QUOTED}@127.0.0.1:{guarded.port}/0"
-    for text in told(await refused(url)):
-        assert PASSWORD not in text
-        assert QUOTED not in text

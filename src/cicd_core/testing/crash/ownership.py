@@ -67,7 +67,9 @@ def _verdicts(job_id: str, job: JobTestimony) -> Iterator[str]:
         if use.verb in _ENDS
         and use.accepted
         and use.state in _FINAL
-        # A repetition hears what became of the job, which need not be what it did.
+        # A repetition hears what became of the job, which need not be what it did: one that a
+        # caller made, or one inside of a call whose first try was not answered.
+        and use.state == _effect(use)
         and not _is_repetition(use, job)
     }
     if len(accepted) > 1:

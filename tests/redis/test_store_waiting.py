@@ -1,0 +1,146 @@
+"""Who waits for work hears of it, whatever becomes of the connection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from cicd_core.errors import StoreUnavailable
+from cicd_core.testing.samples import (
+    IDS,
+    claim,
+    in_lane,
+    item,
+    plain,
+    read,
+    watch,
+    write,
+)
+from tests.redis.stores import (
+    insist,
+    opened,
+    settle,
+)
+from tests.redis.waiting import PATIENCE
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from cicd_core.store.contract import Store
+    from tests.redis.engines import Server
+    from tests.redis.fault_proxy import FaultProxy
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def namespace() -> str:
+    """The namespace of a test, for the second store that looks at what the first one did."""
+    return IDS.commit_id()
+
+
+@pytest.fixture
+async def store(proxy: FaultProxy, namespace: str) -> AsyncGenerator[Store, None]:
+    """A store whose scripts the server knows, behind the proxy."""
+    async with opened(proxy.url, namespace=namespace) as store:
+        await write(store, plain("first"))
+        await store.claim(claim())
+        await read(store, "first", "plain")
+        yield store
+
+
+class Waiter:
+    """Somebody who waits for work, and how each of his waits ended."""
+
+    def __init__(self, store: Store, server: Server, namespace: str) -> None:
+        """Wait in one lane."""
+        self._store = store
+        self._server = server
+        self._channel = f"cicd:{{{namespace}}}:i:items:lane:rank:main"
+        self.ends: list[bool] = []
+
+    async def wait(self) -> None:
+        """Wait once."""
+        self.ends.append(await self._store.wait([watch(in_lane())], PATIENCE))
+
+    async def is_listening(self) -> None:
+        """Return when he has subscribed, has looked, and has found nothing."""
+        while not self._subscribers():
+            await anyio.lowlevel.checkpoint()
+        await settle()
+        await read(self._store, "first", "plain")  # it is answered behind his look
+        await settle()
+
+    def _subscribers(self) -> int:
+        _, number = self._server.ask("PUBSUB", "SHARDNUMSUB", self._channel)
+        return int(number)
+
+
+@pytest.fixture
+def waiter(store: Store, server: Server, namespace: str) -> Waiter:
+    return Waiter(store, server, namespace)
+
+
+async def test_who_waits_wakes_when_the_connection_is_lost_and_hears_again_after(
+    proxy: FaultProxy, store: Store, waiter: Waiter
+) -> None:
+    for number in range(3):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(waiter.wait)
+            await waiter.is_listening()
+            await proxy.cut_all()
+        assert waiter.ends == [True] * (2 * number + 1)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(waiter.wait)
+            await waiter.is_listening()
+            await write(store, item(f"{number}"))
+        await store.claim(claim())
+        assert waiter.ends == [True] * (2 * number + 2)
+
+
+async def test_who_waits_notices_that_nothing_is_heard_any_more(
+    proxy: FaultProxy, store: Store, waiter: Waiter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cicd_core_redis.waiting._QUIET", 0.02)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(waiter.wait)
+        await waiter.is_listening()
+        proxy.black_hole()
+    assert waiter.ends == [True]
+    await proxy.heal()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(waiter.wait)
+        await waiter.is_listening()
+        await write(store, item("a"))
+    assert waiter.ends == [True, True]
+
+
+async def test_who_waits_in_vain_stays_subscribed_however_quiet_it_is(
+    proxy: FaultProxy, store: Store, waiter: Waiter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cicd_core_redis.waiting._QUIET", 0.4)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(waiter.wait)
+        await waiter.is_listening()
+        connections = proxy.accepted
+        asked = proxy.requests["SSUBSCRIBE"]
+        while proxy.requests["SSUBSCRIBE"] == asked:  # noqa: ASYNC110 - no event tells of it
+            await anyio.sleep(0.01)
+        assert waiter.ends == []
+        await write(store, item("a"))
+    assert proxy.accepted == connections
+
+
+async def test_who_begins_to_wait_while_the_server_is_away_is_told(
+    proxy: FaultProxy, store: Store
+) -> None:
+    await proxy.refuse()
+    await proxy.cut_all()
+    await settle()
+    with pytest.raises(StoreUnavailable):
+        await store.wait([watch(in_lane())], PATIENCE)
+    await proxy.heal()
+    assert not await insist(lambda: store.wait([watch(in_lane())], 0))
