@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +19,7 @@ import typer.main
 
 from cicd_core.cli.app import app
 from cicd_core.cli.exits import MEANINGS
+from cicd_core.cli.plugins import GROUP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,9 +59,18 @@ def rendered() -> str:
     codes += [f"| {int(code)} | {meaning} |" for code, meaning in MEANINGS.items()]
     root: Any = typer.main.get_command(app)
     parts = [_HEAD + "\n".join(codes) + "\n"]
-    for name, command in root.commands.items():
+    for name, command in commands_of(root).items():
         parts += sections(command, (PROGRAM, name))
     return "\n".join(parts)
+
+
+def commands_of(group: Any) -> dict[str, Any]:
+    """Return the commands of a group by name, those of this distribution's plugins too."""
+    with typer.Context(group) as context:
+        names = group.list_commands(context)
+        ours = [each.name for each in distribution("cicd-core").entry_points.select(group=GROUP)]
+        wanted = [name for name in names if name in ours or name in group.commands]
+        return {name: group.get_command(context, name) for name in wanted}
 
 
 def sections(command: Any, path: tuple[str, ...]) -> Iterator[str]:

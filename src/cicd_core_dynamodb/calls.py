@@ -12,7 +12,7 @@ from cicd_core_dynamodb.failures import translated
 from cicd_core_dynamodb.tables import JOURNAL, PLACE_KEY, STREAM_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from cicd_core.store.records import StoreTime
     from cicd_core_dynamodb.server_clock import ServerClock
@@ -112,18 +112,42 @@ async def all_of(deeds: Iterable[Callable[[], Awaitable[Answer]]]) -> list[Answe
     waiting = list(deeds)
     if len(waiting) == 1:
         return [await waiting[0]()]
+    answers, failures = await _done(waiting)
+    if failures:
+        raise failures[0]
+    return answers
+
+
+async def some_of(
+    deeds: Iterable[Callable[[], Awaitable[Answer]]],
+) -> tuple[list[Answer], StoreUnavailable | None]:
+    """Do everything at once; return what was answered, in order, and what hid the rest.
+
+    Any error but ``StoreUnavailable`` is raised, when all is done.
+    """
+    answers, failures = await _done(list(deeds))
+    unavailable: StoreUnavailable | None = None
+    for failure in failures:
+        if not isinstance(failure, StoreUnavailable):
+            raise failure
+        unavailable = unavailable or failure
+    return answers, unavailable
+
+
+async def _done(
+    waiting: Sequence[Callable[[], Awaitable[Answer]]],
+) -> tuple[list[Answer], list[Exception]]:
+    """Return the answers, in order, and what failed."""
     answers: dict[int, Answer] = {}
     failures: list[Exception] = []
 
     async def do(number: int, deed: Callable[[], Awaitable[Answer]]) -> None:
         try:
             answers[number] = await deed()
-        except Exception as failure:  # noqa: BLE001 - raised below, when all are done
+        except Exception as failure:  # noqa: BLE001 - told to the caller, when all are done
             failures.append(failure)
 
     async with create_task_group() as tasks:
         for number, deed in enumerate(waiting):
             tasks.start_soon(do, number, deed)
-    if failures:
-        raise failures[0]
-    return [answers[number] for number in range(len(waiting))]
+    return [answers[number] for number in sorted(answers)], failures

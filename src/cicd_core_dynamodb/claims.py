@@ -9,12 +9,15 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from anyio import sleep
+
 from cicd_core.clock import monotonic_seconds
 from cicd_core.model.instants import sort_key
 from cicd_core.store.limits import MAX_INSTANT
 from cicd_core.store.records import Lease
 from cicd_core_dynamodb import items
 from cicd_core_dynamodb.calls import all_of
+from cicd_core_dynamodb.contention import Contention
 from cicd_core_dynamodb.expressions import Expression
 from cicd_core_dynamodb.failures import ConditionFailed
 from cicd_core_dynamodb.items import binary, number, text
@@ -22,7 +25,7 @@ from cicd_core_dynamodb.reads import Bounds, Row
 from cicd_core_dynamodb.tables import EXPIRY, LEASE_LIMIT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from cicd_core.ids import IdSource
     from cicd_core.store.records import Claim, Record
@@ -31,10 +34,12 @@ if TYPE_CHECKING:
     from cicd_core_dynamodb.marks import Marks
     from cicd_core_dynamodb.reads import Reader
 
-#: The most rows beyond the limit that a claim chooses from, where many claim at once.
-_WIDEST: Final = 64
+#: How often a claim looks for something to take while others are always faster.
+_LOOKS: Final = 6
 #: How many rows beyond the limit are read in any case, to go on with where others were faster.
 _SPARE: Final = 8
+#: So many misses, before anything was taken, are reason enough to look anew.
+_TRIES: Final = 3
 #: The most updates of one claim at a time.
 _AT_ONCE: Final = 25
 #: For how long (s) an index may still show what was taken by this process.
@@ -51,14 +56,17 @@ class Claimer:
         reader: Reader,
         marks: Marks,
         ids: IdSource,
+        *,
+        elapsed: Callable[[], float] = monotonic_seconds,
     ) -> None:
-        """Take what it reads and writes with."""
+        """Take what it reads and writes with; ``elapsed`` is a clock in seconds."""
         self._calls = calls
         self._layouts = layouts
         self._reader = reader
         self._marks = marks
         self._ids = ids
-        self._width = 0
+        self._elapsed = elapsed
+        self._contention = Contention()
         #: What was taken here lately: the index may show it still. When, and its sort value.
         self._taken: dict[tuple[str, str], tuple[float, str]] = {}
 
@@ -78,7 +86,7 @@ class Claimer:
             rows = _first(marked, rows)
             new = [key for key in keys if key not in set(marked)]
             await self._marks.extend(claim.claim_id, new)
-        return _ordered(await self._take(layout, claim, rows), claim)
+        return _ordered(await self._take_some(layout, claim, rows), claim)
 
     def forget(self, collection: str, keys: Iterable[str]) -> None:
         """Note that records were written here: they may be ready again."""
@@ -90,27 +98,66 @@ class Claimer:
         held = [each for each in found if each.lease and each.lease.claim_id == claim.claim_id]
         return _ordered(held, claim)
 
+    async def _take_some(self, layout: Layout, claim: Claim, rows: list[Row]) -> list[Record]:
+        """Take what there is; where others are always faster, look again a few times."""
+        taken = await self._take(layout, claim, rows)
+        tried = {row.key for row in rows}
+        for _ in range(_LOOKS - 1):
+            if taken or not rows or self._contention.is_calm:
+                break
+            await sleep(self._contention.pause(self._ids.jitter()))
+            rows = [row for row in await self._candidates(layout, claim) if row.key not in tried]
+            keys = [row.key for row in rows]
+            await self._marks.extend(claim.claim_id, keys)
+            taken = await self._take(layout, claim, rows)
+            tried.update(keys)
+        return taken
+
     async def _candidates(self, layout: Layout, claim: Claim) -> list[Row]:
         """Return rows to try, in the order to try them in."""
-        want = claim.limit + self._width + _SPARE
-        values = list(dict.fromkeys(claim.partitions))
-        found = await all_of(
-            partial(self._reader.rows, layout, claim.index, value, Bounds(), want)
-            for value in values
-        )
-        rows = sorted((row for those in found for row in those), key=lambda row: row.sort)
+        want = claim.limit + _SPARE
         stale = self._lately(layout)
+        if not self._contention.is_calm:
+            rows = await self._rows(layout, claim, want + self._contention.window, spread=True)
+            fresh = [row for row in rows if stale.get(row.key) != row.sort]
+            if fresh:
+                fresh.sort(key=lambda _: self._ids.jitter())
+                return fresh[: self._contention.tries(claim.limit)]
+        rows = await self._rows(layout, claim, want)
         fresh = [row for row in rows if stale.get(row.key) != row.sort]
-        # What seems taken may have been given back by somebody else: better tried than left.
-        rows = (fresh or rows)[:want]
-        front = rows[: claim.limit + self._width]
-        if self._width:
-            front.sort(key=lambda _: self._ids.jitter())
-        return [*front, *rows[len(front) :]]
+        if len(fresh) < claim.limit and len(rows) >= want:
+            # What was taken here hides what is behind it: look further, by as much.
+            rows = await self._rows(layout, claim, want + len(stale))
+            fresh = [row for row in rows if stale.get(row.key) != row.sort]
+        if not rows:
+            self._contention = self._contention.nothing_there()
+        # What seems taken may be ready again, or still: it is tried, after all else.
+        seems_taken = [row for row in rows if stale.get(row.key) == row.sort]
+        return [*fresh, *seems_taken][:want]
+
+    async def _rows(
+        self, layout: Layout, claim: Claim, want: int, *, spread: bool = False
+    ) -> list[Row]:
+        """Return the first rows of a claim's partitions, in one order; or of one shard, at random.
+
+        A shard that cannot answer, throttled say, is passed over as long as the others have enough.
+        """
+        values = list(dict.fromkeys(claim.partitions))
+        rows, unavailable = await self._reader.some_rows(
+            layout,
+            claim.index,
+            values,
+            Bounds(),
+            want,
+            shard=self._ids.jitter() if spread else None,
+        )
+        if unavailable is not None and len(rows) < claim.limit and not spread:
+            raise unavailable
+        return rows
 
     def _lately(self, layout: Layout) -> dict[str, str]:
         """Return the sort values of what was taken here lately, by key."""
-        before = monotonic_seconds() - _LAG
+        before = self._elapsed() - _LAG
         for subject in [each for each, (at, _) in self._taken.items() if at < before]:
             del self._taken[subject]
         name = layout.collection.name
@@ -127,7 +174,9 @@ class Claimer:
             answers = await all_of(partial(self._take_one, layout, claim, row) for row in now)
             taken += [record for record in answers if record is not None]
             misses += sum(record is None for record in answers)
-        self._width = min(_WIDEST, max(4, self._width * 2)) if misses else self._width // 2
+            if misses > len(taken) and self._contention.is_calm and misses >= _TRIES:
+                break
+        self._contention = self._contention.after(taken=len(taken), misses=misses)
         return taken
 
     async def _take_one(self, layout: Layout, claim: Claim, row: Row) -> Record | None:
@@ -141,7 +190,7 @@ class Claimer:
             try:
                 answer = await self._calls("update_item", ReturnValues="ALL_NEW", **words)
             except ConditionFailed as refused:
-                self._taken[claim.collection, row.key] = (monotonic_seconds(), row.sort)
+                self._taken[claim.collection, row.key] = (self._elapsed(), row.sort)
                 there = layout.seen(refused.item).live(now)
                 if there is None:
                     return None
@@ -151,7 +200,7 @@ class Claimer:
                     return None
                 limit = there.lease_limit  # the index did not tell
                 continue
-            self._taken[claim.collection, row.key] = (monotonic_seconds(), row.sort)
+            self._taken[claim.collection, row.key] = (self._elapsed(), row.sort)
             return layout.record(answer["Attributes"])
 
 

@@ -86,7 +86,7 @@ class Committer:
         for attempt in range(_ATTEMPTS):
             writing = Writing(commit_id=commit.commit_id, now=now, proof=proof)
             seen = await self._write(commit, versions, seen, writing)
-            if seen is None:
+            if seen is None or _was_applied(commit, versions, seen, proof):
                 return Committed(versions)
             now = await self._calls.now()
             answer = _judged(commit, seen, now)
@@ -172,6 +172,29 @@ class Committer:
 def anchor_of(commit: Commit) -> Subject:
     """Return the record that keeps the proof of a commit: the first one that it puts."""
     return next(subject_of(write) for write in commit.writes if isinstance(write, Put))
+
+
+def _was_applied(
+    commit: Commit,
+    versions: Mapping[Subject, int],
+    seen: Mapping[Subject, Seen],
+    proof: bytes | None,
+) -> bool:
+    """Whether this very attempt was applied, though its answer was lost and it was sent again.
+
+    Its proof tells, whatever became of the record since; or the versions of new records, which are
+    the time: no earlier call gave them.
+    """
+    if proof is not None and proof in seen[anchor_of(commit)].proofs:
+        return True
+    return all(
+        isinstance(write, Put)
+        and not write.expected
+        and (there := seen[subject_of(write)]).record is not None
+        and there.record.commit_id == commit.commit_id
+        and there.given == versions[subject_of(write)]
+        for write in commit.writes
+    )
 
 
 def _judged(

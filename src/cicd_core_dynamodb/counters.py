@@ -36,7 +36,7 @@ _SUMS: Final = "Y"
 #: The place of the item that says up to where all groups are complete; groups begin with a g.
 _COMPLETE: Final = "complete"
 #: So many items of the log that no sum holds yet are reason enough to fold them.
-_FOLD: Final = 64
+FOLD: Final = 64
 #: How often the sums are read again, where others fold them meanwhile.
 _ATTEMPTS: Final = 10
 
@@ -99,7 +99,7 @@ class CounterBook:
             for name, amount in increments:
                 if name.startswith(prefix) and at > groups.get(_group(name), _Group()).up_to:
                     totals[name] += amount
-        if len(tail) >= _FOLD:
+        if len(tail) >= FOLD:
             await self._fold(shard, head, tail)
         return totals
 

@@ -91,6 +91,13 @@ def optional_number(item: Item, name: str) -> int | None:
     return int(item[name]["N"]) if name in item else None
 
 
+def proofs_of(item: Item | None) -> frozenset[bytes]:
+    """Return the proofs that a record's item holds."""
+    if item is None or PROOFS not in item:
+        return frozenset()
+    return frozenset(bytes(proof) for proof in item[PROOFS]["BS"])
+
+
 def drop_after(expires_at: int) -> Value:
     """Return when DynamoDB may drop what expires at that moment (µs)."""
     return number(-(-expires_at // _MICROS) + GRACE)
@@ -132,6 +139,8 @@ class Seen:
     given: int = 0
     #: The version that it had when it was deleted.
     deleted: int | None = None
+    #: The ids of the journal's entries whose commits were applied to it.
+    proofs: frozenset[bytes] = frozenset()
 
     def live(self, now: int) -> Record | None:
         """Return the record, unless it is absent or has expired."""
@@ -192,9 +201,10 @@ class Layout:
         """
         if item is None:
             return Seen(None)
+        proofs = proofs_of(item)
         if VERSION not in item:
-            return Seen(None, deleted=optional_number(item, DELETED))
-        return Seen(self.record(item), given=int(item[GIVEN]["N"]))
+            return Seen(None, deleted=optional_number(item, DELETED), proofs=proofs)
+        return Seen(self.record(item), given=int(item[GIVEN]["N"]), proofs=proofs)
 
     def record(self, item: Item) -> Record:
         """Return the record that an item is.

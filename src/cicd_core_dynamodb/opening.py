@@ -140,7 +140,7 @@ async def open_location(
     if client is not None:
         yield await _opened(location, limits, client, meter, owned=False)
         return
-    async with _new_client(location) as own:
+    async with new_client(location) as own:
         yield await _opened(location, limits, own, meter, owned=True)
 
 
@@ -176,8 +176,12 @@ _sessions = threading.local()
 
 
 @asynccontextmanager
-async def _new_client(location: Location) -> AsyncGenerator[Any, None]:
-    """Open a client; the driver comes without types, so it is loaded by name."""
+async def new_client(location: Location) -> AsyncGenerator[Any, None]:
+    """Open a client; the driver comes without types, so it is loaded by name.
+
+    Raises:
+        UnsupportedCapability: the driver, the region or the credentials are missing.
+    """
     try:
         if not hasattr(_sessions, "session"):  # it keeps what it has read of the service's model
             _sessions.session = import_module("aioboto3").Session()

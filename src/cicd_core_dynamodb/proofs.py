@@ -25,16 +25,9 @@ SETTLED: Final = 60 * 1_000_000
 MANY: Final = 16
 
 
-def proofs_of(item: Item | None) -> set[bytes]:
-    """Return the proofs that a record's item holds."""
-    if item is None or items.PROOFS not in item:
-        return set()
-    return {bytes(proof) for proof in item[items.PROOFS]["BS"]}
-
-
 def is_proved(each: Waiting, there: Mapping[Subject, Item]) -> bool:
     """Whether the commit of an entry was applied."""
-    return each.entry.proof in proofs_of(there.get(each.entry.anchor))
+    return each.entry.proof in items.proofs_of(there.get(each.entry.anchor))
 
 
 def is_void(each: Waiting, there: Mapping[Subject, Item], now: int) -> bool:
@@ -72,6 +65,6 @@ def served(
     return {
         subject: sorted(those)
         for subject, item in there.items()
-        if len(proofs := proofs_of(item)) > MANY
+        if len(proofs := items.proofs_of(item)) > MANY
         and (those := {each for each in proofs if each[0] == shard} - needed)
     }

@@ -14,7 +14,7 @@ from cicd_core.clock import monotonic_seconds
 from cicd_core.errors import StoreUnavailable
 from cicd_core.store.records import Count, Page, Record
 from cicd_core_dynamodb import items
-from cicd_core_dynamodb.calls import all_of
+from cicd_core_dynamodb.calls import all_of, some_of
 from cicd_core_dynamodb.expressions import Expression
 from cicd_core_dynamodb.items import number, text
 from cicd_core_dynamodb.tables import EXPIRY, LEASE_LIMIT
@@ -129,21 +129,50 @@ class Reader:
         self, layout: Layout, index: Index, value: str, bounds: Bounds, want: int
     ) -> list[Row]:
         """Return the first rows of a partition, or all if there are fewer; the index may lag."""
+        rows, unavailable = await self.some_rows(layout, index, [value], bounds, want)
+        if unavailable is not None:
+            raise unavailable
+        return rows
+
+    async def some_rows(
+        self,
+        layout: Layout,
+        index: Index,
+        values: Iterable[str],
+        bounds: Bounds,
+        want: int,
+        *,
+        shard: float | None = None,
+    ) -> tuple[list[Row], StoreUnavailable | None]:
+        """Return the first rows of several partitions, in one order, and what hid more of them.
+
+        With ``shard``, from 0 up to 1, those of one shard of each partition alone.
+        """
         if bounds.is_empty:
-            return []
+            return [], None
         now = (await self._calls.now()).micros
-        shards = await all_of(
+        shards, unavailable = await some_of(
             partial(self._shard_rows, layout, index, value, words, bounds=bounds, want=want)
-            for words in self._queries(layout, index, value, bounds, now)
+            for value in values
+            for words in self._queries(layout, index, value, bounds, now, shard=shard)
         )
         ordered = merge(*shards, key=lambda row: row.sort, reverse=bounds.descending)
-        return list(islice(ordered, want))
+        return list(islice(ordered, want)), unavailable
 
     def _queries(
-        self, layout: Layout, index: Index, value: str, bounds: Bounds, now: int
+        self,
+        layout: Layout,
+        index: Index,
+        value: str,
+        bounds: Bounds,
+        now: int,
+        *,
+        shard: float | None = None,
     ) -> list[dict[str, Any]]:
-        """Return the words of one query for each shard of a partition."""
+        """Return the words of one query for each shard of a partition, or for one of them."""
         places = layout.places(index, value)
+        if shard is not None:
+            places = [places[int(shard * len(places))]]
         return [self._query(layout, index, place, bounds, now) for place in places]
 
     async def _shard_rows(

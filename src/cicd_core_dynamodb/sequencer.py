@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from anyio import Lock
 from attrs import frozen
 
-from cicd_core.errors import StoreUnavailable
+from cicd_core.errors import StoreReadOnly, StoreUnavailable
 from cicd_core_dynamodb import items
 from cicd_core_dynamodb.calls import all_of
 from cicd_core_dynamodb.expressions import Expression
@@ -239,8 +239,8 @@ class Sequencer:
         key = {items.KEY: layout.key(anchor[1])}
         try:
             await self._calls("update_item", **update.words(self._calls.table(anchor[0]), key))
-        except ConditionFailed:
-            return  # the record has gone
+        except (ConditionFailed, StoreReadOnly):
+            return  # the record has gone, or this one may only read records: others will do it
 
 
 def _parcels(entries: Iterable[Waiting]) -> Iterable[list[Waiting]]:

@@ -41,6 +41,8 @@ DYNOXIDE_IS: Final = (
 KEPT: Final = Path(
     os.environ.get("CICD_CORE_ENGINES", Path(__file__).parents[2] / ".nox" / "engines")
 )
+#: The variable that says which engines to use: `all` of them, or the `first` one alone.
+ASKED: Final = "CICD_TEST_ENGINES"
 #: Seconds that an engine may take to answer for the first time, and to end.
 PATIENCE: Final = 60.0
 
@@ -91,9 +93,17 @@ class Server:
 
 
 def engines() -> list[str]:
-    """Return the names of the engines that this machine can have."""
+    """Return the names of the engines that this machine can have, the quickest one first.
+
+    Raises:
+        EngineError: the environment asks for something else than all of them or the first one.
+    """
     can_npm = shutil.which("npm") is not None and platform.machine() == "x86_64"
-    return ["ministack", *(["dynoxide"] if can_npm and sys.platform == "linux" else [])]
+    found = [*(["dynoxide"] if can_npm and sys.platform == "linux" else []), "ministack"]
+    asked = os.environ.get(ASKED, "all")
+    if asked not in {"all", "first"}:
+        raise EngineError(f"{ASKED}={asked!r}: say `all` or `first`")
+    return found if asked == "all" else found[:1]
 
 
 @cache
@@ -107,14 +117,27 @@ def running(name: str) -> Server:
 
 
 @contextmanager
-def started(name: str) -> Generator[Server, None, None]:
-    """An engine of one's own."""
+def started(name: str, mix: str | None = None) -> Generator[Server, None, None]:
+    """An engine of one's own; or a faulty proxy of one's own, before one that all share."""
     with tempfile.TemporaryDirectory(prefix=f"cicd-core-{name}-") as folder:
-        server = start(name, Path(folder))
+        if mix is None:
+            server = start(name, Path(folder))
+        else:
+            server = _served(_proxy(running(name).endpoint, mix), Path(folder))
         try:
             yield server
         finally:
             server.stop()
+
+
+@cache
+def proxied(name: str, mix: str) -> Server:
+    """Return a faulty proxy before an engine, which runs as long as this process does."""
+    folder = Path(tempfile.mkdtemp(prefix=f"cicd-core-{mix}-"))
+    server = _served(_proxy(running(name).endpoint, mix), folder)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    atexit.register(server.stop)
+    return server
 
 
 def start(name: str, folder: Path) -> Server:
@@ -123,7 +146,10 @@ def start(name: str, folder: Path) -> Server:
     Raises:
         EngineError: it cannot be had, or does not answer.
     """
-    engine = {"ministack": _ministack, "dynoxide": _dynoxide}[name]()
+    return _served({"ministack": _ministack, "dynoxide": _dynoxide}[name](), folder)
+
+
+def _served(engine: Engine, folder: Path) -> Server:
     port = _free_port()
     log = folder / "engine.log"
     with log.open("wb") as output:
@@ -143,6 +169,15 @@ def start(name: str, folder: Path) -> Server:
         server.stop()
         raise
     return server
+
+
+def _proxy(endpoint: str, mix: str) -> Engine:
+    words = [sys.executable, "-m", "tests.dynamodb.fault_proxy", "--engine", endpoint, "--mix", mix]
+    return Engine(
+        mix,
+        command=lambda port: [*words, "--port", str(port)],
+        environment=lambda _: {"PYTHONPATH": str(Path(__file__).parents[2])},
+    )
 
 
 @cache

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cache, partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from cicd_core.store.registry import open_store
 from cicd_core.testing import StoreHarness
+from cicd_core.testing.conformance.crew import as_services_ask, patiently
 from cicd_core.testing.samples import COLLECTIONS
-from tests.dynamodb.engines import running
+from tests.dynamodb.engines import proxied, running
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
     from contextlib import AbstractAsyncContextManager
 
     from cicd_core.store.contract import Store
     from cicd_core.store.records import Collection
     from cicd_core.testing.harness import Capability
+
+#: Into how many shards a busy partition is split.
+SHARDS: Final = 2
 
 
 class DynamoDBHarness(StoreHarness):
@@ -32,7 +39,8 @@ class DynamoDBHarness(StoreHarness):
         """How another process opens the same store."""
         return (
             f"dynamodb://?prefix=suite-&region=us-east-1&endpoint={self.endpoint}"
-            "&create_tables=true&shards=3&log_shards=2&count_seconds=0&poll_seconds=0.1&timeout=10"
+            f"&create_tables=true&shards={SHARDS}&log_shards=2&count_seconds=0&poll_seconds=0.1"
+            "&timeout=10"
         )
 
     def open(
@@ -44,6 +52,60 @@ class DynamoDBHarness(StoreHarness):
         return open_store(
             self.url, collections=COLLECTIONS, namespace=namespace, log_retention=self.brief
         )
+
+
+class FaultyHarness(DynamoDBHarness):
+    """Stores behind a faulty proxy, asked again as the services do."""
+
+    patience = 60.0
+
+    def __init__(self, engine: str, mix: str) -> None:
+        super().__init__(engine)
+        self.endpoint = proxied(engine, mix).endpoint
+
+    @property
+    def url(self) -> str:
+        return super().url.replace("&timeout=10", "&timeout=1")
+
+    @asynccontextmanager
+    async def open(
+        self, namespace: str, collections: tuple[Collection, ...] = COLLECTIONS, **options: Any
+    ) -> AsyncGenerator[Store, None]:
+        async with self.open_once(namespace, collections, **options) as store:
+            yield as_services_ask(store)
+
+    def open_once(
+        self, namespace: str, collections: tuple[Collection, ...] = COLLECTIONS, **options: Any
+    ) -> AbstractAsyncContextManager[Store]:
+        """Open a store that is asked once for everything, and may not answer."""
+        return open_patiently(partial(super().open, namespace, collections, **options))
+
+    @asynccontextmanager
+    async def open_forgetful(self, namespace: str) -> AsyncGenerator[Store, None]:
+        async with open_patiently(partial(super().open_forgetful, namespace)) as store:
+            yield as_services_ask(store)
+
+    async def settle(self) -> None:
+        async with (
+            import_module("aiohttp").ClientSession() as session,
+            session.get(f"{self.endpoint}/settle") as answer,
+        ):
+            assert answer.status == 200
+
+
+@asynccontextmanager
+async def open_patiently(
+    opening: Callable[[], AbstractAsyncContextManager[Store]],
+) -> AsyncGenerator[Store, None]:
+    """Open a store, though its endpoint fails now and then."""
+    async with AsyncExitStack() as stack:
+        yield await patiently(lambda: stack.enter_async_context(opening()))
+
+
+@cache
+def faulty_harness_of(engine: str, mix: str) -> FaultyHarness:
+    """The harness of all tests in this process that run on an engine behind a faulty proxy."""
+    return FaultyHarness(engine, mix)
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -11,7 +12,9 @@ from attrs import define, field
 from cicd_core import ControlPlane, JobSpec, JobStatus, Outcome, Priority, RetryPolicy, Settings
 from cicd_core.model.agent import AgentSpec
 from cicd_core.model.instants import from_micros
-from cicd_core_dynamodb.costs import Units
+from cicd_core.store.collections import JOBS
+from cicd_core.store.registry import StoreURL
+from cicd_core_dynamodb.costs import OVERHEAD, Units, item_bytes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
@@ -85,10 +88,19 @@ class Lab:
         report: SweepReport = await self.note("sweep", self.plane.maintenance.sweep())
         return report.total > 0
 
+    async def later(self) -> Callable[[], Awaitable[bool]]:
+        """Return what tells whether the store's time has gone on since."""
+        before = (await self.plane.store.now()).micros
+
+        async def is_later() -> bool:
+            return (await self.plane.store.now()).micros > before
+
+        return is_later
+
     async def until(self, done: Callable[[], Awaitable[bool]]) -> None:
         """Wait for what the engine's clock brings."""
         with anyio.fail_after(30):
-            while not await done():
+            while not await done():  # noqa: ASYNC110 - nobody tells when the engine's time has come
                 await anyio.sleep(0.05)
 
 
@@ -124,12 +136,12 @@ async def measure_log(made: Lab) -> dict[str, Units]:
     """Return what the log and its counters consume besides the transitions."""
     events = made.plane.events
     cursor = await events.end()
-    await made.note("poll of the log", events.read(cursor))
+    await made.note("look at the log", events.read(cursor))
     lifecycles = [await _whole(made) for _ in range(MANY)]
-    total = await made.meter.of(events.read(cursor, limit=1000))
-    made.found["log, a lifecycle"] = Units(
-        writes=total.writes / len(lifecycles), reads=total.reads / len(lifecycles)
-    )
+    copying = await made.meter.of(events.read(cursor, limit=1000))
+    made.found["copying"] = copying.times(1 / MANY)
+    made.found["lifecycle"] = sum(lifecycles, Units()).times(1 / MANY)
+    await made.note("tending", made.plane.store.counters("none|"))
     return made.found
 
 
@@ -147,13 +159,16 @@ async def _lifecycle(made: Lab) -> None:
     job = await made.note("enqueue", made.enqueue())
     (claimed,) = await made.note("claim", made.claim())
     claimed = await made.note("start", queue.start(claimed))
+    await made.until(await made.later())  # a renewal to the same moment is none
     await made.note("renew", queue.renew([claimed]))
+    # The first one moves the timer to where the start has moved the lease, if that took a while.
+    claimed = await queue.progress(claimed, percent=10)
     claimed = await made.note("progress", queue.progress(claimed, percent=50))
     await made.note("complete", queue.complete(claimed, Outcome.success()))
     await made.note("get a job", made.plane.jobs.get(job.job_id))
     await made.enqueue()
     (claimed,) = await made.note("claim and start", made.claim(starting=True))
-    await made.note("complete, started with the claim", queue.complete(claimed, Outcome.success()))
+    await queue.complete(claimed, Outcome.success())
     await made.note("claim, nothing there", made.claim())
 
 
@@ -217,3 +232,36 @@ async def _sweeps(made: Lab) -> None:
     made.found["sweep that takes a job back"] = made.found.pop("sweep")
     await made.until(made.swept)
     made.found["sweep that makes a job ready"] = made.found.pop("sweep")
+
+
+async def measure_storage(made: Lab, url: str) -> dict[str, float]:
+    """Return what a job that has ended takes, in bytes: its record, its indexes, the log."""
+    options = StoreURL.parse(url).options
+    for _ in range(MANY):
+        await _whole(made)
+    await made.plane.events.end()
+    session = import_module("aioboto3").Session()
+    async with session.client(
+        "dynamodb", region_name=options["region"], endpoint_url=options["endpoint"]
+    ) as client:
+
+        async def scanned(table: str, **words: str) -> list[dict[str, Any]]:
+            found: list[dict[str, Any]] = []
+            async for page in client.get_paginator("scan").paginate(
+                TableName=options["prefix"] + table, **words
+            ):
+                found += page["Items"]
+            return found
+
+        jobs = await scanned("jobs")
+        rows = [
+            row for index in JOBS.indexes for row in await scanned("jobs", IndexName=index.name)
+        ]
+        journal = [
+            item for item in await scanned("journal") if item["P"]["S"].split("|")[1] in {"w", "d"}
+        ]
+    number = len(jobs)
+    return {
+        name: sum(item_bytes(item) + OVERHEAD for item in those) / number
+        for name, those in (("job", jobs), ("indexes", rows), ("log", journal))
+    }

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
 from cicd_core.testing import StoreConformance, StoreHarness, store_machine
 from cicd_core.testing.conformance.histories import HistoryConformance
+from cicd_core.testing.pytest_plugin import histories_of
 from tests.dynamodb.engines import engines
 from tests.dynamodb.harness import harness_of
 
@@ -37,5 +39,26 @@ class TestDynamoDBHistories(HistoryConformance):
     def store_url(self, engine: str) -> str:
         return harness_of(engine).url
 
+    @pytest.fixture
+    def histories(self, request: pytest.FixtureRequest) -> int:
+        """A few: each of their calls is several requests, and an engine takes a while for them."""
+        return max(1, histories_of(request.config) // 4)
 
-TestDynamoDBInLockstep = store_machine(partial(harness_of, engines()[-1])).TestCase
+
+@pytest.mark.crash
+@pytest.mark.timeout(900)
+class TestManyDynamoDBHistories(TestDynamoDBHistories):
+    @pytest.fixture
+    def histories(self, request: pytest.FixtureRequest) -> int:
+        return histories_of(request.config)
+
+
+def lockstep(examples: int) -> Any:
+    """Return the machine on the first engine: a step of it asks the engine some hundred times."""
+    case = store_machine(partial(harness_of, engines()[0])).TestCase
+    case.settings = settings(case.settings, max_examples=examples)
+    return case
+
+
+TestDynamoDBInLockstep = lockstep(5)
+TestDynamoDBLongInLockstep = pytest.mark.crash(pytest.mark.timeout(1800)(lockstep(300)))

@@ -11,6 +11,7 @@ from attrs import define, field
 from cicd_core import AgentSpec, ControlPlane, JobSpec, Outcome
 from cicd_core.store.collections import COLLECTIONS, JOBS, READY
 from cicd_core.store.records import Partition, Watch
+from tests.dynamodb.harness import SHARDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -115,4 +116,4 @@ async def test_an_idle_look_for_work_costs_half_a_read_unit_a_shard(
         lane = Watch(Partition(JOBS.name, READY, "default|build|"))
         meter.taken()
         assert not await store.wait([lane], 0)
-        assert meter.taken() == (0, 1.5)
+        assert meter.taken() == (0, 0.5 * SHARDS)

@@ -13,8 +13,11 @@ from cicd_core.testing.samples import (
     claim,
     commit,
     find,
+    in_lane,
     item,
+    keys_in,
     note,
+    numbers_in,
     read,
     told,
     whole_log,
@@ -189,3 +192,61 @@ async def test_a_mark_of_records_that_others_took_lets_the_claim_go_on(
         await write(store, item("2", rank="2"))
         assert [each.key for each in await store.claim(mine)] == ["2"]
         assert [each.key for each in await store.claim(mine)] == ["2"]
+
+
+@pytest.mark.parametrize("expected", [False, True])
+async def test_a_commit_that_the_driver_sent_twice_is_known_whatever_others_did_in_between(
+    dynamodb: DynamoDBHarness, namespace: str, expected: bool
+) -> None:
+    async with (
+        faulty_client(dynamodb) as client,
+        dynamodb.open(namespace, client=client) as store,
+        dynamodb.open(namespace) as other,
+    ):
+        before = (await write(other, item("a")))["a"] if expected else 0
+        one = commit(item("a", expected=before), events=[told("a")], increments=[Increment("n")])
+
+        async def overtake() -> None:
+            there = (await read(other, "a")).version
+            await write(other, item("a", expected=there, body=b"another"))
+
+        client.repeat("update_item", overtake)
+        (answer,) = await store.commit([one])
+        assert isinstance(answer, Committed)
+        there = await read(store, "a")
+        assert there.version == answer.versions["items", "a"] + 1
+        assert there.body == b"another"
+        assert len(await whole_log(store)) == 1
+        assert await totals(store) == {"n": 1}
+
+
+async def test_a_record_that_has_expired_when_it_is_put_is_put_once_though_it_is_sent_twice(
+    dynamodb: DynamoDBHarness, namespace: str
+) -> None:
+    async with (
+        faulty_client(dynamodb) as client,
+        dynamodb.open(namespace, client=client) as store,
+    ):
+        client.repeat("update_item")
+        (answer,) = await store.commit([commit(item("a", expires_at=1))])
+        assert isinstance(answer, Committed)
+        assert await find(store, "a") is None
+        assert [name for name, _ in client.calls].count("update_item") == 1
+
+
+async def test_what_a_retention_that_lags_has_not_dropped_is_absent_all_the_same(
+    dynamodb: DynamoDBHarness, namespace: str
+) -> None:
+    async with (
+        faulty_client(dynamodb) as client,
+        dynamodb.open(namespace, client=client) as store,
+    ):
+        old = (await write(store, item("a", expires_at=1, rank="1")))["a"]
+        await write(store, item("b", rank="2"))
+        raw = await client.get_item(TableName="suite-items", Key={"K": {"S": f"{namespace}|a"}})
+        assert "V" in raw["Item"]
+        assert await find(store, "a") is None
+        assert await keys_in(store, in_lane()) == ["b"]
+        assert await numbers_in(store, in_lane()) == [1]
+        assert [each.key for each in await store.claim(claim(5))] == ["b"]
+        assert (await write(store, item("a", rank="3")))["a"] > old

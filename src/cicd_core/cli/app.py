@@ -14,6 +14,7 @@ from cicd_core.cli.demo.command import demo_command
 from cicd_core.cli.enqueue import enqueue
 from cicd_core.cli.events import events
 from cicd_core.cli.exits import MEANINGS
+from cicd_core.cli.plugins import Extensible
 from cicd_core.cli.top import top
 
 _START: Final = "Begin here"
@@ -27,6 +28,7 @@ _EXIT_CODES: Final = "\n".join(
 
 app: Final = typer.Typer(
     name="cicd-core",
+    cls=Extensible,
     help="Jobs, agents and deployments: the core of a CI/CD control plane, over one store.",
     epilog=_EXIT_CODES,
     no_args_is_help=True,

@@ -41,7 +41,7 @@ class ExitCode(IntEnum):
 #: For people; ``cicd-core --help`` shows it.
 MEANINGS: Final[Mapping[ExitCode, str]] = {
     ExitCode.OK: "it is done",
-    ExitCode.FAILED: "the job that was waited for did not succeed, or an audit failed",
+    ExitCode.FAILED: "the job waited for did not succeed, or an audit or a check failed",
     ExitCode.INVALID: "a wrong option or value, or a store that this installation can't open",
     ExitCode.NOT_FOUND: "there is no such job, deployment, agent or pool",
     ExitCode.REFUSED: "not allowed now: an illegal transition, a lost lease, a conflict",

@@ -1,0 +1,132 @@
+"""Writes the tables of the page on what DynamoDB costs from the figures that the tests hold.
+
+    python docs/dynamodb_cost.py
+
+writes the parts of ``docs/reference/dynamodb-cost.md`` between its markers anew. A test fails when
+they are not what this script makes.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from cicd_core_dynamodb import costs
+from cicd_core_dynamodb.bill import Workload, bill_of
+from cicd_core_dynamodb.costs import AGENT_LIFECYCLE, LIFECYCLE, OPERATIONS, PRICES
+from cicd_core_dynamodb.location import SHARDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cicd_core_dynamodb.bill import Line
+    from cicd_core_dynamodb.costs import Units
+
+PAGE: Final = Path(__file__).with_name("reference") / "dynamodb-cost.md"
+_PART: Final = re.compile(r"(<!-- made: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+#: The fleets whose bills are shown.
+FLEETS: Final = {
+    "10 agents, 100,000 jobs": Workload(jobs=1e5, agents=10),
+    "100 agents, 1 million jobs": Workload(jobs=1e6, agents=100),
+    "1,000 agents, 1 million jobs": Workload(jobs=1e6, agents=1000),
+    "the same, patient": Workload(
+        jobs=1e6,
+        agents=1000,
+        poll_seconds=10,
+        lane_refresh_seconds=20,
+        heartbeat_seconds=60,
+        lease_seconds=120,
+        sweep_seconds=5,
+    ),
+    "10,000 agents, 10 million jobs": Workload(jobs=1e7, agents=10_000),
+}
+
+
+def operations() -> str:
+    """Return what each operation consumes."""
+    lines = [
+        "| operation | what it is | writes | with the log | reads | a million, $ |",
+        "|---|---|---|---|---|---|",
+    ]
+    for each in OPERATIONS:
+        bare = each.total(shards=SHARDS, log=False, marks=False)
+        whole = each.total(shards=SHARDS)
+        about = "" if each.exact else "about "
+        numbers = (bare.writes, whole.writes, whole.reads)
+        cells = [f"{about}{number:g}" if number else "" for number in numbers]
+        lines.append(f"| {each.name} | {each.told} | {' | '.join(cells)} | {_million(whole)} |")
+    return "\n".join(lines)
+
+
+def lifecycles() -> str:
+    """Return what a job's life consumes."""
+    lines = [
+        "| a job's life | log and marks | writes | reads | a million, $ |",
+        "|---|---|---|---|---|",
+    ]
+    for names in (LIFECYCLE, AGENT_LIFECYCLE):
+        for told, log, marks in (
+            ("neither", False, False),
+            ("marks", False, True),
+            ("both", True, True),
+        ):
+            units = costs.lifecycle(names, shards=SHARDS, log=log, marks=marks)
+            if log:
+                units += costs.COPYING
+            lines.append(
+                f"| {', '.join(names)} | {told} | {units.writes:g} | {units.reads:g} "
+                f"| {_million(units)} |"
+            )
+    return "\n".join(lines)
+
+
+def bills() -> str:
+    """Return the bills of some fleets, side by side."""
+    made = {name: bill_of(workload) for name, workload in FLEETS.items()}
+    names = list(dict.fromkeys(line.name for bill in made.values() for line in bill.lines))
+    names.sort(key=lambda name: -_dollars(made["1,000 agents, 1 million jobs"].lines, name))
+    lines = [f"| dollars a month | {' | '.join(made)} |", "|---|" + "---|" * len(made)]
+    for name in names:
+        cells = (f"{_dollars(bill.lines, name):,.2f}" for bill in made.values())
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    lines.append(f"| all | {' | '.join(f'{bill.dollars:,.2f}' for bill in made.values())} |")
+    lines.append(f"| a job | {' | '.join(f'{bill.dollars_a_job:.6f}' for bill in made.values())} |")
+    return "\n".join(lines)
+
+
+def room() -> str:
+    """Return what a job that has ended takes."""
+    return (
+        f"A job that has ended takes about {costs.JOB_BYTES} bytes in its table and "
+        f"{costs.JOB_INDEX_BYTES} in\nindexes, its events about {costs.LOG_BYTES} in the journal "
+        f"and the log, with the {costs.OVERHEAD} bytes that DynamoDB\nadds to each item."
+    )
+
+
+PARTS: Final[dict[str, Callable[[], str]]] = {
+    "operations": operations,
+    "lifecycles": lifecycles,
+    "bills": bills,
+    "room": room,
+}
+
+
+def rendered(page: str) -> str:
+    """Return the page with its parts made anew."""
+    return _PART.sub(lambda part: f"{part[1]}{PARTS[part[2]]()}\n{part[3]}", page)
+
+
+def _million(units: Units) -> str:
+    return f"{PRICES.of(units.times(1e6)):.2f}"
+
+
+def _dollars(lines: tuple[Line, ...], name: str) -> float:
+    return sum(line.dollars for line in lines if line.name == name)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(rendered(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    sys.stdout.write(f"{PAGE} is up to date\n")

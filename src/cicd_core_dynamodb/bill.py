@@ -1,0 +1,214 @@
+"""The bill of a month, known beforehand: what a fleet does, times what that consumes. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from attrs import field, frozen
+
+from cicd_core.model.checks import check_integer, check_seconds
+from cicd_core_dynamodb import costs
+from cicd_core_dynamodb.costs import AGENT_LIFECYCLE, BY_NAME, MONTH, PRICES, Units
+from cicd_core_dynamodb.items import GRACE
+from cicd_core_dynamodb.location import SHARDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from cicd_core_dynamodb.costs import Prices
+
+_GIGABYTE: Final = 1e9
+_DAY: Final = 86400.0
+#: How often a lease is renewed while it lasts.
+_RENEWALS: Final = 3
+#: A process that writes tends the log about this often, in seconds.
+_TENDING: Final = 60.0
+#: How many jobs a month, and agents and so on, one may ask about.
+_MOST: Final = 10**12
+
+
+@frozen(kw_only=True)
+class Workload:
+    """What a fleet does in a month, and how it is set up; durations are seconds unless named.
+
+    Raises:
+        InvalidInput: a number is out of its range; the error names it.
+    """
+
+    #: Jobs a month, how many minutes each runs, and how many of each hundred are tried again.
+    jobs: float = 1_000_000
+    minutes: float = 3.0
+    retried: float = 2.0
+    #: Agents that are always there, each with a process of its own.
+    agents: int = 100
+    #: Pools, and how many lanes an agent serves.
+    pools: int = 1
+    lanes: int = 1
+    #: Processes that run maintenance, and those that follow the log.
+    sweepers: int = 2
+    followers: int = 0
+    #: The settings of the same names.
+    shards: int = SHARDS
+    log: bool = True
+    claim_marks: bool = True
+    poll_seconds: float = 2.0
+    lane_refresh_seconds: float = 5.0
+    heartbeat_seconds: float = 10.0
+    lease_seconds: float = 30.0
+    sweep_seconds: float = 1.0
+    #: How many days a job that has ended is kept, and an event.
+    job_days: float = 90.0
+    log_days: float = 30.0
+
+    def __attrs_post_init__(self) -> None:
+        """Check each number."""
+        for name in ("agents", "pools", "lanes", "sweepers", "followers"):
+            check_integer(name, getattr(self, name), least=0, most=_MOST)
+        check_integer("shards", self.shards, least=1, most=128)
+        for name in ("jobs", "minutes", "retried", "job_days", "log_days"):
+            check_seconds(name, getattr(self, name), least=0.0, most=float(_MOST))
+        for name in (
+            "poll_seconds",
+            "lane_refresh_seconds",
+            "heartbeat_seconds",
+            "lease_seconds",
+            "sweep_seconds",
+        ):
+            check_seconds(name, getattr(self, name), least=0.01, most=_DAY)
+
+    @property
+    def busy_agents(self) -> float:
+        """How many agents work, on average, if each does one job at a time."""
+        return min(self.agents, self.jobs * self.minutes * 60 / MONTH)
+
+
+@frozen(kw_only=True)
+class Line:
+    """One line of the bill."""
+
+    name: str
+    #: What it is for, in a few words.
+    told: str
+    units: Units = field(factory=Units)
+    gigabytes: float = 0.0
+    dollars: float
+
+
+@frozen(kw_only=True)
+class Bill:
+    """What a month costs, the dearest first."""
+
+    workload: Workload
+    prices: Prices
+    lines: tuple[Line, ...]
+
+    @property
+    def dollars(self) -> float:
+        """All of it."""
+        return sum(line.dollars for line in self.lines)
+
+    @property
+    def dollars_a_job(self) -> float:
+        """All of it, for each job."""
+        return self.dollars / self.workload.jobs if self.workload.jobs else 0.0
+
+
+def bill_of(workload: Workload, prices: Prices = PRICES) -> Bill:
+    """Return the bill of a month in the long run, when as much runs out as comes in."""
+    consumed = (
+        Line(name=name, told=told, units=units, dollars=prices.of(units))
+        for name, told, units in _consumed(workload)
+    )
+    lines = [*consumed, *_stored(workload, prices)]
+    shown = [line for line in lines if line.dollars > 0]
+    shown.sort(key=lambda line: -line.dollars)
+    return Bill(workload=workload, prices=prices, lines=tuple(shown))
+
+
+def _consumed(of: Workload) -> Iterable[tuple[str, str, Units]]:
+    jobs = of.jobs
+    bare = costs.lifecycle(AGENT_LIFECYCLE, shards=of.shards * of.lanes, log=False, marks=False)
+    yield "jobs", "enqueue, claim and start, complete", bare.times(jobs)
+    yield "retries", "retry, wait, claim again", _retry(of).times(jobs * of.retried / 100)
+    if of.claim_marks:
+        yield "claim marks", "a claim's repetition is known to all", Units(writes=jobs)
+    if of.log:
+        yield "log", "events and counters, written and copied", _log(of).times(jobs)
+        tending = costs.TENDING.times(_tended(of)) + costs.LOG_LOOK.times(of.followers * MONTH)
+        yield "log's readers", "who follows it, who brings it up to date", tending
+    renewals = of.minutes * 60 / (of.lease_seconds / _RENEWALS)
+    yield "lease renewals", "of jobs that run", BY_NAME["renew"].records.times(jobs * renewals)
+    beats = of.agents * MONTH / of.heartbeat_seconds
+    yield "heartbeats", "of agents", BY_NAME["heartbeat"].records.times(beats)
+    idle = max(0.0, of.agents - of.busy_agents)
+    yield "idle polling", "agents that wait for work", _waiting(of).times(idle * MONTH)
+    sweeps = of.sweepers * MONTH / of.sweep_seconds
+    yield "maintenance", "sweeps that find nothing", _sweep(of).times(sweeps)
+
+
+def _retry(of: Workload) -> Units:
+    retry, ready = BY_NAME["retry"].records, BY_NAME["sweep that makes a job ready"].records
+    claim = BY_NAME["claim and start"].total(shards=of.shards * of.lanes, log=False, marks=False)
+    return retry + ready + claim
+
+
+def _log(of: Workload) -> Units:
+    told = Units()
+    for name in AGENT_LIFECYCLE:
+        told += BY_NAME[name].log
+    again = (BY_NAME["retry"].log + BY_NAME["sweep that makes a job ready"].log).times(of.retried)
+    return told + again.times(0.01) + costs.COPYING
+
+
+def _tended(of: Workload) -> float:
+    """Return how often the log is tended: once a minute at most by each process that commits.
+
+    An agent commits when a job ends; what enqueues is taken to be as many processes as sweep.
+    """
+    most = MONTH / _TENDING
+    return min(of.sweepers * most, of.jobs) + min(of.agents * most, of.jobs)
+
+
+def _waiting(of: Workload) -> Units:
+    """Return what an agent that finds nothing consumes in a second.
+
+    It claims, reads the lanes and its own record anew once in ``lane_refresh_seconds``, and looks
+    every ``poll_seconds`` in between, at the beginning and at the end.
+    """
+    period = of.lane_refresh_seconds
+    looks = 1 + -(-period // of.poll_seconds)
+    look = 0.5 * of.lanes * of.shards + 0.5
+    claim = BY_NAME["claim, nothing there"].total(
+        shards=of.shards * of.lanes, log=False, marks=of.claim_marks
+    )
+    own_record = 1.0
+    return Units(reads=(claim.reads + own_record + looks * look) / period)
+
+
+def _sweep(of: Workload) -> Units:
+    idle = BY_NAME["sweep, nothing due"]
+    a_pool = Units(reads=0.5 * of.shards * idle.queries)
+    return idle.records + a_pool.times(max(1, of.pools))
+
+
+def _stored(of: Workload, prices: Prices) -> Iterable[Line]:
+    a_month = of.jobs / (MONTH / _DAY)
+    days = of.job_days + GRACE / _DAY
+    records = a_month * days * costs.JOB_BYTES / _GIGABYTE
+    indexes = a_month * days * costs.JOB_INDEX_BYTES / _GIGABYTE
+    # Journal and log stay for a while after the events have left the log.
+    log = a_month * (of.log_days + GRACE / _DAY) * costs.LOG_BYTES / _GIGABYTE if of.log else 0.0
+    kept = records + indexes + log
+    yield Line(
+        name="storage",
+        told="jobs, their indexes, the log",
+        gigabytes=kept,
+        dollars=kept * prices.storage,
+    )
+    backed_up = records + log
+    yield Line(
+        name="continuous backups",
+        told="point-in-time recovery of the tables",
+        gigabytes=backed_up,
+        dollars=backed_up * prices.recovery,
+    )

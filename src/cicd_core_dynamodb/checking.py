@@ -1,0 +1,176 @@
+"""What is wrong with tables as they are: compared with what the code needs, and said. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from attrs import field, frozen
+
+from cicd_core_dynamodb.tables import TTL_ATTRIBUTE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from cicd_core_dynamodb.tables import IndexTable, Table
+
+_ACTIVE: Final = frozenset({"ACTIVE", "UPDATING"})
+_ON: Final = frozenset({"ENABLED", "ENABLING"})
+
+
+@frozen(kw_only=True)
+class Care:
+    """How tables are looked after; not what they hold."""
+
+    #: Refuse to delete a table until this is turned off.
+    deletion_protection: bool = True
+    #: Back up continuously what is worth it, so that any second of the last 35 days comes back.
+    recovery: bool = True
+    #: The ARN of the key that encrypts them; None: DynamoDB's own, which is free.
+    kms_key: str | None = None
+    tags: Mapping[str, str] = field(factory=dict[str, str])
+
+
+@frozen(kw_only=True)
+class Live:
+    """A table as DynamoDB describes it."""
+
+    #: What ``DescribeTable`` answers, and ``DescribeTimeToLive``.
+    table: Mapping[str, Any]
+    retention: Mapping[str, Any]
+    #: Whether it is backed up continuously; None: this engine knows no backups.
+    recovery: bool | None
+
+
+@frozen(kw_only=True)
+class Finding:
+    """Something to change."""
+
+    table: str
+    #: Whether the store fails or is wrong without it; else it is advice.
+    needed: bool
+    #: What is there, and what to do.
+    found: str
+    change: str
+
+
+def findings(name: str, table: Table, live: Live | None, care: Care) -> list[Finding]:
+    """Return what is to be changed of one table.
+
+    Args:
+        name: the table's, with its prefix.
+        table: what the code needs.
+        live: what is there; None: nothing.
+        care: how it should be looked after.
+    """
+    if live is None:
+        found, change = "there is no such table", "make it: cicd-core dynamodb create-tables"
+        return [Finding(table=name, needed=True, found=found, change=change)]
+    told = [
+        *((True, *each) for each in _of_shape(table, live.table)),
+        *((True, *each) for each in _of_retention(live.retention)),
+        *((False, *each) for each in _of_care(table, live, care)),
+    ]
+    return [
+        Finding(table=name, needed=needed, found=found, change=change)
+        for needed, found, change in told
+    ]
+
+
+def indexes_of(described: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the indexes of a table, as DynamoDB describes it."""
+    found: list[dict[str, Any]] | None = described.get("GlobalSecondaryIndexes")
+    return found or []
+
+
+def _of_shape(table: Table, live: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    status = str(live.get("TableStatus"))
+    if status not in _ACTIVE:
+        yield f"its status is {status}", "wait, or look into it at AWS"
+    keys = _keys(live)
+    if keys != table.keys:
+        yield (
+            f"its key is {_named(keys)}, not {_named(table.keys)}",
+            "a key cannot be changed: save what it holds, delete the table, make it anew",
+        )
+    types = {each["AttributeName"]: each["AttributeType"] for each in live["AttributeDefinitions"]}
+    for attribute in table.key_attributes:
+        if types.get(attribute, "S") != "S":
+            yield f"{attribute} is of type {types[attribute]}", "it must be S: make the table anew"
+    indexes = {each["IndexName"]: each for each in indexes_of(live)}
+    for index in table.indexes:
+        yield from _of_index(index, indexes.pop(index.name, None))
+    if live.get("LocalSecondaryIndexes"):
+        yield (
+            "it has local secondary indexes, which keep its partitions from being split",
+            "they cannot be removed: make the table anew",
+        )
+
+
+def _of_index(index: IndexTable, live: Mapping[str, Any] | None) -> Iterable[tuple[str, str]]:
+    again = f"delete the index {index.name}, then add it again"
+    if live is None:
+        yield f"the index {index.name} is missing", "add it: the Terraform module does"
+        return
+    status = str(live.get("IndexStatus", "ACTIVE"))
+    if status not in _ACTIVE:
+        yield f"the index {index.name} is {status}", "wait until it is ACTIVE"
+    keys = _keys(live)
+    if keys != (index.partition, index.sort):
+        wanted = _named((index.partition, index.sort))
+        yield f"the key of {index.name} is {_named(keys)}, not {wanted}", again
+    projection: Mapping[str, Any] = live.get("Projection", {})
+    if projection.get("ProjectionType") == "ALL":
+        yield f"{index.name} projects everything, which multiplies the cost of writes", again
+        return
+    there = set(projection.get("NonKeyAttributes") or [])
+    if there != set(index.projected):
+        wanted = _named(tuple(sorted(index.projected))) or "the keys alone"
+        yield (
+            f"{index.name} projects {_named(tuple(sorted(there))) or 'the keys alone'}",
+            (f"{again}; it needs {wanted}"),
+        )
+
+
+def _of_retention(live: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    status, name = live.get("TimeToLiveStatus"), live.get("AttributeName")
+    if status not in _ON:
+        yield (
+            "nothing is ever dropped: TTL is off",
+            f"turn TTL on, by the attribute {TTL_ATTRIBUTE}",
+        )
+    elif name != TTL_ATTRIBUTE:
+        yield f"TTL goes by {name}", f"turn it off, then on, by the attribute {TTL_ATTRIBUTE}"
+
+
+def _of_care(table: Table, live: Live, care: Care) -> Iterable[tuple[str, str]]:
+    billing: Mapping[str, Any] = live.table.get("BillingModeSummary") or {}
+    if billing.get("BillingMode") != "PAY_PER_REQUEST":
+        yield (
+            "its capacity is provisioned: more than that is throttled",
+            "make it on demand (PAY_PER_REQUEST), or provision for each index too",
+        )
+    if care.deletion_protection and not live.table.get("DeletionProtectionEnabled"):
+        yield "it is not protected against deletion", "turn deletion protection on"
+    if care.recovery and table.recoverable and live.recovery is False:
+        yield "it is not backed up continuously", "turn point-in-time recovery on"
+    encryption: Mapping[str, Any] = live.table.get("SSEDescription") or {}
+    if encryption.get("Status", "ENABLED") not in _ON | {"UPDATING"}:
+        yield f"its encryption is {encryption['Status']}", "look into its key at AWS"
+    if care.kms_key is not None and encryption.get("KMSMasterKeyArn") != care.kms_key:
+        yield f"it is not encrypted by {care.kms_key}", "set its server-side encryption to that key"
+    wanted = {index.name for index in table.indexes}
+    for index in indexes_of(live.table):
+        if index["IndexName"] not in wanted:
+            yield (
+                f"nobody needs the index {index['IndexName']}",
+                "delete it: each write pays for it",
+            )
+
+
+def _keys(described: Mapping[str, Any]) -> tuple[str, ...]:
+    schema = sorted(described["KeySchema"], key=lambda each: each["KeyType"] != "HASH")
+    return tuple(each["AttributeName"] for each in schema)
+
+
+def _named(names: tuple[str, ...]) -> str:
+    return ", ".join(names)

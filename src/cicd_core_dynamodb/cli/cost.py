@@ -1,0 +1,134 @@
+"""``cost``: the bill of a month, and where it goes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cicd_core.cli.options import JsonOption
+
+if TYPE_CHECKING:
+    from cicd_core_dynamodb.bill import Bill
+
+
+def _number(name: str, metavar: str, help_text: str) -> typer.models.OptionInfo:
+    option: typer.models.OptionInfo = typer.Option(name, metavar=metavar, help=help_text)
+    return option
+
+
+def cost(
+    *,
+    jobs: Annotated[float, _number("--jobs", "N", "Jobs a month: 1e6.")] = 1e6,
+    minutes: Annotated[float, _number("--minutes", "N", "How long each runs.")] = 3.0,
+    agents: Annotated[float, _number("--agents", "N", "Agents that are always there.")] = 100,
+    retried: Annotated[
+        float, _number("--retried", "N", "How many of a hundred jobs are tried again.")
+    ] = 2.0,
+    pools: Annotated[int, _number("--pools", "N", "Pools.")] = 1,
+    lanes: Annotated[
+        int, _number("--lanes", "N", "Lanes that an agent serves: job types and labels.")
+    ] = 1,
+    shards: Annotated[int, _number("--shards", "N", "The shards of a busy partition.")] = 4,
+    sweepers: Annotated[int, _number("--sweepers", "N", "Processes that run maintenance.")] = 2,
+    followers: Annotated[
+        int, _number("--followers", "N", "Readers that look at the log once a second.")
+    ] = 0,
+    poll: Annotated[
+        float, _number("--poll", "SECONDS", "The store's poll_seconds: a waiting agent's looks.")
+    ] = 2.0,
+    refresh: Annotated[
+        float, _number("--refresh", "SECONDS", "The setting lane_refresh_seconds.")
+    ] = 5.0,
+    heartbeat: Annotated[
+        float, _number("--heartbeat", "SECONDS", "Between two heartbeats of an agent.")
+    ] = 10.0,
+    lease: Annotated[
+        float, _number("--lease", "SECONDS", "The setting lease_seconds; renewed thrice in it.")
+    ] = 30.0,
+    sweep: Annotated[float, _number("--sweep", "SECONDS", "The setting sweep_seconds.")] = 1.0,
+    job_days: Annotated[
+        float, _number("--job-days", "DAYS", "How long a job that has ended is kept.")
+    ] = 90.0,
+    log_days: Annotated[float, _number("--log-days", "DAYS", "How long an event is kept.")] = 30.0,
+    no_log: Annotated[bool, typer.Option("--no-log", help="With log=off.")] = False,
+    no_marks: Annotated[bool, typer.Option("--no-marks", help="With claim_marks=off.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a month costs, in US dollars, and where it goes.
+
+    It is reckoned from what each operation consumes on a real engine, in the long run, for jobs
+    whose records stay below 1 KB. The agents' own way to the store is counted: each with a
+    process of its own, one job at a time.
+    """
+    from cicd_core.cli.exits import reporting
+    from cicd_core.cli.output import emit
+    from cicd_core_dynamodb.bill import Workload, bill_of
+
+    with reporting(as_json=as_json):
+        bill = bill_of(
+            Workload(
+                jobs=jobs,
+                minutes=minutes,
+                agents=round(agents),
+                retried=retried,
+                pools=pools,
+                lanes=lanes,
+                shards=shards,
+                sweepers=sweepers,
+                followers=followers,
+                log=not no_log,
+                claim_marks=not no_marks,
+                poll_seconds=poll,
+                lane_refresh_seconds=refresh,
+                heartbeat_seconds=heartbeat,
+                lease_seconds=lease,
+                sweep_seconds=sweep,
+                job_days=job_days,
+                log_days=log_days,
+            )
+        )
+        if as_json:
+            emit(bill)
+        else:
+            _show(bill)
+
+
+def _show(bill: Bill) -> None:
+    from cicd_core.cli.screen import Screen, table, text
+    from cicd_core.clock import wall_micros
+    from cicd_core.model.instants import from_micros
+
+    screen = Screen(from_micros(wall_micros()))
+    shown = table(
+        "DOLLARS",
+        "PART",
+        "WRITES",
+        "READS",
+        "GB",
+        "FOR",
+        "WHAT",
+        right=("DOLLARS", "PART", "WRITES", "READS", "GB"),
+    )
+    for line in bill.lines:
+        shown.add_row(
+            text(f"{line.dollars:,.2f}"),
+            text(f"{line.dollars / bill.dollars:.0%}"),
+            text(_amount(line.units.writes)),
+            text(_amount(line.units.reads)),
+            text(f"{line.gigabytes:.1f}" if line.gigabytes else ""),
+            text(line.name),
+            text(line.told),
+        )
+    screen.show(shown)
+    screen.show(
+        f"{bill.dollars:,.2f} dollars a month, {bill.dollars_a_job:.7f} a job "
+        f"({bill.prices.region}, prices of {bill.prices.since}, without free tier and taxes)"
+    )
+
+
+def _amount(units: float) -> str:
+    for size, sign in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if units >= size:
+            return f"{units / size:.1f}{sign}"
+    return f"{units:.0f}" if units else ""

@@ -1,0 +1,102 @@
+"""Which tables a command is about, and running its work there."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from cicd_core.cli.options import STORE_VARIABLE
+from cicd_core.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from cicd_core_dynamodb.administration import Tables
+    from cicd_core_dynamodb.location import Location
+    from cicd_core_dynamodb.tables import Table
+
+Result = TypeVar("Result")
+
+StoreOption = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="URL",
+        envvar=STORE_VARIABLE,
+        show_default=False,
+        help="The store: dynamodb://?prefix=ci-&region=eu-west-1.",
+    ),
+]
+PrefixOption = Annotated[
+    str | None,
+    typer.Option(
+        "--prefix",
+        metavar="PREFIX",
+        help="What the names of the tables begin with, instead of what the URL says.",
+    ),
+]
+RegionOption = Annotated[
+    str | None, typer.Option("--region", metavar="REGION", help="Likewise: the region.")
+]
+EndpointOption = Annotated[
+    str | None,
+    typer.Option("--endpoint", metavar="URL", help="Likewise: an engine on this machine."),
+]
+KmsKeyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--kms-key",
+        metavar="ARN",
+        help="The key that encrypts the tables. Left out: DynamoDB's own.",
+    ),
+]
+NoRecoveryOption = Annotated[
+    bool, typer.Option("--no-recovery", help="Without continuous backups.")
+]
+NoProtectionOption = Annotated[
+    bool, typer.Option("--no-deletion-protection", help="Without protection against deletion.")
+]
+
+
+def location_of(
+    store: str | None, prefix: str | None, region: str | None, endpoint: str | None
+) -> Location:
+    """Return the place that the options name.
+
+    Raises:
+        InvalidInput: they name none, or a store that is no DynamoDB.
+    """
+    from cicd_core.store.registry import StoreURL
+    from cicd_core_dynamodb.location import locate
+
+    given = {"prefix": prefix, "region": region, "endpoint": endpoint}
+    url = StoreURL.parse(store or "dynamodb://")
+    if url.scheme != "dynamodb":
+        if prefix is None:
+            reason = "give --store dynamodb://?prefix=ci-, or --prefix"
+            raise InvalidInput("store", str(url), reason)
+        url = StoreURL.parse("dynamodb://")
+    elif store is None and prefix is None:
+        raise InvalidInput("store", store, "give --store dynamodb://?prefix=ci-, or --prefix")
+    return locate(url, namespace=url.options.get("namespace"), given=given)
+
+
+def needed_tables() -> tuple[Table, ...]:
+    """Return the tables of the domain's own collections."""
+    from cicd_core.store.collections import COLLECTIONS
+    from cicd_core_dynamodb.tables import tables_of
+
+    return tables_of(COLLECTIONS)
+
+
+def run(work: Callable[[Tables], Awaitable[Result]], location: Location) -> Result:
+    """Run ``work`` on the tables of a place, in an event loop of its own."""
+    import anyio
+
+    from cicd_core_dynamodb.administration import administered
+
+    async def whole() -> Result:
+        async with administered(location, needed_tables()) as tables:
+            return await work(tables)
+
+    return anyio.run(whole)

@@ -1,0 +1,61 @@
+"""How a process spreads its claims while others take what it wants. Pure.
+
+Who meets nobody takes the best records of all shards, in order. Who is too late again and again
+looks at one shard of many, chooses at random among its first records, and pauses a little before
+it looks anew: the more often it was too late, the wider it spreads and the longer it pauses. So
+order is given up only as far as claims collide, and only by those who do.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from attrs import evolve, frozen
+
+#: The level that nobody goes beyond; by how much one claim that met nobody lowers it: so about as
+#: many of a hundred claims are too late as keep the level where it is.
+_MOST: Final = 5.0
+_CALMING: Final = 1 / 16
+#: The rows to choose from at the first level; they double from level to level, up to the most.
+_FIRST_WINDOW: Final = 24
+_WIDEST: Final = 160
+#: The pause at the first level, in seconds; it doubles, up to the longest.
+_FIRST_PAUSE: Final = 0.008
+_LONGEST_PAUSE: Final = 0.25
+
+
+@frozen(kw_only=True)
+class Contention:
+    """How often a process was too late lately, as a level; 0: it meets nobody."""
+
+    level: float = 0.0
+
+    @property
+    def is_calm(self) -> bool:
+        """Whether it may take the best of all, in order."""
+        return self.level < 1
+
+    @property
+    def window(self) -> int:
+        """From how many rows of a shard it chooses, beyond those that it wants."""
+        return 0 if self.is_calm else min(_WIDEST, _FIRST_WINDOW << (int(self.level) - 1))
+
+    def tries(self, limit: int) -> int:
+        """How many of the rows that it saw it tries before it looks again, if it wants so many."""
+        return limit + max(1, limit // 4)
+
+    def pause(self, jitter: float) -> float:
+        """How many seconds to wait before the next look; ``jitter`` is from 0 up to 1."""
+        if self.is_calm:
+            return 0.0
+        return min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** (int(self.level) - 1)) * (0.5 + jitter)
+
+    def after(self, *, taken: int, misses: int) -> Contention:
+        """Return how it is after some attempts."""
+        if misses:
+            return evolve(self, level=min(_MOST, max(1.0, self.level) + misses / max(1, taken)))
+        return evolve(self, level=max(0.0, self.level - _CALMING)) if taken else self
+
+    def nothing_there(self) -> Contention:
+        """Return how it is where there was nothing to take: nobody can be in the way."""
+        return Contention()

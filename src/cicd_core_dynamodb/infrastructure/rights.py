@@ -1,0 +1,146 @@
+"""The least rights of each role: what its code calls, on which tables and indexes, and no more.
+
+Nobody deletes items, scans tables, or changes them: a store does none of that.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from attrs import frozen
+
+from cicd_core.store.collections import (
+    AGENTS,
+    COLLECTIONS,
+    DEPLOYMENTS,
+    JOBS,
+    LANE_CHANGES,
+    LANES,
+    POOLS,
+    READY,
+    SESSIONS,
+)
+from cicd_core_dynamodb.items import DELETED, KEY, PROOFS, VERSION
+from cicd_core_dynamodb.tables import JOURNAL
+
+#: Where a role's own rows in the journal may be: the log, and the counters made from it.
+LOG_STREAMS: Final = ("*|d|*", "*|c|*")
+
+
+@frozen(kw_only=True)
+class Right:
+    """Some actions on a table and on indexes of it."""
+
+    #: Letters and digits, unique in a role.
+    name: str
+    actions: tuple[str, ...]
+    tables: tuple[str, ...] = ()
+    #: Pairs of a table and an index; ``*`` is every one of the table.
+    indexes: tuple[tuple[str, str], ...] = ()
+    #: Patterns of the partition keys that it is limited to; none: all of them.
+    leading_keys: tuple[str, ...] = ()
+    #: The attributes that it is limited to; none: all of them.
+    attributes: tuple[str, ...] = ()
+
+    @property
+    def conditions(self) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
+        """Its limits, as IAM says them: a test, a variable, and values."""
+        limits: list[tuple[str, str, tuple[str, ...]]] = []
+        if self.leading_keys:
+            limits.append(("ForAllValues:StringLike", "dynamodb:LeadingKeys", self.leading_keys))
+        if self.attributes:
+            limits += [
+                ("ForAllValues:StringEquals", "dynamodb:Attributes", self.attributes),
+                # Whoever names no attributes in a query asks for all of them.
+                ("StringEqualsIfExists", "dynamodb:Select", ("SPECIFIC_ATTRIBUTES",)),
+            ]
+        return tuple(limits)
+
+
+@frozen(kw_only=True)
+class Role:
+    """What one kind of process may do."""
+
+    name: str
+    told: str
+    rights: tuple[Right, ...]
+
+
+_ALL: Final = tuple(collection.name for collection in COLLECTIONS)
+_PUBLIC: Final = tuple(name for name in _ALL if name != SESSIONS.name)
+_GET: Final = "dynamodb:BatchGetItem"
+_READ_JOURNAL: Final = ("dynamodb:GetItem", "dynamodb:Query")
+
+
+def _proofs(tables: tuple[str, ...]) -> Right:
+    """Return the right to see which commits were applied, which copying to the log asks for."""
+    return Right(
+        name="Proofs",
+        actions=(_GET,),
+        tables=tables,
+        attributes=(KEY, VERSION, DELETED, PROOFS),
+    )
+
+
+CONTROL_PLANE: Final = Role(
+    name="control-plane",
+    told="the control plane: every verb, maintenance, the log",
+    rights=(
+        Right(name="Records", actions=(_GET, "dynamodb:UpdateItem"), tables=_ALL),
+        Right(
+            name="Indexes",
+            actions=("dynamodb:Query",),
+            indexes=tuple((name, "*") for name in _ALL),
+        ),
+        Right(
+            name="Journal",
+            actions=(*_READ_JOURNAL, "dynamodb:PutItem"),
+            tables=(JOURNAL.name,),
+        ),
+    ),
+)
+AGENT: Final = Role(
+    name="agent",
+    told="an agent that opens the store itself, without maintenance",
+    rights=(
+        Right(
+            name="Records",
+            actions=(_GET, "dynamodb:UpdateItem"),
+            tables=(JOBS.name, AGENTS.name),
+        ),
+        Right(name="Lanes", actions=(_GET,), tables=(LANES.name,)),
+        _proofs((DEPLOYMENTS.name, POOLS.name, SESSIONS.name)),
+        Right(
+            name="Work",
+            actions=("dynamodb:Query",),
+            indexes=((JOBS.name, READY.name), (LANES.name, LANE_CHANGES.name)),
+        ),
+        Right(
+            name="Journal",
+            actions=(*_READ_JOURNAL, "dynamodb:PutItem"),
+            tables=(JOURNAL.name,),
+        ),
+    ),
+)
+READER: Final = Role(
+    name="reader",
+    told="dashboards and followers of the log; not sessions",
+    rights=(
+        Right(name="Records", actions=(_GET,), tables=_PUBLIC),
+        _proofs((SESSIONS.name,)),
+        Right(
+            name="Indexes",
+            actions=("dynamodb:Query",),
+            indexes=tuple((name, "*") for name in _PUBLIC),
+        ),
+        Right(name="Journal", actions=_READ_JOURNAL, tables=(JOURNAL.name,)),
+        # Whoever reads the log writes it on.
+        Right(
+            name="Log",
+            actions=("dynamodb:PutItem",),
+            tables=(JOURNAL.name,),
+            leading_keys=LOG_STREAMS,
+        ),
+    ),
+)
+ROLES: Final = (CONTROL_PLANE, AGENT, READER)

@@ -1,0 +1,32 @@
+output "store_url" {
+  description = "What `open_store` and `--store` take."
+  value       = "dynamodb://?prefix=${var.prefix}&region=${local.region}"
+}
+
+output "table_names" {
+  description = "The tables, by what they keep."
+  value       = local.table_names
+}
+
+output "table_arns" {
+  description = "Their ARNs, by what they keep."
+  value       = local.table_arns
+}
+
+output "policy_documents" {
+  description = "The rights of each role, as JSON: attach them in any way you like."
+  value = {
+    control-plane = data.aws_iam_policy_document.control_plane.json
+    agent         = data.aws_iam_policy_document.agent.json
+    reader        = data.aws_iam_policy_document.reader.json
+  }
+}
+
+output "policy_arns" {
+  description = "The managed policies; empty without `create_policies`."
+  value = var.create_policies ? {
+    control-plane = aws_iam_policy.control_plane[0].arn
+    agent         = aws_iam_policy.agent[0].arn
+    reader        = aws_iam_policy.reader[0].arn
+  } : {}
+}

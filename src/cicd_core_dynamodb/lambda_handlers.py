@@ -1,0 +1,86 @@
+"""Handlers for AWS Lambda: maintenance, run every minute by a schedule.
+
+The store is named by the variable ``CICD_STORE``, credentials are those of the function's role.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+from attrs import asdict
+
+from cicd_core.clock import monotonic_seconds
+from cicd_core.control_plane.plane import ControlPlane
+from cicd_core.errors import CicdError, InvalidInput, StoreUnavailable
+from cicd_core.model.checks import check_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cicd_core.control_plane.maintenance import SweepReport
+
+#: The variables: the URL of the store, and for how many seconds a run goes on sweeping.
+STORE: Final = "CICD_STORE"
+SECONDS: Final = "CICD_SWEEP_SECONDS"
+#: The longest time that a run may go on, in seconds: Lambda ends one after fifteen minutes.
+_LONGEST: Final = 840.0
+
+
+def maintain(event: Mapping[str, Any], context: object) -> dict[str, int]:
+    """Do what is due: delays, deadlines, lost leases, silent agents; again and again for a while.
+
+    Args:
+        event: what the schedule says; ``seconds`` in it is how long to go on, instead of what the
+            variable ``CICD_SWEEP_SECONDS`` says. 0, or neither: one sweep.
+        context: Lambda's; not needed.
+
+    Returns:
+        How many sweeps there were, and what they changed.
+
+    Raises:
+        InvalidInput: no store is named, or the time is no number of seconds.
+        StoreError: the store can't be opened, or not a single sweep succeeded.
+    """
+    del context
+    url = os.environ.get(STORE)
+    if not url:
+        raise InvalidInput(STORE, url, "name the store: dynamodb://?prefix=ci-&region=eu-west-1")
+    return anyio.run(_maintained, url, _seconds(event))
+
+
+async def _maintained(url: str, seconds: float) -> dict[str, int]:
+    done: dict[str, int] = {"sweeps": 0}
+    until = monotonic_seconds() + seconds
+    async with ControlPlane.open(url, maintenance=False) as plane:
+        while True:
+            failure = await _sweep(plane, done)
+            pause = plane.settings.sweep_seconds
+            if monotonic_seconds() + pause > until:
+                break
+            await anyio.sleep(pause)
+    if failure is not None and not done["sweeps"]:
+        raise failure
+    return done
+
+
+async def _sweep(plane: ControlPlane, done: dict[str, int]) -> CicdError | None:
+    """Sweep once, and add up what was done; return what went wrong, if that may pass."""
+    try:
+        report: SweepReport = await plane.maintenance.sweep()
+    except StoreUnavailable as passing:
+        return passing
+    done["sweeps"] += 1
+    for name, number in asdict(report).items():
+        done[name] = done.get(name, 0) + number
+    return None
+
+
+def _seconds(event: Mapping[str, Any]) -> float:
+    given = event.get("seconds", os.environ.get(SECONDS, "0"))
+    try:
+        seconds = float(given)
+    except (TypeError, ValueError):
+        raise InvalidInput(SECONDS, given, "give a number of seconds") from None
+    return check_seconds(SECONDS, seconds, least=0.0, most=_LONGEST)

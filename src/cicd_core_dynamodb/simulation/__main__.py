@@ -1,0 +1,76 @@
+"""``python -m cicd_core_dynamodb.simulation``: a table of fleets, and how their claims went."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Final
+
+from attrs import evolve
+
+from cicd_core_dynamodb.simulation.contest import Result, Setup, contest
+from cicd_core_dynamodb.simulation.partitions import Physics
+
+_SLOW_INDEX: Final = Physics(lag_seconds=0.5)
+#: What is shown where nothing else is asked for.
+FLEETS: Final = {
+    "1 claimer": Setup(claimers=1),
+    "10 claimers, saturated": Setup(claimers=10),
+    "100 claimers, saturated": Setup(claimers=100, seconds=1),
+    "1,000 claimers, saturated": Setup(seconds=0.5),
+    "1,000 claimers, saturated, 16 shards": Setup(shards=16, seconds=0.3, backlog=60_000),
+    "1,000 agents that work 1 s": Setup(work_seconds=1.0, settling_seconds=4.0, seconds=1),
+    "1,000 agents that work 10 s": Setup(work_seconds=10.0, settling_seconds=40.0, seconds=10),
+    "1,000 agents that work 10 s, an index half a second behind": Setup(
+        work_seconds=10.0, settling_seconds=40.0, seconds=10, physics=_SLOW_INDEX
+    ),
+}
+_HEAD: Final = (
+    "| fleet | conflicts a claim | claims a second | took, median and p99 | "
+    "passed over, median and p99 | reads a claim |\n|---|---|---|---|---|---|\n"
+)
+
+
+def row(name: str, result: Result) -> str:
+    """Return a line of the table."""
+    cells = (
+        name,
+        f"{result.conflicts_a_claim:.2f}",
+        f"{result.claims_a_second:,.0f}",
+        f"{result.median_seconds * 1000:.0f} ms, {result.slowest_seconds * 1000:.0f} ms",
+        f"{result.displacement:,}, {result.worst_displacement:,}",
+        f"{result.reads_a_claim:.1f}",
+    )
+    return f"| {' | '.join(cells)} |\n"
+
+
+def main() -> None:
+    """Run the fleets, or the one that the options describe, and write a Markdown table."""
+    parser = argparse.ArgumentParser(prog="python -m cicd_core_dynamodb.simulation")
+    parser.add_argument("--claimers", type=int, help="one fleet of so many, instead of the table")
+    parser.add_argument("--shards", type=int, default=Setup().shards)
+    parser.add_argument("--work", type=float, default=0.0, help="seconds of work a job")
+    parser.add_argument("--lag", type=float, default=Physics().lag_seconds, help="of the index")
+    parser.add_argument("--seconds", type=float, default=1.0, help="how long to look")
+    parser.add_argument("--seed", type=int, default=1)
+    told = parser.parse_args()
+    fleets = {name: evolve(setup, seed=told.seed) for name, setup in FLEETS.items()}
+    if told.claimers is not None:
+        alone = Setup(
+            claimers=told.claimers,
+            shards=told.shards,
+            work_seconds=told.work,
+            settling_seconds=max(1.0, 4 * told.work),
+            seconds=told.seconds,
+            seed=told.seed,
+            physics=Physics(lag_seconds=told.lag),
+        )
+        fleets = {f"{told.claimers:,} claimers": alone}
+    sys.stdout.write(_HEAD)
+    for name, setup in fleets.items():
+        sys.stdout.write(row(name, contest(setup)))
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
