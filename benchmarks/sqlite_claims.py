@@ -35,6 +35,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import define, field, frozen
+from sqlite_ratios import ratios, show
 from whole_control_plane import WholeControlPlane
 
 from cicd_core.ids import IdSource
@@ -347,36 +348,6 @@ async def measure(options: argparse.Namespace, folder: Path) -> list[dict[str, A
 def say(options: argparse.Namespace, text: str) -> None:
     if not options.quiet:
         print(text, file=sys.stderr, flush=True)
-
-
-def ratios(rows: list[dict[str, Any]]) -> dict[str, float]:
-    """Each contestant against the raw driver, and a deep queue against a shallow one."""
-    known = {(row["contestant"], row["callers"], row["depth"]): row for row in rows}
-    found: dict[str, float] = {}
-    shallowest = min((row["depth"] for row in rows), default=0)
-    for (name, callers, depth), row in known.items():
-        for other in ("raw", "raw-group"):
-            limit = known.get((other, callers, depth))
-            if limit is not None and name not in {"raw", other}:
-                label = f"{name} / {other}, pairs/s, {callers} callers, {depth} queued"
-                found[label] = round(row["pairs_per_second"] / limit["pairs_per_second"], 2)
-        shallow = known.get((name, callers, shallowest))
-        if shallow is not None and depth != shallowest:
-            label = f"{name}, claim p50, {callers} callers, {depth} / {shallowest} queued"
-            found[label] = round(row["claim_p50_us"] / shallow["claim_p50_us"], 2)
-    return found
-
-
-def show(rows: list[dict[str, Any]]) -> None:
-    print(f"{'contestant':12} {'callers':>8} {'queued':>10} {'pairs/s':>9} {'claim p50 µs':>13}")
-    for row in rows:
-        print(
-            f"{row['contestant']:12} {row['callers']:8} {row['depth']:10} "
-            f"{row['pairs_per_second']:9} {row['claim_p50_us']:13}"
-        )
-    print()
-    for label, ratio in ratios(rows).items():
-        print(f"{ratio:6.2f}  {label}")
 
 
 def main() -> None:
