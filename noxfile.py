@@ -44,6 +44,8 @@ PYPROJECT = nox.project.load_toml("pyproject.toml")
 #: The interpreter that runs nox: it is there for certain, so the sessions of one version use it.
 MAIN = f"{sys.version_info.major}.{sys.version_info.minor}"
 PYTHONS = sorted({"3.11", "3.12", "3.13", "3.14", MAIN})
+#: Over all cores.
+SPREAD = ("-n", "logical", "--dist", "worksteal")
 #: The packages without I/O, in which an untested branch has no excuse.
 PURE = ("model", "lifecycle", "queueing")
 #: What a user without any extra must be able to do, and is told of a store that needs one.
@@ -86,7 +88,7 @@ def profile(session: nox.Session, default: str) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """All tests but those that kill for long or run a whole Cluster, on every core.
+    """All tests but those that kill for long, run a whole Cluster or have a session of their own.
 
     The interpreter that runs nox tests every server; the others one for each store.
     """
@@ -94,9 +96,12 @@ def tests(session: nox.Session) -> None:
     profile(session, "dev")
     if session.python != MAIN:
         session.env["CICD_TEST_ENGINES"] = "first"
-    spread = ["-n", "logical", "--dist", "worksteal"]
-    usual = ["-m", "not crash and not cluster", "--ignore=tests/doctest"]
-    session.run("pytest", *usual, *spread, *session.posargs)
+        elsewhere = ["doctest"]
+    else:
+        elsewhere = ["doctest", "property", "conformance"]  # in sessions of their own
+    usual = ["-m", "not crash and not cluster"]
+    usual += [f"--ignore=tests/{name}" for name in elsewhere]
+    session.run("pytest", *usual, *SPREAD, *session.posargs)
 
 
 @nox.session(python=MAIN)
@@ -118,7 +123,7 @@ def property_(session: nox.Session) -> None:
     """The Hypothesis properties, with as many examples as CI can afford."""
     install(session, "test")
     profile(session, "ci")
-    session.run("pytest", *(session.posargs or ["tests/property"]))
+    session.run("pytest", *SPREAD, *(session.posargs or ["tests/property"]))
 
 
 @nox.session(python=MAIN)
@@ -126,7 +131,8 @@ def conformance(session: nox.Session) -> None:
     """The conformance suite over every store that runs without a server."""
     install(session, "test")
     profile(session, "dev")
-    session.run("pytest", "-m", "not crash", *(session.posargs or ["tests/conformance"]))
+    chosen = session.posargs or ["tests/conformance"]
+    session.run("pytest", "-m", "not crash", *SPREAD, *chosen)
 
 
 @nox.session(python=MAIN)
