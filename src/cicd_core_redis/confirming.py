@@ -19,7 +19,10 @@ class Confirming:
     #: How long they may take for it, in seconds.
     timeout: float
 
-    @property
-    def command(self) -> tuple[Argument, ...]:
-        """What is sent behind the writes."""
-        return (b"WAIT", self.replicas, max(1, round(self.timeout * 1000)))
+    #: The script that writes something.
+    script: str
+
+    def commands(self, meta: bytes) -> tuple[tuple[Argument, ...], ...]:
+        """Return what is sent behind the writes; ``meta`` is a key of ours."""
+        milliseconds = max(1, round(self.timeout * 1000))
+        return (b"EVAL", self.script, 1, meta), (b"WAIT", self.replicas, milliseconds)

@@ -40,12 +40,25 @@ def durability_of(text: str | Durability | None) -> Durability | None:
         raise InvalidInput("durability", text, f"give one of {names}") from None
 
 
+#: What a server must have been told, by the mode that is asked for; the first value will do.
+_FSYNC: Final[Mapping[Durability, Mapping[str, tuple[str, ...]]]] = {
+    Durability.EVERYSEC: {
+        "appendfsync": ("everysec", "always"),
+        "no-appendfsync-on-rewrite": ("no",),
+    },
+    Durability.ALWAYS: {"appendfsync": ("always",), "no-appendfsync-on-rewrite": ("no",)},
+}
 #: The oldest server that has what the scripts need.
 _OLDEST: Final = (7, 0)
 
 
 class KeepsNothing(UserWarning):
-    """The server keeps nothing on its disk: when it ends, every job and every event is gone."""
+    """The server's disk does not keep what was acknowledged.
+
+    When a server that keeps nothing ends, every job and every event is gone. A primary that is
+    started again before a replica has taken over comes back with what its own disk has; the
+    replicas follow it, whatever they confirmed.
+    """
 
 
 async def check_server(pipe: Pipe, wanted: Durability | None, where: str, meta: bytes) -> None:
@@ -71,13 +84,21 @@ async def check_server(pipe: Pipe, wanted: Durability | None, where: str, meta: 
                 f"had: set appendonly to yes"
             )
         await _check_fsync(pipe, wanted, where)
-    if wanted is None and not has_log and not await _takes_snapshots(pipe):
-        warnings.warn(
-            f"{where} keeps nothing on its disk: when it ends, every job and every event is gone; "
-            f"set appendonly to yes",
-            KeepsNothing,
-            stacklevel=2,
+    elif wanted is not Durability.NONE and not has_log:
+        await _warn_of_the_disk(pipe, wanted, where)
+
+
+async def _warn_of_the_disk(pipe: Pipe, wanted: Durability | None, where: str) -> None:
+    if wanted is Durability.REPLICATED:
+        loss = (
+            "has no append-only file: if it is started again before a replica has taken over, "
+            "what was acknowledged is lost, on the replicas too"
         )
+    elif not await _takes_snapshots(pipe):
+        loss = "keeps nothing on its disk: when it ends, every job and every event is gone"
+    else:
+        return
+    warnings.warn(f"{where} {loss}; set appendonly to yes", KeepsNothing, stacklevel=2)
 
 
 def _check_version(facts: Mapping[str, str], where: str) -> None:
@@ -98,12 +119,13 @@ def _check_eviction(facts: Mapping[str, str], where: str) -> None:
 
 
 async def _check_fsync(pipe: Pipe, wanted: Durability, where: str) -> None:
-    value = await _setting(pipe, "appendfsync")
-    if value not in {None, "always", wanted.value}:
-        raise UnsupportedCapability(
-            f"{where} has appendfsync {value!r}, so durability {wanted.value!r} is not to be had: "
-            f"set appendfsync to {wanted.value}, or ask for less"
-        )
+    for name, enough in _FSYNC[wanted].items():
+        value = await _setting(pipe, name)
+        if value is not None and value not in enough:
+            raise UnsupportedCapability(
+                f"{where} has {name} {value!r}, so durability {wanted.value!r} is not to be had: "
+                f"set {name} to {enough[0]}, or ask for less"
+            )
 
 
 async def _takes_snapshots(pipe: Pipe) -> bool:

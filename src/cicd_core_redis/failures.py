@@ -42,7 +42,7 @@ _ELSEWHERE: Final = (
     ReadOnlyError,
 )
 #: The beginnings of answers of a server that cannot now, and may soon.
-_LATER: Final = ("BUSY", "NOREPLICAS", "UNBLOCKED")
+_LATER: Final = ("BUSY", "NOREPLICAS")
 
 
 def is_unknown_script(answer: object) -> bool:
@@ -93,12 +93,35 @@ def unreachable(where: str, cause: BaseException | None, seconds: float) -> Stor
     return error
 
 
-def unconfirmed(where: str, confirmed: int, wanted: int, seconds: float) -> StoreUnavailable:
-    """Return the error of an answer that too few servers would still give."""
-    return StoreUnavailable(
-        f"{where} answered, but {confirmed} of {wanted} replicas confirmed it within "
-        f"{seconds:g} s: a failover may undo what it did, or read; ask again with the same id"
+def unheard(where: str, cause: BaseException, *, fails_over: bool) -> BaseException:
+    """Return the error of those who would wait where nothing can be heard."""
+    error = translated(cause, where, fails_over=fails_over)
+    if not isinstance(error, StoreUnavailable):
+        return error
+    deaf = StoreUnavailable(
+        f"{where} cannot be listened to ({_told(cause)}): ask whether there is work, and wait again"
     )
+    deaf.__cause__ = cause
+    return deaf
+
+
+def unconfirmed(
+    where: str, confirmed: int | BaseException, wanted: int, seconds: float
+) -> StoreUnavailable:
+    """Return the error of an answer that too few servers would still give.
+
+    ``confirmed`` is how many would, or why that could not be found out.
+    """
+    if isinstance(confirmed, BaseException):
+        found = f"its replicas could not be asked who has that ({_told(confirmed)})"
+    else:
+        found = f"{confirmed} of {wanted} replicas confirmed it within {seconds:g} s"
+    error = StoreUnavailable(
+        f"{where} answered, but {found}: a failover may undo what it did, or read; ask again with "
+        f"the same id, and look after the replicas"
+    )
+    error.__cause__ = confirmed if isinstance(confirmed, BaseException) else None
+    return error
 
 
 def translated(cause: BaseException, where: str, *, fails_over: bool = False) -> BaseException:
@@ -136,7 +159,13 @@ def _answered(cause: ResponseError, where: str) -> StoreError:
         return _moving(where, cause)
     if says.startswith(_LATER):
         return _not_now(where, cause)
-    return StoreError(f"{where} refused what was asked of it: {says}")
+    known = "nothing was written; check the URL, and the server's settings"
+    if "script:" in says:  # it ended in its midst, which no key of ours makes it do
+        known = (
+            "whether any of it took effect is unknown; look after the key that this speaks of, and "
+            "ask again with the same id"
+        )
+    return StoreError(f"{where} refused what was asked of it ({says}): {known}")
 
 
 def _not_now(where: str, cause: Exception) -> StoreUnavailable:

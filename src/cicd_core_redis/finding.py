@@ -22,7 +22,7 @@ from cicd_core_redis.words import packed
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from redis.asyncio import Redis
+    from redis.asyncio import Redis, RedisCluster
 
     from cicd_core_redis.connecting import Connection
     from cicd_core_redis.words import Answer, Argument
@@ -32,6 +32,17 @@ Address = tuple[str, int]
 #: Which part of the time for a connection each sentinel or node has to answer: two that do not
 #: leave enough for a third.
 _SHARE: Final = 0.3
+#: What a cluster's client lends of its settings, besides those of TLS; the others are its own.
+_LENT: Final = frozenset(
+    {
+        "client_name",
+        "credential_provider",
+        "password",
+        "socket_keepalive",
+        "socket_keepalive_options",
+        "username",
+    }
+)
 
 
 class _Finding(Connecting):
@@ -190,6 +201,26 @@ class ClusterSource(_Finding):
             connect_timeout=connect_timeout,
         )
         self._slot = key_slot(key)
+        self._given = list(nodes)
+
+    @classmethod
+    def of(
+        cls, client: RedisCluster, *, key: bytes, where: str, connect_timeout: float
+    ) -> ClusterSource:
+        """Ask the nodes that a client knows, by connections of our own."""
+        lender: Any = client  # redis-py types what it holds in part only
+        words = lender.get_connection_kwargs()
+        settings = {
+            name: value for name, value in words.items() if name in _LENT or name.startswith("ssl_")
+        }
+        kind = words.get("connection_class", PlainConnection)
+        return cls(
+            [(node.host, int(node.port)) for node in lender.nodes_manager.startup_nodes.values()],
+            {**settings, "ssl": issubclass(kind, SSLConnection)},
+            key=key,
+            where=where,
+            connect_timeout=connect_timeout,
+        )
 
     @property
     def in_cluster(self) -> bool:
@@ -205,14 +236,21 @@ class ClusterSource(_Finding):
 
     def _found(self, answer: Answer, asked: str) -> Address:
         owner: Address | None = None
+        there: dict[Address, None] = {}
         for first, last, *nodes in answer:
             addresses = [(_host(node[0], asked), int(node[1])) for node in nodes]
-            self._asked += [each for each in addresses if each not in self._asked]
+            there |= dict.fromkeys(addresses)
             if first <= self._slot <= last:
                 owner = addresses[0]
         if owner is None:
             raise ConnectionError(f"no node of the cluster has the slot {self._slot}")
+        self._ask_only(there)
         return owner
+
+    def _ask_only(self, there: Mapping[Address, None]) -> None:
+        """Forget nodes that have gone, but for those that were given; the order stays."""
+        known = [each for each in self._asked if each in there or each in self._given]
+        self._asked = [*known, *(each for each in there if each not in known)]
 
 
 def _host(told: bytes | None, asked: str) -> str:

@@ -4,7 +4,8 @@ Every key begins with ``cicd:{NAMESPACE}:``. The braces are a hash tag: a Redis 
 keys of one namespace in one slot, so that one script may touch any of them. Behind the prefix:
 
 ======================  ==========================================================================
-``meta``                hash: the layout's version, the version floor, the last event dropped
+``meta``                hash: the layout's version, the version floor, the last event dropped, and
+                        what is written before each ``WAIT``
 ``r:COLLECTION:KEY``    hash, a record: ``h`` its header, ``b`` its body
 ``i:COLLECTION:…``      zset, one partition of one index: members of score 0 in sort order
 ``h:COLLECTION:CLAIM``  set: the keys of the records that a claim holds
@@ -67,5 +68,5 @@ def group_of(counter: str) -> str:
 
 
 def _ordered(sort: str) -> bytes:
-    """Return a sort value as it stands in a member; see ``member`` in ``lua/records.lua``."""
+    """Return a sort value as it stands in a member; see ``member`` in ``lua/places.lua``."""
     return sort.encode().replace(b"\0", b"\0\xff")

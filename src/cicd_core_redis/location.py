@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
 from attrs import evolve, frozen
-from redis.asyncio import Redis
+from redis.asyncio import Redis, RedisCluster
 
 from cicd_core.errors import InvalidInput
 from cicd_core.model.checks import check_seconds
@@ -19,6 +19,7 @@ from cicd_core_redis.durability import (
 )
 from cicd_core_redis.finding import ClusterSource, SentinelSource
 from cicd_core_redis.keys import meta_key
+from cicd_core_redis.scripts import confirming_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,7 +71,11 @@ class Location:
 
 
 def locate(
-    url: StoreURL, *, namespace: str | None, client: Redis | None, given: Mapping[str, Any]
+    url: StoreURL,
+    *,
+    namespace: str | None,
+    client: Redis | RedisCluster | None,
+    given: Mapping[str, Any],
 ) -> Location:
     """Return what a URL and the settings that take precedence over it say.
 
@@ -110,9 +115,8 @@ def _confirming(durability: Durability | None, settings: Mapping[str, Any]) -> C
         replicas = 0
     if replicas < 1:
         raise InvalidInput("replicas", text, "give a number of servers, 1 or more")
-    return Confirming(
-        replicas, _seconds(settings, "replica_timeout", REPLICA_TIMEOUT, least=_LEAST)
-    )
+    timeout = _seconds(settings, "replica_timeout", REPLICA_TIMEOUT, least=_LEAST)
+    return Confirming(replicas, timeout, confirming_text())
 
 
 def _seconds(
@@ -136,13 +140,16 @@ def _check_tls(url: StoreURL) -> None:
 
 
 def _source(
-    url: StoreURL, namespace: str | None, client: Redis | None, connect_timeout: float
+    url: StoreURL,
+    namespace: str | None,
+    client: Redis | RedisCluster | None,
+    connect_timeout: float,
 ) -> Source:
     if client is not None:
         if url.netloc or url.path:
             reason = "with a client of your own, give its scheme alone, such as redis://"
             raise InvalidInput("url", str(url), reason)
-        return _of_client(client, connect_timeout)
+        return _of_client(client, namespace, connect_timeout)
     if url.scheme == "redis+cluster":
         return _cluster(url, namespace, connect_timeout)
     if url.scheme == "redis+sentinel":
@@ -157,9 +164,13 @@ def _source(
     return ClientSource(client, where=f"{host}:{port}", connect_timeout=connect_timeout)
 
 
-def _of_client(client: object, connect_timeout: float) -> Source:
+def _of_client(client: object, namespace: str | None, connect_timeout: float) -> Source:
+    if isinstance(client, RedisCluster):
+        where = "the cluster of the client"
+        key = meta_key(namespace)
+        return ClusterSource.of(client, key=key, where=where, connect_timeout=connect_timeout)
     if not isinstance(client, Redis):
-        reason = "give a redis.asyncio.Redis; for a cluster, give a URL and no client"
+        reason = "give a redis.asyncio.Redis, or a redis.asyncio.RedisCluster"
         raise InvalidInput("client", client, reason)
     if hasattr(client.connection_pool, "sentinel_manager"):
         where = "the primary of the client"

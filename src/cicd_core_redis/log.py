@@ -6,7 +6,8 @@ entry's id, and behind a dot how many of its events were read, if not all.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
 
@@ -16,6 +17,8 @@ from cicd_core.store.records import LogEntry, LogPage
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+#: An id, and how many events were read; no stream comes to numbers of so many digits.
+_CURSOR: Final = re.compile(r"([0-9]{1,18})-([0-9]{1,18})(?:\.([0-9]{1,18}))?")
 #: An entry of the stream: its id, then names and bodies of events in turns.
 Entry = tuple[bytes, "Sequence[bytes]"]
 
@@ -36,10 +39,11 @@ class LogPlace:
         Raises:
             InvalidCursor: it names none.
         """
-        name, dot, read = cursor.partition(".")
-        if not cursor.isascii() or (dot and not read.isdecimal()):
+        found = _CURSOR.fullmatch(cursor)
+        if found is None:
             raise InvalidCursor(cursor, "it is not one of this store's")
-        return cls(_id(name, cursor), int(read or 0))
+        millis, number, read = (int(digits or 0) for digits in found.groups())
+        return cls((millis, number), read)
 
     @property
     def first(self) -> str:
@@ -49,11 +53,11 @@ class LogPlace:
 
     def is_ahead_of(self, last: bytes) -> bool:
         """Whether the place is behind the last entry that there ever was."""
-        return self.id > _id(last.decode())
+        return self.id > _id(last)
 
     def is_torn_by(self, dropped: bytes) -> bool:
         """Whether retention dropped entries that follow this place, or the rest of its own."""
-        last = _id(dropped.decode())
+        last = _id(dropped)
         return self.id < last or (self.id == last and self.read > 0)
 
     def __str__(self) -> str:
@@ -64,7 +68,7 @@ def log_page(place: LogPlace, found: Sequence[Entry], limit: int, *, torn: bool)
     """Return up to ``limit`` events behind a place, of the entries that were found there."""
     entries: list[LogEntry] = []
     for name, fields in found:
-        here = _id(name.decode())
+        here = _id(name)
         events = [_entry(*pair) for pair in zip(fields[::2], fields[1::2], strict=True)]
         begin = place.read if here == place.id else 0
         taken = events[begin : begin + limit - len(entries)]
@@ -83,8 +87,6 @@ def _entry(name: bytes, body: bytes) -> LogEntry:
     )
 
 
-def _id(name: str, cursor: str | None = None) -> tuple[int, int]:
-    millis, dash, number = name.partition("-")
-    if not (dash and millis.isdecimal() and number.isdecimal()):
-        raise InvalidCursor(name if cursor is None else cursor, "it is not one of this store's")
+def _id(name: bytes) -> tuple[int, int]:
+    millis, _, number = name.partition(b"-")
     return int(millis), int(number)

@@ -28,7 +28,7 @@ from cicd_core_redis.words import Words
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from redis.asyncio import Redis
+    from redis.asyncio import Redis, RedisCluster
 
     from cicd_core.clock import Clock
     from cicd_core.store.contract import Store
@@ -49,7 +49,7 @@ async def open_redis(
     collections: tuple[Collection, ...],
     namespace: str | None = None,
     clock: Clock | None = None,
-    client: Redis | None = None,
+    client: Redis | RedisCluster | None = None,
     durability: Durability | str | None = None,
     replicas: int | None = None,
     replica_timeout: float | None = None,
@@ -87,7 +87,7 @@ async def open_redis(
         ForeignDatabase: the namespace's first key is not ours.
         InvalidInput: the URL or an option is wrong, or a clock was given.
         NewerSchema: a newer version of the library wrote the namespace; it stays as it is.
-        StoreUnavailable: the server did not answer in time.
+        StoreUnavailable: the server did not answer in time, or too few replicas confirmed it.
         UnsupportedCapability: the event loop is not asyncio's, or the server is too old, keeps
             less than was asked for, forbids what is needed, or throws keys away.
     """
@@ -135,6 +135,8 @@ async def open_location(location: Location, limits: Limits) -> AsyncGenerator[Re
         await check_server(pipe, location.durability, location.source.where, meta)
         await _check_rights(pipe, location)
         await _check_schema(pipe, location)
+        if location.confirming:
+            await pipe.run(Verb.GET, ["", 0])  # nothing at all, which replicas must confirm
         yield store
     finally:
         with CancelScope(shield=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from cicd_core_redis.failures import unconfirmed
 from cicd_core_redis.scripts import DURABLE, Verb
 from cicd_core_redis.words import packed
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Mapping, Sequence
 
+    from cicd_core.errors import StoreUnavailable
     from cicd_core_redis.confirming import Confirming
     from cicd_core_redis.scripts import Script
     from cicd_core_redis.words import Answer, Argument
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 _MERGED: Final = frozenset({Verb.COMMIT, Verb.CLAIM, Verb.RENEW, Verb.GET})
 #: The most items in one parcel: a script holds up everybody else on the server for as long.
 _MAX_ITEMS: Final = 32
+#: The most records that the items of one parcel speak of, for the same reason.
+_MAX_RECORDS: Final = 256
 #: A parcel or a write that has this many bytes takes no more.
 _MAX_BYTES: Final = 256 * 1024
 #: How many commands make a confirmation.
@@ -31,11 +35,17 @@ _MAX_CALLS: Final = 512
 class Call:
     """One caller's question, and the future that its answer goes to."""
 
-    __slots__ = ("began", "count", "data", "future", "verb")
+    __slots__ = ("began", "count", "data", "future", "records", "verb")
 
-    def __init__(self, verb: Verb | None, words: Sequence[Argument], began: float) -> None:
-        """Take a script's arguments, or a plain command if there is no verb."""
+    def __init__(
+        self, verb: Verb | None, words: Sequence[Argument], began: float, records: int
+    ) -> None:
+        """Take a script's arguments, or a plain command if there is no verb.
+
+        ``records`` is how many of them it speaks of, at most.
+        """
         self.verb = verb
+        self.records = records
         self.count = len(words)
         self.data = packed(words)
         self.began = began
@@ -60,6 +70,7 @@ class Parcel:
         self.verb = call.verb
         self.calls = [call]
         self.size = len(call.data)
+        self.records = call.records
         #: When it was sent, on this process's monotonic clock.
         self.sent = 0.0
         #: Whether the script's text goes along, since the server does not know its digest.
@@ -75,12 +86,17 @@ class Parcel:
 
     def has_room_for(self, call: Call) -> bool:
         """Whether a call can go along."""
-        return len(self.calls) < _MAX_ITEMS and self.size + len(call.data) <= _MAX_BYTES
+        return (
+            len(self.calls) < _MAX_ITEMS
+            and self.size + len(call.data) <= _MAX_BYTES
+            and self.records + call.records <= _MAX_RECORDS
+        )
 
     def add(self, call: Call) -> None:
         """Take a call along."""
         self.calls.append(call)
         self.size += len(call.data)
+        self.records += call.records
 
     def packed(self, scripts: Mapping[Verb, Script], meta: bytes) -> list[bytes]:
         """Return the bytes to send."""
@@ -125,25 +141,14 @@ class Confirmation:
         for parcel in parcels:
             parcel.confirmation = self
 
-    @property
-    def wanted(self) -> int:
-        """How many servers must hold the writes."""
-        return self._confirming.replicas
-
-    @property
-    def seconds(self) -> float:
-        """How long they have for it."""
-        return self._confirming.timeout
-
     def packed(self) -> list[bytes]:
         """Return the bytes to send: two commands.
 
         WAIT looks back from the last write of its own connection, and what is repeated writes
         nothing: so a write goes before it.
         """
-        commands = (b"HSET", self._meta, b"confirmed", 1), self._confirming.command
         data: list[bytes] = []
-        for command in commands:
+        for command in self._confirming.commands(self._meta):
             data += [b"*%d\r\n" % len(command), packed(command)]
         return data
 
@@ -152,20 +157,17 @@ class Confirmation:
         self._answers.append(answer)
         return len(self._answers) == _CONFIRMING
 
-    @property
-    def refusal(self) -> Exception | None:
-        """Why the server confirms nothing, if it does not."""
-        return next((each for each in self._answers if isinstance(each, Exception)), None)
+    def shortfall(self, where: str) -> StoreUnavailable | None:
+        """Return the error of those whose writes too few servers hold; None: enough do.
 
-    @property
-    def number(self) -> int:
-        """How many servers hold the writes."""
-        return int(self._answers[-1])
-
-    @property
-    def is_met(self) -> bool:
-        """Whether enough servers hold the writes."""
-        return self.number >= self.wanted
+        A refusal is not taken at its word: what was to be confirmed has taken effect.
+        """
+        wanted, seconds = self._confirming.replicas, self._confirming.timeout
+        refusals = [each for each in self._answers if isinstance(each, Exception)]
+        found = refusals[0] if refusals else int(self._answers[-1])
+        if isinstance(found, int) and found >= wanted:
+            return None
+        return unconfirmed(where, found, wanted, seconds)
 
     def forget(self, parcel: Parcel) -> None:
         """Let a parcel go that was refused, or not run."""

@@ -28,7 +28,6 @@ from cicd_core_redis.failures import (
     lost,
     points_elsewhere,
     translated,
-    unconfirmed,
     unreachable,
 )
 from cicd_core_redis.parcels import Call, Confirmation, Parcel, parcelled
@@ -90,23 +89,26 @@ class Pipe:
         #: Whether nothing more is sent over this connection: the server is not the one to ask.
         self._leaving = False
 
-    def submit(self, verb: Verb, words: Sequence[Argument]) -> asyncio.Future[Answer]:
+    def submit(
+        self, verb: Verb, words: Sequence[Argument], *, records: int = 1
+    ) -> asyncio.Future[Answer]:
         """Put a script on the way; its answer comes without the time.
 
-        Those that take several items take the words of one here.
+        Those that take several items take the words of one here, which speaks of so many records
+        at most.
 
         Raises:
             StoreUnavailable: the pipe was closed.
         """
-        return self._submit(verb, words)
+        return self._submit(verb, words, records)
 
-    async def run(self, verb: Verb, words: Sequence[Argument]) -> Answer:
+    async def run(self, verb: Verb, words: Sequence[Argument], *, records: int = 1) -> Answer:
         """Run a script and return its answer; see :meth:`submit`."""
-        return await self._submit(verb, words)
+        return await self._submit(verb, words, records)
 
     async def ask(self, *command: Argument) -> Answer:
         """Send a plain command and return its answer."""
-        return await self._submit(None, command)
+        return await self._submit(None, command, 0)
 
     async def close(self) -> None:
         """Fail what is under way and disconnect."""
@@ -116,12 +118,14 @@ class Pipe:
             await asyncio.wait([self._serving])
         self._fail_all(closed(self._source.where))
 
-    def _submit(self, verb: Verb | None, words: Sequence[Argument]) -> asyncio.Future[Answer]:
+    def _submit(
+        self, verb: Verb | None, words: Sequence[Argument], records: int
+    ) -> asyncio.Future[Answer]:
         if self._closed:
             raise closed(self._source.where)
         if self._serving is None:
             self._serving = asyncio.get_running_loop().create_task(self._serve())
-        call = Call(verb, words, monotonic_seconds())
+        call = Call(verb, words, monotonic_seconds(), records)
         self._queue.append(call)
         self._wanted.set()
         return call.future
@@ -261,15 +265,12 @@ class Pipe:
                 self._queue.append(call)
 
     def _confirm(self, confirmation: Confirmation) -> None:
-        wanted, seconds = confirmation.wanted, confirmation.seconds
+        error = confirmation.shortfall(self._source.where)
         for parcel in confirmation.parcels:
-            if confirmation.refusal is not None:
-                parcel.fail(self._translated(confirmation.refusal))
-            elif confirmation.is_met:
+            if error is None:
                 parcel.answer(parcel.held)
             else:
-                number = confirmation.number
-                parcel.fail(unconfirmed(self._source.where, number, wanted, seconds))
+                parcel.fail(error)
 
     async def _watch(self) -> NoReturn:
         """Give the connection up when an answer stays away."""

@@ -40,7 +40,7 @@ class Verb(Enum):
 _WRITING: Final = ("records", "places", "writing")
 _READING: Final = ("records", "places", "reading")
 _PARTS: Final[Mapping[Verb, tuple[str, ...]]] = {
-    Verb.COMMIT: (*_WRITING, "commit", "apply"),
+    Verb.COMMIT: (*_WRITING, "commit", "increments", "apply"),
     Verb.CLAIM: (*_WRITING, "claim", "grant"),
     Verb.RENEW: (*_WRITING, "renew"),
     Verb.GET: (*_READING, "get"),
@@ -52,10 +52,12 @@ _PARTS: Final[Mapping[Verb, tuple[str, ...]]] = {
     Verb.SWEEP: (*_WRITING, "sweep"),
     Verb.RIGHTS: ("records", "rights"),
 }
-#: Those whose answer must survive the server, where the store promises that it does. What a GET
-#: finds may be the effect of a write that nobody confirmed; who acts on it, or tells it, must not
-#: see it undone.
-DURABLE: Final = frozenset({Verb.COMMIT, Verb.CLAIM, Verb.RENEW, Verb.GET})
+#: Those whose answer must survive the server, where the store promises that it does. What is read
+#: may be the effect of a write that nobody confirmed; who acts on it, tells it, or reads the log on
+#: from there, must not see it undone.
+DURABLE: Final = frozenset(
+    {Verb.COMMIT, Verb.CLAIM, Verb.RENEW, Verb.GET, Verb.COUNTERS, Verb.READ_LOG}
+)
 
 
 @frozen
@@ -114,9 +116,17 @@ def _in_cluster(parts: tuple[str, ...]) -> tuple[str, ...]:
     return (parts[0], "moving", *parts[1:])
 
 
+def confirming_text() -> str:
+    """Return the script that goes before a WAIT; it is sent whole, since it is short."""
+    return _text("confirm")
+
+
+def _text(part: str) -> str:
+    return (files("cicd_core_redis") / "lua" / f"{part}.lua").read_text("utf-8")
+
+
 def _script(verb: Verb, shapes: str, parts: tuple[str, ...], first: tuple[int, ...]) -> Script:
-    folder = files("cicd_core_redis") / "lua"
-    texts = [(folder / f"{part}.lua").read_text("utf-8") for part in parts]
+    texts = [_text(part) for part in parts]
     text = "\n".join([shapes, *texts]).encode()
     # SHA-1 is what Redis names a script by; nothing is kept secret or safe by it.
     return Script(verb, text, sha1(text, usedforsecurity=False).hexdigest().encode(), first)

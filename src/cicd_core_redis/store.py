@@ -55,7 +55,8 @@ class RedisStore:
 
     Atomicity: a script runs whole on the server, and nothing else runs beside it.
     Clock: the server's (TIME); :meth:`now` knows it from the last answers.
-    Cost: one round trip for each verb; calls of one turn of the event loop share it.
+    Cost: one round trip for each verb; calls of one turn of the event loop share it. A page or a
+        count that meets records which ran out and were not dropped takes one more a thousand.
     """
 
     def __init__(
@@ -104,7 +105,8 @@ class RedisStore:
         distinct = tuple(dict.fromkeys(keys))
         if not distinct:
             return {}
-        answer = await self._pipe.run(Verb.GET, [collection, len(distinct), *distinct])
+        number = len(distinct)
+        answer = await self._pipe.run(Verb.GET, [collection, number, *distinct], records=number)
         records = [self._record(collection, each) for each in answer]
         return {record.key: record for record in records}
 
@@ -113,13 +115,15 @@ class RedisStore:
         self._limits.check_commits(commits)
         self._sweep_soon()  # before: a server that is full needs it most
         words = [self._words.commit(commit) for commit in commits]
-        answers = await self._each(Verb.COMMIT, words)
+        sizes = [len(commit.writes) for commit in commits]
+        answers = await self._each(Verb.COMMIT, words, sizes)
         return [outcome(commit, each) for commit, each in zip(commits, answers, strict=True)]
 
     async def claim(self, claim: Claim) -> list[Record]:
         """Take up to ``limit`` records with the smallest sort values over the partitions."""
         self._limits.check_claim(claim)
-        repeated, *found = await self._pipe.run(Verb.CLAIM, self._words.claim(claim))
+        words = self._words.claim(claim)
+        repeated, *found = await self._pipe.run(Verb.CLAIM, words, records=claim.limit)
         records = self._readable(claim.collection, found)
         if repeated:
             sort = claim.index.sort
@@ -130,7 +134,7 @@ class RedisStore:
         """Move each lease's expiry to now + ``duration`` where the claim id matches."""
         self._limits.check_renewals(renewals)
         words = [renewal_words(renewal) for renewal in renewals]
-        answers = await self._each(Verb.RENEW, words)
+        answers = await self._each(Verb.RENEW, words, [1] * len(words))
         for renewal, answer in zip(renewals, answers, strict=True):
             if len(answer) == 1:  # as good as lost: it must not hold up the other renewals
                 broken = _corrupt(renewal.collection, renewal.key.encode(), answer[0])
@@ -140,13 +144,20 @@ class RedisStore:
     async def page(self, query: Query) -> Page:
         """Return a page of one partition; it never lags."""
         self._limits.check_query(query)
-        partition = query.partition
-        words: list[Argument] = [partition.collection, zset_of(partition), query.limit]
-        words += ["1" if query.descending else "0"]
-        words += [lower_bound(query.after), upper_bound(query.before)]
-        answer, broken = await self._pipe.run(Verb.PAGE, words)
-        records = self._readable(partition.collection, [*broken, *answer[: query.limit]])
-        return Page(tuple(records), more=len(answer) > query.limit)
+        partition, descending = query.partition, query.descending
+        bounds = [lower_bound(query.after), upper_bound(query.before)]
+        found: list[Answer] = []
+        broken: list[Answer] = []
+        more = True
+        while more:  # a script looks at some of what ran out, and says where to go on
+            words: list[Argument] = [partition.collection, zset_of(partition)]
+            words += [query.limit + 1 - len(found), int(descending), *bounds]
+            records, passed, bounds[descending] = await self._pipe.run(Verb.PAGE, words)
+            found += records
+            broken += passed
+            more = bool(bounds[descending])
+        kept = self._readable(partition.collection, [*broken, *found[: query.limit]])
+        return Page(tuple(kept), more=len(found) > query.limit)
 
     async def count(self, partitions: Sequence[Partition]) -> list[Count]:
         """Return how many records each partition holds, always exactly."""
@@ -175,7 +186,9 @@ class RedisStore:
         if place is not None and place.is_ahead_of(last):
             raise InvalidCursor(cursor or "", "it is ahead of this store's log")
         torn = place is not None and place.is_torn_by(dropped)
-        return log_page(place or LogPlace.parse(last.decode()), found, limit, torn=torn)
+        if place is None or torn:  # where there is nothing, the gap is told once
+            place = LogPlace.parse((dropped if torn else last).decode())
+        return log_page(place, found, limit, torn=torn)
 
     async def wait(self, watches: Sequence[Watch], timeout: float) -> bool:  # noqa: ASYNC109 - as
         # in the contract: it is how long work may stay away, not a limit on the call
@@ -204,11 +217,17 @@ class RedisStore:
         (is_true,) = await self._pipe.run(Verb.LOOK, words)
         return bool(is_true)
 
-    async def _each(self, verb: Verb, items: Sequence[list[Argument]]) -> list[Answer]:
+    async def _each(
+        self, verb: Verb, items: Sequence[list[Argument]], sizes: Sequence[int]
+    ) -> list[Answer]:
         """Run a script on many items, which the pipe sends together, in the order given."""
         if len(items) == 1:
-            return [await self._pipe.run(verb, items[0])]
-        return await asyncio.gather(*[self._pipe.submit(verb, item) for item in items])
+            return [await self._pipe.run(verb, items[0], records=sizes[0])]
+        sent = [
+            self._pipe.submit(verb, item, records=size)
+            for item, size in zip(items, sizes, strict=True)
+        ]
+        return await asyncio.gather(*sent)
 
     def _record(self, collection: str, answer: Answer) -> Record:
         """Return the record that a script answered.

@@ -10,10 +10,10 @@ import asyncio
 import math
 from typing import TYPE_CHECKING, Final
 
-from anyio import move_on_after
+from anyio import CancelScope, current_time
 from redis.exceptions import RedisError
 
-from cicd_core_redis.failures import closed, translated
+from cicd_core_redis.failures import closed, unheard
 from cicd_core_redis.keys import above, prefix_of, zset_of
 from cicd_core_redis.words import packed
 
@@ -61,11 +61,13 @@ class Waiting:
             return await self._without_listening(watches, seconds)
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         channels = self._add(future, watches)
+        deadline = current_time() + seconds
         try:
-            await self._subscribe(channels)
+            with CancelScope(deadline=deadline):
+                await self._subscribe(channels)
             if await self._look(watches):
                 return True
-            with move_on_after(seconds):
+            with CancelScope(deadline=deadline):
                 await future
             if self._closed:
                 raise closed(self._source.where)
@@ -139,9 +141,8 @@ class Waiting:
             cause = failures.exceptions[0]
         finally:
             self._serving = None
-            self._forget_all(
-                translated(cause, self._source.where, fails_over=self._source.fails_over)
-            )
+            where, fails_over = self._source.where, self._source.fails_over
+            self._forget_all(unheard(where, cause, fails_over=fails_over))
 
     async def _send(self, connection: Connection) -> None:
         while True:
@@ -151,8 +152,8 @@ class Waiting:
             if self._fresh:
                 data += _command(b"SSUBSCRIBE", self._fresh)
                 self._fresh.clear()
-            idle = [channel for channel in self._channels if channel not in self._waiters]
-            if len(idle) > _IDLE_CHANNELS:
+            if len(self._channels) - len(self._waiters) > _IDLE_CHANNELS:
+                idle = [channel for channel in self._channels if channel not in self._waiters]
                 data += _command(b"SUNSUBSCRIBE", idle)
                 for channel in idle:
                     del self._channels[channel]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import hiredis
 
-from cicd_core.errors import CorruptRecord
+from cicd_core.errors import CorruptRecord, StoreError
 from cicd_core.store.records import (
     KEEP,
     Committed,
@@ -41,6 +41,8 @@ Answer = Any
 
 #: Where a header's attributes begin, and what stands before them; see ``lua/records.lua``.
 _ATTRIBUTES: Final = 10
+#: How the answer of a commit begins whose increment is refused; see ``lua/commit.lua``.
+_NO_INCREMENT: Final = -2
 
 _hiredis: Any = hiredis
 #: hiredis types its argument as a tuple of one, and its answer not at all.
@@ -154,6 +156,7 @@ def outcome(commit: Commit, answer: Answer) -> Committed | Conflict:
 
     Raises:
         CorruptRecord: a record that it writes does not decode; it was not applied.
+        StoreError: a counter does not take its increment; it was not applied.
     """
     if answer[0] == 1:
         puts = [write for write in commit.writes if isinstance(write, Put)]
@@ -163,9 +166,15 @@ def outcome(commit: Commit, answer: Answer) -> Committed | Conflict:
         positions: Sequence[int] = answer[1:]
         writes = [commit.writes[position - 1] for position in positions]
         return Conflict(tuple((write.collection, write.key) for write in writes))
-    position, reason = int(answer[1]), bytes(answer[2])
+    position, reason = int(answer[1]), bytes(answer[2]).decode(errors="replace")
+    if answer[0] == _NO_INCREMENT:
+        name = commit.increments[position - 1].name
+        raise StoreError(
+            f"the counter {name!r} takes no such increment ({reason}): the commit was not applied; "
+            f"a counter holds 64 bits"
+        )
     corrupt = commit.writes[position - 1]
-    raise CorruptRecord(corrupt.collection, corrupt.key, reason.decode(errors="replace"))
+    raise CorruptRecord(corrupt.collection, corrupt.key, reason)
 
 
 def renewed(answer: Answer) -> Renewed | None:

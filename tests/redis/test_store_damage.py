@@ -270,3 +270,17 @@ async def test_hundreds_of_them_are_passed_by(server: Server, namespace: str) ->
         assert [record.key for record in await store.claim(claim())] == ["good"]
         page = partial(store.page, Query(partition=in_state("held"), limit=10))
         assert [record.key for record in (await page()).records] == ["good"]
+
+
+@pytest.mark.parametrize("limit", [1, 3])
+async def test_names_whose_records_were_deleted_by_hand_do_not_block_their_lane(
+    store: Store, server: Server, namespace: str, limit: int
+) -> None:
+    await store.commit([commit(item(f"{number}", rank="0")) for number in range(20)])
+    keys = [f"cicd:{{{namespace}}}:r:items:{number}" for number in range(20)]
+    assert server.ask("DEL", *keys) == 20
+    assert await keys_in(store, in_lane()) == ["bad", "good", "third"]
+    assert [record.key for record in await store.claim(claim(limit))] == ["bad", "good", "third"][
+        :limit
+    ]
+    assert await numbers_in(store, in_lane()) == [3 - limit]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -82,7 +83,7 @@ async def works(store: Store, key: str = "kept") -> bool:
 
 @pytest.fixture
 def replicated(engine: Engine) -> Iterator[Replicated]:
-    with open_replicated(engine, replicas=1) as servers:
+    with open_replicated(engine, replicas=1, appendonly=True) as servers:
         yield servers
 
 
@@ -107,7 +108,11 @@ async def test_a_write_that_the_replica_has_not_is_unknown_also_when_it_is_repea
     }
     one, two = one_commit("a"), claim()
     (replica,) = replicated.replicas
-    async with open_proxy(replicated.primary.port) as proxy, opened(proxy.url, **words) as store:
+    async with open_proxy(replicated.primary.port) as proxy, AsyncExitStack() as stack:
+        store, another = [
+            await insist(lambda: stack.enter_async_context(opened(proxy.url, **words)))
+            for _ in range(2)
+        ]
         await insist(lambda: write(store, item("first")))
         replica.pause()
         fault = proxy.cut_answer("EVALSHA")
@@ -119,13 +124,13 @@ async def test_a_write_that_the_replica_has_not_is_unknown_also_when_it_is_repea
                 await apply(store, one)
         async with opened(proxy.url, namespace=namespace) as unconfirmed:
             await unconfirmed.claim(two)
-        async with opened(proxy.url, **words) as another:
-            with pytest.raises(StoreUnavailable, match="0 of 1 replicas confirmed"):
-                await another.claim(two)
+        with pytest.raises(StoreUnavailable, match="0 of 1 replicas confirmed"):
+            await another.claim(two)
         replica.resume()
         assert isinstance(await insist(lambda: apply(store, one)), Committed)
         assert [record.key for record in await insist(lambda: store.claim(two))] == ["a"]
-        assert await sum_of_ones(store) == await number_of_events(store) == 1
+        assert await insist(lambda: sum_of_ones(store)) == 1
+        assert await insist(lambda: number_of_events(store)) == 1
 
 
 # ---------------------------------------------------------------------------------------- sentinels
@@ -133,7 +138,7 @@ async def test_a_write_that_the_replica_has_not_is_unknown_also_when_it_is_repea
 
 @pytest.fixture
 def sentinels(engine: Engine) -> Iterator[SentinelSet]:
-    with open_sentinels(engine, replicas=2) as servers:
+    with open_sentinels(engine, replicas=2, appendonly=True) as servers:
         yield servers
 
 
@@ -253,6 +258,29 @@ async def test_a_sibling_of_a_store_on_a_cluster_lives_in_another_thread(cluster
         assert await works(store)
 
 
+async def test_a_client_of_a_cluster_lends_its_nodes_and_stays_its_owners(
+    cluster: Cluster,
+) -> None:
+    host, port = cluster.addresses[0]
+    client: Client = redis.asyncio.RedisCluster(host=host, port=port, decode_responses=True)
+    async with client:
+        await client.set("mine", "yes")
+        for owner in cluster.primaries:
+            namespace = namespace_of(cluster, owner)
+            async with opened("redis+cluster://", client=client, namespace=namespace) as store:
+                assert await works(store)
+            assert owner.ask("EXISTS", key_of(namespace)) == 1
+        assert await client.get("mine") == "yes"
+
+
+async def test_a_client_of_a_cluster_lends_its_user() -> None:
+    with open_cluster(replicas=0, requirepass="secret", masterauth="secret") as cluster:
+        host, port = cluster.addresses[0]
+        client: Client = redis.asyncio.RedisCluster(host=host, port=port, password="secret")
+        async with client, opened("redis+cluster://", client=client) as store:
+            assert await works(store)
+
+
 async def test_one_node_alone_is_not_taken_for_the_cluster(cluster: Cluster) -> None:
     first, second, _ = cluster.primaries
     with pytest.raises(UnsupportedCapability, match=r"redis\+cluster://"):
@@ -282,7 +310,7 @@ async def test_the_rights_for_a_cluster_are_enough_and_none_is_one_too_many() ->
 @pytest.fixture
 def own_cluster(engine: Engine) -> Iterator[Cluster]:
     """A Cluster that a test may harm."""
-    with open_cluster(engine) as cluster:
+    with open_cluster(engine, appendonly=True) as cluster:
         yield cluster
 
 

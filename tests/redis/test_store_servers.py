@@ -20,6 +20,7 @@ from cicd_core.testing.samples import (
     write,
 )
 from cicd_core_redis import KeepsNothing
+from tests.redis.sentinels import open_replicated
 from tests.redis.stores import opened, refused, works
 
 if TYPE_CHECKING:
@@ -59,6 +60,20 @@ async def test_a_server_that_keeps_nothing_is_warned_of_unless_that_was_asked_fo
 
 
 @pytest.mark.parametrize(
+    ("settings", "warns"),
+    [({}, True), ({"save": "3600 1"}, True), ({"appendonly": True}, False)],
+)
+async def test_a_primary_that_may_come_back_with_less_than_was_confirmed_is_warned_of(
+    settings: dict[str, Any], warns: bool
+) -> None:
+    with open_replicated(**settings) as servers, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        async with opened(servers.primary.url, durability="replicated") as store:
+            assert await works(store)
+    assert [("on the replicas too" in each) for each in warned(caught)] == [True] * warns
+
+
+@pytest.mark.parametrize(
     ("settings", "durability", "what"),
     [
         ({}, "everysec", "no append-only file"),
@@ -66,6 +81,20 @@ async def test_a_server_that_keeps_nothing_is_warned_of_unless_that_was_asked_fo
         ({"save": "3600 1"}, "everysec", "no append-only file"),
         ({"appendonly": True}, "always", "appendfsync 'everysec'"),
         ({"appendonly": True, "appendfsync": "no"}, "everysec", "appendfsync 'no'"),
+        (
+            {"appendonly": True, "no_appendfsync_on_rewrite": True},
+            "everysec",
+            "no-appendfsync-on-rewrite 'yes'",
+        ),
+        (
+            {
+                "appendonly": True,
+                "appendfsync": "always",
+                "no_appendfsync_on_rewrite": True,
+            },
+            "always",
+            "set no-appendfsync-on-rewrite to no",
+        ),
     ],
 )
 async def test_a_server_that_keeps_less_than_was_asked_for_is_refused(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import pytest
@@ -28,6 +28,7 @@ from cicd_core.testing.samples import (
 )
 from cicd_core.testing.samples import in_lane as lane
 from cicd_core.testing.samples import told as happened
+from tests.redis.sentinels import open_replicated
 from tests.redis.stores import opened, refused
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ async def test_the_rights_of_the_documentation_are_enough(
 def test_the_rights_of_the_documentation_are_those_of_the_scripts() -> None:
     folder = files("cicd_core_redis") / "lua"
     scripts = [each.read_text("utf-8") for each in folder.iterdir()]
-    used = {name for text in scripts for name in re.findall(r"\bcall\('([A-Z]+)'", text)}
+    used = {name for text in scripts for name in re.findall(r"\bp?call\('([A-Z]+)'", text)}
     checked = set(re.findall(r"\bneed\('([A-Z]+)'", (folder / "rights.lua").read_text("utf-8")))
     granted = {command.partition("|")[0].upper() for command in COMMANDS}
     assert used <= checked
@@ -160,14 +161,18 @@ async def test_a_user_who_may_do_everything_to_the_keys_and_hears_no_channel_is_
     assert "SPUBLISH, SSUBSCRIBE" in str(error)
 
 
-async def test_who_has_writes_confirmed_needs_one_right_more(start: Callable[..., Server]) -> None:
-    server = start()
-    url = allow(server, MINIMAL, "a")
-    error = await refused(url, namespace=None, durability="replicated")
-    assert "WAIT" in str(error)
-    url = allow(server, f"{MINIMAL} +wait", "a")
-    async with opened(url, namespace=None, durability="replicated"):
-        pass
+async def test_who_has_writes_confirmed_needs_one_right_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("cicd_core_redis.store._SWEEP_PERIOD", 0.0)
+    with open_replicated(appendonly=True) as servers:
+        url = allow(servers.primary, MINIMAL, "a")
+        error = await refused(url, namespace=None, durability="replicated")
+        assert "WAIT" in str(error)
+        url = allow(servers.primary, f"{MINIMAL} +wait", "a")
+        words: dict[str, Any] = {"namespace": None, "log_retention": 0}
+        async with opened(url, **words, durability="replicated") as store:
+            await use(store)
 
 
 async def test_who_uses_another_database_needs_one_right_more(start: Callable[..., Server]) -> None:

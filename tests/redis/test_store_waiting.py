@@ -20,6 +20,7 @@ from cicd_core.testing.samples import (
     write,
 )
 from tests.redis.stores import (
+    SOON,
     insist,
     opened,
     settle,
@@ -140,7 +141,21 @@ async def test_who_begins_to_wait_while_the_server_is_away_is_told(
     await proxy.refuse()
     await proxy.cut_all()
     await settle()
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailable, match=r"cannot be listened to .*wait again"):
         await store.wait([watch(in_lane())], PATIENCE)
     await proxy.heal()
     assert not await insist(lambda: store.wait([watch(in_lane())], 0))
+
+
+async def test_who_waits_is_held_up_no_longer_than_by_any_other_call(
+    proxy: FaultProxy, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cicd_core_redis.waiting._QUIET", 3600.0)
+    async with opened(proxy.url, namespace=namespace, call_timeout=SOON) as hasty:
+        assert not await insist(lambda: hasty.wait([watch(in_lane())], SOON))
+        proxy.black_hole()  # what it subscribes to from now on is never confirmed
+        with anyio.fail_after(PATIENCE), pytest.raises(StoreUnavailable):
+            await hasty.wait([watch(in_lane("other"))], SOON)
+        await proxy.heal()
+        await insist(lambda: write(hasty, item("a", lane="other")))
+        assert await insist(lambda: hasty.wait([watch(in_lane("other"))], SOON))

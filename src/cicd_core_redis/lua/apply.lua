@@ -31,12 +31,6 @@ local function apply(id, writes, olds)
   return answer, versions
 end
 
-local function increment() -- each group of counters is a hash, so that a prefix finds it whole
-  local group, name, amount = take(), take(), take()
-  local total = call('HINCRBY', PREFIX .. 'n:' .. group, name, amount)
-  if digits(total) == amount then call('ZADD', PREFIX .. 'groups', 0, group) end
-end
-
 local tell
 function tell(events, versions) -- one entry of the stream for many events of a commit
   local entry = {}
@@ -61,13 +55,15 @@ for n = 1, tonumber(take()) do
   if answer then
     at = at + 5 * events + 3 * increments
   else
-    local told = at
+    local told, behind = at, at + 5 * events + 3 * increments
     at = at + 5 * events -- the increments first: of all writes only they could be refused
-    for _ = 1, increments do increment() end
-    local behind, versions = at, nil
-    answer, versions = apply(id, writes, olds)
-    at = told
-    if events > 0 then tell(events, versions) end
+    answer = increase(increments)
+    if not answer then
+      local versions
+      answer, versions = apply(id, writes, olds)
+      at = told
+      if events > 0 then tell(events, versions) end
+    end
     at = behind
   end
   answers[n + 1] = answer

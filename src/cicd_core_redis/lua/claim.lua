@@ -55,6 +55,7 @@ local function winners(collection, zsets, limit)
     local header, broken = load(collection, key)
     local body = header and call('HGET', record_key(collection, key), 'b')
     if body then won[#won + 1] = {key, header, body} else gone = gone + 1 end
+    if not header and not broken then call('ZREM', line.zset, line.head) end -- it stands for nothing
     advance(line, header or broken, chunk) -- one that does not decode must not block the rest
   end
   return won

@@ -6,7 +6,8 @@
 -- lease_limit, expires_at, the attributes in the order of their names; each event: collection, key,
 -- version or '', ordinal, body; each increment: group, name, amount.
 -- Answer: the time; for each commit {1, version of each put}, {0, position of each write that
--- conflicts}, or {-1, position, error} for a record that does not decode.
+-- conflicts}, {-1, position, error} for a record that does not decode, or {-2, position, error} for
+-- an increment that its counter does not take.
 -- Safe to repeat: a commit whose puts all hold its id already is answered, not applied.
 
 local function read_write()

@@ -1,28 +1,34 @@
 -- Read a page of one partition.
 --
--- ARGV: collection, the zset without the prefix, limit, '1' if descending, the lower and the upper
--- bound as ZRANGE takes them.
--- Answer: the time; up to limit + 1 records as {key, body, header}; {key, error} of each that was
--- passed over since it does not decode.
+-- ARGV: collection, the zset without the prefix, the most records, '1' if descending, the lower and
+-- the upper bound as ZRANGE takes them.
+-- Answer: the time; records as {key, body, header}; {key, error} of each that was passed over since
+-- it does not decode; the bound behind which to ask on for what is missing, or '' if nothing is.
 
-local collection, zset, limit = take(), PREFIX .. take(), tonumber(take())
+local collection, zset, most = take(), PREFIX .. take(), tonumber(take())
 local descending, lower, upper = take() == '1', take(), take()
-local found, broken, offset = {}, {}, 0
+local found, broken, bound = {}, {}, ''
+local left = most + 1000 -- so many names: no script pays for all that ever ran out
 
 local function names(count)
   if descending then
-    return call('ZRANGE', zset, upper, lower, 'BYLEX', 'REV', 'LIMIT', offset, count)
+    return call('ZRANGE', zset, upper, lower, 'BYLEX', 'REV', 'LIMIT', 0, count)
   end
-  return call('ZRANGE', zset, lower, upper, 'BYLEX', 'LIMIT', offset, count)
+  return call('ZRANGE', zset, lower, upper, 'BYLEX', 'LIMIT', 0, count)
 end
 
+local wanted = most
 repeat
-  local wanted = limit + 1 - #found
   local more = names(wanted)
   for _, name in ipairs(more) do
     -- Those that ran out are skipped, and those that do not decode must not hold up the rest.
     found[#found + 1], broken[#broken + 1] = read(collection, key_in(name))
+    if #found == most then return {NOW, found, broken, ''} end
   end
-  offset = offset + #more
-until #found > limit or #more < wanted
-return {NOW, found, broken}
+  if #more < wanted then return {NOW, found, broken, ''} end
+  bound = '(' .. more[wanted]
+  if descending then upper = bound else lower = bound end
+  left = left - wanted
+  wanted = math.min(math.max(most - #found, 100), left)
+until wanted == 0
+return {NOW, found, broken, bound}

@@ -1,0 +1,31 @@
+-- The increments of a commit: all of them, or none.
+
+-- Add to a counter; answer why it takes no more, if it does not.
+local function increment(group, name, amount)
+  local total = redis.pcall('HINCRBY', PREFIX .. 'n:' .. group, name, amount)
+  if type(total) == 'table' then
+    if not find(total.err, '^ERR') and not find(total.err, '^WRONGTYPE') then error(total) end
+    return total.err
+  end
+  -- Each group is a hash, so that a prefix finds it whole. Both are rounded alike.
+  if total == tonumber(amount) then call('ZADD', PREFIX .. 'groups', 0, group) end
+end
+
+local function negative(amount)
+  return string.sub(amount, 1, 1) == '-' and string.sub(amount, 2) or '-' .. amount
+end
+
+-- Do so many of them; answer nothing, or which one is refused, and why: then none is done.
+local function increase(number)
+  local first = at
+  for i = 1, number do
+    local refused = increment(take(), take(), take())
+    if refused then
+      for undone = first, first + 3 * (i - 2), 3 do
+        local group, name, amount = unpack(ARGV, undone, undone + 2)
+        increment(group, name, negative(amount))
+      end
+      return {-2, i, refused}
+    end
+  end
+end

@@ -1,0 +1,137 @@
+"""What ran out goes away in steps, and no script pays for all of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+import pytest
+from attrs import frozen
+
+from cicd_core.store.records import Query
+from cicd_core.testing.samples import (
+    IDS,
+    commit,
+    item,
+    note,
+    numbers_in,
+    on_shelf,
+    plain,
+    told,
+    write,
+)
+from tests.redis.stores import number_of_events, opened
+from tests.redis.waiting import PATIENCE
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+
+    from cicd_core.store.contract import Store
+    from tests.redis.engines import Engine, Server
+
+pytestmark = pytest.mark.anyio
+
+#: How many records run out around those that do not.
+GONE: Final = 2400
+#: How many records one script may pass by.
+AT_ONCE: Final = 1000
+
+
+@pytest.fixture
+def server(engine: Engine, start: Callable[..., Server]) -> Server:
+    """A server of this test's own, which counts what is asked of it."""
+    return start(engine)
+
+
+@pytest.fixture
+async def store(server: Server, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Store, None]:
+    """A store on which nobody swept for long: of a shelf with thousands of notes three are left."""
+    monkeypatch.setattr("cicd_core_redis.store._SWEEP_PERIOD", 3600.0)
+    async with opened(server.url) as store:
+        now = (await store.now()).micros
+        gone = [note(f"{at % 4}{at:04}", expires_at=now) for at in range(GONE)]
+        await store.commit([commit(each) for each in gone])
+        await write(store, note("1"), note("2"), note("3"))
+        yield store
+
+
+@frozen
+class Spent:
+    """What a server did since it was asked last."""
+
+    scripts: int
+    reads: int
+
+
+def spent(server: Server) -> Spent:
+    said: dict[str, Any] = server.info("commandstats")
+    server.ask("CONFIG", "RESETSTAT")
+    evalsha, hmget = (
+        said.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in ("evalsha", "hmget")
+    )
+    return Spent(evalsha, hmget)
+
+
+@pytest.mark.parametrize("descending", [False, True])
+async def test_a_page_passes_by_what_ran_out_in_several_scripts(
+    server: Server, store: Store, *, descending: bool
+) -> None:
+    await store.page(Query(partition=on_shelf("empty"), limit=1))  # the server knows the script
+    spent(server)
+    page = await store.page(Query(partition=on_shelf(), limit=10, descending=descending))
+    assert sorted(record.key for record in page.records) == ["1", "2", "3"]
+    found = spent(server)
+    assert 3 <= found.scripts <= 4
+    assert found.reads == GONE + 3
+
+
+@pytest.mark.parametrize("descending", [False, True])
+async def test_pages_that_follow_one_another_show_what_is_left_once(
+    store: Store, *, descending: bool
+) -> None:
+    keys: list[str] = []
+    bounds: dict[str, str] = {}
+    more = True
+    while more:
+        query = Query(partition=on_shelf(), limit=1, descending=descending, **bounds)
+        page = await store.page(query)
+        keys += [record.key for record in page.records]
+        bounds = {"before" if descending else "after": keys[-1]}
+        more = page.more
+    assert keys == (["3", "2", "1"] if descending else ["1", "2", "3"])
+
+
+async def test_a_page_reads_no_more_than_it_shows_where_nothing_ran_out(
+    server: Server, store: Store
+) -> None:
+    await store.commit([commit(note(f"{at:04}", shelf="long")) for at in range(500)])
+    await store.page(Query(partition=on_shelf("empty"), limit=1))
+    spent(server)
+    page = await store.page(Query(partition=on_shelf("long"), limit=50))
+    assert (len(page.records), page.more) == (50, True)
+    assert spent(server) == Spent(scripts=1, reads=51)
+
+
+async def test_a_count_drops_what_ran_out_in_several_scripts(server: Server, store: Store) -> None:
+    await numbers_in(store, on_shelf("empty"))
+    spent(server)
+    assert await numbers_in(store, on_shelf()) == [3]
+    assert spent(server).scripts <= GONE // AT_ONCE + 1
+    assert len(server.ask("KEYS", "cicd:*:r:*")) == 3
+
+
+async def test_sweeps_leave_nothing_of_what_ran_out(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    namespace = IDS.commit_id()
+    prefix = f"cicd:{{{namespace}}}:"
+    monkeypatch.setattr("cicd_core_redis.store._SWEEP_PERIOD", 0.0)
+    async with opened(server.url, namespace=namespace, log_retention=0.0) as store:
+        now = (await store.now()).micros
+        keys = [f"{number:03}" for number in range(500)]
+        await store.commit([commit(item(key, expires_at=now), events=[told(key)]) for key in keys])
+        with anyio.fail_after(PATIENCE):
+            while server.ask("EXISTS", f"{prefix}expiring") or await number_of_events(store):
+                await write(store, plain(IDS.commit_id(), expires_at=now))
+    left = {key.removeprefix(prefix) for key in server.ask("KEYS", f"{prefix}*")}
+    assert left == {"meta", "log"}
