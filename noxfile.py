@@ -163,6 +163,17 @@ def redis_crash(session: nox.Session) -> None:
 
 
 @nox.session(python=MAIN)
+def dynamodb_crash(session: nox.Session) -> None:
+    """A long storm over DynamoDB: a thousand workers are killed while their requests fail.
+
+    Arguments are those of `python -m tests.dynamodb.storms`: `--engine ministack --kills 200`, say.
+    """
+    install(session, "test")
+    storm = session.posargs or ["--kills", "1000"]
+    session.run("python", "-m", "tests.dynamodb.storms", *storm)
+
+
+@nox.session(python=MAIN)
 def histories(session: nox.Session) -> None:
     """Many random concurrent histories of every store, each one checked: it takes long."""
     install(session, "test")

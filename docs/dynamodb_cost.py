@@ -1,9 +1,9 @@
-"""Writes the tables of the page on what DynamoDB costs from the figures that the tests hold.
+"""Writes the tables of the pages on what DynamoDB costs from the figures that the tests hold.
 
     python docs/dynamodb_cost.py
 
-writes the parts of ``docs/reference/dynamodb-cost.md`` between its markers anew. A test fails when
-they are not what this script makes.
+writes the parts of ``docs/reference/dynamodb-cost.md`` and ``dynamodb-scale.md`` between their
+markers anew. A test fails when they are not what this script makes.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from attrs import evolve
 
 from cicd_core_dynamodb import costs
 from cicd_core_dynamodb.bill import Workload, bill_of
@@ -24,7 +26,10 @@ if TYPE_CHECKING:
     from cicd_core_dynamodb.bill import Line
     from cicd_core_dynamodb.costs import Units
 
-PAGE: Final = Path(__file__).with_name("reference") / "dynamodb-cost.md"
+PAGES: Final = tuple(
+    Path(__file__).with_name("reference") / name
+    for name in ("dynamodb-cost.md", "dynamodb-scale.md")
+)
 _PART: Final = re.compile(r"(<!-- made: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 #: The fleets whose bills are shown.
@@ -42,6 +47,15 @@ FLEETS: Final = {
         sweep_seconds=5,
     ),
     "10,000 agents, 10 million jobs": Workload(jobs=1e7, agents=10_000),
+}
+#: Agents that have nothing to do.
+_IDLE: Final = Workload(jobs=0, sweepers=0)
+_PATIENT: Final = evolve(_IDLE, poll_seconds=5.0, lane_refresh_seconds=10.0, heartbeat_seconds=30.0)
+IDLE: Final = {
+    "100": evolve(_IDLE, agents=100),
+    "1,000": evolve(_IDLE, agents=1000),
+    "10,000": evolve(_IDLE, agents=10_000),
+    "10,000, patient": evolve(_PATIENT, agents=10_000),
 }
 
 
@@ -106,11 +120,28 @@ def room() -> str:
     )
 
 
+def agents() -> str:
+    """Return what agents consume and cost that wait for work, with a table's quota in mind."""
+    lines = [
+        "| agents | heartbeats: writes a second | looks: reads a second | dollars a month |",
+        "|---|---|---|---|",
+    ]
+    for told, workload in IDLE.items():
+        bill = bill_of(workload)
+        beats, looks = (
+            sum(getattr(line.units, kind) for line in bill.lines) / costs.MONTH
+            for kind in ("writes", "reads")
+        )
+        lines.append(f"| {told} | {beats:,.0f} | {looks:,.0f} | {bill.dollars:,.0f} |")
+    return "\n".join(lines)
+
+
 PARTS: Final[dict[str, Callable[[], str]]] = {
     "operations": operations,
     "lifecycles": lifecycles,
     "bills": bills,
     "room": room,
+    "agents": agents,
 }
 
 
@@ -128,5 +159,6 @@ def _dollars(lines: tuple[Line, ...], name: str) -> float:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(rendered(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
-    sys.stdout.write(f"{PAGE} is up to date\n")
+    for page in PAGES:
+        page.write_text(rendered(page.read_text(encoding="utf-8")), encoding="utf-8")
+        sys.stdout.write(f"{page} is up to date\n")

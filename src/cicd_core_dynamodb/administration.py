@@ -10,16 +10,16 @@ from anyio import sleep
 
 from cicd_core.clock import monotonic_seconds
 from cicd_core.errors import Refused, StoreError, StoreUnavailable
-from cicd_core_dynamodb.calls import Calls, all_of
+from cicd_core_dynamodb.calls import all_of
 from cicd_core_dynamodb.checking import Care, Live, findings, indexes_of
 from cicd_core_dynamodb.failures import TableExists
-from cicd_core_dynamodb.opening import new_client
-from cicd_core_dynamodb.server_clock import clock_of
+from cicd_core_dynamodb.opening import new_calls, new_client
 from cicd_core_dynamodb.tables import TTL_ATTRIBUTE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
 
+    from cicd_core_dynamodb.calls import Calls
     from cicd_core_dynamodb.checking import Finding
     from cicd_core_dynamodb.location import Location
     from cicd_core_dynamodb.tables import Table
@@ -191,8 +191,7 @@ async def administered(location: Location, tables: Sequence[Table]) -> AsyncGene
         UnsupportedCapability: the driver, the region or the credentials are missing.
     """
     async with new_client(location) as client:
-        calls = Calls(client, location.prefix, clock_of(str(client.meta.endpoint_url)), None)
-        yield Tables(calls, tables)
+        yield Tables(new_calls(client, location), tables)
 
 
 def _care_words(care: Care) -> dict[str, Any]:

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import field, frozen
 
+from cicd_core.errors import InvalidInput
 from cicd_core.model.checks import check_integer, check_seconds
 from cicd_core_dynamodb import costs
 from cicd_core_dynamodb.costs import AGENT_LIFECYCLE, BY_NAME, MONTH, PRICES, Units
 from cicd_core_dynamodb.items import GRACE
+from cicd_core_dynamodb.journal import RIPE
 from cicd_core_dynamodb.location import SHARDS
+from cicd_core_dynamodb.tending import EVERY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,8 +24,9 @@ _GIGABYTE: Final = 1e9
 _DAY: Final = 86400.0
 #: How often a lease is renewed while it lasts.
 _RENEWALS: Final = 3
-#: A process that writes tends the log about this often, in seconds.
-_TENDING: Final = 60.0
+#: The bytes that a read unit of a consistent read is good for.
+_READ_BYTES: Final = 4096
+_MICROS: Final = 1_000_000
 #: How many jobs a month, and agents and so on, one may ask about.
 _MOST: Final = 10**12
 
@@ -66,7 +70,9 @@ class Workload:
             check_integer(name, getattr(self, name), least=0, most=_MOST)
         check_integer("shards", self.shards, least=1, most=128)
         for name in ("jobs", "minutes", "retried", "job_days", "log_days"):
-            check_seconds(name, getattr(self, name), least=0.0, most=float(_MOST))
+            if not 0 <= getattr(self, name) <= _MOST:  # said this way round, it refuses NaN too
+                reason = f"give a number from 0 to {float(_MOST):g}"
+                raise InvalidInput(name, getattr(self, name), reason)
         for name in (
             "poll_seconds",
             "lane_refresh_seconds",
@@ -134,8 +140,7 @@ def _consumed(of: Workload) -> Iterable[tuple[str, str, Units]]:
         yield "claim marks", "a claim's repetition is known to all", Units(writes=jobs)
     if of.log:
         yield "log", "events and counters, written and copied", _log(of).times(jobs)
-        tending = costs.TENDING.times(_tended(of)) + costs.LOG_LOOK.times(of.followers * MONTH)
-        yield "log's readers", "who follows it, who brings it up to date", tending
+        yield "log's readers", "who follows it, who brings it up to date", _read_log(of)
     renewals = of.minutes * 60 / (of.lease_seconds / _RENEWALS)
     yield "lease renewals", "of jobs that run", BY_NAME["renew"].records.times(jobs * renewals)
     beats = of.agents * MONTH / of.heartbeat_seconds
@@ -160,13 +165,21 @@ def _log(of: Workload) -> Units:
     return told + again.times(0.01) + costs.COPYING
 
 
-def _tended(of: Workload) -> float:
-    """Return how often the log is tended: once a minute at most by each process that commits.
+def _read_log(of: Workload) -> Units:
+    """Return what those consume who look at the log.
 
-    An agent commits when a job ends; what enqueues is taken to be as many processes as sweep.
+    A process that writes asks once a minute whether it is its turn, and one of them looks. An agent
+    commits when a job ends; what enqueues is taken to be as many processes as sweep.
     """
-    most = MONTH / _TENDING
-    return min(of.sweepers * most, of.jobs) + min(of.agents * most, of.jobs)
+    most = MONTH / EVERY
+    asked = min(of.sweepers * most, of.jobs) + min(of.agents * most, of.jobs)
+    turns = min(most, asked)
+    again = 2 * RIPE / _MICROS * of.jobs / MONTH * costs.JOURNAL_BYTES / _READ_BYTES
+    return (
+        costs.TURN_ASKED.times(asked)
+        + (costs.TURN_TAKEN + costs.TENDING + Units(reads=again)).times(turns)
+        + (costs.LOG_LOOK + Units(reads=again)).times(of.followers * MONTH)
+    )
 
 
 def _waiting(of: Workload) -> Units:

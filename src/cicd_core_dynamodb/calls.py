@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-from anyio import create_task_group
+from anyio import CapacityLimiter, create_task_group, fail_after
 
-from cicd_core.clock import monotonic_seconds
 from cicd_core.errors import StoreUnavailable
 from cicd_core_dynamodb.failures import translated
+from cicd_core_dynamodb.stopwatch import awake_or_asleep
 from cicd_core_dynamodb.tables import JOURNAL, PLACE_KEY, STREAM_KEY
 
 if TYPE_CHECKING:
@@ -23,6 +23,14 @@ Value = dict[str, Any]
 Item = dict[str, Value]
 
 
+#: How often an attempt is made; the second one is harmless, and the services make more.
+ATTEMPTS: Final = 2
+#: How many seconds a connection may take to be made.
+CONNECT_SECONDS: Final = 2.0
+#: The most calls at a time, and so connections.
+CONNECTIONS: Final = 64
+#: How many seconds a call may take beyond its attempts: the pause between them, and some more.
+_BESIDES: Final = 2.0
 #: What consumes no capacity.
 _ABOUT_TABLES: Final = frozenset(
     {"create_table", "describe_table", "list_tables", "update_time_to_live"}
@@ -40,12 +48,26 @@ class Meter(Protocol):
 class Calls:
     """The client, as the store uses it."""
 
-    def __init__(self, client: Any, prefix: str, clock: ServerClock, meter: Meter | None) -> None:
-        """Take an aiobotocore client (it comes without types), and who listens to its answers."""
+    def __init__(
+        self,
+        client: Any,
+        prefix: str,
+        clock: ServerClock,
+        meter: Meter | None,
+        *,
+        timeout: float,
+    ) -> None:
+        """Take an aiobotocore client (it comes without types), and who listens to its answers.
+
+        ``timeout`` is how many seconds an attempt may take; whatever the client itself would do,
+        a call ends when its attempts must have ended.
+        """
         self._client = client
         self._prefix = prefix
         self._clock = clock
         self._meter = meter
+        self._patience = ATTEMPTS * (CONNECT_SECONDS + timeout) + _BESIDES
+        self._room = CapacityLimiter(CONNECTIONS)
 
     def table(self, name: str) -> str:
         """Return a table's name with its prefix."""
@@ -60,15 +82,17 @@ class Calls:
         """
         if self._meter is not None and operation not in _ABOUT_TABLES:
             words["ReturnConsumedCapacity"] = "INDEXES"
-        sent = monotonic_seconds()
-        try:
-            answer: dict[str, Any] = await getattr(self._client, operation)(**words)
-        except Exception as cause:
-            self._learn(getattr(cause, "response", None), sent)
-            failure = translated(cause, operation, str(words.get("TableName", self._prefix)))
-            if failure is cause:
-                raise
-            raise failure from cause
+        async with self._room:
+            sent = awake_or_asleep()
+            try:
+                with fail_after(self._patience):
+                    answer: dict[str, Any] = await getattr(self._client, operation)(**words)
+            except Exception as cause:
+                self._learn(getattr(cause, "response", None), sent)
+                failure = translated(cause, operation, str(words.get("TableName", self._prefix)))
+                if failure is cause:
+                    raise
+                raise failure from cause
         self._learn(answer, sent)
         if self._meter is not None:
             self._tell(operation, answer.get("ConsumedCapacity"))
@@ -82,7 +106,8 @@ class Calls:
             time = self._clock.read()
         if time is None:
             raise StoreUnavailable(
-                "the answers of the endpoint carry no Date, so nobody can say what time it is there"
+                "nobody can say what time it is at the endpoint: its answers tell none, or take "
+                "seconds"
             )
         return time
 

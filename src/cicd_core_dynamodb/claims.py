@@ -233,9 +233,13 @@ def _grant(layout: Layout, claim: Claim, row: Row, of_record: int | None, now: i
 
 
 def _require_ready(update: Expression, layout: Layout, claim: Claim, row: Row, now: int) -> None:
-    """Require that the record is where the index showed it, and not taken by this claim before."""
-    name = claim.index.partition
+    """Require that the record is where the index showed it, and not taken by this claim before.
+
+    By its sort value too: an update that comes late must not take what became ready anew.
+    """
+    name, sort = claim.index.partition, claim.index.sort
     update.require("{p} = {place}", p=name, place=layout.attribute(name, row.value, row.key))
+    update.require("{s} = {sort}", s=sort, sort=text(row.sort))
     update.require(
         "attribute_not_exists({l}) OR {l} <> {claim}", l=items.LEASE, claim=text(claim.claim_id)
     )
@@ -243,7 +247,8 @@ def _require_ready(update: Expression, layout: Layout, claim: Claim, row: Row, n
 
 
 def _is_ready(record: Record, claim: Claim, row: Row) -> bool:
-    return record.attributes.get(claim.index.partition) == row.value
+    partition, sort = claim.index.partition, claim.index.sort
+    return (record.attributes.get(partition), record.attributes.get(sort)) == (row.value, row.sort)
 
 
 def _first(marked: Sequence[str], rows: Sequence[Row]) -> list[Row]:

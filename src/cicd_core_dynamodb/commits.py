@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from anyio import sleep
+from attrs import frozen
 
 from cicd_core.clock import monotonic_seconds
 from cicd_core.errors import StoreUnavailable
@@ -17,6 +18,7 @@ from cicd_core_dynamodb.calls import all_of
 from cicd_core_dynamodb.failures import ConditionFailed, TransactionRefused
 from cicd_core_dynamodb.items import Seen
 from cicd_core_dynamodb.journal import DELAY
+from cicd_core_dynamodb.stopwatch import Stopwatch
 from cicd_core_dynamodb.updates import Writing, update_of
 
 if TYPE_CHECKING:
@@ -34,6 +36,21 @@ if TYPE_CHECKING:
 _ATTEMPTS: Final = 8
 #: Seconds before the second attempt; it doubles.
 _PAUSE: Final = 0.01
+
+
+@frozen
+class _Attempt:
+    """One attempt to apply a commit, as it was journalled."""
+
+    #: What each put gives.
+    versions: dict[Subject, int]
+    proofs: tuple[bytes, ...]
+    since: Stopwatch
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it was journalled too long ago to be sent."""
+        return bool(self.proofs) and self.since.seconds > DELAY
 
 
 class Committer:
@@ -56,62 +73,68 @@ class Committer:
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
         """Apply each commit whole, or not at all; answer in the order given."""
+        since = Stopwatch()
         now = await self._calls.now()
         versions = [_versions(commit, None, now.micros) for commit in commits]
-        proofs = await self._journaled(list(zip(commits, versions, strict=True)), now)
+        proofs = await self._journaled(list(zip(commits, versions, strict=True)), now, since)
+        attempts = [_Attempt(*pair, since) for pair in zip(versions, proofs, strict=True)]
         answers: dict[int, Committed | Conflict] = {}
         for wave in _waves(commits):
             done = await all_of(
-                partial(self._apply, commits[n], versions[n], proofs[n], now) for n in wave
+                partial(self._apply, commits[number], attempts[number], now) for number in wave
             )
             answers.update(zip(wave, done, strict=True))
         return [answers[number] for number in range(len(commits))]
 
     async def _journaled(
-        self, commits: list[tuple[Commit, dict[Subject, int]]], now: StoreTime
-    ) -> list[bytes | None]:
+        self, commits: list[tuple[Commit, dict[Subject, int]]], now: StoreTime, since: Stopwatch
+    ) -> list[tuple[bytes, ...]]:
         if self._journal is None:
-            return [None] * len(commits)
-        return await self._journal.write(commits, now)
+            return [()] * len(commits)
+        return await self._journal.write(commits, now, since)
 
-    async def _apply(
-        self,
-        commit: Commit,
-        versions: dict[Subject, int],
-        proof: bytes | None,
-        now: StoreTime,
-    ) -> Committed | Conflict:
-        first, began = now.micros, monotonic_seconds()
+    async def _anew(self, commit: Commit, versions: dict[Subject, int]) -> _Attempt:
+        """Journal a commit that is about to be sent: for other versions, or too late."""
+        since = Stopwatch()
+        now = await self._calls.now()
+        (proofs,) = await self._journaled([(commit, versions)], now, since)
+        return _Attempt(versions, proofs, since)
+
+    async def _apply(self, commit: Commit, first: _Attempt, now: StoreTime) -> Committed | Conflict:
+        attempts, least, began = [first], now.micros, monotonic_seconds()
         seen: Mapping[Subject, Seen] | None = None
-        for attempt in range(_ATTEMPTS):
-            writing = Writing(commit_id=commit.commit_id, now=now, proof=proof)
-            seen = await self._write(commit, versions, seen, writing)
-            if seen is None or _was_applied(commit, versions, seen, proof):
-                return Committed(versions)
+        for number in range(_ATTEMPTS):
+            if attempts[-1].is_late:
+                attempts.append(await self._anew(commit, attempts[-1].versions))
+            seen = await self._write(commit, attempts[-1], seen, now)
+            if seen is None:
+                return Committed(attempts[-1].versions)
+            for attempt in attempts:
+                if _was_applied(commit, attempt, seen):
+                    return Committed(attempt.versions)
             now = await self._calls.now()
             answer = _judged(commit, seen, now)
             if answer is not None:
                 return answer
             if monotonic_seconds() - began > DELAY:
                 raise StoreUnavailable(f"commit {commit.commit_id}: it took too long to apply")
-            anew = _versions(commit, seen, first)
-            if anew != versions and proof is not None:
-                (proof,) = await self._journaled([(commit, anew)], now)
-            versions = anew
-            if attempt:
-                await sleep(_PAUSE * 2**attempt * (0.5 + self._ids.jitter()))
-        keys = ", ".join(repr(subject) for subject in versions)
+            versions = _versions(commit, seen, least)
+            if versions != attempts[-1].versions:
+                attempts.append(await self._anew(commit, versions))
+            if number:
+                await sleep(_PAUSE * 2**number * (0.5 + self._ids.jitter()))
+        keys = ", ".join(repr(subject) for subject in first.versions)
         raise StoreUnavailable(f"commit {commit.commit_id}: {keys} changed under each attempt")
 
     async def _write(
         self,
         commit: Commit,
-        versions: Mapping[Subject, int],
+        attempt: _Attempt,
         seen: Mapping[Subject, Seen] | None,
-        writing: Writing,
+        now: StoreTime,
     ) -> Mapping[Subject, Seen] | None:
         """Return None if the commit was applied, else what stands there."""
-        updates = self._updates(commit, versions, seen, writing)
+        updates = self._updates(commit, attempt, seen, now)
         try:
             if len(updates) == 1:
                 await self._calls("update_item", **updates[0])
@@ -128,22 +151,22 @@ class Committer:
     def _updates(
         self,
         commit: Commit,
-        versions: Mapping[Subject, int],
+        attempt: _Attempt,
         seen: Mapping[Subject, Seen] | None,
-        writing: Writing,
+        now: StoreTime,
     ) -> list[dict[str, Any]]:
-        """Return the words of each update; the first put keeps the proof."""
+        """Return the words of each update; the first put keeps the proofs."""
         anchor = anchor_of(commit)
-        unproved = Writing(commit_id=writing.commit_id, now=writing.now, proof=None)
         words: list[dict[str, Any]] = []
         for write in commit.writes:
             subject, layout = subject_of(write), self._layouts[write.collection]
+            proofs = attempt.proofs if subject == anchor else ()
             update = update_of(
                 write,
                 layout,
                 None if seen is None else seen[subject],
-                versions.get(subject, 0),
-                writing if subject == anchor else unproved,
+                attempt.versions.get(subject, 0),
+                Writing(commit_id=commit.commit_id, now=now, proofs=proofs),
             )
             key = {items.KEY: layout.key(write.key)}
             words.append(update.words(self._calls.table(write.collection), key))
@@ -174,25 +197,20 @@ def anchor_of(commit: Commit) -> Subject:
     return next(subject_of(write) for write in commit.writes if isinstance(write, Put))
 
 
-def _was_applied(
-    commit: Commit,
-    versions: Mapping[Subject, int],
-    seen: Mapping[Subject, Seen],
-    proof: bytes | None,
-) -> bool:
+def _was_applied(commit: Commit, attempt: _Attempt, seen: Mapping[Subject, Seen]) -> bool:
     """Whether this very attempt was applied, though its answer was lost and it was sent again.
 
-    Its proof tells, whatever became of the record since; or the versions of new records, which are
+    Its proofs tell, whatever became of the record since; or the versions of new records, which are
     the time: no earlier call gave them.
     """
-    if proof is not None and proof in seen[anchor_of(commit)].proofs:
+    if not seen[anchor_of(commit)].proofs.isdisjoint(attempt.proofs):
         return True
     return all(
         isinstance(write, Put)
         and not write.expected
         and (there := seen[subject_of(write)]).record is not None
         and there.record.commit_id == commit.commit_id
-        and there.given == versions[subject_of(write)]
+        and there.given == attempt.versions[subject_of(write)]
         for write in commit.writes
     )
 

@@ -71,10 +71,13 @@ class Operation:
     log: Units = Units()
     #: More for the mark of the claim, unless with ``claim_marks=off``.
     mark: Units = Units()
-    #: Queries of partitions that are split: half a read unit for each of their shards.
+    #: Queries of partitions that are split: half a read unit for each of their shards. A shard of
+    #: the log, where there are as many, is looked at by several.
     queries: int = 0
     #: Whether it is always this much; else it is about the most.
     exact: bool = True
+    #: Whether it cannot be done with ``log=off``.
+    needs_log: bool = False
 
     def total(self, *, shards: int, log: bool = True, marks: bool = True) -> Units:
         """Return what it consumes where busy partitions are split into so many shards."""
@@ -216,6 +219,14 @@ OPERATIONS: Final = (
         told="`agents.heartbeat`, its health unchanged",
         records=Units(writes=1),
     ),
+    Operation(
+        name="stats",
+        told="`queue.stats()`, after a few jobs",
+        records=Units(reads=8),
+        queries=80,
+        exact=False,
+        needs_log=True,
+    ),
     Operation(name="get a job", told="`jobs.get`", records=Units(reads=1)),
     Operation(
         name="list 50 jobs",
@@ -253,9 +264,15 @@ def lifecycle(
 COPYING: Final = Units(writes=0.4, reads=2.6)
 #: A look at the log that finds nothing new, with four shards of it.
 LOG_LOOK: Final = Units(reads=16)
-#: A look at the log and its counters: a process that writes does one a minute or so, so that the
-#: log goes on though nobody reads it.
+#: A look at the log and its counters: one of all processes that write does one a minute or so, so
+#: that the log goes on though nobody reads it.
 TENDING: Final = Units(reads=36)
+#: Asking whether it is one's turn, as each process that writes does once a minute; and taking it.
+TURN_ASKED: Final = Units(reads=0.5)
+TURN_TAKEN: Final = Units(writes=1)
+#: What a lifecycle leaves in the journal, in bytes as they are read: each look at the log reads
+#: again what was journalled in the last seconds, twice if there is something new.
+JOURNAL_BYTES: Final = 1000
 
 # ------------------------------------------------------------------------------------ storage
 

@@ -22,18 +22,21 @@ if TYPE_CHECKING:
 
     from cicd_core.store.semantics import Subject
 
-#: The first byte of the proof of a commit that tells several shards.
-SEVERAL: Final = 255
 #: The length of a head, before it.
 _LENGTH: Final = 4
+#: About how many bytes of a head an entry takes, and each event, increment and rank in it, besides
+#: what is as long as somebody likes.
+_ENTRY_BYTES: Final = 100
+_EVENT_BYTES: Final = 60
+_OTHER_BYTES: Final = 30
 
 
 @frozen(kw_only=True)
 class Entry:
     """What a commit tells one shard of the log."""
 
-    #: Unique for each attempt to apply a commit; the same for all of its parts. Its first byte is
-    #: the shard that all of them are in, or :data:`SEVERAL`.
+    #: Unique for each attempt to apply a commit and each shard that it tells; the same for all of
+    #: its parts there. The first byte is the shard.
     proof: bytes
     part: int
     #: The record that keeps the proof, and the version that the commit expects of it.
@@ -52,7 +55,13 @@ class Entry:
     @property
     def size(self) -> int:
         """About how many bytes it has."""
-        return 200 + sum(len(event.body) + len(event.key) + 60 for event in self.events)
+        names = [*self.anchor, *(each.name for each in self.increments)]
+        names += [name for subject, _ in self.ranks for name in subject]
+        return (
+            _ENTRY_BYTES
+            + sum(len(each.body) + len(each.key) + _EVENT_BYTES for each in self.events)
+            + sum(len(name) + _OTHER_BYTES for name in names)
+        )
 
 
 def encode(entries: Sequence[Entry]) -> bytes:

@@ -25,6 +25,7 @@ _LATER: Final = frozenset(
         "LimitExceededException",
         "ProvisionedThroughputExceededException",
         "ReplicatedWriteConflictException",
+        "ResourceInUseException",
         "RequestLimitExceeded",
         "RequestTimeout",
         "RequestTimeoutException",
@@ -53,6 +54,8 @@ _STRANGERS: Final = frozenset(
         "UnrecognizedClientException",
     }
 )
+#: What is said of a signature whose time is wrong: of a machine that slept over a request, say.
+_WRONG_TIME: Final = ("expired", "not yet current")
 _WRITES: Final = frozenset(
     {"batch_write_item", "delete_item", "put_item", "transact_write_items", "update_item"}
 )
@@ -105,7 +108,7 @@ def translated(cause: Exception, operation: str, table: str) -> Exception:
         return _without_answer(cause, operation, table)
     if code == "ConditionalCheckFailedException":
         return ConditionFailed(answer.get("Item"))
-    if code == "ResourceInUseException":
+    if code == "ResourceInUseException" and operation == "create_table":
         return TableExists()
     if code == "TransactionCanceledException":
         return _cancelled(answer, operation, table)
@@ -138,13 +141,19 @@ def _answered(code: str, message: str, operation: str, table: str) -> Exception:
             f"create-tables`, the Terraform module, or ?create_tables=true on a local engine"
         )
     if code in _STRANGERS:
-        return UnsupportedCapability(f"{where}: {code}: {message}; check the credentials")
+        return _unknown(where, code, message)
     if code == "AccessDeniedException":
         refused = StoreReadOnly if operation in _WRITES else UnsupportedCapability
         return refused(f"{where}: {message}; give the role the policy of the module")
     if code == "ValidationException":
         return _invalid(where, message)
     return StoreError(f"{where}: {code}: {message}")
+
+
+def _unknown(where: str, code: str, message: str) -> Exception:
+    if code.startswith("InvalidSignature") and any(word in message for word in _WRONG_TIME):
+        return StoreUnavailable(f"{where}: {message}; is the clock of this machine right?")
+    return UnsupportedCapability(f"{where}: {code}: {message}; check the credentials")
 
 
 def _invalid(where: str, message: str) -> Exception:

@@ -11,8 +11,8 @@ else has a name of one or two capital letters, since names count in what an item
     D  body                        HM lease limit of the record (µs)
     R  grant                       X  expires_at (µs)
     E  proofs: the ids of the      T  when DynamoDB may drop the item (s)
-       journal's entries that      Z  the version that the record had when it
-       this record's commits made     was deleted; then nothing but E is left
+       journal's entries that      Z  when it was deleted (µs), or the version that
+       this record's commits made     it had then, if that is more; only E is left
 
 None is called as DynamoDB calls its types (S, N, B, L, M and so on), which confuses some engines.
 """
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import frozen
 
 from cicd_core.errors import CorruptRecord
-from cicd_core.store.records import Lease, Record
+from cicd_core.store.records import Collection, Lease, Record
 from cicd_core_dynamodb.tables import (
     EXPIRY,
     LEASE_LIMIT,
@@ -38,7 +38,7 @@ from cicd_core_dynamodb.tables import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cicd_core.store.records import Collection, Index, Put
+    from cicd_core.store.records import Index, Put
     from cicd_core_dynamodb.calls import Item, Value
 
 KEY, TTL = RECORD_KEY, TTL_ATTRIBUTE
@@ -98,9 +98,9 @@ def proofs_of(item: Item | None) -> frozenset[bytes]:
     return frozenset(bytes(proof) for proof in item[PROOFS]["BS"])
 
 
-def drop_after(expires_at: int) -> Value:
-    """Return when DynamoDB may drop what expires at that moment (µs)."""
-    return number(-(-expires_at // _MICROS) + GRACE)
+def drop_after(expires_at: int, now: int) -> Value:
+    """Return when DynamoDB may drop what is written now and expires at that moment (µs)."""
+    return number(-(-max(expires_at, now) // _MICROS) + GRACE)
 
 
 def pack(data: bytes) -> bytes:
@@ -137,7 +137,7 @@ class Seen:
     record: Record | None
     #: The version that its last commit gave.
     given: int = 0
-    #: The version that it had when it was deleted.
+    #: What the version of the next record of that key is above; None: nothing was deleted here.
     deleted: int | None = None
     #: The ids of the journal's entries whose commits were applied to it.
     proofs: frozenset[bytes] = frozenset()
@@ -242,6 +242,11 @@ def layouts(
 ) -> Mapping[str, Layout]:
     """Return the layout of each collection, by name."""
     return {each.name: Layout(each, namespace, shards) for each in collections}
+
+
+def layout_of(known: Mapping[str, Layout], namespace: str, name: str) -> Layout:
+    """Return the layout of a collection; of one that this store does not know, its keys alone."""
+    return known.get(name) or Layout(Collection(name=name, indexes=()), namespace, 1)
 
 
 def lease_values(lease: Lease) -> dict[str, Value]:

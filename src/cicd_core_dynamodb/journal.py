@@ -1,8 +1,9 @@
 """Writing ahead: what a commit will tell the log is durable before the commit is applied.
 
 Each shard of the log has a stream of journal items, placed by the store's time. A commit whose
-item was not acknowledged within :data:`DELAY` is not sent. So what is older than :data:`RIPE` is
-all there, and whoever reads the stream misses nothing by going on from there.
+item was not acknowledged within :data:`DELAY` of that time is not sent, and one whose turn comes
+later than that is journalled anew. So what is older than :data:`RIPE` is all there, and whoever
+reads the stream misses nothing by going on from there.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import evolve
 
-from cicd_core.clock import monotonic_seconds
 from cicd_core.errors import StoreUnavailable
 from cicd_core.store.records import LogEntry, Put
 from cicd_core.store.semantics import subject_of
 from cicd_core_dynamodb.calls import all_of
-from cicd_core_dynamodb.entries import SEVERAL, Entry, encode
+from cicd_core_dynamodb.entries import Entry, encode
 from cicd_core_dynamodb.items import binary, number, text
+from cicd_core_dynamodb.server_clock import UNCERTAIN
 from cicd_core_dynamodb.tables import JOURNAL, PLACE_KEY, STREAM_KEY, TTL_ATTRIBUTE
 
 if TYPE_CHECKING:
@@ -29,14 +30,16 @@ if TYPE_CHECKING:
     from cicd_core.store.records import Commit, StoreTime
     from cicd_core.store.semantics import Subject
     from cicd_core_dynamodb.calls import Calls
+    from cicd_core_dynamodb.stopwatch import Stopwatch
 
 #: Seconds within which a journal item must be acknowledged, or its commit is not sent.
 DELAY: Final = 10.0
-#: How far (µs) the clock of who wrote an item may be off, at most; and then what is all there.
-UNCERTAIN: Final = 2_000_000
+#: What is older than this (µs) is all there, though the clocks of who writes and who reads may be
+#: off by as much as they may.
 RIPE: Final = int(DELAY * 1_000_000) + 2 * UNCERTAIN
-#: After this long (µs) no request that was sent can be applied any more: its signature is too old.
-STALE: Final = 20 * 60 * 1_000_000
+#: After this long (µs) no request that was sent can be applied any more: its signature is good for
+#: a quarter of an hour, and made by a clock that may be a quarter of an hour fast.
+STALE: Final = 35 * 60 * 1_000_000
 #: The attribute with the entries of an item.
 DATA: Final = "D"
 #: About the most bytes of entries in one item, unless a single one has more.
@@ -74,33 +77,38 @@ class Journal:
         return f"{self._namespace}|{kind}|{shard}"
 
     async def write(
-        self, commits: Sequence[tuple[Commit, Mapping[Subject, int]]], now: StoreTime
-    ) -> list[bytes | None]:
-        """Journal commits, each with the versions that it will give; return their proofs.
+        self,
+        commits: Sequence[tuple[Commit, Mapping[Subject, int]]],
+        now: StoreTime,
+        since: Stopwatch,
+    ) -> list[tuple[bytes, ...]]:
+        """Journal commits, each with the versions that it will give; return the proofs of each.
+
+        Args:
+            commits: what to journal; those that tell nothing have no proof.
+            now: the time by which they are placed.
+            since: was started before that was asked for.
 
         Raises:
             StoreUnavailable: it took too long; the commits must not be sent.
         """
         if now.uncertainty > UNCERTAIN:
             raise StoreUnavailable("the store's clock is known too badly to write to the log")
-        proofs: list[bytes | None] = []
+        proofs: list[tuple[bytes, ...]] = []
         waiting: dict[int, list[Entry]] = {}
         for commit, versions in commits:
-            if not commit.events and not commit.increments:
-                proofs.append(None)
-                continue
-            entries = self._entries(commit, versions)
-            proofs.append(entries[0][1].proof)
+            told = commit.events or commit.increments
+            entries = self._entries(commit, versions) if told else []
+            proofs.append(tuple(sorted({entry.proof for _, entry in entries})))
             for shard, entry in entries:
                 waiting.setdefault(shard, []).append(entry)
-        sent = monotonic_seconds()
         items = [
             self._item(shard, some, now)
-            for shard, told in waiting.items()
-            for some in _parcels(told)
+            for shard, those in waiting.items()
+            for some in _parcels(those)
         ]
         await all_of(partial(self._calls, "put_item", **item) for item in items)
-        if monotonic_seconds() - sent > DELAY:
+        if since.seconds > DELAY:
             raise StoreUnavailable("the journal was too slow; the commit was not sent")
         return proofs
 
@@ -119,10 +127,12 @@ class Journal:
             else:
                 entries[at] = (shard, evolve(entries[at][1], increments=commit.increments))
         ranks = _ranks(commit, versions)
-        first, *others = {shard for shard, _ in entries}
-        proof = bytes([SEVERAL if others else first, *bytes.fromhex(self._ids.commit_id())[:8]])
+        attempt = bytes.fromhex(self._ids.commit_id())[:8]
         return [
-            (shard, evolve(entry, proof=proof, part=part, ranks=_told(entry, ranks)))
+            (
+                shard,
+                evolve(entry, proof=bytes([shard]) + attempt, part=part, ranks=_told(entry, ranks)),
+            )
             for part, (shard, entry) in enumerate(entries)
         ]
 

@@ -12,7 +12,7 @@ from cicd_core_dynamodb.entries import decode
 from cicd_core_dynamodb.expressions import Expression
 from cicd_core_dynamodb.items import text
 from cicd_core_dynamodb.journal import DATA, RIPE
-from cicd_core_dynamodb.ordering import Waiting
+from cicd_core_dynamodb.ordering import Waiting, moment
 from cicd_core_dynamodb.tables import JOURNAL, PLACE_KEY, STREAM_KEY
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Look:
     #: When it began: what is older by :data:`~cicd_core_dynamodb.journal.RIPE` was all there.
     asked: StoreTime
     waiting: list[Waiting]
-    #: The moment (µs) of the last item that was read.
+    #: The moment (µs) of the last item that was read. Others of that moment may be behind it.
     last: int
     #: Whether there is more behind it.
     cut: bool
@@ -45,28 +45,35 @@ class JournalReader:
         """Read this stream."""
         self._calls = calls
         self._stream = stream
+        #: What is still open, by its place: an item of the journal never changes.
+        self._kept: dict[str, Item] = {}
 
     async def look(
         self, reached: int, still_open: Sequence[str], *, beyond: Look | None = None
     ) -> Look:
         """Return what stands behind ``reached`` (µs), and what is still open before it.
 
-        A second look, ``beyond`` the first one, goes further by as much as clocks may be apart.
+        It ends early where there is much, but never with the first moment, so that whoever goes on
+        from the moment before its last one gets somewhere. A second look, ``beyond`` the first one,
+        goes further by as much as clocks may be apart.
         """
         asked = await self._calls.now()
         words = self._query(reached)
-        until = beyond.last + 2 * RIPE if beyond is not None and beyond.cut else None
         found = await self._opened(still_open)
-        size, last = 0, 0
+        size = first = last = 0
         while True:
             answer = await self._calls("query", **words)
             some: list[Item] = answer["Items"]
             found += some
             size += sum(len(item[DATA]["B"]) for item in some)
             if some:
-                last = int(some[-1][PLACE_KEY]["S"][:16])
+                first = first or moment(some[0][PLACE_KEY]["S"])
+                last = moment(some[-1][PLACE_KEY]["S"])
             rest = answer.get("LastEvaluatedKey")
-            enough = last > until if until is not None else beyond is None and size >= _LOOK_BYTES
+            if beyond is None:
+                enough = size >= _LOOK_BYTES and last > first
+            else:
+                enough = beyond.cut and last > beyond.last + 2 * RIPE
             if not rest or enough:
                 return Look(asked, _waiting(found), last=last, cut=bool(rest))
             words["ExclusiveStartKey"] = rest
@@ -83,18 +90,21 @@ class JournalReader:
         }
 
     async def _opened(self, places: Sequence[str]) -> list[Item]:
-        table = self._calls.table(JOURNAL.name)
+        self._kept = {place: self._kept[place] for place in places if place in self._kept}
         found = await all_of(
             partial(
                 self._calls,
                 "get_item",
-                TableName=table,
+                TableName=self._calls.table(JOURNAL.name),
                 Key={STREAM_KEY: text(self._stream), PLACE_KEY: text(place)},
                 ConsistentRead=True,
             )
             for place in places
+            if place not in self._kept
         )
-        return [answer["Item"] for answer in found if "Item" in answer]
+        items: list[Item] = [answer["Item"] for answer in found if "Item" in answer]
+        self._kept |= {item[PLACE_KEY]["S"]: item for item in items}
+        return list(self._kept.values())
 
 
 def _waiting(found: Iterable[Item]) -> list[Waiting]:

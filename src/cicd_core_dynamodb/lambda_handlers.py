@@ -5,6 +5,7 @@ The store is named by the variable ``CICD_STORE``, credentials are those of the 
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,7 +14,7 @@ from attrs import asdict
 
 from cicd_core.clock import monotonic_seconds
 from cicd_core.control_plane.plane import ControlPlane
-from cicd_core.errors import CicdError, InvalidInput, StoreUnavailable
+from cicd_core.errors import CicdError, InvalidInput, StoreUnavailable, UnsupportedCapability
 from cicd_core.model.checks import check_seconds
 
 if TYPE_CHECKING:
@@ -21,11 +22,15 @@ if TYPE_CHECKING:
 
     from cicd_core.control_plane.maintenance import SweepReport
 
+_log = logging.getLogger(__name__)
+
 #: The variables: the URL of the store, and for how many seconds a run goes on sweeping.
 STORE: Final = "CICD_STORE"
 SECONDS: Final = "CICD_SWEEP_SECONDS"
 #: The longest time that a run may go on, in seconds: Lambda ends one after fifteen minutes.
 _LONGEST: Final = 840.0
+#: The prefix of no counter: to ask for these brings all of them up to date, and reads the least.
+_NO_GROUP: Final = "none|"
 
 
 def maintain(event: Mapping[str, Any], context: object) -> dict[str, int]:
@@ -60,6 +65,7 @@ async def _maintained(url: str, seconds: float) -> dict[str, int]:
             if monotonic_seconds() + pause > until:
                 break
             await anyio.sleep(pause)
+        await _tend(plane)
     if failure is not None and not done["sweeps"]:
         raise failure
     return done
@@ -75,6 +81,14 @@ async def _sweep(plane: ControlPlane, done: dict[str, int]) -> CicdError | None:
     for name, number in asdict(report).items():
         done[name] = done.get(name, 0) + number
     return None
+
+
+async def _tend(plane: ControlPlane) -> None:
+    """Bring the log and the counters up to date: those who write may be too short-lived for it."""
+    try:
+        await plane.store.counters(_NO_GROUP)
+    except (StoreUnavailable, UnsupportedCapability) as refused:  # there may be no log
+        _log.info("the log was left as it is: %s", refused)
 
 
 def _seconds(event: Mapping[str, Any]) -> float:

@@ -13,7 +13,7 @@ from attrs import frozen
 
 from cicd_core.errors import InvalidInput, NewerSchema, UnsupportedCapability
 from cicd_core.store.limits import Limits
-from cicd_core_dynamodb.calls import Calls
+from cicd_core_dynamodb.calls import ATTEMPTS, CONNECT_SECONDS, CONNECTIONS, Calls
 from cicd_core_dynamodb.expressions import Expression
 from cicd_core_dynamodb.failures import ConditionFailed, TableExists
 from cicd_core_dynamodb.items import number
@@ -24,6 +24,7 @@ from cicd_core_dynamodb.tables import STREAM_KEY, TTL_ATTRIBUTE, tables_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
+    from contextlib import AbstractAsyncContextManager
 
     from cicd_core.clock import Clock
     from cicd_core.store.contract import Store
@@ -35,10 +36,6 @@ if TYPE_CHECKING:
 
 #: The version of the layout that ``items.py`` and ``journal.py`` describe.
 SCHEMA: Final = 1
-#: How often an attempt is made; the second one is harmless, and the services make more.
-_ATTEMPTS: Final = 2
-_CONNECT_SECONDS: Final = 2.0
-_CONNECTIONS: Final = 64
 #: How many times, and seconds apart, a table that is being made is looked at.
 _LOOKS: Final = 120
 _LOOK_SECONDS: Final = 0.5
@@ -52,8 +49,7 @@ class _Shards:
     of_log: int
 
 
-@asynccontextmanager
-async def open_dynamodb(
+def open_dynamodb(
     url: StoreURL,
     *,
     collections: tuple[Collection, ...],
@@ -70,10 +66,10 @@ async def open_dynamodb(
     log: bool | None = None,
     claim_marks: bool | None = None,
     log_retention: float | None = None,
-    timeout: float | None = None,  # noqa: ASYNC109 - of each request, not of opening
+    timeout: float | None = None,
     count_seconds: float | None = None,
     poll_seconds: float | None = None,
-) -> AsyncGenerator[Store, None]:
+) -> AbstractAsyncContextManager[Store]:
     """Open a store on DynamoDB: ``dynamodb://?prefix=ci-&region=eu-west-1``.
 
     Credentials come from where AWS looks for them, never from the URL. The options below, but for
@@ -107,12 +103,13 @@ async def open_dynamodb(
             other shards.
         NewerSchema: a newer version of the library uses the tables; they stay as they are.
         StoreUnavailable: DynamoDB did not answer in time.
-        UnsupportedCapability: the event loop is not asyncio's; the tables, the region or the
-            credentials are missing.
+        UnsupportedCapability: the event loop is not asyncio's; the driver, the tables, the region
+            or the credentials are missing.
     """
     if clock is not None:
         raise InvalidInput("clock", clock, "DynamoDB's own time decides; give none")
-    _require_asyncio()
+    if client is None:
+        _require_driver()
     given = {
         "prefix": prefix,
         "region": region,
@@ -128,8 +125,7 @@ async def open_dynamodb(
         "poll_seconds": poll_seconds,
     }
     location = locate(url, namespace=namespace, given=given)
-    async with open_location(location, Limits(collections), client, meter) as store:
-        yield store
+    return open_location(location, Limits(collections), client, meter)
 
 
 @asynccontextmanager
@@ -137,6 +133,7 @@ async def open_location(
     location: Location, limits: Limits, client: Any | None, meter: Meter | None
 ) -> AsyncGenerator[Store, None]:
     """Open a store by what :func:`open_dynamodb` made of its URL."""
+    _require_asyncio()
     if client is not None:
         yield await _opened(location, limits, client, meter, owned=False)
         return
@@ -147,7 +144,7 @@ async def open_location(
 async def _opened(
     location: Location, limits: Limits, client: Any, meter: Meter | None, *, owned: bool
 ) -> DynamoDBStore:
-    calls = Calls(client, location.prefix, clock_of(str(client.meta.endpoint_url)), meter)
+    calls = new_calls(client, location, meter)
     if location.create_tables:
         await create_missing(calls, tables_of(limits.collections))
     used = await _settled(calls, location)
@@ -172,6 +169,12 @@ async def _opened(
     )
 
 
+def new_calls(client: Any, location: Location, meter: Meter | None = None) -> Calls:
+    """Return the calls of a client, to the tables of a location."""
+    clock = clock_of(str(client.meta.endpoint_url))
+    return Calls(client, location.prefix, clock, meter, timeout=location.timeout)
+
+
 _sessions = threading.local()
 
 
@@ -182,25 +185,22 @@ async def new_client(location: Location) -> AsyncGenerator[Any, None]:
     Raises:
         UnsupportedCapability: the driver, the region or the credentials are missing.
     """
-    try:
-        if not hasattr(_sessions, "session"):  # it keeps what it has read of the service's model
-            _sessions.session = import_module("aioboto3").Session()
-        config_type = import_module("aiobotocore.config").AioConfig
-    except ImportError as missing:
-        raise UnsupportedCapability(
-            f"dynamodb:// needs its driver ({missing}); pip install 'cicd-core[dynamodb]'"
-        ) from missing
-    config = config_type(
-        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
-        connect_timeout=_CONNECT_SECONDS,
+    _require_driver()
+    if not hasattr(_sessions, "session"):  # it keeps what it has read of the service's model
+        _sessions.session = import_module("aioboto3").Session()
+    config = import_module("aiobotocore.config").AioConfig(
+        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+        connect_timeout=CONNECT_SECONDS,
         read_timeout=location.timeout,
-        max_pool_connections=_CONNECTIONS,
+        max_pool_connections=CONNECTIONS,
     )
     opening = _sessions.session.client(
         "dynamodb",
         region_name=location.region,
         endpoint_url=location.endpoint,
         config=config,
+        # Without TLS there is no certificate to check, and those of all authorities take 20 ms.
+        verify=False if (location.endpoint or "").startswith("http://") else None,
     )
     try:
         client = await opening.__aenter__()
@@ -213,6 +213,16 @@ async def new_client(location: Location) -> AsyncGenerator[Any, None]:
         yield client
     finally:
         await opening.__aexit__(None, None, None)
+
+
+def _require_driver() -> None:
+    """Load the driver, which not everybody who installs the library has."""
+    try:
+        import_module("aioboto3")
+    except ImportError as missing:
+        raise UnsupportedCapability(
+            f"dynamodb:// needs its driver ({missing}); pip install 'cicd-core[dynamodb]'"
+        ) from missing
 
 
 def _require_asyncio() -> None:

@@ -34,7 +34,12 @@ class Waiting:
     @property
     def micros(self) -> int:
         """When it was journalled, by the clock of who did."""
-        return int(self.place[:16])
+        return moment(self.place)
+
+
+def moment(place: str) -> int:
+    """Return when an item of the journal was placed (µs), by the clock of who did."""
+    return int(place[:16])
 
 
 def with_predecessors(applied: Sequence[Waiting], late: Iterable[Waiting]) -> list[Waiting]:

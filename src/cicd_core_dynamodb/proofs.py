@@ -12,7 +12,7 @@ from cicd_core_dynamodb import items
 from cicd_core_dynamodb.journal import STALE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from cicd_core.store.semantics import Subject
     from cicd_core_dynamodb.calls import Item
@@ -50,18 +50,15 @@ def is_void(each: Waiting, there: Mapping[Subject, Item], now: int) -> bool:
 
 
 def served(
-    shard: int,
-    there: Mapping[Subject, Item],
-    waiting: Mapping[Name, Waiting],
-    chosen: Iterable[Waiting],
+    shard: int, there: Mapping[Subject, Item], waiting: Mapping[Name, Waiting]
 ) -> dict[Subject, list[bytes]]:
-    """Return the proofs, of records that hold many, that nobody needs once the log has ``chosen``.
+    """Return the proofs, of records that hold many, that nobody needs any more.
 
     ``waiting`` is all of the shard's journal that the log does not have yet, read after the
-    records: what a record proves and is not in there is in the log.
+    records: what a record proves and is not in there is in the log. What comes into the log now
+    is left for the next time: whoever made it may have lost the answer, and look for it.
     """
     needed = {each.entry.proof for each in waiting.values()}
-    needed -= {each.entry.proof for each in chosen}
     return {
         subject: sorted(those)
         for subject, item in there.items()

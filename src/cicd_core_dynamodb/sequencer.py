@@ -13,18 +13,20 @@ from typing import TYPE_CHECKING, Final
 from anyio import Lock
 from attrs import frozen
 
+from cicd_core.clock import monotonic_seconds
 from cicd_core.errors import StoreReadOnly, StoreUnavailable
 from cicd_core_dynamodb import items
 from cicd_core_dynamodb.calls import all_of
 from cicd_core_dynamodb.expressions import Expression
 from cicd_core_dynamodb.failures import ConditionFailed
-from cicd_core_dynamodb.journal import RIPE, UNCERTAIN, keeps_for
+from cicd_core_dynamodb.journal import RIPE, keeps_for
 from cicd_core_dynamodb.log_stream import Numbered
-from cicd_core_dynamodb.ordering import in_order, with_predecessors
+from cicd_core_dynamodb.ordering import in_order, moment, with_predecessors
 from cicd_core_dynamodb.proofs import SETTLED, is_proved, is_void, served
+from cicd_core_dynamodb.server_clock import UNCERTAIN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from cicd_core.model.event import Increment
     from cicd_core.store.semantics import Subject
@@ -40,8 +42,14 @@ _ATTEMPTS: Final = 10
 _ITEM_BYTES: Final = 64 * 1024
 #: So many entries that came to nothing are reason enough to note how far the journal was read.
 _LEFTOVERS: Final = 200
+#: The most places that an item of the log names as open: beside the largest event there is room for
+#: no more. Where there are more, commits by the hundred were given up, and the journal is read
+#: again from the first one that is not named.
+_MOST_OPEN: Final = 250
 #: How many items of the log are remembered for the counters.
 _REMEMBERED: Final = 512
+#: For how many seconds what is known of the log is worth reading on from.
+_REMEMBERED_SECONDS: Final = 30.0
 
 
 @frozen(kw_only=True)
@@ -53,7 +61,6 @@ class _Step:
     served: Mapping[Subject, Sequence[bytes]]
     reached: int
     open: tuple[str, ...]
-    now: int
     #: Whether the journal goes on behind what was looked at.
     more: bool
 
@@ -66,21 +73,26 @@ class Sequencer:
         shard: int,
         calls: Calls,
         reader: Reader,
-        layouts: Mapping[str, Layout],
+        layout_of: Callable[[str], Layout],
         *,
         journal: JournalReader,
         log: LogStream,
         retention: int,
     ) -> None:
-        """Copy from the journal to the log; an event stays for ``retention`` µs."""
+        """Copy from the journal to the log; an event stays for ``retention`` µs.
+
+        ``layout_of`` returns the layout of a collection by its name: also of those that only other
+        processes know.
+        """
         self._shard = shard
         self._calls = calls
         self._reader = reader
-        self._layouts = layouts
+        self._layout_of = layout_of
         self._journal = journal
         self._retention = retention
         self._lock = Lock()
-        self._known = False
+        #: When it was known what is there (monotonic seconds); None: never.
+        self._known: float | None = None
         #: The items themselves.
         self.log = log
         #: The number of the last item; 0: there is none.
@@ -114,20 +126,24 @@ class Sequencer:
     # ------------------------------------------------------------------------------ what is there
 
     async def _catch_up(self) -> None:
-        if self._known:
+        asked = monotonic_seconds()
+        if self._known is not None and asked - self._known < _REMEMBERED_SECONDS:
             found = await self.log.read(self.head + 1)
-        else:
+        else:  # all that others have written since would be too much
+            self._done.clear()
+            self._increments.clear()
             found = await self.log.latest(2 * UNCERTAIN)
             now = (await self._calls.now()).micros
             # What is older is in a log all of whose items are gone, or has never been applied.
             self._reached = max(0, now - keeps_for(self._retention))
         for item in found:
             self._note(item)
-        self._known = True
+        self._known = asked
 
     def _note(self, item: Numbered) -> None:
         self.head, self._reached, self._open = item.at, item.reached, item.open
         self._done.update((entry.name, item.appended) for entry in item.entries)
+        # What is older was journalled before that moment, by clocks that are UNCERTAIN both.
         oldest = item.reached - 2 * UNCERTAIN
         for name in [each for each, when in self._done.items() if when < oldest]:
             del self._done[name]
@@ -149,7 +165,7 @@ class Sequencer:
             return self._step(look, fresh, there, [], {})
         # What an applied commit built upon was journalled before it: so it is there by now.
         beyond = self._fresh(await self._journal.look(self._reached, self._open, beyond=look))
-        done = {} if look.cut else served(self._shard, there, beyond, applied)
+        done = {} if look.cut else served(self._shard, there, beyond)
         for each in applied:
             beyond.pop(each.name, None)
         later = await self._anchors(beyond.values())
@@ -175,32 +191,47 @@ class Sequencer:
             for name, each in fresh.items()
             if name not in names and not is_void(each, there, now.micros)
         ]
-        young = [each.micros for each in undecided if each.micros > now.micros - SETTLED]
-        ripe = now.micros - RIPE - max(0, now.uncertainty - UNCERTAIN)
-        bounds = [ripe, *(at - 1 for at in young), *([look.last] if look.cut else [])]
-        reached = max(self._reached, min(bounds))
-        still_open = {each.place for each in undecided if each.micros <= reached}
-        if not chosen and sum(each.micros <= reached for each in look.waiting) < _LEFTOVERS:
+        places = sorted({each.place for each in undecided})
+        reached = max(self._reached, min(self._bounds(look, undecided, places)))
+        still_open = tuple(place for place in places if moment(place) <= reached)
+        passed = sum(self._reached < each.micros <= reached for each in look.waiting)
+        decided = len(self._open) - sum(moment(place) <= self._reached for place in still_open)
+        if not chosen and passed < _LEFTOVERS and decided < _LEFTOVERS:
             return None
         return _Step(
             entries=in_order(chosen),
             served=done,
             reached=reached,
-            open=tuple(sorted(still_open)),
-            now=now.micros,
+            open=still_open,
             more=look.cut,
         )
+
+    @staticmethod
+    def _bounds(look: Look, undecided: Iterable[Waiting], places: Sequence[str]) -> Iterable[int]:
+        """Return the moments that the journal has not been gone through beyond.
+
+        That is what may still come; what may be decided soon; what was not looked at; and what
+        would be too much to name.
+        """
+        now = look.asked
+        yield now.micros - RIPE - max(0, now.uncertainty - UNCERTAIN)
+        for each in undecided:
+            if each.micros > now.micros - SETTLED:
+                yield each.micros - 1
+        if look.cut:
+            yield look.last - 1
+        if len(places) > _MOST_OPEN:
+            yield moment(places[_MOST_OPEN]) - 1
 
     async def _anchors(self, entries: Iterable[Waiting]) -> dict[Subject, Item]:
         """Read the records that may prove entries, as they stand now."""
         keys: dict[str, set[str]] = {}
         for each in entries:
             collection, key = each.entry.anchor
-            if collection in self._layouts:
-                keys.setdefault(collection, set()).add(key)
+            keys.setdefault(collection, set()).add(key)
         only = (items.VERSION, items.DELETED, items.PROOFS)
         found = await all_of(
-            partial(self._reader.items, self._layouts[name], sorted(wanted), only=only)
+            partial(self._reader.items, self._layout_of(name), sorted(wanted), only=only)
             for name, wanted in keys.items()
         )
         return {
@@ -213,13 +244,16 @@ class Sequencer:
 
     async def _take(self, step: _Step) -> bool:
         """Append what a step says; False: somebody else was faster, and there is more to read."""
+        now = await self._calls.now()
+        # Never before what it has was journalled, but for UNCERTAIN: see what is done with _done.
+        appended = now.micros + max(0, now.uncertainty - UNCERTAIN)
         parcels = list(_parcels(step.entries)) or [[]]
         for part, parcel in enumerate(parcels, start=1):
             is_last = part == len(parcels)
             item = Numbered(
-                at=(self.head or await self.log.base(step.now)) + 1,
+                at=(self.head or await self.log.base(appended)) + 1,
                 entries=tuple(each.entry for each in parcel),
-                appended=step.now,
+                appended=appended,
                 reached=step.reached if is_last else self._reached,
                 open=step.open if is_last else self._open,
                 is_first=not self.head,
@@ -232,7 +266,7 @@ class Sequencer:
 
     async def _drop(self, anchor: Subject, proofs: Sequence[bytes]) -> None:
         """Drop proofs that have served."""
-        layout = self._layouts[anchor[0]]
+        layout = self._layout_of(anchor[0])
         update = Expression()
         update.delete(items.PROOFS, {"BS": list(proofs)})
         update.require("attribute_exists({e})", e=items.PROOFS)

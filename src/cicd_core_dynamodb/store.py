@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from anyio import current_time, sleep
 
-from cicd_core.clock import monotonic_seconds
-from cicd_core.errors import StoreError, UnsupportedCapability
+from cicd_core.errors import CicdError, UnsupportedCapability
 from cicd_core.ids import IdSource
 from cicd_core.store.limits import check_log_limit, check_prefix
 from cicd_core.store.semantics import subject_of
 from cicd_core_dynamodb.claims import Claimer
 from cicd_core_dynamodb.commits import Committer
 from cicd_core_dynamodb.counters import CounterBook
-from cicd_core_dynamodb.items import layouts
+from cicd_core_dynamodb.items import layout_of, layouts
 from cicd_core_dynamodb.journal import Journal
 from cicd_core_dynamodb.journal_reader import JournalReader
 from cicd_core_dynamodb.log import Log
@@ -23,6 +24,7 @@ from cicd_core_dynamodb.marks import OwnMarks, SharedMarks
 from cicd_core_dynamodb.reads import Reader
 from cicd_core_dynamodb.renewals import Renewer
 from cicd_core_dynamodb.sequencer import Sequencer
+from cicd_core_dynamodb.tending import Duty
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -51,11 +53,11 @@ if TYPE_CHECKING:
     from cicd_core_dynamodb.calls import Calls
     from cicd_core_dynamodb.location import Location
 
+_log = logging.getLogger(__name__)
+
 #: Seconds between the first two looks of a wait, and by how much each pause is longer.
 _FIRST_PAUSE: Final = 0.05
 _LONGER: Final = 1.6
-#: About how many seconds a process that writes lets pass before it tends the log again.
-_TENDING: Final = 60.0
 #: Of how many sets of watches it is remembered how long the last pause was.
 _REMEMBERED: Final = 1000
 _MICROS: Final = 1_000_000
@@ -104,7 +106,7 @@ class DynamoDBStore:
                 shard,
                 calls,
                 self._reader,
-                kept,
+                partial(layout_of, kept, location.namespace),
                 journal=JournalReader(calls, journal.stream("w", shard)),
                 log=LogStream(calls, journal.stream("d", shard), retention),
                 retention=retention,
@@ -116,7 +118,7 @@ class DynamoDBStore:
         self._committer = Committer(
             calls, kept, self._reader, journal if location.log else None, ids
         )
-        self._tended = monotonic_seconds()
+        self._duty = Duty(calls, ids, location.namespace)
         #: The last pause of those who waited in vain, by what they waited for.
         self._pauses: dict[frozenset[Partition], float] = {}
 
@@ -147,7 +149,7 @@ class DynamoDBStore:
         for commit in commits:
             for collection, key in map(subject_of, commit.writes):
                 self._claimer.forget(collection, (key,))
-        if any(commit.events or commit.increments for commit in commits):
+        if self._location.log and any(each.events or each.increments for each in commits):
             await self._tend()
         return answers
 
@@ -223,13 +225,11 @@ class DynamoDBStore:
 
     async def _tend(self) -> None:
         """Now and then, see to it that the log is written though nobody reads it."""
-        if monotonic_seconds() - self._tended < _TENDING * (0.5 + self._ids.jitter()):
-            return
-        self._tended = monotonic_seconds()
         try:
-            await self._counters.fold()
-        except StoreError:
-            return  # whoever comes next does it; the commit was applied
+            if await self._duty.is_mine():
+                await self._counters.fold()
+        except CicdError as failed:  # the commit was applied; whoever is next does this
+            _log.warning("the log was not brought up to date: %s", failed)
 
     def _require_log(self) -> None:
         if not self._location.log:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from cicd_core_dynamodb.items import Layout, Seen
 
 _OF_LEASE: Final = (items.LEASE, items.GRANTED, items.EXPIRES, items.LIMIT)
-_MICROS: Final = 1_000_000
 
 
 @frozen(kw_only=True)
@@ -33,8 +32,8 @@ class Writing:
 
     commit_id: str
     now: StoreTime
-    #: The id of the journal's entry that the first record put keeps; None: there is no entry.
-    proof: bytes | None
+    #: The ids of the journal's entries, which the first record put keeps; none: no entries.
+    proofs: tuple[bytes, ...] = ()
 
 
 def update_of(
@@ -51,26 +50,28 @@ def update_of(
     """
     if not isinstance(write, Put):
         return _delete(write, layout, seen, writing)
-    update = Expression()
+    update, now = Expression(), writing.now.micros
     if seen is not None:
         _expect_seen(update, seen)
-        record = replaced(write, seen.live(writing.now.micros), writing.commit_id, version)
-        _replace(update, layout, record)
+        record = replaced(write, seen.live(now), writing.commit_id, version)
+        _replace(update, layout, record, now)
     elif write.expected:
         _expect(update, write, writing.now)
-        _replace(update, layout, replaced(write, None, writing.commit_id, version), write)
+        _replace(update, layout, replaced(write, None, writing.commit_id, version), now, write)
     else:
         update.require("attribute_not_exists({v})", v=items.VERSION)
         update.require(
             "attribute_not_exists({z}) OR {z} < {new}", z=items.DELETED, new=number(version)
         )
-        _replace(update, layout, replaced(write, None, writing.commit_id, version))
-    if writing.proof is not None:
-        update.add(items.PROOFS, {"BS": [writing.proof]})
+        _replace(update, layout, replaced(write, None, writing.commit_id, version), now)
+    if writing.proofs:
+        update.add(items.PROOFS, {"BS": list(writing.proofs)})
     return update
 
 
-def _replace(update: Expression, layout: Layout, record: Record, put: Put | None = None) -> None:
+def _replace(
+    update: Expression, layout: Layout, record: Record, now: int, put: Put | None = None
+) -> None:
     """Set all of a record; of one that nobody looked at, ``put`` says what to leave as it is."""
     values: dict[str, Value] = {
         items.VERSION: number(record.version),
@@ -83,7 +84,7 @@ def _replace(update: Expression, layout: Layout, record: Record, put: Put | None
         values[LEASE_LIMIT] = number(record.lease_limit)
     if record.expires_at is not None:
         values[EXPIRY] = number(record.expires_at)
-        values[items.TTL] = items.drop_after(record.expires_at)
+        values[items.TTL] = items.drop_after(record.expires_at, now)
     kept: set[str] = set()
     if put is not None and put.lease is KEEP:
         kept.update(_OF_LEASE)
@@ -132,8 +133,9 @@ def _delete(write: Delete, layout: Layout, seen: Seen | None, writing: Writing) 
         _expect(update, write, writing.now)
     else:
         _expect_seen(update, seen)
-    dropped = writing.now.micros // _MICROS + items.GRACE
-    kept = {items.DELETED: number(write.expected), items.TTL: number(dropped)}
+    now = writing.now.micros
+    # A creation that is still on its way, from before this moment, must not bring the record back.
+    kept = {items.DELETED: number(max(write.expected, now)), items.TTL: items.drop_after(0, now)}
     update.set(kept)
     update.remove(sorted({*items.OWN, *layout.collection.attributes} - kept.keys()))
     return update

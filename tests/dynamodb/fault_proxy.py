@@ -65,6 +65,18 @@ class Mix:
     lag: float = 0.0
 
 
+#: What is counted as a fault.
+FAULTS: Final = (
+    "applied_500",
+    "applied_cut",
+    "applied_hang",
+    "overdue",
+    "twice",
+    "refused_500",
+    "conflict",
+    "throttled",
+    "partial",
+)
 MIXES: Final = {
     "twice": Mix(twice=1.0, lag=2.0),
     "storm": Mix(

@@ -30,6 +30,8 @@ class Faults:
     calls: list[tuple[str, dict[str, Any]]] = field(factory=list[tuple[str, dict[str, Any]]])
     #: By operation: what happens between the first and the second sending of a call.
     repeated: dict[str, Callable[[], Awaitable[None]] | None] = field(factory=dict[str, Any])
+    #: By operation: how many calls to let through first, and what happens before the next one.
+    first: dict[str, tuple[int, Callable[[], Awaitable[None]]]] = field(factory=dict[str, Any])
     #: What some indexes showed when they were frozen: rows by the name of the index.
     frozen: dict[str, list[dict[str, Any]]] = field(factory=dict[str, "list[dict[str, Any]]"])
 
@@ -40,6 +42,10 @@ class Faults:
     def lose_answer(self, operation: str, after: int = 0) -> None:
         """Let one call of an operation fail after it took effect."""
         self.plans[operation] = (after, True)
+
+    def before(self, operation: str, deed: Callable[[], Awaitable[None]], after: int = 0) -> None:
+        """Let something happen before one call of an operation is sent."""
+        self.first[operation] = (after, deed)
 
     async def _sent_before(self, operation: str, words: dict[str, Any]) -> None:
         """Send a call that is to be repeated, and let happen what happens in between."""
@@ -71,6 +77,12 @@ class Faults:
                 self.plans[operation] = (left - 1, sent)
             if left == 0 and not sent:
                 raise Lost(f"{operation} was not sent")
+            if operation in self.first:
+                through, deed = self.first.pop(operation)
+                if through:
+                    self.first[operation] = (through - 1, deed)
+                else:
+                    await deed()
             if operation in self.repeated:
                 await self._sent_before(operation, words)
             answer = await getattr(self.client, operation)(**words)

@@ -7,10 +7,11 @@ from functools import cache, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from cicd_core.store.registry import open_store
+from cicd_core.store.registry import StoreURL
 from cicd_core.testing import StoreHarness
 from cicd_core.testing.conformance.crew import as_services_ask, patiently
 from cicd_core.testing.samples import COLLECTIONS
+from cicd_core_dynamodb import open_dynamodb
 from tests.dynamodb.engines import proxied, running
 
 if TYPE_CHECKING:
@@ -46,12 +47,12 @@ class DynamoDBHarness(StoreHarness):
     def open(
         self, namespace: str, collections: tuple[Collection, ...] = COLLECTIONS, **options: Any
     ) -> AbstractAsyncContextManager[Store]:
-        return open_store(self.url, collections=collections, namespace=namespace, **options)
+        # As `open_store` does, but for looking through all that is installed: each test opens one.
+        url = StoreURL.parse(self.url)
+        return open_dynamodb(url, collections=collections, namespace=namespace, **options)
 
     def open_forgetful(self, namespace: str) -> AbstractAsyncContextManager[Store]:
-        return open_store(
-            self.url, collections=COLLECTIONS, namespace=namespace, log_retention=self.brief
-        )
+        return DynamoDBHarness.open(self, namespace, log_retention=self.brief)
 
 
 class FaultyHarness(DynamoDBHarness):

@@ -10,6 +10,7 @@ import anyio
 from attrs import define, field
 
 from cicd_core import ControlPlane, JobSpec, JobStatus, Outcome, Priority, RetryPolicy, Settings
+from cicd_core.errors import UnsupportedCapability
 from cicd_core.model.agent import AgentSpec
 from cicd_core.model.instants import from_micros
 from cicd_core.store.collections import JOBS
@@ -127,7 +128,7 @@ async def lab(url: str) -> AsyncGenerator[Lab, None]:
 
 async def measure(made: Lab) -> dict[str, Units]:
     """Do every operation once, or as often as a mean needs, and return what each consumed."""
-    for part in (_lifecycle, _batches, _returns, _agents, _reads, _sweeps):
+    for part in (_stats, _lifecycle, _batches, _returns, _agents, _reads, _sweeps):
         await part(made)
     return made.found
 
@@ -152,6 +153,14 @@ async def _whole(made: Lab) -> Units:
         await made.plane.queue.complete(await made.plane.queue.start(claimed), Outcome.success())
 
     return await made.meter.of(do())
+
+
+async def _stats(made: Lab) -> None:
+    try:
+        await made.plane.store.counters("none|")  # what it copies to the log is not its own cost
+    except UnsupportedCapability:
+        return
+    await made.note("stats", made.plane.queue.stats())
 
 
 async def _lifecycle(made: Lab) -> None:
@@ -235,7 +244,10 @@ async def _sweeps(made: Lab) -> None:
 
 
 async def measure_storage(made: Lab, url: str) -> dict[str, float]:
-    """Return what a job that has ended takes, in bytes: its record, its indexes, the log."""
+    """Return what a job that has ended takes, in bytes: its record, its indexes, the log.
+
+    And how much of it a look at the log reads again while it is new.
+    """
     options = StoreURL.parse(url).options
     for _ in range(MANY):
         await _whole(made)
@@ -257,11 +269,15 @@ async def measure_storage(made: Lab, url: str) -> dict[str, float]:
         rows = [
             row for index in JOBS.indexes for row in await scanned("jobs", IndexName=index.name)
         ]
-        journal = [
-            item for item in await scanned("journal") if item["P"]["S"].split("|")[1] in {"w", "d"}
-        ]
+        kinds: dict[str, list[dict[str, Any]]] = {"w": [], "d": []}
+        for item in await scanned("journal"):
+            kinds.setdefault(item["P"]["S"].split("|")[1], []).append(item)
     number = len(jobs)
+    log = [*kinds["w"], *kinds["d"]]
     return {
-        name: sum(item_bytes(item) + OVERHEAD for item in those) / number
-        for name, those in (("job", jobs), ("indexes", rows), ("log", journal))
+        "read again": sum(map(item_bytes, kinds["w"])) / number,
+        **{
+            name: sum(item_bytes(item) + OVERHEAD for item in those) / number
+            for name, those in (("job", jobs), ("indexes", rows), ("log", log))
+        },
     }

@@ -11,6 +11,7 @@ from cicd_core.errors import InvalidInput
 from cicd_core_dynamodb import costs
 from cicd_core_dynamodb.bill import Bill, Line, Workload, bill_of
 from cicd_core_dynamodb.costs import MONTH, PRICES, Units
+from cicd_core_dynamodb.tending import EVERY
 
 NOTHING = Workload(jobs=0, agents=0, sweepers=0)
 
@@ -87,6 +88,24 @@ def test_what_is_set_otherwise_shows_in_its_line(change: dict[str, Any], dearer:
     )
 
 
+def test_the_log_is_brought_up_to_date_once_a_minute_however_many_could() -> None:
+    few, many = (Workload(agents=agents, jobs=1e9, sweepers=0) for agents in (1, 1000))
+    once = line(bill_of(few), "log's readers").units
+    assert once.writes == MONTH / EVERY
+    more = line(bill_of(many), "log's readers").units
+    assert more.writes == once.writes
+    assert more.reads == pytest.approx(once.reads + 999 * MONTH / EVERY * costs.TURN_ASKED.reads)
+
+
+def test_the_more_jobs_the_more_a_reader_of_the_log_reads_again() -> None:
+    idle = evolve(NOTHING, followers=1)
+    looks = line(bill_of(idle), "log's readers").units
+    assert looks == costs.LOG_LOOK.times(MONTH)
+    busy = line(bill_of(evolve(idle, jobs=1000 * MONTH)), "log's readers").units
+    # 14 seconds of a thousand jobs a second, in units of 4 KB, at each of two looks.
+    assert busy.reads / MONTH == pytest.approx(2 * 14 * 1e6 / 4096, rel=0.02)
+
+
 @pytest.mark.parametrize(("name", "gone"), [("log", "log"), ("claim_marks", "claim marks")])
 def test_what_is_turned_off_is_not_paid_for(name: str, gone: str) -> None:
     names = {each.name for each in bill_of(Workload(**{name: False})).lines}
@@ -94,11 +113,13 @@ def test_what_is_turned_off_is_not_paid_for(name: str, gone: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"jobs": -1.0}, {"agents": -1}, {"shards": 0}, {"poll_seconds": 0.0}]
+    "change",
+    [{"jobs": -1.0}, {"jobs": float("nan")}, {"agents": -1}, {"shards": 0}, {"poll_seconds": 0.0}],
 )
 def test_numbers_that_cannot_be_are_refused(change: dict[str, Any]) -> None:
-    with pytest.raises(InvalidInput):
+    with pytest.raises(InvalidInput) as refused:
         Workload(**change)
+    assert ("seconds" in str(refused.value)) is ("poll_seconds" in change)
 
 
 def test_an_item_is_as_large_as_its_names_and_values() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,7 @@ class TestDynamoDBHistories(HistoryConformance):
     @pytest.fixture
     def histories(self, request: pytest.FixtureRequest) -> int:
         """A few: each of their calls is several requests, and an engine takes a while for them."""
-        return max(1, histories_of(request.config) // 4)
+        return max(1, histories_of(request.config) // 8)
 
 
 @pytest.mark.crash
@@ -53,12 +54,22 @@ class TestManyDynamoDBHistories(TestDynamoDBHistories):
         return histories_of(request.config)
 
 
-def lockstep(examples: int) -> Any:
-    """Return the machine on the first engine: a step of it asks the engine some hundred times."""
-    case = store_machine(partial(harness_of, engines()[0])).TestCase
+def lockstep(engine: str, examples: int) -> Any:
+    """Return the machine on an engine: a step of it asks the engine some hundred times."""
+    case = store_machine(partial(harness_of, engine)).TestCase
     case.settings = settings(case.settings, max_examples=examples)
     return case
 
 
-TestDynamoDBInLockstep = lockstep(5)
-TestDynamoDBLongInLockstep = pytest.mark.crash(pytest.mark.timeout(1800)(lockstep(300)))
+def lockstep_on(engine: str) -> dict[str, Any]:
+    """Return the cases of an engine, a short one and a long one, by their names."""
+    long = pytest.mark.crash(pytest.mark.timeout(1800)(lockstep(engine, 300)))
+    name = engine.title()
+    return {
+        f"TestDynamoDBInLockstepOn{name}": lockstep(engine, 3),
+        f"TestDynamoDBLongInLockstepOn{name}": long,
+    }
+
+
+# A name for each, and no other one that pytest would take for a case.
+globals().update(ChainMap(*map(lockstep_on, engines())))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import anyio
@@ -11,6 +12,7 @@ from cicd_core import ControlPlane, JobSpec, JobState
 from cicd_core.errors import InvalidInput, StoreError
 from cicd_core.ids import IdSource
 from cicd_core.model.instants import from_micros
+from cicd_core.store.registry import StoreURL
 from cicd_core_dynamodb.lambda_handlers import maintain
 from tests.dynamodb.engines import running
 
@@ -58,12 +60,48 @@ def test_a_run_without_a_time_is_one_sweep(url: str) -> None:
 
 
 def test_a_run_makes_ready_what_waited(url: str) -> None:
-    job_id = enqueued(url, delay=1_000_000)
+    job_id = enqueued(url, delay=1_500_000)
     assert state_of(url, job_id) == (JobState.QUEUED, False)
-    done = maintain({"seconds": 6}, None)
+    done = maintain({"seconds": 4}, None)
     assert done["promoted"] == 1
     assert done["sweeps"] > 1
     assert state_of(url, job_id) == (JobState.QUEUED, True)
+
+
+def logged(url: str) -> int:
+    """How many items the log has, as they stand in the table."""
+
+    async def do() -> int:
+        options = StoreURL.parse(url).options
+        session = import_module("aioboto3").Session()
+        async with session.client(
+            "dynamodb", region_name=options["region"], endpoint_url=options["endpoint"]
+        ) as client:
+            found = await client.scan(
+                TableName="lambda-journal",
+                FilterExpression="begins_with(P, :log) AND Q <> :base",
+                ExpressionAttributeValues={
+                    ":log": {"S": f"{options['namespace']}|d|"},
+                    ":base": {"S": "-"},
+                },
+            )
+            return int(found["Count"])
+
+    return anyio.run(do)
+
+
+def test_a_run_writes_the_log_on_though_nobody_reads_it(url: str) -> None:
+    enqueued(url, delay=3_600_000_000)
+    assert logged(url) == 0
+    maintain({}, None)
+    assert logged(url) == 1
+
+
+def test_a_run_over_a_store_without_a_log_is_none_the_worse(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CICD_STORE", f"{url}&log=off")
+    assert maintain({}, None)["sweeps"] == 1
 
 
 @pytest.mark.parametrize("event", [{"seconds": "soon"}, {"seconds": -1}, {"seconds": 1e9}])

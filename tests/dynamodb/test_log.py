@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from anyio import create_task_group
 
+from cicd_core.clock import monotonic_seconds
 from cicd_core.errors import InvalidCursor, UnsupportedCapability
 from cicd_core.model.event import Increment
 from cicd_core.testing.samples import item, plain, remove, told, whole_log, write
-from cicd_core_dynamodb.counters import FOLD
+from cicd_core_dynamodb import counters, sequencer
 from cicd_core_dynamodb.proofs import MANY
 from tests.dynamodb.faults import faulty_client
 
@@ -91,10 +92,38 @@ async def test_what_a_deleted_record_told_is_told_in_order_with_what_comes_after
         assert [entry.ordinal for entry in await whole_log(store)] == [0, 1, 2]
 
 
-async def test_counters_are_whole_when_they_were_folded(
-    dynamodb: DynamoDBHarness, namespace: str
+async def test_who_did_not_look_for_long_does_not_read_all_that_was_written_since(
+    dynamodb: DynamoDBHarness, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    version, commits = 0, FOLD + 6
+    async with (
+        faulty_client(dynamodb) as client,
+        dynamodb.open(namespace, client=client) as store,
+        dynamodb.open(namespace) as other,
+    ):
+        await store.counters("n")
+        for number in range(8):
+            put, increments = plain(f"{number}"), [Increment("n")]
+            await write(other, put, increments=increments)
+            await other.counters("n")
+        later = monotonic_seconds() + 60
+        monkeypatch.setattr(sequencer, "monotonic_seconds", lambda: later)
+        client.calls.clear()
+        await store.read_log(None, 1)
+        forward = [words["ScanIndexForward"] for _, words in client.calls if is_of_log(words)]
+        assert False in forward
+        await write(store, plain("mine"), increments=[Increment("n")])
+        assert dict((await store.counters("n")).values) == {"n": 9}
+
+
+def is_of_log(words: dict[str, Any]) -> bool:
+    return "ScanIndexForward" in words and "IndexName" not in words
+
+
+async def test_counters_are_whole_when_they_were_folded(
+    dynamodb: DynamoDBHarness, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counters, "FOLD", 8)
+    version, commits = 0, 2 * 8 + 6
     async with dynamodb.open(namespace) as store, dynamodb.open(namespace) as other:
         for number in range(commits):  # of one record, so that all of them are in one shard
             some = [Increment("g|a"), Increment(f"g{number % 2}|b", 2), Increment("none", -1)]

@@ -10,6 +10,7 @@ from cicd_core.errors import StoreUnavailable
 from cicd_core.model.event import Increment
 from cicd_core.store.records import Committed, Conflict
 from cicd_core.testing.samples import (
+    SECOND,
     claim,
     commit,
     find,
@@ -19,6 +20,7 @@ from cicd_core.testing.samples import (
     note,
     numbers_in,
     read,
+    remove,
     told,
     whole_log,
     write,
@@ -158,6 +160,26 @@ async def test_a_claim_whose_answer_was_lost_takes_nothing_more_in_any_process(
         assert len(taken) + len(left) == 5
 
 
+async def test_a_claim_that_was_under_way_takes_nothing_that_became_ready_anew(
+    dynamodb: DynamoDBHarness, namespace: str
+) -> None:
+    async with (
+        faulty_client(dynamodb) as client,
+        dynamodb.open(namespace, client=client) as store,
+        dynamodb.open(namespace) as other,
+    ):
+        there = (await write(other, item("a", rank="1")))["a"]
+        client.lose_request("update_item")
+        with pytest.raises(StoreUnavailable):
+            await store.claim(claim())
+        (under_way,) = [words for name, words in client.calls if name == "update_item"]
+        await write(other, item("a", expected=there, rank="2"))
+        with pytest.raises(client.client.exceptions.ConditionalCheckFailedException):
+            await client.client.update_item(**under_way)
+        assert (await read(store, "a")).lease is None
+        assert [each.key for each in await other.claim(claim())] == ["a"]
+
+
 async def test_a_claim_without_marks_is_recognised_by_the_process_that_made_it(
     dynamodb: DynamoDBHarness, namespace: str
 ) -> None:
@@ -232,6 +254,40 @@ async def test_a_record_that_has_expired_when_it_is_put_is_put_once_though_it_is
         assert isinstance(answer, Committed)
         assert await find(store, "a") is None
         assert [name for name, _ in client.calls].count("update_item") == 1
+
+
+async def test_a_creation_that_was_under_way_does_not_bring_a_deleted_record_back(
+    dynamodb: DynamoDBHarness, namespace: str
+) -> None:
+    async with (
+        faulty_client(dynamodb) as client,
+        dynamodb.open(namespace, client=client) as store,
+        dynamodb.open(namespace) as other,
+    ):
+        there = (await write(other, item("a")))["a"]
+        client.lose_request("update_item")
+        with pytest.raises(StoreUnavailable):
+            await store.commit([commit(item("a"))])
+        (under_way,) = [words for name, words in client.calls if name == "update_item"]
+        await remove(other, "a", there)
+        with pytest.raises(client.client.exceptions.ConditionalCheckFailedException):
+            await client.client.update_item(**under_way)
+        assert await find(store, "a") is None
+        assert (await write(store, item("a")))["a"] > there
+
+
+async def test_what_had_expired_long_ago_when_it_was_written_stays_until_its_log_is_written(
+    dynamodb: DynamoDBHarness, namespace: str
+) -> None:
+    async with (
+        faulty_client(dynamodb) as client,
+        dynamodb.open(namespace, client=client) as store,
+    ):
+        now = (await store.now()).micros
+        await write(store, item("a", expires_at=now - 30 * 86400 * SECOND), events=[told("a")])
+        raw = await client.get_item(TableName="suite-items", Key={"K": {"S": f"{namespace}|a"}})
+        assert int(raw["Item"]["T"]["N"]) > now / SECOND + 6 * 86400
+        assert len(await whole_log(store)) == 1
 
 
 async def test_what_a_retention_that_lags_has_not_dropped_is_absent_all_the_same(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -14,8 +15,11 @@ from cicd_core.errors import (
     StoreUnavailable,
     UnsupportedCapability,
 )
-from cicd_core.store.registry import open_store
-from cicd_core.testing.samples import COLLECTIONS, item, read, write
+from cicd_core.store.registry import StoreURL, open_store
+from cicd_core.testing.samples import COLLECTIONS, item, read, told, whole_log, write
+from cicd_core_dynamodb import calls
+from cicd_core_dynamodb.location import locate
+from cicd_core_dynamodb.opening import new_client
 from tests.dynamodb.faults import faulty_client
 
 if TYPE_CHECKING:
@@ -125,6 +129,60 @@ async def test_a_client_that_was_given_stays_its_givers(
                     pass
         answer = await client.list_tables()
         assert "suite-items" in answer["TableNames"]
+
+
+async def test_a_client_of_the_driver_itself_is_taken(
+    dynamodb: DynamoDBHarness, namespace: str
+) -> None:
+    session = import_module("aiobotocore.session").get_session()
+    async with (
+        session.create_client(
+            "dynamodb", region_name="us-east-1", endpoint_url=dynamodb.endpoint
+        ) as client,
+        dynamodb.open(namespace, client=client) as store,
+    ):
+        await write(store, item("a"), events=[told("a")])
+        assert len(await whole_log(store)) == 1
+
+
+class Silent:
+    """A client that never answers, whatever it was told about timeouts."""
+
+    def __init__(self, client: Any) -> None:
+        self.meta = client.meta
+
+    async def get_item(self, **words: Any) -> None:
+        await anyio.sleep_forever()
+
+
+async def test_a_call_ends_though_the_client_that_was_given_would_wait_for_ever(
+    dynamodb: DynamoDBHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "CONNECT_SECONDS", 0.0)
+    monkeypatch.setattr(calls, "_BESIDES", 0.0)
+    async with faulty_client(dynamodb) as client:
+        opening = open_store("dynamodb://?timeout=0.05", client=Silent(client))
+        with pytest.raises(StoreUnavailable, match="did not answer"):
+            async with opening:
+                pass
+
+
+async def test_a_client_of_ours_tries_twice_and_takes_seconds(dynamodb: DynamoDBHarness) -> None:
+    location = locate(StoreURL.parse(dynamodb.url), namespace=None, given={"timeout": 1.5})
+    async with new_client(location) as client:
+        config = client.meta.config
+    assert config.retries == {"mode": "standard", "total_max_attempts": 2}
+    assert (config.connect_timeout, config.read_timeout) == (2.0, 1.5)
+
+
+@pytest.mark.parametrize("option", ["access_key", "secret_key", "aws_secret_access_key", "profile"])
+async def test_credentials_are_no_options(option: str) -> None:
+    with pytest.raises(InvalidInput):
+        async with open_store(f"dynamodb://?{option}=x"):
+            pass
+    with pytest.raises(InvalidInput):
+        async with open_store("dynamodb://key:secret@eu-west-1"):
+            pass
 
 
 async def test_stores_are_opened_by_many_at_once_on_tables_that_are_not_there(

@@ -1,4 +1,4 @@
-"""The parts of the store that do no I/O: bytes, order, proofs, time."""
+"""The parts of the store that do no I/O: bytes, order, proofs, time, errors."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cicd_core.clock import monotonic_seconds
-from cicd_core.errors import CorruptRecord
+from cicd_core.clock import wall_micros
+from cicd_core.errors import CorruptRecord, StoreUnavailable, UnsupportedCapability
 from cicd_core.model.event import Increment
 from cicd_core.store.records import LogEntry
 from cicd_core.testing.samples import ITEMS
+from cicd_core_dynamodb import stopwatch
 from cicd_core_dynamodb.entries import Entry, decode, encode
+from cicd_core_dynamodb.failures import TableExists, translated
 from cicd_core_dynamodb.items import Layout, pack, unpack
 from cicd_core_dynamodb.journal import STALE
 from cicd_core_dynamodb.ordering import Waiting, in_order, with_predecessors
 from cicd_core_dynamodb.proofs import SETTLED, is_void, served
 from cicd_core_dynamodb.server_clock import ServerClock
+from cicd_core_dynamodb.stopwatch import awake_or_asleep
 
 NOW = 1_800_000_000_000_000
 
@@ -148,15 +151,17 @@ def test_what_is_proved_is_never_void() -> None:
 
 def test_proofs_are_taken_from_records_that_hold_many_once_the_log_has_what_they_prove() -> None:
     old = [bytes([0, number]) for number in range(20)]
-    other_shard, of_several = b"\1other", b"\xffseveral"
+    other_shard = b"\1other"
     on_its_way, chosen = waiting("on its way", 30), waiting("chosen", 29)
-    proofs = [*old, other_shard, of_several, on_its_way.entry.proof, chosen.entry.proof]
+    proofs = [*old, other_shard, on_its_way.entry.proof, chosen.entry.proof]
     there = {("items", "a"): {"E": {"BS": proofs}}, ("items", "b"): {"E": {"BS": old[:3]}}}
     names = {each.name: each for each in (on_its_way, chosen)}
-    assert served(0, there, names, [chosen]) == {("items", "a"): sorted([*old, b"\0chosen"])}
+    assert served(0, there, names) == {("items", "a"): sorted(old)}
 
 
 # ----------------------------------------------------------------------------------------- time
+
+NOON = "Sat, 21 Nov 2026 12:00:00 GMT"
 
 
 def test_a_clock_that_heard_nothing_says_so() -> None:
@@ -166,7 +171,7 @@ def test_a_clock_that_heard_nothing_says_so() -> None:
 def test_a_clock_is_as_far_off_as_it_says_at_most() -> None:
     clock = ServerClock()
     for _ in range(20):
-        clock.heard(formatdate(time.time(), usegmt=True), sent=monotonic_seconds())
+        clock.heard(formatdate(time.time(), usegmt=True), sent=awake_or_asleep())
         told, wall = clock.read(), time.time() * 1e6
         assert told is not None
         assert abs(told.micros - wall) <= told.uncertainty + 10_000
@@ -174,8 +179,8 @@ def test_a_clock_is_as_far_off_as_it_says_at_most() -> None:
 
 def test_each_answer_narrows_what_the_time_may_be() -> None:
     clock = ServerClock()
-    now = monotonic_seconds()
-    clock.heard("Sat, 21 Nov 2026 12:00:00 GMT", sent=now - 0.8)
+    now = awake_or_asleep()
+    clock.heard(NOON, sent=now - 0.8)
     first = clock.read()
     clock.heard("Sat, 21 Nov 2026 12:00:01 GMT", sent=now)
     second = clock.read()
@@ -184,23 +189,119 @@ def test_each_answer_narrows_what_the_time_may_be() -> None:
     assert second.uncertainty < first.uncertainty
 
 
+def test_an_answer_that_took_long_tells_no_time() -> None:
+    clock = ServerClock()
+    clock.heard(NOON, sent=awake_or_asleep() - 3.5)
+    assert clock.read() is None
+    clock.heard(NOON, sent=awake_or_asleep())
+    assert clock.read() is not None
+
+
+def test_a_clock_that_was_ahead_says_how_far_while_it_waits_for_the_time() -> None:
+    clock, noon = ServerClock(), 1_795_262_400_000_000
+    asked = awake_or_asleep()
+    clock.heard(NOON, sent=asked - 2.5)  # noon it was at any moment of these seconds
+    ahead = clock.read()
+    clock.heard(NOON, sent=awake_or_asleep())
+    told = clock.read()
+    assert ahead is not None
+    assert told is not None
+    assert told.micros >= ahead.micros > noon + 1_500_000
+    # It is noon, and less than a second later than that.
+    assert told.micros - told.uncertainty <= noon + 100_000
+
+
 def test_a_clock_that_was_set_is_believed_anew_and_never_goes_back_a_little() -> None:
     clock = ServerClock()
-    clock.heard("Sat, 21 Nov 2026 12:00:10 GMT", sent=monotonic_seconds())
+    clock.heard("Sat, 21 Nov 2026 12:00:10 GMT", sent=awake_or_asleep())
     before = clock.read()
-    clock.heard("Sat, 21 Nov 2026 12:00:07 GMT", sent=monotonic_seconds())
+    clock.heard("Sat, 21 Nov 2026 12:00:07 GMT", sent=awake_or_asleep())
     after = clock.read()
     assert before is not None
     assert after is not None
     assert after.micros >= before.micros
-    clock.heard("Sat, 21 Nov 2026 13:00:00 GMT", sent=monotonic_seconds())
+    clock.heard("Sat, 21 Nov 2026 13:00:00 GMT", sent=awake_or_asleep())
     later = clock.read()
     assert later is not None
     assert later.micros > after.micros + 3_500_000_000
 
 
+@pytest.mark.parametrize("seconds", [-3600, 3600])
+def test_a_machine_that_was_stopped_asks_for_the_time_anew(
+    monkeypatch: pytest.MonkeyPatch, seconds: int
+) -> None:
+    clock = ServerClock()
+    clock.heard(NOON, sent=awake_or_asleep())
+    assert clock.read() is not None
+    monkeypatch.setattr(stopwatch, "wall_micros", lambda: wall_micros() + seconds * 1_000_000)
+    assert clock.read() is None
+    clock.heard("Sat, 21 Nov 2026 13:00:00 GMT", sent=awake_or_asleep())
+    told = clock.read()
+    assert told is not None
+    assert abs(told.micros - 1_795_266_000_500_000) < 600_000
+
+
 @pytest.mark.parametrize("date", ["", "yesterday", "21 Nov"])
 def test_a_date_that_is_none_is_not_heard(date: str) -> None:
     clock = ServerClock()
-    clock.heard(date, sent=monotonic_seconds())
+    clock.heard(date, sent=awake_or_asleep())
     assert clock.read() is None
+
+
+# --------------------------------------------------------------------------------------- errors
+
+
+class Answered(Exception):
+    """What botocore raises for an answer that is an error."""
+
+    def __init__(self, code: str, message: str = "told", **rest: Any) -> None:
+        super().__init__(code)
+        self.response = {"Error": {"Code": code, "Message": message}, **rest}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "InternalServerError",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "ResourceInUseException",
+        "ThrottlingException",
+        "TransactionConflictException",
+        "TransactionInProgressException",
+    ],
+)
+def test_what_passes_by_itself_may_be_tried_again(code: str) -> None:
+    told = translated(Answered(code), "update_item", "ci-jobs")
+    assert isinstance(told, StoreUnavailable)
+    assert code in str(told)
+
+
+@pytest.mark.parametrize(
+    "reasons", [["TransactionConflict", "None"], ["None", "ProvisionedThroughputExceeded"]]
+)
+def test_a_transaction_that_was_in_the_way_or_throttled_may_be_tried_again(
+    reasons: list[str],
+) -> None:
+    cancelled = [{"Code": reason} for reason in reasons]
+    cause = Answered("TransactionCanceledException", CancellationReasons=cancelled)
+    assert isinstance(translated(cause, "transact_write_items", "ci-"), StoreUnavailable)
+
+
+def test_a_table_that_is_there_is_known_where_it_is_to_be_made() -> None:
+    told = translated(Answered("ResourceInUseException"), "create_table", "ci-jobs")
+    assert isinstance(told, TableExists)
+
+
+@pytest.mark.parametrize(
+    ("message", "passes"),
+    [
+        ("Signature expired: 20261121T120000Z is now earlier than 20261121T121500Z", True),
+        ("Signature not yet current: 20261121T120000Z is still later", True),
+        ("The request signature we calculated does not match", False),
+    ],
+)
+def test_a_signature_of_another_time_may_be_made_anew(message: str, passes: bool) -> None:
+    told = translated(Answered("InvalidSignatureException", message), "get_item", "ci-jobs")
+    assert isinstance(told, StoreUnavailable if passes else UnsupportedCapability)
+    assert message in str(told)

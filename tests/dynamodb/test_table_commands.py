@@ -215,10 +215,15 @@ def test_the_bill_can_be_read_by_programs(person: Person) -> None:
     assert json.dumps(bill["workload"])
 
 
-def test_the_bill_says_where_it_goes(person: Person) -> None:
+def test_the_bill_says_where_it_goes_and_fits_into_a_terminal(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     out = person.types("dynamodb", "cost", "--agents", "1000").out
     for name in ("idle polling", "heartbeats", "lease renewals", "storage", "log"):
         assert name in out
+    assert "<1%" in out
+    assert max(map(len, out.splitlines())) <= 80
 
 
 def test_a_workload_that_cannot_be_is_refused(person: Person) -> None:

@@ -113,7 +113,7 @@ def _show(bill: Bill) -> None:
     for line in bill.lines:
         shown.add_row(
             text(f"{line.dollars:,.2f}"),
-            text(f"{line.dollars / bill.dollars:.0%}"),
+            text(_part(line.dollars / bill.dollars)),
             text(_amount(line.units.writes)),
             text(_amount(line.units.reads)),
             text(f"{line.gigabytes:.1f}" if line.gigabytes else ""),
@@ -121,10 +121,14 @@ def _show(bill: Bill) -> None:
             text(line.told),
         )
     screen.show(shown)
-    screen.show(
-        f"{bill.dollars:,.2f} dollars a month, {bill.dollars_a_job:.7f} a job "
-        f"({bill.prices.region}, prices of {bill.prices.since}, without free tier and taxes)"
-    )
+    screen.show(f"{bill.dollars:,.2f} dollars a month, {bill.dollars_a_job:.7f} a job")
+    prices = f"prices of {bill.prices.since} in {bill.prices.region}"
+    screen.show(f"{prices}, on demand, without free tier and taxes")
+
+
+def _part(share: float) -> str:
+    part = f"{share:.0%}"
+    return "<1%" if part == "0%" else part
 
 
 def _amount(units: float) -> str:

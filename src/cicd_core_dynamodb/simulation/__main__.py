@@ -1,15 +1,19 @@
-"""``python -m cicd_core_dynamodb.simulation``: a table of fleets, and how their claims went."""
+"""``python -m cicd_core_dynamodb.simulation``: how claims of fleets go, and how fast jobs live."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from attrs import evolve
 
 from cicd_core_dynamodb.simulation.contest import Result, Setup, contest
+from cicd_core_dynamodb.simulation.lives import Lived, Lives, lives
 from cicd_core_dynamodb.simulation.partitions import Physics
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _SLOW_INDEX: Final = Physics(lag_seconds=0.5)
 #: What is shown where nothing else is asked for.
@@ -30,6 +34,33 @@ _HEAD: Final = (
     "passed over, median and p99 | reads a claim |\n|---|---|---|---|---|---|\n"
 )
 
+#: What a table that was just made takes in a second, and one whose quota AWS has raised.
+_COLD, _RAISED = 4_000.0, 400_000.0
+TABLES: Final = {
+    "1 shard": Lives(shards=1, log_shards=1),
+    "4 shards": Lives(),
+    "4 shards, a cold table": Lives(table_writes=_COLD),
+    "4 shards, 1 of the log": Lives(log_shards=1),
+    "8 shards": Lives(shards=8, log_shards=8),
+    "8 shards, a raised quota": Lives(shards=8, log_shards=8, table_writes=_RAISED),
+    "32 shards, a raised quota": Lives(shards=32, log_shards=32, table_writes=_RAISED),
+}
+_LIVES_HEAD: Final = (
+    "| tables | jobs a second | a job's writes took, median and p99 | what is full |\n"
+    "|---|---|---|---|\n"
+)
+
+
+def lives_row(name: str, lived: Lived) -> str:
+    """Return a line of the table of lives."""
+    cells = (
+        name,
+        f"{lived.jobs_a_second:,.0f}",
+        f"{lived.median_seconds * 1000:.0f} ms, {lived.slowest_seconds * 1000:.0f} ms",
+        lived.full,
+    )
+    return f"| {' | '.join(cells)} |\n"
+
 
 def row(name: str, result: Result) -> str:
     """Return a line of the table."""
@@ -45,8 +76,11 @@ def row(name: str, result: Result) -> str:
 
 
 def main() -> None:
-    """Run the fleets, or the one that the options describe, and write a Markdown table."""
+    """Run the fleets, or the one that the options describe, and write tables in Markdown."""
     parser = argparse.ArgumentParser(prog="python -m cicd_core_dynamodb.simulation")
+    parser.add_argument(
+        "--lives", action="store_true", help="how many jobs a second tables take, instead of claims"
+    )
     parser.add_argument("--claimers", type=int, help="one fleet of so many, instead of the table")
     parser.add_argument("--shards", type=int, default=Setup().shards)
     parser.add_argument("--work", type=float, default=0.0, help="seconds of work a job")
@@ -66,9 +100,16 @@ def main() -> None:
             physics=Physics(lag_seconds=told.lag),
         )
         fleets = {f"{told.claimers:,} claimers": alone}
-    sys.stdout.write(_HEAD)
-    for name, setup in fleets.items():
-        sys.stdout.write(row(name, contest(setup)))
+    if told.lives:
+        _write(_LIVES_HEAD, (lives_row(name, lives(setup)) for name, setup in TABLES.items()))
+        return
+    _write(_HEAD, (row(name, contest(setup)) for name, setup in fleets.items()))
+
+
+def _write(head: str, rows: Iterable[str]) -> None:
+    sys.stdout.write(head)
+    for line in rows:
+        sys.stdout.write(line)
         sys.stdout.flush()
 
 

@@ -49,7 +49,7 @@ class Physics:
 
 
 @define
-class _Bucket:
+class Bucket:
     """What one partition has taken."""
 
     rate: float
@@ -77,8 +77,8 @@ class JobsTable:
         self._ranks: dict[str, str] = {}
         #: The ranks of the jobs that nobody has claimed.
         self.waiting: SortedList[str] = SortedList()
-        self._writes: dict[str, _Bucket] = {}
-        self._reads: dict[str, _Bucket] = {}
+        self._writes: dict[str, Bucket] = {}
+        self._reads: dict[str, Bucket] = {}
         #: What was consumed: write and read units, conflicts, seconds of waiting for a partition.
         self.consumed: defaultdict[str, float] = defaultdict(float)
         self.taken: Counter[str] = Counter()
@@ -153,9 +153,9 @@ class JobsTable:
         self._loop.call_later(lag, self._shown[shown].remove, (rank, key))
         return wait
 
-    def _bucket(self, buckets: dict[str, _Bucket], place: str, rate: float) -> _Bucket:
+    def _bucket(self, buckets: dict[str, Bucket], place: str, rate: float) -> Bucket:
         if place not in buckets:
-            buckets[place] = _Bucket(rate, self._physics.burst_seconds)
+            buckets[place] = Bucket(rate, self._physics.burst_seconds)
         return buckets[place]
 
     def _takes(self, seconds: float) -> float:
