@@ -84,11 +84,19 @@ class PointedStore:
     async def _ask(self, verb: str, call: Callable[[], Awaitable[Answer]]) -> Answer:
         self._fuse.pass_by(Point.ASKED, verb)
         if self._fuse.passes(Point.DURING, (verb,)):
-            delay = self._random.uniform(0.0, _INTO_THE_CALL)
-            threading.Timer(delay, self._fuse.end).start()
+            return await self._end_during(call)
         answer = await call()
         self._fuse.pass_by(Point.ANSWERED, verb)
         return answer
+
+    async def _end_during(self, call: Callable[[], Awaitable[Answer]]) -> Answer:
+        """End the process in the middle of a call; at its end at the latest, before it is heard."""
+        delay = self._random.uniform(0.0, _INTO_THE_CALL)
+        threading.Timer(delay, self._fuse.end).start()
+        try:
+            return await call()
+        finally:
+            self._fuse.end()
 
 
 def pointed(store: Store, bomb: Bomb | None, random: Random) -> Store:

@@ -38,7 +38,7 @@ class Point(StrEnum):
 
     #: Before the store is asked.
     ASKED = "asked"
-    #: While the store works on it: after a random part of a few milliseconds.
+    #: While the store works on it: after a random part of a few milliseconds, or at its answer.
     DURING = "during"
     #: The store has answered, and nobody has heard it.
     ANSWERED = "answered"
