@@ -140,7 +140,7 @@ def redis_cluster(session: nox.Session) -> None:
     """The Redis store over several servers on loopback: replicas, Sentinels, a Cluster of six."""
     install(session, "test")
     profile(session, "dev")
-    session.run("pytest", "-m", "cluster", *(session.posargs or ["tests/redis"]))
+    session.run("pytest", "-m", "cluster", *SPREAD, *(session.posargs or ["tests/redis"]))
 
 
 @nox.session(python=MAIN)
