@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping  # noqa: TC003 - the codec resolves annotations
-from datetime import datetime  # noqa: TC003 - the codec resolves annotations
+from collections.abc import Mapping
+from datetime import datetime
 from enum import StrEnum
 
 from attrs import field, frozen

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime  # noqa: TC003 - the codec resolves annotations
+from datetime import datetime
 
 from attrs import field, frozen
 
-from cicd_core.model.job import Job, Token  # noqa: TC001 - the codec resolves annotations
+from cicd_core.model.job import Job, Token
 
 
 @frozen(kw_only=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping  # noqa: TC003 - the codec resolves annotations
-from datetime import datetime  # noqa: TC003 - the codec resolves annotations
+from collections.abc import Mapping
+from datetime import datetime
 from enum import StrEnum
 
 from attrs import evolve, field, frozen
@@ -20,7 +20,7 @@ from cicd_core.model.fields import (
     git_texts,
 )
 from cicd_core.model.instants import require_aware
-from cicd_core.model.job import GitContext  # noqa: TC001 - the codec resolves annotations
+from cicd_core.model.job import GitContext
 
 #: The most that each figure may be.
 _MOST = {"error_rate": 1.0, "latency_ms": 1e9, "requests_per_second": 1e12}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping  # noqa: TC003 - the codec resolves annotations
-from datetime import datetime  # noqa: TC003 - the codec resolves annotations
+from collections.abc import Mapping
+from datetime import datetime
 
 from attrs import field, frozen
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping  # noqa: TC003 - the codec resolves annotations
-from datetime import datetime  # noqa: TC003 - the codec resolves annotations
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from attrs import Factory, evolve, field, frozen
