@@ -48,16 +48,12 @@ class TestInAStorm(
 
     A claim of which one update failed for good answers with what it took, which may be less than it
     could have: so no topic about how much claims take is here. Who owns what, histories tell.
+    Nor is there a list of two hundred commits, some of which fail each time.
     """
 
     @pytest.fixture
     def harness(self, engine: str) -> StoreHarness:
         return faulty_harness_of(engine, "storm")
-
-    @pytest.mark.skip(reason="of 200 commits some fail each time, and the list is answered whole")
-    async def test_a_list_of_two_hundred_commits_is_answered_in_order(
-        self, store: Store
-    ) -> None: ...
 
 
 class TestHistoriesWhoseWritesAreSentTwice(HistoryConformance):

@@ -8,6 +8,7 @@ from cicd_core.testing.conformance.claims import ClaimPromises, ClaimRepetitionP
 from cicd_core.testing.conformance.commit_races import CommitRacePromises
 from cicd_core.testing.conformance.commits import (
     CommitPromises,
+    LongListPromises,
     MalformedCommitPromises,
     RepetitionPromises,
 )
@@ -37,6 +38,7 @@ class StoreConformance(
     RetentionPromises,
     NamespacePromises,
     CommitPromises,
+    LongListPromises,
     RepetitionPromises,
     MalformedCommitPromises,
     LeasePromises,

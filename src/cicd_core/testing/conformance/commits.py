@@ -137,6 +137,10 @@ class CommitPromises(Suite):
     async def test_no_commits_are_no_work(self, store: Store) -> None:
         assert await store.commit([]) == []
 
+
+class LongListPromises(Suite):
+    """A long list of commits is answered whole."""
+
     async def test_a_list_of_two_hundred_commits_is_answered_in_order(self, store: Store) -> None:
         commits = [commit(item(f"k{number}")) for number in range(200)]
         answers = await store.commit(commits)
