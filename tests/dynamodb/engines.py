@@ -43,6 +43,8 @@ KEPT: Final = Path(
 )
 #: The variable that says which engines to use: `all` of them, or the `first` one alone.
 ASKED: Final = "CICD_TEST_ENGINES"
+#: The variable by which a check says that every engine must be there.
+REQUIRED: Final = "CICD_REQUIRE_ENGINES"
 #: Seconds that an engine may take to answer for the first time, and to end.
 PATIENCE: Final = 60.0
 
@@ -96,10 +98,14 @@ def engines() -> list[str]:
     """Return the names of the engines that this machine can have, the quickest one first.
 
     Raises:
-        EngineError: the environment asks for something else than all of them or the first one.
+        EngineError: the environment asks for something else than all of them or the first one, or
+            requires all that there are for this machine, and one cannot be had.
     """
-    can_npm = shutil.which("npm") is not None and platform.machine() == "x86_64"
-    found = [*(["dynoxide"] if can_npm and sys.platform == "linux" else []), "ministack"]
+    is_built = platform.machine() == "x86_64" and sys.platform == "linux"
+    can_npm = shutil.which("npm") is not None
+    if is_built and not can_npm and os.environ.get(REQUIRED):
+        raise EngineError(f"{REQUIRED} is set, and there is no npm on PATH to have dynoxide by")
+    found = [*(["dynoxide"] if is_built and can_npm else []), "ministack"]
     asked = os.environ.get(ASKED, "all")
     if asked not in {"all", "first"}:
         raise EngineError(f"{ASKED}={asked!r}: say `all` or `first`")

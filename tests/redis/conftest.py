@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cicd_core.testing.samples import IDS, claim, plain, read, write
 from tests.redis.certificates import Certificate, new_certificate
 from tests.redis.clusters import Cluster, shared_cluster
-from tests.redis.engines import Engine, Server, open_server, redis_server, shared_server, valkey
+from tests.redis.engines import Engine, Server, oldest, open_server, shared_server, valkey
 from tests.redis.fault_proxy import FaultProxy, open_proxy
+from tests.redis.stores import opened
 
 if sys.platform == "win32":
     collect_ignore_glob = ["test_*.py"]  # there is no Valkey for it
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator
+
+    from cicd_core.store.contract import Store
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +49,22 @@ async def proxy(server: Server) -> AsyncGenerator[FaultProxy, None]:
         yield proxy
 
 
+@pytest.fixture
+def namespace() -> str:
+    """The namespace of a test, for the second store that looks at what the first one did."""
+    return IDS.commit_id()
+
+
+@pytest.fixture
+async def store(proxy: FaultProxy, namespace: str) -> AsyncGenerator[Store, None]:
+    """A store whose scripts the server knows, behind the proxy."""
+    async with opened(proxy.url, namespace=namespace) as store:
+        await write(store, plain("first"))
+        await store.claim(claim())
+        await read(store, "first", "plain")
+        yield store
+
+
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     """What a server on loopback speaks TLS with."""
@@ -54,10 +74,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 @pytest.fixture(params=["valkey", "redis"])
 def engine(request: pytest.FixtureRequest) -> Engine:
     """Each engine that the store must run on; `redis-server` where this machine has it."""
-    found = valkey() if request.param == "valkey" else redis_server()
-    if found is None:
-        pytest.skip("there is no redis-server on PATH: this is tested on Valkey alone")
-    return found
+    return valkey() if request.param == "valkey" else oldest()
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import pytest
 import redis
 from attrs import define, field, frozen
 from redis.backoff import NoBackoff
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 #: What a line of a server's settings may say; several values make several lines.
 Option = str | int | bool | list[str]
 
+#: The variable by which a check says that every engine must be there.
+REQUIRED: Final = "CICD_REQUIRE_ENGINES"
 #: Nothing is kept unless a test asks for it.
 DEFAULTS: Final[dict[str, Option]] = {
     "bind": "127.0.0.1",
@@ -86,6 +89,18 @@ def redis_server() -> Engine | None:
     """Return `redis-server`, if this machine has one; Debian's 7.0 is the oldest that must do."""
     found = shutil.which("redis-server")
     return Engine("redis", Path(found)) if found else None
+
+
+def oldest() -> Engine:
+    """Return the oldest engine that must do.
+
+    Without it a test is skipped, or fails where the environment requires every engine.
+    """
+    found = redis_server()
+    if found is None:
+        told = "there is no redis-server on PATH: this is tested on Valkey alone"
+        (pytest.fail if os.environ.get(REQUIRED) else pytest.skip)(told)
+    return found
 
 
 @define(eq=False)

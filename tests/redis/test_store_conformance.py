@@ -10,7 +10,7 @@ from cicd_core.store.registry import open_store
 from cicd_core.testing import StoreConformance, StoreHarness, store_machine
 from cicd_core.testing.samples import COLLECTIONS
 from tests.redis.clusters import shared_cluster
-from tests.redis.engines import redis_server, shared_server
+from tests.redis.engines import oldest, shared_server
 from tests.redis.stores import cluster_url
 
 if TYPE_CHECKING:
@@ -45,10 +45,7 @@ def shared_harness() -> RedisHarness:
 
 def oldest_server() -> Server:
     """Return the server of this process that runs the oldest engine that must do."""
-    engine = redis_server()
-    if engine is None:
-        pytest.skip("there is no redis-server on PATH: this is tested on Valkey alone")
-    return shared_server(engine)
+    return shared_server(oldest())
 
 
 class TestRedisStore(StoreConformance):

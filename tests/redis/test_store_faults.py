@@ -12,7 +12,6 @@ from anyio import to_thread
 from cicd_core.errors import StoreUnavailable
 from cicd_core.store.records import Committed, Renewal
 from cicd_core.testing.samples import (
-    IDS,
     SECOND,
     apply,
     claim,
@@ -47,22 +46,6 @@ if TYPE_CHECKING:
     from tests.redis.fault_proxy import FaultProxy
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def namespace() -> str:
-    """The namespace of a test, for the second store that looks at what the first one did."""
-    return IDS.commit_id()
-
-
-@pytest.fixture
-async def store(proxy: FaultProxy, namespace: str) -> AsyncGenerator[Store, None]:
-    """A store whose scripts the server knows, behind the proxy."""
-    async with opened(proxy.url, namespace=namespace) as store:
-        await write(store, plain("first"))
-        await store.claim(claim())
-        await read(store, "first", "plain")
-        yield store
 
 
 @pytest.fixture

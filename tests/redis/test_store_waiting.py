@@ -10,11 +10,9 @@ import pytest
 
 from cicd_core.errors import StoreUnavailable
 from cicd_core.testing.samples import (
-    IDS,
     claim,
     in_lane,
     item,
-    plain,
     read,
     watch,
     write,
@@ -28,29 +26,11 @@ from tests.redis.stores import (
 from tests.redis.waiting import PATIENCE
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
     from cicd_core.store.contract import Store
     from tests.redis.engines import Server
     from tests.redis.fault_proxy import FaultProxy
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def namespace() -> str:
-    """The namespace of a test, for the second store that looks at what the first one did."""
-    return IDS.commit_id()
-
-
-@pytest.fixture
-async def store(proxy: FaultProxy, namespace: str) -> AsyncGenerator[Store, None]:
-    """A store whose scripts the server knows, behind the proxy."""
-    async with opened(proxy.url, namespace=namespace) as store:
-        await write(store, plain("first"))
-        await store.claim(claim())
-        await read(store, "first", "plain")
-        yield store
 
 
 class Waiter:
