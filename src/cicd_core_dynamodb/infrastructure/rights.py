@@ -82,6 +82,9 @@ def _proofs(tables: tuple[str, ...]) -> Right:
     )
 
 
+_WRITE_JOURNAL: Final = Right(
+    name="Journal", actions=(*_READ_JOURNAL, "dynamodb:PutItem"), tables=(JOURNAL.name,)
+)
 CONTROL_PLANE: Final = Role(
     name="control-plane",
     told="the control plane: every verb, maintenance, the log",
@@ -92,11 +95,7 @@ CONTROL_PLANE: Final = Role(
             actions=("dynamodb:Query",),
             indexes=tuple((name, "*") for name in _ALL),
         ),
-        Right(
-            name="Journal",
-            actions=(*_READ_JOURNAL, "dynamodb:PutItem"),
-            tables=(JOURNAL.name,),
-        ),
+        _WRITE_JOURNAL,
     ),
 )
 AGENT: Final = Role(
@@ -115,11 +114,7 @@ AGENT: Final = Role(
             actions=("dynamodb:Query",),
             indexes=((JOBS.name, READY.name), (LANES.name, LANE_CHANGES.name)),
         ),
-        Right(
-            name="Journal",
-            actions=(*_READ_JOURNAL, "dynamodb:PutItem"),
-            tables=(JOURNAL.name,),
-        ),
+        _WRITE_JOURNAL,
     ),
 )
 READER: Final = Role(
