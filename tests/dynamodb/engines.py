@@ -28,6 +28,8 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import define, frozen
 
+from tests.required import REQUIRED, is_every_engine_required
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
@@ -43,8 +45,6 @@ KEPT: Final = Path(
 )
 #: The variable that says which engines to use: `all` of them, or the `first` one alone.
 ASKED: Final = "CICD_TEST_ENGINES"
-#: The variable by which a check says that every engine must be there.
-REQUIRED: Final = "CICD_REQUIRE_ENGINES"
 #: Seconds that an engine may take to answer for the first time, and to end.
 PATIENCE: Final = 60.0
 
@@ -103,7 +103,7 @@ def engines() -> list[str]:
     """
     is_built = platform.machine() == "x86_64" and sys.platform == "linux"
     can_npm = shutil.which("npm") is not None
-    if is_built and not can_npm and os.environ.get(REQUIRED):
+    if is_built and not can_npm and is_every_engine_required():
         raise EngineError(f"{REQUIRED} is set, and there is no npm on PATH to have dynoxide by")
     found = [*(["dynoxide"] if is_built and can_npm else []), "ministack"]
     asked = os.environ.get(ASKED, "all")

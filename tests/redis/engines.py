@@ -33,6 +33,7 @@ from redis.retry import Retry
 from tests.redis.lifeline import lifeline
 from tests.redis.ports import Port
 from tests.redis.waiting import PATIENCE, EngineError, until
+from tests.required import is_every_engine_required
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
 #: What a line of a server's settings may say; several values make several lines.
 Option = str | int | bool | list[str]
 
-#: The variable by which a check says that every engine must be there.
-REQUIRED: Final = "CICD_REQUIRE_ENGINES"
 #: Nothing is kept unless a test asks for it.
 DEFAULTS: Final[dict[str, Option]] = {
     "bind": "127.0.0.1",
@@ -99,7 +98,7 @@ def oldest() -> Engine:
     found = redis_server()
     if found is None:
         told = "there is no redis-server on PATH: this is tested on Valkey alone"
-        (pytest.fail if os.environ.get(REQUIRED) else pytest.skip)(told)
+        (pytest.fail if is_every_engine_required() else pytest.skip)(told)
     return found
 
 
