@@ -94,6 +94,4 @@ def write(
 
 async def plane_now(plane: ControlPlane) -> datetime:
     """Return the store's time, which is what ages and delays are measured from."""
-    from cicd_core.model.instants import from_micros
-
-    return from_micros((await plane.store.now()).micros)
+    return await plane.now()

@@ -10,6 +10,7 @@ from attrs import evolve
 from cicd_core.control_plane.kinds import micros
 from cicd_core.control_plane.listing import Listed, Listing, read_page
 from cicd_core.errors import (
+    AgentReplaced,
     AgentUnfit,
     Contention,
     InvalidInput,
@@ -57,6 +58,7 @@ class AgentService:
 
         Raises:
             InvalidInput: a field is wrong; the error names it.
+            AgentReplaced: another incarnation began before the answer came.
         """
         wanted = checked(spec)
         incarnation = self._writer.ids.claim_id()
@@ -71,15 +73,14 @@ class AgentService:
         for attempt in range(attempts):
             known = (await self._repository.get_many([wanted.agent_id])).get(wanted.agent_id)
             if known is not None:
-                return self._seen(
-                    await self._repository.change(
-                        wanted.agent_id, decide, before=known, lease=lease
-                    )
+                changed = await self._repository.change(
+                    wanted.agent_id, decide, before=known, lease=lease
                 )
+                return self._own(changed, incarnation)
             now = await self._writer.now()
             made = await self._repository.create(decide(None, now), lease=lease(None, now))
             if made is not None:
-                return self._seen(made)
+                return self._own(made, incarnation)
             await self._writer.pause(attempt)
         raise Contention([f"agent {wanted.agent_id}"], attempts)
 
@@ -126,7 +127,8 @@ class AgentService:
         if answer is None:  # the decision says why, unless it was taken away in this very moment
             raise Refused(f"agent {agent_id!r}: its heartbeat holds nothing any more; register it")
         if decision.changed:
-            return self._seen(await self._repository.change(agent_id, decide, before=known))
+            changed = await self._repository.change(agent_id, decide, before=known)
+            return self._own(changed, incarnation)
         return self._seen(evolve(known, value=decision.value))
 
     async def set_status(
@@ -282,6 +284,13 @@ class AgentService:
     ) -> Agent:
         check_name("agent_id", agent_id)
         return self._seen(await self._repository.change(agent_id, decide))
+
+    def _own(self, loaded: Loaded[Agent], incarnation: str) -> Agent:
+        """Remember the agent, and refuse an incarnation that was replaced since it wrote."""
+        agent = self._seen(loaded)
+        if agent.incarnation != incarnation:
+            raise AgentReplaced(agent.agent_id, incarnation)
+        return agent
 
     def _seen(self, loaded: Loaded[Agent]) -> Agent:
         """Remember what the next heartbeat is compared with."""

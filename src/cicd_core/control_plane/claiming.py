@@ -204,14 +204,16 @@ class Claimer:
         return hashlib.blake2b(whole.encode(), digest_size=16).hexdigest()
 
 
-def handle_of(loaded: Loaded[Job], seconds: float) -> Claimed:
+def handle_of(loaded: Loaded[Job], seconds: float, holder: Token | None = None) -> Claimed:
     """Return what the holder of a job gets.
 
     Raises:
-        LeaseLost: nobody holds it.
+        LeaseLost: nobody holds it, or not the ``holder`` that asks.
     """
     job = loaded.value
     token: Token | None = job.token
+    if holder is not None and token != holder:
+        raise LeaseLost(job.job_id, holder.fence, f"it is {job.state.value} by now")
     if token is None or loaded.lease is None:
         raise LeaseLost(job.job_id, job.fence, f"it is {job.state.value} ({job.history[-1].why})")
     return Claimed(

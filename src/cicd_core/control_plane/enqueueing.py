@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from cicd_core.control_plane.writer import Writer
     from cicd_core.model.job import Job
     from cicd_core.store.overlay import Loaded
+    from cicd_core.store.records import Commit
 
 #: The most jobs that one call to the store makes.
 BATCH = 500
@@ -88,8 +89,8 @@ class JobMaker:
         return [
             draft.decision.value
             if isinstance(answer, Committed)
-            else (await self._existing(draft, by)).value
-            for draft, answer in zip(drafts, answers, strict=True)
+            else (await self._existing(draft, commit, by)).value
+            for draft, commit, answer in zip(drafts, commits, answers, strict=True)
         ]
 
     def _draft(self, spec: JobSpec, now: datetime, *, by: str, enqueue: bool) -> _Draft:
@@ -116,8 +117,12 @@ class JobMaker:
         fields = json.dumps(CONVERTER.unstructure(spec), sort_keys=True, separators=(",", ":"))
         return f"k{key}", hashlib.blake2b(fields.encode(), digest_size=16).hexdigest()
 
-    async def _existing(self, draft: _Draft, by: str) -> Loaded[Job]:
+    async def _existing(self, draft: _Draft, commit: Commit, by: str) -> Loaded[Job]:
+        """Return the job that stands where this one was to be made: its own, or its key's."""
         wanted = draft.decision.value
+        own = await self._repository.made_by(commit)
+        if own is not None:
+            return own
         found = await self._repository.get(wanted.job_id)
         if wanted.idempotency_key is None:
             raise AlreadyExists("job", wanted.job_id)

@@ -140,7 +140,7 @@ class LaneBook:
         raise Contention([f"lanes {lane.pool_name}"], attempts)
 
     async def _written(self, record: Record | None, directory: LaneDirectory) -> bool:
-        micros = (await self._writer.store.now()).micros
+        micros = (await self._writer.store_time()).micros
         if record is not None:  # waiters look for a larger value: two additions in one µs differ
             micros = max(micros, int(record.attributes["changed_at"].partition(":")[0]) + 1)
         put = Put(

@@ -147,7 +147,7 @@ class MaintenanceService:
         done: Counter[str] = Counter()
         after: str | None = None
         while True:
-            now = await self._writer.store.now()
+            now = await self._writer.store_time()
             records, more = await self._due(partition, now, after)
             keys = [each.key for each in records if _may_be_due(each, guard, now)]
             commits: list[Commit] = []

@@ -33,6 +33,7 @@ from cicd_core.store.registry import open_store
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
+    from datetime import datetime
 
     from cicd_core.store.contract import Store
 
@@ -51,7 +52,7 @@ class ControlPlane:
         self.store = store
         self.settings = settings or Settings()
         self._ids = ids or IdSource()
-        writer = Writer(store, self._ids, self.settings)
+        self._writer = writer = Writer(store, self._ids, self.settings)
         job_records = Repository(job_kind(self.settings), writer)
         agent_records = Repository(agent_kind(self.settings), writer)
         lanes = LaneBook(writer)
@@ -112,6 +113,10 @@ class ControlPlane:
                 tasks.cancel_scope.cancel()
             if failure is not None:
                 raise failure
+
+    async def now(self) -> datetime:
+        """Return the time on the store's clock (UTC): what ages and delays are measured from."""
+        return await self._writer.now()
 
     @asynccontextmanager
     async def sibling(self) -> AsyncGenerator[ControlPlane]:

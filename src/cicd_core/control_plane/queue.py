@@ -156,7 +156,7 @@ class QueueService:
         loaded = await self._change(
             claimed, lambda job, now: leases.start(job, token, now=now), lease
         )
-        return handle_of(loaded, seconds)
+        return handle_of(loaded, seconds, token)
 
     async def renew(self, claims: Sequence[Claimed | JobToken]) -> list[LeaseStatus]:
         """Renew the leases, in one call for all of them; the answers come in the order given."""
@@ -213,7 +213,7 @@ class QueueService:
             if isinstance(claimed, Claimed)
             else self._writer.settings.lease_seconds
         )
-        return handle_of(loaded, seconds)
+        return handle_of(loaded, seconds, token)
 
     async def complete(self, claimed: Claimed | JobToken, outcome: Outcome) -> Job:
         """End the attempt: a verdict that the job's policy retries leads to another attempt.

@@ -10,6 +10,7 @@ from attrs import frozen
 from cicd_core.errors import Contention, CorruptRecord, NewerSchema, NotFound, Refused
 from cicd_core.store.codec import EntityCodec, encode_event
 from cicd_core.store.overlay import Loaded
+from cicd_core.store.own_commits import holds_commit, with_commit
 from cicd_core.store.records import (
     KEEP,
     Commit,
@@ -127,13 +128,17 @@ class Repository(Generic[Entity]):
             guard: a condition besides the version.
         """
         value, kind = decision.value, self._kind
-        key = kind.key(value)
+        key, commit_id = kind.key(value), self._writer.ids.commit_id()
         kept = before.lease if before is not None and kind.keeps_lease(value) else None
         put = Put(
             collection=kind.collection.name,
             key=key,
             expected=0 if before is None else before.version,
-            body=kind.codec.encode(value, {} if before is None else before.unknown),
+            body=kind.codec.encode(
+                value,
+                {} if before is None else before.unknown,
+                _commits_after(before, commit_id),
+            ),
             attributes=kind.attributes(value, lease or kept),
             lease=lease or (KEEP if kept is not None else None),
             lease_limit=kind.lease_limit(value),
@@ -153,7 +158,7 @@ class Repository(Generic[Entity]):
         pending_events = () if before is None else before.pending_events
         pending_increments = () if before is None else before.pending_increments
         return Commit(
-            commit_id=self._writer.ids.commit_id(),
+            commit_id=commit_id,
             writes=(put,),
             events=pending_events + told,
             increments=pending_increments + decision.increments,
@@ -163,6 +168,7 @@ class Repository(Generic[Entity]):
         self,
         before: Loaded[Entity] | None,
         decision: Decision[Entity],
+        commit: Commit,
         committed: Committed,
         lease: Lease | None = None,
     ) -> Loaded[Entity]:
@@ -171,17 +177,41 @@ class Repository(Generic[Entity]):
         version = committed.versions[kind.collection.name, kind.key(value)]
         kept = before.lease if before is not None and kind.keeps_lease(value) else None
         unknown: Mapping[str, Any] = {} if before is None else before.unknown
-        return Loaded(value=value, version=version, lease=lease or kept, unknown=unknown)
+        return Loaded(
+            value=value,
+            version=version,
+            lease=lease or kept,
+            unknown=unknown,
+            commits=_commits_after(before, commit.commit_id),
+        )
 
     async def create(
         self, decision: Decision[Entity], *, lease: Lease | None = None
     ) -> Loaded[Entity] | None:
-        """Create the entity; None if one with its key exists."""
+        """Create the entity; None if one with its key exists that another call made.
+
+        Where this call made it and lost the answer, it is returned as it is now: others may have
+        changed it before the commit was repeated.
+        """
         commit = self.commit_of(None, decision, lease=lease)
         (answer,) = await self._writer.commit([commit])
         if isinstance(answer, Conflict):
-            return None
-        return self.after(None, decision, answer, lease)
+            return await self.made_by(commit)
+        return self.after(None, decision, commit, answer, lease)
+
+    async def made_by(self, commit: Commit) -> Loaded[Entity] | None:
+        """Return the entity that a commit of this repository wrote, as it is now.
+
+        To be asked after a conflict: a commit whose answer was lost may have been applied, and
+        others may have written since. None: the commit did nothing, or the entity is gone.
+
+        Raises:
+            CorruptRecord: the record does not decode.
+        """
+        (write,) = commit.writes
+        found = (await self.get_many([write.key])).get(write.key)
+        applied = found is not None and holds_commit(found.commits, commit.commit_id)
+        return found if applied else None
 
     async def change(
         self,
@@ -193,6 +223,10 @@ class Repository(Generic[Entity]):
         guard: Guard = Guard.NONE,
     ) -> Loaded[Entity]:
         """Decide and commit, from ``before`` or a load; after a conflict load and decide again.
+
+        A commit whose answer was lost, and that others have followed since, is recognised: then
+        the entity is returned as it is now. Where it may have another holder by now, look who that
+        is before you hand it on.
 
         Args:
             key: the entity's.
@@ -207,8 +241,11 @@ class Repository(Generic[Entity]):
         """
         # What the caller knows may be out of date, so that a try with it does not count.
         attempts = self._writer.settings.commit_attempts + (before is not None)
+        commit: Commit | None = None
         for attempt in range(attempts):
             loaded = await self.get(key) if before is None else before
+            if commit is not None and holds_commit(loaded.commits, commit.commit_id):
+                return loaded
             now = await self._writer.now()
             try:
                 decision = decide(loaded.value, now)
@@ -227,8 +264,15 @@ class Repository(Generic[Entity]):
             commit = self.commit_of(loaded, decision, lease=new_lease, guard=guard)
             (answer,) = await self._writer.commit([commit])
             if isinstance(answer, Committed):
-                return self.after(loaded, decision, answer, new_lease)
+                return self.after(loaded, decision, commit, answer, new_lease)
             before = None
             if attempt:  # the first conflict is ordinary: a handle that went stale
                 await self._writer.pause(attempt)
+        last = None if commit is None else await self.made_by(commit)
+        if last is not None:
+            return last
         raise Contention([f"{self._kind.name} {key}"], attempts)
+
+
+def _commits_after(before: Loaded[Any] | None, commit_id: str) -> str:
+    return with_commit("" if before is None else before.commits, commit_id)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cicd_core.ids import IdSource
     from cicd_core.settings import Settings
     from cicd_core.store.contract import Store
-    from cicd_core.store.records import Commit, Committed, Conflict
+    from cicd_core.store.records import Commit, Committed, Conflict, StoreTime
 
 Answer = TypeVar("Answer")
 
@@ -61,7 +61,11 @@ class Writer:
 
     async def now(self) -> datetime:
         """Return the store's time (UTC): the only one that decisions see."""
-        return from_micros((await self.store.now()).micros)
+        return from_micros((await self.store_time()).micros)
+
+    async def store_time(self) -> StoreTime:
+        """Return the store's time with its uncertainty, as the contract has it."""
+        return await self.patiently(self.store.now)
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
         """Commit, and repeat while the store is unavailable: each commit's id makes that safe.

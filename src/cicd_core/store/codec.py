@@ -36,6 +36,8 @@ Entity = TypeVar("Entity")
 Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
 
 _EMPTY: Final[Mapping[str, Any]] = {}
+#: Where a body lists its commits. No entity has a field of that name.
+_COMMITS: Final = "c"
 
 
 def _converter() -> Converter:
@@ -54,6 +56,8 @@ class Body(Generic[Entity]):
 
     value: Entity
     unknown: Mapping[str, Any] = _EMPTY
+    #: The commits that led to it, see :mod:`cicd_core.store.own_commits`.
+    commits: str = ""
 
 
 class EntityCodec(Generic[Entity]):
@@ -69,9 +73,13 @@ class EntityCodec(Generic[Entity]):
         #: The version that is written.
         self.version = 1 + len(upgrades)
 
-    def encode(self, value: Entity, unknown: Mapping[str, Any] = _EMPTY) -> bytes:
+    def encode(
+        self, value: Entity, unknown: Mapping[str, Any] = _EMPTY, commits: str = ""
+    ) -> bytes:
         """Return the body of ``value``."""
         raw = {"v": self.version, **CONVERTER.unstructure(value)}
+        if commits:
+            raw[_COMMITS] = commits
         if unknown:
             put_back(raw, value, unknown)
         return dump_json(raw)
@@ -87,6 +95,7 @@ class EntityCodec(Generic[Entity]):
             raw = json.loads(body)
             version = raw.pop("v")
             self._refuse_newer(key, version)
+            commits = _checked_commits(raw.pop(_COMMITS, ""))
             for upgrade in self._upgrades[version - 1 :]:
                 raw = upgrade(raw)
             value = CONVERTER.structure(raw, self._kind)
@@ -96,13 +105,19 @@ class EntityCodec(Generic[Entity]):
         except Exception as broken:  # cattrs raises groups, json ValueError, a bad shape anything
             reason = "; ".join(transform_error(broken))
             raise CorruptRecord(self._collection, key, reason) from broken
-        return Body(value, unknown or _EMPTY)
+        return Body(value, unknown or _EMPTY, commits)
 
     def _refuse_newer(self, key: str, version: object) -> None:
         if isinstance(version, bool) or not isinstance(version, int) or version < 1:
             raise TypeError(f"{version!r} is no version of a schema")
         if version > self.version:
             raise NewerSchema(f"{self._collection}/{key}", version, self.version)
+
+
+def _checked_commits(commits: object) -> str:
+    if not isinstance(commits, str):
+        raise TypeError(f"{commits!r} is no list of commits")
+    return commits
 
 
 #: One encoder for all bodies: ``json.dumps`` with settings of one's own makes one a call.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from cicd_core.errors import CorruptRecord
 from cicd_core.lifecycle import leases
@@ -63,6 +63,8 @@ class Loaded(Generic[Entity]):
     lease: Lease | None
     #: Fields of the body that this version of the library does not know.
     unknown: Mapping[str, Any] = field(factory=dict[str, Any], repr=False)
+    #: The commits that led to it, see :mod:`cicd_core.store.own_commits`.
+    commits: str = field(default="", repr=False)
     #: The claim's own events and counters, until the next commit puts them down.
     pending_events: tuple[EventWrite, ...] = ()
     pending_increments: tuple[Increment, ...] = ()
@@ -76,7 +78,11 @@ def load(codec: EntityCodec[Entity], record: Record) -> Loaded[Entity]:
     """
     body = codec.decode(record.key, record.body)
     return Loaded(
-        value=body.value, version=record.version, lease=record.lease, unknown=body.unknown
+        value=body.value,
+        version=record.version,
+        lease=record.lease,
+        unknown=body.unknown,
+        commits=body.commits,
     )
 
 
@@ -86,12 +92,10 @@ def load_job(record: Record) -> Loaded[Job]:
     Raises:
         CorruptRecord: the body or the grant does not decode.
     """
-    body = JOB.decode(record.key, record.body)
+    loaded = load(JOB, record)
     if record.grant is None or record.lease is None:
-        return Loaded(
-            value=body.value, version=record.version, lease=record.lease, unknown=body.unknown
-        )
-    decision = _claimed(record, body.value, record.lease)
+        return loaded
+    decision = _claimed(record, loaded.value, record.lease)
     events = tuple(
         EventWrite(
             collection=JOBS.name,
@@ -102,11 +106,9 @@ def load_job(record: Record) -> Loaded[Job]:
         )
         for ordinal, draft in enumerate(decision.events)
     )
-    return Loaded(
+    return evolve(
+        loaded,
         value=decision.value,
-        version=record.version,
-        lease=record.lease,
-        unknown=body.unknown,
         pending_events=events,
         pending_increments=decision.increments,
     )

@@ -18,7 +18,6 @@ from cicd_core.cli.demo.stage import SceneFailed, Stage
 from cicd_core.control_plane.audit import AuditReport, audit
 from cicd_core.errors import CicdError, NotFound
 from cicd_core.model.agent import AgentStatus
-from cicd_core.model.instants import from_micros
 from cicd_core.model.job import JobStatus
 
 #: How long agents may take to go when the demo is interrupted, in seconds.
@@ -139,7 +138,7 @@ async def _follow(stage: Stage, cursor: str) -> None:
         running = await stage.plane.jobs.list(
             status=JobStatus.RUNNING, pool_name=pool_name, limit=50
         )
-        now = from_micros((await stage.plane.store.now()).micros)
+        now = await stage.plane.now()
         stage.board.see_running(running.items, now)
         await anyio.sleep(_EVENT_SECONDS)
 

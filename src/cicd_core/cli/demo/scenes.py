@@ -17,7 +17,6 @@ from cicd_core.model.deployment import (
     DeploymentSpec,
     DeploymentStatus,
 )
-from cicd_core.model.instants import from_micros
 from cicd_core.model.job import FINAL_STATES, JobState, Priority
 from cicd_core.queueing.why import ReasonCode
 
@@ -117,7 +116,7 @@ async def _live(stage: Stage, commit: Commit, build_job_id: str | None) -> Deplo
 
 async def wait_for_its_time(stage: Stage) -> None:
     """Enqueue a job for later: nobody gets it before."""
-    now = from_micros((await stage.plane.store.now()).micros)
+    now = await stage.plane.now()
     run_at = now + timedelta(seconds=stage.pace.delay)
     work = stage.workshop.small("later", run_at=run_at)
     job_id = (await stage.enqueue(work)).job_id
