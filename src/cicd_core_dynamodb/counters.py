@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import field, frozen
 
-from cicd_core.errors import StoreUnavailable
 from cicd_core.store.records import Counters
 from cicd_core_dynamodb import items
 from cicd_core_dynamodb.calls import all_of
@@ -37,8 +36,6 @@ _SUMS: Final = "Y"
 _COMPLETE: Final = "complete"
 #: So many items of the log that no sum holds yet are reason enough to fold them.
 FOLD: Final = 64
-#: How often the sums are read again, where others fold them meanwhile.
-_ATTEMPTS: Final = 10
 
 
 @frozen
@@ -77,13 +74,15 @@ class CounterBook:
 
     async def _sums(self, shard: int, prefix: str) -> tuple[int, dict[str, int]]:
         """Return the sums of one shard, and up to which item of the log they are complete."""
-        for _ in range(_ATTEMPTS):
-            head = await self._shards[shard].advance()
-            complete = await self._complete(shard)
-            groups = await self._groups(shard, prefix)
-            if max(complete, *(kept.up_to for kept in groups.values())) <= head:
-                return head, await self._sums_at(shard, prefix, head, complete, groups)
-        raise StoreUnavailable("the counters grow faster than they can be read; try again")
+        sequencer = self._shards[shard]
+        head = await sequencer.advance()
+        complete = await self._complete(shard)
+        groups = await self._groups(shard, prefix)
+        folded = max(complete, *(kept.up_to for kept in groups.values()))
+        if folded > head:  # by others, meanwhile; so the log goes that far
+            await sequencer.follow()
+            head = folded
+        return head, await self._sums_at(shard, prefix, head, complete, groups)
 
     async def _sums_at(
         self, shard: int, prefix: str, head: int, complete: int, groups: Mapping[str, _Group]

@@ -10,11 +10,11 @@ from collections import OrderedDict
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from anyio import Lock
+from anyio import Lock, sleep
 from attrs import frozen
 
 from cicd_core.clock import monotonic_seconds
-from cicd_core.errors import StoreReadOnly, StoreUnavailable
+from cicd_core.errors import StoreReadOnly
 from cicd_core_dynamodb import items
 from cicd_core_dynamodb.calls import all_of
 from cicd_core_dynamodb.expressions import Expression
@@ -37,7 +37,12 @@ if TYPE_CHECKING:
     from cicd_core_dynamodb.ordering import Name, Waiting
     from cicd_core_dynamodb.reads import Reader
 
-_ATTEMPTS: Final = 10
+#: The pause after the first race that was lost, in seconds; it doubles, up to the longest.
+_FIRST_PAUSE: Final = 0.004
+_LONGEST_PAUSE: Final = 0.25
+#: What was journalled (µs) so long after a call began, by the clock of who did, came after it: two
+#: clocks that are both off by as much as they may.
+_LATER: Final = 2 * UNCERTAIN
 #: About the most bytes of entries in an item of the log, unless a single one has more.
 _ITEM_BYTES: Final = 64 * 1024
 #: So many entries that came to nothing are reason enough to note how far the journal was read.
@@ -61,8 +66,13 @@ class _Step:
     served: Mapping[Subject, Sequence[bytes]]
     reached: int
     open: tuple[str, ...]
-    #: Whether the journal goes on behind what was looked at.
-    more: bool
+    #: The moment (µs) behind which the journal was not looked at; None: it was, to its end.
+    cut: int | None
+
+    def is_owed(self, until: int) -> bool:
+        """Whether anything may be in it, or behind it, that was journalled ``until`` then (µs)."""
+        missing = self.cut is not None and self.cut <= until
+        return missing or any(each.micros <= until for each in self.entries)
 
 
 class Sequencer:
@@ -78,11 +88,12 @@ class Sequencer:
         journal: JournalReader,
         log: LogStream,
         retention: int,
+        jitter: Callable[[], float],
     ) -> None:
         """Copy from the journal to the log; an event stays for ``retention`` µs.
 
         ``layout_of`` returns the layout of a collection by its name: also of those that only other
-        processes know.
+        processes know. ``jitter`` draws a number from 0 up to 1.
         """
         self._shard = shard
         self._calls = calls
@@ -90,6 +101,7 @@ class Sequencer:
         self._layout_of = layout_of
         self._journal = journal
         self._retention = retention
+        self._jitter = jitter
         self._lock = Lock()
         #: When it was known what is there (monotonic seconds); None: never.
         self._known: float | None = None
@@ -106,22 +118,39 @@ class Sequencer:
     async def advance(self) -> int:
         """Bring the log up to what was applied, and return the number of its last item.
 
-        Raises:
-            StoreUnavailable: others were always faster; the log has grown meanwhile.
+        It has all that was applied before the call, whoever appended it. Others may always be
+        faster, and the log may grow meanwhile: what came after the call is not waited for.
         """
         async with self._lock:
-            for _ in range(_ATTEMPTS):
+            now = await self._calls.now()
+            until = now.micros + _LATER + max(0, now.uncertainty - UNCERTAIN)
+            races = 0
+            while True:
                 await self._catch_up()
                 step = await self._next_step()
                 if step is None:
                     return self.head
-                if await self._take(step) and not step.more:
+                taken = await self._take(step)
+                if (taken and step.cut is None) or not step.is_owed(until):
                     return self.head
-        raise StoreUnavailable("the log grows faster than it can be followed; try again")
+                if not taken:
+                    await sleep(self._pause(races))
+                    races += 1
+
+    async def follow(self) -> int:
+        """Read what others have appended, and return the number of the last item."""
+        async with self._lock:
+            await self._catch_up()
+            return self.head
 
     def increments(self, after: int) -> dict[int, tuple[Increment, ...]]:
         """Return the increments of the items after a number, as far as they are remembered."""
         return {at: those for at, those in self._increments.items() if at > after}
+
+    def _pause(self, races: int) -> float:
+        """How many seconds to wait after so many races that were lost: others may finish."""
+        longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(races, 16))
+        return longest * (0.5 + self._jitter())
 
     # ------------------------------------------------------------------------------ what is there
 
@@ -203,7 +232,7 @@ class Sequencer:
             served=done,
             reached=reached,
             open=still_open,
-            more=look.cut,
+            cut=look.last if look.cut else None,
         )
 
     @staticmethod

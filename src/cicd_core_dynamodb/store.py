@@ -110,6 +110,7 @@ class DynamoDBStore:
                 journal=JournalReader(calls, journal.stream("w", shard)),
                 log=LogStream(calls, journal.stream("d", shard), retention),
                 retention=retention,
+                jitter=ids.jitter,
             )
             for shard in range(log_shards)
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +18,16 @@ from cicd_core_dynamodb.proofs import MANY
 from tests.dynamodb.faults import faulty_client
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable
+
     from cicd_core.store.contract import Store
     from cicd_core.store.records import LogEntry
     from tests.dynamodb.harness import DynamoDBHarness
 
 pytestmark = pytest.mark.anyio
+
+#: In microseconds.
+HOUR = 3_600_000_000
 
 
 async def test_many_who_read_at_once_write_one_log(
@@ -152,6 +158,89 @@ async def test_many_who_count_at_once_count_the_same(
                 tasks.start_soon(partial(work, store, name))
         for store in (one, other):
             assert dict((await store.counters("")).values) == {"n": 32, "m|x": 4 * 28}
+
+
+async def test_a_reader_that_loses_race_after_race_sums_all_that_was_applied(
+    dynamodb: DynamoDBHarness, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sequencer, "_LATER", HOUR)  # all of it may have been there before the call
+    monkeypatch.setattr(sequencer, "_LONGEST_PAUSE", 0.0)
+    async with overtaken(dynamodb, namespace, races=25) as (reader, written):
+        await written()
+        assert dict((await reader.counters("n")).values) == {"n": 26}
+
+
+async def test_a_reader_does_not_wait_for_what_came_after_its_call(
+    dynamodb: DynamoDBHarness, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sequencer, "_LATER", -HOUR)  # none of it was there before the call
+    async with overtaken(dynamodb, namespace, races=1000) as (reader, written):
+        await written()
+        await reader.counters("n")
+        assert await written() < 10
+
+
+@asynccontextmanager
+async def overtaken(
+    dynamodb: DynamoDBHarness, namespace: str, races: int
+) -> AsyncGenerator[tuple[Store, Callable[[], Awaitable[int]]]]:
+    """A store, before whose appends another one writes and appends; and how the other writes.
+
+    That returns how often it did.
+    """
+    version = writes = 0  # of one record, so that all of its commits are in one shard
+
+    async with (
+        faulty_client(dynamodb) as client,
+        dynamodb.open(namespace, client=client) as reader,
+        dynamodb.open(namespace) as other,
+    ):
+
+        async def written() -> int:
+            nonlocal version, writes
+            put = plain("a", expected=version)
+            version = (await write(other, put, increments=[Increment("n")]))["a"]
+            writes += 1
+            return writes
+
+        async def overtake() -> None:
+            nonlocal races
+            await other.read_log(None, 1)
+            await written()
+            races -= 1
+            if races:
+                client.before("put_item", overtake)
+
+        client.before("put_item", overtake)
+        yield reader, written
+
+
+async def test_counters_that_others_fold_meanwhile_are_whole(
+    dynamodb: DynamoDBHarness, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counters, "FOLD", 1)
+    version = writes = 0
+    async with (
+        faulty_client(dynamodb) as client,
+        dynamodb.open(namespace, client=client) as reader,
+        dynamodb.open(namespace) as other,
+    ):
+
+        async def fold() -> None:
+            nonlocal version, writes
+            put = plain("a", expected=version)
+            version = (await write(other, put, increments=[Increment("n")]))["a"]
+            writes += 1
+            await other.counters("")
+            client.before("get_item", fold)
+
+        await reader.counters("")
+        client.before("get_item", fold)
+        counted = await reader.counters("n")
+        del client.first["get_item"]
+        assert 0 < dict(counted.values)["n"] <= writes
+        assert not (await reader.read_log(counted.cursor, 100)).torn
+        assert dict((await reader.counters("n")).values) == {"n": writes}
 
 
 async def test_a_large_commit_is_told_whole(dynamodb: DynamoDBHarness, namespace: str) -> None:
