@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., LabPlan]:
-    """Return what makes a plan over a new SQLite file; its minutes are only the last resort."""
+    """Return what makes a plan over a new SQLite file; kills and operations say how long it is."""
     found = os.environ.get("PYTHONPATH")
     monkeypatch.setenv("PYTHONPATH", str(ROOT) if not found else f"{ROOT}{os.pathsep}{found}")
     (tmp_path / "journals").mkdir()
@@ -28,7 +28,7 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., LabPl
             "store": f"sqlite:///{tmp_path / 'lab.db'}",
             "folder": tmp_path / "journals",
             "seed": 1,
-            "minutes": 5.0,
+            "minutes": 60.0,
             "workers": 3,
             "tasks": 6,
         }

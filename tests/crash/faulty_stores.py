@@ -5,8 +5,10 @@ from __future__ import annotations
 from itertools import count
 from typing import TYPE_CHECKING, Any, cast
 
+import anyio
 from attrs import evolve
 
+from cicd_core.clock import monotonic_seconds
 from cicd_core.store.records import Committed, Guard, Put, Renewed, StoreTime
 
 if TYPE_CHECKING:
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from cicd_core.store.records import Claim, Commit, Conflict, Record, Renewal
 
 SECOND = 1_000_000
+#: Longer than the tests let a worker live.
+SLUGGISH_SECONDS = 0.4
 
 
 class _Behind:
@@ -101,6 +105,26 @@ class Hasty(_Behind):
         return await self._store.commit(unguarded)
 
 
+class Sluggish(_Behind):
+    """Breaks nothing, and answers nothing for a while, as on a machine with much to do."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self._until = monotonic_seconds() + SLUGGISH_SECONDS
+
+    async def now(self) -> StoreTime:
+        await anyio.sleep(max(0.0, self._until - monotonic_seconds()))
+        return await self._store.now()
+
+    async def claim(self, claim: Claim) -> list[Record]:
+        await self.now()
+        return await self._store.claim(claim)
+
+    async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
+        await self.now()
+        return await self._store.commit(commits)
+
+
 def _renewed(record: Record | None, renewal: Renewal, now: int) -> Renewed | None:
     if record is None or record.lease is None or record.lease.claim_id != renewal.claim_id:
         return None
@@ -126,3 +150,7 @@ def lulling(store: Store) -> Store:
 
 def hasty(store: Store) -> Store:
     return cast("Store", Hasty(store))
+
+
+def sluggish(store: Store) -> Store:
+    return cast("Store", Sluggish(store))

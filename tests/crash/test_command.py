@@ -17,21 +17,23 @@ def test_it_prints_its_findings_as_json_and_its_progress_beside_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = f"sqlite:///{tmp_path / 'lab.db'}"
-    words = ["--minutes", "1", "--kills", "2", "--workers", "2", "--life", "0.4", "--seed", "3"]
+    effort = ["--minutes", "60", "--kills", "2", "--operations", "50"]  # the time is never up
+    words = [*effort, "--workers", "2", "--life", "0.4", "--seed", "3"]
     journals = ["--journals", str(tmp_path / "journals")]
     assert main(["--store", store, "--json", *words, *journals]) == 0
     shown = capsys.readouterr()
     report = json.loads(shown.out)
     assert report["ok"]
     assert report["kills"] >= 2
+    assert report["operations"] >= 50
     assert (report["lost"], report["double_owned"], report["violations"]) == (0, 0, {})
     assert "the audit is done" in shown.err
     assert list((tmp_path / "journals").glob("*.jsonl"))
     assert main(["--store", store, *words, *journals]) == 2
     assert "is not empty" in capsys.readouterr().err
-    if report["enqueued"]:
-        assert main(["--store", store, *words]) == 2
-        assert "holds jobs already" in capsys.readouterr().err
+    assert report["enqueued"] > 0
+    assert main(["--store", store, *words]) == 2
+    assert "holds jobs already" in capsys.readouterr().err
 
 
 def test_a_store_that_lives_in_one_process_is_refused(

@@ -40,6 +40,9 @@ def test_fates_are_kills_at_any_moment_at_every_point_and_stops(
     assert {fate.bomb.point for fate in found if fate.bomb} == set(Point)
     assert {fate.bomb.verb for fate in found if fate.bomb} == {"claim", "commit", "renew"}
     assert all(fate.bomb.countdown >= 1 for fate in found if fate.bomb)
+    young = [fate for fate in found if fate.at_birth]
+    assert 0 < len(young) < len(found) / 5
+    assert all(fate.bomb is None and fate.stopped is None for fate in young)
     stopped = [fate for fate in found if fate.stopped is not None]
     assert stopped
     for fate in stopped:

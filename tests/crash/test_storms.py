@@ -28,10 +28,10 @@ def test_a_storm_over_sqlite_loses_nothing_and_gives_nothing_to_two_owners(
     plan: Callable[..., LabPlan],
 ) -> None:
     lines: list[str] = []
-    report = run_lab(plan(kills=30, life=0.8), lines.append)
+    report = run_lab(plan(kills=30, operations=600, life=0.8), lines.append)
     assert report.violations == {}
     assert report.kills >= 30
-    assert report.operations > 100
+    assert report.operations >= 600
     assert report.refused_stale > 0
     assert report.audit.check(Promise.ACCOUNTED).examined >= report.enqueued > 0
     assert "kills" in lines[-4]
@@ -46,6 +46,15 @@ def test_a_store_that_forgets_what_it_acknowledged_is_found_out(
     assert report.lost.number > 0
     assert not report.as_json()["ok"]
     assert report.as_text().endswith("FAILED")
+
+
+def test_workers_that_start_late_live_as_long_as_those_that_start_at_once(
+    plan: Callable[..., LabPlan],
+) -> None:
+    wrap = "tests.crash.faulty_stores:sluggish"
+    report = run_lab(plan(wrap=wrap, kills=3, operations=50, life=0.2, minutes=0.5))
+    assert report.violations == {}
+    assert report.operations >= 50
 
 
 def test_workers_that_end_by_themselves_end_the_storm_and_are_told(

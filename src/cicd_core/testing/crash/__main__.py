@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--kills", type=int, metavar="K", help="end early, after so many kills")
     add("--operations", type=int, metavar="N", help="... and so many acknowledged operations")
     add("--tasks", type=int, default=8, metavar="N", help="callers in each worker (default: 8)")
-    add("--life", type=float, default=3.0, metavar="S", help="seconds that a worker lives at most")
+    add("--life", type=float, default=3.0, metavar="S", help="seconds a worker lives at most")
     add("--journals", type=Path, metavar="FOLDER", help="keep what the workers wrote down here")
     add("--json", action="store_true", help="print the report as JSON")
     return parser

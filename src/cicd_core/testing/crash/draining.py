@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from cicd_core.clock import monotonic_seconds
 from cicd_core.errors import CicdError, Refused
 from cicd_core.model.job import JobStatus
 from cicd_core.model.outcome import Outcome
@@ -31,17 +30,19 @@ async def drain(plane: ControlPlane, *, patience: float) -> bool:
 
     Args:
         plane: on the store; nobody else works on it.
-        patience: how long it may go on without finishing a job, in seconds.
+        patience: how long it may rest without finishing a job, in seconds. Rests are counted: a
+            machine with much to do takes longer, and comes to the same answer.
     """
-    until = monotonic_seconds() + patience
+    most = rests = round(patience / _REST)
     while await _anything_open(plane):
         await plane.maintenance.sweep()
         finished = sum([await _finish_some(plane, pool) for pool in POOLS])
         if finished:
-            until = monotonic_seconds() + patience
-        elif monotonic_seconds() > until:
+            rests = most
+        elif not rests:
             return False
         else:
+            rests -= 1
             await anyio.sleep(_REST)
     await plane.maintenance.sweep()
     return True

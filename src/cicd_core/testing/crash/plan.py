@@ -31,6 +31,8 @@ SETTINGS: Final = Settings(
 _STOPPED: Final = (1.5, 2.5)
 #: How long a worker that was stopped goes on, in seconds: it finds out what it has lost.
 _REVIVED: Final = 0.5
+#: How old a worker becomes at most that is killed while it starts, in seconds.
+_YOUNG: Final = 0.2
 
 
 class Point(StrEnum):
@@ -75,10 +77,16 @@ class Bomb:
 
 @frozen(kw_only=True)
 class Fate:
-    """What becomes of one incarnation of a worker. Times are seconds since it was started."""
+    """What becomes of one incarnation of a worker.
+
+    Times are seconds since its first acknowledged operation, so that each does some work, however
+    busy the machine is.
+    """
 
     #: When it is killed at the latest.
     killed: float
+    #: Times are seconds since it was started: it may die before it has opened the store.
+    at_birth: bool = False
     #: When it is stopped, and when it goes on; None: never.
     stopped: float | None = None
     revived: float | None = None
@@ -107,15 +115,15 @@ class LabPlan:
     operations: int | None = None
     #: The calls that each worker makes at once.
     tasks: int = 8
-    #: How long a worker lives at most, in seconds.
+    #: How long a worker lives at most, in seconds from its first operation on.
     life: float = 3.0
     #: ``module:function`` that is given each worker's store and returns the one to use; a test
     #: that the audit notices what it should gives one that breaks its promises.
     wrap: str | None = None
     #: Whether worker 0 sees a wall clock that jumps.
     jumps: bool = True
-    #: How long the drain goes on without finishing a job, in seconds: longer than any lease,
-    #: backoff or start of the workers.
+    #: How long the drain rests without finishing a job, in seconds: longer than any lease, backoff
+    #: or start of the workers. The time that it looks for jobs is not counted.
     patience: float = 60.0
 
     def __attrs_post_init__(self) -> None:
@@ -177,6 +185,8 @@ def fate_of(plan: LabPlan, slot: int, generation: int) -> Fate:
     random = drawn(plan.seed, "fate", slot, generation)
     instant = random.uniform(0.02, plan.life)
     kind = random.random()
+    if kind < 0.1:
+        return Fate(killed=random.uniform(0, _YOUNG), at_birth=True)
     if kind < 0.5:
         return Fate(killed=instant)
     if kind < 0.94:

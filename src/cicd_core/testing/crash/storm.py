@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 #: The longest that it looks away, in seconds, and how often it tells how it goes.
 _LOOK: Final = 0.02
 _TELL: Final = 5.0
-#: How long the nursery may take to load everything, or to end, in seconds.
+#: How long the nursery may take to load everything or to end, and a worker to do anything at all,
+#: in seconds.
 _PATIENCE: Final = 60.0
 _CHUNK: Final = 65_536
 #: After so many workers that were not killed, and ended all the same, there is no point in more.
@@ -75,11 +76,29 @@ class _Alive:
     generation: int
     pid: int
     fate: Fate
-    since: float
+    born: float
     acknowledged: Acknowledgements
+    #: When its first operation was acknowledged; None: none was.
+    effective: float | None = None
     stopped: bool = False
     revived: bool = False
     killed: bool = False
+
+    @property
+    def age(self) -> float:
+        """How old it is, in seconds, as its fate counts them; below 0 before it did anything.
+
+        A machine with much to do may let seconds pass before a worker does its first operation.
+        """
+        begun = self.born if self.fate.at_birth else self.effective
+        return monotonic_seconds() - (self.born + _PATIENCE if begun is None else begun)
+
+    def more(self) -> int:
+        """Return how many of its operations were acknowledged since the last call."""
+        found = self.acknowledged.more()
+        if found and self.effective is None:
+            self.effective = monotonic_seconds()
+        return found
 
 
 class Storm:
@@ -156,7 +175,7 @@ class Storm:
     def _strike(self, nursery: subprocess.Popen[bytes], *, everybody: bool = False) -> None:
         """Do to each worker what its fate says for this moment."""
         for worker in self._alive.values():
-            age, fate = monotonic_seconds() - worker.since, worker.fate
+            age, fate = worker.age, worker.fate
             if everybody or age >= fate.killed:
                 self._signal(nursery, worker, signal.SIGKILL)
             elif fate.stopped is None or fate.revived is None:
@@ -201,13 +220,13 @@ class Storm:
             generation=generation,
             pid=pid,
             fate=fate_of(self._plan, slot, generation),
-            since=monotonic_seconds(),
+            born=monotonic_seconds(),
             acknowledged=Acknowledgements(journal_path(self._plan.folder, slot, generation)),
         )
 
     def _bury(self, words: dict[str, int]) -> None:
         worker = self._alive.pop(words["ended"])
-        self._operations += worker.acknowledged.more()
+        self._operations += worker.more()
         self._deaths.append(
             Death(
                 slot=worker.slot,
@@ -220,7 +239,7 @@ class Storm:
 
     def _count(self) -> None:
         for worker in self._alive.values():
-            self._operations += worker.acknowledged.more()
+            self._operations += worker.more()
 
     def _report(self) -> None:
         seconds = max(monotonic_seconds() - self._began, 0.001)
