@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 
+from cicd_core.agent.answers import alone
 from cicd_core.agent.claim_loop import ClaimTerms
 from cicd_core.agent.draining import Drain, drain_on_signals
-from cicd_core.agent.handlers import Handler, Handlers, alone
+from cicd_core.agent.handlers import Handler, Handlers
 from cicd_core.agent.incarnation import Incarnation, Plan
 from cicd_core.errors import InvalidInput, Refused
 from cicd_core.ids import IdSource

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 import anyio
 from attrs import frozen
 
-from cicd_core.agent.handlers import call
+from cicd_core.agent.answers import outcome_of_error
+from cicd_core.agent.handlers import call, is_cancelled
 from cicd_core.agent.holding import Holding, StopReason
 from cicd_core.agent.job_run import JobRun
 from cicd_core.agent.keeper import lease_clock
 from cicd_core.agent.lease_book import RENEWAL_PART
 from cicd_core.agent.logs import JobLog, log_path
+from cicd_core.agent.own_task import run_apart
 from cicd_core.agent.patience import LAST_WORDS_SECONDS, patiently
 from cicd_core.agent.progress import ProgressPost
 from cicd_core.agent.reporting import Release, ending_of, report, with_log
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from cicd_core.agent.reporting import Ending
     from cicd_core.agent.slots import Slots
     from cicd_core.model.claim import Claimed
+    from cicd_core.model.outcome import Outcome
 
 _log = logging.getLogger("cicd_core.agent")
 
@@ -86,7 +89,7 @@ class Executor:
         ending: Ending = Release("the agent was stopped")
         queue = self._workshop.queue
         try:
-            ending = await self._worked(holding, sent_at)
+            ending = await self._surely_worked(holding, sent_at)
             await report(queue, holding, ending)
         except anyio.get_cancelled_exc_class():
             with anyio.move_on_after(LAST_WORDS_SECONDS, shield=True):
@@ -96,6 +99,14 @@ class Executor:
             self._workshop.keeper.drop(holding)
             self._running.discard(holding)
             self._workshop.slots.give_back()
+
+    async def _surely_worked(self, holding: Holding, sent_at: float) -> Ending:
+        """Work, and let no defect end more than this job: its neighbours and the agent go on."""
+        try:
+            return await self._worked(holding, sent_at)
+        except Exception as defect:  # noqa: BLE001 - what it is decides nothing here
+            _log.exception("%s: the agent could not run it", holding)
+            return outcome_of_error(defect)
 
     async def _worked(self, holding: Holding, sent_at: float) -> Ending:
         job = holding.claimed.job
@@ -141,10 +152,8 @@ class Executor:
         log = JobLog(None if directory is None else log_path(directory, job))
         post = ProgressPost(holding, workshop.queue, self._run_soon, self._tasks.start_soon)
         run = JobRun(holding, log, post)
-        said = None
         try:
-            with holding.scope:
-                said = await call(workshop.handlers.get(job.job_type), run, workshop.threads)
+            said = await self._said(holding, run)
             # The verdict stands: a cancelled agent must not lose it to this.
             with anyio.move_on_after(LAST_WORDS_SECONDS, shield=True):
                 await post.finish()
@@ -152,3 +161,35 @@ class Executor:
         finally:
             post.close()
             log.close()
+
+    async def _said(self, holding: Holding, run: JobRun) -> Outcome | None:
+        """Call the handler in a task of its own, and return what it said; None: it was stopped.
+
+        Whatever a handler does to its task ends with that task: the report needs a sound one.
+        """
+        said: Outcome | None = None
+        interrupt: BaseException | None = None
+
+        async def call_it() -> None:
+            nonlocal said, interrupt
+            try:
+                said = await self._called(holding, run)
+            except BaseException as error:  # noqa: BLE001 - raised below, in the sound task
+                interrupt = error
+
+        cancelled = await run_apart(self._tasks, call_it, cancel=holding.scope.cancel)
+        failure = interrupt or cancelled
+        if said is None and failure is not None:
+            raise failure
+        return said
+
+    async def _called(self, holding: Holding, run: JobRun) -> Outcome | None:
+        handler = self._workshop.handlers.get(run.job.job_type)
+        try:
+            with holding.scope:
+                return await call(handler, run, self._workshop.threads)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - such as a scope that was left open
+            return None if is_cancelled() else outcome_of_error(error)
+        return None

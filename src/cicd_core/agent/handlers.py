@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import functools
 import inspect
-import traceback
+import math
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import anyio
 import anyio.to_thread
 
-from cicd_core.errors import AlreadyExists, CicdError, InvalidInput
+from cicd_core.agent.answers import outcome_of, outcome_of_error, traceback_of
+from cicd_core.errors import AlreadyExists, InvalidInput
 from cicd_core.model.checks import check_name
 from cicd_core.model.job import Verdict
 from cicd_core.model.outcome import Outcome
@@ -21,23 +22,12 @@ if TYPE_CHECKING:
 
     from cicd_core.agent.job_run import JobRun
 
+#: What raises KeyboardInterrupt when a person asks for it, wherever the loop is just then.
+_INTERRUPTERS: Final = frozenset({"asyncio.runners", "trio._core._ki"})
 #: None is a success, a number an exit code.
 Answer = Outcome | int | None
 #: An async function is awaited in the agent's event loop, any other one runs in a thread.
 Handler = Callable[["JobRun"], Awaitable[Answer]] | Callable[["JobRun"], Answer]
-
-
-class JobFailed(Exception):
-    """Raised by a handler: the job ran, and said no. Its verdict is ``failed``, not ``error``."""
-
-    def __init__(self, message: str, *, exit_code: int | None = None) -> None:
-        """Say why, and perhaps with which exit code.
-
-        Raises:
-            InvalidInput: an exit code of 0, which is a success.
-        """
-        super().__init__(message)
-        self.outcome = Outcome(verdict=Verdict.FAILED, exit_code=exit_code, error_message=message)
 
 
 class Handlers:
@@ -76,54 +66,32 @@ async def call(handler: Handler, run: JobRun, threads: CapacityLimiter) -> Outco
 
     An async handler whose scope was cancelled is taken at its word only if it returns an exit code
     or an Outcome, or raises :class:`JobFailed`; a handler in a thread also if it never looked
-    whether it should stop.
+    whether it should stop. Whatever a handler raises ends the job, not the agent.
+
+    Raises:
+        BaseException: a cancellation by a scope around the handler, or Ctrl-C: no word of its own.
     """
     is_async = _is_async(handler)
     try:
-        returned = await _answer(handler, run, threads, is_async=is_async)
-    except JobFailed as failed:
-        return failed.outcome
-    except (Exception, SystemExit, anyio.get_cancelled_exc_class()) as error:
-        # Whatever a handler raises ends the job, not the agent.
-        if _is_cancellation(error):
-            raise
-        run.log(_told(error))
-        return None if _told_to_stop(run, is_async=is_async) else outcome_of_error(error)
+        returned, raised = await _answer(handler, run, threads, is_async=is_async)
+    except BaseException as error:  # noqa: BLE001 - judged below
+        returned, raised = None, error
+    if raised is not None:
+        return _outcome_of_raised(raised, run, is_async=is_async)
     if returned is None and _told_to_stop(run, is_async=is_async):
         return None
     return outcome_of(returned, run.job.job_type)
 
 
-def outcome_of(returned: object, job_type: str) -> Outcome:
-    """Return the outcome that a handler's answer means."""
-    if returned is None:
-        return Outcome.success()
-    if isinstance(returned, Outcome):
-        return returned
-    if isinstance(returned, int) and not isinstance(returned, bool):
-        try:
-            return Outcome.exited(returned)
-        except InvalidInput as refused:
-            return Outcome.error(f"the handler for {job_type!r}: {refused}")
-    return Outcome.error(
-        f"the handler for {job_type!r} returned {type(returned).__name__}: "
-        f"return None, an exit code or an Outcome"
-    )
-
-
-def outcome_of_error(error: BaseException) -> Outcome:
-    """Return the outcome that an exception means: its type and message; a lone one of a group."""
-    lone = alone(error)
-    return Outcome.error(f"{type(lone).__name__}: {lone}")
-
-
-def alone(error: BaseException) -> BaseException:
-    """Return the one exception that a group holds, or the group if it holds several."""
-    if not isinstance(error, BaseExceptionGroup):
-        return error
-    group = cast("BaseExceptionGroup[BaseException]", error)
-    inner: tuple[BaseException, ...] = group.exceptions
-    return alone(inner[0]) if len(inner) == 1 else group
+def _outcome_of_raised(raised: BaseException, run: JobRun, *, is_async: bool) -> Outcome | None:
+    error = _own(raised)
+    if error is None:
+        raise raised
+    outcome = outcome_of_error(error)
+    if outcome.verdict is Verdict.FAILED:
+        return outcome
+    run.log(traceback_of(error, left_out=__file__))
+    return None if _told_to_stop(run, is_async=is_async) else outcome
 
 
 def _told_to_stop(run: JobRun, *, is_async: bool) -> bool:
@@ -141,28 +109,43 @@ def _is_async(handler: Handler) -> bool:
 
 async def _answer(
     handler: Handler, run: JobRun, threads: CapacityLimiter, *, is_async: bool
-) -> object:
-    def boxed() -> tuple[Any]:
-        return (handler(run),)
+) -> tuple[Any, BaseException | None]:
+    """Return the answer, and what was raised where it can't be raised out of a thread as it is."""
+
+    def boxed() -> tuple[Any, BaseException | None]:
+        try:
+            return handler(run), None
+        except BaseException as error:  # noqa: BLE001 - StopIteration, say, would turn into another
+            return None, error
 
     # A plain function may return a coroutine, which trio lets out of a thread in a box only.
-    (answer,) = boxed() if is_async else await anyio.to_thread.run_sync(boxed, limiter=threads)
-    return await answer if inspect.isawaitable(answer) else answer
+    answer, raised = boxed() if is_async else await anyio.to_thread.run_sync(boxed, limiter=threads)
+    if raised is None and inspect.isawaitable(answer):
+        answer = await answer
+    return answer, raised
 
 
-def _told(error: BaseException) -> str:
-    """Return what the log of the job tells of an error: our own need no traceback."""
-    if isinstance(error, CicdError):
-        return f"{type(error).__name__}: {error}"
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+def is_cancelled() -> bool:
+    """Whether a scope around this place has been cancelled."""
+    return anyio.current_effective_deadline() == -math.inf
+
+
+def _own(error: BaseException) -> BaseException | None:
+    """Return what the handler itself raised: no cancellation by a scope around it, no Ctrl-C."""
+    if _is_interrupt(error):
+        return None
+    cancelled = anyio.get_cancelled_exc_class()
+    if not is_cancelled():
+        return error  # a task that it waited for was cancelled, or it cancelled itself
+    if isinstance(error, BaseExceptionGroup):
+        group = cast("BaseExceptionGroup[BaseException]", error)
+        return group.split(cancelled)[1]
+    return None if isinstance(error, cancelled) else error
+
+
+def _is_interrupt(error: BaseException) -> bool:
+    """Whether the event loop raised it, in the middle of the handler, because of Ctrl-C."""
+    trace = error.__traceback__ if isinstance(error, KeyboardInterrupt) else None
+    while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    return "".join(traceback.format_exception(type(error), error, trace))
-
-
-def _is_cancellation(error: BaseException) -> bool:
-    """Whether it comes from a scope around the handler, not from a task that it waited for."""
-    return (
-        isinstance(error, anyio.get_cancelled_exc_class())
-        and anyio.get_current_task().has_pending_cancellation()
-    )
+    return trace is not None and trace.tb_frame.f_globals.get("__name__") in _INTERRUPTERS

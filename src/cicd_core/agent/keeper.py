@@ -18,6 +18,7 @@ import anyio.to_thread
 from anyio.lowlevel import current_token
 from attrs import frozen
 
+from cicd_core.agent.handlers import is_cancelled
 from cicd_core.agent.lease_book import RENEWAL_PART, LeaseBook
 from cicd_core.agent.patience import (
     CALL_SECONDS,
@@ -269,7 +270,9 @@ class Keeper:
         try:
             metrics = await anyio.to_thread.run_sync(measure, abandon_on_cancel=True)
             return None if metrics is None else checked_metrics(metrics)
-        except Exception:  # noqa: BLE001 - the embedder's code: whatever it raises
+        except BaseException:  # the embedder's code: whatever it raises
+            if is_cancelled():
+                raise
             _log.exception("the metrics were not measured; the heartbeat goes without them")
             return None
 

@@ -70,11 +70,14 @@ class JobLog:
 
     @property
     def url(self) -> str | None:
-        """The file's URI; None if there is no file, or its path is too long to be kept."""
-        if self.path is None or not self.path.exists():
+        """The file's URI; None if no file can be found, or its path is too long to be kept."""
+        if self.path is None:
             return None
-        uri = self.path.absolute().as_uri()
-        return uri if len(uri) <= MAX_URL else None
+        try:
+            uri = self.path.absolute().as_uri() if self.path.exists() else ""
+        except OSError:  # its folder can't be entered any more: a verdict is not lost to that
+            return None
+        return uri if 0 < len(uri) <= MAX_URL else None
 
     def tail(self) -> str | None:
         """Return the end of what was said, at most 8 KiB or 200 lines; None if that is nothing."""

@@ -87,7 +87,7 @@ async def report(queue: WorkQueue, holding: Holding, ending: Ending) -> None:
         _log.warning("%s: lease lost, the result is dropped: %s", holding, lost.reason)
     except RECOVERABLE as failed:
         _log.warning("%s: lease lost, the result could not be reported: %s", holding, failed)
-    except CicdError as refused:
+    except Exception as refused:  # noqa: BLE001 - a defect of a driver must not end the agent
         await _report_refusal(queue, holding, ending, refused)
 
 
@@ -110,13 +110,18 @@ async def _tell(queue: WorkQueue, holding: Holding, ending: Outcome | Release) -
 
 
 async def _report_refusal(
-    queue: WorkQueue, holding: Holding, ending: Outcome | Release, refused: CicdError
+    queue: WorkQueue, holding: Holding, ending: Outcome | Release, refused: Exception
 ) -> None:
     """Report an outcome that was refused, a confirmed cancel that nobody asked for, as an error."""
-    _log.error("%s: the report was refused: %s", holding, refused)
+    _log.error("%s: the report was refused: %s", holding, refused, exc_info=_defect(refused))
     if not isinstance(ending, Outcome):
         return
     try:
         await _tell(queue, holding, Outcome.error(f"its outcome was refused: {refused}"))
-    except CicdError as again:
-        _log.error("%s: the lease is left to run out: %s", holding, again)
+    except Exception as again:  # noqa: BLE001 - as above
+        _log.error("%s: the lease is left to run out: %s", holding, again, exc_info=_defect(again))
+
+
+def _defect(error: Exception) -> Exception | None:
+    """Return the error if only its traceback says where it comes from."""
+    return None if isinstance(error, CicdError) else error

@@ -103,7 +103,7 @@ def reporting(*, as_json: bool) -> Generator[None]:
         yield
         sys.stdout.flush()
     except BaseException as raised:
-        from cicd_core.agent.handlers import alone  # task groups wrap what they pass on
+        from cicd_core.agent.answers import alone  # task groups wrap what they pass on
 
         error = alone(raised)
         if isinstance(error, CicdError):
