@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -12,9 +13,10 @@ import anyio
 
 from cicd_core.agent.answers import alone
 from cicd_core.agent.claim_loop import ClaimTerms
-from cicd_core.agent.draining import Drain, drain_on_signals
+from cicd_core.agent.draining import Drain
 from cicd_core.agent.handlers import Handler, Handlers
 from cicd_core.agent.incarnation import Incarnation, Plan
+from cicd_core.agent.signals import drained_by_signals
 from cicd_core.errors import InvalidInput, Refused
 from cicd_core.ids import IdSource
 from cicd_core.model.agent import AgentSpec, checked
@@ -186,8 +188,11 @@ class Agent:
         waited for. When this call is cancelled, all of that happens at once.
 
         Args:
-            handle_signals: drain at the first SIGTERM or SIGINT, stop everything at the second;
-                only in the main thread, others never see a signal.
+            handle_signals: drain at the first SIGTERM, SIGINT or SIGHUP, stop everything at the
+                second. Only in the main thread, and only those signals that the program leaves
+                alone: where it has a handler, a web server's for example, that handler alone runs,
+                and the program drains the agent itself, or cancels this call. The log says which.
+                When this call returns, the next signal does what it did before.
             until_idle: return when nothing can be claimed and nothing runs. Jobs that wait for
                 their time, after a failure for example, are not waited for.
 
@@ -215,11 +220,8 @@ class Agent:
             await anyio.Path(plan.log_dir).mkdir(parents=True, exist_ok=True)
         self._drain.attach()
         life = Incarnation(plan, self._source, self._handlers, self._drain, self._ids)
-        async with anyio.create_task_group() as tasks:
-            if handle_signals:
-                await tasks.start(drain_on_signals, self._drain)
+        with drained_by_signals(self._drain) if handle_signals else nullcontext():
             await life.live(run_soon_here())
-            tasks.cancel_scope.cancel()
 
     def _plan(self, *, until_idle: bool) -> Plan:
         job_types = self._handlers.job_types

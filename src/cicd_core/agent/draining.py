@@ -1,25 +1,16 @@
-"""How an agent is asked to go: by a call, by the control plane, or by a signal."""
+"""How an agent is asked to go, and whether it was."""
 
 from __future__ import annotations
 
-import logging
-import signal
 import threading
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import anyio
 
 from cicd_core.threads import run_soon_here
 
 if TYPE_CHECKING:
-    from anyio.abc import TaskStatus
-
     from cicd_core.threads import RunSoon
-
-_log = logging.getLogger("cicd_core.agent")
-
-#: What service managers and terminals send.
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 class Drain:
@@ -60,30 +51,3 @@ class Drain:
             self.begun.set()
         if self._at_once:
             self.immediate.set()
-
-
-async def drain_on_signals(
-    drain: Drain, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
-) -> None:
-    """Drain at the first SIGTERM or SIGINT, and stop everything at the second one.
-
-    Signals reach the main thread alone; in any other one this does nothing. The handlers that were
-    there before come back when it is cancelled.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        _log.debug("not in the main thread: signals are left to whoever has it")
-        task_status.started()
-        return
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-    try:
-        with anyio.open_signal_receiver(*_SIGNALS) as signals:
-            task_status.started()
-            again = False
-            async for number in signals:
-                _log.info("%s: %s", number.name, "stopping at once" if again else "draining")
-                drain.ask(f"{number.name} was received", at_once=again)
-                again = True
-    finally:
-        for number, handler in before.items():
-            if handler is not None:  # None: installed from C, and out of reach
-                signal.signal(number, handler)

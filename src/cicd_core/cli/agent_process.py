@@ -89,8 +89,8 @@ def agent(
 ) -> None:
     """Run an agent: it claims shell jobs and runs them.
 
-    SIGTERM or Ctrl-C lets it finish what it runs, for the time of --grace, and
-    give back the rest; a second one gives back everything at once.
+    SIGTERM, SIGHUP or Ctrl-C lets it finish what it runs, for the time of
+    --grace, and give back the rest; a second one gives back everything at once.
     """
     import anyio
 
