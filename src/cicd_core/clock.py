@@ -7,27 +7,59 @@ Decisions take ``now`` as a parameter; the time that decides leases is the store
 from __future__ import annotations
 
 import time
-from typing import Protocol
+from typing import Final, Protocol, runtime_checkable
+
+#: A wall clock that shows a moment outside of 2026 to 2200 is not set: a machine without a battery
+#: starts in 1970, or when its firmware was built.
+_EARLIEST: Final = 1_767_225_600_000_000
+_LATEST: Final = 7_258_118_400_000_000
 
 
 class Clock(Protocol):
-    """A source of time for a store that has none of its own."""
+    """A source of elapsed time for a store that has none of its own."""
 
     def micros(self) -> int:
-        """Return microseconds since the Unix epoch (UTC); never smaller than the answer before."""
+        """Return microseconds that grow as time passes, and with nothing else.
+
+        It is never smaller than the answer before, and begins near the Unix epoch's count, so that
+        what is derived from it grows over restarts.
+        """
         ...
 
 
+@runtime_checkable
+class CalendarClock(Clock, Protocol):
+    """A clock that tells the calendar apart; one that does not stands for both."""
+
+    def calendar(self) -> int:
+        """Return microseconds since the Unix epoch (UTC): it may step forward or back."""
+        ...
+
+
+def calendar_of(clock: Clock) -> int:
+    """Return microseconds since the Unix epoch (UTC), as the clock's calendar tells them."""
+    return clock.calendar() if isinstance(clock, CalendarClock) else clock.micros()
+
+
 class SystemClock:
-    """The wall clock at the start, moved on by the monotonic clock: a jump hurts nobody."""
+    """Elapsed time from the wall clock's value at the start on, and the wall clock as it is."""
 
     def __init__(self) -> None:
         """Read the wall clock once."""
-        self._offset = time.time_ns() - time.monotonic_ns()
+        self._offset = plausible(wall_micros(), _EARLIEST) - boot_micros()
 
     def micros(self) -> int:
-        """Return microseconds since the Unix epoch (UTC)."""
-        return (self._offset + time.monotonic_ns()) // 1000
+        """Return microseconds since the Unix epoch (UTC) if the wall clock was right at first."""
+        return self._offset + boot_micros()
+
+    def calendar(self) -> int:
+        """Return the wall clock: microseconds since the Unix epoch (UTC)."""
+        return plausible(wall_micros(), self.micros())
+
+
+def plausible(wall: int, otherwise: int = _EARLIEST) -> int:
+    """Return a wall clock's microseconds, or ``otherwise`` if that clock was clearly not set."""
+    return wall if _EARLIEST <= wall < _LATEST else otherwise
 
 
 def wall_micros() -> int:

@@ -19,7 +19,7 @@ from cicd_core.errors import (
 from cicd_core.lifecycle import agents as lifecycle
 from cicd_core.model.agent import Agent, AgentStatus, HealthPolicy, checked
 from cicd_core.model.checks import check_name
-from cicd_core.model.instants import from_micros, to_micros
+from cicd_core.model.instants import from_micros
 from cicd_core.store.collections import AGENTS, BY_POOL, BY_STATUS
 from cicd_core.store.records import Lease, Partition, Renewal
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from cicd_core.lifecycle.decision import Decision
     from cicd_core.model.agent import AgentMetrics, AgentSpec
     from cicd_core.store.overlay import Loaded
+    from cicd_core.store.records import StoreTime
 
 #: No renewal of a heartbeat is ever too late: the lease's limit lies a century ahead.
 _CENTURY = 100 * 365 * 24 * 3_600_000_000
@@ -66,8 +67,8 @@ class AgentService:
         def decide(agent: Agent | None, now: datetime) -> Decision[Agent]:
             return lifecycle.register(agent, spec=wanted, incarnation=incarnation, now=now)
 
-        def lease(_: object, now: datetime) -> Lease:
-            return self._lease(incarnation, now)
+        def lease(_: object, time: StoreTime) -> Lease:
+            return self._lease(incarnation, time)
 
         attempts = self._writer.settings.commit_attempts
         for attempt in range(attempts):
@@ -77,8 +78,10 @@ class AgentService:
                     wanted.agent_id, decide, before=known, lease=lease
                 )
                 return self._own(changed, incarnation)
-            now = await self._writer.now()
-            made = await self._repository.create(decide(None, now), lease=lease(None, now))
+            time = await self._writer.store_time()
+            made = await self._repository.create(
+                decide(None, from_micros(time.calendar)), time=time, lease=lease(None, time)
+            )
             if made is not None:
                 return self._own(made, incarnation)
             await self._writer.pause(attempt)
@@ -234,7 +237,8 @@ class AgentService:
         Raises:
             NotFound: there is no such agent.
         """
-        return self._beaten(await self._repository.get(check_name("agent_id", agent_id)))
+        found = await self._repository.get(check_name("agent_id", agent_id))
+        return self._beaten(found, await self._writer.store_time())
 
     async def in_pool(self, pool_name: str) -> list[Agent]:
         """Return every agent of a pool that is not gone for good."""
@@ -262,16 +266,17 @@ class AgentService:
             InvalidCursor: it is damaged, or of another query.
         """
         wanted = None if status is None else _checked_status(status)
+        time = await self._writer.store_time()
         listing = Listing(
             partitions=_partitions(pool_name, wanted),
-            load=lambda record: self._overlaid(self._repository.load(record)),
+            load=lambda record: self._overlaid(self._repository.load(record), time),
             keep=lambda agent: wanted is None or agent.status is wanted,
             filters=(str(wanted), str(pool_name)),
         )
         return await read_page(self._writer, listing, limit=limit, cursor=cursor)
 
-    def _lease(self, incarnation: str, now: datetime) -> Lease:
-        instant = to_micros(now)
+    def _lease(self, incarnation: str, time: StoreTime) -> Lease:
+        instant = time.micros
         return Lease(
             claim_id=incarnation,
             granted=instant,
@@ -301,15 +306,18 @@ class AgentService:
             self._fit.pop(loaded.value.agent_id, None)
         return loaded.value
 
-    def _overlaid(self, loaded: Loaded[Agent]) -> Loaded[Agent]:
-        return evolve(loaded, value=self._beaten(loaded))
+    def _overlaid(self, loaded: Loaded[Agent], time: StoreTime) -> Loaded[Agent]:
+        return evolve(loaded, value=self._beaten(loaded, time))
 
-    def _beaten(self, loaded: Loaded[Agent]) -> Agent:
-        """Return the agent with its last heartbeat, which only the lease knows."""
+    def _beaten(self, loaded: Loaded[Agent], time: StoreTime) -> Agent:
+        """Return the agent with its last heartbeat, which only the lease knows.
+
+        It is as long ago as has passed since then, whatever the calendar showed at the time.
+        """
         if loaded.lease is None:
             return loaded.value
         last = loaded.lease.expires - micros(self._writer.settings.heartbeat_seconds)
-        return evolve(loaded.value, heartbeat_at=from_micros(last))
+        return evolve(loaded.value, heartbeat_at=from_micros(time.calendar_of(last)))
 
 
 def _partitions(pool_name: str | None, status: AgentStatus | None) -> tuple[Partition, ...]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from cicd_core.control_plane.repository import Repository
     from cicd_core.control_plane.writer import Writer
     from cicd_core.model.job import Job, Token
-    from cicd_core.store.records import Record
+    from cicd_core.store.records import Record, StoreTime
 
 _log = logging.getLogger("cicd_core.queue")
 
@@ -89,7 +89,7 @@ class Claimer:
                 if held:
                     return held
                 raise
-            wanted = evolve(claim, partitions=served.keys)
+            wanted = await self._dated(evolve(claim, partitions=served.keys), request)
             claimed = await self._take(wanted, seconds, repeatable=repeatable)
             if claimed:
                 return claimed
@@ -116,6 +116,12 @@ class Claimer:
             patch=grant.patch(request.pool_name),
         )
 
+    async def _dated(self, claim: Claim, request: ClaimRequest) -> Claim:
+        """Return the claim with what tells the calendar's moment of it: a lease does not."""
+        ahead = (await self._writer.store_time()).ahead
+        grant = Grant(agent_id=request.agent_id, starting=request.starting, ahead=ahead)
+        return evolve(claim, grant=grant.encode())
+
     async def _take(self, claim: Claim, seconds: float, *, repeatable: bool) -> list[Claimed]:
         """Claim; if the caller is cancelled meanwhile, give back what nobody will know of.
 
@@ -124,7 +130,7 @@ class Claimer:
         try:
             while True:
                 records = await self._writer.patiently(lambda: self._writer.store.claim(claim))
-                claims = _decoded(records, seconds)
+                claims = _decoded(records, seconds, await self._writer.store_time())
                 in_time = await self._in_time(claims)
                 # Where all of them came too late, there may be others behind them.
                 if in_time or not claims:
@@ -160,9 +166,8 @@ class Claimer:
     async def _held(self, claim: Claim, seconds: float) -> list[Claimed]:
         """Return what the claim has taken already, and is still held."""
         asked = evolve(claim, limit=0)
-        return _decoded(
-            await self._writer.patiently(lambda: self._writer.store.claim(asked)), seconds
-        )
+        records = await self._writer.patiently(lambda: self._writer.store.claim(asked))
+        return _decoded(records, seconds, await self._writer.store_time())
 
     async def _give_back(self, claim: Claim, seconds: float) -> None:
         try:
@@ -172,10 +177,11 @@ class Claimer:
             _log.warning("a cancelled claim was not given back: %s", refused)
 
     async def _release(self, claimed: Claimed) -> None:
-        token = claimed.token
+        token, steady = claimed.token, (await self._writer.store_time()).micros
+        why = "the claim was cancelled"
         await self._repository.change(
             claimed.job.job_id,
-            lambda job, now: leases.release(job, token, now=now, why="the claim was cancelled"),
+            lambda job, now: leases.release(job, token, now=now, why=why, steady=steady),
         )
 
     async def _more_may_come(self, served: ServedLanes, until: float) -> bool:
@@ -204,8 +210,10 @@ class Claimer:
         return hashlib.blake2b(whole.encode(), digest_size=16).hexdigest()
 
 
-def handle_of(loaded: Loaded[Job], seconds: float, holder: Token | None = None) -> Claimed:
-    """Return what the holder of a job gets.
+def handle_of(
+    loaded: Loaded[Job], seconds: float, time: StoreTime, holder: Token | None = None
+) -> Claimed:
+    """Return what the holder of a job gets; ``time`` tells when the lease's end is.
 
     Raises:
         LeaseLost: nobody holds it, or not the ``holder`` that asks.
@@ -221,17 +229,17 @@ def handle_of(loaded: Loaded[Job], seconds: float, holder: Token | None = None) 
         token=token,
         version=loaded.version,
         lease_seconds=seconds,
-        expires_at=from_micros(loaded.lease.expires),
+        expires_at=from_micros(time.calendar_of(loaded.lease.expires)),
         basis=loaded,
     )
 
 
-def _decoded(records: Sequence[Record], seconds: float) -> list[Claimed]:
+def _decoded(records: Sequence[Record], seconds: float, time: StoreTime) -> list[Claimed]:
     """Return the handles; a record that does not decode must not hold up the others."""
     claims: list[Claimed] = []
     for record in records:
         try:
-            claims.append(handle_of(load_job(record), seconds))
+            claims.append(handle_of(load_job(record), seconds, time))
         except CicdError:
             _log.exception("job %s was claimed and can't be read; skipped", record.key)
     return claims

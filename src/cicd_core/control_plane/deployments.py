@@ -9,7 +9,7 @@ from cicd_core.errors import AlreadyExists, InvalidInput
 from cicd_core.lifecycle import deployments as lifecycle
 from cicd_core.model.checks import check_name
 from cicd_core.model.deployment import Deployment, DeploymentStatus, checked
-from cicd_core.model.instants import to_micros
+from cicd_core.model.instants import from_micros
 from cicd_core.store.collections import BY_DEPLOYMENT_STATUS, BY_SERVICE, DEPLOYMENTS
 from cicd_core.store.records import Partition
 
@@ -52,10 +52,11 @@ class DeploymentService:
             AlreadyExists: there is a deployment with that id.
         """
         wanted = checked(spec)
-        now = await self._writer.now()
-        key = self._writer.ids.sortable(to_micros(now)) if deployment_id is None else deployment_id
+        time = await self._writer.store_time()
+        key = self._writer.ids.sortable(time.micros) if deployment_id is None else deployment_id
+        now = from_micros(time.calendar)
         decision = lifecycle.create(wanted, deployment_id=key, now=now, by=by)
-        made = await self._repository.create(decision)
+        made = await self._repository.create(decision, time=time)
         if made is None:
             raise AlreadyExists("deployment", key)
         return made.value

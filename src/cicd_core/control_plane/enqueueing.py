@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -13,16 +12,15 @@ from cicd_core.errors import AlreadyExists, IdempotencyConflict
 from cicd_core.lifecycle import jobs as lifecycle
 from cicd_core.lifecycle.decision import Decision
 from cicd_core.model.fields import check_label
-from cicd_core.model.instants import to_micros
+from cicd_core.model.instants import from_micros
 from cicd_core.model.job import JobState
 from cicd_core.model.spec import JobSpec, checked
 from cicd_core.queueing.lanes import Lane
 from cicd_core.store.codec import CONVERTER
-from cicd_core.store.records import Committed
+from cicd_core.store.records import Committed, StoreTime
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from cicd_core.control_plane.lanes import LaneBook
     from cicd_core.control_plane.repository import Repository
@@ -33,7 +31,6 @@ if TYPE_CHECKING:
 
 #: The most jobs that one call to the store makes.
 BATCH = 500
-_MICROSECOND = timedelta(microseconds=1)
 
 
 @frozen
@@ -69,22 +66,22 @@ class JobMaker:
             )
         )
         made: list[Job] = []
-        begin = await self._writer.now()
+        begin = await self._writer.store_time()
         for first in range(0, len(wanted), BATCH):
             batch = wanted[first : first + BATCH]
             made += await self._make_batch(batch, begin, by=by, enqueue=enqueue)
-            begin = max(begin + BATCH * _MICROSECOND, await self._writer.now())
+            begin = max(_later(begin, BATCH), await self._writer.store_time(), key=_steady)
         return made
 
     async def _make_batch(
-        self, specs: list[JobSpec], begin: datetime, *, by: str, enqueue: bool
+        self, specs: list[JobSpec], begin: StoreTime, *, by: str, enqueue: bool
     ) -> list[Job]:
         # A microsecond apart, so that first in, first out holds within the call as well.
         drafts = [
-            self._draft(spec, begin + position * _MICROSECOND, by=by, enqueue=enqueue)
+            self._draft(spec, _later(begin, position), by=by, enqueue=enqueue)
             for position, spec in enumerate(specs)
         ]
-        commits = [self._repository.commit_of(None, draft.decision) for draft in drafts]
+        commits = [self._repository.commit_of(None, draft.decision, time=begin) for draft in drafts]
         answers = await self._writer.commit(commits)
         return [
             draft.decision.value
@@ -93,12 +90,13 @@ class JobMaker:
             for draft, commit, answer in zip(drafts, commits, answers, strict=True)
         ]
 
-    def _draft(self, spec: JobSpec, now: datetime, *, by: str, enqueue: bool) -> _Draft:
-        job_id, request_hash = self._identity(spec, now)
+    def _draft(self, spec: JobSpec, time: StoreTime, *, by: str, enqueue: bool) -> _Draft:
+        now = from_micros(time.calendar)
+        job_id, request_hash = self._identity(spec, time)
         created = lifecycle.create(spec, job_id=job_id, now=now, by=by, request_hash=request_hash)
         if not enqueue:
             return _Draft(spec, created)
-        queued = lifecycle.enqueue(created.value, now=now, by=by)
+        queued = lifecycle.enqueue(created.value, now=now, by=by, steady=time.micros)
         both = Decision(
             queued.value,
             created.events + queued.events,
@@ -106,13 +104,13 @@ class JobMaker:
         )
         return _Draft(spec, both)
 
-    def _identity(self, spec: JobSpec, now: datetime) -> tuple[str, str | None]:
+    def _identity(self, spec: JobSpec, time: StoreTime) -> tuple[str, str | None]:
         """Return the job's id, and the hash of its request if it has an idempotency key.
 
         An idempotent job's id is a hash of its key: no second record is needed to find it.
         """
         if spec.idempotency_key is None:
-            return self._writer.ids.sortable(to_micros(now)), None
+            return self._writer.ids.sortable(time.micros), None
         key = hashlib.blake2b(spec.idempotency_key.encode(), digest_size=15).hexdigest()
         fields = json.dumps(CONVERTER.unstructure(spec), sort_keys=True, separators=(",", ":"))
         return f"k{key}", hashlib.blake2b(fields.encode(), digest_size=16).hexdigest()
@@ -130,7 +128,18 @@ class JobMaker:
             raise IdempotencyConflict(wanted.idempotency_key, wanted.job_id)
         if wanted.state is JobState.QUEUED and found.value.state is JobState.PENDING:
             # It was made, to be enqueued later: that is now.
+            steady = (await self._writer.store_time()).micros
             return await self._repository.change(
-                wanted.job_id, lambda job, now: lifecycle.enqueue(job, now=now, by=by), before=found
+                wanted.job_id,
+                lambda job, now: lifecycle.enqueue(job, now=now, by=by, steady=steady),
+                before=found,
             )
         return found
+
+
+def _later(time: StoreTime, micros: int) -> StoreTime:
+    return StoreTime(time.micros + micros, calendar=time.calendar + micros)
+
+
+def _steady(time: StoreTime) -> int:
+    return time.micros

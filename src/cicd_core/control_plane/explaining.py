@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cicd_core.model.job import JobState
 from cicd_core.queueing.lanes import lane_of, parse_lane, serves
-from cicd_core.queueing.rank import rank
+from cicd_core.queueing.rank import rank_of
 from cicd_core.queueing.why import Surroundings, explain
 from cicd_core.store.collections import JOBS, LEASED, POOLS, READY, TIMERS, job_timer
 from cicd_core.store.records import Partition, Query
@@ -36,7 +36,7 @@ async def explain_job(
     held = await _held(writer, job.pool_name, in_pool)
     in_lane, elsewhere, more = 0, 0, False
     if job.state is JobState.QUEUED and job.ready_at is not None:
-        mine = rank(job.priority, job.queued_at or job.created_at, job.job_id)
+        mine = rank_of(job)
         in_lane, more = await _ahead(writer, own, mine)
         for lane in _shared(job, listed, in_pool):
             number, behind = await _ahead(writer, lane, mine)

@@ -67,8 +67,9 @@ class JobService:
             NotFound: there is no such job.
             IllegalTransition: it is not PENDING.
         """
+        steady = (await self._writer.store_time()).micros
         return await self._change(
-            job_id, by, lambda job, now: lifecycle.enqueue(job, now=now, by=by)
+            job_id, by, lambda job, now: lifecycle.enqueue(job, now=now, by=by, steady=steady)
         )
 
     async def get(self, job_id: str) -> Job:
@@ -164,11 +165,12 @@ class JobService:
         seen = await self.get(job_id)
         # Repeating after an unknown outcome must not replay twice: the attempts allowed tell.
         allowed = seen.max_attempts
+        steady = (await self._writer.store_time()).micros
 
         def decide(job: Job, now: datetime) -> Decision[Job]:
             if job.state is JobState.QUEUED and job.max_attempts > allowed:
                 return unchanged(job)
-            return lifecycle.replay(job, now=now, by=by, attempts=attempts)
+            return lifecycle.replay(job, now=now, by=by, attempts=attempts, steady=steady)
 
         return await self._change(job_id, by, decide)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from cicd_core.model.deployment import Deployment, DeploymentStatus
 from cicd_core.model.instants import to_micros
 from cicd_core.model.job import Job, JobState
 from cicd_core.store import codec, collections, overlay
+from cicd_core.store.limits import MAX_INSTANT
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cicd_core.model.pool import Pool
     from cicd_core.model.session import Session
     from cicd_core.settings import Settings
-    from cicd_core.store.records import Lease
+    from cicd_core.store.records import Lease, StoreTime
 
 _HELD = frozenset({JobState.CLAIMED, JobState.RUNNING})
 
@@ -29,17 +29,28 @@ def micros(seconds: float) -> int:
     return round(seconds * 1_000_000)
 
 
-def _after(instant: datetime, seconds: float) -> int:
-    return to_micros(instant + timedelta(seconds=seconds))
+def _after(seconds: float, time: StoreTime, end: datetime | None = None) -> int:
+    """Return when a retention of ``seconds`` is over, on the steady clock.
+
+    It begins with the commit, and with the end that the commit tells of where that is still to
+    come. So what is recorded late is kept as long as what is recorded at once, and no calendar that
+    is set forward shortens it.
+    """
+    ahead = 0 if end is None else max(0, to_micros(end) - time.calendar)
+    return min(MAX_INSTANT, time.micros + ahead + micros(seconds))
+
+
+def _never(_pool: object, _time: StoreTime, _lease: object) -> None:
+    return None
 
 
 def job_kind(settings: Settings) -> EntityKind[Job]:
     """Jobs: held under a lease while CLAIMED or RUNNING, dropped some time after a verdict."""
 
-    def expires_at(job: Job) -> int | None:
+    def expires_at(job: Job, time: StoreTime, _: object) -> int | None:
         if not job.is_final:
             return None
-        return _after(job.completed_at or job.created_at, settings.job_retention_seconds)
+        return _after(settings.job_retention_seconds, time, job.completed_at)
 
     return EntityKind(
         name="job",
@@ -62,11 +73,11 @@ def deployment_kind(settings: Settings) -> EntityKind[Deployment]:
         DeploymentStatus.PRODUCTION,
     }
 
-    def expires_at(deployment: Deployment) -> int | None:
+    def expires_at(deployment: Deployment, time: StoreTime, _: object) -> int | None:
         if deployment.status in kept:
             return None
-        last = deployment.history[-1].at if deployment.history else deployment.created_at
-        return _after(last, settings.deployment_retention_seconds)
+        last = deployment.history[-1].at if deployment.history else None
+        return _after(settings.deployment_retention_seconds, time, last)
 
     return EntityKind(
         name="deployment",
@@ -85,10 +96,10 @@ def agent_kind(settings: Settings) -> EntityKind[Agent]:
     """Agents: the lease is the heartbeat; dropped some time after they have gone or fell silent."""
     silent = {AgentStatus.OFFLINE, AgentStatus.TERMINATED}
 
-    def expires_at(agent: Agent) -> int | None:
-        if agent.status not in silent or agent.status_changed_at is None:
+    def expires_at(agent: Agent, time: StoreTime, _: object) -> int | None:
+        if agent.status not in silent:
             return None
-        return _after(agent.status_changed_at, settings.agent_retention_seconds)
+        return _after(settings.agent_retention_seconds, time)
 
     return EntityKind(
         name="agent",
@@ -120,12 +131,12 @@ def pool_kind() -> EntityKind[Pool]:
         attributes=lambda pool, _: collections.pool_attributes(pool),
         keeps_lease=lambda _: False,
         lease_limit=lambda _: None,
-        expires_at=lambda _: None,
+        expires_at=_never,
     )
 
 
 def session_kind() -> EntityKind[Session]:
-    """Sessions: the lease is the idle expiry; dropped at the absolute one."""
+    """Sessions: the lease is the idle expiry, its limit the absolute one: dropped then."""
     return EntityKind(
         name="session",
         collection=collections.SESSIONS,
@@ -135,5 +146,5 @@ def session_kind() -> EntityKind[Session]:
         attributes=lambda session, _: collections.session_attributes(session),
         keeps_lease=lambda session: session.logged_out_at is None and session.expired_at is None,
         lease_limit=lambda _: None,
-        expires_at=lambda session: to_micros(session.expires_at),
+        expires_at=lambda _, time, lease: time.micros if lease is None else lease.limit,
     )

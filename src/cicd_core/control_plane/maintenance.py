@@ -22,6 +22,8 @@ from cicd_core.store.collections import (
     HEARTBEAT,
     JOBS,
     LEASED,
+    PAUSED,
+    STEADY_TIMERS,
     TIMERS,
     WAITING,
     job_timer,
@@ -104,7 +106,7 @@ class MaintenanceService:
         """Do all that is due now, and return what that was."""
         done: Counter[str] = Counter()
         for pool_name in await self._lanes.pools():
-            for timer in (DELAYED, WAITING, LEASED):
+            for timer in (DELAYED, PAUSED, WAITING, LEASED):
                 done += await self._sweep_jobs(timer, pool_name)
         done += await self._sweep_agents()
         return SweepReport(**done)
@@ -120,14 +122,16 @@ class MaintenanceService:
         decide = self._decide_lease if timer == LEASED else self._decide_timer
         guard = Guard.LEASE_EXPIRED if timer == LEASED else Guard.NONE
         partition = Partition(JOBS.name, TIMERS, job_timer(timer, pool_name))
-        return await self._sweep(partition, self._jobs, decide, guard, _job_result)
+        return await self._sweep(
+            partition, self._jobs, decide, guard, _job_result, steady=timer in STEADY_TIMERS
+        )
 
     async def _sweep_agents(self) -> Counter[str]:
         policy = HealthPolicy(heartbeat_ttl=self._writer.settings.heartbeat_seconds)
 
         def decide(loaded: Loaded[Agent], now: StoreTime) -> Decision[Agent]:
             return agent_lifecycle.mark_offline(
-                loaded.value, now=from_micros(now.micros), by="maintenance", policy=policy
+                loaded.value, now=from_micros(now.calendar), by="maintenance", policy=policy
             )
 
         partition = Partition(AGENTS.name, TIMERS, HEARTBEAT)
@@ -142,13 +146,19 @@ class MaintenanceService:
         decide: Callable[[Loaded[Entity], StoreTime], Decision[Entity]],
         guard: Guard,
         result: Callable[[Entity], str],
+        *,
+        steady: bool = True,
     ) -> Counter[str]:
-        """Page what may be due, read it anew, decide, commit: pages may lag, decisions not."""
+        """Page what may be due, read it anew, decide, commit: pages may lag, decisions not.
+
+        ``steady`` is whether the partition is in the order of the steady clock, or of the calendar.
+        """
         done: Counter[str] = Counter()
         after: str | None = None
         while True:
             now = await self._writer.store_time()
-            records, more = await self._due(partition, now, after)
+            moment = now.micros if steady else now.calendar
+            records, more = await self._due(partition, moment, after)
             keys = [each.key for each in records if _may_be_due(each, guard, now)]
             commits: list[Commit] = []
             results: list[str] = []
@@ -161,7 +171,7 @@ class MaintenanceService:
                     _log.debug("nothing to do: %s", refused)
                     continue
                 if decision.changed:
-                    commits.append(repository.commit_of(loaded, decision, guard=guard))
+                    commits.append(repository.commit_of(loaded, decision, time=now, guard=guard))
                     results.append(result(decision.value))
             pairs = zip(results, await self._committed(commits), strict=True)
             # A conflict is somebody else's move: the next sweep sees what is left to do.
@@ -184,27 +194,26 @@ class MaintenanceService:
             return [answer for each in commits for answer in await self._committed([each])]
 
     async def _due(
-        self, partition: Partition, now: StoreTime, after: str | None
+        self, partition: Partition, moment: int, after: str | None
     ) -> tuple[Sequence[Record], bool]:
-        query = Query(
-            partition=partition, limit=_BATCH, after=after, before=f"{now.micros + 1:016d}"
-        )
+        query = Query(partition=partition, limit=_BATCH, after=after, before=f"{moment + 1:016d}")
         page = await self._writer.patiently(lambda: self._writer.store.page(query))
         return page.records, page.more
 
     @staticmethod
     def _decide_timer(loaded: Loaded[Job], now: StoreTime) -> Decision[Job]:
-        job, instant = loaded.value, from_micros(now.micros)
+        job, instant = loaded.value, from_micros(now.calendar)
         if job.deadline_at is not None and job.deadline_at <= instant:
             return job_lifecycle.expire_deadline(job, now=instant)
-        return job_lifecycle.promote(job, now=instant)
+        return job_lifecycle.promote(job, now=instant, steady=now.micros)
 
     @staticmethod
     def _decide_lease(loaded: Loaded[Job], now: StoreTime) -> Decision[Job]:
         lease = loaded.lease
         decision = leases.expire_lease(
             loaded.value,
-            now=from_micros(now.micros),
+            now=from_micros(now.calendar),
+            steady=now.micros,
             limit_reached=lease is not None and lease.expires >= lease.limit,
         )
         _log.warning(

@@ -11,6 +11,7 @@ from cicd_core.control_plane.statistics import read_load
 from cicd_core.errors import Contention
 from cicd_core.lifecycle import pools as lifecycle
 from cicd_core.model.checks import check_name
+from cicd_core.model.instants import from_micros
 from cicd_core.model.pool import Pool, PoolSpec, checked
 from cicd_core.queueing.scaling import (
     Fleet,
@@ -77,7 +78,10 @@ class PoolService:
             if known is not None:
                 changed = await self._repository.change(wanted.pool_name, decide, before=known)
                 return changed.value
-            made = await self._repository.create(decide(None, await self._writer.now()))
+            time = await self._writer.store_time()
+            made = await self._repository.create(
+                decide(None, from_micros(time.calendar)), time=time
+            )
             if made is not None:
                 return made.value
             await self._writer.pause(attempt)

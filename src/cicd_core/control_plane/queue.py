@@ -14,7 +14,7 @@ from cicd_core.errors import LeaseLost, NotFound
 from cicd_core.lifecycle import leases
 from cicd_core.model.checks import check_name, check_text
 from cicd_core.model.claim import Claimed, JobToken, LeaseStatus
-from cicd_core.model.instants import from_micros, require_aware, to_micros
+from cicd_core.model.instants import from_micros, require_aware
 from cicd_core.model.job import Job, Progress
 from cicd_core.store.collections import JOBS
 from cicd_core.store.overlay import Loaded
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from cicd_core.model.outcome import Outcome
     from cicd_core.model.spec import JobSpec
     from cicd_core.queueing.stats import QueueStats
-    from cicd_core.store.records import Lease, Renewed
+    from cicd_core.store.records import Lease, Renewed, StoreTime
 
 _log = logging.getLogger("cicd_core.queue")
 
@@ -141,11 +141,11 @@ class QueueService:
         settings = self._writer.settings
         seconds = claimed.lease_seconds if isinstance(claimed, Claimed) else settings.lease_seconds
 
-        def lease(loaded: Loaded[Job], now: datetime) -> Lease | None:
+        def lease(loaded: Loaded[Job], time: StoreTime) -> Lease | None:
             if loaded.lease is None:
                 return None
             longest = loaded.value.timeout_seconds + settings.grace_seconds
-            instant = to_micros(now)
+            instant = time.micros
             return evolve(
                 loaded.lease,
                 expires=max(loaded.lease.expires, instant + micros(seconds)),
@@ -156,7 +156,7 @@ class QueueService:
         loaded = await self._change(
             claimed, lambda job, now: leases.start(job, token, now=now), lease
         )
-        return handle_of(loaded, seconds, token)
+        return handle_of(loaded, seconds, await self._writer.store_time(), token)
 
     async def renew(self, claims: Sequence[Claimed | JobToken]) -> list[LeaseStatus]:
         """Renew the leases, in one call for all of them; the answers come in the order given."""
@@ -183,8 +183,9 @@ class QueueService:
         ]
         # One that does not decode is held all the same: its holder may still end it.
         now_told = await self._repository.get_readable(moved)
+        time = await self._writer.store_time()
         return [
-            _lease_status(each, answer, now_told.get(_job_id(each)))
+            _lease_status(each, answer, now_told.get(_job_id(each)), time)
             for each, answer in zip(claims, answers, strict=True)
         ]
 
@@ -213,7 +214,7 @@ class QueueService:
             if isinstance(claimed, Claimed)
             else self._writer.settings.lease_seconds
         )
-        return handle_of(loaded, seconds, token)
+        return handle_of(loaded, seconds, await self._writer.store_time(), token)
 
     async def complete(self, claimed: Claimed | JobToken, outcome: Outcome) -> Job:
         """End the attempt: a verdict that the job's policy retries leads to another attempt.
@@ -224,9 +225,9 @@ class QueueService:
             LeaseLost: the token does not own the job.
             IllegalTransition: it was never started, or no cancel was requested.
         """
-        token = claimed.token
+        token, steady = claimed.token, (await self._writer.store_time()).micros
         loaded = await self._change(
-            claimed, lambda job, now: leases.complete(job, token, outcome, now=now)
+            claimed, lambda job, now: leases.complete(job, token, outcome, now=now, steady=steady)
         )
         return loaded.value
 
@@ -236,10 +237,10 @@ class QueueService:
         Raises:
             LeaseLost: the token does not own the job.
         """
-        token = claimed.token
+        token, steady = claimed.token, (await self._writer.store_time()).micros
         check_text("why", why)
         loaded = await self._change(
-            claimed, lambda job, now: leases.release(job, token, now=now, why=why)
+            claimed, lambda job, now: leases.release(job, token, now=now, why=why, steady=steady)
         )
         return loaded.value
 
@@ -268,7 +269,7 @@ class QueueService:
         self,
         claimed: Claimed | JobToken,
         decide: Callable[[Job, datetime], Decision[Job]],
-        lease: Callable[[Loaded[Job], datetime], Lease | None] | None = None,
+        lease: Callable[[Loaded[Job], StoreTime], Lease | None] | None = None,
     ) -> Loaded[Job]:
         """Decide from the handle without a load; what has gone is a lost lease to its holder."""
         before = _basis(claimed)
@@ -290,11 +291,14 @@ def _job_id(claimed: Claimed | JobToken) -> str:
 
 
 def _lease_status(
-    claimed: Claimed | JobToken, answer: Renewed | None, told: Loaded[Job] | None
+    claimed: Claimed | JobToken,
+    answer: Renewed | None,
+    told: Loaded[Job] | None,
+    time: StoreTime,
 ) -> LeaseStatus:
     if answer is None:
         return LeaseStatus(held=False)
-    expires_at = from_micros(answer.expires)
+    expires_at = from_micros(time.calendar_of(answer.expires))
     if told is None:
         return LeaseStatus(held=True, expires_at=expires_at)
     if told.lease is None or told.value.token != claimed.token:

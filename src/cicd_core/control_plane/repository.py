@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from attrs import frozen
 
 from cicd_core.errors import Contention, CorruptRecord, NewerSchema, NotFound, Refused
+from cicd_core.model.instants import from_micros
 from cicd_core.store.codec import EntityCodec, encode_event
 from cicd_core.store.overlay import Loaded
 from cicd_core.store.own_commits import holds_commit, with_commit
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from cicd_core.control_plane.writer import Writer
     from cicd_core.lifecycle.decision import Decision
-    from cicd_core.store.records import Collection, Record
+    from cicd_core.store.records import Collection, Record, StoreTime
 
 Entity = TypeVar("Entity")
 
@@ -54,8 +55,9 @@ class EntityKind(Generic[Entity]):
     keeps_lease: Callable[[Entity], bool]
     #: How long a lease on it may last in all (µs), or None.
     lease_limit: Callable[[Entity], int | None]
-    #: When it is dropped (µs), or None.
-    expires_at: Callable[[Entity], int | None]
+    #: When it is dropped, on the steady clock (µs), or None: from the entity, the time of the
+    #: commit, and the lease on its record until then.
+    expires_at: Callable[[Entity, StoreTime, Lease | None], int | None]
 
 
 class Repository(Generic[Entity]):
@@ -116,6 +118,7 @@ class Repository(Generic[Entity]):
         before: Loaded[Entity] | None,
         decision: Decision[Entity],
         *,
+        time: StoreTime,
         lease: Lease | None = None,
         guard: Guard = Guard.NONE,
     ) -> Commit:
@@ -124,12 +127,14 @@ class Repository(Generic[Entity]):
         Args:
             before: what was decided on; None creates the record.
             decision: what was decided.
+            time: when: retention begins then, at the earliest.
             lease: a lease to set; else the record's own is kept while the entity is held.
             guard: a condition besides the version.
         """
         value, kind = decision.value, self._kind
         key, commit_id = kind.key(value), self._writer.ids.commit_id()
-        kept = before.lease if before is not None and kind.keeps_lease(value) else None
+        held = None if before is None else before.lease
+        kept = held if kind.keeps_lease(value) else None
         put = Put(
             collection=kind.collection.name,
             key=key,
@@ -142,7 +147,7 @@ class Repository(Generic[Entity]):
             attributes=kind.attributes(value, lease or kept),
             lease=lease or (KEEP if kept is not None else None),
             lease_limit=kind.lease_limit(value),
-            expires_at=kind.expires_at(value),
+            expires_at=kind.expires_at(value, time, lease or held),
             guard=guard,
         )
         told = tuple(
@@ -186,14 +191,14 @@ class Repository(Generic[Entity]):
         )
 
     async def create(
-        self, decision: Decision[Entity], *, lease: Lease | None = None
+        self, decision: Decision[Entity], *, time: StoreTime, lease: Lease | None = None
     ) -> Loaded[Entity] | None:
-        """Create the entity; None if one with its key exists that another call made.
+        """Create the entity, decided at ``time``; None if another call made one with its key.
 
         Where this call made it and lost the answer, it is returned as it is now: others may have
         changed it before the commit was repeated.
         """
-        commit = self.commit_of(None, decision, lease=lease)
+        commit = self.commit_of(None, decision, time=time, lease=lease)
         (answer,) = await self._writer.commit([commit])
         if isinstance(answer, Conflict):
             return await self.made_by(commit)
@@ -219,7 +224,7 @@ class Repository(Generic[Entity]):
         decide: Callable[[Entity, datetime], Decision[Entity]],
         *,
         before: Loaded[Entity] | None = None,
-        lease: Callable[[Loaded[Entity], datetime], Lease | None] | None = None,
+        lease: Callable[[Loaded[Entity], StoreTime], Lease | None] | None = None,
         guard: Guard = Guard.NONE,
     ) -> Loaded[Entity]:
         """Decide and commit, from ``before`` or a load; after a conflict load and decide again.
@@ -230,7 +235,8 @@ class Repository(Generic[Entity]):
 
         Args:
             key: the entity's.
-            decide: the decision; it must recognise its own effect.
+            decide: the decision, from the entity and the calendar; it must recognise its own
+                effect.
             before: what the caller knows; it saves the load.
             lease: makes the lease to set, from what was loaded and now.
             guard: a condition besides the version.
@@ -246,9 +252,9 @@ class Repository(Generic[Entity]):
             loaded = await self.get(key) if before is None else before
             if commit is not None and holds_commit(loaded.commits, commit.commit_id):
                 return loaded
-            now = await self._writer.now()
+            time = await self._writer.store_time()
             try:
-                decision = decide(loaded.value, now)
+                decision = decide(loaded.value, from_micros(time.calendar))
             except Refused:
                 if before is None:
                     raise
@@ -260,8 +266,8 @@ class Repository(Generic[Entity]):
                 before = None  # nor is there nothing to do because it once was so
                 continue
             held = lease is not None and self._kind.keeps_lease(decision.value)
-            new_lease = lease(loaded, now) if lease is not None and held else None
-            commit = self.commit_of(loaded, decision, lease=new_lease, guard=guard)
+            new_lease = lease(loaded, time) if lease is not None and held else None
+            commit = self.commit_of(loaded, decision, time=time, lease=new_lease, guard=guard)
             (answer,) = await self._writer.commit([commit])
             if isinstance(answer, Committed):
                 return self.after(loaded, decision, commit, answer, new_lease)

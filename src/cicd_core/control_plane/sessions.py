@@ -11,7 +11,7 @@ from cicd_core.control_plane.listing import Listed, Listing, read_page
 from cicd_core.errors import NotFound, SessionRejected
 from cicd_core.lifecycle import sessions as lifecycle
 from cicd_core.model.fields import check_label
-from cicd_core.model.instants import from_micros, to_micros
+from cicd_core.model.instants import from_micros
 from cicd_core.model.session import Session, SessionSpec, check_session_id, checked, hash_token
 from cicd_core.store.collections import BY_USER, SESSIONS
 from cicd_core.store.records import Guard, Lease, Partition, Renewal
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from cicd_core.control_plane.writer import Writer
     from cicd_core.lifecycle.decision import Decision
     from cicd_core.store.overlay import Loaded
+    from cicd_core.store.records import StoreTime
 
 #: A use moves the idle expiry at most this often, in seconds: validating is a read otherwise. Of
 #: a short idle time it is this part.
@@ -82,31 +83,37 @@ class SessionService:
             )
         )
         token = self._writer.ids.session_token()
-        now = await self._writer.now()
+        time = await self._writer.store_time()
+        now = from_micros(time.calendar)
         decision = lifecycle.create(spec, session_id=hash_token(token), now=now)
         session = decision.value
-        instant, limit = to_micros(now), to_micros(session.expires_at)
+        instant, limit = time.micros, time.micros + micros(spec.ttl_seconds)
         lease = Lease(
             claim_id=_claim_id(session.session_id),
             granted=instant,
             expires=min(instant + micros(session.idle_seconds), limit),
             limit=limit,
         )
-        made = await self._repository.create(decision, lease=lease)
+        made = await self._repository.create(decision, time=time, lease=lease)
         return OpenedSession(session=session if made is None else made.value, token=token)
 
     async def validate(self, token: str) -> Session:
         """Return the session that a token opens, and count this as a use of it.
+
+        A session is over when its time has passed, and also from its ``expires_at`` on: the time
+        that the store's machine was off, or a calendar that is ahead, may bring that earlier. That
+        is not written down: once the calendar is right again, so is the session.
 
         Raises:
             SessionRejected: it is unknown, expired, idle for too long, or logged out.
         """
         key = hash_token(token)
         loaded = (await self._repository.get_many([key])).get(key)
-        now = await self._writer.now()
+        time = await self._writer.store_time()
+        now = from_micros(time.calendar)
         if loaded is None:
             raise SessionRejected("it is unknown, or has expired")
-        idle_expires_at = _idle_expires_at(loaded)
+        idle_expires_at = _idle_expires_at(loaded, time)
         try:
             session = lifecycle.validate(loaded.value, now=now, idle_expires_at=idle_expires_at)
         except SessionRejected:
@@ -162,14 +169,16 @@ class SessionService:
 
     async def _expire(self, loaded: Loaded[Session]) -> None:
         """Write down that it is over; a use that came in between wins."""
-        idle = _idle_expires_at(loaded)
-
-        def decide(session: Session, now: datetime) -> Decision[Session]:
-            return lifecycle.expire(session, now=now, idle_expires_at=idle)
-
-        decision = decide(loaded.value, await self._writer.now())
+        time = await self._writer.store_time()
+        decision = lifecycle.expire(
+            loaded.value,
+            now=from_micros(time.calendar),
+            idle_expires_at=_idle_expires_at(loaded, time),
+        )
         if decision.changed:
-            commit = self._repository.commit_of(loaded, decision, guard=Guard.LEASE_EXPIRED)
+            commit = self._repository.commit_of(
+                loaded, decision, time=time, guard=Guard.LEASE_EXPIRED
+            )
             await self._writer.commit([commit])
 
     async def _touch(self, session: Session) -> None:
@@ -186,7 +195,7 @@ def _claim_id(session_id: str) -> str:
     return session_id[:32]
 
 
-def _idle_expires_at(loaded: Loaded[Session]) -> datetime:
+def _idle_expires_at(loaded: Loaded[Session], time: StoreTime) -> datetime:
     if loaded.lease is None:
         return loaded.value.expires_at
-    return from_micros(loaded.lease.expires)
+    return from_micros(time.calendar_of(loaded.lease.expires))

@@ -20,6 +20,7 @@ from cicd_core.store.collections import (
     DELAYED,
     JOBS,
     LEASED,
+    PAUSED,
     READY,
     TIMERS,
     TRACKED,
@@ -80,8 +81,8 @@ async def read_load(writer: Writer, lanes: LaneBook, pool_name: str) -> Load:
     """Return how much work a pool has, by count alone."""
     keys = await lanes.of_pool(pool_name)
     counts = await _counts(writer, [*_timers(pool_name), *map(_lane, keys)])
-    delayed, leased, _, *ready = (count.number for count in counts)
-    return Load(ready=sum(ready), leased=leased, delayed=delayed)
+    delayed, paused, leased, _, *ready = (count.number for count in counts)
+    return Load(ready=sum(ready), leased=leased, delayed=delayed + paused)
 
 
 async def _all_pools(
@@ -95,7 +96,7 @@ async def _all_pools(
     numbers = [count.number for count in counts]
     by_status = dict(zip(JobStatus, numbers[: len(statuses)], strict=True))
     dead, *by_timer = numbers[len(statuses) :]
-    delayed, leased, tracked = (sum(by_timer[kind::3]) for kind in range(3))
+    delayed, paused, leased, tracked = (sum(by_timer[kind::4]) for kind in range(4))
     running = by_status[JobStatus.RUNNING]
     # Claimed reads as queued in the index, a dead letter as its last verdict.
     claimed = max(0, leased + tracked - running)
@@ -112,7 +113,7 @@ async def _all_pools(
             QueueStatus.DEAD_LETTERED: dead,
             QueueStatus.CANCELLED: by_status[JobStatus.CANCELLED],
         },
-        delayed=delayed,
+        delayed=delayed + paused,
         measured=seen,
         oldest_queued_at=await _oldest_queued(writer),
         exact=all(count.exact for count in counts),
@@ -130,7 +131,8 @@ async def _one_pool(
 ) -> QueueStats:
     keys = await lanes.of_pool(pool_name)
     counts = await _counts(writer, [*_timers(pool_name), *map(_lane, keys)])
-    delayed, leased, tracked, *ready = (count.number for count in counts)
+    delayed, paused, leased, tracked, *ready = (count.number for count in counts)
+    delayed += paused
     ended = seen.ended
     return queue_stats(
         as_of=now,
@@ -154,7 +156,7 @@ async def _one_pool(
 
 
 def _timers(pool_name: str) -> list[Partition]:
-    kinds = (DELAYED, LEASED, TRACKED)
+    kinds = (DELAYED, PAUSED, LEASED, TRACKED)
     return [Partition(JOBS.name, TIMERS, job_timer(kind, pool_name)) for kind in kinds]
 
 

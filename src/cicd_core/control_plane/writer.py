@@ -60,11 +60,11 @@ class Writer:
         self.settings = settings
 
     async def now(self) -> datetime:
-        """Return the store's time (UTC): the only one that decisions see."""
-        return from_micros((await self.store_time()).micros)
+        """Return the store's calendar (UTC)."""
+        return from_micros((await self.store_time()).calendar)
 
     async def store_time(self) -> StoreTime:
-        """Return the store's time with its uncertainty, as the contract has it."""
+        """Return the time on the store's two clocks, which are all that decisions see."""
         return await self.patiently(self.store.now)
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:

@@ -10,6 +10,7 @@ from cicd_core.errors import LeaseLost
 from cicd_core.lifecycle.decision import Decision
 from cicd_core.model.checks import shorten
 from cicd_core.model.event import EventDraft, Increment
+from cicd_core.model.instants import to_micros
 from cicd_core.model.job import Attempt, Job, JobState, Token, Transition, Verdict
 from cicd_core.queueing.measures import ended, ran
 
@@ -93,13 +94,37 @@ def closed_attempts(
     )
 
 
-def end_measures(job: Job, now: datetime, result: str) -> tuple[Increment, ...]:
-    """Return what is counted when an attempt, or a job that never ran, ends."""
+def end_measures(
+    job: Job, now: datetime, result: str, steady: int | None = None
+) -> tuple[Increment, ...]:
+    """Return what is counted when an attempt, or a job that never ran, ends.
+
+    ``steady`` is the store's steady clock (µs) at ``now``: an attempt ran no longer than the time
+    that has passed since its claim, whatever became of the calendar.
+    """
     counted = ended(now, job.pool_name, result)
     if job.state is JobState.RUNNING and job.started_at is not None:
-        seconds = max(0.0, (now - job.started_at).total_seconds())
-        return (*ran(now, job.pool_name, seconds), *counted)
+        seconds = (now - job.started_at).total_seconds()
+        return (*ran(now, job.pool_name, passed(seconds, job.claimed_stamp, steady)), *counted)
     return counted
+
+
+def stamp_of(now: datetime, steady: int | None) -> int:
+    """Return the steady clock's reading; without one, the calendar stands for both."""
+    return to_micros(now) if steady is None else steady
+
+
+def passed(seconds: float, since: int | None, steady: int | None) -> float:
+    """Return a time that the calendar measured, at least 0, and no more than what has passed.
+
+    Args:
+        seconds: between two moments of the calendar, which may have been set between them.
+        since: a stamp before, or at, the first of them; None: it is not known.
+        steady: the stamp of the second one; None: it is not known.
+    """
+    if since is not None and steady is not None:
+        seconds = min(seconds, (steady - since) / 1_000_000)
+    return max(0.0, seconds)
 
 
 def past_attempt(job: Job, token: Token) -> Attempt | None:

@@ -5,13 +5,21 @@ What its holder does is in :mod:`cicd_core.lifecycle.leases`.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from attrs import evolve
 
 from cicd_core.errors import InvalidInput
 from cicd_core.lifecycle.decision import Decision, unchanged
-from cicd_core.lifecycle.job_steps import WHY_KEPT, closed_attempts, end_measures, note, step
+from cicd_core.lifecycle.job_steps import (
+    WHY_KEPT,
+    closed_attempts,
+    end_measures,
+    note,
+    stamp_of,
+    step,
+)
 from cicd_core.lifecycle.job_table import JOB_TABLE
 from cicd_core.model.checks import MAX_MESSAGE, MAX_REASON, MAX_SUMMARY, check_integer, shorten
 from cicd_core.model.event import EventDraft
@@ -54,8 +62,14 @@ def create(
     return Decision(job, (EventDraft("job.created", now, told),))
 
 
-def enqueue(job: Job, *, now: datetime, by: str) -> Decision[Job]:
+def enqueue(job: Job, *, now: datetime, by: str, steady: int | None = None) -> Decision[Job]:
     """PENDING -> QUEUED; ready at once, or at its ``run_at``.
+
+    Args:
+        job: to be changed.
+        now: on the store's calendar.
+        by: who asked.
+        steady: the store's steady clock (µs) at ``now``; the same as ``now`` when left out.
 
     Raises:
         IllegalTransition: it is not PENDING.
@@ -73,21 +87,35 @@ def enqueue(job: Job, *, now: datetime, by: str) -> Decision[Job]:
         why=f"delayed until {job.run_at:%Y-%m-%dT%H:%M:%SZ}" if delayed else "enqueued",
         data={"priority": job.priority.name, "pool": job.pool_name},
         queued_at=now,
+        queued_stamp=stamp_of(now, steady),
         ready_at=None if delayed else now,
     )
 
 
-def promote(job: Job, *, now: datetime) -> Decision[Job]:
+def promote(job: Job, *, now: datetime, steady: int | None = None) -> Decision[Job]:
     """A delayed job becomes ready; unchanged when it is ready, or not due yet.
+
+    A pause ends when its time has passed (``steady``, as in :func:`enqueue`), however the calendar
+    was set meanwhile; a ``run_at`` of the caller's comes when the calendar says so.
 
     Raises:
         IllegalTransition: it is not QUEUED.
     """
     JOB_TABLE.require(job.job_id, job.state, "promote")
-    if job.ready_at is not None or (job.run_at is not None and job.run_at > now):
+    if job.ready_at is not None or not _is_due(job, now, stamp_of(now, steady)):
         return unchanged(job)
     # The wait is measured from the moment it was due, not from the moment that we looked.
-    return note(job, now, event="promoted", data={"by": "maintenance"}, ready_at=job.run_at or now)
+    due = job.run_at or now
+    if job.paused_until is not None:
+        due = now - timedelta(microseconds=stamp_of(now, steady) - job.paused_until)
+    told = {"by": "maintenance"}
+    return note(job, now, event="promoted", data=told, ready_at=due, paused_until=None)
+
+
+def _is_due(job: Job, now: datetime, steady: int) -> bool:
+    if job.paused_until is not None:
+        return job.paused_until <= steady
+    return job.run_at is None or job.run_at <= now
 
 
 def cancel(job: Job, *, now: datetime, by: str, reason: str) -> Decision[Job]:
@@ -184,10 +212,12 @@ def expire_deadline(job: Job, *, now: datetime) -> Decision[Job]:
     )
 
 
-def replay(job: Job, *, now: datetime, by: str, attempts: int | None = None) -> Decision[Job]:
+def replay(
+    job: Job, *, now: datetime, by: str, attempts: int | None = None, steady: int | None = None
+) -> Decision[Job]:
     """DEAD_LETTERED -> QUEUED, with ``attempts`` more (the policy's number when left out).
 
-    ``attempt`` and the fence go on from where they were.
+    ``attempt`` and the fence go on from where they were; ``steady`` is as in :func:`enqueue`.
 
     Raises:
         IllegalTransition: it is not a dead letter.
@@ -206,7 +236,9 @@ def replay(job: Job, *, now: datetime, by: str, attempts: int | None = None) -> 
         data={"attempts": more},
         max_attempts=job.attempts_used + more,
         queued_at=now,
+        queued_stamp=stamp_of(now, steady),
         ready_at=now,
+        paused_until=None,
         run_at=None,
         deadline_at=None,
         releases=0,
@@ -267,7 +299,8 @@ def record_execution(
     if job.tracked and job.state is target:
         return unchanged(job)
     _require_tracked(job, target)
-    finished = completed_at or now
+    # Another machine's clock told when it began: by ours that may be still to come.
+    finished = completed_at or max(now, started_at or job.started_at or now)
     began = started_at or job.started_at or finished
     if finished < began:
         raise InvalidInput("completed_at", finished, f"give a moment after started_at, {began}")

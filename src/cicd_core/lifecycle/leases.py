@@ -20,8 +20,10 @@ from cicd_core.lifecycle.job_steps import (
     end_measures,
     first_and_last,
     note,
+    passed,
     past_attempt,
     require_token,
+    stamp_of,
     step,
 )
 from cicd_core.lifecycle.job_table import JOB_TABLE
@@ -60,23 +62,31 @@ _EVENTS = {
 
 
 def claim(
-    job: Job, *, agent_id: str, claim_id: str, now: datetime, starting: bool = False
+    job: Job,
+    *,
+    agent_id: str,
+    claim_id: str,
+    now: datetime,
+    starting: bool = False,
+    steady: int | None = None,
 ) -> Decision[Job]:
     """QUEUED -> CLAIMED, or RUNNING when the holder is ``starting`` at once.
 
-    The fence is ``max(previous + 1, now in microseconds)``: it grows with every claim, also after
-    a restore from a backup that has forgotten the last ones.
+    The fence is ``max(previous + 1, now in microseconds)``: it grows with every claim, whatever
+    the calendar does, also after a restore from a backup that has forgotten the last ones.
+    ``steady`` is the store's steady clock (µs) at ``now``; the same as ``now`` when left out.
 
     Raises:
         IllegalTransition: it is not QUEUED.
     """
     JOB_TABLE.require(job.job_id, job.state, "claim")
-    fence = max(job.fence + 1, to_micros(now))
+    stamp = stamp_of(now, steady)
+    fence = max(job.fence + 1, to_micros(now), stamp)
     number = job.attempt + 1
     attempt = Attempt(
         number=number, agent_id=agent_id, fence=fence, claim_id=claim_id, claimed_at=now
     )
-    wait = (now - (job.ready_at or now)).total_seconds()
+    wait = passed((now - (job.ready_at or now)).total_seconds(), job.queued_stamp, stamp)
     claimed = step(
         job,
         JobState.CLAIMED,
@@ -84,7 +94,7 @@ def claim(
         event="claimed",
         by=agent_id,
         why=f"attempt {number}",
-        increments=waited(now, job.pool_name, max(0.0, wait)),
+        increments=waited(now, job.pool_name, wait),
         data={"attempt": number, "fence": fence, "pool": job.pool_name},
         agent_id=agent_id,
         claim_id=claim_id,
@@ -93,6 +103,7 @@ def claim(
         attempts_used=job.attempts_used + 1,
         attempts=first_and_last((*job.attempts, attempt), FIRST_ATTEMPTS, LAST_ATTEMPTS),
         claimed_at=now,
+        claimed_stamp=stamp,
         started_at=None,
         completed_at=None,
         progress=None,
@@ -171,10 +182,12 @@ def report_progress(job: Job, token: Token, progress: Progress, *, now: datetime
     return note(job, now, event="progress", data=told, progress=kept)
 
 
-def complete(job: Job, token: Token, outcome: Outcome, *, now: datetime) -> Decision[Job]:
+def complete(
+    job: Job, token: Token, outcome: Outcome, *, now: datetime, steady: int | None = None
+) -> Decision[Job]:
     """End the attempt with the holder's verdict: final, tried again, or a dead letter.
 
-    The same verdict with the same token again changes nothing.
+    The same verdict with the same token again changes nothing. ``steady`` is as in :func:`claim`.
 
     Raises:
         LeaseLost: the token does not own the job, and did not report this verdict before.
@@ -192,10 +205,12 @@ def complete(job: Job, token: Token, outcome: Outcome, *, now: datetime) -> Deci
             job.job_id, job.state, command, why="no cancel was requested; release it instead"
         )
     holder = job.attempts[-1].agent_id
-    return conclude(job, outcome, now=now, by=holder, event=_EVENTS[outcome.verdict])
+    return conclude(job, outcome, now=now, by=holder, event=_EVENTS[outcome.verdict], steady=steady)
 
 
-def release(job: Job, token: Token, *, now: datetime, why: str) -> Decision[Job]:
+def release(
+    job: Job, token: Token, *, now: datetime, why: str, steady: int | None = None
+) -> Decision[Job]:
     """Give the job back unfinished: CLAIMED or RUNNING -> QUEUED.
 
     It waits a second or more, doubling, and uses no attempt, but the tenth release in a row does.
@@ -212,7 +227,8 @@ def release(job: Job, token: Token, *, now: datetime, why: str) -> Decision[Job]
     holder = job.attempts[-1].agent_id
     if _may_not_run_again(job):
         lost = Outcome.error(f"released after its start ({why}), and it may run at most once")
-        return _given_back(conclude(job, lost, now=now, by=holder, event="released"))
+        ended = conclude(job, lost, now=now, by=holder, event="released", steady=steady)
+        return _given_back(ended)
     releases = job.releases + 1
     counts = releases % RELEASES_PER_ATTEMPT == 0
     returned = evolve(
@@ -221,12 +237,21 @@ def release(job: Job, token: Token, *, now: datetime, why: str) -> Decision[Job]
     delay = release_delay_seconds(releases)
     return _given_back(
         _again(
-            returned, None, f"released: {why}", now=now, by=holder, event="released", delay=delay
+            returned,
+            None,
+            f"released: {why}",
+            now=now,
+            by=holder,
+            event="released",
+            delay=delay,
+            steady=steady,
         )
     )
 
 
-def expire_lease(job: Job, *, now: datetime, limit_reached: bool = False) -> Decision[Job]:
+def expire_lease(
+    job: Job, *, now: datetime, limit_reached: bool = False, steady: int | None = None
+) -> Decision[Job]:
     """Take the job from a holder that is gone: tried again with backoff, dead letter, or ERROR.
 
     ``limit_reached``: the lease could not be renewed any more, since the attempt has lasted as
@@ -242,26 +267,42 @@ def expire_lease(job: Job, *, now: datetime, limit_reached: bool = False) -> Dec
     if job.state is JobState.RUNNING:
         if limit_reached:
             late = Outcome.timeout(f"ran longer than {job.timeout_seconds:g} s on agent {holder!r}")
-            return conclude(job, late, now=now, by="maintenance", event="timed_out")
+            return conclude(job, late, now=now, by="maintenance", event="timed_out", steady=steady)
         lost = Outcome.error(f"agent {holder!r} stopped renewing its lease")
-        return conclude(job, lost, now=now, by="maintenance", event="lease_expired")
+        return conclude(job, lost, now=now, by="maintenance", event="lease_expired", steady=steady)
     if _is_late(job, now):
         late = Outcome.timeout("claimed, but not started by its deadline")
         return _finish(job, late, JobState.TIMEOUT, now=now, by="maintenance", event="timed_out")
     # It never started: whatever the policy and the delivery say, it may be tried again.
     why = f"agent {holder!r} claimed it and did not start it in time"
     return _again(
-        job, Verdict.ERROR, why, now=now, by="maintenance", event="lease_expired", error=why
+        job,
+        Verdict.ERROR,
+        why,
+        now=now,
+        by="maintenance",
+        event="lease_expired",
+        error=why,
+        steady=steady,
     )
 
 
-def conclude(job: Job, outcome: Outcome, *, now: datetime, by: str, event: str) -> Decision[Job]:
+def conclude(
+    job: Job,
+    outcome: Outcome,
+    *,
+    now: datetime,
+    by: str,
+    event: str,
+    steady: int | None = None,
+) -> Decision[Job]:
     """End the attempt with a verdict: the policy says whether it is final."""
     verdict = outcome.verdict
     final = not retries(job.retry, verdict) or _may_not_run_again(job)
     if final:
         target = JobState(verdict.value)
-        return _finish(job, outcome, target, now=now, by=by, event=_EVENTS[verdict])
+        event = _EVENTS[verdict]
+        return _finish(job, outcome, target, now=now, by=by, event=event, steady=steady)
     code = "" if outcome.exit_code is None else f", exit code {outcome.exit_code}"
     why = outcome.error_message or f"{verdict.value}{code}"
     return _again(
@@ -273,6 +314,7 @@ def conclude(job: Job, outcome: Outcome, *, now: datetime, by: str, event: str) 
         event=event if event == "lease_expired" else "retried",
         error=outcome.error_message,
         exit_code=outcome.exit_code,
+        steady=steady,
         logs_url=outcome.logs_url,
         logs_summary=shorten(outcome.logs_summary, MAX_SUMMARY),
     )
@@ -294,7 +336,14 @@ def _may_not_run_again(job: Job) -> bool:
 
 
 def _finish(
-    job: Job, outcome: Outcome, target: JobState, *, now: datetime, by: str, event: str
+    job: Job,
+    outcome: Outcome,
+    target: JobState,
+    *,
+    now: datetime,
+    by: str,
+    event: str,
+    steady: int | None = None,
 ) -> Decision[Job]:
     """The one place where a held job gets its terminal verdict (I10)."""
     reason = outcome.error_message or outcome.verdict.value
@@ -305,7 +354,7 @@ def _finish(
         event=event,
         by=by,
         why=reason,
-        increments=end_measures(job, now, target.value),
+        increments=end_measures(job, now, target.value, steady),
         data={"exit_code": outcome.exit_code, "pool": job.pool_name},
         attempts=closed_attempts(
             job,
@@ -336,6 +385,7 @@ def _again(
     delay: float | None = None,
     error: str | None = None,
     exit_code: int | None = None,
+    steady: int | None = None,
     **details: Any,
 ) -> Decision[Job]:
     """Queue it again, or dead-letter it, or cancel it if that was requested."""
@@ -360,7 +410,12 @@ def _again(
         target, result = JobState.QUEUED, "released" if verdict is None else "retried"
         seed = f"{job.job_id}:{job.attempt}"
         seconds = backoff_seconds(job.retry, job.attempts_used, seed) if delay is None else delay
-        changes |= {"run_at": now + timedelta(seconds=seconds), "ready_at": None}
+        pause = timedelta(seconds=seconds)
+        changes |= {
+            "run_at": now + pause,
+            "ready_at": None,
+            "paused_until": stamp_of(now, steady) + pause // timedelta(microseconds=1),
+        }
     return step(
         job,
         target,
@@ -368,7 +423,7 @@ def _again(
         event=event,
         by=by,
         why=why,
-        increments=end_measures(job, now, result),
+        increments=end_measures(job, now, result, steady),
         data={"verdict": verdict.value if verdict else None, "pool": job.pool_name},
         **changes,
     )

@@ -179,7 +179,11 @@ class Progress:
 
 @frozen(kw_only=True)
 class Job:
-    """A job. Instants are aware UTC datetimes of the store's clock, durations are seconds."""
+    """A job. Instants are aware UTC datetimes of the store's calendar, durations are seconds.
+
+    A calendar may be set forward or back; what depends on the time that has passed, or on who was
+    first, is a stamp: microseconds of the store's steady clock.
+    """
 
     job_id: str
     job_type: str
@@ -208,11 +212,18 @@ class Job:
     #: A run that something else executes and that is only recorded here; it is never claimed.
     tracked: bool = False
 
-    #: The first enqueue (or the replay): the job's place in the queue.
+    #: The first enqueue (or the replay).
     queued_at: datetime | None = None
+    #: The stamp of ``queued_at``: the job's place among those of its priority.
+    queued_stamp: int | None = None
     #: Since when it can be claimed: what a wait is measured from.
     ready_at: datetime | None = None
+    #: The stamp from which on a job that was retried or released may be claimed again; ``run_at``
+    #: is when that should be. None: ``run_at`` is the caller's, and the calendar decides.
+    paused_until: int | None = None
     claimed_at: datetime | None = None
+    #: The stamp of ``claimed_at``.
+    claimed_stamp: int | None = None
     started_at: datetime | None = None
     completed_at: datetime | None = None
 

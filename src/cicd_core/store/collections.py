@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from cicd_core.model.instants import sort_key, to_micros
 from cicd_core.model.job import Job, JobState
 from cicd_core.queueing.lanes import lane_of
-from cicd_core.queueing.rank import rank
+from cicd_core.queueing.rank import rank_of
 from cicd_core.store.records import Collection, Index
 
 if TYPE_CHECKING:
@@ -32,12 +32,16 @@ JOBS: Final = Collection(
     name="jobs", indexes=(READY, BY_STATUS, BY_AGENT, TIMERS, DEAD_LETTERS), lease_sort="due"
 )
 
-#: What the timer of a job waits for: its time to become ready; its deadline, while it is ready or
-#: pending; its holder. Each pool has partitions of its own, which makes their counts the pool's.
+#: What the timer of a job waits for: its time to become ready; the end of its pause after a retry
+#: or a release; its deadline, while it is ready or pending; its holder. Each pool has partitions of
+#: its own, which makes their counts the pool's.
 DELAYED: Final = "delayed"
+PAUSED: Final = "paused"
 WAITING: Final = "waiting"
 LEASED: Final = "leased"
-JOB_TIMERS: Final = (DELAYED, WAITING, LEASED)
+JOB_TIMERS: Final = (DELAYED, PAUSED, WAITING, LEASED)
+#: Those that are due by the store's steady clock; the others are due by its calendar.
+STEADY_TIMERS: Final = frozenset({PAUSED, LEASED})
 #: Runs that something else executes: nobody waits for them, they are only counted.
 TRACKED: Final = "tracked"
 #: The one value of ``dead_letter``.
@@ -88,7 +92,7 @@ def job_attributes(job: Job, lease: Lease | None) -> dict[str, str]:
         attributes["dead_letter"] = DEAD
     if job.state is JobState.QUEUED and job.ready_at is not None:
         attributes["lane"] = lane_of(job).key
-        attributes["rank"] = rank(job.priority, job.queued_at or job.created_at, job.job_id)
+        attributes["rank"] = rank_of(job)
     timer = _timer(job, lease)
     if timer is not None:
         kind, due = timer
@@ -113,7 +117,9 @@ def _timer(job: Job, lease: Lease | None) -> tuple[str, int] | None:
     deadline = None if job.deadline_at is None else to_micros(job.deadline_at)
     if job.state is JobState.QUEUED and job.ready_at is None:
         run_at = to_micros(job.run_at or job.created_at)
-        return DELAYED, run_at if deadline is None else min(run_at, deadline)
+        kind, due = (DELAYED, run_at) if job.paused_until is None else (PAUSED, job.paused_until)
+        # A deadline is on the calendar: where that is behind, a pause is looked at before its end.
+        return kind, due if deadline is None else min(due, deadline)
     return None if deadline is None else (WAITING, deadline)
 
 

@@ -41,7 +41,8 @@ class Store(Protocol):
     - Concurrency: any number of calls at once, from one event loop; any number of stores on the
       same data, in any number of processes. For another event loop, take a :meth:`sibling`.
     - Absence: a record whose ``expires_at`` has passed is absent, however late it is dropped.
-    - Clock: only the store's own (:meth:`now`) decides leases and retention (I4).
+    - Clock: only the store's own steady clock (:meth:`now`) decides leases and retention (I4); no
+      verb but :meth:`now` knows the calendar.
     - Raises: ``StoreUnavailable`` (the outcome may be unknown), ``StoreFull``, ``StoreReadOnly``,
       ``CorruptRecord``, ``InvalidInput`` for what is over a limit, ``UnsupportedCapability``. What
       a driver raises is the cause, never the error itself.
@@ -51,9 +52,12 @@ class Store(Protocol):
     """
 
     async def now(self) -> StoreTime:
-        """Return the time on the store's own clock.
+        """Return the time on the store's two clocks.
 
-        Clock: it never goes back, and no jump of a machine's wall clock moves it.
+        Clock: ``micros`` is elapsed time, the same for every store on the data, the time that a
+            machine sleeps included. It never goes back, over restarts either, and no wall clock
+            moves it, whatever that one showed when the data was opened or made. ``calendar``
+            follows the wall clock at once, in every store that is open.
         Cost: no round trip where the store can answer from what it knows.
         """
         ...

@@ -37,10 +37,14 @@ class Grant:
     agent_id: str
     #: The holder starts at once: the job reads as RUNNING.
     starting: bool
+    #: How far the store's calendar was ahead of its steady clock at the claim (µs): a lease knows
+    #: the steady clock alone.
+    ahead: int = 0
 
     def encode(self) -> bytes:
         """Return the bytes that a store keeps."""
-        return dump_json({"agent_id": self.agent_id, "starting": self.starting})
+        told = {"agent_id": self.agent_id, "starting": self.starting, "ahead": self.ahead}
+        return dump_json(told)
 
     def patch(self, pool_name: str) -> dict[str, str | None]:
         """Return the attributes that the claim changes, as ``job_attributes`` would say them."""
@@ -118,12 +122,13 @@ def _claimed(record: Record, queued: Job, lease: Lease) -> Decision[Job]:
     """Return what the domain's own claim says of the job (I5)."""
     try:
         raw = json.loads(record.grant or b"")
-        grant = Grant(agent_id=raw["agent_id"], starting=raw["starting"])
+        grant = Grant(agent_id=raw["agent_id"], starting=raw["starting"], ahead=raw.get("ahead", 0))
         return leases.claim(
             queued,
             agent_id=grant.agent_id,
             claim_id=lease.claim_id,
-            now=from_micros(lease.granted),
+            now=from_micros(max(0, lease.granted + grant.ahead)),
+            steady=lease.granted,
             starting=grant.starting,
         )
     except Exception as broken:  # no JSON, other JSON, or a body that was never in the queue

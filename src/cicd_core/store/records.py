@@ -1,6 +1,6 @@
 """The words of the store contract: what a record, a commit, a claim and a page are.
 
-Instants are integers here: microseconds since the Unix epoch (UTC) on the store's own clock.
+Instants are integers here: microseconds on the store's own steady clock (:class:`StoreTime`).
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, Final, Literal
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 from cicd_core.model.event import Increment
 
@@ -73,12 +73,29 @@ class Guard(Enum):
 
 @frozen
 class StoreTime:
-    """What the store's clock says."""
+    """What the store's two clocks say: how much time has passed, and which moment it is.
 
-    #: Microseconds since the Unix epoch (UTC).
+    Whatever a duration or an order depends on is an instant of the steady clock: leases, retention,
+    versions, fences, ranks. Whatever a person or a calendar names is an instant of the calendar.
+    """
+
+    #: The steady clock, in microseconds: it grows as time passes, never goes back, and no wall
+    #: clock moves it. It began at the Unix epoch's count, as well as that was known then.
     micros: int
-    #: The clock may be off by this much in either direction, in microseconds.
+    #: The steady clock may be off by this much in either direction, in microseconds.
     uncertainty: int = 0
+    #: The best known wall clock: microseconds since the Unix epoch (UTC). It may step forward or
+    #: back whenever it is corrected. A store that cannot tell leaves it out: it is the steady one.
+    calendar: int = field(default=Factory(lambda self: self.micros, takes_self=True), kw_only=True)
+
+    @property
+    def ahead(self) -> int:
+        """How far the calendar is ahead of the steady clock now, in microseconds."""
+        return self.calendar - self.micros
+
+    def calendar_of(self, steady: int) -> int:
+        """Return the moment on the calendar, as it is now, of an instant of the steady clock."""
+        return max(0, steady + self.ahead)
 
 
 @frozen
@@ -143,7 +160,7 @@ class Record:
     """What a store keeps. It knows nothing of what ``body`` and ``grant`` mean."""
 
     key: str
-    #: +1 a commit or a claim; a creation starts at max(1, store time), so that delete and create
+    #: +1 a commit or a claim; a creation starts at max(1, steady time), so that delete and create
     #: again never repeats one.
     version: int
     #: The commit that wrote it last; claim and renew leave it.
@@ -155,7 +172,7 @@ class Record:
     lease: Lease | None = None
     #: How long a lease on this record may last in all (µs); a claim makes its limit of it.
     lease_limit: int | None = None
-    #: From this moment the record is absent, in every verb.
+    #: From this moment of the steady clock the record is absent, in every verb.
     expires_at: int | None = None
 
 

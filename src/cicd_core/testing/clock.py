@@ -12,16 +12,27 @@ START: Final = 1_800_000_000_000_000
 
 
 class VirtualClock:
-    """A :class:`cicd_core.clock.Clock` that goes only when it is told to. Safe for threads."""
+    """Elapsed time and a calendar that go only when a test moves them. Safe for threads."""
 
     def __init__(self, start: int = START) -> None:
         """Stand at ``start``, in microseconds since the Unix epoch (UTC)."""
         self._micros = start
+        self._ahead = 0
         self._lock = threading.Lock()
 
     def micros(self) -> int:
-        """Return microseconds since the Unix epoch (UTC)."""
+        """Return the elapsed time: microseconds from ``start`` on."""
         return self._micros
+
+    def calendar(self) -> int:
+        """Return the wall clock: microseconds since the Unix epoch (UTC)."""
+        with self._lock:
+            return self._micros + self._ahead
+
+    def step_calendar(self, seconds: float) -> None:
+        """Set the wall clock forward or back (below 0), as an administrator or NTP does."""
+        with self._lock:
+            self._ahead += round(seconds * 1_000_000)
 
     def advance(self, seconds: float = 0.0, *, micros: int = 0) -> None:
         """Move on by some seconds and microseconds.

@@ -10,7 +10,6 @@ from anyio import create_task_group, sleep
 from attrs import define, field, frozen
 
 from cicd_core.ids import IdSource
-from cicd_core.model.instants import from_micros
 from cicd_core.model.job import Priority
 from cicd_core.queueing.rank import rank
 from cicd_core.store.collections import JOBS, READY
@@ -147,7 +146,7 @@ def _jobs(setup: Setup) -> list[tuple[str, str]]:
     for number in range(setup.backlog):
         micros = 1_000_000 + number * 500
         key = ids.sortable(micros)
-        jobs.append((key, rank(Priority.NORMAL, from_micros(micros), key)))
+        jobs.append((key, rank(Priority.NORMAL, micros, key)))
     return jobs
 
 

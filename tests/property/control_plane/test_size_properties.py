@@ -22,6 +22,7 @@ from cicd_core.model import deployment as deployment_model
 from cicd_core.model.checks import MAX_BODY_BYTES, json_bytes, json_size
 from cicd_core.model.deployment import DeploymentSpec
 from cicd_core.model.fields import MAX_LABEL, git_texts
+from cicd_core.model.instants import to_micros
 from cicd_core.model.job import (
     Delivery,
     GitContext,
@@ -39,7 +40,7 @@ from cicd_core.store.collections import COLLECTIONS
 from cicd_core.store.limits import Limits
 from cicd_core.store.memory import MemoryStore
 from cicd_core.store.overlay import Loaded
-from cicd_core.store.records import MAX_RECORD_BYTES, EventWrite
+from cicd_core.store.records import MAX_RECORD_BYTES, EventWrite, StoreTime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
     from cicd_core.model.deployment import Deployment
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+#: The same moment on both clocks of a store.
+AT = StoreTime(to_micros(NOON))
 #: What takes more bytes than it has characters, and what does not.
 LETTERS = ("\x1b", "\N{ROCKET}", "雨", "ü", '"', "\\", "\n", "x", "\x1b[31m雨\n")
 NAME, CLAIM_ID = "n" * 128, "f" * 32
@@ -154,7 +157,7 @@ STEPS: dict[str, Step] = {
 
 def taken(before: Loaded[Job] | None, decision: Decision[Job]) -> Loaded[Job]:
     """Return the job behind a commit of the decision, which every store must take."""
-    commit = JOBS.commit_of(before, decision)
+    commit = JOBS.commit_of(before, decision, time=AT)
     LIMITS.check_commit(commit)
     return Loaded(value=decision.value, version=1, lease=None)
 
@@ -249,8 +252,8 @@ def test_each_commit_of_the_largest_deployment_is_within_the_limits(letter: str)
         lambda each: deployments.roll_back(each, now=NOON, by=said.by, reason=said.text),
     ]
     decision = deployments.create(wanted, deployment_id=NAME, now=NOON, by=said.by)
-    LIMITS.check_commit(DEPLOYMENTS.commit_of(None, decision))
+    LIMITS.check_commit(DEPLOYMENTS.commit_of(None, decision, time=AT))
     for step in steps:
         before = Loaded(value=decision.value, version=1, lease=None)
         decision = step(before.value)
-        LIMITS.check_commit(DEPLOYMENTS.commit_of(before, decision))
+        LIMITS.check_commit(DEPLOYMENTS.commit_of(before, decision, time=AT))

@@ -24,7 +24,7 @@ from cicd_core.errors import CicdError
 from cicd_core.ids import IdSource
 from cicd_core.model.agent import AgentStatus
 from cicd_core.model.deployment import DeploymentStatus
-from cicd_core.model.instants import to_micros
+from cicd_core.model.instants import from_micros
 from cicd_core.model.job import JobState, JobStatus
 from cicd_core.store.collections import (
     AGENTS,
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from cicd_core.control_plane.audit.trail import Trail
     from cicd_core.control_plane.plane import ControlPlane
     from cicd_core.control_plane.repository import EntityKind
-    from cicd_core.store.records import Record
+    from cicd_core.store.records import Record, StoreTime
 
 #: Partitions that hold every record of a collection together, each one once.
 _LISTS: Final = {
@@ -101,7 +101,7 @@ class _Audit:
 
     async def run(self, ended: AnyCollection[str]) -> AuditReport:
         """Read the records, then the log, then compare: the log is never behind the records."""
-        began = await self._writer.now()
+        began = await self._writer.store_time()
         for kind in self._kinds:
             await self._read_records(kind)
         trails = await self._read_log()
@@ -114,7 +114,7 @@ class _Audit:
             if collection == JOBS.name and known.state is not None
         )
         return AuditReport(
-            as_of=began,
+            as_of=from_micros(began.calendar),
             jobs=states.total(),
             jobs_by_state=dict(states),
             checks=self._findings.checks(),
@@ -169,7 +169,7 @@ class _Audit:
         recount.compare(counters.values, self._findings, _first_whole_day(trails))
         return trails
 
-    async def _check_without_record(self, trails: dict[Subject, Trail], began: datetime) -> None:
+    async def _check_without_record(self, trails: dict[Subject, Trail], began: StoreTime) -> None:
         """Look for those that the log tells of and no list has: lost, dropped, or just made."""
         for collection in _LISTS:
             keys = [
@@ -183,7 +183,7 @@ class _Audit:
                 self._check_unlisted(collection, key, trails[collection, key], record, began)
 
     def _check_unlisted(
-        self, collection: str, key: str, trail: Trail, record: Record | None, began: datetime
+        self, collection: str, key: str, trail: Trail, record: Record | None, began: StoreTime
     ) -> None:
         who = f"{collection} {key}"
         if record is not None:
@@ -195,7 +195,7 @@ class _Audit:
             return
         self._findings.require(
             Promise.ACCOUNTED,
-            self._may_be_dropped(collection, trail, began),
+            self._may_be_dropped(collection, trail, from_micros(began.calendar)),
             f"{who}: the log tells of it up to {trail.state}, and its record is gone",
         )
 
@@ -231,10 +231,10 @@ def _known_entity(value: Any, version: int) -> Known:
     )
 
 
-def _moved_since(record: Record, trail: Trail, began: datetime) -> bool:
+def _moved_since(record: Record, trail: Trail, began: StoreTime) -> bool:
     """Whether a record may have moved from list to list while the lists were read."""
-    claimed = record.lease is not None and record.lease.granted >= to_micros(began)
-    return claimed or (trail.at is not None and trail.at >= began)
+    claimed = record.lease is not None and record.lease.granted >= began.micros
+    return claimed or (trail.at is not None and trail.at >= from_micros(began.calendar))
 
 
 def _first_whole_day(trails: Trails) -> str:

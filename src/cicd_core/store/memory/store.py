@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from anyio import Event, move_on_after
 from anyio.lowlevel import checkpoint
 
-from cicd_core.clock import SystemClock
+from cicd_core.clock import SystemClock, calendar_of
 from cicd_core.store.limits import Limits, check_log_limit, check_prefix
 from cicd_core.store.memory.log import Log
 from cicd_core.store.memory.rows import Row, Rows, place_of
@@ -79,7 +79,8 @@ class MemoryStore:
 
         Args:
             collections: what the store keeps.
-            clock: the store's own clock; by default the system's, free of jumps.
+            clock: the store's own clock; by default the system's. One that has no ``calendar``
+                stands for both clocks.
             log_retention: how many seconds an event stays in the log.
         """
         self._limits = Limits(collections)
@@ -96,7 +97,7 @@ class MemoryStore:
 
     async def now(self) -> StoreTime:
         """Return the time on the clock that the store was given, with no uncertainty."""
-        return StoreTime(self._clock.micros())
+        return StoreTime(self._clock.micros(), calendar=calendar_of(self._clock))
 
     async def get(self, collection: str, keys: Sequence[str]) -> Mapping[str, Record]:
         """Return the records that exist, by key."""

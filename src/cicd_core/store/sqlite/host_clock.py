@@ -1,8 +1,9 @@
-"""The store's time: one for all processes on the host, and deaf to jumps of the wall clock.
+"""The store's two clocks: elapsed time, one for all processes on the host, and the wall clock.
 
-It is the time since the machine started plus an offset that the file keeps. The first process
-after a start sets the offset by the wall clock, or by the highest instant that the file knows if
-that is later, so that the time never goes back, whatever the wall clock says.
+Elapsed time is the time since the machine started plus an offset that the file keeps. The first
+process of all sets the offset by the wall clock; after each later start of the machine it goes on
+from the highest instant that the file knows. So no wall clock ever moves it, right or wrong, and
+the time that the machine was off does not count: nobody held anything then, and nothing was made.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
 
-from cicd_core.clock import boot_micros, wall_micros
+from cicd_core.clock import boot_micros, plausible, wall_micros
 from cicd_core.store.sqlite.schema import transaction
 
 if TYPE_CHECKING:
@@ -20,22 +21,26 @@ if TYPE_CHECKING:
 
 #: Linux tells each start of the machine apart here.
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
-#: Elsewhere a machine was started anew if its uptime is less than the file has seen, or if its
-#: wall clock is further ahead of the store's time than this (microseconds).
-_DRIFT: Final = 10 * 60 * 1_000_000
 #: How far ahead of the time ``high`` is written (microseconds), so that few batches write it.
 _AHEAD: Final = 1_000_000
 
 
 @frozen
 class HostClock:
-    """Microseconds since the epoch, from the time since the machine started."""
+    """Elapsed time from the time since the machine started; the calendar from its wall clock."""
 
     offset: int
 
     def micros(self) -> int:
-        """Return microseconds since the Unix epoch (UTC)."""
+        """Return the steady clock, in microseconds."""
         return self.offset + boot_micros()
+
+    def calendar(self) -> int:
+        """Return the wall clock, in microseconds since the Unix epoch (UTC).
+
+        Where that was clearly never set, what the file knows is nearer to the truth.
+        """
+        return plausible(wall_micros(), self.micros())
 
 
 def host_clock(
@@ -51,8 +56,7 @@ def host_clock(
         row = connection.execute("SELECT boot, boot_offset, high FROM clock").fetchone()
         if row is not None and _is_set(row, boot_id, boot):
             return HostClock(row[1])
-        high = 0 if row is None else row[2]
-        offset = max(wall_micros(), high) - boot
+        offset = (plausible(wall_micros()) if row is None else row[2]) - boot
         connection.execute(
             "INSERT OR REPLACE INTO clock VALUES (1, ?, ?, ?)", (boot_id, offset, boot + offset)
         )
@@ -71,13 +75,13 @@ def note_time(connection: sqlite3.Connection, now: int, high: int) -> int:
 
 
 def _is_set(row: tuple[str, int, int], boot_id: str, boot: int) -> bool:
+    """Whether the offset is of this start of the machine, or as good as one that is.
+
+    Where no start is told from another, an uptime that has come less far than the file knows tells
+    it. One that has come further lost some time at most, as every start does.
+    """
     known, offset, high = row
-    if known != boot_id:
-        return False
-    if boot_id:
-        return True
-    now = offset + boot
-    return now >= high - _AHEAD and wall_micros() - now < _DRIFT
+    return known == boot_id and (bool(boot_id) or offset + boot >= high - _AHEAD)
 
 
 def _boot_id() -> str:

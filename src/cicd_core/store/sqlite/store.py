@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from anyio import CancelScope
 
+from cicd_core.clock import calendar_of
 from cicd_core.store.limits import check_log_limit, check_prefix
 from cicd_core.store.records import StoreTime
 from cicd_core.store.sqlite.failures import closed
@@ -99,7 +100,7 @@ class SQLiteStore:
         """Return the time that all processes on this host share, with no uncertainty."""
         if self._closed:
             raise closed(self.location.path)
-        return StoreTime(self._clock.micros())
+        return StoreTime(self._clock.micros(), calendar=calendar_of(self._clock))
 
     async def get(self, collection: str, keys: Sequence[str]) -> Mapping[str, Record]:
         """Return the records that exist, by key, all from one snapshot."""

@@ -138,7 +138,7 @@ class Hand:
     # ---------------------------------------------------------------- into the queue
 
     async def _enqueue(self) -> None:
-        now = to_micros(from_micros((await self._plane.store.now()).micros))
+        now = (await self._plane.store.now()).calendar
         specs = [self._spec(now) for _ in range(self._random.choice((1, 1, 1, 2, 5)))]
         jobs = await self._call(
             "enqueue",

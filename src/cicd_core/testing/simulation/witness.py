@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 from attrs import frozen
 from sortedcontainers import SortedList
 
-from cicd_core.model.instants import to_micros
 from cicd_core.model.job import JobState
 from cicd_core.queueing.lanes import Lane, lane_of
 from cicd_core.store.collections import JOBS
@@ -223,5 +222,4 @@ class Witness:
 def _place(job: Job) -> tuple[Lane, Rank] | None:
     if job.state is not JobState.QUEUED or job.ready_at is None:
         return None
-    since = to_micros(job.queued_at or job.created_at)
-    return lane_of(job), (int(job.priority), since, job.job_id)
+    return lane_of(job), (int(job.priority), job.queued_stamp or 0, job.job_id)

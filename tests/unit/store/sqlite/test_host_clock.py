@@ -1,4 +1,4 @@
-"""The time of a file on a host: shared, and never going back, whatever the wall clock says."""
+"""The time of a file on a host: shared, steady, and a calendar beside it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cicd_core.clock import boot_micros, wall_micros
+from cicd_core.clock import boot_micros, plausible, wall_micros
+from cicd_core.model.instants import from_micros
+from cicd_core.store.sqlite import host_clock as host_clock_module
 from cicd_core.store.sqlite.host_clock import host_clock, note_time
 from cicd_core.store.sqlite.schema import migrate
 from cicd_core.testing.samples import item, write
@@ -19,6 +21,11 @@ if TYPE_CHECKING:
 
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
+YEAR = 365 * DAY
+
+
+def see_wall_clock(monkeypatch: pytest.MonkeyPatch, micros: int) -> None:
+    monkeypatch.setattr(host_clock_module, "wall_micros", lambda: micros)
 
 
 @pytest.fixture
@@ -42,13 +49,53 @@ def test_all_processes_of_one_start_have_the_same_offset(connection: sqlite3.Con
     assert first == later
 
 
-def test_a_wall_clock_that_jumped_moves_nothing_until_the_next_start(
-    connection: sqlite3.Connection,
+@pytest.mark.parametrize("ahead", [-40 * YEAR, -DAY, DAY, YEAR])
+def test_no_wall_clock_moves_the_steady_one_within_a_start(
+    connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch, ahead: int
 ) -> None:
+    clock = host_clock(connection, boot_id="this", boot=5 * SECOND)
+    see_wall_clock(monkeypatch, wall_micros() + ahead)
+    assert host_clock(connection, boot_id="this", boot=900 * SECOND) == clock
+
+
+@pytest.mark.parametrize("ahead", [-40 * YEAR, -DAY, DAY, YEAR])
+def test_no_wall_clock_at_a_start_moves_the_steady_one(
+    connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch, ahead: int
+) -> None:
+    before = host_clock(connection, boot_id="before", boot=0).offset
+    high = note_time(connection, before + DAY, high=0)
+    see_wall_clock(monkeypatch, wall_micros() + ahead)
+    clock = host_clock(connection, boot_id="after", boot=7)
+    assert clock.offset + 7 == high
+
+
+@pytest.mark.parametrize("wall", [0, 10**16 - 1])
+def test_a_file_that_is_made_while_the_wall_clock_is_not_set_begins_at_a_plausible_time(
+    connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch, wall: int
+) -> None:
+    see_wall_clock(monkeypatch, wall)
     clock = host_clock(connection, boot_id="this", boot=0)
-    # As if the wall clock had been a day ahead when the clock was set, and is right again now.
-    connection.execute("UPDATE clock SET boot_offset = boot_offset + ?", (DAY,))
-    assert host_clock(connection, boot_id="this", boot=0).offset == clock.offset + DAY
+    assert clock.offset == plausible(wall)
+    assert 2026 <= from_micros(clock.offset).year < 2200
+
+
+def test_the_calendar_follows_the_wall_clock_at_once(
+    connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = host_clock(connection)
+    right = wall_micros()
+    for ahead in (YEAR, -30 * DAY, 0):
+        see_wall_clock(monkeypatch, right + ahead)
+        assert clock.calendar() == right + ahead
+
+
+def test_while_the_wall_clock_is_not_set_the_calendar_is_what_the_file_knows(
+    connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = host_clock(connection)
+    see_wall_clock(monkeypatch, 0)
+    before = clock.micros()
+    assert before <= clock.calendar() <= clock.micros()
 
 
 def test_after_a_start_the_time_goes_on_where_the_file_knows_it_was(
@@ -61,16 +108,6 @@ def test_after_a_start_the_time_goes_on_where_the_file_knows_it_was(
     assert clock.offset + 7 > ahead
 
 
-def test_after_a_start_the_wall_clock_sets_the_time_if_it_is_later(
-    connection: sqlite3.Connection,
-) -> None:
-    host_clock(connection, boot_id="before", boot=0)
-    note_time(connection, wall_micros() - DAY, high=0)
-    before = wall_micros()
-    clock = host_clock(connection, boot_id="after", boot=7)
-    assert before <= clock.offset + 7 <= wall_micros() + SECOND
-
-
 def test_without_a_boot_id_a_shorter_uptime_tells_of_a_start(
     connection: sqlite3.Connection,
 ) -> None:
@@ -81,13 +118,12 @@ def test_without_a_boot_id_a_shorter_uptime_tells_of_a_start(
     assert anew.offset + 60 * SECOND >= clock.offset + DAY
 
 
-def test_without_a_boot_id_a_wall_clock_far_ahead_tells_of_a_start(
-    connection: sqlite3.Connection,
+def test_without_a_boot_id_a_wall_clock_far_ahead_tells_of_no_start(
+    connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = host_clock(connection, boot_id="", boot=DAY)
-    connection.execute("UPDATE clock SET boot_offset = boot_offset - ?, high = 0", (DAY,))
-    anew = host_clock(connection, boot_id="", boot=DAY)
-    assert anew.offset >= clock.offset
+    see_wall_clock(monkeypatch, wall_micros() + YEAR)
+    assert host_clock(connection, boot_id="", boot=DAY) == clock
 
 
 def test_the_time_is_noted_ahead_and_seldom(connection: sqlite3.Connection) -> None:
@@ -117,3 +153,36 @@ async def test_stores_on_one_file_tell_one_time(path: Path) -> None:
         third = (await one.now()).micros
     assert first <= second <= third
     assert third - first <= boot_micros()
+
+
+@pytest.mark.anyio
+async def test_two_processes_that_opened_under_different_wall_clocks_have_one_time(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = wall_micros()
+    async with opened(path) as one:
+        see_wall_clock(monkeypatch, right + YEAR)
+        async with opened(path, namespace="other") as two:
+            first, second, third = [await each.now() for each in (one, two, one)]
+            assert first.micros <= second.micros <= third.micros
+            assert {each.calendar for each in (first, second, third)} == {right + YEAR}
+            see_wall_clock(monkeypatch, right)
+            assert {(await each.now()).calendar for each in (one, two)} == {right}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("ahead", [-40 * YEAR, YEAR])
+async def test_a_wrong_clock_at_a_start_of_the_machine_drops_nothing(
+    path: Path, monkeypatch: pytest.MonkeyPatch, ahead: int
+) -> None:
+    async with opened(path) as store:
+        kept = (await store.now()).micros + DAY
+        await write(store, item("a", expires_at=kept))
+    monkeypatch.setattr(host_clock_module, "_boot_id", lambda: "the next start")
+    see_wall_clock(monkeypatch, wall_micros() + ahead)
+    async with opened(path) as store:
+        version = (await write(store, item("b")))["b"]  # retention runs behind it, before the end
+    async with opened(path) as store:
+        assert await store.get("items", ["a"])
+    ((high,),) = query(path, "SELECT high FROM clock")
+    assert version <= high < kept
