@@ -115,7 +115,7 @@ class ControlPlane:
                 raise failure
 
     async def now(self) -> datetime:
-        """Return the time on the store's clock (UTC): what ages and delays are measured from."""
+        """Return the store's calendar (UTC): what ages and delays are measured from."""
         return await self._writer.now()
 
     @asynccontextmanager
