@@ -59,19 +59,40 @@ class JobMaker:
         check_label("by", by)
         wanted = [checked(spec) for spec in specs]
         # Also for what is not enqueued yet: the list tells maintenance which pools have jobs.
-        await self._lanes.ensure(
-            dict.fromkeys(
-                Lane(pool_name=spec.pool_name, job_type=spec.job_type, labels=spec.labels)
-                for spec in wanted
-            )
-        )
+        lanes = await self._list_lanes(wanted)
         made: list[Job] = []
         begin = await self._writer.store_time()
         for first in range(0, len(wanted), BATCH):
             batch = wanted[first : first + BATCH]
             made += await self._make_batch(batch, begin, by=by, enqueue=enqueue)
             begin = max(_later(begin, BATCH), await self._writer.store_time(), key=_steady)
+        await self._lanes.confirm(lanes)
         return made
+
+    async def _list_lanes(self, specs: Sequence[JobSpec]) -> list[Lane]:
+        """List the lanes of the jobs that will be made, and return them.
+
+        What was made before under its key needs no lane, or has one: a call that is refused lists
+        nothing.
+        """
+        lanes: dict[Lane, list[JobSpec]] = {}
+        for spec in specs:
+            lane = Lane(pool_name=spec.pool_name, job_type=spec.job_type, labels=spec.labels)
+            lanes.setdefault(lane, []).append(spec)
+        missing = await self._lanes.unlisted(lanes)
+        keyed = [
+            _keyed_id(spec.idempotency_key)
+            for lane in missing
+            for spec in lanes[lane]
+            if spec.idempotency_key is not None
+        ]
+        taken = await self._repository.get_readable(keyed)
+        for lane in missing:
+            keys = [spec.idempotency_key for spec in lanes[lane]]
+            if all(key is not None and _keyed_id(key) in taken for key in keys):
+                del lanes[lane]
+        await self._lanes.ensure(lanes)
+        return list(lanes)
 
     async def _make_batch(
         self, specs: list[JobSpec], begin: StoreTime, *, by: str, enqueue: bool
@@ -111,9 +132,9 @@ class JobMaker:
         """
         if spec.idempotency_key is None:
             return self._writer.ids.sortable(time.micros), None
-        key = hashlib.blake2b(spec.idempotency_key.encode(), digest_size=15).hexdigest()
         fields = json.dumps(CONVERTER.unstructure(spec), sort_keys=True, separators=(",", ":"))
-        return f"k{key}", hashlib.blake2b(fields.encode(), digest_size=16).hexdigest()
+        request_hash = hashlib.blake2b(fields.encode(), digest_size=16).hexdigest()
+        return _keyed_id(spec.idempotency_key), request_hash
 
     async def _existing(self, draft: _Draft, commit: Commit, by: str) -> Loaded[Job]:
         """Return the job that stands where this one was to be made: its own, or its key's."""
@@ -143,3 +164,8 @@ def _later(time: StoreTime, micros: int) -> StoreTime:
 
 def _steady(time: StoreTime) -> int:
     return time.micros
+
+
+def _keyed_id(idempotency_key: str) -> str:
+    """Return the id of the job that an idempotency key makes."""
+    return "k" + hashlib.blake2b(idempotency_key.encode(), digest_size=15).hexdigest()

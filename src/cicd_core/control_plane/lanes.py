@@ -1,28 +1,61 @@
-"""The lanes of each pool: one record a pool, append-only, cached where it is used."""
+"""The lanes of each pool: one record a pool, cached where it is used.
+
+Agents find work by this list alone, so work goes to a lane only while the list vouches for it. A
+process relies on what it has read for ``lane_refresh_seconds``, a minute at most, and then reads it
+again: a list that was lost (a failover, a restore, a flush) is written again then, with every lane
+that this process sent work to meanwhile. :mod:`cicd_core.control_plane.lane_tending` finds the rest
+and drops what is empty.
+"""
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
-from attrs import frozen
+from attrs import define, field, frozen
 
-from cicd_core.errors import Contention
+from cicd_core.control_plane.repository import UNREADABLE
+from cicd_core.errors import Contention, StoreError, TooManyLanes
 from cicd_core.model.instants import sort_key
-from cicd_core.queueing.lanes import Lane, LaneDirectory, lanes_for, with_lane
+from cicd_core.model.job import JobState
+from cicd_core.queueing.lanes import (
+    TRUSTED_SECONDS,
+    VOUCHED_MICROS,
+    Lane,
+    LaneDirectory,
+    disused,
+    is_vouched_for,
+    lane_of,
+    lanes_for,
+    parse_lane,
+    seen_at,
+    with_lane,
+    without_lanes,
+)
 from cicd_core.store.codec import LANE_DIRECTORY
-from cicd_core.store.collections import ALL_LANES, JOBS, LANE_CHANGES, LANES, LANES_KIND, READY
+from cicd_core.store.collections import (
+    ALL_LANES,
+    JOBS,
+    LANE_CHANGES,
+    LANES,
+    LANES_KIND,
+    READY,
+)
 from cicd_core.store.records import Commit, Committed, Partition, Put, Query, Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
     from cicd_core.control_plane.writer import Writer
+    from cicd_core.model.job import Job
     from cicd_core.store.records import Record
 
-#: How many lanes are remembered as known to exist: what goes over costs a read again.
-_REMEMBERED = 65_536
+_log = logging.getLogger("cicd_core.control_plane")
+
+#: How many pools are remembered: what goes over costs a read again.
+_REMEMBERED = 4_096
 
 
 @frozen
@@ -34,6 +67,26 @@ class _Listed:
     changed_at: str | None
     #: When it was read, in seconds of the event loop's clock.
     read_at: float
+
+
+@frozen
+class _Moment:
+    """One moment, on the store's clock (µs) and on the event loop's (s)."""
+
+    micros: int
+    seconds: float
+
+
+@define(eq=False)
+class _Sent:
+    """What this process knows of a pool whose lanes it sends work to."""
+
+    #: When the list was read last.
+    read: _Moment
+    #: The lanes that it vouched for.
+    vouched: frozenset[str] = frozenset()
+    #: The lanes that work went to, and when last (µs).
+    used: dict[str, int] = field(factory=dict[str, int])
 
 
 @frozen
@@ -58,21 +111,71 @@ class LaneBook:
     def __init__(self, writer: Writer) -> None:
         """Remember nothing yet."""
         self._writer = writer
-        self._known: set[tuple[str, str]] = set()
+        self._sent: dict[str, _Sent] = {}
         self._listing = anyio.Lock()
         self._read: dict[str, _Listed] = {}
 
-    async def ensure(self, lanes: Iterable[Lane]) -> None:
-        """Make sure that each lane is listed: agents find work by the list alone.
+    async def unlisted(self, lanes: Iterable[Lane]) -> list[Lane]:
+        """Return those of the lanes that work may not go to yet; it lists none of them.
+
+        Cost: nothing where the pool was read a moment ago, else a read a pool.
+        """
+        longest = min(self._writer.settings.lane_refresh_seconds, TRUSTED_SECONDS)
+        missing: list[Lane] = []
+        for pool_name, wanted in _by_pool(lanes).items():
+            now = await self._moment()
+            sent = self._sent.get(pool_name)
+            if sent is None or not _is_recent(sent.read, now, longest):
+                sent = await self._look(pool_name, now)
+            for key, lane in wanted.items():
+                if key in sent.vouched:
+                    sent.used[key] = now.micros
+                else:
+                    missing.append(lane)
+        return missing
+
+    async def ensure(self, lanes: Iterable[Lane], *, beyond: bool = False) -> None:
+        """Make sure that the list vouches for each lane: agents find work by the list alone.
+
+        Args:
+            lanes: where work is to go.
+            beyond: list them also where there is no room, and let a list that does not decode be:
+                for work that exists already, which must not be lost over it.
 
         Raises:
             TooManyLanes: the pool has no room for another one.
         """
-        for lane in lanes:
-            if (lane.pool_name, lane.key) not in self._known:
-                async with self._listing:  # within a process they need not race for the record
-                    if (lane.pool_name, lane.key) not in self._known:
-                        await self._list(lane)
+        for pool_name, wanted in _by_pool(lanes).items():
+            try:
+                await self._ensure(pool_name, wanted.values(), beyond=beyond)
+            except UNREADABLE as broken:
+                if not beyond:
+                    raise
+                _log.error("work goes to lanes that cannot be listed: %s", broken)
+
+    async def ensure_for(self, job: Job) -> None:
+        """Make sure that agents find a job that exists already, when it is queued."""
+        if job.state is JobState.QUEUED:
+            await self.ensure([lane_of(job)], beyond=True)
+
+    async def confirm(self, lanes: Iterable[Lane]) -> None:
+        """Make sure, after a commit, that its work went to lanes that are listed.
+
+        One that took longer than a list may be relied on came to lanes that others may have
+        dropped meanwhile. The work is there all the same: a failure is only logged.
+        """
+        now = await self._moment()
+        stale = [
+            lane
+            for pool_name, wanted in _by_pool(lanes).items()
+            for lane in wanted.values()
+            if (sent := self._sent.get(pool_name)) is None
+            or not _is_recent(sent.read, now, TRUSTED_SECONDS)
+        ]
+        try:
+            await self.ensure(stale, beyond=True)
+        except StoreError as failed:
+            _log.warning("maintenance will look whether these lanes are listed: %s", failed)
 
     async def serving(
         self,
@@ -99,7 +202,7 @@ class LaneBook:
         return (await self._read_anew(pool_name)).directory.lanes
 
     async def pools(self) -> list[str]:
-        """Return every pool that ever had work, in the order of their names."""
+        """Return every pool that may have work waiting, in the order of their names."""
         partition = Partition(LANES.name, ALL_LANES, LANES_KIND)
         store, names = self._writer.store, list[str]()
         after: str | None = None
@@ -111,38 +214,72 @@ class LaneBook:
                 return sorted(set(names))
             after = page.records[-1].attributes["changed_at"]
 
-    async def _read_anew(self, pool_name: str) -> _Listed:
-        record = await self._record(pool_name)
-        listed = _Listed(
-            _directory(pool_name, record),
-            None if record is None else record.attributes["changed_at"],
-            anyio.current_time(),
-        )
-        if len(self._read) >= _REMEMBERED:
-            self._read.clear()
-        self._read[pool_name] = listed
-        return listed
-
-    async def _record(self, pool_name: str) -> Record | None:
+    async def records(self, pool_names: Collection[str]) -> Mapping[str, Record]:
+        """Return the records of some pools' lists, by the pools' names."""
         store = self._writer.store
-        found = await self._writer.patiently(lambda: store.get(LANES.name, [pool_name]))
-        return found.get(pool_name)
+        return await self._writer.patiently(lambda: store.get(LANES.name, tuple(pool_names)))
 
-    async def _list(self, lane: Lane) -> None:
+    async def list_lanes(
+        self, pool_name: str, lanes: Collection[Lane], *, beyond: bool = False
+    ) -> None:
+        """Write a pool's list so that it vouches for the lanes.
+
+        Raises:
+            TooManyLanes: the pool has no room for another one.
+            Contention: others wrote the list each time.
+        """
         attempts = self._writer.settings.commit_attempts
         for attempt in range(attempts):
-            record = await self._record(lane.pool_name)
-            directory = with_lane(before := _directory(lane.pool_name, record), lane)
-            if directory is before or await self._written(record, directory):
-                self._remember(directory)
+            now = await self._moment()
+            record = (await self.records([pool_name])).get(pool_name)
+            grown = before = directory_of(pool_name, record)
+            for lane in lanes:
+                grown = with_lane(grown, lane, now=now.micros, beyond=beyond)
+            if grown is before or await self._write(record, grown, now.micros):
+                self._remember(grown, now, used=[lane.key for lane in lanes])
+                self._read.pop(pool_name, None)
                 return
             await self._writer.pause(attempt)
-        raise Contention([f"lanes {lane.pool_name}"], attempts)
+        raise Contention([f"lanes {pool_name}"], attempts)
 
-    async def _written(self, record: Record | None, directory: LaneDirectory) -> bool:
-        micros = (await self._writer.store_time()).micros
-        if record is not None:  # waiters look for a larger value: two additions in one µs differ
-            micros = max(micros, int(record.attributes["changed_at"].partition(":")[0]) + 1)
+    async def drop_empty(self, pool_name: str) -> int:
+        """Drop the lanes of a pool that are disused and empty, and return how many."""
+        now = (await self._writer.store_time()).micros
+        record = (await self.records([pool_name])).get(pool_name)
+        directory = directory_of(pool_name, record)
+        keys = disused(directory, now)
+        counts = await self._writer.patiently(
+            lambda: self._writer.store.count([Partition(JOBS.name, READY, key) for key in keys])
+        )
+        empty = [key for key, count in zip(keys, counts, strict=True) if not count.number]
+        if not empty or not await self._write(record, without_lanes(directory, empty), now):
+            return 0
+        _log.info("pool %s: %d empty lanes were dropped", pool_name, len(empty))
+        return len(empty)
+
+    async def _ensure(self, pool_name: str, lanes: Collection[Lane], *, beyond: bool) -> None:
+        missing = await self.unlisted(lanes)
+        if not missing:
+            return
+        async with self._listing:  # within a process they need not race for the record
+            try:
+                await self.list_lanes(pool_name, missing)
+            except TooManyLanes:  # those that are empty make room
+                if not await self.drop_empty(pool_name) and not beyond:
+                    raise
+                await self.list_lanes(pool_name, missing, beyond=beyond)
+
+    async def _write(self, record: Record | None, directory: LaneDirectory, now: int) -> bool:
+        """Replace a pool's list; False where another one was first.
+
+        Only a lane that was not listed before moves ``changed_at``, which agents wait for.
+        """
+        changed_at = None if record is None else record.attributes["changed_at"]
+        before = directory_of(directory.pool_name, record)
+        if changed_at is None or not set(directory.lanes) <= set(before.lanes):
+            # Waiters look for a larger value: two additions in one µs differ.
+            least = 0 if changed_at is None else int(changed_at.partition(":")[0]) + 1
+            changed_at = sort_key(max(now, least), directory.pool_name)
         put = Put(
             collection=LANES.name,
             key=directory.pool_name,
@@ -151,21 +288,83 @@ class LaneBook:
             attributes={
                 "pool_name": directory.pool_name,
                 "kind": LANES_KIND,
-                "changed_at": sort_key(micros, directory.pool_name),
+                "changed_at": changed_at,
             },
         )
         commit = Commit(commit_id=self._writer.ids.commit_id(), writes=(put,))
         (answer,) = await self._writer.commit([commit])
         return isinstance(answer, Committed)
 
-    def _remember(self, directory: LaneDirectory) -> None:
-        if len(self._known) > _REMEMBERED:
-            self._known.clear()
-        self._known |= {(directory.pool_name, key) for key in directory.lanes}
-        self._read.pop(directory.pool_name, None)
+    async def _look(self, pool_name: str, now: _Moment) -> _Sent:
+        """Read a pool's list; lanes that work went to since the last time, and that were lost."""
+        record = (await self.records([pool_name])).get(pool_name)
+        directory = directory_of(pool_name, record)
+        known = self._sent.get(pool_name)
+        lost = [] if known is None else _lost(known, directory, now.micros)
+        if lost:
+            _log.warning(
+                "pool %s has lost %d of its lanes; they are listed again", pool_name, len(lost)
+            )
+            await self.list_lanes(pool_name, lost, beyond=True)
+            return self._sent[pool_name]
+        return self._remember(directory, now)
+
+    def _remember(
+        self, directory: LaneDirectory, now: _Moment, used: Collection[str] = ()
+    ) -> _Sent:
+        if len(self._sent) > _REMEMBERED:
+            self._sent.clear()
+        vouched = [key for key in directory.lanes if is_vouched_for(directory, key, now.micros)]
+        sent = self._sent.setdefault(directory.pool_name, _Sent(now))
+        sent.read, sent.vouched = now, frozenset(vouched)
+        sent.used = {key: at for key, at in sent.used.items() if now.micros - at < VOUCHED_MICROS}
+        sent.used |= dict.fromkeys(used, now.micros)
+        return sent
+
+    async def _read_anew(self, pool_name: str) -> _Listed:
+        record = (await self.records([pool_name])).get(pool_name)
+        listed = _Listed(
+            directory_of(pool_name, record),
+            None if record is None else record.attributes["changed_at"],
+            anyio.current_time(),
+        )
+        if len(self._read) >= _REMEMBERED:
+            self._read.clear()
+        self._read[pool_name] = listed
+        return listed
+
+    async def _moment(self) -> _Moment:
+        return _Moment((await self._writer.store_time()).micros, anyio.current_time())
 
 
-def _directory(pool_name: str, record: Record | None) -> LaneDirectory:
+def directory_of(pool_name: str, record: Record | None) -> LaneDirectory:
+    """Return the list that a pool's record holds.
+
+    Raises:
+        CorruptRecord: it does not decode.
+    """
     if record is None:
         return LaneDirectory(pool_name)
     return LANE_DIRECTORY.decode(record.key, record.body).value
+
+
+def _by_pool(lanes: Iterable[Lane]) -> dict[str, dict[str, Lane]]:
+    pools: dict[str, dict[str, Lane]] = {}
+    for lane in lanes:
+        pools.setdefault(lane.pool_name, {})[lane.key] = lane
+    return pools
+
+
+def _is_recent(read: _Moment, now: _Moment, longest: float) -> bool:
+    """Return whether little time went by on either clock: one of them may have stood still."""
+    passed = (now.micros - read.micros) / 1_000_000
+    return passed <= longest and now.seconds - read.seconds <= longest
+
+
+def _lost(sent: _Sent, directory: LaneDirectory, now: int) -> list[Lane]:
+    """Return lanes that work went to so lately that nobody can have dropped them."""
+    return [
+        parse_lane(key)
+        for key, at in sent.used.items()
+        if now - at < VOUCHED_MICROS and seen_at(directory, key) is None
+    ]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 import anyio
 from attrs import frozen
 
+from cicd_core.control_plane.lane_tending import LaneTender
 from cicd_core.errors import CicdError, InvalidInput
 from cicd_core.lifecycle import agents as agent_lifecycle
 from cicd_core.lifecycle import jobs as job_lifecycle
@@ -86,6 +87,7 @@ class MaintenanceService:
         self._jobs = jobs
         self._agents = agents
         self._lanes = lanes
+        self._tender = LaneTender(writer, lanes)
 
     async def run(self) -> NoReturn:
         """Sweep for ever, every ``sweep_seconds``; an error is logged and does not end it."""
@@ -109,6 +111,7 @@ class MaintenanceService:
             for timer in (DELAYED, PAUSED, WAITING, LEASED):
                 done += await self._sweep_jobs(timer, pool_name)
         done += await self._sweep_agents()
+        await self._tender.tend()
         return SweepReport(**done)
 
     async def requeue_expired(self) -> SweepReport:
@@ -171,6 +174,7 @@ class MaintenanceService:
                     _log.debug("nothing to do: %s", refused)
                     continue
                 if decision.changed:
+                    await repository.prepare(decision.value)
                     commits.append(repository.commit_of(loaded, decision, time=now, guard=guard))
                     results.append(result(decision.value))
             pairs = zip(results, await self._committed(commits), strict=True)

@@ -53,9 +53,9 @@ class ControlPlane:
         self.settings = settings or Settings()
         self._ids = ids or IdSource()
         self._writer = writer = Writer(store, self._ids, self.settings)
-        job_records = Repository(job_kind(self.settings), writer)
-        agent_records = Repository(agent_kind(self.settings), writer)
         lanes = LaneBook(writer)
+        job_records = Repository(job_kind(self.settings), writer, lanes.ensure_for)
+        agent_records = Repository(agent_kind(self.settings), writer)
         maker = JobMaker(writer, job_records, lanes)
         #: Agents: register, heartbeat, drain.
         self.agents = AgentService(writer, agent_records)

@@ -24,7 +24,7 @@ from cicd_core.store.records import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from datetime import datetime
 
     from cicd_core.control_plane.writer import Writer
@@ -63,10 +63,16 @@ class EntityKind(Generic[Entity]):
 class Repository(Generic[Entity]):
     """The records of one kind of entity."""
 
-    def __init__(self, kind: EntityKind[Entity], writer: Writer) -> None:
-        """Take how the entity is kept, and the way to the store."""
+    def __init__(
+        self,
+        kind: EntityKind[Entity],
+        writer: Writer,
+        prepare: Callable[[Entity], Awaitable[None]] | None = None,
+    ) -> None:
+        """Take how the entity is kept, the way to the store, and what comes before a commit."""
         self._kind = kind
         self._writer = writer
+        self._prepare = prepare
 
     def load(self, record: Record) -> Loaded[Entity]:
         """Return the entity that a record tells.
@@ -112,6 +118,11 @@ class Repository(Generic[Entity]):
             return {}
         name, store = self._kind.collection.name, self._writer.store
         return await self._writer.patiently(lambda: store.get(name, keys))
+
+    async def prepare(self, value: Entity) -> None:
+        """Do what must be done before an entity that exists is committed as ``value``."""
+        if self._prepare is not None:
+            await self._prepare(value)
 
     def commit_of(
         self,
@@ -267,6 +278,7 @@ class Repository(Generic[Entity]):
                 continue
             held = lease is not None and self._kind.keeps_lease(decision.value)
             new_lease = lease(loaded, time) if lease is not None and held else None
+            await self.prepare(decision.value)
             commit = self.commit_of(loaded, decision, time=time, lease=new_lease, guard=guard)
             (answer,) = await self._writer.commit([commit])
             if isinstance(answer, Committed):

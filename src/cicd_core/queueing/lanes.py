@@ -16,7 +16,7 @@ from cicd_core.errors import InvalidInput, TooLarge, TooManyLanes
 from cicd_core.model.checks import check_name, check_names
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
     from cicd_core.model.job import Job
 
@@ -25,6 +25,15 @@ MAX_LANES: Final = 256
 #: The most bytes of a lane's key: it is a partition of an index, whose limit leaves room for the
 #: prefixes that stores put before it.
 MAX_LANE_BYTES: Final = 900
+
+#: Work goes to a lane only while the directory vouches for it: for this long after ``seen``. Who
+#: comes later vouches for it again first, which is one write a lane in that time.
+VOUCHED_MICROS: Final = 15 * 60 * 1_000_000
+#: How long a process may rely on a directory that it has read, in seconds of its own clock.
+TRUSTED_SECONDS: Final = 60.0
+#: A lane that nobody vouched for since, and that is empty, may be dropped. By then nobody relies on
+#: an older reading: it is far more than the two above together.
+DISUSED_MICROS: Final = 60 * 60 * 1_000_000
 
 # Neither is in the alphabet of names, so that no two lanes share a key.
 _BETWEEN_PARTS = "|"
@@ -106,15 +115,40 @@ def serves(lane: Lane, labels: Collection[str], job_types: Collection[str] | Non
 
 @frozen
 class LaneDirectory:
-    """The lanes that a pool has ever had: one record a pool, which only grows."""
+    """The lanes of a pool that may hold work: one record a pool."""
 
     pool_name: str
     #: Keys, in the order in which the lanes appeared.
     lanes: tuple[str, ...] = ()
+    #: When each lane was last vouched for: work went there, or was there (µs, the store's steady
+    #: clock). Where there are fewer than lanes, 0 stands for the others.
+    seen: tuple[int, ...] = ()
 
 
-def with_lane(directory: LaneDirectory, lane: Lane) -> LaneDirectory:
-    """Return the directory with the lane in it; the same one when it holds the lane already.
+def seen_at(directory: LaneDirectory, key: str) -> int | None:
+    """Return when a lane was last vouched for (µs); None where it is not listed."""
+    if key not in directory.lanes:
+        return None
+    position = directory.lanes.index(key)
+    return directory.seen[position] if position < len(directory.seen) else 0
+
+
+def is_vouched_for(directory: LaneDirectory, key: str, now: int) -> bool:
+    """Return whether work may go to a lane now (µs), as the directory stands."""
+    seen = seen_at(directory, key)
+    return seen is not None and now - seen <= VOUCHED_MICROS
+
+
+def with_lane(
+    directory: LaneDirectory, lane: Lane, *, now: int = 0, beyond: bool = False
+) -> LaneDirectory:
+    """Return the directory with the lane in it, vouched for; the same one when it needs no change.
+
+    Args:
+        directory: the pool's.
+        lane: to be listed.
+        now: on the store's steady clock (µs).
+        beyond: list it also where there is no room: for work that exists already.
 
     Raises:
         InvalidInput: the lane belongs to another pool.
@@ -124,11 +158,31 @@ def with_lane(directory: LaneDirectory, lane: Lane) -> LaneDirectory:
         raise InvalidInput(
             "pool_name", lane.pool_name, f"give a lane of the pool {directory.pool_name!r}"
         )
-    if lane.key in directory.lanes:
+    if is_vouched_for(directory, lane.key, now):
         return directory
-    if len(directory.lanes) >= MAX_LANES:
+    seen = {key: seen_at(directory, key) or 0 for key in directory.lanes}
+    if lane.key not in seen and len(seen) >= MAX_LANES and not beyond:
         raise TooManyLanes(directory.pool_name, MAX_LANES)
-    return evolve(directory, lanes=(*directory.lanes, lane.key))
+    seen[lane.key] = now
+    return _with_seen(directory, seen)
+
+
+def without_lanes(directory: LaneDirectory, keys: Collection[str]) -> LaneDirectory:
+    """Return the directory without some lanes."""
+    left = {key: seen_at(directory, key) or 0 for key in directory.lanes if key not in keys}
+    return _with_seen(directory, left)
+
+
+def _with_seen(directory: LaneDirectory, seen: Mapping[str, int]) -> LaneDirectory:
+    moments = tuple(seen.values()) if any(seen.values()) else ()
+    return evolve(directory, lanes=tuple(seen), seen=moments)
+
+
+def disused(directory: LaneDirectory, now: int) -> tuple[str, ...]:
+    """Return the keys of the lanes that may be dropped if nothing waits in them, now (µs)."""
+    return tuple(
+        key for key in directory.lanes if now - (seen_at(directory, key) or 0) > DISUSED_MICROS
+    )
 
 
 def lanes_for(

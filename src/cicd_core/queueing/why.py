@@ -176,7 +176,8 @@ def _lane(job: Job, around: Surroundings) -> Reason | None:
         ReasonCode.LANE_NOT_LISTED,
         f"the lanes of pool {job.pool_name!r} do not name {lane_of(job).key!r}, so that no agent "
         f"looks there",
-        "enqueue another job with the same pool, job type and labels: that lists the lane",
+        "nothing: maintenance walks over the queued jobs and lists their lanes again; another job "
+        "with the same pool, job type and labels does so too, after a minute at most",
     )
 
 

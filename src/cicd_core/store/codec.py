@@ -134,7 +134,12 @@ DEPLOYMENT: Final = EntityCodec(Deployment, "deployments")
 AGENT: Final = EntityCodec(Agent, "agents")
 POOL: Final = EntityCodec(Pool, "agent-pools")
 SESSION: Final = EntityCodec(Session, "sessions")
-LANE_DIRECTORY: Final = EntityCodec(LaneDirectory, "lanes")
+LANE_DIRECTORY: Final = EntityCodec(
+    LaneDirectory,
+    "lanes",
+    # Version 1 never dropped a lane, and relied for ever on what it had read: it must not write.
+    upgrades=(lambda raw: raw,),
+)
 
 
 def encode_event(draft: EventDraft) -> bytes:

@@ -59,7 +59,7 @@ def test_an_entity_survives_the_way_into_a_body_and_back(name: str, data: st.Dat
     assert decoded.value == value
     assert type(decoded.value) is type(value)
     assert decoded.unknown == {}
-    assert json.loads(body)["v"] == codec.version == 1
+    assert json.loads(body)["v"] == codec.version
     assert codec.encode(decoded.value) == body
 
 
@@ -215,12 +215,13 @@ def test_a_body_that_lacks_what_every_one_has_is_corrupt(name: str, data: st.Dat
 
 
 @every_entity
-@given(st.integers(2, 2**70))
-def test_a_body_of_a_newer_schema_is_left_alone(name: str, version: int) -> None:
+@given(st.integers(1, 2**70))
+def test_a_body_of_a_newer_schema_is_left_alone(name: str, newer: int) -> None:
     codec, _ = CODECS[name]
+    version = codec.version + newer
     with pytest.raises(NewerSchema) as refused:
         codec.decode("k", dump_json({"v": version, "anything": 1}))
-    assert (refused.value.found, refused.value.supported) == (version, 1)
+    assert (refused.value.found, refused.value.supported) == (version, codec.version)
 
 
 @every_entity

@@ -85,7 +85,10 @@ ADVICE: list[tuple[Job, Surroundings, ReasonCode, str]] = [
         job(),
         around(agent(), lane_listed=False),
         C.LANE_NOT_LISTED,
-        "enqueue another job with the same pool, job type and labels: that lists the lane",
+        (
+            "nothing: maintenance walks over the queued jobs and lists their lanes again; another "
+            "job with the same pool, job type and labels does so too, after a minute at most"
+        ),
     ),
     (
         job(),

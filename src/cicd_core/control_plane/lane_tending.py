@@ -1,0 +1,122 @@
+"""Looking after the lists of lanes: empty lanes are dropped, lost ones are listed again.
+
+A lane is dropped when no list vouched for it for an hour and nothing waits in it. Whoever sends
+work there vouches for it first, and relies on that for far less than an hour; so no work is on its
+way to a lane that is dropped. A job that waits in a lane that no list names, since a record was
+lost, is found by walking over the queued jobs, a page at a time.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from cicd_core.control_plane.lanes import directory_of
+from cicd_core.control_plane.repository import UNREADABLE
+from cicd_core.errors import InvalidInput
+from cicd_core.model.job import JobStatus
+from cicd_core.queueing.lanes import disused, parse_lane, seen_at
+from cicd_core.store.collections import (
+    ALL_LANES,
+    BY_STATUS,
+    JOBS,
+    LANES,
+    LANES_KIND,
+)
+from cicd_core.store.records import Partition, Query
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from cicd_core.control_plane.lanes import LaneBook
+    from cicd_core.control_plane.writer import Writer
+    from cicd_core.queueing.lanes import Lane
+    from cicd_core.store.records import Record
+
+_log = logging.getLogger("cicd_core.maintenance")
+
+#: How often the lists are looked after (µs of the store's clock).
+_EVERY_MICROS = 30 * 1_000_000
+#: How many lists, and how many queued jobs, are looked at each time.
+_LISTS = 64
+_JOBS = 100
+
+
+class LaneTender:
+    """Looks after the lists of lanes, a page at a time. Any number may run at once."""
+
+    def __init__(self, writer: Writer, lanes: LaneBook) -> None:
+        """Take the way to the store, and the lanes."""
+        self._writer = writer
+        self._lanes = lanes
+        self._due = 0
+        self._lists_after: str | None = None
+        self._jobs_after: str | None = None
+
+    async def tend(self) -> None:
+        """Look at the next page of lists and of queued jobs, every half a minute.
+
+        Cost: two pages, a read, and a count of the lanes that may be dropped; the same whatever
+        the store holds.
+        """
+        now = (await self._writer.store_time()).micros
+        if now < self._due:
+            return
+        self._due = now + _EVERY_MICROS
+        await self._drop_empty(now)
+        await self._find_lost()
+
+    async def _drop_empty(self, now: int) -> None:
+        partition = Partition(LANES.name, ALL_LANES, LANES_KIND)
+        records, more = await self._page(partition, _LISTS, self._lists_after)
+        self._lists_after = records[-1].attributes["changed_at"] if more and records else None
+        for record in records:
+            try:
+                listed = directory_of(record.key, record)
+            except UNREADABLE as broken:
+                _log.error("left alone: %s", broken)
+                continue
+            if disused(listed, now):  # as the page shows it, which may lag behind
+                await self._lanes.drop_empty(record.key)
+
+    async def _find_lost(self) -> None:
+        partition = Partition(JOBS.name, BY_STATUS, JobStatus.QUEUED.value)
+        records, more = await self._page(partition, _JOBS, self._jobs_after)
+        self._jobs_after = records[-1].attributes["created_at"] if more and records else None
+        waiting = _lanes_of(records)
+        if not waiting:
+            return
+        lists = await self._lanes.records(waiting)
+        for pool_name, lanes in waiting.items():
+            try:
+                directory = directory_of(pool_name, lists.get(pool_name))
+            except UNREADABLE as broken:
+                _log.error("left alone: %s", broken)
+                continue
+            lost = [lane for lane in lanes if seen_at(directory, lane.key) is None]
+            if lost:
+                await self._lanes.list_lanes(pool_name, lost, beyond=True)
+                _log.warning(
+                    "pool %s had lost %d lanes in which jobs wait; they are listed again",
+                    pool_name,
+                    len(lost),
+                )
+
+    async def _page(
+        self, partition: Partition, limit: int, after: str | None
+    ) -> tuple[Sequence[Record], bool]:
+        query = Query(partition=partition, limit=limit, after=after)
+        page = await self._writer.patiently(lambda: self._writer.store.page(query))
+        return page.records, page.more
+
+
+def _lanes_of(records: Iterable[Record]) -> dict[str, list[Lane]]:
+    """Return the lanes in which these jobs wait, by pool; the bodies are not looked at."""
+    pools: dict[str, list[Lane]] = {}
+    for key in dict.fromkeys(each.attributes.get("lane", "") for each in records):
+        try:
+            lane = parse_lane(key)
+        except InvalidInput:  # it cannot be claimed now, or is damaged
+            continue
+        pools.setdefault(lane.pool_name, []).append(lane)
+    return pools
