@@ -22,10 +22,10 @@ from urllib.parse import quote
 
 from anyio import CancelScope, CapacityLimiter, move_on_after, sleep, to_thread
 from anyio.lowlevel import checkpoint
-from attrs import asdict
+from attrs import asdict, frozen
 
 from cicd_core import errors
-from cicd_core.clock import boot_micros, wall_micros
+from cicd_core.clock import boot_micros, calendar_of, plausible, wall_micros
 from cicd_core.store import records as words
 from cicd_core.store import semantics
 from cicd_core.store.limits import Limits, check_log_limit, check_prefix
@@ -88,6 +88,19 @@ class Image:
         """Drop some of what has run out; every verb skips the rest of it."""
         self.rows.sweep(now)
         self.log.sweep(now)
+
+
+@frozen
+class HostClock:
+    """The time since the machine started, plus an offset; the calendar is the wall clock's."""
+
+    offset: int
+
+    def micros(self) -> int:
+        return self.offset + boot_micros()
+
+    def calendar(self) -> int:
+        return plausible(wall_micros(), self.micros())
 
 
 class Journal:
@@ -174,14 +187,14 @@ class ShelfStore:
         try:
             with self._journal.locked():
                 self._catch_up()
-                self._micros = clock.micros if clock else self._host_clock()
+                self._clock = clock or self._host_clock()
         except BaseException:
             self._journal.close()
             raise
 
     async def now(self) -> words.StoreTime:
         await checkpoint()
-        return words.StoreTime(self._micros())
+        return words.StoreTime(self._clock.micros(), calendar=calendar_of(self._clock))
 
     async def get(self, collection: str, keys: Sequence[str]) -> Mapping[str, words.Record]:
         self._limits.check_keys(collection, keys)
@@ -245,7 +258,7 @@ class ShelfStore:
         """Catch up with the others, do ``work``, and write what it changed."""
         with self._journal.locked():
             self._catch_up()
-            now = self._micros()
+            now = self._clock.micros()
             self._image.sweep(now)
             self._line.clear()
             try:
@@ -262,14 +275,15 @@ class ShelfStore:
         for line in self._journal.news():
             self._image.apply(line)
 
-    def _host_clock(self) -> Callable[[], int]:
+    def _host_clock(self) -> Clock:
         # The time since the machine started, plus an offset that the journal keeps: one time for
-        # all processes, that no jump of the wall clock moves (I4).
+        # all processes. The wall clock begins it; after that no wall clock moves it (I4): a machine
+        # that starts again goes on from the latest instant that the journal knows.
         boot_id, (known, offset) = BOOT_ID.read_text(), self._image.clock
         if known != boot_id:
-            offset = max(wall_micros(), self._image.latest) - boot_micros()
+            offset = (self._image.latest or plausible(wall_micros())) - boot_micros()
             self._journal.append({"now": offset + boot_micros(), "clock": [boot_id, offset]})
-        return lambda: offset + boot_micros()
+        return HostClock(offset)
 
     def _get(self, collection: str, keys: Sequence[str], now: int) -> dict[str, words.Record]:
         rows = [self._image.rows.live((collection, key), now) for key in keys]

@@ -10,6 +10,7 @@ from anyio import Event, move_on_after
 from anyio.lowlevel import checkpoint
 from attrs import evolve
 
+from cicd_core.clock import calendar_of
 from cicd_core.errors import StoreUnavailable
 from cicd_core.store.memory import MemoryStore
 from cicd_core.store.memory.rows import Row, Rows
@@ -191,6 +192,23 @@ class GoesByAnotherClock(MemoryStore):
 
     def _tick(self) -> int:
         return self._machine.micros()
+
+
+class DropsByTheCalendar(MemoryStore):
+    """What runs out is told by the wall clock: one that is a year ahead drops everything."""
+
+    def _tick(self) -> int:
+        now = calendar_of(self._clock)
+        self._rows.sweep(now)
+        self._log.sweep(now)
+        return self._clock.micros()
+
+
+class LeasesByTheCalendar(MemoryStore):
+    """Leases go by the wall clock, which was set."""
+
+    def _tick(self) -> int:
+        return calendar_of(self._clock)
 
 
 class NeverWakes(MemoryStore):

@@ -55,6 +55,8 @@ FAULTY: Final[dict[str, type[MemoryStore]]] = {
     "a guard that is forgotten": owners.ForgetsGuards,
     "a guard that looks too early": owners.LooksAtLeasesTooEarly,
     "expiry by the wrong clock": owners.GoesByAnotherClock,
+    "retention by the calendar": owners.DropsByTheCalendar,
+    "leases by the calendar": owners.LeasesByTheCalendar,
     "a wait that never wakes": owners.NeverWakes,
     "a wake-up that is lost": owners.ListensTooLate,
     "a wait that does not look first": owners.WaitsForever,

@@ -54,6 +54,18 @@ class StoreHarness(ABC):
         :mod:`cicd_core.testing.samples` or, for the tests of whole jobs, the library's own.
         """
 
+    async def set_wall_clock(self, seconds: float) -> bool:
+        """Set the wall clock that the store lives with forward, or back (below 0), by so much.
+
+        No time passes: what has passed is not the wall clock's to say. Whether that could be done;
+        where it cannot, the tests of a wall clock that is set are skipped. By default it can where
+        :attr:`clock` is given.
+        """
+        if self.clock is None:
+            return False
+        self.clock.step_calendar(seconds)
+        return True
+
     def open_forgetful(self, namespace: str) -> AbstractAsyncContextManager[Store] | None:
         """Open the store so that an event stays in its log for :attr:`brief` alone.
 

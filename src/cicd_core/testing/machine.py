@@ -253,6 +253,13 @@ class _Machine(RuleBasedStateMachine):
         assert clock is not None
         clock.advance(step)
 
+    @precondition(lambda self: self._timed)
+    @rule(seconds=st.sampled_from([-365 * 86400, -3600, 3600, 365 * 86400]))
+    def set_wall_clock(self, seconds: int) -> None:
+        clock = self._harness.clock
+        assert clock is not None
+        clock.step_calendar(seconds)
+
     @invariant()
     def everything_agrees(self) -> None:
         if self._changed:  # by anything but a look

@@ -1,4 +1,4 @@
-"""What the store's clock is: the one that decides, and it never goes back (I4)."""
+"""What the store's clocks are: elapsed time, which decides and never goes back, and a calendar."""
 
 from __future__ import annotations
 
@@ -6,15 +6,34 @@ from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import pytest
+
+from cicd_core.store.records import Conflict, Delete, Guard, Query, Renewal
 from cicd_core.testing.conformance.crew import at_once
 from cicd_core.testing.conformance.suite import Suite
-from cicd_core.testing.samples import SECOND, claim, item, plain, write
+from cicd_core.testing.samples import (
+    SECOND,
+    apply,
+    claim,
+    commit,
+    find,
+    in_lane,
+    item,
+    plain,
+    told,
+    write,
+)
 
 if TYPE_CHECKING:
     from cicd_core.store.contract import Store
     from cicd_core.testing.clock import VirtualClock
     from cicd_core.testing.conformance.store_clock import StoreClock
     from cicd_core.testing.harness import StoreHarness
+
+DAY = 86400 * SECOND
+#: By how many seconds a wall clock is set: by a slip, by NTP, by a machine that starts in 1970 or
+#: in the year that a dead battery tells.
+STEPS = pytest.mark.parametrize("step", [-40 * 365 * 86400, -90, 90, 365 * 86400])
 
 
 class ClockPromises(Suite):
@@ -78,3 +97,86 @@ class ClockPromises(Suite):
         (record,) = await store.claim(claim())
         assert record.lease is not None
         assert before <= record.lease.granted <= await clock.now()
+
+    @STEPS
+    async def test_a_wall_clock_that_is_set_moves_no_elapsed_time(
+        self, crew: list[Store], harness: StoreHarness, clock: StoreClock, step: int
+    ) -> None:
+        before = await clock.now()
+        await set_wall_clock(harness, step)
+        async with crew[0].sibling() as sibling:
+            for each in (*crew, sibling):
+                now = await each.now()
+                assert before - now.uncertainty <= now.micros + now.uncertainty
+                assert now.micros - now.uncertainty < before + 60 * SECOND
+                await write(each, plain(f"a-{id(each)}"))
+        assert before <= await clock.now() < before + 60 * SECOND
+
+    @STEPS
+    async def test_a_calendar_follows_the_wall_clock_at_once_in_every_store(
+        self, crew: list[Store], exact_clock: VirtualClock, step: int
+    ) -> None:
+        async with crew[0].sibling() as sibling:
+            for each in (step, -step):
+                exact_clock.step_calendar(each)
+                times = {await each.now() for each in (*crew, sibling)}
+                assert {now.calendar for now in times} == {exact_clock.calendar()}
+                assert {now.micros for now in times} == {exact_clock.micros()}
+
+    @STEPS
+    async def test_a_wall_clock_that_is_set_drops_no_record_and_no_event(
+        self, store: Store, harness: StoreHarness, clock: StoreClock, step: int
+    ) -> None:
+        ends = await clock.now() + DAY
+        await write(store, item("a", expires_at=ends), events=[told("a")])
+        await harness.settle()
+        await set_wall_clock(harness, step)
+        for name in ("b", "c"):  # what runs out is dropped behind a write
+            await write(store, item(name), events=[told(name)])
+            await harness.settle()
+        assert await find(store, "a") is not None
+        page = await store.page(Query(partition=in_lane(), limit=9))
+        assert [record.key for record in page.records] == ["a", "b", "c"]
+        log = await store.read_log(None, 9)
+        assert [entry.key for entry in log.entries] == ["a", "b", "c"]
+        assert not log.torn
+
+    @STEPS
+    async def test_a_wall_clock_that_is_set_ends_no_lease_and_makes_none_longer(
+        self, store: Store, harness: StoreHarness, clock: StoreClock, step: int
+    ) -> None:
+        await write(store, item("a"))
+        await harness.settle()
+        (record,) = await store.claim(claim())
+        lease = record.lease
+        assert lease is not None
+        await set_wall_clock(harness, step)
+        take = Delete(
+            collection="items", key="a", expected=record.version, guard=Guard.LEASE_EXPIRED
+        )
+        taking = commit(take, plain("taken"))
+        assert await apply(store, taking) == Conflict((("items", "a"),))
+        renewal = Renewal(
+            collection="items", key="a", claim_id=lease.claim_id, duration=40 * SECOND
+        )
+        (renewed,) = await store.renew([renewal])
+        assert renewed is not None
+        assert lease.expires < renewed.expires < lease.expires + 60 * SECOND
+
+    @STEPS
+    async def test_versions_grow_when_a_record_is_made_again_under_another_wall_clock(
+        self, store: Store, harness: StoreHarness, step: int
+    ) -> None:
+        versions: list[int] = []
+        for each in (0, step, -step):
+            await set_wall_clock(harness, each)
+            versions.append((await write(store, item("a")))["a"])
+            gone = Delete(collection="items", key="a", expected=versions[-1])
+            await write(store, gone, plain(f"p-{len(versions)}"))
+        assert versions == sorted(set(versions))
+
+
+async def set_wall_clock(harness: StoreHarness, seconds: int) -> None:
+    """Set the wall clock, or skip the test."""
+    if not await harness.set_wall_clock(seconds):
+        pytest.skip("this harness cannot set the wall clock that the store lives with")
