@@ -68,6 +68,8 @@ class FakeSource:
         self.siblings_open = 0
         #: Whatever is claimed has another owner by the time that the answer arrives.
         self.expires_on_the_way = False
+        #: What answers say is left of a lease; None: all of it.
+        self.seconds_left: float | None = None
         self._queued: list[str] = []
         self._grants: dict[str, list[Claimed]] = {}
         self._cancels: dict[str, str] = {}
@@ -245,6 +247,7 @@ class FakeSource:
             token=token,
             version=1,
             lease_seconds=self.lease_seconds,
+            seconds_left=self.lease_seconds if self.seconds_left is None else self.seconds_left,
             expires_at=EPOCH + timedelta(seconds=self.lease_seconds),
         )
 
@@ -266,7 +269,10 @@ class FakeSource:
     def _status(self, claimed: Claimed) -> LeaseStatus:
         reason = self._cancels.get(claimed.job.job_id)
         return LeaseStatus(
-            held=self._owns(claimed), cancel_requested=reason is not None, cancel_reason=reason
+            held=self._owns(claimed),
+            seconds_left=self.seconds_left,
+            cancel_requested=reason is not None,
+            cancel_reason=reason,
         )
 
     async def progress(

@@ -10,7 +10,8 @@ import pytest
 from cicd_core.agent.draining import Drain
 from cicd_core.agent.executor import Executor, Workshop
 from cicd_core.agent.handlers import Handlers
-from cicd_core.agent.keeper import Heartbeat, Keeper, lease_clock
+from cicd_core.agent.keeper import Heartbeat, Keeper
+from cicd_core.agent.lease_clock import lease_clock
 from cicd_core.agent.slots import Slots
 from cicd_core.model.agent import AgentSpec
 

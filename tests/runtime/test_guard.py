@@ -14,6 +14,7 @@ import pytest
 
 import cicd_core.agent.shell
 from cicd_core.agent.shell import ShellHandler
+from cicd_core.clock import boot_micros
 from cicd_core.model.job import GitContext, Verdict
 from tests.runtime.embedding import agent_of, run_until_idle, running
 from tests.runtime.processes import is_alive, number_in, until
@@ -113,6 +114,51 @@ def test_a_guard_notices_a_parent_that_died_while_a_copy_holds_the_pipe() -> Non
         middle.kill()
         assert middle.stdout.readline() == b"signalled 9\n"
     assert not is_alive(leader)
+
+
+@contextmanager
+def guarded(*command: str) -> Generator[subprocess.Popen[bytes]]:
+    """A guard and its command; what is written to it are orders."""
+    argv = [sys.executable, "-I", "-S", str(GUARD), *command]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as guard:
+        try:
+            yield guard
+        finally:
+            guard.kill()
+
+
+def told(guard: subprocess.Popen[bytes]) -> list[str]:
+    assert guard.stdout is not None
+    return guard.stdout.readline().decode().split()
+
+
+def order(guard: subprocess.Popen[bytes], text: str) -> None:
+    assert guard.stdin is not None
+    guard.stdin.write(text.encode())
+
+
+def test_a_command_whose_lease_nobody_renews_is_killed_at_its_end() -> None:
+    with guarded("sleep", "600") as guard:
+        leader = int(told(guard)[1])
+        order(guard, f"u {boot_micros() + 100_000}\n")
+        assert told(guard) == ["overdue", "0"]
+    assert not is_alive(leader)
+
+
+def test_a_command_whose_lease_is_renewed_goes_on() -> None:
+    with guarded("sh", "-c", "read line < /dev/null; sleep 0.3") as guard:
+        told(guard)
+        # In two parts, as a pipe may deliver them.
+        order(guard, f"u {boot_micros() + 100_000}\nu {boot_micros()}")
+        order(guard, "000\n")
+        assert told(guard) == ["exited", "0"]
+
+
+def test_a_command_that_ends_by_itself_in_time_says_so() -> None:
+    with guarded("sh", "-c", "exit 3") as guard:
+        told(guard)
+        order(guard, f"u {boot_micros() + 60_000_000}\n")
+        assert told(guard) == ["exited", "3"]
 
 
 def test_a_guard_imports_nothing_but_python_itself() -> None:

@@ -9,9 +9,15 @@ import anyio
 import pytest
 
 from cicd_core.agent import JobRun, StopReason
+from cicd_core.agent.holding import Holding
+from cicd_core.agent.lease_clock import PauseWatch, lease_clock
+from cicd_core.agent.lease_times import LeaseTimes
+from cicd_core.agent.logs import JobLog
+from cicd_core.agent.progress import ProgressPost
 from cicd_core.errors import NotFound, Refused
 from cicd_core.model.agent import AgentMetrics, AgentStatus
 from cicd_core.model.job import Verdict
+from cicd_core.threads import run_soon_here
 from tests.runtime.embedding import agent_of, run_until_idle, running
 from tests.runtime.fake_source import FakeSource
 
@@ -87,7 +93,9 @@ async def test_a_lost_lease_fires_the_scope_and_nothing_is_reported(
     assert "lease lost, the result is dropped" in caplog.text
 
 
-async def test_a_verdict_that_comes_after_the_loss_is_dropped() -> None:
+async def test_a_verdict_that_comes_after_the_loss_is_offered_once_and_refused(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     source = short_leases()
 
     def ignore(run: JobRun) -> int:
@@ -97,8 +105,160 @@ async def test_a_verdict_that_comes_after_the_loss_is_dropped() -> None:
         return 0
 
     source.add()
-    await run_until_idle(agent_of(source, ignore))
-    assert source.called("complete") == []
+    with caplog.at_level(logging.WARNING, "cicd_core.agent"):
+        await run_until_idle(agent_of(source, ignore))
+    assert len(source.called("complete")) == 1
+    assert source.outcomes == {}
+    assert "lease lost, the result is dropped: it has another owner" in caplog.text
+
+
+async def test_a_verdict_is_kept_though_no_renewal_succeeded_for_longer_than_a_lease() -> None:
+    source = short_leases()
+    source.trouble("renew", times=None)
+
+    def finish(run: JobRun) -> int:
+        while run.stop_reason is not StopReason.LEASE_LOST:
+            threading.Event().wait(0.01)
+        return 0
+
+    job = source.add()
+    await run_until_idle(agent_of(source, finish))
+    assert source.outcomes[job].verdict is Verdict.SUCCESS
+
+
+async def test_a_job_that_was_stopped_since_its_lease_could_not_be_renewed_goes_back() -> None:
+    source = short_leases()
+    source.trouble("renew", times=None)
+
+    async def wait(run: JobRun) -> None:
+        await anyio.sleep_forever()
+
+    job = source.add()
+    await run_until_idle(agent_of(source, wait))
+    assert source.releases == {job: "its lease of 0.3 s could not be renewed in time"}
+
+
+async def test_a_timeout_that_is_reported_late_stays_a_timeout() -> None:
+    source = short_leases()
+    source.trouble("renew", times=None)
+
+    def linger(run: JobRun) -> None:
+        while run.stop_reason is not StopReason.LEASE_LOST:
+            threading.Event().wait(0.01)
+
+    job = source.add(timeout_seconds=0.05)
+    await run_until_idle(agent_of(source, linger))
+    assert source.outcomes[job].verdict is Verdict.TIMEOUT
+
+
+async def test_progress_is_offered_though_the_lease_is_believed_lost() -> None:
+    source = short_leases()
+    source.trouble("renew", times=None)
+
+    async def finish(run: JobRun) -> int:
+        with anyio.CancelScope(shield=True):
+            while run.stop_reason is not StopReason.LEASE_LOST:  # noqa: ASYNC110 - no event tells
+                await anyio.sleep(0.01)
+            await run.progress(100, "done")
+        return 0
+
+    source.add()
+    await run_until_idle(agent_of(source, finish))
+    assert [told.message for told in source.progress_told] == ["done"]
+
+
+async def test_a_lease_is_renewed_on_while_its_handler_still_ends() -> None:
+    source = short_leases()
+    source.trouble("renew", times=None)
+    renewed = threading.Event()
+
+    def linger(run: JobRun) -> int:
+        while run.stop_reason is not StopReason.LEASE_LOST:
+            threading.Event().wait(0.01)
+        source.mend("renew")
+        source.on_call("renew", lambda _: renewed.set())
+        assert renewed.wait(20)
+        return 0
+
+    job = source.add()
+    await run_until_idle(agent_of(source, linger))
+    assert source.outcomes[job].verdict is Verdict.SUCCESS
+
+
+@pytest.mark.parametrize("look", ["cancelled", "stop_reason", "cancel_reason", "log", "progress"])
+async def test_a_handler_that_wakes_up_after_its_lease_is_stopped_before_it_goes_on(
+    source: FakeSource, look: str
+) -> None:
+    source.add()
+    (claimed,) = await source.claim(agent_id="a", request_id="r")
+    holding = Holding(claimed, run_soon_here())
+    log = JobLog(None)
+    post = ProgressPost(holding, source, lambda _: True, lambda _: None)
+    run = JobRun(holding, log, post)
+    holding.keep_to(
+        LeaseTimes(
+            valid_until=lease_clock() - 1.0,
+            at_limit=False,
+            lease_seconds=30.0,
+            timeout_at=lease_clock() + 600.0,
+            stop_seconds=5.0,
+        )
+    )
+    if look == "log":
+        run.log("still here")
+    elif look == "progress":
+        await run.progress(50)
+    else:
+        assert getattr(run, look)
+    assert holding.lost
+    log.close()
+
+
+async def test_leases_are_renewed_at_once_after_a_pause(
+    source: FakeSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+
+    def look(self: PauseWatch, due_at: float) -> float:
+        return pauses.pop() if pauses else 0.0
+
+    monkeypatch.setattr(PauseWatch, "look", look)
+
+    async def wait(run: JobRun) -> None:
+        assert source.called("renew") == []
+        pauses.append(7.0)
+        await source.until(lambda: source.called("renew"))
+
+    job = source.add()
+    await run_until_idle(agent_of(source, wait))
+    assert source.outcomes[job].verdict is Verdict.SUCCESS
+
+
+async def test_the_agent_counts_from_what_was_granted() -> None:
+    source = FakeSource(lease_seconds=3600.0)
+    source.seconds_left = 0.3
+    source.trouble("renew", times=None)
+
+    async def wait(run: JobRun) -> None:
+        await anyio.sleep_forever()
+
+    job = source.add()
+    await run_until_idle(agent_of(source, wait))
+    assert job in source.releases
+
+
+async def test_a_renewal_that_grants_less_stops_the_work_by_then(quick_source: FakeSource) -> None:
+    source = quick_source
+
+    async def wait(run: JobRun) -> None:
+        source.seconds_left = 0.5
+        await source.until(lambda: source.called("renew"))
+        source.trouble("renew", times=None)
+        await anyio.sleep_forever()
+
+    job = source.add()
+    await run_until_idle(agent_of(source, wait))
+    assert job in source.releases or source.outcomes[job].verdict is Verdict.ERROR
 
 
 async def test_an_agent_that_can_t_renew_fences_itself() -> None:
@@ -114,8 +274,8 @@ async def test_an_agent_that_can_t_renew_fences_itself() -> None:
 
     source.add()
     await run_until_idle(agent_of(source, wait))
-    assert seen == ["it could not be renewed for 0.3 s"]
-    assert len(source.called("renew")) > 1
+    assert seen == ["its lease of 0.3 s could not be renewed in time"]
+    assert source.called("renew")
     assert source.outcomes == {}
 
 

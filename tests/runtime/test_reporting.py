@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from typing import TYPE_CHECKING
 
 import anyio
@@ -55,7 +56,23 @@ async def test_the_lease_lives_while_the_report_is_repeated(quick_source: FakeSo
     assert source.outcomes[job].verdict is Verdict.SUCCESS
 
 
-async def test_a_report_is_given_up_when_the_lease_is_lost(
+async def test_a_report_is_repeated_for_longer_than_a_lease() -> None:
+    source = FakeSource(lease_seconds=0.3)
+    job = source.add()
+    source.trouble("complete", times=None)
+    source.trouble("renew", times=None)
+
+    def mend(count: int) -> None:
+        if count >= 4:  # so many tries last longer than the lease
+            source.mend("complete")
+
+    source.on_call("complete", mend)
+
+    await run_until_idle(agent_of(source, succeed))
+    assert source.outcomes[job].verdict is Verdict.SUCCESS
+
+
+async def test_a_report_is_given_up_when_the_agent_must_go_and_can_t_renew(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     source = FakeSource(lease_seconds=0.3)
@@ -63,8 +80,28 @@ async def test_a_report_is_given_up_when_the_lease_is_lost(
     source.trouble("complete", times=None)
     source.trouble("renew", times=None)
     with caplog.at_level(logging.WARNING, "cicd_core.agent"):
-        await run_until_idle(agent_of(source, succeed))
+        async with running(agent_of(source, succeed, grace_seconds=0.0)):
+            await source.until(lambda: source.called("complete"))
     assert source.outcomes == {}
+    assert "the result could not be reported" in caplog.text
+
+
+async def test_a_report_is_offered_once_when_the_other_side_says_that_the_lease_is_lost(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    source = FakeSource(lease_seconds=0.3)
+    source.trouble("complete", times=None)
+
+    def lose(run: JobRun) -> int:
+        source.take_away(run.job.job_id)
+        while not run.cancelled:
+            threading.Event().wait(0.01)
+        return 0
+
+    source.add()
+    with caplog.at_level(logging.WARNING, "cicd_core.agent"):
+        await run_until_idle(agent_of(source, lose))
+    assert len(source.called("complete")) == 1
     assert "the result could not be reported" in caplog.text
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from attrs import evolve
 
 from cicd_core import (
     Claimed,
+    ControlPlane,
     IllegalTransition,
     InvalidInput,
     JobState,
@@ -21,12 +22,13 @@ from cicd_core import (
     Token,
 )
 from cicd_core.model.instants import to_micros
-from tests.services.scenes import claim, enqueue, run, story
+from tests.services.scenes import SETTINGS, claim, enqueue, run, story
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from cicd_core import ControlPlane
+    from cicd_core.store.contract import Store
+    from cicd_core.store.records import StoreTime
     from cicd_core.testing import VirtualClock
 
 pytestmark = pytest.mark.anyio
@@ -60,6 +62,78 @@ async def test_a_lease_is_renewed_for_as_long_as_it_was_taken(
     assert status.expires_at is not None
     assert to_micros(status.expires_at) == clock.micros() + 60_000_000
     assert (status.cancel_requested, status.cancel_reason) == (False, None)
+
+
+async def test_a_claim_and_each_renewal_say_how_many_seconds_are_left(
+    plane: ControlPlane, clock: VirtualClock
+) -> None:
+    await enqueue(plane)
+    held = await claim(plane, lease_seconds=60)
+    assert (held.seconds_left, held.at_limit) == (60, False)
+    clock.advance(20)
+    (status,) = await plane.queue.renew([held])
+    assert (status.seconds_left, status.at_limit) == (60, False)
+
+
+async def test_what_is_left_of_a_lease_ends_at_its_limit(
+    plane: ControlPlane, clock: VirtualClock
+) -> None:
+    await enqueue(plane, timeout_seconds=60)
+    held = await claim(plane, starting=True)
+    limit = 60 + SETTINGS.grace_seconds
+    clock.advance(limit - 10)
+    (status,) = await plane.queue.renew([held])
+    assert (status.seconds_left, status.at_limit) == (10, True)
+    clock.advance(11)
+    (status,) = await plane.queue.renew([held])
+    assert (status.held, status.seconds_left) == (True, 0), "nobody has taken it away yet"
+
+
+async def test_a_repeated_claim_says_what_is_left_now(
+    plane: ControlPlane, clock: VirtualClock
+) -> None:
+    await enqueue(plane)
+    await claim(plane, lease_seconds=60, request_id="r")
+    clock.advance(20)
+    again = await claim(plane, lease_seconds=60, request_id="r")
+    assert again.seconds_left == 40
+
+
+async def test_the_clock_s_uncertainty_is_no_part_of_what_is_left(
+    store: Store, clock: VirtualClock
+) -> None:
+    class Vague:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(store, name)
+
+        async def now(self) -> StoreTime:
+            return evolve(await store.now(), uncertainty=2_000_000)
+
+    plane = ControlPlane(cast("Store", Vague()), settings=SETTINGS)
+    await enqueue(plane)
+    held = await claim(plane, lease_seconds=60)
+    (status,) = await plane.queue.renew([held])
+    assert (held.seconds_left, status.seconds_left) == (58, 58)
+
+
+async def test_a_lost_lease_has_nothing_left(plane: ControlPlane) -> None:
+    await enqueue(plane)
+    held = await claim(plane, starting=True)
+    await plane.queue.complete(held, Outcome.exited(0))
+    (status,) = await plane.queue.renew([held])
+    assert (status.held, status.seconds_left) == (False, None)
+
+
+async def test_a_start_and_a_progress_say_what_is_left(
+    plane: ControlPlane, clock: VirtualClock
+) -> None:
+    await enqueue(plane)
+    held = await claim(plane, lease_seconds=60)
+    clock.advance(20)
+    started = await plane.queue.start(held)
+    clock.advance(15)
+    told = await plane.queue.progress(started, percent=1)
+    assert (started.seconds_left, told.seconds_left) == (60, 45)
 
 
 async def test_a_renewal_leaves_the_version_alone_so_that_the_holders_own_stays_good(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 from attrs import frozen
 
-from cicd_core.agent.keeper import lease_clock
+from cicd_core.agent.lease_clock import lease_clock
 from cicd_core.agent.patience import (
     CALL_SECONDS,
     LAST_WORDS_SECONDS,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import anyio
 from attrs import frozen
@@ -12,14 +12,13 @@ from cicd_core.agent.answers import outcome_of_error
 from cicd_core.agent.handlers import call, is_cancelled
 from cicd_core.agent.holding import Holding, StopReason
 from cicd_core.agent.job_run import JobRun
-from cicd_core.agent.keeper import lease_clock
-from cicd_core.agent.lease_book import RENEWAL_PART
+from cicd_core.agent.lease_clock import lease_clock
 from cicd_core.agent.logs import JobLog, log_path
 from cicd_core.agent.own_task import run_apart
 from cicd_core.agent.patience import LAST_WORDS_SECONDS, patiently
 from cicd_core.agent.progress import ProgressPost
 from cicd_core.agent.reporting import Release, ending_of, report, with_log
-from cicd_core.errors import CicdError
+from cicd_core.errors import CicdError, StoreUnavailable
 from cicd_core.model.job import Delivery
 from cicd_core.threads import run_soon_here
 
@@ -39,9 +38,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("cicd_core.agent")
 
-#: A claim that took longer than this part of a lease is confirmed by a renewal before the handler
-#: begins: the lease may have run out while the answer was on its way.
-_CONFIRM_PART = 2 * RENEWAL_PART
+#: A claim that took longer than this part of what is left of its lease is confirmed by a renewal
+#: before the handler begins: the lease may have run out while the answer was on its way.
+_CONFIRM_PART: Final = 1 / 2
 
 
 @frozen(kw_only=True)
@@ -57,6 +56,20 @@ class Workshop:
     send_log_tail: bool
     #: Bounds the threads of handlers that are no async functions.
     threads: anyio.CapacityLimiter
+
+
+@frozen
+class _Lease:
+    """What is known of a lease: what was left of it when the call was sent that says so."""
+
+    sent_at: float
+    seconds_left: float
+    at_limit: bool
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether enough of it is left to begin."""
+        return lease_clock() - self.sent_at <= self.seconds_left * _CONFIRM_PART
 
 
 class Executor:
@@ -82,7 +95,8 @@ class Executor:
             holding.fire(StopReason.DRAIN, why)
 
     async def _execute(self, claimed: Claimed, sent_at: float) -> None:
-        holding = Holding(claimed, self._run_soon)
+        needs = self._workshop.handlers.stop_seconds(claimed.job.job_type)
+        holding = Holding(claimed, self._run_soon, stop_seconds=needs)
         self._running.add(holding)
         if self._stopped is not None:
             holding.fire(StopReason.DRAIN, self._stopped)
@@ -90,7 +104,7 @@ class Executor:
         queue = self._workshop.queue
         try:
             ending = await self._surely_worked(holding, sent_at)
-            await report(queue, holding, ending)
+            await report(queue, holding, ending, in_haste=lambda: self._stopped is not None)
         except anyio.get_cancelled_exc_class():
             with anyio.move_on_after(LAST_WORDS_SECONDS, shield=True):
                 await report(queue, holding, ending)
@@ -114,36 +128,53 @@ class Executor:
         # A release would end a job that may start once only: it gets the time of grace instead.
         if drain.reason is not None and job.delivery is not Delivery.AT_MOST_ONCE:
             return Release(f"claimed while the agent drained: {drain.reason}")
-        confirmed_at = await self._confirmed(holding, sent_at)
-        if confirmed_at is None:
-            return None
-        timeout_at = lease_clock() + job.timeout_seconds
-        self._workshop.keeper.hold(holding, sent_at=confirmed_at, timeout_at=timeout_at)
+        lease = await self._confirmed(holding, sent_at)
+        if lease is None:
+            return self._not_begun(holding)
+        self._workshop.keeper.hold(
+            holding,
+            sent_at=lease.sent_at,
+            seconds_left=lease.seconds_left,
+            timeout_at=lease_clock() + job.timeout_seconds,
+            at_limit=lease.at_limit,
+        )
         _log.info("%s: running", holding)
         return await self._handled(holding)
 
-    async def _confirmed(self, holding: Holding, sent_at: float) -> float | None:
-        """Return since when the lease is known to hold; None if it is lost."""
-        seconds = holding.claimed.lease_seconds
-        if lease_clock() - sent_at <= seconds * _CONFIRM_PART:
-            return sent_at
-        patient_until = lease_clock() + seconds
-        renewed_at = sent_at
+    @staticmethod
+    def _not_begun(holding: Holding) -> Ending:
+        stop = holding.stop
+        if holding.gone or stop is None:
+            return None
+        _log.warning("%s: it is not begun: %s", holding, stop.why)
+        return Release(stop.why)
+
+    async def _confirmed(self, holding: Holding, sent_at: float) -> _Lease | None:
+        """Return what is known of the lease, once enough of it is left; None if it is lost."""
+        claimed = holding.claimed
+        lease = _Lease(sent_at, claimed.seconds_left, claimed.at_limit)
+        patient_until = lease_clock() + claimed.lease_seconds
         try:
-            while lease_clock() - renewed_at > seconds * _CONFIRM_PART:
-                renewed_at = lease_clock()
+            while not lease.is_fresh:
+                asked_at = lease_clock()
                 (status,) = await patiently(
                     lambda: self._workshop.queue.renew([holding.claimed]),
                     what=f"{holding}: the renewal of a lease that was long on its way",
                     give_up=lambda: lease_clock() > patient_until,
                 )
                 if not status.held:
-                    holding.fire(StopReason.LEASE_LOST, "it ran out before the job began")
+                    holding.lose("it ran out before the job began")
                     return None
+                left = status.seconds_left
+                lease = _Lease(
+                    asked_at, claimed.lease_seconds if left is None else left, status.at_limit
+                )
+                if not lease.is_fresh and asked_at > patient_until:
+                    raise StoreUnavailable("its renewals take as long as it lasts")
         except CicdError as failed:
             holding.fire(StopReason.LEASE_LOST, f"it can't be confirmed: {failed}")
             return None
-        return renewed_at
+        return lease
 
     async def _handled(self, holding: Holding) -> Ending:
         job = holding.claimed.job

@@ -12,8 +12,9 @@ import anyio
 import anyio.to_thread
 
 from cicd_core.agent.answers import outcome_of, outcome_of_error, traceback_of
+from cicd_core.agent.lease_times import STOP_SECONDS
 from cicd_core.errors import AlreadyExists, InvalidInput
-from cicd_core.model.checks import check_name
+from cicd_core.model.checks import check_name, check_seconds
 from cicd_core.model.job import Verdict
 from cicd_core.model.outcome import Outcome
 
@@ -36,12 +37,14 @@ class Handlers:
     def __init__(self) -> None:
         """Begin with none."""
         self._by_type: dict[str, Handler] = {}
+        self._stop_seconds: dict[str, float] = {}
 
     def add(self, job_type: str, handler: Handler) -> None:
         """Let ``handler`` do the jobs of that type.
 
         Raises:
-            InvalidInput: the type is no name, or the handler can't be called.
+            InvalidInput: the type is no name, or the handler can't be called, or its
+                ``stop_seconds`` is no duration.
             AlreadyExists: the type has a handler.
         """
         check_name("job_type", job_type)
@@ -49,7 +52,13 @@ class Handlers:
             raise InvalidInput("handler", handler, "give a function that takes a JobRun")
         if job_type in self._by_type:
             raise AlreadyExists("handler", job_type)
+        needs = getattr(handler, "stop_seconds", STOP_SECONDS)
+        self._stop_seconds[job_type] = check_seconds("stop_seconds", needs)
         self._by_type[job_type] = handler
+
+    def stop_seconds(self, job_type: str) -> float:
+        """Return how long the handler of a type may take to end once it is stopped."""
+        return self._stop_seconds.get(job_type, STOP_SECONDS)
 
     @property
     def job_types(self) -> tuple[str, ...]:

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from anyio.lowlevel import checkpoint
 
-from cicd_core.clock import monotonic_seconds
+from cicd_core.agent.lease_clock import lease_clock
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
     from datetime import datetime
     from pathlib import Path
 
     from anyio import CancelScope
 
-    from cicd_core.agent.holding import Holding, StopReason
+    from cicd_core.agent.holding import Holding, Stop, StopReason
     from cicd_core.agent.logs import JobLog
     from cicd_core.agent.progress import ProgressPost
     from cicd_core.model.job import Job, Token
@@ -35,7 +36,7 @@ class JobRun:
         self._log = log
         self._post = post
         self._noticed = False
-        self._ends = monotonic_seconds() + holding.claimed.job.timeout_seconds
+        self._ends = lease_clock() + holding.claimed.job.timeout_seconds
 
     @property
     def job(self) -> Job:
@@ -69,7 +70,7 @@ class JobRun:
         A handler that has seen True here and returns None has stopped; to say that it finished
         all the same, it returns an exit code or an Outcome.
         """
-        stopped = self._holding.stop is not None
+        stopped = self._looked() is not None
         if stopped:
             self._noticed = True
         return stopped
@@ -79,16 +80,20 @@ class JobRun:
         """Whether :attr:`cancelled` was True when the handler looked."""
         return self._noticed
 
+    def _looked(self) -> Stop | None:
+        self._holding.stop_if_overdue()
+        return self._holding.stop
+
     @property
     def stop_reason(self) -> StopReason | None:
         """Which of cancel, timeout, lost lease and drain it was; None while the work may go on."""
-        stop = self._holding.stop
+        stop = self._looked()
         return None if stop is None else stop.reason
 
     @property
     def cancel_reason(self) -> str | None:
         """Why the work must stop, for people; None while it may go on."""
-        stop = self._holding.stop
+        stop = self._looked()
         return None if stop is None else stop.why
 
     @property
@@ -100,7 +105,7 @@ class JobRun:
     @property
     def seconds_left(self) -> float:
         """What is left of the job's ``timeout_seconds``, by this machine's clock; at least 0."""
-        return max(0.0, self._ends - monotonic_seconds())
+        return max(0.0, self._ends - lease_clock())
 
     @property
     def log_path(self) -> Path | None:
@@ -117,13 +122,26 @@ class JobRun:
         Raises:
             InvalidInput: a percentage that is no number from 0 to 100.
         """
+        self._holding.stop_if_overdue()
         self._post.post(percent, message)
         await checkpoint()
 
     def progress_soon(self, percent: float | None = None, message: str | None = None) -> None:
         """Tell how far the work is, as :meth:`progress` does, from any thread."""
+        self._holding.stop_if_overdue()
         self._post.post(percent, message)
+
+    def lease_followed(self, follower: Callable[[float], object]) -> AbstractContextManager[None]:
+        """Tell a function by when the work must have ended, and whenever a renewal moves that.
+
+        For a handler whose work does not end with it, such as a process: what is still there at
+        that moment runs beside the job's next owner soon. The function is called in any thread with
+        seconds of the machine's boot clock (``CLOCK_BOOTTIME`` where there is one, else the
+        monotonic clock), while the context is entered; it must not block.
+        """
+        return self._holding.followed(follower)
 
     def log(self, line: str) -> None:
         """Add a line to the attempt's log, which stays here unless the agent sends its end."""
+        self._holding.stop_if_overdue()
         self._log.write(line)

@@ -19,7 +19,8 @@ from anyio.lowlevel import current_token
 from attrs import frozen
 
 from cicd_core.agent.handlers import is_cancelled
-from cicd_core.agent.lease_book import RENEWAL_PART, LeaseBook
+from cicd_core.agent.lease_book import LeaseBook
+from cicd_core.agent.lease_clock import PauseWatch, lease_clock
 from cicd_core.agent.patience import (
     CALL_SECONDS,
     LAST_WORDS_SECONDS,
@@ -27,7 +28,6 @@ from cicd_core.agent.patience import (
     Backoff,
     answer_within,
 )
-from cicd_core.clock import boot_micros
 from cicd_core.errors import NotFound, Refused
 from cicd_core.model.agent import AgentStatus, checked_metrics
 from cicd_core.threads import run_soon_here
@@ -48,11 +48,11 @@ _log = logging.getLogger("cicd_core.agent")
 
 #: The longest pause between two tries of a renewal, in parts of the lease.
 _RETRY_PART: Final = 1 / 12
-
-
-def lease_clock() -> float:
-    """Return seconds on the clock that leases are counted by; it counts while a machine sleeps."""
-    return boot_micros() / 1_000_000
+#: How long one try may stay without an answer, in parts of the lease: there is time for another.
+_ANSWER_PART: Final = 2 / 9
+#: The longest pause between two looks while a lease is held, in seconds: timers do not count the
+#: time that a machine sleeps, so that one which is due must be noticed by looking.
+_LOOK_SECONDS: Final = 0.5
 
 
 @frozen(kw_only=True)
@@ -85,6 +85,7 @@ class Keeper:
         self._heartbeat = heartbeat
         self._agent = heartbeat.agent
         self._book = LeaseBook()
+        self._pauses = PauseWatch()
         self._tell_main = run_soon_here()
         self._backend = _backend_name()
         name = f"cicd-core-keeper-{self._agent.agent_id}"
@@ -140,9 +141,26 @@ class Keeper:
         """Of the agent as it was registered last: the control plane may have forgotten it."""
         return self._agent.incarnation
 
-    def hold(self, holding: Holding, *, sent_at: float, timeout_at: float) -> None:
-        """Keep a lease alive whose claim was sent at ``sent_at`` (:func:`lease_clock`)."""
-        self._book.hold(holding, sent_at=sent_at, timeout_at=timeout_at)
+    def hold(
+        self,
+        holding: Holding,
+        *,
+        sent_at: float,
+        seconds_left: float,
+        timeout_at: float,
+        at_limit: bool = False,
+    ) -> None:
+        """Keep a lease alive, which holds for ``seconds_left`` from ``sent_at`` on.
+
+        Instants are those of :func:`~cicd_core.agent.lease_clock.lease_clock`.
+        """
+        self._book.hold(
+            holding,
+            sent_at=sent_at,
+            seconds_left=seconds_left,
+            timeout_at=timeout_at,
+            at_limit=at_limit,
+        )
         if min(self._book.renewal_at(), self._book.alarm_at()) < self._asleep_until:
             self._wake()
 
@@ -189,18 +207,31 @@ class Keeper:
             await anyio.sleep(backoff.next_delay())
 
     async def _keep(self, tasks: TaskGroup) -> None:
+        due_at = math.inf
         while True:
             self._woken = anyio.Event()
             # Said before it looks, so that whoever adds a lease after the look wakes it.
             self._asleep_until = math.inf
+            self._book.stop_overdue()
+            self._notice_pause(due_at)
             now = lease_clock()
-            self._book.fire_overdue(now)
             if self._link is not None:
                 self._start_due(tasks, self._link, now)
-            await self._sleep()
+            due_at = await self._sleep()
 
-    async def _sleep(self) -> None:
+    def _notice_pause(self, due_at: float) -> None:
+        """After a pause of the machine ask the other side at once what is still held."""
+        lost = self._pauses.look(due_at)
+        if lost and self._book.held():
+            _log.warning("%.1f s were lost (a suspend?): the leases are renewed at once", lost)
+            self._book.renew_soon(lease_clock())
+            self._renew_not_before = 0.0
+
+    async def _sleep(self) -> float:
+        """Sleep until something is due, and return when that was."""
         until = self._book.alarm_at()
+        if self._book.held():
+            until = min(until, lease_clock() + _LOOK_SECONDS)
         if self._link is not None and not self._renewing:
             until = min(until, max(self._book.renewal_at(), self._renew_not_before))
         if self._link is not None and not self._beating:
@@ -208,6 +239,7 @@ class Keeper:
         self._asleep_until = until
         with anyio.move_on_after(until - lease_clock()):
             await self._woken.wait()
+        return until
 
     def _start_due(self, tasks: TaskGroup, source: WorkSource, now: float) -> None:
         renewal_at = max(self._book.renewal_at(), self._renew_not_before)
@@ -224,11 +256,13 @@ class Keeper:
         shortest = self._book.shortest()
         sent_at = lease_clock()
         try:
-            with answer_within(min(CALL_SECONDS, shortest * RENEWAL_PART)):
+            with answer_within(min(CALL_SECONDS, shortest * _ANSWER_PART)):
                 statuses = await source.queue.renew([holding.claimed for holding in holdings])
         except RECOVERABLE as failed:
             _log.warning("%d leases were not renewed, next try soon: %s", len(holdings), failed)
-            delay = min(self._renew_backoff.next_delay(), shortest * _RETRY_PART)
+            delay = self._renew_backoff.next_delay()
+            if self._book.alarm_at() < math.inf:  # else there is nothing left to be in time for
+                delay = min(delay, shortest * _RETRY_PART)
             self._renew_not_before = lease_clock() + delay
         else:
             self._renew_backoff.reset()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import define
 
 from cicd_core.agent.holding import StopReason
+from cicd_core.agent.lease_times import LeaseTimes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,10 +24,7 @@ RENEWAL_PART: Final = 1 / 3
 @define
 class _Entry:
     holding: Holding
-    #: Until when the lease holds for certain: counted from before the call that got it was sent.
-    valid_until: float
     renew_at: float
-    timeout_at: float
 
 
 class LeaseBook:
@@ -37,10 +35,35 @@ class LeaseBook:
         self._entries: dict[Holding, _Entry] = {}
         self._lock = threading.Lock()
 
-    def hold(self, holding: Holding, *, sent_at: float, timeout_at: float) -> None:
-        """Add a lease; its claim, or its last renewal, was sent at ``sent_at``."""
+    def hold(
+        self,
+        holding: Holding,
+        *,
+        sent_at: float,
+        seconds_left: float,
+        timeout_at: float,
+        at_limit: bool = False,
+    ) -> None:
+        """Add a lease.
+
+        Args:
+            holding: the job.
+            sent_at: when its claim, or its last renewal, was sent.
+            seconds_left: what the answer said is left of the lease, counted from then.
+            timeout_at: when the job's own time is over.
+            at_limit: whether no renewal moves the lease's end any further.
+        """
         seconds = holding.claimed.lease_seconds
-        entry = _Entry(holding, sent_at + seconds, sent_at + seconds * RENEWAL_PART, timeout_at)
+        holding.keep_to(
+            LeaseTimes(
+                valid_until=sent_at + seconds_left,
+                at_limit=at_limit,
+                lease_seconds=seconds,
+                timeout_at=timeout_at,
+                stop_seconds=holding.stop_seconds,
+            )
+        )
+        entry = _Entry(holding, sent_at + min(seconds_left, seconds) * RENEWAL_PART)
         with self._lock:
             self._entries[holding] = entry
 
@@ -64,33 +87,29 @@ class LeaseBook:
                 if entry is None:  # reported meanwhile: what became of its lease is all right
                     continue
                 if status.held:
-                    seconds = holding.claimed.lease_seconds
-                    entry.valid_until = sent_at + seconds
-                    entry.renew_at = sent_at + seconds * RENEWAL_PART
+                    _prolong(entry, status, sent_at)
                 else:
                     del self._entries[holding]
             if not status.held:
-                holding.fire(StopReason.LEASE_LOST, "the queue has given the job to another")
+                holding.lose("the queue has given the job to another")
             elif status.cancel_requested:
                 why = status.cancel_reason or "a cancel was requested"
                 holding.fire(StopReason.CANCEL, why)
 
-    def fire_overdue(self, now: float) -> None:
-        """Stop what has run out of its lease or of its time."""
+    def stop_overdue(self) -> None:
+        """Stop what has run out of its lease or of its time.
+
+        It stays: as long as the other side has not said that a lease is lost it may be renewed
+        again, so that the job has no second owner while the first one still ends.
+        """
+        for holding in self.held():
+            holding.stop_if_overdue()
+
+    def renew_soon(self, now: float) -> None:
+        """Let every lease be due for a renewal now."""
         with self._lock:
-            lapsed = [entry for entry in self._entries.values() if entry.valid_until <= now]
-            late = [entry for entry in self._entries.values() if entry.timeout_at <= now]
-            for entry in lapsed:
-                del self._entries[entry.holding]
-            for entry in late:
-                entry.timeout_at = math.inf
-        for entry in lapsed:
-            holding = entry.holding
-            why = f"it could not be renewed for {holding.claimed.lease_seconds:g} s"
-            holding.fire(StopReason.LEASE_LOST, why)
-        for entry in late:
-            seconds = entry.holding.claimed.job.timeout_seconds
-            entry.holding.fire(StopReason.TIMEOUT, f"ran longer than its {seconds:g} s")
+            for entry in self._entries.values():
+                entry.renew_at = min(entry.renew_at, now)
 
     def renewal_at(self) -> float:
         """Return when the next renewal is due; infinity if nothing is held."""
@@ -99,15 +118,21 @@ class LeaseBook:
 
     def alarm_at(self) -> float:
         """Return when a lease or a job's time runs out next; infinity if nothing is held."""
-        with self._lock:
-            return min(
-                (min(entry.valid_until, entry.timeout_at) for entry in self._entries.values()),
-                default=math.inf,
-            )
+        return min((holding.next_stop_at for holding in self.held()), default=math.inf)
 
     def shortest(self) -> float:
         """Return the shortest lease held, in seconds; infinity if nothing is held."""
-        with self._lock:
-            return min(
-                (holding.claimed.lease_seconds for holding in self._entries), default=math.inf
-            )
+        return min((holding.claimed.lease_seconds for holding in self.held()), default=math.inf)
+
+
+def _prolong(entry: _Entry, status: LeaseStatus, sent_at: float) -> None:
+    """Take what a renewal came to."""
+    holding = entry.holding
+    seconds = holding.claimed.lease_seconds
+    left = seconds if status.seconds_left is None else status.seconds_left
+    times = holding.times
+    if times is not None:
+        holding.keep_to(times.renewed(valid_until=sent_at + left, at_limit=status.at_limit))
+    # At its limit a lease is renewed for the sake of the answer alone, and not ever more often.
+    lasts = seconds if status.at_limit else min(left, seconds)
+    entry.renew_at = sent_at + lasts * RENEWAL_PART

@@ -100,12 +100,12 @@ class ProgressPost:
     async def _send_newest(self) -> None:
         with self._lock:
             report, self._newest = self._newest, None
-        if report is None or self._holding.lost:
+        if report is None or self._holding.gone:
             return
         try:
             await self._send(report)
         except LeaseLost as lost:
-            self._holding.fire(StopReason.LEASE_LOST, lost.reason)
+            self._holding.lose(lost.reason)
         except RECOVERABLE as failed:
             _log.info("%s: progress was not sent yet: %s", self._holding, failed)
             with self._lock:

@@ -14,6 +14,8 @@ from cicd_core.model.checks import shorten
 from cicd_core.model.outcome import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cicd_core.agent.holding import Holding
     from cicd_core.agent.logs import JobLog
     from cicd_core.agent.port import WorkQueue
@@ -40,13 +42,14 @@ def ending_of(holding: Holding, said: Outcome | None) -> Ending:
 
     Args:
         holding: the job; its lease, or its time, may be over.
-        said: the handler's word; None if it was stopped.
+        said: the handler's word; None if it was stopped. It stands whatever became of the lease:
+            only the other side knows whether it comes too late.
     """
-    if holding.lost:
-        return None
     if said is not None:
         return said
-    stop = holding.stop
+    if holding.gone:
+        return None
+    stop = holding.first_stop
     if stop is None:
         return Outcome.error("the handler cancelled its own scope")
     if stop.reason is StopReason.CANCEL:
@@ -70,11 +73,24 @@ def with_log(ending: Ending, log: JobLog, *, tail: bool) -> Ending:
     )
 
 
-async def report(queue: WorkQueue, holding: Holding, ending: Ending) -> None:
-    """Tell how the attempt ended, again and again while the other side can't be reached.
+async def report(
+    queue: WorkQueue,
+    holding: Holding,
+    ending: Ending,
+    *,
+    in_haste: Callable[[], bool] = lambda: False,
+) -> None:
+    """Tell how the attempt ended, again and again until the other side answers.
 
-    When the lease is lost one last try is made: the other side knows best whether the report came
-    too late. A report that is refused is logged and dropped; the queue takes care of the job.
+    That it could not be renewed proves no lease lost: nobody may have taken the job away, and only
+    the other side can say so. A report that it refuses is logged and dropped.
+
+    Args:
+        queue: the other side.
+        holding: the job.
+        ending: how it ended; None if there is nothing to tell.
+        in_haste: whether the agent must go. One more try is made then if the lease can't be
+            renewed, as where the other side has said that it is lost.
     """
     if ending is None:
         stop = holding.stop
@@ -82,42 +98,52 @@ async def report(queue: WorkQueue, holding: Holding, ending: Ending) -> None:
         _log.warning("%s: lease lost, the result is dropped: %s", holding, why)
         return
     try:
-        await _tell(queue, holding, ending)
+        await _tell(queue, holding, ending, in_haste)
     except LeaseLost as lost:
         _log.warning("%s: lease lost, the result is dropped: %s", holding, lost.reason)
     except RECOVERABLE as failed:
         _log.warning("%s: lease lost, the result could not be reported: %s", holding, failed)
     except Exception as refused:  # noqa: BLE001 - a defect of a driver must not end the agent
-        await _report_refusal(queue, holding, ending, refused)
+        await _report_refusal(queue, holding, ending, refused, in_haste)
 
 
-async def _tell(queue: WorkQueue, holding: Holding, ending: Outcome | Release) -> None:
+async def _tell(
+    queue: WorkQueue, holding: Holding, ending: Outcome | Release, in_haste: Callable[[], bool]
+) -> None:
+    def give_up() -> bool:
+        return holding.gone or (holding.lost and in_haste())
+
     if isinstance(ending, Release):
         why = shorten(ending.why, _MAX_WHY) or "released"
         await patiently(
             lambda: queue.release(holding.claimed, why=why),
             what=f"{holding}: the release",
-            give_up=lambda: holding.lost,
+            give_up=give_up,
         )
         _log.info("%s: released: %s", holding, ending.why)
         return
     await patiently(
         lambda: queue.complete(holding.claimed, ending),
         what=f"{holding}: the report",
-        give_up=lambda: holding.lost,
+        give_up=give_up,
     )
     _log.info("%s: %s, exit code %s", holding, ending.verdict.value, ending.exit_code)
 
 
 async def _report_refusal(
-    queue: WorkQueue, holding: Holding, ending: Outcome | Release, refused: Exception
+    queue: WorkQueue,
+    holding: Holding,
+    ending: Outcome | Release,
+    refused: Exception,
+    in_haste: Callable[[], bool],
 ) -> None:
     """Report an outcome that was refused, a confirmed cancel that nobody asked for, as an error."""
     _log.error("%s: the report was refused: %s", holding, refused, exc_info=_defect(refused))
     if not isinstance(ending, Outcome):
         return
+    error = Outcome.error(f"its outcome was refused: {refused}")
     try:
-        await _tell(queue, holding, Outcome.error(f"its outcome was refused: {refused}"))
+        await _tell(queue, holding, error, in_haste)
     except Exception as again:  # noqa: BLE001 - as above
         _log.error("%s: the lease is left to run out: %s", holding, again, exc_info=_defect(again))
 

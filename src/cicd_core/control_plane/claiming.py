@@ -213,7 +213,13 @@ class Claimer:
 def handle_of(
     loaded: Loaded[Job], seconds: float, time: StoreTime, holder: Token | None = None
 ) -> Claimed:
-    """Return what the holder of a job gets; ``time`` tells when the lease's end is.
+    """Return what the holder of a job gets.
+
+    Args:
+        loaded: the job's record.
+        seconds: how long a renewal lasts.
+        time: what the store's clocks say after the lease was granted.
+        holder: who asks, if that is not known to own the lease.
 
     Raises:
         LeaseLost: nobody holds it, or not the ``holder`` that asks.
@@ -224,14 +230,26 @@ def handle_of(
         raise LeaseLost(job.job_id, holder.fence, f"it is {job.state.value} by now")
     if token is None or loaded.lease is None:
         raise LeaseLost(job.job_id, job.fence, f"it is {job.state.value} ({job.history[-1].why})")
+    lease = loaded.lease
     return Claimed(
         job=job,
         token=token,
         version=loaded.version,
         lease_seconds=seconds,
-        expires_at=from_micros(time.calendar_of(loaded.lease.expires)),
+        expires_at=from_micros(time.calendar_of(lease.expires)),
+        seconds_left=seconds_left(lease.expires, lease.limit, time),
+        at_limit=lease.expires >= lease.limit,
         basis=loaded,
     )
+
+
+def seconds_left(expires: int, limit: int, time: StoreTime) -> float:
+    """Return how many seconds of a lease are left for certain, at least 0.
+
+    A lease may be taken away when ``expires`` has passed for certain; its holder counts the other
+    way, as if the clock were as far ahead as it may be.
+    """
+    return max(0, min(expires, limit) - time.micros - time.uncertainty) / 1_000_000
 
 
 def _decoded(records: Sequence[Record], seconds: float, time: StoreTime) -> list[Claimed]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from attrs import evolve
 
-from cicd_core.control_plane.claiming import Claimer, ClaimRequest, handle_of
+from cicd_core.control_plane.claiming import Claimer, ClaimRequest, handle_of, seconds_left
 from cicd_core.control_plane.kinds import micros
 from cicd_core.control_plane.statistics import read_stats
 from cicd_core.errors import LeaseLost, NotFound
@@ -159,7 +159,11 @@ class QueueService:
         return handle_of(loaded, seconds, await self._writer.store_time(), token)
 
     async def renew(self, claims: Sequence[Claimed | JobToken]) -> list[LeaseStatus]:
-        """Renew the leases, in one call for all of them; the answers come in the order given."""
+        """Renew the leases, in one call for all of them; the answers come in the order given.
+
+        Each says how many seconds its lease is sure to hold from before this call on: never more
+        than the store granted, nor past the lease's limit.
+        """
         renewals = [
             Renewal(
                 collection=JOBS.name,
@@ -298,14 +302,18 @@ def _lease_status(
 ) -> LeaseStatus:
     if answer is None:
         return LeaseStatus(held=False)
-    expires_at = from_micros(time.calendar_of(answer.expires))
+    held = LeaseStatus(
+        held=True,
+        expires_at=from_micros(time.calendar_of(answer.expires)),
+        seconds_left=seconds_left(answer.expires, answer.limit, time),
+        at_limit=answer.expires >= answer.limit,
+    )
     if told is None:
-        return LeaseStatus(held=True, expires_at=expires_at)
+        return held
     if told.lease is None or told.value.token != claimed.token:
         return LeaseStatus(held=False)
-    return LeaseStatus(
-        held=True,
-        expires_at=expires_at,
+    return evolve(
+        held,
         cancel_requested=told.value.cancel_requested_at is not None,
         cancel_reason=told.value.cancel_reason,
     )

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 from cicd_core.model.job import Job, Token
+
+
+def _whole_lease(claimed: Claimed) -> float:
+    return claimed.lease_seconds
 
 
 @frozen(kw_only=True)
@@ -25,6 +29,12 @@ class Claimed:
     lease_seconds: float
     #: When the lease ends, on the store's clock (UTC).
     expires_at: datetime
+    #: How many seconds of the lease are left for certain: what the store granted, less the
+    #: uncertainty of its clock. Count them from before the call was sent, not from its answer. A
+    #: whole ``lease_seconds`` where the source does not say.
+    seconds_left: float = field(default=Factory(_whole_lease, takes_self=True))
+    #: Whether no renewal moves the end of the lease any more: the attempt lasts as long as it may.
+    at_limit: bool = False
     #: What the source knows besides; nobody else looks inside.
     basis: object = field(default=None, eq=False, repr=False)
 
@@ -37,6 +47,11 @@ class LeaseStatus:
     held: bool
     #: When the lease ends now (UTC); None when it is lost.
     expires_at: datetime | None = None
+    #: How many seconds of the lease are left for certain, counted from before the call was sent;
+    #: None where the source does not say, or the lease is lost.
+    seconds_left: float | None = None
+    #: Whether no renewal moves the end of the lease any more: the attempt lasts as long as it may.
+    at_limit: bool = False
     #: Somebody asks the holder to stop.
     cancel_requested: bool = False
     cancel_reason: str | None = None

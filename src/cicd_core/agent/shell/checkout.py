@@ -18,6 +18,7 @@ from cicd_core.agent.shell.environment import git_environment
 if TYPE_CHECKING:
     from typing import BinaryIO
 
+    from cicd_core.agent.shell.command import Followed
     from cicd_core.agent.shell.payload import Checkout
     from cicd_core.agent.shell.workspace import Workspace
 
@@ -44,7 +45,11 @@ def public_url(text: str) -> str:
 
 
 async def check_out(
-    checkout: Checkout, workspace: Workspace, output: BinaryIO, kill_after: float
+    checkout: Checkout,
+    workspace: Workspace,
+    output: BinaryIO,
+    kill_after: float,
+    followed: Followed,
 ) -> str:
     """Fill the workspace's tree, and return the commit's id.
 
@@ -53,6 +58,7 @@ async def check_out(
         workspace: whose ``tree`` becomes the checkout.
         output: gets what a clone says.
         kill_after: seconds between SIGTERM and SIGKILL for a clone that is cancelled.
+        followed: says by when a clone must have ended.
 
     Raises:
         CheckoutFailed: git said no.
@@ -67,7 +73,7 @@ async def check_out(
             *(str(workspace.tree), commit),
         )
         return commit
-    await _clone(checkout, workspace, output, kill_after)
+    await _clone(checkout, workspace, output, kill_after, followed)
     try:
         commit = await _commit(checkout, workspace.tree, f"refs/remotes/origin/{checkout.ref}")
     except CheckoutFailed:  # no branch: a tag or a commit
@@ -84,7 +90,11 @@ def _local(checkout: Checkout) -> Path | None:
 
 
 async def _clone(
-    checkout: Checkout, workspace: Workspace, output: BinaryIO, kill_after: float
+    checkout: Checkout,
+    workspace: Workspace,
+    output: BinaryIO,
+    kill_after: float,
+    followed: Followed,
 ) -> None:
     clone = ("git", *_NO_HOOKS, "clone", "--quiet", "--no-checkout", "--")
     ended = await run_guarded(
@@ -93,6 +103,7 @@ async def _clone(
         env=git_environment(os.environ),
         output=output,
         kill_after=kill_after,
+        followed=followed,
     )
     if (ended.how, ended.number) != ("exited", 0):
         why = ended.outcome("git").error_message or ""

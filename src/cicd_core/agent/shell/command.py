@@ -5,10 +5,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import math
 import os
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +28,9 @@ if TYPE_CHECKING:
 
     from anyio.abc import ByteReceiveStream, Process
 
+#: Tells a function, in any thread, by when everything must have ended, while it is entered.
+Followed = Callable[[Callable[[float], object]], AbstractContextManager[None]]
+
 _log = logging.getLogger("cicd_core.agent")
 
 _GUARD: Final = Path(__file__).with_name("guard.py")
@@ -35,7 +42,8 @@ _DEATH_SECONDS: Final = 10.0
 class Ended:
     """How a command ended: with an exit code, by a signal, or not started at all."""
 
-    #: ``exited``, ``signalled``, ``refused``, or ``lost`` when the guard itself was killed.
+    #: ``exited``, ``signalled``, ``refused``, ``overdue`` when the lease was about to end, or
+    #: ``lost`` when the guard itself was killed.
     how: str
     #: The exit code, the signal's number, or the error's.
     number: int = 0
@@ -51,6 +59,8 @@ class Ended:
             return _exited(128 + self.number, f"{name} was killed by {_signal_name(self.number)}")
         if self.how == "refused":
             return Outcome.error(f"{name} can't be started: {os.strerror(self.number)}")
+        if self.how == "overdue":
+            return Outcome.error(f"{name} was killed: the lease was about to end, not renewed")
         return Outcome.error(f"the guard of {name} was killed; the command was killed after it")
 
 
@@ -60,6 +70,11 @@ def _exited(code: int, why: str) -> Outcome:
     return Outcome(verdict=Verdict.FAILED, exit_code=code, error_message=why)
 
 
+def _followed_by_nothing(_: Callable[[float], object]) -> AbstractContextManager[None]:
+    """Set no end."""
+    return contextlib.nullcontext()
+
+
 async def run_guarded(
     argv: Sequence[str],
     *,
@@ -67,12 +82,13 @@ async def run_guarded(
     env: Mapping[str, str],
     output: BinaryIO,
     kill_after: float,
+    followed: Followed = _followed_by_nothing,
 ) -> Ended:
     """Run a command to its end, in a session of its own.
 
     When it is cancelled the command's process group gets SIGTERM, and SIGKILL ``kill_after``
-    seconds later; it has ended when the cancellation goes on. When this process dies, the guard
-    kills the group.
+    seconds later; it has ended when the cancellation goes on. The guard kills the group when this
+    process dies, and when the lease is about to end: whatever this process is doing.
 
     Args:
         argv: the command and its arguments; the command is found on the PATH of ``env``.
@@ -80,35 +96,74 @@ async def run_guarded(
         env: its whole environment.
         output: gets both of its output streams.
         kill_after: seconds between SIGTERM and SIGKILL.
+        followed: says by when all must have ended, as
+            :meth:`cicd_core.agent.JobRun.lease_followed` does.
     """
     guarded = [sys.executable, "-I", "-S", str(_GUARD), *argv]
     try:
-        process = await _opened(guarded, cwd=cwd, env=env, output=output)
+        orders, process = await _opened(guarded, cwd=cwd, env=env, output=output)
     except OSError as refused:  # too many arguments, or too many open files
         return Ended("refused", refused.errno or errno.EIO)
     facts = _Facts(process)
-    try:
-        await facts.read()
-    finally:
-        with anyio.CancelScope(shield=True):
-            await _end(process, facts, kill_after)
+    with followed(orders.end_by):
+        try:
+            await facts.read()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await _end(process, facts, orders, kill_after)
     return facts.ended
 
 
 async def _opened(
     argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], output: BinaryIO
-) -> Process:
-    with anyio.CancelScope(shield=True):  # a process that is half open belongs to nobody
-        return await anyio.open_process(
-            argv,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=output,
-            cwd=cwd,
-            env=env,
-            start_new_session=True,
-        )
+) -> tuple[_Orders, Process]:
+    theirs, ours = os.pipe()
+    orders = _Orders(ours)
+    try:
+        with anyio.CancelScope(shield=True):  # a process that is half open belongs to nobody
+            process = await anyio.open_process(
+                argv,
+                stdin=theirs,
+                stdout=subprocess.PIPE,
+                stderr=output,
+                cwd=cwd,
+                env=env,
+                start_new_session=True,
+            )
+            return orders, process
+    except BaseException:
+        orders.close()
+        raise
+    finally:
+        os.close(theirs)
     raise AssertionError("a scope that nobody cancels was cancelled")
+
+
+class _Orders:
+    """The way to a guard. Safe to use from any thread; nothing here waits."""
+
+    def __init__(self, pipe: int) -> None:
+        os.set_blocking(pipe, False)
+        self._pipe: int | None = pipe
+        self._lock = threading.Lock()
+
+    def end_by(self, instant: float) -> None:
+        """Have the group killed at an instant of the lease clock, unless a later one is given."""
+        self.send(f"u {math.floor(instant * 1_000_000)}")
+
+    def send(self, order: str) -> None:
+        """Write a line, if the guard still reads."""
+        with self._lock:
+            if self._pipe is not None:
+                with contextlib.suppress(OSError):
+                    os.write(self._pipe, f"{order}\n".encode())
+
+    def close(self) -> None:
+        """Say that nothing more comes."""
+        with self._lock:
+            pipe, self._pipe = self._pipe, None
+        if pipe is not None:
+            os.close(pipe)
 
 
 class _Facts:
@@ -147,12 +202,12 @@ class _Facts:
         return [(how, int(number)) for how, number in words]
 
 
-async def _end(process: Process, facts: _Facts, kill_after: float) -> None:
+async def _end(process: Process, facts: _Facts, orders: _Orders, kill_after: float) -> None:
     """See the command, its group and its guard to their end; most often they have ended."""
-    for order, seconds in ((b"t", kill_after), (b"k", _DEATH_SECONDS)):
+    for order, seconds in (("t", kill_after), ("k", _DEATH_SECONDS)):
         if not facts.complete:
             with anyio.move_on_after(seconds):
-                await _send(process, order)
+                orders.send(order)
                 await facts.read()
     if not facts.complete:
         _log.error("the command's group %s does not die after SIGKILL", facts.leader)
@@ -160,13 +215,8 @@ async def _end(process: Process, facts: _Facts, kill_after: float) -> None:
     if facts.ended.how == "lost" and facts.leader is not None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(facts.leader, signal.SIGKILL)
+    orders.close()
     await process.aclose()
-
-
-async def _send(process: Process, order: bytes) -> None:
-    if process.stdin is not None:
-        with contextlib.suppress(OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
-            await process.stdin.send(order)
 
 
 def _signal_name(number: int) -> str:

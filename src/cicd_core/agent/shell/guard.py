@@ -3,10 +3,13 @@
 Run by its path, in a Python that imports nothing of ours: ``python -I -S guard.py COMMAND …``. It
 begins in a few milliseconds, since it imports next to nothing at all.
 
-- Its standard input comes from the agent: ``t`` sends SIGTERM to the group, ``k`` SIGKILL; the end
-  of the input means that the agent has died, however that came about: SIGKILL.
+- Its standard input comes from the agent, a line an order: ``t`` sends SIGTERM to the group, ``k``
+  SIGKILL; ``u MICROS`` sends SIGKILL when the clock of this boot has come so far, unless another
+  instant is given before that: an agent that hangs or is stopped renews no lease. The end of the
+  input means that the agent has died, however that came about: SIGKILL.
 - Its standard output goes to the agent, a line a fact: ``started PID``, then ``exited CODE``,
-  ``signalled NUMBER``, or ``refused ERRNO`` when the command can't be started.
+  ``signalled NUMBER``, ``overdue 0`` when its time was over, or ``refused ERRNO`` when the command
+  can't be started.
 - Its standard error is the command's output, both streams of it.
 
 Whatever the command left behind in its group dies with it.
@@ -18,6 +21,7 @@ import os
 import select
 import signal
 import sys
+import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the module of that name takes longer to import than all of this
@@ -26,8 +30,9 @@ if TYPE_CHECKING:  # the module of that name takes longer to import than all of 
 #: Python and this guard ignore these; the command begins with what the system does with them.
 _RESET = [signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ]
 #: How often the guard looks who its parent is, in seconds: a copy of the agent (a fork) may hold
-#: the pipe open when the agent itself is gone.
-_LOOK_SECONDS = 1.0
+#: the pipe open when the agent itself is gone. And what time it is: a machine that was suspended
+#: wakes up with its timers late.
+_LOOK_SECONDS = 0.5
 
 
 def main(command: list[str]) -> int:
@@ -98,28 +103,69 @@ def _listen_for_children() -> int:
 
 def _watch(leader: int, agent: int, woken: int) -> str:
     """Obey the agent until the leader has ended; return how it did."""
-    orders = [0]
+    orders = _Orders(leader)
+    overdue = False
     while True:
-        ready, _, _ = select.select([*orders, woken], [], [], _LOOK_SECONDS)
+        look_in = min(_LOOK_SECONDS, max(0.0, orders.seconds_left))
+        ready, _, _ = select.select([*orders.source, woken], [], [], look_in)
         if woken in ready:
             os.read(woken, 512)
         ended, status = os.waitpid(leader, os.WNOHANG)
         if ended:
             _kill(leader, signal.SIGKILL)  # what the leader left behind
-            return _described(status)
-        if os.getppid() != agent or (0 in ready and not _obey(leader)):
-            _kill(leader, signal.SIGKILL)
-            orders = []
+            killed = os.waitstatus_to_exitcode(status) == -signal.SIGKILL
+            return "overdue 0" if overdue and killed else _described(status)
+        if 0 in ready:
+            orders.obey()
+        if os.getppid() != agent:
+            orders.stop_listening()
+        # The order that moves the instant may have come while everything stood still.
+        if orders.source and orders.seconds_left <= 0:
+            overdue = True
+            orders.stop_listening()
 
 
-def _obey(leader: int) -> bool:
-    """Carry out what the agent wrote; False: it has gone."""
-    orders = os.read(0, 16)
-    if b"t" in orders:
-        _kill(leader, signal.SIGTERM)
-    if b"k" in orders:
-        _kill(leader, signal.SIGKILL)
-    return bool(orders)
+class _Orders:
+    """What the agent wants of a process group."""
+
+    def __init__(self, leader: int) -> None:
+        self._leader = leader
+        self._rest = b""
+        self._until = -1
+        #: What to read them from; nothing once the group was killed for good.
+        self.source = [0]
+
+    @property
+    def seconds_left(self) -> float:
+        """Until the group is killed unless the agent says otherwise."""
+        if self._until < 0 or not self.source:
+            return _LOOK_SECONDS
+        return self._until / 1_000_000 - _boot_seconds()
+
+    def obey(self) -> None:
+        """Carry out what the agent wrote."""
+        said = os.read(0, 4096)
+        if not said:
+            self.stop_listening()
+        *lines, self._rest = (self._rest + said).split(b"\n")
+        for line in lines:
+            if line == b"t":
+                _kill(self._leader, signal.SIGTERM)
+            elif line == b"k":
+                _kill(self._leader, signal.SIGKILL)
+            else:
+                self._until = int(line[2:])
+
+    def stop_listening(self) -> None:
+        """Kill the group; nothing that the agent says is of use any more."""
+        _kill(self._leader, signal.SIGKILL)
+        self.source = []
+
+
+def _boot_seconds() -> float:
+    """Return seconds on the agent's clock for leases: it goes on while the machine sleeps."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if clock is None else time.clock_gettime(clock)
 
 
 def _kill(group: int, number: signal.Signals) -> None:

@@ -54,8 +54,11 @@ class ShellHandler:
     and of the agent's own environment only what ``inherit_env`` names; git itself runs with the
     agent's environment, so that its credentials are of use.
 
-    Cancel, timeout, drain and lost lease send SIGTERM to the command's process group, and SIGKILL a
-    few seconds later; the death of the agent kills the group at once, whatever the agent died of.
+    Cancel, timeout, drain and lost lease send SIGTERM to the command's process group, and SIGKILL
+    ``kill_after`` seconds later, or earlier where the lease ends before that: a lease that can't be
+    renewed stops the command so early that SIGKILL comes before its end. That holds also if the
+    agent itself hangs or is stopped. The death of the agent kills the group at once, whatever the
+    agent died of.
     A process that leaves its group is out of reach. POSIX only.
 
     Example:
@@ -77,7 +80,8 @@ class ShellHandler:
             work_dir: where the folders to work in are made, each for as long as its job runs; a
                 folder of this user's below the system's temporary one when left out.
             inherit_env: names of variables, or patterns such as ``LC_*``, that the commands get.
-            kill_after: seconds between SIGTERM and SIGKILL.
+            kill_after: seconds between SIGTERM and SIGKILL; less where the lease ends before that.
+                At most a third of a lease is kept for it.
 
         Raises:
             InvalidInput: a field is wrong; the error names it.
@@ -87,6 +91,11 @@ class ShellHandler:
         self._root = default_root() if work_dir is None else Path(work_dir).absolute()
         self._inherit = tuple(inherit_env)
         self._kill_after = check_seconds("kill_after", kill_after)
+
+    @property
+    def stop_seconds(self) -> float:
+        """How long it may take to end once it is stopped: the agent stops it so early."""
+        return self._kill_after
 
     async def __call__(self, run: JobRun) -> Outcome:
         """Run the job's command, and return how it ended.
@@ -112,7 +121,7 @@ class ShellHandler:
         if checkout is None:
             workspace.tree.mkdir()
             return
-        commit = await check_out(checkout, workspace, output, self._kill_after)
+        commit = await check_out(checkout, workspace, output, self._kill_after, run.lease_followed)
         run.log(f"checked out {commit} of {public_url(checkout.repo)}")
 
     async def _run(
@@ -126,6 +135,7 @@ class ShellHandler:
             env={**environment, **command.env, **job_variables(run)},
             output=output,
             kill_after=self._kill_after,
+            followed=run.lease_followed,
         )
         return ended.outcome(repr(argv[0]) if command.argv is not None else "the shell line")
 
