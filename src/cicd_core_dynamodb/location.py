@@ -32,6 +32,8 @@ _SWITCHES: Final = ("create_tables", "log", "claim_marks")
 OPTIONS: Final = frozenset({"prefix", "region", "endpoint", *_NUMBERS, *_SECONDS, *_SWITCHES})
 _PREFIX: Final = re.compile(r"[A-Za-z0-9_.-]{0,100}")
 _SHARDS_MOST: Final = 128
+#: The most digits of a number: Python makes none of a text with thousands of them.
+_DIGITS: Final = 9
 
 
 @frozen(kw_only=True)
@@ -109,7 +111,7 @@ def _count(said: Mapping[str, Any], name: str) -> int | None:
     value = said.get(name)
     if value is None:
         return None
-    if isinstance(value, str) and value.isascii() and value.isdecimal():
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= _DIGITS:
         value = int(value)
     return check_integer(name, value, least=1, most=_SHARDS_MOST)
 

@@ -50,6 +50,8 @@ _OWN: Final = frozenset(
 _PORTS: Final = {"redis+sentinel": 26379, "redis+cluster": 6379}
 #: A limit of time that is shorter than this is a mistake, in seconds.
 _LEAST: Final = 0.001
+#: The most digits of a database's number: Python makes no number of a text with thousands of them.
+_DIGITS: Final = 9
 
 
 @frozen(kw_only=True)
@@ -208,7 +210,7 @@ def _sentinel(url: StoreURL, connect_timeout: float) -> Source:
 
 def _database(url: StoreURL, path: str) -> int:
     text = path.strip("/")
-    if text and not (text.isascii() and text.isdecimal()):
+    if text and not (text.isascii() and text.isdecimal() and len(text) <= _DIGITS):
         raise InvalidInput("url", str(url), "the path is the number of a database, such as /0")
     return int(text or 0)
 

@@ -101,6 +101,9 @@ def test_a_json_object_may_stand_in_a_file(tmp_path: Path) -> None:
         ("[1]", "give a JSON object"),
         ("@nowhere.json", "No such file"),
         ("[" * 100_000, "it is no JSON"),
+        ("[" * 65 + "]" * 65, "nests deeper than 64"),
+        ('{"a": 1, "a": 2}', "the key 'a' is there twice"),
+        ('{"a": NaN}', "NaN is no number"),
     ],
 )
 def test_what_is_no_json_object_is_refused(text: str, reason: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import json
 import math
 import re
 import sys
@@ -15,6 +14,7 @@ from typing import Any, Final, TypeVar, cast
 
 from cicd_core.errors import InvalidInput
 from cicd_core.model.job import GitContext
+from cicd_core.model.json_values import parse_json
 
 Kind = TypeVar("Kind", bound=Enum)
 
@@ -119,8 +119,8 @@ def json_object(field: str, text: str) -> dict[str, Any]:
         InvalidInput: it is none.
     """
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as broken:
+        value = parse_json(text.encode())
+    except ValueError as broken:
         raise InvalidInput(field, text, f"it is no JSON: {broken}") from None
     if not isinstance(value, dict):
         raise InvalidInput(field, text, "give a JSON object, such as '{\"name\": 1}'")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -21,6 +20,7 @@ from cicd_core.model.fields import (
 )
 from cicd_core.model.instants import require_aware
 from cicd_core.model.job import Delivery, GitContext, Priority, RetryPolicy, Verdict
+from cicd_core.model.json_values import check_json_object
 
 #: A week, in seconds: the longest that one attempt may run.
 MAX_TIMEOUT = 7 * 24 * 3600.0
@@ -64,7 +64,7 @@ def checked(spec: JobSpec) -> JobSpec:
         raise InvalidInput("delivery", delivery, f"give one of {[each.value for each in Delivery]}")
     git, metadata = check_git(spec.git), check_metadata(spec.metadata)
     labels, tags = check_names("labels", spec.labels), check_names("tags", spec.tags)
-    payload, size = _checked_payload(spec.payload)
+    payload, size = check_json_object("payload", spec.payload)
     check_together("payload", metadata, git_texts(git), labels, tags, besides=size)
     run_at, deadline_at = _checked_times(spec)
     return JobSpec(
@@ -119,15 +119,3 @@ def _checked_times(spec: JobSpec) -> tuple[datetime | None, datetime | None]:
         reason = f"give a moment after run_at, {run_at}: the job could never start"
         raise InvalidInput("deadline_at", deadline_at, reason)
     return run_at, deadline_at
-
-
-def _checked_payload(payload: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
-    """Return what the store will give back, and its size in bytes; refuse what is no JSON."""
-    if not isinstance(payload, dict) or not all(isinstance(key, str) for key in payload):
-        raise InvalidInput("payload", payload, "give a JSON object with string keys")
-    try:
-        text = json.dumps(payload, allow_nan=False, ensure_ascii=False)
-        decoded: dict[str, Any] = json.loads(text)
-        return decoded, len(text.encode())
-    except (TypeError, ValueError, RecursionError) as refused:  # lone surrogates are a ValueError
-        raise InvalidInput("payload", payload, f"give plain JSON: {refused}") from refused

@@ -9,12 +9,14 @@ microseconds since the epoch (UTC).
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from attrs import frozen
 from cattrs import Converter, transform_error
+from cattrs.gen import make_dict_unstructure_fn, override
 
 from cicd_core.errors import CorruptRecord, NewerSchema
 from cicd_core.model.agent import Agent
@@ -22,8 +24,10 @@ from cicd_core.model.deployment import Deployment
 from cicd_core.model.event import Event, EventDraft
 from cicd_core.model.instants import from_micros, to_micros
 from cicd_core.model.job import Job
+from cicd_core.model.json_values import MAX_DEPTH, nests_deeper
 from cicd_core.model.pool import Pool
 from cicd_core.model.session import Session
+from cicd_core.model.spec import JobSpec
 from cicd_core.queueing.lanes import LaneDirectory
 from cicd_core.store.unknown import find_unknown, put_back
 
@@ -38,13 +42,30 @@ Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
 _EMPTY: Final[Mapping[str, Any]] = {}
 #: Where a body lists its commits. No entity has a field of that name.
 _COMMITS: Final = "c"
+#: How deep a body may nest: a payload, within an entity, and room for fields of a newer library.
+_MAX_DEPTH: Final = MAX_DEPTH + 8
+_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def _converter() -> Converter:
     converter = Converter(omit_if_default=True)
     converter.register_unstructure_hook(datetime, to_micros)
     converter.register_structure_hook(datetime, lambda value, _: from_micros(value))
+    for kind in (Job, JobSpec):  # a payload is JSON already: nothing looks into it on its way
+        converter.register_unstructure_hook(
+            kind,
+            make_dict_unstructure_fn(
+                kind,
+                converter,
+                _cattrs_omit_if_default=True,
+                payload=override(unstruct_hook=_as_it_is),
+            ),
+        )
     return converter
+
+
+def _as_it_is(value: object) -> object:
+    return value
 
 
 CONVERTER: Final = _converter()
@@ -92,7 +113,7 @@ class EntityCodec(Generic[Entity]):
             NewerSchema: the schema's major version is newer than this library's.
         """
         try:
-            raw = json.loads(body)
+            raw = load_json(body)
             version = raw.pop("v")
             self._refuse_newer(key, version)
             commits = _checked_commits(raw.pop(_COMMITS, ""))
@@ -121,12 +142,34 @@ def _checked_commits(commits: object) -> str:
 
 
 #: One encoder for all bodies: ``json.dumps`` with settings of one's own makes one a call.
-_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def dump_json(raw: object) -> bytes:
     """Return compact UTF-8 JSON."""
     return _ENCODER.encode(raw).encode()
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+_DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
+def load_json(body: bytes) -> Any:
+    """Return what :func:`dump_json` wrote.
+
+    Raises:
+        ValueError: it is no JSON, nests deeper than any entity, or holds what could not be written
+            again: a number that is not finite, or a lone surrogate.
+    """
+    if nests_deeper(body, _MAX_DEPTH):
+        raise ValueError(f"it nests deeper than {_MAX_DEPTH}")
+    raw = _DECODER.decode(body.decode())
+    if _SURROGATE.search(body):  # it is never written so; one without its twin cannot be written
+        dump_json(raw)
+    return raw
 
 
 JOB: Final = EntityCodec(Job, "jobs")
@@ -154,7 +197,7 @@ def decode_event(entry: LogEntry) -> Event:
         CorruptRecord: its bytes are no event.
     """
     try:
-        raw = json.loads(entry.body)
+        raw = load_json(entry.body)
         return Event(
             subject=(entry.collection, entry.key),
             version=entry.version,

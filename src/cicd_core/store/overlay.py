@@ -7,7 +7,6 @@ whoever commits over the grant puts it there.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from attrs import evolve, field, frozen
@@ -15,7 +14,7 @@ from attrs import evolve, field, frozen
 from cicd_core.errors import CorruptRecord
 from cicd_core.lifecycle import leases
 from cicd_core.model.instants import from_micros
-from cicd_core.store.codec import JOB, EntityCodec, dump_json, encode_event
+from cicd_core.store.codec import JOB, EntityCodec, dump_json, encode_event, load_json
 from cicd_core.store.collections import JOBS, LEASED, job_timer
 from cicd_core.store.records import EventWrite, Lease
 
@@ -121,7 +120,7 @@ def load_job(record: Record) -> Loaded[Job]:
 def _claimed(record: Record, queued: Job, lease: Lease) -> Decision[Job]:
     """Return what the domain's own claim says of the job (I5)."""
     try:
-        raw = json.loads(record.grant or b"")
+        raw = load_json(record.grant or b"")
         grant = Grant(agent_id=raw["agent_id"], starting=raw["starting"], ahead=raw.get("ahead", 0))
         return leases.claim(
             queued,

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 #: The most entries that one sweep drops.
 SWEEP: Final = 100
+#: The most digits of a cursor: Python makes no number of a text with thousands of them.
+_DIGITS: Final = 18
 
 
 class Log:
@@ -64,7 +66,7 @@ class Log:
         return Counters(values, cursor=str(self._next - 1))
 
     def _position(self, cursor: str) -> int:
-        if not (cursor.isascii() and cursor.isdecimal()):
+        if not (cursor.isascii() and cursor.isdecimal() and len(cursor) <= _DIGITS):
             raise InvalidCursor(cursor, "it is not one of this store's")
         position = int(cursor)
         if position >= self._next:
