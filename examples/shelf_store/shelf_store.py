@@ -28,7 +28,7 @@ from cicd_core import errors
 from cicd_core.clock import boot_micros, calendar_of, plausible, wall_micros
 from cicd_core.store import records as words
 from cicd_core.store import semantics
-from cicd_core.store.limits import Limits, check_log_limit, check_prefix
+from cicd_core.store.limits import Limits
 from cicd_core.store.memory.log import Log
 from cicd_core.store.memory.rows import Row, Rows, place_of
 from cicd_core.store.semantics import Subject, subject_of
@@ -193,6 +193,7 @@ class ShelfStore:
             raise
 
     async def now(self) -> words.StoreTime:
+        self._limits.lifetime.check()
         await checkpoint()
         return words.StoreTime(self._clock.micros(), calendar=calendar_of(self._clock))
 
@@ -225,11 +226,11 @@ class ShelfStore:
         return [words.Count(number, exact=True) for number in numbers]
 
     async def counters(self, prefix: str) -> words.Counters:
-        check_prefix(prefix)
+        self._limits.check_prefix(prefix)
         return await self._call(lambda _: self._image.log.counters(prefix))
 
     async def read_log(self, cursor: str | None, limit: int) -> words.LogPage:
-        check_log_limit(limit)
+        self._limits.check_log_limit(limit)
         return await self._call(lambda _: self._image.log.read(cursor, limit))
 
     async def wait(self, watches: Sequence[words.Watch], timeout: float) -> bool:  # noqa: ASYNC109 -
@@ -244,9 +245,11 @@ class ShelfStore:
         return found
 
     def sibling(self) -> AbstractAsyncContextManager[Store]:
-        return _opened(self._path, self._limits, self._given_clock)
+        return _opened(self._path, self._limits.of_another(), self._given_clock)
 
     async def close(self) -> None:
+        if not self._limits.lifetime.end():  # a forked child leaves the parent's thread alone
+            return
         with CancelScope(shield=True):  # behind the call that is under way
             await to_thread.run_sync(self._journal.close, limiter=self._thread)
 

@@ -18,6 +18,7 @@
     │   └── SessionRejected      unknown, expired or logged out
     └── StoreError               the store could not do its part
         ├── StoreUnavailable     try again: locked, disconnected, busy (``retryable``)
+        ├── StoreClosed          it was closed, or belongs to the process that this one forked from
         ├── StoreFull            no room left; nothing was written
         ├── StoreReadOnly        the file or the server takes no writes
         ├── Contention           gave up after repeated conflicts (``retryable``)
@@ -215,6 +216,13 @@ class StoreUnavailable(StoreError):
     """The store did not answer, or is busy: whether the call took effect may be unknown."""
 
     retryable = True
+
+
+class StoreClosed(StoreError):
+    """The store was closed, or was opened by another process, of which this one is a fork.
+
+    Open a store of your own; this one stays closed.
+    """
 
 
 class StoreFull(StoreError):

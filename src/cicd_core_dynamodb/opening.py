@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +12,7 @@ from anyio import sleep
 from attrs import frozen
 
 from cicd_core.errors import InvalidInput, NewerSchema, UnsupportedCapability
+from cicd_core.store.lifetime import Lifetime
 from cicd_core.store.limits import Limits
 from cicd_core_dynamodb.calls import ATTEMPTS, CONNECT_SECONDS, CONNECTIONS, Calls
 from cicd_core_dynamodb.expressions import Expression
@@ -125,7 +126,8 @@ def open_dynamodb(
         "poll_seconds": poll_seconds,
     }
     location = locate(url, namespace=namespace, given=given)
-    return open_location(location, Limits(collections), client, meter)
+    limits = Limits(collections, store=f"the store in the tables {location.prefix!r}")
+    return open_location(location, limits, client, meter)
 
 
 @asynccontextmanager
@@ -134,11 +136,12 @@ async def open_location(
 ) -> AsyncGenerator[Store, None]:
     """Open a store by what :func:`open_dynamodb` made of its URL."""
     _require_asyncio()
-    if client is not None:
-        yield await _opened(location, limits, client, meter, owned=False)
-        return
-    async with new_client(location) as own:
-        yield await _opened(location, limits, own, meter, owned=True)
+    async with AsyncExitStack() as stack:
+        used = client
+        if used is None:
+            used = await stack.enter_async_context(new_client(location))
+        stack.callback(limits.lifetime.end)
+        yield await _opened(location, limits, used, meter, owned=client is None)
 
 
 async def _opened(
@@ -156,7 +159,7 @@ async def _opened(
                 "a client belongs to one event loop, and this store uses one that was given to "
                 "it: open a store there, with a client of that loop"
             )
-        async with open_location(location, limits, None, meter) as store:
+        async with open_location(location, limits.of_another(), None, meter) as store:
             yield store
 
     return DynamoDBStore(
@@ -209,10 +212,12 @@ async def new_client(location: Location) -> AsyncGenerator[Any, None]:
             f"no client of DynamoDB can be made ({type(cause).__name__}: {cause}); give the region "
             f"as ?region=… or where AWS looks for it"
         ) from cause
+    lifetime = Lifetime("this client")
     try:
         yield client
     finally:
-        await opening.__aexit__(None, None, None)
+        if lifetime.end():  # a forked child has the parent's connections
+            await opening.__aexit__(None, None, None)
 
 
 def _require_driver() -> None:

@@ -10,7 +10,6 @@ from anyio import current_time, sleep
 
 from cicd_core.errors import CicdError, UnsupportedCapability
 from cicd_core.ids import IdSource
-from cicd_core.store.limits import check_log_limit, check_prefix
 from cicd_core.store.semantics import subject_of
 from cicd_core_dynamodb.claims import Claimer
 from cicd_core_dynamodb.commits import Committer
@@ -130,6 +129,7 @@ class DynamoDBStore:
 
     async def now(self) -> StoreTime:
         """Return the time at the server, as the Dates of its answers tell it."""
+        self._limits.lifetime.check()
         return await self._calls.now()
 
     async def get(self, collection: str, keys: Sequence[str]) -> Mapping[str, Record]:
@@ -180,13 +180,13 @@ class DynamoDBStore:
 
     async def counters(self, prefix: str) -> Counters:
         """Return the counters whose names begin with ``prefix``; they never lag."""
-        check_prefix(prefix)
+        self._limits.check_prefix(prefix)
         self._require_log()
         return await self._counters.read(prefix)
 
     async def read_log(self, cursor: str | None, limit: int) -> LogPage:
         """Return events after the cursor; the log never lags."""
-        check_log_limit(limit)
+        self._limits.check_log_limit(limit)
         self._require_log()
         return await self._log.read(cursor, limit)
 

@@ -104,7 +104,8 @@ async def open_redis(
     }
     _require_asyncio(url.scheme)
     location = locate(url, namespace=namespace, client=client, given=given)
-    async with open_location(location, Limits(collections)) as store:
+    limits = Limits(collections, store=f"the store on {location.source.where}")
+    async with open_location(location, limits) as store:
         yield store
 
 
@@ -128,7 +129,7 @@ async def open_location(location: Location, limits: Limits) -> AsyncGenerator[Re
         clock=clock,
         waiting=lambda store: Waiting(location.source, store.look, location.namespace),
         log_retention=location.log_retention,
-        sibling=lambda: open_location(location.sibling(), limits),
+        sibling=lambda: open_location(location.sibling(), limits.of_another()),
     )
     try:
         meta = meta_key(location.namespace)

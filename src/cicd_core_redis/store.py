@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 
 from cicd_core.clock import monotonic_seconds
 from cicd_core.errors import CorruptRecord, InvalidCursor, StoreError
-from cicd_core.store.limits import check_log_limit, check_prefix
 from cicd_core.store.records import Count, Counters, Page
 from cicd_core_redis.keys import lower_bound, upper_bound, zset_of
 from cicd_core_redis.log import LogPlace, log_page
@@ -91,6 +90,7 @@ class RedisStore:
 
         Uncertainty: half of the round trip that told it, and the drift since then.
         """
+        self._limits.lifetime.check()
         known = self._clock.read()
         while known is None:
             sent = monotonic_seconds()
@@ -171,7 +171,7 @@ class RedisStore:
 
     async def counters(self, prefix: str) -> Counters:
         """Return the counters whose names begin with ``prefix``."""
-        check_prefix(prefix)
+        self._limits.check_prefix(prefix)
         group, bar, _ = prefix.partition("|")
         cursor, *pairs = await self._pipe.run(Verb.COUNTERS, [prefix, group if bar else ""])
         values = zip(pairs[::2], pairs[1::2], strict=True)
@@ -179,7 +179,7 @@ class RedisStore:
 
     async def read_log(self, cursor: str | None, limit: int) -> LogPage:
         """Return events after the cursor; None is the beginning of what is kept."""
-        check_log_limit(limit)
+        self._limits.check_log_limit(limit)
         place = None if cursor is None else LogPlace.parse(cursor)
         first = "-" if place is None else place.first
         last, dropped, found = await self._pipe.run(Verb.READ_LOG, [first, limit])
@@ -201,7 +201,9 @@ class RedisStore:
         return self._sibling()
 
     async def close(self) -> None:
-        """Disconnect; what is under way fails."""
+        """Disconnect; what is under way fails. In a forked child: does nothing."""
+        if not self._limits.lifetime.end():
+            return
         if self._sweeping is not None:
             self._sweeping.cancel()
             await asyncio.wait([self._sweeping])

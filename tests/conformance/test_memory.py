@@ -83,12 +83,15 @@ class LaggingHarness(StoreHarness):
     async def open(
         self, namespace: str, collections: tuple[Collection, ...] = COLLECTIONS
     ) -> AsyncGenerator[Store, None]:
-        yield self._stores.setdefault(namespace, LaggingStore(collections, frozen=self._frozen))
+        store = LaggingStore(collections, frozen=self._frozen)
+        async with self._stores.setdefault(namespace, store).sibling() as sibling:
+            yield sibling
 
     @asynccontextmanager
     async def open_forgetful(self, namespace: str) -> AsyncGenerator[Store, None]:
         store = LaggingStore(COLLECTIONS, frozen=self._frozen, log_retention=self.brief)
-        yield self._stores.setdefault(namespace, store)
+        async with self._stores.setdefault(namespace, store).sibling() as sibling:
+            yield sibling
 
     async def settle(self) -> None:
         for store in self._stores.values():

@@ -21,6 +21,7 @@ from cicd_core_dynamodb import calls
 from cicd_core_dynamodb.location import locate
 from cicd_core_dynamodb.opening import new_client
 from tests.dynamodb.faults import faulty_client
+from tests.unit.store.test_forks import use_after_fork
 
 if TYPE_CHECKING:
     from tests.dynamodb.harness import DynamoDBHarness
@@ -201,3 +202,10 @@ async def test_stores_are_opened_by_many_at_once_on_tables_that_are_not_there(
     async with anyio.create_task_group() as tasks:
         for number in range(4):
             tasks.start_soon(use, f"k{number}")
+
+
+def test_forked_child_is_refused_and_leaves_the_connections_of_its_parent_alone(
+    dynamodb: DynamoDBHarness, namespace: str
+) -> None:
+    found = use_after_fork(f"{dynamodb.url}&namespace={namespace}")
+    assert found == "after, before, of a fork, of a worker\n"

@@ -32,6 +32,7 @@ from cicd_core.testing.samples import (
 from cicd_core.testing.samples import in_lane as lane
 from tests.redis.fault_proxy import open_proxy
 from tests.redis.stores import opened, refused, works
+from tests.unit.store.test_forks import use_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -269,3 +270,10 @@ async def test_what_is_not_ours_is_left_as_it_is(server: Server) -> None:
     error = await refused(server.url, namespace=namespace)
     assert isinstance(error, StoreError)
     assert "WRONGTYPE" in str(error)
+
+
+def test_forked_child_is_refused_and_leaves_the_connections_of_its_parent_alone(
+    server: Server, namespace: str
+) -> None:
+    found = use_after_fork(f"{server.url}?namespace={namespace}&durability=none")
+    assert found == "after, before, of a fork, of a worker\n"

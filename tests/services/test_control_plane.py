@@ -18,7 +18,7 @@ from cicd_core import (
     NotFound,
     Outcome,
     Settings,
-    StoreUnavailable,
+    StoreClosed,
     UnknownScheme,
 )
 from cicd_core.ids import IdSource
@@ -156,8 +156,8 @@ async def test_a_job_whose_id_is_taken_is_refused_and_not_overwritten(store: Sto
 
 
 @pytest.mark.asyncio_only
-async def test_a_store_that_was_closed_is_unavailable(tmp_path: Path) -> None:
+async def test_a_store_that_was_closed_is_refused_without_being_asked_again(tmp_path: Path) -> None:
     async with ControlPlane.open(f"sqlite:///{tmp_path}/ci.db") as plane:
         await enqueue(plane)
-    with pytest.raises(StoreUnavailable):
-        await ControlPlane(plane.store, settings=Settings(commit_attempts=1)).jobs.list()
+    with pytest.raises(StoreClosed):
+        await enqueue(plane)

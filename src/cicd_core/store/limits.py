@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import frozen
 
 from cicd_core.errors import InvalidInput, TooLarge
+from cicd_core.store.lifetime import Lifetime
 from cicd_core.store.records import (
     KEEP,
     MAX_COMMIT_BYTES,
@@ -65,26 +66,6 @@ def check_key(key: str, field: str = "key", *, limit: int = MAX_KEY_BYTES) -> in
     return size
 
 
-def check_log_limit(limit: int) -> None:
-    """Check the arguments of ``read_log`` that are the same in every store.
-
-    Raises:
-        InvalidInput: ``limit`` is not 1 to 1,000.
-    """
-    _check_number("limit", limit, least=1, most=MAX_ITEMS)
-
-
-def check_prefix(prefix: str) -> None:
-    """Check the prefix of counter names; an empty one asks for all of them.
-
-    Raises:
-        InvalidInput: it holds a lone surrogate.
-        TooLarge: it is longer than a name may be.
-    """
-    if prefix:
-        check_key(prefix, "prefix")
-
-
 @frozen
 class _Shape:
     """One collection, as the checks ask for it."""
@@ -97,10 +78,13 @@ class _Shape:
 
 
 class Limits:
-    """The checks of one store, which knows these collections."""
+    """The checks of one store, which knows these collections.
 
-    def __init__(self, collections: Iterable[Collection]) -> None:
-        """Look at the collections once.
+    The check of each verb refuses a store that was closed, or that was opened before a fork, too.
+    """
+
+    def __init__(self, collections: Iterable[Collection], *, store: str = "this store") -> None:
+        """Look at the collections once; ``store`` names the store in errors.
 
         Raises:
             InvalidInput: two have one name; a name is not ``[a-z][a-z0-9_-]*`` of at most 64
@@ -112,6 +96,13 @@ class Limits:
             if collection.name in self._shapes:
                 raise InvalidInput("collections", collection.name, "give each name once")
             self._shapes[collection.name] = _shape(collection)
+        self._store = store
+        #: Whether the store may be used; every check of a verb asks it first.
+        self.lifetime = Lifetime(store)
+
+    def of_another(self) -> Limits:
+        """Return the checks of another store that is opened now, with the same collections."""
+        return Limits(self.collections, store=self._store)
 
     @property
     def collections(self) -> tuple[Collection, ...]:
@@ -133,6 +124,7 @@ class Limits:
             InvalidInput: the collection is unknown, or a key is none.
             TooLarge: a key is over its limit.
         """
+        self.lifetime.check()
         self._shape(collection)
         for key in keys:
             check_key(key)
@@ -143,6 +135,7 @@ class Limits:
         Raises:
             InvalidInput, TooLarge: as :meth:`check_commit`.
         """
+        self.lifetime.check()
         for commit in commits:
             self.check_commit(commit)
 
@@ -185,6 +178,7 @@ class Limits:
                 the index is unknown; or the patch sets what is no partition attribute.
             TooLarge: something in it is over its limit of bytes.
         """
+        self.lifetime.check()
         shape = self._shape(claim.collection)
         _check_index(shape.collection, claim.index)
         check_key(claim.claim_id, "claim_id")
@@ -207,6 +201,7 @@ class Limits:
             InvalidInput: a collection is unknown, a key is none, or a duration is not above 0.
             TooLarge: a key is over its limit.
         """
+        self.lifetime.check()
         for renewal in renewals:
             self._shape(renewal.collection)
             check_key(renewal.key)
@@ -220,6 +215,7 @@ class Limits:
             InvalidInput: the limit is not 1 to 1,000, or the collection or the index is unknown.
             TooLarge: a bound is over its limit.
         """
+        self.lifetime.check()
         self.check_partition(query.partition)
         _check_number("limit", query.limit, least=1, most=MAX_ITEMS)
         for field, bound in (("after", query.after), ("before", query.before)):
@@ -242,6 +238,7 @@ class Limits:
         Raises:
             InvalidInput, TooLarge: as :meth:`check_partition`.
         """
+        self.lifetime.check()
         for partition in partitions:
             self.check_partition(partition)
 
@@ -252,12 +249,33 @@ class Limits:
             InvalidInput: a partition cannot be, or ``timeout`` is below 0 or no number.
             TooLarge: a bound is over its limit.
         """
+        self.lifetime.check()
         if not timeout >= 0:  # said this way round, it refuses NaN too
             raise InvalidInput("timeout", timeout, "give 0 or more seconds")
         for watch in watches:
             self.check_partition(watch.partition)
             if watch.after:
                 check_key(watch.after, "after")
+
+    def check_prefix(self, prefix: str) -> None:
+        """Check the prefix of counter names; an empty one asks for all of them.
+
+        Raises:
+            InvalidInput: it holds a lone surrogate.
+            TooLarge: it is longer than a name may be.
+        """
+        self.lifetime.check()
+        if prefix:
+            check_key(prefix, "prefix")
+
+    def check_log_limit(self, limit: int) -> None:
+        """Check the arguments of ``read_log`` that are the same in every store.
+
+        Raises:
+            InvalidInput: ``limit`` is not 1 to 1,000.
+        """
+        self.lifetime.check()
+        _check_number("limit", limit, least=1, most=MAX_ITEMS)
 
     def _shape(self, name: str) -> _Shape:
         shape = self._shapes.get(name)

@@ -10,7 +10,7 @@ from attrs import evolve
 from cicd_core.errors import InvalidInput, TooLarge
 from cicd_core.model.event import Increment
 from cicd_core.store.collections import COLLECTIONS
-from cicd_core.store.limits import Limits, check_key, check_log_limit
+from cicd_core.store.limits import Limits, check_key
 from cicd_core.store.records import (
     MAX_KEY_BYTES,
     Claim,
@@ -138,7 +138,7 @@ INTEGERS: dict[str, Callable[[Limits, Any], None]] = {
     "lease_limit of a claim": lambda limits, n: limits.check_claim(claim(lease_limit=n)),
     "duration of a renewal": lambda limits, n: limits.check_renewals([renewal(n)]),
     "limit of a page": lambda limits, n: limits.check_query(query(n)),
-    "limit of the log": lambda _, n: check_log_limit(n),
+    "limit of the log": lambda limits, n: limits.check_log_limit(n),
 }
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from cicd_core.agent.shell.environment import git_environment
 from cicd_core.errors import InvalidInput
+from cicd_core.forks import close_unshared, open_unshared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +53,7 @@ class Workspace:
         if repo:
             _forget_worktree(repo, self.tree)
         _lock_file(self.folder).unlink(missing_ok=True)
-        os.close(self._lock)
+        close_unshared(self._lock)
 
 
 def open_workspace(root: Path, name: str) -> Workspace:
@@ -73,7 +74,7 @@ def open_workspace(root: Path, name: str) -> Workspace:
     folder = root.resolve() / name
     # It gets its name when it is locked, so that nobody takes it for left behind before.
     nameless = folder.with_name(f"{name}.new")
-    lock = os.open(nameless, os.O_RDWR | os.O_CLOEXEC | os.O_CREAT | os.O_EXCL, 0o600)
+    lock = open_unshared(nameless, os.O_RDWR | os.O_CREAT | os.O_EXCL)
     fcntl.flock(lock, fcntl.LOCK_EX)
     nameless.rename(_lock_file(folder))
     workspace = Workspace(folder, lock)
@@ -120,14 +121,14 @@ def _lock_file(folder: Path) -> Path:
 
 def _locked(file: Path) -> int | None:
     """Lock a lock file that is there; None if somebody else has it, or has just removed it."""
-    lock = os.open(file, os.O_RDWR | os.O_CLOEXEC)
+    lock = open_unshared(file, os.O_RDWR)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.fstat(lock).st_nlink:
             return lock
     except BlockingIOError:
         pass
-    os.close(lock)
+    close_unshared(lock)
     return None
 
 

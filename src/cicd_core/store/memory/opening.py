@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -67,15 +68,15 @@ async def open_memory(
         log_retention = url.seconds("log_retention", LOG_RETENTION)
     check_seconds("log_retention", log_retention)
     store = MemoryStore(collections, clock=clock, log_retention=log_retention)
-    if not url.netloc:
-        yield store
-        return
     name = (url.netloc, namespace or "")
-    shared = _join(name, store)
+    if url.netloc:
+        store = _join(name, store)
     try:
-        yield shared
+        yield store
     finally:
-        _leave(name)
+        store.close()
+        if url.netloc:
+            _leave(name)
 
 
 def _join(name: _Name, fresh: MemoryStore) -> MemoryStore:
@@ -85,7 +86,7 @@ def _join(name: _Name, fresh: MemoryStore) -> MemoryStore:
             reason = "that memory store keeps other collections; choose another name"
             raise InvalidInput("url", name[0], reason)
         shared.users += 1
-        return shared.store
+        return shared.store.another()
 
 
 def _leave(name: _Name) -> None:
@@ -94,3 +95,17 @@ def _leave(name: _Name) -> None:
         shared.users -= 1
         if not shared.users:
             del _shared[name]
+
+
+def _begin_alone() -> None:
+    """Have no part, as a forked child, in what the parent shares."""
+    _shared.clear()
+    _lock.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_lock.acquire,
+        after_in_parent=_lock.release,
+        after_in_child=_begin_alone,
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import asynccontextmanager
+from copy import copy
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Final
@@ -12,7 +13,7 @@ from anyio import Event, move_on_after
 from anyio.lowlevel import checkpoint
 
 from cicd_core.clock import SystemClock, calendar_of
-from cicd_core.store.limits import Limits, check_log_limit, check_prefix
+from cicd_core.store.limits import Limits
 from cicd_core.store.memory.log import Log
 from cicd_core.store.memory.rows import Row, Rows, place_of
 from cicd_core.store.memory.waiters import Waiter, Waiters
@@ -83,10 +84,12 @@ class MemoryStore:
                 stands for both clocks.
             log_retention: how many seconds an event stays in the log.
         """
-        self._limits = Limits(collections)
+        self._limits = Limits(collections, store="this memory store")
         self._clock = clock or SystemClock()
         self._lock = threading.RLock()
         self._waiters = Waiters()
+        #: Those of this object; others may share what it keeps.
+        self._waiting: set[Waiter] = set()
         self._rows = Rows(self.collections, entered=self._waiters.tell)
         self._log = Log(int(log_retention * 1_000_000))
 
@@ -97,6 +100,7 @@ class MemoryStore:
 
     async def now(self) -> StoreTime:
         """Return the time on the clock that the store was given, with no uncertainty."""
+        self._limits.lifetime.check()
         return StoreTime(self._clock.micros(), calendar=calendar_of(self._clock))
 
     async def get(self, collection: str, keys: Sequence[str]) -> Mapping[str, Record]:
@@ -161,14 +165,14 @@ class MemoryStore:
 
     async def counters(self, prefix: str) -> Counters:
         """Return the counters whose names begin with ``prefix``."""
-        check_prefix(prefix)
+        self._limits.check_prefix(prefix)
         await checkpoint()
         with self._lock:
             return self._log.counters(prefix)
 
     async def read_log(self, cursor: str | None, limit: int) -> LogPage:
         """Return events after the cursor; None is the beginning of what is kept."""
-        check_log_limit(limit)
+        self._limits.check_log_limit(limit)
         await checkpoint()
         with self._lock:
             self._tick()
@@ -186,18 +190,38 @@ class MemoryStore:
             if any(self._is_true(watch, now) for watch in watches):
                 return True
             self._waiters.add(waiter)
+            self._waiting.add(waiter)
         try:
             with move_on_after(timeout):
                 await event.wait()
         finally:
             with self._lock:
                 self._waiters.remove(waiter)
+                self._waiting.remove(waiter)
+        self._limits.lifetime.check()
         return event.is_set()
 
     @asynccontextmanager
     async def sibling(self) -> AsyncGenerator[Store, None]:
-        """Give this same store: threads may share it."""
-        yield self
+        """Open another store on what this one keeps."""
+        other = self.another()
+        try:
+            yield other
+        finally:
+            other.close()
+
+    def another(self) -> MemoryStore:
+        """Return another store on what this one keeps: it is closed by itself."""
+        other = copy(self)
+        vars(other).update(_limits=self._limits.of_another(), _waiting=set[Waiter]())
+        return other
+
+    def close(self) -> None:
+        """Refuse all further calls, and end all waiting here with an error each."""
+        if self._limits.lifetime.end():
+            with self._lock:
+                for waiter in self._waiting:
+                    waiter.wake()
 
     def _tick(self) -> int:
         """Return the time, having dropped some of what has run out."""

@@ -10,6 +10,7 @@ from cicd_core.errors import (
     CicdError,
     CorruptRecord,
     ForeignDatabase,
+    StoreClosed,
     StoreError,
     StoreFull,
     StoreReadOnly,
@@ -38,11 +39,9 @@ def is_of_the_engine(cause: Exception) -> bool:
     return isinstance(cause, Locked | OSError)
 
 
-def closed(path: Path) -> StoreUnavailable:
+def closed(path: Path) -> StoreClosed:
     """Return the error of a call to a store that was closed."""
-    return StoreUnavailable(
-        f"the store on {str(path)!r} was closed: open it again; nothing was written"
-    )
+    return StoreClosed(f"the store on {str(path)!r} was closed: open it again; nothing was written")
 
 
 def abandoned(path: Path) -> StoreUnavailable:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import aiosqlite
 from anyio import CancelScope
 
+from cicd_core.forks import never_end_in_a_child
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -73,4 +75,5 @@ class Hops:
     def _connected(self, *arguments: Any, **options: Any) -> HopConnection:
         connection = HopConnection(*arguments, **options)
         connection.waiting = self._waiting
+        never_end_in_a_child(connection)  # https://sqlite.org/howtocorrupt.html, section 2.6
         return connection

@@ -82,7 +82,8 @@ async def open_sqlite(
         busy_timeout=busy_timeout,
         log_retention=log_retention,
     )
-    async with open_location(location, Limits(collections), clock) as store:
+    limits = Limits(collections, store=f"the store on {str(location.path)!r}")
+    async with open_location(location, limits, clock) as store:
         yield store
 
 
@@ -155,7 +156,7 @@ async def _opened(location: Location, limits: Limits, clock: Clock | None) -> SQ
         writer=writer,
         writes=writes,
         reads=reads,
-        sibling=lambda: open_location(location, limits, clock),
+        sibling=lambda: open_location(location, limits.of_another(), clock),
     )
 
 

@@ -6,7 +6,7 @@ so that with this lock around every write transaction and every checkpoint the t
 
 It is held with every version of SQLite: processes with several versions may share a file, and to
 wait for it is fairer than SQLite's own waiting, which sleeps the longer the longer it has waited.
-The kernel drops the lock of a process that dies.
+The kernel drops the lock of a process that dies: no forked child keeps the file open (forks.py).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from cicd_core.clock import monotonic_seconds
+from cicd_core.forks import close_unshared, open_unshared
 from cicd_core.store.sqlite.failures import Locked
 
 if sys.platform == "win32":
@@ -66,7 +67,7 @@ class WritersLock:
     def close(self) -> None:
         """Close the file."""
         if self._file is not None:
-            os.close(self._file)
+            close_unshared(self._file)
             self._file = None
 
     def _acquire(self) -> int:
@@ -83,7 +84,7 @@ class WritersLock:
         """Return the file, locked, if it is still the one that stands under the name."""
         while True:
             if self._file is None:
-                self._file = os.open(self._path, os.O_RDONLY | os.O_CREAT, 0o666)
+                self._file = open_unshared(self._path, os.O_RDONLY | os.O_CREAT, 0o666)
             if not _lock(self._file):
                 return None
             if os.fstat(self._file).st_nlink:

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from anyio import CancelScope
 
 from cicd_core.clock import calendar_of
-from cicd_core.store.limits import check_log_limit, check_prefix
 from cicd_core.store.records import StoreTime
-from cicd_core.store.sqlite.failures import closed
 from cicd_core.store.sqlite.log import read_counters, read_entries
 from cicd_core.store.sqlite.reads import Snapshot
 from cicd_core.store.sqlite.turns import Turns
@@ -85,7 +83,6 @@ class SQLiteStore:
         self._clock = clock
         self._writer = writer
         self._sibling = sibling
-        self._closed = False
         self._data_version: int | None = None
         turns = partial(Turns, path=location.path, busy_timeout=location.busy_timeout)
         self._write_turns: Turns[Request] = turns(
@@ -98,8 +95,7 @@ class SQLiteStore:
 
     async def now(self) -> StoreTime:
         """Return the time that all processes on this host share, with no uncertainty."""
-        if self._closed:
-            raise closed(self.location.path)
+        self._limits.lifetime.check()
         return StoreTime(self._clock.micros(), calendar=calendar_of(self._clock))
 
     async def get(self, collection: str, keys: Sequence[str]) -> Mapping[str, Record]:
@@ -137,14 +133,14 @@ class SQLiteStore:
 
     async def counters(self, prefix: str) -> Counters:
         """Return the counters whose names begin with ``prefix``; they lack no event."""
-        check_prefix(prefix)
+        self._limits.check_prefix(prefix)
         return await self._ask(
             lambda snapshot: read_counters(snapshot.connection, snapshot.space, prefix)
         )
 
     async def read_log(self, cursor: str | None, limit: int) -> LogPage:
         """Return events after the cursor; None is the beginning of what is kept."""
-        check_log_limit(limit)
+        self._limits.check_log_limit(limit)
         return await self._ask(
             lambda snapshot: read_entries(snapshot.connection, snapshot.space, cursor, limit)
         )
@@ -160,14 +156,13 @@ class SQLiteStore:
         return self._sibling()
 
     async def close(self) -> None:
-        """Finish what was asked, and close the file; again: does nothing.
+        """Finish what was asked, and close the file; again, or in a forked child: does nothing.
 
         Cancellation: it waits for the transaction that is under way all the same, so that nothing
         of it stays behind.
         """
-        if self._closed:
+        if not self._limits.lifetime.end():
             return
-        self._closed = True
         with CancelScope(shield=True):
             await self._waiting.close()
             await self._write_turns.close()

@@ -69,7 +69,7 @@ class Turns(Generic[Request]):
         and its answer thrown away.
 
         Raises:
-            StoreUnavailable: the store was closed.
+            StoreClosed: the store was closed.
             UnsupportedCapability: it was asked from another event loop.
         """
         if self._closed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from cicd_core.testing.conformance.cancellation import CancellationPromises
 from cicd_core.testing.conformance.claim_races import CancelRacePromises, ClaimRacePromises
 from cicd_core.testing.conformance.claims import ClaimPromises, ClaimRepetitionPromises
+from cicd_core.testing.conformance.closing import ClosingPromises
 from cicd_core.testing.conformance.commit_races import CommitRacePromises
 from cicd_core.testing.conformance.commits import (
     CommitPromises,
@@ -59,6 +60,7 @@ class StoreConformance(
     WaitPromises,
     ClockPromises,
     CancellationPromises,
+    ClosingPromises,
     JobPromises,
 ):
     """The whole suite. Subclass it, and give the fixture ``harness``.

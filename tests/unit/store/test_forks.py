@@ -1,0 +1,27 @@
+"""A process that forks with a store open: the child is refused, the parent goes on."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
+
+
+def use_after_fork(url: str) -> str:
+    """Return the keys that the parent finds in the end."""
+    script = Path(__file__).with_name("forked.py")
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", str(script), url]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def test_forked_child_with_a_sqlite_store_is_refused_and_opens_its_own(tmp_path: Path) -> None:
+    found = use_after_fork(f"sqlite:///{tmp_path}/store.db")
+    assert found == "after, before, of a fork, of a worker\n"
+
+
+def test_forked_child_with_a_memory_store_is_refused_and_has_no_part_in_it() -> None:
+    assert use_after_fork("memory://shared") == "after, before\n"
