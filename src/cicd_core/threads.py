@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextvars import Context, ContextVar, copy_context
+from functools import partial
 from typing import Protocol, cast
 
 from anyio.lowlevel import current_token
+
+try:  # where it is installed, anyio asks it which event loop runs
+    from sniffio import current_async_library_cvar
+except ModuleNotFoundError:
+    _library: ContextVar[str | None] | None = None
+else:
+    _library = current_async_library_cvar
 
 #: Takes a function of no arguments, which must neither block nor raise, to be run in the loop.
 #: Safe to call from any thread, the loop's own too. False: the loop has ended, and never runs it.
@@ -20,7 +29,8 @@ class _TrioToken(Protocol):
 def run_soon_here() -> RunSoon:
     """Return a function that hands work to the event loop that runs here.
 
-    The functions that it is given run in the order given, soon, in the loop's thread.
+    The functions that it is given run in the order given, soon, in the loop's thread. They may use
+    anyio: start a task, make an event, cancel a scope.
 
     Raises:
         anyio.NoEventLoopError: no event loop runs in this thread.
@@ -35,7 +45,7 @@ def run_soon_here() -> RunSoon:
     token = current_token().native_token
     hand_over: Callable[[Callable[[], object]], object]
     if isinstance(token, asyncio.AbstractEventLoop):
-        hand_over = token.call_soon_threadsafe
+        hand_over = partial(_hand_over, token)
     else:
         hand_over = cast("_TrioToken", token).run_sync_soon
 
@@ -47,3 +57,15 @@ def run_soon_here() -> RunSoon:
         return True
 
     return run_soon
+
+
+def _hand_over(loop: asyncio.AbstractEventLoop, work: Callable[[], object]) -> None:
+    loop.call_soon_threadsafe(work, context=_context())
+
+
+def _context() -> Context:
+    """Return the caller's context, in which sniffio knows asyncio also outside of its tasks."""
+    context = copy_context()
+    if _library is not None:
+        context.run(_library.set, "asyncio")
+    return context

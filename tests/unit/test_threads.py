@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from functools import partial
 
 import anyio
 import pytest
+import trio
 
 from cicd_core.threads import RunSoon, run_soon_here
 
@@ -61,3 +63,37 @@ def test_a_loop_that_has_ended_hears_nothing(backend: str) -> None:
 def test_where_no_loop_runs_there_is_nobody_to_tell() -> None:
     with pytest.raises(anyio.NoEventLoopError):
         run_soon_here()
+
+
+async def _starts_work_from_a_thread() -> list[str]:
+    """Let a thread that knows nothing of the loop begin a task there."""
+    seen: list[str] = []
+    done = anyio.Event()
+
+    async def work() -> None:
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await anyio.sleep_forever()
+        seen.append("worked")
+        done.set()
+
+    async with anyio.create_task_group() as tasks:
+
+        def begin() -> None:
+            anyio.Event().set()
+            tasks.start_soon(work)
+
+        thread = threading.Thread(target=run_soon_here(), args=(begin,))
+        thread.start()
+        with anyio.fail_after(20):
+            await done.wait()
+        thread.join()
+    return seen
+
+
+def test_work_from_a_thread_may_use_anyio_where_a_plain_asyncio_loop_runs() -> None:
+    assert asyncio.run(_starts_work_from_a_thread()) == ["worked"]
+
+
+def test_work_from_a_thread_may_use_anyio_where_a_plain_trio_loop_runs() -> None:
+    assert trio.run(_starts_work_from_a_thread) == ["worked"]

@@ -222,5 +222,9 @@ class Executor:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - such as a scope that was left open
-            return None if is_cancelled() else outcome_of_error(error)
+            # The scope lets its own cancellation through where the handler caught the error of an
+            # asyncio.TaskGroup: Python 3.11 and 3.12 leave that task marked as cancelled.
+            cancelled = isinstance(error, anyio.get_cancelled_exc_class())
+            stopped = is_cancelled() or (cancelled and holding.scope.cancel_called)
+            return None if stopped else outcome_of_error(error)
         return None

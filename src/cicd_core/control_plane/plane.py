@@ -5,8 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-import anyio
-
+from cicd_core.background import beside
 from cicd_core.control_plane.agents import AgentService
 from cicd_core.control_plane.dashboard import DashboardService
 from cicd_core.control_plane.deployments import DeploymentService
@@ -102,17 +101,11 @@ class ControlPlane:
         """
         async with open_store(url, **options) as store:
             plane = cls(store, settings=settings)
-            failure: Exception | None = None
-            async with anyio.create_task_group() as tasks:
-                if maintenance:
-                    tasks.start_soon(plane.maintenance.run)
-                try:
-                    yield plane
-                except Exception as raised:  # noqa: BLE001 - a task group would hide it in a group
-                    failure = raised
-                tasks.cancel_scope.cancel()
-            if failure is not None:
-                raise failure
+            if not maintenance:
+                yield plane
+                return
+            async with beside(plane.maintenance.run):
+                yield plane
 
     async def now(self) -> datetime:
         """Return the store's calendar (UTC): what ages and delays are measured from."""
