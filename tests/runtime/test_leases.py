@@ -143,7 +143,7 @@ async def test_a_timeout_that_is_reported_late_stays_a_timeout() -> None:
     source.trouble("renew", times=None)
 
     def linger(run: JobRun) -> None:
-        while run.stop_reason is not StopReason.LEASE_LOST:
+        while not run.cancelled or run.stop_reason is not StopReason.LEASE_LOST:
             threading.Event().wait(0.01)
 
     job = source.add(timeout_seconds=0.05)
