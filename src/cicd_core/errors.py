@@ -16,17 +16,20 @@
     │   ├── AgentReplaced        another process has registered under the agent's id
     │   ├── AgentUnfit           an agent that is unhealthy, or goes, takes no work (``retryable``)
     │   └── SessionRejected      unknown, expired or logged out
-    └── StoreError               the store could not do its part
-        ├── StoreUnavailable     try again: locked, disconnected, busy (``retryable``)
+    └── StoreError               the store could not do its part (``retryable``, ``recoverable``)
+        ├── StoreUnavailable     try again: locked, disconnected, busy
         ├── StoreClosed          it was closed, or belongs to the process that this one forked from
-        ├── StoreFull            no room left; nothing was written
-        ├── StoreReadOnly        the file or the server takes no writes
-        ├── Contention           gave up after repeated conflicts (``retryable``)
-        ├── CorruptRecord        bytes that do not decode
-        ├── UnsupportedCapability  this store, or this event loop, cannot do that
-        ├── UnknownScheme        no store is registered for a URL's scheme
-        ├── ForeignDatabase      a database that is not ours
-        └── NewerSchema          written by a newer version of the library
+        ├── StoreFull            no room left; nothing was written (``recoverable``)
+        ├── StoreReadOnly        the file or the server takes no writes (``recoverable``)
+        ├── Contention           gave up after repeated conflicts
+        ├── CorruptRecord        bytes that do not decode (``recoverable``)
+        ├── UnsupportedCapability  this store, or this event loop, cannot do that (permanent)
+        ├── UnknownScheme        no store is registered for a URL's scheme (permanent)
+        ├── ForeignDatabase      a database that is not ours (permanent)
+        └── NewerSchema          written by a newer version of the library (permanent)
+
+``retryable`` says that the same call may succeed in a moment; ``recoverable`` that it may after an
+operator did something. What is neither is permanent: waiting does not help.
 
 Each error carries what it speaks of as attributes, and its message says what was refused, why,
 and what to do instead.
@@ -43,8 +46,11 @@ if TYPE_CHECKING:
 class CicdError(Exception):
     """The root of the tree: catch this to catch everything that the library raises."""
 
-    #: Whether the same call may succeed when it is made again, unchanged.
+    #: Whether the same call may succeed when it is made again, unchanged, in a moment.
     retryable: ClassVar[bool] = False
+    #: Whether waiting may help: what stands in the way may pass by itself or by an operator's hand.
+    #: A process that is to live for long, such as an agent, waits and tries again.
+    recoverable: ClassVar[bool] = False
 
 
 class InvalidInput(CicdError, ValueError):
@@ -186,6 +192,7 @@ class AgentUnfit(Refused):
     """The agent is unhealthy, drains or has gone: it takes no work as long as that lasts."""
 
     retryable = True
+    recoverable = True
 
     def __init__(self, agent_id: str, status: str, reason: str | None) -> None:
         """Name the agent, say how it is, and why."""
@@ -209,13 +216,14 @@ class SessionRejected(Refused):
 
 
 class StoreError(CicdError):
-    """The store could not do its part."""
+    """The store could not do its part; what it says of itself is taken to pass until named here."""
+
+    retryable = True
+    recoverable = True
 
 
 class StoreUnavailable(StoreError):
     """The store did not answer, or is busy: whether the call took effect may be unknown."""
-
-    retryable = True
 
 
 class StoreClosed(StoreError):
@@ -224,19 +232,24 @@ class StoreClosed(StoreError):
     Open a store of your own; this one stays closed.
     """
 
+    retryable = False
+    recoverable = False
+
 
 class StoreFull(StoreError):
     """There is no room left for the write; nothing of it was kept."""
+
+    retryable = False
 
 
 class StoreReadOnly(StoreError):
     """The file or the server takes no writes."""
 
+    retryable = False
+
 
 class Contention(StoreError):
     """Other writers were always first; the service gave up after a bounded number of attempts."""
-
-    retryable = True
 
     def __init__(self, keys: Sequence[str], attempts: int) -> None:
         """Name the records that conflicted and how often it was tried."""
@@ -250,6 +263,8 @@ class Contention(StoreError):
 
 class CorruptRecord(StoreError):
     """The bytes of a record do not decode; they were left as they are."""
+
+    retryable = False
 
     def __init__(self, collection: str, key: str, reason: str) -> None:
         """Name the record and say what did not decode."""
@@ -265,9 +280,15 @@ class CorruptRecord(StoreError):
 class UnsupportedCapability(StoreError):
     """This store, or the event loop it runs on, cannot do that."""
 
+    retryable = False
+    recoverable = False
+
 
 class UnknownScheme(StoreError):
     """No store is registered for the scheme of a URL."""
+
+    retryable = False
+    recoverable = False
 
     def __init__(self, scheme: str, known: Iterable[str], install: str = "") -> None:
         """Name the scheme, those that are known, and what to install."""
@@ -283,9 +304,15 @@ class UnknownScheme(StoreError):
 class ForeignDatabase(StoreError):
     """The database is not one of ours, and was left as it is."""
 
+    retryable = False
+    recoverable = False
+
 
 class NewerSchema(StoreError):
     """The data was written by a newer version of the library, and was left as it is."""
+
+    retryable = False
+    recoverable = False
 
     def __init__(self, what: str, found: int, supported: int) -> None:
         """Say which version was found and which one this library reads."""

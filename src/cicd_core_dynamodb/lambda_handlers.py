@@ -14,7 +14,7 @@ from attrs import asdict
 
 from cicd_core.clock import monotonic_seconds
 from cicd_core.control_plane.plane import ControlPlane
-from cicd_core.errors import CicdError, InvalidInput, StoreUnavailable, UnsupportedCapability
+from cicd_core.errors import CicdError, InvalidInput, StoreError, UnsupportedCapability
 from cicd_core.model.checks import check_seconds
 
 if TYPE_CHECKING:
@@ -75,7 +75,9 @@ async def _sweep(plane: ControlPlane, done: dict[str, int]) -> CicdError | None:
     """Sweep once, and add up what was done; return what went wrong, if that may pass."""
     try:
         report: SweepReport = await plane.maintenance.sweep()
-    except StoreUnavailable as passing:
+    except StoreError as passing:
+        if not passing.retryable:
+            raise
         return passing
     done["sweeps"] += 1
     for name, number in asdict(report).items():
@@ -87,7 +89,9 @@ async def _tend(plane: ControlPlane) -> None:
     """Bring the log and the counters up to date: those who write may be too short-lived for it."""
     try:
         await plane.store.counters(_NO_GROUP)
-    except (StoreUnavailable, UnsupportedCapability) as refused:  # there may be no log
+    except StoreError as refused:  # there may be no log
+        if not (refused.retryable or isinstance(refused, UnsupportedCapability)):
+            raise
         _log.info("the log was left as it is: %s", refused)
 
 

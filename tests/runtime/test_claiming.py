@@ -8,7 +8,16 @@ import anyio
 import pytest
 
 from cicd_core.agent import Agent, JobRun
-from cicd_core.errors import AgentUnfit, CorruptRecord, InvalidInput, StoreFull
+from cicd_core.errors import (
+    AgentUnfit,
+    AlreadyExists,
+    CicdError,
+    CorruptRecord,
+    InvalidInput,
+    StoreError,
+    StoreFull,
+    UnsupportedCapability,
+)
 from cicd_core.model.job import JobState, Verdict
 from tests.runtime.embedding import agent_of, run_until_idle, running
 from tests.runtime.fake_source import FakeSource
@@ -123,7 +132,13 @@ async def test_a_claim_whose_answer_is_lost_is_repeated_with_the_same_id(
 
 
 @pytest.mark.parametrize(
-    "error", [None, StoreFull("no room"), CorruptRecord("jobs", "job-9", "torn")]
+    "error",
+    [
+        None,
+        StoreFull("no room"),
+        CorruptRecord("jobs", "job-9", "torn"),
+        StoreError("locking protocol"),
+    ],
 )
 async def test_a_store_that_fails_for_a_while_is_asked_again(
     source: FakeSource, error: CicdError | None
@@ -272,6 +287,30 @@ async def test_an_agent_that_is_unfit_asks_again_until_it_is_better(
     assert "disk at 99 %" in caplog.text
     asked = [claim["request_id"] for claim in source.called("claim")][:3]
     assert asked == asked[:1] * 3, "what it asked before may have got something"
+
+
+async def test_an_agent_that_runs_until_it_is_idle_ends_with_why_it_gets_no_work(
+    source: FakeSource,
+) -> None:
+    source.add()
+    source.trouble("claim", AgentUnfit("a-1", "unhealthy", "disk at 99 %"), times=None)
+    with pytest.raises(AgentUnfit, match="disk at 99 %"):
+        await run_until_idle(agent_of(source, succeed))
+    assert source.called("deregister")
+
+
+async def test_a_store_that_can_never_serve_the_agent_ends_it(source: FakeSource) -> None:
+    source.trouble("claim", UnsupportedCapability("no index"))
+    with pytest.raises(UnsupportedCapability, match="no index"):
+        await run_until_idle(agent_of(source, succeed))
+
+
+async def test_a_registration_that_somebody_else_was_in_the_way_of_is_repeated(
+    source: FakeSource,
+) -> None:
+    source.trouble("register", AlreadyExists("agent", "a-1"), times=2)
+    await run_until_idle(agent_of(source, succeed))
+    assert len(source.called("register")) == 3
 
 
 async def test_an_agent_that_is_unfit_goes_when_it_is_to(source: FakeSource) -> None:

@@ -14,7 +14,7 @@ from cicd_core.agent.lease_clock import PauseWatch, lease_clock
 from cicd_core.agent.lease_times import LeaseTimes
 from cicd_core.agent.logs import JobLog
 from cicd_core.agent.progress import ProgressPost
-from cicd_core.errors import NotFound, Refused
+from cicd_core.errors import AlreadyExists, NotFound, Refused, StoreError
 from cicd_core.model.agent import AgentMetrics, AgentStatus
 from cicd_core.model.job import Verdict
 from cicd_core.threads import run_soon_here
@@ -346,6 +346,41 @@ async def test_an_agent_that_was_forgotten_registers_again(source: FakeSource) -
     async with running(agent_of(source, succeed, heartbeat_seconds=0.05)):
         await source.until(lambda: len(source.called("heartbeat")) >= 3)
     assert source.called("heartbeat")[-1]["incarnation"] == "incarnation-2"
+
+
+async def test_a_registration_that_is_refused_is_tried_again_at_the_next_heartbeat(
+    source: FakeSource,
+) -> None:
+    source.trouble("heartbeat", NotFound("agent", "a"), times=3)
+
+    def refuse(count: int) -> None:
+        if count == 1:
+            source.trouble("register", AlreadyExists("agent", "a"), times=2)
+
+    source.on_call("heartbeat", refuse)
+    async with running(agent_of(source, succeed, heartbeat_seconds=0.05)):
+        await source.until(lambda: len(source.called("heartbeat")) >= 5)
+    assert len(source.called("register")) == 4
+
+
+@pytest.mark.parametrize(
+    "method", ["register", "sibling", "heartbeat", "renew", "claim", "progress", "complete"]
+)
+async def test_a_store_error_without_a_class_of_its_own_ends_no_agent(
+    quick_source: FakeSource, method: str
+) -> None:
+    source = quick_source
+    source.trouble(method, StoreError("locking protocol"), times=2)
+
+    async def work(run: JobRun) -> None:
+        await run.progress(50)
+        await source.until(lambda: len(source.called("renew")) >= 3)
+        await source.until(lambda: len(source.called("heartbeat")) >= 3)
+
+    job = source.add()
+    await run_until_idle(agent_of(source, work, heartbeat_seconds=0.05))
+    assert method not in source.troubles
+    assert source.outcomes[job].verdict is Verdict.SUCCESS
 
 
 async def test_an_agent_whose_place_was_taken_finishes_and_ends_with_the_error(

@@ -19,7 +19,11 @@ from cicd_core import (
     PoolSpec,
     Priority,
     Settings,
+    StoreError,
+    StoreFull,
+    StoreReadOnly,
     StoreUnavailable,
+    UnsupportedCapability,
 )
 from cicd_core.store.records import Commit, Conflict, Put
 from tests.services.broken_stores import Relay, damage
@@ -45,12 +49,14 @@ class Failures:
     after: int = 0
     #: What the store was asked.
     asked: list[Any] = field(factory=list)
+    #: What it fails with, if not for the cable.
+    error: StoreError | None = None
 
     def fail(self, which: str) -> None:
         left = getattr(self, which)
         if left:
             setattr(self, which, left - 1)
-            raise StoreUnavailable(f"the cable went out {which} it happened")
+            raise self.error or StoreUnavailable(f"the cable went out {which} it happened")
 
 
 class Unreliable(Relay):
@@ -150,6 +156,28 @@ async def test_a_store_that_stays_away_is_said_to_be_unavailable(
     setattr(unreliable.claims, which, 3)
     with pytest.raises(StoreUnavailable):
         await over.queue.claim(agent_id="a-1")
+
+
+async def test_a_failure_of_the_store_that_has_no_class_of_its_own_is_repeated(
+    over: ControlPlane, unreliable: Unreliable
+) -> None:
+    unreliable.commits.error = StoreError("locking protocol")
+    unreliable.commits.before = 2
+    await enqueue(over)
+    assert len({each.commit_id for (each,) in unreliable.commits.asked[:3]}) == 1
+
+
+@pytest.mark.parametrize(
+    "error", [StoreFull("no room"), UnsupportedCapability("no index"), StoreReadOnly("a replica")]
+)
+async def test_a_failure_that_does_not_pass_in_a_moment_is_told_at_once(
+    over: ControlPlane, unreliable: Unreliable, error: StoreError
+) -> None:
+    unreliable.commits.error = error
+    unreliable.commits.before = 1
+    with pytest.raises(type(error)):
+        await enqueue(over)
+    assert len(unreliable.commits.asked) == 1
 
 
 async def test_a_caller_that_repeats_after_an_unknown_outcome_makes_no_second_job(

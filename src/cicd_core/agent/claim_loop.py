@@ -12,7 +12,6 @@ from cicd_core.agent.lease_clock import lease_clock
 from cicd_core.agent.patience import (
     CALL_SECONDS,
     LAST_WORDS_SECONDS,
-    RECOVERABLE,
     Backoff,
     answer_within,
 )
@@ -29,6 +28,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("cicd_core.agent")
 
+#: How often an agent that runs until it is idle asks while it is unfit, before it ends with that.
+_UNFIT_TRIES: Final = 5
 #: The most jobs that one claim asks for.
 _MAX_CLAIM: Final = 256
 
@@ -74,6 +75,7 @@ class ClaimLoop:
 
         Raises:
             CicdError: the other side refuses the claim for good: a bad pool name, say.
+            AgentUnfit: it is to run until it is idle, and gets no work since it is unhealthy.
         """
         with self._scope:
             while self._drain.reason is None:
@@ -113,20 +115,31 @@ class ClaimLoop:
         An agent that is unhealthy gets no work, and asks again until it is better, or is to go.
         """
         backoff = Backoff()
+        refusals = 0
         while True:
             delay = 0.0
             with anyio.CancelScope() as self._pause:
                 try:
                     return await self._ask(request_id, limit, self._wait_seconds())
-                except RECOVERABLE as failed:
-                    delay = backoff.next_delay()
-                    _log.warning("the claim failed, next try in %.1f s: %s", delay, failed)
                 except AgentUnfit as unfit:
                     if self._drain.reason is not None:
                         return []
+                    refusals += 1
+                    if self._ends_unfit(refusals):
+                        raise
                     delay = backoff.next_delay()
                     _log.warning("no work for now, next try in %.1f s: %s", delay, unfit)
+                except CicdError as failed:
+                    if not failed.recoverable:
+                        raise
+                    delay = backoff.next_delay()
+                    _log.warning("the claim failed, next try in %.1f s: %s", delay, failed)
                 await anyio.sleep(delay)
+
+    def _ends_unfit(self, refusals: int) -> bool:
+        """Whether an agent that is to end when nothing can be claimed waits no longer to be fit."""
+        idle = self._terms.until_idle and not self._slots.busy
+        return idle and refusals >= _UNFIT_TRIES
 
     def _wait_seconds(self) -> float:
         """Don't wait for work when none is wanted, or when the end of it is what we wait for."""

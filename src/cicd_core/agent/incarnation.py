@@ -14,7 +14,7 @@ from cicd_core.agent.executor import Executor, Workshop
 from cicd_core.agent.keeper import Heartbeat, Keeper
 from cicd_core.agent.patience import LAST_WORDS_SECONDS, patiently
 from cicd_core.agent.slots import Slots
-from cicd_core.errors import CicdError
+from cicd_core.errors import AlreadyExists, CicdError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -85,7 +85,7 @@ class Incarnation:
         agent: Agent | None = None
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_cancel_on, self._drain.begun, tasks.cancel_scope)
-            agent = await patiently(register, what="the registration")
+            agent = await patiently(register, what="the registration", passing=(AlreadyExists,))
             tasks.cancel_scope.cancel()
         return agent
 

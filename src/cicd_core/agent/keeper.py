@@ -24,11 +24,10 @@ from cicd_core.agent.lease_clock import PauseWatch, lease_clock
 from cicd_core.agent.patience import (
     CALL_SECONDS,
     LAST_WORDS_SECONDS,
-    RECOVERABLE,
     Backoff,
     answer_within,
 )
-from cicd_core.errors import NotFound, Refused
+from cicd_core.errors import CicdError, NotFound, Refused
 from cicd_core.model.agent import AgentStatus, checked_metrics
 from cicd_core.threads import run_soon_here
 
@@ -202,7 +201,9 @@ class Keeper:
                 async with self._source.sibling() as self._link:
                     self._woken.set()
                     await anyio.sleep_forever()
-            except RECOVERABLE as failed:
+            except CicdError as failed:
+                if not failed.recoverable:
+                    raise
                 _log.warning("the lease keeper is not connected, next try soon: %s", failed)
             await anyio.sleep(backoff.next_delay())
 
@@ -258,7 +259,9 @@ class Keeper:
         try:
             with answer_within(min(CALL_SECONDS, shortest * _ANSWER_PART)):
                 statuses = await source.queue.renew([holding.claimed for holding in holdings])
-        except RECOVERABLE as failed:
+        except CicdError as failed:
+            if not failed.recoverable:
+                raise
             _log.warning("%d leases were not renewed, next try soon: %s", len(holdings), failed)
             delay = self._renew_backoff.next_delay()
             if self._book.alarm_at() < math.inf:  # else there is nothing left to be in time for
@@ -275,10 +278,12 @@ class Keeper:
         try:
             with answer_within(min(CALL_SECONDS, self._heartbeat.every_seconds)):
                 await self._send_heartbeat(source)
-        except RECOVERABLE as failed:
-            _log.warning("the heartbeat was not sent, next try at its next turn: %s", failed)
         except Refused as refused:
             self._heartbeat.on_refused(refused)
+        except CicdError as failed:
+            if not failed.recoverable:
+                raise
+            _log.warning("the heartbeat was not sent, next try at its next turn: %s", failed)
         self._beating = False
         self._woken.set()
 
@@ -293,9 +298,16 @@ class Keeper:
             )
         except NotFound:
             _log.warning("the control plane has forgotten agent %s: registering", told.agent_id)
-            self._agent = await source.agents.register(self._heartbeat.spec)
+            await self._register_again(source)
         if told.status is AgentStatus.TERMINATING:
             self._heartbeat.on_drain(told.drain_reason or "the control plane drains it")
+
+    async def _register_again(self, source: WorkSource) -> None:
+        """Register; what stands in the way may be gone at the next heartbeat, which tries again."""
+        try:
+            self._agent = await source.agents.register(self._heartbeat.spec)
+        except Refused as refused:
+            _log.warning("the registration was refused, next try soon: %s", refused)
 
     async def _measured(self) -> AgentMetrics | None:
         measure = self._heartbeat.metrics

@@ -8,13 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import anyio
 
-from cicd_core.errors import (
-    Contention,
-    CorruptRecord,
-    StoreFull,
-    StoreReadOnly,
-    StoreUnavailable,
-)
+from cicd_core.errors import CicdError, StoreUnavailable
 from cicd_core.ids import IdSource
 
 if TYPE_CHECKING:
@@ -24,8 +18,6 @@ _T = TypeVar("_T")
 _log = logging.getLogger("cicd_core.agent")
 _dice = IdSource()
 
-#: What may pass by itself, or by an operator's hand, while the agent waits.
-RECOVERABLE: Final = (StoreUnavailable, Contention, StoreFull, StoreReadOnly, CorruptRecord)
 #: How long one call may stay without an answer, in seconds: a connection may be half dead.
 CALL_SECONDS: Final = 15.0
 #: How long the last calls of an agent that is cancelled may take together, in seconds.
@@ -71,6 +63,7 @@ async def patiently(
     *,
     what: str,
     give_up: Callable[[], bool] = lambda: False,
+    passing: tuple[type[CicdError], ...] = (),
 ) -> _T:
     """Call until the other side answers; the call must be safe to repeat.
 
@@ -78,6 +71,7 @@ async def patiently(
         call: makes one call.
         what: names it, for the log.
         give_up: asked before each try; when it is true, that try is the last one.
+        passing: what may pass here besides what is ``recoverable`` anyway.
 
     Raises:
         CicdError: what the call raised, if it is not recoverable or the last try failed.
@@ -88,8 +82,8 @@ async def patiently(
         try:
             with answer_within(CALL_SECONDS):
                 return await call()
-        except RECOVERABLE as failed:
-            if last:
+        except CicdError as failed:
+            if last or not (failed.recoverable or isinstance(failed, passing)):
                 raise
             delay = backoff.next_delay()
             _log.warning("%s failed, next try in %.1f s: %s", what, delay, failed)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 
 from cicd_core.agent.holding import StopReason
-from cicd_core.agent.patience import CALL_SECONDS, RECOVERABLE, answer_within
+from cicd_core.agent.patience import CALL_SECONDS, answer_within
 from cicd_core.errors import CicdError, LeaseLost
 from cicd_core.model.fields import check_number
 
@@ -106,12 +106,13 @@ class ProgressPost:
             await self._send(report)
         except LeaseLost as lost:
             self._holding.lose(lost.reason)
-        except RECOVERABLE as failed:
+        except CicdError as failed:
+            if not failed.recoverable:
+                _log.warning("%s: progress was refused: %s", self._holding, failed)
+                return
             _log.info("%s: progress was not sent yet: %s", self._holding, failed)
             with self._lock:
                 self._newest = self._newest or report
-        except CicdError as refused:
-            _log.warning("%s: progress was refused: %s", self._holding, refused)
 
     async def _send(self, report: _Report) -> None:
         percent, message = report

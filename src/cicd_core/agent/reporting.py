@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 from attrs import evolve, frozen
 
 from cicd_core.agent.holding import StopReason
-from cicd_core.agent.patience import RECOVERABLE, patiently
-from cicd_core.errors import CicdError, LeaseLost
+from cicd_core.agent.patience import patiently
+from cicd_core.errors import CicdError, LeaseLost, StoreError
 from cicd_core.model.checks import shorten
 from cicd_core.model.outcome import Outcome
 
@@ -101,7 +101,7 @@ async def report(
         await _tell(queue, holding, ending, in_haste)
     except LeaseLost as lost:
         _log.warning("%s: lease lost, the result is dropped: %s", holding, lost.reason)
-    except RECOVERABLE as failed:
+    except StoreError as failed:
         _log.warning("%s: lease lost, the result could not be reported: %s", holding, failed)
     except Exception as refused:  # noqa: BLE001 - a defect of a driver must not end the agent
         await _report_refusal(queue, holding, ending, refused, in_haste)

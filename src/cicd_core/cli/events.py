@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -97,9 +98,12 @@ class _View:
         """Write each event when it happens."""
         import anyio
 
+        from cicd_core.agent.patience import patiently
+
         cursor, left = await self._start(plane), self.limit or math.inf
         while left > 0:
-            page = await plane.events.read(cursor, limit=int(min(left, _READ)))
+            read = partial(plane.events.read, cursor, limit=int(min(left, _READ)))
+            page = await patiently(read, what="reading the log")
             kept = self._kept(page)
             self._tell(kept, page.cursor, torn=page.torn)
             left -= len(kept)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -59,14 +60,16 @@ async def _watch(plane: ControlPlane, interval: float) -> None:
     import anyio
     from rich.live import Live
 
+    from cicd_core.agent.patience import patiently
     from cicd_core.cli.opening import plane_now
     from cicd_core.cli.screen import Screen
 
     screen = Screen(await plane_now(plane))
     with Live(console=screen.console, screen=True, auto_refresh=False) as live:
         while True:
-            screen.now = await plane_now(plane)
-            live.update(await _picture(plane, screen), refresh=True)
+            screen.now = await patiently(partial(plane_now, plane), what="looking")
+            picture = await patiently(partial(_picture, plane, screen), what="looking")
+            live.update(picture, refresh=True)
             await anyio.sleep(interval)
 
 

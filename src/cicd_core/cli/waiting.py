@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import anyio
 
+from cicd_core.agent.patience import patiently
 from cicd_core.model.job import FINAL_STATES, Job, JobState
 
 if TYPE_CHECKING:
@@ -38,7 +40,9 @@ async def wait_for(
     left = {job_id for job_id, job in known.items() if job.state not in _RESTING}
     pause = _FIRST_PAUSE
     while left:
-        page = await plane.events.read(cursor, limit=500)
+        page = await patiently(
+            partial(plane.events.read, cursor, limit=500), what="reading the log"
+        )
         cursor = page.cursor
         mine = [
             each for each in page.events if each.subject[0] == "jobs" and each.subject[1] in left
@@ -50,7 +54,7 @@ async def wait_for(
         # So may it be what an event would have told that can't be read.
         ended |= left & {each.subject[1] for each in page.unreadable}
         for job_id in ended:
-            known[job_id] = await plane.jobs.get(job_id)
+            known[job_id] = await patiently(partial(plane.jobs.get, job_id), what="reading a job")
         left = {job_id for job_id in left if known[job_id].state not in _RESTING}
         pause = _FIRST_PAUSE if page.entries else min(pause * 2, _LAST_PAUSE)
         if not page.entries:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 
-from cicd_core.errors import StoreUnavailable
+from cicd_core.errors import StoreError
 from cicd_core.model.instants import from_micros
 
 if TYPE_CHECKING:
@@ -76,11 +76,13 @@ class Writer:
         return await self.patiently(lambda: self.store.commit(commits))
 
     async def patiently(self, call: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Make a repeatable call, again after a pause while the store is unavailable."""
+        """Make a repeatable call, again after a pause while the store's failure may pass."""
         for attempt in range(self.settings.commit_attempts - 1):
             try:
                 return await call()
-            except StoreUnavailable:
+            except StoreError as failed:
+                if not failed.retryable:
+                    raise
                 await self.pause(attempt)
         return await call()
 

@@ -135,13 +135,17 @@ def _read_only(path: Path, cause: Exception) -> StoreReadOnly:
 
 
 _MEANINGS: Final[dict[int, Callable[[Path, Exception], StoreError]]] = {
+    sqlite3.SQLITE_ABORT: _unusable,
     sqlite3.SQLITE_CANTOPEN: _unusable,
     sqlite3.SQLITE_FULL: _full,
+    sqlite3.SQLITE_INTERRUPT: _unusable,
     sqlite3.SQLITE_IOERR: _unusable,
     sqlite3.SQLITE_NOMEM: _unusable,
     sqlite3.SQLITE_NOTADB: _no_database,
     sqlite3.SQLITE_PERM: _read_only,
+    sqlite3.SQLITE_PROTOCOL: _unusable,
     sqlite3.SQLITE_READONLY: _read_only,
+    sqlite3.SQLITE_SCHEMA: _unusable,
 }
 #: Conditions of the file or the machine, in which no other request would fare better.
 _OF_THE_ENGINE: Final = (*_BUSY, *_MEANINGS)

@@ -61,6 +61,14 @@ async def test_a_full_disk_fails_every_member_of_the_batch_and_keeps_nothing_of_
         assert await numbers_in(store, in_lane()) == [2]
 
 
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_SCHEMA])
+def test_a_condition_of_the_engine_that_passes_is_unavailable(path: Path, code: int) -> None:
+    cause = sqlite3.OperationalError("locking protocol")
+    cause.sqlite_errorcode = code
+    assert isinstance(translated(cause, path, 5.0), StoreUnavailable)
+    assert is_of_the_engine(cause)
+
+
 async def test_a_file_that_another_program_locks_is_unavailable_after_busy_timeout(
     path: Path,
 ) -> None:
