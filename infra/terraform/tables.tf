@@ -65,7 +65,7 @@ resource "aws_dynamodb_table" "jobs" {
     hash_key           = "status"
     range_key          = "created_at"
     projection_type    = "INCLUDE"
-    non_key_attributes = ["X"]
+    non_key_attributes = ["X", "pool_status"]
   }
 
   global_secondary_index {
@@ -192,7 +192,7 @@ resource "aws_dynamodb_table" "agents" {
   }
 
   attribute {
-    name = "pool_name"
+    name = "pool_status"
     type = "S"
   }
 
@@ -207,8 +207,8 @@ resource "aws_dynamodb_table" "agents" {
   }
 
   global_secondary_index {
-    name               = "pool_name-created_at-index"
-    hash_key           = "pool_name"
+    name               = "pool_status-created_at-index"
+    hash_key           = "pool_status"
     range_key          = "created_at"
     projection_type    = "INCLUDE"
     non_key_attributes = ["X", "HM"]

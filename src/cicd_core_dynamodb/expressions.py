@@ -22,7 +22,7 @@ class Expression:
         self._adds: list[str] = []
         self._deletes: list[str] = []
         self._conditions: list[str] = []
-        self._filter: str | None = None
+        self._filters: list[str] = []
 
     def name(self, attribute: str) -> str:
         """Return the placeholder of a name."""
@@ -80,7 +80,7 @@ class Expression:
 
     def filter(self, template: str, **operands: str | Value) -> None:
         """Leave out what a query finds and this does not hold for; written as a condition is."""
-        self._filter = self._filled(template, operands)
+        self._filters.append(f"({self._filled(template, operands)})")
 
     def query_words(self) -> dict[str, Any]:
         """Return the words of ``Query``; the conditions are those on the keys."""
@@ -88,8 +88,8 @@ class Expression:
             "KeyConditionExpression": " AND ".join(self._conditions),
             **self._placeholders(),
         }
-        if self._filter is not None:
-            words["FilterExpression"] = self._filter
+        if self._filters:
+            words["FilterExpression"] = " AND ".join(self._filters)
         return words
 
     def words(self, table: str, key: Item) -> dict[str, Any]:

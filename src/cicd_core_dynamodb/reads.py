@@ -17,7 +17,7 @@ from cicd_core_dynamodb import items
 from cicd_core_dynamodb.calls import all_of, some_of
 from cicd_core_dynamodb.expressions import Expression
 from cicd_core_dynamodb.items import number, text
-from cicd_core_dynamodb.tables import EXPIRY, LEASE_LIMIT
+from cicd_core_dynamodb.tables import EXPIRY, LEASE_LIMIT, whole_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -31,6 +31,8 @@ _BATCH: Final = 100
 #: How often what DynamoDB left out of a batch is asked for again, and the first pause, in seconds.
 _ASKS: Final = 6
 _PAUSE: Final = 0.02
+#: How many rows a query looks at, at least, where a filter leaves some of them out.
+_FILTERED: Final = 1000
 #: The most pages of 1 MiB that a count reads of one shard; what is behind them is not counted.
 _COUNT_PAGES: Final = 4
 
@@ -59,6 +61,16 @@ class Bounds:
     def is_empty(self) -> bool:
         """Whether nothing can lie between them."""
         return self.before is not None and self.before <= (self.after or "")
+
+
+@frozen
+class _Shard:
+    """One shard of a partition, as an index of the table has it."""
+
+    index: Index
+    place: str
+    #: Only what has this attribute with this value belongs to it.
+    part: tuple[str, str] | None
 
 
 class Reader:
@@ -170,10 +182,10 @@ class Reader:
         shard: float | None = None,
     ) -> list[dict[str, Any]]:
         """Return the words of one query for each shard of a partition, or for one of them."""
-        places = layout.places(index, value)
+        shards = _shards_of(layout, index, value)
         if shard is not None:
-            places = [places[int(shard * len(places))]]
-        return [self._query(layout, index, place, bounds, now) for place in places]
+            shards = [shards[int(shard * len(shards))]]
+        return [self._query(layout, each, bounds, now) for each in shards]
 
     async def _shard_rows(
         self,
@@ -186,8 +198,11 @@ class Reader:
         want: int,
     ) -> list[Row]:
         rows: list[Row] = []
+        # What a filter leaves out counts towards the limit.
+        least = 2 if whole_of(layout.collection, index) is None else _FILTERED
         while True:
-            answer = await self._calls("query", Limit=max(want - len(rows) + 1, 2), **words)
+            limit = max(want - len(rows) + 1, least)
+            answer = await self._calls("query", Limit=limit, **words)
             for item in answer["Items"]:
                 row = _row(layout, index, value, item)
                 if row.sort not in {bounds.after, bounds.before}:
@@ -197,12 +212,12 @@ class Reader:
                 return rows[:want]
             words["ExclusiveStartKey"] = last
 
-    def _query(
-        self, layout: Layout, index: Index, place: str, bounds: Bounds, now: int
-    ) -> dict[str, Any]:
+    def _query(self, layout: Layout, shard: _Shard, bounds: Bounds, now: int) -> dict[str, Any]:
         """Return the words of a query for what has not expired, as far as the index knows."""
-        query = Expression()
-        query.require("{p} = {place}", p=index.partition, place=text(place))
+        query, index = Expression(), shard.index
+        if shard.part is not None:
+            query.filter("{a} = {value}", a=shard.part[0], value=text(shard.part[1]))
+        query.require("{p} = {place}", p=index.partition, place=text(shard.place))
         if bounds.after and bounds.before is not None:
             # DynamoDB takes one condition on a sort key; its ends are left out afterwards.
             ends = {"low": text(bounds.after), "high": text(bounds.before)}
@@ -288,6 +303,17 @@ class Reader:
                 break
             words["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
         return number_of_rows
+
+
+def _shards_of(layout: Layout, index: Index, value: str) -> list[_Shard]:
+    """Return the shards of a partition of the collection's index."""
+    own, whole = layout.places(index, value), whole_of(layout.collection, index)
+    if whole is None:
+        return [_Shard(index, place, None) for place in own]
+    # The partition is named ``…|VALUE``, and is a part of the other index's partition ``VALUE``.
+    places = layout.places(whole, value.rpartition("|")[2])
+    parts = ((index.partition, each) for each in own)
+    return [_Shard(whole, *pair) for pair in zip(places, parts, strict=True)]
 
 
 def _behind(bounds: Bounds, row: Row) -> Bounds:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
 
+from cicd_core.store.records import Index
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from cicd_core.store.records import Collection, Index
+    from cicd_core.store.records import Collection
 
 #: The attribute that DynamoDB's own retention goes by, in every table: seconds since 1970.
 TTL_ATTRIBUTE: Final = "T"
@@ -32,15 +34,21 @@ LEASE_LIMIT: Final = "HM"
 _NARROW: Final[dict[tuple[str, str], tuple[str, ...]]] = {
     ("jobs", "agent_id-created_at-index"): (),
     ("jobs", "dead_letter-created_at-index"): (),
-    ("jobs", "status-created_at-index"): (EXPIRY,),
+    ("jobs", "status-created_at-index"): (EXPIRY, "pool_status"),
     ("jobs", "timer-due-index"): (EXPIRY,),
+}
+#: Indexes of the domain's own that would cost a write unit or two with each step of a job: each of
+#: their partitions, ``…|VALUE``, is a part of the partition ``VALUE`` of another index in the same
+#: order, which shows the attribute and is filtered by it.
+_PARTS: Final[dict[tuple[str, str], Index]] = {
+    ("jobs", "pool_status-created_at-index"): Index("status", "created_at"),
 }
 #: The partitions of the domain's collections that few records share.
 _COOL: Final = frozenset(
     {
         ("jobs", "agent_id"),
         ("jobs", "dead_letter"),
-        ("agents", "pool_name"),
+        ("agents", "pool_status"),
         ("agents", "status"),
         ("agents", "timer"),
     }
@@ -117,6 +125,16 @@ def projected(collection: Collection, index: Index) -> tuple[str, ...]:
     return _NARROW.get((collection.name, index.name), (EXPIRY, LEASE_LIMIT))
 
 
+def whole_of(collection: Collection, index: Index) -> Index | None:
+    """Return the index whose partitions an index takes its own from; None: it is kept itself."""
+    return _PARTS.get((collection.name, index.name))
+
+
+def kept_indexes(collection: Collection) -> tuple[Index, ...]:
+    """Return the indexes of a collection that its table has."""
+    return tuple(each for each in collection.indexes if whole_of(collection, each) is None)
+
+
 def _table(collection: Collection) -> Table:
     return Table(
         name=collection.name,
@@ -128,7 +146,7 @@ def _table(collection: Collection) -> Table:
                 sort=index.sort,
                 projected=projected(collection, index),
             )
-            for index in collection.indexes
+            for index in kept_indexes(collection)
         ),
         recoverable=collection.name != "sessions",
     )

@@ -16,6 +16,7 @@ from cicd_core.model.instants import from_micros
 from cicd_core.store.collections import JOBS
 from cicd_core.store.registry import StoreURL
 from cicd_core_dynamodb.costs import OVERHEAD, Units, item_bytes
+from cicd_core_dynamodb.tables import kept_indexes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
@@ -267,7 +268,9 @@ async def measure_storage(made: Lab, url: str) -> dict[str, float]:
 
         jobs = await scanned("jobs")
         rows = [
-            row for index in JOBS.indexes for row in await scanned("jobs", IndexName=index.name)
+            row
+            for index in kept_indexes(JOBS)
+            for row in await scanned("jobs", IndexName=index.name)
         ]
         kinds: dict[str, list[dict[str, Any]]] = {"w": [], "d": []}
         for item in await scanned("journal"):

@@ -48,6 +48,6 @@ def test_an_index_that_a_job_stays_in_while_it_changes_holds_keys_alone() -> Non
 
 
 def test_busy_partitions_are_split_and_others_are_not() -> None:
-    assert hot_partitions(JOBS) == {"lane", "status", "timer"}
+    assert hot_partitions(JOBS) == {"lane", "pool_status", "status", "timer"}
     assert hot_partitions(ITEMS) == {"lane", "state", "timer"}
     assert all(not hot_partitions(each) for each in COLLECTIONS if each.name != "jobs")

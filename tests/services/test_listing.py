@@ -116,14 +116,19 @@ async def test_a_pool_lists_its_own(plane: ControlPlane) -> None:
     assert await every_job(plane, pool_name="nobody") == []
 
 
-async def test_a_filter_that_no_index_answers_may_give_short_pages_and_misses_nothing(
+async def test_a_filter_that_no_index_answers_gives_incomplete_pages_and_misses_nothing(
     plane: ControlPlane,
 ) -> None:
-    rare = await enqueue(plane, pool_name="rare")
-    await plane.queue.enqueue_many([JobSpec(job_type="build")] * 2100)
-    page = await plane.jobs.list(pool_name="rare", limit=500)
-    assert (page.items, page.cursor is None) == ((), False)
-    assert ids(await every_job(plane, pool_name="rare", limit=500)) == [rare.job_id]
+    await enqueue(plane)
+    rare = await finish(plane, Outcome.failed("no"))
+    for _ in range(9):
+        await plane.queue.enqueue_many([JobSpec(job_type="build")] * 256)
+        await plane.queue.claim(agent_id="a-1", limit=256, starting=True)
+    for limit in (1, 500):
+        page = await plane.jobs.list(agent_id="a-1", status="failed", limit=limit)
+        assert (page.items, page.incomplete, page.cursor is None) == ((), True, False)
+        found = await every_job(plane, agent_id="a-1", status="failed", limit=limit)
+        assert ids(found) == [rare.job_id]
 
 
 async def test_a_time_range_holds_its_first_moment_and_not_its_last(

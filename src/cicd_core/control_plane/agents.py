@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
-from attrs import evolve
+from attrs import evolve, frozen
 
 from cicd_core.control_plane.kinds import micros
 from cicd_core.control_plane.listing import Listed, Listing, read_page
+from cicd_core.control_plane.writer import together
 from cicd_core.errors import (
     AgentReplaced,
     AgentUnfit,
@@ -20,11 +22,11 @@ from cicd_core.lifecycle import agents as lifecycle
 from cicd_core.model.agent import Agent, AgentStatus, HealthPolicy, checked
 from cicd_core.model.checks import check_name
 from cicd_core.model.instants import from_micros
-from cicd_core.store.collections import AGENTS, BY_POOL, BY_STATUS
+from cicd_core.store.collections import AGENTS, BY_POOL, BY_STATUS, of_pool
 from cicd_core.store.records import Lease, Partition, Renewal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from cicd_core.control_plane.repository import Repository
@@ -38,6 +40,27 @@ if TYPE_CHECKING:
 _CENTURY = 100 * 365 * 24 * 3_600_000_000
 #: How many agents are remembered between their heartbeats.
 _REMEMBERED = 16_384
+
+
+#: The statuses of agents whose processes are there.
+PRESENT = (
+    AgentStatus.REGISTERING,
+    AgentStatus.HEALTHY,
+    AgentStatus.DEGRADED,
+    AgentStatus.UNHEALTHY,
+    AgentStatus.TERMINATING,
+)
+
+
+@frozen(kw_only=True)
+class PresentAgents:
+    """The agents of a pool whose processes are there, as far as heartbeats tell."""
+
+    agents: tuple[Agent, ...]
+    #: How many are offline.
+    offline: int
+    #: The ids of those whose records do not decode, by status.
+    unreadable: Mapping[AgentStatus, tuple[str, ...]]
 
 
 class AgentService:
@@ -241,15 +264,40 @@ class AgentService:
         return self._beaten(found, await self._writer.store_time())
 
     async def in_pool(self, pool_name: str) -> list[Agent]:
-        """Return every agent of a pool that is not gone for good."""
+        """Return every agent of a pool that is not gone for good, those that are offline too."""
+        offline = await self._of_status(pool_name, AgentStatus.OFFLINE)
+        return [*(await self.present(pool_name)).agents, *offline.items]
+
+    async def present(self, pool_name: str) -> PresentAgents:
+        """Return the agents of a pool that are there; those that are offline are only counted.
+
+        Cost: it grows with the agents that are there, not with those that have gone.
+        """
+        pages = await together([partial(self._of_status, pool_name, each) for each in PRESENT])
+        store, silent = self._writer.store, _partitions(pool_name, AgentStatus.OFFLINE)
+        (offline,) = await self._writer.patiently(lambda: store.count(silent))
+        return PresentAgents(
+            agents=tuple({each.agent_id: each for page in pages for each in page.items}.values()),
+            offline=offline.number,
+            unreadable={
+                status: page.unreadable
+                for status, page in zip(PRESENT, pages, strict=True)
+                if page.unreadable
+            },
+        )
+
+    async def _of_status(self, pool_name: str, status: AgentStatus) -> Listed[Agent]:
+        """Return all of a pool's agents of one status, as one page."""
         agents: list[Agent] = []
+        unreadable: list[str] = []
         cursor: str | None = None
         while True:
-            page = await self.list(pool_name=pool_name, limit=500, cursor=cursor)
-            agents += [each for each in page.items if each.status is not AgentStatus.TERMINATED]
+            page = await self.list(pool_name=pool_name, status=status, limit=500, cursor=cursor)
+            agents += page.items
+            unreadable += page.unreadable
             cursor = page.cursor
             if cursor is None:
-                return agents
+                return Listed(tuple(agents), None, tuple(unreadable))
 
     async def list(
         self,
@@ -268,7 +316,7 @@ class AgentService:
         wanted = None if status is None else _checked_status(status)
         time = await self._writer.store_time()
         listing = Listing(
-            partitions=_partitions(pool_name, wanted),
+            partitions=_partitions(pool_name, *(AgentStatus if wanted is None else (wanted,))),
             load=lambda record: self._overlaid(self._repository.load(record), time),
             keep=lambda agent: wanted is None or agent.status is wanted,
             filters=(str(wanted), str(pool_name)),
@@ -320,11 +368,12 @@ class AgentService:
         return evolve(loaded.value, heartbeat_at=from_micros(time.calendar_of(last)))
 
 
-def _partitions(pool_name: str | None, status: AgentStatus | None) -> tuple[Partition, ...]:
-    if pool_name is not None:
-        return (Partition(AGENTS.name, BY_POOL, check_name("pool_name", pool_name)),)
-    wanted = AgentStatus if status is None else (status,)
-    return tuple(Partition(AGENTS.name, BY_STATUS, each.value) for each in wanted)
+def _partitions(pool_name: str | None, *statuses: AgentStatus) -> tuple[Partition, ...]:
+    if pool_name is None:
+        return tuple(Partition(AGENTS.name, BY_STATUS, each.value) for each in statuses)
+    check_name("pool_name", pool_name)
+    values = [of_pool(pool_name, each.value) for each in statuses]
+    return tuple(Partition(AGENTS.name, BY_POOL, value) for value in values)
 
 
 def _checked_status(status: AgentStatus | str) -> AgentStatus:

@@ -17,7 +17,13 @@ from cicd_core.lifecycle.deployment_counts import counts_between
 from cicd_core.model.deployment import Deployment, DeploymentStatus
 from cicd_core.model.job import Job, JobStatus
 from cicd_core.queueing.measures import groups_between
-from cicd_core.store.collections import BY_DEPLOYMENT_STATUS, BY_STATUS, DEPLOYMENTS, JOBS
+from cicd_core.store.collections import (
+    BY_DEPLOYMENT_STATUS,
+    BY_STATUS,
+    DEPLOYMENTS,
+    JOBS,
+    job_statuses,
+)
 from cicd_core.store.records import Partition
 
 if TYPE_CHECKING:
@@ -76,7 +82,7 @@ class DashboardService:
         # The first of two midnights, where the clocks go back over it.
         midnight = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
         since = midnight.astimezone(UTC)
-        jobs = [Partition(JOBS.name, BY_STATUS, status.value) for status in JobStatus]
+        jobs = [Partition(JOBS.name, BY_STATUS, value) for value in job_statuses()]
         deployments = [
             Partition(DEPLOYMENTS.name, BY_DEPLOYMENT_STATUS, status.value)
             for status in DeploymentStatus
@@ -84,7 +90,10 @@ class DashboardService:
         store = self._writer.store
         counts = await self._writer.patiently(lambda: store.count([*jobs, *deployments]))
         numbers = [count.number for count in counts]
-        by_status = dict(zip(JobStatus, numbers[: len(jobs)], strict=True))
+        by_value = dict(zip(job_statuses(), numbers[: len(jobs)], strict=True))
+        by_status = {
+            status: sum(by_value[value] for value in job_statuses(status)) for status in JobStatus
+        }
         measured = await read_measured(self._writer, since, now, None)
         recent_jobs = await self._jobs.list(limit=RECENT)
         recent_deployments = await self._deployments.list(limit=RECENT)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
+from cicd_core.control_plane.statistics import count_pool, read_held
+from cicd_core.control_plane.writer import together
+from cicd_core.model.agent import AgentStatus
 from cicd_core.model.job import JobState
 from cicd_core.queueing.lanes import lane_of, parse_lane, serves
 from cicd_core.queueing.rank import rank_of
 from cicd_core.queueing.why import Surroundings, explain
-from cicd_core.store.collections import JOBS, LEASED, POOLS, READY, TIMERS, job_timer
+from cicd_core.store.collections import JOBS, POOLS, READY
 from cicd_core.store.records import Partition, Query
 
 if TYPE_CHECKING:
@@ -22,24 +25,34 @@ if TYPE_CHECKING:
     from cicd_core.model.job import Job
     from cicd_core.queueing.why import Reason
 
-#: Counting what is ahead, and what agents hold, stops here.
+#: Counting what is ahead, in its own lane and in all others together, stops here.
 _COUNTED = 500
+#: How many of the agents that are offline are looked at, the newest first.
+_SILENT_AGENTS = 50
 
 
 async def explain_job(
     writer: Writer, lanes: LaneBook, agents: AgentService, job: Job
 ) -> tuple[Reason, ...]:
     """Return why a job is not being picked up, the most important reason first."""
-    in_pool = await agents.in_pool(job.pool_name)
+    present = await agents.present(job.pool_name)
+    offline = await agents.list(
+        pool_name=job.pool_name, status=AgentStatus.OFFLINE, limit=_SILENT_AGENTS
+    )
+    in_pool = (*present.agents, *offline.items)
     listed = await lanes.of_pool(job.pool_name)
     own = lane_of(job).key
-    held = await _held(writer, job.pool_name, in_pool)
+    held = await read_held(writer, job.pool_name, await count_pool(writer, job.pool_name, listed))
+    nothing = dict.fromkeys((each.agent_id for each in in_pool), 0) if held.complete else {}
     in_lane, elsewhere, more = 0, 0, False
     if job.state is JobState.QUEUED and job.ready_at is not None:
         mine = rank_of(job)
-        in_lane, more = await _ahead(writer, own, mine)
-        for lane in _shared(job, listed, in_pool):
-            number, behind = await _ahead(writer, lane, mine)
+        in_lane, more = await _ahead(writer, own, mine, _COUNTED)
+        shared = _shared(job, listed, in_pool)
+        each_up_to = max(1, _COUNTED // max(1, len(shared)))
+        for number, behind in await together(
+            [partial(_ahead, writer, lane, mine, each_up_to) for lane in shared]
+        ):
             elsewhere, more = elsewhere + number, more or behind
     found = await writer.patiently(lambda: writer.store.get(POOLS.name, [job.pool_name]))
     return explain(
@@ -49,7 +62,9 @@ async def explain_job(
             pool_exists=bool(found),
             lane_listed=own in listed,
             agents=in_pool,
-            held=held,
+            more_offline=max(0, present.offline - len(offline.items)),
+            unreadable=sum(map(len, present.unreadable.values())),
+            held=nothing | dict(held.by_agent),
             ahead_in_lane=in_lane,
             ahead_elsewhere=elsewhere,
             more_ahead=more,
@@ -69,17 +84,7 @@ def _shared(job: Job, listed: Sequence[str], agents: Sequence[Agent]) -> list[st
     ]
 
 
-async def _ahead(writer: Writer, lane: str, mine: str) -> tuple[int, bool]:
-    query = Query(partition=Partition(JOBS.name, READY, lane), limit=_COUNTED, before=mine)
+async def _ahead(writer: Writer, lane: str, mine: str, most: int) -> tuple[int, bool]:
+    query = Query(partition=Partition(JOBS.name, READY, lane), limit=most, before=mine)
     page = await writer.patiently(lambda: writer.store.page(query))
     return len(page.records), page.more
-
-
-async def _held(writer: Writer, pool_name: str, agents: Sequence[Agent]) -> dict[str, int]:
-    """Return how many jobs each agent holds; where not all were counted, only those seen."""
-    leased = Partition(JOBS.name, TIMERS, job_timer(LEASED, pool_name))
-    query = Query(partition=leased, limit=_COUNTED)
-    page = await writer.patiently(lambda: writer.store.page(query))
-    held = Counter(each.attributes.get("agent_id", "") for each in page.records)
-    nothing = {} if page.more else {each.agent_id: 0 for each in agents}
-    return nothing | held

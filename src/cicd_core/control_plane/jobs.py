@@ -13,7 +13,16 @@ from cicd_core.model.checks import check_name, check_text
 from cicd_core.model.fields import check_label
 from cicd_core.model.instants import require_aware
 from cicd_core.model.job import Job, JobState, JobStatus, Priority
-from cicd_core.store.collections import BY_AGENT, BY_STATUS, DEAD, DEAD_LETTERS, JOBS
+from cicd_core.store.collections import (
+    BY_AGENT,
+    BY_POOL,
+    BY_STATUS,
+    DEAD,
+    DEAD_LETTERS,
+    JOBS,
+    job_statuses,
+    of_pool,
+)
 from cicd_core.store.overlay import load_job
 from cicd_core.store.records import Partition
 
@@ -96,7 +105,7 @@ class JobService:
         Args:
             status: as the dashboard shows it.
             agent_id: only those that this agent claimed last.
-            pool_name: only those of this pool; no index helps here, so a page may be short.
+            pool_name: only those of this pool.
             since: only those created at this moment or later.
             until: only those created before this moment.
             limit: 1 to 500.
@@ -107,14 +116,12 @@ class JobService:
             InvalidCursor: it is damaged, or of another query.
         """
         wanted = None if status is None else _checked_status(status)
-        if pool_name is not None:
-            check_name("pool_name", pool_name)
 
         def keep(job: Job) -> bool:
             return (wanted is None or job.status is wanted) and pool_name in {None, job.pool_name}
 
         listing = Listing(
-            partitions=_partitions(wanted, agent_id),
+            partitions=_partitions(wanted, agent_id, pool_name),
             load=load_job,
             keep=keep,
             since=since,
@@ -242,8 +249,14 @@ def _checked_status(status: JobStatus | str) -> JobStatus:
         raise InvalidInput("status", status, f"give one of {', '.join(JobStatus)}") from None
 
 
-def _partitions(status: JobStatus | None, agent_id: str | None) -> tuple[Partition, ...]:
+def _partitions(
+    status: JobStatus | None, agent_id: str | None, pool_name: str | None
+) -> tuple[Partition, ...]:
+    if pool_name is not None:
+        check_name("pool_name", pool_name)
     if agent_id is not None:
         return (Partition(JOBS.name, BY_AGENT, check_name("agent_id", agent_id)),)
-    wanted = JobStatus if status is None else (status,)
-    return tuple(Partition(JOBS.name, BY_STATUS, each.value) for each in wanted)
+    if pool_name is not None:
+        values = [of_pool(pool_name, value) for value in job_statuses(status)]
+        return tuple(Partition(JOBS.name, BY_POOL, value) for value in values)
+    return tuple(Partition(JOBS.name, BY_STATUS, value) for value in job_statuses(status))

@@ -9,6 +9,7 @@ lost, is found by walking over the queued jobs, a page at a time.
 from __future__ import annotations
 
 import logging
+from collections import deque
 from typing import TYPE_CHECKING
 
 from cicd_core.control_plane.lanes import directory_of
@@ -22,6 +23,7 @@ from cicd_core.store.collections import (
     JOBS,
     LANES,
     LANES_KIND,
+    LATE,
 )
 from cicd_core.store.records import Partition, Query
 
@@ -51,6 +53,8 @@ class LaneTender:
         self._lanes = lanes
         self._due = 0
         self._lists_after: str | None = None
+        #: The statuses, in the index, of jobs that may wait in a lane: the first is walked over.
+        self._ready = deque([JobStatus.QUEUED.value, LATE])
         self._jobs_after: str | None = None
 
     async def tend(self) -> None:
@@ -80,9 +84,13 @@ class LaneTender:
                 await self._lanes.drop_empty(record.key)
 
     async def _find_lost(self) -> None:
-        partition = Partition(JOBS.name, BY_STATUS, JobStatus.QUEUED.value)
+        partition = Partition(JOBS.name, BY_STATUS, self._ready[0])
         records, more = await self._page(partition, _JOBS, self._jobs_after)
-        self._jobs_after = records[-1].attributes["created_at"] if more and records else None
+        if more and records:
+            self._jobs_after = records[-1].attributes["created_at"]
+        else:
+            self._jobs_after = None
+            self._ready.rotate()
         waiting = _lanes_of(records)
         if not waiting:
             return

@@ -35,13 +35,20 @@ Entity = TypeVar("Entity")
 
 #: The most entities on one page.
 MAX_PAGE = 500
-#: A filter that no index answers looks at this many records for one page, then gives a short one.
-_SCANNED = 2_000
+#: A filter that no index answers looks at this many records for one page, then gives a short one …
+MAX_SCANNED = 1_000
+#: … and at up to so many of them in one call to the store, once the first ones did not fill it.
+_STRETCH = 250
 
 
 @frozen
 class Listed(Generic[Entity]):
-    """A page. It may be short, even empty, while ``cursor`` says that there is more."""
+    """A page. It may be short, even empty, while ``cursor`` says that there is more.
+
+    That is so where no index answers all of the filters (an agent's jobs of one status, say): then
+    a call looks at 1,000 records at most, and says by ``incomplete`` that it stopped there. Give
+    the cursor to the same query to go on from that place.
+    """
 
     items: tuple[Entity, ...]
     #: Give it to the same query for the next page; None: this was the last one.
@@ -49,6 +56,8 @@ class Listed(Generic[Entity]):
     #: The keys of the records, of this page's stretch, that do not decode: they were left out, and
     #: ``get`` says of each what is wrong with it.
     unreadable: tuple[str, ...] = ()
+    #: The page was not filled because 1,000 records were looked at: more may match behind them.
+    incomplete: bool = False
 
 
 @frozen(kw_only=True)
@@ -76,6 +85,8 @@ async def read_page(
     Raises:
         InvalidInput: a limit outside 1 to 500, a naive instant, or ``since`` after ``until``.
         InvalidCursor: the cursor is damaged, or was given by another query.
+
+    Cost: ``limit`` records a partition where the partitions answer the query; else 1,000 at most.
     """
     check_integer("limit", limit, least=1, most=MAX_PAGE)
     since, until = _range(listing)
@@ -83,9 +94,9 @@ async def read_page(
     before = _opened(cursor, fingerprint) if cursor is not None else until
     items: list[Entity] = []
     unreadable: list[str] = []
-    scanned = 0
+    scanned, size = 0, limit
     while True:
-        records, more = await _merged(writer, listing.partitions, since, before, limit)
+        records, more = await _merged(writer, listing.partitions, since, before, size)
         for sort, record in records:
             before = sort
             try:
@@ -100,8 +111,11 @@ async def read_page(
         scanned += len(records)
         if not more:
             return Listed(tuple(items), None, tuple(unreadable))
-        if scanned >= _SCANNED and before is not None:
-            return Listed(tuple(items), _sealed(before, fingerprint), tuple(unreadable))
+        left = MAX_SCANNED - scanned
+        if left <= 0 and before is not None:
+            sealed = _sealed(before, fingerprint)
+            return Listed(tuple(items), sealed, tuple(unreadable), incomplete=True)
+        size = min(max(limit, _STRETCH), left)
 
 
 async def _merged(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 import anyio
-from attrs import frozen
+from attrs import define, frozen
 
 from cicd_core.control_plane.lane_tending import LaneTender
 from cicd_core.errors import CicdError, InvalidInput
@@ -27,7 +27,6 @@ from cicd_core.store.collections import (
     STEADY_TIMERS,
     TIMERS,
     WAITING,
-    job_timer,
 )
 from cicd_core.store.records import Committed, Guard, Partition, Query
 
@@ -72,6 +71,22 @@ class SweepReport:
         return self.promoted + self.requeued + self.dead_lettered + self.ended + self.silenced
 
 
+@define(kw_only=True, eq=False)
+class _Due(Generic[Entity]):
+    """What may be due of one timer: how it is decided, and how far a sweep has come."""
+
+    partition: Partition
+    repository: Repository[Entity]
+    decide: Callable[[Loaded[Entity], StoreTime], Decision[Entity]]
+    guard: Guard
+    #: Whether the partition is in the order of the steady clock, or of the calendar.
+    steady: bool = True
+    #: The name, in the report, of what became of an entity.
+    result: Callable[[Entity], str]
+    #: The last sort value that was looked at: what falls due meanwhile sorts behind it.
+    after: str | None = None
+
+
 class MaintenanceService:
     """Looks for what is due. Every control plane runs it, unless it is told not to."""
 
@@ -86,7 +101,6 @@ class MaintenanceService:
         self._writer = writer
         self._jobs = jobs
         self._agents = agents
-        self._lanes = lanes
         self._tender = LaneTender(writer, lanes)
 
     async def run(self) -> NoReturn:
@@ -105,31 +119,42 @@ class MaintenanceService:
             await anyio.sleep(pause * (0.75 + self._writer.ids.jitter() / 2))
 
     async def sweep(self) -> SweepReport:
-        """Do all that is due now, and return what that was."""
-        done: Counter[str] = Counter()
-        for pool_name in await self._lanes.pools():
-            for timer in (DELAYED, PAUSED, WAITING, LEASED):
-                done += await self._sweep_jobs(timer, pool_name)
-        done += await self._sweep_agents()
+        """Do all that is due now, and return what that was.
+
+        Lost leases come first, and one batch of each timer in turn: however much is due of one
+        kind, a holder that is lost meanwhile is noticed a batch later.
+
+        Cost: a page a timer where nothing is due, whatever the store holds.
+        """
+        jobs = [self._jobs_due(timer) for timer in (LEASED, DELAYED, PAUSED, WAITING)]
+        report = await self._in_turn(jobs[0], self._agents_due(), *jobs[1:])
         await self._tender.tend()
-        return SweepReport(**done)
+        return report
 
     async def requeue_expired(self) -> SweepReport:
         """Take jobs from holders whose leases have run out, and leave the other timers alone."""
+        return await self._in_turn(self._jobs_due(LEASED))
+
+    async def _in_turn(self, *timers: _Due[Any]) -> SweepReport:
         done: Counter[str] = Counter()
-        for pool_name in await self._lanes.pools():
-            done += await self._sweep_jobs(LEASED, pool_name)
+        more = True
+        while more:
+            more = False
+            for timer in timers:  # one that had no more may have some by now
+                more = await self._sweep(timer, done) or more
         return SweepReport(**done)
 
-    async def _sweep_jobs(self, timer: str, pool_name: str) -> Counter[str]:
-        decide = self._decide_lease if timer == LEASED else self._decide_timer
-        guard = Guard.LEASE_EXPIRED if timer == LEASED else Guard.NONE
-        partition = Partition(JOBS.name, TIMERS, job_timer(timer, pool_name))
-        return await self._sweep(
-            partition, self._jobs, decide, guard, _job_result, steady=timer in STEADY_TIMERS
+    def _jobs_due(self, timer: str) -> _Due[Job]:
+        return _Due(
+            partition=Partition(JOBS.name, TIMERS, timer),
+            repository=self._jobs,
+            decide=self._decide_lease if timer == LEASED else self._decide_timer,
+            guard=Guard.LEASE_EXPIRED if timer == LEASED else Guard.NONE,
+            result=_job_result,
+            steady=timer in STEADY_TIMERS,
         )
 
-    async def _sweep_agents(self) -> Counter[str]:
+    def _agents_due(self) -> _Due[Agent]:
         policy = HealthPolicy(heartbeat_ttl=self._writer.settings.heartbeat_seconds)
 
         def decide(loaded: Loaded[Agent], now: StoreTime) -> Decision[Agent]:
@@ -137,52 +162,44 @@ class MaintenanceService:
                 loaded.value, now=from_micros(now.calendar), by="maintenance", policy=policy
             )
 
-        partition = Partition(AGENTS.name, TIMERS, HEARTBEAT)
-        return await self._sweep(
-            partition, self._agents, decide, Guard.LEASE_EXPIRED, lambda _: "silenced"
+        return _Due(
+            partition=Partition(AGENTS.name, TIMERS, HEARTBEAT),
+            repository=self._agents,
+            decide=decide,
+            guard=Guard.LEASE_EXPIRED,
+            result=lambda _: "silenced",
         )
 
-    async def _sweep(
-        self,
-        partition: Partition,
-        repository: Repository[Entity],
-        decide: Callable[[Loaded[Entity], StoreTime], Decision[Entity]],
-        guard: Guard,
-        result: Callable[[Entity], str],
-        *,
-        steady: bool = True,
-    ) -> Counter[str]:
-        """Page what may be due, read it anew, decide, commit: pages may lag, decisions not.
+    async def _sweep(self, due: _Due[Entity], done: Counter[str]) -> bool:
+        """Do one batch of a timer, and return whether there may be more of it.
 
-        ``steady`` is whether the partition is in the order of the steady clock, or of the calendar.
+        It pages what may be due, reads it anew, decides, commits: pages may lag, decisions not.
         """
-        done: Counter[str] = Counter()
-        after: str | None = None
-        while True:
-            now = await self._writer.store_time()
-            moment = now.micros if steady else now.calendar
-            records, more = await self._due(partition, moment, after)
-            keys = [each.key for each in records if _may_be_due(each, guard, now)]
-            commits: list[Commit] = []
-            results: list[str] = []
-            for loaded in (await repository.get_readable(keys)).values():
-                if guard is Guard.LEASE_EXPIRED and not _expired(loaded, now):
-                    continue
-                try:
-                    decision = decide(loaded, now)
-                except CicdError as refused:  # it moved on since the page was read
-                    _log.debug("nothing to do: %s", refused)
-                    continue
-                if decision.changed:
-                    await repository.prepare(decision.value)
-                    commits.append(repository.commit_of(loaded, decision, time=now, guard=guard))
-                    results.append(result(decision.value))
-            pairs = zip(results, await self._committed(commits), strict=True)
-            # A conflict is somebody else's move: the next sweep sees what is left to do.
-            done.update(name for name, answer in pairs if isinstance(answer, Committed))
-            if not more or not records:
-                return done
-            after = records[-1].attributes[partition.index.sort]
+        now = await self._writer.store_time()
+        moment = now.micros if due.steady else now.calendar
+        records, more = await self._page(due.partition, moment, due.after)
+        if records:
+            due.after = records[-1].attributes[due.partition.index.sort]
+        keys = [each.key for each in records if _may_be_due(each, due.guard, now)]
+        commits: list[Commit] = []
+        results: list[str] = []
+        for loaded in (await due.repository.get_readable(keys)).values():
+            if due.guard is Guard.LEASE_EXPIRED and not _expired(loaded, now):
+                continue
+            try:
+                decision = due.decide(loaded, now)
+            except CicdError as refused:  # it moved on since the page was read
+                _log.debug("nothing to do: %s", refused)
+                continue
+            if decision.changed:
+                await due.repository.prepare(decision.value)
+                commit = due.repository.commit_of(loaded, decision, time=now, guard=due.guard)
+                commits.append(commit)
+                results.append(due.result(decision.value))
+        pairs = zip(results, await self._committed(commits), strict=True)
+        # A conflict is somebody else's move: the next sweep sees what is left to do.
+        done.update(name for name, answer in pairs if isinstance(answer, Committed))
+        return more and bool(records)
 
     async def _committed(self, commits: list[Commit]) -> list[Committed | Conflict | None]:
         """Commit; what the store refuses (None) must not hold up the others."""
@@ -197,7 +214,7 @@ class MaintenanceService:
                 return [None]
             return [answer for each in commits for answer in await self._committed([each])]
 
-    async def _due(
+    async def _page(
         self, partition: Partition, moment: int, after: str | None
     ) -> tuple[Sequence[Record], bool]:
         query = Query(partition=partition, limit=_BATCH, after=after, before=f"{moment + 1:016d}")

@@ -113,8 +113,14 @@ class PoolService:
             NotFound: there is no such pool.
         """
         pool = await self.get(pool_name)
-        fleet = fleet_of(await self._agents.in_pool(pool_name))
-        load = await read_load(self._writer, self._lanes, pool_name)
+        present = await self._agents.present(pool_name)
+        fleet = fleet_of(
+            present.agents,
+            offline=present.offline,
+            unreadable=present.unreadable,
+            slots_per_agent=pool.slots_per_agent,
+        )
+        load = await read_load(self._writer, self._lanes, pool_name, present, fleet.slots)
         return PoolStatus(pool=pool, fleet=fleet, load=load, condition=pool_health(pool, fleet))
 
     async def scaling(self, pool_name: str) -> ScalingSignal:

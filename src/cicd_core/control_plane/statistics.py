@@ -2,47 +2,59 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
+from attrs import define, field, frozen
+
 from cicd_core.control_plane.repository import UNREADABLE
-from cicd_core.control_plane.writer import together
 from cicd_core.errors import InvalidInput
-from cicd_core.model.job import JobStatus, Priority, QueueStatus
+from cicd_core.model.instants import to_micros
+from cicd_core.model.job import JobStatus, QueueStatus
 from cicd_core.queueing.measures import ENDED, RUN, WAIT, Measured, groups_between, measured
-from cicd_core.queueing.scaling import Load
+from cicd_core.queueing.scaling import load_of
 from cicd_core.queueing.stats import QueueStats, queue_stats
 from cicd_core.store.collections import (
+    BY_AGENT,
+    BY_POOL,
     BY_STATUS,
     DEAD,
     DEAD_LETTERS,
     DELAYED,
     JOBS,
+    LATE,
     LEASED,
-    PAUSED,
     READY,
     TIMERS,
     TRACKED,
-    job_timer,
+    job_statuses,
+    of_pool,
 )
 from cicd_core.store.overlay import load_job
 from cicd_core.store.records import Partition, Query
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
+    from cicd_core.control_plane.agents import PresentAgents
     from cicd_core.control_plane.lanes import LaneBook
     from cicd_core.control_plane.writer import Writer
-    from cicd_core.store.records import Count, Record
+    from cicd_core.queueing.scaling import Load
+    from cicd_core.store.records import Count, Page, Record
 
 #: How far back is measured when the caller does not say.
 _DAY = timedelta(days=1)
 #: How far back can be measured: each day costs three calls to the store.
 MAX_SINCE = timedelta(days=92)
-#: How many queued jobs are looked at in one call, for the oldest of them.
+#: How many of the jobs that agents hold are looked at, of a kind.
+_HELD = 500
+#: How many queued jobs are looked at in one call at most, for the one that has been ready for
+#: longest, and how many of those that became ready later than they were created in all.
 _LOOKED_AT = 100
+_MOST_LOOKED_AT = 1_000
 
 
 async def read_stats(
@@ -62,7 +74,7 @@ async def read_stats(
         raise InvalidInput("since", begin, reason)
     seen = await read_measured(writer, begin, now, pool_name)
     if pool_name is None:
-        return await _all_pools(writer, lanes, begin, now, seen)
+        return await _all_pools(writer, begin, now, seen)
     return await _one_pool(writer, lanes, pool_name, since=begin, now=now, seen=seen)
 
 
@@ -77,45 +89,125 @@ async def read_measured(
     return measured(values, since, until + timedelta(microseconds=1), pool_name)
 
 
-async def read_load(writer: Writer, lanes: LaneBook, pool_name: str) -> Load:
-    """Return how much work a pool has, by count alone."""
-    keys = await lanes.of_pool(pool_name)
-    counts = await _counts(writer, [*_timers(pool_name), *map(_lane, keys)])
-    delayed, paused, leased, _, *ready = (count.number for count in counts)
-    return Load(ready=sum(ready), leased=leased, delayed=delayed + paused)
+async def read_load(
+    writer: Writer, lanes: LaneBook, pool_name: str, present: PresentAgents, slots: int
+) -> Load:
+    """Return how much work a pool has, for agents such as it has; ``slots`` are their capacity's.
+
+    Cost: it grows with the jobs that are held, up to 1,000, and never with those that wait.
+    """
+    counts = await count_pool(writer, pool_name, await lanes.of_pool(pool_name))
+    held = await read_held(writer, pool_name, counts)
+    return load_of(
+        ready=counts.ready,
+        leased=counts.leased,
+        delayed=counts.delayed,
+        by_lane=counts.by_lane,
+        held=held.by_agent if held.complete else None,
+        agents=present.agents,
+        unreadable=present.unreadable,
+        slots=slots,
+    )
 
 
-async def _all_pools(
-    writer: Writer, lanes: LaneBook, since: datetime, now: datetime, seen: Measured
-) -> QueueStats:
-    pools = await lanes.pools()
-    timers = [part for pool in pools for part in _timers(pool)]
-    statuses = [Partition(JOBS.name, BY_STATUS, status.value) for status in JobStatus]
+@frozen(kw_only=True)
+class PoolCounts:
+    """The jobs of one pool that have not ended, counted in one call."""
+
+    by_lane: Mapping[str, int]
+    delayed: int
+    claimed: int
+    running: int
+    tracked: int
+    exact: bool
+
+    @property
+    def ready(self) -> int:
+        """Those that could be claimed now."""
+        return sum(self.by_lane.values())
+
+    @property
+    def leased(self) -> int:
+        """Those that agents hold."""
+        return self.claimed + self.running
+
+
+async def count_pool(writer: Writer, pool_name: str, lane_keys: Sequence[str]) -> PoolCounts:
+    """Return the counts of a pool, whose lanes these are."""
+    statuses = (JobStatus.QUEUED, LATE, DELAYED, JobStatus.RUNNING, TRACKED)
+    parts = [_in_pool(pool_name, status) for status in statuses]
+    counts = await _counts(writer, [*parts, *map(_lane, lane_keys)])
+    at_once, late, delayed, running, tracked, *in_lanes = (count.number for count in counts)
+    return PoolCounts(
+        by_lane=dict(zip(lane_keys, in_lanes, strict=True)),
+        delayed=delayed,
+        # What is claimed reads as queued in the index, and is in no lane.
+        claimed=max(0, at_once + late - sum(in_lanes)),
+        running=running,
+        tracked=tracked,
+        exact=all(count.exact for count in counts),
+    )
+
+
+@frozen
+class Held:
+    """How many of a pool's jobs each agent holds, and whether all were counted."""
+
+    by_agent: Mapping[str, int]
+    complete: bool
+
+
+async def read_held(writer: Writer, pool_name: str, counts: PoolCounts) -> Held:
+    """Return who holds the jobs of a pool: up to 1,000 records are looked at."""
+    running = await _page_of(writer, _in_pool(pool_name, JobStatus.RUNNING))
+    held = list(running.records)
+    complete = not running.more
+    if counts.claimed:  # those are in no partition of their own
+        leased = await _page_of(writer, Partition(JOBS.name, TIMERS, LEASED))
+        queued = {of_pool(pool_name, each) for each in (JobStatus.QUEUED, LATE)}
+        held += [each for each in leased.records if each.attributes[BY_POOL.partition] in queued]
+        complete = complete and not leased.more
+    agents = (each.attributes.get(BY_AGENT.partition, "") for each in held)
+    return Held(Counter(agents), complete)
+
+
+async def _page_of(writer: Writer, partition: Partition) -> Page:
+    query = Query(partition=partition, limit=_HELD)
+    return await writer.patiently(lambda: writer.store.page(query))
+
+
+async def _all_pools(writer: Writer, since: datetime, now: datetime, seen: Measured) -> QueueStats:
+    statuses = [Partition(JOBS.name, BY_STATUS, status) for status in job_statuses()]
     dead_letters = Partition(JOBS.name, DEAD_LETTERS, DEAD)
-    counts = await _counts(writer, [*statuses, dead_letters, *timers])
-    numbers = [count.number for count in counts]
-    by_status = dict(zip(JobStatus, numbers[: len(statuses)], strict=True))
-    dead, *by_timer = numbers[len(statuses) :]
-    delayed, paused, leased, tracked = (sum(by_timer[kind::4]) for kind in range(4))
-    running = by_status[JobStatus.RUNNING]
+    held = Partition(JOBS.name, TIMERS, LEASED)
+    counts = await _counts(writer, [dead_letters, held, *statuses])
+    dead, leased, *numbers = (count.number for count in counts)
+    by_status = dict(zip(job_statuses(), numbers, strict=True))
     # Claimed reads as queued in the index, a dead letter as its last verdict.
-    claimed = max(0, leased + tracked - running)
+    claimed = max(0, leased - by_status[JobStatus.RUNNING])
+    queued = sum(by_status[each] for each in job_statuses(JobStatus.QUEUED))
     failed = sum(by_status[each] for each in (JobStatus.FAILED, JobStatus.TIMEOUT, JobStatus.ERROR))
+    oldest = await _longest_ready(
+        writer,
+        Partition(JOBS.name, BY_STATUS, JobStatus.QUEUED),
+        Partition(JOBS.name, BY_STATUS, LATE),
+    )
     return queue_stats(
         as_of=now,
         since=since,
         depth={
-            QueueStatus.QUEUED: max(0, by_status[JobStatus.QUEUED] - claimed),
+            QueueStatus.QUEUED: max(0, queued - claimed),
             QueueStatus.CLAIMED: claimed,
-            QueueStatus.RUNNING: running,
+            QueueStatus.RUNNING: by_status[JobStatus.RUNNING] + by_status[TRACKED],
             QueueStatus.COMPLETED: by_status[JobStatus.SUCCESS],
             QueueStatus.FAILED: max(0, failed - dead),
             QueueStatus.DEAD_LETTERED: dead,
             QueueStatus.CANCELLED: by_status[JobStatus.CANCELLED],
         },
-        delayed=delayed + paused,
+        delayed=by_status[DELAYED],
         measured=seen,
-        oldest_queued_at=await _oldest_queued(writer),
+        oldest_ready_at=oldest.ready_at,
+        unreadable=tuple(oldest.unreadable),
         exact=all(count.exact for count in counts),
     )
 
@@ -129,35 +221,35 @@ async def _one_pool(
     now: datetime,
     seen: Measured,
 ) -> QueueStats:
-    keys = await lanes.of_pool(pool_name)
-    counts = await _counts(writer, [*_timers(pool_name), *map(_lane, keys)])
-    delayed, paused, leased, tracked, *ready = (count.number for count in counts)
-    delayed += paused
+    counts = await count_pool(writer, pool_name, await lanes.of_pool(pool_name))
     ended = seen.ended
+    oldest = await _longest_ready(
+        writer, _in_pool(pool_name, JobStatus.QUEUED), _in_pool(pool_name, LATE)
+    )
     return queue_stats(
         as_of=now,
         since=since,
         pool_name=pool_name,
         depth={
-            QueueStatus.QUEUED: sum(ready) + delayed,
-            # No index tells the two apart within a pool: what is claimed counts as running.
-            QueueStatus.RUNNING: leased + tracked,
+            QueueStatus.QUEUED: counts.ready + counts.delayed,
+            QueueStatus.CLAIMED: counts.claimed,
+            QueueStatus.RUNNING: counts.running + counts.tracked,
             QueueStatus.COMPLETED: ended.get("success", 0),
             QueueStatus.FAILED: sum(ended.get(each, 0) for each in ("failed", "timeout", "error")),
             QueueStatus.DEAD_LETTERED: ended.get("dead_lettered", 0),
             QueueStatus.CANCELLED: ended.get("cancelled", 0),
         },
-        delayed=delayed,
+        delayed=counts.delayed,
         measured=seen,
-        oldest_queued_at=await _oldest_ready(writer, keys),
-        exact=all(count.exact for count in counts),
-        by_lane={key: number for key, number in zip(keys, ready, strict=True) if number},
+        oldest_ready_at=oldest.ready_at,
+        unreadable=tuple(oldest.unreadable),
+        exact=counts.exact,
+        by_lane={key: number for key, number in counts.by_lane.items() if number},
     )
 
 
-def _timers(pool_name: str) -> list[Partition]:
-    kinds = (DELAYED, PAUSED, LEASED, TRACKED)
-    return [Partition(JOBS.name, TIMERS, job_timer(kind, pool_name)) for kind in kinds]
+def _in_pool(pool_name: str, status: str) -> Partition:
+    return Partition(JOBS.name, BY_POOL, of_pool(pool_name, status))
 
 
 def _lane(key: str) -> Partition:
@@ -168,47 +260,69 @@ async def _counts(writer: Writer, partitions: Sequence[Partition]) -> list[Count
     return await writer.patiently(lambda: writer.store.count(partitions))
 
 
-async def _oldest_queued(writer: Writer) -> datetime | None:
-    """Return the enqueue of the queued job that was created first.
+@define
+class _Oldest:
+    """The ready job that has been ready for longest, as far as was looked."""
 
-    What is claimed reads as queued in the index: it is passed over, and never more than the agents
-    hold at once.
-    """
-    partition = Partition(JOBS.name, BY_STATUS, JobStatus.QUEUED.value)
-    after: str | None = None
-    while True:
-        query = Query(partition=partition, limit=_LOOKED_AT, after=after)
-        page = await writer.patiently(partial(writer.store.page, query))
-        found = _first_enqueue(page.records)
-        if found is not None or not page.more or not page.records:
-            return found
-        after = page.records[-1].attributes[BY_STATUS.sort]
+    ready_at: datetime | None = None
+    unreadable: list[str] = field(factory=list[str])
 
-
-async def _oldest_ready(writer: Writer, keys: Sequence[str]) -> datetime | None:
-    """Return the enqueue of the oldest job of the lanes: the first of each priority in each."""
-
-    async def first(query: Query) -> datetime | None:
-        page = await writer.patiently(lambda: writer.store.page(query))
-        return _first_enqueue(page.records)
-
-    queries = [
-        Query(partition=_lane(key), limit=2, after=f"{priority:d}", before=f"{priority + 1:d}")
-        for key in keys
-        for priority in Priority
-    ]
-    found = await together([partial(first, query) for query in queries])
-    return min((instant for instant in found if instant is not None), default=None)
-
-
-def _first_enqueue(records: Sequence[Record]) -> datetime | None:
-    """Return when the first of the jobs that nobody holds, and that can be read, was enqueued."""
-    for record in records:
+    def look(self, record: Record) -> None:
+        """Take the job of a record into account, unless an agent holds it."""
         if record.lease is not None:
-            continue
+            return
         try:
             job = load_job(record).value
         except UNREADABLE:
-            continue
-        return job.queued_at or job.created_at
-    return None
+            self.unreadable.append(record.key)
+            return
+        if job.ready_at is not None:
+            self.ready_at = (
+                job.ready_at if self.ready_at is None else min(job.ready_at, self.ready_at)
+            )
+
+
+async def _longest_ready(writer: Writer, at_once: Partition, late: Partition) -> _Oldest:
+    """Return which job has been ready for longest, of those ready at once and those ready later.
+
+    The first of the former that no agent holds is the oldest of its kind. Among the latter none
+    was ready before it was created, so that the search ends at the first one created after the
+    oldest known, or after 1,000 jobs.
+    """
+    oldest = _Oldest()
+
+    def is_found(record: Record) -> bool:
+        oldest.look(record)
+        return oldest.ready_at is not None
+
+    def is_past(record: Record) -> bool:
+        if oldest.ready_at is not None and _created(record) >= to_micros(oldest.ready_at):
+            return True
+        oldest.look(record)
+        return False
+
+    await _look_through(writer, at_once, is_found)
+    await _look_through(writer, late, is_past, most=_MOST_LOOKED_AT)
+    return oldest
+
+
+def _created(record: Record) -> int:
+    return int(record.attributes[BY_STATUS.sort].partition(":")[0])
+
+
+async def _look_through(
+    writer: Writer,
+    partition: Partition,
+    is_enough: Callable[[Record], bool],
+    most: int | None = None,
+) -> None:
+    """Show the records, the first created first, until one is enough, or ``most`` were shown."""
+    after: str | None = None
+    shown, size = 0, 1
+    while most is None or shown < most:
+        query = Query(partition=partition, limit=size, after=after)
+        page = await writer.patiently(partial(writer.store.page, query))
+        if any(map(is_enough, page.records)) or not page.more or not page.records:
+            return
+        shown, size = shown + len(page.records), min(2 * size, _LOOKED_AT)
+        after = page.records[-1].attributes[partition.index.sort]

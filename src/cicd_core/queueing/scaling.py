@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping  # noqa: TC003 - cattrs resolves annotations
 from datetime import datetime  # noqa: TC003 - cattrs resolves annotations
 from enum import StrEnum
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from cicd_core.model.agent import AgentStatus
+from cicd_core.queueing.lanes import parse_lane, serves
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from cicd_core.model.agent import Agent
     from cicd_core.model.pool import Pool
@@ -53,6 +55,9 @@ class Fleet:
     by_status: Mapping[AgentStatus, int]
     #: The slots of those that are capacity, see :attr:`capacity`.
     slots: int
+    #: The ids of those whose records do not decode. They are counted above, by the status that the
+    #: index tells, each with the slots that the pool's settings say.
+    unreadable: tuple[str, ...] = ()
 
     @property
     def serving(self) -> int:
@@ -92,6 +97,17 @@ class Load:
     leased: int
     #: They wait for their ``run_at`` or for a backoff; they call for no agent yet.
     delayed: int = 0
+    #: Of the ready: no agent that the pool has can run them, by their labels or their types, so
+    #: that more agents of that kind would not help.
+    unmatched: int = 0
+    #: Of the leased: they are held by what is no capacity (an agent that drains, say, or one that
+    #: never registered), so that nothing has to replace it.
+    elsewhere: int = 0
+
+    @property
+    def demand(self) -> int:
+        """The jobs that call for slots of the pool's agents."""
+        return self.ready - self.unmatched + self.leased - self.elsewhere
 
 
 @frozen(kw_only=True)
@@ -128,24 +144,92 @@ class PoolCondition:
     reason: str
 
 
-def fleet_of(agents: Iterable[Agent]) -> Fleet:
-    """Return the count of the agents, which are those of one pool, with their status of now."""
-    by_status: dict[AgentStatus, int] = {}
-    slots = 0
+_CAPACITY = frozenset({AgentStatus.REGISTERING, AgentStatus.HEALTHY, AgentStatus.DEGRADED})
+
+
+def fleet_of(
+    agents: Iterable[Agent],
+    *,
+    offline: int = 0,
+    unreadable: Mapping[AgentStatus, Sequence[str]] | None = None,
+    slots_per_agent: int = 1,
+) -> Fleet:
+    """Return the count of the agents, which are those of one pool, with their status of now.
+
+    Args:
+        agents: those that were read.
+        offline: how many more are offline.
+        unreadable: the ids of those that do not decode, by status.
+        slots_per_agent: what one of these is taken to have.
+    """
+    by_status, slots = Counter({AgentStatus.OFFLINE: offline} if offline else {}), 0
     for agent in agents:
-        if agent.status is AgentStatus.TERMINATED:
-            continue
-        by_status[agent.status] = by_status.get(agent.status, 0) + 1
-        if agent.takes_work or agent.status is AgentStatus.REGISTERING:
-            slots += agent.slots
-    return Fleet(by_status=by_status, slots=slots)
+        if agent.status is not AgentStatus.TERMINATED:
+            by_status[agent.status] += 1
+            slots += agent.slots if agent.status in _CAPACITY else 0
+    unread = unreadable or {}
+    for status, ids in unread.items():
+        by_status[status] += len(ids)
+        slots += slots_per_agent * len(ids) if status in _CAPACITY else 0
+    return Fleet(
+        by_status=dict(by_status),
+        slots=slots,
+        unreadable=tuple(each for ids in unread.values() for each in ids),
+    )
+
+
+def load_of(
+    *,
+    ready: int,
+    leased: int,
+    delayed: int,
+    by_lane: Mapping[str, int],
+    held: Mapping[str, int] | None,
+    agents: Sequence[Agent],
+    unreadable: Mapping[AgentStatus, Sequence[str]],
+    slots: int,
+) -> Load:
+    """Return the work of a pool, with what its agents can't do and what others hold.
+
+    Args:
+        ready: the jobs that could be claimed now.
+        leased: those that are claimed or running.
+        delayed: those that wait for a moment.
+        by_lane: the ready ones of each lane.
+        held: how many jobs each agent holds, by its id; None: that was not counted to the end,
+            and the capacity is taken to hold as much as it can.
+        agents: those of the pool that are there.
+        unreadable: the ids of those that do not decode, by status: they may run anything.
+        slots: of the agents that are capacity.
+    """
+    capacity = {each.agent_id for each in agents if each.status in _CAPACITY}
+    capacity.update(
+        each for status, ids in unreadable.items() if status in _CAPACITY for each in ids
+    )
+    inside = slots if held is None else sum(held.get(each, 0) for each in capacity)
+    unmatched = 0
+    if agents and not unreadable:
+        unmatched = sum(
+            number
+            for key, number in by_lane.items()
+            if not any(serves(parse_lane(key), each.labels, each.job_types) for each in agents)
+        )
+    return Load(
+        ready=ready,
+        leased=leased,
+        delayed=delayed,
+        unmatched=min(ready, unmatched),
+        elsewhere=max(0, leased - inside),
+    )
 
 
 def scaling_signal(pool: Pool, fleet: Fleet, load: Load, *, as_of: datetime) -> ScalingSignal:
     """Return how many agents the pool should have.
 
-    ``clamp(ceil((ready + leased) / slots_per_agent) + warm_agents, min_agents, max_agents)``; a
-    ``target_agents`` that an operator set stands in for what the work calls for.
+    ``clamp(ceil((ready + leased) / slots_per_agent) + warm_agents, min_agents, max_agents)``,
+    without what more agents of the pool's kind would not run (:attr:`Load.unmatched`) or would
+    not have to take over (:attr:`Load.elsewhere`). A ``target_agents`` that an operator set stands
+    in for what the work calls for.
 
     Args:
         pool: its bounds were checked, see :func:`cicd_core.model.pool.checked`.
@@ -153,7 +237,7 @@ def scaling_signal(pool: Pool, fleet: Fleet, load: Load, *, as_of: datetime) -> 
         load: the work of the pool.
         as_of: when both were read, on the store's clock.
     """
-    needed = _agents_for(load.ready + load.leased, pool, fleet)
+    needed = _agents_for(load.demand, pool, fleet)
     called_for = needed + pool.warm_agents
     wanted = called_for if pool.target_agents is None else pool.target_agents
     desired = max(pool.min_agents, min(wanted, pool.max_agents))
@@ -181,13 +265,15 @@ def pool_health(pool: Pool, fleet: Fleet) -> PoolCondition:
     if fleet.total == 0:
         return PoolCondition(health=PoolHealth.EMPTY, reason="it has no agents")
     described = fleet.described()
+    if fleet.unreadable:
+        described = f"{described} ({_unreadable_text(fleet)})"
     if fleet.capacity == 0:
         reason = f"none of its agents takes work: {described}"
         return PoolCondition(health=PoolHealth.UNHEALTHY, reason=reason)
     if fleet.serving < pool.min_agents:
         reason = f"fewer agents take work than min_agents {pool.min_agents}: {described}"
         return PoolCondition(health=PoolHealth.DEGRADED, reason=reason)
-    if fleet.described(AgentStatus.HEALTHY, AgentStatus.TERMINATING):
+    if fleet.unreadable or fleet.described(AgentStatus.HEALTHY, AgentStatus.TERMINATING):
         reason = f"not all of its agents are healthy: {described}"
         return PoolCondition(health=PoolHealth.DEGRADED, reason=reason)
     return PoolCondition(health=PoolHealth.HEALTHY, reason=described)
@@ -213,7 +299,8 @@ def _demand_text(pool: Pool, load: Load, needed: int, slots_per_agent: float) ->
     slots = "slot" if slots_per_agent == 1 else "slots"
     over = f"{slots_per_agent:.3g} {slots} an agent"
     warm = f", plus {pool.warm_agents} warm" if pool.warm_agents else ""
-    return f"{load.ready} ready + {load.leased} leased over {over} = {needed}{warm}"
+    ready, leased = load.ready - load.unmatched, load.leased - load.elsewhere
+    return f"{ready} ready + {leased} leased over {over} = {needed}{warm}"
 
 
 def _bounds_text(pool: Pool, wanted: int) -> str:
@@ -226,8 +313,22 @@ def _bounds_text(pool: Pool, wanted: int) -> str:
 
 def _rest_text(fleet: Fleet, load: Load) -> str:
     """Return what was left out of the count, so that nobody has to wonder."""
-    counted = (AgentStatus.REGISTERING, AgentStatus.HEALTHY, AgentStatus.DEGRADED)
-    idle = fleet.described(*counted)
-    agents = f"; agents that are no capacity: {idle}" if idle else ""
-    jobs = f"; {load.delayed} delayed not counted" if load.delayed else ""
-    return agents + jobs
+    idle = fleet.described(*_CAPACITY)
+    parts = (
+        (idle, f"agents that are no capacity: {idle}"),
+        (load.delayed, f"{load.delayed} delayed not counted"),
+        (
+            load.unmatched,
+            f"{load.unmatched} ready not counted: no agent of the pool has their labels and types",
+        ),
+        (
+            load.elsewhere,
+            f"{load.elsewhere} leased not counted: held by what is no capacity of the pool",
+        ),
+        (fleet.unreadable, _unreadable_text(fleet)),
+    )
+    return "".join(f"; {text}" for said, text in parts if said)
+
+
+def _unreadable_text(fleet: Fleet) -> str:
+    return f"{len(fleet.unreadable)} of the agents can't be read and are counted by their status"

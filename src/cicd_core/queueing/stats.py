@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
-from cicd_core.model.job import Priority, QueueStatus
+from cicd_core.model.job import QueueStatus
 
 if TYPE_CHECKING:
     from cicd_core.queueing.measures import Measured
@@ -30,17 +30,18 @@ class QueueStats:
     #: None: all pools together.
     pool_name: str | None = None
 
-    #: The jobs of each status; every status is there. Of one pool, what is claimed counts as
-    #: running, and what ended is counted since ``since``: no index keeps the rest apart by pool.
+    #: The jobs of each status; every status is there. Of one pool, what ended is counted since
+    #: ``since``, as the counters tell it.
     depth: Mapping[QueueStatus, int]
     #: The jobs among the queued that wait for their ``run_at`` or for a backoff.
     delayed: int
     #: False: the store answered estimates.
     exact: bool = True
-    #: The queued jobs of each priority; empty where nobody counted them.
-    by_priority: Mapping[Priority, int] = field(factory=dict[Priority, int])
-    #: The ready jobs of each lane; empty where nobody counted them.
+    #: The ready jobs of each lane of the pool; empty for all pools together.
     by_lane: Mapping[str, int] = field(factory=dict[str, int])
+    #: The keys of queued jobs that were looked at and do not decode: ``oldest_queued_seconds``
+    #: leaves them out, every count has them.
+    unreadable: tuple[str, ...] = ()
 
     average_wait_seconds: float | None
     p95_wait_seconds: float | None
@@ -48,7 +49,9 @@ class QueueStats:
     p95_run_seconds: float | None
     #: 0 to 1: failed, timed out, errored and dead-lettered among all that succeeded or failed.
     failure_rate: float | None
-    #: How long the oldest of the queued jobs has been in the queue; None where there is none.
+    #: The longest time for which a job that is ready now has been ready: since its enqueue, or
+    #: since its delay, backoff or release was over. None where no job is ready. Where more than
+    #: 1,000 jobs became ready later than they were created, it is at least this.
     oldest_queued_seconds: float | None
 
     @property
@@ -69,11 +72,11 @@ def queue_stats(
     depth: Mapping[QueueStatus, int],
     delayed: int,
     measured: Measured,
-    oldest_queued_at: datetime | None,
+    oldest_ready_at: datetime | None,
     pool_name: str | None = None,
     exact: bool = True,
-    by_priority: Mapping[Priority, int] | None = None,
     by_lane: Mapping[str, int] | None = None,
+    unreadable: tuple[str, ...] = (),
 ) -> QueueStats:
     """Return the statistics of a queue; its cost does not grow with the queue.
 
@@ -83,13 +86,13 @@ def queue_stats(
         depth: the counts by status; a status that is missing has no jobs.
         delayed: how many of the queued are not ready yet.
         measured: from the counters between ``since`` and ``as_of``.
-        oldest_queued_at: the enqueue of the queued job that was enqueued first.
+        oldest_ready_at: since when the job that has been ready for longest is ready.
         pool_name: None: all pools together.
         exact: whether every count is exact.
-        by_priority: the queued jobs of each priority, where they were counted.
         by_lane: the ready jobs of each lane, where they were counted.
+        unreadable: the keys of jobs that were looked at and do not decode.
     """
-    age = None if oldest_queued_at is None else (as_of - oldest_queued_at).total_seconds()
+    age = None if oldest_ready_at is None else (as_of - oldest_ready_at).total_seconds()
     return QueueStats(
         as_of=as_of,
         since=since,
@@ -97,8 +100,8 @@ def queue_stats(
         depth={status: depth.get(status, 0) for status in QueueStatus},
         delayed=delayed,
         exact=exact,
-        by_priority=dict(by_priority or {}),
         by_lane=dict(by_lane or {}),
+        unreadable=unreadable,
         average_wait_seconds=measured.waits.average_seconds,
         p95_wait_seconds=measured.waits.quantile_seconds(0.95),
         average_run_seconds=measured.runs.average_seconds,

@@ -6,7 +6,7 @@ from collections import Counter
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from cicd_core.model.agent import AgentStatus
 from cicd_core.model.job import FINAL_STATES, JobState
@@ -66,6 +66,10 @@ class Surroundings:
     lane_listed: bool
     #: The agents of the job's pool, with their status of now.
     agents: Sequence[Agent]
+    #: How many more of its agents are offline.
+    more_offline: int = 0
+    #: How many of its agents do not decode: nothing is known of them.
+    unreadable: int = 0
     #: How many jobs each agent holds, by its id; one that is missing is asked itself
     #: (:attr:`cicd_core.model.agent.Agent.running`).
     held: Mapping[str, int] = field(factory=dict[str, int])
@@ -185,7 +189,15 @@ def _fleet(job: Job, around: Surroundings) -> Reason | None:
     """Return why no agent of the pool can take the job now, if that is so."""
     agents = [each for each in around.agents if each.status is not AgentStatus.TERMINATED]
     if not agents:
-        return _no_agents(job, around)
+        return _unread_agents(job, around) if around.unreadable else _no_agents(job, around)
+    reason = _of_agents(job, agents, around)
+    if reason is None or not around.unreadable:
+        return reason
+    unread = f"; {_count(around.unreadable, 'agent')} of the pool can't be read here"
+    return evolve(reason, message=reason.message + unread)
+
+
+def _of_agents(job: Job, agents: Sequence[Agent], around: Surroundings) -> Reason | None:
     labelled = [each for each in agents if not _missing(job, each)]
     if not labelled:
         return _no_labels(job, agents)
@@ -194,7 +206,7 @@ def _fleet(job: Job, around: Surroundings) -> Reason | None:
         return _no_type(job, labelled)
     serving = [each for each in able if each.takes_work]
     if not serving:
-        return _none_serving(able)
+        return _none_serving(able, around)
     return _busy(serving, around)
 
 
@@ -207,6 +219,15 @@ def _no_agents(job: Job, around: Surroundings) -> Reason:
         ReasonCode.NO_POOL,
         f"there is no pool {pool}, and no agent in it",
         f"start an agent in pool {pool}, or enqueue the job in a pool that exists",
+    )
+
+
+def _unread_agents(job: Job, around: Surroundings) -> Reason:
+    return Reason(
+        ReasonCode.NO_AGENTS,
+        f"no agent of pool {job.pool_name!r} is known to serve it: "
+        f"{_count(around.unreadable, 'agent')} can't be read here",
+        "update the library here, or start these agents again, so that they register",
     )
 
 
@@ -234,9 +255,11 @@ def _no_type(job: Job, labelled: Sequence[Agent]) -> Reason:
     )
 
 
-def _none_serving(able: Sequence[Agent]) -> Reason:
+def _none_serving(able: Sequence[Agent], around: Surroundings) -> Reason:
     statuses = Counter(each.status for each in able)
     described = ", ".join(f"{number} {status}" for status, number in sorted(statuses.items()))
+    if around.more_offline:
+        described += f" ({around.more_offline} more of the pool are offline)"
     return Reason(
         ReasonCode.NO_AGENT_TAKES_WORK,
         f"no agent that could run it takes work: {described}",

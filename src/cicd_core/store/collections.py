@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from cicd_core.model.instants import sort_key, to_micros
-from cicd_core.model.job import Job, JobState
+from cicd_core.model.job import Job, JobState, JobStatus
 from cicd_core.queueing.lanes import lane_of
 from cicd_core.queueing.rank import rank_of
 from cicd_core.store.records import Collection, Index
@@ -23,18 +23,24 @@ if TYPE_CHECKING:
 #: Jobs that can be claimed, lane by lane, best rank first.
 READY: Final = Index("lane", "rank")
 BY_STATUS: Final = Index("status", "created_at")
+#: ``POOL|STATUS``: of jobs and of agents, see :func:`of_pool`. Each partition is a part of one of
+#: :data:`BY_STATUS`, in the same order: a store whose writes are dear may read that one instead.
+BY_POOL: Final = Index("pool_status", "created_at")
 BY_AGENT: Final = Index("agent_id", "created_at")
 #: What somebody must look at, and not before when: see the values below.
 TIMERS: Final = Index("timer", "due")
 DEAD_LETTERS: Final = Index("dead_letter", "created_at")
 
 JOBS: Final = Collection(
-    name="jobs", indexes=(READY, BY_STATUS, BY_AGENT, TIMERS, DEAD_LETTERS), lease_sort="due"
+    name="jobs",
+    indexes=(READY, BY_STATUS, BY_POOL, BY_AGENT, TIMERS, DEAD_LETTERS),
+    lease_sort="due",
 )
 
 #: What the timer of a job waits for: its time to become ready; the end of its pause after a retry
-#: or a release; its deadline, while it is ready or pending; its holder. Each pool has partitions of
-#: its own, which makes their counts the pool's.
+#: or a release; its deadline, while it is ready or pending; its holder. All pools share them, so
+#: that a look at what is due costs the same however many pools there are; a store whose partitions
+#: have a limit splits them into shards by itself.
 DELAYED: Final = "delayed"
 PAUSED: Final = "paused"
 WAITING: Final = "waiting"
@@ -42,17 +48,21 @@ LEASED: Final = "leased"
 JOB_TIMERS: Final = (DELAYED, PAUSED, WAITING, LEASED)
 #: Those that are due by the store's steady clock; the others are due by its calendar.
 STEADY_TIMERS: Final = frozenset({PAUSED, LEASED})
-#: Runs that something else executes: nobody waits for them, they are only counted.
-TRACKED: Final = "tracked"
 #: The one value of ``dead_letter``.
 DEAD: Final = "dead_lettered"
+
+#: How the indexes by status tell queued jobs apart, besides ``queued`` and ``delayed``: one that
+#: became ready later than it was created. Those in ``queued`` were ready at once, so that the first
+#: of them is the one that has been ready for longest.
+LATE: Final = "queued-late"
+#: Runs that something else executes: they are listed as running, and nobody waits for them.
+TRACKED: Final = "tracked"
+_MORE_STATUSES: Final = {JobStatus.QUEUED: (LATE, DELAYED), JobStatus.RUNNING: (TRACKED,)}
 
 BY_SERVICE: Final = Index("service_name", "created_at")
 BY_DEPLOYMENT_STATUS: Final = Index("deployment_status", "created_at")
 
 DEPLOYMENTS: Final = Collection(name="deployments", indexes=(BY_SERVICE, BY_DEPLOYMENT_STATUS))
-
-BY_POOL: Final = Index("pool_name", "created_at")
 
 #: An agent's lease is its heartbeat: it is in TIMERS while it is expected to beat.
 AGENTS: Final = Collection(name="agents", indexes=(BY_POOL, BY_STATUS, TIMERS), lease_sort="due")
@@ -82,8 +92,10 @@ _HELD = (JobState.CLAIMED, JobState.RUNNING)
 
 def job_attributes(job: Job, lease: Lease | None) -> dict[str, str]:
     """Return the attributes of a job's record; ``lease`` is the one it will have."""
+    status = _status_of(job)
     attributes = {
-        "status": job.status.value,
+        "status": status,
+        "pool_status": of_pool(job.pool_name, status),
         "created_at": sort_key(to_micros(job.created_at), job.job_id),
     }
     if job.agent_id is not None:
@@ -96,14 +108,31 @@ def job_attributes(job: Job, lease: Lease | None) -> dict[str, str]:
     timer = _timer(job, lease)
     if timer is not None:
         kind, due = timer
-        attributes["timer"] = job_timer(kind, job.pool_name)
+        attributes["timer"] = kind
         attributes["due"] = sort_key(due, job.job_id)
     return attributes
 
 
-def job_timer(kind: str, pool_name: str) -> str:
-    """Return the partition of :data:`TIMERS` for one kind of timer of a pool's jobs."""
-    return f"{kind}|{pool_name}"
+def of_pool(pool_name: str, status: str) -> str:
+    """Return the partition of :data:`BY_POOL` for one status of a pool's jobs, or agents."""
+    return f"{pool_name}|{status}"
+
+
+def job_statuses(status: JobStatus | None = None) -> tuple[str, ...]:
+    """Return the values of the indexes by status that hold jobs of a status; None: of any."""
+    if status is None:
+        return tuple(value for each in JobStatus for value in job_statuses(each))
+    return (status.value, *_MORE_STATUSES.get(status, ()))
+
+
+def _status_of(job: Job) -> str:
+    if job.status is JobStatus.RUNNING:
+        return TRACKED if job.tracked else JobStatus.RUNNING.value
+    if job.status is not JobStatus.QUEUED:
+        return job.status.value
+    if job.ready_at is None:
+        return DELAYED
+    return JobStatus.QUEUED.value if job.ready_at == job.created_at else LATE
 
 
 def _timer(job: Job, lease: Lease | None) -> tuple[str, int] | None:
@@ -113,7 +142,7 @@ def _timer(job: Job, lease: Lease | None) -> tuple[str, int] | None:
     if job.state in _HELD and lease is not None:
         return LEASED, lease.expires
     if job.tracked:
-        return TRACKED, to_micros(job.started_at or job.created_at)
+        return None
     deadline = None if job.deadline_at is None else to_micros(job.deadline_at)
     if job.state is JobState.QUEUED and job.ready_at is None:
         run_at = to_micros(job.run_at or job.created_at)
@@ -135,7 +164,7 @@ def deployment_attributes(deployment: Deployment) -> dict[str, str]:
 def agent_attributes(agent: Agent, lease: Lease | None) -> dict[str, str]:
     """Return the attributes of an agent's record; with a lease, somebody minds its heartbeat."""
     attributes = {
-        "pool_name": agent.pool_name,
+        "pool_status": of_pool(agent.pool_name, agent.status.value),
         "status": agent.status.value,
         "created_at": sort_key(to_micros(agent.created_at), agent.agent_id),
     }

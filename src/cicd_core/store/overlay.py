@@ -15,7 +15,7 @@ from cicd_core.errors import CorruptRecord
 from cicd_core.lifecycle import leases
 from cicd_core.model.instants import from_micros
 from cicd_core.store.codec import JOB, EntityCodec, dump_json, encode_event, load_json
-from cicd_core.store.collections import JOBS, LEASED, job_timer
+from cicd_core.store.collections import JOBS, LEASED, of_pool
 from cicd_core.store.records import EventWrite, Lease
 
 if TYPE_CHECKING:
@@ -49,11 +49,11 @@ class Grant:
         """Return the attributes that the claim changes, as ``job_attributes`` would say them."""
         patch: dict[str, str | None] = {
             "lane": None,
-            "timer": job_timer(LEASED, pool_name),
+            "timer": LEASED,
             "agent_id": self.agent_id,
         }
         if self.starting:
-            patch["status"] = "running"
+            patch |= {"status": "running", "pool_status": of_pool(pool_name, "running")}
         return patch
 
 

@@ -23,7 +23,7 @@ from cicd_core.store.collections import JOBS
 from cicd_core_dynamodb.location import SHARDS
 from cicd_core_dynamodb.simulation import virtual_time
 from cicd_core_dynamodb.simulation.partitions import Bucket, Physics
-from cicd_core_dynamodb.tables import hot_partitions, projected
+from cicd_core_dynamodb.tables import hot_partitions, kept_indexes, projected
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -117,7 +117,7 @@ async def _states() -> dict[str, Record]:
 
 def _step(name: str, old: Record | None, new: Record) -> Step:
     places: dict[Place, float] = defaultdict(float)
-    for index in JOBS.indexes:
+    for index in kept_indexes(JOBS):
         left, entered = _row(index, old), _row(index, new)
         if left == entered:
             continue

@@ -37,7 +37,12 @@ from cicd_core.model.job import (
 from cicd_core.model.outcome import Outcome
 from cicd_core.model.spec import JobSpec, checked
 from cicd_core.store.codec import JOB
-from cicd_core.store.collections import job_attributes
+from cicd_core.store.collections import (
+    DELAYED,
+    job_attributes,
+    job_statuses,
+    of_pool,
+)
 from cicd_core.store.records import Lease
 
 if TYPE_CHECKING:
@@ -347,9 +352,13 @@ class JobMachine(RuleBasedStateMachine):
         ready = job.state is S.QUEUED and job.ready_at is not None
         assert ("lane" in attributes) == ready == ("rank" in attributes)
         assert ("dead_letter" in attributes) == (job.state is S.DEAD_LETTERED)
-        assert attributes["status"] == job.status.value
+        assert attributes["status"] in job_statuses(job.status)
+        if job.state is S.QUEUED:
+            assert (attributes["status"] == DELAYED) == (not ready)
+        assert attributes["pool_status"] == of_pool(job.pool_name, attributes["status"])
         assert ("timer" in attributes) == ("due" in attributes)
-        somebody_waits = job.state in HELD or (job.state is S.QUEUED and not ready)
+        held = job.state in HELD and not job.tracked
+        somebody_waits = held or (job.state is S.QUEUED and not ready)
         if job.deadline_at is not None and job.state in {S.PENDING, S.QUEUED}:
             somebody_waits = True
         assert ("timer" in attributes) == somebody_waits

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cicd_core.model.job import Priority, QueueStatus
+from cicd_core.model.job import QueueStatus
 from cicd_core.queueing.histogram import bucket_of
 from cicd_core.queueing.measures import Durations, Measured
 from cicd_core.queueing.stats import QueueStats, queue_stats
@@ -22,7 +22,7 @@ def stats(**changes: Any) -> QueueStats:
         "depth": {},
         "delayed": 0,
         "measured": Measured(),
-        "oldest_queued_at": None,
+        "oldest_ready_at": None,
     }
     return queue_stats(**facts | changes)
 
@@ -64,22 +64,24 @@ def test_waits_executions_and_failures_are_those_measured() -> None:
     assert result.failure_rate == 0.25
 
 
-def test_the_age_of_the_oldest_is_counted_from_its_enqueue() -> None:
-    assert stats(oldest_queued_at=NOW - timedelta(hours=1)).oldest_queued_seconds == 3600
+def test_the_age_of_the_oldest_is_counted_from_when_it_became_ready() -> None:
+    assert stats(oldest_ready_at=NOW - timedelta(hours=1)).oldest_queued_seconds == 3600
 
 
-def test_a_job_enqueued_after_the_clock_was_read_has_no_negative_age() -> None:
-    assert stats(oldest_queued_at=NOW + timedelta(seconds=1)).oldest_queued_seconds == 0
+def test_a_job_ready_after_the_clock_was_read_has_no_negative_age() -> None:
+    assert stats(oldest_ready_at=NOW + timedelta(seconds=1)).oldest_queued_seconds == 0
 
 
-def test_depths_by_priority_and_lane_are_told_where_they_were_counted() -> None:
-    result = stats(
-        pool_name="default", by_priority={Priority.HIGH: 3}, by_lane={"default|build|": 3}
-    )
+def test_depths_by_lane_are_stated_where_they_were_counted() -> None:
+    result = stats(pool_name="default", by_lane={"default|build|": 3})
     assert result.pool_name == "default"
-    assert result.by_priority == {Priority.HIGH: 3}
     assert result.by_lane == {"default|build|": 3}
-    assert (stats().by_priority, stats().by_lane) == ({}, {})
+    assert stats().by_lane == {}
+
+
+def test_jobs_that_do_not_decode_are_named() -> None:
+    assert stats(unreadable=("01J",)).unreadable == ("01J",)
+    assert stats().unreadable == ()
 
 
 def test_the_time_that_was_measured_is_told() -> None:

@@ -67,4 +67,4 @@ def test_statistics_are_exact_and_of_all_pools_unless_they_say_so() -> None:
     )
     assert stats.pool_name is None
     assert stats.exact is True
-    assert (stats.by_priority, stats.by_lane) == ({}, {})
+    assert (stats.by_lane, stats.unreadable) == ({}, ())

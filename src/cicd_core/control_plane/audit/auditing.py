@@ -25,7 +25,7 @@ from cicd_core.ids import IdSource
 from cicd_core.model.agent import AgentStatus
 from cicd_core.model.deployment import DeploymentStatus
 from cicd_core.model.instants import from_micros
-from cicd_core.model.job import JobState, JobStatus
+from cicd_core.model.job import JobState
 from cicd_core.store.collections import (
     AGENTS,
     BY_DEPLOYMENT_STATUS,
@@ -35,6 +35,7 @@ from cicd_core.store.collections import (
     JOBS,
     POOL_KIND,
     POOLS,
+    job_statuses,
 )
 from cicd_core.store.records import Partition
 
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 
 #: Partitions that hold every record of a collection together, each one once.
 _LISTS: Final = {
-    JOBS.name: tuple(Partition(JOBS.name, BY_STATUS, each.value) for each in JobStatus),
+    JOBS.name: tuple(Partition(JOBS.name, BY_STATUS, value) for value in job_statuses()),
     DEPLOYMENTS.name: tuple(
         Partition(DEPLOYMENTS.name, BY_DEPLOYMENT_STATUS, each.value) for each in DeploymentStatus
     ),

@@ -17,8 +17,7 @@ from cicd_core.control_plane.plane import ControlPlane
 from cicd_core.control_plane.writer import Writer
 from cicd_core.errors import CorruptRecord, UnsupportedCapability
 from cicd_core.ids import IdSource
-from cicd_core.model.job import JobStatus
-from cicd_core.store.collections import BY_STATUS, JOBS
+from cicd_core.store.collections import BY_STATUS, JOBS, job_statuses
 from cicd_core.store.overlay import load_job
 from cicd_core.store.records import Partition
 from cicd_core.store.registry import StoreURL, hide_secrets, open_store
@@ -135,8 +134,8 @@ async def _tags(plane: ControlPlane, known: Iterable[str]) -> dict[str, str]:
     """Return the tag of each job that is there: of those in a list, and of others in the log."""
     writer = Writer(plane.store, IdSource(), plane.settings)
     tags: dict[str, str] = {}
-    for status in JobStatus:
-        async for record in read_partition(writer, Partition(JOBS.name, BY_STATUS, status.value)):
+    for status in job_statuses():
+        async for record in read_partition(writer, Partition(JOBS.name, BY_STATUS, status)):
             _note_tag(record, tags)
     missing = [job_id for job_id in known if job_id not in tags]
     for record in (await read_records(writer, JOBS.name, missing)).values():
