@@ -214,6 +214,63 @@ async def test_more_claimed_jobs_than_one_look_takes_in_hide_no_queued_one(
     assert (await plane.queue.stats()).oldest_queued_seconds == 10.0
 
 
+async def ages(plane: ControlPlane) -> tuple[float | None, float | None]:
+    """Return the age of the oldest ready job, of all pools and of the one that there is."""
+    both = (await plane.queue.stats(), await plane.queue.stats("default"))
+    return both[0].oldest_queued_seconds, both[1].oldest_queued_seconds
+
+
+async def test_the_oldest_is_the_one_that_is_ready_for_longest_not_the_first_created(
+    plane: ControlPlane, clock: VirtualClock
+) -> None:
+    created = await plane.jobs.create(JobSpec(job_type="build"))
+    clock.advance(100)
+    await enqueue(plane)
+    clock.advance(50)
+    await plane.jobs.enqueue(created.job_id)
+    clock.advance(10)
+    assert await ages(plane) == (60.0, 60.0)
+    await finish(plane)
+    assert await ages(plane) == (10.0, 10.0)
+
+
+async def test_the_oldest_is_no_job_that_waits_for_its_time(
+    plane: ControlPlane, clock: VirtualClock
+) -> None:
+    later = from_micros(clock.micros()) + timedelta(hours=1)
+    await enqueue(plane, run_at=later)
+    clock.advance(600)
+    assert await ages(plane) == (None, None)
+    clock.advance(3_000)
+    await plane.maintenance.sweep()
+    clock.advance(5)
+    assert await ages(plane) == (5.0, 5.0)
+
+
+async def test_the_oldest_after_a_replay_counts_from_the_replay(
+    plane: ControlPlane, clock: VirtualClock
+) -> None:
+    job = await enqueue(plane, retry=RetryPolicy(max_attempts=1))
+    await finish(plane, Outcome.error("no"))
+    clock.advance(500)
+    await enqueue(plane)
+    clock.advance(40)
+    await plane.jobs.replay(job.job_id)
+    assert await ages(plane) == (40.0, 40.0)
+
+
+async def test_many_delays_that_ended_now_do_not_hide_a_job_that_is_ready_for_longer(
+    plane: ControlPlane, clock: VirtualClock
+) -> None:
+    later = from_micros(clock.micros()) + timedelta(seconds=100)
+    await plane.queue.enqueue_many([JobSpec(job_type="build", run_at=later)] * 1_100)
+    clock.advance(70)
+    await enqueue(plane, "test")
+    clock.advance(30)
+    await plane.maintenance.sweep()
+    assert await ages(plane) == (30.0, 30.0)
+
+
 async def test_no_more_than_92_days_are_measured(plane: ControlPlane, clock: VirtualClock) -> None:
     now = from_micros(clock.micros())
     longest = await plane.queue.stats(since=now - timedelta(days=92))
