@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +18,7 @@ from cicd_core import (
     RetryPolicy,
 )
 from cicd_core.model.instants import from_micros
+from cicd_core.queueing.measures import begin_of_day, begin_of_slot
 from tests.services.scenes import claim, enqueue, every_job, finish, one_of_each, run
 
 if TYPE_CHECKING:
@@ -164,11 +165,37 @@ async def test_what_is_measured_begins_a_day_ago_unless_it_is_said_otherwise(
     clock.advance(2 * 86_400)
     now = from_micros(clock.micros())
     default = await plane.queue.stats()
-    assert (default.as_of, default.since) == (now, now - timedelta(days=1))
+    assert default.as_of == now
+    assert default.failures_since == begin_of_slot(now - timedelta(days=1))
     assert default.failure_rate is None
     earlier = await plane.queue.stats(since=begin)
-    assert (earlier.failure_rate, earlier.since) == (1.0, begin)
+    assert (earlier.failure_rate, earlier.failures_since) == (1.0, begin_of_slot(begin))
     assert default.depth[QueueStatus.FAILED] == 1, "depths are of now, whatever is measured"
+
+
+async def test_statistics_state_the_moment_from_which_they_count(
+    plane: ControlPlane, clock: VirtualClock
+) -> None:
+    midnight = begin_of_day(from_micros(clock.micros())) + timedelta(days=1)
+
+    def go_to(hours: float) -> datetime:
+        moment = midnight + timedelta(hours=hours)
+        clock.advance((moment - from_micros(clock.micros())).total_seconds())
+        return moment
+
+    go_to(0.5)
+    await enqueue(plane)
+    go_to(1)
+    await finish(plane, Outcome.exited(1))
+    asked = go_to(22.1)
+    go_to(23)
+    for pool in (None, "default"):
+        seen = await plane.queue.stats(pool, since=asked)
+        assert (seen.average_wait_seconds, seen.since) == (1800.0, midnight)
+        assert (seen.failure_rate, seen.failures_since) == (None, midnight + timedelta(hours=22))
+        in_nepal = timezone(timedelta(hours=5, minutes=45))
+        local = await plane.queue.stats(pool, since=asked.astimezone(in_nepal))
+        assert (local.since, local.failures_since) == (seen.since, seen.failures_since)
 
 
 async def test_the_oldest_of_the_queued_tells_its_age(
@@ -274,7 +301,7 @@ async def test_many_delays_that_ended_now_do_not_hide_a_job_that_is_ready_for_lo
 async def test_no_more_than_92_days_are_measured(plane: ControlPlane, clock: VirtualClock) -> None:
     now = from_micros(clock.micros())
     longest = await plane.queue.stats(since=now - timedelta(days=92))
-    assert longest.since == now - timedelta(days=92)
+    assert longest.since == begin_of_day(now - timedelta(days=92))
     for pool in (None, "default"):
         with pytest.raises(InvalidInput, match="last 92 days") as refused:
             await plane.queue.stats(pool, since=from_micros(0))

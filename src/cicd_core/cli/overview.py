@@ -12,6 +12,8 @@ from cicd_core.cli.screen import Screen, facts, instant, span, status, table, te
 from cicd_core.cli.tables import deployments_table, jobs_table
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from rich.table import Table
 
     from cicd_core.control_plane.dashboard import Summary
@@ -42,8 +44,9 @@ def stats_table(screen: Screen, seen: QueueStats) -> Table:
             ("oldest", span(seen.oldest_queued_seconds)),
             ("waited", _measured(seen.average_wait_seconds, seen.p95_wait_seconds)),
             ("ran", _measured(seen.average_run_seconds, seen.p95_run_seconds)),
+            ("measured since", _moment(screen, seen.since)),
             ("failure rate", None if seen.failure_rate is None else f"{seen.failure_rate:.1%}"),
-            ("measured since", f"{instant(seen.since)} ({screen.age(seen.since)} ago)"),
+            ("counted since", _moment(screen, seen.failures_since)),
         ]
     )
 
@@ -77,6 +80,10 @@ def counts(numbers: Mapping[_Status, int]) -> Text:
         if number:
             parts.append(Text.assemble(f"{number} ", status(name.value)))
     return Text(", ").join(parts) if parts else text("none", "dim")
+
+
+def _moment(screen: Screen, at: datetime) -> str:
+    return f"{instant(at)} ({screen.age(at)} ago)"
 
 
 def _measured(average: float | None, p95: float | None) -> str | None:

@@ -131,6 +131,17 @@ def slot_of(at: datetime) -> str:
     return f"{utc:%Y%m%d|%H}{utc.minute - utc.minute % 15:02d}"
 
 
+def begin_of_slot(at: datetime) -> datetime:
+    """Return the first moment of the quarter of an hour that holds ``at``: what ended counts so."""
+    utc = at.astimezone(UTC)
+    return utc.replace(minute=utc.minute - utc.minute % 15, second=0, microsecond=0)
+
+
+def begin_of_day(at: datetime) -> datetime:
+    """Return the first moment of the UTC day that holds ``at``: waits and executions count so."""
+    return at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
 def groups_between(kind: str, since: datetime, until: datetime) -> list[str]:
     """Return the prefixes of the groups that hold the counters of a time, one a UTC day.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen
 
 from cicd_core.model.job import QueueStatus
+from cicd_core.queueing.measures import begin_of_day, begin_of_slot
 
 if TYPE_CHECKING:
     from cicd_core.queueing.measures import Measured
@@ -24,14 +25,17 @@ class QueueStats:
 
     #: When the depths were read, on the store's clock.
     as_of: datetime
-    #: Waits, executions and the failure rate are those from here to ``as_of``: failures from the
-    #: quarter of an hour that holds this moment, waits and executions from its UTC day.
+    #: Waits and executions are those from here to ``as_of``. They are kept by whole UTC days, so
+    #: that this is the midnight before the moment that was asked for.
     since: datetime
+    #: The failure rate is that from here to ``as_of``, and so are the ended jobs of one pool. They
+    #: are kept by quarter of an hour: this is where that of the moment that was asked for begins.
+    failures_since: datetime
     #: None: all pools together.
     pool_name: str | None = None
 
     #: The jobs of each status; every status is there. Of one pool, what ended is counted since
-    #: ``since``, as the counters tell it.
+    #: ``failures_since``, as the counters tell it.
     depth: Mapping[QueueStatus, int]
     #: The jobs among the queued that wait for their ``run_at`` or for a backoff.
     delayed: int
@@ -82,7 +86,7 @@ def queue_stats(
 
     Args:
         as_of: now, on the store's clock.
-        since: the beginning of what ``measured`` covers.
+        since: the moment that was asked for; ``measured`` covers what is counted from there on.
         depth: the counts by status; a status that is missing has no jobs.
         delayed: how many of the queued are not ready yet.
         measured: from the counters between ``since`` and ``as_of``.
@@ -95,7 +99,8 @@ def queue_stats(
     age = None if oldest_ready_at is None else (as_of - oldest_ready_at).total_seconds()
     return QueueStats(
         as_of=as_of,
-        since=since,
+        since=begin_of_day(since),
+        failures_since=begin_of_slot(since),
         pool_name=pool_name,
         depth={status: depth.get(status, 0) for status in QueueStatus},
         delayed=delayed,

@@ -9,7 +9,7 @@ import pytest
 
 from cicd_core.model.job import QueueStatus
 from cicd_core.queueing.histogram import bucket_of
-from cicd_core.queueing.measures import Durations, Measured
+from cicd_core.queueing.measures import Durations, Measured, begin_of_day, begin_of_slot
 from cicd_core.queueing.stats import QueueStats, queue_stats
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -86,4 +86,6 @@ def test_jobs_that_do_not_decode_are_named() -> None:
 
 def test_the_time_that_was_measured_is_told() -> None:
     result = stats()
-    assert (result.since, result.as_of) == (NOW - timedelta(days=1), NOW)
+    asked = NOW - timedelta(days=1)
+    assert result.as_of == NOW
+    assert (result.since, result.failures_since) == (begin_of_day(asked), begin_of_slot(asked))

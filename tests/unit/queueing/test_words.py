@@ -56,6 +56,7 @@ def test_statistics_are_exact_and_of_all_pools_unless_they_say_so() -> None:
     stats = QueueStats(
         as_of=NOW,
         since=NOW,
+        failures_since=NOW,
         depth=dict.fromkeys(QueueStatus, 0),
         delayed=0,
         average_wait_seconds=None,
