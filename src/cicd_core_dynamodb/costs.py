@@ -279,8 +279,8 @@ JOURNAL_BYTES: Final = 1000
 #: What DynamoDB adds to each item and each row of an index, in bytes.
 OVERHEAD: Final = 100
 #: What stays of a job that has ended, in bytes, with that: the record; its rows in the indexes.
-JOB_BYTES: Final = 760
-JOB_INDEX_BYTES: Final = 420
+JOB_BYTES: Final = 820
+JOB_INDEX_BYTES: Final = 440
 #: What a lifecycle leaves in the journal and the log, in bytes, with that.
 LOG_BYTES: Final = 1700
 
