@@ -32,12 +32,12 @@
 operator did something. What is neither is permanent: waiting does not help.
 
 Each error carries what it speaks of as attributes, and its message says what was refused, why,
-and what to do instead.
+and what to do instead. It can be copied, pickled and raised in another process.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -52,6 +52,10 @@ class CicdError(Exception):
     #: A process that is to live for long, such as an agent, waits and tries again.
     recoverable: ClassVar[bool] = False
 
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        """Let it be copied, and travel between processes, with its message and attributes."""
+        return reduced(self)
+
 
 class InvalidInput(CicdError, ValueError):
     """A field of the request is wrong; nothing was written."""
@@ -60,8 +64,16 @@ class InvalidInput(CicdError, ValueError):
         """Name the field, show the value (shortened), and say what is expected instead."""
         super().__init__(f"{field}: {_shown(value)} was refused: {reason}")
         self.field = field
+        #: In a copy, and in another process, its text as the message has it, unless it is plain.
         self.value = value
         self.reason = reason
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        """Travel without a value that may not be able to: it is anything that a caller gave."""
+        make, arguments, state = reduced(self)
+        if type(self.value) not in _PLAIN:
+            state = {**state, "value": _shown(self.value)}
+        return make, arguments, state
 
 
 class TooLarge(InvalidInput):
@@ -322,6 +334,22 @@ class NewerSchema(StoreError):
         )
         self.found = found
         self.supported = supported
+
+
+def reduced(error: BaseException) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
+    """Return how pickle and copy make an error again: by its message, not by its constructor.
+
+    For classes whose constructor makes the message of several arguments.
+    """
+    return _again, (type(error), error.args), dict(vars(error))
+
+
+def _again(kind: type[BaseException], arguments: tuple[Any, ...]) -> BaseException:
+    return kind.__new__(kind, *arguments)
+
+
+#: What is the same in every process.
+_PLAIN = frozenset({type(None), bool, int, float, str, bytes})
 
 
 def _shown(value: object) -> str:

@@ -11,6 +11,7 @@ from cicd_core.errors import (
     StoreUnavailable,
     TooLarge,
     UnsupportedCapability,
+    reduced,
 )
 
 #: The most bytes of an item, names and values together.
@@ -77,6 +78,8 @@ _MISCONFIGURED: Final = frozenset(
 
 class ConditionFailed(Exception):
     """A conditional write found another item than it expected: here it is."""
+
+    __reduce__ = reduced
 
     def __init__(self, item: dict[str, Any] | None) -> None:
         """Take the item; None: there is none."""

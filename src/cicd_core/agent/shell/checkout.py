@@ -14,6 +14,7 @@ import anyio.to_thread
 
 from cicd_core.agent.shell.command import run_guarded
 from cicd_core.agent.shell.environment import git_environment
+from cicd_core.errors import reduced
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -30,6 +31,8 @@ _NO_HOOKS: Final = ("-c", f"core.hooksPath={os.devnull}")
 
 class CheckoutFailed(Exception):
     """Git could not check out what the job needs; the handler makes an outcome of it."""
+
+    __reduce__ = reduced
 
     def __init__(self, checkout: Checkout, what: str, why: str) -> None:
         """Say what was wanted, what git was doing and what it said; passwords are left out."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from attrs import frozen
 
+from cicd_core.errors import reduced
 from cicd_core.testing.histories.operation import Operation
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ LIMIT = 50_000
 
 class TooManyOrders(Exception):
     """The search would take too long: too many operations were under way at once."""
+
+    __reduce__ = reduced
 
     def __init__(self, limit: int) -> None:
         """Name the limit that was reached."""
