@@ -344,7 +344,7 @@ class ShelfStore:
             return None
         self._set((renewal.collection, renewal.key), Row(record, row.given))
         lease = record.lease
-        return words.Renewed(version=record.version, expires=lease.expires, limit=lease.limit)
+        return semantics.answer_of(record.version, lease)
 
     def _page(self, query: words.Query, now: int) -> words.Page:
         rows = list(islice(self._image.rows.between(query, now), query.limit + 1))

@@ -26,7 +26,8 @@
         ├── UnsupportedCapability  this store, or this event loop, cannot do that (permanent)
         ├── UnknownScheme        no store is registered for a URL's scheme (permanent)
         ├── ForeignDatabase      a database that is not ours (permanent)
-        └── NewerSchema          written by a newer version of the library (permanent)
+        ├── NewerSchema          written by a newer version of the library (permanent)
+        └── SchemaTooOld         written by an older version, which this one can't read (permanent)
 
 ``retryable`` says that the same call may succeed in a moment; ``recoverable`` that it may after an
 operator did something. What is neither is permanent: waiting does not help.
@@ -334,6 +335,22 @@ class NewerSchema(StoreError):
         )
         self.found = found
         self.supported = supported
+
+
+class SchemaTooOld(StoreError):
+    """The data was written in a layout that this library can't read any more; it was left so."""
+
+    retryable = False
+    recoverable = False
+
+    def __init__(self, what: str, found: int, oldest: int) -> None:
+        """Say which version was found, and which is the oldest that this library reads."""
+        super().__init__(
+            f"{what} has schema version {found}, this library reads {oldest} and newer; use the "
+            f"version of cicd-core that wrote it, or start with an empty store; nothing was changed"
+        )
+        self.found = found
+        self.oldest = oldest
 
 
 def reduced(error: BaseException) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:

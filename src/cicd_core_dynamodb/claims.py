@@ -207,11 +207,13 @@ class Claimer:
 def _grant(layout: Layout, claim: Claim, row: Row, of_record: int | None, now: int) -> Expression:
     """Return the update that gives a record to a claim."""
     limits = [each for each in (claim.lease_limit, of_record) if each is not None]
+    ends = now + min(limits) if limits else MAX_INSTANT
     lease = Lease(
         claim_id=claim.claim_id,
         granted=now,
-        expires=now + claim.duration,
-        limit=now + max(min(limits), claim.duration) if limits else MAX_INSTANT,
+        renewed=now,
+        expires=min(now + claim.duration, ends),
+        limit=ends,
     )
     update = Expression()
     update.increment(items.VERSION)

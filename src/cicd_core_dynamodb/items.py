@@ -6,13 +6,14 @@ else has a name of one or two capital letters, since names count in what an item
 
     K  key: namespace|key          H  lease: the holder's claim id
     V  version                     HG lease: granted (µs)
-    G  version of the last commit  HE lease: expires (µs)
-    C  id of the last commit       HL lease: limit (µs)
-    D  body                        HM lease limit of the record (µs)
-    R  grant                       X  expires_at (µs)
-    E  proofs: the ids of the      T  when DynamoDB may drop the item (s)
-       journal's entries that      Z  when it was deleted (µs), or the version that
-       this record's commits made     it had then, if that is more; only E is left
+    G  version of the last commit  HR lease: renewed (µs)
+    C  id of the last commit       HE lease: expires (µs)
+    D  body                        HL lease: limit (µs)
+    R  grant                       HM lease limit of the record (µs)
+    E  proofs: the ids of the      X  expires_at (µs)
+       journal's entries that      T  when DynamoDB may drop the item (s)
+       this record's commits made  Z  when it was deleted (µs), or the version that
+                                      it had then, if that is more; only E is left
 
 None is called as DynamoDB calls its types (S, N, B, L, M and so on), which confuses some engines.
 """
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
 KEY, TTL = RECORD_KEY, TTL_ATTRIBUTE
 VERSION, GIVEN, COMMIT, BODY, GRANT = "V", "G", "C", "D", "R"
-LEASE, GRANTED, EXPIRES, LIMIT = "H", "HG", "HE", "HL"
+LEASE, GRANTED, RENEWED, EXPIRES, LIMIT = "H", "HG", "HR", "HE", "HL"
 PROOFS, DELETED = "E", "Z"
 #: Everything of a live record that is no index's, but its key and its proofs.
 OWN: Final = (
@@ -54,6 +55,7 @@ OWN: Final = (
     GRANT,
     LEASE,
     GRANTED,
+    RENEWED,
     EXPIRES,
     LIMIT,
     LEASE_LIMIT,
@@ -254,6 +256,7 @@ def lease_values(lease: Lease) -> dict[str, Value]:
     return {
         LEASE: text(lease.claim_id),
         GRANTED: number(lease.granted),
+        RENEWED: number(lease.renewed),
         EXPIRES: number(lease.expires),
         LIMIT: number(lease.limit),
     }
@@ -265,6 +268,7 @@ def _lease(item: Item) -> Lease | None:
     return Lease(
         claim_id=item[LEASE]["S"],
         granted=int(item[GRANTED]["N"]),
+        renewed=int(item[RENEWED]["N"]),
         expires=int(item[EXPIRES]["N"]),
         limit=int(item[LIMIT]["N"]),
     )

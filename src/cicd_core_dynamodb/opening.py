@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from anyio import sleep
 from attrs import frozen
 
-from cicd_core.errors import InvalidInput, NewerSchema, UnsupportedCapability
+from cicd_core.errors import InvalidInput, NewerSchema, SchemaTooOld, UnsupportedCapability
 from cicd_core.store.lifetime import Lifetime
 from cicd_core.store.limits import Limits
 from cicd_core_dynamodb.calls import ATTEMPTS, CONNECT_SECONDS, CONNECTIONS, Calls
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from cicd_core_dynamodb.tables import Table
 
 #: The version of the layout that ``items.py`` and ``journal.py`` describe.
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 #: How many times, and seconds apart, a table that is being made is looked at.
 _LOOKS: Final = 120
 _LOOK_SECONDS: Final = 0.5
@@ -103,6 +103,7 @@ def open_dynamodb(
         InvalidInput: the URL or an option is wrong, a clock was given, or the tables are used with
             other shards.
         NewerSchema: a newer version of the library uses the tables; they stay as they are.
+        SchemaTooOld: an older one made them, in a layout that is not read any more.
         StoreUnavailable: DynamoDB did not answer in time.
         UnsupportedCapability: the event loop is not asyncio's; the driver, the tables, the region
             or the credentials are missing.
@@ -246,6 +247,7 @@ async def _settled(calls: Calls, location: Location) -> _Shards:
     Raises:
         InvalidInput: they are used in another way than the location says.
         NewerSchema: a newer version of the library uses them.
+        SchemaTooOld: an older one made them, in a layout that is not read any more.
     """
     words = calls.settings_item()
     item: Item | None = (await calls("get_item", **words)).get("Item")
@@ -254,6 +256,8 @@ async def _settled(calls: Calls, location: Location) -> _Shards:
     version = int(item["V"]["N"])
     if version > SCHEMA:
         raise NewerSchema(f"tables {location.prefix!r}", version, SCHEMA)
+    if version < SCHEMA:
+        raise SchemaTooOld(f"tables {location.prefix!r}", version, SCHEMA)
     used = _Shards(of_indexes=int(item["I"]["N"]), of_log=int(item["J"]["N"]))
     for name, asked, found in (
         ("shards", location.shards, used.of_indexes),

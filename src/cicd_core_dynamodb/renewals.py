@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from cicd_core.errors import StoreUnavailable
-from cicd_core.store.records import Renewed
+from cicd_core.store.semantics import answer_of
 from cicd_core_dynamodb import items
 from cicd_core_dynamodb.calls import all_of
 from cicd_core_dynamodb.expressions import Expression
@@ -17,7 +17,7 @@ from cicd_core_dynamodb.tables import EXPIRY
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from cicd_core.store.records import Lease, Record, Renewal
+    from cicd_core.store.records import Lease, Record, Renewal, Renewed
     from cicd_core_dynamodb.calls import Calls
     from cicd_core_dynamodb.items import Layout
 
@@ -40,35 +40,37 @@ class Renewer:
 
     async def _renew(self, renewal: Renewal, now: int) -> Renewed | None:
         layout = self._layouts[renewal.collection]
-        wanted = now + renewal.duration
+        held: Lease | None = None
         for _ in range(_ATTEMPTS):
             try:
-                record = await self._move(renewal, layout, wanted, now)
+                record = await self._move(renewal, layout, held, now)
             except ConditionFailed as refused:
                 there = layout.seen(refused.item).live(now)
                 held = there.lease if there else None
-                if there is None or held is None or held.claim_id != renewal.claim_id:
+                if held is None or held.claim_id != renewal.claim_id:
                     return None
-                if held.expires >= min(wanted, held.limit):
-                    return _renewed(there, held)
-                wanted = min(wanted, held.limit)
                 continue
-            return None if record.lease is None else _renewed(record, record.lease)
+            return None if record.lease is None else answer_of(record.version, record.lease)
         raise StoreUnavailable(f"the lease of {renewal.key!r} changed under each renewal")
 
-    async def _move(self, renewal: Renewal, layout: Layout, expires: int, now: int) -> Record:
-        update = Expression()
-        update.set({items.EXPIRES: number(expires)})
+    async def _move(self, renewal: Renewal, layout: Layout, held: Lease | None, now: int) -> Record:
+        """Renew a lease that was seen as ``held``; None: as most are, far from its limit."""
+        update, alive, expires = Expression(), now, now + renewal.duration
         update.require("{l} = {claim}", l=items.LEASE, claim=text(renewal.claim_id))
-        update.require("{le} < {expires}", le=items.EXPIRES, expires=number(expires))
         update.require("attribute_not_exists({x}) OR {x} > {now}", x=EXPIRY, now=number(now))
-        update.require("{ll} >= {expires}", ll=items.LIMIT, expires=number(expires))
+        if held is None:
+            update.require("{le} <= {expires}", le=items.EXPIRES, expires=number(expires))
+            update.require("{ll} >= {expires}", ll=items.LIMIT, expires=number(expires))
+            update.require("{lr} <= {alive}", lr=items.RENEWED, alive=number(alive))
+        else:
+            alive = max(held.renewed, now)
+            expires = max(held.expires, min(expires, held.limit))
+            update.require("{le} = {seen}", le=items.EXPIRES, seen=number(held.expires))
+            update.require("{ll} = {limit}", ll=items.LIMIT, limit=number(held.limit))
+            update.require("{lr} = {before}", lr=items.RENEWED, before=number(held.renewed))
+        update.set({items.RENEWED: number(alive), items.EXPIRES: number(expires)})
         words = update.words(
             self._calls.table(renewal.collection), {items.KEY: layout.key(renewal.key)}
         )
         answer = await self._calls("update_item", ReturnValues="ALL_NEW", **words)
         return layout.record(answer["Attributes"])
-
-
-def _renewed(record: Record, lease: Lease) -> Renewed:
-    return Renewed(version=record.version, expires=lease.expires, limit=lease.limit)

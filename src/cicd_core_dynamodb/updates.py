@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cicd_core_dynamodb.calls import Value
     from cicd_core_dynamodb.items import Layout, Seen
 
-_OF_LEASE: Final = (items.LEASE, items.GRANTED, items.EXPIRES, items.LIMIT)
+_OF_LEASE: Final = (items.LEASE, items.GRANTED, items.RENEWED, items.EXPIRES, items.LIMIT)
 
 
 @frozen(kw_only=True)
@@ -119,11 +119,13 @@ def _leave_bound(
 
 def _expect_no_later_lease(update: Expression, lease: Lease) -> None:
     update.require(
-        "attribute_not_exists({l}) OR {l} <> {claim} OR {le} <= {expires}",
+        "attribute_not_exists({l}) OR {l} <> {claim} OR ({le} <= {expires} AND {lr} <= {renewed})",
         l=items.LEASE,
         claim=text(lease.claim_id),
         le=items.EXPIRES,
         expires=number(lease.expires),
+        lr=items.RENEWED,
+        renewed=number(lease.renewed),
     )
 
 
@@ -160,8 +162,9 @@ def _expect_seen(update: Expression, seen: Seen) -> None:
         if record.lease is None:
             update.require("attribute_not_exists({le})", le=items.EXPIRES)
         else:
-            expires = number(record.lease.expires)
+            expires, renewed = number(record.lease.expires), number(record.lease.renewed)
             update.require("{le} = {expires}", le=items.EXPIRES, expires=expires)
+            update.require("{lr} = {renewed}", lr=items.RENEWED, renewed=renewed)
         return
     update.require("attribute_not_exists({v})", v=items.VERSION)
     if seen.deleted is None:

@@ -12,6 +12,7 @@ from cicd_core.errors import (
     ForeignDatabase,
     InvalidInput,
     NewerSchema,
+    SchemaTooOld,
     UnsupportedCapability,
 )
 from cicd_core.store.limits import Limits
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from cicd_core_redis.location import Location
 
 #: The version of the layout that ``keys.py`` describes.
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 _MICROS: Final = 1_000_000
 
 
@@ -87,6 +88,7 @@ async def open_redis(
         ForeignDatabase: the namespace's first key is not ours.
         InvalidInput: the URL or an option is wrong, or a clock was given.
         NewerSchema: a newer version of the library wrote the namespace; it stays as it is.
+        SchemaTooOld: an older one wrote it, in a layout that is not read any more.
         StoreUnavailable: the server did not answer in time, or too few replicas confirmed it.
         UnsupportedCapability: the event loop is not asyncio's, or the server is too old, keeps
             less than was asked for, forbids what is needed, or throws keys away.
@@ -156,7 +158,7 @@ async def _check_rights(pipe: Pipe, location: Location) -> None:
 
 
 async def _check_schema(pipe: Pipe, location: Location) -> None:
-    """Mark a namespace with the version of its layout, or refuse one that is newer."""
+    """Mark a namespace with the version of its layout, or refuse one of another version."""
     key = meta_key(location.namespace)
     found = await pipe.ask(b"HGET", key, b"schema")
     if found is None:
@@ -168,6 +170,8 @@ async def _check_schema(pipe: Pipe, location: Location) -> None:
         )
     elif int(found) > SCHEMA:
         raise NewerSchema(f"namespace {location.namespace or ''!r}", int(found), SCHEMA)
+    elif int(found) < SCHEMA:
+        raise SchemaTooOld(f"namespace {location.namespace or ''!r}", int(found), SCHEMA)
 
 
 def _require_asyncio(scheme: str) -> None:

@@ -40,7 +40,7 @@ Argument = bytes | str | int
 Answer = Any
 
 #: Where a header's attributes begin, and what stands before them; see ``lua/records.lua``.
-_ATTRIBUTES: Final = 10
+_ATTRIBUTES: Final = 11
 #: How the answer of a commit begins whose increment is refused; see ``lua/commit.lua``.
 _NO_INCREMENT: Final = -2
 
@@ -103,15 +103,8 @@ class Words:
     def record(self, collection: str, answer: Answer) -> Record:
         """Return the record that a script answered."""
         key, body, header = answer
-        version, _, commit_id, expires_at, lease_limit, claim_id, granted, ends, most, grant = (
-            header[:_ATTRIBUTES]
-        )
+        version, _, commit_id, expires_at, lease_limit, *lease, grant = header[:_ATTRIBUTES]
         names = self._attributes[collection]
-        lease = None
-        if claim_id:
-            lease = Lease(
-                claim_id=claim_id.decode(), granted=int(granted), expires=int(ends), limit=int(most)
-            )
         return Record(
             key=key.decode(),
             version=version,
@@ -123,7 +116,7 @@ class Words:
                 if value
             },
             grant=grant,
-            lease=lease,
+            lease=_lease(*lease),
             lease_limit=int(lease_limit) if lease_limit else None,
             expires_at=int(expires_at) if expires_at else None,
         )
@@ -140,10 +133,25 @@ class Words:
         elif lease is None:
             words.append("n")
         else:
-            words += ("l", lease.claim_id, lease.granted, lease.expires, lease.limit)
+            words += ("l", lease.claim_id, lease.granted, lease.renewed)
+            words += (lease.expires, lease.limit)
         words += (_optional(write.lease_limit), _optional(write.expires_at))
         attributes = write.attributes
         words += [attributes.get(name, "") for name in self._attributes[write.collection]]
+
+
+def _lease(
+    claim_id: bytes, granted: bytes, renewed_at: bytes, expires: bytes, limit: bytes
+) -> Lease | None:
+    if not claim_id:
+        return None
+    return Lease(
+        claim_id=claim_id.decode(),
+        granted=int(granted),
+        renewed=int(renewed_at),
+        expires=int(expires),
+        limit=int(limit),
+    )
 
 
 def renewal_words(renewal: Renewal) -> list[Argument]:
@@ -181,8 +189,8 @@ def renewed(answer: Answer) -> Renewed | None:
     """Return what became of a renewal."""
     if len(answer) <= 1:  # nothing, or why the record does not decode
         return None
-    version, expires, limit = answer
-    return Renewed(version=version, expires=int(expires), limit=int(limit))
+    version, last, expires, limit = answer
+    return Renewed(version=version, renewed=int(last), expires=int(expires), limit=int(limit))
 
 
 def _event(words: list[Argument], event: EventWrite) -> None:

@@ -42,6 +42,7 @@ SAMPLES: dict[str, CicdError] = {
     "CorruptRecord": errors.CorruptRecord("jobs", "key", "reason"),
     "UnknownScheme": errors.UnknownScheme("acme", ["memory"]),
     "NewerSchema": errors.NewerSchema("file", 2, 1),
+    "SchemaTooOld": errors.SchemaTooOld("file", 1, 2),
 }
 
 

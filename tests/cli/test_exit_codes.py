@@ -22,6 +22,7 @@ from cicd_core.errors import (
     LeaseLost,
     NewerSchema,
     NotFound,
+    SchemaTooOld,
     SessionRejected,
     StoreFull,
     StoreReadOnly,
@@ -57,6 +58,7 @@ ERRORS: list[tuple[CicdError, int]] = [
     (CorruptRecord("jobs", "j1", "no JSON"), 6),
     (ForeignDatabase("not ours"), 6),
     (NewerSchema("file", 9, 1), 6),
+    (SchemaTooOld("file", 1, 2), 6),
 ]
 
 

@@ -15,8 +15,8 @@ from cicd_core.errors import StoreUnavailable
 from cicd_core.store.memory import MemoryStore
 from cicd_core.store.memory.rows import Row, Rows
 from cicd_core.store.memory.waiters import Waiter
-from cicd_core.store.records import Conflict, Guard, Renewed
-from cicd_core.store.semantics import conflicts, subject_of
+from cicd_core.store.records import Conflict, Guard
+from cicd_core.store.semantics import answer_of, conflicts, subject_of
 from cicd_core.testing import VirtualClock
 from cicd_core.testing.samples import SECOND
 from cicd_core.threads import run_soon_here
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from cicd_core.store.memory.rows import Place
-    from cicd_core.store.records import Claim, Commit, Committed, Record, Renewal, Watch
+    from cicd_core.store.records import Claim, Commit, Committed, Record, Renewal, Renewed, Watch
 
 
 class _OneAfterTheOther(Rows):
@@ -144,9 +144,9 @@ class MovesLeasesBack(MemoryStore):
         row = self._rows.live((renewal.collection, renewal.key), now)
         if not row or not row.record.lease or row.record.lease.claim_id != renewal.claim_id:
             return None
-        lease = evolve(row.record.lease, expires=now + renewal.duration)
+        lease = evolve(row.record.lease, renewed=now, expires=now + renewal.duration)
         self._rows.put(renewal.collection, Row(evolve(row.record, lease=lease), row.given))
-        return Renewed(version=row.record.version, expires=lease.expires, limit=lease.limit)
+        return answer_of(row.record.version, lease)
 
 
 class CountsRenewals(MemoryStore):
@@ -163,6 +163,30 @@ class CountsRenewals(MemoryStore):
 class ForgetsGuards(MemoryStore):
     async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
         return await super().commit([unguarded(each) for each in commits])
+
+
+class GrantsBeyondTheLimit(MemoryStore):
+    """Its first leases last as long as the claim says, whatever their limit is."""
+
+    def _grant(self, claim: Claim, row: Row, now: int) -> Record:
+        record = super()._grant(claim, row, now)
+        assert record.lease is not None
+        lease = evolve(record.lease, expires=now + claim.duration)
+        record = evolve(record, lease=lease)
+        self._rows.put(claim.collection, Row(record, row.given))
+        return record
+
+
+class DatesNoRenewals(MemoryStore):
+    """It writes nothing where a renewal moves no expiry."""
+
+    def _renew(self, renewal: Renewal, now: int) -> Renewed | None:
+        before = self._rows.live((renewal.collection, renewal.key), now)
+        answer = super()._renew(renewal, now)
+        held = before.record.lease if before else None
+        if before is not None and held is not None and answer and answer.expires == held.expires:
+            self._rows.put(renewal.collection, before)
+        return answer
 
 
 class LooksAtLeasesTooEarly(MemoryStore):

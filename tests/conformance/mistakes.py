@@ -49,6 +49,8 @@ FAULTY: Final[dict[str, type[MemoryStore]]] = {
     "a token that is not checked": owners.RenewsForAnybody,
     "a lease that moves back": owners.MovesLeasesBack,
     "a lease that is too long": owners.RenewsTooLong,
+    "a lease that outlasts its limit": owners.GrantsBeyondTheLimit,
+    "a renewal without a date": owners.DatesNoRenewals,
     "a lease that a commit forgets": writes.ForgetsLeases,
     "a grant that outlives its claim": writes.KeepsGrants,
     "a renewal that makes a new version": owners.CountsRenewals,

@@ -129,7 +129,8 @@ def _renewed(record: Record | None, renewal: Renewal, now: int) -> Renewed | Non
     if record is None or record.lease is None or record.lease.claim_id != renewal.claim_id:
         return None
     expires = now + renewal.duration
-    return Renewed(version=record.version, expires=expires, limit=record.lease.limit)
+    limit = record.lease.limit
+    return Renewed(version=record.version, renewed=now, expires=expires, limit=limit)
 
 
 def forgetful(store: Store) -> Store:

@@ -12,6 +12,8 @@ from cicd_core.clock import SystemClock
 from cicd_core.errors import (
     InvalidInput,
     NewerSchema,
+    SchemaTooOld,
+    StoreError,
     StoreUnavailable,
     UnsupportedCapability,
 )
@@ -19,7 +21,7 @@ from cicd_core.store.registry import StoreURL, open_store
 from cicd_core.testing.samples import COLLECTIONS, item, read, told, whole_log, write
 from cicd_core_dynamodb import calls
 from cicd_core_dynamodb.location import locate
-from cicd_core_dynamodb.opening import new_client
+from cicd_core_dynamodb.opening import SCHEMA, new_client
 from tests.dynamodb.faults import faulty_client
 from tests.unit.store.test_forks import use_after_fork
 
@@ -98,25 +100,29 @@ async def test_tables_that_are_used_otherwise_are_refused(
     assert refused.value.field == name
 
 
-async def test_tables_of_a_newer_version_are_left_alone(dynamodb: DynamoDBHarness) -> None:
+@pytest.mark.parametrize(("version", "error"), [(99, NewerSchema), (SCHEMA - 1, SchemaTooOld)])
+async def test_tables_of_another_version_are_left_alone(
+    dynamodb: DynamoDBHarness, version: int, error: type[StoreError]
+) -> None:
     async with faulty_client(dynamodb) as client:
-        options: dict[str, Any] = {"prefix": "newer-", "create_tables": True, "client": client}
+        prefix = f"version-{version}-"
+        options: dict[str, Any] = {"prefix": prefix, "create_tables": True, "client": client}
         async with open_store("dynamodb://", collections=COLLECTIONS, **options):
             pass
         await client.put_item(
-            TableName="newer-journal",
+            TableName=f"{prefix}journal",
             Item={
                 "P": {"S": "|settings"},
                 "Q": {"S": "-"},
-                "V": {"N": "99"},
+                "V": {"N": str(version)},
                 "I": {"N": "4"},
                 "J": {"N": "4"},
             },
         )
-        with pytest.raises(NewerSchema) as refused:
+        with pytest.raises(error) as refused:
             async with open_store("dynamodb://", collections=COLLECTIONS, **options):
                 pass
-        assert refused.value.found == 99
+        assert vars(refused.value)["found"] == version
 
 
 async def test_a_client_that_was_given_stays_its_givers(

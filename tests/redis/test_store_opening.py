@@ -14,6 +14,7 @@ from cicd_core.errors import (
     ForeignDatabase,
     InvalidInput,
     NewerSchema,
+    SchemaTooOld,
     StoreError,
     StoreUnavailable,
     UnsupportedCapability,
@@ -30,6 +31,7 @@ from cicd_core.testing.samples import (
     write,
 )
 from cicd_core.testing.samples import in_lane as lane
+from cicd_core_redis.opening import SCHEMA
 from tests.redis.fault_proxy import open_proxy
 from tests.redis.stores import opened, refused, works
 from tests.unit.store.test_forks import use_after_fork
@@ -253,11 +255,21 @@ async def test_namespaces_are_apart(server: Server) -> None:
 async def test_a_newer_layout_is_left_as_it_is(server: Server) -> None:
     namespace = IDS.commit_id()
     key = f"cicd:{{{namespace}}}:meta"
-    server.ask("HSET", key, "schema", 2)
+    server.ask("HSET", key, "schema", SCHEMA + 1)
     error = await refused(server.url, namespace=namespace)
     assert isinstance(error, NewerSchema)
-    assert (error.found, error.supported) == (2, 1)
-    assert server.ask("HGETALL", key) == {"schema": "2"}
+    assert (error.found, error.supported) == (SCHEMA + 1, SCHEMA)
+    assert server.ask("HGETALL", key) == {"schema": str(SCHEMA + 1)}
+
+
+async def test_an_older_layout_is_refused_and_left_as_it_is(server: Server) -> None:
+    namespace = IDS.commit_id()
+    key = f"cicd:{{{namespace}}}:meta"
+    server.ask("HSET", key, "schema", SCHEMA - 1)
+    error = await refused(server.url, namespace=namespace)
+    assert isinstance(error, SchemaTooOld)
+    assert (error.found, error.oldest) == (SCHEMA - 1, SCHEMA)
+    assert server.ask("HGETALL", key) == {"schema": str(SCHEMA - 1)}
 
 
 async def test_what_is_not_ours_is_left_as_it_is(server: Server) -> None:

@@ -264,8 +264,8 @@ def test_a_record_with_an_older_fence_is_found(tamperer: Tamperer) -> None:
 
 def test_a_lease_on_a_job_that_has_ended_is_found(tamperer: Tamperer) -> None:
     tamperer.run(
-        "UPDATE c_jobs SET lease_claim = 'c1', lease_granted = 1, lease_expires = 2, "
-        "lease_end = 3 WHERE key = ?",
+        "UPDATE c_jobs SET lease_claim = 'c1', lease_granted = 1, lease_renewed = 1, "
+        "lease_expires = 2, lease_end = 3 WHERE key = ?",
         tamperer.made["success"],
     )
     assert found(tamperer, Promise.LEASES, tamperer.made["success"], "is success")

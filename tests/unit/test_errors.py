@@ -18,6 +18,7 @@ PERMANENT = {
     "UnknownScheme",
     "ForeignDatabase",
     "NewerSchema",
+    "SchemaTooOld",
 }
 
 

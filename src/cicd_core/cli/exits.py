@@ -17,6 +17,7 @@ from cicd_core.errors import (
     NewerSchema,
     NotFound,
     Refused,
+    SchemaTooOld,
     StoreError,
     UnknownScheme,
     UnsupportedCapability,
@@ -46,7 +47,7 @@ MEANINGS: Final[Mapping[ExitCode, str]] = {
     ExitCode.NOT_FOUND: "there is no such job, deployment, agent or pool",
     ExitCode.REFUSED: "not allowed now: an illegal transition, a lost lease, a conflict",
     ExitCode.STORE: "the store is unavailable, full or read-only",
-    ExitCode.FOREIGN: "the data is not ours, is damaged, or was written by a newer version",
+    ExitCode.FOREIGN: "the data is not ours, is damaged, or was written by another version",
     ExitCode.DEFECT: "a defect of this program; the traceback says where",
     ExitCode.INTERRUPTED: "interrupted by Ctrl-C",
     ExitCode.BROKEN_PIPE: "whoever read the output went away",
@@ -62,6 +63,7 @@ _BY_CLASS: Final = (
     (CorruptRecord, ExitCode.FOREIGN),
     (ForeignDatabase, ExitCode.FOREIGN),
     (NewerSchema, ExitCode.FOREIGN),
+    (SchemaTooOld, ExitCode.FOREIGN),
     (StoreError, ExitCode.STORE),
 )
 

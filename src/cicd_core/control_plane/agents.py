@@ -328,6 +328,7 @@ class AgentService:
         return Lease(
             claim_id=incarnation,
             granted=instant,
+            renewed=instant,
             expires=instant + micros(self._writer.settings.heartbeat_seconds),
             limit=instant + _CENTURY,
         )
@@ -364,8 +365,8 @@ class AgentService:
         """
         if loaded.lease is None:
             return loaded.value
-        last = loaded.lease.expires - micros(self._writer.settings.heartbeat_seconds)
-        return evolve(loaded.value, heartbeat_at=from_micros(time.calendar_of(last)))
+        heard = time.calendar_of(loaded.lease.renewed)
+        return evolve(loaded.value, heartbeat_at=from_micros(heard))
 
 
 def _partitions(pool_name: str | None, *statuses: AgentStatus) -> tuple[Partition, ...]:

@@ -44,6 +44,11 @@ def _never(_pool: object, _time: StoreTime, _lease: object) -> None:
     return None
 
 
+def longest_lease(job: Job, settings: Settings) -> int:
+    """Return how long a lease on a job that runs may last in all (µs)."""
+    return micros(job.timeout_seconds + settings.grace_seconds)
+
+
 def job_kind(settings: Settings) -> EntityKind[Job]:
     """Jobs: held under a lease while CLAIMED or RUNNING, dropped some time after a verdict."""
 
@@ -60,7 +65,7 @@ def job_kind(settings: Settings) -> EntityKind[Job]:
         key=lambda job: job.job_id,
         attributes=collections.job_attributes,
         keeps_lease=lambda job: job.state in _HELD,
-        lease_limit=lambda job: micros(job.timeout_seconds + settings.grace_seconds),
+        lease_limit=partial(longest_lease, settings=settings),
         expires_at=expires_at,
     )
 

@@ -10,6 +10,7 @@ import anyio
 from attrs import define, frozen
 
 from cicd_core.control_plane.lane_tending import LaneTender
+from cicd_core.control_plane.lease_terms import outlived_timeout
 from cicd_core.errors import CicdError, InvalidInput
 from cicd_core.lifecycle import agents as agent_lifecycle
 from cicd_core.lifecycle import jobs as job_lifecycle
@@ -228,22 +229,14 @@ class MaintenanceService:
             return job_lifecycle.expire_deadline(job, now=instant)
         return job_lifecycle.promote(job, now=instant, steady=now.micros)
 
-    @staticmethod
-    def _decide_lease(loaded: Loaded[Job], now: StoreTime) -> Decision[Job]:
+    def _decide_lease(self, loaded: Loaded[Job], now: StoreTime) -> Decision[Job]:
         lease = loaded.lease
-        decision = leases.expire_lease(
+        return leases.expire_lease(
             loaded.value,
             now=from_micros(now.calendar),
             steady=now.micros,
-            limit_reached=lease is not None and lease.expires >= lease.limit,
+            limit_reached=lease is not None and outlived_timeout(lease, self._writer.settings),
         )
-        _log.warning(
-            "job %s was lost by agent %s: %s",
-            loaded.value.job_id,
-            loaded.value.agent_id,
-            decision.value.state.value,
-        )
-        return decision
 
 
 def _may_be_due(record: Record, guard: Guard, now: StoreTime) -> bool:

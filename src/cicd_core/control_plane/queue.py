@@ -9,6 +9,7 @@ from attrs import evolve
 
 from cicd_core.control_plane.claiming import Claimer, ClaimRequest, handle_of, seconds_left
 from cicd_core.control_plane.kinds import micros
+from cicd_core.control_plane.lease_terms import lease_of_start
 from cicd_core.control_plane.statistics import read_stats
 from cicd_core.errors import LeaseLost, NotFound
 from cicd_core.lifecycle import leases
@@ -144,13 +145,8 @@ class QueueService:
         def lease(loaded: Loaded[Job], time: StoreTime) -> Lease | None:
             if loaded.lease is None:
                 return None
-            longest = loaded.value.timeout_seconds + settings.grace_seconds
-            instant = time.micros
-            return evolve(
-                loaded.lease,
-                expires=max(loaded.lease.expires, instant + micros(seconds)),
-                limit=instant + micros(longest),
-            )
+            job, now = loaded.value, time.micros
+            return lease_of_start(loaded.lease, job, settings, seconds=seconds, now=now)
 
         token = claimed.token
         loaded = await self._change(

@@ -91,6 +91,7 @@ class SessionService:
         lease = Lease(
             claim_id=_claim_id(session.session_id),
             granted=instant,
+            renewed=instant,
             expires=min(instant + micros(session.idle_seconds), limit),
             limit=limit,
         )

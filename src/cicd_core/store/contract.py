@@ -92,11 +92,11 @@ class Store(Protocol):
     async def claim(self, claim: Claim) -> list[Record]:
         """Take up to ``limit`` records with the smallest sort values over the partitions.
 
-        Each one gets version + 1, the grant, a lease (``granted`` now, ``expires`` after
-        ``duration``, ``limit`` after the smaller of the claim's and the record's ``lease_limit``)
-        and the patch; if the collection has a ``lease_sort``, that attribute becomes
-        ``sort_key(expires, key)``. If records hold a lease with this claim id, this is a
-        repetition: those are answered, nothing more is taken.
+        Each one gets version + 1, the grant, a lease (``granted`` and ``renewed`` now, ``limit``
+        after the smaller of the claim's and the record's ``lease_limit``, ``expires`` after
+        ``duration``, and at the limit at the latest) and the patch; if the collection has a
+        ``lease_sort``, that attribute becomes ``sort_key(expires, key)``. If records hold a lease
+        with this claim id, this is a repetition: those are answered, nothing more is taken.
 
         Atomicity: each record by itself. No (key, version) is ever granted to two claim ids (I2).
         Order: by sort value over all partitions, as the index sees it.
@@ -108,7 +108,8 @@ class Store(Protocol):
         """Move each lease's expiry to now + ``duration`` where the claim id matches.
 
         Never back, never past the lease's limit; an expired lease that nobody took away is
-        renewed all the same. The version stays. None: the record is absent, or its lease has
+        renewed all the same. ``renewed`` becomes now, also where ``expires`` can't move: it is the
+        holder's last sign of life. The version stays. None: the record is absent, or its lease has
         another claim id, or it has none.
 
         Atomicity: each renewal by itself. Order: answers in the order given.

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         Delete,
         EventWrite,
         Index,
+        Lease,
         Partition,
         Query,
         Renewal,
@@ -294,10 +295,7 @@ class Limits:
             _check_number("expires_at", write.expires_at, least=0, most=MAX_INSTANT)
         _check_lease_limit(write.lease_limit)
         if write.lease is not KEEP and write.lease is not None:
-            check_key(write.lease.claim_id, "claim_id")
-            _check_number("lease.granted", write.lease.granted, least=0, most=MAX_INSTANT)
-            _check_number("lease.expires", write.lease.expires, least=0, most=MAX_INSTANT)
-            _check_number("lease.limit", write.lease.limit, least=0, most=MAX_INSTANT)
+            _check_lease(write.lease)
         _check_attributes(shape, write.key, write.attributes)
         return _check_bytes("body", write.body)
 
@@ -360,6 +358,14 @@ def _check_bytes(field: str, body: bytes) -> int:
     if len(body) > MAX_RECORD_BYTES:
         raise TooLarge(field, len(body), MAX_RECORD_BYTES)
     return len(body)
+
+
+def _check_lease(lease: Lease) -> None:
+    check_key(lease.claim_id, "claim_id")
+    _check_number("lease.granted", lease.granted, least=0, most=MAX_INSTANT)
+    _check_number("lease.renewed", lease.renewed, least=0, most=MAX_INSTANT)
+    _check_number("lease.limit", lease.limit, least=0, most=MAX_INSTANT)
+    _check_number("lease.expires", lease.expires, least=0, most=lease.limit)
 
 
 def _check_lease_limit(limit: int | None) -> None:

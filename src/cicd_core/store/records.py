@@ -149,9 +149,11 @@ class Lease:
     claim_id: str
     #: When the claim was made.
     granted: int
+    #: The holder's last sign of life: the claim, a renewal, or a put that set this lease.
+    renewed: int
     #: After this moment (and the clock's uncertainty) the record may be taken away.
     expires: int
-    #: No renewal moves ``expires`` past this.
+    #: ``expires`` is never past this.
     limit: int
 
 
@@ -188,7 +190,7 @@ class Put:
     #: All of them: an attribute that is left out is removed.
     attributes: Mapping[str, str] = field(factory=dict[str, str])
     #: KEEP, None (clear it), or a lease to set. A lease with the claim id that the record has
-    #: already never moves ``expires`` back.
+    #: already never moves ``renewed`` back, nor ``expires``, unless its own ``limit`` is earlier.
     lease: Lease | Literal[Keep.KEEP] | None = KEEP
     lease_limit: int | None = None
     expires_at: int | None = None
@@ -259,10 +261,10 @@ class Claim:
     limit: int
     #: Kept in each record until its next commit.
     grant: bytes
-    #: How long each lease lasts at first, in microseconds.
+    #: How long each lease lasts at first, in microseconds; its limit may end it sooner.
     duration: int
     #: The most that each lease may last in all (microseconds); the record's own ``lease_limit``
-    #: counts too, the smaller one wins, and at least ``duration`` is given.
+    #: counts too, the smaller one wins.
     lease_limit: int | None = None
     #: Attributes to set to a constant, or to remove (None): partition attributes only.
     patch: Mapping[str, str | None] = field(factory=dict[str, "str | None"])
@@ -275,7 +277,7 @@ class Renewal:
     collection: str
     key: str
     claim_id: str
-    #: Counted from now, in microseconds.
+    #: Counted from now, in microseconds; the lease's limit may end it sooner.
     duration: int
 
 
@@ -285,6 +287,9 @@ class Renewed:
 
     #: The record's version: larger than the holder's when somebody wrote, a cancel request say.
     version: int
+    #: The last sign of life: now, or a later one that another call has left. What is left of the
+    #: lease is ``expires - renewed``, whatever the caller's clock says.
+    renewed: int
     expires: int
     limit: int
 

@@ -12,7 +12,7 @@ from attrs import evolve
 
 from cicd_core.model.instants import sort_key
 from cicd_core.store.limits import MAX_INSTANT
-from cicd_core.store.records import KEEP, Guard, Lease, Put, Record
+from cicd_core.store.records import KEEP, Guard, Lease, Put, Record, Renewed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,18 +85,25 @@ def _lease_after(put: Put, held: Lease | None) -> Lease | None:
     if put.lease is KEEP:
         return held
     if put.lease is not None and held is not None and held.claim_id == put.lease.claim_id:
-        return evolve(put.lease, expires=max(held.expires, put.lease.expires))
+        kept = min(held.expires, put.lease.limit)
+        return evolve(
+            put.lease,
+            renewed=max(held.renewed, put.lease.renewed),
+            expires=max(kept, put.lease.expires),
+        )
     return put.lease
 
 
 def granted(claim: Claim, record: Record, lease_sort: str | None, now: int) -> Record:
     """Return a record as a claim leaves it; ``lease_sort`` is its collection's."""
     limits = [each for each in (claim.lease_limit, record.lease_limit) if each is not None]
+    limit = now + min(limits) if limits else MAX_INSTANT
     lease = Lease(
         claim_id=claim.claim_id,
         granted=now,
-        expires=now + claim.duration,
-        limit=now + max(min(limits), claim.duration) if limits else MAX_INSTANT,
+        renewed=now,
+        expires=min(now + claim.duration, limit),
+        limit=limit,
     )
     attributes: dict[str, str | None] = {**record.attributes, **claim.patch}
     if lease_sort is not None:
@@ -126,4 +133,10 @@ def renewed(
     attributes = dict(record.attributes)
     if lease_sort and attributes.get(lease_sort) == sort_key(held.expires, record.key):
         attributes[lease_sort] = sort_key(expires, record.key)
-    return evolve(record, lease=evolve(held, expires=expires), attributes=attributes)
+    lease = evolve(held, renewed=max(held.renewed, now), expires=expires)
+    return evolve(record, lease=lease, attributes=attributes)
+
+
+def answer_of(version: int, lease: Lease) -> Renewed:
+    """Return the answer to a renewal that left a record with this version and lease."""
+    return Renewed(version=version, renewed=lease.renewed, expires=lease.expires, limit=lease.limit)

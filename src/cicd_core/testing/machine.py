@@ -102,12 +102,14 @@ def attribute_sets(draw: st.DrawFn, collection: str, key: str) -> dict[str, str]
 
 @st.composite
 def leases(draw: st.DrawFn, now: int) -> Lease:
-    """A lease that begins now."""
+    """A lease that begins now, and ends at its limit at the latest."""
+    expires, limit = sorted((draw(seconds), draw(seconds)))
     return Lease(
         claim_id=draw(claim_ids),
         granted=now,
-        expires=now + draw(seconds) * SECOND,
-        limit=now + draw(seconds) * SECOND,
+        renewed=now,
+        expires=now + expires * SECOND,
+        limit=now + limit * SECOND,
     )
 
 

@@ -2,8 +2,8 @@
 --
 -- ARGV: the clock's uncertainty; the number of commits; each: id, number of writes, of events, of
 -- increments; each write: 'p' or 'd', collection, key, expected version, '1' if its lease must
--- have expired, and for a put: body, 'k'eep, 'n'one or 'l'ease (claim id, granted, expires, limit),
--- lease_limit, expires_at, the attributes in the order of their names; each event: collection, key,
+-- have expired, and for a put: body, 'k'eep, 'n'one or 'l'ease (claim id, granted, renewed,
+-- expires, limit), lease_limit, expires_at, the attributes in the order of their names; each event: collection, key,
 -- version or '', ordinal, body; each increment: group, name, amount.
 -- Answer: the time; for each commit {1, version of each put}, {0, position of each write that
 -- conflicts}, {-1, position, error} for a record that does not decode, or {-2, position, error} for
@@ -18,7 +18,7 @@ local function read_write()
       guarded = ARGV[a + 4] == '1'}
   end
   local lease, b = ARGV[a + 6], a + 7
-  if lease == 'l' then b = b + 4 end
+  if lease == 'l' then b = b + 5 end
   at = b + 2 + shape(collection)[1]
   return {kind = kind, collection = collection, key = ARGV[a + 2], expected = ARGV[a + 3],
     guarded = ARGV[a + 4] == '1', body = ARGV[a + 5], lease = lease, lease_at = a + 7,
@@ -31,25 +31,27 @@ local function is_expected(write, old, latest)
   return old[VERSION] == tonumber(write.expected)
 end
 
--- The four words of the lease that a record will have, empty if none.
+-- The five words of the lease that a record will have, empty if none.
 local function lease_of(write, old)
   if write.lease == 'l' then
-    local claim, granted, ends, most = unpack(ARGV, write.lease_at, write.lease_at + 3)
-    if old and old[CLAIM] == claim and tonumber(old[LEASE_END]) > tonumber(ends) then
-      ends = old[LEASE_END] -- never back
+    local claim, granted, renewed, ends, most = unpack(ARGV, write.lease_at, write.lease_at + 4)
+    if old and old[CLAIM] == claim then -- never back, but for the new limit
+      local kept = tonumber(old[LEASE_END]) < tonumber(most) and old[LEASE_END] or most
+      if tonumber(kept) > tonumber(ends) then ends = kept end
+      if tonumber(old[RENEWED]) > tonumber(renewed) then renewed = old[RENEWED] end
     end
-    return claim, granted, ends, most
+    return claim, granted, renewed, ends, most
   end
   if write.lease == 'k' and old then return unpack(old, CLAIM, LEASE_MOST) end
-  return '', '', '', ''
+  return '', '', '', '', ''
 end
 
 local function put(write, old, id)
   local version = old and old[VERSION] + 1 or math.max(NOW, version_floor())
-  local claim, granted, ends, most = lease_of(write, old)
+  local claim, granted, renewed, ends, most = lease_of(write, old)
   local last = write.first + shape(write.collection)[1] - 1
-  local new = {version, version, id, write.expires, write.lease_limit, claim, granted, ends, most,
-    false, unpack(ARGV, write.first, last)}
+  local new = {version, version, id, write.expires, write.lease_limit, claim, granted, renewed,
+    ends, most, false, unpack(ARGV, write.first, last)}
   call('HSET', record_key(write.collection, write.key), 'h', packed(new), 'b', write.body)
   local was = old and old[EXPIRES] or ''
   if was ~= write.expires then

@@ -10,20 +10,21 @@ local function held_by(collection, id)
   return held
 end
 
-local function most_of(duration, ...) -- the limit of a lease: the smaller one that is named
+local function most_of(...) -- the limit of a lease: the smaller one that is named
   local most
   for _, limit in ipairs({...}) do
     if limit ~= '' and (not most or tonumber(limit) < most) then most = tonumber(limit) end
   end
-  return most and digits(NOW + math.max(most, duration)) or '9999999999999999'
+  return most and digits(NOW + most) or '9999999999999999'
 end
 
 local function grant(claim, key, old, body)
   local new = {unpack(old)}
-  local ends = NOW + claim.duration
+  local most = most_of(claim.lease_limit, old[LEASE_LIMIT])
+  local ends = math.min(NOW + claim.duration, tonumber(most))
   new[VERSION] = old[VERSION] + 1
-  new[CLAIM], new[GRANTED], new[LEASE_END] = claim.id, digits(NOW), digits(ends)
-  new[LEASE_MOST] = most_of(claim.duration, claim.lease_limit, old[LEASE_LIMIT])
+  new[CLAIM], new[GRANTED], new[RENEWED] = claim.id, digits(NOW), digits(NOW)
+  new[LEASE_END], new[LEASE_MOST] = digits(ends), most
   new[GRANT] = claim.grant
   for position, value in pairs(claim.patch) do new[LAST + position] = value end
   local follows = shape(claim.collection)[2]

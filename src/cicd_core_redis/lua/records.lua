@@ -8,7 +8,7 @@
 local PREFIX = string.sub(KEYS[1], 1, -5)
 local call, find, format = redis.call, string.find, string.format
 local VERSION, GIVEN, COMMIT, EXPIRES, LEASE_LIMIT = 1, 2, 3, 4, 5
-local CLAIM, GRANTED, LEASE_END, LEASE_MOST, GRANT, LAST = 6, 7, 8, 9, 10, 10
+local CLAIM, GRANTED, RENEWED, LEASE_END, LEASE_MOST, GRANT, LAST = 6, 7, 8, 9, 10, 11, 11
 local time = call('TIME')
 local NOW = time[1] * 1000000 + time[2]
 local shapes, at = {}, 1

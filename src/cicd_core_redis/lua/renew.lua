@@ -1,9 +1,9 @@
 -- Move leases on, where the claim id matches.
 --
 -- ARGV: the number of renewals; each: collection, key, claim id, duration.
--- Answer: the time; for each renewal {version, expires, limit}, or {} where it is not its holder's,
+-- Answer: the time; for each renewal {version, renewed, expires, limit}, or {} where it is not its holder's,
 -- or {error} where the record does not decode.
--- Safe to repeat: a lease never moves back.
+-- Safe to repeat: a lease never moves back. A renewal is a sign of life also where it can't move.
 
 local function renew(collection, key, claim_id, duration)
   local old, broken = load(collection, key)
@@ -14,6 +14,7 @@ local function renew(collection, key, claim_id, duration)
   local most = math.min(NOW + duration, tonumber(old[LEASE_MOST]))
   if most > tonumber(expires) then expires = digits(most) end
   new[LEASE_END] = expires
+  if NOW > tonumber(old[RENEWED]) then new[RENEWED] = digits(NOW) end
   -- The attribute that follows the lease goes along, unless it tells of something earlier.
   local follows = shape(collection)[2]
   if follows > 0 then
@@ -24,7 +25,7 @@ local function renew(collection, key, claim_id, duration)
   end
   call('HSET', record_key(collection, key), 'h', packed(new))
   move(collection, key, old, new)
-  return {old[VERSION], expires, old[LEASE_MOST]}
+  return {new[VERSION], new[RENEWED], expires, new[LEASE_MOST]}
 end
 
 local answers = {NOW}

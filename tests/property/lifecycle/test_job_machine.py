@@ -368,7 +368,11 @@ class JobMachine(RuleBasedStateMachine):
             return None
         granted = to_micros(self.now)
         return Lease(
-            claim_id=self.job.claim_id, granted=granted, expires=granted + 1, limit=granted + 2
+            claim_id=self.job.claim_id,
+            granted=granted,
+            renewed=granted,
+            expires=granted + 1,
+            limit=granted + 2,
         )
 
 

@@ -160,7 +160,9 @@ RECORD = Record(
     commit_id="c-1",
     body=JOB_BODY,
     grant=Grant(agent_id="a-1", starting=False).encode(),
-    lease=Lease(claim_id=CLAIM_ID, granted=to_micros(NOON), expires=2, limit=3),
+    lease=Lease(
+        claim_id=CLAIM_ID, granted=to_micros(NOON), renewed=to_micros(NOON), expires=2, limit=3
+    ),
 )
 
 

@@ -83,7 +83,7 @@ def test_a_key_leaves_room_for_the_sort_value_that_a_claim_makes_of_it() -> None
 
 
 def leased(**instants: Any) -> Commit:
-    lease = evolve(Lease(claim_id="c-1", granted=1, expires=2, limit=3), **instants)
+    lease = evolve(Lease(claim_id="c-1", granted=1, renewed=1, expires=1, limit=3), **instants)
     return commit(evolve(item("a", attributes={}), lease=lease))
 
 
@@ -126,6 +126,7 @@ INTEGERS: dict[str, Callable[[Limits, Any], None]] = {
         commit(evolve(item("a", attributes={}), lease_limit=n))
     ),
     "lease.granted": lambda limits, n: limits.check_commit(leased(granted=n)),
+    "lease.renewed": lambda limits, n: limits.check_commit(leased(renewed=n)),
     "lease.expires": lambda limits, n: limits.check_commit(leased(expires=n)),
     "lease.limit": lambda limits, n: limits.check_commit(leased(limit=n)),
     "events.version": lambda limits, n: limits.check_commit(told(version=n)),

@@ -64,7 +64,7 @@ async def test_a_lease_is_outlasted_by_a_microsecond() -> None:
     virtual = VirtualClock()
     now = virtual.micros()
     await clock_of(virtual).outlast(
-        Lease(claim_id="c", granted=now, expires=now + 7, limit=now + 9)
+        Lease(claim_id="c", granted=now, renewed=now, expires=now + 7, limit=now + 9)
     )
     assert virtual.micros() == now + 8
 

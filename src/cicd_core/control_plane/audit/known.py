@@ -123,8 +123,9 @@ def _check_lease(record: Record, job: Job, findings: Findings) -> None:
     )
     findings.require(
         Promise.LEASES,
-        lease.granted <= lease.expires <= lease.limit,
-        f"{who}: its lease was granted at {lease.granted}, ends at {lease.expires}, "
+        lease.granted <= lease.expires <= lease.limit and lease.granted <= lease.renewed,
+        f"{who}: its lease was granted at {lease.granted}, renewed at {lease.renewed}, ends at "
+        f"{lease.expires}, "
         f"and at {lease.limit} at the latest",
     )
 

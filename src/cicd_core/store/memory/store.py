@@ -30,6 +30,7 @@ from cicd_core.store.records import (
     StoreTime,
 )
 from cicd_core.store.semantics import (
+    answer_of,
     applied_before,
     conflicts,
     granted,
@@ -279,7 +280,7 @@ class MemoryStore:
             return None
         self._rows.put(renewal.collection, Row(record, row.given))
         lease = record.lease
-        return Renewed(version=record.version, expires=lease.expires, limit=lease.limit)
+        return answer_of(record.version, lease)
 
     def _lease_sort(self, collection: str) -> str | None:
         return self._limits.collection(collection).lease_sort

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cicd_core.store.records import Committed, Conflict, Put, Renewed
-from cicd_core.store.semantics import applied_before, conflicts, renewed, replaced, subject_of
+from cicd_core.store.records import Committed, Conflict, Put
+from cicd_core.store.semantics import (
+    answer_of,
+    applied_before,
+    conflicts,
+    renewed,
+    replaced,
+    subject_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from cicd_core.store.records import Commit, Renewal
+    from cicd_core.store.records import Commit, Renewal, Renewed
     from cicd_core.store.semantics import Subject
     from cicd_core.store.sqlite.batch import Batch
 
@@ -60,4 +67,4 @@ def _renew(batch: Batch, renewal: Renewal) -> Renewed | None:
     if record != slot.record:
         batch.put(subject, record, slot.given)
     lease = record.lease
-    return Renewed(version=record.version, expires=lease.expires, limit=lease.limit)
+    return answer_of(record.version, lease)

@@ -71,6 +71,7 @@ async def open_sqlite(
         InvalidInput: the URL or an option is wrong, or the folder does not exist.
         ForeignDatabase: the file is not ours; it stays as it is.
         NewerSchema: a newer version of the library wrote it; it stays as it is.
+        SchemaTooOld: an older one wrote it, in a layout that is not read any more.
         StoreReadOnly: the file or its folder cannot be written.
         StoreUnavailable: the file is locked for longer than ``busy_timeout``.
         UnsupportedCapability: the event loop is not asyncio's, or the file system cannot do WAL.

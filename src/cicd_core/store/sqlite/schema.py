@@ -19,7 +19,7 @@ import sqlite3
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Final
 
-from cicd_core.errors import ForeignDatabase, NewerSchema
+from cicd_core.errors import ForeignDatabase, NewerSchema, SchemaTooOld
 from cicd_core.store.records import Index
 from cicd_core.store.sqlite.tables import FIXED, Table, column, depth_name, table_name
 
@@ -35,7 +35,7 @@ APPLICATION_ID: Final = 0x43694364
 _STRICT: Final = " STRICT" if sqlite3.sqlite_version_info >= (3, 37) else ""
 _STRICT_NO_ROWID: Final = f" WITHOUT ROWID{',' if _STRICT else ''}{_STRICT}"
 
-_VERSION_1: Final = (
+_TABLES: Final = (
     f"""CREATE TABLE namespaces (
       id INTEGER PRIMARY KEY,
       name TEXT NOT NULL UNIQUE,
@@ -79,11 +79,10 @@ _VERSION_1: Final = (
       body BLOB NOT NULL
     ){_STRICT}""",
 )
-#: What is dropped when, and who is first, goes by the steady clock, which is what version 1 called
-#: the time: its rows mean the same. A library of version 1 would let paused jobs wait for ever.
-_VERSION_2: Final[tuple[str, ...]] = ()
-#: What brings a file from each version to the next; the first one is that of an empty file.
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_VERSION_1, _VERSION_2)
+#: The oldest version that is read: the tables of the collections had fewer columns before it.
+OLDEST: Final = 3
+#: What brings a file from each version to the next; the first one that counts makes an empty file.
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = ((), (), _TABLES)
 
 
 def refuse_foreign(path: Path, migrations: int = len(MIGRATIONS)) -> None:
@@ -92,6 +91,7 @@ def refuse_foreign(path: Path, migrations: int = len(MIGRATIONS)) -> None:
     Raises:
         ForeignDatabase: it is another program's database, or none at all.
         NewerSchema: a newer version of the library wrote it.
+        SchemaTooOld: it was written before :data:`OLDEST`.
     """
     if not path.exists():
         return
@@ -116,6 +116,7 @@ def file_version(connection: sqlite3.Connection, path: Path, migrations: int) ->
     Raises:
         ForeignDatabase: it is another program's database.
         NewerSchema: its version is above ``migrations``.
+        SchemaTooOld: its version is below :data:`OLDEST`.
     """
     application_id = _pragma(connection, "application_id")
     version = _pragma(connection, "user_version")
@@ -128,6 +129,8 @@ def file_version(connection: sqlite3.Connection, path: Path, migrations: int) ->
         return 0
     if version > migrations:
         raise NewerSchema(f"the database {str(path)!r}", version, migrations)
+    if version < OLDEST:
+        raise SchemaTooOld(f"the database {str(path)!r}", version, OLDEST)
     return version
 
 
@@ -154,6 +157,7 @@ def migrate(
     Raises:
         ForeignDatabase: it is another program's database.
         NewerSchema: a newer version of the library wrote it.
+        SchemaTooOld: it was written before :data:`OLDEST`.
     """
     if file_version(connection, path, len(migrations)) == len(migrations):
         return

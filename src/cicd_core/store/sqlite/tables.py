@@ -30,6 +30,7 @@ FIXED: Final = (
     ("expires_at", "INTEGER"),
     ("lease_claim", "TEXT"),
     ("lease_granted", "INTEGER"),
+    ("lease_renewed", "INTEGER"),
     ("lease_expires", "INTEGER"),
     ("lease_end", "INTEGER"),
     ("lease_limit", "INTEGER"),
@@ -43,6 +44,7 @@ _ALWAYS: Final = (
     "claims",
     "commit_id",
     "lease_granted",
+    "lease_renewed",
     "lease_expires",
     "lease_end",
     "lease_limit",
@@ -216,10 +218,12 @@ class Table:
             expires_at=row[5],
             lease=None
             if row[6] is None
-            else Lease(claim_id=row[6], granted=row[7], expires=row[8], limit=row[9]),
-            lease_limit=row[10],
-            grant=row[11],
-            body=row[12],
+            else Lease(
+                claim_id=row[6], granted=row[7], renewed=row[8], expires=row[9], limit=row[10]
+            ),
+            lease_limit=row[11],
+            grant=row[12],
+            body=row[13],
             attributes={name: value for name, value in values if value is not None},
         )
 
@@ -230,7 +234,7 @@ class Table:
     def inserted(self, space: int, record: Record) -> tuple[Any, ...]:
         """Return the parameters of :attr:`insert`."""
         lease = record.lease
-        held = (None,) * 4 if lease is None else _lease(lease)
+        held = (None,) * 5 if lease is None else (lease.claim_id, *_instants(lease))
         return (
             space,
             record.key,
@@ -262,7 +266,7 @@ class Table:
     def updated(self, update: Update, record: Record, given: int, rowid: int) -> tuple[Any, ...]:
         """Return the parameters of an update."""
         lease = record.lease
-        held = (None,) * 3 if lease is None else (lease.granted, lease.expires, lease.limit)
+        held = (None,) * 4 if lease is None else _instants(lease)
         rest: list[Any] = []
         if update.sets_expiry:
             rest.append(record.expires_at)
@@ -321,5 +325,5 @@ def _claim_id(record: Record) -> str | None:
     return None if record.lease is None else record.lease.claim_id
 
 
-def _lease(lease: Lease) -> tuple[str, int, int, int]:
-    return lease.claim_id, lease.granted, lease.expires, lease.limit
+def _instants(lease: Lease) -> tuple[int, int, int, int]:
+    return lease.granted, lease.renewed, lease.expires, lease.limit

@@ -116,6 +116,7 @@ class ClaimPromises(Suite):
         assert lease is not None
         assert lease.claim_id == mine.claim_id
         assert now <= lease.granted <= after
+        assert lease.renewed == lease.granted
         assert lease.expires == lease.granted + 30 * SECOND
         assert record == evolve(
             before,
@@ -184,11 +185,11 @@ class ClaimPromises(Suite):
             (None, 50, 50),
             (60, 50, 50),
             (50, 60, 50),
-            (5, 60, 30),  # at least the duration
-            (None, 5, 30),
+            (5, 60, 5),  # sooner than the duration
+            (None, 5, 5),
         ],
     )
-    async def test_a_lease_lasts_as_long_as_the_smaller_limit_and_at_least_its_duration(
+    async def test_a_lease_ends_at_the_smaller_limit_at_the_latest(
         self,
         store: Store,
         harness: StoreHarness,
@@ -203,6 +204,7 @@ class ClaimPromises(Suite):
         lease = record.lease
         assert lease is not None
         hundred_years = 100 * 365 * 86400 * SECOND
+        assert lease.expires == lease.granted + min(30, limit or 30) * SECOND
         if limit is None:
             assert lease.limit > lease.granted + hundred_years
         else:

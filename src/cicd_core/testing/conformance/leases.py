@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from attrs import evolve
 
+from cicd_core.errors import InvalidInput
 from cicd_core.store.records import Committed, Conflict, Delete, Guard, Lease, Renewal
 from cicd_core.testing.conformance.suite import Suite
 from cicd_core.testing.samples import (
@@ -78,6 +79,34 @@ class LeasePromises(Suite):
         lease = (await read(store, "a")).lease
         assert lease is not None
         assert (lease.expires, lease.limit) == (held.lease.expires, sooner.limit)
+
+    async def test_a_lease_of_the_same_claim_ends_at_its_new_limit(
+        self, store: Store, held: Record
+    ) -> None:
+        assert held.lease is not None
+        shorter = await lease_for(store, "holder", SECOND, limit=3 * SECOND)
+        await write(store, item("a", expected=held.version, lease=shorter))
+        lease = (await read(store, "a")).lease
+        assert lease is not None
+        assert lease.expires == lease.limit == shorter.limit < held.lease.expires
+
+    async def test_a_lease_of_the_same_claim_keeps_the_last_sign_of_life(
+        self, store: Store, held: Record
+    ) -> None:
+        assert held.lease is not None
+        later = await lease_for(store, "holder", 60 * SECOND)
+        stale = evolve(later, renewed=held.lease.renewed - 1)
+        await write(store, item("a", expected=held.version, lease=stale))
+        lease = (await read(store, "a")).lease
+        assert lease is not None
+        assert (lease.renewed, lease.expires) == (held.lease.renewed, later.expires)
+
+    async def test_a_lease_that_would_outlast_its_limit_is_refused(self, store: Store) -> None:
+        endless = await lease_for(store, "holder", 60 * SECOND, limit=59 * SECOND)
+        with pytest.raises(InvalidInput) as refused:
+            await write(store, item("a", lease=endless))
+        assert refused.value.field == "lease.expires"
+        assert await find(store, "a") is None
 
     async def test_a_lease_of_the_same_claim_moves_forward(
         self, store: Store, held: Record
@@ -175,4 +204,6 @@ def guarded(expected: int) -> Put:
 async def lease_for(store: Store, claim_id: str, duration: int, *, limit: int = 10**9) -> Lease:
     """Return a lease that begins now; its limit is counted from now too."""
     now = (await store.now()).micros
-    return Lease(claim_id=claim_id, granted=now, expires=now + duration, limit=now + limit)
+    return Lease(
+        claim_id=claim_id, granted=now, renewed=now, expires=now + duration, limit=now + limit
+    )

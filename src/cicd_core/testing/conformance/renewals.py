@@ -57,13 +57,46 @@ class RenewalPromises(Suite):
         assert renewed is not None
         assert renewed.expires == renewed.limit == lease_of(leased).limit
 
-    async def test_a_renewal_leaves_everything_but_the_expiry(
+    async def test_a_renewal_is_the_holders_last_sign_of_life(
+        self, store: Store, clock: StoreClock, leased: Record
+    ) -> None:
+        await clock.reach(await clock.now() + clock.brief)
+        before = await clock.now()
+        await store.renew([renewal()])
+        lease = lease_of(await read(store, "a"))
+        assert lease.granted < before <= lease.renewed <= await clock.now()
+        assert lease.granted == lease_of(leased).granted
+
+    async def test_a_renewal_at_the_limit_is_a_sign_of_life_too(
+        self, store: Store, clock: StoreClock, leased: Record
+    ) -> None:
+        await store.renew([renewal(duration=1000 * SECOND)])
+        await clock.reach(await clock.now() + clock.brief)
+        before = await clock.now()
+        (renewed,) = await store.renew([renewal(duration=1000 * SECOND)])
+        lease = lease_of(await read(store, "a"))
+        assert renewed is not None
+        assert (renewed.expires, lease.expires) == (lease.limit, lease.limit)
+        assert before <= lease.renewed <= await clock.now()
+
+    async def test_a_renewal_that_would_move_a_lease_back_is_a_sign_of_life_too(
+        self, store: Store, clock: StoreClock, leased: Record
+    ) -> None:
+        await clock.reach(await clock.now() + clock.brief)
+        before = await clock.now()
+        await store.renew([renewal(duration=SECOND)])
+        lease = lease_of(await read(store, "a"))
+        assert lease.expires == lease_of(leased).expires
+        assert before <= lease.renewed <= await clock.now()
+
+    async def test_a_renewal_leaves_everything_but_the_expiry_and_the_sign_of_life(
         self, store: Store, leased: Record
     ) -> None:
         (renewed,) = await store.renew([renewal(duration=60 * SECOND)])
         after = await read(store, "a")
         assert renewed is not None
-        assert after.lease == evolve(lease_of(leased), expires=renewed.expires)
+        lease = lease_of(after)
+        assert lease == evolve(lease_of(leased), renewed=lease.renewed, expires=renewed.expires)
         # The attribute that follows the lease may move on with it, and need not.
         assert (after.version, after.body, after.grant, after.commit_id) == (
             leased.version,

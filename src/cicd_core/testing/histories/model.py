@@ -49,10 +49,11 @@ class Held:
     claim_id: str
     #: None: nobody has seen it.
     granted: int | None
-    #: Where nobody has seen it: it is at least this.
+    #: Where nobody has seen them: they are at least this.
+    renewed: int
     expires: int
     limit: int | None
-    #: Whether ``expires`` was seen, or follows from what was.
+    #: Whether ``renewed`` and ``expires`` were seen, or follow from what was.
     exact: bool = True
 
 
@@ -214,7 +215,7 @@ def _granted(state: RecordState, claim: Claim) -> RecordState | None:
         floor=state.floor + 1,
         claims=state.claims + 1,
         content=evolve(content, attributes=kept, grant=claim.grant),
-        lease=Held(claim.claim_id, None, 0, None, exact=False),
+        lease=Held(claim.claim_id, None, 0, 0, None, exact=False),
     )
 
 
@@ -224,14 +225,16 @@ def _renew(state: RecordState, renewal: Renewal, result: _Result) -> _Steps:
         return (state,) if result is None else ()
     if result is UNKNOWN:
         return (evolve(state, lease=evolve(held, exact=False)),)
-    if not isinstance(result, Renewed) or result.expires < held.expires:
+    if not isinstance(result, Renewed) or not _is_forward(held, result):
         return ()
     if held.limit not in {None, result.limit}:
         return ()
     if result.expires > result.limit and (held.exact and result.expires != held.expires):
         return ()
     seen = _at_version(state, result.version)
-    lease = evolve(held, expires=result.expires, limit=result.limit, exact=True)
+    lease = evolve(
+        held, renewed=result.renewed, expires=result.expires, limit=result.limit, exact=True
+    )
     return () if seen is None else (evolve(seen, lease=lease),)
 
 
@@ -245,16 +248,26 @@ def _shown(state: RecordState, sight: Sight) -> _Steps:
         return ()
     if lease is None or held is None:
         return (seen,)
-    known = Held(lease.claim_id, lease.granted, lease.expires, lease.limit)
+    known = _as_seen(lease)
     if known == held:  # as nearly always: spare the copy
         return (seen,)
     open_ends = (
         lease.claim_id == held.claim_id
         and held.granted in {None, lease.granted}
         and held.limit in {None, lease.limit}
-        and (held.expires == lease.expires if held.exact else held.expires <= lease.expires)
+        and _may_be(held, lease.renewed, lease.expires)
     )
     return (evolve(seen, lease=known),) if open_ends else ()
+
+
+def _is_forward(held: Held, result: Renewed) -> bool:
+    return held.renewed <= result.renewed and held.expires <= result.expires
+
+
+def _may_be(held: Held, renewed: int, expires: int) -> bool:
+    if held.exact:
+        return (held.renewed, held.expires) == (renewed, expires)
+    return held.renewed <= renewed and held.expires <= expires
 
 
 def _at_version(state: RecordState, version: int) -> RecordState | None:
@@ -291,9 +304,17 @@ def _lease_after(write: Write, held: Held | None) -> Held | None:
     if lease is None:
         return None
     if held is None or held.claim_id != lease.claim_id:
-        return Held(lease.claim_id, lease.granted, lease.expires, lease.limit)
-    expires = max(held.expires, lease.expires)
-    return Held(lease.claim_id, lease.granted, expires, lease.limit, held.exact)
+        return _as_seen(lease)
+    return evolve(
+        _as_seen(lease),
+        renewed=max(held.renewed, lease.renewed),
+        expires=max(min(held.expires, lease.limit), lease.expires),
+        exact=held.exact,
+    )
+
+
+def _as_seen(lease: Lease) -> Held:
+    return Held(lease.claim_id, lease.granted, lease.renewed, lease.expires, lease.limit)
 
 
 def _is_grant(result: _Result, claim: Claim) -> TypeGuard[Sight]:
@@ -302,7 +323,9 @@ def _is_grant(result: _Result, claim: Claim) -> TypeGuard[Sight]:
         return False
     lease = result.lease
     limits = [each for each in (claim.lease_limit, result.content.lease_limit) if each is not None]
-    longest = max(min(limits), claim.duration) if limits else lease.limit - lease.granted
-    return lease.expires == lease.granted + claim.duration and (
-        lease.expires <= lease.limit == lease.granted + longest
+    longest = min(limits) if limits else lease.limit - lease.granted
+    return (
+        lease.granted == lease.renewed
+        and lease.limit == lease.granted + longest
+        and lease.expires == min(lease.granted + claim.duration, lease.limit)
     )

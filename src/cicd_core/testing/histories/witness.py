@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from heapq import heappop, heappush
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from attrs import frozen
 
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 OperationT = TypeVar("OperationT", bound=Operation[Any, Any])
 StateT = TypeVar("StateT")
+
+#: The version that came of an operation, and what tells the order at one version.
+_Stamp: TypeAlias = tuple[int, int, int, int]
 
 
 @frozen
@@ -74,7 +77,7 @@ def check_versions(operations: Sequence[RecordOperation]) -> Refuted[RecordOpera
     Raises:
         Unstamped: the versions do not tell.
     """
-    stamped: list[tuple[tuple[int, int, int], RecordOperation]] = []
+    stamped: list[tuple[_Stamp, RecordOperation]] = []
     unstamped: list[RecordOperation] = []
     made: set[str] = set()
     for operation in operations:
@@ -89,19 +92,19 @@ def check_versions(operations: Sequence[RecordOperation]) -> Refuted[RecordOpera
     return replay(in_order, unstamped, ABSENT, record_steps)
 
 
-def _stamp(operation: RecordOperation) -> tuple[int, int, int] | None:
+def _stamp(operation: RecordOperation) -> _Stamp | None:
     """Return the version that came of it, and what tells the order at one version."""
     if not operation.is_known:
         raise Unstamped
     match operation.argument, operation.result:
         case Write(), int(version):
-            return version, 0, 0
+            return version, 0, 0, 0
         case Claim(), Sight(version):
-            return version, 0, 0
-        case Renewal(), Renewed(version=version, expires=expires):
-            return version, 1, expires
+            return version, 0, 0, 0
+        case Renewal(), Renewed(version=version, renewed=renewed, expires=expires):
+            return version, 1, renewed, expires
         case Erase(expected=expected), int():
-            return expected, 2, 0
+            return expected, 2, 0, 0
         case _:
             return None
 

@@ -12,11 +12,12 @@ from cicd_core.errors import (
     ForeignDatabase,
     InvalidInput,
     NewerSchema,
+    SchemaTooOld,
     StoreClosed,
     UnsupportedCapability,
 )
 from cicd_core.store.registry import open_store
-from cicd_core.store.sqlite.schema import APPLICATION_ID, MIGRATIONS
+from cicd_core.store.sqlite.schema import APPLICATION_ID, MIGRATIONS, OLDEST
 from cicd_core.testing.samples import find, in_lane, item, watch, write
 from tests.unit.store.sqlite.files import (
     connect,
@@ -120,6 +121,22 @@ async def test_a_file_of_a_newer_version_is_refused_and_left_as_it_is(path: Path
         async with opened(path):
             pass
     assert (refused.value.found, refused.value.supported) == (99, len(MIGRATIONS))
+    assert content(path) == before
+    assert names(path.parent) == [path.name]
+
+
+async def test_a_file_in_a_layout_that_is_not_read_any_more_is_refused_and_left_as_it_is(
+    path: Path,
+) -> None:
+    async with opened(path):
+        pass
+    with connect(path) as connection:
+        connection.execute("PRAGMA user_version = 1")
+    before = content(path)
+    with pytest.raises(SchemaTooOld, match=f"version 1, this library reads {OLDEST}") as refused:
+        async with opened(path):
+            pass
+    assert (refused.value.found, refused.value.oldest) == (1, OLDEST)
     assert content(path) == before
     assert names(path.parent) == [path.name]
 

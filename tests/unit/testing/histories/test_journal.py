@@ -28,7 +28,7 @@ from tests.unit.testing.histories.writing import asked, did, sequential_recordin
 if TYPE_CHECKING:
     from pathlib import Path
 
-LEASE = Lease(claim_id="c", granted=1, expires=2, limit=3)
+LEASE = Lease(claim_id="c", granted=1, renewed=1, expires=2, limit=3)
 RECORD = Record(key="k", version=1, commit_id="c", body=bytes(range(256)), lease=LEASE)
 COMMIT = commit(
     item("a\0\N{SNOWMAN}", lease=LEASE, guard=Guard.LEASE_EXPIRED),
@@ -47,7 +47,7 @@ OPERATIONS = [
     asked(Renewal(collection="i", key="k", claim_id="c", duration=1), 5),
     did(
         Renewal(collection="i", key="k", claim_id="c", duration=1),
-        Renewed(version=1, expires=2, limit=3),
+        Renewed(version=1, renewed=1, expires=2, limit=3),
         1,
         2,
     ),

@@ -34,7 +34,7 @@ CREATED = commit(item("a"), commit_id="creation")
 RECORD = Record(
     key="a", version=10, commit_id="creation", body=b"body of a", attributes=item("a").attributes
 )
-LEASE = Lease(claim_id="mine", granted=50, expires=50 + 30 * SECOND, limit=90 * SECOND)
+LEASE = Lease(claim_id="mine", granted=50, renewed=50, expires=50 + 30 * SECOND, limit=90 * SECOND)
 GRANTED = evolve(
     RECORD,
     version=11,
@@ -70,7 +70,8 @@ def renewal(claim_id: str = "mine") -> Renewal:
 
 
 def renewed(**changes: Any) -> Renewed:
-    return evolve(Renewed(version=11, expires=LEASE.expires, limit=LEASE.limit), **changes)
+    same = Renewed(version=11, renewed=LEASE.renewed, expires=LEASE.expires, limit=LEASE.limit)
+    return evolve(same, **changes)
 
 
 class TestReads:
@@ -236,6 +237,15 @@ class TestLeases:
         assert not explained(*BOTH, (renewal(), renewed(version=12)))
         assert not explained(*BOTH, (renewal(), renewed(limit=LEASE.limit + 1)))
 
+    def test_a_sign_of_life_is_never_taken_back(self) -> None:
+        heard = evolve(GRANTED, lease=evolve(LEASE, renewed=LEASE.renewed + 7))
+        later = (renewal(), renewed(renewed=LEASE.renewed + 7))
+        assert explained(*BOTH, later, (GET, heard))
+        assert not explained(*BOTH, (GET, heard))
+        assert not explained(*BOTH, later, (GET, GRANTED))
+        assert not explained(*BOTH, later, (renewal(), renewed()))
+        assert not explained(BOTH[0], (CLAIM, (heard,)))
+
     def test_a_renewal_without_an_answer_may_have_moved_the_lease(self) -> None:
         later = evolve(GRANTED, lease=evolve(LEASE, expires=LEASE.expires + 7))
         assert explained(*BOTH, (renewal(), UNKNOWN), (GET, GRANTED), (GET, later))
@@ -276,7 +286,7 @@ class TestClaims:
 
     @pytest.mark.parametrize(
         ("of_claim", "of_record", "limit"),
-        [(60, None, 60), (None, 50, 50), (60, 50, 50), (5, None, 30)],
+        [(60, None, 60), (None, 50, 50), (60, 50, 50), (5, None, 5)],
     )
     def test_a_lease_ends_at_the_smaller_limit(
         self, of_claim: int | None, of_record: int | None, limit: int
@@ -287,7 +297,8 @@ class TestClaims:
             Committed({SUBJECT: 10}),
         )
         asking: Claim = evolve(CLAIM, lease_limit=of_claim and of_claim * SECOND)
-        right = evolve(LEASE, limit=LEASE.granted + limit * SECOND)
+        ends = LEASE.granted + limit * SECOND
+        right = evolve(LEASE, expires=min(LEASE.expires, ends), limit=ends)
         record = evolve(GRANTED, lease_limit=limited, lease=right)
         wrong = evolve(record, lease=evolve(right, limit=right.limit + 1))
         assert explained(created, (asking, (record,)))

@@ -31,7 +31,7 @@ def record(key: str, version: int, *, by: str | None = None, **fields: Any) -> R
     """Return a record that stands in the lane, or one that a claim holds."""
     if by is None:
         return Record(key=key, version=version, body=b"", attributes=item(key).attributes, **fields)
-    fields["lease"] = Lease(claim_id=by, granted=1, expires=2, limit=3)
+    fields["lease"] = Lease(claim_id=by, granted=1, renewed=1, expires=2, limit=3)
     return Record(key=key, version=version, body=b"", grant=b"g", **fields)
 
 
@@ -155,7 +155,7 @@ class TestRepetitions:
         assert faults(took(0), put(2, "a", 1), took(4, held("a", 2))) == []
 
     def test_a_claim_that_is_made_again_shows_what_its_holder_wrote_since(self) -> None:
-        lease = Lease(claim_id="mine", granted=1, expires=2, limit=3)
+        lease = Lease(claim_id="mine", granted=1, renewed=1, expires=2, limit=3)
         begun = Record(
             key="a",
             version=3,
