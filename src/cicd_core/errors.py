@@ -19,6 +19,7 @@
     └── StoreError               the store could not do its part (``retryable``, ``recoverable``)
         ├── StoreUnavailable     try again: locked, disconnected, busy
         ├── StoreClosed          it was closed, or belongs to the process that this one forked from
+        ├── StoreReplaced        its files were replaced or removed under this process (permanent)
         ├── StoreFull            no room left; nothing was written (``recoverable``)
         ├── StoreReadOnly        the file or the server takes no writes (``recoverable``)
         ├── Contention           gave up after repeated conflicts
@@ -247,6 +248,26 @@ class StoreClosed(StoreError):
 
     retryable = False
     recoverable = False
+
+
+class StoreReplaced(StoreError):
+    """A file of the store was replaced or removed under this process: by a restore, say.
+
+    The process must end: it would go on with files that no other process sees.
+    """
+
+    retryable = False
+    recoverable = False
+
+    def __init__(self, store: str, file: str) -> None:
+        """Name the store, and the file that is another one now or gone."""
+        super().__init__(
+            f"{file!r} was replaced or removed while this process had the store on {store!r} open: "
+            f"other processes do not see what this one writes since; stop all processes that use "
+            f"it, put the files in order, and start them again"
+        )
+        self.store = store
+        self.file = file
 
 
 class StoreFull(StoreError):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import anyio
 import pytest
 
+from cicd_core.store.registry import open_store
 from tests.cli.person import Person
 
 if TYPE_CHECKING:
@@ -13,15 +15,23 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+async def make(url: str) -> None:
+    """Make the file of a store."""
+    async with open_store(url):
+        pass
+
+
 @pytest.fixture
 def person(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Person]:
-    """A person in an empty folder, whose store is a SQLite file there."""
+    """A person in a folder of their own, whose store is a SQLite file there, without a record."""
     monkeypatch.chdir(tmp_path)
     for name in ("CICD_BY", "COLUMNS", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("CICD_STORE", f"sqlite:///{tmp_path}/ci.db")
+    url = f"sqlite:///{tmp_path}/ci.db"
+    anyio.run(make, url)
+    monkeypatch.setenv("CICD_STORE", url)
     monkeypatch.setenv("CICD_BY", "ada")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     someone = Person(capsys, monkeypatch)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
@@ -208,3 +208,48 @@ def test_a_reader_that_goes_away_ends_it_quietly(person: Person) -> None:
     assert process.wait(timeout=60) == 141
     assert process.stderr is not None
     assert process.stderr.read() == ""
+
+
+READING: Final = [
+    ("agents",),
+    ("audit",),
+    ("deployments",),
+    ("events",),
+    ("events", "--follow"),
+    ("job", "j1"),
+    ("jobs",),
+    ("jobs", "--json"),
+    ("pools",),
+    ("stats",),
+    ("summary",),
+    ("sweep",),
+    ("top", "--once"),
+    ("cancel", "j1"),
+    ("why", "j1"),
+]
+
+
+@pytest.mark.parametrize("words", READING, ids=" ".join)
+def test_command_that_makes_nothing_refuses_a_file_that_is_not_there(
+    person: Person, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    answer = person.types(*words, "--store", "sqlite:///typo.db")
+    assert answer.code == 2
+    assert "there is no file" in answer.err
+    assert not (tmp_path / "typo.db").exists()
+
+
+MAKING: Final = [
+    ("enqueue", "--shell", "true"),
+    ("pools", "put", "linux"),
+    ("deployments", "create", "web", "1.0"),
+]
+
+
+@pytest.mark.parametrize("words", MAKING, ids=" ".join)
+def test_command_that_makes_something_makes_the_file(
+    person: Person, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    answer = person.types(*words, "--store", "sqlite:///new.db")
+    assert (answer.code, answer.err) == (0, "")
+    assert (tmp_path / "new.db").exists()

@@ -231,7 +231,8 @@ def test_the_default_store_is_a_file_here_and_a_note_says_so(
     person: Person, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("CICD_STORE")
-    answer = person.types("jobs")
+    person.types("enqueue", "--shell", "true")
+    answer = person.types("jobs", "--status", "running")
     assert answer.out == "no jobs\n"
     assert answer.err == "store: sqlite:///cicd.db (choose another by --store or CICD_STORE)\n"
     assert (tmp_path / "cicd.db").exists()

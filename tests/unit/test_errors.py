@@ -14,6 +14,7 @@ ERRORS = [
 ]
 PERMANENT = {
     "StoreClosed",
+    "StoreReplaced",
     "UnsupportedCapability",
     "UnknownScheme",
     "ForeignDatabase",

@@ -157,7 +157,7 @@ def create(
     async def step(plane: ControlPlane) -> Deployment:
         return await plane.deployments.create(spec(), deployment_id=deployment_id, by=asker(by))
 
-    _step(step, store=store, as_json=as_json)
+    _step(step, store=store, as_json=as_json, create=True)
 
 
 @app.command()
@@ -323,7 +323,11 @@ def metrics(
 
 
 def _step(
-    step: Callable[[ControlPlane], Awaitable[Deployment]], *, store: str | None, as_json: bool
+    step: Callable[[ControlPlane], Awaitable[Deployment]],
+    *,
+    store: str | None,
+    as_json: bool,
+    create: bool = False,
 ) -> None:
     """Take one step, and tell where the deployment stands then."""
     from cicd_core.cli.opening import answer
@@ -338,4 +342,4 @@ def _step(
             .append(f": {each.service_name} {each.version}", "")
         )
 
-    answer(step, told, store=store, as_json=as_json)
+    answer(step, told, store=store, as_json=as_json, create=create)

@@ -47,7 +47,7 @@ def enqueue_one(
         else:
             screen.show(_described(screen, job))
 
-    job = answer(work, show, store=store, as_json=as_json)
+    job = answer(work, show, store=store, as_json=as_json, create=True)
     if wait and job.state is not JobState.SUCCESS:
         raise SystemExit(int(ExitCode.FAILED))
 
@@ -87,7 +87,7 @@ def enqueue_file(
         told = ", ".join(f"{number} {state}" for state, number in done["by_state"].items())
         screen.show(f"enqueued {done['count']} jobs" + (f": {told}" if wait else ""))
 
-    done = answer(work, show, store=store, as_json=as_json)
+    done = answer(work, show, store=store, as_json=as_json, create=True)
     if refused:
         report(refused[0], as_json=as_json)
         raise SystemExit(int(code_of(refused[0])))

@@ -31,26 +31,32 @@ def store_url(given: str | None, *, quiet: bool = False) -> str:
 
 
 @asynccontextmanager
-async def opened(url: str) -> AsyncGenerator[ControlPlane]:
+async def opened(url: str, *, create: bool = False) -> AsyncGenerator[ControlPlane]:
     """Open a control plane that runs nothing in the background.
 
+    Only a command that makes something makes a file that is missing: a mistyped path would look
+    like an empty store to all others.
+
     Raises:
+        InvalidInput: the URL is wrong, or there is no file and ``create`` is false.
         UnknownScheme: no store is registered for the URL's scheme.
         StoreError: the store can't be opened.
     """
     from cicd_core.control_plane.plane import ControlPlane
     from cicd_core.store.registry import open_store
 
-    async with open_store(url) as store:
+    async with open_store(url, create=create) as store:
         yield ControlPlane(store)
 
 
-def run(work: Callable[[ControlPlane], Awaitable[Result]], url: str) -> Result:
+def run(
+    work: Callable[[ControlPlane], Awaitable[Result]], url: str, *, create: bool = False
+) -> Result:
     """Run ``work`` on the store of that URL, in an event loop of its own."""
     import anyio
 
     async def whole() -> Result:
-        async with opened(url) as plane:
+        async with opened(url, create=create) as plane:
             return await work(plane)
 
     return anyio.run(whole)
@@ -62,6 +68,7 @@ def answer(
     *,
     store: str | None,
     as_json: bool,
+    create: bool = False,
 ) -> Result:
     """Do the work of a command, and write its result: as JSON, or as ``show`` does for people.
 
@@ -73,7 +80,7 @@ def answer(
         return await work(plane), await plane_now(plane)
 
     with reporting(as_json=as_json):
-        result, now = run(timed, store_url(store, quiet=as_json))
+        result, now = run(timed, store_url(store, quiet=as_json), create=create)
         write(result, show, now=now, as_json=as_json)
         return result
 

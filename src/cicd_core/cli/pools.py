@@ -119,7 +119,7 @@ def put(
     def told(screen: Screen, pool: Pool) -> None:
         screen.show(f"{pool.pool_name}: {pool.min_agents} to {pool.max_agents} agents")
 
-    answer(work, told, store=store, as_json=as_json)
+    answer(work, told, store=store, as_json=as_json, create=True)
 
 
 @app.command()

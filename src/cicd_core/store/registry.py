@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from importlib.metadata import entry_points
+from inspect import signature
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -116,6 +117,17 @@ class StoreURL:
         except ValueError:
             raise InvalidInput(option, text, "give a number of seconds") from None
 
+    def boolean(self, option: str, *, default: bool) -> bool:
+        """Return an option that is true or false.
+
+        Raises:
+            InvalidInput: it is neither.
+        """
+        text = self.options.get(option)
+        if text not in {None, "true", "false"}:
+            raise InvalidInput(option, text, "give true or false")
+        return default if text is None else text == "true"
+
     def __str__(self) -> str:
         return hide_secrets(self.text)
 
@@ -132,6 +144,7 @@ class StoreFactory(Protocol):
     A factory refuses what it does not know: options of the URL (:meth:`StoreURL.check_options`),
     and keywords, as Python does by itself. Settings of its own are further keywords, each with a
     default. A store that has a clock of its own, a server's say, refuses any ``clock`` but None.
+    One that makes files takes ``create``: False refuses a place where there is none.
     One that needs asyncio says so with ``UnsupportedCapability`` when it is entered on trio.
     """
 
@@ -161,6 +174,7 @@ def open_store(
     collections: Iterable[Collection] = COLLECTIONS,
     namespace: str | None = None,
     clock: Clock | None = None,
+    create: bool = True,
     **options: Any,
 ) -> AbstractAsyncContextManager[Store]:
     """Open the store that a URL names, such as ``memory://`` or ``sqlite:///ci.db``.
@@ -171,6 +185,8 @@ def open_store(
         namespace: the set of records to open (a team, a tenant, a test); it takes precedence over
             the URL's ``?namespace=``.
         clock: a clock for a store that has none of its own, for a simulation or a test.
+        create: whether a store that makes a file may make it here; False refuses a path at which
+            there is none. Stores that make nothing by being opened don't know it.
         options: the settings of that store.
 
     Returns:
@@ -187,6 +203,8 @@ def open_store(
         namespace = parsed.options.get("namespace")
     if namespace is not None:
         check_name("namespace", namespace)
+    if not create and "create" in signature(factory).parameters:
+        options["create"] = False
     return factory(
         parsed, collections=tuple(collections), namespace=namespace, clock=clock, **options
     )

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from cicd_core.store.sqlite.files import beside
+
 if TYPE_CHECKING:
     import sqlite3
     from pathlib import Path
@@ -29,7 +31,7 @@ class Checkpoints:
         self, database: Path, busy_timeout: float, *, first: int = FIRST, longest: int = LONGEST
     ) -> None:
         """Say which database; ``busy_timeout`` is in seconds, the sizes are in bytes."""
-        self._wal = database.with_name(f"{database.name}-wal")
+        self._wal = beside(database, "wal")
         self._busy_timeout = round(busy_timeout * 1000)
         self._first = first
         self._longest = longest

@@ -14,6 +14,7 @@ from cicd_core.errors import (
     StoreError,
     StoreFull,
     StoreReadOnly,
+    StoreReplaced,
     StoreUnavailable,
 )
 
@@ -36,7 +37,7 @@ def is_of_the_engine(cause: Exception) -> bool:
     """Whether a batch failed for a reason that has nothing to do with what was asked of it."""
     if isinstance(cause, sqlite3.Error):
         return _primary_code(cause) in _OF_THE_ENGINE
-    return isinstance(cause, Locked | OSError)
+    return isinstance(cause, Locked | OSError | StoreReplaced)
 
 
 def closed(path: Path) -> StoreClosed:

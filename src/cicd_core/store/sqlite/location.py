@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
-from attrs import frozen
+from attrs import Factory, field, frozen
 
 from cicd_core.errors import InvalidInput
 from cicd_core.model.checks import check_seconds
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Synchronous = Literal["full", "normal"]
 
 #: The options of a URL, besides ``namespace``.
-OPTIONS: Final = ("busy_timeout", "log_retention", "synchronous")
+OPTIONS: Final = ("busy_timeout", "create", "log_retention", "synchronous")
 #: How long to wait for other processes by default, in seconds.
 BUSY_TIMEOUT: Final = 5.0
 #: How long the log is kept by default, in seconds: 30 days.
@@ -34,6 +34,10 @@ class Location:
     """A database file and how it is kept."""
 
     path: Path
+    #: The path that was asked for: a symbolic link on it may lead elsewhere one day.
+    name: Path = field(default=Factory(lambda self: self.path, takes_self=True))
+    #: Whether to make the file if there is none.
+    create: bool = True
     #: The set of records in it; empty: the one that nobody named.
     namespace: str = ""
     synchronous: Synchronous = "full"
@@ -47,6 +51,7 @@ def locate(
     url: StoreURL,
     *,
     namespace: str | None,
+    create: bool | None = None,
     synchronous: Synchronous | None,
     busy_timeout: float | None,
     log_retention: float | None,
@@ -66,6 +71,8 @@ def locate(
         log_retention = url.seconds("log_retention", LOG_RETENTION)
     return Location(
         path=_path(url),
+        name=Path(url.path.removeprefix("/")).absolute(),
+        create=url.boolean("create", default=True) if create is None else create,
         namespace=namespace or "",
         synchronous=_synchronous(synchronous),
         busy_timeout=check_seconds("busy_timeout", busy_timeout, most=_LONGEST_TIMEOUT),

@@ -13,6 +13,7 @@ from cicd_core.errors import UnsupportedCapability
 from cicd_core.store.limits import Limits
 from cicd_core.store.sqlite.checkpoint import Checkpoints
 from cicd_core.store.sqlite.failures import translated
+from cicd_core.store.sqlite.files import DatabaseFiles, make
 from cicd_core.store.sqlite.hops import Hops
 from cicd_core.store.sqlite.host_clock import host_clock
 from cicd_core.store.sqlite.location import locate
@@ -47,6 +48,7 @@ async def open_sqlite(
     collections: tuple[Collection, ...],
     namespace: str | None = None,
     clock: Clock | None = None,
+    create: bool | None = None,
     synchronous: Synchronous | None = None,
     busy_timeout: float | None = None,
     log_retention: float | None = None,
@@ -62,13 +64,15 @@ async def open_sqlite(
         namespace: the set of records to open.
         clock: the store's own clock, for a test; by default the one that all processes on the
             host share, which no jump of the wall clock moves.
+        create: make the file if there is none; true by default.
         synchronous: ``full``, the default, or ``normal``, which may lose the last commits in a
             power cut, though never a part of one.
         busy_timeout: how many seconds to wait for other processes, 5 by default.
         log_retention: how many seconds an event stays in the log, 30 days by default.
 
     Raises:
-        InvalidInput: the URL or an option is wrong, or the folder does not exist.
+        InvalidInput: the URL or an option is wrong, or the folder does not exist, or there
+            is no file and ``create`` is false.
         ForeignDatabase: the file is not ours; it stays as it is.
         NewerSchema: a newer version of the library wrote it; it stays as it is.
         SchemaTooOld: an older one wrote it, in a layout that is not read any more.
@@ -79,6 +83,7 @@ async def open_sqlite(
     location = locate(
         url,
         namespace=namespace,
+        create=create,
         synchronous=synchronous,
         busy_timeout=busy_timeout,
         log_retention=log_retention,
@@ -125,12 +130,15 @@ async def _opened(location: Location, limits: Limits, clock: Clock | None) -> SQ
     writes = Hops(location.path, location.busy_timeout)
     reads = Hops(location.path, location.busy_timeout)
     try:
+        files = _files(location)
         await writes.open()
         found = await writes.run(
             lambda connection: _prepare(connection, location, limits, clock, lock)
         )
         await reads.open()
         await reads.run(_configure_reader)
+        files.watch_log()
+        files.check()
     except BaseException as cause:
         with CancelScope(shield=True):
             await reads.close()
@@ -144,6 +152,7 @@ async def _opened(location: Location, limits: Limits, clock: Clock | None) -> SQ
         collections=limits.collections,
         space=found.space,
         clock=found.clock,
+        files=files,
         lock=lock,
         checkpoints=Checkpoints(location.path, location.busy_timeout),
         retention=Retention(round(location.log_retention * 1_000_000)),
@@ -151,6 +160,7 @@ async def _opened(location: Location, limits: Limits, clock: Clock | None) -> SQ
     return SQLiteStore(
         location=location,
         limits=limits,
+        files=files,
         tables=found.tables,
         space=found.space,
         clock=found.clock,
@@ -159,6 +169,13 @@ async def _opened(location: Location, limits: Limits, clock: Clock | None) -> SQ
         reads=reads,
         sibling=lambda: open_location(location, limits.of_another(), clock),
     )
+
+
+def _files(location: Location) -> DatabaseFiles:
+    """Return the files to open, made if need be: from here on they stay the same ones."""
+    if location.create:
+        make(location.path)
+    return DatabaseFiles(location.path, location.name)
 
 
 def _prepare(

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 from cicd_core.clock import monotonic_seconds
 from cicd_core.forks import close_unshared, open_unshared
 from cicd_core.store.sqlite.failures import Locked
+from cicd_core.store.sqlite.files import beside, identity, identity_of, share_as
 
 if sys.platform == "win32":
     import msvcrt
@@ -41,7 +42,8 @@ class WritersLock:
 
     def __init__(self, database: Path, timeout: float) -> None:
         """Wait for at most ``timeout`` seconds each time."""
-        self._path = database.with_name(f"{database.name}-lock")
+        self._database = database
+        self._path = beside(database, "lock")
         self._timeout = timeout
         self._file: int | None = None
 
@@ -84,12 +86,19 @@ class WritersLock:
         """Return the file, locked, if it is still the one that stands under the name."""
         while True:
             if self._file is None:
-                self._file = open_unshared(self._path, os.O_RDONLY | os.O_CREAT, 0o666)
+                self._file = self._open()
             if not _lock(self._file):
                 return None
-            if os.fstat(self._file).st_nlink:
+            if identity_of(os.fstat(self._file)) == identity(self._path):
                 return self._file
-            self.close()  # it was removed while we waited: its lock keeps nobody out
+            self.close()  # it was removed or replaced since: its lock keeps nobody out
+
+    def _open(self) -> int:
+        with suppress(FileNotFoundError):
+            return open_unshared(self._path, os.O_RDONLY)
+        file = open_unshared(self._path, os.O_RDONLY | os.O_CREAT)
+        share_as(self._database, file)
+        return file
 
 
 if sys.platform == "win32":

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         Renewed,
         Watch,
     )
+    from cicd_core.store.sqlite.files import DatabaseFiles
     from cicd_core.store.sqlite.hops import Hops
     from cicd_core.store.sqlite.location import Location
     from cicd_core.store.sqlite.tables import Table
@@ -65,6 +66,7 @@ class SQLiteStore:
         *,
         location: Location,
         limits: Limits,
+        files: DatabaseFiles,
         tables: Mapping[str, Table],
         space: int,
         clock: Clock,
@@ -78,6 +80,7 @@ class SQLiteStore:
         self.writes = writes
         self.reads = reads
         self._limits = limits
+        self._files = files
         self._tables = tables
         self._space = space
         self._clock = clock
@@ -181,12 +184,13 @@ class SQLiteStore:
         self, connection: sqlite3.Connection, questions: Sequence[Callable[[Snapshot], Any]]
     ) -> list[Any]:
         """Answer all questions from one snapshot, on the reading thread."""
-        connection.execute("BEGIN")
-        try:
-            snapshot = Snapshot(connection, self._tables, self._space, self._clock.micros())
-            return [_answered(question, snapshot) for question in questions]
-        finally:
-            connection.execute("ROLLBACK")
+        with self._files.checked():
+            connection.execute("BEGIN")
+            try:
+                snapshot = Snapshot(connection, self._tables, self._space, self._clock.micros())
+                return [_answered(question, snapshot) for question in questions]
+            finally:
+                connection.execute("ROLLBACK")
 
     async def _after_batch(self) -> None:
         arrivals, self._writer.arrivals = self._writer.arrivals, {}

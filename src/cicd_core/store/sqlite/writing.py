@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cicd_core.store.records import Collection, Commit, Renewal
     from cicd_core.store.semantics import Subject
     from cicd_core.store.sqlite.checkpoint import Checkpoints
+    from cicd_core.store.sqlite.files import DatabaseFiles
     from cicd_core.store.sqlite.retention import Retention
     from cicd_core.store.sqlite.sidecar import WritersLock
     from cicd_core.store.sqlite.tables import Place, Table
@@ -74,6 +75,7 @@ class Writer:
         collections: Sequence[Collection],
         space: int,
         clock: Clock,
+        files: DatabaseFiles,
         lock: WritersLock,
         checkpoints: Checkpoints,
         retention: Retention,
@@ -82,6 +84,7 @@ class Writer:
         self._collections = collections
         self._space = space
         self._clock = clock
+        self._files = files
         self._lock = lock
         self._checkpoints = checkpoints
         self._retention = retention
@@ -110,7 +113,8 @@ class Writer:
 
     def do_chores(self, connection: sqlite3.Connection) -> None:
         """Drop what has run out, and checkpoint."""
-        with self._lock.held():
+        with self._files.checked(), self._lock.held():
+            self._files.check()  # or a checkpoint would write into what others use
             with transaction(connection):
                 self._refresh(connection)
                 now = self._clock.micros()
@@ -136,7 +140,7 @@ class Writer:
             return failure
 
     def _run(self, connection: sqlite3.Connection, requests: Sequence[Request]) -> list[Any]:
-        with self._lock.held(), transaction(connection):
+        with self._files.checked(), self._lock.held(), transaction(connection):
             self._refresh(connection)
             batch = Batch(connection, self._tables, self._space, self._clock.micros())
             answers = _decided(batch, requests)
