@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import subprocess
 import sys
 from typing import TYPE_CHECKING, Final
 
@@ -253,3 +255,71 @@ def test_command_that_makes_something_makes_the_file(
     answer = person.types(*words, "--store", "sqlite:///new.db")
     assert (answer.code, answer.err) == (0, "")
     assert (tmp_path / "new.db").exists()
+
+
+def in_a_shell(line: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a line in which ``$CICD`` is the program."""
+    return subprocess.run(
+        ["/bin/sh", "-c", line.replace("$CICD", f"{sys.executable} -m cicd_core.cli")],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environment},
+    )
+
+
+def test_a_closed_output_is_refused_before_anything_is_done(person: Person) -> None:
+    refused = in_a_shell("$CICD enqueue build >&-")
+    assert (refused.returncode, refused.stderr) == (
+        71,
+        "error: stdout is closed, nothing was done; open it, or use >/dev/null\n",
+    )
+    assert "there is no file" in person.types("jobs").err
+
+
+def test_an_agent_needs_no_streams(person: Person) -> None:
+    job = person.enqueues("shell", "--", "true")
+    agent = in_a_shell("$CICD agent --once --quiet <&- >&- 2>&-")
+    assert agent.returncode == 0
+    assert person.asks("job", job)["state"] == "success"
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_an_output_without_room_is_the_machines_fault(person: Person, as_json: bool) -> None:
+    refused = in_a_shell(f"$CICD jobs {'--json' if as_json else ''} >/dev/full")
+    assert refused.returncode == 71
+    assert "No space left on device" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert "Exception" not in refused.stderr
+    assert in_a_shell("$CICD jobs --status nope 2>/dev/full").returncode == 2
+
+
+@pytest.mark.parametrize("option", ["--log-dir", "--workdir"])
+def test_a_folder_that_cannot_be_used_is_the_machines_fault(
+    person: Person, tmp_path: Path, option: str
+) -> None:
+    (tmp_path / "file").touch()
+    job = person.enqueues("shell", "--", "true")
+    refused = person.runs("agent", "--once", "--quiet", option, str(tmp_path / "file" / "x"))
+    assert refused.code == 71
+    assert refused.err.startswith("error: the ")
+    assert "file/x: Not a directory" in refused.err
+    assert person.asks("job", job)["attempts_used"] == 0
+
+
+def test_a_temporary_folder_that_is_missing_is_the_machines_fault(
+    person: Person, tmp_path: Path
+) -> None:
+    places = tmp_path / "no-places.py"
+    places.write_text(
+        "import tempfile\ntempfile._candidate_tempdir_list = lambda: ['/nope']\n"
+        "import sys\nsys.argv = ['cicd-core', 'agent', '--once', '--quiet']\n"
+        "from cicd_core.cli.main import main\nmain()\n"
+    )
+    refused = subprocess.run(
+        [sys.executable, str(places)], capture_output=True, text=True, check=False
+    )
+    assert refused.returncode == 71
+    assert "No usable temporary directory" in refused.stderr
+    assert "Traceback" not in refused.stderr

@@ -321,8 +321,9 @@ class FakeSource:
         *,
         metrics: AgentMetrics | None = None,
         running: int | None = None,
+        fault: str | None = None,
     ) -> Agent:
-        facts = {"incarnation": incarnation, "metrics": metrics, "running": running}
+        facts = {"incarnation": incarnation, "metrics": metrics, "running": running, "fault": fault}
         async with self._called("heartbeat", **facts):
             return self._agent(agent_id)
 

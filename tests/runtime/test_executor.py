@@ -9,6 +9,7 @@ import pytest
 
 from cicd_core.agent.draining import Drain
 from cicd_core.agent.executor import Executor, Workshop
+from cicd_core.agent.fitness import Fitness
 from cicd_core.agent.handlers import Handlers
 from cicd_core.agent.keeper import Heartbeat, Keeper
 from cicd_core.agent.lease_clock import lease_clock
@@ -29,6 +30,7 @@ async def workshop(source: FakeSource, handlers: Handlers) -> Workshop:
         agent=await source.register(spec),
         every_seconds=10.0,
         running=lambda: 0,
+        fault=lambda: None,
         metrics=None,
         on_drain=lambda _: None,
         on_refused=lambda _: None,
@@ -38,6 +40,7 @@ async def workshop(source: FakeSource, handlers: Handlers) -> Workshop:
         handlers=handlers,
         keeper=Keeper(source, heartbeat),
         slots=Slots(1),
+        fitness=Fitness(lambda: None),
         drain=Drain(),
         log_dir=None,
         send_log_tail=False,

@@ -161,6 +161,62 @@ def test_a_command_that_ends_by_itself_in_time_says_so() -> None:
         assert told(guard) == ["exited", "3"]
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("LD_LIBRARY_PATH", "{bad}"),
+        ("LD_PRELOAD", "/nope.so"),
+        ("LD_DEBUG", "statistics"),
+        ("GLIBC_TUNABLES", "glibc.malloc.check=3"),
+        ("PYTHONHOME", "/nope"),
+        ("PYTHONPATH", "{bad}"),
+        ("PYTHONMALLOC", "debug"),
+        ("PYTHONDEVMODE", "1"),
+        ("PATH", "/nowhere"),
+        ("LC_ALL", "xx_YY"),
+        ("HOME", "/nope"),
+        ("TMPDIR", "/nope"),
+        ("JOB_X", "as the guard has them"),
+    ],
+)
+async def test_the_environment_of_a_job_reaches_its_command_alone(
+    source: FakeSource, tmp_path: Path, name: str, value: str
+) -> None:
+    bad = tmp_path / "bad"
+    bad.mkdir()
+    for library in ("libm.so.6", "libz.so.1", "os.py", "signal.py"):  # Python's, and no shell's
+        (bad / library).write_text("nothing that can be loaded")
+    value = value.format(bad=bad)
+    shown, guards = tmp_path / "shown", tmp_path / "guards"
+    line = f'echo "${name}" > {shown}; /bin/cat /proc/$PPID/environ > {guards}'
+    job = source.add(payload={"shell": line, "env": {name: value}})
+    await run_until_idle(agent_of(source, ShellHandler(work_dir=tmp_path / "work")))
+    assert source.outcomes[job].verdict is Verdict.SUCCESS
+    assert shown.read_text() == f"{value}\n"
+    assert f"{name}={value}" not in guards.read_text().split("\0")
+
+
+async def test_a_guard_has_none_of_its_agents_secrets(
+    source: FakeSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEPLOY_TOKEN", "hunter2")
+    guards = tmp_path / "guards"
+    job = source.add(payload={"shell": f"cat /proc/$PPID/environ > {guards}"})
+    await run_until_idle(agent_of(source, ShellHandler(work_dir=tmp_path / "work")))
+    assert source.outcomes[job].verdict is Verdict.SUCCESS
+    assert "hunter2" not in guards.read_text()
+
+
+async def test_a_command_that_its_own_environment_breaks_has_failed_by_itself(
+    source: FakeSource, tmp_path: Path
+) -> None:
+    (tmp_path / "libc.so.6").write_text("nothing that can be loaded")
+    job = source.add(payload={"argv": ["/bin/cat"], "env": {"LD_LIBRARY_PATH": str(tmp_path)}})
+    await run_until_idle(agent_of(source, ShellHandler(work_dir=tmp_path / "work")))
+    assert (source.outcomes[job].verdict, source.outcomes[job].exit_code) == (Verdict.FAILED, 127)
+    assert "libc.so.6" in str(source.outcomes[job].logs_summary)
+
+
 def test_a_guard_imports_nothing_but_python_itself() -> None:
     said = subprocess.run(
         [sys.executable, "-I", "-S", "-X", "importtime", str(GUARD), "true"],

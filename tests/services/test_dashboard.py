@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+import zoneinfo
 from datetime import UTC, datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -25,8 +27,9 @@ from cicd_core.testing import VirtualClock
 from tests.services.scenes import claim, enqueue, finish, ids, one_of_each
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
     from contextlib import AbstractAsyncContextManager
+    from types import ModuleType
 
 pytestmark = pytest.mark.anyio
 
@@ -209,3 +212,32 @@ async def test_a_time_zone_that_is_none_is_refused(plane: ControlPlane, zone: An
     with pytest.raises(InvalidInput, match="IANA name") as refused:
         await plane.dashboard.summary(tz=zone)
     assert refused.value.field == "tz"
+
+
+@pytest.fixture
+def no_time_zones() -> Iterator[None]:
+    """As in slim images: neither the system nor a package has them."""
+    hidden = sys.modules.pop("tzdata", None)
+    sys.modules["tzdata"] = cast("ModuleType", None)  # what makes an import fail
+    zoneinfo.reset_tzpath(to=[])
+    ZoneInfo.clear_cache()
+    yield
+    zoneinfo.reset_tzpath()
+    del sys.modules["tzdata"]
+    if hidden is not None:
+        sys.modules["tzdata"] = hidden
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Etc/UTC"])
+async def test_utc_needs_no_time_zone_database(
+    plane: ControlPlane, no_time_zones: None, zone: str
+) -> None:
+    summary = await plane.dashboard.summary(tz=zone)
+    assert summary.today_since.utcoffset() == timedelta(0)
+
+
+async def test_a_missing_time_zone_database_is_named(
+    plane: ControlPlane, no_time_zones: None
+) -> None:
+    with pytest.raises(InvalidInput, match="no time zone database: pip install tzdata"):
+        await plane.dashboard.summary(tz="Europe/Zurich")

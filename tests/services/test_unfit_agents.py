@@ -43,6 +43,21 @@ async def test_an_unhealthy_agent_gets_no_work_until_it_is_better(plane: Control
     assert (await claim(plane, "a-1")).job.state is JobState.CLAIMED
 
 
+async def test_an_agent_that_says_it_can_run_nothing_gets_no_work_until_it_can(
+    plane: ControlPlane,
+) -> None:
+    agent = await plane.agents.register(AgentSpec(agent_id="a-1"))
+    said = await plane.agents.heartbeat("a-1", agent.incarnation, fault="no space left\0\udcff")
+    assert said.status is AgentStatus.UNHEALTHY
+    await enqueue(plane)
+    with pytest.raises(AgentUnfit, match=r"can't run jobs: no space left\?\?"):
+        await plane.queue.claim(agent_id="a-1")
+    stays = await plane.agents.heartbeat("a-1", agent.incarnation, fault="no space left")
+    assert stays.status is AgentStatus.UNHEALTHY
+    await plane.agents.heartbeat("a-1", agent.incarnation, metrics=FINE)
+    assert (await claim(plane, "a-1")).job.state is JobState.CLAIMED
+
+
 async def test_a_degraded_agent_goes_on(plane: ControlPlane) -> None:
     agent = await plane.agents.register(AgentSpec(agent_id="a-1"))
     busy = AgentMetrics(cpu_percent=90)

@@ -9,13 +9,12 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-import anyio
-
-from cicd_core.agent.answers import alone
+from cicd_core.agent.answers import SetupFailed, alone
 from cicd_core.agent.claim_loop import ClaimTerms
 from cicd_core.agent.draining import Drain
 from cicd_core.agent.handlers import Handler, Handlers
 from cicd_core.agent.incarnation import Incarnation, Plan
+from cicd_core.agent.logs import log_dir_probe
 from cicd_core.agent.signals import drained_by_signals
 from cicd_core.errors import InvalidInput, Refused
 from cicd_core.ids import IdSource
@@ -131,7 +130,8 @@ class Agent:
         self._claim_wait = check_seconds("claim_wait", claim_wait, most=3600)
         self._lease_seconds = lease_seconds
         self._heartbeat_seconds = check_seconds("heartbeat_seconds", heartbeat_seconds, least=0.001)
-        self._log_dir = None if log_dir is None else Path(log_dir)
+        # A handler may change the folder that the process works in.
+        self._log_dir = None if log_dir is None else Path(log_dir).absolute()
         self._send_log_tail = send_log_tail
         self._metrics = metrics
         self._handlers = Handlers()
@@ -199,6 +199,9 @@ class Agent:
         Raises:
             InvalidInput: it has no handler, or the control plane refuses one of its fields.
             Refused: it runs already, or another process took its id, or it was deregistered.
+            SetupFailed: the machine can't run jobs, which was found out at the start, or, with
+                ``until_idle``, by jobs that could not begin. An agent that is to stay becomes
+                unhealthy instead, claims nothing, and recovers when the fault is gone.
         """
         plan = self._plan(until_idle=until_idle)
         if self._runs:
@@ -216,12 +219,21 @@ class Agent:
             raise failure
 
     async def _live(self, plan: Plan, *, handle_signals: bool) -> None:
-        if plan.log_dir is not None:
-            await anyio.Path(plan.log_dir).mkdir(parents=True, exist_ok=True)
+        await self._check_machine(plan.log_dir)
         self._drain.attach()
         life = Incarnation(plan, self._source, self._handlers, self._drain, self._ids)
         with drained_by_signals(self._drain) if handle_signals else nullcontext():
             await life.live(run_soon_here())
+
+    async def _check_machine(self, log_dir: Path | None) -> None:
+        """Find out before the first job is claimed whether one could be run at all."""
+        try:
+            await log_dir_probe(log_dir)()
+        except OSError as refused:
+            why = f"the folder of the logs, {log_dir}: {refused.strerror}; choose another log_dir"
+            raise SetupFailed(f"{why} (--log-dir)") from refused
+        for probe in self._handlers.probes:
+            await probe()
 
     def _plan(self, *, until_idle: bool) -> Plan:
         job_types = self._handlers.job_types

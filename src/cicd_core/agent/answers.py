@@ -10,6 +10,7 @@ import traceback
 from typing import cast
 
 from cicd_core.errors import CicdError, InvalidInput
+from cicd_core.model.checks import storable
 from cicd_core.model.job import Verdict
 from cicd_core.model.outcome import Outcome
 
@@ -27,6 +28,16 @@ class JobFailed(Exception):
         self.outcome = Outcome(verdict=Verdict.FAILED, exit_code=exit_code, error_message=message)
 
 
+class SetupFailed(Exception):
+    """Raised by a handler before its work began: this machine can't run the job, another one may.
+
+    No space, no folder, no process: something that the next job would fail of too. The job goes
+    back unused, and the agent pauses. When it happens again and again the agent is unhealthy, until
+    the handler's ``probe`` returns, an async method that raises while the fault lasts; without
+    one, until the next job that is tried. A handler that may have begun must not raise it.
+    """
+
+
 def outcome_of(returned: object, job_type: str) -> Outcome:
     """Return the outcome that a handler's answer means."""
     try:
@@ -34,7 +45,7 @@ def outcome_of(returned: object, job_type: str) -> Outcome:
     except InvalidInput as refused:
         return Outcome.error(f"the handler for {job_type!r}: {refused}")
     except BaseException as error:  # noqa: BLE001 - comparing the answer runs the embedder's code
-        why = _described(error)
+        why = described(error)
         return Outcome.error(f"the answer of the handler for {job_type!r} can't be read: {why}")
 
 
@@ -58,11 +69,11 @@ def outcome_of_error(error: BaseException) -> Outcome:
     except BaseException:  # noqa: BLE001 - a group of the embedder's class may raise anything
         lone = error
     if not isinstance(lone, JobFailed):
-        return Outcome.error(_described(lone))
+        return Outcome.error(described(lone))
     try:
         return _plain(lone.outcome)
     except BaseException:  # noqa: BLE001 - likewise; its __init__ may not have called ours
-        return Outcome.failed(_described(lone))
+        return Outcome.failed(described(lone))
 
 
 def alone(error: BaseException) -> BaseException:
@@ -88,13 +99,20 @@ def traceback_of(error: BaseException, *, left_out: str) -> str:
     """
     try:
         if isinstance(error, CicdError):
-            return _described(error)
+            return described(error)
         trace = error.__traceback__
         while trace is not None and trace.tb_frame.f_code.co_filename == left_out:
             trace = trace.tb_next
         return "".join(traceback.format_exception(type(error), error, trace))
     except BaseException:  # noqa: BLE001 - its text, its notes, its names: all may raise
-        return _described(error)
+        return described(error)
+
+
+def reason_of(failed: BaseException) -> str:
+    """Return why a set-up failed, in words that every store can keep."""
+    name, _, message = described(failed).partition(": ")
+    why = message if isinstance(failed, SetupFailed) and message else f"{name}: {message}"
+    return str(storable("why", why)).replace("\0", "?")
 
 
 def _plain(outcome: Outcome) -> Outcome:
@@ -113,8 +131,8 @@ def _text(text: str | None) -> str | None:
     return str.__str__(text) if isinstance(text, str) else text
 
 
-def _described(error: BaseException) -> str:
-    """Return the type and the message of an exception, also of one that can't say them."""
+def described(error: BaseException) -> str:
+    """Return the type and the message of an exception, whatever it is."""
     name = type.__dict__["__name__"].__get__(type(error))
     try:
         return f"{name}: {error}"

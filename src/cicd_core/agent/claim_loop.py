@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cicd_core.agent.draining import Drain
+    from cicd_core.agent.fitness import Fitness
     from cicd_core.agent.port import WorkQueue
     from cicd_core.agent.slots import Slots
     from cicd_core.ids import IdSource
@@ -56,6 +57,7 @@ class ClaimLoop:
         queue: WorkQueue,
         terms: ClaimTerms,
         slots: Slots,
+        fitness: Fitness,
         drain: Drain,
         ids: IdSource,
         begin: Callable[[Claimed, float], None],
@@ -64,6 +66,7 @@ class ClaimLoop:
         self._queue = queue
         self._terms = terms
         self._slots = slots
+        self._fitness = fitness
         self._drain = drain
         self._ids = ids
         self._begin = begin
@@ -79,10 +82,10 @@ class ClaimLoop:
         """
         with self._scope:
             while self._drain.reason is None:
-                if self._slots.free:
-                    await self._claim_and_begin()
-                else:
+                if not self._slots.free:
                     await self._slots.changed()
+                elif await self._is_fit():
+                    await self._claim_and_begin()
 
     def interrupt(self) -> None:
         """Let a claim that waits come back with what it has, and look again what is to do."""
@@ -93,9 +96,16 @@ class ClaimLoop:
         """End now; a claim in flight that is not answered in time is left to its lease."""
         self._scope.cancel()
 
+    async def _is_fit(self) -> bool:
+        """Wait until this machine can run jobs; False: there is something else to look at first."""
+        with anyio.CancelScope() as self._pause:
+            await self._fitness.recover()
+            return True
+        return False
+
     async def _claim_and_begin(self) -> None:
         request_id = self._ids.claim_id()
-        limit = min(self._slots.free, _MAX_CLAIM)
+        limit = 1 if self._fitness.doubt else min(self._slots.free, _MAX_CLAIM)
         sent_at = lease_clock()
         try:
             claims = await self._claim(request_id, limit)

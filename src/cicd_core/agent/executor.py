@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Final
 import anyio
 from attrs import frozen
 
-from cicd_core.agent.answers import outcome_of_error
-from cicd_core.agent.handlers import call, is_cancelled
+from cicd_core.agent.answers import SetupFailed, outcome_of_error, reason_of
+from cicd_core.agent.handlers import call, is_cancelled, probe_of
 from cicd_core.agent.holding import Holding, StopReason
 from cicd_core.agent.job_run import JobRun
 from cicd_core.agent.lease_clock import lease_clock
-from cicd_core.agent.logs import JobLog, log_path
+from cicd_core.agent.logs import JobLog, check_log_dir, log_dir_probe, log_path
 from cicd_core.agent.own_task import run_apart
 from cicd_core.agent.patience import LAST_WORDS_SECONDS, patiently
 from cicd_core.agent.progress import ProgressPost
@@ -28,12 +28,14 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
     from cicd_core.agent.draining import Drain
-    from cicd_core.agent.handlers import Handlers
+    from cicd_core.agent.fitness import Fitness
+    from cicd_core.agent.handlers import Handler, Handlers, Probe
     from cicd_core.agent.keeper import Keeper
     from cicd_core.agent.port import WorkQueue
     from cicd_core.agent.reporting import Ending
     from cicd_core.agent.slots import Slots
     from cicd_core.model.claim import Claimed
+    from cicd_core.model.job import Job
     from cicd_core.model.outcome import Outcome
 
 _log = logging.getLogger("cicd_core.agent")
@@ -51,6 +53,7 @@ class Workshop:
     handlers: Handlers
     keeper: Keeper
     slots: Slots
+    fitness: Fitness
     drain: Drain
     log_dir: Path | None
     send_log_tail: bool
@@ -180,6 +183,10 @@ class Executor:
         job = holding.claimed.job
         workshop = self._workshop
         directory = workshop.log_dir
+        try:
+            check_log_dir(directory)
+        except SetupFailed as failed:
+            return self._given_back(holding, failed, log_dir_probe(directory))
         log = JobLog(None if directory is None else log_path(directory, job))
         post = ProgressPost(holding, workshop.queue, self._run_soon, self._tasks.start_soon)
         run = JobRun(holding, log, post)
@@ -188,17 +195,30 @@ class Executor:
             # The verdict stands: a cancelled agent must not lose it to this.
             with anyio.move_on_after(LAST_WORDS_SECONDS, shield=True):
                 await post.finish()
+            if isinstance(said, SetupFailed):
+                return self._given_back(holding, said, probe_of(self._handler(job)))
+            workshop.fitness.worked()
             return with_log(ending_of(holding, said), log, tail=workshop.send_log_tail)
         finally:
             post.close()
             log.close()
 
-    async def _said(self, holding: Holding, run: JobRun) -> Outcome | None:
+    def _handler(self, job: Job) -> Handler:
+        return self._workshop.handlers.get(job.job_type)
+
+    def _given_back(self, holding: Holding, failed: SetupFailed, probe: Probe | None) -> Ending:
+        """Give back, unused, a job that this machine could not begin."""
+        if holding.stop is not None:  # which may have been what made it fail
+            return ending_of(holding, None)
+        self._workshop.fitness.failed(failed, probe)
+        return Release(f"the agent's machine can't run it: {reason_of(failed)}")
+
+    async def _said(self, holding: Holding, run: JobRun) -> Outcome | SetupFailed | None:
         """Call the handler in a task of its own, and return what it said; None: it was stopped.
 
         Whatever a handler does to its task ends with that task: the report needs a sound one.
         """
-        said: Outcome | None = None
+        said: Outcome | SetupFailed | None = None
         interrupt: BaseException | None = None
 
         async def call_it() -> None:
@@ -214,11 +234,10 @@ class Executor:
             raise failure
         return said
 
-    async def _called(self, holding: Holding, run: JobRun) -> Outcome | None:
-        handler = self._workshop.handlers.get(run.job.job_type)
+    async def _called(self, holding: Holding, run: JobRun) -> Outcome | SetupFailed | None:
         try:
             with holding.scope:
-                return await call(handler, run, self._workshop.threads)
+                return await call(self._handler(run.job), run, self._workshop.threads)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - such as a scope that was left open

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import anyio
 import anyio.to_thread
 
-from cicd_core.agent.answers import outcome_of, outcome_of_error, traceback_of
+from cicd_core.agent.answers import SetupFailed, outcome_of, outcome_of_error, traceback_of
 from cicd_core.agent.lease_times import STOP_SECONDS
 from cicd_core.errors import AlreadyExists, InvalidInput
 from cicd_core.model.checks import check_name, check_seconds
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _INTERRUPTERS: Final = frozenset({"asyncio.runners", "trio._core._ki"})
 #: None is a success, a number an exit code.
 Answer = Outcome | int | None
+#: Returns if the machine can run a job of the handler that brings it; raises SetupFailed if not.
+Probe = Callable[[], Awaitable[object]]
 #: An async function is awaited in the agent's event loop, any other one runs in a thread.
 Handler = Callable[["JobRun"], Awaitable[Answer]] | Callable[["JobRun"], Answer]
 
@@ -65,12 +67,20 @@ class Handlers:
         """The types that have one, sorted."""
         return tuple(sorted(self._by_type))
 
+    @property
+    def probes(self) -> list[Probe]:
+        """What finds out whether this machine can run their jobs; a handler's comes once."""
+        distinct = {id(handler): handler for handler in self._by_type.values()}
+        return [probe for handler in distinct.values() if (probe := probe_of(handler)) is not None]
+
     def get(self, job_type: str) -> Handler:
         """Return the handler of a type that has one."""
         return self._by_type[job_type]
 
 
-async def call(handler: Handler, run: JobRun, threads: CapacityLimiter) -> Outcome | None:
+async def call(
+    handler: Handler, run: JobRun, threads: CapacityLimiter
+) -> Outcome | SetupFailed | None:
     """Call the handler and return what it said; None: it stopped, as it was told to.
 
     An async handler whose scope was cancelled is taken at its word only if it returns an exit code
@@ -92,15 +102,25 @@ async def call(handler: Handler, run: JobRun, threads: CapacityLimiter) -> Outco
     return outcome_of(returned, run.job.job_type)
 
 
-def _outcome_of_raised(raised: BaseException, run: JobRun, *, is_async: bool) -> Outcome | None:
+def _outcome_of_raised(
+    raised: BaseException, run: JobRun, *, is_async: bool
+) -> Outcome | SetupFailed | None:
     error = _own(raised)
     if error is None:
         raise raised
+    if isinstance(error, SetupFailed):
+        return error
     outcome = outcome_of_error(error)
     if outcome.verdict is Verdict.FAILED:
         return outcome
     run.log(traceback_of(error, left_out=__file__))
     return None if _told_to_stop(run, is_async=is_async) else outcome
+
+
+def probe_of(handler: Handler) -> Probe | None:
+    """Return the handler's ``probe``, if it is an object that has one."""
+    probe: Any = getattr(handler, "probe", None)
+    return cast("Probe", probe) if callable(probe) else None
 
 
 def _told_to_stop(run: JobRun, *, is_async: bool) -> bool:

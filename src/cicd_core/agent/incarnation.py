@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import anyio
 from attrs import frozen
 
+from cicd_core.agent.answers import SetupFailed
 from cicd_core.agent.claim_loop import ClaimLoop
 from cicd_core.agent.executor import Executor, Workshop
+from cicd_core.agent.fitness import Fitness
 from cicd_core.agent.keeper import Heartbeat, Keeper
 from cicd_core.agent.patience import LAST_WORDS_SECONDS, patiently
 from cicd_core.agent.slots import Slots
@@ -58,6 +60,8 @@ class Incarnation:
         self._drain = drain
         self._ids = ids
         self._slots = Slots(plan.spec.slots)
+        self._fitness = Fitness(self._tell_fitness)
+        self._keeper: Keeper | None = None
         self._refused: Refused | None = None
 
     async def live(self, run_soon: RunSoon) -> None:
@@ -65,12 +69,13 @@ class Incarnation:
 
         Raises:
             CicdError: the other side refuses the agent or its claims for good.
+            SetupFailed: it ends when it is idle, and can't run what there is.
         """
         agent = await self._register()
         if agent is None:
             return
         _log.info("agent %s: registered in pool %s", agent.agent_id, agent.pool_name)
-        keeper = Keeper(self._source, self._heartbeat(agent, run_soon))
+        keeper = self._keeper = Keeper(self._source, self._heartbeat(agent, run_soon))
         try:
             async with keeper:
                 await self._work(keeper)
@@ -78,6 +83,8 @@ class Incarnation:
             await self._say_farewell(keeper)
         if self._refused is not None:
             raise self._refused
+        if self._plan.terms.until_idle and self._fitness.doubt is not None:
+            raise SetupFailed(self._fitness.doubt)
 
     async def _register(self) -> Agent | None:
         """Register; None if the agent is to go before it could."""
@@ -95,10 +102,18 @@ class Incarnation:
             agent=agent,
             every_seconds=self._plan.heartbeat_seconds,
             running=lambda: self._slots.busy,
+            fault=lambda: self._fitness.fault,
             metrics=self._plan.metrics,
             on_drain=self._drain.ask,
             on_refused=lambda refused: run_soon(partial(self._be_refused, refused)),
         )
+
+    def _tell_fitness(self) -> None:
+        """Let the control plane know at once; without work, an agent that ends when idle ends."""
+        if self._keeper is not None:
+            self._keeper.beat_soon()
+        if self._plan.terms.until_idle and self._fitness.fault is not None:
+            self._drain.ask(f"this machine can't run jobs: {self._fitness.fault}")
 
     def _be_refused(self, refused: Refused) -> None:
         """Finish what runs, then end with the error: another process may be this agent now."""
@@ -116,6 +131,7 @@ class Incarnation:
                     self._source.queue,
                     self._plan.terms,
                     self._slots,
+                    self._fitness,
                     self._drain,
                     self._ids,
                     executor.begin,
@@ -131,6 +147,7 @@ class Incarnation:
             handlers=self._handlers,
             keeper=keeper,
             slots=self._slots,
+            fitness=self._fitness,
             drain=self._drain,
             log_dir=self._plan.log_dir,
             send_log_tail=self._plan.send_log_tail,

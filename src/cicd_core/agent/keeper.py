@@ -67,6 +67,8 @@ class Heartbeat:
     every_seconds: float
     #: Slots in use.
     running: Callable[[], int]
+    #: Why the machine can't run any job, as far as the agent knows; None while it can.
+    fault: Callable[[], str | None]
     #: Measures the machine, in a thread; what it raises is logged.
     metrics: Callable[[], AgentMetrics | None] | None
     #: An operator wants the agent to drain, and says why.
@@ -166,6 +168,16 @@ class Keeper:
     def drop(self, holding: Holding) -> None:
         """Let a lease go; what is heard of it from now on is ignored."""
         self._book.drop(holding)
+
+    def beat_soon(self) -> None:
+        """Send a heartbeat out of turn: what it says has changed."""
+        tell = self._tell_keeper
+        if tell is not None:
+            tell(self._beat_now)
+
+    def _beat_now(self) -> None:
+        self._beat_at = 0.0
+        self._woken.set()
 
     def _wake(self) -> None:
         tell = self._tell_keeper
@@ -295,6 +307,7 @@ class Keeper:
                 told.incarnation,
                 metrics=await self._measured(),
                 running=self._heartbeat.running(),
+                fault=self._heartbeat.fault(),
             )
         except NotFound:
             _log.warning("the control plane has forgotten agent %s: registering", told.agent_id)

@@ -9,12 +9,16 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
+import anyio
+
+from cicd_core.agent.answers import SetupFailed
 from cicd_core.model.outcome import MAX_URL
 
 if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
+    from cicd_core.agent.handlers import Probe
     from cicd_core.model.job import Job
 
 _log = logging.getLogger("cicd_core.agent")
@@ -27,6 +31,29 @@ _TAIL_LINES: Final = 200
 def log_path(log_dir: Path, job: Job) -> Path:
     """Return the file of one attempt: ``<job_id>-<attempt>.log``, the id quoted as in a URL."""
     return log_dir / f"{quote(job.job_id, safe='')}-{job.attempt}.log"
+
+
+def check_log_dir(log_dir: Path | None) -> None:
+    """Check that the agent can make files in its folder, if it has one; costs one system call.
+
+    Raises:
+        SetupFailed: it can't.
+    """
+    if log_dir is None or os.access(log_dir, os.W_OK | os.X_OK):
+        return
+    why = "can't be written by this user" if log_dir.is_dir() else "is no folder any more"
+    raise SetupFailed(f"the folder of the logs, {log_dir}, {why}; choose another (--log-dir)")
+
+
+def log_dir_probe(log_dir: Path | None) -> Probe:
+    """Return a probe for the folder; it makes the folder if it has gone."""
+
+    async def probe() -> None:
+        if log_dir is not None:
+            await anyio.Path(log_dir).mkdir(parents=True, exist_ok=True)
+        check_log_dir(log_dir)
+
+    return probe
 
 
 def read_tail(path: Path) -> str:

@@ -80,8 +80,9 @@ class AgentDesk(Protocol):
         *,
         metrics: AgentMetrics | None = None,
         running: int | None = None,
+        fault: str | None = None,
     ) -> Agent:
-        """Say that this incarnation lives.
+        """Say that this incarnation lives; ``fault`` says why its machine can't run any job.
 
         Raises ``AgentReplaced`` when another one took its place, ``Refused`` when it has gone.
         """

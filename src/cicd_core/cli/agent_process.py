@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -123,11 +124,17 @@ def agent(
                 worker.add_handler(job_type, handler)
             await worker.run(until_idle=until_idle)
 
-    with reporting(as_json=as_json):
+    with reporting(as_json=as_json, writes=False):
         anyio.run(live)
 
 
 def _state_folder() -> Path:
-    """Return where programs keep what should outlive them (XDG Base Directory Specification)."""
-    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(home) / "cicd-core"
+    """Return where programs keep what should outlive them (XDG Base Directory Specification).
+
+    A user without a home has the temporary folder: what is there may not outlive the machine.
+    """
+    given = os.environ.get("XDG_STATE_HOME")
+    try:
+        return Path(given or Path.home() / ".local" / "state") / "cicd-core"
+    except RuntimeError:
+        return Path(tempfile.gettempdir()) / f"cicd-core-{os.getuid()}-state"

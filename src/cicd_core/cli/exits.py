@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import sys
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import IntEnum
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cicd_core.errors import (
     CicdError,
@@ -23,6 +25,9 @@ from cicd_core.errors import (
     UnsupportedCapability,
 )
 
+if TYPE_CHECKING:
+    from cicd_core.agent.answers import SetupFailed
+
 
 class ExitCode(IntEnum):
     """What the program tells the one who called it."""
@@ -35,6 +40,7 @@ class ExitCode(IntEnum):
     STORE = 5
     FOREIGN = 6
     DEFECT = 70
+    MACHINE = 71
     INTERRUPTED = 130
     BROKEN_PIPE = 141
 
@@ -49,6 +55,7 @@ MEANINGS: Final[Mapping[ExitCode, str]] = {
     ExitCode.STORE: "the store is unavailable, full or read-only",
     ExitCode.FOREIGN: "the data is not ours, is damaged, or was written by another version",
     ExitCode.DEFECT: "a defect of this program; the traceback says where",
+    ExitCode.MACHINE: "this machine can't do it: a folder, no space, no process, a closed output",
     ExitCode.INTERRUPTED: "interrupted by Ctrl-C",
     ExitCode.BROKEN_PIPE: "whoever read the output went away",
 }
@@ -85,27 +92,48 @@ def described(error: CicdError) -> dict[str, Any]:
 
 def report(error: CicdError, *, as_json: bool) -> None:
     """Write an error to stderr: one line, or one JSON object."""
+    _write(described(error), as_json=as_json)
+
+
+def _write(told: Mapping[str, Any], *, as_json: bool) -> None:
     from cicd_core.cli.output import dump
 
-    if as_json:
-        sys.stderr.write(f"{dump(described(error))}\n")
-    else:
-        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
+    line = dump(told) if as_json else f"error: {' '.join(told['message'].split())}"
+    with suppress(OSError):  # stderr may be what can't be written
+        sys.stderr.write(f"{line}\n")
+
+
+class ClosedOutput(io.StringIO):
+    """Stands for a stdout that was closed when the program began."""
+
+
+def _require_output() -> None:
+    if isinstance(sys.stdout, ClosedOutput):
+        hint = "stdout is closed, nothing was done; open it, or use >/dev/null"
+        raise OSError(errno.EBADF, hint)
 
 
 @contextmanager
-def reporting(*, as_json: bool) -> Generator[None]:
+def reporting(*, as_json: bool, writes: bool = True) -> Generator[None]:
     """Turn what goes wrong inside into a report and an exit code.
 
+    Args:
+        as_json: whether the report is JSON.
+        writes: whether the result goes to stdout: nothing is done then where that is closed.
+
     Raises:
-        SystemExit: the error is one of the library, an interrupt, or a reader that went away;
-            anything else is a defect, and passes through.
+        SystemExit: the error is one of the library, an interrupt, a reader that went away, or the
+            machine's; anything else is a defect, and passes through.
     """
     try:
+        if writes:
+            _require_output()
         yield
         sys.stdout.flush()
     except BaseException as raised:
-        from cicd_core.agent.answers import alone  # task groups wrap what they pass on
+        # Imported late, since a command that succeeds needs nothing of the agent. Task groups wrap
+        # what they pass on.
+        from cicd_core.agent.answers import SetupFailed, alone
 
         error = alone(raised)
         if isinstance(error, CicdError):
@@ -114,7 +142,26 @@ def reporting(*, as_json: bool) -> Generator[None]:
         if isinstance(error, KeyboardInterrupt):
             raise SystemExit(int(ExitCode.INTERRUPTED)) from None
         if isinstance(error, BrokenPipeError):
-            # What is still buffered would complain once more when Python ends.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _drop_output()
             raise SystemExit(int(ExitCode.BROKEN_PIPE)) from None
+        if isinstance(error, OSError | SetupFailed):
+            _write(_told_by_machine(error), as_json=as_json)
+            raise SystemExit(int(ExitCode.MACHINE)) from None
         raise
+
+
+def _told_by_machine(error: OSError | SetupFailed) -> dict[str, Any]:
+    """Return what to report; if stdout can't be written, what it holds is dropped."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _drop_output()
+    message = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        message = ": ".join(str(part) for part in (error.filename, error.strerror) if part)
+    return {"error": type(error).__name__, "message": message, "retryable": False}
+
+
+def _drop_output() -> None:
+    """Send what is still buffered nowhere: it would complain once more when Python ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 import traceback
 
-from cicd_core.cli.exits import ExitCode
+from cicd_core.cli.exits import ClosedOutput, ExitCode
 
 
 def main() -> None:
     """Run the command line that the process was given; ends in ``SystemExit``."""
+    _open_standard_streams()
     try:
         from cicd_core.cli.app import app
     except ModuleNotFoundError as missing:
@@ -29,3 +31,15 @@ def main() -> None:
     except Exception:  # noqa: BLE001 - what is left is a defect, which has a code of its own
         traceback.print_exc()
         raise SystemExit(int(ExitCode.DEFECT)) from None
+
+
+def _open_standard_streams() -> None:
+    """Fill the places of standard streams that are closed: a database must not get one of them."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:  # noqa: PLR2004 - stderr
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    # The types don't know it: Python has None where it found a stream closed.
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 - as long as the process
+    if sys.stdout is None:
+        sys.stdout = ClosedOutput()

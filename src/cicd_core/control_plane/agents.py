@@ -117,8 +117,17 @@ class AgentService:
         *,
         metrics: AgentMetrics | None = None,
         running: int | None = None,
+        fault: str | None = None,
     ) -> Agent:
         """Say that this incarnation lives; one round trip, and a commit when its health changes.
+
+        Args:
+            agent_id: the agent.
+            incarnation: of the process that beats.
+            metrics: of its machine; None: not measured this time, the last ones hold.
+            running: slots in use; None: the agent does not say.
+            fault: why its machine can't run any job, in the agent's own words: it is unhealthy, and
+                gets none, until a heartbeat comes without one.
 
         Raises:
             AgentReplaced: another incarnation took its place: stop.
@@ -146,6 +155,7 @@ class AgentService:
                 now=now,
                 metrics=metrics,
                 running=running,
+                fault=fault,
                 policy=self._policy,
             )
 

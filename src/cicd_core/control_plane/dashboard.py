@@ -6,7 +6,7 @@ from collections.abc import Mapping  # noqa: TC003 - cattrs resolves annotations
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import partial
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from attrs import frozen
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from cicd_core.control_plane.jobs import JobService
     from cicd_core.control_plane.writer import Writer
 
+#: Known without a time zone database.
+_UTC = ("UTC", "Etc/UTC", "Z")
 #: How many of the newest jobs and deployments are shown.
 RECENT = 5
 
@@ -127,6 +129,9 @@ def _zone(tz: str | tzinfo) -> tzinfo:
     if isinstance(tz, tzinfo):
         return tz
     try:
-        return ZoneInfo(tz)
+        return UTC if tz in _UTC else ZoneInfo(tz)
     except (ZoneInfoNotFoundError, ValueError, OSError, TypeError):
-        raise InvalidInput("tz", tz, "give an IANA name such as Europe/Zurich, or UTC") from None
+        hint = "give an IANA name such as Europe/Zurich, or UTC"
+        if not available_timezones():
+            hint = "this machine has no time zone database: pip install tzdata, or give UTC"
+        raise InvalidInput("tz", tz, hint) from None

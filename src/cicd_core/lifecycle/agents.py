@@ -12,7 +12,7 @@ from cicd_core.lifecycle.agent_table import AGENT_TABLE
 from cicd_core.lifecycle.decision import Decision, unchanged
 from cicd_core.lifecycle.health import DEFAULT_HEALTH, Health, health_of, worse
 from cicd_core.model.agent import MAX_SLOTS, Agent, AgentSpec, AgentStatus, checked_metrics
-from cicd_core.model.checks import check_integer
+from cicd_core.model.checks import MAX_REASON, check_integer, shorten, storable
 from cicd_core.model.event import EventDraft
 from cicd_core.model.fields import check_label, check_reason
 
@@ -68,9 +68,10 @@ def heartbeat(
     now: datetime,
     metrics: AgentMetrics | None = None,
     running: int | None = None,
+    fault: str | None = None,
     policy: HealthPolicy = DEFAULT_HEALTH,
 ) -> Decision[Agent]:
-    """REGISTERING, OFFLINE or any health -> the health that the metrics tell; drains go on.
+    """REGISTERING, OFFLINE or any health -> the health that it tells; drains go on.
 
     ``changed`` is False unless the health changes: the value then holds the newest metrics, but
     they are not worth a commit, since the renewed lease says that the agent lives.
@@ -81,6 +82,7 @@ def heartbeat(
         now: on the store's clock.
         metrics: of its machine; None: not measured this time, the last ones hold.
         running: slots in use; None: the agent does not say.
+        fault: why its machine can't run any job; UNHEALTHY as long as heartbeats say so.
         policy: the thresholds.
 
     Raises:
@@ -97,7 +99,7 @@ def heartbeat(
         if running is None
         else check_integer("running", running, least=0, most=MAX_SLOTS),
     )
-    health = _judged(beaten, policy)
+    health = _judged(beaten, policy) if not fault else _faulty(fault)
     if agent.status in {_S.TERMINATING, health.status}:
         return Decision(beaten, changed=False)
     return _moved(
@@ -222,6 +224,11 @@ def _judged(agent: Agent, policy: HealthPolicy) -> Health:
     if forced is None or worse(forced, health.status) is health.status:
         return health
     return Health(forced, f"an operator set it to {forced.value}")
+
+
+def _faulty(fault: str) -> Health:
+    said = str(storable("fault", fault)).replace("\0", "?")
+    return Health(_S.UNHEALTHY, str(shorten(f"it can't run jobs: {said}", MAX_REASON)))
 
 
 def _require(agent: Agent, command: str, incarnation: str | None) -> None:

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Final
 import anyio
 from attrs import frozen
 
+from cicd_core.agent.answers import SetupFailed
+from cicd_core.agent.shell.environment import guard_environment
 from cicd_core.model.job import Verdict
 from cicd_core.model.outcome import Outcome
 
@@ -36,6 +38,8 @@ _log = logging.getLogger("cicd_core.agent")
 _GUARD: Final = Path(__file__).with_name("guard.py")
 #: How long the guard may take to end after SIGKILL was sent, in seconds.
 _DEATH_SECONDS: Final = 10.0
+#: What the system says when it has no room for one process more.
+_NO_PROCESS: Final = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 
 
 @frozen
@@ -98,12 +102,19 @@ async def run_guarded(
         kill_after: seconds between SIGTERM and SIGKILL.
         followed: says by when all must have ended, as
             :meth:`cicd_core.agent.JobRun.lease_followed` does.
+
+    Raises:
+        SetupFailed: this machine can't start any process; the command has not begun.
     """
     guarded = [sys.executable, "-I", "-S", str(_GUARD), *argv]
     try:
-        orders, process = await _opened(guarded, cwd=cwd, env=env, output=output)
-    except OSError as refused:  # too many arguments, or too many open files
-        return Ended("refused", refused.errno or errno.EIO)
+        orders, process = await _opened(
+            guarded, cwd=cwd, env=guard_environment(os.environ, env), output=output
+        )
+    except OSError as refused:
+        if refused.errno == errno.E2BIG or refused.filename == str(cwd):  # the command's own fault
+            return Ended("refused", refused.errno or errno.EIO)
+        raise SetupFailed(f"no process can be started: {refused.strerror}") from refused
     facts = _Facts(process)
     with followed(orders.end_by):
         try:
@@ -111,7 +122,17 @@ async def run_guarded(
         finally:
             with anyio.CancelScope(shield=True):
                 await _end(process, facts, orders, kill_after)
-    return facts.ended
+    return _checked(facts)
+
+
+def _checked(facts: _Facts) -> Ended:
+    """Return how the command ended, if the machine let it begin."""
+    ended = facts.ended
+    if ended.how == "refused" and ended.number in _NO_PROCESS:
+        raise SetupFailed(f"no process can be started: {os.strerror(ended.number)}")
+    if ended.how == "lost" and facts.leader is None:
+        raise SetupFailed("the guard that commands run under does not come up")
+    return ended
 
 
 async def _opened(

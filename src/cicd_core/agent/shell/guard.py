@@ -29,6 +29,9 @@ if TYPE_CHECKING:  # the module of that name takes longer to import than all of 
 
 #: Python and this guard ignore these; the command begins with what the system does with them.
 _RESET = [signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ]
+#: What the names of the command's variables begin with in this guard's own environment, where
+#: nothing reads them: the loader and Python would obey some of them (see `environment.py`).
+_COMMANDS = b"JOB_"
 #: How often the guard looks who its parent is, in seconds: a copy of the agent (a fork) may hold
 #: the pipe open when the agent itself is gone. And what time it is: a machine that was suspended
 #: wakes up with its timers late.
@@ -60,7 +63,10 @@ def _start(command: list[str]) -> tuple[int, int]:
     """
     may_begin, let_begin = os.pipe()
     failure, fail = os.pipe()
-    leader = os.fork()
+    try:
+        leader = os.fork()
+    except OSError as no_process:
+        return 0, no_process.errno or 1
     if leader == 0:
         os.close(let_begin)
         _become(command, may_begin, fail)
@@ -76,7 +82,9 @@ def _start(command: list[str]) -> tuple[int, int]:
 
 
 def _become(command: list[str], may_begin: int, fail: int) -> NoReturn:
-    """Turn into the command, in the child."""
+    """Turn into the command, in the child, with the environment of the command alone."""
+    length = len(_COMMANDS)
+    environ = {k[length:]: v for k, v in os.environb.items() if k.startswith(_COMMANDS)}
     try:
         os.setpgid(0, 0)
         if os.read(may_begin, 1):
@@ -84,7 +92,7 @@ def _become(command: list[str], may_begin: int, fail: int) -> NoReturn:
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
             for number in _RESET:
                 signal.signal(number, signal.SIG_DFL)
-            os.execvp(command[0], command)  # noqa: S606 - no shell is wanted
+            os.execvpe(command[0], command, environ)  # noqa: S606 - no shell is wanted
     except OSError as refused:
         os.write(fail, str(refused.errno).encode())
     finally:

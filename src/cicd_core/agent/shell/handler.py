@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import anyio
 import anyio.to_thread
 
+from cicd_core.agent.answers import SetupFailed
 from cicd_core.agent.logs import read_tail
 from cicd_core.agent.shell.checkout import CheckoutFailed, check_out, public_url
 from cicd_core.agent.shell.command import run_guarded
@@ -23,7 +24,7 @@ from cicd_core.model.checks import check_seconds
 from cicd_core.model.outcome import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Generator, Sequence
     from typing import BinaryIO
 
     from cicd_core.agent.job_run import JobRun
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from cicd_core.model.job import Job
 
 _ids = IdSource()
+#: What a probe writes: a file system that is full has no room for it.
+_PROBE_BYTES: Final = 64 * 1024
 #: What runs a ``shell`` line.
 _SHELL: Final = ("/bin/sh", "-c")
 
@@ -91,6 +94,7 @@ class ShellHandler:
         self._root = default_root() if work_dir is None else Path(work_dir).absolute()
         self._inherit = tuple(inherit_env)
         self._kill_after = check_seconds("kill_after", kill_after)
+        self._wants_git = False
 
     @property
     def stop_seconds(self) -> float:
@@ -104,25 +108,78 @@ class ShellHandler:
             InvalidInput: the payload is wrong; the error names the field.
         """
         command = parsed(run.payload, run.job.git)
-        async with self._workspace(run.job) as workspace:
+        async with self._workspace(_name_of(run.job)) as workspace:
             with _output(run, workspace) as output:
                 try:
-                    await self._prepare(run, command.checkout, workspace, output)
-                    return await self._run(run, command, workspace.tree, output)
-                except CheckoutFailed as failed:
-                    return Outcome.error(str(failed))
+                    refused = await self._prepare(run, command.checkout, workspace, output)
+                    return refused or await self._run(run, command, workspace.tree, output)
                 finally:
                     if run.log_path is None:
                         run.log(read_tail(workspace.folder / "output.log"))
 
+    async def probe(self) -> None:
+        """Check that this machine can run a job: a folder with some room, a process, and git.
+
+        Git counts from the first job on that wants a checkout.
+
+        Raises:
+            SetupFailed: it can't.
+        """
+        async with self._workspace(f"probe-{_ids.claim_id()[:8]}") as workspace:
+            with _setting_up("the work folder"):
+                output = workspace.folder / "output.log"
+                output.write_bytes(bytes(_PROBE_BYTES))
+                with output.open("ab", buffering=0) as file:
+                    await self._probe_command(["/bin/sh", "-c", ":"], workspace, file)
+                    if self._wants_git:
+                        await self._probe_command(["git", "--version"], workspace, file)
+
+    async def _probe_command(
+        self, argv: Sequence[str], workspace: Workspace, output: BinaryIO
+    ) -> None:
+        ended = await run_guarded(
+            argv,
+            cwd=workspace.folder,
+            env=inherited(os.environ, self._inherit),
+            output=output,
+            kill_after=self._kill_after,
+        )
+        if (ended.how, ended.number) != ("exited", 0):
+            raise SetupFailed(str(ended.outcome(argv[0]).error_message))
+
     async def _prepare(
         self, run: JobRun, checkout: Checkout | None, workspace: Workspace, output: BinaryIO
-    ) -> None:
+    ) -> Outcome | None:
+        """Fill the folder to work in; return an outcome if the job wants what can't be had.
+
+        Raises:
+            SetupFailed: the job is not to blame.
+        """
         if checkout is None:
-            workspace.tree.mkdir()
-            return
-        commit = await check_out(checkout, workspace, output, self._kill_after, run.lease_followed)
+            with _setting_up("the work folder"):
+                workspace.tree.mkdir()
+            return None
+        self._wants_git = True
+        try:
+            commit = await check_out(
+                checkout, workspace, output, self._kill_after, run.lease_followed
+            )
+        except (CheckoutFailed, OSError) as failed:
+            return await self._blamed(failed)
         run.log(f"checked out {commit} of {public_url(checkout.repo)}")
+        return None
+
+    async def _blamed(self, failed: Exception) -> Outcome:
+        """Return the outcome of a job that can't be checked out anywhere.
+
+        Raises:
+            SetupFailed: it is this machine that can't.
+        """
+        try:
+            await self.probe()
+        except SetupFailed as broken:
+            raise SetupFailed(f"{broken} (found when {failed})") from failed
+        return Outcome.error(str(failed))
 
     async def _run(
         self, run: JobRun, command: ShellCommand, tree: Path, output: BinaryIO
@@ -140,10 +197,9 @@ class ShellHandler:
         return ended.outcome(repr(argv[0]) if command.argv is not None else "the shell line")
 
     @asynccontextmanager
-    async def _workspace(self, job: Job) -> AsyncGenerator[Workspace]:
-        job_id = re.sub("[^A-Za-z0-9]", "-", job.job_id)
-        name = f"{job_id}-{job.attempt}-{_ids.claim_id()[:8]}"
-        workspace = await anyio.to_thread.run_sync(open_workspace, self._root, name)
+    async def _workspace(self, name: str) -> AsyncGenerator[Workspace]:
+        with _setting_up(f"the work folder {self._root}"):
+            workspace = await anyio.to_thread.run_sync(open_workspace, self._root, name)
         try:
             yield workspace
         finally:
@@ -151,10 +207,31 @@ class ShellHandler:
                 await anyio.to_thread.run_sync(workspace.remove)
 
 
+def _name_of(job: Job) -> str:
+    job_id = re.sub("[^A-Za-z0-9]", "-", job.job_id)
+    return f"{job_id}-{job.attempt}-{_ids.claim_id()[:8]}"
+
+
 def _output(run: JobRun, workspace: Workspace) -> BinaryIO:
     """Open what the command writes to: the attempt's log, or a file that goes with the folder."""
     path = run.log_path or workspace.folder / "output.log"
-    return path.open("ab", buffering=0)
+    with _setting_up(f"the log {path}"):
+        return path.open("ab", buffering=0)
+
+
+@contextmanager
+def _setting_up(what: str) -> Generator[None]:
+    """Make a failed set-up of what the machine refuses here; it is the same for every job.
+
+    Raises:
+        SetupFailed: an OSError came, or the folder is not the agent's own.
+    """
+    try:
+        yield
+    except OSError as refused:
+        raise SetupFailed(f"{what}: {refused.strerror or refused}") from refused
+    except InvalidInput as refused:
+        raise SetupFailed(str(refused)) from refused
 
 
 def _inside(tree: Path, cwd: str) -> Path:

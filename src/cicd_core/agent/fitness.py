@@ -1,0 +1,91 @@
+"""Whether this machine can run jobs at all: judged by set-ups that failed in a row."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+import anyio
+
+from cicd_core.agent.answers import reason_of
+from cicd_core.agent.patience import Backoff
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cicd_core.agent.handlers import Probe
+
+_log = logging.getLogger("cicd_core.agent")
+
+#: How many set-ups fail in a row before the agent is unhealthy.
+MOST_FAILURES: Final = 3
+#: The first and the longest pause after a failure, in seconds. A job that was given back waits one
+#: second at least, and half of the first pause is longer: another agent is there before this one.
+_FIRST_PAUSE: Final = 4.0
+_LONGEST_PAUSE: Final = 60.0
+
+
+class Fitness:
+    """Counts set-ups that failed, and finds out when they may work again.
+
+    For the main loop; :attr:`fault` may be read by any thread.
+    """
+
+    def __init__(self, on_change: Callable[[], object]) -> None:
+        """Begin fit; ``on_change`` is called when :attr:`fault` comes or goes."""
+        self._on_change = on_change
+        self._failures = 0
+        self._backoff = Backoff(first=_FIRST_PAUSE, most=_LONGEST_PAUSE)
+        self._must_pause = False
+        self._probe: Probe | None = None
+        #: Why no job can be run here; None while that is not certain.
+        self.fault: str | None = None
+        #: Why the newest set-up failed; None if it worked. As long as it stands, one job at a time
+        #: is enough to see.
+        self.doubt: str | None = None
+
+    def worked(self) -> None:
+        """Note that a job's set-up worked."""
+        if self.doubt is not None:
+            self.doubt = None
+            self._failures = 0
+            self._backoff.reset()
+
+    def failed(self, failed: BaseException, probe: Probe | None) -> None:
+        """Note that a set-up failed; the probe, if there is one, tells when it may work again."""
+        self._failures += 1
+        self._must_pause = True
+        self._probe = probe
+        why = self.doubt = reason_of(failed)
+        if self._failures < MOST_FAILURES:
+            _log.warning("this machine could not begin a job: %s", why)
+        else:
+            self._set_fault(why)
+
+    async def recover(self) -> None:
+        """Return when the agent may claim: at once, unless a set-up has failed since it did."""
+        while self._must_pause:
+            await anyio.sleep(self._backoff.next_delay())
+            if await self._probe_passes():
+                self._must_pause = False
+                self._set_fault(None)
+
+    async def _probe_passes(self) -> bool:
+        if self._probe is None:  # the next job is the probe
+            return True
+        try:
+            await self._probe()
+        except Exception as failed:  # noqa: BLE001 - it may be the embedder's
+            self.failed(failed, self._probe)
+            return False
+        return True
+
+    def _set_fault(self, fault: str | None) -> None:
+        if fault == self.fault:
+            return
+        if fault is None:
+            _log.warning("this machine can run jobs again")
+        else:
+            _log.error("this machine can't run jobs, the agent is unhealthy: %s", fault)
+        self.fault = fault
+        self._on_change()
