@@ -12,8 +12,8 @@ import anyio
 import pytest
 
 from cicd_core import ControlPlane, JobSpec, Settings
-from cicd_core.agent import JobFailed, JobRun
-from cicd_core.errors import AgentReplaced, AgentUnfit, LeaseLost
+from cicd_core.agent import Agent, JobFailed, JobRun
+from cicd_core.errors import AgentReplaced, AgentUnfit, LeaseLost, TooLarge
 from cicd_core.model.agent import AgentMetrics, AgentSpec, AgentStatus
 from cicd_core.model.job import Delivery, Job, JobState, JobStatus, RetryPolicy, Verdict
 from tests.runtime.embedding import PATIENCE, agent_of, run_until_idle, running
@@ -322,3 +322,24 @@ async def test_leases_live_while_a_handler_blocks_the_event_loop(plane: ControlP
     await run_until_idle(agent_of(Counted(plane, renewals.release), block))
     job = await plane.jobs.get(job_id)
     assert (job.state, job.attempt) == (JobState.SUCCESS, 1)
+
+
+async def test_an_agent_with_handlers_for_256_types_does_them_and_takes_no_more(
+    plane: ControlPlane,
+) -> None:
+    done: list[str] = []
+
+    def work(run: JobRun) -> None:
+        done.append(run.job.job_type)
+
+    agent = Agent(plane, slots=4)
+    types = [f"type-{number:03}" for number in range(256)]
+    for job_type in types:
+        agent.add_handler(job_type, work)
+    with pytest.raises(TooLarge, match="257 job types is over the limit of 256") as refused:
+        agent.add_handler("one-more", work)
+    assert refused.value.field == "handlers"
+    for job_type in (types[0], types[-1]):
+        await plane.queue.enqueue(JobSpec(job_type=job_type))
+    await run_until_idle(agent)
+    assert sorted(done) == [types[0], types[-1]]

@@ -44,12 +44,16 @@ def modules() -> Iterator[Any]:
                 yield importlib.import_module(found.name)
 
 
+def named(module: Any) -> list[tuple[str, Any]]:
+    return list(vars(module).items())
+
+
 def public_errors() -> list[type[Exception]]:
     """Return every class of errors that the packages define, and may let out of a module."""
-    found = {
+    found: set[type[Exception]] = {
         each
         for module in modules()
-        for name, each in vars(module).items()
+        for name, each in named(module)
         if inspect.isclass(each)
         and issubclass(each, Exception)
         and each.__module__ == module.__name__

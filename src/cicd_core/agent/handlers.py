@@ -13,8 +13,8 @@ import anyio.to_thread
 
 from cicd_core.agent.answers import SetupFailed, outcome_of, outcome_of_error, traceback_of
 from cicd_core.agent.lease_times import STOP_SECONDS
-from cicd_core.errors import AlreadyExists, InvalidInput
-from cicd_core.model.checks import check_name, check_seconds
+from cicd_core.errors import AlreadyExists, InvalidInput, TooLarge
+from cicd_core.model.checks import MAX_JOB_TYPES, check_name, check_seconds
 from cicd_core.model.job import Verdict
 from cicd_core.model.outcome import Outcome
 
@@ -48,12 +48,15 @@ class Handlers:
             InvalidInput: the type is no name, or the handler can't be called, or its
                 ``stop_seconds`` is no duration.
             AlreadyExists: the type has a handler.
+            TooLarge: there are 256 already, as many as a pool has lanes.
         """
         check_name("job_type", job_type)
         if not callable(handler):
             raise InvalidInput("handler", handler, "give a function that takes a JobRun")
         if job_type in self._by_type:
             raise AlreadyExists("handler", job_type)
+        if len(self._by_type) >= MAX_JOB_TYPES:
+            raise TooLarge("handlers", len(self._by_type) + 1, MAX_JOB_TYPES, "job types")
         needs = getattr(handler, "stop_seconds", STOP_SECONDS)
         self._stop_seconds[job_type] = check_seconds("stop_seconds", needs)
         self._by_type[job_type] = handler

@@ -136,6 +136,7 @@ class AgentService:
             InvalidInput: a metric is not 0 to 100, or ``running`` is out of range.
         """
         check_name("agent_id", agent_id)
+        check_name("incarnation", incarnation)
         renewal = Renewal(
             collection=AGENTS.name,
             key=agent_id,
@@ -251,6 +252,7 @@ class AgentService:
         Raises:
             AgentUnfit: it is unhealthy, drains, or has gone.
         """
+        check_name("agent_id", agent_id)
         found_fit = self._fit.get(agent_id)
         longest = self._writer.settings.lane_refresh_seconds
         if found_fit is not None and anyio.current_time() - found_fit < longest:

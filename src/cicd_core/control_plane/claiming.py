@@ -12,7 +12,15 @@ from attrs import evolve, frozen
 from cicd_core.control_plane.kinds import micros
 from cicd_core.errors import AgentUnfit, CicdError, InvalidInput, LeaseLost
 from cicd_core.lifecycle import leases
-from cicd_core.model.checks import check_integer, check_name, check_names, check_seconds, check_text
+from cicd_core.model.checks import (
+    MAX_JOB_TYPES,
+    check_integer,
+    check_kind,
+    check_name,
+    check_names,
+    check_seconds,
+    check_text,
+)
 from cicd_core.model.claim import Claimed
 from cicd_core.model.instants import from_micros
 from cicd_core.store.collections import JOBS, READY
@@ -77,7 +85,11 @@ class Claimer:
         repeatable = request.request_id is not None
         pool_name, has = request.pool_name, frozenset(check_names("labels", request.labels))
         types = request.job_types
-        types = None if types is None else frozenset(check_names("job_types", types))
+        types = (
+            None
+            if types is None
+            else frozenset(check_names("job_types", types, most=MAX_JOB_TYPES))
+        )
         until = anyio.current_time() + check_seconds("wait", request.wait, most=MAX_WAIT)
         served = await self._lanes.serving(pool_name, has, types)
         while True:
@@ -102,6 +114,7 @@ class Claimer:
         """Return the claim, for the store, of what is in no lane yet."""
         agent_id = check_name("agent_id", request.agent_id)
         check_name("pool_name", request.pool_name)
+        check_kind("starting", request.starting, bool)
         grant = Grant(agent_id=agent_id, starting=request.starting)
         longest = None if request.starting else self._writer.settings.start_timeout_seconds
         return Claim(

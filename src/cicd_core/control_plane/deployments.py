@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cicd_core.control_plane.listing import Listed, Listing, read_page
 from cicd_core.errors import AlreadyExists, InvalidInput
 from cicd_core.lifecycle import deployments as lifecycle
-from cicd_core.model.checks import check_name
+from cicd_core.model.checks import check_kind, check_name
 from cicd_core.model.deployment import Deployment, DeploymentStatus, checked
 from cicd_core.model.instants import from_micros
 from cicd_core.store.collections import BY_DEPLOYMENT_STATUS, BY_SERVICE, DEPLOYMENTS
@@ -117,6 +117,7 @@ class DeploymentService:
         by: str = "caller",
     ) -> Deployment:
         """STAGING -> STAGED or FAILED; a PENDING one passes through STAGING."""
+        check_kind("succeeded", succeeded, bool)
         return await self._change(
             deployment_id,
             lambda each, now: lifecycle.record_staging(
@@ -149,6 +150,7 @@ class DeploymentService:
         by: str = "caller",
     ) -> Deployment:
         """PRODUCTION -> LIVE or FAILED."""
+        check_kind("succeeded", succeeded, bool)
         return await self._change(
             deployment_id,
             lambda each, now: lifecycle.record_production(

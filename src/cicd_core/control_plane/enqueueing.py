@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from cicd_core.errors import AlreadyExists, IdempotencyConflict
+from cicd_core.errors import AlreadyExists, IdempotencyConflict, InvalidInput
 from cicd_core.lifecycle import jobs as lifecycle
 from cicd_core.lifecycle.decision import Decision
 from cicd_core.model.fields import check_label
@@ -57,6 +58,8 @@ class JobMaker:
                 its batch, were made: a repetition of the call with keys makes none twice.
         """
         check_label("by", by)
+        if not isinstance(specs, Iterable) or isinstance(specs, str | bytes | Mapping):
+            raise InvalidInput("specs", specs, "give a list of JobSpec")
         wanted = [checked(spec) for spec in specs]
         # Also for what is not enqueued yet: the list tells maintenance which pools have jobs.
         lanes = await self._list_lanes(wanted)

@@ -9,10 +9,11 @@ from cicd_core.control_plane.listing import Listed, Listing, read_page
 from cicd_core.errors import InvalidInput
 from cicd_core.lifecycle import jobs as lifecycle
 from cicd_core.lifecycle.decision import unchanged
-from cicd_core.model.checks import check_name, check_text
+from cicd_core.model.checks import check_kind, check_name, check_text
 from cicd_core.model.fields import check_label
 from cicd_core.model.instants import require_aware
 from cicd_core.model.job import Job, JobState, JobStatus, Priority
+from cicd_core.model.outcome import Outcome
 from cicd_core.store.collections import (
     BY_AGENT,
     BY_POOL,
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from cicd_core.control_plane.repository import Repository
     from cicd_core.control_plane.writer import Writer
     from cicd_core.lifecycle.decision import Decision
-    from cicd_core.model.outcome import Outcome
     from cicd_core.model.spec import JobSpec
     from cicd_core.queueing.why import Reason
 
@@ -213,6 +213,7 @@ class JobService:
             IllegalTransition: the queue has it, or it has ended with another verdict.
             InvalidInput: it would have ended before it started.
         """
+        check_kind("outcome", outcome, Outcome)
         began = require_aware("started_at", started_at)
         finished = require_aware("completed_at", completed_at)
         return await self._change(

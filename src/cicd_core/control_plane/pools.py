@@ -97,7 +97,7 @@ class PoolService:
 
     async def exists(self, pool_name: str) -> bool:
         """Return whether the pool has a record; work may be enqueued for one that has none."""
-        return pool_name in await self._repository.get_many([pool_name])
+        return pool_name in await self._repository.get_many([check_name("pool_name", pool_name)])
 
     async def list(self, *, limit: int = 50, cursor: str | None = None) -> Listed[Pool]:
         """Return a page of pools, the newest first."""

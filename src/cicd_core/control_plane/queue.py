@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, cast
 
 from attrs import evolve
@@ -11,12 +12,13 @@ from cicd_core.control_plane.claiming import Claimer, ClaimRequest, handle_of, s
 from cicd_core.control_plane.kinds import micros
 from cicd_core.control_plane.lease_terms import lease_of_start
 from cicd_core.control_plane.statistics import read_stats
-from cicd_core.errors import LeaseLost, NotFound
+from cicd_core.errors import InvalidInput, LeaseLost, NotFound
 from cicd_core.lifecycle import leases
-from cicd_core.model.checks import check_name, check_text
+from cicd_core.model.checks import check_kind, check_name, check_text
 from cicd_core.model.claim import Claimed, JobToken, LeaseStatus
 from cicd_core.model.instants import from_micros, require_aware
-from cicd_core.model.job import Job, Progress
+from cicd_core.model.job import Job, Progress, Token
+from cicd_core.model.outcome import Outcome
 from cicd_core.store.collections import JOBS
 from cicd_core.store.overlay import Loaded
 from cicd_core.store.records import Renewal
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from cicd_core.control_plane.repository import Repository
     from cicd_core.control_plane.writer import Writer
     from cicd_core.lifecycle.decision import Decision
-    from cicd_core.model.outcome import Outcome
     from cicd_core.model.spec import JobSpec
     from cicd_core.queueing.stats import QueueStats
     from cicd_core.store.records import Lease, Renewed, StoreTime
@@ -139,6 +140,7 @@ class QueueService:
             LeaseLost: the token does not own the job; or its ``deadline_at`` has come, so that it
                 has ended in TIMEOUT.
         """
+        token = _token(claimed)
         settings = self._writer.settings
         seconds = claimed.lease_seconds if isinstance(claimed, Claimed) else settings.lease_seconds
 
@@ -148,7 +150,6 @@ class QueueService:
             job, now = loaded.value, time.micros
             return lease_of_start(loaded.lease, job, settings, seconds=seconds, now=now)
 
-        token = claimed.token
         loaded = await self._change(
             claimed, lambda job, now: leases.start(job, token, now=now), lease
         )
@@ -160,18 +161,20 @@ class QueueService:
         Each says how many seconds its lease is sure to hold from before this call on: never more
         than the store granted, nor past the lease's limit.
         """
+        if not isinstance(claims, Iterable) or isinstance(claims, str | bytes | Mapping):
+            raise InvalidInput("claims", claims, "give a list of what was claimed")
         renewals = [
             Renewal(
                 collection=JOBS.name,
+                claim_id=_token(each, f"claims[{position}]").claim_id,
                 key=_job_id(each),
-                claim_id=each.token.claim_id,
                 duration=micros(
                     each.lease_seconds
                     if isinstance(each, Claimed)
                     else self._writer.settings.lease_seconds
                 ),
             )
-            for each in claims
+            for position, each in enumerate(claims)
         ]
         answers = await self._writer.patiently(lambda: self._writer.store.renew(renewals))
         # Somebody wrote to these since the holder did: to ask for a cancel, perhaps.
@@ -202,7 +205,7 @@ class QueueService:
             LeaseLost: the token does not own the job.
             InvalidInput: a percentage outside 0 to 100.
         """
-        token = claimed.token
+        token = _token(claimed)
 
         def decide(job: Job, now: datetime) -> Decision[Job]:
             told = Progress(at=now, percent=percent, message=message)
@@ -225,7 +228,8 @@ class QueueService:
             LeaseLost: the token does not own the job.
             IllegalTransition: it was never started, or no cancel was requested.
         """
-        token, steady = claimed.token, (await self._writer.store_time()).micros
+        check_kind("outcome", outcome, Outcome)
+        token, steady = _token(claimed), (await self._writer.store_time()).micros
         loaded = await self._change(
             claimed, lambda job, now: leases.complete(job, token, outcome, now=now, steady=steady)
         )
@@ -237,7 +241,7 @@ class QueueService:
         Raises:
             LeaseLost: the token does not own the job.
         """
-        token, steady = claimed.token, (await self._writer.store_time()).micros
+        token, steady = _token(claimed), (await self._writer.store_time()).micros
         check_text("why", why)
         loaded = await self._change(
             claimed, lambda job, now: leases.release(job, token, now=now, why=why, steady=steady)
@@ -278,6 +282,18 @@ class QueueService:
             return await self._repository.change(job_id, decide, before=before, lease=lease)
         except NotFound as gone:
             raise LeaseLost(job_id, claimed.token.fence, "the job is gone") from gone
+
+
+def _token(claimed: Claimed | JobToken, field: str = "claimed") -> Token:
+    """Return the token that is presented.
+
+    Raises:
+        InvalidInput: there is none.
+    """
+    check_kind(field, claimed, Claimed, JobToken)
+    check_kind(f"{field}.token", claimed.token, Token)
+    check_name(f"{field}.job_id", _job_id(claimed))
+    return claimed.token
 
 
 def _basis(claimed: Claimed | JobToken) -> Loaded[Job] | None:

@@ -9,7 +9,14 @@ from enum import StrEnum
 from attrs import field, frozen
 
 from cicd_core.errors import InvalidInput
-from cicd_core.model.checks import check_integer, check_name, check_names, check_seconds
+from cicd_core.model.checks import (
+    MAX_JOB_TYPES,
+    check_integer,
+    check_kind,
+    check_name,
+    check_names,
+    check_seconds,
+)
 from cicd_core.model.fields import check_metadata, check_number, check_optional_label
 
 #: The most jobs that one agent may run at once.
@@ -142,9 +149,10 @@ def checked(spec: AgentSpec) -> AgentSpec:
         InvalidInput: a field is wrong; the error names it.
         TooLarge: a field is over its limit.
     """
+    check_kind("spec", spec, AgentSpec)
     job_types = spec.job_types
     if job_types is not None:
-        job_types = check_names("job_types", job_types)
+        job_types = check_names("job_types", job_types, most=MAX_JOB_TYPES)
         if not job_types:
             raise InvalidInput("job_types", spec.job_types, "give at least one, or None for any")
     return AgentSpec(
@@ -165,6 +173,7 @@ def checked_metrics(metrics: AgentMetrics) -> AgentMetrics:
     Raises:
         InvalidInput: one is no number from 0 to 100; the error names it.
     """
+    check_kind("metrics", metrics, AgentMetrics)
     for name in ("cpu_percent", "memory_percent", "disk_percent"):
         value = getattr(metrics, name)
         if value is not None:

@@ -15,6 +15,8 @@ from cicd_core.errors import InvalidInput, TooLarge
 NAME_PATTERN = re.compile(r"[A-Za-z0-9._:/-]{1,128}")
 #: The most labels or tags that one entity may have.
 MAX_NAMES = 16
+#: The most job types of one agent: a pool has no more lanes than that.
+MAX_JOB_TYPES = 256
 #: The most bytes of JSON that callers may put into an entity when it is created: payload,
 #: metadata, git context, tags and labels together.
 MAX_BODY_BYTES = 256 * 1024
@@ -44,12 +46,23 @@ def check_name(field: str, value: object) -> str:
     return value
 
 
-def check_names(field: str, values: Iterable[str]) -> tuple[str, ...]:
+def check_kind(field: str, value: object, *kinds: type) -> None:
+    """Check that a whole value is of one of the classes that are taken there.
+
+    Raises:
+        InvalidInput: it is of another one.
+    """
+    if not isinstance(value, kinds):
+        names = " or ".join(kind.__name__ for kind in kinds)
+        raise InvalidInput(field, value, f"give a value of type {names}")
+
+
+def check_names(field: str, values: Iterable[str], *, most: int = MAX_NAMES) -> tuple[str, ...]:
     """Return the names sorted, without repetition.
 
     Raises:
         InvalidInput: it is no list, or one is not a name; the error names its position.
-        TooLarge: there are more than 16.
+        TooLarge: there are more than ``most``.
     """
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise InvalidInput(field, values, "give a list of names")
@@ -57,8 +70,8 @@ def check_names(field: str, values: Iterable[str]) -> tuple[str, ...]:
     for position, name in enumerate(names):
         check_name(f"{field}[{position}]", name)
     distinct = tuple(sorted(set(names)))
-    if len(distinct) > MAX_NAMES:
-        raise TooLarge(field, len(distinct), MAX_NAMES, "names")
+    if len(distinct) > most:
+        raise TooLarge(field, len(distinct), most, "names")
     return distinct
 
 

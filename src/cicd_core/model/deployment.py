@@ -9,7 +9,7 @@ from enum import StrEnum
 from attrs import evolve, field, frozen
 
 from cicd_core.errors import InvalidInput
-from cicd_core.model.checks import check_name
+from cicd_core.model.checks import check_kind, check_name
 from cicd_core.model.fields import (
     check_git,
     check_label,
@@ -141,6 +141,7 @@ def checked(spec: DeploymentSpec) -> DeploymentSpec:
         TooLarge: a field is over its limit, or metadata and git context are over 256 KiB of JSON
             together.
     """
+    check_kind("spec", spec, DeploymentSpec)
     git, metadata = check_git(spec.git), check_metadata(spec.metadata)
     check_together("metadata", metadata, git_texts(git))
     return DeploymentSpec(
@@ -161,6 +162,7 @@ def checked_metrics(metrics: DeploymentMetrics) -> DeploymentMetrics:
     Raises:
         InvalidInput: none is given, or one is out of its range; the error names it.
     """
+    check_kind("metrics", metrics, DeploymentMetrics)
     if all(getattr(metrics, name) is None for name in _MOST):
         raise InvalidInput("metrics", metrics, f"give at least one of {', '.join(_MOST)}")
     for name, most in _MOST.items():

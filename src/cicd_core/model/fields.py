@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from attrs import fields as attrs_fields
 
@@ -12,14 +11,13 @@ from cicd_core.model.checks import (
     MAX_BODY_BYTES,
     MAX_REASON,
     check_bytes,
+    check_kind,
     check_name,
     check_text,
     json_size,
     shorten,
 )
-
-if TYPE_CHECKING:
-    from cicd_core.model.job import GitContext
+from cicd_core.model.job import GitContext
 
 #: The most bytes of a version, a host name, a user's id, or of who asked for something.
 MAX_LABEL = 256
@@ -124,6 +122,7 @@ def check_git(git: GitContext | None) -> GitContext | None:
     """
     if git is None:
         return None
+    check_kind("git", git, GitContext)
     check_text("git.repo", git.repo)
     for name in ("ref", "commit_sha", "commit_message", "author"):
         value = getattr(git, name)

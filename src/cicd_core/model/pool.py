@@ -9,7 +9,7 @@ from attrs import field, frozen
 
 from cicd_core.errors import InvalidInput
 from cicd_core.model.agent import MAX_SLOTS
-from cicd_core.model.checks import check_integer, check_name, check_text
+from cicd_core.model.checks import check_integer, check_kind, check_name, check_text
 from cicd_core.model.fields import check_metadata, check_optional_name
 
 #: The most agents that one pool may have.
@@ -62,6 +62,7 @@ def checked(spec: PoolSpec) -> PoolSpec:
             ``warm_agents <= max_agents`` does not hold; the error names the field.
         TooLarge: a text is over its limit.
     """
+    check_kind("spec", spec, PoolSpec)
     least = check_integer("min_agents", spec.min_agents, least=0, most=MAX_AGENTS)
     most = check_integer("max_agents", spec.max_agents, least=0, most=MAX_AGENTS)
     if least > most:

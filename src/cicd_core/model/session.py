@@ -27,7 +27,12 @@ def hash_token(token: str) -> str:
     """Return the id of the session that ``token`` opens: its SHA-256 in hexadecimal digits.
 
     No salt is needed, since a token is 256 random bits: nobody can try them all.
+
+    Raises:
+        InvalidInput: it is no string.
     """
+    if not isinstance(token, str):  # the value is left out: it may be the token all the same
+        raise InvalidInput("token", type(token).__name__, "give the session's token, a string")
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 

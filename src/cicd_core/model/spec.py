@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 from attrs import Factory, evolve, field, frozen
 
 from cicd_core.errors import InvalidInput
-from cicd_core.model.checks import check_integer, check_name, check_names, check_seconds
+from cicd_core.model.checks import check_integer, check_kind, check_name, check_names, check_seconds
 from cicd_core.model.fields import (
     check_git,
     check_metadata,
@@ -57,6 +57,7 @@ def checked(spec: JobSpec) -> JobSpec:
         InvalidInput: a field is wrong; the error names it.
         TooLarge: payload, metadata, git context, tags and labels are over 256 KiB of JSON together.
     """
+    check_kind("spec", spec, JobSpec)
     priority, delivery = spec.priority, spec.delivery
     if not isinstance(priority, Priority):
         raise InvalidInput("priority", priority, f"give one of {[each.name for each in Priority]}")
@@ -95,8 +96,11 @@ def check_retry(policy: RetryPolicy) -> RetryPolicy:
     """
     if not isinstance(policy, RetryPolicy):
         raise InvalidInput("retry", policy, "give a RetryPolicy")
+    verdicts: object = policy.retry_on
+    if isinstance(verdicts, str) or not isinstance(verdicts, Iterable):
+        raise InvalidInput("retry.retry_on", verdicts, "give a list of verdicts")
     for verdict in policy.retry_on:
-        if verdict not in _RETRYABLE:
+        if not isinstance(verdict, str) or verdict not in _RETRYABLE:
             raise InvalidInput("retry.retry_on", verdict, f"give some of {sorted(_RETRYABLE)}")
     return evolve(
         policy,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from cicd_core.errors import InvalidInput
+from cicd_core.errors import InvalidInput, TooLarge
 from cicd_core.model.agent import (
     MAX_SLOTS,
     Agent,
@@ -22,6 +22,7 @@ from cicd_core.model.agent import (
     checked_metrics,
     checked_policy,
 )
+from cicd_core.queueing.lanes import MAX_LANES
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 SPEC = AgentSpec(agent_id="a-1")
@@ -147,3 +148,11 @@ def test_only_healthy_and_degraded_agents_take_work() -> None:
 def test_a_status_was_set_by_an_operator_while_it_is_forced() -> None:
     assert not agent(AgentStatus.DEGRADED).set_by_operator
     assert agent(AgentStatus.UNHEALTHY, AgentStatus.DEGRADED).set_by_operator
+
+
+def test_an_agent_may_have_as_many_job_types_as_a_pool_has_lanes() -> None:
+    types = tuple(f"type-{number:03}" for number in range(MAX_LANES))
+    assert checked(evolve(SPEC, job_types=types)).job_types == types
+    with pytest.raises(TooLarge, match="257 names is over the limit of 256 names") as refused:
+        checked(evolve(SPEC, job_types=(*types, "one-more")))
+    assert refused.value.field == "job_types"

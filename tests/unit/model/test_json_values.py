@@ -48,7 +48,7 @@ def test_64_levels_are_taken_and_one_more_is_refused(nest: Any) -> None:
 
 
 def test_many_objects_beside_each_other_are_not_deep() -> None:
-    wide = {"a": [{"b": [1, {}]} for _ in range(500)], "[[[[": '{{{{"[[' * 100}
+    wide: dict[str, Any] = {"a": [{"b": [1, {}]} for _ in range(500)], "[[[[": '{{{{"[[' * 100}
     assert check_json_object("payload", wide)[0] == wide
 
 
@@ -124,7 +124,7 @@ nested = st.recursive(
 )
 
 
-def depth_of(value: object) -> int:
+def depth_of(value: Any) -> int:
     if isinstance(value, dict):
         return 1 + max(map(depth_of, value.values()), default=0)
     return 1 + max(map(depth_of, value), default=0) if isinstance(value, list) else 0
