@@ -8,7 +8,17 @@ from cicd_core.agent.agent import Agent
 from cicd_core.agent.answers import JobFailed, SetupFailed
 from cicd_core.agent.handlers import Handler
 from cicd_core.agent.holding import StopReason
+from cicd_core.agent.init import leave_process_one
 from cicd_core.agent.job_run import JobRun
 from cicd_core.agent.port import WorkSource
 
-__all__ = ["Agent", "Handler", "JobFailed", "JobRun", "SetupFailed", "StopReason", "WorkSource"]
+__all__ = [
+    "Agent",
+    "Handler",
+    "JobFailed",
+    "JobRun",
+    "SetupFailed",
+    "StopReason",
+    "WorkSource",
+    "leave_process_one",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import socket
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
     from cicd_core.agent.port import WorkSource
     from cicd_core.model.agent import AgentMetrics
+
+_log = logging.getLogger("cicd_core.agent")
 
 _H = TypeVar("_H", bound=Handler)
 
@@ -206,6 +209,11 @@ class Agent:
         plan = self._plan(until_idle=until_idle)
         if self._runs:
             raise Refused(f"agent {self.agent_id!r} runs already; make another Agent")
+        if os.getpid() == 1:
+            _log.warning(
+                "this is process 1, which nothing buries the dead for: begin the program with "
+                "leave_process_one(), or run the container with an init"
+            )
         self._runs = True
         failure: BaseException | None = None
         try:

@@ -96,6 +96,7 @@ def agent(
     import anyio
 
     from cicd_core.agent import Agent
+    from cicd_core.agent.init import leave_process_one
     from cicd_core.agent.shell import INHERITED, ShellHandler
     from cicd_core.cli.exits import reporting
     from cicd_core.cli.inputs import seconds
@@ -103,6 +104,7 @@ def agent(
     from cicd_core.cli.opening import store_url
     from cicd_core.control_plane.plane import ControlPlane
 
+    leave_process_one()
     log_to_stderr(verbose=verbose, quiet=quiet, as_json=as_json)
 
     async def live() -> None:
