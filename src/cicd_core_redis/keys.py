@@ -4,8 +4,9 @@ Every key begins with ``cicd:{NAMESPACE}:``. The braces are a hash tag: a Redis 
 keys of one namespace in one slot, so that one script may touch any of them. Behind the prefix:
 
 ======================  ==========================================================================
-``meta``                hash: the layout's version, the version floor, the last event dropped, and
-                        what is written before each ``WAIT``
+``meta``                hash: the layout's version, the version floor, the last event dropped, the
+                        clock's offset and what it has come to, and what is written before each
+                        ``WAIT``
 ``r:COLLECTION:KEY``    hash, a record: ``h`` its header, ``b`` its body
 ``i:COLLECTION:…``      zset, one partition of one index: members of score 0 in sort order
 ``h:COLLECTION:CLAIM``  set: the keys of the records that a claim holds

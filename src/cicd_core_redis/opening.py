@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from cicd_core_redis.location import Location
 
 #: The version of the layout that ``keys.py`` describes.
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 _MICROS: Final = 1_000_000
 
 

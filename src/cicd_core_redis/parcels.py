@@ -98,12 +98,14 @@ class Parcel:
         self.size += len(call.data)
         self.records += call.records
 
-    def packed(self, scripts: Mapping[Verb, Script], meta: bytes) -> list[bytes]:
-        """Return the bytes to send."""
+    def packed(
+        self, scripts: Mapping[Verb, Script], meta: bytes, bounds: tuple[int, int]
+    ) -> list[bytes]:
+        """Return the bytes to send; ``bounds`` are those of the server's elapsed time (µs)."""
         head: list[Argument] = []
         if self.verb is not None:
             script = scripts[self.verb]
-            head = [b"EVALSHA", script.sha, 1, meta, *script.first]
+            head = [b"EVALSHA", script.sha, 1, meta, *bounds, *script.first]
             if self.whole:
                 head[:2] = [b"EVAL", script.text]
             if self.verb in _MERGED:

@@ -191,8 +191,9 @@ class Pipe:
                 parcels = [*self._again, *parcelled(self._queue)]
                 self._again.clear()
                 data: list[bytes] = []
+                bounds = self._clock.bounds()
                 for parcel in parcels:
-                    data += parcel.packed(self._scripts, self._meta)
+                    data += parcel.packed(self._scripts, self._meta, bounds)
                 confirmation = self._confirmation(parcels)
                 self._inflight.extend(parcels)
                 if confirmation is not None:
@@ -235,8 +236,8 @@ class Pipe:
         elif isinstance(answer, Exception):
             self._take_refusal(parcel, answer)
         else:
-            if parcel.verb is not None:
-                self._clock.heard(answer[0], sent=parcel.sent)
+            if parcel.verb is not None and answer[0]:
+                self._clock.heard(*answer[0], sent=parcel.sent)
             if parcel.confirmation is None:
                 parcel.answer(answer)
             else:

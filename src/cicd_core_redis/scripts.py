@@ -37,18 +37,19 @@ class Verb(Enum):
     RIGHTS = "rights"
 
 
-_WRITING: Final = ("records", "places", "writing")
-_READING: Final = ("records", "places", "reading")
+_BASE: Final = ("records", "clock", "noting")
+_WRITING: Final = (*_BASE, "places", "writing")
+_READING: Final = (*_BASE, "places", "reading")
 _PARTS: Final[Mapping[Verb, tuple[str, ...]]] = {
-    Verb.COMMIT: (*_WRITING, "commit", "increments", "apply"),
+    Verb.COMMIT: (*_WRITING, "commit", "increments", "stream", "apply"),
     Verb.CLAIM: (*_WRITING, "claim", "grant"),
     Verb.RENEW: (*_WRITING, "renew"),
     Verb.GET: (*_READING, "get"),
     Verb.PAGE: (*_READING, "page"),
     Verb.LOOK: (*_READING, "look"),
     Verb.COUNT: (*_WRITING, "count"),
-    Verb.COUNTERS: ("records", "counters"),
-    Verb.READ_LOG: ("records", "read_log"),
+    Verb.COUNTERS: (*_BASE, "stream", "counters"),
+    Verb.READ_LOG: (*_BASE, "stream", "read_log"),
     Verb.SWEEP: (*_WRITING, "sweep"),
     Verb.RIGHTS: ("records", "rights"),
 }

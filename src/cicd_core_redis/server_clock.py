@@ -1,4 +1,9 @@
-"""The server's clock, known from its answers: each script tells the time at which it ran."""
+"""The server's clocks, known from its answers: each script tells the time at which it ran.
+
+What was heard is also what the server is told with each question: how much time has passed at
+least, and at most, by the clock of this machine. The server's own clock may be set, or be another
+server's since a moment ago; see ``lua/clock.lua``.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +11,7 @@ from typing import Final
 
 from attrs import frozen
 
-from cicd_core.clock import monotonic_seconds
+from cicd_core.clock import boot_micros, monotonic_seconds, plausible
 from cicd_core.store.records import StoreTime
 
 _MICROS: Final = 1_000_000
@@ -14,8 +19,6 @@ _MICROS: Final = 1_000_000
 _FRESH: Final = 10.0
 #: How far two clocks drift apart in a second, at most: 200 millionths, a bad crystal.
 _DRIFT: Final = 200e-6
-#: A clock that is further back than this (µs) was set: there is no waiting for it.
-_SET_BACK: Final = 5 * _MICROS
 
 
 @frozen
@@ -33,6 +36,32 @@ class _Sample:
         return self.micros + round((now - self.heard) * _MICROS)
 
 
+class _Bounds:
+    """How far the server's elapsed time is ahead of this machine's, which counts its sleep too."""
+
+    def __init__(self) -> None:
+        self._least = self._most = 0.0
+        self._at: int | None = None
+
+    def narrow(self, least: int, most: int, here: int) -> None:
+        """Take what an answer tells: it was between the two at ``here`` (all in µs)."""
+        low, high = float(least - here), float(most - here)
+        if self._at is not None:
+            drift = (here - self._at) * _DRIFT
+            kept = max(low, self._least - drift), min(high, self._most + drift)
+            if kept[0] <= kept[1]:  # else the server has learnt better from others
+                low, high = kept
+        self._least, self._most, self._at = low, high, here
+
+    def now(self) -> tuple[int, int]:
+        """Return the least and the most that it may be; 0 and 0: nothing is known."""
+        if self._at is None:
+            return 0, 0
+        here = boot_micros()
+        drift = (here - self._at) * _DRIFT
+        return max(0, int(here + self._least - drift)), int(here + self._most + drift)
+
+
 class ServerClock:
     """What time it is on the server, as well as this process can know."""
 
@@ -40,15 +69,24 @@ class ServerClock:
         """Know nothing yet; ``skew`` is added to the uncertainty, in microseconds."""
         self._skew = skew
         self._best: _Sample | None = None
+        self._bounds = _Bounds()
         self._last = 0
+        self._ahead = 0
 
-    def heard(self, micros: int, *, sent: float) -> None:
-        """Take a time that the server told; ``sent`` is when it was asked."""
+    def heard(self, micros: int, calendar: int, *, sent: float) -> None:
+        """Take the two clocks of an answer; ``sent`` is when it was asked for."""
         now = monotonic_seconds()
-        sample = _Sample(micros, (sent + now) / 2, (now - sent) / 2 * _MICROS)
+        trip = round((now - sent) * _MICROS)
+        self._bounds.narrow(micros, micros + trip, boot_micros())
+        self._ahead = plausible(calendar, micros) - micros
+        sample = _Sample(micros, (sent + now) / 2, trip / 2)
         best = self._best
-        if best is None or sample.error <= best.error_at(now) or self._has_jumped(best, sample):
+        if best is None or sample.error <= best.error_at(now) or self._contradicts(best, sample):
             self._best = sample
+
+    def bounds(self) -> tuple[int, int]:
+        """Return the least and the most (µs) that the server's time is now; 0 and 0: unknown."""
+        return self._bounds.now()
 
     def read(self) -> StoreTime | None:
         """Return the time; None: nothing was heard for too long, so ask the server."""
@@ -56,13 +94,14 @@ class ServerClock:
         best = self._best
         if best is None or now - best.heard > _FRESH:
             return None
-        micros = best.micros_at(now)
-        if self._last - _SET_BACK < micros < self._last:
-            micros = self._last  # the contract: it never goes back
+        micros = max(self._last, best.micros_at(now))  # the contract: it never goes back
+        error = best.error_at(now) + (micros - best.micros_at(now))
         self._last = micros
-        return StoreTime(micros, uncertainty=self._skew + round(best.error_at(now)))
+        return StoreTime(
+            micros, uncertainty=self._skew + round(error), calendar=micros + self._ahead
+        )
 
-    def _has_jumped(self, best: _Sample, sample: _Sample) -> bool:
-        """Whether two samples contradict each other: the server's clock was set, or is another."""
+    def _contradicts(self, best: _Sample, sample: _Sample) -> bool:
+        """Whether two samples contradict each other: the server has learnt better from others."""
         apart = abs(best.micros_at(sample.heard) - sample.micros)
         return apart > best.error_at(sample.heard) + sample.error

@@ -53,7 +53,8 @@ class RedisStore:
     """A store on a Redis or Valkey server; what its methods promise stands in the contract.
 
     Atomicity: a script runs whole on the server, and nothing else runs beside it.
-    Clock: the server's (TIME); :meth:`now` knows it from the last answers.
+    Clock: the server's TIME, between bounds (``lua/clock.lua``); :meth:`now` knows it from the last
+        answers.
     Cost: one round trip for each verb; calls of one turn of the event loop share it. A page or a
         count that meets records which ran out and were not dropped takes one more a thousand.
     """
@@ -86,16 +87,14 @@ class RedisStore:
         return self._limits.collections
 
     async def now(self) -> StoreTime:
-        """Return the server's time, as the last answers tell it; asked for if they are old.
+        """Return the server's two clocks, as the last answers tell them; asked for if they are old.
 
         Uncertainty: half of the round trip that told it, and the drift since then.
         """
         self._limits.lifetime.check()
         known = self._clock.read()
         while known is None:
-            sent = monotonic_seconds()
-            seconds, micros = await self._pipe.ask(b"TIME")
-            self._clock.heard(int(seconds) * 1_000_000 + int(micros), sent=sent)
+            await self._pipe.run(Verb.LOOK, [0])  # at nothing: every answer tells the time
             known = self._clock.read()
         return known
 

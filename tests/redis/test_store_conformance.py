@@ -11,9 +11,10 @@ from cicd_core.testing import StoreConformance, StoreHarness, store_machine
 from cicd_core.testing.samples import COLLECTIONS
 from tests.redis.clusters import shared_cluster
 from tests.redis.engines import oldest, shared_server
-from tests.redis.stores import cluster_url
+from tests.redis.stores import cluster_url, set_clock
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
     from cicd_core.store.contract import Store
@@ -24,13 +25,22 @@ if TYPE_CHECKING:
 class RedisHarness(StoreHarness):
     """Stores on one server, whose clock no test can move."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, server_of: Callable[[str], Server]) -> None:
+        """Take the URL, and which server holds a key."""
         self._url = f"{url}?durability=none"
+        self._server_of = server_of
+        self._namespaces: set[str] = set()
 
     def open(
         self, namespace: str, collections: tuple[Collection, ...] = COLLECTIONS
     ) -> AbstractAsyncContextManager[Store]:
+        self._namespaces.add(namespace)
         return open_store(self._url, collections=collections, namespace=namespace)
+
+    async def set_wall_clock(self, seconds: float) -> bool:
+        for namespace in self._namespaces:
+            set_clock(self._server_of(f"cicd:{{{namespace}}}:meta"), namespace, seconds)
+        return True
 
     def open_forgetful(self, namespace: str) -> AbstractAsyncContextManager[Store]:
         return open_store(
@@ -40,7 +50,11 @@ class RedisHarness(StoreHarness):
 
 def shared_harness() -> RedisHarness:
     """The harness of every test and example in this process."""
-    return RedisHarness(shared_server().url)
+    return harness_of(shared_server())
+
+
+def harness_of(server: Server) -> RedisHarness:
+    return RedisHarness(server.url, lambda _: server)
 
 
 def oldest_server() -> Server:
@@ -57,14 +71,15 @@ class TestRedisStore(StoreConformance):
 class TestStoreOnTheOldestServer(StoreConformance):
     @pytest.fixture
     def harness(self) -> StoreHarness:
-        return RedisHarness(oldest_server().url)
+        return harness_of(oldest_server())
 
 
 @pytest.mark.cluster
 class TestStoreOnACluster(StoreConformance):
     @pytest.fixture
     def harness(self) -> StoreHarness:
-        return RedisHarness(cluster_url(shared_cluster().nodes))
+        cluster = shared_cluster()
+        return RedisHarness(cluster_url(cluster.nodes), cluster.owner_of)
 
 
 TestRedisInLockstep = store_machine(shared_harness).TestCase

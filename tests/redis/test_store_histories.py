@@ -8,7 +8,7 @@ import pytest
 
 from cicd_core.testing.conformance.histories import HistoryConformance
 from tests.redis.engines import shared_server
-from tests.redis.test_store_conformance import RedisHarness, oldest_server
+from tests.redis.test_store_conformance import harness_of, oldest_server
 
 if TYPE_CHECKING:
     from cicd_core.testing import StoreHarness
@@ -21,7 +21,7 @@ class TestRedisHistories(HistoryConformance):
 
     @pytest.fixture
     def harness(self) -> StoreHarness:
-        return RedisHarness(shared_server().url)
+        return harness_of(shared_server())
 
 
 class TestHistoriesOfTheOldestServer(HistoryConformance):
@@ -31,4 +31,4 @@ class TestHistoriesOfTheOldestServer(HistoryConformance):
 
     @pytest.fixture
     def harness(self) -> StoreHarness:
-        return RedisHarness(oldest_server().url)
+        return harness_of(oldest_server())

@@ -69,7 +69,7 @@ def spent(server: Server) -> Spent:
     evalsha, hmget = (
         said.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in ("evalsha", "hmget")
     )
-    return Spent(evalsha, hmget)
+    return Spent(evalsha, hmget - evalsha)  # each script reads the clock so, too
 
 
 @pytest.mark.parametrize("descending", [False, True])

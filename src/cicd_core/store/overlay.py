@@ -42,8 +42,8 @@ class Grant:
 
     def encode(self) -> bytes:
         """Return the bytes that a store keeps."""
-        told = {"agent_id": self.agent_id, "starting": self.starting, "ahead": self.ahead}
-        return dump_json(told)
+        told = {"agent_id": self.agent_id, "starting": self.starting}
+        return dump_json({**told, "ahead": self.ahead} if self.ahead else told)
 
     def patch(self, pool_name: str) -> dict[str, str | None]:
         """Return the attributes that the claim changes, as ``job_attributes`` would say them."""

@@ -31,6 +31,17 @@ local function apply(id, writes, olds)
   return answer, versions
 end
 
+-- The ids are of elapsed time, by which retention goes. A server that took over may have noted less
+-- than the log has come to: then the entry goes behind the last one.
+local function append(entry)
+  local log = PREFIX .. 'log'
+  local added = redis.pcall('XADD', log, digits(math.floor(NOW / 1000)) .. '-*', unpack(entry))
+  if type(added) == 'table' and added.err then
+    local millis = string.match(last_id(log), '^%d+')
+    call('XADD', log, millis .. '-*', unpack(entry))
+  end
+end
+
 local tell
 function tell(events, versions) -- one entry of the stream for many events of a commit
   local entry = {}
@@ -41,12 +52,12 @@ function tell(events, versions) -- one entry of the stream for many events of a 
     entry[i] = collection .. ':' .. version .. ':' .. ordinal .. ':' .. key
     entry[i + 1] = body
   end
-  call('XADD', PREFIX .. 'log', '*', unpack(entry))
+  append(entry)
   if events > 100 then tell(events - 100, versions) end
 end
 
 local latest = NOW - take()
-local answers = {NOW}
+local answers = {TOLD}
 for n = 1, tonumber(take()) do
   local id, count, events, increments = take(), take(), tonumber(take()), tonumber(take())
   local writes = {}

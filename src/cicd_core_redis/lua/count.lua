@@ -4,7 +4,7 @@
 -- Answer: the time; 1 if there is more to drop first, else 0; the number of each partition.
 
 local swept = sweep_records(1000)
-local numbers = {NOW, swept == 1000 and 1 or 0}
+local numbers = {TOLD, swept == 1000 and 1 or 0}
 for _ = 1, take() do
   numbers[#numbers + 1] = call('ZCARD', PREFIX .. take())
 end

@@ -9,13 +9,7 @@ if whole == '' then
   local upper = prefix == '' and '+' or '(' .. prefix .. '\255'
   groups = call('ZRANGE', PREFIX .. 'groups', '[' .. prefix, upper, 'BYLEX')
 end
-local answer = {NOW, '0-0'}
-if call('EXISTS', PREFIX .. 'log') == 1 then
-  local facts = call('XINFO', 'STREAM', PREFIX .. 'log')
-  for i = 1, #facts, 2 do
-    if facts[i] == 'last-generated-id' then answer[2] = facts[i + 1] end
-  end
-end
+local answer = {TOLD, last_id(PREFIX .. 'log')}
 for _, group in ipairs(groups) do
   local values = call('HGETALL', PREFIX .. 'n:' .. group)
   for i = 1, #values, 2 do

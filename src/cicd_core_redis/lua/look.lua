@@ -16,6 +16,6 @@ end
 
 for _ = 1, take() do
   local collection, zset, lower = take(), PREFIX .. take(), take()
-  if is_true(collection, zset, lower) then return {NOW, 1} end
+  if is_true(collection, zset, lower) then return {TOLD, 1} end
 end
-return {NOW, 0}
+return {TOLD, 0}

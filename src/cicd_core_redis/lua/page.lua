@@ -23,12 +23,12 @@ repeat
   for _, name in ipairs(more) do
     -- Those that ran out are skipped, and those that do not decode must not hold up the rest.
     found[#found + 1], broken[#broken + 1] = read(collection, key_in(name))
-    if #found == most then return {NOW, found, broken, ''} end
+    if #found == most then return {TOLD, found, broken, ''} end
   end
-  if #more < wanted then return {NOW, found, broken, ''} end
+  if #more < wanted then return {TOLD, found, broken, ''} end
   bound = '(' .. more[wanted]
   if descending then upper = bound else lower = bound end
   left = left - wanted
   wanted = math.min(math.max(most - #found, 100), left)
 until wanted == 0
-return {NOW, found, broken, bound}
+return {TOLD, found, broken, bound}

@@ -1,4 +1,4 @@
--- What every script begins with: the clock, a record's header, and its place in the indexes.
+-- What every script begins with: the arguments, a record's header, and its place in the indexes.
 --
 -- KEYS[1] is the namespace's `meta` key; every other key has the same prefix, hash tag included.
 -- A record is a hash: `h`, its header (MessagePack, the positions below), and `b`, its body, which
@@ -9,8 +9,6 @@ local PREFIX = string.sub(KEYS[1], 1, -5)
 local call, find, format = redis.call, string.find, string.format
 local VERSION, GIVEN, COMMIT, EXPIRES, LEASE_LIMIT = 1, 2, 3, 4, 5
 local CLAIM, GRANTED, RENEWED, LEASE_END, LEASE_MOST, GRANT, LAST = 6, 7, 8, 9, 10, 11, 11
-local time = call('TIME')
-local NOW = time[1] * 1000000 + time[2]
 local shapes, at = {}, 1
 
 local function packed(header)

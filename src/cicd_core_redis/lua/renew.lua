@@ -28,7 +28,7 @@ local function renew(collection, key, claim_id, duration)
   return {new[VERSION], new[RENEWED], expires, new[LEASE_MOST]}
 end
 
-local answers = {NOW}
+local answers = {TOLD}
 for n = 1, take() do
   local collection, key, claim_id, duration = take(), take(), take(), tonumber(take())
   answers[n + 1] = renew(collection, key, claim_id, duration)

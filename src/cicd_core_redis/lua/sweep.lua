@@ -14,4 +14,4 @@ if #old > 0 then
   call('XTRIM', log, 'MAXLEN', '=', call('XLEN', log) - #old)
   call('HSET', KEYS[1], 'dropped', last)
 end
-return {NOW, records, #old}
+return {TOLD, records, #old}
