@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from cicd_core.cli.main import main
+from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     import pytest
-
-#: How long a command may take that ends by itself, in seconds, on a very busy machine.
-PATIENCE = 60
 
 
 @frozen

@@ -34,6 +34,7 @@ from cicd_core.errors import (
     UnknownScheme,
     UnsupportedCapability,
 )
+from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -207,7 +208,7 @@ def test_a_reader_that_goes_away_ends_it_quietly(person: Person) -> None:
     process.stdout.readline()
     process.stdout.close()
     person.enqueues("build")
-    assert process.wait(timeout=60) == 141
+    assert process.wait(timeout=PATIENCE) == 141
     assert process.stderr is not None
     assert process.stderr.read() == ""
 

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.patience import PATIENCE
+
 if TYPE_CHECKING:
     from tests.cli.person import Person
 
@@ -88,7 +90,7 @@ def seen_on_a_terminal(
                     if interrupt_after and interrupt_after in drawn:
                         process.send_signal(signal.SIGINT)
                         interrupt_after = b""
-            return process.wait(timeout=60), drawn
+            return process.wait(timeout=PATIENCE), drawn
         finally:
             os.close(ours)
             process.kill()

@@ -18,6 +18,7 @@ from tests.conformance import faulty_owners as owners
 from tests.conformance import faulty_writes as writes
 from tests.conformance.faulty_suites import FaultyHarness
 from tests.conformance.mistakes import FAULTY, found_by, rows
+from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -65,7 +66,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], set[
         cwd=SUITES.parents[2],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=PATIENCE,
         check=False,
     )
     results: dict[tuple[str, str], set[str]] = {}

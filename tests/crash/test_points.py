@@ -17,6 +17,7 @@ import pytest
 from cicd_core.testing.crash.fault_points import Fuse
 from cicd_core.testing.crash.journal import Ending, read_calls
 from cicd_core.testing.crash.plan import Bomb, Point, WorkerOrder
+from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     from cicd_core.testing.crash.journal import Call
@@ -66,7 +67,7 @@ def run_worker(folder: Path, point: Point, verb: str) -> tuple[int, list[Call]]:
         bomb=Bomb(point=point, verb=verb, countdown=5),
     )
     words = json.dumps(cattrs.unstructure(order))
-    done = subprocess.run([sys.executable, "-c", RUN, words], check=False, timeout=60)
+    done = subprocess.run([sys.executable, "-c", RUN, words], check=False, timeout=PATIENCE)
     return done.returncode, list(read_calls(Path(order.journal)))
 
 

@@ -58,7 +58,7 @@ class DynamoDBHarness(StoreHarness):
 class FaultyHarness(DynamoDBHarness):
     """Stores behind a faulty proxy, asked again as the services do."""
 
-    patience = 60.0
+    patience = 240.0
 
     def __init__(self, engine: str, mix: str) -> None:
         super().__init__(engine)

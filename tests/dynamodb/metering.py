@@ -17,6 +17,7 @@ from cicd_core.store.collections import JOBS
 from cicd_core.store.registry import StoreURL
 from cicd_core_dynamodb.costs import OVERHEAD, Units, item_bytes
 from cicd_core_dynamodb.tables import kept_indexes
+from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
@@ -101,7 +102,7 @@ class Lab:
 
     async def until(self, done: Callable[[], Awaitable[bool]]) -> None:
         """Wait for what the engine's clock brings."""
-        with anyio.fail_after(30):
+        with anyio.fail_after(PATIENCE):
             while not await done():  # noqa: ASYNC110 - nobody tells when the engine's time has come
                 await anyio.sleep(0.05)
 

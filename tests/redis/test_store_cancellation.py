@@ -29,8 +29,8 @@ from cicd_core.testing.samples import (
     whole_log,
     write,
 )
+from tests.patience import PATIENCE
 from tests.redis.stores import ONE, opened, settle, sum_of_ones
-from tests.redis.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable

@@ -26,6 +26,7 @@ from cicd_core.testing.samples import (
     watch,
     write,
 )
+from tests.patience import PATIENCE
 from tests.redis.clusters import open_cluster, seen_by
 from tests.redis.stores import (
     SOON,
@@ -40,7 +41,6 @@ from tests.redis.stores import (
 )
 from tests.redis.test_store_fleets import PATIENT, Client, call_until_confirmed, works
 from tests.redis.test_store_users import MINIMAL, filled
-from tests.redis.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -21,6 +21,7 @@ from cicd_core.testing.samples import (
     told,
     write,
 )
+from tests.patience import PATIENCE
 from tests.redis.sentinels import open_replicated
 from tests.redis.stores import (
     SOON,
@@ -32,7 +33,7 @@ from tests.redis.stores import (
     sum_of_ones,
 )
 from tests.redis.test_store_refusals import empty, fill
-from tests.redis.waiting import PATIENCE, until
+from tests.redis.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator

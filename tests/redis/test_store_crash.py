@@ -17,9 +17,9 @@ from cicd_core.clock import monotonic_seconds
 from cicd_core.store.records import Committed, Query
 from cicd_core.testing.crash import LabPlan
 from cicd_core.testing.samples import apply, commit, in_lane, item, told
+from tests.patience import PATIENCE
 from tests.redis.stores import ONE, insist, number_of_events, opened, sum_of_ones
 from tests.redis.storms import SCENES, storm
-from tests.redis.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -24,6 +24,7 @@ from cicd_core.testing.samples import (
     told,
     write,
 )
+from tests.patience import PATIENCE
 from tests.redis.fault_proxy import open_proxy
 from tests.redis.stores import (
     ONE,
@@ -35,7 +36,6 @@ from tests.redis.stores import (
     settle,
     sum_of_ones,
 )
-from tests.redis.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable

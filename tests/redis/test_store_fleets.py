@@ -25,6 +25,7 @@ from cicd_core.testing.samples import (
     watch,
     write,
 )
+from tests.patience import PATIENCE
 from tests.redis.fault_proxy import open_proxy
 from tests.redis.sentinels import SERVICE, open_replicated, open_sentinels
 from tests.redis.stores import (
@@ -37,7 +38,6 @@ from tests.redis.stores import (
     settle,
     sum_of_ones,
 )
-from tests.redis.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -29,8 +29,9 @@ from cicd_core.testing.samples import (
     whole_log,
     write,
 )
+from tests.patience import PATIENCE
 from tests.redis.stores import ONE, SOON, insist, number_of_events, one_commit, opened, sum_of_ones
-from tests.redis.waiting import PATIENCE, until
+from tests.redis.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable

@@ -20,8 +20,8 @@ from cicd_core.testing.samples import (
     told,
     write,
 )
+from tests.patience import PATIENCE
 from tests.redis.stores import number_of_events, opened
-from tests.redis.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable

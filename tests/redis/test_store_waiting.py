@@ -17,13 +17,13 @@ from cicd_core.testing.samples import (
     watch,
     write,
 )
+from tests.patience import PATIENCE
 from tests.redis.stores import (
     SOON,
     insist,
     opened,
     settle,
 )
-from tests.redis.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from cicd_core.store.contract import Store

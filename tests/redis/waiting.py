@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-#: How long a server may take to do what it was asked; more than it ever needs.
-PATIENCE: Final = 30.0
 
 
 class EngineError(Exception):

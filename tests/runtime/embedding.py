@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from cicd_core.agent import Agent
+from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from cicd_core.agent import Handler, WorkSource
-
-PATIENCE = 25.0
 
 
 def agent_of(source: WorkSource, handler: Handler, **options: Any) -> Agent:

@@ -21,6 +21,7 @@ from cicd_core.model.checks import check_text
 from cicd_core.model.claim import Claimed, LeaseStatus
 from cicd_core.model.job import Delivery, GitContext, Job, JobState, Progress, Token
 from cicd_core.threads import RunSoon, run_soon_here
+from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Collection, Sequence
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from cicd_core.model.outcome import Outcome
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
-PATIENCE = 20.0
 
 
 @frozen
@@ -207,7 +207,7 @@ class FakeSource:
                     claims = self._taken(str(request_id), agent_id, job_types, limit)
                 if claims or anyio.current_time() >= until:
                     return claims
-                with anyio.move_on_at(until):
+                with anyio.move_on_after(until - anyio.current_time()):
                     await changed.wait()
 
     def _taken(

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from tests.patience import PATIENCE
+
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-PATIENCE = 20.0
 
 
 def is_alive(pid: int) -> bool:

@@ -13,7 +13,8 @@ import pytest
 from cicd_core.agent import JobRun, StopReason
 from cicd_core.errors import InvalidInput, NotFound
 from cicd_core.model.job import Delivery, JobState, Verdict
-from tests.runtime.embedding import PATIENCE, agent_of, run_until_idle, running
+from tests.patience import PATIENCE
+from tests.runtime.embedding import agent_of, run_until_idle, running
 
 if TYPE_CHECKING:
     from tests.runtime.fake_source import FakeSource
@@ -132,7 +133,7 @@ async def test_a_thread_that_does_not_stop_is_waited_for_and_its_verdict_stands(
 
     def ignore(run: JobRun) -> int:
         anyio.from_thread.run_sync(began.set)
-        assert go_on.wait(timeout=20)
+        assert go_on.wait(timeout=PATIENCE)
         return 0
 
     job = source.add()

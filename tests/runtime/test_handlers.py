@@ -16,6 +16,7 @@ from cicd_core.agent import Agent, JobFailed, JobRun
 from cicd_core.errors import AlreadyExists, InvalidInput
 from cicd_core.model.job import Verdict
 from cicd_core.model.outcome import Outcome
+from tests.patience import PATIENCE
 from tests.runtime.embedding import agent_of, run_until_idle
 
 if TYPE_CHECKING:
@@ -199,7 +200,7 @@ async def test_every_slot_has_a_thread(source: FakeSource) -> None:
     barrier = threading.Barrier(slots)
 
     def meet(run: JobRun) -> None:
-        barrier.wait(timeout=20)
+        barrier.wait(timeout=PATIENCE)
 
     for _ in range(slots):
         source.add()

@@ -18,6 +18,7 @@ from cicd_core.errors import AlreadyExists, NotFound, Refused, StoreError
 from cicd_core.model.agent import AgentMetrics, AgentStatus
 from cicd_core.model.job import Verdict
 from cicd_core.threads import run_soon_here
+from tests.patience import PATIENCE
 from tests.runtime.embedding import agent_of, run_until_idle, running
 from tests.runtime.fake_source import FakeSource
 
@@ -39,7 +40,7 @@ async def test_leases_are_renewed_while_a_handler_blocks_the_event_loop(
     renewed = threading.Event()
 
     async def block(run: JobRun) -> None:
-        assert renewed.wait(timeout=20)  # the whole loop stands still
+        assert renewed.wait(timeout=PATIENCE)  # the whole loop stands still
 
     def see(count: int) -> None:
         if count >= 3:
@@ -392,7 +393,7 @@ async def test_an_agent_whose_place_was_taken_finishes_and_ends_with_the_error(
 
     job = source.add()
     agent = agent_of(source, wait, heartbeat_seconds=0.05)
-    with anyio.fail_after(20), pytest.raises(Refused, match="another process"):
+    with anyio.fail_after(PATIENCE), pytest.raises(Refused, match="another process"):
         await agent.run(handle_signals=False)
     assert source.outcomes[job].verdict is Verdict.SUCCESS
     assert source.called("drain") == source.called("deregister") == []
@@ -406,7 +407,7 @@ async def test_the_control_plane_can_drain_an_agent(source: FakeSource) -> None:
         source.drain_reason = "the machine is wanted elsewhere"
 
     source.on_call("claim", drain_it)
-    with anyio.fail_after(20):
+    with anyio.fail_after(PATIENCE):
         await agent.run(handle_signals=False)
     assert source.called("deregister")[0]["reason"] == "the machine is wanted elsewhere"
 

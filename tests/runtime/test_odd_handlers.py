@@ -12,7 +12,8 @@ import pytest
 
 from cicd_core.agent import JobFailed, JobRun
 from cicd_core.model.job import Verdict
-from tests.runtime.embedding import PATIENCE, agent_of, run_until_idle, running
+from tests.patience import PATIENCE
+from tests.runtime.embedding import agent_of, run_until_idle, running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator

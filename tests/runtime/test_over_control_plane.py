@@ -16,7 +16,8 @@ from cicd_core.agent import Agent, JobFailed, JobRun
 from cicd_core.errors import AgentReplaced, AgentUnfit, LeaseLost, TooLarge
 from cicd_core.model.agent import AgentMetrics, AgentSpec, AgentStatus
 from cicd_core.model.job import Delivery, Job, JobState, JobStatus, RetryPolicy, Verdict
-from tests.runtime.embedding import PATIENCE, agent_of, run_until_idle, running
+from tests.patience import PATIENCE
+from tests.runtime.embedding import agent_of, run_until_idle, running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -316,7 +317,7 @@ async def test_leases_live_while_a_handler_blocks_the_event_loop(plane: ControlP
 
     async def block(run: JobRun) -> None:
         for _ in range(4):  # 4/3 of the life of the lease
-            assert renewals.acquire(timeout=20)
+            assert renewals.acquire(timeout=PATIENCE)
 
     job_id = await added(plane)
     await run_until_idle(agent_of(Counted(plane, renewals.release), block))

@@ -14,6 +14,7 @@ from cicd_core.agent import SetupFailed
 from cicd_core.agent.shell import INHERITED, ShellHandler
 from cicd_core.errors import InvalidInput
 from cicd_core.model.job import GitContext, Verdict
+from tests.patience import PATIENCE
 from tests.runtime.embedding import agent_of, run_until_idle, running
 from tests.runtime.processes import is_alive, number_in, until
 from tests.runtime.repositories import commit, git, repository, worktrees
@@ -352,7 +353,7 @@ async def test_many_commands_run_at_once(shell: Shell, source: FakeSource) -> No
     for _ in range(8):
         source.add(payload={"shell": "echo $CICD_JOB_ID; sleep 0.05"})
     handler = ShellHandler(work_dir=shell.work_dir)
-    with anyio.fail_after(20):
+    with anyio.fail_after(PATIENCE):
         await run_until_idle(agent_of(source, handler, slots=8))
     said = {job: outcome.logs_summary for job, outcome in source.outcomes.items()}
     assert said == {f"job-{number}": f"job-{number}\n" for number in range(1, 9)}

@@ -18,7 +18,8 @@ import anyio.to_thread
 import pytest
 from anyio.streams.buffered import BufferedByteReceiveStream
 
-from tests.runtime.embedding import PATIENCE, agent_of
+from tests.patience import PATIENCE
+from tests.runtime.embedding import agent_of
 from tests.runtime.processes import until
 
 if TYPE_CHECKING:

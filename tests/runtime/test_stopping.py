@@ -11,6 +11,7 @@ import pytest
 
 from cicd_core.agent import JobFailed, JobRun, StopReason
 from cicd_core.model.job import Verdict
+from tests.patience import PATIENCE
 from tests.runtime.embedding import agent_of, run_until_idle
 from tests.runtime.fake_source import FakeSource
 
@@ -186,7 +187,7 @@ async def test_time_passes_for_threads_while_a_handler_blocks_the_event_loop(
 
     async def block(run: JobRun) -> None:
         await began.wait()
-        assert stopped.wait(timeout=20)
+        assert stopped.wait(timeout=PATIENCE)
 
     agent = agent_of(source, block, slots=2)
     agent.add_handler("thread", in_a_thread)

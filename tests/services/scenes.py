@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
 #: Lanes are read anew once an hour: whoever waits is woken, or waits too long to pass a test.
 SETTINGS = Settings(lane_refresh_seconds=3600.0, commit_attempts=4)
-#: Real seconds after which a test gives up; none of them ever waits that long.
-PATIENCE = 30.0
 AGENT = "a-1"
 
 

@@ -23,7 +23,8 @@ from cicd_core import (
 )
 from cicd_core.ids import IdSource
 from cicd_core.model.instants import from_micros
-from tests.services.scenes import PATIENCE, claim, enqueue, finish, run
+from tests.patience import PATIENCE
+from tests.services.scenes import claim, enqueue, finish, run
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,8 +20,8 @@ from cicd_core import (
     open_store,
 )
 from cicd_core.model.instants import from_micros
+from tests.patience import PATIENCE
 from tests.services.scenes import (
-    PATIENCE,
     claim,
     enqueue,
     everything_told,

@@ -26,9 +26,9 @@ from cicd_core import (
 )
 from cicd_core.model.instants import from_micros
 from cicd_core.store.records import MAX_RECORD_BYTES, Put
+from tests.patience import PATIENCE
 from tests.services.broken_stores import Relay, damage
 from tests.services.scenes import (
-    PATIENCE,
     claim,
     enqueue,
     every_job,

@@ -10,9 +10,9 @@ import pytest
 
 from cicd_core import ControlPlane, JobSpec, JobState, Settings, StoreUnavailable
 from cicd_core.model.instants import from_micros, to_micros
+from tests.patience import PATIENCE
 from tests.services.broken_stores import Relay, damage
 from tests.services.scenes import (
-    PATIENCE,
     SETTINGS,
     claim,
     enqueue,

@@ -16,7 +16,8 @@ from cicd_core import (
     JobState,
     Settings,
 )
-from tests.services.scenes import PATIENCE, claim, enqueue, run
+from tests.patience import PATIENCE
+from tests.services.scenes import claim, enqueue, run
 
 if TYPE_CHECKING:
     from cicd_core.store.contract import Store

@@ -24,8 +24,9 @@ from cicd_core import (
 from cicd_core.ids import IdSource
 from cicd_core.model.session import hash_token
 from cicd_core.store.records import Commit, Committed, EventWrite, Put
+from tests.patience import PATIENCE
 from tests.services.broken_stores import damage
-from tests.services.scenes import PATIENCE, claim, enqueue, run
+from tests.services.scenes import claim, enqueue, run
 
 if TYPE_CHECKING:
     from cicd_core.store.contract import Store

@@ -11,6 +11,7 @@ import pytest
 import trio
 
 from cicd_core.threads import RunSoon, run_soon_here
+from tests.patience import PATIENCE
 
 
 @pytest.mark.anyio
@@ -18,7 +19,7 @@ async def test_a_thread_sets_an_event_of_the_loop() -> None:
     event = anyio.Event()
     thread = threading.Thread(target=run_soon_here(), args=(event.set,))
     thread.start()
-    with anyio.fail_after(20):
+    with anyio.fail_after(PATIENCE):
         await event.wait()
     thread.join()
 
@@ -37,7 +38,7 @@ async def test_work_runs_in_the_loops_thread_in_the_order_given() -> None:
         run_soon(done.set)
 
     await anyio.to_thread.run_sync(hand_over)
-    with anyio.fail_after(20):
+    with anyio.fail_after(PATIENCE):
         await done.wait()
     assert seen == [(number, threading.current_thread()) for number in range(5)]
 
@@ -47,7 +48,7 @@ async def test_the_loops_own_thread_may_hand_over_too() -> None:
     event = anyio.Event()
     assert run_soon_here()(event.set)
     assert not event.is_set()  # soon, not now
-    with anyio.fail_after(20):
+    with anyio.fail_after(PATIENCE):
         await event.wait()
 
 
