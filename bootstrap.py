@@ -1,7 +1,9 @@
 """From a fresh clone to a running demo, or to a finished test run, in one command.
 
     python3 bootstrap.py demo [ARGS ...]    install into .venv, then run `cicd-core demo ARGS ...`
-    python3 bootstrap.py test [ARGS ...]    install nox into .venv-dev, then run `nox ARGS ...`
+    python3 bootstrap.py test [ARGS ...]    install nox into .venv-dev, then run `nox ARGS ...`:
+                                            without ARGS some minutes of every kind of check,
+                                            with `--all` the complete check, as CI runs it
 
 Needs Python 3.11 or newer, git, and a package index; uv is used where it works, and not needed.
 What it says goes to standard error; its exit code is that of the command that it runs.
@@ -132,7 +134,10 @@ def demo(arguments: list[str]) -> None:
 
 
 def test(arguments: list[str]) -> None:
-    """Run nox with the caller's arguments; without any, every session that must be green."""
+    """Run nox with the caller's arguments; `--all` stands for every session that must be green."""
+    if "--all" in arguments:
+        at = arguments.index("--all")
+        arguments = [*arguments[:at], "--tags", "all", *arguments[at + 1 :]]
     venv = ROOT / ".venv-dev"
     create(venv)
     if not (venv / STAMP).exists() and shutil.which("uv") is None:

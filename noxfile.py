@@ -1,19 +1,26 @@
-"""The checks of this repository; `nox` without arguments runs every one that must be green.
+"""The checks of this repository, each a session.
 
-An interpreter that is not on this machine is skipped, and the summary says so. Nothing is
-downloaded but packages.
+Without arguments those run that say within minutes whether a change is right; the sessions with the
+tag `all` are the complete check, which CI runs. An interpreter that is not on this machine is
+skipped, and the summary says so. Nothing is downloaded but packages and engines for the tests.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 import zipfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import nox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 nox.needs_version = ">=2025.10.14"
 nox.options.default_venv_backend = "uv|virtualenv"
@@ -21,33 +28,54 @@ nox.options.download_python = "never"
 # By default nox makes a missing interpreter an error where CI is set; here it is a skip everywhere.
 nox.options.error_on_missing_interpreters = False
 nox.options.reuse_existing_virtualenvs = True
-nox.options.sessions = [
-    "lint",
-    "layers",
-    "types",
-    "tests",
-    "coverage",
-    "property",
-    "doctest",
-    "docs",
-    "package",
-    "redis_cluster",
-]
-if Path("tests/conformance").is_dir():
-    nox.options.sessions.append("conformance")
 
 # pyenv hides the interpreters that are installed but not chosen; the tests want them too.
 PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
 os.environ["PATH"] += "".join(f"{os.pathsep}{path}" for path in PYENV.glob("versions/3.*/bin"))
 
+# The tests start Python by the hundred: compile what it imports once, beside the tree.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+os.environ.setdefault("PYTHONPYCACHEPREFIX", str(Path(".nox", "bytecode").resolve()))
+
 PYPROJECT = nox.project.load_toml("pyproject.toml")
-#: The interpreter that runs nox: it is there for certain, so the sessions of one version use it.
+#: The interpreter that runs nox: it is there for certain, so most sessions use it.
 MAIN = f"{sys.version_info.major}.{sys.version_info.minor}"
-PYTHONS = sorted({"3.11", "3.12", "3.13", "3.14", MAIN})
-#: Over all cores.
-SPREAD = ("-n", "logical", "--dist", "worksteal")
+OLDEST = "3.11"
+#: The other ones, the newest first.
+OTHERS = [each for each in ("3.14", "3.13", "3.12", "3.11") if each != MAIN]
+INSTALLED = [each for each in OTHERS if shutil.which(f"python{each}")]
+#: The environment of all sessions that run on the main interpreter: see `environment`.
+SHARED = Path(".nox", "environment").resolve()
+#: One more than there are cores: now and then a test waits for a process or a server.
+SPREAD = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "worksteal")
+#: The extras that the tests cover.
+EXTRAS = ("cli", "dynamodb", "redis", "testing")
+#: What can depend on the interpreter: threads, context managers, pickling, the driver of SQLite,
+#: the command line.
+INTERPRETED = (
+    "tests/runtime",
+    "tests/cli",
+    "tests/services/test_control_plane.py",
+    "tests/unit/model",
+    "tests/unit/store",
+    "tests/unit/test_clock.py",
+    "tests/unit/test_ids.py",
+    "tests/unit/test_threads.py",
+    "tests/conformance/test_sqlite.py",
+)
+#: What can depend on the version of a dependency, besides.
+DEPENDENT = (
+    "tests/services",
+    "tests/property/store",
+    "tests/conformance/test_memory.py",
+    "tests/redis/test_store_conformance.py",
+    "tests/dynamodb/test_conformance.py",
+)
 #: The packages without I/O, in which an untested branch has no excuse.
 PURE = ("model", "lifecycle", "queueing")
+#: Where the documentation is built, and how: each warning is an error.
+DOCS = "docs/_build"
+WARNINGS = ("-n", "-W", "--keep-going", "-q")
 #: What a user without any extra must be able to do, and is told of a store that needs one.
 IMPORT_ALL = """
 import cicd_core
@@ -64,14 +92,50 @@ for scheme, extra in (("redis", "redis"), ("dynamodb", "dynamodb")):
 """
 
 
+nox.options.sessions = [
+    "lint",
+    "layers",
+    "types",
+    "tests",
+    *(f"interpreters-{newest}" for newest in INSTALLED[:1]),
+    "docs",
+    "package",
+]
+
+
 def group(*names: str) -> list[str]:
     """The requirements of some dependency groups of pyproject.toml."""
     return list(nox.project.dependency_groups(PYPROJECT, *names))
 
 
-def install(session: nox.Session, *groups: str) -> None:
-    """Install the project, as it stands in this folder, with what its tests need."""
-    session.install("-e", ".[cli,dynamodb,redis,testing]", *group(*groups))
+def install(session: nox.Session, *requirements: str) -> None:
+    """Install the project, as it stands in this folder, and more; not again if it is there."""
+    wanted = ["-e", f".[{','.join(EXTRAS)}]", *requirements]
+    found = hashlib.sha256(Path("pyproject.toml").read_bytes() + repr(wanted).encode())
+    stamp = Path(session.virtualenv.location, "installed.stamp")
+    if stamp.exists() and stamp.read_text() == found.hexdigest():
+        session.log("all is installed")
+        return
+    session.install(*wanted)
+    stamp.write_text(found.hexdigest())
+
+
+def run(session: nox.Session, program: str, *arguments: str) -> None:
+    """Run a program of the shared environment."""
+    programs = SHARED / ("Scripts" if os.name == "nt" else "bin")
+    session.env["PATH"] = f"{programs}{os.pathsep}{os.environ['PATH']}"
+    session.run(str(programs / program), *arguments, external=True)
+
+
+def profile(session: nox.Session, default: str) -> None:
+    """Choose the Hypothesis profile, unless the caller's environment names one."""
+    session.env["HYPOTHESIS_PROFILE"] = os.environ.get("HYPOTHESIS_PROFILE", default)
+
+
+def check(session: nox.Session, *arguments: str, examples: str = "dev") -> None:
+    """Run tests in the shared environment, over all cores."""
+    profile(session, examples)
+    run(session, "pytest", *SPREAD, *arguments)
 
 
 def source_files() -> set[str]:
@@ -81,104 +145,119 @@ def source_files() -> set[str]:
     return {str(path.relative_to(src).as_posix()) for path in files if path.suffix != ".pyc"}
 
 
-def profile(session: nox.Session, default: str) -> None:
-    """Choose the Hypothesis profile, unless the caller's environment names one."""
-    session.env["HYPOTHESIS_PROFILE"] = os.environ.get("HYPOTHESIS_PROFILE", default)
-
-
-@nox.session(python=PYTHONS)
-def tests(session: nox.Session) -> None:
-    """All tests but those that kill for long, run a whole Cluster or have a session of their own.
-
-    The interpreter that runs nox tests every server; the others one for each store.
-    """
-    install(session, "test")
-    profile(session, "dev")
-    if session.python != MAIN:
-        session.env["CICD_TEST_ENGINES"] = "first"
-        elsewhere = ["doctest"]
-    else:
-        elsewhere = ["doctest", "property", "conformance"]  # in sessions of their own
-    usual = ["-m", "not crash and not cluster"]
-    usual += [f"--ignore=tests/{name}" for name in elsewhere]
-    session.run("pytest", *usual, *SPREAD, *session.posargs)
-
-
 @nox.session(python=MAIN)
+def environment(session: nox.Session) -> None:
+    """The environment of all sessions that run on the main interpreter: made once."""
+    install(session, *group("test", "lint", "types", "layers", "docs"))
+
+
+# ---------------------------------------------------------------------------------------- tests
+
+
+@nox.session(venv_backend="none", requires=["environment"], tags=["all"])
+def tests(session: nox.Session) -> None:
+    """Tests of every kind, on the main interpreter."""
+    chosen = "not crash and not cluster and not thorough"
+    check(session, "-m", chosen, *session.posargs)
+
+
+@nox.session(venv_backend="none", requires=["environment"], tags=["all"])
+def thorough(session: nox.Session) -> None:
+    """The same tests over further engines, what runs several servers, and what takes long."""
+    chosen = "(cluster or thorough) and not crash"
+    check(session, "-m", chosen, *session.posargs)
+
+
+@nox.session(python=OTHERS, tags=["all"])
+def interpreters(session: nox.Session) -> None:
+    """What can depend on the interpreter, on each other one."""
+    install(session, *group("test"))
+    profile(session, "dev")
+    chosen = session.posargs or INTERPRETED
+    session.run("pytest", "-m", "not crash and not thorough", *SPREAD, *chosen)
+
+
+@nox.session(python=OLDEST, tags=["all"])
+def lowest(session: nox.Session) -> None:
+    """What can depend on the dependencies, with the oldest versions that pyproject.toml allows.
+
+    All other sessions have the newest ones.
+    """
+    constraints = Path(session.create_tmp(), "lowest.txt")
+    constraints.write_text("".join(f"{each}\n" for each in lowest_versions()))
+    install(session, *group("test"), "-c", str(constraints))
+    profile(session, "dev")
+    session.run("cicd-core", "--help", silent=True)
+    chosen = session.posargs or [*INTERPRETED, *DEPENDENT]
+    session.run("pytest", "-m", "not crash and not thorough", *SPREAD, *chosen)
+
+
+def lowest_versions() -> Iterator[str]:
+    """Each direct dependency at the oldest version that pyproject.toml allows.
+
+    A constraint does what uv's `--resolution lowest-direct` does, and pip knows it too.
+    """
+    project = PYPROJECT["project"]
+    extras = [each for extra in EXTRAS for each in project["optional-dependencies"][extra]]
+    for requirement in (*project["dependencies"], *extras, *group("test")):
+        bound = re.match(r"([\w-]+)(\[[\w,]+\])?>=([\w.]+)", requirement)
+        if bound:
+            yield f"{bound[1]}=={bound[3]}"
+
+
+@nox.session(venv_backend="none", requires=["environment"], tags=["all"])
 def coverage(session: nox.Session) -> None:
     """The pure packages have no branch that their own tests leave out."""
-    install(session, "test")
     profile(session, "dev")
     session.env["COVERAGE_FILE"] = str(Path(session.create_tmp(), "coverage"))
     units = [f"tests/unit/{name}" for name in PURE]
-    session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", "-q", *units, "tests/property")
-    session.run("coverage", "combine")
+    run(session, "coverage", "erase")
+    run(session, "coverage", "run", "-m", "pytest", "-q", *units, "tests/property")
+    run(session, "coverage", "combine")
     pure = ",".join(f"*/cicd_core/{name}/*" for name in PURE)
-    session.run("coverage", "report", "--include", pure, "--fail-under=100")
+    run(session, "coverage", "report", "--include", pure, "--fail-under=100")
 
 
-@nox.session(python=MAIN, name="property")
+@nox.session(venv_backend="none", requires=["environment"], name="property", tags=["all"])
 def property_(session: nox.Session) -> None:
     """The Hypothesis properties, with as many examples as CI can afford."""
-    install(session, "test")
-    profile(session, "ci")
-    session.run("pytest", *SPREAD, *(session.posargs or ["tests/property"]))
+    check(session, *(session.posargs or ["tests/property"]), examples="ci")
 
 
-@nox.session(python=MAIN)
-def conformance(session: nox.Session) -> None:
-    """The conformance suite over every store that runs without a server."""
-    install(session, "test")
-    profile(session, "dev")
-    chosen = session.posargs or ["tests/conformance"]
-    session.run("pytest", "-m", "not crash", *SPREAD, *chosen)
+# ---------------------------------------------------------------------------- long evidence
 
 
-@nox.session(python=MAIN)
-def redis_cluster(session: nox.Session) -> None:
-    """The Redis store over several servers on loopback: replicas, Sentinels, a Cluster of six."""
-    install(session, "test")
-    profile(session, "dev")
-    session.run("pytest", "-m", "cluster", *SPREAD, *(session.posargs or ["tests/redis"]))
-
-
-@nox.session(python=MAIN)
+@nox.session(venv_backend="none", requires=["environment"])
 def crash(session: nox.Session) -> None:
     """The tests that kill real processes, and audit what they leave behind."""
-    install(session, "test")
-    # 5: nothing was collected, so nothing is marked.
-    session.run("pytest", "-m", "crash", *session.posargs, success_codes=[0, 5])
+    run(session, "pytest", "-m", "crash", *session.posargs)
 
 
-@nox.session(python=MAIN)
+@nox.session(venv_backend="none", requires=["environment"])
 def redis_crash(session: nox.Session) -> None:
     """A long storm over Redis: a thousand workers are killed, and their servers meanwhile.
 
     Arguments are those of `python -m tests.redis.storms`: `sentinels --kills 200`, say.
     """
-    install(session, "test")
     storm = session.posargs or ["always", "--kills", "1000"]
-    session.run("python", "-m", "tests.redis.storms", *storm)
+    run(session, "python", "-m", "tests.redis.storms", *storm)
 
 
-@nox.session(python=MAIN)
+@nox.session(venv_backend="none", requires=["environment"])
 def dynamodb_crash(session: nox.Session) -> None:
     """A long storm over DynamoDB: a thousand workers are killed while their requests fail.
 
     Arguments are those of `python -m tests.dynamodb.storms`: `--engine ministack --kills 200`, say.
     """
-    install(session, "test")
     storm = session.posargs or ["--kills", "1000"]
-    session.run("python", "-m", "tests.dynamodb.storms", *storm)
+    run(session, "python", "-m", "tests.dynamodb.storms", *storm)
 
 
-@nox.session(python=MAIN)
+@nox.session(venv_backend="none", requires=["environment"])
 def histories(session: nox.Session) -> None:
     """Many random concurrent histories of every store, each one checked: it takes long."""
-    install(session, "test")
     effort = session.posargs or ["--cicd-histories", "1000"]
-    session.run("pytest", "tests/conformance/test_histories.py", "--timeout=0", *effort)
+    run(session, "pytest", "tests/conformance/test_histories.py", "--timeout=0", *effort)
 
 
 @nox.session(python=MAIN)
@@ -188,7 +267,7 @@ def mutation(session: nox.Session) -> None:
     Each run starts anew, in a copy of the project. Arguments are mutmut's: `--max-children 1`
     leaves the other cores alone, and a pattern of mutants' names tries those alone.
     """
-    install(session, "test", "mutation")
+    install(session, *group("test", "mutation"))
     # The same examples, and the same order of the tests: the same score.
     session.env.update({"HYPOTHESIS_PROFILE": "mutation", "PYTHONHASHSEED": "0"})
     copy = Path(session.create_tmp())
@@ -218,47 +297,46 @@ def judge(session: nox.Session, counts: dict[str, int]) -> None:
         session.error("fewer than 95 % of the mutants were killed; those above survived")
 
 
-@nox.session(python=MAIN)
-def doctest(session: nox.Session) -> None:
-    """Every Python example of README.md, docs/ and the docstrings, run."""
-    install(session, "test")
-    session.run("pytest", "tests/doctest", *session.posargs)
+# --------------------------------------------------------------------------------- without tests
 
 
-@nox.session(python=MAIN)
+@nox.session(venv_backend="none", requires=["environment"], tags=["all"])
 def lint(session: nox.Session) -> None:
     """Ruff: rules and format."""
-    session.install(*group("lint"))
-    session.run("ruff", "check", *(session.posargs or ["."]))
-    session.run("ruff", "format", "--check", *(session.posargs or ["."]))
+    run(session, "ruff", "check", *(session.posargs or ["."]))
+    run(session, "ruff", "format", "--check", *(session.posargs or ["."]))
 
 
-@nox.session(python=MAIN)
+@nox.session(venv_backend="none", requires=["environment"], tags=["all"])
 def types(session: nox.Session) -> None:
     """Mypy over the sources, the tests and the scripts; pyright over the sources."""
-    install(session, "test", "types")
-    session.run("mypy", *session.posargs)
-    session.run("mypy", "noxfile.py", "bootstrap.py")
-    session.run("pyright")
+    run(session, "mypy", *session.posargs)
+    run(session, "mypy", "noxfile.py", "bootstrap.py")
+    run(session, "pyright")
 
 
-@nox.session(python=MAIN)
+@nox.session(venv_backend="none", requires=["environment"], tags=["all"])
 def layers(session: nox.Session) -> None:
     """Import-linter: layers point down only."""
-    session.install("-e", ".", *group("layers"))
-    session.run("lint-imports", "--no-cache")
+    run(session, "lint-imports", "--no-cache")
 
 
-@nox.session(python=MAIN)
+@nox.session(venv_backend="none", requires=["environment"])
 def docs(session: nox.Session) -> None:
-    """The documentation, where each warning is an error."""
-    install(session, "docs")
-    options = ("-n", "-W", "--keep-going", "-q")
-    session.run("sphinx-build", *options, *session.posargs, "docs", "docs/_build/html")
-    session.log("open docs/_build/html/index.html")
+    """The documentation is read and its references are resolved; each warning is an error."""
+    run(
+        session, "sphinx-build", *WARNINGS, "-b", "dummy", *session.posargs, "docs", f"{DOCS}/dummy"
+    )
 
 
-@nox.session(python=MAIN)
+@nox.session(venv_backend="none", requires=["environment"], tags=["all"])
+def html(session: nox.Session) -> None:
+    """The pages of the documentation, for a browser; each warning is an error."""
+    run(session, "sphinx-build", *WARNINGS, *session.posargs, "docs", f"{DOCS}/html")
+    session.log(f"open {DOCS}/html/index.html")
+
+
+@nox.session(python=MAIN, tags=["all"])
 def package(session: nox.Session) -> None:
     """The wheel holds every source file, and imports with the core dependencies alone."""
     session.install("build")

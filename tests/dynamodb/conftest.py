@@ -20,7 +20,11 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(scope="module", params=engines())
+FIRST, *FURTHER = engines()
+THOROUGH = [pytest.param(name, marks=pytest.mark.thorough) for name in FURTHER]
+
+
+@pytest.fixture(scope="module", params=[FIRST, *THOROUGH])
 def engine(request: pytest.FixtureRequest) -> str:
     """Each engine that this machine can have."""
     return str(request.param)

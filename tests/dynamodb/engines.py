@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import define, frozen
 
+from tests.patience import PATIENCE
 from tests.required import REQUIRED, is_every_engine_required
 
 if TYPE_CHECKING:
@@ -43,10 +44,6 @@ DYNOXIDE_IS: Final = (
 KEPT: Final = Path(
     os.environ.get("CICD_CORE_ENGINES", Path(__file__).parents[2] / ".nox" / "engines")
 )
-#: The variable that says which engines to use: `all` of them, or the `first` one alone.
-ASKED: Final = "CICD_TEST_ENGINES"
-#: Seconds that an engine may take to answer for the first time, and to end.
-PATIENCE: Final = 60.0
 
 #: What AWS's driver insists on; the engines take anybody.
 os.environ.setdefault("AWS_ACCESS_KEY_ID", "test")
@@ -98,18 +95,14 @@ def engines() -> list[str]:
     """Return the names of the engines that this machine can have, the quickest one first.
 
     Raises:
-        EngineError: the environment asks for something else than all of them or the first one, or
-            requires all that there are for this machine, and one cannot be had.
+        EngineError: the environment requires all that there are for this machine, and one cannot
+            be had.
     """
     is_built = platform.machine() == "x86_64" and sys.platform == "linux"
     can_npm = shutil.which("npm") is not None
     if is_built and not can_npm and is_every_engine_required():
         raise EngineError(f"{REQUIRED} is set, and there is no npm on PATH to have dynoxide by")
-    found = [*(["dynoxide"] if is_built and can_npm else []), "ministack"]
-    asked = os.environ.get(ASKED, "all")
-    if asked not in {"all", "first"}:
-        raise EngineError(f"{ASKED}={asked!r}: say `all` or `first`")
-    return found if asked == "all" else found[:1]
+    return [*(["dynoxide"] if is_built and can_npm else []), "ministack"]
 
 
 @cache

@@ -67,9 +67,12 @@ def lockstep(engine: str, examples: int, *, is_short: bool = False) -> Any:
 def lockstep_on(engine: str) -> dict[str, Any]:
     """Return the cases of an engine, a short one and a long one, by their names."""
     long = pytest.mark.crash(pytest.mark.timeout(1800)(lockstep(engine, 300)))
+    short = lockstep(engine, 5, is_short=True)
+    if engine != engines()[0]:
+        short = pytest.mark.thorough(short)
     name = engine.title()
     return {
-        f"TestDynamoDBInLockstepOn{name}": lockstep(engine, 5, is_short=True),
+        f"TestDynamoDBInLockstepOn{name}": short,
         f"TestDynamoDBLongInLockstepOn{name}": long,
     }
 

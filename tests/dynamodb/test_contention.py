@@ -72,7 +72,7 @@ def test_what_a_seed_says_happens_again() -> None:
     assert contest(setup) == contest(setup)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.thorough
 def test_a_thousand_claimers_that_do_nothing_else_seldom_collide() -> None:
     setup = Setup(claimers=1000, backlog=12_000, settling_seconds=0.5, seconds=0.3)
     result = contest(setup)
@@ -81,7 +81,7 @@ def test_a_thousand_claimers_that_do_nothing_else_seldom_collide() -> None:
     assert result.claimed_twice == 0
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.thorough
 def test_a_thousand_agents_that_work_hardly_ever_collide() -> None:
     setup = Setup(
         claimers=1000, work_seconds=1.0, backlog=12_000, settling_seconds=2.5, seconds=0.8

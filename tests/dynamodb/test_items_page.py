@@ -112,6 +112,7 @@ async def written(url: str) -> dict[str, dict[str, Any]]:
     return found
 
 
+@pytest.mark.thorough
 def test_the_page_shows_an_example_of_every_item(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(counters, "FOLD", FOLDED)
     minutes = count(0.0, 2 * EVERY)

@@ -89,7 +89,7 @@ def mirror() -> Path | None:
 pytestmark = [
     pytest.mark.skipif(shutil.which("terraform") is None, reason="there is no terraform"),
     pytest.mark.skipif(mirror() is None, reason="there is no mirror with the AWS provider"),
-    pytest.mark.timeout(600),  # the provider is a large program, which starts anew each time
+    pytest.mark.thorough,  # the provider is a large program, which starts anew each time
 ]
 
 

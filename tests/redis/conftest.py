@@ -71,7 +71,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     return new_certificate(tmp_path_factory.mktemp("certificate"))
 
 
-@pytest.fixture(params=["valkey", "redis"])
+@pytest.fixture(params=["valkey", pytest.param("redis", marks=pytest.mark.thorough)])
 def engine(request: pytest.FixtureRequest) -> Engine:
     """Each engine that the store must run on; `redis-server` where this machine has it."""
     return valkey() if request.param == "valkey" else oldest()

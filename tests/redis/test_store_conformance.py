@@ -68,6 +68,7 @@ class TestRedisStore(StoreConformance):
         return shared_harness()
 
 
+@pytest.mark.thorough
 class TestStoreOnTheOldestServer(StoreConformance):
     @pytest.fixture
     def harness(self) -> StoreHarness:
