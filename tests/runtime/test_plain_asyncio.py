@@ -10,6 +10,7 @@ import pytest
 
 from cicd_core import ControlPlane, JobSpec, JobState
 from cicd_core.agent import Agent
+from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     from cicd_core.agent import Handler, JobRun
@@ -28,7 +29,7 @@ async def run_one(handler: Handler, *, cancel: bool = False, timeout_seconds: fl
         agent.add_handler("build", cancelling if cancel else handler)
         spec = JobSpec(job_type="build", timeout_seconds=timeout_seconds)
         job = await plane.queue.enqueue(spec)
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE):
             await agent.run(until_idle=True, handle_signals=False)
         return await plane.jobs.get(job.job_id)
 

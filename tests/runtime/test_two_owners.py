@@ -23,7 +23,7 @@ from cicd_core.agent import Agent
 from cicd_core.agent.shell import ShellHandler
 from cicd_core.errors import StoreUnavailable
 from cicd_core.model.job import JobState, RetryPolicy
-from tests.runtime.embedding import PATIENCE
+from tests.patience import PATIENCE
 from tests.runtime.processes import until
 
 if TYPE_CHECKING:

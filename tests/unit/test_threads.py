@@ -86,7 +86,7 @@ async def _starts_work_from_a_thread() -> list[str]:
 
         thread = threading.Thread(target=run_soon_here(), args=(begin,))
         thread.start()
-        with anyio.fail_after(20):
+        with anyio.fail_after(PATIENCE):
             await done.wait()
         thread.join()
     return seen
