@@ -20,7 +20,8 @@ from tests.cli.containers import (
     need_namespaces,
     read_only_but,
 )
-from tests.cli.person import PATIENCE, agent_line
+from tests.cli.person import agent_line
+from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
