@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import field, frozen
 
+from cicd_core.store.counter_days import day_of, end_of
 from cicd_core.store.records import Counters
 from cicd_core_dynamodb import items
 from cicd_core_dynamodb.calls import all_of
 from cicd_core_dynamodb.expressions import Expression
 from cicd_core_dynamodb.failures import ConditionFailed
 from cicd_core_dynamodb.items import number, text
-from cicd_core_dynamodb.tables import JOURNAL, PLACE_KEY, STREAM_KEY
+from cicd_core_dynamodb.tables import JOURNAL, PLACE_KEY, STREAM_KEY, TTL_ATTRIBUTE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -140,6 +141,9 @@ class CounterBook:
             _UP_TO: number(head),
             _SUMS: {"M": {f".{rest}": number(amount) for rest, amount in sums.items()}},
         }
+        day = day_of(group)
+        if day is not None and (dropped := end_of(day)):
+            written[TTL_ATTRIBUTE] = number(dropped)
         await self._put(shard, f"g{group}", written, head)
 
     async def _complete(self, shard: int) -> int:

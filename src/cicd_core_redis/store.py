@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from cicd_core.clock import monotonic_seconds
 from cicd_core.errors import CorruptRecord, InvalidCursor, StoreError
+from cicd_core.store.counter_days import first_kept_day
 from cicd_core.store.records import Count, Counters, Page
 from cicd_core_redis.keys import lower_bound, upper_bound, zset_of
 from cicd_core_redis.log import LogPlace, log_page
@@ -80,6 +81,8 @@ class RedisStore:
         self._sibling = sibling
         self._swept = monotonic_seconds()
         self._sweeping: asyncio.Task[None] | None = None
+        #: The first day whose counters are kept, when they were looked at last.
+        self._first_kept = ""
 
     @property
     def collections(self) -> tuple[Collection, ...]:
@@ -265,9 +268,12 @@ class RedisStore:
 
     async def _sweep(self) -> None:
         try:
+            first_kept = first_kept_day(await self.now())
+            day = "" if first_kept == self._first_kept else first_kept
             gone: Sequence[int] = (_SWEEP,)
             while _SWEEP in gone:
-                gone = await self._pipe.run(Verb.SWEEP, [_SWEEP, self._log_retention])
+                gone = await self._pipe.run(Verb.SWEEP, [_SWEEP, self._log_retention, day])
+                self._first_kept, day = first_kept, ""
         except StoreError:
             return  # the next one does it: what ran out is hidden all the same
         finally:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
+import anyio.to_thread
 import pytest
 from attrs import frozen
 
-from cicd_core.store.records import Query
+from cicd_core.store.records import Increment, Query
 from cicd_core.testing.samples import (
     IDS,
     commit,
@@ -22,6 +23,7 @@ from cicd_core.testing.samples import (
 )
 from tests.patience import PATIENCE
 from tests.redis.stores import number_of_events, opened
+from tests.redis.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -135,3 +137,18 @@ async def test_sweeps_leave_nothing_of_what_ran_out(
                 await write(store, plain(IDS.commit_id(), expires_at=now))
     left = {key.removeprefix(prefix) for key in server.ask("KEYS", f"{prefix}*")}
     assert left == {"meta", "log"}
+
+
+async def test_counters_of_past_days_are_dropped_and_others_stay(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cicd_core_redis.store._SWEEP_PERIOD", 0.0)
+    names = ["wait/20200101|p|n", "ended/20200101|0915|p|failed", "wait/20990101|p|n", "plain|n"]
+    namespace = IDS.commit_id()
+    async with opened(server.url, namespace=namespace) as store:
+        await write(store, plain("a"), increments=[Increment(name) for name in names])
+    async with opened(server.url, namespace=namespace) as store:
+        await write(store, plain("b"))  # which sweeps, beside
+        old = f"cicd:{{{namespace}}}:n:wait/20200101"
+        await anyio.to_thread.run_sync(until, lambda: not server.ask("EXISTS", old))
+        assert set((await store.counters("")).values) == {"wait/20990101|p|n", "plain|n"}

@@ -139,6 +139,9 @@ class Store(Protocol):
     async def counters(self, prefix: str) -> Counters:
         """Return the counters whose names begin with ``prefix``.
 
+        A group of a day (``…/YYYYMMDD``) may be gone once that day lies more than 94 days back on
+        both clocks (:mod:`cicd_core.store.counter_days`); all others stay.
+
         Concurrency: consistent with the log up to the cursor in the answer (I12).
         Cost: it grows with the counters that are answered, if the prefix holds a whole group.
         """

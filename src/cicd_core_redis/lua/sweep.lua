@@ -1,9 +1,10 @@
--- Drop some of what ran out: records, and events older than the log's retention.
+-- Drop some of what ran out: records, events older than the log's retention, counters of past days.
 --
--- ARGV: the most of each; the log's retention in microseconds.
+-- ARGV: the most of each; the log's retention in microseconds; the first day whose counters are
+-- kept, such as 20261121, or '' where they need no look.
 -- Answer: the time; how many records and events went. Safe to repeat.
 
-local most, retention = tonumber(take()), tonumber(take())
+local most, retention, first_kept = tonumber(take()), tonumber(take()), take()
 local records = sweep_records(most)
 local log = PREFIX .. 'log'
 -- An id begins with the millisecond; what was appended in it may be younger than its beginning.
@@ -13,5 +14,14 @@ if #old > 0 then
   local last = old[#old][1]
   call('XTRIM', log, 'MAXLEN', '=', call('XLEN', log) - #old)
   call('HSET', KEYS[1], 'dropped', last)
+end
+if first_kept ~= '' then
+  for _, group in ipairs(call('ZRANGE', PREFIX .. 'groups', 0, -1)) do
+    local day = string.match(group, '/(%d%d%d%d%d%d%d%d)$')
+    if day and day < first_kept then
+      call('DEL', PREFIX .. 'n:' .. group)
+      call('ZREM', PREFIX .. 'groups', group)
+    end
+  end
 end
 return {TOLD, records, #old}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from sortedcontainers import SortedDict
 
 from cicd_core.errors import InvalidCursor
+from cicd_core.store.counter_days import day_of
 from cicd_core.store.records import Counters, LogPage
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ class Log:
         self._entries: dict[int, tuple[int, LogEntry]] = {}
         self._first = self._next = 1
         self._totals: SortedDict[str, int] = SortedDict()
+        #: The names of the counters of each day.
+        self._days: SortedDict[str, list[str]] = SortedDict()
 
     def append(self, entry: LogEntry, now: int) -> None:
         """Add an event at the end."""
@@ -36,8 +39,17 @@ class Log:
 
     def increment(self, increment: Increment) -> None:
         """Add to a counter."""
-        total = self._totals.get(increment.name, 0)
-        self._totals[increment.name] = total + increment.amount
+        name = increment.name
+        total = self._totals.get(name)
+        if total is None and (day := day_of(name)) is not None:
+            self._days.setdefault(day, []).append(name)
+        self._totals[name] = (total or 0) + increment.amount
+
+    def drop_days(self, first_kept: str) -> None:
+        """Drop the counters of the days before one."""
+        while self._days and self._days.keys()[0] < first_kept:
+            for name in self._days.popitem(0)[1]:
+                del self._totals[name]
 
     def sweep(self, now: int) -> None:
         """Drop some of the events whose retention has ended."""

@@ -13,6 +13,7 @@ from anyio import Event, move_on_after
 from anyio.lowlevel import checkpoint
 
 from cicd_core.clock import SystemClock, calendar_of
+from cicd_core.store.counter_days import first_kept_day
 from cicd_core.store.limits import Limits
 from cicd_core.store.memory.log import Log
 from cicd_core.store.memory.rows import Row, Rows, place_of
@@ -58,6 +59,8 @@ if TYPE_CHECKING:
         Watch,
     )
 
+#: How often counters of past days are looked for, in microseconds.
+_HOUR: Final = 3_600_000_000
 #: How long the log is kept by default, in seconds: 30 days.
 LOG_RETENTION: Final = 30 * 86400.0
 
@@ -93,6 +96,7 @@ class MemoryStore:
         self._waiting: set[Waiter] = set()
         self._rows = Rows(self.collections, entered=self._waiters.tell)
         self._log = Log(int(log_retention * 1_000_000))
+        self._days_due = 0
 
     @property
     def collections(self) -> tuple[Collection, ...]:
@@ -229,6 +233,10 @@ class MemoryStore:
         now = self._clock.micros()
         self._rows.sweep(now)
         self._log.sweep(now)
+        if now >= self._days_due:
+            self._days_due = now + _HOUR
+            time = StoreTime(now, calendar=calendar_of(self._clock))
+            self._log.drop_days(first_kept_day(time))
         return now
 
     def _is_true(self, watch: Watch, now: int) -> bool:

@@ -59,7 +59,6 @@ class Batch:
         self._slots: dict[Subject, Slot] = {}
         self._changed: dict[Subject, Slot] = {}
         self._depths: defaultdict[Place, int] = defaultdict(int)
-        self._emptied: set[Place] = set()
         self._log: list[tuple[str, str, int, int, bytes]] = []
         self._increments: defaultdict[str, int] = defaultdict(int)
         row = connection.execute(
@@ -185,8 +184,6 @@ class Batch:
             value = after.get(partition) if sort in after else None
             if was != value and was is not None:
                 self._depths[collection, name, was] -= 1
-                if new is None:
-                    self._emptied.add((collection, name, was))
             if value is not None:
                 place = (collection, name, value)
                 if was != value:
@@ -210,9 +207,9 @@ class Batch:
             "DO UPDATE SET number = number + excluded.number",
             [(self.space, *key, change) for key, change in self._depths.items() if change],
         )
-        # Partitions come and go with the records that were the last in them.
+        # Partitions come and go with the records in them: agents, lanes, a pool's statuses.
         self.connection.executemany(
             "DELETE FROM depths WHERE ns = ? AND collection = ? AND index_name = ? AND value = ? "
             "AND number = 0",
-            [(self.space, *key) for key in self._emptied],
+            [(self.space, *key) for key, change in self._depths.items() if change < 0],
         )

@@ -52,9 +52,9 @@ def read_entries(
 def read_counters(connection: sqlite3.Connection, space: int, prefix: str) -> Counters:
     """Return a namespace's counters, and the end of its log in the same snapshot."""
     (end,) = connection.execute("SELECT log_end FROM namespaces WHERE id = ?", (space,)).fetchone()
-    above = _above(prefix)
-    bound = "" if above is None else " AND name < ?"
-    parameters = (space, prefix) if above is None else (space, prefix, above)
+    upper = above(prefix)
+    bound = "" if upper is None else " AND name < ?"
+    parameters = (space, prefix) if upper is None else (space, prefix, upper)
     rows = connection.execute(
         f"SELECT name, value FROM counters WHERE ns = ? AND name >= ?{bound}", parameters
     )
@@ -88,7 +88,7 @@ def _position(cursor: str, end: int) -> int:
     return int(cursor)
 
 
-def _above(prefix: str) -> str | None:
+def above(prefix: str) -> str | None:
     """Return the smallest text above every one that begins with ``prefix``; None: there is none."""
     while prefix and ord(prefix[-1]) == _LAST_CHARACTER:
         prefix = prefix[:-1]

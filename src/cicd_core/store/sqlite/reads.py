@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final
+
+from attrs import frozen
 
 from cicd_core.store.records import Count, Page
 from cicd_core.store.sqlite.tables import in_pieces, place_of
@@ -12,7 +15,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from cicd_core.store.records import Partition, Query, Record, Watch
-    from cicd_core.store.sqlite.tables import Table
+    from cicd_core.store.sqlite.tables import Place, Table
+
+
+#: The most expired records that a count looks at; retention drops half as many at a time.
+EXPIRED_COUNTED: Final = 1_000
+
+
+@frozen
+class _Expired:
+    """The expired records of a collection that were not dropped yet."""
+
+    by_place: Counter[Place]
+    #: Whether these are all of them.
+    complete: bool
 
 
 class Snapshot:
@@ -48,27 +64,47 @@ class Snapshot:
         records = table.records(rows)
         return Page(records[: query.limit], more=len(records) > query.limit)
 
-    def count(self, partitions: Iterable[Partition]) -> list[Count]:
-        """Return how many records each partition holds."""
-        return [Count(self._count(partition), exact=True) for partition in partitions]
+    def count(self, partitions: Sequence[Partition]) -> list[Count]:
+        """Return how many records each partition holds.
+
+        A record that has expired is in the depth of its partition until it is dropped. Up to 1,000
+        of those are told apart; where there are more, the counts are estimates until they are gone.
+        """
+        gone: Counter[Place] = Counter()
+        exact = True
+        for collection in {each.collection for each in partitions}:
+            found = self._expired_in(collection)
+            gone.update(found.by_place)
+            exact = exact and found.complete
+        return [
+            Count(max(0, self._depth(each) - gone[place_of(each)]), exact=exact)
+            for each in partitions
+        ]
 
     def true_watches(self, watches: Iterable[Watch]) -> set[Watch]:
         """Return those of the watches that have come true."""
         return {watch for watch in watches if self._is_true(watch)}
 
-    def _count(self, partition: Partition) -> int:
+    def _depth(self, partition: Partition) -> int:
         row = self.connection.execute(
             "SELECT number FROM depths "
             "WHERE ns = ? AND collection = ? AND index_name = ? AND value = ?",
             (self.space, *place_of(partition)),
         ).fetchone()
-        if row is None or row[0] == 0:
-            return 0
-        # A record that has expired is counted until it is dropped, which is soon: there are few.
-        expired = self._tables[partition.collection].expired_in(partition.index)
-        parameters = (self.space, self._now, partition.value)
-        (gone,) = self.connection.execute(expired, parameters).fetchone()
-        return int(row[0]) - int(gone)
+        return 0 if row is None else int(row[0])
+
+    def _expired_in(self, collection: str) -> _Expired:
+        """Return where the records of a collection stood that expired and were not dropped yet."""
+        table = self._tables[collection]
+        parameters = (self.space, self._now, EXPIRED_COUNTED + 1)
+        rows = self.connection.execute(table.expired_attributes, parameters).fetchall()
+        places: Counter[Place] = Counter()
+        for row in rows[:EXPIRED_COUNTED]:
+            has = dict(zip(table.attributes, row, strict=True))
+            for partition, sort, name in table.posts:
+                if has[partition] is not None and has[sort] is not None:
+                    places[collection, name, has[partition]] += 1
+        return _Expired(places, complete=len(rows) <= EXPIRED_COUNTED)
 
     def _is_true(self, watch: Watch) -> bool:
         partition = watch.partition

@@ -147,6 +147,15 @@ class Table:
             f"ORDER BY expires_at LIMIT ?"
         )
 
+    @property
+    def expired_attributes(self) -> str:
+        """The query for the attributes of expired rows; its parameters: namespace, now, limit."""
+        names = ", ".join(map(column, self.attributes)) or "NULL"
+        return (
+            f'SELECT {names} FROM {self.name} INDEXED BY "x_{self.collection}" '
+            f"WHERE ns = ? AND expires_at <= ? ORDER BY expires_at LIMIT ?"
+        )
+
     def by_key(self, count: int) -> str:
         """Return the query for ``count`` keys; its parameters: namespace, keys."""
         marks = ", ".join("?" * count)
@@ -194,14 +203,6 @@ class Table:
         return (
             f"SELECT 1 FROM {self.name} WHERE ns = ? AND {column(index.partition)} = ? "
             f"AND {sort} IS NOT NULL AND {_LIVE}{above} LIMIT 1"
-        )
-
-    def expired_in(self, index: Index) -> str:
-        """Return the count of a partition's records that expired and were not dropped yet."""
-        return (
-            f'SELECT count(*) FROM {self.name} INDEXED BY "x_{self.collection}" '
-            f"WHERE ns = ? AND expires_at <= ? AND {column(index.partition)} = ? "
-            f"AND {column(index.sort)} IS NOT NULL"
         )
 
     def sort_of(self, index: Index) -> Callable[[Sequence[Any]], Any]:

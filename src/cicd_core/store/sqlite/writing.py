@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from cicd_core.store.records import Claim
+from cicd_core.clock import calendar_of
+from cicd_core.store.records import Claim, StoreTime
 from cicd_core.store.sqlite.batch import Batch
 from cicd_core.store.sqlite.claims import apply_claims
 from cicd_core.store.sqlite.commits import apply_commits, apply_renewals
 from cicd_core.store.sqlite.failures import Locked, is_of_the_engine
 from cicd_core.store.sqlite.host_clock import note_time
+from cicd_core.store.sqlite.old_counters import OldCounters
 from cicd_core.store.sqlite.schema import layout_version, load_tables, transaction
 
 if TYPE_CHECKING:
@@ -88,6 +90,7 @@ class Writer:
         self._lock = lock
         self._checkpoints = checkpoints
         self._retention = retention
+        self._old_counters = OldCounters()
         self._tables: dict[str, Table] = {}
         self._layout = -1
         self._high = 0
@@ -119,6 +122,8 @@ class Writer:
                 self._refresh(connection)
                 now = self._clock.micros()
                 self._retention.run(connection, self._tables, self._space, now)
+                time = StoreTime(now, calendar=calendar_of(self._clock))
+                self._old_counters.run(connection, self._space, time)
             if self._checkpoints.is_due():
                 self._checkpoints.run(connection)
 

@@ -6,10 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cicd_core.store.records import Increment
+from cicd_core.store.sqlite.old_counters import MOST as MOST_COUNTERS
+from cicd_core.store.sqlite.reads import EXPIRED_COUNTED
 from cicd_core.store.sqlite.retention import MOST
 from cicd_core.testing import VirtualClock
 from cicd_core.testing.samples import (
     SECOND,
+    claim,
     commit,
     find,
     in_lane,
@@ -98,6 +102,69 @@ async def test_a_partition_goes_with_its_last_record(path: Path) -> None:
         assert await numbers_in(store, in_lane("short-lived"), in_state("new")) == [0, 0]
     values = {value for (value,) in query(path, "SELECT value FROM depths")}
     assert values.isdisjoint({"short-lived", "deleted"})
+
+
+async def test_a_partition_goes_with_the_last_record_that_moves_out_of_it(path: Path) -> None:
+    async with opened(path) as store:
+        at = await write(store, item("a", lane="first"), item("b", lane="first"))
+        for lane in ("second", "third"):
+            at |= await write(store, item("a", expected=at["a"], lane=lane))
+        (taken,) = await store.claim(claim(lanes=["third"]))
+        await write(store, item("b", expected=at["b"], lane=None))
+        assert await numbers_in(store, in_lane("first"), in_state("held")) == [0, 1]
+    assert taken.key == "a"
+    assert query(path, "SELECT value FROM depths WHERE number < 1") == []
+
+
+async def test_a_count_with_many_expired_records_is_an_estimate_until_they_are_dropped(
+    path: Path,
+) -> None:
+    clock = VirtualClock()
+    async with opened(path, clock=clock) as store:
+        await settle(store)
+        soon = clock.micros() + SECOND
+        number = EXPIRED_COUNTED + 10
+        await store.commit([commit(item(str(n), expires_at=soon)) for n in range(number)])
+        await write(store, item("kept"))
+        clock.advance(60)
+        (estimate,) = await store.count([in_lane()])
+        assert (estimate.number, estimate.exact) == (11, False)
+        for _ in range(4):
+            await settle(store)
+            clock.advance(1)
+        (count,) = await store.count([in_lane()])
+        assert (count.number, count.exact) == (1, True)
+
+
+async def test_counters_of_past_days_are_dropped_and_others_stay(path: Path) -> None:
+    clock = VirtualClock()  # it begins on 2027-01-15
+    names = ["wait/20260901|p|n", "wait/20261012|p|n", "wait/20261013|p|n", "plain|n", "z"]
+    odd = ["ended/20261012|0915|p|failed", "wait/2026|p", "wait/2026090x|p|n", "a/b/20260901|n"]
+    async with opened(path, clock=clock) as store:
+        await write(store, item("a"), increments=[Increment(name) for name in names + odd])
+        await settle(store)
+        assert set((await store.counters("")).values) == {
+            "wait/20261013|p|n",
+            "plain|n",
+            "z",
+            "wait/2026|p",
+            "wait/2026090x|p|n",
+        }
+        clock.advance(86_400)
+        await settle(store)
+        assert "wait/20261013|p|n" not in (await store.counters("")).values
+
+
+async def test_more_counters_than_one_run_drops_go_in_the_next_ones(path: Path) -> None:
+    clock = VirtualClock()
+    async with opened(path, clock=clock) as store:
+        for kind in ("a", "b"):
+            names = [f"{kind}/20200101|{each}" for each in range(MOST_COUNTERS + 10)]
+            await write(store, item(kind), increments=[Increment(name) for name in names])
+        for _ in range(6):
+            clock.advance(1)
+            await settle(store)
+        assert (await store.counters("")).values == {}
 
 
 async def test_events_are_dropped_when_the_log_is_older_than_it_is_kept(path: Path) -> None:

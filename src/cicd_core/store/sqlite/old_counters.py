@@ -1,0 +1,65 @@
+"""Dropping the counters of days that lie too far back, a little at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from cicd_core.store.counter_days import first_kept_day
+from cicd_core.store.sqlite.log import above
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from cicd_core.store.records import StoreTime
+
+#: The most counters that one run drops, and the most kinds of counters that it looks at.
+MOST: Final = 500
+_KINDS: Final = 64
+
+_NEXT: Final = "SELECT name FROM counters WHERE ns = ? AND name >= ? ORDER BY name LIMIT 1"
+#: Names between two bounds that have eight digits and a bar behind their kind.
+_DROP: Final = (
+    "DELETE FROM counters WHERE ns = ? AND name IN (SELECT name FROM counters WHERE ns = ? "
+    "AND name >= ? AND name < ? AND substr(name, ?, 9) GLOB "
+    "'[0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]|' ORDER BY name LIMIT ?)"
+)
+
+
+class OldCounters:
+    """When to look for counters of past days, in one namespace: once for each day that begins."""
+
+    def __init__(self) -> None:
+        """Begin with a look."""
+        self._done = ""
+        self._from: str | None = ""
+
+    def run(self, connection: sqlite3.Connection, space: int, now: StoreTime) -> None:
+        """Drop some of them, inside the caller's transaction."""
+        first_kept = first_kept_day(now)
+        if first_kept == self._done:
+            return
+        self._from, dropped = self._walk(connection, space, first_kept, self._from or "")
+        if self._from is None and dropped < MOST:
+            self._done = first_kept
+
+    @staticmethod
+    def _walk(
+        connection: sqlite3.Connection, space: int, first_kept: str, start: str
+    ) -> tuple[str | None, int]:
+        """Go over the kinds; return where to go on (None: all were seen), and what was dropped."""
+        at: str | None = start
+        for _ in range(_KINDS):
+            if at is None:
+                return None, 0
+            row = connection.execute(_NEXT, (space, at)).fetchone()
+            if row is None:
+                return None, 0
+            name: str = row[0]
+            kind, slash, _ = name.partition("|")[0].rpartition("/")
+            if slash:
+                bounds = (f"{kind}/", f"{kind}/{first_kept}", len(kind) + 2)
+                dropped = connection.execute(_DROP, (space, space, *bounds, MOST)).rowcount
+                if dropped == MOST:
+                    return at, dropped
+            at = above(f"{kind}/" if slash else name)
+        return at, 0
