@@ -20,8 +20,8 @@ from cicd_core import (
 )
 from cicd_core.ids import IdSource
 from cicd_core.store.codec import LANE_DIRECTORY
-from cicd_core.store.collections import LANES
-from cicd_core.store.records import Commit, Committed, Delete, Put
+from cicd_core.store.collections import ALL_LANES, LANES, LANES_KIND
+from cicd_core.store.records import Commit, Committed, Delete, Partition, Put, Query
 from tests.services.broken_stores import Relay, damage
 from tests.services.scenes import claim, enqueue, finish, run, taken
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from cicd_core.store.contract import Store
-    from cicd_core.store.records import Conflict, Record
+    from cicd_core.store.records import Claim, Conflict, Record
     from cicd_core.testing import VirtualClock
 
 pytestmark = pytest.mark.anyio
@@ -42,13 +42,17 @@ class Counting(Relay):
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)
-        self.reads, self.commits = 0, 0
+        self.reads, self.commits, self.lanes_asked = 0, 0, 0
         self.before_job: Callable[[], Awaitable[object]] | None = None
         self.dies_with: anyio.CancelScope | None = None
 
     async def get(self, collection: str, keys: Sequence[str]) -> Mapping[str, Record]:
         self.reads += 1
         return await super().get(collection, keys)
+
+    async def claim(self, claim: Claim) -> list[Record]:
+        self.lanes_asked = len(claim.partitions)
+        return await super().claim(claim)
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
         self.commits += 1
@@ -161,6 +165,36 @@ async def test_lane_that_was_empty_for_an_hour_is_dropped_and_listed_again_for_n
     assert await listed(store) == ["test"]
     again = await enqueue(plane, "build")
     assert again.job_id in await claimable(plane)
+
+
+async def test_pool_whose_last_lane_is_dropped_leaves_no_list_behind(
+    plane: ControlPlane, store: Store, clock: VirtualClock
+) -> None:
+    for number in range(70):  # more than maintenance looks at in one go
+        await enqueue(plane, pool_name=f"p-{number}")
+        await finish(plane, pool_name=f"p-{number}")
+    clock.advance(HOUR + 1)
+    for _ in range(2):
+        await plane.maintenance.sweep()
+        clock.advance(61)
+    lists = Partition(LANES.name, ALL_LANES, LANES_KIND)
+    assert (await store.page(Query(partition=lists, limit=100))).records == ()
+    again = await enqueue(plane, pool_name="p-7")
+    assert await claimable(plane, pool_name="p-7") == [again.job_id]
+
+
+async def test_agent_asks_for_fewer_lanes_when_empty_ones_are_dropped(
+    store: Store, plane: ControlPlane, clock: VirtualClock
+) -> None:
+    await plane.queue.enqueue_many([JobSpec(job_type=f"t{number}") for number in range(100)])
+    for held in await plane.queue.claim(agent_id="a-1", limit=256, starting=True):
+        await plane.queue.complete(held, Outcome.exited(0))
+    kept = await enqueue(plane, "kept")
+    clock.advance(HOUR + 1)
+    await plane.maintenance.sweep()
+    counting = Counting(store)
+    claims = await ControlPlane(counting).queue.claim(agent_id="a-1")
+    assert (taken(claims), counting.lanes_asked) == ([kept.job_id], 1)
 
 
 async def test_lane_in_use_is_vouched_for_and_kept(

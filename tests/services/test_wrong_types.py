@@ -49,7 +49,7 @@ def methods() -> Iterator[tuple[str, str, str]]:
     plane = ControlPlane.__new__(ControlPlane)
     ControlPlane.__init__(plane, store=None)  # type: ignore[arg-type]  # nothing is called here
     for service in SERVICES:
-        kind: Any = type(getattr(plane, service))
+        kind: Any = getattr(plane, service).__class__
         for name, method in inspect.getmembers(kind, inspect.isfunction):
             if not name.startswith("_") and f"{service}.{name}" not in LEFT_OUT:
                 for parameter in list(inspect.signature(method).parameters)[1:]:

@@ -9,7 +9,7 @@ import multiprocessing
 import pickle
 import pkgutil
 from concurrent.futures import ProcessPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -45,7 +45,7 @@ def modules() -> Iterator[Any]:
 
 
 def named(module: Any) -> list[tuple[str, Any]]:
-    return list(vars(module).items())
+    return list(cast("dict[str, Any]", vars(module)).items())
 
 
 def public_errors() -> list[type[Exception]]:

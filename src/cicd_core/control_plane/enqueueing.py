@@ -61,7 +61,7 @@ class JobMaker:
         if not isinstance(specs, Iterable) or isinstance(specs, str | bytes | Mapping):
             raise InvalidInput("specs", specs, "give a list of JobSpec")
         wanted = [checked(spec) for spec in specs]
-        # Also for what is not enqueued yet: the list tells maintenance which pools have jobs.
+        # Also for what is not enqueued yet: a pool without room refuses it where it is made.
         lanes = await self._list_lanes(wanted)
         made: list[Job] = []
         begin = await self._writer.store_time()

@@ -10,7 +10,6 @@ and drops what is empty.
 from __future__ import annotations
 
 import logging
-from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
@@ -36,14 +35,13 @@ from cicd_core.queueing.lanes import (
 )
 from cicd_core.store.codec import LANE_DIRECTORY
 from cicd_core.store.collections import (
-    ALL_LANES,
     JOBS,
     LANE_CHANGES,
     LANES,
     LANES_KIND,
     READY,
 )
-from cicd_core.store.records import Commit, Committed, Partition, Put, Query, Watch
+from cicd_core.store.records import Commit, Committed, Partition, Put, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -56,6 +54,8 @@ _log = logging.getLogger("cicd_core.control_plane")
 
 #: How many pools are remembered: what goes over costs a read again.
 _REMEMBERED = 4_096
+#: How long an empty list is kept (µs).
+_EMPTY_MICROS = 60 * 1_000_000
 
 
 @frozen
@@ -201,19 +201,6 @@ class LaneBook:
         """Return every lane that the pool lists, read anew."""
         return (await self._read_anew(pool_name)).directory.lanes
 
-    async def pools(self) -> list[str]:
-        """Return every pool that may have work waiting, in the order of their names."""
-        partition = Partition(LANES.name, ALL_LANES, LANES_KIND)
-        store, names = self._writer.store, list[str]()
-        after: str | None = None
-        while True:
-            query = Query(partition=partition, limit=256, after=after)
-            page = await self._writer.patiently(partial(store.page, query))
-            names += [record.key for record in page.records]
-            if not page.more or not page.records:
-                return sorted(set(names))
-            after = page.records[-1].attributes["changed_at"]
-
     async def records(self, pool_names: Collection[str]) -> Mapping[str, Record]:
         """Return the records of some pools' lists, by the pools' names."""
         store = self._writer.store
@@ -272,7 +259,8 @@ class LaneBook:
     async def _write(self, record: Record | None, directory: LaneDirectory, now: int) -> bool:
         """Replace a pool's list; False where another one was first.
 
-        Only a lane that was not listed before moves ``changed_at``, which agents wait for.
+        Only a lane that was not listed before moves ``changed_at``, which agents wait for. An empty
+        list goes by itself after a minute: only pools with work, or that had some lately, have one.
         """
         changed_at = None if record is None else record.attributes["changed_at"]
         before = directory_of(directory.pool_name, record)
@@ -290,6 +278,7 @@ class LaneBook:
                 "kind": LANES_KIND,
                 "changed_at": changed_at,
             },
+            expires_at=None if directory.lanes else now + _EMPTY_MICROS,
         )
         commit = Commit(commit_id=self._writer.ids.commit_id(), writes=(put,))
         (answer,) = await self._writer.commit([commit])

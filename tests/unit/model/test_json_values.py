@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -48,7 +48,8 @@ def test_64_levels_are_taken_and_one_more_is_refused(nest: Any) -> None:
 
 
 def test_many_objects_beside_each_other_are_not_deep() -> None:
-    wide: dict[str, Any] = {"a": [{"b": [1, {}]} for _ in range(500)], "[[[[": '{{{{"[[' * 100}
+    empty: dict[str, Any] = {}
+    wide: dict[str, Any] = {"a": [{"b": [1, empty]} for _ in range(500)], "[[[[": '{{{{"[[' * 100}
     assert check_json_object("payload", wide)[0] == wide
 
 
@@ -126,8 +127,11 @@ nested = st.recursive(
 
 def depth_of(value: Any) -> int:
     if isinstance(value, dict):
-        return 1 + max(map(depth_of, value.values()), default=0)
-    return 1 + max(map(depth_of, value), default=0) if isinstance(value, list) else 0
+        return 1 + max(map(depth_of, cast("dict[str, Any]", value).values()), default=0)
+    if isinstance(value, list):
+        inner: list[Any] = value
+        return 1 + max(map(depth_of, inner), default=0)
+    return 0
 
 
 @given(nested, st.booleans())

@@ -34,7 +34,7 @@ def as_it_is(value: Any) -> Any:
 
 
 def kind_of(value: Any) -> Any:
-    return type(value)
+    return value.__class__
 
 
 def git(value: Any) -> Any:
