@@ -44,7 +44,7 @@ from cicd_core.errors import (
     UnsupportedCapability,
 )
 from cicd_core.model.agent import Agent as AgentRecord
-from cicd_core.model.agent import AgentMetrics, AgentSpec, AgentStatus
+from cicd_core.model.agent import AgentMetrics, AgentSpec, AgentStatus, StuckJob, StuckReport
 from cicd_core.model.claim import Claimed, JobToken, LeaseStatus
 from cicd_core.model.deployment import (
     Deployment,
@@ -141,6 +141,8 @@ __all__ = [
     "StoreReadOnly",
     "StoreReplaced",
     "StoreUnavailable",
+    "StuckJob",
+    "StuckReport",
     "Summary",
     "SweepReport",
     "Token",

@@ -26,7 +26,7 @@ from tests.patience import PATIENCE
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 
-    from cicd_core.model.agent import AgentMetrics, AgentSpec
+    from cicd_core.model.agent import AgentMetrics, AgentSpec, StuckReport
     from cicd_core.model.outcome import Outcome
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -322,8 +322,15 @@ class FakeSource:
         metrics: AgentMetrics | None = None,
         running: int | None = None,
         fault: str | None = None,
+        stuck: Sequence[StuckReport] = (),
     ) -> Agent:
-        facts = {"incarnation": incarnation, "metrics": metrics, "running": running, "fault": fault}
+        facts = {
+            "incarnation": incarnation,
+            "metrics": metrics,
+            "running": running,
+            "fault": fault,
+            "stuck": list(stuck),
+        }
         async with self._called("heartbeat", **facts):
             return self._agent(agent_id)
 

@@ -13,7 +13,7 @@ import sys
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 import pytest
@@ -51,7 +51,7 @@ class Cut:
 
     @property
     def queue(self) -> WorkQueue:
-        return self
+        return cast("WorkQueue", self)
 
     @property
     def agents(self) -> AgentDesk:

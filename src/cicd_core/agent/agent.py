@@ -17,10 +17,11 @@ from cicd_core.agent.handlers import Handler, Handlers
 from cicd_core.agent.incarnation import Incarnation, Plan
 from cicd_core.agent.logs import log_dir_probe
 from cicd_core.agent.signals import drained_by_signals
+from cicd_core.agent.stuck import StuckLimit
 from cicd_core.errors import InvalidInput, Refused
 from cicd_core.ids import IdSource
 from cicd_core.model.agent import AgentSpec, checked
-from cicd_core.model.checks import check_names, check_seconds
+from cicd_core.model.checks import check_integer, check_names, check_seconds
 from cicd_core.model.fields import check_reason
 from cicd_core.threads import run_soon_here
 
@@ -87,6 +88,8 @@ class Agent:
         log_dir: str | os.PathLike[str] | None = None,
         send_log_tail: bool = False,
         metrics: Callable[[], AgentMetrics | None] | None = None,
+        exit_when_stuck: int | None = None,
+        stuck_seconds: float = 60.0,
     ) -> None:
         """Describe the agent; nothing happens before :meth:`run`.
 
@@ -111,6 +114,11 @@ class Agent:
                 with the outcome. Off by default: logs may hold secrets, and the control plane is
                 never to see one.
             metrics: measures the load of the machine for a heartbeat, in a thread.
+            exit_when_stuck: so many slots that are stuck end the process, with exit code 75, so
+                that its supervisor starts another one; None: never. A slot is stuck when its
+                handler was stopped and goes on, which only a thread or a blocked event loop can.
+                The agent drains before that; nothing else of the process is waited for.
+            stuck_seconds: how long a slot may be stuck before it counts for that.
 
         Raises:
             InvalidInput: a field is wrong; the error names it.
@@ -137,6 +145,7 @@ class Agent:
         self._log_dir = None if log_dir is None else Path(log_dir).absolute()
         self._send_log_tail = send_log_tail
         self._metrics = metrics
+        self._stuck_limit = _stuck_limit(exit_when_stuck, stuck_seconds, slots)
         self._handlers = Handlers()
         self._drain = Drain()
         self._runs = False
@@ -273,8 +282,18 @@ class Agent:
             metrics=self._metrics,
             log_dir=self._log_dir,
             send_log_tail=self._send_log_tail,
+            exit_when_stuck=self._stuck_limit,
         )
 
     def _made_up_id(self, host: str) -> str:
         name = re.sub(r"[^A-Za-z0-9._-]", "-", host)[:80]
         return f"{name}-{os.getpid()}-{self._ids.claim_id()[:8]}"
+
+
+def _stuck_limit(slots: int | None, seconds: float, most: int) -> StuckLimit | None:
+    seconds = check_seconds("stuck_seconds", seconds)
+    if slots is None:
+        return None
+    return StuckLimit(
+        slots=check_integer("exit_when_stuck", slots, least=1, most=most), seconds=seconds
+    )

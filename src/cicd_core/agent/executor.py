@@ -97,6 +97,10 @@ class Executor:
         for holding in self._running:
             holding.fire(StopReason.DRAIN, why)
 
+    def stuck(self) -> list[Holding]:
+        """Return the jobs whose handlers were stopped and go on. Safe to call from any thread."""
+        return [holding for holding in tuple(self._running) if holding.is_stuck]
+
     async def _execute(self, claimed: Claimed, sent_at: float) -> None:
         needs = self._workshop.handlers.stop_seconds(claimed.job.job_type)
         holding = Holding(claimed, self._run_soon, stop_seconds=needs)
@@ -235,6 +239,7 @@ class Executor:
         return said
 
     async def _called(self, holding: Holding, run: JobRun) -> Outcome | SetupFailed | None:
+        holding.at_work = True
         try:
             with holding.scope:
                 return await call(self._handler(run.job), run, self._workshop.threads)
@@ -246,4 +251,6 @@ class Executor:
             cancelled = isinstance(error, anyio.get_cancelled_exc_class())
             stopped = is_cancelled() or (cancelled and holding.scope.cancel_called)
             return None if stopped else outcome_of_error(error)
+        finally:
+            holding.at_work = False
         return None

@@ -58,6 +58,8 @@ class Holding:
         self.stop_seconds = stop_seconds
         #: Whether the other side has said that the lease is lost; until it has, it is asked.
         self.gone = False
+        #: Whether its handler runs now.
+        self.at_work = False
         self._run_soon = run_soon
         self._lock = threading.RLock()
         self._stop: Stop | None = None
@@ -80,6 +82,11 @@ class Holding:
     def stopped_at(self) -> float:
         """When its scope fired, on the lease clock; infinity if it has not."""
         return self._stopped_at
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether its handler goes on though it was stopped, and has had the time to end."""
+        return self.at_work and lease_clock() - self._stopped_at > self.stop_seconds
 
     @property
     def lost(self) -> bool:

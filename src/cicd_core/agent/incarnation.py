@@ -16,6 +16,7 @@ from cicd_core.agent.fitness import Fitness
 from cicd_core.agent.keeper import Heartbeat, Keeper
 from cicd_core.agent.patience import LAST_WORDS_SECONDS, patiently
 from cicd_core.agent.slots import Slots
+from cicd_core.agent.stuck import StuckWatch, end_process, stuck_reports
 from cicd_core.errors import AlreadyExists, CicdError
 
 if TYPE_CHECKING:
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
     from cicd_core.agent.claim_loop import ClaimTerms
     from cicd_core.agent.draining import Drain
     from cicd_core.agent.handlers import Handlers
+    from cicd_core.agent.holding import Holding
     from cicd_core.agent.port import WorkSource
+    from cicd_core.agent.stuck import StuckLimit
     from cicd_core.errors import Refused
     from cicd_core.ids import IdSource
     from cicd_core.model.agent import Agent, AgentMetrics, AgentSpec
@@ -45,6 +48,8 @@ class Plan:
     metrics: Callable[[], AgentMetrics | None] | None
     log_dir: Path | None
     send_log_tail: bool
+    #: When the process is to end since slots can't be freed; None: never.
+    exit_when_stuck: StuckLimit | None = None
 
 
 class Incarnation:
@@ -63,6 +68,8 @@ class Incarnation:
         self._fitness = Fitness(self._tell_fitness)
         self._keeper: Keeper | None = None
         self._refused: Refused | None = None
+        self._executor: Executor | None = None
+        self._stuck_watch: StuckWatch | None = None
 
     async def live(self, run_soon: RunSoon) -> None:
         """Register, work until the agent drains, and say farewell.
@@ -81,6 +88,9 @@ class Incarnation:
                 await self._work(keeper)
         finally:
             await self._say_farewell(keeper)
+        watch = self._stuck_watch
+        if watch is not None and watch.reason is not None:
+            end_process(watch.reason)
         if self._refused is not None:
             raise self._refused
         if self._plan.terms.until_idle and self._fitness.doubt is not None:
@@ -96,7 +106,19 @@ class Incarnation:
             tasks.cancel_scope.cancel()
         return agent
 
+    def _stuck(self) -> list[Holding]:
+        return [] if self._executor is None else self._executor.stuck()
+
     def _heartbeat(self, agent: Agent, run_soon: RunSoon) -> Heartbeat:
+        limit = self._plan.exit_when_stuck
+        if limit is not None:
+            self._stuck_watch = StuckWatch(
+                limit,
+                stuck=self._stuck,
+                running=lambda: self._slots.busy,
+                on_drain=self._drain.ask,
+                patience_seconds=self._plan.grace_seconds + LAST_WORDS_SECONDS,
+            )
         return Heartbeat(
             spec=self._plan.spec,
             agent=agent,
@@ -106,6 +128,8 @@ class Incarnation:
             metrics=self._plan.metrics,
             on_drain=self._drain.ask,
             on_refused=lambda refused: run_soon(partial(self._be_refused, refused)),
+            stuck=lambda: stuck_reports(self._stuck()),
+            stuck_watch=self._stuck_watch,
         )
 
     def _tell_fitness(self) -> None:
@@ -126,7 +150,7 @@ class Incarnation:
         async with anyio.create_task_group() as watchers:
             watchers.start_soon(keeper.fail_with_it)
             async with anyio.create_task_group() as jobs:
-                executor = Executor(self._workshop(keeper), jobs)
+                self._executor = executor = Executor(self._workshop(keeper), jobs)
                 loop = ClaimLoop(
                     self._source.queue,
                     self._plan.terms,

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import math
 import threading
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import anyio.to_thread
@@ -27,12 +27,13 @@ from cicd_core.agent.patience import (
     Backoff,
     answer_within,
 )
+from cicd_core.agent.stuck import end_process
 from cicd_core.errors import CicdError, NotFound, Refused
 from cicd_core.model.agent import AgentStatus, checked_metrics
 from cicd_core.threads import run_soon_here
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import TracebackType
     from typing import Self
 
@@ -40,7 +41,8 @@ if TYPE_CHECKING:
 
     from cicd_core.agent.holding import Holding
     from cicd_core.agent.port import WorkSource
-    from cicd_core.model.agent import Agent, AgentMetrics, AgentSpec
+    from cicd_core.agent.stuck import StuckWatch
+    from cicd_core.model.agent import Agent, AgentMetrics, AgentSpec, StuckReport
     from cicd_core.threads import RunSoon
 
 _log = logging.getLogger("cicd_core.agent")
@@ -75,6 +77,10 @@ class Heartbeat:
     on_drain: Callable[[str], object]
     #: The agent has no place any more: another one took its id, or it was deregistered.
     on_refused: Callable[[Refused], object]
+    #: The slots that can't be freed.
+    stuck: Callable[[], Sequence[StuckReport]] = tuple
+    #: Ends the process when too many of them are; None: it never does.
+    stuck_watch: StuckWatch | None = None
 
 
 class Keeper:
@@ -228,9 +234,30 @@ class Keeper:
             self._book.stop_overdue()
             self._notice_pause(due_at)
             now = lease_clock()
+            await self._end_if_stuck()
             if self._link is not None:
                 self._start_due(tasks, self._link, now)
             due_at = await self._sleep()
+
+    async def _end_if_stuck(self) -> None:
+        """End the process, after a word to the other side, if too many slots can't be freed."""
+        watch = self._heartbeat.stuck_watch
+        if watch is None or not watch.look() or watch.reason is None:
+            return
+        agent = self._agent
+        try:
+            with answer_within(LAST_WORDS_SECONDS / 2):
+                if self._link is not None:
+                    await self._link.agents.deregister(
+                        agent.agent_id,
+                        reason=watch.reason,
+                        by=agent.agent_id,
+                        incarnation=agent.incarnation,
+                    )
+        except CicdError as failed:
+            _log.warning("agent %s: its farewell was not heard: %s", agent.agent_id, failed)
+        finally:
+            end_process(watch.reason)
 
     def _notice_pause(self, due_at: float) -> None:
         """After a pause of the machine ask the other side at once what is still held."""
@@ -243,7 +270,8 @@ class Keeper:
     async def _sleep(self) -> float:
         """Sleep until something is due, and return when that was."""
         until = self._book.alarm_at()
-        if self._book.held():
+        watches = self._heartbeat.stuck_watch is not None and self._heartbeat.running() > 0
+        if watches or self._book.held():
             until = min(until, lease_clock() + _LOOK_SECONDS)
         if self._link is not None and not self._renewing:
             until = min(until, max(self._book.renewal_at(), self._renew_not_before))
@@ -308,12 +336,18 @@ class Keeper:
                 metrics=await self._measured(),
                 running=self._heartbeat.running(),
                 fault=self._heartbeat.fault(),
+                **self._stuck_slots(),
             )
         except NotFound:
             _log.warning("the control plane has forgotten agent %s: registering", told.agent_id)
             await self._register_again(source)
         if told.status is AgentStatus.TERMINATING:
             self._heartbeat.on_drain(told.drain_reason or "the control plane drains it")
+
+    def _stuck_slots(self) -> dict[str, Any]:
+        """Return what is stuck; a source is only asked to take it where there is something."""
+        stuck = self._heartbeat.stuck()
+        return {"stuck": stuck} if stuck else {}
 
     async def _register_again(self, source: WorkSource) -> None:
         """Register; what stands in the way may be gone at the next heartbeat, which tries again."""

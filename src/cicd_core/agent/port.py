@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from contextlib import AbstractAsyncContextManager
 
-    from cicd_core.model.agent import Agent, AgentMetrics, AgentSpec
+    from cicd_core.model.agent import Agent, AgentMetrics, AgentSpec, StuckReport
     from cicd_core.model.claim import Claimed, LeaseStatus
     from cicd_core.model.job import Job
     from cicd_core.model.outcome import Outcome
@@ -81,8 +81,11 @@ class AgentDesk(Protocol):
         metrics: AgentMetrics | None = None,
         running: int | None = None,
         fault: str | None = None,
+        stuck: Sequence[StuckReport] = (),
     ) -> Agent:
-        """Say that this incarnation lives; ``fault`` says why its machine can't run any job.
+        """Say that this incarnation lives.
+
+        ``fault`` says why its machine can't run any job, ``stuck`` which slots it can't free.
 
         Raises ``AgentReplaced`` when another one took its place, ``Refused`` when it has gone.
         """

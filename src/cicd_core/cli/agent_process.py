@@ -46,6 +46,22 @@ def agent(
             "--lease", metavar="SECONDS", help="How long a claim holds without a renewal."
         ),
     ] = None,
+    exit_when_stuck: Annotated[
+        int | None,
+        typer.Option(
+            "--exit-when-stuck",
+            metavar="N",
+            help="End with 75 when N slots can't be freed, to be started again.",
+        ),
+    ] = None,
+    stuck_after: Annotated[
+        str,
+        typer.Option(
+            "--stuck-after",
+            metavar="SECONDS",
+            help="How long a slot can't be freed before it counts for that.",
+        ),
+    ] = "60",
     workdir: Annotated[
         Path | None,
         typer.Option("--workdir", metavar="DIR", help="Where jobs get their folders."),
@@ -120,6 +136,8 @@ def agent(
                 lease_seconds=None if lease is None else seconds("lease", lease),
                 log_dir=log_dir or _state_folder() / "logs",
                 send_log_tail=send_log_tail,
+                exit_when_stuck=exit_when_stuck,
+                stuck_seconds=seconds("stuck-after", stuck_after),
             )
             handler = ShellHandler(work_dir=workdir, inherit_env=[*INHERITED, *(env or ())])
             for job_type in dict.fromkeys(["shell", *(kind or ())]):

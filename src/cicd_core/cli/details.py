@@ -57,6 +57,14 @@ def show_deployment(screen: Screen, each: Deployment) -> None:
     screen.show(facts(rows), "", text("history", "bold"), _history(each.history))
 
 
+def _stuck_facts(screen: Screen, agent: Agent) -> list[tuple[str, object]]:
+    """Return the jobs whose handlers were stopped and go on."""
+    return [
+        ("stuck", f"job {job.job_id} since {_moment(screen, job.since)}, stopped by {job.why}")
+        for job in agent.stuck
+    ]
+
+
 def show_agent(screen: Screen, agent: Agent) -> None:
     """Write all that is known of an agent."""
     rows: list[tuple[str, object]] = [
@@ -69,6 +77,7 @@ def show_agent(screen: Screen, agent: Agent) -> None:
         ("labels", ", ".join(agent.labels)),
         ("job types", "any" if agent.job_types is None else ", ".join(agent.job_types)),
         ("slots", agent.slots),
+        *_stuck_facts(screen, agent),
         ("host", agent.hostname),
         ("version", agent.version),
         ("first registered", _moment(screen, agent.created_at)),

@@ -41,6 +41,7 @@ class ExitCode(IntEnum):
     FOREIGN = 6
     DEFECT = 70
     MACHINE = 71
+    STUCK = 75
     INTERRUPTED = 130
     BROKEN_PIPE = 141
 
@@ -56,6 +57,7 @@ MEANINGS: Final[Mapping[ExitCode, str]] = {
     ExitCode.FOREIGN: "the data is not ours, is damaged, or was written by another version",
     ExitCode.DEFECT: "a defect of this program; the traceback says where",
     ExitCode.MACHINE: "this machine can't do it: a folder, no space, no process, a closed output",
+    ExitCode.STUCK: "an agent ended since slots were stuck (--exit-when-stuck): start it again",
     ExitCode.INTERRUPTED: "interrupted by Ctrl-C",
     ExitCode.BROKEN_PIPE: "whoever read the output went away",
 }

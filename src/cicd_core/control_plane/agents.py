@@ -26,13 +26,13 @@ from cicd_core.store.collections import AGENTS, BY_POOL, BY_STATUS, of_pool
 from cicd_core.store.records import Lease, Partition, Renewal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from cicd_core.control_plane.repository import Repository
     from cicd_core.control_plane.writer import Writer
     from cicd_core.lifecycle.decision import Decision
-    from cicd_core.model.agent import AgentMetrics, AgentSpec
+    from cicd_core.model.agent import AgentMetrics, AgentSpec, StuckReport
     from cicd_core.store.overlay import Loaded
     from cicd_core.store.records import StoreTime
 
@@ -118,6 +118,7 @@ class AgentService:
         metrics: AgentMetrics | None = None,
         running: int | None = None,
         fault: str | None = None,
+        stuck: Sequence[StuckReport] = (),
     ) -> Agent:
         """Say that this incarnation lives; one round trip, and a commit when its health changes.
 
@@ -128,12 +129,15 @@ class AgentService:
             running: slots in use; None: the agent does not say.
             fault: why its machine can't run any job, in the agent's own words: it is unhealthy, and
                 gets none, until a heartbeat comes without one.
+            stuck: the slots among those in use that it can't free; they are part of its health, and
+                its record names them (:attr:`cicd_core.model.agent.Agent.stuck`).
 
         Raises:
             AgentReplaced: another incarnation took its place: stop.
             Refused: it has gone: register again, or stop.
             NotFound: it never registered.
-            InvalidInput: a metric is not 0 to 100, or ``running`` is out of range.
+            InvalidInput: a metric is not 0 to 100, ``running`` is out of range, or a field of
+                ``stuck`` is wrong.
         """
         check_name("agent_id", agent_id)
         check_name("incarnation", incarnation)
@@ -157,6 +161,7 @@ class AgentService:
                 metrics=metrics,
                 running=running,
                 fault=fault,
+                stuck=stuck,
                 policy=self._policy,
             )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, fields
@@ -10,16 +11,32 @@ from attrs import evolve, fields
 from cicd_core.errors import AgentReplaced, InvalidInput
 from cicd_core.lifecycle.agent_table import AGENT_TABLE
 from cicd_core.lifecycle.decision import Decision, unchanged
-from cicd_core.lifecycle.health import DEFAULT_HEALTH, Health, health_of, worse
-from cicd_core.model.agent import MAX_SLOTS, Agent, AgentSpec, AgentStatus, checked_metrics
+from cicd_core.lifecycle.health import (
+    DEFAULT_HEALTH,
+    Health,
+    health_of,
+    with_stuck_slots,
+    worse,
+)
+from cicd_core.model.agent import (
+    MAX_SLOTS,
+    MAX_STUCK,
+    Agent,
+    AgentSpec,
+    AgentStatus,
+    StuckJob,
+    checked_metrics,
+    checked_stuck,
+)
 from cicd_core.model.checks import MAX_REASON, check_integer, shorten, storable
 from cicd_core.model.event import EventDraft
 from cicd_core.model.fields import check_label, check_reason
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
-    from cicd_core.model.agent import AgentMetrics, HealthPolicy
+    from cicd_core.model.agent import AgentMetrics, HealthPolicy, StuckReport
 
 _S = AgentStatus
 
@@ -69,12 +86,15 @@ def heartbeat(
     metrics: AgentMetrics | None = None,
     running: int | None = None,
     fault: str | None = None,
+    stuck: Sequence[StuckReport] = (),
     policy: HealthPolicy = DEFAULT_HEALTH,
 ) -> Decision[Agent]:
     """REGISTERING, OFFLINE or any health -> the health that it tells; drains go on.
 
-    ``changed`` is False unless the health changes: the value then holds the newest metrics, but
-    they are not worth a commit, since the renewed lease says that the agent lives.
+    An agent with a stuck slot is degraded, one whose slots are all stuck is unhealthy.
+
+    ``changed`` is False unless the health or what is stuck changes: the value then holds the newest
+    metrics, but they are not worth a commit, since the renewed lease says that the agent lives.
 
     Args:
         agent: to be changed.
@@ -83,6 +103,7 @@ def heartbeat(
         metrics: of its machine; None: not measured this time, the last ones hold.
         running: slots in use; None: the agent does not say.
         fault: why its machine can't run any job; UNHEALTHY as long as heartbeats say so.
+        stuck: the slots among them whose handlers were stopped and go on.
         policy: the thresholds.
 
     Raises:
@@ -98,13 +119,29 @@ def heartbeat(
         running=None
         if running is None
         else check_integer("running", running, least=0, most=MAX_SLOTS),
+        stuck=_stuck(agent, checked_stuck(stuck), now),
+        stuck_slots=len(stuck),
     )
     health = _judged(beaten, policy) if not fault else _faulty(fault)
-    if agent.status in {_S.TERMINATING, health.status}:
+    same = (agent.stuck, agent.stuck_slots) == (beaten.stuck, beaten.stuck_slots)
+    if same and agent.status in {_S.TERMINATING, health.status}:
         return Decision(beaten, changed=False)
-    return _moved(
-        beaten, health.status, now, event="status_changed", by=agent.agent_id, why=health.reason
-    )
+    target = agent.status if agent.status is _S.TERMINATING else health.status
+    return _moved(beaten, target, now, event="status_changed", by=agent.agent_id, why=health.reason)
+
+
+def _stuck(agent: Agent, reports: Sequence[StuckReport], now: datetime) -> tuple[StuckJob, ...]:
+    """Return what is kept of the reports; a job that was known keeps its moment."""
+    known = {job.job_id: job.since for job in agent.stuck}
+    jobs = [
+        StuckJob(
+            job_id=each.job_id,
+            since=known.get(each.job_id, now - timedelta(seconds=each.seconds)),
+            why=each.why,
+        )
+        for each in reports
+    ]
+    return tuple(sorted(jobs, key=lambda job: (job.since, job.job_id))[:MAX_STUCK])
 
 
 def set_status(
@@ -219,7 +256,7 @@ def _is_registered(agent: Agent, spec: AgentSpec, incarnation: str) -> bool:
 
 def _judged(agent: Agent, policy: HealthPolicy) -> Health:
     """Return the health of an agent that has just beaten, an operator's word included."""
-    health = health_of(agent.metrics, 0.0, policy)
+    health = with_stuck_slots(health_of(agent.metrics, 0.0, policy), agent)
     forced = agent.forced_status
     if forced is None or worse(forced, health.status) is health.status:
         return health

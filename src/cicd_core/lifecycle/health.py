@@ -9,7 +9,7 @@ from attrs import frozen
 from cicd_core.model.agent import AgentStatus, HealthPolicy
 
 if TYPE_CHECKING:
-    from cicd_core.model.agent import AgentMetrics, LoadThreshold
+    from cicd_core.model.agent import Agent, AgentMetrics, LoadThreshold
 
 #: What holds unless an operator says otherwise.
 DEFAULT_HEALTH: Final = HealthPolicy()
@@ -55,6 +55,22 @@ def health_of(
         if reasons:
             return Health(status, ", ".join(reasons))
     return Health(AgentStatus.HEALTHY, "the loads are below every threshold")
+
+
+def with_stuck_slots(health: Health, agent: Agent) -> Health:
+    """Return the health of an agent, its stuck slots included: degraded by one, ill by all."""
+    if not agent.stuck_slots:
+        return health
+    all_stuck = agent.stuck_slots >= agent.slots
+    status = AgentStatus.UNHEALTHY if all_stuck else AgentStatus.DEGRADED
+    if worse(status, health.status) is not status:
+        return health
+    first = agent.stuck[0]
+    reason = (
+        f"{agent.stuck_slots} of {agent.slots} slots are stuck: job {first.job_id!r} was stopped "
+        f"({first.why}) at {first.since:%Y-%m-%dT%H:%M:%SZ} and goes on"
+    )
+    return Health(status, reason)
 
 
 def worse(first: AgentStatus, second: AgentStatus) -> AgentStatus:

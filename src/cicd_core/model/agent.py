@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 
@@ -17,14 +17,19 @@ from cicd_core.model.checks import (
     check_names,
     check_seconds,
 )
-from cicd_core.model.fields import check_metadata, check_number, check_optional_label
+from cicd_core.model.fields import check_label, check_metadata, check_number, check_optional_label
 
 #: The most jobs that one agent may run at once.
 MAX_SLOTS = 1024
 
+#: The most stuck jobs that an agent's record names; the others are counted.
+MAX_STUCK = 16
+
 #: The highest threshold, in percent: no load reaches it.
 _NEVER = 1000.0
 _DAY = 24 * 3600.0
+#: How long a handler may be stuck, in seconds, so that the moment can be told.
+_LONGEST_STUCK = 3650 * _DAY
 
 
 class AgentStatus(StrEnum):
@@ -52,6 +57,28 @@ class AgentMetrics:
 
 
 @frozen(kw_only=True)
+class StuckReport:
+    """What an agent says of a slot that it can't free: the handler was stopped, and goes on."""
+
+    job_id: str
+    #: For how many seconds it has gone on since it was stopped.
+    seconds: float
+    #: Why it was stopped, such as ``timeout``.
+    why: str
+
+
+@frozen(kw_only=True)
+class StuckJob:
+    """A job whose handler was stopped and goes on, so that it takes a slot of its agent."""
+
+    job_id: str
+    #: When it was stopped, on the store's calendar.
+    since: datetime
+    #: Why it was stopped, such as ``timeout``.
+    why: str
+
+
+@frozen(kw_only=True)
 class LoadThreshold:
     """From which load on, in percent, a machine is less than healthy; above 100 means never."""
 
@@ -75,8 +102,8 @@ class Agent:
     """An agent. Instants are aware UTC datetimes of the store's clock.
 
     A heartbeat renews the lease of the agent's record, and writes the record only when the health
-    changes: ``heartbeat_at``, ``metrics`` and ``running`` are those of the last write, and the
-    lease knows better when the agent was heard of last.
+    or the stuck jobs change: ``heartbeat_at``, ``metrics`` and ``running`` are those of the last
+    write, and the lease knows better when the agent was heard of last.
     """
 
     agent_id: str
@@ -103,6 +130,10 @@ class Agent:
     metrics: AgentMetrics | None = None
     #: Slots in use; None where the agent does not say.
     running: int | None = None
+    #: Slots in use by handlers that were stopped and go on: no job gets them until they end.
+    stuck_slots: int = 0
+    #: The jobs in them, at most 16, those that are stuck for the longest time first.
+    stuck: tuple[StuckJob, ...] = ()
     #: Why it is as it is, for people.
     status_reason: str | None = None
     #: Since when it is as it is; None before its first change.
@@ -116,6 +147,11 @@ class Agent:
     def set_by_operator(self) -> bool:
         """Whether an operator forced a status that still holds."""
         return self.forced_status is not None
+
+    @property
+    def usable_slots(self) -> int:
+        """How many of its slots are not stuck."""
+        return max(0, self.slots - self.stuck_slots)
 
     @property
     def takes_work(self) -> bool:
@@ -179,6 +215,21 @@ def checked_metrics(metrics: AgentMetrics) -> AgentMetrics:
         if value is not None:
             check_number(f"metrics.{name}", value, least=0, most=100)
     return metrics
+
+
+def checked_stuck(stuck: Sequence[StuckReport]) -> Sequence[StuckReport]:
+    """Return what an agent says of its stuck slots.
+
+    Raises:
+        InvalidInput: a job's id is none, a duration is no number of seconds, or there are more
+            than an agent may have slots; the error names the field.
+    """
+    check_integer("stuck", len(stuck), least=0, most=MAX_SLOTS)
+    for report in stuck:
+        check_name("stuck.job_id", report.job_id)
+        check_seconds("stuck.seconds", report.seconds, most=_LONGEST_STUCK)
+        check_label("stuck.why", report.why)
+    return stuck
 
 
 def checked_policy(policy: HealthPolicy) -> HealthPolicy:

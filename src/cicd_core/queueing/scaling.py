@@ -166,7 +166,7 @@ def fleet_of(
     for agent in agents:
         if agent.status is not AgentStatus.TERMINATED:
             by_status[agent.status] += 1
-            slots += agent.slots if agent.status in _CAPACITY else 0
+            slots += agent.usable_slots if agent.status in _CAPACITY else 0
     unread = unreadable or {}
     for status, ids in unread.items():
         by_status[status] += len(ids)

@@ -39,6 +39,8 @@ class ReasonCode(StrEnum):
     NO_AGENT_FOR_TYPE = "no_agent_for_type"
     NO_AGENT_TAKES_WORK = "no_agent_takes_work"
     ALL_BUSY = "all_busy"
+    #: Handlers that were stopped go on, and take slots of agents that could run it.
+    SLOTS_STUCK = "slots_stuck"
     JOBS_AHEAD = "jobs_ahead"
     ABOUT_TO_BE_CLAIMED = "about_to_be_claimed"
 
@@ -92,7 +94,7 @@ def explain(job: Job, around: Surroundings) -> tuple[Reason, ...]:
             _deadline(job, around),
             _delay(job, around),
             _lane(job, around),
-            _fleet(job, around),
+            *_fleet_and_stuck(job, around),
             _ahead(around),
         )
     return tuple(reason for reason in reasons if reason) or (_SOON,)
@@ -185,6 +187,17 @@ def _lane(job: Job, around: Surroundings) -> Reason | None:
     )
 
 
+def _fleet_and_stuck(job: Job, around: Surroundings) -> tuple[Reason | None, ...]:
+    """Return why no agent can take the job now; that all are stuck says it all."""
+    fleet = _fleet(job, around)
+    if fleet is None or fleet.code not in {ReasonCode.NO_AGENT_TAKES_WORK, ReasonCode.ALL_BUSY}:
+        return (fleet,)
+    able = _able(job, around.agents)
+    if all(each.stuck_slots >= each.slots for each in able):
+        return (_stuck(able),)
+    return fleet, _stuck(able)
+
+
 def _fleet(job: Job, around: Surroundings) -> Reason | None:
     """Return why no agent of the pool can take the job now, if that is so."""
     agents = [each for each in around.agents if each.status is not AgentStatus.TERMINATED]
@@ -201,13 +214,24 @@ def _of_agents(job: Job, agents: Sequence[Agent], around: Surroundings) -> Reaso
     labelled = [each for each in agents if not _missing(job, each)]
     if not labelled:
         return _no_labels(job, agents)
-    able = [each for each in labelled if each.job_types is None or job.job_type in each.job_types]
+    able = _able(job, agents)
     if not able:
         return _no_type(job, labelled)
     serving = [each for each in able if each.takes_work]
     if not serving:
         return _none_serving(able, around)
     return _busy(serving, around)
+
+
+def _able(job: Job, agents: Sequence[Agent]) -> list[Agent]:
+    """Return those that have not gone and have what the job needs."""
+    return [
+        each
+        for each in agents
+        if each.status is not AgentStatus.TERMINATED
+        and not _missing(job, each)
+        and (each.job_types is None or job.job_type in each.job_types)
+    ]
 
 
 def _no_agents(job: Job, around: Surroundings) -> Reason:
@@ -268,7 +292,7 @@ def _none_serving(able: Sequence[Agent], around: Surroundings) -> Reason:
 
 
 def _busy(serving: Sequence[Agent], around: Surroundings) -> Reason | None:
-    used = {each.agent_id: around.held.get(each.agent_id, each.running or 0) for each in serving}
+    used = {each.agent_id: _used(each, around) for each in serving}
     if any(used[each.agent_id] < each.slots for each in serving):
         return None
     slots = sum(each.slots for each in serving)
@@ -277,6 +301,32 @@ def _busy(serving: Sequence[Agent], around: Surroundings) -> Reason | None:
         f"all that can run it are busy: {_count(len(serving), 'agent')}, {sum(used.values())} of "
         f"{_count(slots, 'slot')} used",
         "wait until one is free, or add agents or slots",
+    )
+
+
+def _used(agent: Agent, around: Surroundings) -> int:
+    """Return how many slots are in use, by what it holds and by what it has lost and still runs."""
+    if agent.agent_id not in around.held:
+        return agent.running or 0
+    lost = sum(job.why == "lease_lost" for job in agent.stuck)
+    return min(agent.slots, around.held[agent.agent_id] + lost)
+
+
+def _stuck(able: Sequence[Agent]) -> Reason | None:
+    """Return which agents that could run it have slots that no job gets."""
+    stuck = [each for each in able if each.stuck]
+    if not stuck:
+        return None
+    first = min(stuck, key=lambda agent: (agent.stuck[0].since, agent.agent_id))
+    held = first.stuck[0]
+    slots = sum(each.stuck_slots for each in stuck)
+    return Reason(
+        ReasonCode.SLOTS_STUCK,
+        f"{_count(slots, 'slot')} of {_count(len(stuck), 'agent')} stuck: on {first.agent_id!r} "
+        f"job {held.job_id!r} was stopped ({held.why}) at {_moment(held.since)}, and its handler "
+        f"goes on",
+        f"restart agent {first.agent_id!r}, or let it end by itself in such a case (the option "
+        f"exit_when_stuck); a handler in a thread must look at run.cancelled",
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cicd_core.model.agent import Agent, AgentStatus
+from cicd_core.model.agent import Agent, AgentStatus, StuckJob
 from cicd_core.model.job import Attempt, Job, JobState, Verdict
 from cicd_core.queueing.why import Reason, ReasonCode, Surroundings, explain
 
@@ -280,3 +280,36 @@ def test_all_reasons_are_told_in_the_order_of_their_list() -> None:
         C.JOBS_AHEAD,
     ]
     assert codes == [code for code in C if code in codes]
+
+
+def stuck(*why: str, slots: int, **changes: Any) -> Agent:
+    """An agent with slots that can't be freed."""
+    jobs = tuple(
+        StuckJob(job_id=f"j-{number}", since=NOW, why=each) for number, each in enumerate(why)
+    )
+    return agent(slots=slots, stuck=jobs, stuck_slots=len(jobs), **changes)
+
+
+def test_a_slot_that_is_stuck_is_told_with_the_job_that_takes_it() -> None:
+    ill = stuck("timeout", slots=1, status=AgentStatus.UNHEALTHY)
+    reason = only(job(), around(ill, agent("gone", status=AgentStatus.TERMINATED)))
+    assert reason.code is C.SLOTS_STUCK
+    assert "1 slot of 1 agent stuck: on 'a' job 'j-0' was stopped (timeout)" in reason.message
+
+
+def test_a_lost_job_that_still_runs_takes_a_slot_besides_those_of_the_jobs_that_are_held() -> None:
+    half = stuck("lease_lost", slots=2, status=AgentStatus.DEGRADED)
+    codes = [reason.code for reason in explain(job(), around(half, held={"a": 1}))]
+    assert codes == [C.ALL_BUSY, C.SLOTS_STUCK]
+    assert only(job(), around(half, held={"a": 0})).code is C.ABOUT_TO_BE_CLAIMED
+
+
+def test_a_stuck_slot_that_still_holds_its_job_is_counted_once() -> None:
+    half = stuck("timeout", slots=2, status=AgentStatus.DEGRADED)
+    assert only(job(), around(half, held={"a": 1})).code is C.ABOUT_TO_BE_CLAIMED
+
+
+def test_an_agent_that_is_offline_beside_a_stuck_one_is_told_too() -> None:
+    ill = stuck("timeout", slots=1, status=AgentStatus.UNHEALTHY)
+    asked = explain(job(), around(ill, agent("b", status=AgentStatus.OFFLINE)))
+    assert [reason.code for reason in asked] == [C.NO_AGENT_TAKES_WORK, C.SLOTS_STUCK]

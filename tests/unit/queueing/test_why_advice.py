@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cicd_core.model.agent import Agent, AgentStatus
+from cicd_core.model.agent import Agent, AgentStatus, StuckJob
 from cicd_core.model.job import Job, JobState
 from cicd_core.queueing.why import ReasonCode, Surroundings, explain
 
@@ -120,6 +120,21 @@ ADVICE: list[tuple[Job, Surroundings, ReasonCode, str]] = [
         around(agent(running=1)),
         C.ALL_BUSY,
         "wait until one is free, or add agents or slots",
+    ),
+    (
+        job(),
+        around(
+            agent(
+                status=AgentStatus.UNHEALTHY,
+                stuck_slots=1,
+                stuck=(StuckJob(job_id="j-0", since=NOW, why="timeout"),),
+            )
+        ),
+        C.SLOTS_STUCK,
+        (
+            "restart agent 'a', or let it end by itself in such a case (the option "
+            "exit_when_stuck); a handler in a thread must look at run.cancelled"
+        ),
     ),
     (
         job(),

@@ -43,6 +43,7 @@ def test_a_reason_has_one_of_these_codes() -> None:
         "no_agent_for_type",
         "no_agent_takes_work",
         "all_busy",
+        "slots_stuck",
         "jobs_ahead",
         "about_to_be_claimed",
     ]

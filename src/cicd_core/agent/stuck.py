@@ -1,0 +1,117 @@
+"""Slots that can't be freed, since a handler was stopped and goes on: a thread, or a blocked loop.
+
+Nothing in a process can end a thread. What is left is to say so, and to end the process, so that
+its supervisor starts another one.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from attrs import frozen
+
+from cicd_core.agent.lease_clock import lease_clock
+from cicd_core.model.agent import StuckReport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from cicd_core.agent.holding import Holding
+
+_log = logging.getLogger("cicd_core.agent")
+
+#: The exit code of a process that ends since its slots are stuck (``EX_TEMPFAIL``: try again).
+EXIT_STUCK: Final = 75
+
+
+@frozen(kw_only=True)
+class StuckLimit:
+    """When the process of an agent is to end."""
+
+    #: So many slots, …
+    slots: int
+    #: … each of them for longer than this, beyond the time that its handler may take to stop.
+    seconds: float
+
+
+def stuck_reports(stuck: Sequence[Holding]) -> list[StuckReport]:
+    """Return what a heartbeat says of the slots that are stuck."""
+    now = lease_clock()
+    return [
+        StuckReport(
+            job_id=holding.claimed.job.job_id,
+            seconds=max(0.0, now - holding.stopped_at),
+            why=holding.stop.reason.value,
+        )
+        for holding in stuck
+        if holding.stop is not None
+    ]
+
+
+class StuckWatch:
+    """Decides when the process must end. For the keeper's thread, which lives on a blocked loop."""
+
+    def __init__(
+        self,
+        limit: StuckLimit,
+        *,
+        stuck: Callable[[], Sequence[Holding]],
+        running: Callable[[], int],
+        on_drain: Callable[[str], object],
+        patience_seconds: float,
+    ) -> None:
+        """Watch what ``stuck`` finds.
+
+        Args:
+            limit: from when on it is too much.
+            stuck: finds the jobs whose handlers were stopped and go on.
+            running: counts the slots in use.
+            on_drain: lets the agent finish what is not stuck.
+            patience_seconds: how long that may take.
+        """
+        self._limit = limit
+        self._stuck = stuck
+        self._running = running
+        self._on_drain = on_drain
+        self._patience_seconds = patience_seconds
+        self._ends_at = 0.0
+        #: Why the process must end; None as long as it need not.
+        self.reason: str | None = None
+
+    def look(self) -> bool:
+        """Return whether the process must end now; before that the agent drains."""
+        now = lease_clock()
+        if self.reason is None:
+            self.reason = self._found(now)
+            if self.reason is None:
+                return False
+            _log.critical("%s: the process ends with code %d soon", self.reason, EXIT_STUCK)
+            self._ends_at = now + self._patience_seconds
+            self._on_drain(self.reason)
+        return self._running() <= len(self._stuck()) or now >= self._ends_at
+
+    def _found(self, now: float) -> str | None:
+        limit = self._limit
+        stuck = [
+            holding
+            for holding in self._stuck()
+            if now - holding.stopped_at - holding.stop_seconds > limit.seconds
+        ]
+        if len(stuck) < limit.slots:
+            return None
+        jobs = ", ".join(holding.claimed.job.job_id for holding in stuck[:5])
+        return f"{len(stuck)} slots are stuck for more than {limit.seconds:g} s (job {jobs})"
+
+
+def end_process(reason: str) -> NoReturn:
+    """End this process at once: its threads are not waited for, and nothing is cleaned up."""
+    _log.critical("%s: the process ends now with code %d", reason, EXIT_STUCK)
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(EXIT_STUCK)
