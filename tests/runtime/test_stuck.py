@@ -18,7 +18,8 @@ from cicd_core.errors import InvalidInput
 from cicd_core.model.agent import AgentStatus
 from cicd_core.model.job import JobState
 from cicd_core.queueing.why import ReasonCode
-from tests.runtime.embedding import PATIENCE, agent_of, running
+from tests.patience import PATIENCE
+from tests.runtime.embedding import agent_of, running
 from tests.runtime.test_over_control_plane import asked
 
 if TYPE_CHECKING:
