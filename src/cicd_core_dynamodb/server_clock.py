@@ -3,7 +3,11 @@
 An answer that says second ``d`` was made between question and answer, at a moment in [d, d + 1).
 Each one bounds how far the server's clock is ahead of this machine's, which counts its sleep too,
 and all of them must hold at once: a few answers around the turn of a second tell the time to
-hundredths. If the machine's wall clock jumps against that one, a virtual machine was stopped
+hundredths. An answer that is far from the others is not believed, ahead or behind, unless for ten
+minutes none agrees with them: leases and retention go by elapsed time, and no wall clock is to end
+them, that of one machine among many behind the endpoint least of all.
+
+If this machine's wall clock jumps against the one that counts, a virtual machine was stopped
 perhaps, and what was heard before tells nothing any more.
 """
 
@@ -12,6 +16,8 @@ from __future__ import annotations
 import threading
 from email.utils import parsedate_to_datetime
 from typing import Final
+
+from attrs import frozen
 
 from cicd_core.model.instants import to_micros
 from cicd_core.store.records import StoreTime
@@ -28,8 +34,30 @@ _SKEW: Final = 0.01
 UNCERTAIN: Final = 2 * _MICROS
 #: A jump of the wall clock (s) that is more than a correction of it.
 _JUMP: Final = 1.0
-#: A clock that is further back than this (µs) was set: there is no waiting for it.
-_SET_BACK: Final = 5 * _MICROS
+#: Answers that are further from the others than this (s) are of a clock that was set.
+_FAR: Final = 5.0
+#: How long (s) no answer may agree with what is known until it is given up.
+_CONFIRMED: Final = 600.0
+
+
+@frozen
+class _Window:
+    """By how many seconds the server's clock is ahead of ours: at least, and at most."""
+
+    least: float
+    most: float
+    #: When that was, by our clock.
+    at: float
+
+    def narrowed(self, by: _Window) -> _Window | None:
+        """Return what both of them allow at the later one's moment; None: nothing."""
+        drift = (by.at - self.at) * _DRIFT
+        low, high = max(by.least, self.least - drift), min(by.most, self.most + drift)
+        return _Window(low, high, by.at) if low <= high else None
+
+    def is_far_from(self, other: _Window) -> bool:
+        """Whether more lies between the two than the clocks of several machines differ."""
+        return max(self.least - other.most, other.least - self.most) > _FAR
 
 
 class ServerClock:
@@ -38,9 +66,10 @@ class ServerClock:
     def __init__(self) -> None:
         """Know nothing yet."""
         self._lock = threading.Lock()
-        #: How many seconds the server's clock is ahead of ours: at least, and at most.
-        self._least = self._most = 0.0
-        self._heard: float | None = None
+        self._known: _Window | None = None
+        #: What contradicts it, and since when nothing else was heard.
+        self._rival: tuple[_Window, float] | None = None
+        self._heard = 0.0
         self._wall_ahead = 0.0
         self._last = 0
 
@@ -52,20 +81,21 @@ class ServerClock:
         except (TypeError, ValueError):
             return  # something between us and the server wrote it
         with self._lock:
-            self._narrow(second - now - _SKEW, second + 1 - sent + _SKEW, now)
+            self._take(_Window(second - now - _SKEW, second + 1 - sent + _SKEW, now))
 
     def read(self) -> StoreTime | None:
         """Return the time; None: too little was heard, or too long ago, so ask the server."""
         now = awake_or_asleep()
         with self._lock:
-            if self._heard is None or now - self._heard > _FRESH or self._was_stopped():
+            known = self._known
+            if known is None or now - self._heard > _FRESH or self._was_stopped():
                 return None
-            drift = (now - self._heard) * _DRIFT
-            micros = round((now + (self._least + self._most) / 2) * _MICROS)
-            uncertainty = round(((self._most - self._least) / 2 + drift) * _MICROS)
+            drift = (now - known.at) * _DRIFT
+            micros = round((now + (known.least + known.most) / 2) * _MICROS)
+            uncertainty = round(((known.most - known.least) / 2 + drift) * _MICROS)
             if uncertainty > UNCERTAIN:
                 return None
-            if self._last - _SET_BACK < micros < self._last:
+            if self._last - _FAR * _MICROS < micros < self._last:
                 # The contract: it never goes back. So what was said too high stays for a while.
                 uncertainty += self._last - micros
                 micros = self._last
@@ -75,14 +105,19 @@ class ServerClock:
     def _was_stopped(self) -> bool:
         return abs(wall_ahead() - self._wall_ahead) > _JUMP
 
-    def _narrow(self, least: float, most: float, now: float) -> None:
-        if self._heard is not None and not self._was_stopped():
-            drift = (now - self._heard) * _DRIFT
-            low, high = max(least, self._least - drift), min(most, self._most + drift)
-            if low <= high:  # else they contradict each other: the clock was set
-                least, most = low, high
-        self._least, self._most, self._heard = least, most, now
-        self._wall_ahead = wall_ahead()
+    def _take(self, told: _Window) -> None:
+        known = None if self._was_stopped() else self._known
+        self._heard, self._wall_ahead = told.at, wall_ahead()
+        agreed = None if known is None else known.narrowed(told)
+        if known is None or agreed is not None or not told.is_far_from(known):
+            self._known, self._rival = agreed or told, None
+            return
+        rival, since = self._rival or (told, told.at)
+        rival = rival.narrowed(told) or told
+        if told.at - since < _CONFIRMED:
+            self._rival = rival, since
+        else:  # it is the rule by now, and what is known the exception
+            self._known, self._rival = rival, None
 
 
 _clocks: dict[str, ServerClock] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from email.utils import formatdate
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cicd_core.clock import wall_micros
+from cicd_core.clock import boot_micros, wall_micros
 from cicd_core.errors import CorruptRecord, StoreUnavailable, UnsupportedCapability
 from cicd_core.model.event import Increment
 from cicd_core.store.records import LogEntry
@@ -211,7 +212,7 @@ def test_a_clock_that_was_ahead_says_how_far_while_it_waits_for_the_time() -> No
     assert told.micros - told.uncertainty <= noon + 100_000
 
 
-def test_a_clock_that_was_set_is_believed_anew_and_never_goes_back_a_little() -> None:
+def test_a_clock_never_goes_back_a_little() -> None:
     clock = ServerClock()
     clock.heard("Sat, 21 Nov 2026 12:00:10 GMT", sent=awake_or_asleep())
     before = clock.read()
@@ -220,10 +221,46 @@ def test_a_clock_that_was_set_is_believed_anew_and_never_goes_back_a_little() ->
     assert before is not None
     assert after is not None
     assert after.micros >= before.micros
-    clock.heard("Sat, 21 Nov 2026 13:00:00 GMT", sent=awake_or_asleep())
-    later = clock.read()
-    assert later is not None
-    assert later.micros > after.micros + 3_500_000_000
+
+
+@pytest.mark.parametrize("year", [1970, 2025, 2027])
+def test_one_wrong_clock_behind_the_endpoint_moves_no_time(year: int) -> None:
+    clock = ServerClock()
+    clock.heard(NOON, sent=awake_or_asleep())
+    before = clock.read()
+    for _ in range(3):
+        clock.heard(f"Sat, 21 Nov {year} 13:00:00 GMT", sent=awake_or_asleep())
+    after = clock.read()
+    assert before is not None
+    assert after is not None
+    assert before.micros <= after.micros < before.micros + 60_000_000
+    clock.heard(NOON, sent=awake_or_asleep())
+    assert clock.read() is not None
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_clock_with_which_no_answer_agrees_for_ten_minutes_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    passed = 0.0
+    real = (boot_micros, wall_micros)
+    for name, source in zip(("boot_micros", "wall_micros"), real, strict=True):
+        ahead = partial(lambda source: source() + round(passed * 1e6), source)
+        monkeypatch.setattr(stopwatch, name, ahead)
+
+    def hear(second: float) -> int:
+        clock.heard(formatdate(second, usegmt=True), sent=awake_or_asleep())
+        told = clock.read()
+        assert told is not None
+        return told.micros
+
+    clock, noon = ServerClock(), 1_795_262_400
+    first = hear(noon)
+    for passed in range(1, 600, 10):
+        told = hear(noon + hours * 3600 + passed)
+        assert abs(told - first - passed * 1_000_000) < 60_000_000
+    passed = 660.0
+    assert abs(hear(noon + hours * 3600 + passed) - first - 3_600_000_000 * hours) < 720_000_000
 
 
 @pytest.mark.parametrize("seconds", [-3600, 3600])
