@@ -210,6 +210,13 @@ class FakeSource:
                 with anyio.move_on_after(until - anyio.current_time()):
                     await changed.wait()
 
+    async def held(
+        self, *, agent_id: str, request_id: str, lease_seconds: float | None = None
+    ) -> list[Claimed]:
+        async with self._called("held", agent_id=agent_id, request_id=request_id):
+            with self._lock:
+                return [each for each in self._grants.get(request_id, ()) if self._owns(each)]
+
     def _taken(
         self, request_id: str, agent_id: str, job_types: Collection[str] | None, limit: int
     ) -> list[Claimed]:
@@ -299,9 +306,9 @@ class FakeSource:
             self.jobs[job_id] = evolve(self.jobs[job_id], state=JobState(outcome.verdict.value))
             return self.jobs[job_id]
 
-    async def release(self, claimed: Claimed, *, why: str) -> Job:
+    async def release(self, claimed: Claimed, *, why: str, began: bool = True) -> Job:
         job_id = claimed.job.job_id
-        async with self._called("release", job_id=job_id, why=why):
+        async with self._called("release", job_id=job_id, why=why, began=began):
             check_text("why", why)
             self._require(claimed)
             self.releases[job_id] = why

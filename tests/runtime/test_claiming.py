@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
@@ -18,7 +19,8 @@ from cicd_core.errors import (
     StoreFull,
     UnsupportedCapability,
 )
-from cicd_core.model.job import JobState, Verdict
+from cicd_core.model.job import Delivery, JobState, Verdict
+from tests.patience import PATIENCE
 from tests.runtime.embedding import agent_of, run_until_idle, running
 from tests.runtime.fake_source import FakeSource
 
@@ -100,10 +102,48 @@ async def test_it_waits_for_work_at_the_other_side(source: FakeSource) -> None:
         job = source.add()
         await source.until(lambda: job in source.outcomes)
         await source.until(lambda: len(source.called("claim")) == 2)
-    # The third one only learns what the second, cut short by the drain, has given: nothing.
-    first, second, third = source.called("claim")
+    first, second = source.called("claim")
     assert first["wait"] == second["wait"] == 300.0
-    assert third == second | {"wait": 0.0}
+    # What the second, cut short by the drain, has given is asked for, and nothing new.
+    assert [asked["request_id"] for asked in source.called("held")] == [second["request_id"]]
+
+
+@pytest.mark.parametrize("how", ["drain", "cancel"])
+async def test_an_agent_that_stops_while_its_claims_fail_takes_nothing_new(
+    source: FakeSource, how: str
+) -> None:
+    source.trouble("claim", times=None)
+    jobs = [source.add(), source.add(delivery=Delivery.AT_MOST_ONCE)]
+    agent = agent_of(source, succeed, slots=4)
+    with anyio.fail_after(PATIENCE):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(partial(agent.run, handle_signals=False))
+            await source.until(lambda: source.called("claim"))
+            source.mend("claim")
+            if how == "cancel":
+                tasks.cancel_scope.cancel()
+            else:
+                agent.drain("out of season")
+    assert [source.jobs[job].state for job in jobs] == [JobState.QUEUED] * 2
+    assert (source.releases, source.outcomes, len(source.called("claim"))) == ({}, {}, 1)
+    assert source.called("held")
+
+
+async def test_what_a_claim_got_before_it_was_refused_for_good_is_given_back(
+    source: FakeSource,
+) -> None:
+    job = source.add(delivery=Delivery.AT_MOST_ONCE)
+    source.trouble("claim", after=True)
+
+    def refuse(number: int) -> None:
+        if number == 1:
+            source.trouble("claim", InvalidInput("pool_name", "?", "give a name"))
+
+    source.on_call("claim", refuse)
+    with pytest.raises(InvalidInput):
+        await run_until_idle(agent_of(source, succeed))
+    assert [told["began"] for told in source.called("release")] == [False]
+    assert source.releases[job]
 
 
 async def test_every_claim_has_a_request_id_of_its_own(source: FakeSource) -> None:

@@ -166,7 +166,7 @@ async def test_what_a_claim_in_flight_brings_is_given_back(source: FakeSource) -
     assert source.outcomes == {}
 
 
-async def test_a_job_that_may_start_once_only_is_run_when_a_claim_in_flight_brings_it(
+async def test_a_job_that_may_start_once_only_goes_back_unused_when_a_claim_in_flight_brings_it(
     source: FakeSource,
 ) -> None:
     source.trouble("claim", hangs=True, after=True)
@@ -174,7 +174,22 @@ async def test_a_job_that_may_start_once_only_is_run_when_a_claim_in_flight_brin
     agent = agent_of(source, succeed)
     async with running(agent):
         await source.until(lambda: source.jobs[job].state is JobState.RUNNING)
-    assert source.outcomes[job].verdict is Verdict.SUCCESS
+    assert source.outcomes == {}
+    assert [told["began"] for told in source.called("release")] == [False]
+
+
+async def test_what_a_handler_began_is_not_given_back_as_unused(source: FakeSource) -> None:
+    job = source.add(delivery=Delivery.AT_MOST_ONCE)
+    began = anyio.Event()
+
+    async def wait(_run: JobRun) -> None:
+        began.set()
+        await anyio.sleep_forever()
+
+    async with running(agent_of(source, wait, grace_seconds=0.0)):
+        await began.wait()
+    assert [told["began"] for told in source.called("release")] == [True]
+    assert job in source.releases
 
 
 async def test_what_a_claim_took_before_an_outage_is_given_back(source: FakeSource) -> None:
@@ -247,7 +262,7 @@ async def test_a_long_reason_is_shortened_on_its_way(source: FakeSource) -> None
     assert source.releases[job].endswith("xxx")
 
 
-@pytest.mark.parametrize("method", ["claim", "release"])
+@pytest.mark.parametrize("method", ["held", "release"])
 async def test_what_can_t_be_given_back_is_left_to_its_lease(
     source: FakeSource, caplog: pytest.LogCaptureFixture, method: str
 ) -> None:

@@ -109,9 +109,9 @@ class ClaimLoop:
         sent_at = lease_clock()
         try:
             claims = await self._claim(request_id, limit)
-        except anyio.get_cancelled_exc_class():
+        except BaseException:  # cancelled, or refused for good after an answer was lost
             with anyio.move_on_after(LAST_WORDS_SECONDS, shield=True):
-                await self._give_back(request_id, limit)
+                await self._give_back(request_id)
             raise
         for claimed in claims:
             self._begin(claimed, sent_at)
@@ -122,7 +122,8 @@ class ClaimLoop:
     async def _claim(self, request_id: str, limit: int) -> list[Claimed]:
         """Claim until there is an answer; a request that was cut short is repeated to learn it.
 
-        An agent that is unhealthy gets no work, and asks again until it is better, or is to go.
+        An agent that is unhealthy gets no work, and asks again until it is better, or is to go. One
+        that is to go only asks what the request has got: a repetition might take something new.
         """
         backoff = Backoff()
         refusals = 0
@@ -130,10 +131,12 @@ class ClaimLoop:
             delay = 0.0
             with anyio.CancelScope() as self._pause:
                 try:
+                    if self._drain.reason is not None:
+                        return await self._ask_what_is_held(request_id)
                     return await self._ask(request_id, limit, self._wait_seconds())
                 except AgentUnfit as unfit:
                     if self._drain.reason is not None:
-                        return []
+                        continue
                     refusals += 1
                     if self._ends_unfit(refusals):
                         raise
@@ -152,9 +155,9 @@ class ClaimLoop:
         return idle and refusals >= _UNFIT_TRIES
 
     def _wait_seconds(self) -> float:
-        """Don't wait for work when none is wanted, or when the end of it is what we wait for."""
+        """Don't wait for work when the end of it is what we wait for."""
         idle = self._terms.until_idle and not self._slots.busy
-        return 0.0 if idle or self._drain.reason is not None else self._terms.wait_seconds
+        return 0.0 if idle else self._terms.wait_seconds
 
     async def _ask(self, request_id: str, limit: int, wait: float) -> list[Claimed]:
         terms = self._terms
@@ -171,15 +174,24 @@ class ClaimLoop:
                 request_id=request_id,
             )
 
-    async def _give_back(self, request_id: str, limit: int) -> None:
+    async def _ask_what_is_held(self, request_id: str) -> list[Claimed]:
+        terms = self._terms
+        with answer_within(CALL_SECONDS):
+            return await self._queue.held(
+                agent_id=terms.agent_id, request_id=request_id, lease_seconds=terms.lease_seconds
+            )
+
+    async def _give_back(self, request_id: str) -> None:
         """Release what a claim that was cancelled took: nobody else knows of it."""
         try:
-            claims = await self._ask(request_id, limit, 0.0)
+            claims = await self._ask_what_is_held(request_id)
         except CicdError as failed:
             _log.warning("a claim in flight is left to its leases: %s", failed)
             return
         for claimed in claims:
             try:
-                await self._queue.release(claimed, why="the agent stopped while it claimed")
+                await self._queue.release(
+                    claimed, why="the agent stopped while it claimed", began=False
+                )
             except CicdError as failed:
                 _log.warning("job %s is left to its lease: %s", claimed.job.job_id, failed)

@@ -19,7 +19,6 @@ from cicd_core.agent.patience import LAST_WORDS_SECONDS, patiently
 from cicd_core.agent.progress import ProgressPost
 from cicd_core.agent.reporting import Release, ending_of, report, with_log
 from cicd_core.errors import CicdError, StoreUnavailable
-from cicd_core.model.job import Delivery
 from cicd_core.threads import run_soon_here
 
 if TYPE_CHECKING:
@@ -132,8 +131,7 @@ class Executor:
     async def _worked(self, holding: Holding, sent_at: float) -> Ending:
         job = holding.claimed.job
         drain = self._workshop.drain
-        # A release would end a job that may start once only: it gets the time of grace instead.
-        if drain.reason is not None and job.delivery is not Delivery.AT_MOST_ONCE:
+        if drain.reason is not None:
             return Release(f"claimed while the agent drained: {drain.reason}")
         lease = await self._confirmed(holding, sent_at)
         if lease is None:
@@ -215,6 +213,7 @@ class Executor:
         if holding.stop is not None:  # which may have been what made it fail
             return ending_of(holding, None)
         self._workshop.fitness.failed(failed, probe)
+        holding.began = False  # the handler says so, if it was called at all
         return Release(f"the agent's machine can't run it: {reason_of(failed)}")
 
     async def _said(self, holding: Holding, run: JobRun) -> Outcome | SetupFailed | None:
@@ -242,7 +241,11 @@ class Executor:
         holding.at_work = True
         try:
             with holding.scope:
-                return await call(self._handler(run.job), run, self._workshop.threads)
+                if holding.stop is not None:
+                    return None
+                handler = self._handler(run.job)
+                holding.began = True
+                return await call(handler, run, self._workshop.threads)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - such as a scope that was left open

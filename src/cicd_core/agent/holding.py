@@ -60,6 +60,8 @@ class Holding:
         self.gone = False
         #: Whether its handler runs now.
         self.at_work = False
+        #: Whether its handler was called. Only the job's own loop sets it.
+        self.began = False
         self._run_soon = run_soon
         self._lock = threading.RLock()
         self._stop: Stop | None = None

@@ -38,9 +38,15 @@ class WorkQueue(Protocol):
         """Return up to ``limit`` jobs, best first; wait up to ``wait`` seconds for the first one.
 
         With ``starting`` they are RUNNING already. The same ``request_id`` again answers what the
-        first call gave and what is still held. Raises ``AgentUnfit`` while the agent is unhealthy
-        or goes, and holds nothing by that request.
+        first call gave and what is still held, or takes new jobs where nothing is. Raises
+        ``AgentUnfit`` while the agent is unhealthy or goes, and holds nothing by that request.
         """
+        ...
+
+    async def held(
+        self, *, agent_id: str, request_id: str, lease_seconds: float | None = None
+    ) -> list[Claimed]:
+        """Return what a claim with this request id took and still holds; never take anything."""
         ...
 
     async def start(self, claimed: Claimed) -> Claimed:
@@ -61,8 +67,12 @@ class WorkQueue(Protocol):
         """End the attempt with a verdict."""
         ...
 
-    async def release(self, claimed: Claimed, *, why: str) -> Job:
-        """Give the job back unfinished; it uses no attempt."""
+    async def release(self, claimed: Claimed, *, why: str, began: bool = True) -> Job:
+        """Give the job back unfinished; it uses no attempt.
+
+        With ``began=False`` its handler certainly did not begin: it goes back unused, also a job
+        that may run at most once.
+        """
         ...
 
 

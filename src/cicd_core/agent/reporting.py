@@ -116,7 +116,7 @@ async def _tell(
     if isinstance(ending, Release):
         why = shorten(ending.why, _MAX_WHY) or "released"
         await patiently(
-            lambda: queue.release(holding.claimed, why=why),
+            lambda: queue.release(holding.claimed, why=why, began=holding.began),
             what=f"{holding}: the release",
             give_up=give_up,
         )

@@ -98,6 +98,7 @@ class Claimer:
             except AgentUnfit:
                 # A repetition must learn what the first call got: nobody else knows of it.
                 held = await self._held(claim, seconds) if repeatable else []
+                held = await self._in_time(held)
                 if held:
                     return held
                 raise
@@ -136,9 +137,9 @@ class Claimer:
         return evolve(claim, grant=grant.encode())
 
     async def _take(self, claim: Claim, seconds: float, *, repeatable: bool) -> list[Claimed]:
-        """Claim; if the caller is cancelled meanwhile, give back what nobody will know of.
+        """Claim; if that fails, or is cancelled, give back what the caller will not know of.
 
-        Whoever chose the request id may repeat the request, and learns by that what it got.
+        A caller that chose the request id can ask what the request got, and may repeat it.
         """
         try:
             while True:
@@ -148,7 +149,7 @@ class Claimer:
                 # Where all of them came too late, there may be others behind them.
                 if in_time or not claims:
                     return in_time
-        except anyio.get_cancelled_exc_class():
+        except BaseException:
             if not repeatable:
                 with anyio.move_on_after(_GIVE_BACK_SECONDS, shield=True):
                     await self._give_back(claim, seconds)
@@ -176,8 +177,27 @@ class Claimer:
             claimed.job.job_id, lambda job, now: leases.turn_away(job, token, now=now)
         )
 
+    async def held(self, agent_id: str, request_id: str, seconds: float | None) -> list[Claimed]:
+        """Return what a request has taken and still holds; it takes nothing, whatever it finds.
+
+        Raises:
+            InvalidInput: a field is wrong; the error names it.
+        """
+        request = ClaimRequest(
+            agent_id=agent_id,
+            pool_name="default",  # it tells where to look for work, and none is looked for
+            labels=(),
+            job_types=None,
+            limit=1,
+            wait=0.0,
+            starting=True,
+            lease_seconds=seconds,
+            request_id=request_id,
+        )
+        lasting = self._lease_seconds(seconds)
+        return await self._held(self._claim_of(request, lasting), lasting)
+
     async def _held(self, claim: Claim, seconds: float) -> list[Claimed]:
-        """Return what the claim has taken already, and is still held."""
         asked = evolve(claim, limit=0)
         records = await self._writer.patiently(lambda: self._writer.store.claim(asked))
         return _decoded(records, seconds, await self._writer.store_time())
@@ -194,7 +214,9 @@ class Claimer:
         why = "the claim was cancelled"
         await self._repository.change(
             claimed.job.job_id,
-            lambda job, now: leases.release(job, token, now=now, why=why, steady=steady),
+            lambda job, now: leases.release(
+                job, token, now=now, why=why, began=False, steady=steady
+            ),
         )
 
     async def _more_may_come(self, served: ServedLanes, until: float) -> bool:

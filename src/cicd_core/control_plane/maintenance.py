@@ -72,6 +72,10 @@ class SweepReport:
         return self.promoted + self.requeued + self.dead_lettered + self.ended + self.silenced
 
 
+def _log_nothing(_before: object, _after: object) -> None:
+    """What is ordinary is in the store's log alone."""
+
+
 @define(kw_only=True, eq=False)
 class _Due(Generic[Entity]):
     """What may be due of one timer: how it is decided, and how far a sweep has come."""
@@ -84,6 +88,8 @@ class _Due(Generic[Entity]):
     steady: bool = True
     #: The name, in the report, of what became of an entity.
     result: Callable[[Entity], str]
+    #: Tells the program's log of what an entity was and is, once that is committed.
+    log: Callable[[Entity, Entity], object] = _log_nothing
     #: The last sort value that was looked at: what falls due meanwhile sorts behind it.
     after: str | None = None
 
@@ -152,6 +158,7 @@ class MaintenanceService:
             decide=self._decide_lease if timer == LEASED else self._decide_timer,
             guard=Guard.LEASE_EXPIRED if timer == LEASED else Guard.NONE,
             result=_job_result,
+            log=_log_lost_job if timer == LEASED else _log_nothing,
             steady=timer in STEADY_TIMERS,
         )
 
@@ -183,7 +190,7 @@ class MaintenanceService:
             due.after = records[-1].attributes[due.partition.index.sort]
         keys = [each.key for each in records if _may_be_due(each, due.guard, now)]
         commits: list[Commit] = []
-        results: list[str] = []
+        moves: list[tuple[Entity, Entity]] = []
         for loaded in (await due.repository.get_readable(keys)).values():
             if due.guard is Guard.LEASE_EXPIRED and not _expired(loaded, now):
                 continue
@@ -196,10 +203,13 @@ class MaintenanceService:
                 await due.repository.prepare(decision.value)
                 commit = due.repository.commit_of(loaded, decision, time=now, guard=due.guard)
                 commits.append(commit)
-                results.append(due.result(decision.value))
-        pairs = zip(results, await self._committed(commits), strict=True)
+                moves.append((loaded.value, decision.value))
+        pairs = zip(moves, await self._committed(commits), strict=True)
         # A conflict is somebody else's move: the next sweep sees what is left to do.
-        done.update(name for name, answer in pairs if isinstance(answer, Committed))
+        made = [move for move, answer in pairs if isinstance(answer, Committed)]
+        done.update(due.result(after) for _, after in made)
+        for before, after in made:
+            due.log(before, after)
         return more and bool(records)
 
     async def _committed(self, commits: list[Commit]) -> list[Committed | Conflict | None]:
@@ -225,7 +235,7 @@ class MaintenanceService:
     @staticmethod
     def _decide_timer(loaded: Loaded[Job], now: StoreTime) -> Decision[Job]:
         job, instant = loaded.value, from_micros(now.calendar)
-        if job.deadline_at is not None and job.deadline_at <= instant:
+        if job.start_deadline is not None and job.start_deadline <= instant:
             return job_lifecycle.expire_deadline(job, now=instant)
         return job_lifecycle.promote(job, now=instant, steady=now.micros)
 
@@ -247,6 +257,12 @@ def _may_be_due(record: Record, guard: Guard, now: StoreTime) -> bool:
 
 def _expired(loaded: Loaded[Entity], now: StoreTime) -> bool:
     return loaded.lease is None or loaded.lease.expires + now.uncertainty < now.micros
+
+
+def _log_lost_job(before: Job, after: Job) -> None:
+    _log.warning(
+        "job %s was lost by agent %s: %s", before.job_id, before.agent_id, after.state.value
+    )
 
 
 def _job_result(job: Job) -> str:

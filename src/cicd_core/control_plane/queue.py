@@ -111,8 +111,10 @@ class QueueService:
             starting: the jobs are RUNNING at once, which saves the call to ``start``.
             lease_seconds: how long the lease lasts without a renewal; the settings' when left out.
             request_id: makes a repetition safe: the same id of the same agent answers what the
-                first call gave and is still held. Without one, a call that is cancelled gives
-                back what it got; with one it does not, so repeat it to learn what that was.
+                first call gave and is still held. Without one, a call that fails or is cancelled
+                gives back what it got; with one it does not: :meth:`held` tells what that was.
+                A repetition that finds nothing held takes new jobs, so choose a new id for each
+                claim, and don't repeat one whose answer you have.
 
         Raises:
             InvalidInput: a field is wrong; the error names it.
@@ -132,6 +134,24 @@ class QueueService:
                 request_id=request_id,
             )
         )
+
+    async def held(
+        self, *, agent_id: str, request_id: str, lease_seconds: float | None = None
+    ) -> list[Claimed]:
+        """Return what a claim with this request id took, and what its leases still hold.
+
+        Unlike a repeated claim it never takes anything, and answers agents that take no work too:
+        ask it before you give back what a claim without an answer may have got.
+
+        Args:
+            agent_id: who claimed.
+            request_id: the claim's.
+            lease_seconds: the claim's: how long each renewal lasts.
+
+        Raises:
+            InvalidInput: a field is wrong; the error names it.
+        """
+        return await self._claimer.held(agent_id, request_id, lease_seconds)
 
     async def start(self, claimed: Claimed | JobToken) -> Claimed:
         """CLAIMED -> RUNNING; the handler runs only after this has returned.
@@ -235,8 +255,18 @@ class QueueService:
         )
         return loaded.value
 
-    async def release(self, claimed: Claimed | JobToken, *, why: str = "released") -> Job:
+    async def release(
+        self, claimed: Claimed | JobToken, *, why: str = "released", began: bool = True
+    ) -> Job:
         """Give the job back unfinished; it uses no attempt, but every tenth in a row does.
+
+        An at-most-once job that has begun ends in ERROR, since it may not begin again.
+
+        Args:
+            claimed: what the claim gave.
+            why: the reason, for people.
+            began: whether its handler may have begun. Say False where you know that it did not: a
+                job that was claimed ``starting`` then goes back unused, also at most once.
 
         Raises:
             LeaseLost: the token does not own the job.
@@ -244,7 +274,10 @@ class QueueService:
         token, steady = _token(claimed), (await self._writer.store_time()).micros
         check_text("why", why)
         loaded = await self._change(
-            claimed, lambda job, now: leases.release(job, token, now=now, why=why, steady=steady)
+            claimed,
+            lambda job, now: leases.release(
+                job, token, now=now, why=why, began=began, steady=steady
+            ),
         )
         return loaded.value
 

@@ -187,13 +187,15 @@ def reprioritise(job: Job, priority: Priority, *, now: datetime, by: str) -> Dec
 def expire_deadline(job: Job, *, now: datetime) -> Decision[Job]:
     """End in TIMEOUT what has not started by its ``deadline_at``; unchanged when it is not due.
 
+    What has started once, and waits for another attempt, has no deadline any more.
+
     Raises:
-        IllegalTransition: it has started, or has ended.
+        IllegalTransition: it runs, or has ended.
     """
     JOB_TABLE.require(job.job_id, job.state, "expire_deadline")
-    if job.deadline_at is None or job.deadline_at > now:
+    if job.start_deadline is None or job.start_deadline > now:
         return unchanged(job)
-    why = f"not started by its deadline {job.deadline_at:%Y-%m-%dT%H:%M:%SZ}"
+    why = f"not started by its deadline {job.start_deadline:%Y-%m-%dT%H:%M:%SZ}"
     attempts = job.attempts
     if job.state is JobState.CLAIMED:
         attempts = closed_attempts(job, now, by="maintenance", verdict=Verdict.TIMEOUT, reason=why)

@@ -7,17 +7,15 @@ nothing: every caller may repeat after an unknown outcome.
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from attrs import evolve
 
 from cicd_core.lifecycle.decision import Decision, unchanged
+from cicd_core.lifecycle.endings import EVENTS, again, conclude, finish, may_not_run_again
 from cicd_core.lifecycle.job_steps import (
     FIRST_ATTEMPTS,
     LAST_ATTEMPTS,
-    closed_attempts,
-    end_measures,
     first_and_last,
     note,
     passed,
@@ -28,17 +26,15 @@ from cicd_core.lifecycle.job_steps import (
 )
 from cicd_core.lifecycle.job_table import JOB_TABLE
 from cicd_core.lifecycle.jobs import expire_deadline
-from cicd_core.model.checks import MAX_MESSAGE, MAX_SUMMARY, shorten, storable
+from cicd_core.model.checks import MAX_MESSAGE, shorten, storable
 from cicd_core.model.fields import check_number
 from cicd_core.model.instants import to_micros
-from cicd_core.model.job import Attempt, Delivery, Job, JobState, Progress, Token, Verdict
+from cicd_core.model.job import Attempt, Job, JobState, Progress, Token, Verdict
 from cicd_core.model.outcome import Outcome
 from cicd_core.queueing.measures import waited
 from cicd_core.queueing.retry import (
     RELEASES_PER_ATTEMPT,
-    backoff_seconds,
     release_delay_seconds,
-    retries,
 )
 
 if TYPE_CHECKING:
@@ -51,13 +47,6 @@ _COMMANDS = {
     Verdict.TIMEOUT: "time_out",
     Verdict.ERROR: "fail",
     Verdict.CANCELLED: "confirm_cancel",
-}
-_EVENTS = {
-    Verdict.SUCCESS: "succeeded",
-    Verdict.FAILED: "failed",
-    Verdict.TIMEOUT: "timed_out",
-    Verdict.ERROR: "errored",
-    Verdict.CANCELLED: "cancelled",
 }
 
 
@@ -121,7 +110,7 @@ def claim(
 def start(job: Job, token: Token, *, now: datetime) -> Decision[Job]:
     """CLAIMED -> RUNNING: from here on the handler runs, for at most ``timeout_seconds``.
 
-    Once its ``deadline_at`` has come it is too late: the job ends in TIMEOUT instead.
+    Once its ``deadline_at`` has come it is too late for a first start: it ends in TIMEOUT instead.
 
     Raises:
         LeaseLost: the token does not own the job.
@@ -145,11 +134,20 @@ def _begun(job: Job, now: datetime) -> Decision[Job]:
         why=f"attempt {job.attempt}",
         attempts=(*earlier, evolve(last, started_at=now)),
         started_at=now,
+        first_started=job.first_started or job.attempt,
     )
 
 
+def _never_begun(job: Job) -> Job:
+    """Return the job as it is if the handler never began, though a start was acknowledged."""
+    *earlier, last = job.attempts
+    first = None if job.first_started == job.attempt else job.first_started
+    attempts = (*earlier, evolve(last, started_at=None))
+    return evolve(job, attempts=attempts, started_at=None, first_started=first)
+
+
 def was_claimed_late(job: Job) -> bool:
-    """Whether a job that is held was claimed when its ``deadline_at`` had come already."""
+    """Whether a job that is held was claimed after its ``deadline_at``, for a first start."""
     return job.claimed_at is not None and _is_late(job, job.claimed_at)
 
 
@@ -161,7 +159,7 @@ def turn_away(job: Job, token: Token, *, now: datetime) -> Decision[Job]:
     """
     require_token(job, token)
     late = Outcome.timeout("claimed after its deadline")
-    return _finish(job, late, JobState.TIMEOUT, now=now, by="maintenance", event="timed_out")
+    return finish(job, late, JobState.TIMEOUT, now=now, by="maintenance", event="timed_out")
 
 
 def report_progress(job: Job, token: Token, progress: Progress, *, now: datetime) -> Decision[Job]:
@@ -205,16 +203,26 @@ def complete(
             job.job_id, job.state, command, why="no cancel was requested; release it instead"
         )
     holder = job.attempts[-1].agent_id
-    return conclude(job, outcome, now=now, by=holder, event=_EVENTS[outcome.verdict], steady=steady)
+    return conclude(job, outcome, now=now, by=holder, event=EVENTS[outcome.verdict], steady=steady)
 
 
 def release(
-    job: Job, token: Token, *, now: datetime, why: str, steady: int | None = None
+    job: Job,
+    token: Token,
+    *,
+    now: datetime,
+    why: str,
+    began: bool = True,
+    steady: int | None = None,
 ) -> Decision[Job]:
     """Give the job back unfinished: CLAIMED or RUNNING -> QUEUED.
 
     It waits a second or more, doubling, and uses no attempt, but the tenth release in a row does.
-    An at-most-once job that has started ends in ERROR; one whose cancel was requested in CANCELLED.
+    A job whose cancel was requested ends in CANCELLED, whatever its delivery; else an at-most-once
+    job that has begun ends in ERROR.
+
+    ``began``: whether the handler may have begun. A holder that knows that it did not says so: a
+    job that was RUNNING is then given back as if it had not been started, also at most once.
 
     Raises:
         LeaseLost: the token does not own the job, and did not give it back before.
@@ -225,7 +233,9 @@ def release(
     require_token(job, token)
     JOB_TABLE.require(job.job_id, job.state, "release")
     holder = job.attempts[-1].agent_id
-    if _may_not_run_again(job):
+    if not began and job.state is JobState.RUNNING:
+        job = _never_begun(job)
+    elif may_not_run_again(job) and job.cancel_requested_at is None:
         lost = Outcome.error(f"released after its start ({why}), and it may run at most once")
         ended = conclude(job, lost, now=now, by=holder, event="released", steady=steady)
         return _given_back(ended)
@@ -236,7 +246,7 @@ def release(
     )
     delay = release_delay_seconds(releases)
     return _given_back(
-        _again(
+        again(
             returned,
             None,
             f"released: {why}",
@@ -254,8 +264,11 @@ def expire_lease(
 ) -> Decision[Job]:
     """Take the job from a holder that is gone: tried again with backoff, dead letter, or ERROR.
 
-    ``limit_reached``: the lease could not be renewed any more, since the attempt has lasted as
-    long as it may: a running job then gets the verdict TIMEOUT.
+    A job whose cancel was requested ends in CANCELLED, whatever its delivery and its policy: as
+    where its holder gives it back.
+
+    ``limit_reached``: the holder was alive when the attempt had lasted as long as it may: a running
+    job then gets the verdict TIMEOUT.
 
     Raises:
         IllegalTransition: nobody holds it.
@@ -268,14 +281,21 @@ def expire_lease(
         if limit_reached:
             late = Outcome.timeout(f"ran longer than {job.timeout_seconds:g} s on agent {holder!r}")
             return conclude(job, late, now=now, by="maintenance", event="timed_out", steady=steady)
-        lost = Outcome.error(f"agent {holder!r} stopped renewing its lease")
+        why = f"agent {holder!r} stopped renewing its lease"
+        if job.cancel_requested_at is not None:
+            return _lost(job, why, now=now, steady=steady)
+        lost = Outcome.error(why)
         return conclude(job, lost, now=now, by="maintenance", event="lease_expired", steady=steady)
     if _is_late(job, now):
         late = Outcome.timeout("claimed, but not started by its deadline")
-        return _finish(job, late, JobState.TIMEOUT, now=now, by="maintenance", event="timed_out")
+        return finish(job, late, JobState.TIMEOUT, now=now, by="maintenance", event="timed_out")
     # It never started: whatever the policy and the delivery say, it may be tried again.
     why = f"agent {holder!r} claimed it and did not start it in time"
-    return _again(
+    return _lost(job, why, now=now, steady=steady)
+
+
+def _lost(job: Job, why: str, *, now: datetime, steady: int | None) -> Decision[Job]:
+    return again(
         job,
         Verdict.ERROR,
         why,
@@ -287,39 +307,6 @@ def expire_lease(
     )
 
 
-def conclude(
-    job: Job,
-    outcome: Outcome,
-    *,
-    now: datetime,
-    by: str,
-    event: str,
-    steady: int | None = None,
-) -> Decision[Job]:
-    """End the attempt with a verdict: the policy says whether it is final."""
-    verdict = outcome.verdict
-    final = not retries(job.retry, verdict) or _may_not_run_again(job)
-    if final:
-        target = JobState(verdict.value)
-        event = _EVENTS[verdict]
-        return _finish(job, outcome, target, now=now, by=by, event=event, steady=steady)
-    code = "" if outcome.exit_code is None else f", exit code {outcome.exit_code}"
-    why = outcome.error_message or f"{verdict.value}{code}"
-    return _again(
-        job,
-        verdict,
-        why,
-        now=now,
-        by=by,
-        event=event if event == "lease_expired" else "retried",
-        error=outcome.error_message,
-        exit_code=outcome.exit_code,
-        steady=steady,
-        logs_url=outcome.logs_url,
-        logs_summary=shorten(outcome.logs_summary, MAX_SUMMARY),
-    )
-
-
 def _given_back(decision: Decision[Job]) -> Decision[Job]:
     """Return the decision with its attempt marked: a repetition is told from a lost lease by it."""
     *earlier, last = decision.value.attempts
@@ -328,102 +315,6 @@ def _given_back(decision: Decision[Job]) -> Decision[Job]:
 
 
 def _is_late(job: Job, now: datetime) -> bool:
-    return job.deadline_at is not None and job.deadline_at <= now
-
-
-def _may_not_run_again(job: Job) -> bool:
-    return job.delivery is Delivery.AT_MOST_ONCE and job.state is JobState.RUNNING
-
-
-def _finish(
-    job: Job,
-    outcome: Outcome,
-    target: JobState,
-    *,
-    now: datetime,
-    by: str,
-    event: str,
-    steady: int | None = None,
-) -> Decision[Job]:
-    """The one place where a held job gets its terminal verdict (I10)."""
-    reason = outcome.error_message or outcome.verdict.value
-    return step(
-        job,
-        target,
-        now,
-        event=event,
-        by=by,
-        why=reason,
-        increments=end_measures(job, now, target.value, steady),
-        data={"exit_code": outcome.exit_code, "pool": job.pool_name},
-        attempts=closed_attempts(
-            job,
-            now,
-            by=by,
-            verdict=outcome.verdict,
-            reason=reason,
-            exit_code=outcome.exit_code,
-        ),
-        verdict=outcome.verdict,
-        exit_code=outcome.exit_code,
-        error_message=shorten(outcome.error_message, MAX_MESSAGE),
-        logs_url=outcome.logs_url,
-        logs_summary=shorten(outcome.logs_summary, MAX_SUMMARY),
-        completed_at=now,
-        releases=0,
-    )
-
-
-def _again(
-    job: Job,
-    verdict: Verdict | None,
-    why: str,
-    *,
-    now: datetime,
-    by: str,
-    event: str,
-    delay: float | None = None,
-    error: str | None = None,
-    exit_code: int | None = None,
-    steady: int | None = None,
-    **details: Any,
-) -> Decision[Job]:
-    """Queue it again, or dead-letter it, or cancel it if that was requested."""
-    closed = closed_attempts(job, now, by=by, verdict=verdict, reason=why, exit_code=exit_code)
-    changes: dict[str, Any] = {"attempts": closed, **details}
-    if verdict is not None:
-        changes |= {
-            "verdict": verdict,
-            "exit_code": exit_code,
-            "error_message": shorten(error, MAX_MESSAGE),
-            "releases": 0,
-        }
-    if job.cancel_requested_at is not None:
-        target, event, result = JobState.CANCELLED, "cancelled", "cancelled"
-        changes |= {"verdict": Verdict.CANCELLED, "completed_at": now}
-        why = f"cancel requested: {job.cancel_reason}; {why}"
-    elif job.attempts_used >= job.max_attempts:
-        target, event, result = JobState.DEAD_LETTERED, "dead_lettered", "dead_lettered"
-        changes |= {"completed_at": now}
-        why = f"attempt {job.attempts_used} of {job.max_attempts}: {why}"
-    else:
-        target, result = JobState.QUEUED, "released" if verdict is None else "retried"
-        seed = f"{job.job_id}:{job.attempt}"
-        seconds = backoff_seconds(job.retry, job.attempts_used, seed) if delay is None else delay
-        pause = timedelta(seconds=seconds)
-        changes |= {
-            "run_at": now + pause,
-            "ready_at": None,
-            "paused_until": stamp_of(now, steady) + pause // timedelta(microseconds=1),
-        }
-    return step(
-        job,
-        target,
-        now,
-        event=event,
-        by=by,
-        why=why,
-        increments=end_measures(job, now, result, steady),
-        data={"verdict": verdict.value if verdict else None, "pool": job.pool_name},
-        **changes,
-    )
+    """Whether the deadline has come to a job that had not started before its last claim."""
+    first_start = job.first_started in {None, job.attempt}
+    return first_start and job.deadline_at is not None and job.deadline_at <= now

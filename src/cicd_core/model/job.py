@@ -140,7 +140,7 @@ class Attempt:
     verdict: Verdict | None = None
     exit_code: int | None = None
     reason: str | None = None
-    #: The holder gave the job back; of an at-most-once job that had started, the verdict is ERROR.
+    #: The holder gave the job back; of an at-most-once job that had begun, the verdict is ERROR.
     released: bool = False
 
     @property
@@ -205,7 +205,7 @@ class Job:
     timeout_seconds: float = 3600.0
     #: Not to be claimed before.
     run_at: datetime | None = None
-    #: It ends in TIMEOUT when it has not started by then. Later than ``run_at``.
+    #: It ends in TIMEOUT when no attempt has started by then. Later than ``run_at``.
     deadline_at: datetime | None = None
     idempotency_key: str | None = None
     request_hash: str | None = None
@@ -233,6 +233,8 @@ class Job:
     claim_id: str | None = None
     #: Claims so far. It never restarts.
     attempt: int = 0
+    #: The attempt that was the first to start; None: none has. A deadline is for that one only.
+    first_started: int | None = None
     #: Attempts that count against ``max_attempts``: a release does not.
     attempts_used: int = 0
     #: The allowance: the policy's, raised by each replay.
@@ -277,6 +279,14 @@ class Job:
         if self.claim_id is None:
             return None
         return Token(fence=self.fence, claim_id=self.claim_id)
+
+    @property
+    def start_deadline(self) -> datetime | None:
+        """When it ends if it has not started; None: it has no deadline, or has started before.
+
+        What has started once is ended by its ``timeout_seconds`` alone.
+        """
+        return self.deadline_at if self.first_started is None else None
 
     @property
     def is_final(self) -> bool:

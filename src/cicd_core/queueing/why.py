@@ -147,11 +147,11 @@ _PENDING: Mapping[bool, tuple[str, str]] = {
 
 
 def _deadline(job: Job, around: Surroundings) -> Reason | None:
-    if job.deadline_at is None or job.deadline_at > around.now:
+    if job.start_deadline is None or job.start_deadline > around.now:
         return None
     return Reason(
         ReasonCode.DEADLINE_PASSED,
-        f"its deadline, {_moment(job.deadline_at)}, has passed: maintenance ends it in timeout",
+        f"its deadline, {_moment(job.start_deadline)}, has passed: maintenance ends it in timeout",
         "enqueue another job, with a later deadline or none",
     )
 

@@ -143,7 +143,7 @@ def _timer(job: Job, lease: Lease | None) -> tuple[str, int] | None:
         return LEASED, lease.expires
     if job.tracked:
         return None
-    deadline = None if job.deadline_at is None else to_micros(job.deadline_at)
+    deadline = None if job.start_deadline is None else to_micros(job.start_deadline)
     if job.state is JobState.QUEUED and job.ready_at is None:
         run_at = to_micros(job.run_at or job.created_at)
         kind, due = (DELAYED, run_at) if job.paused_until is None else (PAUSED, job.paused_until)

@@ -1,0 +1,158 @@
+"""How an attempt ends: with a final verdict, or in another attempt, a dead letter or a cancel."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from cicd_core.lifecycle.job_steps import closed_attempts, end_measures, stamp_of, step
+from cicd_core.model.checks import MAX_MESSAGE, MAX_SUMMARY, shorten
+from cicd_core.model.job import Delivery, Job, JobState, Verdict
+from cicd_core.queueing.retry import backoff_seconds, retries
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from cicd_core.lifecycle.decision import Decision
+    from cicd_core.model.outcome import Outcome
+
+#: How the verdict of a holder is told.
+EVENTS: Final = {
+    Verdict.SUCCESS: "succeeded",
+    Verdict.FAILED: "failed",
+    Verdict.TIMEOUT: "timed_out",
+    Verdict.ERROR: "errored",
+    Verdict.CANCELLED: "cancelled",
+}
+
+
+def conclude(
+    job: Job,
+    outcome: Outcome,
+    *,
+    now: datetime,
+    by: str,
+    event: str,
+    steady: int | None = None,
+) -> Decision[Job]:
+    """End the attempt with a verdict: the policy says whether it is final."""
+    verdict = outcome.verdict
+    final = not retries(job.retry, verdict) or may_not_run_again(job)
+    if final:
+        target = JobState(verdict.value)
+        event = EVENTS[verdict]
+        return finish(job, outcome, target, now=now, by=by, event=event, steady=steady)
+    code = "" if outcome.exit_code is None else f", exit code {outcome.exit_code}"
+    why = outcome.error_message or f"{verdict.value}{code}"
+    return again(
+        job,
+        verdict,
+        why,
+        now=now,
+        by=by,
+        event=event if event == "lease_expired" else "retried",
+        error=outcome.error_message,
+        exit_code=outcome.exit_code,
+        steady=steady,
+        logs_url=outcome.logs_url,
+        logs_summary=shorten(outcome.logs_summary, MAX_SUMMARY),
+    )
+
+
+def may_not_run_again(job: Job) -> bool:
+    """Whether its handler may have begun, and must not begin a second time."""
+    return job.delivery is Delivery.AT_MOST_ONCE and job.state is JobState.RUNNING
+
+
+def finish(
+    job: Job,
+    outcome: Outcome,
+    target: JobState,
+    *,
+    now: datetime,
+    by: str,
+    event: str,
+    steady: int | None = None,
+) -> Decision[Job]:
+    """The one place where a held job gets its terminal verdict (I10)."""
+    reason = outcome.error_message or outcome.verdict.value
+    return step(
+        job,
+        target,
+        now,
+        event=event,
+        by=by,
+        why=reason,
+        increments=end_measures(job, now, target.value, steady),
+        data={"exit_code": outcome.exit_code, "pool": job.pool_name},
+        attempts=closed_attempts(
+            job,
+            now,
+            by=by,
+            verdict=outcome.verdict,
+            reason=reason,
+            exit_code=outcome.exit_code,
+        ),
+        verdict=outcome.verdict,
+        exit_code=outcome.exit_code,
+        error_message=shorten(outcome.error_message, MAX_MESSAGE),
+        logs_url=outcome.logs_url,
+        logs_summary=shorten(outcome.logs_summary, MAX_SUMMARY),
+        completed_at=now,
+        releases=0,
+    )
+
+
+def again(
+    job: Job,
+    verdict: Verdict | None,
+    why: str,
+    *,
+    now: datetime,
+    by: str,
+    event: str,
+    delay: float | None = None,
+    error: str | None = None,
+    exit_code: int | None = None,
+    steady: int | None = None,
+    **details: Any,
+) -> Decision[Job]:
+    """Queue it again, or dead-letter it, or cancel it if that was requested."""
+    closed = closed_attempts(job, now, by=by, verdict=verdict, reason=why, exit_code=exit_code)
+    changes: dict[str, Any] = {"attempts": closed, **details}
+    if verdict is not None:
+        changes |= {
+            "verdict": verdict,
+            "exit_code": exit_code,
+            "error_message": shorten(error, MAX_MESSAGE),
+            "releases": 0,
+        }
+    if job.cancel_requested_at is not None:
+        target, event, result = JobState.CANCELLED, "cancelled", "cancelled"
+        changes |= {"verdict": Verdict.CANCELLED, "completed_at": now}
+        why = f"cancel requested: {job.cancel_reason}; {why}"
+    elif job.attempts_used >= job.max_attempts:
+        target, event, result = JobState.DEAD_LETTERED, "dead_lettered", "dead_lettered"
+        changes |= {"completed_at": now}
+        why = f"attempt {job.attempts_used} of {job.max_attempts}: {why}"
+    else:
+        target, result = JobState.QUEUED, "released" if verdict is None else "retried"
+        seed = f"{job.job_id}:{job.attempt}"
+        seconds = backoff_seconds(job.retry, job.attempts_used, seed) if delay is None else delay
+        pause = timedelta(seconds=seconds)
+        changes |= {
+            "run_at": now + pause,
+            "ready_at": None,
+            "paused_until": stamp_of(now, steady) + pause // timedelta(microseconds=1),
+        }
+    return step(
+        job,
+        target,
+        now,
+        event=event,
+        by=by,
+        why=why,
+        increments=end_measures(job, now, result, steady),
+        data={"verdict": verdict.value if verdict else None, "pool": job.pool_name},
+        **changes,
+    )
