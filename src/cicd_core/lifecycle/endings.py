@@ -5,7 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from cicd_core.lifecycle.job_steps import closed_attempts, end_measures, stamp_of, step
+from cicd_core.lifecycle.job_steps import (
+    closed_attempts,
+    end_measures,
+    stamp_of,
+    step,
+    told_of_run,
+)
 from cicd_core.model.checks import MAX_MESSAGE, MAX_SUMMARY, shorten
 from cicd_core.model.job import Delivery, Job, JobState, Verdict
 from cicd_core.queueing.retry import backoff_seconds, retries
@@ -84,7 +90,11 @@ def finish(
         by=by,
         why=reason,
         increments=end_measures(job, now, target.value, steady),
-        data={"exit_code": outcome.exit_code, "pool": job.pool_name},
+        data={
+            "exit_code": outcome.exit_code,
+            "pool": job.pool_name,
+            **told_of_run(job, now, steady),
+        },
         attempts=closed_attempts(
             job,
             now,
@@ -153,6 +163,10 @@ def again(
         by=by,
         why=why,
         increments=end_measures(job, now, result, steady),
-        data={"verdict": verdict.value if verdict else None, "pool": job.pool_name},
+        data={
+            "verdict": verdict.value if verdict else None,
+            "pool": job.pool_name,
+            **told_of_run(job, now, steady),
+        },
         **changes,
     )

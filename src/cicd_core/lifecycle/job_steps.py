@@ -26,6 +26,8 @@ FIRST_STEPS, LAST_STEPS = 10, 30
 FIRST_ATTEMPTS, LAST_ATTEMPTS = 5, 20
 #: How much of a reason, in bytes of JSON, stands in each of them and in the event.
 WHY_KEPT = 512
+#: A calendar that is further ahead than this of the time that has passed was set, in seconds.
+_SET = 1.0
 
 Entry = TypeVar("Entry")
 
@@ -103,10 +105,20 @@ def end_measures(
     that has passed since its claim, whatever became of the calendar.
     """
     counted = ended(now, job.pool_name, result)
-    if job.state is JobState.RUNNING and job.started_at is not None:
-        seconds = (now - job.started_at).total_seconds()
-        return (*ran(now, job.pool_name, passed(seconds, job.claimed_stamp, steady)), *counted)
-    return counted
+    seconds = _ran_for(job, now, steady)
+    return counted if seconds is None else (*ran(now, job.pool_name, seconds), *counted)
+
+
+def told_of_run(job: Job, now: datetime, steady: int | None) -> dict[str, Any]:
+    """Return what the event tells of a run whose moments tell another length than was counted."""
+    counted, dated = _ran_for(job, now, steady), _ran_for(job, now, None)
+    return {} if counted == dated else {"ran": counted}
+
+
+def _ran_for(job: Job, now: datetime, steady: int | None) -> float | None:
+    if job.state is not JobState.RUNNING or job.started_at is None:
+        return None
+    return passed((now - job.started_at).total_seconds(), job.claimed_stamp, steady)
 
 
 def stamp_of(now: datetime, steady: int | None) -> int:
@@ -123,7 +135,9 @@ def passed(seconds: float, since: int | None, steady: int | None) -> float:
         steady: the stamp of the second one; None: it is not known.
     """
     if since is not None and steady is not None:
-        seconds = min(seconds, (steady - since) / 1_000_000)
+        most = (steady - since) / 1_000_000
+        # The two clocks are read one behind the other: a calendar that was set tells of more.
+        seconds = most if seconds > most + _SET else seconds
     return max(0.0, seconds)
 
 

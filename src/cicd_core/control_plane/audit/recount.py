@@ -83,7 +83,8 @@ class Recount:
         for increment in ended(finished, pool_name, result):
             self._expected[increment.name] += increment.amount
         if started is not None:
-            seconds = max(0.0, (finished - started).total_seconds())
+            dated = max(0.0, (finished - started).total_seconds())
+            seconds = event.data.get("ran", dated)  # told where the calendar was set meanwhile
             for increment in ran(finished, pool_name, seconds):
                 self._expected[increment.name] += increment.amount
 
