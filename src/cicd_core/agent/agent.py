@@ -21,7 +21,7 @@ from cicd_core.agent.stuck import StuckLimit
 from cicd_core.errors import InvalidInput, Refused
 from cicd_core.ids import IdSource
 from cicd_core.model.agent import AgentSpec, checked
-from cicd_core.model.checks import check_integer, check_names, check_seconds
+from cicd_core.model.checks import check_integer, check_kind, check_names, check_seconds
 from cicd_core.model.fields import check_reason
 from cicd_core.threads import run_soon_here
 
@@ -125,6 +125,13 @@ class Agent:
         """
         self._ids = IdSource()
         self._source = source
+        if hostname is not None:
+            check_kind("hostname", hostname, str)
+        if log_dir is not None:
+            check_kind("log_dir", log_dir, str, os.PathLike)
+        check_kind("send_log_tail", send_log_tail, bool)
+        if metrics is not None and not callable(metrics):
+            raise InvalidInput("metrics", metrics, "give a function of no arguments")
         host = hostname or socket.gethostname()
         self._spec = checked(
             AgentSpec(

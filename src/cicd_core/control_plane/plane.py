@@ -27,6 +27,7 @@ from cicd_core.control_plane.repository import Repository
 from cicd_core.control_plane.sessions import SessionService
 from cicd_core.control_plane.writer import Writer
 from cicd_core.ids import IdSource
+from cicd_core.model.checks import check_kind
 from cicd_core.settings import Settings
 from cicd_core.store.registry import open_store
 
@@ -47,7 +48,13 @@ class ControlPlane:
     def __init__(
         self, store: Store, *, settings: Settings | None = None, ids: IdSource | None = None
     ) -> None:
-        """Build the services over ``store``; nothing runs in the background."""
+        """Build the services over ``store``; nothing runs in the background.
+
+        Raises:
+            InvalidInput: ``settings`` are something else.
+        """
+        if settings is not None:
+            check_kind("settings", settings, Settings)
         self.store = store
         self.settings = settings or Settings()
         self._ids = ids or IdSource()

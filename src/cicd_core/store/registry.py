@@ -11,6 +11,7 @@ and ``open_store("acme://…")`` then calls ``acme_store.open_acme``, a :class:`
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from importlib.metadata import entry_points
 from inspect import signature
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -19,17 +20,18 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from attrs import field, frozen
 
 from cicd_core.errors import InvalidInput, UnknownScheme, UnsupportedCapability
-from cicd_core.model.checks import check_name
+from cicd_core.model.checks import check_kind, check_name
 from cicd_core.store.collections import COLLECTIONS
+from cicd_core.store.records import Collection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractAsyncContextManager
     from importlib.metadata import EntryPoint
 
     from cicd_core.clock import Clock
     from cicd_core.store.contract import Store
-    from cicd_core.store.records import Collection
+
 
 #: The group of entry points in which stores register.
 GROUP: Final = "cicd_core.stores"
@@ -75,6 +77,8 @@ class StoreURL:
             InvalidInput: it has no scheme, is no URL, has a fragment, or an option stands in it
                 twice or without a value.
         """
+        if not isinstance(text, str):  # shown by its type alone: it may hold a password
+            raise InvalidInput("url", type(text).__name__, f"give a string; {_EXAMPLE}")
         scheme = _SCHEME.match(text)
         if scheme is None:
             raise InvalidInput("url", hide_secrets(text), f"it has no scheme; {_EXAMPLE}")
@@ -198,6 +202,7 @@ def open_store(
         UnsupportedCapability: the store's package cannot be loaded; the error says why.
     """
     parsed = StoreURL.parse(url)
+    kept = _checked_collections(collections)
     factory = _load(_find(parsed.scheme))
     if namespace is None:
         namespace = parsed.options.get("namespace")
@@ -205,9 +210,16 @@ def open_store(
         check_name("namespace", namespace)
     if not create and "create" in signature(factory).parameters:
         options["create"] = False
-    return factory(
-        parsed, collections=tuple(collections), namespace=namespace, clock=clock, **options
-    )
+    return factory(parsed, collections=kept, namespace=namespace, clock=clock, **options)
+
+
+def _checked_collections(collections: Iterable[Collection]) -> tuple[Collection, ...]:
+    if not isinstance(collections, Iterable):
+        raise InvalidInput("collections", collections, "give a list of Collection")
+    kept = tuple(collections)
+    for position, each in enumerate(kept):
+        check_kind(f"collections[{position}]", each, Collection)
+    return kept
 
 
 def hide_secrets(url: str) -> str:

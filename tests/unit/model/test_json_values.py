@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -126,10 +126,10 @@ nested = st.recursive(
 
 
 def depth_of(value: Any) -> int:
-    if isinstance(value, dict):
-        return 1 + max(map(depth_of, cast("dict[str, Any]", value).values()), default=0)
-    if isinstance(value, list):
-        inner: list[Any] = value
+    inner: list[Any] = []
+    if isinstance(value, dict | list):
+        within: Any = value
+        inner.extend(within.values() if isinstance(value, dict) else within)
         return 1 + max(map(depth_of, inner), default=0)
     return 0
 
