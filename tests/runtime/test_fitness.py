@@ -15,7 +15,7 @@ from cicd_core import ControlPlane, JobSpec, RetryPolicy
 from cicd_core.agent import Agent, JobRun, SetupFailed
 from cicd_core.agent.shell import ShellHandler
 from cicd_core.model.agent import AgentStatus
-from cicd_core.model.job import GitContext, JobState, Verdict
+from cicd_core.model.job import Delivery, GitContext, JobState, Verdict
 from tests.patience import PATIENCE
 from tests.runtime.embedding import agent_of, run_until_idle, running
 from tests.runtime.processes import until
@@ -72,6 +72,15 @@ async def test_a_job_that_could_not_begin_goes_back_unused(source: FakeSource) -
     assert set(source.releases.values()) == {"the agent's machine can't run it: no space left"}
     (farewell,) = source.called("drain")
     assert farewell["reason"] == "this machine can't run jobs: no space left"
+
+
+async def test_an_at_most_once_job_that_could_not_begin_goes_back_unused(
+    source: FakeSource,
+) -> None:
+    source.add(delivery=Delivery.AT_MOST_ONCE)
+    async with running(agent_of(source, fail_to_begin)):
+        await source.until(lambda: source.releases)
+    assert [told["began"] for told in source.called("release")] == [False]
 
 
 async def test_an_agent_with_many_slots_tries_one_job_at_a_time_after_a_failure(

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 from cicd_core import (
+    ControlPlane,
     Delivery,
     JobSpec,
     JobState,
@@ -17,15 +20,56 @@ from cicd_core import (
     Verdict,
 )
 from cicd_core.model.instants import from_micros, to_micros
-from tests.services.scenes import claim, enqueue, finish, ids, nothing_to_claim, run, story
+from tests.services.broken_stores import Relay
+from tests.services.scenes import (
+    SETTINGS,
+    claim,
+    enqueue,
+    finish,
+    ids,
+    nothing_to_claim,
+    run,
+    story,
+)
 
 if TYPE_CHECKING:
-    from cicd_core import ControlPlane
+    from collections.abc import Sequence
+
+    from cicd_core.store.contract import Store
+    from cicd_core.store.records import Commit, Committed, Conflict
     from cicd_core.testing import VirtualClock
 
 pytestmark = pytest.mark.anyio
 
 STEADY = RetryPolicy(jitter=0.0)
+
+
+class Together(Relay):
+    """Its next commits wait for each other: all of them were decided before any is made."""
+
+    waiting = 0
+
+    async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
+        self.waiting -= 1
+        while self.waiting > 0:
+            await anyio.lowlevel.checkpoint()
+        return await super().commit(commits)
+
+
+async def test_a_lost_job_is_told_once_whoever_looks_for_it(
+    store: Store, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    together = Together(store)
+    planes = [ControlPlane(together, settings=SETTINGS) for _ in range(3)]
+    job = await enqueue(planes[0], retry=STEADY)
+    await run(planes[0], "a-1")
+    clock.advance(31)
+    together.waiting = len(planes)
+    async with anyio.create_task_group() as tasks:
+        for each in planes:
+            tasks.start_soon(each.maintenance.sweep)
+    told = [line for line in caplog.messages if "was lost" in line]
+    assert told == [f"job {job.job_id} was lost by agent a-1: queued"]
 
 
 async def test_a_lost_job_comes_back_after_a_backoff_under_a_new_fence(

@@ -210,10 +210,10 @@ class Executor:
 
     def _given_back(self, holding: Holding, failed: SetupFailed, probe: Probe | None) -> Ending:
         """Give back, unused, a job that this machine could not begin."""
+        holding.began = False  # the handler says so, if it was called at all
         if holding.stop is not None:  # which may have been what made it fail
             return ending_of(holding, None)
         self._workshop.fitness.failed(failed, probe)
-        holding.began = False  # the handler says so, if it was called at all
         return Release(f"the agent's machine can't run it: {reason_of(failed)}")
 
     async def _said(self, holding: Holding, run: JobRun) -> Outcome | SetupFailed | None:

@@ -54,16 +54,15 @@ class LeaseBook:
             at_limit: whether no renewal moves the lease's end any further.
         """
         seconds = holding.claimed.lease_seconds
-        holding.keep_to(
-            LeaseTimes(
-                valid_until=sent_at + seconds_left,
-                at_limit=at_limit,
-                lease_seconds=seconds,
-                timeout_at=timeout_at,
-                stop_seconds=holding.stop_seconds,
-            )
+        times = LeaseTimes(
+            valid_until=sent_at + seconds_left,
+            at_limit=at_limit,
+            lease_seconds=seconds,
+            timeout_at=timeout_at,
+            stop_seconds=holding.stop_seconds,
         )
-        entry = _Entry(holding, sent_at + min(seconds_left, seconds) * RENEWAL_PART)
+        holding.keep_to(times)
+        entry = _Entry(holding, _renewal_after(sent_at, min(seconds_left, seconds), times))
         with self._lock:
             self._entries[holding] = entry
 
@@ -135,4 +134,16 @@ def _prolong(entry: _Entry, status: LeaseStatus, sent_at: float) -> None:
         holding.keep_to(times.renewed(valid_until=sent_at + left, at_limit=status.at_limit))
     # At its limit a lease is renewed for the sake of the answer alone, and not ever more often.
     lasts = seconds if status.at_limit else min(left, seconds)
-    entry.renew_at = sent_at + lasts * RENEWAL_PART
+    entry.renew_at = _renewal_after(sent_at, lasts, times)
+
+
+def _renewal_after(sent_at: float, lasts: float, times: LeaseTimes | None) -> float:
+    """Return when to renew next: in time, and once when the job's own time is over.
+
+    That renewal tells the other side that this agent was alive then: a job that goes on ran for too
+    long, and was not lost.
+    """
+    renew_at = sent_at + lasts * RENEWAL_PART
+    if times is not None and sent_at < times.timeout_at < renew_at:
+        return times.timeout_at
+    return renew_at

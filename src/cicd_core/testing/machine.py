@@ -65,6 +65,8 @@ lanes = st.sampled_from(LANES)
 counter_names = st.sampled_from(["wait|1", "wait|2", "wait_|1", "runs|1"])
 ranks = st.sampled_from(["1", "2", "3"])
 seconds = st.sampled_from([1, 2, 5, 30])
+#: What a second of a lease becomes where the store's clock can't be moved, in microseconds.
+_LONG: Final = 1000 * SECOND
 partitions = st.one_of(
     st.builds(Partition, st.just(ITEMS.name), st.just(READY), lanes),
     st.builds(Partition, st.just(ITEMS.name), st.just(BY_STATE), st.sampled_from(["new", "held"])),
@@ -124,6 +126,8 @@ def writes(
     if expected and draw(st.integers(0, 3)) == 0:
         return Delete(collection=collection, key=key, expected=expected, guard=guard)
     retention = draw(st.sampled_from([None, None, None, 1, 5])) if timed else None
+    # No lease may end while a machine on real time runs.
+    second = SECOND if timed else _LONG
     set_lease = leases(now) if timed else st.none()
     return Put(
         collection=collection,
@@ -132,7 +136,7 @@ def writes(
         body=draw(st.binary(max_size=4)),
         attributes=draw(attribute_sets(collection, key)),
         lease=draw(st.one_of(st.just(KEEP), st.just(KEEP), st.none(), set_lease)),
-        lease_limit=draw(st.sampled_from([None, None, 3 * SECOND, 90 * SECOND])),
+        lease_limit=draw(st.sampled_from([None, None, 3 * second, 90 * second])),
         expires_at=None if retention is None else now + retention * SECOND,
         guard=guard,
     )
@@ -152,7 +156,7 @@ class _Machine(RuleBasedStateMachine):
         self._harness = harness
         self._timed = harness.clock is not None
         # Where time passes by itself, no lease must run out in one of the two stores alone.
-        self._second = SECOND if self._timed else 1000 * SECOND
+        self._second = SECOND if self._timed else _LONG
         self._stack = ExitStack()
         self._portal = self._stack.enter_context(start_blocking_portal(backend))
         opening = self._harness.open(f"machine-{IDS.commit_id()}")
