@@ -218,6 +218,37 @@ async def test_a_broken_machine_uses_no_attempt_and_leaves_the_jobs_to_another(
     assert str(said.status_reason).startswith("it can't run jobs: the work folder")
 
 
+async def test_a_job_that_may_start_once_goes_back_unused_when_it_could_not_begin() -> None:
+    async with ControlPlane.open("memory://") as plane:
+        spec = JobSpec(job_type="work", delivery=Delivery.AT_MOST_ONCE)
+        job = await plane.queue.enqueue(spec)
+        with pytest.raises(SetupFailed, match="no space left"):
+            await run_until_idle(agent_of(plane, fail_to_begin))
+        back = await plane.jobs.get(job.job_id)
+        assert (back.state, back.attempts_used) == (JobState.QUEUED, 0)
+
+
+async def test_a_set_up_that_a_drain_made_fail_is_not_the_machines_fault(
+    source: FakeSource,
+) -> None:
+    agent = Agent(source, grace_seconds=0.0)
+
+    @agent.handler("stopped")
+    async def fail_when_it_is_stopped(run: JobRun) -> None:
+        agent.drain("its machine goes")
+        try:
+            await anyio.sleep_forever()
+        finally:
+            raise SetupFailed("half made")
+
+    job = source.add("stopped")
+    with anyio.fail_after(PATIENCE):
+        await agent.run()
+    assert source.releases == {job: "the agent drains: its machine goes"}
+    (release,) = source.called("release")
+    assert release["began"] is False
+
+
 async def test_a_checkout_without_git_is_the_machines_fault(
     source: FakeSource, tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

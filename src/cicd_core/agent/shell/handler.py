@@ -126,7 +126,7 @@ class ShellHandler:
             SetupFailed: it can't.
         """
         async with self._workspace(f"probe-{_ids.claim_id()[:8]}") as workspace:
-            with _setting_up("the work folder"):
+            with _setting_up(f"the work folder {self._root}"):
                 output = workspace.folder / "output.log"
                 output.write_bytes(bytes(_PROBE_BYTES))
                 with output.open("ab", buffering=0) as file:
@@ -156,7 +156,7 @@ class ShellHandler:
             SetupFailed: the job is not to blame.
         """
         if checkout is None:
-            with _setting_up("the work folder"):
+            with _setting_up(f"the work folder {self._root}"):
                 workspace.tree.mkdir()
             return None
         self._wants_git = True
