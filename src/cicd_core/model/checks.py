@@ -26,6 +26,10 @@ MAX_MESSAGE = 4096
 MAX_SUMMARY = 16384
 MAX_REASON = 1024
 
+#: The longest duration, in seconds, where no other bound is named: ten years. Now and twice as much
+#: is an instant that every store can hold.
+MAX_SECONDS = 3650 * 86400.0
+
 #: As the codec writes: what is no ASCII stands for itself, in UTF-8.
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False)
 #: The most bytes of JSON that one character takes: the six of ``\\u001b``.
@@ -76,7 +80,7 @@ def check_names(field: str, values: Iterable[str], *, most: int = MAX_NAMES) -> 
 
 
 def check_seconds(
-    field: str, value: object, *, least: float = 0.0, most: float = math.inf
+    field: str, value: object, *, least: float = 0.0, most: float = MAX_SECONDS
 ) -> float:
     """Return ``value``, a duration in seconds.
 
@@ -86,8 +90,8 @@ def check_seconds(
     if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
         raise InvalidInput(field, value, "give a finite number of seconds")
     if not least <= value <= most:
-        upper = "" if most == math.inf else f" and at most {most:g}"
-        raise InvalidInput(field, value, f"give at least {least:g}{upper} seconds")
+        reason = f"give at least {least:g} and at most {most:.12g} seconds"
+        raise InvalidInput(field, value, reason)
     return float(value)
 
 

@@ -78,12 +78,14 @@ def test_what_is_no_finite_number_of_seconds_is_refused(value: object) -> None:
 
 
 def test_seconds_out_of_bounds_are_refused_with_the_bounds() -> None:
-    with pytest.raises(InvalidInput, match="give at least 0 seconds"):
+    with pytest.raises(InvalidInput, match="give at least 0 and at most 315360000 seconds"):
         check_seconds("wait", -0.001)
     with pytest.raises(InvalidInput, match="give at least 1 and at most 60 seconds"):
         check_seconds("wait", 60.1, least=1, most=60)
     with pytest.raises(InvalidInput):
         check_seconds("wait", 0.9, least=1, most=60)
+    with pytest.raises(InvalidInput, match="at most 315360000 seconds"):
+        check_seconds("log_retention", 1e13)
 
 
 def test_a_whole_number_is_within_its_bounds() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -185,3 +186,31 @@ def test_an_option_of_seconds_is_a_number() -> None:
     with pytest.raises(InvalidInput) as refused:
         url.seconds("slow", 5.0)
     assert refused.value.field == "slow"
+
+
+ENDLESS = [
+    "memory://?log_retention=1e13",
+    "sqlite:///ci.db?log_retention=1e13",
+    "sqlite:///ci.db?log_retention=inf",
+    "sqlite:///ci.db?busy_timeout=1e9",
+    "redis://127.0.0.1:9?log_retention=1e13",
+    "redis://127.0.0.1:9?call_timeout=1e13",
+    "redis://127.0.0.1:9?clock_skew=1e13",
+    "dynamodb://?log_retention=1e13",
+    "dynamodb://?poll_seconds=1e13",
+]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("url", ENDLESS)
+async def test_duration_beyond_its_bound_is_refused_by_its_name(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, anyio_backend_name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if anyio_backend_name != "asyncio" and not url.startswith("memory"):
+        return
+    with pytest.raises(InvalidInput) as refused:
+        async with open_store(url):
+            pass
+    assert refused.value.field == url.partition("?")[2].partition("=")[0]
+    assert os.listdir(tmp_path) == []  # noqa: PTH208 - at once, in an event loop

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from attrs import define
 
 from cicd_core.errors import InvalidInput
-from cicd_core.model.checks import check_seconds
 from cicd_core.store.memory.store import LOG_RETENTION, MemoryStore
 
 if TYPE_CHECKING:
@@ -66,7 +65,6 @@ async def open_memory(
         raise InvalidInput("url", url.path, "a memory store has a name only: memory://name")
     if log_retention is None:
         log_retention = url.seconds("log_retention", LOG_RETENTION)
-    check_seconds("log_retention", log_retention)
     store = MemoryStore(collections, clock=clock, log_retention=log_retention)
     name = (url.netloc, namespace or "")
     if url.netloc:

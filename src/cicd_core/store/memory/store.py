@@ -13,6 +13,7 @@ from anyio import Event, move_on_after
 from anyio.lowlevel import checkpoint
 
 from cicd_core.clock import SystemClock, calendar_of
+from cicd_core.model.checks import check_seconds
 from cicd_core.store.counter_days import first_kept_day
 from cicd_core.store.limits import Limits
 from cicd_core.store.memory.log import Log
@@ -87,6 +88,9 @@ class MemoryStore:
             clock: the store's own clock; by default the system's. One that has no ``calendar``
                 stands for both clocks.
             log_retention: how many seconds an event stays in the log.
+
+        Raises:
+            InvalidInput: ``log_retention`` is no duration, or longer than ten years.
         """
         self._limits = Limits(collections, store="this memory store")
         self._clock = clock or SystemClock()
@@ -95,7 +99,7 @@ class MemoryStore:
         #: Those of this object; others may share what it keeps.
         self._waiting: set[Waiter] = set()
         self._rows = Rows(self.collections, entered=self._waiters.tell)
-        self._log = Log(int(log_retention * 1_000_000))
+        self._log = Log(int(check_seconds("log_retention", log_retention) * 1_000_000))
         self._days_due = 0
 
     @property

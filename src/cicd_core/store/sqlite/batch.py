@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import define
 
-from cicd_core.store.sqlite.log import LOG_BITS
+from cicd_core.store.sqlite.log import LOG_BITS, LOG_TICK
 from cicd_core.store.sqlite.tables import claims_of, in_pieces
 
 if TYPE_CHECKING:
@@ -191,13 +191,14 @@ class Batch:
                 self.arrivals[place] = max(after[sort], self.arrivals.get(place, ""))
 
     def _write_log(self) -> None:
-        first = (self.space << LOG_BITS) + self._log_end + 1
+        position = max(self._log_end + 1, self.now // LOG_TICK)
+        first = (self.space << LOG_BITS) + position
         self.connection.executemany(
             "INSERT INTO log (id, collection, key, version, ordinal, body, at) "
             "VALUES (?, ?, ?, ?, ?, ?, ?)",
             [(number, *entry, self.now) for number, entry in enumerate(self._log, first)],
         )
-        self._log_end += len(self._log)
+        self._log_end = position + len(self._log) - 1
         self._log.clear()
 
     def _write_depths(self) -> None:

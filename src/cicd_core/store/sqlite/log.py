@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
 from cicd_core.errors import InvalidCursor
@@ -10,9 +11,16 @@ from cicd_core.store.records import Counters, LogEntry, LogPage
 if TYPE_CHECKING:
     import sqlite3
 
-#: An entry's id is its namespace's number, shifted by this, plus its position from 1: so each
-#: namespace has a dense run of its own in the one tree of the table, and needs no index.
-LOG_BITS: Final = 40
+    from cicd_core.store.sqlite.retention import Budget
+
+#: An entry's id is its namespace's number, shifted by this, plus its position: so each namespace
+#: has a run of its own in the one tree of the table, and needs no index.
+LOG_BITS: Final = 50
+#: Microseconds. A position is above the one before, and not below the store's time in this unit, as
+#: versions are: where the end of a log was lost (by a restore of a backup, or a power cut), no
+#: event that comes later gets a position that a reader has passed already. More than 100,000
+#: events a second, for as long as a lost end lasted, would be needed to break this.
+LOG_TICK: Final = 10
 _POSITIONS: Final = 1 << LOG_BITS
 #: Between these are the surrogates, which no text in UTF-8 holds.
 _BELOW_SURROGATES: Final = 0xD7FF
@@ -25,28 +33,32 @@ def read_entries(
 ) -> LogPage:
     """Return the events of a namespace behind the cursor: the position of the last one read.
 
+    An event that a reader has read and that is not there any more, though the log is kept from
+    before it, was lost with the end of the log: that is a gap too.
+
     Raises:
-        InvalidCursor: it is no position of this log.
+        InvalidCursor: it is no position of any log.
     """
     end, dropped = connection.execute(
         "SELECT log_end, log_dropped FROM namespaces WHERE id = ?", (space,)
     ).fetchone()
-    seen = 0 if cursor is None else _position(cursor, end)
+    seen = 0 if cursor is None else _position(cursor)
     begin = max(seen, dropped)
     first = space << LOG_BITS
     rows = connection.execute(
-        "SELECT collection, key, version, ordinal, body FROM log WHERE id > ? AND id <= ? "
+        "SELECT id, collection, key, version, ordinal, body FROM log WHERE id >= ? AND id <= ? "
         "ORDER BY id LIMIT ?",
-        (first + begin, first + end, limit),
-    )
+        (first + begin, first + end, limit + 1),
+    ).fetchall()
+    is_there = bool(rows) and rows[0][0] == first + begin
+    rows = rows[1:] if is_there else rows[:limit]
     entries = tuple(
         LogEntry(collection=collection, key=key, version=version, ordinal=ordinal, body=body)
-        for collection, key, version, ordinal, body in rows
+        for _, collection, key, version, ordinal, body in rows
     )
-    # Positions are dense from ``dropped`` on, so that the last one need not be asked for.
-    return LogPage(
-        entries, cursor=str(begin + len(entries)), torn=cursor is not None and seen < dropped
-    )
+    last = rows[-1][0] - first if rows else min(begin, end)
+    is_torn = seen < dropped or (seen > dropped and not is_there)
+    return LogPage(entries, cursor=str(last), torn=cursor is not None and is_torn)
 
 
 def read_counters(connection: sqlite3.Connection, space: int, prefix: str) -> Counters:
@@ -61,30 +73,24 @@ def read_counters(connection: sqlite3.Connection, space: int, prefix: str) -> Co
     return Counters(dict(rows.fetchall()), cursor=str(end))
 
 
-def drop_entries(connection: sqlite3.Connection, space: int, before: int, limit: int) -> int:
-    """Drop up to ``limit`` of the oldest events that were appended before an instant.
-
-    Returns:
-        How many were dropped.
-    """
+def drop_entries(connection: sqlite3.Connection, space: int, before: int, budget: Budget) -> None:
+    """Drop some of the oldest events, those that were appended before an instant."""
     first = space << LOG_BITS
-    (last,) = connection.execute(
-        "SELECT max(id) FROM (SELECT id, at FROM log WHERE id > ? AND id < ? ORDER BY id LIMIT ?) "
-        "WHERE at <= ?",
-        (first, first + _POSITIONS, limit, before),
-    ).fetchone()
+    rows = connection.execute(
+        "SELECT id, at, length(body) FROM log WHERE id > ? AND id < ? ORDER BY id LIMIT ?",
+        (first, first + _POSITIONS, budget.rows),
+    )
+    old = takewhile(lambda row: row[1] <= before and budget.take(row[2]), rows)
+    last = max((number for number, _, _ in old), default=None)
     if last is None:
-        return 0
-    dropped = connection.execute("DELETE FROM log WHERE id > ? AND id <= ?", (first, last))
+        return
+    connection.execute("DELETE FROM log WHERE id > ? AND id <= ?", (first, last))
     connection.execute("UPDATE namespaces SET log_dropped = ? WHERE id = ?", (last - first, space))
-    return dropped.rowcount
 
 
-def _position(cursor: str, end: int) -> int:
+def _position(cursor: str) -> int:
     if not (cursor.isascii() and cursor.isdecimal() and len(cursor) <= len(str(_POSITIONS))):
         raise InvalidCursor(cursor, "it is not one of this store's")
-    if int(cursor) > end:
-        raise InvalidCursor(cursor, "it is ahead of this store's log")
     return int(cursor)
 
 

@@ -1,12 +1,16 @@
 """Dropping what has run out: expired records, and events that are older than the log is kept.
 
 Nothing waits for it, since every verb leaves out what has expired. It runs after a batch, at most
-once a second while it keeps up, and drops little at a time, so that no writer waits long.
+once a second while it keeps up, and drops little at a time, by rows and by bytes, so that no
+writer waits long. Bodies are not read. What is free in the file then is given back to the disk, a
+little at a time too.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
+
+from attrs import define
 
 from cicd_core.store.sqlite.batch import Batch
 from cicd_core.store.sqlite.log import drop_entries
@@ -19,9 +23,38 @@ if TYPE_CHECKING:
 
 #: The most rows of a collection, and the most events, that one run drops.
 MOST: Final = 500
+#: About how many bytes of bodies go with them: their pages are freed one by one.
+MOST_BYTES: Final = 4 * 1024 * 1024
+#: The free pages that the file keeps for what comes next, and the part of the file that may be
+#: free besides: to give back all of it would make the next writes grow the file again.
+KEPT_PAGES: Final = 1024
+KEPT_PART: Final = 1 / 8
+#: The most pages that one run gives back: each may move a page from the file's end.
+MOST_PAGES: Final = 256
 #: How long to leave it (microseconds) when nothing is left to drop, and when something may be.
 _IDLE: Final = 1_000_000
 _BEHIND: Final = 20_000
+
+
+@define
+class Budget:
+    """What one run may drop of one table."""
+
+    rows: int = MOST
+    size: int = MOST_BYTES
+
+    def take(self, size: int) -> bool:
+        """Whether one more row of so many bytes may go; the last one may be over the size."""
+        if self.is_spent:
+            return False
+        self.rows -= 1
+        self.size -= size
+        return True
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether there may be more to drop than the run has dropped."""
+        return self.rows <= 0 or self.size <= 0
 
 
 class Retention:
@@ -36,20 +69,44 @@ class Retention:
         """Whether it is time to look."""
         return now >= self._next
 
-    def run(
+    def begin(self, now: int) -> None:
+        """Look again in a second, unless there is more to do than this run does."""
+        self._next = now + _IDLE
+
+    def drop_records(
         self, connection: sqlite3.Connection, tables: Mapping[str, Table], space: int, now: int
     ) -> None:
-        """Drop some of what has run out, inside the caller's transaction."""
-        self._next = now + _IDLE  # also if this fails
+        """Drop some of the records that have expired, inside the caller's transaction."""
         batch = Batch(connection, tables, space, now)
-        most = 0
         for table in tables.values():
-            rows = connection.execute(table.expired, (space, now, MOST)).fetchall()
-            for row in rows:
-                batch.adopt(table, row)
-                batch.drop((table.collection, row[1]))
-            most = max(most, len(rows))
+            budget = Budget()
+            rows = connection.execute(table.expired, (space, now, budget.rows)).fetchall()
+            for *row, size in rows:
+                if budget.take(size):
+                    batch.adopt(table, row)
+                    batch.drop((table.collection, row[1]))
+            self._go_on_if(now, more=budget.is_spent)
         batch.finish()
-        most = max(most, drop_entries(connection, space, now - self._log_retention, MOST))
-        if most == MOST:
+
+    def drop_events(self, connection: sqlite3.Connection, space: int, now: int) -> None:
+        """Drop some of the events that are too old, inside the caller's transaction."""
+        budget = Budget()
+        drop_entries(connection, space, now - self._log_retention, budget)
+        self._go_on_if(now, more=budget.is_spent)
+
+    def shrink(self, connection: sqlite3.Connection, now: int) -> None:
+        """Give back some of the pages that are free, outside of a transaction."""
+        (free,) = connection.execute("PRAGMA freelist_count").fetchone()
+        if free <= KEPT_PAGES:
+            return
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        spare = free - max(KEPT_PAGES, int(pages * KEPT_PART))
+        if spare > 0:
+            # Each step of the statement gives back one page, and returns a row without a column:
+            # only a script is stepped to its end.
+            connection.executescript(f"PRAGMA incremental_vacuum({min(spare, MOST_PAGES)})")
+        self._go_on_if(now, more=spare > MOST_PAGES)
+
+    def _go_on_if(self, now: int, *, more: bool) -> None:
+        if more:
             self._next = now + _BEHIND

@@ -19,18 +19,27 @@ import sqlite3
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Final
 
-from cicd_core.errors import ForeignDatabase, NewerSchema, SchemaTooOld
+from cicd_core.errors import (
+    ForeignDatabase,
+    InvalidInput,
+    NewerSchema,
+    SchemaTooOld,
+    UnsupportedCapability,
+)
 from cicd_core.store.records import Index
-from cicd_core.store.sqlite.tables import FIXED, Table, column, depth_name, table_name
+from cicd_core.store.sqlite.log import LOG_BITS
+from cicd_core.store.sqlite.tables import FIXED, LONG, Table, column, depth_name, table_name
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Generator, Iterable, Sequence
     from pathlib import Path
 
     from cicd_core.store.records import Collection
 
 #: Says that a file is ours: "CiCd" in ASCII, in the header where SQLite keeps it.
 APPLICATION_ID: Final = 0x43694364
+#: The bits of an event's id above its position.
+MOST_NAMESPACES: Final = (1 << (63 - LOG_BITS)) - 1
 #: STRICT tables check the type of each value; SQLite has them from 3.37 on.
 _STRICT: Final = " STRICT" if sqlite3.sqlite_version_info >= (3, 37) else ""
 _STRICT_NO_ROWID: Final = f" WITHOUT ROWID{',' if _STRICT else ''}{_STRICT}"
@@ -79,10 +88,11 @@ _TABLES: Final = (
       body BLOB NOT NULL
     ){_STRICT}""",
 )
-#: The oldest version that is read: the tables of the collections had fewer columns before it.
-OLDEST: Final = 3
+#: The oldest version that is read. Before it, positions in the log did not grow with the time, the
+#: columns of bodies stood before those of the attributes, and the file could not shrink.
+OLDEST: Final = 4
 #: What brings a file from each version to the next; the first one that counts makes an empty file.
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = ((), (), _TABLES)
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = ((), (), (), _TABLES)
 
 
 def refuse_foreign(path: Path, migrations: int = len(MIGRATIONS)) -> None:
@@ -159,8 +169,11 @@ def migrate(
         NewerSchema: a newer version of the library wrote it.
         SchemaTooOld: it was written before :data:`OLDEST`.
     """
-    if file_version(connection, path, len(migrations)) == len(migrations):
+    found = file_version(connection, path, len(migrations))
+    if found == len(migrations):
         return
+    if not found:
+        _let_shrink(connection)
     with transaction(connection):
         found = file_version(connection, path, len(migrations))  # somebody may have been first
         for statements in migrations[found:]:
@@ -173,21 +186,16 @@ def migrate(
 def extend(connection: sqlite3.Connection, collections: Iterable[Collection]) -> None:
     """Add the tables, columns and indexes that the file lacks; nothing is ever removed.
 
-    A record that was there before a new index enters it when it is next put: until then it does
-    not have the attributes.
+    Raises:
+        UnsupportedCapability: records that are in the file were written without an attribute that
+            a new index needs: they would be missing from it.
     """
     missing = [each for each in collections if not _is_complete(connection, each)]
     if not missing:
         return
     with transaction(connection):
         for collection in missing:
-            _add_table(connection, collection)
-            for attribute in collection.attributes:
-                if attribute not in _attributes(connection, collection.name):
-                    table = table_name(collection.name)
-                    connection.execute(f"ALTER TABLE {table} ADD COLUMN {column(attribute)} TEXT")
-            for index in collection.indexes:
-                _add_index(connection, collection.name, index)
+            _add(connection, collection)
 
 
 def load_tables(
@@ -215,13 +223,20 @@ def layout_version(connection: sqlite3.Connection) -> int:
 
 
 def namespace_id(connection: sqlite3.Connection, name: str) -> int:
-    """Return the number of a namespace, which is made if it is not there."""
+    """Return the number of a namespace, which is made if it is not there.
+
+    Raises:
+        InvalidInput: there are too many.
+    """
     query = "SELECT id FROM namespaces WHERE name = ?"
     row = connection.execute(query, (name,)).fetchone()
     if row is None:
         with transaction(connection):
             connection.execute("INSERT OR IGNORE INTO namespaces (name) VALUES (?)", (name,))
             row = connection.execute(query, (name,)).fetchone()
+            if row[0] > MOST_NAMESPACES:
+                reason = f"a database has room for {MOST_NAMESPACES} namespaces; use another file"
+                raise InvalidInput("namespace", name, reason)
     return int(row[0])
 
 
@@ -249,15 +264,55 @@ def _indexes(connection: sqlite3.Connection, collection: str) -> list[Index]:
 def _is_complete(connection: sqlite3.Connection, collection: Collection) -> bool:
     if not set(collection.indexes) <= set(_indexes(connection, collection.name)):
         return False
-    name = f"c_{collection.name}"  # a collection without an index has a table all the same
+    # A collection without an index has a table all the same.
+    return _has_table(connection, collection.name)
+
+
+def _has_table(connection: sqlite3.Connection, collection: str) -> bool:
     query = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
-    return connection.execute(query, (name,)).fetchone() is not None
+    return connection.execute(query, (f"c_{collection}",)).fetchone() is not None
 
 
-def _add_table(connection: sqlite3.Connection, collection: Collection) -> None:
-    name, table = collection.name, table_name(collection.name)
-    columns = ", ".join(f"{each} {declared}" for each, declared in FIXED)
-    connection.execute(f"CREATE TABLE IF NOT EXISTS {table} ({columns}){_STRICT}")
+def _let_shrink(connection: sqlite3.Connection) -> None:
+    """Let an empty file give pages back: it must be said before its first table."""
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    if _pragma(connection, "page_count"):
+        connection.execute("VACUUM")
+
+
+def _add(connection: sqlite3.Connection, collection: Collection) -> None:
+    name, known = collection.name, _attributes(connection, collection.name)
+    new = [each for each in collection.attributes if each not in known]
+    if new and _has_table(connection, name):
+        _drop_empty(connection, name, new)
+    _add_table(connection, name, [*known, *new])
+    for index in {*_indexes(connection, name), *collection.indexes}:
+        _add_index(connection, name, index)
+
+
+def _drop_empty(connection: sqlite3.Connection, name: str, new: Sequence[str]) -> None:
+    """Drop a table without a record, so that it gets its columns in the right order.
+
+    Raises:
+        UnsupportedCapability: it has records.
+    """
+    table = table_name(name)
+    if connection.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() is not None:
+        raise UnsupportedCapability(
+            f"the database has records of {name!r} without the attributes {', '.join(new)}, by "
+            f"which this version finds them: it would miss them; use the version of the library "
+            f"that wrote them, or start with an empty file; nothing was changed"
+        )
+    connection.execute(f"DROP TABLE {table}")
+
+
+def _add_table(connection: sqlite3.Connection, name: str, attributes: Sequence[str]) -> None:
+    table = table_name(name)
+    long = [each for each in FIXED if each[0] in LONG]
+    columns = [each for each in FIXED if each not in long]
+    columns += [(column(each), "TEXT") for each in attributes]
+    declared = ", ".join(f"{each} {kind}" for each, kind in [*columns, *long])
+    connection.execute(f"CREATE TABLE IF NOT EXISTS {table} ({declared}){_STRICT}")
     connection.execute(f'CREATE UNIQUE INDEX IF NOT EXISTS "k_{name}" ON {table} (ns, key)')
     for letter, each in (("l", "lease_claim"), ("x", "expires_at")):
         connection.execute(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 #: A partition: its collection, its index as :func:`depth_name` says it, and its value.
 Place = tuple[str, str, str]
 
-#: Before the attributes, in this order. ``claims`` counts the claims since the last commit, so
+#: Read before the attributes, in this order. ``claims`` counts the claims since the last commit, so
 #: that version - claims is the version that the commit gave.
 FIXED: Final = (
     ("id", "INTEGER PRIMARY KEY"),
@@ -51,6 +51,9 @@ _ALWAYS: Final = (
     "claim_grant",
     "body",
 )
+#: In a table these come last, behind the attributes: SQLite reads a row only as far as it must, and
+#: a long body fills pages of its own.
+LONG: Final = ("claim_grant", "body")
 _READ: Final = tuple(name for name, _ in FIXED if name != "ns")
 _KEY: Final = _READ.index("key")
 _CLAIMS: Final = _READ.index("claims")
@@ -142,8 +145,10 @@ class Table:
         marks = ", ".join("?" * len(names))
         self.insert = f"INSERT INTO {self.name} ({', '.join(names)}) VALUES ({marks})"
         self.delete = f"DELETE FROM {self.name} WHERE id = ?"
+        light = self._columns.replace("claim_grant, body", "NULL, x''")
+        #: The rows without grants and bodies, and in the end how long each body is.
         self.expired = (
-            f"SELECT {self._columns} FROM {self.name} WHERE ns = ? AND expires_at <= ? "
+            f"SELECT {light}, length(body) FROM {self.name} WHERE ns = ? AND expires_at <= ? "
             f"ORDER BY expires_at LIMIT ?"
         )
 

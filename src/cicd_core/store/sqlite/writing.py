@@ -6,6 +6,7 @@ SQLite itself fails does the whole batch fail, and nothing of it is kept.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
@@ -22,7 +23,7 @@ from cicd_core.store.sqlite.schema import layout_version, load_tables, transacti
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from cicd_core.clock import Clock
     from cicd_core.store.records import Collection, Commit, Renewal
@@ -115,17 +116,46 @@ class Writer:
         return self._retention.is_due(self._clock.micros()) or self._checkpoints.is_due()
 
     def do_chores(self, connection: sqlite3.Connection) -> None:
-        """Drop what has run out, and checkpoint."""
+        """Drop what has run out, give free pages back, and checkpoint.
+
+        Raises:
+            ExceptionGroup: some chores failed; the others are done all the same.
+        """
+        failures: list[Exception] = []
         with self._files.checked(), self._lock.held():
             self._files.check()  # or a checkpoint would write into what others use
-            with transaction(connection):
-                self._refresh(connection)
-                now = self._clock.micros()
-                self._retention.run(connection, self._tables, self._space, now)
-                time = StoreTime(now, calendar=calendar_of(self._clock))
-                self._old_counters.run(connection, self._space, time)
-            if self._checkpoints.is_due():
-                self._checkpoints.run(connection)
+            for chore in self._chores():
+                try:
+                    chore(connection)
+                except Exception as failure:  # noqa: BLE001 - it is raised when all are done
+                    failures.append(failure)
+        if failures:
+            raise ExceptionGroup("chores of the database failed", failures)
+
+    def _chores(self) -> Iterator[Callable[[sqlite3.Connection], None]]:
+        now = self._clock.micros()
+        if self._retention.is_due(now):
+            self._retention.begin(now)
+            yield partial(self._drop_records, now)
+            yield partial(self._drop_events, now)
+            yield partial(self._drop_counters, now)
+            yield partial(self._retention.shrink, now=now)
+        if self._checkpoints.is_due():
+            yield self._checkpoints.run
+
+    def _drop_records(self, now: int, connection: sqlite3.Connection) -> None:
+        with transaction(connection):
+            self._refresh(connection)
+            self._retention.drop_records(connection, self._tables, self._space, now)
+
+    def _drop_events(self, now: int, connection: sqlite3.Connection) -> None:
+        with transaction(connection):
+            self._retention.drop_events(connection, self._space, now)
+
+    def _drop_counters(self, now: int, connection: sqlite3.Connection) -> None:
+        with transaction(connection):
+            time = StoreTime(now, calendar=calendar_of(self._clock))
+            self._old_counters.run(connection, self._space, time)
 
     def close(self, connection: sqlite3.Connection) -> None:
         """Close the connection; the last one of all leaves nothing but the database behind."""

@@ -89,9 +89,7 @@ async def test_writers_that_are_killed_lose_nothing_and_tear_nothing(
             store, in_lane(), in_state("new"), in_state("held"), in_state("done")
         )
         assert counted == [queued, states["new"], states["held"], states["done"]]
-        positions = query(path, "SELECT min(id) - 1, max(id), count(*) FROM log")
-        ((before, last, number),) = positions
-        assert last - before == number
+        assert query(path, "SELECT count(*) FROM log") == [(len(entries),)]
 
 
 @pytest.mark.anyio

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cicd_core.store.records import Increment
+from cicd_core.store.sqlite.checkpoint import FIRST
+from cicd_core.store.sqlite.files import beside
 from cicd_core.store.sqlite.old_counters import MOST as MOST_COUNTERS
 from cicd_core.store.sqlite.reads import EXPIRED_COUNTED
-from cicd_core.store.sqlite.retention import MOST
+from cicd_core.store.sqlite.retention import KEPT_PAGES, MOST, MOST_BYTES, MOST_PAGES
 from cicd_core.testing import VirtualClock
 from cicd_core.testing.samples import (
     SECOND,
@@ -25,7 +27,7 @@ from cicd_core.testing.samples import (
     whole_log,
     write,
 )
-from tests.unit.store.sqlite.files import opened, query
+from tests.unit.store.sqlite.files import content, execute, opened, query
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -232,3 +234,61 @@ async def test_chores_that_fail_are_told_to_the_log_and_tried_again(
         await write(store, item("e"))
         assert await numbers_in(store, in_lane()) == [4]
         assert rows(path) == 4
+
+
+async def test_chore_that_fails_keeps_no_other_from_its_work(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = VirtualClock()
+    refusal = """CREATE TRIGGER refuse BEFORE DELETE ON "c_items"
+        BEGIN SELECT raise(ABORT, 'not now'); END"""
+    async with opened(path, clock=clock, log_retention=60) as store:
+        await settle(store)
+        await write(store, item("a", expires_at=clock.micros() + 1), events=[told("a")])
+        await store.writes.run(lambda connection: connection.execute(refusal))
+        clock.advance(120)
+        body = b"x" * 300_000
+        for number in range(20):
+            await write(store, item(f"b{number}", body=body))
+        assert "not now" in caplog.text
+        assert rows(path, EVENTS) == 0
+        assert beside(path, "wal").stat().st_size < 2 * FIRST
+
+
+async def test_run_drops_long_records_by_their_bytes(path: Path) -> None:
+    clock = VirtualClock()
+    size = MOST_BYTES // 16
+    async with opened(path, clock=clock) as store:
+        await settle(store)
+        soon = clock.micros() + SECOND
+        for number in range(20):
+            await write(store, item(str(number), body=b"x" * size, expires_at=soon))
+        clock.advance(60)
+        await settle(store)
+        assert rows(path) == 20 - 16
+        clock.advance(1)
+        await settle(store)
+        assert rows(path) == 0
+
+
+async def test_pages_that_are_free_go_back_to_the_disk_little_by_little(path: Path) -> None:
+    clock = VirtualClock()
+    body = b"x" * 300_000
+    async with opened(path, clock=clock, log_retention=60) as store:
+        soon = clock.micros() + SECOND
+        for number in range(60):
+            await write(store, item(str(number), body=body, expires_at=soon))
+        ((before,),) = await execute(store, "PRAGMA page_count")
+        clock.advance(60)
+        await settle(store)
+        ((after_one,),) = await execute(store, "PRAGMA page_count")
+        assert before - MOST_PAGES <= after_one <= before
+        for _ in range(40):
+            clock.advance(1)
+            await settle(store)
+        ((after,),) = await execute(store, "PRAGMA page_count")
+        ((free,),) = await execute(store, "PRAGMA freelist_count")
+    assert before > 60 * 73
+    assert free <= KEPT_PAGES
+    assert after <= KEPT_PAGES + 200
+    assert len(content(path)) < before * 4096 / 2

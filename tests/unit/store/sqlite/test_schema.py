@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 from attrs import evolve
 
-from cicd_core.errors import NewerSchema
+from cicd_core.errors import InvalidInput, NewerSchema, UnsupportedCapability
 from cicd_core.store.records import Collection, Index, Partition, Put
 from cicd_core.store.sqlite.schema import (
     APPLICATION_ID,
     MIGRATIONS,
+    MOST_NAMESPACES,
     extend,
     file_version,
     migrate,
@@ -103,16 +104,26 @@ async def test_a_new_collection_gets_its_table_when_the_file_is_opened_with_it(p
 
 
 @pytest.mark.anyio
-async def test_a_record_enters_a_new_index_when_it_is_next_put(path: Path) -> None:
+async def test_index_over_a_new_attribute_is_refused_where_there_are_records(path: Path) -> None:
     async with opened(path, collections=(BOOKS,)) as store:
-        given = await write(store, book("a"), book("b"))
+        await write(store, book("a"))
+    with pytest.raises(UnsupportedCapability, match="'books' without the attributes colour"):
+        async with opened(path, collections=(COLOURED_BOOKS,)):
+            pass
+    async with opened(path, collections=(BOOKS,)) as store:
+        assert (await read(store, "a", "books")).attributes == {"shelf": "top", "place": "a"}
+
+
+@pytest.mark.anyio
+async def test_index_over_a_new_attribute_comes_into_a_file_without_records(path: Path) -> None:
+    async with opened(path, collections=(BOOKS,)):
+        pass
     async with opened(path, collections=(COLOURED_BOOKS,)) as store:
         red = Partition("books", COLOUR, "red")
-        assert [each.number for each in await store.count([red])] == [0]
-        await write(store, book("a", expected=given["a"], colour="red"))
+        await write(store, book("a", colour="red"))
         assert [each.number for each in await store.count([red])] == [1]
-        assert (await read(store, "a", "books")).attributes["colour"] == "red"
-        assert "colour" not in (await read(store, "b", "books")).attributes
+    columns = [name for _, name, *_ in query(path, "PRAGMA table_info(c_books)")]
+    assert columns[-2:] == ["claim_grant", "body"]
 
 
 @pytest.mark.anyio
@@ -133,15 +144,16 @@ async def test_a_new_index_over_known_attributes_counts_the_records_of_before(pa
 @pytest.mark.anyio
 async def test_a_store_that_was_open_before_keeps_an_index_that_came_later(path: Path) -> None:
     red = Partition("books", COLOUR, "red")
-    async with opened(path, collections=(BOOKS,)) as old:
-        given = await write(old, book("a"))
-        async with opened(path, collections=(COLOURED_BOOKS,)) as new:
-            version = (await write(new, book("a", expected=given["a"], colour="red")))["a"]
-            assert [each.number for each in await new.count([red])] == [1]
-            # The older library knows no colours: what it puts has none.
-            await write(old, book("a", expected=version))
-            assert [each.number for each in await new.count([red])] == [0]
-            assert (await read(new, "a", "books")).attributes == {"shelf": "top", "place": "a"}
+    async with (
+        opened(path, collections=(BOOKS,)) as old,
+        opened(path, collections=(COLOURED_BOOKS,)) as new,
+    ):
+        version = (await write(new, book("a", colour="red")))["a"]
+        assert [each.number for each in await new.count([red])] == [1]
+        # The older library knows no colours: what it puts has none.
+        await write(old, book("a", expected=version))
+        assert [each.number for each in await new.count([red])] == [0]
+        assert (await read(new, "a", "books")).attributes == {"shelf": "top", "place": "a"}
 
 
 @pytest.mark.anyio
@@ -189,3 +201,16 @@ def test_the_queries_of_a_claim_and_a_page_walk_an_index(path: Path) -> None:
         ).fetchall()
     assert "i_books.shelf.place" in str(plan)
     assert "TEMP B-TREE" not in str(plan)
+
+
+@pytest.mark.anyio
+async def test_namespace_beyond_those_that_have_a_number_is_refused(path: Path) -> None:
+    async with opened(path, namespace="first"):
+        pass
+    with connect(path) as connection:
+        connection.execute("UPDATE namespaces SET id = ?", (MOST_NAMESPACES,))
+    with pytest.raises(InvalidInput, match="use another file") as refused:
+        async with opened(path, namespace="one-too-many"):
+            pass
+    assert refused.value.field == "namespace"
+    assert query(path, "SELECT name FROM namespaces") == [("first",)]
