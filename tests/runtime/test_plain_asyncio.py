@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
 
-from cicd_core import ControlPlane, JobSpec, JobState
+from cicd_core import ControlPlane, InvalidInput, JobSpec, JobState
 from cicd_core.agent import Agent
 from tests.patience import PATIENCE
 
@@ -65,3 +65,18 @@ def test_handler_that_caught_the_error_of_a_task_group_is_stopped_with_its_true_
 ) -> None:
     job = asyncio.run(run_one(go_on_after_a_failed_group, cancel=cancel, timeout_seconds=seconds))
     assert job.state is state
+
+
+def test_line_of_a_log_that_is_no_text_is_refused_by_its_name() -> None:
+    refused: list[str] = []
+
+    async def tell(run: JobRun) -> None:
+        for line in (None, 1, b"bytes", object()):
+            given: Any = line
+            try:
+                run.log(given)
+            except InvalidInput as error:
+                refused.append(error.field)
+
+    assert asyncio.run(run_one(tell)).state is JobState.SUCCESS
+    assert refused == ["line"] * 4

@@ -161,3 +161,11 @@ OTHER_NAMES = {
     "spec": ("job_type", "agent_id", "service_name", "pool_name"),
     "specs": ("job_type",),
 }
+
+
+async def test_lists_may_be_given_by_what_can_be_read_once(plane: ControlPlane) -> None:
+    (job,) = await plane.queue.enqueue_many(iter([JobSpec(job_type="build")]))  # type: ignore[arg-type]  # a mistake that works
+    claims = await plane.queue.claim(agent_id="a-1", labels=iter(["x"]), job_types=iter(["build"]))  # type: ignore[arg-type]  # a mistake that works
+    assert [each.job.job_id for each in claims] == [job.job_id]
+    (status,) = await plane.queue.renew(iter(claims))  # type: ignore[arg-type]  # a mistake that works
+    assert status.held

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from anyio.lowlevel import checkpoint
 
 from cicd_core.agent.lease_clock import lease_clock
+from cicd_core.model.checks import check_kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -142,6 +143,11 @@ class JobRun:
         return self._holding.followed(follower)
 
     def log(self, line: str) -> None:
-        """Add a line to the attempt's log, which stays here unless the agent sends its end."""
+        """Add a line to the attempt's log, which stays here unless the agent sends its end.
+
+        Raises:
+            InvalidInput: it is no string.
+        """
+        check_kind("line", line, str)
         self._holding.stop_if_overdue()
         self._log.write(line)

@@ -183,6 +183,7 @@ class QueueService:
         """
         if not isinstance(claims, Iterable) or isinstance(claims, str | bytes | Mapping):
             raise InvalidInput("claims", claims, "give a list of what was claimed")
+        claims = tuple(claims)
         renewals = [
             Renewal(
                 collection=JOBS.name,

@@ -126,12 +126,10 @@ nested = st.recursive(
 
 
 def depth_of(value: Any) -> int:
-    inner: list[Any] = []
-    if isinstance(value, dict | list):
-        within: Any = value
-        inner.extend(within.values() if isinstance(value, dict) else within)
-        return 1 + max(map(depth_of, inner), default=0)
-    return 0
+    kind = value.__class__
+    if kind not in {dict, list}:
+        return 0
+    return 1 + max(map(depth_of, value.values() if kind is dict else value), default=0)
 
 
 @given(nested, st.booleans())
