@@ -79,7 +79,8 @@ _MISCONFIGURED: Final = frozenset(
 class ConditionFailed(Exception):
     """A conditional write found another item than it expected: here it is."""
 
-    __reduce__ = reduced
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        return reduced(self)
 
     def __init__(self, item: dict[str, Any] | None) -> None:
         """Take the item; None: there is none."""

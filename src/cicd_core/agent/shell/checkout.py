@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import anyio.to_thread
@@ -32,7 +32,8 @@ _NO_HOOKS: Final = ("-c", f"core.hooksPath={os.devnull}")
 class CheckoutFailed(Exception):
     """Git could not check out what the job needs; the handler makes an outcome of it."""
 
-    __reduce__ = reduced
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        return reduced(self)
 
     def __init__(self, checkout: Checkout, what: str, why: str) -> None:
         """Say what was wanted, what git was doing and what it said; passwords are left out."""

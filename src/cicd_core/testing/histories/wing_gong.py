@@ -33,7 +33,8 @@ LIMIT = 50_000
 class TooManyOrders(Exception):
     """The search would take too long: too many operations were under way at once."""
 
-    __reduce__ = reduced
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        return reduced(self)
 
     def __init__(self, limit: int) -> None:
         """Name the limit that was reached."""
