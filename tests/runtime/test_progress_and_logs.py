@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import stat
+import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -183,6 +186,24 @@ async def test_the_lines_of_a_job_stand_in_a_file_of_its_own(
         assert path_of(outcome.logs_url).read_text() == f"this is {job_id}\nbye\n"
         assert outcome.logs_summary == f"this is {job_id}\nbye\n"
     assert (folder / "one-1.log").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="modes as POSIX has them")
+async def test_folder_and_files_of_logs_are_made_for_the_agents_user_alone(
+    source: FakeSource, tmp_path: Path
+) -> None:
+    async def talk(run: JobRun) -> None:
+        run.log("a secret")
+
+    source.add(job_id="one")
+    folder = tmp_path / "deep" / "logs"
+    mask = os.umask(0o022)
+    try:
+        await run_until_idle(agent_of(source, talk, log_dir=folder))
+    finally:
+        os.umask(mask)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE((folder / "one-1.log").stat().st_mode) == 0o600
 
 
 async def test_the_end_of_a_long_log_is_its_summary(source: FakeSource, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
@@ -46,14 +47,24 @@ def check_log_dir(log_dir: Path | None) -> None:
 
 
 def log_dir_probe(log_dir: Path | None) -> Probe:
-    """Return a probe for the folder; it makes the folder if it has gone."""
+    """Return a probe for the folder; it makes one for this user alone if there is none."""
 
     async def probe() -> None:
         if log_dir is not None:
-            await anyio.Path(log_dir).mkdir(parents=True, exist_ok=True)
+            await anyio.Path(log_dir).mkdir(mode=0o700, parents=True, exist_ok=True)
         check_log_dir(log_dir)
 
     return probe
+
+
+def open_log(path: Path) -> BinaryIO:
+    """Open the end of a log, which is made for this user alone: commands print what is secret.
+
+    Raises:
+        OSError: it can't be opened.
+    """
+    return open(path, "ab", buffering=0, opener=partial(os.open, mode=0o600))
+    # takes no opener
 
 
 def read_tail(path: Path) -> str:
@@ -89,7 +100,7 @@ class JobLog:
     def _to_file(self, path: Path, text: str) -> None:
         try:
             if self._file is None:
-                self._file = path.open("ab", buffering=0)
+                self._file = open_log(path)
             self._file.write(f"{text}\n".encode())
         except OSError as refused:
             self._broken = True

@@ -151,7 +151,8 @@ class Store(Protocol):
         """Return events after the cursor; None is the beginning of what is kept.
 
         Every event of every commit, once to a reader that follows the cursor; each subject's in
-        the order of its versions (I3). A gap that retention tore is said (``torn``), not skipped.
+        the order of its versions (I3). A gap that retention tore, or a
+        restore of a backup, is said (``torn``), not skipped.
 
         Raises: ``InvalidCursor``.
         Cost: one round trip; it grows with ``limit``.

@@ -12,7 +12,7 @@ import anyio
 import anyio.to_thread
 
 from cicd_core.agent.answers import SetupFailed
-from cicd_core.agent.logs import read_tail
+from cicd_core.agent.logs import open_log, read_tail
 from cicd_core.agent.shell.checkout import CheckoutFailed, check_out, public_url
 from cicd_core.agent.shell.command import run_guarded
 from cicd_core.agent.shell.environment import INHERITED, inherited, job_variables
@@ -216,7 +216,7 @@ def _output(run: JobRun, workspace: Workspace) -> BinaryIO:
     """Open what the command writes to: the attempt's log, or a file that goes with the folder."""
     path = run.log_path or workspace.folder / "output.log"
     with _setting_up(f"the log {path}"):
-        return path.open("ab", buffering=0)
+        return open_log(path)
 
 
 @contextmanager

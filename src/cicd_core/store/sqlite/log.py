@@ -29,7 +29,7 @@ _LAST_CHARACTER: Final = 0x10FFFF
 
 
 def read_entries(
-    connection: sqlite3.Connection, space: int, cursor: str | None, limit: int
+    connection: sqlite3.Connection, space: int, cursor: str | None, limit: int, *, now: int
 ) -> LogPage:
     """Return the events of a namespace behind the cursor: the position of the last one read.
 
@@ -42,7 +42,7 @@ def read_entries(
     end, dropped = connection.execute(
         "SELECT log_end, log_dropped FROM namespaces WHERE id = ?", (space,)
     ).fetchone()
-    seen = 0 if cursor is None else _position(cursor)
+    seen = 0 if cursor is None else _position(cursor, max(end, now // LOG_TICK))
     begin = max(seen, dropped)
     first = space << LOG_BITS
     rows = connection.execute(
@@ -88,9 +88,11 @@ def drop_entries(connection: sqlite3.Connection, space: int, before: int, budget
     connection.execute("UPDATE namespaces SET log_dropped = ? WHERE id = ?", (last - first, space))
 
 
-def _position(cursor: str) -> int:
+def _position(cursor: str, last: int) -> int:
     if not (cursor.isascii() and cursor.isdecimal() and len(cursor) <= len(str(_POSITIONS))):
         raise InvalidCursor(cursor, "it is not one of this store's")
+    if int(cursor) > last:
+        raise InvalidCursor(cursor, "it is ahead of this store's log")
     return int(cursor)
 
 

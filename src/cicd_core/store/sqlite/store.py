@@ -145,7 +145,9 @@ class SQLiteStore:
         """Return events after the cursor; None is the beginning of what is kept."""
         self._limits.check_log_limit(limit)
         return await self._ask(
-            lambda snapshot: read_entries(snapshot.connection, snapshot.space, cursor, limit)
+            lambda snapshot: read_entries(
+                snapshot.connection, snapshot.space, cursor, limit, now=self._clock.micros()
+            )
         )
 
     async def wait(self, watches: Sequence[Watch], timeout: float) -> bool:  # noqa: ASYNC109 - as
