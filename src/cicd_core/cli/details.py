@@ -98,6 +98,7 @@ def show_pool(screen: Screen, each: PoolStatus) -> None:
         ("health", status(each.condition.health.value)),
         ("because", each.condition.reason),
         ("agents", each.fleet.described() or "none"),
+        ("can't be read", ", ".join(each.fleet.unreadable) or None),
         ("slots", each.fleet.slots),
         ("bounds", f"{pool.min_agents} to {pool.max_agents} agents"),
         ("target", pool.target_agents),
