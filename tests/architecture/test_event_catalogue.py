@@ -44,6 +44,7 @@ WHOLE_NAME = re.compile(r"(?:job|agent|deployment|session|pool)\.\w+")
 PREFIXES = {
     "jobs.py": "job.",
     "leases.py": "job.",
+    "endings.py": "job.",
     "job_steps.py": "job.",
     "agents.py": "agent.",
 }

@@ -110,7 +110,12 @@ def end_measures(
 
 
 def told_of_run(job: Job, now: datetime, steady: int | None) -> dict[str, Any]:
-    """Return what the event tells of a run whose moments tell another length than was counted."""
+    """Return what the event tells of a run whose moments tell another length than was counted.
+
+    None is told of one that was started, and whose handler never began: it is not counted.
+    """
+    if job.state is JobState.RUNNING and job.started_at is None:
+        return {"ran": None}
     counted, dated = _ran_for(job, now, steady), _ran_for(job, now, None)
     return {} if counted == dated else {"ran": counted}
 

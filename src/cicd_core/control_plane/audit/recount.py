@@ -85,7 +85,8 @@ class Recount:
         if started is not None:
             dated = max(0.0, (finished - started).total_seconds())
             seconds = event.data.get("ran", dated)  # told where the calendar was set meanwhile
-            for increment in ran(finished, pool_name, seconds):
+            runs = () if seconds is None else ran(finished, pool_name, seconds)
+            for increment in runs:
                 self._expected[increment.name] += increment.amount
 
     def _span(

@@ -10,6 +10,7 @@ from attrs import define
 from cicd_core.errors import NotFound, Refused
 from cicd_core.model.agent import AgentSpec
 from cicd_core.model.instants import from_micros
+from cicd_core.model.job import JobState
 from cicd_core.model.outcome import Outcome
 from cicd_core.testing.simulation.plan import HOUR
 from cicd_core.testing.simulation.traffic import outcome_of, seconds_of
@@ -74,6 +75,7 @@ class SimulatedAgent:
         self._world = world
         self._company = company
         self._draw = world.plan.drawn("agent", number)
+        self._luck = world.plan.drawn("set-up", number)
         drift = world.plan.drift
         #: Its seconds are so many of the store's.
         self._pace = 1 + self._draw.uniform(-drift, drift)
@@ -140,20 +142,24 @@ class SimulatedAgent:
             return
         ask = self._claim(limit)
         claims = await ask()
-        await self._world.witness.claimed(self.machine, limit, claims)
+        await self._world.witness.claimed(self.machine, limit, claims, self._world.now)
         if self._reply_is_lost():
             self._world.count("repeated calls")
-            again = await ask()
+            repeats = self._luck.random() < 0.5
+            again = await (ask() if repeats else self._ask_what_is_held())
             self._world.witness.require(
                 "repetitions change nothing",
                 [(each.job.job_id, each.token) for each in again]
                 == [(each.job.job_id, each.token) for each in claims]
-                or not claims,
+                or (repeats and not claims),
                 f"a claim of {self.agent_id} was repeated, and gave other jobs",
             )
-            if not claims:  # the first one took nothing, so that this is a claim of its own
-                await self._world.witness.claimed(self.machine, limit, again)
+            if repeats and not claims:  # the first took nothing: this is a claim of its own
+                await self._world.witness.claimed(self.machine, limit, again, self._world.now)
             claims = again
+        if claims and self._fails_to_begin():
+            await self._give_back(claims)
+            return
         for claimed in claims:
             self._hold(claimed)
         if self.free:
@@ -171,6 +177,26 @@ class SimulatedAgent:
             starting=self._starting,
             request_id=f"{self._life}-{self._requests}",
         )
+
+    async def _ask_what_is_held(self) -> list[Claimed]:
+        request_id = f"{self._life}-{self._requests}"
+        return await self._world.plane.queue.held(agent_id=self.agent_id, request_id=request_id)
+
+    async def _give_back(self, claims: list[Claimed]) -> None:
+        """Give back what this machine can't begin, and look for work again later."""
+        world = self._world
+        for claimed in claims:
+            world.count("given back unused")
+            job_id = claimed.job.job_id
+            call = partial(world.plane.queue.release, claimed, why="no space left", began=False)
+            back = await world.as_holder("release", job_id, claimed.token, call)
+            world.witness.require(
+                "what never began goes back unused",
+                back is None or back.state is not JobState.ERROR,
+                f"job {job_id} never began, and ended in an error when it was given back",
+            )
+        self._company.wake(await world.witness.look())
+        self._later(self._luck.uniform(1.0, 5.0), self.look_for_work)
 
     def _hold(self, claimed: Claimed) -> None:
         holding = _Holding(claimed, hangs=self._happens(self._world.plan.hangs))
@@ -191,6 +217,7 @@ class SimulatedAgent:
             call = partial(self._world.plane.queue.start, claimed)
             started = await self._world.as_holder("start", claimed.job.job_id, claimed.token, call)
             await self._world.witness.look()
+            self._world.witness.heard(claimed.job.job_id, self._world.now)
             if started is None:
                 await self._drop(holding)
                 return
@@ -235,11 +262,12 @@ class SimulatedAgent:
                 answer.held == witness.owns(job_id, holding.claimed.token),
                 f"job {job_id}: {self.agent_id} was told held={answer.held}",
             )
-            if not answer.held:
-                # Some handlers do not hear it, and report all the same: that must be refused.
-                if holding.hangs or self._draw.random() < 0.5:
-                    await self._drop(holding)
-            elif answer.cancel_requested:
+            if answer.held:
+                witness.heard(job_id, self._world.now)
+            # Some handlers do not hear it, and report all the same: that must be refused.
+            elif holding.hangs or self._draw.random() < 0.5:
+                await self._drop(holding)
+            if answer.cancel_requested:
                 stopped = Outcome.cancelled("stopped when asked to")
                 self._later(_STOPPING, partial(self._finish, holding, stopped))
 
@@ -324,6 +352,9 @@ class SimulatedAgent:
 
     def _happens(self, share: float) -> bool:
         return self._world.troubled and self._draw.random() < share
+
+    def _fails_to_begin(self) -> bool:
+        return self._world.troubled and self._luck.random() < self._world.plan.setup_failures
 
     def _reply_is_lost(self) -> bool:
         return self._happens(self._world.plan.lost_replies)

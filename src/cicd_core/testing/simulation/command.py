@@ -32,6 +32,7 @@ _HELP: Final = {
     "lost_replies": "the share of calls whose reply is lost, 0 to 1",
     "cancels": "the share of jobs that are cancelled, 0 to 1",
     "hangs": "the share of attempts that never end by themselves, 0 to 1",
+    "setup_failures": "the share of claims whose agent can't begin the work, 0 to 1",
 }
 
 

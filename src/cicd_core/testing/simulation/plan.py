@@ -89,6 +89,8 @@ class SimulationPlan:
     cancels: float = 0.02
     #: Attempts that never end by themselves, 0 to 1.
     hangs: float = 0.001
+    #: Claims whose agent can't begin the work, so that it gives the jobs back unused, 0 to 1.
+    setup_failures: float = 0.01
     #: How much faster or slower than the store's an agent's clock goes at most, 0 to 0.5.
     drift: float = 0.05
     #: Start and drain agents as the scaling signal says; ``agents`` is the most there may be.
@@ -109,7 +111,7 @@ class SimulationPlan:
         check_number("jobs_per_hour", self.jobs_per_hour, least=1, most=1_000_000)
         for name in ("crash_rate", "stall_rate"):
             check_number(name, getattr(self, name), least=0, most=60)
-        for name in ("lost_replies", "cancels", "hangs"):
+        for name in ("lost_replies", "cancels", "hangs", "setup_failures"):
             check_number(name, getattr(self, name), least=0, most=1)
         check_number("drift", self.drift, least=0, most=0.5)
         for name in ("lease_seconds", "heartbeat_seconds", "sweep_seconds", "sample_seconds"):

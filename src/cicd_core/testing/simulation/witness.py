@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 from attrs import frozen
 from sortedcontainers import SortedList
 
-from cicd_core.model.job import JobState
+from cicd_core.model.instants import to_micros
+from cicd_core.model.job import JobState, Verdict
 from cicd_core.queueing.lanes import Lane, lane_of
 from cicd_core.store.collections import JOBS
 from cicd_core.store.overlay import load_job
@@ -65,6 +66,8 @@ class Witness:
         self._cursor: str | None = None
         self._jobs: dict[str, Sight] = {}
         self._ready: dict[Lane, SortedList[Rank]] = {}
+        #: When the holder of each job was heard last (µs): its claim, its start, its renewals.
+        self._heard: dict[str, int] = {}
         #: The invariants that were broken, and how.
         self.faults: list[tuple[str, str]] = []
         #: How many answers and changes were checked, by invariant.
@@ -117,7 +120,13 @@ class Witness:
             )
         return lanes
 
-    async def claimed(self, machine: Machine, limit: int, answer: Sequence[Claimed]) -> None:
+    def heard(self, job_id: str, now: int) -> None:
+        """Note a sign of life of a job's holder."""
+        self._heard[job_id] = now
+
+    async def claimed(
+        self, machine: Machine, limit: int, answer: Sequence[Claimed], now: int
+    ) -> None:
         """Check a claim: the best of all ready jobs that such an agent may run, in their order."""
         lanes = [lane for lane in self._ready if machine.serves(lane)]
         best = merge(*(islice(self._ready[lane], limit) for lane in lanes))
@@ -136,6 +145,7 @@ class Witness:
         )
         await self._take_in(got)
         for each in answer:
+            self.heard(each.job.job_id, now)
             self.require(
                 "one owner",
                 self.owns(each.job.job_id, each.token),
@@ -207,6 +217,7 @@ class Witness:
             not before.final or now.state is before.state,
             f"{name} was {before.state}, and became {now.state}",
         )
+        self._check_loss(job, before)
         self.require(
             "versions grow",
             now.version > before.version,
@@ -216,6 +227,22 @@ class Witness:
             "one owner",
             None in {before.token, now.token} or before.token == now.token,
             f"{name} went from one owner to another without a way back to the queue",
+        )
+
+    def _check_loss(self, job: Job, before: Sight) -> None:
+        """Check a verdict over a lost holder: it ran too long if it was alive at its timeout."""
+        if before.token is None or not job.attempts:
+            return
+        last = job.attempts[-1]
+        if last.token != before.token or last.ended_by != "maintenance" or last.started_at is None:
+            return
+        ran = self._heard[job.job_id] - to_micros(last.started_at)
+        too_long = ran >= job.timeout_seconds * 1_000_000
+        self.require(
+            "the last sign of life decides",
+            (last.verdict is Verdict.TIMEOUT) is too_long,
+            f"job {job.job_id}: {last.verdict} ({last.reason}), and its holder was heard {ran} µs "
+            f"after its start",
         )
 
 

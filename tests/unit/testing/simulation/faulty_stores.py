@@ -11,7 +11,7 @@ from cicd_core.store.collections import JOBS
 from cicd_core.store.records import Committed, Put, Renewed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from cicd_core.store.contract import Store
     from cicd_core.store.records import Claim, Commit, Conflict, Record, Renewal
@@ -91,6 +91,19 @@ class Mistaken(_Behind):
         answers = await self._store.renew(renewals)
         of_jobs = renewals[0].collection == JOBS.name
         return [None] * len(answers) if of_jobs and next(self._calls) % 10 == 0 else answers
+
+
+class Flattering(_Behind):
+    """It says of each holder that it was alive up to the limit of its lease."""
+
+    async def get(self, collection: str, keys: Sequence[str]) -> Mapping[str, Record]:
+        found: Mapping[str, Record] = await self._store.get(collection, keys)
+        return {key: self._flattered(record) for key, record in found.items()}
+
+    @staticmethod
+    def _flattered(record: Record) -> Record:
+        lease = record.lease
+        return record if lease is None else evolve(record, lease=evolve(lease, renewed=lease.limit))
 
 
 class Uncounted(_Behind):
