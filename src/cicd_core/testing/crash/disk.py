@@ -181,10 +181,13 @@ class Disk:
             self._rename(number, step.name, None)
             if step.folder:
                 self._sync_names(number + 1)
-        elif step.kind is Kind.SYNC:
-            self._sync(step)
         else:
-            self._names[step.name].pending.append((number, step))
+            if step.name not in self._names:  # an empty file that the store itself has made
+                self._rename(number, step.name, _File())
+            if step.kind is Kind.SYNC:
+                self._sync(step)
+            else:
+                self._names[step.name].pending.append((number, step))
 
     def _rename(self, number: int, name: str, file: _File | None) -> None:
         _rename(self._names, name, file)
