@@ -95,6 +95,7 @@ def finish(
             "pool": job.pool_name,
             **told_of_run(job, now, steady),
         },
+        steady=steady,
         attempts=closed_attempts(
             job,
             now,
@@ -168,5 +169,6 @@ def again(
             "pool": job.pool_name,
             **told_of_run(job, now, steady),
         },
+        steady=steady,
         **changes,
     )

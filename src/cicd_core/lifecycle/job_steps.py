@@ -42,9 +42,13 @@ def step(
     why: str,
     increments: Iterable[Increment] = (),
     data: dict[str, Any] | None = None,
+    steady: int | None = None,
     **changes: Any,
 ) -> Decision[Job]:
-    """Return the decision to move to ``target``: history, event and increments in one."""
+    """Return the decision to move to ``target``: history, event and increments in one.
+
+    Where the store's steady clock (µs) tells something else than the calendar, the event says so.
+    """
     short = shorten(why, WHY_KEPT) or event
     transition = Transition(source=job.state, target=target, at=now, by=by, why=short)
     history = first_and_last((*job.history, transition), FIRST_STEPS, LAST_STEPS)
@@ -53,6 +57,8 @@ def step(
     told: dict[str, Any] = {"from": job.state.value, "to": target.value, "by": by, "why": short}
     if value.attempt:
         told |= {"attempt": value.attempt, "fence": value.fence}
+    if steady is not None and steady != to_micros(now):
+        told["stamp"] = steady
     return Decision(
         value, (EventDraft(f"job.{event}", now, told | (data or {})),), tuple(increments)
     )

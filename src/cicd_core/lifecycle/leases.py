@@ -85,6 +85,7 @@ def claim(
         why=f"attempt {number}",
         increments=waited(now, job.pool_name, wait),
         data={"attempt": number, "fence": fence, "pool": job.pool_name},
+        steady=steady,
         agent_id=agent_id,
         claim_id=claim_id,
         fence=fence,

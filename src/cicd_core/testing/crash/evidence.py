@@ -87,7 +87,7 @@ class Evidence:
         job.replays += event.type == "job.replayed"
         if event.type == "job.claimed":
             job.fence = event.data["fence"]
-            job.attempts[job.fence] = Attempt(agent=str(by), claimed=to_micros(event.at))
+            job.attempts[job.fence] = Attempt(agent=str(by), claimed=_stamp(event))
             return
         fence = event.data.get("fence")
         attempt = job.attempts.get(fence) if isinstance(fence, int) else None
@@ -95,6 +95,11 @@ class Evidence:
             return
         attempt.started |= event.type == "job.started"
         if source in _HELD and target not in _HELD:
-            attempt.ended = to_micros(event.at)
+            attempt.ended = _stamp(event)
             attempt.ended_by = None if by is None else str(by)
             attempt.missed_deadline = source == "claimed" and target == "timeout"
+
+
+def _stamp(event: Event) -> int:
+    """Return when it was on the store's steady clock (µs)."""
+    return int(event.data.get("stamp", to_micros(event.at)))

@@ -12,8 +12,8 @@ import anyio.lowlevel
 from cicd_core.clock import boot_micros
 from cicd_core.errors import CicdError, Refused, StoreError, StoreUnavailable
 from cicd_core.model.agent import AgentSpec
-from cicd_core.model.claim import JobToken
-from cicd_core.model.instants import from_micros, to_micros
+from cicd_core.model.claim import Claimed, JobToken
+from cicd_core.model.instants import from_micros
 from cicd_core.model.job import Delivery, Priority, RetryPolicy, Verdict
 from cicd_core.model.outcome import Outcome
 from cicd_core.model.spec import JobSpec
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from random import Random  # noqa: TID251 - the caller's, seeded
 
     from cicd_core.control_plane.plane import ControlPlane
-    from cicd_core.model.claim import Claimed
+    from cicd_core.model.claim import LeaseStatus
     from cicd_core.model.job import Job
     from cicd_core.testing.crash.journal import Journal
     from cicd_core.testing.crash.memory import Memory
@@ -138,7 +138,8 @@ class Hand:
     # ---------------------------------------------------------------- into the queue
 
     async def _enqueue(self) -> None:
-        now = (await self._plane.store.now()).calendar
+        # By the steady clock: a delay until next year, by a clock that jumped, would never end.
+        now = (await self._plane.store.now()).micros
         specs = [self._spec(now) for _ in range(self._random.choice((1, 1, 1, 2, 5)))]
         jobs = await self._call(
             "enqueue",
@@ -249,10 +250,11 @@ class Hand:
         return await self._queue.progress(claimed, percent=50.0)
 
     async def _renew(self, claimed: Claimed | JobToken) -> None:
+        asked = (await self._plane.store.now()).micros
         await self._call(
             "renew",
             lambda: self._queue.renew([claimed]),
-            lambda answers: {"held": answers[0].held, "expires": _micros(answers[0].expires_at)},
+            lambda answers: {"held": answers[0].held, "expires": _until(asked, answers[0])},
             **_owner(claimed),
         )
 
@@ -319,7 +321,7 @@ class Hand:
 
 def _told(claimed: Claimed) -> list[Any]:
     token = claimed.token
-    expires = to_micros(claimed.expires_at)
+    expires = _promised(claimed)
     return [claimed.job.job_id, token.fence, token.claim_id, claimed.version, expires]
 
 
@@ -330,14 +332,22 @@ def _owner(claimed: Claimed | JobToken) -> dict[str, Any]:
 
 def _outcome(answer: Claimed | Job) -> dict[str, Any]:
     """Return what the audit wants to know of an answer to the holder of a token."""
-    expires = getattr(answer, "expires_at", None)
+    expires = _promised(answer) if isinstance(answer, Claimed) else None
     state = getattr(answer, "state", None)
     told = {} if state is None else {"state": state.value}
-    return told if expires is None else {**told, "expires": to_micros(expires)}
+    return told if expires is None else {**told, "expires": expires}
 
 
-def _micros(instant: Any) -> int | None:
-    return None if instant is None else to_micros(instant)
+def _promised(claimed: Claimed) -> int | None:
+    """Return until when the holder may rely on the job, on the store's steady clock (µs)."""
+    lease = getattr(claimed.basis, "lease", None)
+    return None if lease is None else int(lease.expires)
+
+
+def _until(asked: int, status: LeaseStatus) -> int | None:
+    """Return until when a renewal that was asked for at ``asked`` (µs) promises the job."""
+    left = status.seconds_left
+    return None if left is None else asked + int(left * 1_000_000)
 
 
 def _nothing(_: Any) -> dict[str, Any]:
