@@ -376,10 +376,7 @@ class AgentService:
         return evolve(loaded, value=self._beaten(loaded, time))
 
     def _beaten(self, loaded: Loaded[Agent], time: StoreTime) -> Agent:
-        """Return the agent with its last heartbeat, which only the lease knows.
-
-        It is as long ago as has passed since then, whatever the calendar showed at the time.
-        """
+        """Return the agent with its last heartbeat: by the lease, whatever a calendar showed."""
         if loaded.lease is None:
             return loaded.value
         heard = time.calendar_of(loaded.lease.renewed)
