@@ -18,7 +18,7 @@ from cicd_core.testing.simulation.traffic import outcome_of, seconds_of
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-    from cicd_core.model.claim import Claimed
+    from cicd_core.model.claim import Claimed, LeaseStatus
     from cicd_core.queueing.lanes import Lane
     from cicd_core.testing.simulation.plan import Machine
     from cicd_core.testing.simulation.world import World
@@ -200,6 +200,12 @@ class SimulatedAgent:
 
     def _hold(self, claimed: Claimed) -> None:
         holding = _Holding(claimed, hangs=self._happens(self._world.plan.hangs))
+        self._world.beliefs.granted(
+            claimed.job.job_id,
+            claimed.token,
+            now=self._world.now,
+            seconds_left=claimed.seconds_left,
+        )
         # It may hold what it has lost and not heard of: the same job is in the same slot.
         self._company.busy += claimed.job.job_id not in self._held
         self._held[claimed.job.job_id] = holding
@@ -262,6 +268,7 @@ class SimulatedAgent:
                 answer.held == witness.owns(job_id, holding.claimed.token),
                 f"job {job_id}: {self.agent_id} was told held={answer.held}",
             )
+            self._believe(holding, answer)
             if answer.held:
                 witness.heard(job_id, self._world.now)
             # Some handlers do not hear it, and report all the same: that must be refused.
@@ -270,6 +277,14 @@ class SimulatedAgent:
             if answer.cancel_requested:
                 stopped = Outcome.cancelled("stopped when asked to")
                 self._later(_STOPPING, partial(self._finish, holding, stopped))
+
+    def _believe(self, holding: _Holding, answer: LeaseStatus) -> None:
+        job_id, token = holding.claimed.job.job_id, holding.claimed.token
+        beliefs, now = self._world.beliefs, self._world.now
+        if not answer.held:
+            beliefs.lost(job_id, token, now=now)
+        elif answer.seconds_left is not None:
+            beliefs.renewed(job_id, token, now=now, seconds_left=answer.seconds_left)
 
     async def _beat(self) -> None:
         self._later(self._world.plan.heartbeat_seconds / 3, self._beat)
@@ -311,6 +326,7 @@ class SimulatedAgent:
         self._incarnation = agent.incarnation
 
     async def _drop(self, holding: _Holding) -> None:
+        self._world.beliefs.ended(holding.claimed.job.job_id, holding.claimed.token)
         if self._has(holding):
             del self._held[holding.claimed.job.job_id]
             self._company.busy -= 1
@@ -327,6 +343,8 @@ class SimulatedAgent:
         self._company.went(self)
         self.running = False
         self._stalled_until = 0
+        for holding in self._held.values():
+            self._world.beliefs.ended(holding.claimed.job.job_id, holding.claimed.token)
         self._held.clear()
 
     def _has(self, holding: _Holding) -> bool:

@@ -12,6 +12,7 @@ from cicd_core.store.collections import COLLECTIONS
 from cicd_core.store.memory import MemoryStore
 from cicd_core.testing.clock import START, VirtualClock
 from cicd_core.testing.simulation.agenda import Agenda
+from cicd_core.testing.simulation.beliefs import Beliefs
 from cicd_core.testing.simulation.measuring import Measures
 from cicd_core.testing.simulation.plan import DAY
 from cicd_core.testing.simulation.witness import Witness
@@ -54,6 +55,7 @@ class World:
             ids=IdSource(plan.seed),
         )
         self.witness = Witness(store, self._moved)
+        self.beliefs = Beliefs(self.witness.require)
         #: Whether faults happen; the work that is left at the end is done in peace.
         self.troubled = True
         #: What to do with a job that became a dead letter.

@@ -1,0 +1,66 @@
+"""Until when each holder may believe that its lease holds, and that nobody has the job before."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from attrs import frozen
+
+if TYPE_CHECKING:
+    from cicd_core.model.job import Token
+
+
+class Requires(Protocol):
+    """Takes what must hold."""
+
+    def __call__(self, invariant: str, holds: bool, text: str) -> None:
+        """Say which promise was looked at, and whether it holds."""
+        ...
+
+
+@frozen
+class _Belief:
+    token: Token
+    #: The instant in µs until which the answers said that the lease holds.
+    until: int
+
+
+class Beliefs:
+    """What the holders were told, which a holder that stands still goes on believing."""
+
+    def __init__(self, require: Requires) -> None:
+        """Report to ``require``."""
+        self._require = require
+        self._by_job: dict[str, _Belief] = {}
+
+    def granted(self, job_id: str, token: Token, *, now: int, seconds_left: float) -> None:
+        """Take a claim: nobody else may believe that the job is its own."""
+        before = self._by_job.get(job_id)
+        self._must_be_over(job_id, before if before and before.token != token else None, now)
+        self._by_job[job_id] = _Belief(token, now + int(seconds_left * 1e6))
+
+    def renewed(self, job_id: str, token: Token, *, now: int, seconds_left: float) -> None:
+        """Take a renewal."""
+        self._by_job[job_id] = _Belief(token, now + int(seconds_left * 1e6))
+
+    def lost(self, job_id: str, token: Token, *, now: int) -> None:
+        """Take the answer that a lease is lost: it must not come before the lease's end."""
+        belief = self._of(job_id, token)
+        self._must_be_over(job_id, belief, now)
+        self.ended(job_id, token)
+
+    def ended(self, job_id: str, token: Token) -> None:
+        """Forget what a holder believed that has stopped the work: it ended, or its process did."""
+        if self._of(job_id, token) is not None:
+            del self._by_job[job_id]
+
+    def _of(self, job_id: str, token: Token) -> _Belief | None:
+        belief = self._by_job.get(job_id)
+        return belief if belief is not None and belief.token == token else None
+
+    def _must_be_over(self, job_id: str, belief: _Belief | None, now: int) -> None:
+        self._require(
+            "leases hold as long as was said",
+            belief is None or belief.until <= now,
+            f"job {job_id} was taken from a holder that was told to have it for longer",
+        )
