@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio.lowlevel
@@ -24,7 +25,7 @@ from cicd_core.testing.samples import (
 from tests.redis.sentinels import SERVICE
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from cicd_core.store.contract import Store
@@ -45,6 +46,14 @@ def opened(url: str, **options: Any) -> AbstractAsyncContextManager[Store]:
     """Open a store of the suite's collections, by default in a namespace of its own."""
     words: dict[str, Any] = {"namespace": IDS.commit_id(), "durability": "none", **options}
     return open_store(url, collections=COLLECTIONS, **words)
+
+
+@asynccontextmanager
+async def opened_hasty(url: str, **options: Any) -> AsyncGenerator[Store, None]:
+    """Open a store that gives a call up soon; on a busy machine its opening takes several tries."""
+    words = {"namespace": IDS.commit_id(), "call_timeout": SOON, **options}
+    async with AsyncExitStack() as stack:
+        yield await insist(lambda: stack.enter_async_context(opened(url, **words)))
 
 
 def sentinel_url(sentinels: Sequence[Server]) -> str:

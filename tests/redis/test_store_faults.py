@@ -33,6 +33,7 @@ from tests.redis.stores import (
     number_of_events,
     one_commit,
     opened,
+    opened_hasty,
     settle,
     sum_of_ones,
 )
@@ -51,7 +52,7 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 async def hasty(proxy: FaultProxy, store: Store, namespace: str) -> AsyncGenerator[Store, None]:
     """Another one on the same records, which gives a call up soon."""
-    async with opened(proxy.url, namespace=namespace, call_timeout=SOON) as hasty:
+    async with opened_hasty(proxy.url, namespace=namespace) as hasty:
         await insist(lambda: read(hasty, "first", "plain"))
         yield hasty
 
@@ -206,7 +207,7 @@ async def test_a_server_that_stands_still_is_unavailable_until_it_goes_on(
     one = one_commit()
     async with (
         opened(server.url, namespace=namespace, call_timeout=PATIENCE) as store,
-        opened(server.url, namespace=namespace, call_timeout=SOON, connect_timeout=SOON) as hasty,
+        opened_hasty(server.url, namespace=namespace, connect_timeout=SOON) as hasty,
     ):
         server.pause()
         for _ in range(2):  # the first one was sent, for the second no connection comes

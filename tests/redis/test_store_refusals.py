@@ -30,7 +30,15 @@ from cicd_core.testing.samples import (
     write,
 )
 from tests.patience import PATIENCE
-from tests.redis.stores import ONE, SOON, insist, number_of_events, one_commit, opened, sum_of_ones
+from tests.redis.stores import (
+    ONE,
+    insist,
+    number_of_events,
+    one_commit,
+    opened,
+    opened_hasty,
+    sum_of_ones,
+)
 from tests.redis.waiting import until
 
 if TYPE_CHECKING:
@@ -255,7 +263,7 @@ async def test_a_replica_that_lost_its_primary_cannot_answer_and_is_waited_for(
     server: Server, store: Store, namespace: str
 ) -> None:
     server.ask("CONFIG", "SET", "replica-serve-stale-data", "no")
-    async with opened(server.url, namespace=namespace, call_timeout=SOON) as hasty:
+    async with opened_hasty(server.url, namespace=namespace) as hasty:
         await insist(lambda: read(hasty, "held"))
         server.ask("REPLICAOF", "127.0.0.1", 1)
         with pytest.raises(StoreUnavailable):
@@ -367,7 +375,7 @@ async def test_a_server_that_loads_for_too_long_is_unavailable(
     await write(store, plain("kept"))
     server.ask("DEBUG", "POPULATE", 2000)
     server.ask("SAVE")
-    async with opened(server.url, namespace=namespace, call_timeout=SOON) as hasty:
+    async with opened_hasty(server.url, namespace=namespace) as hasty:
         await insist(lambda: read(hasty, "held"))
         await to_thread.run_sync(server.kill)
         slowly: dict[str, Any] = {"wait": False, "key_load_delay": 2000}

@@ -21,7 +21,7 @@ from tests.patience import PATIENCE
 from tests.redis.stores import (
     SOON,
     insist,
-    opened,
+    opened_hasty,
     settle,
 )
 
@@ -131,7 +131,7 @@ async def test_who_waits_is_held_up_no_longer_than_by_any_other_call(
     proxy: FaultProxy, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cicd_core_redis.waiting._QUIET", 3600.0)
-    async with opened(proxy.url, namespace=namespace, call_timeout=SOON) as hasty:
+    async with opened_hasty(proxy.url, namespace=namespace) as hasty:
         assert not await insist(lambda: hasty.wait([watch(in_lane())], SOON))
         proxy.black_hole()  # what it subscribes to from now on is never confirmed
         with anyio.fail_after(PATIENCE), pytest.raises(StoreUnavailable):
