@@ -22,6 +22,7 @@ OPTIONS: Final = (
     "lost_replies",
     "cancels",
     "hangs",
+    "setup_failures",
 )
 
 
