@@ -52,8 +52,11 @@ class Fitness:
             self._backoff.reset()
 
     def failed(self, failed: BaseException, probe: Probe | None) -> None:
-        """Note that a set-up failed; the probe, if there is one, tells when it may work again."""
-        self._failures += 1
+        """Note that a set-up failed; the probe, if there is one, tells when it may work again.
+
+        What fails before the agent has paused, on many slots at once, counts as one.
+        """
+        self._failures += 0 if self._must_pause else 1
         self._must_pause = True
         self._probe = probe
         why = self.doubt = reason_of(failed)
@@ -76,6 +79,7 @@ class Fitness:
         try:
             await self._probe()
         except Exception as failed:  # noqa: BLE001 - it may be the embedder's
+            self._must_pause = False
             self.failed(failed, self._probe)
             return False
         return True
