@@ -40,7 +40,7 @@ async def workshop(source: FakeSource, handlers: Handlers) -> Workshop:
         handlers=handlers,
         keeper=Keeper(source, heartbeat),
         slots=Slots(1),
-        fitness=Fitness(lambda: None),
+        fitness=Fitness(1, lambda: None),
         drain=Drain(),
         log_dir=None,
         send_log_tail=False,

@@ -13,6 +13,7 @@ import pytest
 
 from cicd_core import ControlPlane, JobSpec, RetryPolicy
 from cicd_core.agent import Agent, JobRun, SetupFailed
+from cicd_core.agent.fitness import Fitness
 from cicd_core.agent.shell import ShellHandler
 from cicd_core.model.agent import AgentStatus
 from cicd_core.model.job import Delivery, GitContext, JobState, Verdict
@@ -132,6 +133,40 @@ async def test_two_failures_in_a_row_are_not_yet_a_fault(source: FakeSource) -> 
     await run_until_idle(agent_of(source, fail_twice_in_three))
     assert sorted(source.outcomes) == ["job-3", "job-6"]
     assert len(source.releases) == 4
+
+
+async def test_what_a_machine_has_room_for_is_halved_by_a_failure_and_grows_by_each_job() -> None:
+    fitness = Fitness(32, lambda: None)
+    failed = SetupFailed("too many open files")
+    for _ in range(20):  # at the same time: one failure
+        fitness.failed(failed, None)
+    assert (fitness.most, fitness.fault) == (16, None)
+    await fitness.recover()
+    fitness.failed(failed, None)
+    assert fitness.most == 8
+    for _ in range(3):
+        fitness.worked()
+    assert fitness.most == 11
+    for _ in range(40):
+        fitness.worked()
+    assert fitness.most == 32
+
+
+async def test_no_more_jobs_are_claimed_than_a_machine_has_room_for(source: FakeSource) -> None:
+    began = 0
+
+    async def fail_at_first(run: JobRun) -> None:
+        nonlocal began
+        if run.job.job_id in {"job-1", "job-2"}:
+            raise SetupFailed("too many open files")
+        began += 1
+        await source.until(lambda: began >= 2)
+
+    for _ in range(8):
+        source.add()
+    await run_until_idle(agent_of(source, fail_at_first, slots=4))
+    assert len(source.outcomes) == 6
+    assert [each["limit"] for each in source.called("claim")[:2]] == [4, 1]
 
 
 async def test_a_cancelled_job_whose_set_up_fails_is_cancelled(quick_source: FakeSource) -> None:

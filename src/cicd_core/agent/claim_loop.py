@@ -82,7 +82,7 @@ class ClaimLoop:
         """
         with self._scope:
             while self._drain.reason is None:
-                if not self._slots.free:
+                if not self._room():
                     await self._slots.changed()
                 elif await self._is_fit():
                     await self._claim_and_begin()
@@ -96,6 +96,10 @@ class ClaimLoop:
         """End now; a claim in flight that is not answered in time is left to its lease."""
         self._scope.cancel()
 
+    def _room(self) -> int:
+        """Return how many jobs more may run here."""
+        return max(0, min(self._slots.free, self._fitness.most - self._slots.busy))
+
     async def _is_fit(self) -> bool:
         """Wait until this machine can run jobs; False: there is something else to look at first."""
         with anyio.CancelScope() as self._pause:
@@ -105,7 +109,7 @@ class ClaimLoop:
 
     async def _claim_and_begin(self) -> None:
         request_id = self._ids.claim_id()
-        limit = 1 if self._fitness.doubt else min(self._slots.free, _MAX_CLAIM)
+        limit = 1 if self._fitness.doubt else min(self._room(), _MAX_CLAIM)
         sent_at = lease_clock()
         try:
             claims = await self._claim(request_id, limit)

@@ -31,9 +31,13 @@ class Fitness:
     For the main loop; :attr:`fault` may be read by any thread.
     """
 
-    def __init__(self, on_change: Callable[[], object]) -> None:
+    def __init__(self, slots: int, on_change: Callable[[], object]) -> None:
         """Begin fit; ``on_change`` is called when :attr:`fault` comes or goes."""
+        self._slots = slots
         self._on_change = on_change
+        #: How many jobs may run at once: half as many after a failure, one more after each job
+        #: that began, up to the slots. It finds out what a machine has room for.
+        self.most = slots
         self._failures = 0
         self._backoff = Backoff(first=_FIRST_PAUSE, most=_LONGEST_PAUSE)
         self._must_pause = False
@@ -46,6 +50,7 @@ class Fitness:
 
     def worked(self) -> None:
         """Note that a job's set-up worked."""
+        self.most = min(self._slots, self.most + 1)
         if self.doubt is not None:
             self.doubt = None
             self._failures = 0
@@ -56,7 +61,9 @@ class Fitness:
 
         What fails before the agent has paused, on many slots at once, counts as one.
         """
-        self._failures += 0 if self._must_pause else 1
+        if not self._must_pause:
+            self._failures += 1
+            self.most = max(1, self.most // 2)
         self._must_pause = True
         self._probe = probe
         why = self.doubt = reason_of(failed)

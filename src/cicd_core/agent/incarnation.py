@@ -65,7 +65,7 @@ class Incarnation:
         self._drain = drain
         self._ids = ids
         self._slots = Slots(plan.spec.slots)
-        self._fitness = Fitness(self._tell_fitness)
+        self._fitness = Fitness(plan.spec.slots, self._tell_fitness)
         self._keeper: Keeper | None = None
         self._refused: Refused | None = None
         self._executor: Executor | None = None
