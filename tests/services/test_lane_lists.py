@@ -208,19 +208,61 @@ async def test_lane_in_use_is_vouched_for_and_kept(
         assert await listed(store) == ["build"]
 
 
-async def test_full_pool_takes_new_work_when_old_lanes_are_empty_without_maintenance(
-    plane: ControlPlane, store: Store, clock: VirtualClock
+async def test_pool_whose_lanes_all_hold_work_is_full_until_one_is_empty(
+    plane: ControlPlane, other_plane: ControlPlane, store: Store, clock: VirtualClock
 ) -> None:
     await plane.queue.enqueue_many([JobSpec(job_type=f"t{number}") for number in range(256)])
-    while await plane.queue.claim(agent_id="a-1", limit=256, job_types=["t0"]):
-        pass
-    with pytest.raises(TooManyLanes):
-        await enqueue(plane, "deploy")
-    clock.advance(HOUR + 1)
+    for _ in range(2):
+        with pytest.raises(TooManyLanes):
+            await enqueue(plane, "deploy")
+    await finish(other_plane, job_types=["t0"])
     job = await enqueue(plane, "deploy")
-    lanes = await listed(store)
-    assert (len(lanes), "t0" in lanes) == (256, False)
     assert await claimable(plane, job_types=["deploy"]) == [job.job_id]
+    clock.advance(HOUR + 1)
+    await plane.maintenance.sweep()
+    assert "t0" not in await listed(store)
+
+
+async def test_kinds_of_work_that_come_and_go_quickly_never_close_a_pool(
+    plane: ControlPlane, other_plane: ControlPlane, store: Store, clock: VirtualClock
+) -> None:
+    for number in range(300):
+        await enqueue(plane, f"t{number}")
+        await finish(other_plane, job_types=[f"t{number}"])
+    assert len(await listed(store)) == 300
+    clock.advance(120 + HOUR)
+    for _ in range(2):
+        await plane.maintenance.sweep()
+        clock.advance(31)
+    assert await listed(store) == []
+
+
+async def test_retired_lanes_go_two_minutes_later_unless_work_came(
+    plane: ControlPlane, other_plane: ControlPlane, store: Store, clock: VirtualClock
+) -> None:
+    await plane.queue.enqueue_many([JobSpec(job_type=f"t{number}") for number in range(256)])
+    for held in await other_plane.queue.claim(agent_id="a-1", limit=256, starting=True):
+        await other_plane.queue.complete(held, Outcome.exited(0))
+    await other_plane.queue.enqueue(JobSpec(job_type="one-more"))  # retires the others
+    relied = await enqueue(plane, "t7")  # this process relies on what it read before that
+    clock.advance(121)
+    revived = await enqueue(plane, "t8")  # this one reads the list first
+    await plane.maintenance.sweep()
+    assert sorted(await listed(store)) == ["one-more", "t7", "t8"]
+    assert {relied.job_id, revived.job_id} <= {*await claimable(plane)}
+
+
+async def test_lanes_that_are_retired_count_up_to_a_limit(
+    plane: ControlPlane, store: Store
+) -> None:
+    for first in range(0, 1024, 256):
+        names = [f"t{number}" for number in range(first, first + 256)]
+        await plane.queue.enqueue_many([JobSpec(job_type=name) for name in names])
+        for held in await plane.queue.claim(agent_id="a-1", limit=256, starting=True):
+            await plane.queue.complete(held, Outcome.exited(0))
+    with pytest.raises(TooManyLanes):
+        await enqueue(plane, "one-more")
+    assert len(await listed(store)) == 1024
 
 
 async def test_repeated_key_in_a_full_pool_gives_the_first_job(plane: ControlPlane) -> None:
@@ -238,9 +280,10 @@ async def test_job_that_comes_back_to_a_full_pool_is_listed_beyond_its_limit(
     holder = ControlPlane(store, settings=settings)
     held = await run(holder)
     clock.advance(HOUR + 1)
+    await plane.maintenance.sweep()
+    assert await listed(store) == []
     specs = [JobSpec(job_type=f"t{number}") for number in range(256)]
     await plane.queue.enqueue_many(specs)
-    assert "first" not in await listed(store)
     await holder.queue.release(held)
     clock.advance(60)
     await plane.maintenance.sweep()

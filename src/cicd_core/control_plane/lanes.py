@@ -29,6 +29,7 @@ from cicd_core.queueing.lanes import (
     lane_of,
     lanes_for,
     parse_lane,
+    retired,
     seen_at,
     with_lane,
     without_lanes,
@@ -44,7 +45,7 @@ from cicd_core.store.collections import (
 from cicd_core.store.records import Commit, Committed, Partition, Put, Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from cicd_core.control_plane.writer import Writer
     from cicd_core.model.job import Job
@@ -229,20 +230,33 @@ class LaneBook:
             await self._writer.pause(attempt)
         raise Contention([f"lanes {pool_name}"], attempts)
 
-    async def drop_empty(self, pool_name: str) -> int:
-        """Drop the lanes of a pool that are disused and empty, and return how many."""
+    async def drop_empty(self, pool_name: str) -> None:
+        """Drop the lanes of a pool that are disused and empty."""
         now = (await self._writer.store_time()).micros
         record = (await self.records([pool_name])).get(pool_name)
         directory = directory_of(pool_name, record)
-        keys = disused(directory, now)
-        counts = await self._writer.patiently(
-            lambda: self._writer.store.count([Partition(JOBS.name, READY, key) for key in keys])
-        )
-        empty = [key for key, count in zip(keys, counts, strict=True) if not count.number]
-        if not empty or not await self._write(record, without_lanes(directory, empty), now):
-            return 0
-        _log.info("pool %s: %d empty lanes were dropped", pool_name, len(empty))
-        return len(empty)
+        empty = await self._empty(disused(directory, now))
+        if empty and await self._write(record, without_lanes(directory, empty), now):
+            _log.info("pool %s: %d empty lanes were dropped", pool_name, len(empty))
+
+    async def _retire_empty(self, pool_name: str) -> None:
+        """Make room in the list of a pool by the lanes that are empty now."""
+        now = (await self._writer.store_time()).micros
+        record = (await self.records([pool_name])).get(pool_name)
+        directory = directory_of(pool_name, record)
+        empty = await self._empty(directory.lanes)
+        gone = {*empty} & {*disused(directory, now)}
+        left = retired(without_lanes(directory, gone), empty, now)
+        if left != directory:  # where another process was first, the next try sees it
+            await self._write(record, left, now)
+
+    async def _empty(self, keys: Sequence[str]) -> list[str]:
+        """Return the lanes in which nothing waits."""
+        if not keys:
+            return []
+        partitions = [Partition(JOBS.name, READY, key) for key in keys]
+        counts = await self._writer.patiently(lambda: self._writer.store.count(partitions))
+        return [key for key, count in zip(keys, counts, strict=True) if not count.number]
 
     async def _ensure(self, pool_name: str, lanes: Collection[Lane], *, beyond: bool) -> None:
         missing = await self.unlisted(lanes)
@@ -251,9 +265,8 @@ class LaneBook:
         async with self._listing:  # within a process they need not race for the record
             try:
                 await self.list_lanes(pool_name, missing)
-            except TooManyLanes:  # those that are empty make room
-                if not await self.drop_empty(pool_name) and not beyond:
-                    raise
+            except TooManyLanes:
+                await self._retire_empty(pool_name)
                 await self.list_lanes(pool_name, missing, beyond=beyond)
 
     async def _write(self, record: Record | None, directory: LaneDirectory, now: int) -> bool:

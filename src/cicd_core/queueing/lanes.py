@@ -34,6 +34,10 @@ TRUSTED_SECONDS: Final = 60.0
 #: A lane that nobody vouched for since, and that is empty, may be dropped. By then nobody relies on
 #: an older reading: it is far more than the two above together.
 DISUSED_MICROS: Final = 60 * 60 * 1_000_000
+#: A lane that was retired is listed for this long yet, more than anybody relies on a reading.
+RETIRED_MICROS: Final = 2 * 60 * 1_000_000
+#: The most lanes that one pool lists, those that were retired among them.
+MAX_LISTED: Final = 4 * MAX_LANES
 
 # Neither is in the alphabet of names, so that no two lanes share a key.
 _BETWEEN_PARTS = "|"
@@ -152,7 +156,8 @@ def with_lane(
 
     Raises:
         InvalidInput: the lane belongs to another pool.
-        TooManyLanes: the pool has 256 lanes, and this would be one more.
+        TooManyLanes: the pool has 256 lanes, and this would be one more; or it has 1,024 with those
+            that were retired lately.
     """
     if lane.pool_name != directory.pool_name:
         raise InvalidInput(
@@ -161,9 +166,27 @@ def with_lane(
     if is_vouched_for(directory, lane.key, now):
         return directory
     seen = {key: seen_at(directory, key) or 0 for key in directory.lanes}
-    if lane.key not in seen and len(seen) >= MAX_LANES and not beyond:
+    if lane.key not in seen and not beyond and not _has_room(seen, now):
         raise TooManyLanes(directory.pool_name, MAX_LANES)
     seen[lane.key] = now
+    return _with_seen(directory, seen)
+
+
+def _has_room(seen: Mapping[str, int], now: int) -> bool:
+    """Return whether another lane may be listed: retired ones take no room, up to a limit."""
+    kept = sum(now - at <= DISUSED_MICROS - RETIRED_MICROS for at in seen.values())
+    return kept < MAX_LANES and len(seen) < MAX_LISTED
+
+
+def retired(directory: LaneDirectory, keys: Collection[str], now: int) -> LaneDirectory:
+    """Return the directory with some lanes retired, which are empty now (µs).
+
+    They make room at once, and are dropped two minutes later unless work came: whoever relies on an
+    older reading may send some until then, and who reads the list vouches for the lane first.
+    """
+    oldest = now - DISUSED_MICROS + RETIRED_MICROS - 1
+    seen = {key: seen_at(directory, key) or 0 for key in directory.lanes}
+    seen |= {key: min(at, oldest) for key, at in seen.items() if key in keys}
     return _with_seen(directory, seen)
 
 
