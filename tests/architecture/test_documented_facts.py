@@ -43,6 +43,7 @@ SAMPLES: dict[str, CicdError] = {
     "UnknownScheme": errors.UnknownScheme("acme", ["memory"]),
     "NewerSchema": errors.NewerSchema("file", 2, 1),
     "SchemaTooOld": errors.SchemaTooOld("file", 1, 2),
+    "StoreReplaced": errors.StoreReplaced("store", "file"),
 }
 
 

@@ -26,8 +26,10 @@ from cicd_core.errors import (
     NotFound,
     SchemaTooOld,
     SessionRejected,
+    StoreClosed,
     StoreFull,
     StoreReadOnly,
+    StoreReplaced,
     StoreUnavailable,
     TooLarge,
     TooManyLanes,
@@ -62,6 +64,8 @@ ERRORS: list[tuple[CicdError, int]] = [
     (ForeignDatabase("not ours"), 6),
     (NewerSchema("file", 9, 1), 6),
     (SchemaTooOld("file", 1, 2), 6),
+    (StoreClosed("closed"), 5),
+    (StoreReplaced("store", "file"), 5),
 ]
 
 
