@@ -16,7 +16,7 @@ from cicd_core.model.agent import AgentStatus
 async def main(folder: Path, how: str) -> None:
     """Run until the agent ends the process."""
     if how == "loop":  # nothing will end any more: it need not be waited for
-        vars(incarnation)["LAST_WORDS_SECONDS"] = 0.5
+        setattr(incarnation, "LAST_WORDS_SECONDS", 0.5)  # noqa: B010 - the module exports it not
     url = f"sqlite:///{folder / 'ci.db'}"
     async with ControlPlane.open(url, settings=Settings(), maintenance=False) as plane:
         agent = Agent(

@@ -6,7 +6,7 @@ import sys
 import threading
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from anyio import fail_after, run_process
@@ -123,8 +123,9 @@ async def test_a_process_with_a_stuck_slot_ends_so_that_it_is_started_again(
 async def test_a_wrong_limit_is_refused_by_its_name(
     source: FakeSource, field: str, value: float
 ) -> None:
+    options: dict[str, Any] = {field: value}
     with pytest.raises(InvalidInput, match=field):
-        Agent(source, slots=1, **{field: value})  # type: ignore[arg-type] # that is the point
+        Agent(source, slots=1, **options)
 
 
 async def test_a_handler_s_stop_seconds_must_be_a_duration(source: FakeSource) -> None:
