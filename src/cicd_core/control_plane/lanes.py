@@ -25,12 +25,12 @@ from cicd_core.queueing.lanes import (
     Lane,
     LaneDirectory,
     disused,
-    is_vouched_for,
     lane_of,
     lanes_for,
     parse_lane,
     retired,
     seen_at,
+    vouched,
     with_lane,
     without_lanes,
 )
@@ -316,9 +316,8 @@ class LaneBook:
     ) -> _Sent:
         if len(self._sent) > _REMEMBERED:
             self._sent.clear()
-        vouched = [key for key in directory.lanes if is_vouched_for(directory, key, now.micros)]
         sent = self._sent.setdefault(directory.pool_name, _Sent(now))
-        sent.read, sent.vouched = now, frozenset(vouched)
+        sent.read, sent.vouched = now, vouched(directory, now.micros)
         sent.used = {key: at for key, at in sent.used.items() if now.micros - at < VOUCHED_MICROS}
         sent.used |= dict.fromkeys(used, now.micros)
         return sent

@@ -129,6 +129,13 @@ class LaneDirectory:
     seen: tuple[int, ...] = ()
 
 
+def _seen(directory: LaneDirectory) -> dict[str, int]:
+    """Return when each lane was last vouched for (µs), in the order of the directory."""
+    return dict.fromkeys(directory.lanes, 0) | dict(
+        zip(directory.lanes, directory.seen, strict=False)
+    )
+
+
 def seen_at(directory: LaneDirectory, key: str) -> int | None:
     """Return when a lane was last vouched for (µs); None where it is not listed."""
     if key not in directory.lanes:
@@ -141,6 +148,11 @@ def is_vouched_for(directory: LaneDirectory, key: str, now: int) -> bool:
     """Return whether work may go to a lane now (µs), as the directory stands."""
     seen = seen_at(directory, key)
     return seen is not None and now - seen <= VOUCHED_MICROS
+
+
+def vouched(directory: LaneDirectory, now: int) -> frozenset[str]:
+    """Return the keys of all lanes that work may go to now (µs)."""
+    return frozenset(key for key, at in _seen(directory).items() if now - at <= VOUCHED_MICROS)
 
 
 def with_lane(
@@ -165,7 +177,7 @@ def with_lane(
         )
     if is_vouched_for(directory, lane.key, now):
         return directory
-    seen = {key: seen_at(directory, key) or 0 for key in directory.lanes}
+    seen = _seen(directory)
     if lane.key not in seen and not beyond and not _has_room(seen, now):
         raise TooManyLanes(directory.pool_name, MAX_LANES)
     seen[lane.key] = now
@@ -185,14 +197,14 @@ def retired(directory: LaneDirectory, keys: Collection[str], now: int) -> LaneDi
     older reading may send some until then, and who reads the list vouches for the lane first.
     """
     oldest = now - DISUSED_MICROS + RETIRED_MICROS - 1
-    seen = {key: seen_at(directory, key) or 0 for key in directory.lanes}
+    seen = _seen(directory)
     seen |= {key: min(at, oldest) for key, at in seen.items() if key in keys}
     return _with_seen(directory, seen)
 
 
 def without_lanes(directory: LaneDirectory, keys: Collection[str]) -> LaneDirectory:
     """Return the directory without some lanes."""
-    left = {key: seen_at(directory, key) or 0 for key in directory.lanes if key not in keys}
+    left = {key: at for key, at in _seen(directory).items() if key not in keys}
     return _with_seen(directory, left)
 
 
@@ -203,9 +215,7 @@ def _with_seen(directory: LaneDirectory, seen: Mapping[str, int]) -> LaneDirecto
 
 def disused(directory: LaneDirectory, now: int) -> tuple[str, ...]:
     """Return the keys of the lanes that may be dropped if nothing waits in them, now (µs)."""
-    return tuple(
-        key for key in directory.lanes if now - (seen_at(directory, key) or 0) > DISUSED_MICROS
-    )
+    return tuple(key for key, at in _seen(directory).items() if now - at > DISUSED_MICROS)
 
 
 def lanes_for(
