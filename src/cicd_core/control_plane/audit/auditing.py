@@ -37,7 +37,8 @@ from cicd_core.store.collections import (
     POOLS,
     job_statuses,
 )
-from cicd_core.store.records import Partition
+from cicd_core.store.counter_days import first_kept_day
+from cicd_core.store.records import Partition, StoreTime
 
 if TYPE_CHECKING:
     from collections.abc import Collection as AnyCollection
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from cicd_core.control_plane.audit.trail import Trail
     from cicd_core.control_plane.plane import ControlPlane
     from cicd_core.control_plane.repository import EntityKind
-    from cicd_core.store.records import Record, StoreTime
+    from cicd_core.store.records import Record
 
 #: Partitions that hold every record of a collection together, each one once.
 _LISTS: Final = {
@@ -167,7 +168,10 @@ class _Audit:
         for event in tail:
             trails.add(event, counted=event.event_id not in later)
         trails.finish()
-        recount.compare(counters.values, self._findings, _first_whole_day(trails))
+        # A store drops by whichever clock is behind: never more than its steady one says.
+        steady = (await self._writer.store_time()).micros
+        first_day = max(_first_whole_day(trails), first_kept_day(StoreTime(steady)))
+        recount.compare(counters.values, self._findings, first_day)
         return trails
 
     async def _check_without_record(self, trails: dict[Subject, Trail], began: StoreTime) -> None:

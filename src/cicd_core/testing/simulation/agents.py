@@ -223,7 +223,7 @@ class SimulatedAgent:
             call = partial(self._world.plane.queue.start, claimed)
             started = await self._world.as_holder("start", claimed.job.job_id, claimed.token, call)
             await self._world.witness.look()
-            self._world.witness.heard(claimed.job.job_id, self._world.now)
+            self._world.witness.began(claimed.job.job_id, self._world.now)
             if started is None:
                 await self._drop(holding)
                 return

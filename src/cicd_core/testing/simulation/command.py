@@ -29,6 +29,7 @@ _HELP: Final = {
     "jobs_per_hour": "jobs, on the average of a day",
     "crash_rate": "crashes of an agent in an hour",
     "stall_rate": "how often in an hour an agent stands still",
+    "clock_steps": "how often in an hour the store's wall clock is set wrong, or right again",
     "lost_replies": "the share of calls whose reply is lost, 0 to 1",
     "cancels": "the share of jobs that are cancelled, 0 to 1",
     "hangs": "the share of attempts that never end by themselves, 0 to 1",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
 
-from cicd_core.model.instants import to_micros
+from cicd_core.lifecycle.job_steps import passed
 from cicd_core.model.job import FINAL_STATES, JobState, Priority
 
 if TYPE_CHECKING:
@@ -111,7 +111,8 @@ class Measures:
     def _claimed(self, job: Job) -> None:
         if job.ready_at is None or job.claimed_at is None:
             return
-        wait = (to_micros(job.claimed_at) - to_micros(job.ready_at)) / 1e6
+        wait = (job.claimed_at - job.ready_at).total_seconds()
+        wait = passed(wait, job.queued_stamp, job.claimed_stamp)
         self.waits[job.priority].append(wait)
         self._wait_sum += wait
         self._wait_count += 1

@@ -91,6 +91,8 @@ class SimulationPlan:
     hangs: float = 0.001
     #: Claims whose agent can't begin the work, so that it gives the jobs back unused, 0 to 1.
     setup_failures: float = 0.01
+    #: How often in an hour the wall clock of the store's machine is set wrong, or right again.
+    clock_steps: float = 0.0
     #: How much faster or slower than the store's an agent's clock goes at most, 0 to 0.5.
     drift: float = 0.05
     #: Start and drain agents as the scaling signal says; ``agents`` is the most there may be.
@@ -109,7 +111,7 @@ class SimulationPlan:
         check_integer("agents", self.agents, least=len(MACHINES), most=100_000)
         check_number("days", self.days, least=0.001, most=60)
         check_number("jobs_per_hour", self.jobs_per_hour, least=1, most=1_000_000)
-        for name in ("crash_rate", "stall_rate"):
+        for name in ("crash_rate", "stall_rate", "clock_steps"):
             check_number(name, getattr(self, name), least=0, most=60)
         for name in ("lost_replies", "cancels", "hangs", "setup_failures"):
             check_number(name, getattr(self, name), least=0, most=1)

@@ -19,6 +19,7 @@ OPTIONS: Final = (
     "jobs_per_hour",
     "crash_rate",
     "stall_rate",
+    "clock_steps",
     "lost_replies",
     "cancels",
     "hangs",

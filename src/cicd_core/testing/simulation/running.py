@@ -32,6 +32,8 @@ _REPLAY_AFTER: Final = 1800.0
 _CANCELLED_WITHIN: Final = 900.0
 #: How often somebody is told how far it is, in steps.
 _TELL: Final = 500
+#: How far ahead a wall clock is that was set, in seconds: right, by a slip, by a dead battery.
+_AHEAD: Final = (0.0, 0.0, -90.0, 3600.0, -365 * 24 * HOUR, 365 * 24 * HOUR)
 
 
 async def simulate(
@@ -70,6 +72,8 @@ class _Simulation:
         world.agenda.after(self._plan.sweep_seconds, self._sweep)
         world.agenda.after(self._plan.sample_seconds, self._sample)
         world.agenda.after(self._plan.seconds, self._end_traffic)
+        self._clock_draw = self._plan.drawn("wall clock")
+        self._next_clock_step()
         while self._goes_on():
             await self._step()
             if tell is not None and world.agenda.steps % _TELL == 0:
@@ -164,8 +168,24 @@ class _Simulation:
         if self._plan.autoscale:
             await fleet.scale()
 
+    def _next_clock_step(self) -> None:
+        if self._plan.clock_steps:
+            seconds = self._clock_draw.expovariate(self._plan.clock_steps / HOUR)
+            self._world.agenda.after(seconds, self._set_wall_clock)
+
+    async def _set_wall_clock(self) -> None:
+        if self._world.troubled:
+            self._world.count("clock steps")
+            self._be_ahead(self._clock_draw.choice(_AHEAD))
+            self._next_clock_step()
+
+    def _be_ahead(self, seconds: float) -> None:
+        clock = self._world.clock
+        clock.step_calendar(seconds - (clock.calendar() - clock.micros()) / 1e6)
+
     async def _end_traffic(self) -> None:
         self._world.troubled = False
+        self._be_ahead(0.0)  # who waits for a moment of the calendar must live to see it
 
     async def _report(self) -> SimulationReport:
         world = self._world

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 from attrs import frozen
 from sortedcontainers import SortedList
 
-from cicd_core.model.instants import to_micros
 from cicd_core.model.job import JobState, Verdict
 from cicd_core.queueing.lanes import Lane, lane_of
 from cicd_core.store.collections import JOBS
@@ -68,6 +67,8 @@ class Witness:
         self._ready: dict[Lane, SortedList[Rank]] = {}
         #: When the holder of each job was heard last (µs): its claim, its start, its renewals.
         self._heard: dict[str, int] = {}
+        #: When its last attempt was seen to start (µs of the time that passes).
+        self._began: dict[str, int] = {}
         #: The invariants that were broken, and how.
         self.faults: list[tuple[str, str]] = []
         #: How many answers and changes were checked, by invariant.
@@ -124,6 +125,11 @@ class Witness:
         """Note a sign of life of a job's holder."""
         self._heard[job_id] = now
 
+    def began(self, job_id: str, now: int) -> None:
+        """Note the start of a job, which is a sign of life."""
+        self._began[job_id] = now
+        self.heard(job_id, now)
+
     async def claimed(
         self, machine: Machine, limit: int, answer: Sequence[Claimed], now: int
     ) -> None:
@@ -145,7 +151,7 @@ class Witness:
         )
         await self._take_in(got)
         for each in answer:
-            self.heard(each.job.job_id, now)
+            (self.began if each.job.state is JobState.RUNNING else self.heard)(each.job.job_id, now)
             self.require(
                 "one owner",
                 self.owns(each.job.job_id, each.token),
@@ -236,7 +242,7 @@ class Witness:
         last = job.attempts[-1]
         if last.token != before.token or last.ended_by != "maintenance" or last.started_at is None:
             return
-        ran = self._heard[job.job_id] - to_micros(last.started_at)
+        ran = self._heard[job.job_id] - self._began[job.job_id]
         too_long = ran >= job.timeout_seconds * 1_000_000
         self.require(
             "the last sign of life decides",

@@ -58,6 +58,13 @@ def test_a_day_full_of_faults_keeps_every_promise() -> None:
     assert all(report.tally.get(name, 0) > 0 for name in happened | ended)
 
 
+def test_a_wall_clock_that_is_set_again_and_again_breaks_no_promise() -> None:
+    report = run(evolve(PLAN, clock_steps=20.0))
+    assert report.violations == ()
+    assert report.tally["clock steps"] > 20
+    assert report.tally["success"] > 0
+
+
 def test_every_job_has_come_to_an_end() -> None:
     tally = run(PLAN).tally
     ends = ("success", "failed", "error", "timeout", "cancelled")
