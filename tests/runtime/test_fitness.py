@@ -152,23 +152,6 @@ async def test_what_a_machine_has_room_for_is_halved_by_a_failure_and_grows_by_e
     assert fitness.most == 32
 
 
-async def test_no_more_jobs_are_claimed_than_a_machine_has_room_for(source: FakeSource) -> None:
-    began = 0
-
-    async def fail_at_first(run: JobRun) -> None:
-        nonlocal began
-        if run.job.job_id in {"job-1", "job-2"}:
-            raise SetupFailed("too many open files")
-        began += 1
-        await source.until(lambda: began >= 2)
-
-    for _ in range(8):
-        source.add()
-    await run_until_idle(agent_of(source, fail_at_first, slots=4))
-    assert len(source.outcomes) == 6
-    assert [each["limit"] for each in source.called("claim")[:2]] == [4, 1]
-
-
 async def test_a_cancelled_job_whose_set_up_fails_is_cancelled(quick_source: FakeSource) -> None:
     source = quick_source
     job = source.add()
