@@ -174,7 +174,7 @@ def interpreters(session: nox.Session) -> None:
     install(session, *group("test"))
     profile(session, "dev")
     chosen = session.posargs or INTERPRETED
-    session.run("pytest", "-m", "not crash and not thorough", *SPREAD, *chosen)
+    session.run("pytest", "-m", "not crash and not cluster and not thorough", *SPREAD, *chosen)
 
 
 @nox.session(python=OLDEST, tags=["all"])
@@ -189,7 +189,7 @@ def lowest(session: nox.Session) -> None:
     profile(session, "dev")
     session.run("cicd-core", "--help", silent=True)
     chosen = session.posargs or [*INTERPRETED, *DEPENDENT]
-    session.run("pytest", "-m", "not crash and not thorough", *SPREAD, *chosen)
+    session.run("pytest", "-m", "not crash and not cluster and not thorough", *SPREAD, *chosen)
 
 
 def lowest_versions() -> Iterator[str]:
