@@ -20,6 +20,7 @@ from cicd_core.testing.samples import (
     write,
 )
 from cicd_core_redis import KeepsNothing
+from cicd_core_redis.opening import SCHEMA
 from tests.redis.sentinels import open_replicated
 from tests.redis.stores import opened, refused, works
 
@@ -171,8 +172,8 @@ async def test_a_server_that_is_too_old_is_refused() -> None:
 
 async def test_what_answers_as_no_server_does_fails_the_call_and_not_the_store() -> None:
     facts = "redis_version:7.0.0"
-    words = {"INFO": f"${len(facts)}\r\n{facts}\r\n", "HGET": "$1\r\n1\r\n", "TIME": ":1\r\n"}
-    async with answering(**words, EVALSHA="*1\r\n:1\r\n") as url, opened(url) as store:
+    words = {"INFO": f"${len(facts)}\r\n{facts}\r\n", "HGET": f"$1\r\n{SCHEMA}\r\n"}
+    async with answering(**words, EVALSHA="*1\r\n$0\r\n\r\n") as url, opened(url) as store:
         for _ in range(2):  # it serves on
             with pytest.raises(StoreError, match="could not be spoken to"):
                 await store.get("plain", ["a"])

@@ -320,3 +320,15 @@ async def test_a_run_that_another_clock_began_ahead_of_ours_ends_at_its_start_at
     ended = await plane.jobs.record_execution(job.job_id, Outcome.exited(0))
     assert ended.completed_at == ahead
     assert ended.duration_seconds == 0
+
+
+@STEPS
+async def test_no_job_has_waited_for_longer_than_what_has_passed(
+    plane: ControlPlane, clock: VirtualClock, step: float
+) -> None:
+    await enqueue(plane)
+    clock.step_calendar(step)
+    clock.advance(7)
+    for pool_name in (None, "default"):
+        waited = (await plane.queue.stats(pool_name)).oldest_queued_seconds
+        assert waited == (7.0 if step > 0 else 0.0)

@@ -11,7 +11,7 @@ from attrs import define, field, frozen
 
 from cicd_core.control_plane.repository import UNREADABLE
 from cicd_core.errors import InvalidInput
-from cicd_core.model.instants import to_micros
+from cicd_core.model.instants import from_micros, to_micros
 from cicd_core.model.job import JobStatus, QueueStatus
 from cicd_core.queueing.measures import ENDED, RUN, WAIT, Measured, groups_between, measured
 from cicd_core.queueing.scaling import load_of
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from cicd_core.control_plane.lanes import LaneBook
     from cicd_core.control_plane.writer import Writer
     from cicd_core.queueing.scaling import Load
-    from cicd_core.store.records import Count, Page, Record
+    from cicd_core.store.records import Count, Page, Record, StoreTime
 
 #: How far back is measured when the caller does not say.
 _DAY = timedelta(days=1)
@@ -271,6 +271,8 @@ class _Oldest:
     """The ready job that has been ready for longest, as far as was looked."""
 
     ready_at: datetime | None = None
+    #: The stamp of its enqueue, on the steady clock (µs).
+    queued_stamp: int | None = None
     unreadable: list[str] = field(factory=list[str])
 
     def look(self, record: Record) -> None:
@@ -282,10 +284,15 @@ class _Oldest:
         except UNREADABLE:
             self.unreadable.append(record.key)
             return
-        if job.ready_at is not None:
-            self.ready_at = (
-                job.ready_at if self.ready_at is None else min(job.ready_at, self.ready_at)
-            )
+        if job.ready_at is not None and (self.ready_at is None or job.ready_at < self.ready_at):
+            self.ready_at, self.queued_stamp = job.ready_at, job.queued_stamp
+
+    def bounded(self, time: StoreTime) -> _Oldest:
+        """Return it with a wait that is no longer than what has passed since its enqueue."""
+        if self.ready_at is not None and self.queued_stamp is not None:
+            queued_at = from_micros(time.calendar_of(self.queued_stamp))
+            self.ready_at = max(self.ready_at, queued_at)
+        return self
 
 
 async def _longest_ready(writer: Writer, at_once: Partition, late: Partition) -> _Oldest:
@@ -309,7 +316,7 @@ async def _longest_ready(writer: Writer, at_once: Partition, late: Partition) ->
 
     await _look_through(writer, at_once, is_found)
     await _look_through(writer, late, is_past, most=_MOST_LOOKED_AT)
-    return oldest
+    return oldest.bounded(await writer.store_time())
 
 
 def _created(record: Record) -> int:
