@@ -41,6 +41,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from cicd_core.redaction import redacted_url, shown_value
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -63,18 +65,21 @@ class InvalidInput(CicdError, ValueError):
     """A field of the request is wrong; nothing was written."""
 
     def __init__(self, field: str, value: object, reason: str) -> None:
-        """Name the field, show the value (shortened), and say what is expected instead."""
-        super().__init__(f"{field}: {_shown(value)} was refused: {reason}")
+        """Name the field, show the value (shortened), and say what is expected instead.
+
+        A text loses the credentials of URLs in it.
+        """
+        super().__init__(f"{field}: {shown_value(value)} was refused: {reason}")
         self.field = field
         #: In a copy, and in another process, its text as the message has it, unless it is plain.
-        self.value = value
+        self.value = redacted_url(value) if isinstance(value, str) else value
         self.reason = reason
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         """Travel without a value that may not be able to: it is anything that a caller gave."""
         make, arguments, state = reduced(self)
         if type(self.value) not in _PLAIN:
-            state = {**state, "value": _shown(self.value)}
+            state = {**state, "value": shown_value(self.value)}
         return make, arguments, state
 
 
@@ -388,13 +393,3 @@ def _again(kind: type[BaseException], arguments: tuple[Any, ...]) -> BaseExcepti
 
 #: What is the same in every process.
 _PLAIN = frozenset({type(None), bool, int, float, str, bytes})
-
-
-def _shown(value: object) -> str:
-    """Return what a message shows of a value, whatever the value is."""
-    try:
-        shown = repr(value)
-    except Exception:  # noqa: BLE001 - Python refuses to write out a very large number, say
-        shown = f"a value of type {type(value).__name__}"
-    longest = 80  # a message line
-    return shown if len(shown) <= longest else f"{shown[: longest - 3]}..."

@@ -250,7 +250,9 @@ async def test_an_agent_that_a_hook_started_checks_out_what_it_was_told(
     [
         (None, "no-such-branch", "no-such-branch of "),
         ("file:///no/such/repository", "main", "the clone failed"),
-        ("https://ada:s3cret@127.0.0.1:1/x", "main", "main of https://127.0.0.1:1/x"),
+        ("https://ada:s3cret@127.0.0.1:1/x", "main", "main of https://***@127.0.0.1:1/x"),
+        (f"http://oauth2:{'s3cret' * 60}@127.0.0.1:1/x", "main", "the clone failed"),
+        ("http://a:s3/cret@127.0.0.1:1/x#s3cret@x", "main", "main of http://***@x"),
     ],
 )
 async def test_a_checkout_that_fails_is_an_error(
@@ -331,6 +333,23 @@ async def test_a_payload_that_is_wrong_is_refused_by_the_name_of_its_field(
     outcome = await shell.run(payload)
     assert outcome.verdict is Verdict.ERROR
     assert str(outcome.error_message).startswith(f"InvalidInput: {field}: ")
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"env": {"TOKEN": "s3cret\0"}},
+        {"env": {"TOKEN": ["s3cret"]}},
+        {"env": "TOKEN=s3cret"},
+        {"environment": {"TOKEN": "s3cret"}},
+    ],
+)
+async def test_a_wrong_variable_is_refused_without_its_value(
+    shell: Shell, payload: dict[str, Any]
+) -> None:
+    outcome = await shell.run({"shell": "true", **payload})
+    assert "payload.env" in str(outcome.error_message)
+    assert "s3cret" not in str(outcome.error_message)
 
 
 async def test_a_work_folder_that_is_a_link_is_refused(source: FakeSource, tmp_path: Path) -> None:

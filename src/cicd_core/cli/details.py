@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from cicd_core.cli.screen import Screen, facts, instant, line, span, status, table, text
+from cicd_core.redaction import redacted, redacted_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -157,7 +158,7 @@ def _job_facts(screen: Screen, job: Job) -> Iterable[tuple[str, object]]:
 
 
 def _work_facts(job: Job) -> Iterable[tuple[str, object]]:
-    payload = json.dumps(job.payload, ensure_ascii=False) if job.payload else None
+    payload = redacted(json.dumps(job.payload, ensure_ascii=False)) if job.payload else None
     rows = [("payload", payload), ("tags", ", ".join(job.tags))]
     return [*rows, *_metadata_facts(job.metadata.items())]
 
@@ -166,7 +167,7 @@ def _git_facts(git: GitContext | None) -> Iterable[tuple[str, object]]:
     if git is None:
         return []
     return [
-        ("repository", git.repo),
+        ("repository", redacted_url(git.repo)),
         ("ref", git.ref),
         ("commit", git.commit_sha),
         ("message", None if git.commit_message is None else line(git.commit_message)),

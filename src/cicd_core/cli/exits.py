@@ -9,7 +9,7 @@ import sys
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from cicd_core.errors import (
     CicdError,
@@ -24,6 +24,7 @@ from cicd_core.errors import (
     UnknownScheme,
     UnsupportedCapability,
 )
+from cicd_core.redaction import redacted_url
 
 if TYPE_CHECKING:
     from cicd_core.agent.answers import SetupFailed
@@ -88,8 +89,24 @@ def described(error: CicdError) -> dict[str, Any]:
     from cicd_core.cli.output import plain
 
     told = {"error": type(error).__name__, "message": str(error), "retryable": error.retryable}
-    carried = {name: plain(value) for name, value in vars(error).items() if name[0] != "_"}
+    carried = {
+        name: _without_credentials(plain(value))
+        for name, value in vars(error).items()
+        if name[0] != "_"
+    }
     return told | {name: value for name, value in carried.items() if name not in told}
+
+
+def _without_credentials(value: Any) -> Any:
+    """Return a value that JSON can say without the credentials of URLs in it."""
+    if isinstance(value, str):
+        return redacted_url(value)
+    if isinstance(value, list):
+        return [_without_credentials(item) for item in cast("list[object]", value)]
+    if isinstance(value, dict):
+        members = cast("dict[str, object]", value)
+        return {name: _without_credentials(member) for name, member in members.items()}
+    return value
 
 
 def report(error: CicdError, *, as_json: bool) -> None:

@@ -144,14 +144,13 @@ def specs_in(file: str) -> list[JobSpec]:
 def _spec(converter: Converter, line: str, place: str) -> JobSpec:
     from cattrs import BaseValidationError, transform_error
 
-    shown = line if len(line) <= 60 else f"{line[:57]}..."  # noqa: PLR2004 - a message line
     try:
         return checked(converter.structure(json_object("job", line), JobSpec))
     except InvalidInput as refused:
         raise InvalidInput(f"{place}: {refused.field}", refused.value, refused.reason) from None
     except BaseValidationError as broken:
         reasons = transform_error(broken, format_exception=_reason)
-        raise InvalidInput(place, shown, "; ".join(reasons)) from None
+        raise InvalidInput(place, line, "; ".join(reasons)) from None
 
 
 def _converter() -> Converter:

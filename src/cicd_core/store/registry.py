@@ -21,6 +21,7 @@ from attrs import field, frozen
 
 from cicd_core.errors import InvalidInput, UnknownScheme, UnsupportedCapability
 from cicd_core.model.checks import check_kind, check_name
+from cicd_core.redaction import HIDDEN, redacted_url
 from cicd_core.store.collections import COLLECTIONS
 from cicd_core.store.records import Collection
 
@@ -38,10 +39,10 @@ GROUP: Final = "cicd_core.stores"
 
 _EXAMPLE: Final = "write it like sqlite:///ci.db or memory://"
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=://)")
-_USER: Final = re.compile(r"(?<=://)([^/?#:]*):[^/?#]*(?=@)")
-_SECRET: Final = re.compile(
-    r"([?&][^=&#]*(?:key|password|secret|token)[^=&#]*=)[^&#]*", re.IGNORECASE
-)
+#: Whether a text can't be a URL with a password in it, be it mistyped.
+_HARMLESS: Final = re.compile(r"[\w./\\ -]*")
+#: What a password must not have in it as it is.
+_ENCODE: Final = "in a user and a password write / as %2F, ? as %3F, # as %23, @ as %40"
 
 #: What brings the schemes that this distribution knows of, and which need more packages.
 _EXTRAS: Final = {
@@ -81,20 +82,24 @@ class StoreURL:
             raise InvalidInput("url", type(text).__name__, f"give a string; {_EXAMPLE}")
         scheme = _SCHEME.match(text)
         if scheme is None:
-            raise InvalidInput("url", hide_secrets(text), f"it has no scheme; {_EXAMPLE}")
+            harmless = text if _HARMLESS.fullmatch(text) else HIDDEN
+            raise InvalidInput("url", harmless, f"it has no scheme; {_EXAMPLE}")
+        hidden = f"{scheme[0]}://{HIDDEN}"
         try:
             parts = urlsplit(text)
         except ValueError:  # its message may quote a password
-            raise InvalidInput("url", hide_secrets(text), f"it is no URL; {_EXAMPLE}") from None
+            raise InvalidInput("url", hidden, f"it is no URL; {_EXAMPLE}") from None
         if parts.fragment:
-            reason = "a URL of a store has no fragment; write a # in a name as %23"
-            raise InvalidInput("url", hide_secrets(text), reason)
+            reason = f"a URL of a store has no fragment; write a # as %23; {_ENCODE}"
+            raise InvalidInput("url", hidden, reason)
+        if "@" in f"{parts.path}{parts.query}" and _is_cut(parts.netloc):
+            raise InvalidInput("url", hidden, f"it can be read in two ways; {_ENCODE}")
         return cls(
             text=text,
             scheme=parts.scheme,
             netloc=parts.netloc,
             path=unquote(parts.path),
-            options=_options(text, parts.query),
+            options=_options(hidden, parts.query),
         )
 
     def check_options(self, known: Iterable[str]) -> None:
@@ -133,7 +138,7 @@ class StoreURL:
         return default if text is None else text == "true"
 
     def __str__(self) -> str:
-        return hide_secrets(self.text)
+        return redacted_url(self.text)
 
     def __repr__(self) -> str:
         return f"StoreURL({str(self)!r})"
@@ -222,20 +227,21 @@ def _checked_collections(collections: Iterable[Collection]) -> tuple[Collection,
     return kept
 
 
-def hide_secrets(url: str) -> str:
-    """Return a URL as it may be shown: without its password, and without secret options."""
-    return _SECRET.sub(r"\1***", _USER.sub(r"\1:***", url))
+def _is_cut(netloc: str) -> bool:
+    """Return whether a host may be a user, and the beginning of a password behind it."""
+    _, colon, port = netloc.rpartition(":")
+    return bool(colon) and "@" not in netloc and not port.isdecimal()
 
 
-def _options(text: str, query: str) -> dict[str, str]:
+def _options(hidden: str, query: str) -> dict[str, str]:
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True) if query else []
     except ValueError:
-        reason = "its options are not of the form ?name=value&name=value"
-        raise InvalidInput("url", hide_secrets(text), reason) from None
+        reason = f"its options are not of the form ?name=value&name=value; {_ENCODE}"
+        raise InvalidInput("url", hidden, reason) from None
     options = dict(pairs)
     if len(options) < len(pairs):
-        raise InvalidInput("url", hide_secrets(text), "an option stands in it twice")
+        raise InvalidInput("url", hidden, "an option stands in it twice")
     return options
 
 

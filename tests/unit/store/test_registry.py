@@ -107,7 +107,25 @@ def test_a_url_keeps_its_secrets_to_itself(text: str) -> None:
         assert "***" in shown
 
 
-@pytest.mark.parametrize("text", ["redis://u:hunter2@[half", "redis://u:hunter2@h/#x"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "redis://u:hunter2@[half",
+        "redis://u:hunter2@h/#x",
+        "redis://:hunter2#x@host/0",
+        "redis://u:x#hunter2@host/0",
+        "redis://u:hunter2?x@host/0",
+        "redis://u:x/hunter2@host/0",
+        "redis://u:x?a=hunter2@host/0",
+        "redis://u:hunter2[@host/0",
+        "redis:u:hunter2@host",
+        "u:hunter2@host",
+        "redis://hunter2@host/0#f",
+        "redis://host/0?pass=hunter2&a",
+        "redis://host/0?password=x&hunter2",
+        "redis://host/0?password=x#hunter2",
+    ],
+)
 def test_an_error_about_a_url_keeps_its_secrets(text: str) -> None:
     with pytest.raises(InvalidInput) as refused:
         open_store(text)

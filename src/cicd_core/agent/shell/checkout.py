@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -12,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 import anyio.to_thread
 
+from cicd_core.agent.logs import open_log, read_tail
 from cicd_core.agent.shell.command import run_guarded
 from cicd_core.agent.shell.environment import git_environment
 from cicd_core.errors import reduced
+from cicd_core.redaction import redacted_quote, redacted_url
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -37,15 +38,11 @@ class CheckoutFailed(Exception):
 
     def __init__(self, checkout: Checkout, what: str, why: str) -> None:
         """Say what was wanted, what git was doing and what it said; passwords are left out."""
+        said = redacted_quote(why.strip(), checkout.repo)
         super().__init__(
-            f"{checkout.ref} of {public_url(checkout.repo)} was not checked out: {what} failed: "
-            f"{public_url(why.strip())}"
+            f"{checkout.ref} of {redacted_url(checkout.repo)} was not checked out: {what} failed: "
+            f"{said}"
         )
-
-
-def public_url(text: str) -> str:
-    """Return the text with the user and the password of every URL left out."""
-    return re.sub(r"(\w+://)[^/@\s]*@", r"\1", text)
 
 
 async def check_out(
@@ -60,7 +57,7 @@ async def check_out(
     Args:
         checkout: what, and from where; a folder is not copied but gets one more worktree.
         workspace: whose ``tree`` becomes the checkout.
-        output: gets what a clone says.
+        output: gets the end of what a clone says, without passwords.
         kill_after: seconds between SIGTERM and SIGKILL for a clone that is cancelled.
         followed: says by when a clone must have ended.
 
@@ -89,8 +86,13 @@ async def check_out(
 
 def _local(checkout: Checkout) -> Path | None:
     """Return the repository's folder, if it is one on this machine."""
-    repo = Path(checkout.repo)
-    return repo.resolve() if repo.is_dir() else None
+    if "://" in checkout.repo:
+        return None
+    try:
+        repo = Path(checkout.repo)
+        return repo.resolve() if repo.is_dir() else None
+    except OSError:  # too long for a path, or nothing that this user may look at: git says why
+        return None
 
 
 async def _clone(
@@ -101,14 +103,19 @@ async def _clone(
     followed: Followed,
 ) -> None:
     clone = ("git", *_NO_HOOKS, "clone", "--quiet", "--no-checkout", "--")
-    ended = await run_guarded(
-        [*clone, checkout.repo, str(workspace.tree)],
-        cwd=workspace.folder,
-        env=git_environment(os.environ),
-        output=output,
-        kill_after=kill_after,
-        followed=followed,
-    )
+    said = workspace.folder / "clone.log"
+    try:
+        with open_log(said) as file:
+            ended = await run_guarded(
+                [*clone, checkout.repo, str(workspace.tree)],
+                cwd=workspace.folder,
+                env=git_environment(os.environ),
+                output=file,
+                kill_after=kill_after,
+                followed=followed,
+            )
+    finally:  # git may quote the URL that it was given
+        output.write(redacted_quote(read_tail(said), checkout.repo).encode())
     if (ended.how, ended.number) != ("exited", 0):
         why = ended.outcome("git").error_message or ""
         raise CheckoutFailed(checkout, "the clone", f"{why}; see the log")

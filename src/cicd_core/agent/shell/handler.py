@@ -13,7 +13,7 @@ import anyio.to_thread
 
 from cicd_core.agent.answers import SetupFailed
 from cicd_core.agent.logs import open_log, read_tail
-from cicd_core.agent.shell.checkout import CheckoutFailed, check_out, public_url
+from cicd_core.agent.shell.checkout import CheckoutFailed, check_out
 from cicd_core.agent.shell.command import run_guarded
 from cicd_core.agent.shell.environment import INHERITED, inherited, job_variables
 from cicd_core.agent.shell.payload import parsed
@@ -22,6 +22,7 @@ from cicd_core.errors import InvalidInput
 from cicd_core.ids import IdSource
 from cicd_core.model.checks import check_seconds
 from cicd_core.model.outcome import Outcome
+from cicd_core.redaction import redacted_url
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Sequence
@@ -166,7 +167,7 @@ class ShellHandler:
             )
         except (CheckoutFailed, OSError) as failed:
             return await self._blamed(failed)
-        run.log(f"checked out {commit} of {public_url(checkout.repo)}")
+        run.log(f"checked out {commit} of {redacted_url(checkout.repo)}")
         return None
 
     async def _blamed(self, failed: Exception) -> Outcome:

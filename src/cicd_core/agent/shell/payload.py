@@ -56,7 +56,7 @@ def parsed(payload: Mapping[str, Any], git: GitContext | None) -> ShellCommand:
     for name in payload:
         if name not in _FIELDS:
             choices = ", ".join(sorted(_FIELDS))
-            raise InvalidInput(f"payload.{name}", payload[name], f"give some of {choices}")
+            raise InvalidInput(f"payload.{name}", _kind(payload[name]), f"give some of {choices}")
     if ("argv" in payload) == ("shell" in payload):
         raise InvalidInput("payload.argv", payload.get("argv"), "give either argv or shell")
     return ShellCommand(
@@ -85,12 +85,12 @@ def _argv(value: object) -> tuple[str, ...]:
 def _env(value: object) -> dict[str, str]:
     variables = _fields(value)
     if variables is None:
-        raise InvalidInput("payload.env", value, "give an object of names and texts")
+        raise InvalidInput("payload.env", _kind(value), "give an object of names and texts")
     env: dict[str, str] = {}
     for name, text in variables.items():
         if not _VARIABLE.fullmatch(name):
             raise InvalidInput("payload.env", name, "name a variable by letters, digits and _")
-        env[name] = _text(f"payload.env.{name}", text, empty=True)
+        env[name] = _secret(f"payload.env.{name}", text)
     return env
 
 
@@ -133,6 +133,23 @@ def _argument(name: str, value: object) -> str:
     if text.startswith("-"):
         raise InvalidInput(name, value, "give one that does not begin with -")
     return text
+
+
+def _kind(value: object) -> str:
+    """Return what an error may show of what can be a secret."""
+    return f"a value of type {type(value).__name__}"
+
+
+def _secret(name: str, value: object) -> str:
+    """Return a text that errors keep to themselves: variables hold passwords.
+
+    Raises:
+        InvalidInput: it is none.
+    """
+    try:
+        return _text(name, value, empty=True)
+    except InvalidInput as refused:
+        raise InvalidInput(name, _kind(value), refused.reason) from None
 
 
 def _text(name: str, value: object, *, empty: bool = False) -> str:

@@ -16,6 +16,7 @@ from attrs import frozen
 from cicd_core.cli.demo.place import Place
 from cicd_core.cli.demo.polling import eventually
 from cicd_core.cli.demo.repository import environment
+from cicd_core.cli.options import STORE_VARIABLE
 
 #: How often a process is looked at while it is waited for, in seconds.
 _LOOK: Final = 0.02
@@ -46,7 +47,7 @@ class AgentProcess:
         self._group_ended = False
         command = [
             *(sys.executable, "-m", "cicd_core.cli", "agent"),
-            *("--store", terms.store_url, "--pool", terms.pool_name, "--agent-id", agent_id),
+            *("--pool", terms.pool_name, "--agent-id", agent_id),
             *("--slots", str(terms.slots), "--lease", f"{terms.lease_seconds:g}"),
             *("--grace", f"{terms.grace_seconds:g}"),
             *("--workdir", str(place.work / agent_id), "--log-dir", str(place.job_logs)),
@@ -58,7 +59,8 @@ class AgentProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=environment() | {"PYTHONUNBUFFERED": "1"},
+                # Everybody may read arguments, and the URL may hold a password.
+                env=environment() | {STORE_VARIABLE: terms.store_url, "PYTHONUNBUFFERED": "1"},
                 start_new_session=True,
             )
 

@@ -31,6 +31,7 @@ from cicd_core.control_plane.audit import AuditReport
 from cicd_core.control_plane.plane import ControlPlane
 from cicd_core.errors import CicdError, InvalidInput, UnsupportedCapability
 from cicd_core.ids import IdSource
+from cicd_core.redaction import redacted_url
 from cicd_core.settings import Settings
 from cicd_core.store.registry import StoreURL
 
@@ -163,7 +164,7 @@ async def _perform_at(request: Request, repository: Repository, place: Place) ->
         plot = Plot(agent_ids=agent_ids, terms=terms, test_command=request.test_command)
         async with _until_told_to_go(), _shown(board, screen, live=live):
             report = await play(stage, plot)
-        await _tell(request, stage, report, screen, url)
+        await _tell(request, stage, report, screen, redacted_url(url))
         return is_good(stage, report)
 
 

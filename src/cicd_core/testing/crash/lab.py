@@ -17,10 +17,11 @@ from cicd_core.control_plane.plane import ControlPlane
 from cicd_core.control_plane.writer import Writer
 from cicd_core.errors import CorruptRecord, UnsupportedCapability
 from cicd_core.ids import IdSource
+from cicd_core.redaction import redacted_url
 from cicd_core.store.collections import BY_STATUS, JOBS, job_statuses
 from cicd_core.store.overlay import load_job
 from cicd_core.store.records import Partition
-from cicd_core.store.registry import StoreURL, hide_secrets, open_store
+from cicd_core.store.registry import StoreURL, open_store
 from cicd_core.store.sqlite.location import locate
 from cicd_core.testing.crash.draining import drain
 from cicd_core.testing.crash.evidence import Evidence
@@ -71,7 +72,7 @@ async def _check_empty(plan: LabPlan) -> None:
     async with _opened(plan) as plane:
         if (await plane.jobs.list(limit=1)).items:
             raise UnsupportedCapability(
-                f"{hide_secrets(plan.store)} holds jobs already, which nobody could tell from "
+                f"{redacted_url(plan.store)} holds jobs already, which nobody could tell from "
                 f"those of the lab: give a new file, or a namespace of its own"
             )
 
@@ -90,7 +91,7 @@ async def _examine(plan: LabPlan, storm: StormReport, tell: Callable[[str], None
     tell("the audit is done")
     owners = (fault for job_id in witnesses.jobs for fault in _owners(witnesses, job_id))
     return CrashReport(
-        store=hide_secrets(plan.store),
+        store=redacted_url(plan.store),
         seed=plan.seed,
         workers=plan.workers,
         seconds=storm.seconds,

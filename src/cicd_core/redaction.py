@@ -1,0 +1,82 @@
+"""What may be shown of a text that holds credentials: errors, logs and the screen use it alike.
+
+A password that was not percent-encoded makes a URL ambiguous: ``redis://u:a/b@host`` has the host
+``u`` for a parser. So nothing here parses. All between the first ``://`` of a line and its last
+``@`` is hidden: too much now and then, too little never.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import unquote
+
+#: Stands for what is hidden.
+HIDDEN: Final = "***"
+#: Where an option of a URL begins.
+_OPTION: Final = re.compile("([?&])")
+#: What the names of options with secrets have in them, in lower case.
+_SECRET: Final = ("auth", "cred", "key", "pass", "pwd", "secret", "sig", "token")
+#: The most characters of a value in a message.
+_LONGEST: Final = 80
+
+
+def redacted(text: str) -> str:
+    """Return a text of any kind without the user, password and secret options of URLs in it.
+
+    The cost grows with the length of the text alone.
+    """
+    return "\n".join(redacted_url(line) for line in text.split("\n"))
+
+
+def redacted_url(url: str) -> str:
+    """Return what may be shown of a text that is one URL, whatever characters its password has."""
+    scheme, separator, rest = url.partition("://")
+    return f"{scheme}{separator}{_without_options(_without_user(rest))}" if separator else url
+
+
+def redacted_quote(text: str, url: str) -> str:
+    """Return what may be shown of a text that may quote a URL, whole or in part."""
+    text = text.replace(url, redacted_url(url)) if url else text
+    for secret in _secrets(url):
+        text = text.replace(secret, HIDDEN)
+    return redacted(text)
+
+
+def shown_value(value: object) -> str:
+    """Return what a message shows of a value, whatever the value is: at most 80 characters."""
+    try:
+        shown = repr(redacted_url(value)) if isinstance(value, str) else redacted(repr(value))
+    except Exception:  # noqa: BLE001 - Python refuses to write out a very large number, say
+        shown = f"a value of type {type(value).__name__}"
+    return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 3]}..."
+
+
+def _secrets(url: str) -> list[str]:
+    """Return the password of a URL as it was written and as it is sent; or the user, a token."""
+    scheme, _, rest = url.partition("://")
+    user, colon, password = rest.rpartition("@")[0].partition(":")
+    if not colon and scheme.startswith("http"):
+        password = user
+    return [secret for secret in (password, unquote(password)) if secret]
+
+
+def _without_user(rest: str) -> str:
+    user, at, place = rest.rpartition("@")
+    return f"{HIDDEN}@{place}" if user else f"{at}{place}"
+
+
+def _without_options(rest: str) -> str:
+    """Return it with the values of secret options hidden; an option ends at the next one."""
+    parts = _OPTION.split(rest)
+    return parts[0] + "".join(
+        f"{mark}{_hidden_option(option)}"
+        for mark, option in zip(parts[1::2], parts[2::2], strict=True)
+    )
+
+
+def _hidden_option(option: str) -> str:
+    name, equals, _ = option.partition("=")
+    if not equals or not any(word in name.lower() for word in _SECRET):
+        return option
+    return f"{name}={HIDDEN}"
