@@ -13,6 +13,7 @@ import pytest
 from attrs import evolve
 
 from cicd_core.lifecycle import agents, deployments, jobs, leases, pools, sessions
+from cicd_core.lifecycle.decision import Decision
 from cicd_core.model.agent import AgentMetrics, AgentSpec, AgentStatus
 from cicd_core.model.deployment import DeploymentMetrics, DeploymentSpec
 from cicd_core.model.job import (
@@ -32,8 +33,6 @@ from cicd_core.model.spec import JobSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from cicd_core.lifecycle.decision import Decision
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "reference" / "events.md"
@@ -223,6 +222,7 @@ def other_decisions() -> Iterator[Decision[object]]:
     session = sessions.create(spec, session_id=hash_token("secret"), now=NOW)
     yield session
     yield sessions.log_out(session.value, now=NOW, by="ada")
+    yield Decision(session.value, (sessions.withdraw("ada", now=NOW, by="ada"),))
     yield sessions.expire(session.value, now=LATER, idle_expires_at=NOW)
 
 

@@ -8,18 +8,28 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
-from cicd_core import ControlPlane, InvalidInput, SessionRejected, Settings
+from cicd_core import (
+    Contention,
+    ControlPlane,
+    CorruptRecord,
+    InvalidInput,
+    OpenedSession,
+    SessionRejected,
+    Settings,
+)
+from cicd_core.ids import IdSource
 from cicd_core.model.instants import from_micros
 from cicd_core.model.session import hash_token
+from cicd_core.store.records import Commit, Committed, Conflict, Put
 from tests.services.broken_stores import Relay
-from tests.services.scenes import everything_told, story
+from tests.services.scenes import SETTINGS, everything_told, story
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from cicd_core.store.contract import Store
-    from cicd_core.store.records import Commit, Committed, Conflict, Renewal, Renewed
+    from cicd_core.store.records import Record, Renewal, Renewed
     from cicd_core.testing import VirtualClock
 
 pytestmark = pytest.mark.anyio
@@ -43,6 +53,14 @@ class Watching(Relay):
         self.renewals += 1
         self.seen += [repr(renewal) for renewal in renewals]
         return await super().renew(renewals)
+
+
+class Contested(Relay):
+    """A store in which every record was changed a moment before it is replaced."""
+
+    async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
+        creation = all(isinstance(put, Put) and not put.expected for put in commits[0].writes)
+        return await super().commit(commits) if creation else [Conflict(()) for _ in commits]
 
 
 async def test_a_token_opens_its_session(
@@ -158,7 +176,7 @@ async def test_a_session_is_over_when_its_user_logs_out(
 async def test_an_operator_ends_one_session_or_all_of_a_user(
     plane: ControlPlane, clock: VirtualClock
 ) -> None:
-    anns = []
+    anns: list[OpenedSession] = []
     for _ in range(3):
         anns.append(await plane.sessions.create("ann"))
         clock.advance(1)
@@ -176,6 +194,71 @@ async def test_an_operator_ends_one_session_or_all_of_a_user(
         with pytest.raises(SessionRejected):
             await plane.sessions.validate(opened.token)
     assert (await plane.sessions.validate(bobs.token)).user_id == "bob"
+
+
+@pytest.mark.parametrize("body", [b"\xff not JSON", b'{"v": 99, "user_id": "ann"}'])
+async def test_a_log_out_everywhere_ends_sessions_that_it_cannot_read(
+    plane: ControlPlane, store: Store, clock: VirtualClock, body: bytes
+) -> None:
+    readable, unreadable = await plane.sessions.create("ann"), await plane.sessions.create("ann")
+    record = await replace_body(store, unreadable.session.session_id, body)
+    assert await plane.sessions.log_out_everywhere("ann", by="admin") == 2
+    assert await plane.sessions.log_out_everywhere("ann", by="admin") == 0
+    for opened in (readable, unreadable):
+        with pytest.raises(SessionRejected):
+            await plane.sessions.validate(opened.token)
+    assert await store.get("sessions", [record.key]) == {}
+    told = (await story(plane, record.key))[-1]
+    assert told.type == "session.logged_out"
+    assert told.data == {"user_id": "ann", "by": "admin", "why": "its record was not readable"}
+
+
+async def test_a_log_out_and_a_revocation_end_sessions_that_cannot_be_read(
+    plane: ControlPlane, store: Store
+) -> None:
+    first, second = await plane.sessions.create("ann"), await plane.sessions.create("ann")
+    for opened in (first, second):
+        await replace_body(store, opened.session.session_id, b"\xff not JSON")
+        with pytest.raises(CorruptRecord):
+            await plane.sessions.validate(opened.token)
+    await plane.sessions.log_out(first.token)
+    await plane.sessions.revoke(second.session.session_id)
+    for opened in (first, second):
+        with pytest.raises(SessionRejected, match="unknown"):
+            await plane.sessions.validate(opened.token)
+
+
+async def test_a_session_that_cannot_be_read_nor_removed_is_reported(
+    store: Store, clock: VirtualClock
+) -> None:
+    plane = ControlPlane(Contested(store), settings=SETTINGS)
+    opened = await plane.sessions.create("ann")
+    await replace_body(store, opened.session.session_id, b"\xff not JSON")
+    with pytest.raises(Contention):
+        await plane.sessions.log_out_everywhere("ann")
+
+
+async def test_an_absent_token_is_rejected_and_logs_nothing_out(plane: ControlPlane) -> None:
+    opened = await plane.sessions.create("ann")
+    with pytest.raises(SessionRejected, match="there is no token"):
+        await plane.sessions.validate(None)
+    await plane.sessions.log_out(None)
+    assert (await plane.sessions.validate(opened.token)).user_id == "ann"
+
+
+async def replace_body(store: Store, key: str, body: bytes) -> Record:
+    record = (await store.get("sessions", [key]))[key]
+    put = Put(
+        collection="sessions",
+        key=key,
+        expected=record.version,
+        body=body,
+        attributes=record.attributes,
+        expires_at=record.expires_at,
+    )
+    (answer,) = await store.commit([Commit(commit_id=IdSource().commit_id(), writes=(put,))])
+    assert isinstance(answer, Committed)
+    return record
 
 
 async def test_a_log_out_and_a_use_at_once_end_the_session(

@@ -7,11 +7,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cicd_core import JobSpec, NotFound, Outcome, RetryPolicy, SessionRejected, Verdict
+from cicd_core import (
+    ControlPlane,
+    JobSpec,
+    NotFound,
+    Outcome,
+    RetryPolicy,
+    SessionRejected,
+    Verdict,
+)
 from cicd_core.control_plane.audit import audit
 from cicd_core.errors import LeaseLost
 from cicd_core.model.agent import AgentSpec, AgentStatus
 from cicd_core.model.instants import from_micros
+from tests.services.broken_stores import Relay
 from tests.services.scenes import (
     claim,
     enqueue,
@@ -25,9 +34,11 @@ from tests.services.scenes import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
-    from cicd_core import ControlPlane
+    from cicd_core.store.contract import Store
+    from cicd_core.store.records import Commit, Committed, Conflict
     from cicd_core.testing import VirtualClock
 
 pytestmark = pytest.mark.anyio
@@ -37,6 +48,18 @@ DAY = 24 * HOUR
 YEAR = 365 * DAY
 #: A year ahead, half a year back, a month ahead, and so on: what a machine may be set by.
 STEPS = pytest.mark.parametrize("step", [YEAR, -YEAR / 2, 30 * DAY, -90.0])
+
+
+class Commits(Relay):
+    """A store that counts its commits."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.commits = 0
+
+    async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
+        self.commits += len(commits)
+        return await super().commit(commits)
 
 
 def today(clock: VirtualClock) -> datetime:
@@ -267,6 +290,59 @@ async def test_a_session_is_refused_while_the_calendar_is_beyond_its_end_and_not
         await plane.sessions.validate(opened.token)
     clock.step_calendar(-2 * DAY)
     assert await plane.sessions.validate(opened.token) == opened.session
+
+
+async def test_a_session_is_refused_while_the_calendar_is_beyond_its_idle_time_and_not_ended(
+    plane: ControlPlane, clock: VirtualClock
+) -> None:
+    opened = await plane.sessions.create("ann", ttl_seconds=30 * DAY, idle_seconds=HOUR)
+    clock.step_calendar(2 * HOUR)  # the machine was off for two hours, or its clock is wrong
+    with pytest.raises(SessionRejected, match="not used for 3600 s"):
+        await plane.sessions.validate(opened.token)
+    clock.step_calendar(-2 * HOUR)
+    assert await plane.sessions.validate(opened.token) == opened.session
+    kinds = [event.type for event in await story(plane, opened.session.session_id)]
+    assert kinds == ["session.created"]
+
+
+async def test_idle_time_on_the_calendar_counts_from_the_last_use_after_every_step(
+    plane: ControlPlane, clock: VirtualClock
+) -> None:
+    opened = await plane.sessions.create("ann", ttl_seconds=30 * DAY, idle_seconds=HOUR)
+    for _ in range(5):  # off for half an hour again and again, and in use in between
+        clock.step_calendar(HOUR / 2)
+        clock.advance(HOUR / 4)
+        await plane.sessions.validate(opened.token)
+    clock.step_calendar(HOUR / 2)
+    clock.advance(HOUR / 2)
+    with pytest.raises(SessionRejected, match="not used for 3600 s"):
+        await plane.sessions.validate(opened.token)
+
+
+async def test_a_session_used_under_a_calendar_that_is_ahead_still_ends_after_its_idle_time(
+    plane: ControlPlane, clock: VirtualClock
+) -> None:
+    opened = await plane.sessions.create("ann", ttl_seconds=30 * DAY, idle_seconds=HOUR)
+    clock.step_calendar(HOUR / 2)
+    clock.advance(HOUR / 4)
+    await plane.sessions.validate(opened.token)
+    clock.step_calendar(-HOUR / 2)
+    clock.advance(HOUR)
+    with pytest.raises(SessionRejected, match="not used for 3600 s"):
+        await plane.sessions.validate(opened.token)
+
+
+async def test_a_use_writes_no_commit_unless_the_calendar_was_set(
+    store: Store, clock: VirtualClock
+) -> None:
+    counted = Commits(store)
+    plane = ControlPlane(counted)
+    opened = await plane.sessions.create("ann", idle_seconds=HOUR)
+    for step, commits in ((0, 1), (60, 2), (0, 2)):
+        clock.step_calendar(step)
+        clock.advance(HOUR / 4)
+        await plane.sessions.validate(opened.token)
+        assert counted.commits == commits
 
 
 @STEPS

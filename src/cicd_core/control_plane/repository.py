@@ -100,20 +100,21 @@ class Repository(Generic[Entity]):
         Raises:
             CorruptRecord: one does not decode.
         """
-        records = await self._records(keys)
+        records = await self.records(keys)
         return {key: self._kind.load(record) for key, record in records.items()}
 
     async def get_readable(self, keys: Sequence[str]) -> dict[str, Loaded[Entity]]:
         """Return those that exist and decode, by key; the others are named in the program's log."""
         found: dict[str, Loaded[Entity]] = {}
-        for key, record in (await self._records(keys)).items():
+        for key, record in (await self.records(keys)).items():
             try:
                 found[key] = self._kind.load(record)
             except UNREADABLE as broken:
                 _log.error("left alone: %s", broken)
         return found
 
-    async def _records(self, keys: Sequence[str]) -> Mapping[str, Record]:
+    async def records(self, keys: Sequence[str]) -> Mapping[str, Record]:
+        """Return the records that exist, by key, whether or not they decode."""
         if not keys:
             return {}
         name, store = self._kind.collection.name, self._writer.store

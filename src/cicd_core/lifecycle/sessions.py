@@ -1,6 +1,7 @@
 """What happens to a session: it is created, validated at each use, and ends once, for one reason.
 
-Its end is final, whoever sees it first: a session that has ended is never valid again.
+Its end is final, whoever sees it first: a session that has ended is never valid again. One that the
+calendar alone says is over is refused and has not ended: a calendar that is wrong may be corrected.
 """
 
 from __future__ import annotations
@@ -22,13 +23,16 @@ if TYPE_CHECKING:
     from cicd_core.model.session import SessionSpec
 
 
-def create(spec: SessionSpec, *, session_id: str, now: datetime) -> Decision[Session]:
+def create(
+    spec: SessionSpec, *, session_id: str, now: datetime, calendar_ahead: int = 0
+) -> Decision[Session]:
     """Return a new session.
 
     Args:
         spec: must be checked (:func:`cicd_core.model.session.checked`).
         session_id: what :func:`cicd_core.model.session.hash_token` makes of the token.
         now: on the store's clock.
+        calendar_ahead: how far the calendar is ahead of the steady clock (µs).
 
     Raises:
         InvalidInput: ``session_id`` is no such hash; the error does not show it.
@@ -40,6 +44,7 @@ def create(spec: SessionSpec, *, session_id: str, now: datetime) -> Decision[Ses
         expires_at=now + timedelta(seconds=spec.ttl_seconds),
         idle_seconds=spec.idle_seconds,
         metadata=spec.metadata,
+        calendar_ahead=calendar_ahead,
     )
     return Decision(session, (EventDraft("session.created", now, {"user_id": session.user_id}),))
 
@@ -50,7 +55,7 @@ def validate(session: Session | None, *, now: datetime, idle_expires_at: datetim
     Args:
         session: None when there is none under the token's hash.
         now: on the store's clock.
-        idle_expires_at: when it ends unless it is used before.
+        idle_expires_at: when it ends unless it is used before, by the clock that says so first.
 
     Raises:
         SessionRejected: it is unknown, logged out, or expired.
@@ -63,6 +68,21 @@ def validate(session: Session | None, *, now: datetime, idle_expires_at: datetim
     if session.expired_at is not None or reason is not None:
         raise SessionRejected(reason or "it has expired")
     return session
+
+
+def use(session: Session, *, calendar_ahead: int) -> Decision[Session]:
+    """Write a use down after the calendar was set; commit it with a lease that is renewed."""
+    return Decision(evolve(session, calendar_ahead=calendar_ahead))
+
+
+def withdraw(user_id: str, *, now: datetime, by: str) -> EventDraft:
+    """Return the event of a session that is ended by removing its record, which was not readable.
+
+    Raises:
+        InvalidInput: ``by``, who asked, is empty.
+    """
+    told = {"user_id": user_id, "by": check_label("by", by), "why": "its record was not readable"}
+    return EventDraft("session.logged_out", now, told)
 
 
 def log_out(session: Session, *, now: datetime, by: str) -> Decision[Session]:

@@ -51,7 +51,9 @@ def check_session_id(value: str) -> str:
 class Session:
     """A session. Instants are aware UTC datetimes of the store's clock, durations are seconds.
 
-    Its idle expiry is that of the lease on its record, which each use renews without a write.
+    Its idle expiry is that of the lease on its record, which each use renews without a write. The
+    calendar refuses it as well, from ``expires_at`` and from ``idle_seconds`` after its last use
+    on: the steady clock, which ends leases, does not count the time that a machine was off.
     """
 
     #: The hash of the token, which nobody can turn back into the token.
@@ -64,6 +66,9 @@ class Session:
     idle_seconds: float = IDLE_SECONDS
     #: Such as ``user_agent`` and ``ip``. Left out of the repr: it tells of a person.
     metadata: Mapping[str, str] = field(factory=dict[str, str], repr=False)
+    #: How far the store's calendar was ahead of its steady clock when it was used last (µs): the
+    #: lease knows the steady clock alone.
+    calendar_ahead: int = field(default=0, repr=False)
     logged_out_at: datetime | None = None
     #: When it was found to be over.
     expired_at: datetime | None = None
