@@ -101,7 +101,7 @@ def queued(now: int) -> Commit:
     key = IDS.sortable(now)
     attributes = {
         "lane": LANE,
-        "rank": f"2:{now:016d}:{key}",
+        "rank": f"2{now:016d}:{key}",
         "status": "queued",
         "created_at": sort_key(now, key),
     }

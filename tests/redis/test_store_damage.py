@@ -69,7 +69,7 @@ def lose_the_body(client: Any, key: str) -> None:
 
 
 def garble_an_attribute(client: Any, key: str) -> None:
-    client.hset(key, "h", client.hget(key, "h").replace(b"0.bad", b"0.\xff\xfe\xfd"))
+    client.hset(key, "h", client.hget(key, "h").replace(b"0:bad", b"0:\xff\xfe\xfd"))
 
 
 #: What a script notices in the header, and what is noticed only by who reads the whole record.

@@ -47,6 +47,10 @@ MAX_DURATION: Final = 10**15
 #: The most records in one claim or page, and the most entries in one read of the log.
 MAX_ITEMS: Final = 1000
 
+#: What stands between the text that a record is sorted by and its key. The first one in a sort
+#: value ends the text, so that two keys never share a value, whatever stands in them.
+SORT_SEPARATOR: Final = ":"
+
 #: A claim puts 16 digits and a colon before the key, and that must fit into an attribute too.
 _SORT_PREFIX: Final = 17
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
@@ -343,8 +347,8 @@ def _check_attributes(shape: _Shape, key: str, attributes: Mapping[str, str]) ->
             if partition in attributes:
                 reason = f"a record that has {partition!r} must have {sort!r} too"
                 raise InvalidInput("attributes", partition, reason)
-        elif not attributes[sort].endswith(key):
-            reason = f"a sort value ends in the record's key {key!r}"
+        elif attributes[sort].partition(SORT_SEPARATOR)[2] != key:
+            reason = f"what follows its first {SORT_SEPARATOR!r} must be the record's key {key!r}"
             raise InvalidInput(f"attributes.{sort}", attributes[sort], reason)
 
 

@@ -102,8 +102,10 @@ class StoreTime:
 class Index:
     """A sparse index: a record is in it while it has the partition attribute.
 
-    Every record that has the partition attribute must have the sort attribute too, and a sort
-    value ends in the record's key, so that it is unique in its partition.
+    Every record that has the partition attribute must have the sort attribute too. A sort value is
+    ``text:key``: a text without a colon, which may be empty, a colon, and the record's key. So it
+    is unique in its partition, and a page goes on from it without losing a record.
+    :func:`~cicd_core.store.sort_key` makes one of an instant.
     """
 
     partition: str

@@ -197,7 +197,7 @@ class Lockstep:
                 tasks.start_soon(ask, Query(partition=partition, limit=1000))
                 if partition.index.sort != _LEASE_SORTS[partition.collection]:
                     back = Query(partition=partition, limit=2, descending=True)
-                    within = Query(partition=partition, limit=1000, after="1.b", before="3.b")
+                    within = Query(partition=partition, limit=1000, after="1:b", before="3:b")
                     tasks.start_soon(ask, back)
                     tasks.start_soon(ask, within)
         return pages

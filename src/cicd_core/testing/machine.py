@@ -73,7 +73,7 @@ partitions = st.one_of(
     st.builds(Partition, st.just(NOTES.name), st.just(ON_SHELF), lanes),
 )
 #: Around the sort values that there are.
-bounds = st.none() | st.builds("{}.{}".format, ranks, st.sampled_from(["", "a", "b", "ba", "c"]))
+bounds = st.none() | st.builds("{}:{}".format, ranks, st.sampled_from(["", "a", "b", "ba", "c"]))
 patches = st.sampled_from(
     [
         {"lane": None, "state": "held"},
@@ -96,7 +96,7 @@ def attribute_sets(draw: st.DrawFn, collection: str, key: str) -> dict[str, str]
         indexes = {ON_SHELF: lanes}
     attributes: dict[str, str] = {}
     for index, values in indexes.items():
-        attributes[index.sort] = f"{draw(ranks)}.{key}"
+        attributes[index.sort] = f"{draw(ranks)}:{key}"
         if draw(st.sampled_from([True, True, False])):
             attributes[index.partition] = draw(values)
     return attributes

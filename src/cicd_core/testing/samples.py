@@ -36,7 +36,7 @@ TIMERS: Final = Index("timer", "due")
 ITEMS: Final = Collection(name="items", indexes=(READY, BY_STATE, TIMERS), lease_sort="due")
 
 ON_SHELF: Final = Index("shelf", "place")
-#: What is only listed, and may have the longest keys.
+#: What is only listed, and may have longer keys.
 NOTES: Final = Collection(name="side-notes", indexes=(ON_SHELF,))
 
 #: What is found by its key alone.
@@ -52,7 +52,7 @@ def item(
     key: str, *, expected: int = 0, lane: str | None = "main", rank: str = "5", **fields: Any
 ) -> Put:
     """Return a write of an item that waits in a lane; with None, it waits in none."""
-    attributes = {"rank": f"{rank}.{key}", "state": "new", "made-at": f"0.{key}"}
+    attributes = {"rank": f"{rank}:{key}", "state": "new", "made-at": f"0:{key}"}
     if lane is not None:
         attributes["lane"] = lane
     words: dict[str, Any] = {"body": f"body of {key}".encode(), "attributes": attributes, **fields}
@@ -60,9 +60,18 @@ def item(
 
 
 def note(key: str, *, expected: int = 0, shelf: str = "top", **fields: Any) -> Put:
-    """Return a write of a note on a shelf, which stands there by its key."""
-    words: dict[str, Any] = {"body": b"", "attributes": {"shelf": shelf, "place": key}, **fields}
+    """Return a write of a note on a shelf, which stands there at ``place_of(key)``."""
+    words: dict[str, Any] = {
+        "body": b"",
+        "attributes": {"shelf": shelf, "place": place_of(key)},
+        **fields,
+    }
     return Put(collection=NOTES.name, key=key, expected=expected, **words)
+
+
+def place_of(key: str) -> str:
+    """Return the sort value of a note on its shelf."""
+    return f":{key}"
 
 
 def plain(key: str, *, expected: int = 0, **fields: Any) -> Put:

@@ -157,3 +157,30 @@ def test_a_refusal_says_what_there_is_instead() -> None:
         Limits(SAMPLES).check_commit(commit(item("a", attributes={"colour": "red"})))
     with pytest.raises(InvalidInput, match="items, plain, side-notes"):
         Limits(SAMPLES).collection("jobz")
+
+
+@pytest.mark.parametrize(
+    ("key", "rank"),
+    [
+        ("b", "ab"),  # what the key "ab" could have too
+        ("b", "b"),
+        ("b", "5.b"),
+        ("b", "5:ab"),
+        ("b", "a:x:b"),  # what the key "x:b" could have too
+        ("b", "5:b:"),
+        ("b", "5:"),
+        ("a:b", "a:b"),
+    ],
+)
+def test_a_sort_value_that_another_key_could_have_is_refused(key: str, rank: str) -> None:
+    put = item(key, attributes={"lane": "main", "rank": rank})
+    with pytest.raises(InvalidInput, match="first ':' must be the record's key") as refused:
+        Limits(SAMPLES).check_commit(commit(put))
+    assert refused.value.field == "attributes.rank"
+
+
+@pytest.mark.parametrize(
+    ("key", "rank"), [("b", ":b"), ("b", "5:b"), ("a:b", "5:a:b"), (":", "::"), ("b", "5\0\n:b")]
+)
+def test_a_sort_value_is_a_text_a_colon_and_the_key(key: str, rank: str) -> None:
+    Limits(SAMPLES).check_commit(commit(item(key, attributes={"lane": "main", "rank": rank})))

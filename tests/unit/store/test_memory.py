@@ -201,7 +201,7 @@ async def test_a_record_at_or_below_the_bound_wakes_nobody() -> None:
     answers: list[bool] = []
 
     async def wait() -> None:
-        answers.append(await store.wait([watch(in_lane(), after="5.b")], 0.02))
+        answers.append(await store.wait([watch(in_lane(), after="5:b")], 0.02))
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(wait)

@@ -124,8 +124,8 @@ class ClaimPromises(Suite):
             grant=b"\0to me",
             lease=lease,
             attributes={
-                "rank": "4.4",
-                "made-at": "0.4",
+                "rank": "4:4",
+                "made-at": "0:4",
                 "state": "held",
                 "due": sort_key(lease.expires, "4"),
             },
@@ -152,7 +152,7 @@ class ClaimPromises(Suite):
         )
         (record,) = await store.claim(of_notes)
         assert record.lease is not None
-        assert record.attributes == {"shelf": "desk", "place": "n"}
+        assert record.attributes == {"shelf": "desk", "place": ":n"}
 
     async def test_a_claim_looks_at_the_index_and_never_at_leases(
         self, store: Store, harness: StoreHarness

@@ -226,7 +226,7 @@ class RepetitionPromises(Suite):
 def malformed() -> dict[str, Commit]:
     """Return commits that no store takes, by what is wrong with them."""
     big = b"x" * MAX_RECORD_BYTES
-    wide = {"lane": "l" * 1025, "rank": "1.a"}
+    wide = {"lane": "l" * 1025, "rank": "1:a"}
     return {
         "nothing to write": commit(),
         "no put": commit(delete("a", 1)),
@@ -237,9 +237,15 @@ def malformed() -> dict[str, Commit]:
         "an unknown attribute": commit(item("a", attributes={"colour": "red"})),
         "a partition without its sort value": commit(item("a", attributes={"lane": "main"})),
         "a sort value that does not end in the key": commit(
-            item("a", attributes={"lane": "main", "rank": "5.b"})
+            item("a", attributes={"lane": "main", "rank": "5:b"})
         ),
-        "an empty attribute": commit(item("a", attributes={"lane": "", "rank": "5.a"})),
+        "a sort value that ends in the key without a colon": commit(
+            item("a", attributes={"lane": "main", "rank": "ba"})
+        ),
+        "a sort value that another key could have": commit(
+            item("a", attributes={"lane": "main", "rank": "5:b:a"})
+        ),
+        "an empty attribute": commit(item("a", attributes={"lane": "", "rank": "5:a"})),
         "a long attribute": commit(item("a", attributes=wide)),
         "a version below 0": commit(item("a", expected=-1)),
         "a delete of what is not there": commit(plain("p"), delete("a", 0)),

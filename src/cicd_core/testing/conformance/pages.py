@@ -18,6 +18,7 @@ from cicd_core.testing.samples import (
     keys_in,
     note,
     on_shelf,
+    place_of,
     plain,
     read,
     remove,
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
     from cicd_core.testing.harness import StoreHarness
 
 LETTERS = "abcdefghij"
+#: Texts in the order of their code points. UTF-16 and most locales have another one.
+IN_ORDER = (
+    *("\0", " ", "10", "2", "A", "B", "_", "a", "a\0", "a ", "aa", "b", "\x7f", "\xe9"),
+    *("\uffff", "\U00010000"),
+)
 
 
 def keys(page: Page) -> str:
@@ -37,9 +43,17 @@ def keys(page: Page) -> str:
     return "".join(record.key for record in page.records)
 
 
-async def shelf(store: Store, **rest: Any) -> Page:
-    """Return a page of the shelf "top"."""
-    words: dict[str, Any] = {"partition": on_shelf(), "limit": 100, **rest}
+async def shelf(
+    store: Store, after: str | None = None, before: str | None = None, **rest: Any
+) -> Page:
+    """Return a page of the shelf "top"; the bounds are keys, or the beginnings of keys."""
+    words: dict[str, Any] = {
+        "partition": on_shelf(),
+        "limit": 100,
+        "after": after and place_of(after),
+        "before": before and place_of(before),
+        **rest,
+    }
     return await store.page(Query(**words))
 
 
@@ -90,6 +104,7 @@ class PagePromises(Suite):
             (None, "a", ""),
             ("cc", "dd", "d"),
             ("c\0", None, "defghij"),
+            (None, "c\0", "abc"),
         ],
     )
     async def test_bounds_leave_themselves_out(
@@ -147,10 +162,10 @@ class PagePromises(Suite):
     async def test_sort_values_are_compared_by_code_points(
         self, store: Store, harness: StoreHarness
     ) -> None:
-        places = ["\0", " ", "10", "2", "A", "B", "_", "a", "\x7f", "\xe9", "\uffff", "\U00010000"]
-        await write(store, *(note(place) for place in reversed(places)))
+        await write(store, *(note(key) for key in reversed(IN_ORDER)))
         await harness.settle()
-        assert await keys_in(store, on_shelf()) == places
+        assert await keys_in(store, on_shelf()) == list(IN_ORDER)
+        assert await keys_in(store, on_shelf(), descending=True) == list(reversed(IN_ORDER))
 
     @pytest.mark.parametrize(
         ("field", "wrong"),

@@ -58,8 +58,8 @@ STRANGE_KEYS = (
     "Stra\N{LATIN SMALL LETTER SHARP S}e",
     "\N{SNOWMAN}\N{ROCKET}",
     "\uffff\U0010ffff",
-    "k" * MAX_KEY_BYTES,
-    "\N{ROCKET}" * (MAX_KEY_BYTES // 4),
+    "k" * (MAX_KEY_BYTES - 1),  # with the colon before it, a sort value of the longest kind
+    "\N{ROCKET}" * (MAX_KEY_BYTES // 4 - 1),
 )
 #: Pairs that a careless comparison takes for one.
 ALIKE = (
@@ -131,6 +131,12 @@ class RecordPromises(Suite):
         assert await numbers_in(store, on_shelf(key)) == [1]
         await remove(store, key, version, NOTES.name)
         assert await find(store, key, NOTES.name) is None
+
+    @pytest.mark.parametrize("letter", ["k", "\N{ROCKET}"], ids=ascii)
+    async def test_a_key_may_be_as_long_as_its_limit(self, store: Store, letter: str) -> None:
+        key = letter * (MAX_KEY_BYTES // len(letter.encode()))
+        version = (await write(store, plain(key)))[key]
+        assert (await read(store, key, PLAIN.name)).version == version
 
     @pytest.mark.parametrize(("one", "other"), ALIKE, ids=ascii)
     async def test_keys_that_look_alike_are_two(self, store: Store, one: str, other: str) -> None:

@@ -101,15 +101,15 @@ class WaitPromises(Suite):
     ) -> None:
         await write(store, item("a", rank="3"), item("b", rank="5"))
         await harness.settle()
-        assert await store.wait([watch(in_lane(), after="3.a")], 0)
-        assert not await store.wait([watch(in_lane(), after="5.b")], 0)
-        above = [watch(in_lane(), after="5.b")]
+        assert await store.wait([watch(in_lane(), after="3:a")], 0)
+        assert not await store.wait([watch(in_lane(), after="5:b")], 0)
+        above = [watch(in_lane(), after="5:b")]
         assert await woken(harness, store, above, lambda: write(store, item("c", rank="6")))
 
     async def test_of_two_watches_of_one_partition_the_wider_one_counts(
         self, store: Store, harness: StoreHarness
     ) -> None:
-        for watches in ([None, "5.z"], ["5.z", None], ["5.z", "3.a"]):
+        for watches in ([None, "5:z"], ["5:z", None], ["5:z", "3:a"]):
             lane = f"lane {watches}"
             both = [watch(in_lane(lane), after) for after in watches]
             put = item(f"a {watches}", lane=lane, rank="4")
@@ -120,7 +120,7 @@ class WaitPromises(Suite):
     ) -> None:
         version = (await write(store, item("a", rank="3")))["a"]
         await harness.settle()
-        above = [watch(in_lane(), after="3.a")]
+        above = [watch(in_lane(), after="3:a")]
         moved = item("a", expected=version, rank="4")
         assert await woken(harness, store, above, lambda: write(store, moved))
 

@@ -42,11 +42,11 @@ async def test_a_renewal_leaves_what_is_due_for_another_reason(path: Path) -> No
         await write(store, item("a"))
         one = claim(patch=HELD)
         ((record),) = await store.claim(one)
-        attributes = {**record.attributes, "due": "1.a"}
+        attributes = {**record.attributes, "due": "1:a"}
         put = item("a", lane=None, expected=record.version, lease=KEEP, attributes=attributes)
         await write(store, put)
         await renew(store, one.claim_id)
-        assert (await read(store, "a")).attributes["due"] == "1.a"
+        assert (await read(store, "a")).attributes["due"] == "1:a"
 
 
 async def test_a_renewal_that_moves_nothing_writes_nothing(path: Path) -> None:

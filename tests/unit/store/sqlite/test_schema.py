@@ -39,7 +39,7 @@ def book(key: str, *, expected: int = 0, **attributes: str) -> Put:
         key=key,
         expected=expected,
         body=b"",
-        attributes={"shelf": "top", "place": key, **attributes},
+        attributes={"shelf": "top", "place": f":{key}", **attributes},
     )
 
 
@@ -111,7 +111,7 @@ async def test_index_over_a_new_attribute_is_refused_where_there_are_records(pat
         async with opened(path, collections=(COLOURED_BOOKS,)):
             pass
     async with opened(path, collections=(BOOKS,)) as store:
-        assert (await read(store, "a", "books")).attributes == {"shelf": "top", "place": "a"}
+        assert (await read(store, "a", "books")).attributes == {"shelf": "top", "place": ":a"}
 
 
 @pytest.mark.anyio
@@ -133,7 +133,7 @@ async def test_a_new_index_over_known_attributes_counts_the_records_of_before(pa
     async with opened(path, collections=(older,)) as store:
         red_book = evolve(
             book("a"),
-            attributes={"shelf": "top", "place": "a", "colour": "red", "bought-at": "1.a"},
+            attributes={"shelf": "top", "place": ":a", "colour": "red", "bought-at": "1:a"},
         )
         await write(store, red_book)
     async with opened(path, collections=(newer,)) as store:
@@ -153,7 +153,7 @@ async def test_a_store_that_was_open_before_keeps_an_index_that_came_later(path:
         # The older library knows no colours: what it puts has none.
         await write(old, book("a", expected=version))
         assert [each.number for each in await new.count([red])] == [0]
-        assert (await read(new, "a", "books")).attributes == {"shelf": "top", "place": "a"}
+        assert (await read(new, "a", "books")).attributes == {"shelf": "top", "place": ":a"}
 
 
 @pytest.mark.anyio

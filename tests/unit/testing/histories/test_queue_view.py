@@ -71,7 +71,7 @@ def test_a_stay_begins_with_a_write_and_ends_with_the_next() -> None:
     enqueue, take = view.operations
     assert isinstance(enqueue.argument, Enqueue)
     job = enqueue.argument.job
-    assert (job.name, job.lane, job.rank, job.priority) == ("a@1", "main", "2.a", "2")
+    assert (job.name, job.lane, job.rank, job.priority) == ("a@1", "main", "2:a", "2")
     assert take.argument == Take(("main",), 1)
     assert take.result == ("a@1",)
 
