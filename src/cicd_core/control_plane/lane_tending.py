@@ -61,7 +61,7 @@ class LaneTender:
         """Look at the next page of lists and of queued jobs, every half a minute.
 
         Cost: three pages, a read, and a count of the lanes that may be dropped; the same whatever
-        the store holds.
+            the store holds.
         """
         now = (await self._writer.store_time()).micros
         if now < self._due:
