@@ -94,9 +94,9 @@ class TooLarge(InvalidInput):
 
 
 class InvalidCursor(InvalidInput):
-    """A cursor that is damaged, or was given by another query."""
+    """A cursor that is damaged, of a wrong type, or was given by another query."""
 
-    def __init__(self, cursor: str, reason: str) -> None:
+    def __init__(self, cursor: object, reason: str) -> None:
         """Say what is wrong with it."""
         super().__init__("cursor", cursor, f"{reason}; start again without a cursor")
 

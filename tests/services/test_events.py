@@ -201,9 +201,9 @@ async def test_a_page_has_1_to_1000_events(plane: ControlPlane, limit: Any) -> N
     assert refused.value.field == "limit"
 
 
-@pytest.mark.parametrize("cursor", ["nonsense", "", "-1", "999999999999999", "1.5", "²"])
+@pytest.mark.parametrize("cursor", ["nonsense", "", "-1", "999999999999999", "1.5", "²", 7])
 async def test_a_cursor_that_is_none_of_this_log_is_refused(
-    plane: ControlPlane, cursor: str
+    plane: ControlPlane, cursor: Any
 ) -> None:
     await enqueue(plane)
     with pytest.raises(InvalidCursor):

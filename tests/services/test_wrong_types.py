@@ -18,6 +18,7 @@ from cicd_core import (
     Outcome,
     PoolSpec,
     Priority,
+    StuckReport,
 )
 from tests.services.scenes import SETTINGS, run
 from tests.wrong_values import WRONG
@@ -85,6 +86,7 @@ async def right(plane: ControlPlane) -> dict[str, Any]:
         "pool_name": "default",
         "user_id": "ann",
         "token": session.token,
+        "request_id": "r-1",
         "session_id": session.session.session_id,
         "claimed": held,
         "claims": [held],
@@ -169,3 +171,7 @@ async def test_lists_may_be_given_by_what_can_be_read_once(plane: ControlPlane) 
     assert [each.job.job_id for each in claims] == [job.job_id]
     (status,) = await plane.queue.renew(iter(claims))  # type: ignore[arg-type]  # a mistake that works
     assert status.held
+    agent = await plane.agents.register(AgentSpec(agent_id="a-2"))
+    stuck = iter([StuckReport(job_id=job.job_id, seconds=1.0, why="timeout")])
+    beaten = await plane.agents.heartbeat("a-2", agent.incarnation, stuck=stuck)  # type: ignore[arg-type]  # a mistake that works
+    assert (beaten.stuck_slots, [each.job_id for each in beaten.stuck]) == (1, [job.job_id])

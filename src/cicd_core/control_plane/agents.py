@@ -19,7 +19,7 @@ from cicd_core.errors import (
     Refused,
 )
 from cicd_core.lifecycle import agents as lifecycle
-from cicd_core.model.agent import Agent, AgentStatus, HealthPolicy, checked
+from cicd_core.model.agent import Agent, AgentStatus, HealthPolicy, checked, checked_stuck
 from cicd_core.model.checks import check_name
 from cicd_core.model.instants import from_micros
 from cicd_core.store.collections import AGENTS, BY_POOL, BY_STATUS, of_pool
@@ -141,6 +141,7 @@ class AgentService:
         """
         check_name("agent_id", agent_id)
         check_name("incarnation", incarnation)
+        stuck = checked_stuck(stuck)  # it is read more than once from here on
         renewal = Renewal(
             collection=AGENTS.name,
             key=agent_id,

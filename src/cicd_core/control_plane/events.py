@@ -8,7 +8,7 @@ import anyio
 from attrs import frozen
 
 from cicd_core.errors import CorruptRecord
-from cicd_core.model.checks import check_integer, check_kind
+from cicd_core.model.checks import check_cursor, check_integer
 from cicd_core.model.event import Event, LogGap, UnreadableEvent
 from cicd_core.store.codec import decode_event
 
@@ -57,11 +57,11 @@ class EventService:
 
         Raises:
             InvalidInput: a limit outside 1 to 1,000.
-            InvalidCursor: the cursor is none of this store's.
+            InvalidCursor: the cursor is no text, or none of this store's.
         """
         check_integer("limit", limit, least=1, most=1000)
         if cursor is not None:
-            check_kind("cursor", cursor, str)
+            check_cursor(cursor)
         store = self._writer.store
         page = await self._writer.patiently(lambda: store.read_log(cursor, limit))
         return EventPage(tuple(map(_told, page.entries)), page.cursor, page.torn)

@@ -19,7 +19,7 @@ from attrs import frozen
 from cicd_core.control_plane.repository import UNREADABLE
 from cicd_core.control_plane.writer import together
 from cicd_core.errors import InvalidCursor, InvalidInput
-from cicd_core.model.checks import check_integer, check_kind
+from cicd_core.model.checks import check_cursor, check_integer
 from cicd_core.model.instants import require_aware, sort_bound
 from cicd_core.store.records import Query
 
@@ -165,7 +165,7 @@ def _sealed(sort: str, fingerprint: str) -> str:
 
 
 def _opened(cursor: str, fingerprint: str) -> str:
-    check_kind("cursor", cursor, str)
+    check_cursor(cursor)
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         whole = base64.b64decode(padded, altchars=b"-_", validate=True).decode()

@@ -112,6 +112,7 @@ def heartbeat(
         InvalidInput: a metric is not 0 to 100, or ``running`` not 0 to 1,024.
     """
     _require(agent, "heartbeat", incarnation)
+    reports = checked_stuck(stuck)
     beaten = evolve(
         agent,
         heartbeat_at=now,
@@ -119,8 +120,8 @@ def heartbeat(
         running=None
         if running is None
         else check_integer("running", running, least=0, most=MAX_SLOTS),
-        stuck=_stuck(agent, checked_stuck(stuck), now),
-        stuck_slots=len(stuck),
+        stuck=_stuck(agent, reports, now),
+        stuck_slots=len(reports),
     )
     health = _judged(beaten, policy) if not fault else _faulty(fault)
     same = (agent.stuck, agent.stuck_slots) == (beaten.stuck, beaten.stuck_slots)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
 
 from attrs import field, frozen
 
-from cicd_core.errors import InvalidInput
+from cicd_core.errors import InvalidInput, TooLarge
 from cicd_core.model.checks import (
     MAX_JOB_TYPES,
     check_integer,
@@ -217,19 +217,26 @@ def checked_metrics(metrics: AgentMetrics) -> AgentMetrics:
     return metrics
 
 
-def checked_stuck(stuck: Sequence[StuckReport]) -> Sequence[StuckReport]:
+def checked_stuck(stuck: Iterable[StuckReport]) -> tuple[StuckReport, ...]:
     """Return what an agent says of its stuck slots.
 
     Raises:
-        InvalidInput: a job's id is none, a duration is no number of seconds, or there are more
-            than an agent may have slots; the error names the field.
+        InvalidInput: it is no list of reports, a job's id is none, or a duration is no number of
+            seconds; the error names the field.
+        TooLarge: there are more than an agent may have slots.
     """
-    check_integer("stuck", len(stuck), least=0, most=MAX_SLOTS)
-    for report in stuck:
+    given: object = stuck
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise InvalidInput("stuck", given, "give a list of StuckReport")
+    reports = tuple(stuck)
+    if len(reports) > MAX_SLOTS:
+        raise TooLarge("stuck", len(reports), MAX_SLOTS, "reports")
+    for report in reports:
+        check_kind("stuck", report, StuckReport)
         check_name("stuck.job_id", report.job_id)
         check_seconds("stuck.seconds", report.seconds, most=_LONGEST_STUCK)
         check_label("stuck.why", report.why)
-    return stuck
+    return reports
 
 
 def checked_policy(policy: HealthPolicy) -> HealthPolicy:

@@ -9,7 +9,7 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from typing import Final
 
-from cicd_core.errors import InvalidInput, TooLarge
+from cicd_core.errors import InvalidCursor, InvalidInput, TooLarge
 
 #: Pool names, labels, job types, agent ids, service names.
 NAME_PATTERN = re.compile(r"[A-Za-z0-9._:/-]{1,128}")
@@ -93,6 +93,17 @@ def check_seconds(
         reason = f"give at least {least:g} and at most {most:.12g} seconds"
         raise InvalidInput(field, value, reason)
     return float(value)
+
+
+def check_cursor(cursor: object) -> str:
+    """Return ``cursor``, a text that a page gave.
+
+    Raises:
+        InvalidCursor: it is no text.
+    """
+    if not isinstance(cursor, str):
+        raise InvalidCursor(cursor, "give the text that a page gave")
+    return cursor
 
 
 def check_integer(field: str, value: object, *, least: int, most: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
@@ -19,7 +20,7 @@ from cicd_core.ids import IdSource
 from cicd_core.lifecycle import deployments, jobs, leases
 from cicd_core.lifecycle.decision import Decision
 from cicd_core.model import deployment as deployment_model
-from cicd_core.model.checks import MAX_BODY_BYTES, json_bytes, json_size
+from cicd_core.model.checks import MAX_BODY_BYTES, MAX_SECONDS, json_bytes, json_size
 from cicd_core.model.deployment import DeploymentSpec
 from cicd_core.model.fields import MAX_LABEL, git_texts
 from cicd_core.model.instants import to_micros
@@ -53,6 +54,8 @@ AT = StoreTime(to_micros(NOON))
 #: What takes more bytes than it has characters, and what does not.
 LETTERS = ("\x1b", "\N{ROCKET}", "雨", "ü", '"', "\\", "\n", "x", "\x1b[31m雨\n")
 NAME, CLAIM_ID = "n" * 128, "f" * 32
+#: A duration within its bound that takes nearly as many digits as any.
+LONGEST = math.nextafter(MAX_SECONDS, 0.0)
 STRANGER = Token(fence=1, claim_id="0" * 32)
 EVERYTHING = (Verdict.FAILED, Verdict.TIMEOUT, Verdict.ERROR)
 LIMITS = Limits(COLLECTIONS)
@@ -86,7 +89,7 @@ def largest_job(letter: str, delivery: Delivery) -> JobSpec:
         metadata=metadata_of(letter, 16),
         delivery=delivery,
         idempotency_key=filled(letter, MAX_LABEL),
-        retry=RetryPolicy(max_attempts=100, retry_on=EVERYTHING, backoff_base=1.7e308),
+        retry=RetryPolicy(max_attempts=100, retry_on=EVERYTHING, backoff_base=LONGEST),
         timeout_seconds=604799.9999999999,
     )
     parts = (spec.labels, spec.tags, git_texts(spec.git), spec.metadata, {"p": ""})
