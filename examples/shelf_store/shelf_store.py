@@ -25,21 +25,17 @@ from anyio.lowlevel import checkpoint
 from attrs import asdict, frozen
 
 from cicd_core import errors
-from cicd_core.clock import boot_micros, calendar_of, plausible, wall_micros
-from cicd_core.store import records as words
-from cicd_core.store import semantics
-from cicd_core.store.limits import Limits
+from cicd_core import store as words
+from cicd_core.clock import boot_micros, plausible, wall_micros
+from cicd_core.store import Limits, Subject, calendar_of, semantics, subject_of
 from cicd_core.store.memory.log import Log
 from cicd_core.store.memory.rows import Row, Rows, place_of
-from cicd_core.store.semantics import Subject, subject_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
-    from cicd_core.clock import Clock
-    from cicd_core.store.contract import Store
-    from cicd_core.store.registry import StoreURL
+    from cicd_core.store import Clock, Store, StoreURL
 
 #: Differs after each start of the machine (Linux).
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import import_module
@@ -14,6 +13,7 @@ from attrs import frozen
 from cicd_core.errors import InvalidInput, NewerSchema, SchemaTooOld, UnsupportedCapability
 from cicd_core.store.lifetime import Lifetime
 from cicd_core.store.limits import Limits
+from cicd_core.store.registry import require_asyncio
 from cicd_core_dynamodb.calls import ATTEMPTS, CONNECT_SECONDS, CONNECTIONS, Calls
 from cicd_core_dynamodb.expressions import Expression
 from cicd_core_dynamodb.failures import ConditionFailed, TableExists
@@ -136,7 +136,7 @@ async def open_location(
     location: Location, limits: Limits, client: Any | None, meter: Meter | None
 ) -> AsyncGenerator[Store, None]:
     """Open a store by what :func:`open_dynamodb` made of its URL."""
-    _require_asyncio()
+    require_asyncio("dynamodb")
     async with AsyncExitStack() as stack:
         used = client
         if used is None:
@@ -229,16 +229,6 @@ def _require_driver() -> None:
         raise UnsupportedCapability(
             f"dynamodb:// needs its driver ({missing}); pip install 'cicd-core[dynamodb]'"
         ) from missing
-
-
-def _require_asyncio() -> None:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError as other_loop:
-        raise UnsupportedCapability(
-            "dynamodb:// needs asyncio, since its driver does: run it by anyio.run(…, "
-            'backend="asyncio"), or use memory://, which works on trio too'
-        ) from other_loop
 
 
 async def _settled(calls: Calls, location: Location) -> _Shards:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +15,7 @@ from cicd_core.errors import (
     UnsupportedCapability,
 )
 from cicd_core.store.limits import Limits
+from cicd_core.store.registry import require_asyncio
 from cicd_core_redis.durability import check_server
 from cicd_core_redis.keys import meta_key
 from cicd_core_redis.location import locate
@@ -104,7 +104,7 @@ async def open_redis(
         "log_retention": log_retention,
         "clock_skew": clock_skew,
     }
-    _require_asyncio(url.scheme)
+    require_asyncio(url.scheme)
     location = locate(url, namespace=namespace, client=client, given=given)
     limits = Limits(collections, store=f"the store on {location.source.where}")
     async with open_location(location, limits) as store:
@@ -172,13 +172,3 @@ async def _check_schema(pipe: Pipe, location: Location) -> None:
         raise NewerSchema(f"namespace {location.namespace or ''!r}", int(found), SCHEMA)
     elif int(found) < SCHEMA:
         raise SchemaTooOld(f"namespace {location.namespace or ''!r}", int(found), SCHEMA)
-
-
-def _require_asyncio(scheme: str) -> None:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError as other_loop:
-        raise UnsupportedCapability(
-            f"{scheme}:// needs asyncio, since its driver does: run it by anyio.run(…, "
-            'backend="asyncio"), or use memory://, which works on trio too'
-        ) from other_loop

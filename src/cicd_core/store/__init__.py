@@ -1,1 +1,242 @@
-"""The store contract, the codec, and the stores that need no other package."""
+"""The store contract, and everything that a store of your own imports, from one place.
+
+:class:`Store` is the contract, and the words of its verbs, from :class:`Claim` to :class:`Watch`,
+stand beside it. :class:`Limits` refuses what no store takes, and the functions from
+:func:`applied_before` to :func:`replaced` say what the verbs do to one record.
+:class:`StoreFactory` is the function that an entry point names, :func:`open_store` calls it, and
+:class:`StoreURL` and :func:`require_asyncio` help it. The errors are those that a store raises.
+
+The codec and the stores that need no other package are modules of their own.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from cicd_core.clock import Clock, SystemClock, calendar_of
+    from cicd_core.errors import (
+        CorruptRecord,
+        ForeignDatabase,
+        InvalidCursor,
+        InvalidInput,
+        NewerSchema,
+        SchemaTooOld,
+        StoreClosed,
+        StoreError,
+        StoreFull,
+        StoreReadOnly,
+        StoreUnavailable,
+        TooLarge,
+        UnsupportedCapability,
+    )
+    from cicd_core.model.instants import sort_key
+    from cicd_core.store.contract import Store
+    from cicd_core.store.counter_days import day_of, end_of, first_kept_day
+    from cicd_core.store.lifetime import Lifetime
+    from cicd_core.store.limits import MAX_DURATION, MAX_INSTANT, MAX_ITEMS, SORT_SEPARATOR, Limits
+    from cicd_core.store.records import (
+        KEEP,
+        MAX_COMMIT_BYTES,
+        MAX_KEY_BYTES,
+        MAX_RECORD_BYTES,
+        MAX_WRITES,
+        Claim,
+        Collection,
+        Commit,
+        Committed,
+        Conflict,
+        Count,
+        Counters,
+        Delete,
+        EventWrite,
+        Guard,
+        Increment,
+        Index,
+        Keep,
+        Lease,
+        LogEntry,
+        LogPage,
+        Page,
+        Partition,
+        Put,
+        Query,
+        Record,
+        Renewal,
+        Renewed,
+        StoreTime,
+        Watch,
+    )
+    from cicd_core.store.registry import StoreFactory, StoreURL, open_store, require_asyncio
+    from cicd_core.store.semantics import (
+        Subject,
+        answer_of,
+        applied_before,
+        conflicts,
+        granted,
+        renewed,
+        replaced,
+        subject_of,
+    )
+    from cicd_core.threads import run_soon_here
+
+__all__ = [
+    "KEEP",
+    "MAX_COMMIT_BYTES",
+    "MAX_DURATION",
+    "MAX_INSTANT",
+    "MAX_ITEMS",
+    "MAX_KEY_BYTES",
+    "MAX_RECORD_BYTES",
+    "MAX_WRITES",
+    "SORT_SEPARATOR",
+    "Claim",
+    "Clock",
+    "Collection",
+    "Commit",
+    "Committed",
+    "Conflict",
+    "CorruptRecord",
+    "Count",
+    "Counters",
+    "Delete",
+    "EventWrite",
+    "ForeignDatabase",
+    "Guard",
+    "Increment",
+    "Index",
+    "InvalidCursor",
+    "InvalidInput",
+    "Keep",
+    "Lease",
+    "Lifetime",
+    "Limits",
+    "LogEntry",
+    "LogPage",
+    "NewerSchema",
+    "Page",
+    "Partition",
+    "Put",
+    "Query",
+    "Record",
+    "Renewal",
+    "Renewed",
+    "SchemaTooOld",
+    "Store",
+    "StoreClosed",
+    "StoreError",
+    "StoreFactory",
+    "StoreFull",
+    "StoreReadOnly",
+    "StoreTime",
+    "StoreURL",
+    "StoreUnavailable",
+    "Subject",
+    "SystemClock",
+    "TooLarge",
+    "UnsupportedCapability",
+    "Watch",
+    "answer_of",
+    "applied_before",
+    "calendar_of",
+    "conflicts",
+    "day_of",
+    "end_of",
+    "first_kept_day",
+    "granted",
+    "open_store",
+    "renewed",
+    "replaced",
+    "require_asyncio",
+    "run_soon_here",
+    "sort_key",
+    "subject_of",
+]
+
+#: Where the names are. They are imported when they are asked for, so that the modules of this
+#: package, which import each other, stand in no circle.
+_PLACES: Final = {
+    name: module
+    for module, names in {
+        "cicd_core.clock": ("Clock", "SystemClock", "calendar_of"),
+        "cicd_core.errors": (
+            "CorruptRecord",
+            "ForeignDatabase",
+            "InvalidCursor",
+            "InvalidInput",
+            "NewerSchema",
+            "SchemaTooOld",
+            "StoreClosed",
+            "StoreError",
+            "StoreFull",
+            "StoreReadOnly",
+            "StoreUnavailable",
+            "TooLarge",
+            "UnsupportedCapability",
+        ),
+        "cicd_core.model.instants": ("sort_key",),
+        "cicd_core.store.contract": ("Store",),
+        "cicd_core.store.counter_days": ("day_of", "end_of", "first_kept_day"),
+        "cicd_core.store.lifetime": ("Lifetime",),
+        "cicd_core.store.limits": (
+            "Limits",
+            "MAX_DURATION",
+            "MAX_INSTANT",
+            "MAX_ITEMS",
+            "SORT_SEPARATOR",
+        ),
+        "cicd_core.store.records": (
+            "Claim",
+            "Collection",
+            "Commit",
+            "Committed",
+            "Conflict",
+            "Count",
+            "Counters",
+            "Delete",
+            "EventWrite",
+            "Guard",
+            "Increment",
+            "Index",
+            "KEEP",
+            "Keep",
+            "Lease",
+            "LogEntry",
+            "LogPage",
+            "MAX_COMMIT_BYTES",
+            "MAX_KEY_BYTES",
+            "MAX_RECORD_BYTES",
+            "MAX_WRITES",
+            "Page",
+            "Partition",
+            "Put",
+            "Query",
+            "Record",
+            "Renewal",
+            "Renewed",
+            "StoreTime",
+            "Watch",
+        ),
+        "cicd_core.store.registry": ("StoreFactory", "StoreURL", "open_store", "require_asyncio"),
+        "cicd_core.store.semantics": (
+            "Subject",
+            "answer_of",
+            "applied_before",
+            "conflicts",
+            "granted",
+            "renewed",
+            "replaced",
+            "subject_of",
+        ),
+        "cicd_core.threads": ("run_soon_here",),
+    }.items()
+    for name in names
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import one of the names above."""
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_PLACES[name]), name)

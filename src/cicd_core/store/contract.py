@@ -76,8 +76,10 @@ class Store(Protocol):
 
         Every write states the version it expects; if one differs, or a guard does not hold, the
         commit does nothing and says which records conflict. If every record that it puts holds
-        this commit's id, it was applied before: the same answer is given again (I6). A write
-        clears ``grant`` and, unless it says otherwise, keeps ``lease``.
+        this commit's id, it was applied before: the same answer is given again (I6), the versions
+        that it gave then, whatever claims have added since. A write clears ``grant`` and, unless
+        it says otherwise, keeps ``lease``, an expired one too. A record that is absent has none:
+        its lease and its grant went with it, and the next one of its key begins without.
 
         Atomicity: each commit with its events and increments. The list is a batch for speed only.
         Concurrency: linearizable for each record.
@@ -95,11 +97,20 @@ class Store(Protocol):
         Each one gets version + 1, the grant, a lease (``granted`` and ``renewed`` now, ``limit``
         after the smaller of the claim's and the record's ``lease_limit``, ``expires`` after
         ``duration``, and at the limit at the latest) and the patch; if the collection has a
-        ``lease_sort``, that attribute becomes ``sort_key(expires, key)``. If records hold a lease
-        with this claim id, this is a repetition: those are answered, nothing more is taken.
+        ``lease_sort``, that attribute becomes ``sort_key(expires, key)``. Where neither names a
+        ``lease_limit``, the limit is :data:`~cicd_core.store.limits.MAX_INSTANT`. A partition that
+        is named twice counts once. An empty grant is a grant: it is not None.
+
+        If records hold a lease with this claim id, this is a repetition: all of those are answered,
+        whatever the limit and the partitions are now, as they stand now, expired leases too, and
+        nothing more is taken. Their order is that of the claim's sort attribute (a record that has
+        it no more comes first), then that of the keys. Calls with one claim id are one claim also
+        while the first of them is under way: all of them together take up to ``limit``, once.
+
+        A record that comes into a partition by the patch wakes those who wait there.
 
         Atomicity: each record by itself. No (key, version) is ever granted to two claim ids (I2).
-        Order: by sort value over all partitions, as the index sees it.
+        Order: by sort value over all partitions, by code points, as the index sees it.
         Cost: one round trip; it grows with the partitions and ``limit``, never with the depth.
         """
         ...
@@ -112,7 +123,14 @@ class Store(Protocol):
         holder's last sign of life. The version stays. None: the record is absent, or its lease has
         another claim id, or it has none.
 
-        Atomicity: each renewal by itself. Order: answers in the order given.
+        The attribute ``lease_sort`` may move on to ``sort_key(expires, key)`` if it held that of
+        the old expiry; a store may also leave it. Where a commit has put another value there, it
+        stays. A renewal need not wake those who wait in a partition of that index.
+
+        Atomicity: each renewal by itself; one that is answered None stops no other. Order: answers
+        in the order given; a lease that stands twice in the list is renewed twice.
+        Concurrency: lists that name the same records in different orders wait for each other at
+        most, and never end in an error because of it.
         Cost: one round trip for the list.
         """
         ...
@@ -123,13 +141,13 @@ class Store(Protocol):
         Concurrency: it may lag behind commits, and never feeds a decision without a ``get``. Pages
             that follow each other (``after`` or ``before`` the last one's sort value) show each
             record that did not move exactly once.
-        Order: by sort value, ascending or descending.
+        Order: by sort value, ascending or descending, by code points (that of UTF-8 bytes).
         Cost: one round trip; it grows with ``limit`` alone.
         """
         ...
 
     async def count(self, partitions: Sequence[Partition]) -> list[Count]:
-        """Return how many records each partition holds.
+        """Return how many records each partition holds, in the order given.
 
         Concurrency: where ``exact``, it is kept in the same transaction as the writes.
         Cost: one round trip; it does not grow with what the partitions hold.
@@ -137,8 +155,9 @@ class Store(Protocol):
         ...
 
     async def counters(self, prefix: str) -> Counters:
-        """Return the counters whose names begin with ``prefix``.
+        """Return the counters whose names begin with ``prefix``, letter by letter.
 
+        One whose increments sum to 0 is there with 0, or missing: it means the same.
         A group of a day (``…/YYYYMMDD``) may be gone once that day lies more than 94 days back on
         both clocks (:mod:`cicd_core.store.counter_days`); all others stay.
 
@@ -151,10 +170,15 @@ class Store(Protocol):
         """Return events after the cursor; None is the beginning of what is kept.
 
         Every event of every commit, once to a reader that follows the cursor; each subject's in
-        the order of its versions (I3). A gap that retention tore, or a
-        restore of a backup, is said (``torn``), not skipped.
+        the order of its versions (I3). A gap that retention tore, or a restore of a backup, is
+        said (``torn``), not skipped: also where everything was dropped and no event is left to
+        answer. It is said once: the answer's cursor lies behind it. None never finds a gap.
 
-        Raises: ``InvalidCursor``.
+        A log without any event has a cursor too, and an event that comes later is behind it. A page
+        may be shorter than ``limit``; one that is empty, with the cursor that was given, says that
+        there is nothing more now.
+
+        Raises: ``InvalidCursor`` for one that this store never gave.
         Cost: one round trip; it grows with ``limit``.
         """
         ...
@@ -163,8 +187,10 @@ class Store(Protocol):
         # timeout is part of the question (how long may work stay away), not of the call
         """Return True when one of the watches may have come true, False after ``timeout`` seconds.
 
-        It looks first: what is true already answers at once. It may be spurious, and is never the
-        only way to learn of work.
+        It looks first: what is true already answers at once, with a timeout of 0 too. Then a
+        commit or a claim that brings a record into a partition, above the bound, wakes the waiters
+        of every handle on the data. A record that was there already and moves above the bound
+        counts. A True may be spurious, and is never the only way to learn of work.
         """
         ...
 

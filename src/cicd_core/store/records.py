@@ -67,7 +67,8 @@ class Guard(Enum):
     """A condition on a write besides its version."""
 
     NONE = "none"
-    #: No lease, or one whose expiry (with the clock's uncertainty) has passed on the store's clock.
+    #: No record, no lease, or one whose expiry (with the clock's uncertainty) has passed on the
+    #: store's clock. A lease holds up to its last microsecond: while ``expires >= now``.
     LEASE_EXPIRED = "lease_expired"
 
 
@@ -153,7 +154,7 @@ class Lease:
     granted: int
     #: The holder's last sign of life: the claim, a renewal, or a put that set this lease.
     renewed: int
-    #: After this moment (and the clock's uncertainty) the record may be taken away.
+    #: After this moment (and the clock's uncertainty) the record may be taken away; at it, not yet.
     expires: int
     #: ``expires`` is never past this.
     limit: int
@@ -266,7 +267,7 @@ class Claim:
     #: How long each lease lasts at first, in microseconds; its limit may end it sooner.
     duration: int
     #: The most that each lease may last in all (microseconds); the record's own ``lease_limit``
-    #: counts too, the smaller one wins.
+    #: counts too, the smaller one wins. Without either, its limit is ``MAX_INSTANT``.
     lease_limit: int | None = None
     #: Attributes to set to a constant, or to remove (None): partition attributes only.
     patch: Mapping[str, str | None] = field(factory=dict[str, "str | None"])
@@ -331,6 +332,7 @@ class Count:
 class Counters:
     """The sums of all increments, and how far the log has been folded into them."""
 
+    #: By name; one that sums to 0 may be missing.
     values: Mapping[str, int]
     #: The log's cursor up to which the sums are complete.
     cursor: str
@@ -354,7 +356,8 @@ class LogPage:
     entries: tuple[LogEntry, ...]
     #: Read on from here; it stays the same when there was nothing new.
     cursor: str
-    #: Retention dropped entries between the cursor that was given and the first one here.
+    #: Retention dropped entries between the cursor that was given and the first one here, or all
+    #: that were behind it. Never where no cursor was given.
     torn: bool = False
 
 

@@ -10,6 +10,7 @@ and ``open_store("acme://…")`` then calls ``acme_store.open_acme``, a :class:`
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterable
 from importlib.metadata import entry_points
@@ -20,7 +21,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from attrs import field, frozen
 
 from cicd_core.errors import InvalidInput, UnknownScheme, UnsupportedCapability
-from cicd_core.model.checks import check_kind, check_name
+from cicd_core.model.checks import check_integer, check_kind, check_name
 from cicd_core.redaction import HIDDEN, redacted_url
 from cicd_core.store.collections import COLLECTIONS
 from cicd_core.store.records import Collection
@@ -41,6 +42,8 @@ _EXAMPLE: Final = "write it like sqlite:///ci.db or memory://"
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=://)")
 #: Whether a text can't be a URL with a password in it, be it mistyped.
 _HARMLESS: Final = re.compile(r"[\w./\\ -]*")
+#: At most 18 digits: Python refuses to make numbers of texts with thousands of them.
+_INTEGER: Final = re.compile(r"-?[0-9]{1,18}")
 #: What a password must not have in it as it is.
 _ENCODE: Final = "in a user and a password write / as %2F, ? as %3F, # as %23, @ as %40"
 
@@ -126,6 +129,20 @@ class StoreURL:
         except ValueError:
             raise InvalidInput(option, text, "give a number of seconds") from None
 
+    def integer(self, option: str, default: int, *, least: int, most: int) -> int:
+        """Return an option that is a whole number, ``least`` to ``most``.
+
+        Raises:
+            InvalidInput: it is anything else; ``+7``, ``1_000`` and digits of other scripts too.
+        """
+        text = self.options.get(option)
+        if text is None:
+            return default
+        number = int(text) if _INTEGER.fullmatch(text) else None
+        if number is None:
+            raise InvalidInput(option, text, f"give a whole number from {least} to {most}")
+        return check_integer(option, number, least=least, most=most)
+
     def boolean(self, option: str, *, default: bool) -> bool:
         """Return an option that is true or false.
 
@@ -154,7 +171,15 @@ class StoreFactory(Protocol):
     and keywords, as Python does by itself. Settings of its own are further keywords, each with a
     default. A store that has a clock of its own, a server's say, refuses any ``clock`` but None.
     One that makes files takes ``create``: False refuses a place where there is none.
-    One that needs asyncio says so with ``UnsupportedCapability`` when it is entered on trio.
+    One that needs asyncio asks :func:`require_asyncio` when it is entered.
+
+    What was written before, in another layout of the store's own, is never read as if it were of
+    this one. The layout has a number, which the data keeps, and a factory looks at it before it
+    changes anything. A higher one is refused with ``NewerSchema``. A lower one is brought up to
+    date as a whole, in one step that a crash can't cut in half, or refused with ``SchemaTooOld``.
+    What is no data of the store's at all is refused with ``ForeignDatabase``. An index that is new
+    in ``collections`` finds the records that were there before it: the factory fills it, or
+    refuses the data. Each of these leaves the data as it is.
     """
 
     def __call__(
@@ -216,6 +241,21 @@ def open_store(
     if not create and "create" in signature(factory).parameters:
         options["create"] = False
     return factory(parsed, collections=kept, namespace=namespace, clock=clock, **options)
+
+
+def require_asyncio(scheme: str) -> None:
+    """Refuse any event loop but asyncio's, for a store whose driver needs it.
+
+    Raises:
+        UnsupportedCapability: it is called outside of asyncio, from trio say.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError as other_loop:
+        raise UnsupportedCapability(
+            f"{scheme}:// needs asyncio, since its driver does: run it by anyio.run(…, "
+            'backend="asyncio"), or use memory://, which works on trio too'
+        ) from other_loop
 
 
 def _checked_collections(collections: Iterable[Collection]) -> tuple[Collection, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from attrs import frozen
 
 from cicd_core.errors import UnsupportedCapability
 from cicd_core.store.limits import Limits
+from cicd_core.store.registry import require_asyncio
 from cicd_core.store.sqlite.checkpoint import Checkpoints
 from cicd_core.store.sqlite.failures import translated
 from cicd_core.store.sqlite.files import DatabaseFiles, make
@@ -98,7 +98,7 @@ async def open_location(
     location: Location, limits: Limits, clock: Clock | None
 ) -> AsyncGenerator[SQLiteStore, None]:
     """Open a store by what :func:`open_sqlite` made of its URL."""
-    _require_asyncio()
+    require_asyncio("sqlite")
     store = await _opened(location, limits, clock)
     try:
         yield store
@@ -113,16 +113,6 @@ class _Prepared:
     tables: Mapping[str, Table]
     space: int
     clock: Clock
-
-
-def _require_asyncio() -> None:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError as other_loop:
-        raise UnsupportedCapability(
-            "sqlite:// needs asyncio, since its driver does: run it by anyio.run(…, "
-            'backend="asyncio"), or use memory://, which works on trio too'
-        ) from other_loop
 
 
 async def _opened(location: Location, limits: Limits, clock: Clock | None) -> SQLiteStore:
