@@ -25,14 +25,36 @@ from cicd_core.ids import IdSource
 from cicd_core.model.session import hash_token
 from cicd_core.store.records import Commit, Committed, EventWrite, Put
 from tests.patience import PATIENCE
-from tests.services.broken_stores import damage
-from tests.services.scenes import claim, enqueue, run
+from tests.services.broken_stores import Relay, damage
+from tests.services.scenes import SETTINGS, claim, enqueue, run
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cicd_core.store.contract import Store
+    from cicd_core.store.records import Claim, Record, Watch
     from cicd_core.testing import VirtualClock
 
 pytestmark = pytest.mark.anyio
+
+
+class ClaimMeter(Relay):
+    """Counts the claims, and says when one waits for work."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.claims = 0
+        self.waits = anyio.Event()
+
+    async def claim(self, claim: Claim) -> list[Record]:
+        self.claims += 1
+        assert self.claims < 20, "it asks on and on"
+        return await super().claim(claim)
+
+    async def wait(self, watches: Sequence[Watch], timeout: float) -> bool:  # noqa: ASYNC109 - as
+        # in the contract
+        self.waits.set()
+        return await super().wait(watches, timeout)
 
 
 async def tell_nonsense(store: Store, job_id: str) -> None:
@@ -171,6 +193,56 @@ async def test_an_agent_that_can_t_be_read_may_claim(plane: ControlPlane, store:
     await damage(store, "agents", "a-1")
     job = await enqueue(plane)
     assert (await claim(plane, "a-1")).job.job_id == job.job_id
+
+
+@pytest.mark.parametrize("request_id", [None, "r-1"])
+@pytest.mark.parametrize("wait", [0.0, PATIENCE])
+async def test_a_claim_goes_on_behind_jobs_that_can_t_be_read(
+    store: Store, request_id: str | None, wait: float
+) -> None:
+    meter = ClaimMeter(store)
+    plane = ControlPlane(meter, settings=SETTINGS)
+    broken = [(await enqueue(plane)).job_id for _ in range(3)]
+    fine = [(await enqueue(plane)).job_id for _ in range(2)]
+    for key in broken:
+        await damage(store, "jobs", key)
+    with anyio.fail_after(PATIENCE):
+        claimed = await claim(plane, wait=wait, request_id=request_id)
+    assert claimed.job.job_id == fine[0]
+    assert meter.claims == len(broken) + 1
+
+
+async def test_a_repeated_claim_answers_what_it_took_behind_jobs_that_can_t_be_read(
+    plane: ControlPlane, store: Store
+) -> None:
+    broken = await enqueue(plane)
+    fine = [(await enqueue(plane)).job_id for _ in range(2)]
+    await damage(store, "jobs", broken.job_id)
+    first = await claim(plane, request_id="r-1")
+    assert first.job.job_id == fine[0]
+    again = await claim(plane, request_id="r-1")
+    (held,) = await plane.queue.held(agent_id="a-1", request_id="r-1")
+    assert first.token == again.token == held.token
+
+
+async def test_a_claim_that_waits_behind_a_job_that_can_t_be_read_does_not_ask_on_and_on(
+    store: Store,
+) -> None:
+    meter = ClaimMeter(store)
+    plane = ControlPlane(meter, settings=SETTINGS)
+    broken = await enqueue(plane)
+    await damage(store, "jobs", broken.job_id)
+
+    async def enqueue_later() -> None:
+        await meter.waits.wait()
+        await enqueue(plane)
+
+    with anyio.fail_after(PATIENCE):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(enqueue_later)
+            await claim(plane, wait=PATIENCE)
+    # The one that can't be read, what is behind it, the look before it waits, the one after that.
+    assert meter.claims <= 4
 
 
 async def test_an_event_that_does_not_decode_stands_in_its_place(

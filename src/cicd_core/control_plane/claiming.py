@@ -103,7 +103,7 @@ class Claimer:
                     return held
                 raise
             wanted = await self._dated(evolve(claim, partitions=served.keys), request)
-            claimed = await self._take(wanted, seconds, repeatable=repeatable)
+            claimed, claim = await self._take(wanted, seconds, repeatable=repeatable)
             if claimed:
                 return claimed
             # Nothing in the lanes that were known: there may be new ones, which cost a look now.
@@ -136,19 +136,26 @@ class Claimer:
         grant = Grant(agent_id=request.agent_id, starting=request.starting, ahead=ahead)
         return evolve(claim, grant=grant.encode())
 
-    async def _take(self, claim: Claim, seconds: float, *, repeatable: bool) -> list[Claimed]:
+    async def _take(
+        self, claim: Claim, seconds: float, *, repeatable: bool
+    ) -> tuple[list[Claimed], Claim]:
         """Claim; if that fails, or is cancelled, give back what the caller will not know of.
 
         A caller that chose the request id can ask what the request got, and may repeat it.
+
+        Returns:
+            What was taken, and the claim to go on with: another one holds what can't be read.
         """
         try:
             while True:
-                records = await self._writer.patiently(lambda: self._writer.store.claim(claim))
+                records = await self._claimed(claim)
                 claims = _decoded(records, seconds, await self._writer.store_time())
                 in_time = await self._in_time(claims)
-                # Where all of them came too late, there may be others behind them.
-                if in_time or not claims:
-                    return in_time
+                if in_time or not records:
+                    return in_time, claim
+                # All of them came too late, or can't be read: there may be others behind them.
+                if not claims:
+                    claim = _beyond(claim)
         except BaseException:
             if not repeatable:
                 with anyio.move_on_after(_GIVE_BACK_SECONDS, shield=True):
@@ -199,8 +206,15 @@ class Claimer:
 
     async def _held(self, claim: Claim, seconds: float) -> list[Claimed]:
         asked = evolve(claim, limit=0)
-        records = await self._writer.patiently(lambda: self._writer.store.claim(asked))
-        return _decoded(records, seconds, await self._writer.store_time())
+        while records := await self._claimed(asked):
+            claims = _decoded(records, seconds, await self._writer.store_time())
+            if claims:
+                return claims
+            asked = _beyond(asked)
+        return []
+
+    async def _claimed(self, claim: Claim) -> list[Record]:
+        return await self._writer.patiently(lambda: self._writer.store.claim(claim))
 
     async def _give_back(self, claim: Claim, seconds: float) -> None:
         try:
@@ -243,6 +257,16 @@ class Claimer:
             raise InvalidInput("request_id", request_id, "give a unique text, or None")
         whole = f"{agent_id}\0{request_id}"
         return hashlib.blake2b(whole.encode(), digest_size=16).hexdigest()
+
+
+def _beyond(claim: Claim) -> Claim:
+    """Return the claim that goes on behind records that this one took and that can't be read.
+
+    They stay under their lease, and would be all that a repetition of this claim is answered. Its
+    id follows from this one's, so that a repeated request goes the same way.
+    """
+    further = hashlib.blake2b(f"beyond\0{claim.claim_id}".encode(), digest_size=16)
+    return evolve(claim, claim_id=further.hexdigest())
 
 
 def handle_of(
