@@ -146,3 +146,17 @@ def test_a_commit_of_no_repository_is_refused() -> None:
 def test_who_asks_is_the_user_unless_somebody_else_is_named() -> None:
     assert inputs.asker("release-bot") == "release-bot"
     assert inputs.asker(None)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("0", 0), ("17", 17), ("4k", 4096), ("64M", 2**26), (" 10GiB ", 10 * 2**30), ("1TB", 2**40)],
+)
+def test_a_size_is_a_number_of_bytes(text: str, size: int) -> None:
+    assert inputs.size("limit", text) == size
+
+
+@pytest.mark.parametrize("text", ["", "M", "-1", "1.5M", "1E", "1" * 16, "\u0663"])
+def test_a_size_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInput, match=r"limit: .* 64M"):
+        inputs.size("limit", text)

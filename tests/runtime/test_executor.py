@@ -13,6 +13,7 @@ from cicd_core.agent.fitness import Fitness
 from cicd_core.agent.handlers import Handlers
 from cicd_core.agent.keeper import Heartbeat, Keeper
 from cicd_core.agent.lease_clock import lease_clock
+from cicd_core.agent.log_folder import LogLimits
 from cicd_core.agent.slots import Slots
 from cicd_core.model.agent import AgentSpec
 
@@ -43,6 +44,7 @@ async def workshop(source: FakeSource, handlers: Handlers) -> Workshop:
         fitness=Fitness(1, lambda: None),
         drain=Drain(),
         log_dir=None,
+        log_limits=LogLimits(),
         send_log_tail=False,
         threads=anyio.CapacityLimiter(1),
     )

@@ -10,6 +10,7 @@ from cicd_core.agent.handlers import Handler
 from cicd_core.agent.holding import StopReason
 from cicd_core.agent.init import leave_process_one
 from cicd_core.agent.job_run import JobRun
+from cicd_core.agent.log_folder import LogLimits
 from cicd_core.agent.port import WorkSource
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Handler",
     "JobFailed",
     "JobRun",
+    "LogLimits",
     "SetupFailed",
     "StopReason",
     "WorkSource",

@@ -15,6 +15,7 @@ from cicd_core.agent.claim_loop import ClaimTerms
 from cicd_core.agent.draining import Drain
 from cicd_core.agent.handlers import Handler, Handlers
 from cicd_core.agent.incarnation import Incarnation, Plan
+from cicd_core.agent.log_folder import LogLimits
 from cicd_core.agent.logs import log_dir_probe
 from cicd_core.agent.signals import drained_by_signals
 from cicd_core.agent.stuck import StuckLimit
@@ -86,6 +87,7 @@ class Agent:
         lease_seconds: float | None = None,
         heartbeat_seconds: float = 10.0,
         log_dir: str | os.PathLike[str] | None = None,
+        log_limits: LogLimits | None = None,
         send_log_tail: bool = False,
         metrics: Callable[[], AgentMetrics | None] | None = None,
         exit_when_stuck: int | None = None,
@@ -110,6 +112,8 @@ class Agent:
                 for one.
             log_dir: a folder for the jobs' logs, made when it is missing; None keeps only the last
                 lines, in memory, while the job runs.
+            log_limits: how much is kept there, and for how long; left out, 64 MiB a job, 10 GiB
+                together, 14 days.
             send_log_tail: whether the end of each log (at most 8 KiB) goes to the control plane
                 with the outcome. Off by default: logs may hold secrets, and the control plane is
                 never to see one.
@@ -129,6 +133,8 @@ class Agent:
             check_kind("hostname", hostname, str)
         if log_dir is not None:
             check_kind("log_dir", log_dir, str, os.PathLike)
+        if log_limits is not None:
+            check_kind("log_limits", log_limits, LogLimits)
         check_kind("send_log_tail", send_log_tail, bool)
         if metrics is not None and not callable(metrics):
             raise InvalidInput("metrics", metrics, "give a function of no arguments")
@@ -150,6 +156,7 @@ class Agent:
         self._heartbeat_seconds = check_seconds("heartbeat_seconds", heartbeat_seconds, least=0.001)
         # A handler may change the folder that the process works in.
         self._log_dir = None if log_dir is None else Path(log_dir).absolute()
+        self._log_limits = log_limits or LogLimits()
         self._send_log_tail = send_log_tail
         self._metrics = metrics
         self._stuck_limit = _stuck_limit(exit_when_stuck, stuck_seconds, slots)
@@ -288,6 +295,7 @@ class Agent:
             heartbeat_seconds=self._heartbeat_seconds,
             metrics=self._metrics,
             log_dir=self._log_dir,
+            log_limits=self._log_limits,
             send_log_tail=self._send_log_tail,
             exit_when_stuck=self._stuck_limit,
         )

@@ -13,7 +13,8 @@ from cicd_core.agent.handlers import call, is_cancelled, probe_of
 from cicd_core.agent.holding import Holding, StopReason
 from cicd_core.agent.job_run import JobRun
 from cicd_core.agent.lease_clock import lease_clock
-from cicd_core.agent.logs import JobLog, check_log_dir, log_dir_probe, log_path
+from cicd_core.agent.log_folder import log_path
+from cicd_core.agent.logs import JobLog, check_log_dir, log_dir_probe
 from cicd_core.agent.own_task import run_apart
 from cicd_core.agent.patience import LAST_WORDS_SECONDS, patiently
 from cicd_core.agent.progress import ProgressPost
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from cicd_core.agent.fitness import Fitness
     from cicd_core.agent.handlers import Handler, Handlers, Probe
     from cicd_core.agent.keeper import Keeper
+    from cicd_core.agent.log_folder import LogLimits
     from cicd_core.agent.port import WorkQueue
     from cicd_core.agent.reporting import Ending
     from cicd_core.agent.slots import Slots
@@ -55,6 +57,7 @@ class Workshop:
     fitness: Fitness
     drain: Drain
     log_dir: Path | None
+    log_limits: LogLimits
     send_log_tail: bool
     #: Bounds the threads of handlers that are no async functions.
     threads: anyio.CapacityLimiter
@@ -189,7 +192,8 @@ class Executor:
             check_log_dir(directory)
         except SetupFailed as failed:
             return self._given_back(holding, failed, log_dir_probe(directory))
-        log = JobLog(None if directory is None else log_path(directory, job))
+        path = None if directory is None else log_path(directory, job)
+        log = JobLog(path, workshop.log_limits)
         post = ProgressPost(holding, workshop.queue, self._run_soon, self._tasks.start_soon)
         run = JobRun(holding, log, post)
         try:
@@ -203,7 +207,7 @@ class Executor:
             return with_log(ending_of(holding, said), log, tail=workshop.send_log_tail)
         finally:
             post.close()
-            log.close()
+            await log.aclose()
 
     def _handler(self, job: Job) -> Handler:
         return self._workshop.handlers.get(job.job_type)

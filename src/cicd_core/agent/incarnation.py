@@ -14,6 +14,7 @@ from cicd_core.agent.claim_loop import ClaimLoop
 from cicd_core.agent.executor import Executor, Workshop
 from cicd_core.agent.fitness import Fitness
 from cicd_core.agent.keeper import Heartbeat, Keeper
+from cicd_core.agent.log_cleaning import clean_log_dir
 from cicd_core.agent.patience import LAST_WORDS_SECONDS, patiently
 from cicd_core.agent.slots import Slots
 from cicd_core.agent.stuck import StuckWatch, end_process, stuck_reports
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from cicd_core.agent.draining import Drain
     from cicd_core.agent.handlers import Handlers
     from cicd_core.agent.holding import Holding
+    from cicd_core.agent.log_folder import LogLimits
     from cicd_core.agent.port import WorkSource
     from cicd_core.agent.stuck import StuckLimit
     from cicd_core.errors import Refused
@@ -47,6 +49,7 @@ class Plan:
     heartbeat_seconds: float
     metrics: Callable[[], AgentMetrics | None] | None
     log_dir: Path | None
+    log_limits: LogLimits
     send_log_tail: bool
     #: When the process is to end since slots can't be freed; None: never.
     exit_when_stuck: StuckLimit | None = None
@@ -85,7 +88,7 @@ class Incarnation:
         keeper = self._keeper = Keeper(self._source, self._heartbeat(agent, run_soon))
         try:
             async with keeper:
-                await self._work(keeper)
+                await self._work(keeper, agent)
         finally:
             await self._say_farewell(keeper)
         watch = self._stuck_watch
@@ -146,9 +149,12 @@ class Incarnation:
             self._refused = refused
             self._drain.ask("its heartbeat was refused")
 
-    async def _work(self, keeper: Keeper) -> None:
+    async def _work(self, keeper: Keeper, agent: Agent) -> None:
         async with anyio.create_task_group() as watchers:
             watchers.start_soon(keeper.fail_with_it)
+            if self._plan.log_dir is not None:
+                limits = self._plan.log_limits
+                await watchers.start(clean_log_dir, self._plan.log_dir, limits, agent.registered_at)
             async with anyio.create_task_group() as jobs:
                 self._executor = executor = Executor(self._workshop(keeper), jobs)
                 loop = ClaimLoop(
@@ -174,6 +180,7 @@ class Incarnation:
             fitness=self._fitness,
             drain=self._drain,
             log_dir=self._plan.log_dir,
+            log_limits=self._plan.log_limits,
             send_log_tail=self._plan.send_log_tail,
             threads=anyio.CapacityLimiter(self._plan.spec.slots),
         )

@@ -110,7 +110,10 @@ class JobRun:
 
     @property
     def log_path(self) -> Path | None:
-        """The file of this attempt's log; None if the agent has no ``log_dir``."""
+        """The file of this attempt's log; None if the agent has no ``log_dir``.
+
+        Read it, but write by :meth:`log` and :meth:`log_output`: they keep to the log's limit.
+        """
         return self._log.path
 
     async def progress(self, percent: float | None = None, message: str | None = None) -> None:
@@ -151,3 +154,14 @@ class JobRun:
         check_kind("line", line, str)
         self._holding.stop_if_overdue()
         self._log.write(line)
+
+    def log_output(self, data: bytes) -> None:
+        """Add bytes to the attempt's log as they are, such as a command's output.
+
+        It may wait for the disk: call it in a thread if there is much.
+
+        Raises:
+            InvalidInput: they are no bytes.
+        """
+        check_kind("data", data, bytes)
+        self._log.write_bytes(data)

@@ -74,6 +74,30 @@ def agent(
             help="Where the jobs' logs go; cicd-core/logs in the user's state folder by default.",
         ),
     ] = None,
+    log_limit: Annotated[
+        str,
+        typer.Option(
+            "--log-limit",
+            metavar="SIZE",
+            help="The most of one log that is kept: its first MiB, and its end. At least 4M.",
+        ),
+    ] = "64M",
+    keep_logs: Annotated[
+        str,
+        typer.Option(
+            "--keep-logs",
+            metavar="SECONDS",
+            help="How long a log is kept (36h, 14d) after it was last written to.",
+        ),
+    ] = "14d",
+    logs_limit: Annotated[
+        str,
+        typer.Option(
+            "--logs-limit",
+            metavar="SIZE",
+            help="The most that all logs together may take: the oldest go first.",
+        ),
+    ] = "10G",
     send_log_tail: Annotated[
         bool,
         typer.Option(
@@ -111,11 +135,11 @@ def agent(
     """
     import anyio
 
-    from cicd_core.agent import Agent
+    from cicd_core.agent import Agent, LogLimits
     from cicd_core.agent.init import leave_process_one
     from cicd_core.agent.shell import INHERITED, ShellHandler
     from cicd_core.cli.exits import reporting
-    from cicd_core.cli.inputs import seconds
+    from cicd_core.cli.inputs import seconds, size
     from cicd_core.cli.logs import log_to_stderr
     from cicd_core.cli.opening import store_url
     from cicd_core.control_plane.plane import ControlPlane
@@ -134,7 +158,12 @@ def agent(
                 agent_id=agent_id,
                 grace_seconds=seconds("grace", grace),
                 lease_seconds=None if lease is None else seconds("lease", lease),
-                log_dir=log_dir or _state_folder() / "logs",
+                log_dir=log_dir or default_log_dir(),
+                log_limits=LogLimits(
+                    job_bytes=size("log-limit", log_limit),
+                    keep_seconds=seconds("keep-logs", keep_logs),
+                    total_bytes=size("logs-limit", logs_limit),
+                ),
                 send_log_tail=send_log_tail,
                 exit_when_stuck=exit_when_stuck,
                 stuck_seconds=seconds("stuck-after", stuck_after),
@@ -146,6 +175,11 @@ def agent(
 
     with reporting(as_json=as_json, writes=False):
         anyio.run(live)
+
+
+def default_log_dir() -> Path:
+    """Return the folder of the logs of an agent that was given none."""
+    return _state_folder() / "logs"
 
 
 def _state_folder() -> Path:

@@ -27,6 +27,8 @@ _UNITS: Final = {
     "d": 86400.0,
     "w": 604800.0,
 }
+_SIZES: Final = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+_SIZE: Final = re.compile(r"([0-9]{1,15})([KMGT]?)(?:i?B)?", re.IGNORECASE)
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?|\.\d+)(ms|[smhdw]?)", re.IGNORECASE)
 
 
@@ -65,6 +67,18 @@ def seconds(field: str, text: str) -> float:
     if not math.isfinite(value):
         raise InvalidInput(field, text, "give seconds, or a duration such as 90s, 5m, 2h, 1d")
     return value
+
+
+def size(field: str, text: str) -> int:
+    """Return a number of bytes: as it is, or with ``K``, ``M``, ``G`` or ``T`` for powers of 1,024.
+
+    Raises:
+        InvalidInput: it is neither.
+    """
+    found = _SIZE.fullmatch(text.strip())
+    if found is None:
+        raise InvalidInput(field, text, "give bytes, or a size such as 512K, 64M, 10G")
+    return int(found[1]) * _SIZES[found[2].upper()]
 
 
 def moment(field: str, text: str, now: datetime, *, ahead: bool = False) -> datetime:

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 import anyio.to_thread
 
-from cicd_core.agent.logs import open_log, read_tail
+from cicd_core.agent.logs import read_tail
 from cicd_core.agent.shell.command import run_guarded
 from cicd_core.agent.shell.environment import git_environment
 from cicd_core.errors import reduced
 from cicd_core.redaction import redacted_quote, redacted_url
 
 if TYPE_CHECKING:
-    from typing import BinaryIO
+    from collections.abc import Callable
 
     from cicd_core.agent.shell.command import Followed
     from cicd_core.agent.shell.payload import Checkout
@@ -48,7 +48,7 @@ class CheckoutFailed(Exception):
 async def check_out(
     checkout: Checkout,
     workspace: Workspace,
-    output: BinaryIO,
+    output: Callable[[bytes], object],
     kill_after: float,
     followed: Followed,
 ) -> str:
@@ -98,14 +98,14 @@ def _local(checkout: Checkout) -> Path | None:
 async def _clone(
     checkout: Checkout,
     workspace: Workspace,
-    output: BinaryIO,
+    output: Callable[[bytes], object],
     kill_after: float,
     followed: Followed,
 ) -> None:
     clone = ("git", *_NO_HOOKS, "clone", "--quiet", "--no-checkout", "--")
     said = workspace.folder / "clone.log"
     try:
-        with open_log(said) as file:
+        with said.open("wb", buffering=0) as file:
             ended = await run_guarded(
                 [*clone, checkout.repo, str(workspace.tree)],
                 cwd=workspace.folder,
@@ -115,7 +115,7 @@ async def _clone(
                 followed=followed,
             )
     finally:  # git may quote the URL that it was given
-        output.write(redacted_quote(read_tail(said), checkout.repo).encode())
+        output(redacted_quote(read_tail(said), checkout.repo).encode(errors="replace"))
     if (ended.how, ended.number) != ("exited", 0):
         why = ended.outcome("git").error_message or ""
         raise CheckoutFailed(checkout, "the clone", f"{why}; see the log")

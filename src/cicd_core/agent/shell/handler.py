@@ -12,10 +12,10 @@ import anyio
 import anyio.to_thread
 
 from cicd_core.agent.answers import SetupFailed
-from cicd_core.agent.logs import open_log, read_tail
 from cicd_core.agent.shell.checkout import CheckoutFailed, check_out
 from cicd_core.agent.shell.command import run_guarded
 from cicd_core.agent.shell.environment import INHERITED, inherited, job_variables
+from cicd_core.agent.shell.output import captured
 from cicd_core.agent.shell.payload import parsed
 from cicd_core.agent.shell.workspace import default_root, open_workspace
 from cicd_core.errors import InvalidInput
@@ -110,13 +110,8 @@ class ShellHandler:
         """
         command = parsed(run.payload, run.job.git)
         async with self._workspace(_name_of(run.job)) as workspace:
-            with _output(run, workspace) as output:
-                try:
-                    refused = await self._prepare(run, command.checkout, workspace, output)
-                    return refused or await self._run(run, command, workspace.tree, output)
-                finally:
-                    if run.log_path is None:
-                        run.log(read_tail(workspace.folder / "output.log"))
+            refused = await self._prepare(run, command.checkout, workspace)
+            return refused or await self._run(run, command, workspace.tree)
 
     async def probe(self) -> None:
         """Check that this machine can run a job: a folder with some room, a process, and git.
@@ -149,7 +144,7 @@ class ShellHandler:
             raise SetupFailed(str(ended.outcome(argv[0]).error_message))
 
     async def _prepare(
-        self, run: JobRun, checkout: Checkout | None, workspace: Workspace, output: BinaryIO
+        self, run: JobRun, checkout: Checkout | None, workspace: Workspace
     ) -> Outcome | None:
         """Fill the folder to work in; return an outcome if the job wants what can't be had.
 
@@ -163,7 +158,7 @@ class ShellHandler:
         self._wants_git = True
         try:
             commit = await check_out(
-                checkout, workspace, output, self._kill_after, run.lease_followed
+                checkout, workspace, run.log_output, self._kill_after, run.lease_followed
             )
         except (CheckoutFailed, OSError) as failed:
             return await self._blamed(failed)
@@ -182,19 +177,19 @@ class ShellHandler:
             raise SetupFailed(f"{broken} (found when {failed})") from failed
         return Outcome.error(str(failed))
 
-    async def _run(
-        self, run: JobRun, command: ShellCommand, tree: Path, output: BinaryIO
-    ) -> Outcome:
+    async def _run(self, run: JobRun, command: ShellCommand, tree: Path) -> Outcome:
         argv = command.argv if command.argv is not None else (*_SHELL, command.shell or "")
         environment = inherited(os.environ, self._inherit)
-        ended = await run_guarded(
-            argv,
-            cwd=_inside(tree, command.cwd),
-            env={**environment, **command.env, **job_variables(run)},
-            output=output,
-            kill_after=self._kill_after,
-            followed=run.lease_followed,
-        )
+        cwd = _inside(tree, command.cwd)
+        async with captured(run.log_output) as output:
+            ended = await run_guarded(
+                argv,
+                cwd=cwd,
+                env={**environment, **command.env, **job_variables(run)},
+                output=output,
+                kill_after=self._kill_after,
+                followed=run.lease_followed,
+            )
         return ended.outcome(repr(argv[0]) if command.argv is not None else "the shell line")
 
     @asynccontextmanager
@@ -211,13 +206,6 @@ class ShellHandler:
 def _name_of(job: Job) -> str:
     job_id = re.sub("[^A-Za-z0-9]", "-", job.job_id)
     return f"{job_id}-{job.attempt}-{_ids.claim_id()[:8]}"
-
-
-def _output(run: JobRun, workspace: Workspace) -> BinaryIO:
-    """Open what the command writes to: the attempt's log, or a file that goes with the folder."""
-    path = run.log_path or workspace.folder / "output.log"
-    with _setting_up(f"the log {path}"):
-        return open_log(path)
 
 
 @contextmanager

@@ -1,0 +1,255 @@
+"""The file of a log that has a limit: its beginning and its end are kept.
+
+While the log is shorter than half of its limit, one file holds all of it. Then it goes on in parts,
+each named by its first byte's place in the log (``build-1.log.33554432``). Where a new part would
+be over the limit, the file is cut to its first MiB, after that the oldest part goes. At the end the
+parts are joined to the file, behind a line that says how many bytes are missing. At every moment
+what is on disk can be read in order (:func:`read_piece`), also if the writer was killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from attrs import frozen
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+#: How many bytes of the beginning are kept in any case.
+HEAD_BYTES: Final = 1024 * 1024
+#: The least limit: the beginning must be a small part of it.
+LEAST_LIMIT: Final = 4 * HEAD_BYTES
+#: How many parts would fill what a limit leaves beside the beginning.
+_PARTS: Final = 8
+_COPY_BYTES: Final = 256 * 1024
+_CUT: Final = re.compile(rb"\n\[cicd-core: ([0-9]{1,18}) bytes are left out here\]\n")
+_LONGEST_CUT: Final = 80
+
+
+def cut_line(missing: int) -> str:
+    """Return the line that stands where so many bytes were left out."""
+    return f"\n[cicd-core: {missing} bytes are left out here]\n"
+
+
+class CappedFile:
+    """Appends to a log. Not safe to use from several threads at once."""
+
+    def __init__(self, path: Path, limit: int) -> None:
+        """Open the file, made for this user alone: commands print what is secret.
+
+        Args:
+            path: where it is; what it holds already counts.
+            limit: how many bytes may be on disk, ``LEAST_LIMIT`` or more; while the parts are
+                joined it may be an eighth more.
+
+        Raises:
+            OSError: it can't be opened.
+        """
+        self._path = path
+        self._limit = limit
+        self._part_bytes = (limit - HEAD_BYTES) // _PARTS
+        self._parts: deque[tuple[int, int]] = deque()
+        self._missing = 0
+        try:
+            self._main = _opened(path, os.O_EXCL)
+            #: Whether there was no such file before.
+            self.is_new = True
+        except FileExistsError:
+            self._main = _opened(path)
+            self.is_new = False
+        self._main_bytes = os.fstat(self._main).st_size
+        self._end = self._main_bytes
+        self._file = self._main
+        self._room: int = limit // 2 - self._main_bytes
+
+    @property
+    def descriptor(self) -> int:
+        """The descriptor of the file itself."""
+        return self._main
+
+    @property
+    def end(self) -> int:
+        """How many bytes the log has, with those that are left out."""
+        return self._end
+
+    @property
+    def is_divided(self) -> bool:
+        """Whether there are parts that :meth:`close` joins."""
+        return bool(self._parts)
+
+    def write(self, data: bytes) -> None:
+        """Append bytes.
+
+        Raises:
+            OSError: the disk refused some of them.
+        """
+        rest = memoryview(data)
+        while rest:
+            if self._room <= 0:
+                self._begin_part()
+            written = os.write(self._file, rest[: self._room])
+            rest = rest[written:]
+            self._room -= written
+            self._end += written
+            if self._parts:
+                start, size = self._parts[-1]
+                self._parts[-1] = (start, size + written)
+            else:
+                self._main_bytes += written
+
+    def close(self) -> None:
+        """Join the parts to the file, and close it.
+
+        Raises:
+            OSError: they could not be joined; what is on disk can be read as it is.
+        """
+        try:
+            self._close_part()
+            self._join()
+        finally:
+            os.close(self._main)
+
+    def _begin_part(self) -> None:
+        self._close_part()
+        self._make_room()
+        path = part_path(self._path, self._end)
+        self._file = _opened(path)
+        self._parts.append((self._end, 0))
+        self._room = self._part_bytes
+
+    def _close_part(self) -> None:
+        if self._file != self._main:
+            os.close(self._file)
+            self._file = self._main
+
+    def _make_room(self) -> None:
+        """Leave out the oldest bytes behind the beginning until there is room for a part."""
+        while self._bytes + self._part_bytes > self._limit:
+            if self._main_bytes > HEAD_BYTES:
+                os.ftruncate(self._main, HEAD_BYTES)
+                self._missing += self._main_bytes - HEAD_BYTES
+                self._main_bytes = HEAD_BYTES
+            else:
+                start, size = self._parts.popleft()
+                part_path(self._path, start).unlink(missing_ok=True)
+                self._missing += size
+
+    @property
+    def _bytes(self) -> int:
+        return self._main_bytes + sum(size for _, size in self._parts)
+
+    def _join(self) -> None:
+        if self._parts and self._missing:
+            _write_all(self._main, cut_line(self._missing).encode())
+        while self._parts:
+            path = part_path(self._path, self._parts[0][0])
+            with contextlib.suppress(FileNotFoundError):  # its folder was removed
+                _append(self._main, path)
+                path.unlink(missing_ok=True)
+            self._parts.popleft()
+
+
+@frozen(kw_only=True)
+class LogPiece:
+    """Some bytes of a log that is read."""
+
+    data: bytes
+    #: How many bytes before them are left out.
+    missing: int
+    #: Where the next piece begins.
+    next_offset: int
+
+
+@frozen
+class _Span:
+    """Where some bytes of a log are."""
+
+    start: int
+    size: int
+    path: Path
+    offset: int
+
+
+def read_piece(path: Path, offset: int) -> LogPiece:
+    """Return bytes of a log from a place in it on, while it is written or afterwards.
+
+    Args:
+        path: the log's file.
+        offset: 0, or where the piece before it ended.
+
+    Raises:
+        FileNotFoundError: there is no such log.
+        OSError: it can't be read.
+    """
+    spans = [span for span in _spans(path) if span.start + span.size > offset]
+    if not spans:
+        return LogPiece(data=b"", missing=0, next_offset=offset)
+    span = min(spans, key=lambda span: span.start)
+    start = max(span.start, offset)
+    with span.path.open("rb") as file:
+        file.seek(span.offset + start - span.start)
+        data = file.read(min(_COPY_BYTES, span.start + span.size - start))
+    return LogPiece(data=data, missing=start - offset, next_offset=start + len(data))
+
+
+def part_path(path: Path, start: int) -> Path:
+    """Return the file of the part of a log that begins at that byte."""
+    return path.with_name(f"{path.name}.{start}")
+
+
+def parts_of(path: Path) -> list[tuple[int, Path]]:
+    """Return the parts of a log that are on disk, each with the place of its first byte."""
+    prefix = f"{path.name}."
+    with os.scandir(path.parent) as entries:
+        names = [entry.name for entry in entries if entry.name.startswith(prefix)]
+    starts = [name.removeprefix(prefix) for name in names]
+    return sorted(
+        (int(start), part_path(path, int(start)))
+        for start in starts
+        if re.fullmatch("[0-9]{1,18}", start)
+    )
+
+
+def _spans(path: Path) -> list[_Span]:
+    size = path.stat().st_size
+    spans = [_Span(0, size, path, 0)]
+    missing, line = _cut_of(path) if size > HEAD_BYTES else (0, 0)
+    if missing:
+        behind = HEAD_BYTES + line
+        spans = [
+            _Span(0, HEAD_BYTES, path, 0),
+            _Span(HEAD_BYTES + missing, size - behind, path, behind),
+        ]
+    for start, part in parts_of(path):
+        with contextlib.suppress(FileNotFoundError):
+            spans.append(_Span(start, part.stat().st_size, part, 0))
+    return spans
+
+
+def _cut_of(path: Path) -> tuple[int, int]:
+    """Return how many bytes are missing behind the beginning, and how long the line is."""
+    with path.open("rb") as file:
+        file.seek(HEAD_BYTES)
+        found = _CUT.match(file.read(_LONGEST_CUT))
+    return (0, 0) if found is None else (int(found[1]), len(found[0]))
+
+
+def _opened(path: Path, flags: int = 0) -> int:
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | flags, 0o600)
+
+
+def _append(file: int, path: Path) -> None:
+    with path.open("rb", buffering=0) as part:
+        while data := part.read(_COPY_BYTES):
+            _write_all(file, data)
+
+
+def _write_all(file: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(file, rest) :]
