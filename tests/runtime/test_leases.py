@@ -311,16 +311,45 @@ async def test_an_outage_that_is_shorter_than_the_lease_does_no_harm(
 
 
 async def test_heartbeats_tell_the_load_and_the_slots_in_use(source: FakeSource) -> None:
+    load = AgentMetrics(cpu_percent=12.5)
+
     async def wait(run: JobRun) -> None:
-        await source.until(lambda: any(call["running"] == 1 for call in source.called("heartbeat")))
+        # One that is not measured in time goes without them.
+        await source.until(
+            lambda: (
+                (1, load)
+                in [(call["running"], call["metrics"]) for call in source.called("heartbeat")]
+            )
+        )
 
     source.add()
-    load = AgentMetrics(cpu_percent=12.5)
     agent = agent_of(source, wait, slots=2, metrics=lambda: load, heartbeat_seconds=0.05)
     await run_until_idle(agent)
-    beat = source.called("heartbeat")[-1]
-    assert beat["metrics"] == load
-    assert beat["incarnation"] == "incarnation-1"
+    assert {call["incarnation"] for call in source.called("heartbeat")} == {"incarnation-1"}
+
+
+async def test_metrics_that_hang_stop_no_heartbeat_and_take_one_thread(source: FakeSource) -> None:
+    measuring: list[int] = []
+    may_end, again = threading.Event(), threading.Event()
+
+    def measure() -> AgentMetrics:
+        measuring.append(threading.get_ident())
+        if len(measuring) > 1:
+            again.set()
+        else:
+            assert may_end.wait(PATIENCE)
+        return AgentMetrics(cpu_percent=1)
+
+    agent = agent_of(source, succeed, metrics=measure, heartbeat_seconds=0.05)
+    try:
+        async with running(agent):
+            await source.until(lambda: len(source.called("heartbeat")) >= 4)
+            assert len(measuring) == 1
+            may_end.set()
+            await source.until(again.is_set)
+    finally:
+        may_end.set()
+    assert source.called("heartbeat")[0]["metrics"] is None
 
 
 def broken() -> AgentMetrics:

@@ -14,13 +14,12 @@ import threading
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
-import anyio.to_thread
 from anyio.lowlevel import current_token
 from attrs import frozen
 
-from cicd_core.agent.handlers import is_cancelled
 from cicd_core.agent.lease_book import LeaseBook
 from cicd_core.agent.lease_clock import PauseWatch, lease_clock
+from cicd_core.agent.measuring import Measuring
 from cicd_core.agent.patience import (
     CALL_SECONDS,
     LAST_WORDS_SECONDS,
@@ -29,7 +28,7 @@ from cicd_core.agent.patience import (
 )
 from cicd_core.agent.stuck import end_process
 from cicd_core.errors import CicdError, NotFound, Refused
-from cicd_core.model.agent import AgentStatus, checked_metrics
+from cicd_core.model.agent import AgentStatus
 from cicd_core.threads import run_soon_here
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ class Heartbeat:
     running: Callable[[], int]
     #: Why the machine can't run any job, as far as the agent knows; None while it can.
     fault: Callable[[], str | None]
-    #: Measures the machine, in a thread; what it raises is logged.
+    #: Measures the machine, in a thread; what it raises is logged, and it may hang.
     metrics: Callable[[], AgentMetrics | None] | None
     #: An operator wants the agent to drain, and says why.
     on_drain: Callable[[str], object]
@@ -112,6 +111,7 @@ class Keeper:
         self._renew_backoff = Backoff(first=0.05)
         self._beating = False
         self._beat_at = 0.0
+        self._measuring = Measuring(heartbeat.metrics)
 
     async def __aenter__(self) -> Self:
         self._thread.start()
@@ -315,9 +315,11 @@ class Keeper:
         self._woken.set()
 
     async def _beat(self, source: WorkSource) -> None:
+        longest = min(CALL_SECONDS, self._heartbeat.every_seconds)
+        metrics = await self._measuring.measured(longest)
         try:
-            with answer_within(min(CALL_SECONDS, self._heartbeat.every_seconds)):
-                await self._send_heartbeat(source)
+            with answer_within(longest):
+                await self._send_heartbeat(source, metrics)
         except Refused as refused:
             self._heartbeat.on_refused(refused)
         except CicdError as failed:
@@ -327,13 +329,13 @@ class Keeper:
         self._beating = False
         self._woken.set()
 
-    async def _send_heartbeat(self, source: WorkSource) -> None:
+    async def _send_heartbeat(self, source: WorkSource, metrics: AgentMetrics | None) -> None:
         told = self._agent
         try:
             told = await source.agents.heartbeat(
                 told.agent_id,
                 told.incarnation,
-                metrics=await self._measured(),
+                metrics=metrics,
                 running=self._heartbeat.running(),
                 fault=self._heartbeat.fault(),
                 **self._stuck_slots(),
@@ -355,19 +357,6 @@ class Keeper:
             self._agent = await source.agents.register(self._heartbeat.spec)
         except Refused as refused:
             _log.warning("the registration was refused, next try soon: %s", refused)
-
-    async def _measured(self) -> AgentMetrics | None:
-        measure = self._heartbeat.metrics
-        if measure is None:
-            return None
-        try:
-            metrics = await anyio.to_thread.run_sync(measure, abandon_on_cancel=True)
-            return None if metrics is None else checked_metrics(metrics)
-        except BaseException:  # the embedder's code: whatever it raises
-            if is_cancelled():
-                raise
-            _log.exception("the metrics were not measured; the heartbeat goes without them")
-            return None
 
 
 def _backend_name() -> str:

@@ -1,0 +1,59 @@
+"""Measuring the machine for a heartbeat, with the embedder's code: it may raise, and may hang."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.to_thread
+
+from cicd_core.agent.handlers import is_cancelled
+from cicd_core.model.agent import checked_metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cicd_core.model.agent import AgentMetrics
+
+_log = logging.getLogger("cicd_core.agent")
+
+
+class Measuring:
+    """Measures in a thread, one at a time. For the loop of the keeper alone."""
+
+    def __init__(self, measure: Callable[[], AgentMetrics | None] | None) -> None:
+        """Say what measures; None: nothing does."""
+        self._measure = measure
+        #: Whether a thread measures now, perhaps one that was given up.
+        self._at_work = False
+
+    async def measured(self, within: float) -> AgentMetrics | None:
+        """Return the metrics; None if they can't be measured, or not within so many seconds.
+
+        A measurement that takes longer goes on, and no other one begins before it has ended: one
+        that hangs for ever costs one thread.
+        """
+        if self._measure is None or self._at_work:
+            return None
+        try:
+            with anyio.move_on_after(within):
+                metrics = await anyio.to_thread.run_sync(self._call, abandon_on_cancel=True)
+                return None if metrics is None else checked_metrics(metrics)
+        except BaseException:  # the embedder's code: whatever it raises
+            if is_cancelled():
+                raise
+            _log.exception("the metrics were not measured; the heartbeat goes without them")
+            return None
+        _log.warning(
+            "the metrics were not measured within %g s; heartbeats go without them until that ends",
+            within,
+        )
+        return None
+
+    def _call(self) -> AgentMetrics | None:
+        self._at_work = True
+        try:
+            return None if self._measure is None else self._measure()
+        finally:
+            self._at_work = False
