@@ -46,7 +46,8 @@ class Settings:
     session_seconds: float = field(default=_DAY, validator=_seconds(1.0, 365 * _DAY))
     #: … and after this without a use.
     session_idle_seconds: float = field(default=8 * 3600.0, validator=_seconds(1.0, 365 * _DAY))
-    #: How long a job that has ended is kept, and a deployment since its last change.
+    #: How long a job that has ended is kept, and a deployment since its last step, once no command
+    #: can change its status any more.
     job_retention_seconds: float = field(default=90 * _DAY, validator=_seconds(60.0, 3650 * _DAY))
     deployment_retention_seconds: float = field(
         default=180 * _DAY, validator=_seconds(60.0, 3650 * _DAY)

@@ -17,6 +17,7 @@ from cicd_core import (
     InvalidCursor,
     InvalidInput,
     JobSpec,
+    JobState,
     LeaseLost,
     Outcome,
     PoolSpec,
@@ -131,9 +132,9 @@ WRONG_FIELDS: list[tuple[str, Callable[[Scene], Awaitable[object]]]] = [
     ("percent", lambda scene: scene.plane.queue.progress(scene.running, percent=101)),
     ("attempts", lambda scene: scene.plane.jobs.replay(scene.done, attempts=101)),
     # A text that not every store can keep.
-    ("why", lambda scene: scene.plane.queue.release(scene.running, why=LONE)),
+    ("why", lambda scene: scene.plane.queue.release(scene.running, why=NO_TEXT)),
     ("message", lambda scene: scene.plane.queue.progress(scene.running, message=NO_TEXT)),
-    ("reason", lambda scene: scene.plane.jobs.cancel(scene.done, reason="nul\0")),
+    ("reason", lambda scene: scene.plane.jobs.cancel(scene.done, reason=NO_TEXT)),
     ("idempotency_key", enqueued(idempotency_key=LONE)),
     ("request_id", claimed(request_id="")),
     ("request_id", claimed(request_id=LONE)),
@@ -160,6 +161,19 @@ WRONG_FIELDS: list[tuple[str, Callable[[Scene], Awaitable[object]]]] = [
     ("job_id", lambda scene: scene.plane.jobs.get("no good")),
     ("by", lambda scene: scene.plane.jobs.cancel(scene.done, by="")),
 ]
+
+
+@pytest.mark.parametrize("said", ["", " \n", "nul\0", LONE, "x" * 5000])
+async def test_a_cancel_and_a_release_never_fail_for_their_text(
+    plane: ControlPlane, said: str
+) -> None:
+    first, second = await enqueue(plane), await enqueue(plane)
+    released = await plane.queue.release(await run(plane), why=said)
+    assert (released.job_id, released.state) == (first.job_id, JobState.QUEUED)
+    cancelled = await plane.jobs.cancel(second.job_id, reason=said)
+    assert cancelled.state is JobState.CANCELLED
+    assert "\0" not in str(cancelled.cancel_reason)
+    assert await plane.jobs.get(second.job_id) == cancelled
 
 
 @pytest.mark.parametrize(

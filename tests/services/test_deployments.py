@@ -229,3 +229,20 @@ async def test_what_is_live_is_kept_and_what_has_ended_is_forgotten_in_the_end(
     assert [each.deployment_id for each in await listed(plane)] == [live]
     with pytest.raises(NotFound):
         await plane.deployments.get(failed)
+
+
+async def test_a_deployment_that_a_command_can_still_change_is_never_dropped(
+    plane: ControlPlane, clock: VirtualClock
+) -> None:
+    waiting, staged, failed = [(await make(plane)).deployment_id for _ in range(3)]
+    await plane.deployments.record_staging(staged, succeeded=True)
+    await plane.deployments.record_staging(failed, succeeded=True)
+    await plane.deployments.begin_production(failed)
+    await plane.deployments.record_production(failed, succeeded=False, error_message="")
+    clock.advance(2 * plane.settings.deployment_retention_seconds)
+    assert (await plane.deployments.get(waiting)).status is DeploymentStatus.PENDING
+    assert (await plane.deployments.begin_production(staged)).production_started_at is not None
+    await plane.deployments.roll_back(failed, reason="it broke")
+    clock.advance(plane.settings.deployment_retention_seconds)
+    with pytest.raises(NotFound):
+        await plane.deployments.get(failed)

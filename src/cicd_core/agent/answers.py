@@ -112,7 +112,7 @@ def reason_of(failed: BaseException) -> str:
     """Return why a set-up failed, in words that every store can keep."""
     name, _, message = described(failed).partition(": ")
     why = message if isinstance(failed, SetupFailed) and message else f"{name}: {message}"
-    return str(storable("why", why)).replace("\0", "?")
+    return str(storable("why", why))
 
 
 def _plain(outcome: Outcome) -> Outcome:

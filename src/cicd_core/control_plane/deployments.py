@@ -116,7 +116,10 @@ class DeploymentService:
         error_message: str | None = None,
         by: str = "caller",
     ) -> Deployment:
-        """STAGING -> STAGED or FAILED; a PENDING one passes through STAGING."""
+        """STAGING -> STAGED or FAILED; a PENDING one passes through STAGING.
+
+        A failure is recorded whatever its ``error_message`` holds, also where it is empty.
+        """
         check_kind("succeeded", succeeded, bool)
         return await self._change(
             deployment_id,
@@ -149,7 +152,7 @@ class DeploymentService:
         error_message: str | None = None,
         by: str = "caller",
     ) -> Deployment:
-        """PRODUCTION -> LIVE or FAILED."""
+        """PRODUCTION -> LIVE or FAILED, recorded whatever its ``error_message`` holds."""
         check_kind("succeeded", succeeded, bool)
         return await self._change(
             deployment_id,
@@ -179,7 +182,10 @@ class DeploymentService:
         )
 
     async def record_metrics(self, deployment_id: str, metrics: DeploymentMetrics) -> Deployment:
-        """Keep the newest figures of a deployment in PRODUCTION or LIVE."""
+        """Keep the newest figures of a deployment in PRODUCTION or LIVE; late ones change nothing.
+
+        Newest by their ``recorded_at``: one that is still to come counts as now.
+        """
         return await self._change(
             deployment_id,
             lambda each, now: lifecycle.record_metrics(each, metrics=metrics, now=now),

@@ -9,7 +9,7 @@ from cicd_core.control_plane.listing import Listed, Listing, read_page
 from cicd_core.errors import InvalidInput
 from cicd_core.lifecycle import jobs as lifecycle
 from cicd_core.lifecycle.decision import unchanged
-from cicd_core.model.checks import check_kind, check_name, check_text
+from cicd_core.model.checks import MAX_REASON, check_kind, check_name, kept_text
 from cicd_core.model.fields import check_label
 from cicd_core.model.instants import require_aware
 from cicd_core.model.job import Job, JobState, JobStatus, Priority
@@ -145,9 +145,9 @@ class JobService:
             NotFound: there is no such job.
             IllegalTransition: it has ended already, otherwise.
         """
-        check_text("reason", reason)
+        why = kept_text("reason", reason, most=MAX_REASON, empty="cancelled")
         return await self._change(
-            job_id, by, lambda job, now: lifecycle.cancel(job, now=now, by=by, reason=reason)
+            job_id, by, lambda job, now: lifecycle.cancel(job, now=now, by=by, reason=why)
         )
 
     async def reprioritise(self, job_id: str, priority: Priority, *, by: str = "caller") -> Job:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from cicd_core.control_plane.repository import EntityKind
 from cicd_core.model.agent import Agent, AgentStatus
-from cicd_core.model.deployment import Deployment, DeploymentStatus
 from cicd_core.model.instants import to_micros
 from cicd_core.model.job import Job, JobState
 from cicd_core.store import codec, collections, overlay
@@ -16,6 +15,7 @@ from cicd_core.store.limits import MAX_INSTANT
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from cicd_core.model.deployment import Deployment
     from cicd_core.model.pool import Pool
     from cicd_core.model.session import Session
     from cicd_core.settings import Settings
@@ -71,15 +71,10 @@ def job_kind(settings: Settings) -> EntityKind[Job]:
 
 
 def deployment_kind(settings: Settings) -> EntityKind[Deployment]:
-    """Deployments: dropped some time after the last step, but never while they are live."""
-    kept = {
-        DeploymentStatus.LIVE,
-        DeploymentStatus.STAGING,
-        DeploymentStatus.PRODUCTION,
-    }
+    """Deployments: dropped some time after the last step, once no command can take another."""
 
     def expires_at(deployment: Deployment, time: StoreTime, _: object) -> int | None:
-        if deployment.status in kept:
+        if not deployment.is_final:
             return None
         last = deployment.history[-1].at if deployment.history else None
         return _after(settings.deployment_retention_seconds, time, last)

@@ -14,7 +14,7 @@ from cicd_core.control_plane.lease_terms import lease_of_start
 from cicd_core.control_plane.statistics import read_stats
 from cicd_core.errors import InvalidInput, LeaseLost, NotFound
 from cicd_core.lifecycle import leases
-from cicd_core.model.checks import check_kind, check_name, check_text
+from cicd_core.model.checks import MAX_REASON, check_kind, check_name, kept_text
 from cicd_core.model.claim import Claimed, JobToken, LeaseStatus
 from cicd_core.model.instants import from_micros, require_aware
 from cicd_core.model.job import Job, Progress, Token
@@ -273,11 +273,11 @@ class QueueService:
             LeaseLost: the token does not own the job.
         """
         token, steady = _token(claimed), (await self._writer.store_time()).micros
-        check_text("why", why)
+        reason = kept_text("why", why, most=MAX_REASON, empty="released")
         loaded = await self._change(
             claimed,
             lambda job, now: leases.release(
-                job, token, now=now, why=why, began=began, steady=steady
+                job, token, now=now, why=reason, began=began, steady=steady
             ),
         )
         return loaded.value

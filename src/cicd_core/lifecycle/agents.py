@@ -265,7 +265,7 @@ def _judged(agent: Agent, policy: HealthPolicy) -> Health:
 
 
 def _faulty(fault: str) -> Health:
-    said = str(storable("fault", fault)).replace("\0", "?")
+    said = str(storable("fault", fault))
     return Health(_S.UNHEALTHY, str(shorten(f"it can't run jobs: {said}", MAX_REASON)))
 
 

@@ -14,7 +14,7 @@ from cicd_core.errors import InvalidInput
 from cicd_core.lifecycle.decision import Decision, unchanged
 from cicd_core.lifecycle.deployment_steps import after, arrive, identity, require, step
 from cicd_core.lifecycle.deployment_table import DEPLOYMENT_TABLE
-from cicd_core.model.checks import MAX_MESSAGE, check_name
+from cicd_core.model.checks import MAX_MESSAGE, check_name, kept_text, storable
 from cicd_core.model.deployment import Deployment, DeploymentStatus, checked_metrics
 from cicd_core.model.event import EventDraft
 from cicd_core.model.fields import (
@@ -93,7 +93,8 @@ def record_staging(
         now: on the store's clock.
         by: who, or which job, reports.
         staging_job_id: the job that did it; None keeps the one that is known.
-        error_message: why it failed, at most 4,096 characters of its end are kept.
+        error_message: why it failed; at most 4,096 bytes of its end are kept. It is never refused
+            for its text: one that is empty, or None, reads "staging failed".
 
     Raises:
         IllegalTransition: it is neither PENDING nor STAGING.
@@ -167,10 +168,11 @@ def fail(
 
     Raises:
         IllegalTransition: it is LIVE (roll it back instead), or has ended.
-        InvalidInput: there is no error message, or an argument is wrong.
+        InvalidInput: an argument is wrong. An error message that is empty is none: it reads
+            "failed".
     """
     check_label("by", by)
-    error = check_reason("error_message", error_message, most=MAX_MESSAGE)
+    error = kept_text("error_message", error_message, most=MAX_MESSAGE, empty="failed")
     if deployment.status is _S.FAILED and deployment.error_message == error:
         return unchanged(deployment)
     live = deployment.status is _S.LIVE
@@ -187,7 +189,7 @@ def roll_back(
         deployment: to be changed.
         now: on the store's clock.
         by: who asked.
-        reason: why, for people; at most 4,096 characters of its end are kept.
+        reason: why, for people; at most 4,096 bytes of its end are kept.
         target: the deployment's id, or the version, that takes its place.
 
     Raises:
@@ -227,8 +229,10 @@ def record_metrics(
 ) -> Decision[Deployment]:
     """Keep the newest figures of a deployment in PRODUCTION or LIVE; they replace the last ones.
 
-    The same figures again are a repetition, and change nothing, unless another ``recorded_at``
-    says that they were measured anew.
+    The same figures again are a repetition, and change nothing, unless a later ``recorded_at``
+    says that they were measured again. Figures that come late, measured before the known ones,
+    change nothing either. One that lies ahead of ``now`` counts as now: a clock that is ahead must
+    not outdo all that is measured later.
 
     Raises:
         IllegalTransition: it has no traffic: it is not in PRODUCTION or LIVE.
@@ -239,7 +243,10 @@ def record_metrics(
     known = deployment.metrics
     if known is not None and given in {known, evolve(known, recorded_at=None)}:
         return unchanged(deployment)
-    measured = evolve(given, recorded_at=given.recorded_at or now)
+    measured_at = min(given.recorded_at or now, now)
+    if known is not None and measured_at < min(known.recorded_at or now, now):
+        return unchanged(deployment)
+    measured = evolve(given, recorded_at=measured_at)
     figures = {
         "error_rate": measured.error_rate,
         "latency_ms": measured.latency_ms,
@@ -305,8 +312,8 @@ def _recorded(
 def _checked_result(error_message: str | None, stage: str, *, succeeded: bool) -> str | None:
     """Return the error of a stage that failed, None for one that succeeded."""
     if not succeeded:
-        message = f"{stage} failed" if error_message is None else error_message
-        return check_reason("error_message", message, most=MAX_MESSAGE)
-    if error_message is not None:
+        empty = f"{stage} failed"
+        return kept_text("error_message", error_message, most=MAX_MESSAGE, empty=empty)
+    if (storable("error_message", error_message) or "").strip():
         raise InvalidInput("error_message", error_message, "a success has none: leave it out")
     return None

@@ -176,8 +176,8 @@ def _fits(text: str, most: int) -> bool:
 def storable(field: str, text: str | None) -> str | None:
     """Return what a machine says of its work, as well as every store can keep it.
 
-    A lone surrogate, which stands for a byte that was no text, becomes a question mark: to refuse
-    it would leave the work without an end.
+    A NUL, and a lone surrogate, which stands for a byte that was no text, become question marks: to
+    refuse them would leave the work without an end.
 
     Raises:
         InvalidInput: it is neither a string nor None.
@@ -186,7 +186,19 @@ def storable(field: str, text: str | None) -> str | None:
         return None
     if not isinstance(text, str):
         raise InvalidInput(field, text, "give a string, or None")
-    return text.encode("utf-8", "replace").decode()
+    return text.replace("\0", "?").encode("utf-8", "replace").decode()
+
+
+def kept_text(field: str, text: str | None, *, most: int, empty: str) -> str:
+    """Return the last ``most`` bytes of what is said of an end, as every store can keep it.
+
+    The end itself matters, and is never refused for its text: ``empty`` stands for one without.
+
+    Raises:
+        InvalidInput: it is neither a string nor None.
+    """
+    said = storable(field, text)
+    return shorten(said if said and said.strip() else empty, most) or empty
 
 
 def _is_finite(value: float) -> bool:

@@ -61,7 +61,7 @@ class DeploymentMetrics:
     latency_ms: float | None = None
     #: Up to 1e12.
     requests_per_second: float | None = None
-    #: When it was measured; None in a report means now.
+    #: When it was measured; None in a report, and a moment still to come, mean now.
     recorded_at: datetime | None = None
 
 

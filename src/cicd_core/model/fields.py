@@ -15,7 +15,7 @@ from cicd_core.model.checks import (
     check_name,
     check_text,
     json_size,
-    shorten,
+    kept_text,
 )
 from cicd_core.model.job import GitContext
 
@@ -64,12 +64,14 @@ def check_number(field: str, value: float, *, least: float, most: float) -> floa
 def check_reason(field: str, value: str, *, most: int = MAX_REASON) -> str:
     """Return the last ``most`` bytes of ``value``: why something was done, for people.
 
+    It may come from a machine: characters that not every store can keep become question marks.
+
     Raises:
-        InvalidInput: it is empty, no string, or holds a NUL or a lone surrogate.
+        InvalidInput: it is empty, or no string.
     """
     if not isinstance(value, str) or not value:
         raise InvalidInput(field, value, "say why, in at least one character")
-    return check_text(field, shorten(value, most) or "", most=most)
+    return kept_text(field, value, most=most, empty=value)
 
 
 def check_metadata(values: Mapping[str, str]) -> dict[str, str]:

@@ -17,6 +17,7 @@ from cicd_core.model.checks import (
     check_seconds,
     check_text,
     json_bytes,
+    kept_text,
     shorten,
     storable,
 )
@@ -156,8 +157,22 @@ def test_a_text_that_takes_too_many_bytes_is_refused() -> None:
 def test_bytes_that_were_no_text_are_kept_as_question_marks() -> None:
     read = b"caf\xe9 \xff".decode("utf-8", "surrogateescape")
     assert storable("error_message", read) == "caf? ?"
+    assert storable("error_message", "nul\0") == "nul?"
     assert storable("error_message", "Zürich 🚀") == "Zürich 🚀"
     assert storable("error_message", None) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [("", "failed"), (" \n", "failed"), (None, "failed"), ("a\0b", "a?b"), ("\udcff", "?")],
+)
+def test_what_is_said_of_an_end_is_kept_whatever_it_is(said: str | None, kept: str) -> None:
+    assert kept_text("error_message", said, most=100, empty="failed") == kept
+
+
+def test_of_a_long_text_about_an_end_the_last_bytes_are_kept() -> None:
+    kept = kept_text("error_message", "x" * 200 + "\0 the cause", most=100, empty="failed")
+    assert (json_bytes(kept), kept[-11:]) == (100, "? the cause")
 
 
 def test_what_is_no_text_cannot_be_kept() -> None:
