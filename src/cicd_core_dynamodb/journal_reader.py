@@ -16,10 +16,11 @@ from cicd_core_dynamodb.ordering import Waiting, moment
 from cicd_core_dynamodb.tables import JOURNAL, PLACE_KEY, STREAM_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from cicd_core.store.records import StoreTime
     from cicd_core_dynamodb.calls import Calls, Item
+    from cicd_core_dynamodb.still_open import StillOpen
 
 #: The most bytes that one look reads, about.
 _LOOK_BYTES: Final = 4 * 1024 * 1024
@@ -49,7 +50,7 @@ class JournalReader:
         self._kept: dict[str, Item] = {}
 
     async def look(
-        self, reached: int, still_open: Sequence[str], *, beyond: Look | None = None
+        self, reached: int, still_open: Sequence[StillOpen], *, beyond: Look | None = None
     ) -> Look:
         """Return what stands behind ``reached`` (µs), and what is still open before it.
 
@@ -59,12 +60,12 @@ class JournalReader:
         """
         asked = await self._calls.now()
         words = self._query(reached)
-        found = await self._opened(still_open)
+        waiting = await self._opened(still_open)
         size = first = last = 0
         while True:
             answer = await self._calls("query", **words)
             some: list[Item] = answer["Items"]
-            found += some
+            waiting += [each for item in some for each in _waiting(item)]
             size += sum(len(item[DATA]["B"]) for item in some)
             if some:
                 first = first or moment(some[0][PLACE_KEY]["S"])
@@ -75,7 +76,7 @@ class JournalReader:
             else:
                 enough = beyond.cut and last > beyond.last + 2 * RIPE
             if not rest or enough:
-                return Look(asked, _waiting(found), last=last, cut=bool(rest))
+                return Look(asked, waiting, last=last, cut=bool(rest))
             words["ExclusiveStartKey"] = rest
 
     def _query(self, reached: int) -> dict[str, Any]:
@@ -89,7 +90,9 @@ class JournalReader:
             **query.query_words(),
         }
 
-    async def _opened(self, places: Sequence[str]) -> list[Item]:
+    async def _opened(self, still_open: Sequence[StillOpen]) -> list[Waiting]:
+        """Return the entries that are still open: those alone, and not what stands beside them."""
+        places = [each.place for each in still_open]
         self._kept = {place: self._kept[place] for place in places if place in self._kept}
         found = await all_of(
             partial(
@@ -104,12 +107,17 @@ class JournalReader:
         )
         items: list[Item] = [answer["Item"] for answer in found if "Item" in answer]
         self._kept |= {item[PLACE_KEY]["S"]: item for item in items}
-        return list(self._kept.values())
+        return [
+            waiting
+            for each in still_open
+            if each.place in self._kept
+            for waiting in _waiting(self._kept[each.place])
+            if each.holds(waiting.index)
+        ]
 
 
-def _waiting(found: Iterable[Item]) -> list[Waiting]:
+def _waiting(item: Item) -> list[Waiting]:
     return [
-        Waiting(place=item[PLACE_KEY]["S"], entry=entry)
-        for item in found
-        for entry in decode(item[DATA]["B"])
+        Waiting(place=item[PLACE_KEY]["S"], index=index, entry=entry)
+        for index, entry in enumerate(decode(item[DATA]["B"]))
     ]

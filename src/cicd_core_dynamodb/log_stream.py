@@ -11,6 +11,7 @@ from cicd_core_dynamodb.expressions import Expression
 from cicd_core_dynamodb.failures import ConditionFailed
 from cicd_core_dynamodb.items import binary, number, text
 from cicd_core_dynamodb.journal import DATA
+from cicd_core_dynamodb.still_open import StillOpen, parsed
 from cicd_core_dynamodb.tables import JOURNAL, PLACE_KEY, STREAM_KEY, TTL_ATTRIBUTE
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from cicd_core_dynamodb.entries import Entry
 
 #: The attributes of an item: when it was appended (µs); the moment up to which the journal was gone
-#: through then; the places before it that were still open; whether it is the first one of all.
+#: through then; the entries before it that were still open; whether it is the first one of all.
 _APPENDED, _REACHED, _OPEN, _FIRST = "A", "W", "O", "F"
 #: Where the number before the first one is kept, and the attribute with it.
 _BASE_PLACE: Final = "-"
@@ -39,7 +40,7 @@ class Numbered:
     entries: tuple[Entry, ...]
     appended: int
     reached: int
-    open: tuple[str, ...]
+    open: tuple[StillOpen, ...]
     is_first: bool
 
 
@@ -84,7 +85,7 @@ class LogStream:
             DATA: binary(encode(item.entries)),
             _APPENDED: number(item.appended),
             _REACHED: number(item.reached),
-            _OPEN: {"L": [text(place) for place in item.open]},
+            _OPEN: {"L": [text(each.text) for each in item.open]},
             _FIRST: {"BOOL": item.is_first},
             TTL_ATTRIBUTE: number((item.appended + self._retention) // _MICROS + _GRACE),
         }
@@ -154,6 +155,6 @@ def _numbered(item: Item) -> Numbered:
         entries=tuple(decode(item[DATA]["B"])),
         appended=int(item[_APPENDED]["N"]),
         reached=int(item[_REACHED]["N"]),
-        open=tuple(place["S"] for place in item[_OPEN]["L"]),
+        open=tuple(parsed(each["S"]) for each in item[_OPEN]["L"]),
         is_first=bool(item[_FIRST]["BOOL"]),
     )

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from cicd_core_dynamodb.tables import Table
 
 #: The version of the layout that ``items.py`` and ``journal.py`` describe.
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 #: How many times, and seconds apart, a table that is being made is looked at.
 _LOOKS: Final = 120
 _LOOK_SECONDS: Final = 0.5

@@ -24,6 +24,8 @@ class Waiting:
 
     #: Where it stands in the journal.
     place: str
+    #: Its number among the entries of that item.
+    index: int
     entry: Entry
 
     @property

@@ -21,9 +21,10 @@ from cicd_core_dynamodb.expressions import Expression
 from cicd_core_dynamodb.failures import ConditionFailed
 from cicd_core_dynamodb.journal import RIPE, keeps_for
 from cicd_core_dynamodb.log_stream import Numbered
-from cicd_core_dynamodb.ordering import in_order, moment, with_predecessors
+from cicd_core_dynamodb.ordering import in_order, with_predecessors
 from cicd_core_dynamodb.proofs import SETTLED, is_proved, is_void, served
 from cicd_core_dynamodb.server_clock import UNCERTAIN
+from cicd_core_dynamodb.still_open import first_too_many, still_open
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from cicd_core_dynamodb.log_stream import LogStream
     from cicd_core_dynamodb.ordering import Name, Waiting
     from cicd_core_dynamodb.reads import Reader
+    from cicd_core_dynamodb.still_open import StillOpen
 
 #: The pause after the first race that was lost, in seconds; it doubles, up to the longest.
 _FIRST_PAUSE: Final = 0.004
@@ -47,10 +49,10 @@ _LATER: Final = 2 * UNCERTAIN
 _ITEM_BYTES: Final = 64 * 1024
 #: So many entries that came to nothing are reason enough to note how far the journal was read.
 _LEFTOVERS: Final = 200
-#: The most places that an item of the log names as open: beside the largest event there is room for
-#: no more. Where there are more, commits by the hundred were given up, and the journal is read
-#: again from the first one that is not named.
-_MOST_OPEN: Final = 250
+#: The most bytes in which an item of the log names what is open: beside the largest event there is
+#: room for no more. Where it takes more, commits by the hundred were given up, and the journal is
+#: read again from the first one that is not named.
+_OPEN_BYTES: Final = 10_500
 #: How many items of the log are remembered for the counters.
 _REMEMBERED: Final = 512
 #: For how many seconds what is known of the log is worth reading on from.
@@ -65,7 +67,7 @@ class _Step:
     #: Proofs that nobody needs any more, by the record that holds them.
     served: Mapping[Subject, Sequence[bytes]]
     reached: int
-    open: tuple[str, ...]
+    open: tuple[StillOpen, ...]
     #: The moment (µs) behind which the journal was not looked at; None: it was, to its end.
     cut: int | None
 
@@ -110,7 +112,7 @@ class Sequencer:
         #: The number of the last item; 0: there is none.
         self.head = 0
         self._reached = 0
-        self._open: tuple[str, ...] = ()
+        self._open: tuple[StillOpen, ...] = ()
         #: What the log has already, of what may be met again: when it was appended (µs).
         self._done: dict[Name, int] = {}
         self._increments: OrderedDict[int, tuple[Increment, ...]] = OrderedDict()
@@ -220,23 +222,25 @@ class Sequencer:
             for name, each in fresh.items()
             if name not in names and not is_void(each, there, now.micros)
         ]
-        places = sorted({each.place for each in undecided})
-        reached = max(self._reached, min(self._bounds(look, undecided, places)))
-        still_open = tuple(place for place in places if moment(place) <= reached)
+        opened = still_open(undecided)
+        reached = max(self._reached, min(self._bounds(look, undecided, opened)))
+        named = tuple(each for each in opened if each.micros <= reached)
         passed = sum(self._reached < each.micros <= reached for each in look.waiting)
-        decided = len(self._open) - sum(moment(place) <= self._reached for place in still_open)
+        decided = len(self._open) - sum(each.micros <= self._reached for each in named)
         if not chosen and passed < _LEFTOVERS and decided < _LEFTOVERS:
             return None
         return _Step(
             entries=in_order(chosen),
             served=done,
             reached=reached,
-            open=still_open,
+            open=named,
             cut=look.last if look.cut else None,
         )
 
     @staticmethod
-    def _bounds(look: Look, undecided: Iterable[Waiting], places: Sequence[str]) -> Iterable[int]:
+    def _bounds(
+        look: Look, undecided: Iterable[Waiting], opened: Sequence[StillOpen]
+    ) -> Iterable[int]:
         """Return the moments that the journal has not been gone through beyond.
 
         That is what may still come; what may be decided soon; what was not looked at; and what
@@ -249,8 +253,8 @@ class Sequencer:
                 yield each.micros - 1
         if look.cut:
             yield look.last - 1
-        if len(places) > _MOST_OPEN:
-            yield moment(places[_MOST_OPEN]) - 1
+        if (unnamed := first_too_many(opened, _OPEN_BYTES)) is not None:
+            yield unnamed.micros - 1
 
     async def _anchors(self, entries: Iterable[Waiting]) -> dict[Subject, Item]:
         """Read the records that may prove entries, as they stand now."""

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 HALF_AN_HOUR = 30 * 60 * 1_000_000
+#: What the name of one open entry takes: a moment, random digits, a point and a digit.
+NAME_BYTES = 16 + 24 + 2
 
 
 class Sleep:
@@ -171,7 +173,7 @@ async def log_items(client: Faults, namespace: str) -> list[dict[str, Any]]:
 async def test_commits_that_were_given_up_by_the_hundred_do_not_fill_the_logs_items(
     dynamodb: DynamoDBHarness, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sequencer, "_MOST_OPEN", 10)
+    monkeypatch.setattr(sequencer, "_OPEN_BYTES", 10 * NAME_BYTES)
     monkeypatch.setattr(sequencer, "_LEFTOVERS", 5)
     keys = [key for key in map(str, range(20)) if shard(key) == 0][:5]
     async with (

@@ -25,6 +25,7 @@ from cicd_core_dynamodb.journal import STALE
 from cicd_core_dynamodb.ordering import Waiting, in_order, with_predecessors
 from cicd_core_dynamodb.proofs import SETTLED, is_void, served
 from cicd_core_dynamodb.server_clock import ServerClock
+from cicd_core_dynamodb.still_open import first_too_many, parsed, still_open
 from cicd_core_dynamodb.stopwatch import awake_or_asleep
 
 NOW = 1_800_000_000_000_000
@@ -41,7 +42,8 @@ def entry(name: str, rank: int, *, key: str = "a", expected: int = 0) -> Entry:
 
 
 def waiting(name: str, rank: int, *, at: int = NOW, key: str = "a", expected: int = 0) -> Waiting:
-    return Waiting(place=f"{at:016d}{name}", entry=entry(name, rank, key=key, expected=expected))
+    one = entry(name, rank, key=key, expected=expected)
+    return Waiting(place=f"{at:016d}{name}", index=0, entry=one)
 
 
 # ---------------------------------------------------------------------------------------- bytes
@@ -105,7 +107,7 @@ def test_versions_that_go_in_a_circle_lose_nobody() -> None:
     subjects = [("items", "a"), ("items", "b")]
     one = evolve(entry("x", 0), ranks=((subjects[0], 1), (subjects[1], 2)))
     two = evolve(entry("y", 0), ranks=((subjects[0], 2), (subjects[1], 1)))
-    some = [Waiting(place=f"{NOW}{n}", entry=each) for n, each in enumerate((one, two))]
+    some = [Waiting(place=f"{NOW}{n}", index=0, entry=each) for n, each in enumerate((one, two))]
     assert in_order(some) == some
 
 
@@ -113,6 +115,26 @@ def test_what_an_entry_builds_upon_comes_along_and_nothing_else() -> None:
     last = waiting("last", 9)
     earlier, later, other = waiting("earlier", 8), waiting("later", 10), waiting("o", 1, key="o")
     assert with_predecessors([last], [later, earlier, other]) == [last, earlier]
+
+
+# ---------------------------------------------------------------------------- what is still open
+
+
+@given(st.sets(st.tuples(st.integers(0, 9), st.integers(0, 700))))
+def test_what_is_open_is_named_by_the_entry_and_read_back(chosen: set[tuple[int, int]]) -> None:
+    undecided = [evolve(waiting("x", 1, at=NOW + at), index=index) for at, index in chosen]
+    names = [parsed(each.text) for each in still_open(undecided)]
+    assert [each.place for each in names] == sorted({each.place for each in undecided})
+    found = {(each.micros - NOW, n) for each in names for n in range(701) if each.holds(n)}
+    assert found == chosen
+
+
+def test_what_is_open_is_named_as_far_as_there_is_room() -> None:
+    names = still_open(waiting("x", 1, at=NOW + at) for at in range(5))
+    size = len(names[0].text)
+    assert first_too_many(names, 5 * size) is None
+    assert first_too_many(names, 5 * size - 1) == names[4]
+    assert first_too_many(names, 0) == names[0]
 
 
 # --------------------------------------------------------------------------------------- proofs

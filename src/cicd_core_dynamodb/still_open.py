@@ -1,0 +1,72 @@
+"""Which commits of the journal are still undecided, by the entry and not by the item. Pure.
+
+An item of the journal holds the entries of many commits. What became of one says nothing of its
+neighbours: the log may have those for as long as this one stays undecided. So each entry is named,
+by the place of its item and its number in there.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from cicd_core_dynamodb.ordering import moment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from cicd_core_dynamodb.ordering import Waiting
+
+
+@frozen
+class StillOpen:
+    """The undecided entries of one item of the journal."""
+
+    #: Of the item.
+    place: str
+    #: The numbers of the entries, as the bits of a number.
+    entries: int
+
+    @property
+    def micros(self) -> int:
+        """When the item was placed (µs), by the clock of who did."""
+        return moment(self.place)
+
+    @property
+    def text(self) -> str:
+        """How an item of the log keeps it: the place, a point, the entries in hexadecimal."""
+        return f"{self.place}.{self.entries:x}"
+
+    def holds(self, index: int) -> bool:
+        """Whether the entry of that number is undecided."""
+        return bool(self.entries >> index & 1)
+
+
+def parsed(text: str) -> StillOpen:
+    """Return what :attr:`StillOpen.text` told.
+
+    Raises:
+        ValueError: it is no such text.
+    """
+    place, _, entries = text.partition(".")
+    return StillOpen(place, int(entries, 16))
+
+
+def still_open(undecided: Iterable[Waiting]) -> tuple[StillOpen, ...]:
+    """Return the names of undecided entries, those of one item together; by their places."""
+    places: defaultdict[str, int] = defaultdict(int)
+    for each in undecided:
+        places[each.place] |= 1 << each.index
+    return tuple(StillOpen(place, places[place]) for place in sorted(places))
+
+
+def first_too_many(names: Iterable[StillOpen], most: int) -> StillOpen | None:
+    """Return the first one that more than ``most`` bytes are needed for; None: all have room."""
+    size = 0
+    for each in names:
+        size += len(each.text)
+        if size > most:
+            return each
+    return None
