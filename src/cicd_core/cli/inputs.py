@@ -69,6 +69,11 @@ def seconds(field: str, text: str) -> float:
     return value
 
 
+def is_duration(text: str) -> bool:
+    """Return whether a text is a number, with or without a unit of time."""
+    return _DURATION.fullmatch(text.strip()) is not None
+
+
 def size(field: str, text: str) -> int:
     """Return a number of bytes: as it is, or with ``K``, ``M``, ``G`` or ``T`` for powers of 1,024.
 
@@ -89,7 +94,7 @@ def moment(field: str, text: str, now: datetime, *, ahead: bool = False) -> date
     """
     expected = "give ISO 8601 with a time zone, 2030-01-31T08:00:00Z, or a duration such as 2h"
     try:
-        if _DURATION.fullmatch(text.strip()):
+        if is_duration(text):
             distance = timedelta(seconds=seconds(field, text))
             return now + distance if ahead else now - distance
         instant = datetime.fromisoformat(text.strip())

@@ -12,6 +12,7 @@ from cicd_core.cli.inputs import (
     choose,
     choose_some,
     git_context,
+    is_duration,
     json_object,
     json_option,
     moment,
@@ -65,6 +66,8 @@ class JobOptions:
         Raises:
             InvalidInput: an option is wrong, or contradicts another one.
         """
+        run_at, delay_seconds = self._start(now)
+        deadline_at, deadline_seconds = _when("deadline", self.deadline, now)
         plain = JobSpec(
             job_type=self._job_type(),
             payload=self._payload(),
@@ -76,10 +79,10 @@ class JobOptions:
             metadata=pairs("meta", self.meta),
             delivery=Delivery.AT_MOST_ONCE if self.at_most_once else Delivery.AT_LEAST_ONCE,
             retry=self._retry(),
-            run_at=self._run_at(now),
-            deadline_at=None
-            if self.deadline is None
-            else moment("deadline", self.deadline, now, ahead=True),
+            run_at=run_at,
+            delay_seconds=delay_seconds,
+            deadline_at=deadline_at,
+            deadline_seconds=deadline_seconds,
             idempotency_key=self.key,
         )
         if self.timeout is not None:
@@ -111,13 +114,19 @@ class JobOptions:
             policy = evolve(policy, retry_on=_retryable(self.retry_on))
         return policy
 
-    def _run_at(self, now: datetime) -> datetime | None:
+    def _start(self, now: datetime) -> tuple[datetime | None, float | None]:
         if self.delay is not None and self.run_at is not None:
             raise InvalidInput("run-at", self.run_at, "give --delay or --run-at, not both")
         if self.delay is not None:
-            seconds("delay", self.delay)
-            return moment("delay", self.delay, now, ahead=True)
-        return None if self.run_at is None else moment("run-at", self.run_at, now, ahead=True)
+            return None, seconds("delay", self.delay)
+        return _when("run-at", self.run_at, now)
+
+
+def _when(field: str, text: str | None, now: datetime) -> tuple[datetime | None, float | None]:
+    """Return an instant, or seconds from now: what was typed, which is the same the next time."""
+    if text is not None and is_duration(text):
+        return None, seconds(field, text)
+    return (None if text is None else moment(field, text, now)), None
 
 
 def _retryable(text: str) -> tuple[Verdict, ...]:

@@ -15,7 +15,7 @@ from cicd_core.lifecycle.decision import Decision
 from cicd_core.model.fields import check_label
 from cicd_core.model.instants import from_micros
 from cicd_core.model.job import JobState
-from cicd_core.model.spec import JobSpec, checked
+from cicd_core.model.spec import JobSpec, checked, placed
 from cicd_core.queueing.lanes import Lane
 from cicd_core.store.codec import CONVERTER
 from cicd_core.store.records import Committed, StoreTime
@@ -117,7 +117,9 @@ class JobMaker:
     def _draft(self, spec: JobSpec, time: StoreTime, *, by: str, enqueue: bool) -> _Draft:
         now = from_micros(time.calendar)
         job_id, request_hash = self._identity(spec, time)
-        created = lifecycle.create(spec, job_id=job_id, now=now, by=by, request_hash=request_hash)
+        created = lifecycle.create(
+            placed(spec, now), job_id=job_id, now=now, by=by, request_hash=request_hash
+        )
         if not enqueue:
             return _Draft(spec, created)
         queued = lifecycle.enqueue(created.value, now=now, by=by, steady=time.micros)
@@ -135,7 +137,11 @@ class JobMaker:
         """
         if spec.idempotency_key is None:
             return self._writer.ids.sortable(time.micros), None
-        fields = json.dumps(CONVERTER.unstructure(spec), sort_keys=True, separators=(",", ":"))
+        request = CONVERTER.unstructure(spec)
+        for name in ("delay_seconds", "deadline_seconds"):
+            if request[name] is None:  # jobs were made before there were such fields
+                del request[name]
+        fields = json.dumps(request, sort_keys=True, separators=(",", ":"))
         request_hash = hashlib.blake2b(fields.encode(), digest_size=16).hexdigest()
         return _keyed_id(spec.idempotency_key), request_hash
 

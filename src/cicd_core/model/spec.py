@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from attrs import Factory, evolve, field, frozen
@@ -46,6 +46,11 @@ class JobSpec:
     timeout_seconds: float = 3600.0
     run_at: datetime | None = None
     deadline_at: datetime | None = None
+    #: Seconds from the moment at which the job is made, by the store's clock, in place of
+    #: ``run_at``. The same call again asks for the same, so that an idempotency key finds its job.
+    delay_seconds: float | None = None
+    #: Seconds from that moment, instead of ``deadline_at``.
+    deadline_seconds: float | None = None
     #: The same key with the same fields gives the same job, for as long as that job is kept.
     idempotency_key: str | None = None
 
@@ -67,6 +72,8 @@ def checked(spec: JobSpec) -> JobSpec:
     labels, tags = check_names("labels", spec.labels), check_names("tags", spec.tags)
     payload, size = check_json_object("payload", spec.payload)
     check_together("payload", metadata, git_texts(git), labels, tags, besides=size)
+    delay = _distance("delay_seconds", spec.delay_seconds, "run_at", spec.run_at)
+    deadline = _distance("deadline_seconds", spec.deadline_seconds, "deadline_at", spec.deadline_at)
     run_at, deadline_at = _checked_times(spec)
     return JobSpec(
         job_type=check_name("job_type", spec.job_type),
@@ -84,6 +91,8 @@ def checked(spec: JobSpec) -> JobSpec:
         ),
         run_at=run_at,
         deadline_at=deadline_at,
+        delay_seconds=delay,
+        deadline_seconds=deadline,
         idempotency_key=check_optional_label("idempotency_key", spec.idempotency_key),
     )
 
@@ -115,6 +124,40 @@ def check_retry(policy: RetryPolicy) -> RetryPolicy:
     )
 
 
+def placed(spec: JobSpec, now: datetime) -> JobSpec:
+    """Return a checked spec whose times are instants, for a job that is made at ``now``.
+
+    Raises:
+        InvalidInput: the deadline comes before the job may start, or is beyond all calendars.
+    """
+    if spec.delay_seconds is None and spec.deadline_seconds is None:
+        return spec
+    run_at = _instant("delay_seconds", spec.delay_seconds, now) or spec.run_at
+    deadline_at = _instant("deadline_seconds", spec.deadline_seconds, now) or spec.deadline_at
+    given = evolve(
+        spec, run_at=run_at, deadline_at=deadline_at, delay_seconds=None, deadline_seconds=None
+    )
+    _checked_times(given)
+    return given
+
+
+def _distance(
+    name: str, seconds: float | None, other: str, instant: datetime | None
+) -> float | None:
+    if seconds is None:
+        return None
+    if instant is not None:
+        raise InvalidInput(name, seconds, f"give {name} or {other}, not both")
+    return check_seconds(name, seconds)
+
+
+def _instant(name: str, seconds: float | None, now: datetime) -> datetime | None:
+    try:
+        return None if seconds is None else now + timedelta(seconds=seconds)
+    except OverflowError:
+        raise InvalidInput(name, seconds, "give a shorter time: calendars end in 9999") from None
+
+
 def _checked_times(spec: JobSpec) -> tuple[datetime | None, datetime | None]:
     """Return ``run_at`` and ``deadline_at`` in UTC; together they must leave time for a start."""
     run_at = require_aware("run_at", spec.run_at)
@@ -122,4 +165,8 @@ def _checked_times(spec: JobSpec) -> tuple[datetime | None, datetime | None]:
     if run_at is not None and deadline_at is not None and deadline_at <= run_at:
         reason = f"give a moment after run_at, {run_at}: the job could never start"
         raise InvalidInput("deadline_at", deadline_at, reason)
+    delay, deadline = spec.delay_seconds, spec.deadline_seconds
+    if delay is not None and deadline is not None and deadline <= delay:
+        reason = f"give more than delay_seconds, {delay:g}: the job could never start"
+        raise InvalidInput("deadline_seconds", deadline, reason)
     return run_at, deadline_at

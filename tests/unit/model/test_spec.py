@@ -12,7 +12,7 @@ from attrs import evolve
 from cicd_core.errors import InvalidInput, TooLarge
 from cicd_core.model.checks import MAX_BODY_BYTES
 from cicd_core.model.job import Delivery, GitContext, Priority, RetryPolicy, Verdict
-from cicd_core.model.spec import MAX_TIMEOUT, JobSpec, check_retry, checked
+from cicd_core.model.spec import MAX_TIMEOUT, JobSpec, check_retry, checked, placed
 
 SPEC = JobSpec(job_type="build")
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -243,3 +243,42 @@ def test_a_policy_out_of_its_ranges_is_refused_by_the_field(field: str, value: A
     with pytest.raises(InvalidInput) as refused:
         checked(evolve(SPEC, retry=RetryPolicy(**{field: value})))
     assert refused.value.field == f"retry.{field}"
+
+
+def test_relative_times_become_instants_when_the_job_is_made() -> None:
+    spec = checked(evolve(SPEC, delay_seconds=30, deadline_seconds=90.5))
+    made = placed(spec, NOON)
+    assert made.run_at == NOON + timedelta(seconds=30)
+    assert made.deadline_at == NOON + timedelta(seconds=90.5)
+    assert (made.delay_seconds, made.deadline_seconds) == (None, None)
+    assert placed(checked(SPEC), NOON) == checked(SPEC)
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"delay_seconds": -1}, "delay_seconds"),
+        ({"delay_seconds": "30"}, "delay_seconds"),
+        ({"deadline_seconds": float("nan")}, "deadline_seconds"),
+        ({"delay_seconds": 1, "run_at": NOON}, "delay_seconds"),
+        ({"deadline_seconds": 1, "deadline_at": NOON}, "deadline_seconds"),
+        ({"delay_seconds": 5, "deadline_seconds": 5}, "deadline_seconds"),
+    ],
+)
+def test_a_relative_time_that_is_wrong_is_refused_by_name(
+    fields: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        checked(evolve(SPEC, **fields))
+    assert refused.value.field == field
+
+
+def test_a_deadline_before_the_delay_is_over_is_refused_when_the_job_is_made() -> None:
+    spec = checked(evolve(SPEC, delay_seconds=60, deadline_at=NOON + timedelta(seconds=59)))
+    with pytest.raises(InvalidInput, match="could never start"):
+        placed(spec, NOON)
+
+
+def test_a_relative_time_beyond_all_calendars_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="9999"):
+        placed(checked(evolve(SPEC, delay_seconds=86400)), datetime.max.replace(tzinfo=UTC))
