@@ -272,14 +272,14 @@ TURN_ASKED: Final = Units(reads=0.5)
 TURN_TAKEN: Final = Units(writes=1)
 #: What a lifecycle leaves in the journal, in bytes as they are read: each look at the log reads
 #: again what was journalled in the last seconds, twice if there is something new.
-JOURNAL_BYTES: Final = 1000
+JOURNAL_BYTES: Final = 1020
 
 # ------------------------------------------------------------------------------------ storage
 
 #: What DynamoDB adds to each item and each row of an index, in bytes.
 OVERHEAD: Final = 100
 #: What stays of a job that has ended, in bytes, with that: the record; its rows in the indexes.
-JOB_BYTES: Final = 820
+JOB_BYTES: Final = 840
 JOB_INDEX_BYTES: Final = 440
 #: What a lifecycle leaves in the journal and the log, in bytes, with that.
 LOG_BYTES: Final = 1700

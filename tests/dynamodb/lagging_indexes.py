@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 Item = dict[str, Any]
 #: A condition on a key, as the store writes it.
 _CONDITION: Final = re.compile(r"\((#\d+) (=|>|<|BETWEEN) (:\d+)(?: AND (:\d+))?\)")
-#: The one filter that the store uses: what has not expired.
-_FILTER: Final = re.compile(r"attribute_not_exists\((#\d+)\) OR (#\d+) > (:\d+)")
+#: The filters that the store uses, one or several: a part of an index, and what has not expired.
+_PART: Final = re.compile(r"\((#\d+) = (:\d+)\)")
+_FRESH: Final = re.compile(r"\(attribute_not_exists\((#\d+)\) OR \1 > (:\d+)\)")
 
 
 @frozen
@@ -71,7 +72,7 @@ class LaggingIndexes:
 
     def query(self, words: Item) -> Item:
         """Answer a query of an index."""
-        place = words["ExpressionAttributeValues"][":0"]["S"]
+        _, place, *_ = _bounds(words)
         rows = self._rows[words["TableName"], words["IndexName"], place]
         return answer_of(rows.values(), words)
 
@@ -164,11 +165,15 @@ def _bounds(words: Item) -> tuple[str, str, str, str | None]:
 
 
 def _kept(rows: list[Item], words: Item) -> list[Item]:
-    """Return the rows that a query's filter lets through."""
-    if "FilterExpression" not in words:
-        return rows
-    match = _FILTER.fullmatch(words["FilterExpression"])
-    assert match is not None, words["FilterExpression"]
-    name = words["ExpressionAttributeNames"][match[1]]
-    least = int(words["ExpressionAttributeValues"][match[3]]["N"])
-    return [row for row in rows if name not in row or int(row[name]["N"]) > least]
+    """Return the rows that a query's filters let through."""
+    names, values = words["ExpressionAttributeNames"], words["ExpressionAttributeValues"]
+    for each in filter(None, words.get("FilterExpression", "").split(" AND ")):
+        if part := _PART.fullmatch(each):
+            name, value = names[part[1]], values[part[2]]
+            rows = [row for row in rows if row.get(name) == value]
+            continue
+        fresh = _FRESH.fullmatch(each)
+        assert fresh is not None, each
+        name, least = names[fresh[1]], int(values[fresh[2]]["N"])
+        rows = [row for row in rows if name not in row or int(row[name]["N"]) > least]
+    return rows
