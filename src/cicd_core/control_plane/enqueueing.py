@@ -137,11 +137,7 @@ class JobMaker:
         """
         if spec.idempotency_key is None:
             return self._writer.ids.sortable(time.micros), None
-        request = CONVERTER.unstructure(spec)
-        for name in ("delay_seconds", "deadline_seconds"):
-            if request[name] is None:  # jobs were made before there were such fields
-                del request[name]
-        fields = json.dumps(request, sort_keys=True, separators=(",", ":"))
+        fields = json.dumps(CONVERTER.unstructure(spec), sort_keys=True, separators=(",", ":"))
         request_hash = hashlib.blake2b(fields.encode(), digest_size=16).hexdigest()
         return _keyed_id(spec.idempotency_key), request_hash
 
