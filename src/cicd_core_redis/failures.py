@@ -41,6 +41,8 @@ _ELSEWHERE: Final = (
     MasterDownError,
     ReadOnlyError,
 )
+#: How servers say that the user of a script may not run what it runs: Valkey, and Redis 7.0.
+_ACL_IN_SCRIPT: Final = ("ACL failure in script", "The user executing the script")
 #: The beginnings of answers of a server that cannot now, and may soon.
 _LATER: Final = ("BUSY", "NOREPLICAS")
 
@@ -153,7 +155,7 @@ def _answered(cause: ResponseError, where: str) -> StoreError:
     says = str(cause)
     if says.startswith("MISCONF"):
         return _cannot_persist(where, cause)
-    if "ACL failure in script" in says:
+    if any(refusal in says for refusal in _ACL_IN_SCRIPT):
         return _forbidden(where, cause)
     if "access a non local key" in says:
         return _moving(where, cause)
@@ -211,8 +213,9 @@ def _of_a_cluster(where: str, cause: Exception) -> UnsupportedCapability:
 
 def _forbidden(where: str, cause: Exception) -> UnsupportedCapability:
     return UnsupportedCapability(
-        f"{where} forbids what the store needs ({_told(cause)}): give its user the rights that "
-        f"'Run on Redis' in the documentation lists"
+        f"{where} forbids what the store needs ({_told(cause)}): nothing was written; give its "
+        f"user the rights that 'Run on Redis' in the documentation lists, and ask again with the "
+        f"same id"
     )
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cicd_core_redis.words import Answer, Argument
 
 #: The scripts that take several items, whose number stands before them.
-_MERGED: Final = frozenset({Verb.COMMIT, Verb.CLAIM, Verb.RENEW, Verb.GET})
+_MERGED: Final = frozenset({Verb.COMMIT, Verb.CHANGE, Verb.CLAIM, Verb.RENEW, Verb.GET})
 #: The most items in one parcel: a script holds up everybody else on the server for as long.
 _MAX_ITEMS: Final = 32
 #: The most records that the items of one parcel speak of, for the same reason.

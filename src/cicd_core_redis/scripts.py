@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 
 
 class Verb(Enum):
-    """A script, by the last of its files."""
+    """A script: what it does."""
 
     COMMIT = "commit"
+    #: A commit that creates nothing.
+    CHANGE = "change"
     CLAIM = "claim"
     RENEW = "renew"
     GET = "get"
@@ -38,10 +40,11 @@ class Verb(Enum):
 
 
 _BASE: Final = ("records", "clock", "noting")
-_WRITING: Final = (*_BASE, "places", "writing")
+_WRITING: Final = ("records", "needs", "permitted", "clock", "noting", "places", "moves", "writing")
 _READING: Final = (*_BASE, "places", "reading")
 _PARTS: Final[Mapping[Verb, tuple[str, ...]]] = {
     Verb.COMMIT: (*_WRITING, "commit", "increments", "stream", "apply"),
+    Verb.CHANGE: (*_WRITING, "commit", "increments", "stream", "apply"),
     Verb.CLAIM: (*_WRITING, "claim", "grant"),
     Verb.RENEW: (*_WRITING, "renew"),
     Verb.GET: (*_READING, "get"),
@@ -51,14 +54,17 @@ _PARTS: Final[Mapping[Verb, tuple[str, ...]]] = {
     Verb.COUNTERS: (*_BASE, "stream", "counters"),
     Verb.READ_LOG: (*_BASE, "stream", "read_log"),
     Verb.SWEEP: (*_WRITING, "sweep"),
-    Verb.RIGHTS: ("records", "rights"),
+    Verb.RIGHTS: ("records", "needs", "rights"),
 }
 #: Those whose answer must survive the server, where the store promises that it does. What is read
 #: may be the effect of a write that nobody confirmed; who acts on it, tells it, or reads the log on
 #: from there, must not see it undone.
 DURABLE: Final = frozenset(
-    {Verb.COMMIT, Verb.CLAIM, Verb.RENEW, Verb.GET, Verb.COUNTERS, Verb.READ_LOG}
+    {Verb.COMMIT, Verb.CHANGE, Verb.CLAIM, Verb.RENEW, Verb.GET, Verb.COUNTERS, Verb.READ_LOG}
 )
+#: Those that a server runs also where its memory is full. What was begun must come to its end, and
+#: only what is new can wait; a script that reads or drops needs no leave.
+_ALLOWED_WHEN_FULL: Final = frozenset({Verb.CHANGE, Verb.CLAIM, Verb.RENEW})
 
 
 @frozen
@@ -84,7 +90,7 @@ def scripts_for(
         in_cluster: whether the slot of the keys may move to another node.
     """
     shapes = shapes_text(collections)
-    first = {Verb.COMMIT: (skew,)}
+    first = {Verb.COMMIT: (skew,), Verb.CHANGE: (skew,)}
     return {
         verb: _script(
             verb, shapes, _in_cluster(parts) if in_cluster else parts, first.get(verb, ())
@@ -128,6 +134,7 @@ def _text(part: str) -> str:
 
 def _script(verb: Verb, shapes: str, parts: tuple[str, ...], first: tuple[int, ...]) -> Script:
     texts = [_text(part) for part in parts]
-    text = "\n".join([shapes, *texts]).encode()
+    flags = ["#!lua flags=allow-oom"] if verb in _ALLOWED_WHEN_FULL else []
+    text = "\n".join([*flags, shapes, *texts]).encode()
     # SHA-1 is what Redis names a script by; nothing is kept secret or safe by it.
     return Script(verb, text, sha1(text, usedforsecurity=False).hexdigest().encode(), first)

@@ -13,7 +13,7 @@ from cicd_core.store.records import Count, Counters, Page
 from cicd_core_redis.keys import lower_bound, upper_bound, zset_of
 from cicd_core_redis.log import LogPlace, log_page
 from cicd_core_redis.scripts import Verb
-from cicd_core_redis.words import outcome, renewal_words, renewed
+from cicd_core_redis.words import claimed, outcome, renewal_words, renewed, verb_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -116,16 +116,16 @@ class RedisStore:
         """Apply each commit whole, or not at all; answer in the order given."""
         self._limits.check_commits(commits)
         self._sweep_soon()  # before: a server that is full needs it most
-        words = [self._words.commit(commit) for commit in commits]
-        sizes = [len(commit.writes) for commit in commits]
-        answers = await self._each(Verb.COMMIT, words, sizes)
+        calls = [(verb_of(each), self._words.commit(each), len(each.writes)) for each in commits]
+        answers = await self._each(calls)
         return [outcome(commit, each) for commit, each in zip(commits, answers, strict=True)]
 
     async def claim(self, claim: Claim) -> list[Record]:
         """Take up to ``limit`` records with the smallest sort values over the partitions."""
         self._limits.check_claim(claim)
         words = self._words.claim(claim)
-        repeated, *found = await self._pipe.run(Verb.CLAIM, words, records=claim.limit)
+        answer = await self._pipe.run(Verb.CLAIM, words, records=claim.limit)
+        repeated, found = claimed(answer)
         records = self._readable(claim.collection, found)
         if repeated:
             sort = claim.index.sort
@@ -135,8 +135,8 @@ class RedisStore:
     async def renew(self, renewals: Sequence[Renewal]) -> list[Renewed | None]:
         """Move each lease's expiry to now + ``duration`` where the claim id matches."""
         self._limits.check_renewals(renewals)
-        words = [renewal_words(renewal) for renewal in renewals]
-        answers = await self._each(Verb.RENEW, words, [1] * len(words))
+        calls = [(Verb.RENEW, renewal_words(renewal), 1) for renewal in renewals]
+        answers = await self._each(calls)
         for renewal, answer in zip(renewals, answers, strict=True):
             if len(answer) == 1:  # as good as lost: it must not hold up the other renewals
                 broken = _corrupt(renewal.collection, renewal.key.encode(), answer[0])
@@ -221,16 +221,15 @@ class RedisStore:
         (is_true,) = await self._pipe.run(Verb.LOOK, words)
         return bool(is_true)
 
-    async def _each(
-        self, verb: Verb, items: Sequence[list[Argument]], sizes: Sequence[int]
-    ) -> list[Answer]:
-        """Run a script on many items, which the pipe sends together, in the order given."""
-        if len(items) == 1:
-            return [await self._pipe.run(verb, items[0], records=sizes[0])]
-        sent = [
-            self._pipe.submit(verb, item, records=size)
-            for item, size in zip(items, sizes, strict=True)
-        ]
+    async def _each(self, calls: Sequence[tuple[Verb, list[Argument], int]]) -> list[Answer]:
+        """Run scripts, which the pipe sends together, those of one kind in the order given.
+
+        Each is its script, its words, and how many records it speaks of.
+        """
+        if len(calls) == 1:
+            ((verb, words, records),) = calls
+            return [await self._pipe.run(verb, words, records=records)]
+        sent = [self._pipe.submit(verb, words, records=records) for verb, words, records in calls]
         return await asyncio.gather(*sent)
 
     def _record(self, collection: str, answer: Answer) -> Record:

@@ -21,6 +21,7 @@ from cicd_core.store.records import (
     Renewed,
 )
 from cicd_core_redis.keys import group_of, index_prefix
+from cicd_core_redis.scripts import Verb
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -43,6 +44,15 @@ Answer = Any
 _ATTRIBUTES: Final = 11
 #: How the answer of a commit begins whose increment is refused; see ``lua/commit.lua``.
 _NO_INCREMENT: Final = -2
+#: How the answer of a commit begins that met a key of another type than ours.
+_NOT_OURS: Final = -3
+
+#: How the answer of a claim begins that could not be made.
+_REFUSED: Final = -1
+_RESTORE_THE_KEY: Final = (
+    "something else than the store wrote the key: restore it from a backup, or rename it, and ask "
+    "again with the same id"
+)
 
 _hiredis: Any = hiredis
 #: hiredis types its argument as a tuple of one, and its answer not at all.
@@ -154,6 +164,12 @@ def _lease(
     )
 
 
+def verb_of(commit: Commit) -> Verb:
+    """Return the script of a commit: a server that is full refuses those that create."""
+    creates = any(write.expected == 0 for write in commit.writes if isinstance(write, Put))
+    return Verb.COMMIT if creates else Verb.CHANGE
+
+
 def renewal_words(renewal: Renewal) -> list[Argument]:
     """Return a renewal as arguments."""
     return [renewal.collection, renewal.key, renewal.claim_id, renewal.duration]
@@ -164,7 +180,8 @@ def outcome(commit: Commit, answer: Answer) -> Committed | Conflict:
 
     Raises:
         CorruptRecord: a record that it writes does not decode; it was not applied.
-        StoreError: a counter does not take its increment; it was not applied.
+        StoreError: a counter does not take its increment, or a key has another type than the store
+            gave it; it was not applied.
     """
     if answer[0] == 1:
         puts = [write for write in commit.writes if isinstance(write, Put)]
@@ -175,6 +192,8 @@ def outcome(commit: Commit, answer: Answer) -> Committed | Conflict:
         writes = [commit.writes[position - 1] for position in positions]
         return Conflict(tuple((write.collection, write.key) for write in writes))
     position, reason = int(answer[1]), bytes(answer[2]).decode(errors="replace")
+    if answer[0] == _NOT_OURS:
+        raise StoreError(f"{reason}: the commit was not applied; {_RESTORE_THE_KEY}")
     if answer[0] == _NO_INCREMENT:
         name = commit.increments[position - 1].name
         raise StoreError(
@@ -183,6 +202,19 @@ def outcome(commit: Commit, answer: Answer) -> Committed | Conflict:
         )
     corrupt = commit.writes[position - 1]
     raise CorruptRecord(corrupt.collection, corrupt.key, reason)
+
+
+def claimed(answer: Answer) -> tuple[bool, Sequence[Answer]]:
+    """Return whether a claim is a repetition, and the answers for its records.
+
+    Raises:
+        StoreError: a key that says what it holds has another type than the store gave it.
+    """
+    first, *found = answer
+    if first == _REFUSED:
+        reason = bytes(found[0]).decode(errors="replace")
+        raise StoreError(f"{reason}: nothing was granted; {_RESTORE_THE_KEY}")
+    return bool(first), found
 
 
 def renewed(answer: Answer) -> Renewed | None:

@@ -11,7 +11,7 @@ import redis
 from anyio import to_thread
 
 from cicd_core.errors import StoreFull, StoreReadOnly, StoreUnavailable
-from cicd_core.store.records import Committed, Delete, Renewal
+from cicd_core.store.records import Committed, Delete, Increment, Renewal
 from cicd_core.testing.samples import (
     IDS,
     SECOND,
@@ -22,7 +22,6 @@ from cicd_core.testing.samples import (
     item,
     keys_in,
     numbers_in,
-    plain,
     read,
     told,
     watch,
@@ -77,8 +76,9 @@ HELD = claim()
 RENEWAL = Renewal(collection="items", key="held", claim_id=HELD.claim_id, duration=60 * SECOND)
 
 
-def contents(server: Server) -> dict[str, Any]:
+def contents(server: Server) -> dict[Any, Any]:
     """Return all keys of a server, with what it would save of each."""
+    client: Any
     with server.client() as client:
         client.connection_pool.connection_kwargs["decode_responses"] = False
         return {key: client.dump(key) for key in client.keys("cicd:*")}
@@ -126,14 +126,38 @@ def empty(server: Server) -> None:
     server.ask("CONFIG", "SET", "maxmemory", 0)
 
 
-async def test_a_full_server_takes_no_writes_answers_reads_and_goes_on_with_more_memory(
+async def test_a_full_server_refuses_creations_alone_and_answers_reads(
     server: Server, store: Store
 ) -> None:
+    created = commit(item("created"), events=[told("created")])
+    (answer,) = await store.commit([created])
     fill(server)
-    assert await writes_are_refused(store, server, StoreFull)
-    assert await reads_work(store)
+    before = contents(server)
+    with pytest.raises(StoreFull, match="nothing was written"):
+        await apply(store, one_commit("new"))
+    assert contents(server) == before
+    assert await apply(store, created) == answer  # a repetition creates nothing
+    assert await keys_in(store, in_lane()) == ["created", "ready"]
+    await ends_what_was_begun(store)
     empty(server)
-    assert await goes_on(store)
+    assert isinstance(await apply(store, one_commit("new")), Committed)
+
+
+async def ends_what_was_begun(store: Store) -> None:
+    """Renew a lease, claim what is there, and write what became of it, with its events."""
+    assert None not in await store.renew([RENEWAL])
+    takes = claim()
+    (taken,) = await store.claim(takes)
+    assert [record.key for record in await store.claim(takes)] == [taken.key] == ["created"]
+    ends = commit(
+        item("created", lane=None, expected=taken.version, lease=None, body=b"ended"),
+        events=[told("created")],
+        increments=[Increment("ended|all", 1)],
+    )
+    for _ in range(2):
+        assert isinstance(await apply(store, ends), Committed)
+    assert (await store.counters("ended|")).values == {"ended|all": 1}
+    await write(store, item("held", expected=(await read(store, "held")).version, body=b"alive"))
 
 
 async def test_of_many_commits_that_go_together_a_full_server_takes_none(
@@ -333,57 +357,3 @@ def is_busy(server: Server) -> bool:
         return not server.ask("PING")
     except redis.ResponseError:
         return True
-
-
-# --------------------------------------------------------------------------------------- loading
-
-
-async def test_calls_wait_for_a_server_that_loads_its_data(
-    server: Server, store: Store, namespace: str
-) -> None:
-    server.ask("DEBUG", "POPULATE", 300)
-    server.ask("SAVE")
-    await to_thread.run_sync(server.kill)
-    slowly: dict[str, Any] = {"wait": False, "key_load_delay": 2000}
-    await to_thread.run_sync(
-        lambda: server.start(loading_process_events_interval_bytes=1024, **slowly)
-    )
-    async with opened(server.url, namespace=namespace, call_timeout=PATIENCE) as another:
-        assert await reads_work(another)
-    assert await goes_on(store)
-
-
-async def test_what_a_server_keeps_is_not_judged_before_it_has_loaded_its_data(
-    engine: Engine, start: Callable[..., Server]
-) -> None:
-    server = start(engine, appendonly=True, appendfsync="always", aof_use_rdb_preamble=False)
-    with server.client() as client:
-        pipeline = client.pipeline(transaction=False)
-        for number in range(5000):  # after each thousand it looks at its clients
-            pipeline.set(f"key:{number}", "x")
-        pipeline.execute()
-    await to_thread.run_sync(server.kill)
-    await to_thread.run_sync(lambda: server.start(wait=False, key_load_delay=50))
-    words: dict[str, Any] = {"durability": "always", "call_timeout": PATIENCE}
-    async with opened(server.url, **words) as store:
-        assert await sum_of_ones(store) == 0
-
-
-async def test_a_server_that_loads_for_too_long_is_unavailable(
-    server: Server, store: Store, namespace: str
-) -> None:
-    await write(store, plain("kept"))
-    server.ask("DEBUG", "POPULATE", 2000)
-    server.ask("SAVE")
-    async with opened_hasty(server.url, namespace=namespace) as hasty:
-        await insist(lambda: read(hasty, "held"))
-        await to_thread.run_sync(server.kill)
-        slowly: dict[str, Any] = {"wait": False, "key_load_delay": 2000}
-        await to_thread.run_sync(
-            lambda: server.start(loading_process_events_interval_bytes=1024, **slowly)
-        )
-        for _ in range(2):  # one may be lost with the connection, one waits for another
-            with pytest.raises(StoreUnavailable):
-                await read(hasty, "held")
-        server.ask("CONFIG", "SET", "key-load-delay", 0)
-        assert (await insist(lambda: read(hasty, "kept", "plain"))).key == "kept"

@@ -119,7 +119,8 @@ def test_the_rights_of_the_documentation_are_those_of_the_scripts() -> None:
     folder = files("cicd_core_redis") / "lua"
     scripts = [each.read_text("utf-8") for each in folder.iterdir()]
     used = {name for text in scripts for name in re.findall(r"\bp?call\('([A-Z]+)'", text)}
-    checked = set(re.findall(r"\bneed\('([A-Z]+)'", (folder / "rights.lua").read_text("utf-8")))
+    needs = [(folder / name).read_text("utf-8") for name in ("needs.lua", "rights.lua")]
+    checked = set(re.findall(r"\bneed\('([A-Z]+)'", "".join(needs)))
     granted = {command.partition("|")[0].upper() for command in COMMANDS}
     assert used <= checked
     assert checked - {"WAIT"} == granted - {"INFO"}

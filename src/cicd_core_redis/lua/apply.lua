@@ -17,18 +17,29 @@ local function decide(id, writes, latest)
   return nil, olds
 end
 
-local function apply(id, writes, olds)
+-- Find out all that is to be written, and look at every key of it: it raises, or the rest goes well.
+local function prepare(id, writes, olds, events, increments)
   local versions, answer = {}, {1}
   for i, write in ipairs(writes) do
+    local old = olds[i] or nil
     if write.kind == 'p' then
-      local version = put(write, olds[i] or nil, id)
-      versions[write.collection .. '\0' .. write.key] = version
-      answer[#answer + 1] = version
+      prepare_put(write, old, id)
+      versions[write.collection .. '\0' .. write.key] = write.version
+      answer[#answer + 1] = write.version
     else
-      drop(write.collection, write.key, olds[i])
+      write.steps = moves(write.collection, write.key, old, nil)
     end
   end
-  return answer, versions
+  if events > 0 then look_at('XLEN', PREFIX .. 'log') end
+  if increments > 0 then look_at('ZCARD', PREFIX .. 'groups') end
+  return {answer = answer, versions = versions}
+end
+
+local function apply(writes, olds)
+  for i, write in ipairs(writes) do
+    if write.kind == 'p' then put(write, olds[i] or nil)
+    else drop(write.collection, write.key, olds[i], write.steps) end
+  end
 end
 
 -- The ids are of elapsed time, by which retention goes. A server that took over may have noted less
@@ -37,6 +48,7 @@ local function append(entry)
   local log = PREFIX .. 'log'
   local added = redis.pcall('XADD', log, digits(math.floor(NOW / 1000)) .. '-*', unpack(entry))
   if type(added) == 'table' and added.err then
+    if not find(added.err, '^ERR') then error(added) end
     local millis = string.match(last_id(log), '^%d+')
     call('XADD', log, millis .. '-*', unpack(entry))
   end
@@ -44,6 +56,7 @@ end
 
 local tell
 function tell(events, versions) -- one entry of the stream for many events of a commit
+  if events == 0 then return end
   local entry = {}
   for i = 1, 2 * math.min(events, 100), 2 do
     local collection, key, version, ordinal, body = unpack(ARGV, at, at + 4)
@@ -53,7 +66,28 @@ function tell(events, versions) -- one entry of the stream for many events of a 
     entry[i + 1] = body
   end
   append(entry)
-  if events > 100 then tell(events - 100, versions) end
+  tell(math.max(events - 100, 0), versions)
+end
+
+-- The records last: by them a repetition is known, so none of them may stand without the rest.
+local function run(id, writes, latest, events, increments)
+  local answer, olds = decide(id, writes, latest)
+  if answer then return answer end
+  local first_event, first_increment = at, at + 5 * events
+  local sound, made = attempt(prepare, id, writes, olds, events, increments)
+  if not sound then return {-3, 0, reason(made)} end
+  at = first_increment
+  local refused = increase(increments)
+  if refused then return refused end
+  at = first_event
+  local appended, failure = pcall(tell, events, made.versions)
+  if not appended then
+    undo(first_increment, increments)
+    sound_or_ours(false, failure)
+    return {-3, 0, reason(failure)}
+  end
+  apply(writes, olds)
+  return made.answer
 end
 
 local latest = NOW - take()
@@ -62,21 +96,8 @@ for n = 1, tonumber(take()) do
   local id, count, events, increments = take(), take(), tonumber(take()), tonumber(take())
   local writes = {}
   for i = 1, count do writes[i] = read_write() end
-  local answer, olds = decide(id, writes, latest)
-  if answer then
-    at = at + 5 * events + 3 * increments
-  else
-    local told, behind = at, at + 5 * events + 3 * increments
-    at = at + 5 * events -- the increments first: of all writes only they could be refused
-    answer = increase(increments)
-    if not answer then
-      local versions
-      answer, versions = apply(id, writes, olds)
-      at = told
-      if events > 0 then tell(events, versions) end
-    end
-    at = behind
-  end
-  answers[n + 1] = answer
+  local behind = at + 5 * events + 3 * increments
+  answers[n + 1] = run(id, writes, latest, events, increments)
+  at = behind
 end
 return answers

@@ -4,7 +4,7 @@
 -- duration, lease_limit or '', grant, number of patches (each: position of the attribute, value or
 -- ''), number of partitions, the partitions.
 -- Answer: the time; for each claim {1 if it is a repetition, else 0, then {key, body, header} for
--- each record}. Safe to repeat: what a claim id holds already is answered, nothing more is taken.
+-- each record, or {key, error} of one that could not be granted}, or {-1, error}. Safe to repeat: what a claim id holds already is answered, nothing more is taken.
 
 -- Lua compares text by the server's locale; the order of the store is that of the bytes.
 local function is_before(a, b)
@@ -40,23 +40,60 @@ local function best_of(lines)
   return best
 end
 
-local function winners(collection, zsets, limit)
-  local chunk = #zsets == 1 and limit or math.min(limit, 8)
-  local lines, won, gone = {}, {}, 0
-  if limit == 0 then return won end
-  for i, zset in ipairs(zsets) do
-    lines[i] = {zset = zset, offset = 0}
-    fetch(lines[i], chunk)
+local function lines_of(zsets, chunk, broken)
+  local lines = {}
+  for _, zset in ipairs(zsets) do
+    local line = {zset = zset, offset = 0}
+    local sound, failure = attempt(fetch, line, chunk)
+    if sound then lines[#lines + 1] = line
+    else broken[#broken + 1] = {zset, reason(failure)} end
   end
+  return lines
+end
+
+local function most_of(...) -- the limit of a lease: the smaller one that is named
+  local most
+  for _, limit in ipairs({...}) do
+    if limit ~= '' and (not most or tonumber(limit) < most) then most = tonumber(limit) end
+  end
+  return most and digits(NOW + most) or '9999999999999999'
+end
+
+-- All that a grant will write, found out while nothing is written; nothing for what has no body.
+local function prepare_grant(claim, key, old, body)
+  if not body then return nil end
+  local new = {unpack(old)}
+  local most = most_of(claim.lease_limit, old[LEASE_LIMIT])
+  local ends = math.min(NOW + claim.duration, tonumber(most))
+  new[VERSION] = old[VERSION] + 1
+  new[CLAIM], new[GRANTED], new[RENEWED] = claim.id, digits(NOW), digits(NOW)
+  new[LEASE_END], new[LEASE_MOST] = digits(ends), most
+  new[GRANT] = claim.grant
+  for position, value in pairs(claim.patch) do new[LAST + position] = value end
+  local follows = shape(claim.collection)[2]
+  if follows > 0 then new[LAST + follows] = format('%016d:', ends) .. key end
+  local steps = moves(claim.collection, key, old, new)
+  return {key = key, old = old, body = body, new = new, header = packed(new), steps = steps}
+end
+
+-- The grants to make, each prepared, and what is broken: it must not block the rest.
+local function winners(claim)
+  local collection, zsets, limit = claim.collection, claim.zsets, claim.limit
+  local chunk = #zsets == 1 and limit or math.min(limit, 8)
+  local won, broken_ones, gone = {}, {}, 0
+  if limit == 0 then return won, broken_ones end
+  local lines = lines_of(zsets, chunk, broken_ones)
   while #won < limit and gone < 1000 do -- no call pays for everything that ever ran out
     local line = #lines == 1 and lines[1].head and lines[1] or best_of(lines)
     if not line then break end
     local key = key_in(line.head)
     local header, broken = load(collection, key)
     local body = header and call('HGET', record_key(collection, key), 'b')
-    if body then won[#won + 1] = {key, header, body} else gone = gone + 1 end
+    local prepared, grant = attempt(prepare_grant, claim, key, header, body)
+    if prepared and grant then won[#won + 1] = grant else gone = gone + 1 end
+    if not prepared then broken_ones[#broken_ones + 1] = {key, reason(grant)} end
     if not header and not broken then call('ZREM', line.zset, line.head) end -- it stands for nothing
     advance(line, header or broken, chunk) -- one that does not decode must not block the rest
   end
-  return won
+  return won, broken_ones
 end

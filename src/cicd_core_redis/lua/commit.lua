@@ -6,8 +6,8 @@
 -- expires, limit), lease_limit, expires_at, the attributes in the order of their names; each event: collection, key,
 -- version or '', ordinal, body; each increment: group, name, amount.
 -- Answer: the time; for each commit {1, version of each put}, {0, position of each write that
--- conflicts}, {-1, position, error} for a record that does not decode, or {-2, position, error} for
--- an increment that its counter does not take.
+-- conflicts}, {-1, position, error} for a record that does not decode, {-2, position, error} for
+-- an increment that its counter does not take, or {-3, 0, error} where a key is none of ours.
 -- Safe to repeat: a commit whose puts all hold its id already is answered, not applied.
 
 local function read_write()
@@ -46,19 +46,19 @@ local function lease_of(write, old)
   return '', '', '', '', ''
 end
 
-local function put(write, old, id)
+-- All that a put will write, found out while nothing is written.
+local function prepare_put(write, old, id)
   local version = old and old[VERSION] + 1 or math.max(NOW, version_floor())
   local claim, granted, renewed, ends, most = lease_of(write, old)
   local last = write.first + shape(write.collection)[1] - 1
   local new = {version, version, id, write.expires, write.lease_limit, claim, granted, renewed,
     ends, most, false, unpack(ARGV, write.first, last)}
-  call('HSET', record_key(write.collection, write.key), 'h', packed(new), 'b', write.body)
-  local was = old and old[EXPIRES] or ''
-  if was ~= write.expires then
-    local name = write.collection .. '\0' .. write.key
-    if write.expires == '' then call('ZREM', PREFIX .. 'expiring', name)
-    else call('ZADD', PREFIX .. 'expiring', write.expires, name) end
-  end
-  move(write.collection, write.key, old, new)
-  return version
+  write.version, write.new, write.header = version, new, packed(new)
+  write.steps = moves(write.collection, write.key, old, new)
+end
+
+local function put(write, old)
+  local collection, key = write.collection, write.key
+  move(collection, key, old, write.new, write.steps)
+  call('HSET', record_key(collection, key), 'h', write.header, 'b', write.body)
 end

@@ -10,28 +10,11 @@ local function held_by(collection, id)
   return held
 end
 
-local function most_of(...) -- the limit of a lease: the smaller one that is named
-  local most
-  for _, limit in ipairs({...}) do
-    if limit ~= '' and (not most or tonumber(limit) < most) then most = tonumber(limit) end
-  end
-  return most and digits(NOW + most) or '9999999999999999'
-end
-
-local function grant(claim, key, old, body)
-  local new = {unpack(old)}
-  local most = most_of(claim.lease_limit, old[LEASE_LIMIT])
-  local ends = math.min(NOW + claim.duration, tonumber(most))
-  new[VERSION] = old[VERSION] + 1
-  new[CLAIM], new[GRANTED], new[RENEWED] = claim.id, digits(NOW), digits(NOW)
-  new[LEASE_END], new[LEASE_MOST] = digits(ends), most
-  new[GRANT] = claim.grant
-  for position, value in pairs(claim.patch) do new[LAST + position] = value end
-  local follows = shape(claim.collection)[2]
-  if follows > 0 then new[LAST + follows] = format('%016d:', ends) .. key end
-  call('HSET', record_key(claim.collection, key), 'h', packed(new))
-  move(claim.collection, key, old, new)
-  return {key, body, new}
+local function grant(claim, made)
+  local collection, key = claim.collection, made.key
+  move(collection, key, made.old, made.new, made.steps)
+  call('HSET', record_key(collection, key), 'h', made.header)
+  return {key, made.body, made.new}
 end
 
 local function read_claim()
@@ -46,18 +29,20 @@ local function read_claim()
   return claim
 end
 
+local function answer_to(claim)
+  local taken = held_by(claim.collection, claim.id)
+  if #taken > 0 then return {1, unpack(taken)} end
+  local granted = {0}
+  local won, broken = winners(claim)
+  for _, made in ipairs(won) do granted[#granted + 1] = grant(claim, made) end
+  for _, each in ipairs(broken) do granted[#granted + 1] = each end
+  return granted
+end
+
 local answers = {TOLD}
 for n = 1, take() do
   local claim = read_claim()
-  local taken = held_by(claim.collection, claim.id)
-  if #taken > 0 then
-    answers[n + 1] = {1, unpack(taken)}
-  else
-    local granted = {0}
-    for _, won in ipairs(winners(claim.collection, claim.zsets, claim.limit)) do
-      granted[#granted + 1] = grant(claim, unpack(won))
-    end
-    answers[n + 1] = granted
-  end
+  local sound, answer = attempt(answer_to, claim)
+  answers[n + 1] = sound and answer or {-1, reason(answer)}
 end
 return answers

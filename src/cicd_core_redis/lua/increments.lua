@@ -15,16 +15,20 @@ local function negative(amount)
   return string.sub(amount, 1, 1) == '-' and string.sub(amount, 2) or '-' .. amount
 end
 
+local function undo(first, number) -- so many increments, whose words begin there
+  for i = first, first + 3 * (number - 1), 3 do
+    local group, name, amount = unpack(ARGV, i, i + 2)
+    increment(group, name, negative(amount))
+  end
+end
+
 -- Do so many of them; answer nothing, or which one is refused, and why: then none is done.
 local function increase(number)
   local first = at
   for i = 1, number do
     local refused = increment(take(), take(), take())
     if refused then
-      for undone = first, first + 3 * (i - 2), 3 do
-        local group, name, amount = unpack(ARGV, undone, undone + 2)
-        increment(group, name, negative(amount))
-      end
+      undo(first, i - 1)
       return {-2, i, refused}
     end
   end

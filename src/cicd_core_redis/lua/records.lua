@@ -49,6 +49,19 @@ local function reason(failure) -- what pcall says of it
   return type(failure) == 'table' and failure.err or tostring(failure)
 end
 
+-- pcall, but for what the server refuses to everybody now (OOM, READONLY, NOREPLICAS and the like):
+-- the script ends with that.
+local function sound_or_ours(sound, ...)
+  local says = not sound and reason((...))
+  local code = says and string.match(says, '^(%u+) ')
+  if code and code ~= 'ERR' and code ~= 'WRONGTYPE' then error({err = says}, 0) end
+  return sound, ...
+end
+
+local function attempt(run, ...)
+  return sound_or_ours(pcall(run, ...))
+end
+
 local function record_key(collection, key)
   return PREFIX .. 'r:' .. collection .. ':' .. key
 end

@@ -23,8 +23,10 @@ local function renew(collection, key, claim_id, duration)
       new[LAST + follows] = format(pattern, tonumber(expires)) .. key
     end
   end
+  local sound, steps = attempt(moves, collection, key, old, new)
+  if not sound then return {reason(steps)} end
+  move(collection, key, old, new, steps)
   call('HSET', record_key(collection, key), 'h', packed(new))
-  move(collection, key, old, new)
   return {new[VERSION], new[RENEWED], expires, new[LEASE_MOST]}
 end
 

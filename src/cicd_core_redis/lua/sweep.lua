@@ -12,8 +12,8 @@ local before = math.floor((NOW - retention) / 1000) - 1
 local old = before > 0 and call('XRANGE', log, '-', digits(before), 'COUNT', most) or {}
 if #old > 0 then
   local last = old[#old][1]
+  call('HSET', KEYS[1], 'dropped', last) -- first: no event may go without its gap
   call('XTRIM', log, 'MAXLEN', '=', call('XLEN', log) - #old)
-  call('HSET', KEYS[1], 'dropped', last)
 end
 if first_kept ~= '' then
   for _, group in ipairs(call('ZRANGE', PREFIX .. 'groups', 0, -1)) do

@@ -6,11 +6,11 @@ local function version_floor()
   return floor
 end
 
-local function drop(collection, key, header)
-  move(collection, key, header, nil)
-  if header[EXPIRES] ~= '' then call('ZREM', PREFIX .. 'expiring', collection .. '\0' .. key) end
+local function drop(collection, key, header, steps)
+  move(collection, key, header, nil, steps)
   call('DEL', record_key(collection, key))
-  -- No later record may have a version that this one had, whatever the clock does.
+  -- No later record may have a version that this one had, whatever the clock does. It comes last,
+  -- since a server that is full takes it only behind what makes room.
   if version_floor() <= header[VERSION] then
     floor = header[VERSION] + 1
     call('HSET', KEYS[1], 'floor', digits(floor))
@@ -22,12 +22,15 @@ local function decoded(collection, key)
   return found and unpacked(collection, found)
 end
 
--- The header of a record that exists, an expired one goes; or nil and why it does not decode.
+-- The header of a record that exists, an expired one goes; or nil and why it does not decode, or
+-- why it cannot go.
 local function load(collection, key)
   local decodes, header = pcall(decoded, collection, key)
   if not decodes then return nil, reason(header) end
   if not header or is_live(header) then return header or nil end
-  drop(collection, key, header)
+  local can_go, steps = attempt(moves, collection, key, header, nil)
+  if not can_go then return nil, reason(steps) end
+  drop(collection, key, header, steps)
 end
 
 -- Drop up to so many records whose time has come; answer how many there were.
@@ -35,8 +38,9 @@ local function sweep_records(most)
   local due = call('ZRANGEBYSCORE', PREFIX .. 'expiring', '-inf', digits(NOW), 'LIMIT', 0, most)
   for _, name in ipairs(due) do
     local split = string.find(name, '\0', 1, true)
-    local collection, key = string.sub(name, 1, split - 1), string.sub(name, split + 1)
-    load(collection, key) -- it drops the record, unless that does not decode
+    if split then -- load drops the record, unless that does not decode
+      load(string.sub(name, 1, split - 1), string.sub(name, split + 1))
+    end
     call('ZREM', PREFIX .. 'expiring', name)
   end
   return #due

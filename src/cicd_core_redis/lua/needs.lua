@@ -1,0 +1,37 @@
+-- The commands that the store needs, asked for with a key of each kind; nothing is run by it.
+--
+-- A script ends at the first command that its user may not run, and what it wrote before stays.
+local forbidden = {}
+
+local function need(...)
+  local known, allowed = pcall(redis.acl_check_cmd, ...)
+  if not (known and allowed) then forbidden[#forbidden + 1] = (...) end
+end
+
+local record, index, held = record_key('-', '-'), PREFIX .. 'i:-', holders('-', '-')
+local log, counters = PREFIX .. 'log', PREFIX .. 'n:-'
+
+local function need_to_write() -- all that a script runs which writes
+  need('TIME')
+  need('HGET', record, '-')
+  need('HSET', record, '-', '-')
+  need('DEL', record)
+  need('ZCARD', index)
+  need('ZRANGE', index, 0, 0)
+  need('ZADD', index, 0, '-')
+  need('ZREM', index, '-')
+  need('SPUBLISH', index, '-')
+  need('SCARD', held)
+  need('SMEMBERS', held)
+  need('SADD', held, '-')
+  need('SREM', held, '-')
+  need('ZRANGEBYSCORE', PREFIX .. 'expiring', 0, 0)
+  need('XLEN', log)
+  need('XRANGE', log, '-', '+')
+  need('XADD', log, '*', '-', '-')
+  need('XTRIM', log, 'MAXLEN', '=', 0)
+  need('EXISTS', log)
+  need('XINFO', 'STREAM', log)
+  need('HINCRBY', counters, '-', 1)
+  need('HMGET', KEYS[1], 'offset', 'noted')
+end
