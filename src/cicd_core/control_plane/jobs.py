@@ -211,7 +211,8 @@ class JobService:
         Raises:
             NotFound: there is no such job.
             IllegalTransition: the queue has it, or it has ended with another verdict.
-            InvalidInput: it would have ended before it started.
+            InvalidInput: it would have ended before it started: by ``started_at``, or by more than
+                five minutes before the start that was recorded.
         """
         check_kind("outcome", outcome, Outcome)
         began = require_aware("started_at", started_at)

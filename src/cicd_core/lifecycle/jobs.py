@@ -248,6 +248,8 @@ def replay(
     )
 
 
+#: By how much the clocks of the machines that tell of a run's start and of its end may differ.
+_SKEW = timedelta(minutes=5)
 #: How a recorded state is told.
 _RECORDED = {
     JobState.RUNNING: "started",
@@ -293,6 +295,9 @@ def record_execution(
 ) -> Decision[Job]:
     """A tracked run has ended somewhere else: PENDING or RUNNING -> its verdict.
 
+    A start that was recorded before may come from another clock than the end: one that lies in the
+    future counts as now, and one up to five minutes after the end as the end.
+
     Raises:
         IllegalTransition: the queue has it, or it has ended with another verdict.
         InvalidInput: it would have ended before it started.
@@ -303,7 +308,7 @@ def record_execution(
     _require_tracked(job, target)
     # Another machine's clock told when it began: by ours that may be still to come.
     finished = completed_at or max(now, started_at or job.started_at or now)
-    began = started_at or job.started_at or finished
+    began = started_at or _recorded_start(job, finished, now)
     if finished < began:
         raise InvalidInput("completed_at", finished, f"give a moment after started_at, {began}")
     running = evolve(job, state=JobState.RUNNING, started_at=began)
@@ -326,6 +331,13 @@ def record_execution(
         logs_url=outcome.logs_url,
         logs_summary=shorten(outcome.logs_summary, MAX_SUMMARY),
     )
+
+
+def _recorded_start(job: Job, finished: datetime, now: datetime) -> datetime:
+    """Return the start of a run, as far as the clocks that told of it and of its end agree."""
+    if job.started_at is None or finished < job.started_at <= finished + _SKEW:
+        return finished
+    return job.started_at if finished >= job.started_at else min(job.started_at, now)
 
 
 def _require_tracked(job: Job, target: JobState) -> None:

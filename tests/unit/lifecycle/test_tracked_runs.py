@@ -128,6 +128,20 @@ def test_a_run_does_not_end_before_it_starts() -> None:
         jobs.record_execution(tracked(), SUCCESS, now=LATER, by="jenkins", completed_at=NOON - HOUR)
 
 
+@pytest.mark.parametrize("behind", [timedelta(microseconds=1), timedelta(minutes=5)])
+def test_a_run_whose_end_comes_from_a_clock_that_is_behind_took_no_time(behind: timedelta) -> None:
+    end = NOON - behind
+    job = jobs.record_execution(tracked(), SUCCESS, now=NOON, by="jenkins", completed_at=end).value
+    assert (job.state, job.started_at, job.completed_at) == (S.SUCCESS, end, end)
+
+
+def test_a_start_that_lies_in_the_future_does_not_keep_a_run_from_its_end() -> None:
+    begun = jobs.record_start(created(), now=NOON, by="jenkins", started_at=NOON + 2 * HOUR).value
+    end = NOON + HOUR
+    job = jobs.record_execution(begun, SUCCESS, now=end, by="jenkins", completed_at=end).value
+    assert (job.state, job.started_at, job.completed_at) == (S.SUCCESS, end, end)
+
+
 def test_the_messages_of_a_recorded_run_are_shortened() -> None:
     outcome = Outcome.failed("x" * 5000 + "the end", logs_summary="y" * 20_000 + "the end")
     job = jobs.record_execution(tracked(), outcome, now=LATER, by="jenkins").value
