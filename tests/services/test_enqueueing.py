@@ -18,6 +18,7 @@ from cicd_core import (
     Priority,
     RetryPolicy,
     TooManyLanes,
+    Verdict,
 )
 from cicd_core.model.instants import from_micros
 from tests.services.scenes import claim, enqueue, every_job, finish, ids, story
@@ -112,6 +113,51 @@ async def test_a_body_that_is_only_written_otherwise_is_the_same(plane: ControlP
         run_at=from_micros(1_900_000_000_000_000).astimezone(None),
     )
     assert await plane.queue.enqueue(one) == await plane.queue.enqueue(other)
+
+
+#: Taken as well, although its order is that of the process's hashes.
+A_SET: Any = frozenset({Verdict.TIMEOUT, Verdict.ERROR})
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (
+            {"retry": RetryPolicy(retry_on=(Verdict.ERROR, Verdict.TIMEOUT))},
+            {"retry": RetryPolicy(retry_on=(Verdict.TIMEOUT, Verdict.ERROR, Verdict.TIMEOUT))},
+        ),
+        (
+            {"retry": RetryPolicy(retry_on=(Verdict.ERROR, Verdict.TIMEOUT))},
+            {"retry": RetryPolicy(retry_on=A_SET)},
+        ),
+        (
+            {"retry": RetryPolicy(jitter=0, backoff_base=1, backoff_factor=2, backoff_max=60)},
+            {
+                "retry": RetryPolicy(
+                    jitter=0.0, backoff_base=1.0, backoff_factor=2.0, backoff_max=60.0
+                )
+            },
+        ),
+        ({"payload": {"n": 1, "m": [0]}}, {"payload": {"m": [-0.0], "n": 1.0}}),
+        ({"payload": {"a": {"b": 1e3, "c": [2]}}}, {"payload": {"a": {"c": [2.0], "b": 1000}}}),
+    ],
+)
+async def test_equal_values_written_otherwise_are_the_same_body(
+    plane: ControlPlane, one: dict[str, Any], other: dict[str, Any]
+) -> None:
+    first = await plane.queue.enqueue(evolve(KEYED, **one))
+    assert await plane.queue.enqueue(evolve(KEYED, **other)) == first
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [(1, True), (0, False), (0, None), (1, "1"), (2**53, 2**53 + 1), (1, 1.5)]
+)
+async def test_values_of_json_that_differ_are_another_body(
+    plane: ControlPlane, one: object, other: object
+) -> None:
+    await plane.queue.enqueue(evolve(KEYED, payload={"n": one}))
+    with pytest.raises(IdempotencyConflict):
+        await plane.queue.enqueue(evolve(KEYED, payload={"n": other}))
 
 
 async def test_a_payload_with_keys_of_several_types_has_a_body_too(plane: ControlPlane) -> None:

@@ -201,6 +201,17 @@ async def test_a_page_has_1_to_1000_events(plane: ControlPlane, limit: Any) -> N
     assert refused.value.field == "limit"
 
 
+async def test_a_cursor_that_was_cut_or_changed_is_refused(plane: ControlPlane) -> None:
+    for _ in range(6):
+        await enqueue(plane)
+    for cursor in ((await plane.events.read(limit=11)).cursor, await plane.events.end()):
+        cut = [cursor[:length] for length in range(len(cursor))]
+        changed = [cursor[:place] + "7" + cursor[place + 1 :] for place in range(len(cursor))]
+        for damaged in {*cut, *changed, f"{cursor}0"} - {cursor}:
+            with pytest.raises(InvalidCursor, match="damaged"):
+                await plane.events.read(damaged)
+
+
 @pytest.mark.parametrize("cursor", ["nonsense", "", "-1", "999999999999999", "1.5", "²", 7])
 async def test_a_cursor_that_is_none_of_this_log_is_refused(
     plane: ControlPlane, cursor: Any

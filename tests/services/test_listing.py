@@ -270,6 +270,32 @@ async def test_a_store_whose_pages_are_short_makes_no_list_miss_anything(
     assert ids(await every_job(over, limit=limit, status="cancelled")) == ids(jobs[::3])
 
 
+async def test_a_cursor_that_was_cut_or_changed_is_refused(plane: ControlPlane) -> None:
+    await plane.queue.enqueue_many([JobSpec(job_type="build")] * 3)
+    cursor = (await plane.jobs.list(limit=1)).cursor
+    assert cursor is not None
+    cut = [cursor[:length] for length in range(len(cursor))]
+    changed = [cursor[:place] + "x" + cursor[place + 1 :] for place in range(len(cursor))]
+    for damaged in {*cut, *changed, cursor + "A", cursor + "="} - {cursor}:
+        with pytest.raises(InvalidCursor):
+            await plane.jobs.list(cursor=damaged)
+    assert len((await plane.jobs.list(cursor=cursor)).items) == 2
+
+
+async def test_a_cursor_goes_with_the_same_moments_in_another_time_zone(
+    plane: ControlPlane, clock: VirtualClock
+) -> None:
+    await plane.queue.enqueue_many([JobSpec(job_type="build")] * 3)
+    since = from_micros(clock.micros())
+    until = since + timedelta(hours=1)
+    page = await plane.jobs.list(limit=1, since=since, until=until)
+    there = timezone(timedelta(hours=-8))
+    rest = await plane.jobs.list(
+        since=since.astimezone(there), until=until.astimezone(there), cursor=page.cursor
+    )
+    assert len(rest.items) == 2
+
+
 async def test_a_cursor_of_another_kind_of_list_is_refused(plane: ControlPlane) -> None:
     for _ in range(2):
         await enqueue(plane)

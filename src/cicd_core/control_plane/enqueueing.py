@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from cicd_core.errors import AlreadyExists, IdempotencyConflict, InvalidInput
 from cicd_core.lifecycle import jobs as lifecycle
@@ -15,6 +15,7 @@ from cicd_core.lifecycle.decision import Decision
 from cicd_core.model.fields import check_label
 from cicd_core.model.instants import from_micros
 from cicd_core.model.job import JobState
+from cicd_core.model.json_values import canonical
 from cicd_core.model.spec import JobSpec, checked, placed
 from cicd_core.queueing.lanes import Lane
 from cicd_core.store.codec import CONVERTER
@@ -137,7 +138,8 @@ class JobMaker:
         """
         if spec.idempotency_key is None:
             return self._writer.ids.sortable(time.micros), None
-        fields = json.dumps(CONVERTER.unstructure(spec), sort_keys=True, separators=(",", ":"))
+        request = CONVERTER.unstructure(evolve(spec, payload=canonical(spec.payload)))
+        fields = json.dumps(request, sort_keys=True, separators=(",", ":"))
         request_hash = hashlib.blake2b(fields.encode(), digest_size=16).hexdigest()
         return _keyed_id(spec.idempotency_key), request_hash
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import anyio
 from attrs import frozen
 
+from cicd_core.control_plane.cursors import seal, unseal
 from cicd_core.errors import CorruptRecord
-from cicd_core.model.checks import check_cursor, check_integer
+from cicd_core.model.checks import check_integer
 from cicd_core.model.event import Event, LogGap, UnreadableEvent
 from cicd_core.store.codec import decode_event
 
@@ -57,19 +58,18 @@ class EventService:
 
         Raises:
             InvalidInput: a limit outside 1 to 1,000.
-            InvalidCursor: the cursor is no text, or none of this store's.
+            InvalidCursor: the cursor is no text, damaged, or none of this store's.
         """
         check_integer("limit", limit, least=1, most=1000)
-        if cursor is not None:
-            check_cursor(cursor)
+        place = None if cursor is None else unseal(cursor)
         store = self._writer.store
-        page = await self._writer.patiently(lambda: store.read_log(cursor, limit))
-        return EventPage(tuple(map(_told, page.entries)), page.cursor, page.torn)
+        page = await self._writer.patiently(lambda: store.read_log(place, limit))
+        return EventPage(tuple(map(_told, page.entries)), seal(page.cursor), page.torn)
 
     async def end(self) -> str:
         """Return the cursor behind the newest event: what is read from here happens later."""
         store = self._writer.store
-        return (await self._writer.patiently(lambda: store.counters("none|"))).cursor
+        return seal((await self._writer.patiently(lambda: store.counters("none|"))).cursor)
 
     async def follow(
         self, cursor: str | None = None

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from attrs import frozen
 
+from cicd_core.control_plane.cursors import seal, unseal
 from cicd_core.control_plane.repository import UNREADABLE
 from cicd_core.control_plane.writer import together
 from cicd_core.errors import InvalidCursor, InvalidInput
-from cicd_core.model.checks import check_cursor, check_integer
+from cicd_core.model.checks import check_integer
 from cicd_core.model.instants import require_aware, sort_bound
 from cicd_core.store.records import Query
 
@@ -90,7 +91,7 @@ async def read_page(
     """
     check_integer("limit", limit, least=1, most=MAX_PAGE)
     since, until = _range(listing)
-    fingerprint = _fingerprint(listing)
+    fingerprint = _fingerprint(listing, since, until)
     before = _opened(cursor, fingerprint) if cursor is not None else until
     items: list[Entity] = []
     unreadable: list[str] = []
@@ -154,23 +155,23 @@ def _range(listing: Listing[Entity]) -> tuple[str | None, str | None]:
     )
 
 
-def _fingerprint(listing: Listing[Entity]) -> str:
+def _fingerprint(listing: Listing[Entity], since: str | None, until: str | None) -> str:
     parts = [[each.collection, each.index.name, each.value] for each in listing.partitions]
-    whole = json.dumps([parts, str(listing.since), str(listing.until), listing.filters])
+    whole = json.dumps([parts, since, until, listing.filters])
     return hashlib.blake2b(whole.encode(), digest_size=9).hexdigest()
 
 
 def _sealed(sort: str, fingerprint: str) -> str:
-    return base64.urlsafe_b64encode(f"{fingerprint}{sort}".encode()).decode().rstrip("=")
+    return seal(base64.urlsafe_b64encode(f"{fingerprint}{sort}".encode()).decode().rstrip("="))
 
 
 def _opened(cursor: str, fingerprint: str) -> str:
-    check_cursor(cursor)
+    place = unseal(cursor)
     try:
-        padded = cursor + "=" * (-len(cursor) % 4)
+        padded = place + "=" * (-len(place) % 4)
         whole = base64.b64decode(padded, altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError, TypeError) as broken:
-        raise InvalidCursor(str(cursor), "it is damaged") from broken
+        raise InvalidCursor(cursor, "it is damaged") from broken
     if not whole.startswith(fingerprint):
         raise InvalidCursor(cursor, "it was given by another query")
     return whole[len(fingerprint) :]

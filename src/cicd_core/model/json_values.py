@@ -124,6 +124,21 @@ def _shown(path: str) -> str:
     return path if len(path) <= _PATH else f"{path[: _PATH // 2]}…{path[-_PATH // 2 :]}"
 
 
+def canonical(value: Any) -> Any:
+    """Return JSON in the one form that all equal values have: 1 for 1.0, and lists for tuples.
+
+    Keys are put in order when it is written (``sort_keys``).
+    """
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        pairs = cast("dict[str, object]", value)
+        return {key: canonical(item) for key, item in pairs.items()}
+    if isinstance(value, list | tuple):
+        return [canonical(item) for item in cast("list[object]", value)]
+    return value
+
+
 def parse_json(text: bytes) -> Any:
     """Return the value of a JSON text in UTF-8.
 

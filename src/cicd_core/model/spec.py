@@ -108,13 +108,15 @@ def check_retry(policy: RetryPolicy) -> RetryPolicy:
     verdicts: object = policy.retry_on
     if isinstance(verdicts, str) or not isinstance(verdicts, Iterable):
         raise InvalidInput("retry.retry_on", verdicts, "give a list of verdicts")
-    for verdict in policy.retry_on:
+    given = tuple(policy.retry_on)
+    for verdict in given:
         if not isinstance(verdict, str) or verdict not in _RETRYABLE:
             raise InvalidInput("retry.retry_on", verdict, f"give some of {sorted(_RETRYABLE)}")
     return evolve(
         policy,
         max_attempts=check_integer("retry.max_attempts", policy.max_attempts, least=1, most=100),
-        retry_on=tuple(map(Verdict, policy.retry_on)),
+        # The same set is written, and hashed, the same, whatever the order in which it was given.
+        retry_on=tuple(verdict for verdict in Verdict if verdict in given),
         backoff_base=check_seconds("retry.backoff_base", policy.backoff_base),
         backoff_factor=float(
             check_number("retry.backoff_factor", policy.backoff_factor, least=1, most=100)
