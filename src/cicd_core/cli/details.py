@@ -134,7 +134,7 @@ def _job_facts(screen: Screen, job: Job) -> Iterable[tuple[str, object]]:
     return [
         ("job", job.job_id),
         ("type", job.job_type),
-        ("status", Text.assemble(status(job.state.value), f"{by}{took}")),
+        ("status", Text.assemble(status(job.state.value), text(f"{by}{took}"))),
         ("verdict", None if job.verdict is None else status(job.verdict.value)),
         ("exit code", job.exit_code),
         ("error", job.error_message),

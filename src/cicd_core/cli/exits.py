@@ -116,8 +116,9 @@ def report(error: CicdError, *, as_json: bool) -> None:
 
 def _write(told: Mapping[str, Any], *, as_json: bool) -> None:
     from cicd_core.cli.output import dump
+    from cicd_core.cli.printable import printable
 
-    line = dump(told) if as_json else f"error: {' '.join(told['message'].split())}"
+    line = dump(told) if as_json else f"error: {printable(' '.join(told['message'].split()))}"
     with suppress(OSError):  # stderr may be what can't be written
         sys.stderr.write(f"{line}\n")
 

@@ -6,6 +6,8 @@ import json
 import logging
 from datetime import UTC, datetime
 
+from cicd_core.cli.printable import printable, printable_json
+
 
 class _People(logging.Formatter):
     """``10:13:59.123 INFO    message``, in UTC."""
@@ -14,7 +16,9 @@ class _People(logging.Formatter):
         at = datetime.fromtimestamp(record.created, UTC)
         text = f"{at:%H:%M:%S}.{at.microsecond // 1000:03d} {record.levelname:<7} "
         text += record.getMessage()
-        return text if record.exc_info is None else f"{text}\n{self._traceback(record)}"
+        if record.exc_info is not None:
+            text = f"{text}\n{self._traceback(record)}"
+        return printable(text)
 
     def _traceback(self, record: logging.LogRecord) -> str:
         return "" if record.exc_info is None else self.formatException(record.exc_info)
@@ -32,7 +36,7 @@ class _Machines(_People):
         }
         if record.exc_info is not None:
             told["traceback"] = self._traceback(record)
-        return json.dumps(told, ensure_ascii=False)
+        return printable_json(json.dumps(told, ensure_ascii=False))
 
 
 def log_to_stderr(*, verbose: bool, quiet: bool, as_json: bool) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final, cast
 
 import attrs
 
+from cicd_core.cli.printable import printable_json
 from cicd_core.model.job import Priority
 
 #: What holds a lease is a capability, not a fact for logs and screens.
@@ -48,12 +49,13 @@ def _plain_whole(value: object) -> Any:
 
 def dump(value: object) -> str:
     """Return a value as one line of JSON."""
-    return json.dumps(plain(value), ensure_ascii=False)
+    return printable_json(json.dumps(plain(value), ensure_ascii=False))
 
 
 def emit(value: object) -> None:
     """Write a value to stdout: one JSON document, indented."""
-    sys.stdout.write(f"{json.dumps(plain(value), ensure_ascii=False, indent=2)}\n")
+    document = json.dumps(plain(value), ensure_ascii=False, indent=2)
+    sys.stdout.write(f"{printable_json(document)}\n")
 
 
 def emit_line(value: object) -> None:

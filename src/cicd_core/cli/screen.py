@@ -12,6 +12,8 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from cicd_core.cli.printable import printable
+
 #: The width for a file or a pipe, where nothing has to fit.
 _UNBOUNDED: Final = 200
 #: From here on a table has room for what is good to know.
@@ -44,12 +46,6 @@ _STYLES: Final = {
     "CRITICAL": "bold red",
     "HIGH": "yellow",
     "LOW": "bright_black",
-}
-# What a job says may hold anything; a terminal must not obey it.
-_CONTROLS: Final = {
-    code: "\N{REPLACEMENT CHARACTER}"
-    for code in [*range(32), *range(127, 160)]
-    if code != ord("\n")
 }
 
 
@@ -89,7 +85,7 @@ class Screen:
 
 def text(value: object, style: str = "") -> Text:
     """Return a value as it stands, without markup and without control characters."""
-    return Text("" if value is None else str(value).translate(_CONTROLS), style)
+    return Text("" if value is None else printable(str(value)), style)
 
 
 def line(value: object, style: str = "") -> Text:

@@ -25,6 +25,7 @@ from cicd_core.cli.demo.stage import FAST, Pace, SceneFailed, Stage
 from cicd_core.cli.demo.work import Workshop
 from cicd_core.cli.opening import plane_now
 from cicd_core.cli.output import emit
+from cicd_core.cli.printable import printable
 from cicd_core.cli.screen import Screen, line
 from cicd_core.clock import monotonic_seconds
 from cicd_core.control_plane.audit import AuditReport
@@ -120,7 +121,7 @@ async def _perform(request: Request) -> bool:
             with _logged_to(place.demo_log):
                 good = await _perform_at(request, repository, place)
         except* SceneFailed as failed:
-            sys.stderr.write(f"error: {_first(failed, SceneFailed)}\n")
+            sys.stderr.write(f"error: {printable(str(_first(failed, SceneFailed)))}\n")
         if not good:
             place.kept = True
             sys.stderr.write(f"the logs of the agents and of the jobs: {place.root / 'logs'}\n")
