@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from cicd_core.ids import IdSource
     from cicd_core.store.records import Claim, Record
-    from cicd_core_dynamodb.calls import Calls
+    from cicd_core_dynamodb.calls import Calls, Item
     from cicd_core_dynamodb.items import Layout
     from cicd_core_dynamodb.marks import Marks
     from cicd_core_dynamodb.reads import Reader
@@ -94,7 +94,7 @@ class Claimer:
             self._taken.pop((collection, key), None)
 
     async def _held(self, layout: Layout, claim: Claim, keys: Sequence[str]) -> list[Record]:
-        found = (await self._reader.get(layout, keys)).values()
+        found = (await self._reader.readable(layout, keys)).values()
         held = [each for each in found if each.lease and each.lease.claim_id == claim.claim_id]
         return _ordered(held, claim)
 
@@ -191,7 +191,7 @@ class Claimer:
                 answer = await self._calls("update_item", ReturnValues="ALL_NEW", **words)
             except ConditionFailed as refused:
                 self._taken[claim.collection, row.key] = (self._elapsed(), row.sort)
-                there = layout.seen(refused.item).live(now)
+                there = _live(layout, refused.item, now)
                 if there is None:
                     return None
                 if there.lease and there.lease.claim_id == claim.claim_id:
@@ -201,7 +201,14 @@ class Claimer:
                 limit = there.lease_limit  # the index did not tell
                 continue
             self._taken[claim.collection, row.key] = (self._elapsed(), row.sort)
-            return layout.record(answer["Attributes"])
+            # One that does not decode is out of the others' way now, under a lease that runs out.
+            return _live(layout, answer["Attributes"], now)
+
+
+def _live(layout: Layout, item: Item | None, now: int) -> Record | None:
+    """Return the record that an item is; None: it is gone, or it does not decode."""
+    seen = layout.readable([item] if item is not None else [])
+    return seen[0].live(now) if seen else None
 
 
 def _grant(layout: Layout, claim: Claim, row: Row, of_record: int | None, now: int) -> Expression:
@@ -246,6 +253,8 @@ def _require_ready(update: Expression, layout: Layout, claim: Claim, row: Row, n
         "attribute_not_exists({l}) OR {l} <> {claim}", l=items.LEASE, claim=text(claim.claim_id)
     )
     update.require("attribute_not_exists({x}) OR {x} > {now}", x=EXPIRY, now=number(now))
+    # One is added to it: of a damaged item the whole update would be refused as malformed.
+    update.require("attribute_type({v}, {n})", v=items.VERSION, n=text("N"))
 
 
 def _is_ready(record: Record, claim: Claim, row: Row) -> bool:

@@ -20,7 +20,9 @@ None is called as DynamoDB calls its types (S, N, B, L, M and so on), which conf
 
 from __future__ import annotations
 
+import logging
 import zlib
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
@@ -37,10 +39,12 @@ from cicd_core_dynamodb.tables import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Generator, Iterable, Mapping
 
     from cicd_core.store.records import Index, Put
     from cicd_core_dynamodb.calls import Item, Value
+
+_log = logging.getLogger(__name__)
 
 KEY, TTL = RECORD_KEY, TTL_ATTRIBUTE
 VERSION, GIVEN, COMMIT, BODY, GRANT = "V", "G", "C", "D", "R"
@@ -152,6 +156,14 @@ class Seen:
         return None
 
 
+@frozen
+class Held:
+    """A lease, and the version of the record that it is on."""
+
+    version: int
+    lease: Lease
+
+
 class Layout:
     """The items of one collection in one namespace."""
 
@@ -203,10 +215,11 @@ class Layout:
         """
         if item is None:
             return Seen(None)
-        proofs = proofs_of(item)
-        if VERSION not in item:
-            return Seen(None, deleted=optional_number(item, DELETED), proofs=proofs)
-        return Seen(self.record(item), given=int(item[GIVEN]["N"]), proofs=proofs)
+        with self._decoding(item):
+            proofs = proofs_of(item)
+            if VERSION not in item:
+                return Seen(None, deleted=optional_number(item, DELETED), proofs=proofs)
+            return Seen(self.record(item), given=int(item[GIVEN]["N"]), proofs=proofs)
 
     def record(self, item: Item) -> Record:
         """Return the record that an item is.
@@ -214,10 +227,9 @@ class Layout:
         Raises:
             CorruptRecord: it is none that this version of the library understands.
         """
-        key = self.record_key(item)
-        try:
+        with self._decoding(item):
             return Record(
-                key=key,
+                key=self.record_key(item),
                 version=int(item[VERSION]["N"]),
                 commit_id=item[COMMIT]["S"],
                 body=unpack(item[BODY]["B"]),
@@ -227,9 +239,42 @@ class Layout:
                 lease_limit=optional_number(item, LEASE_LIMIT),
                 expires_at=optional_number(item, EXPIRY),
             )
-        except (KeyError, ValueError, IndexError) as broken:
+
+    def readable(self, found: Iterable[Item]) -> list[Seen]:
+        """Return what those items tell that tell anything.
+
+        One that does not decode must not hold up the others of a list, a sweep or a claim.
+        """
+        seen: list[Seen] = []
+        for item in found:
+            try:
+                seen.append(self.seen(item))
+            except CorruptRecord as broken:
+                left_alone(broken)
+        return seen
+
+    def lease(self, item: Item | None, now: int) -> Held | None:
+        """Return the lease on a live record, whether or not the rest decodes; None: it has none.
+
+        Raises:
+            CorruptRecord: it is no lease that this version of the library understands.
+        """
+        if item is None or VERSION not in item:
+            return None
+        with self._decoding(item):
+            expires, lease = optional_number(item, EXPIRY), _lease(item)
+            if lease is None or (expires is not None and expires <= now):
+                return None
+            return Held(int(item[VERSION]["N"]), lease)
+
+    @contextmanager
+    def _decoding(self, item: Item) -> Generator[None, None, None]:
+        """Name the record of an item that does not decode."""
+        try:
+            yield
+        except (AttributeError, KeyError, ValueError, IndexError, TypeError) as broken:
             reason = f"{type(broken).__name__}: {broken}"
-            raise CorruptRecord(self.collection.name, key, reason) from broken
+            raise CorruptRecord(self.collection.name, self.record_key(item), reason) from broken
 
     def _attributes_of(self, item: Item) -> dict[str, str]:
         return {
@@ -237,6 +282,11 @@ class Layout:
             for name in self.collection.attributes
             if name in item
         }
+
+
+def left_alone(broken: CorruptRecord) -> None:
+    """Tell of a record that does not decode, where others go on without it."""
+    _log.error("left alone: %s", broken)
 
 
 def layouts(

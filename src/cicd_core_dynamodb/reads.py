@@ -83,14 +83,25 @@ class Reader:
         self._count_seconds = count_seconds
         self._counts: dict[Partition, tuple[float, int]] = {}
 
-    async def get(
-        self, layout: Layout, keys: Iterable[str], *, strongly: bool = True
-    ) -> dict[str, Record]:
-        """Return the records that exist and have not expired, by key."""
+    async def get(self, layout: Layout, keys: Iterable[str]) -> dict[str, Record]:
+        """Return the records that exist and have not expired, by key.
+
+        Raises:
+            CorruptRecord: one of them does not decode.
+        """
         now = (await self._calls.now()).micros
-        found = await self.items(layout, keys, strongly=strongly)
+        found = await self.items(layout, keys)
         seen = {key: layout.seen(item).live(now) for key, item in found.items()}
         return {key: record for key, record in seen.items() if record is not None}
+
+    async def readable(
+        self, layout: Layout, keys: Iterable[str], *, strongly: bool = True
+    ) -> dict[str, Record]:
+        """Return the records as :meth:`get` does, without those that do not decode."""
+        now = (await self._calls.now()).micros
+        found = await self.items(layout, keys, strongly=strongly)
+        records = (each.live(now) for each in layout.readable(found.values()))
+        return {record.key: record for record in records if record is not None}
 
     async def items(
         self,
@@ -254,7 +265,7 @@ class Reader:
         self, layout: Layout, place: Partition, rows: Sequence[Row]
     ) -> list[Record]:
         """Return the records of rows, without those that went elsewhere since."""
-        found = await self.get(layout, (row.key for row in rows), strongly=False)
+        found = await self.readable(layout, (row.key for row in rows), strongly=False)
         index = place.index
         return [
             record
@@ -328,5 +339,13 @@ def _row(layout: Layout, index: Index, value: str, item: Item) -> Row:
         value=value,
         sort=item[index.sort]["S"],
         key=layout.record_key(item),
-        lease_limit=items.optional_number(item, LEASE_LIMIT),
+        lease_limit=_shown_limit(item),
     )
+
+
+def _shown_limit(item: Item) -> int | None:
+    """Return the lease limit that an index shows; one that is no number is as good as none."""
+    try:
+        return items.optional_number(item, LEASE_LIMIT)
+    except (KeyError, ValueError):
+        return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from cicd_core.errors import StoreUnavailable
+from cicd_core.errors import CorruptRecord, StoreUnavailable
 from cicd_core.store.semantics import answer_of
 from cicd_core_dynamodb import items
 from cicd_core_dynamodb.calls import all_of
@@ -17,9 +17,9 @@ from cicd_core_dynamodb.tables import EXPIRY
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from cicd_core.store.records import Lease, Record, Renewal, Renewed
-    from cicd_core_dynamodb.calls import Calls
-    from cicd_core_dynamodb.items import Layout
+    from cicd_core.store.records import Lease, Renewal, Renewed
+    from cicd_core_dynamodb.calls import Calls, Item
+    from cicd_core_dynamodb.items import Held, Layout
 
 #: How often a renewal is tried, where the lease's limit is near or others write.
 _ATTEMPTS: Final = 5
@@ -43,17 +43,17 @@ class Renewer:
         held: Lease | None = None
         for _ in range(_ATTEMPTS):
             try:
-                record = await self._move(renewal, layout, held, now)
+                moved = _held(layout, await self._move(renewal, layout, held, now), now)
             except ConditionFailed as refused:
-                there = layout.seen(refused.item).live(now)
-                held = there.lease if there else None
-                if held is None or held.claim_id != renewal.claim_id:
+                there = _held(layout, refused.item, now)
+                if there is None or there.lease.claim_id != renewal.claim_id:
                     return None
+                held = there.lease
                 continue
-            return None if record.lease is None else answer_of(record.version, record.lease)
+            return None if moved is None else answer_of(moved.version, moved.lease)
         raise StoreUnavailable(f"the lease of {renewal.key!r} changed under each renewal")
 
-    async def _move(self, renewal: Renewal, layout: Layout, held: Lease | None, now: int) -> Record:
+    async def _move(self, renewal: Renewal, layout: Layout, held: Lease | None, now: int) -> Item:
         """Renew a lease that was seen as ``held``; None: as most are, far from its limit."""
         update, alive, expires = Expression(), now, now + renewal.duration
         update.require("{l} = {claim}", l=items.LEASE, claim=text(renewal.claim_id))
@@ -73,4 +73,17 @@ class Renewer:
             self._calls.table(renewal.collection), {items.KEY: layout.key(renewal.key)}
         )
         answer = await self._calls("update_item", ReturnValues="ALL_NEW", **words)
-        return layout.record(answer["Attributes"])
+        moved: Item = answer["Attributes"]
+        return moved
+
+
+def _held(layout: Layout, item: Item | None, now: int) -> Held | None:
+    """Return the lease that an item tells of; None: none, or one that does not decode.
+
+    That must not hold up the other renewals of an agent.
+    """
+    try:
+        return layout.lease(item, now)
+    except CorruptRecord as broken:
+        items.left_alone(broken)
+        return None

@@ -51,6 +51,19 @@ class DynamoDBHarness(StoreHarness):
         url = StoreURL.parse(self.url)
         return open_dynamodb(url, collections=collections, namespace=namespace, **options)
 
+    async def damage(self, namespace: str, collection: str, key: str) -> bool:
+        session = import_module("aioboto3").Session()
+        async with session.client(
+            "dynamodb", region_name="us-east-1", endpoint_url=self.endpoint
+        ) as client:
+            await client.update_item(
+                TableName=f"suite-{collection}",
+                Key={"K": {"S": f"{namespace}|{key}"}},
+                UpdateExpression="SET D = :newer",
+                ExpressionAttributeValues={":newer": {"B": b"\2of a newer version"}},
+            )
+        return True
+
     def open_forgetful(self, namespace: str) -> AbstractAsyncContextManager[Store]:
         return DynamoDBHarness.open(self, namespace, log_retention=self.brief)
 

@@ -42,6 +42,12 @@ class RedisHarness(StoreHarness):
             set_clock(self._server_of(f"cicd:{{{namespace}}}:meta"), namespace, seconds)
         return True
 
+    async def damage(self, namespace: str, collection: str, key: str) -> bool:
+        name = f"cicd:{{{namespace}}}:r:{collection}:{key}"
+        with self._server_of(name).client() as client:
+            client.hdel(name, "b")
+        return True
+
     def open_forgetful(self, namespace: str) -> AbstractAsyncContextManager[Store]:
         return open_store(
             self._url, collections=COLLECTIONS, namespace=namespace, log_retention=self.brief

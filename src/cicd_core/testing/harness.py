@@ -74,6 +74,14 @@ class StoreHarness(ABC):
         """
         return None
 
+    async def damage(self, namespace: str, collection: str, key: str) -> bool:
+        """Damage a record where it is kept, so that it does not decode any more.
+
+        Whether that was done. Where it cannot be, the tests of unreadable records are skipped; by
+        default it cannot. A store whose engine keeps a record as bytes of its own can always.
+        """
+        return False
+
     async def settle(self) -> None:  # noqa: B027 - to do nothing is right for most
         """Return when pages, counts, claims and the log show every commit that was answered.
 

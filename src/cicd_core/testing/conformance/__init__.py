@@ -28,6 +28,7 @@ from cicd_core.testing.conformance.records import (
 from cicd_core.testing.conformance.renewals import RenewalPromises
 from cicd_core.testing.conformance.stale_owners import StaleOwnerPromises
 from cicd_core.testing.conformance.time import ClockPromises
+from cicd_core.testing.conformance.unreadable import UnreadablePromises
 from cicd_core.testing.conformance.waiting import WaitPromises
 
 __all__ = ["StoreConformance"]
@@ -59,6 +60,7 @@ class StoreConformance(
     LogPromises,
     WaitPromises,
     ClockPromises,
+    UnreadablePromises,
     CancellationPromises,
     ClosingPromises,
     JobPromises,

@@ -1,0 +1,118 @@
+"""A record that does not decode: a read by its key says so, and nothing else waits for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cicd_core.errors import CorruptRecord
+from cicd_core.store.records import Query, Renewal
+from cicd_core.testing.conformance.suite import Suite
+from cicd_core.testing.samples import (
+    ITEMS,
+    SECOND,
+    claim,
+    commit,
+    find,
+    in_state,
+    item,
+    read,
+    told,
+    whole_log,
+    write,
+)
+
+if TYPE_CHECKING:
+    from cicd_core.store.contract import Store
+    from cicd_core.store.records import Record
+    from cicd_core.testing.harness import StoreHarness
+
+
+class UnreadablePromises(Suite):
+    """One damaged record beside others that are whole."""
+
+    @pytest.fixture
+    async def three(self, store: Store) -> None:
+        """Three records in a lane; the first one is ``bad``."""
+        some = (item("bad", rank="1"), item("good", rank="2"), item("third", rank="3"))
+        await store.commit([commit(each, events=[told(each.key)]) for each in some])
+
+    async def damage(self, harness: StoreHarness, namespace: str) -> None:
+        await harness.settle()
+        if not await harness.damage(namespace, ITEMS.name, "bad"):
+            pytest.skip("this harness damages no record")
+
+    async def test_a_read_of_an_unreadable_record_names_it(
+        self, store: Store, three: None, harness: StoreHarness, namespace: str
+    ) -> None:
+        await self.damage(harness, namespace)
+        with pytest.raises(CorruptRecord) as caught:
+            await find(store, "bad")
+        assert (caught.value.collection, caught.value.key) == (ITEMS.name, "bad")
+        assert (await read(store, "good")).key == "good"
+
+    @pytest.mark.parametrize("descending", [False, True])
+    @pytest.mark.parametrize("limit", [1, 10])
+    async def test_a_page_has_all_records_but_an_unreadable_one(
+        self,
+        store: Store,
+        three: None,
+        harness: StoreHarness,
+        namespace: str,
+        descending: bool,
+        limit: int,
+    ) -> None:
+        await self.damage(harness, namespace)
+        seen: list[Record] = []
+        bounds: dict[str, str] = {}
+        while True:
+            query = Query(partition=in_state("new"), limit=limit, descending=descending, **bounds)
+            page = await store.page(query)
+            seen += page.records
+            if not page.more:
+                break
+            last = page.records[-1].attributes["made-at"]
+            bounds = {"before": last} if descending else {"after": last}
+        keys = [each.key for each in seen]
+        assert keys == (["third", "good"] if descending else ["good", "third"])
+
+    async def test_claims_take_what_is_behind_an_unreadable_record(
+        self, store: Store, three: None, harness: StoreHarness, namespace: str
+    ) -> None:
+        await self.damage(harness, namespace)
+        taken: set[str] = set()
+        for _ in range(3):  # one of them may find it, and come back with less
+            taken |= {each.key for each in await store.claim(claim(2))}
+        assert taken == {"good", "third"}
+
+    async def test_a_claim_that_holds_an_unreadable_record_is_answered_the_rest_again(
+        self, store: Store, three: None, harness: StoreHarness, namespace: str
+    ) -> None:
+        one = claim(3)
+        assert len(await store.claim(one)) == 3
+        await self.damage(harness, namespace)
+        assert {each.key for each in await store.claim(one)} == {"good", "third"}
+
+    async def test_leases_beside_one_on_an_unreadable_record_are_renewed(
+        self, store: Store, three: None, harness: StoreHarness, namespace: str
+    ) -> None:
+        one = claim(3)
+        await store.claim(one)
+        await self.damage(harness, namespace)
+        renewals = [
+            Renewal(collection=ITEMS.name, key=key, claim_id=one.claim_id, duration=60 * SECOND)
+            for key in ("third", "bad", "good")
+        ]
+        third, _, good = await store.renew(renewals)
+        assert third is not None
+        assert good is not None
+
+    async def test_the_log_tells_of_an_unreadable_record_and_of_the_others(
+        self, store: Store, three: None, harness: StoreHarness, namespace: str
+    ) -> None:
+        await self.damage(harness, namespace)
+        await write(store, item("fourth"), events=[told("fourth")])
+        await harness.settle()
+        keys = sorted(entry.key for entry in await whole_log(store))
+        assert keys == ["bad", "fourth", "good", "third"]
