@@ -11,6 +11,7 @@ import anyio
 import pytest
 
 from cicd_core.agent import JobFailed, JobRun
+from cicd_core.agent.measuring import Measuring
 from cicd_core.model.job import Verdict
 from tests.patience import PATIENCE
 from tests.runtime.embedding import agent_of, run_until_idle, running
@@ -335,6 +336,22 @@ async def test_metrics_that_cannot_be_measured_cost_no_heartbeat(
     async with running(agent):
         await source.until(lambda: len(source.called("heartbeat")) >= 2)
     assert measured.is_set()
+
+
+async def test_metrics_that_break_while_the_agent_stops_do_not_break_its_stop() -> None:
+    class Spoiled:
+        """No metrics; the stop comes in the moment in which they are found to be wrong."""
+
+        def __repr__(self) -> str:
+            scope.cancel()
+            return "spoiled"
+
+    def measure() -> AgentMetrics:
+        return Spoiled()  # type: ignore[return-value]  # the mistake
+
+    with anyio.CancelScope() as scope:
+        assert await Measuring(measure).measured(PATIENCE) is None
+    assert scope.cancel_called
 
 
 async def test_a_defect_of_a_driver_in_a_report_ends_no_agent(

@@ -108,7 +108,7 @@ async def call(
 def _outcome_of_raised(
     raised: BaseException, run: JobRun, *, is_async: bool
 ) -> Outcome | SetupFailed | None:
-    error = _own(raised)
+    error = own_error(raised)
     if error is None:
         raise raised
     if isinstance(error, SetupFailed):
@@ -162,8 +162,8 @@ def is_cancelled() -> bool:
     return anyio.current_effective_deadline() == -math.inf
 
 
-def _own(error: BaseException) -> BaseException | None:
-    """Return what the handler itself raised: no cancellation by a scope around it, no Ctrl-C."""
+def own_error(error: BaseException) -> BaseException | None:
+    """Return what the embedder's code itself raised: no cancellation of a scope, no Ctrl-C."""
     if _is_interrupt(error):
         return None
     cancelled = anyio.get_cancelled_exc_class()

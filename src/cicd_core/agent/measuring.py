@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.to_thread
 
-from cicd_core.agent.handlers import is_cancelled
+from cicd_core.agent.handlers import own_error
 from cicd_core.model.agent import checked_metrics
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ class Measuring:
             with anyio.move_on_after(within):
                 metrics = await anyio.to_thread.run_sync(self._call, abandon_on_cancel=True)
                 return None if metrics is None else checked_metrics(metrics)
-        except BaseException:  # the embedder's code: whatever it raises
-            if is_cancelled():
+        except BaseException as error:  # the embedder's code: whatever it raises, also at the end
+            if own_error(error) is None:
                 raise
             _log.exception("the metrics were not measured; the heartbeat goes without them")
             return None
