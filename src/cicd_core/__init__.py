@@ -6,7 +6,9 @@ pure values and state machines over one small store contract. Begin with :class:
 
 from __future__ import annotations
 
+from cicd_core.control_plane.agents import PresentAgents
 from cicd_core.control_plane.audit import AuditReport, audit
+from cicd_core.control_plane.audit.report import Check, CheckResult, Promise
 from cicd_core.control_plane.dashboard import Summary
 from cicd_core.control_plane.events import EventPage
 from cicd_core.control_plane.listing import Listed
@@ -51,6 +53,7 @@ from cicd_core.model.deployment import (
     DeploymentMetrics,
     DeploymentSpec,
     DeploymentStatus,
+    DeploymentTransition,
 )
 from cicd_core.model.event import Event, LogGap, UnreadableEvent
 from cicd_core.model.job import (
@@ -72,7 +75,14 @@ from cicd_core.model.outcome import Outcome
 from cicd_core.model.pool import Pool, PoolSpec
 from cicd_core.model.session import Session
 from cicd_core.model.spec import JobSpec
-from cicd_core.queueing.scaling import ScalingSignal
+from cicd_core.queueing.scaling import (
+    Fleet,
+    Load,
+    PoolCondition,
+    PoolHealth,
+    ScalingSignal,
+    ScalingTerm,
+)
 from cicd_core.queueing.stats import QueueStats
 from cicd_core.queueing.why import Reason, ReasonCode
 from cicd_core.settings import Settings
@@ -88,6 +98,8 @@ __all__ = [
     "AlreadyExists",
     "Attempt",
     "AuditReport",
+    "Check",
+    "CheckResult",
     "CicdError",
     "Claimed",
     "Contention",
@@ -98,8 +110,10 @@ __all__ = [
     "DeploymentMetrics",
     "DeploymentSpec",
     "DeploymentStatus",
+    "DeploymentTransition",
     "Event",
     "EventPage",
+    "Fleet",
     "ForeignDatabase",
     "GitContext",
     "IdempotencyConflict",
@@ -114,16 +128,21 @@ __all__ = [
     "LeaseLost",
     "LeaseStatus",
     "Listed",
+    "Load",
     "LogGap",
     "NewerSchema",
     "NotFound",
     "OpenedSession",
     "Outcome",
     "Pool",
+    "PoolCondition",
+    "PoolHealth",
     "PoolSpec",
     "PoolStatus",
+    "PresentAgents",
     "Priority",
     "Progress",
+    "Promise",
     "QueueStats",
     "QueueStatus",
     "Reason",
@@ -131,6 +150,7 @@ __all__ = [
     "Refused",
     "RetryPolicy",
     "ScalingSignal",
+    "ScalingTerm",
     "SchemaTooOld",
     "Session",
     "SessionRejected",
