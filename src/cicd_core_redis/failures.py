@@ -138,7 +138,7 @@ def translated(cause: BaseException, where: str, *, fails_over: bool = False) ->
     if isinstance(cause, ReadOnlyError) and fails_over:
         error = _not_now(where, cause)
     elif isinstance(cause, AskError) and not fails_over:  # a MovedError is one too
-        error = _of_a_cluster(where, cause)
+        error = of_a_cluster(where, _told(cause))
     elif isinstance(cause, tuple(_MEANINGS)):
         error = next(mean for kind, mean in _MEANINGS.items() if isinstance(cause, kind))(
             where, cause
@@ -204,10 +204,11 @@ def _read_only(where: str, cause: Exception) -> StoreReadOnly:
     )
 
 
-def _of_a_cluster(where: str, cause: Exception) -> UnsupportedCapability:
+def of_a_cluster(where: str, reason: str) -> UnsupportedCapability:
+    """Return the error of a URL that names a node of a cluster as if it were alone."""
     return UnsupportedCapability(
-        f"{where} is a node of a cluster and has not the namespace's slot ({_told(cause)}): give "
-        f"the URL of the cluster, redis+cluster://{where}"
+        f"{where} is a node of a cluster ({reason}): give the URL of the cluster, "
+        f"redis+cluster://{where}"
     )
 
 

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from anyio import CancelScope
 
-from cicd_core.errors import (
-    ForeignDatabase,
-    InvalidInput,
-    NewerSchema,
-    SchemaTooOld,
-    UnsupportedCapability,
-)
+from cicd_core.errors import InvalidInput
 from cicd_core.store.limits import Limits
 from cicd_core.store.registry import require_asyncio
-from cicd_core_redis.durability import check_server
+from cicd_core_redis.durability import KeepsNothing
+from cicd_core_redis.handshake import Handshake
 from cicd_core_redis.keys import meta_key
 from cicd_core_redis.location import locate
 from cicd_core_redis.pipe import Pipe
@@ -38,8 +34,6 @@ if TYPE_CHECKING:
     from cicd_core_redis.durability import Durability
     from cicd_core_redis.location import Location
 
-#: The version of the layout that ``keys.py`` describes.
-SCHEMA: Final = 3
 _MICROS: Final = 1_000_000
 
 
@@ -116,8 +110,10 @@ async def open_location(location: Location, limits: Limits) -> AsyncGenerator[Re
     """Open a store by what :func:`open_redis` made of its URL."""
     skew = round(location.clock_skew * _MICROS)
     clock = ServerClock(skew)
+    handshake = Handshake(location)
     pipe = Pipe(
         location.source,
+        connect=handshake.connect,
         scripts=scripts_for(limits.collections, skew=skew, in_cluster=location.source.in_cluster),
         meta=meta_key(location.namespace),
         clock=clock,
@@ -129,46 +125,19 @@ async def open_location(location: Location, limits: Limits) -> AsyncGenerator[Re
         words=Words(limits.collections),
         pipe=pipe,
         clock=clock,
-        waiting=lambda store: Waiting(location.source, store.look, location.namespace),
+        waiting=lambda store: Waiting(
+            location.source, handshake.connect, store.look, location.namespace
+        ),
         log_retention=location.log_retention,
         sibling=lambda: open_location(location.sibling(), limits.of_another()),
     )
     try:
-        meta = meta_key(location.namespace)
-        await check_server(pipe, location.durability, location.source.where, meta)
-        await _check_rights(pipe, location)
-        await _check_schema(pipe, location)
+        await pipe.ask(b"HGET", meta_key(location.namespace), b"schema")  # which connects
         if location.confirming:
             await pipe.run(Verb.GET, ["", 0])  # nothing at all, which replicas must confirm
+        if handshake.concern is not None:
+            warnings.warn(handshake.concern, KeepsNothing, stacklevel=2)
         yield store
     finally:
         with CancelScope(shield=True):
             await store.close()
-
-
-async def _check_rights(pipe: Pipe, location: Location) -> None:
-    """Refuse a user whose rights end in the midst of a script."""
-    forbidden = await pipe.run(Verb.RIGHTS, [1 if location.confirming else 0])
-    if forbidden:
-        names = ", ".join(sorted(name.decode() for name in forbidden))
-        raise UnsupportedCapability(
-            f"{location.source.where} forbids what the store needs to its user ({names}, or their "
-            f"keys or channels): give it the rights that 'Run on Redis' in the documentation lists"
-        )
-
-
-async def _check_schema(pipe: Pipe, location: Location) -> None:
-    """Mark a namespace with the version of its layout, or refuse one of another version."""
-    key = meta_key(location.namespace)
-    found = await pipe.ask(b"HGET", key, b"schema")
-    if found is None:
-        await pipe.ask(b"HSETNX", key, b"schema", SCHEMA)
-    elif not found.isdigit():
-        raise ForeignDatabase(
-            f"{location.source.where} has a key {key.decode()!r} that is not ours: give another "
-            f"namespace; nothing was changed"
-        )
-    elif int(found) > SCHEMA:
-        raise NewerSchema(f"namespace {location.namespace or ''!r}", int(found), SCHEMA)
-    elif int(found) < SCHEMA:
-        raise SchemaTooOld(f"namespace {location.namespace or ''!r}", int(found), SCHEMA)

@@ -21,6 +21,7 @@ from redis.exceptions import (
 )
 
 from cicd_core.clock import monotonic_seconds
+from cicd_core.errors import StoreError
 from cicd_core_redis.failures import (
     broken,
     closed,
@@ -33,7 +34,7 @@ from cicd_core_redis.failures import (
 from cicd_core_redis.parcels import Call, Confirmation, Parcel, parcelled
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from cicd_core_redis.confirming import Confirming
     from cicd_core_redis.connecting import Connection, Source
@@ -51,7 +52,7 @@ _LONGEST_PAUSE: Final = 0.5
 class _NoConnection(Exception):
     """None could be had."""
 
-    def __init__(self, cause: RedisError | OSError) -> None:
+    def __init__(self, cause: RedisError | OSError | StoreError) -> None:
         super().__init__(cause)
         self.cause = cause
 
@@ -67,6 +68,7 @@ class Pipe:
         self,
         source: Source,
         *,
+        connect: Callable[[], Awaitable[Connection]],
         scripts: Mapping[Verb, Script],
         meta: bytes,
         clock: ServerClock,
@@ -75,6 +77,7 @@ class Pipe:
     ) -> None:
         """Connect with the first call; a call is given up after ``timeout`` seconds."""
         self._source = source
+        self._connect = connect
         self._scripts = scripts
         self._meta = meta
         self._clock = clock
@@ -160,8 +163,8 @@ class Pipe:
 
     async def _converse_once(self) -> NoReturn:
         try:
-            connection = await self._source.connect()
-        except (RedisError, OSError) as cause:
+            connection = await self._connect()
+        except (RedisError, OSError, StoreError) as cause:
             raise _NoConnection(cause) from cause
         try:
             self._leaving = False
@@ -284,7 +287,7 @@ class Pipe:
     def _translated(self, cause: BaseException) -> BaseException:
         return translated(cause, self._source.where, fails_over=self._source.fails_over)
 
-    def _refuse(self, cause: RedisError | OSError) -> None:
+    def _refuse(self, cause: RedisError | OSError | StoreError) -> None:
         """Fail the calls that waited too long for a connection, or all if none will come."""
         error = self._translated(cause)
         late = monotonic_seconds() - self._timeout

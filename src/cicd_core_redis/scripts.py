@@ -7,6 +7,7 @@ behind the other, since Redis knows no libraries that need no administrator.
 from __future__ import annotations
 
 from enum import Enum
+from functools import cache
 from hashlib import sha1
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
@@ -36,7 +37,6 @@ class Verb(Enum):
     COUNTERS = "counters"
     READ_LOG = "read_log"
     SWEEP = "sweep"
-    RIGHTS = "rights"
 
 
 _BASE: Final = ("records", "clock", "noting")
@@ -54,7 +54,6 @@ _PARTS: Final[Mapping[Verb, tuple[str, ...]]] = {
     Verb.COUNTERS: (*_BASE, "stream", "counters"),
     Verb.READ_LOG: (*_BASE, "stream", "read_log"),
     Verb.SWEEP: (*_WRITING, "sweep"),
-    Verb.RIGHTS: ("records", "needs", "rights"),
 }
 #: Those whose answer must survive the server, where the store promises that it does. What is read
 #: may be the effect of a write that nobody confirmed; who acts on it, tells it, or reads the log on
@@ -126,6 +125,12 @@ def _in_cluster(parts: tuple[str, ...]) -> tuple[str, ...]:
 def confirming_text() -> str:
     """Return the script that goes before a WAIT; it is sent whole, since it is short."""
     return _text("confirm")
+
+
+@cache
+def rights_text() -> str:
+    """Return the script that tells which rights are missing; each connection sends it once."""
+    return "\n".join(map(_text, ("records", "needs", "rights")))
 
 
 def _text(part: str) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from anyio import CancelScope, current_time
 from redis.exceptions import RedisError
 
+from cicd_core.errors import StoreError
 from cicd_core_redis.failures import closed, unheard
 from cicd_core_redis.keys import above, prefix_of, zset_of
 from cicd_core_redis.words import packed
@@ -37,11 +38,13 @@ class Waiting:
     def __init__(
         self,
         source: Source,
+        connect: Callable[[], Awaitable[Connection]],
         look: Callable[[Sequence[Watch]], Awaitable[bool]],
         namespace: str | None,
     ) -> None:
-        """Take where to listen, and what tells whether a watch is true already."""
+        """Take where to listen, how to connect, and what tells whether a watch is true already."""
         self._source = source
+        self._connect = connect
         self._look = look
         self._prefix = prefix_of(namespace)
         #: For each channel who waits there, and from which member on.
@@ -127,7 +130,7 @@ class Waiting:
         """
         cause: BaseException = ConnectionError("the store was closed")
         try:
-            connection = await self._source.connect()
+            connection = await self._connect()
             try:
                 if self._closed:  # redis-py may swallow a cancellation while it connects
                     raise cause
@@ -137,7 +140,7 @@ class Waiting:
                     tasks.create_task(self._watch())
             finally:
                 await self._source.disconnect(connection)
-        except* (RedisError, OSError) as failures:
+        except* (RedisError, OSError, StoreError) as failures:
             cause = failures.exceptions[0]
         finally:
             self._serving = None

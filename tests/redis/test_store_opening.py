@@ -31,7 +31,7 @@ from cicd_core.testing.samples import (
     write,
 )
 from cicd_core.testing.samples import in_lane as lane
-from cicd_core_redis.opening import SCHEMA
+from cicd_core_redis.handshake import SCHEMA
 from tests.redis.fault_proxy import open_proxy
 from tests.redis.stores import opened, refused, works
 from tests.unit.store.test_forks import use_after_fork

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from cicd_core.testing.samples import (
     write,
 )
 from cicd_core_redis import KeepsNothing
-from cicd_core_redis.opening import SCHEMA
+from cicd_core_redis.handshake import SCHEMA
 from tests.redis.sentinels import open_replicated
 from tests.redis.stores import opened, refused, works
 
@@ -144,9 +145,8 @@ async def answering(**answers: str) -> AsyncGenerator[str, None]:
         async with stream:
             while True:
                 request = (await stream.receive()).decode()
-                word = request.split("\r\n")[2]
-                times = request.count("CLIENT") or 1
-                await stream.send(answers.get(word, "+OK\r\n").encode() * times)
+                words = re.findall(r"\*\d+\r\n\$\d+\r\n(\w+)", request)
+                await stream.send("".join(answers.get(each, "+OK\r\n") for each in words).encode())
 
     async def live(stream: anyio.abc.SocketStream) -> None:
         try:
@@ -173,7 +173,8 @@ async def test_a_server_that_is_too_old_is_refused() -> None:
 async def test_what_answers_as_no_server_does_fails_the_call_and_not_the_store() -> None:
     facts = "redis_version:7.0.0"
     words = {"INFO": f"${len(facts)}\r\n{facts}\r\n", "HGET": f"$1\r\n{SCHEMA}\r\n"}
-    async with answering(**words, EVALSHA="*1\r\n$0\r\n\r\n") as url, opened(url) as store:
+    empty = "*1\r\n$0\r\n\r\n"
+    async with answering(**words, EVAL=empty, EVALSHA=empty) as url, opened(url) as store:
         for _ in range(2):  # it serves on
             with pytest.raises(StoreError, match="could not be spoken to"):
                 await store.get("plain", ["a"])

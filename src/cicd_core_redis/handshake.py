@@ -1,0 +1,160 @@
+"""What each new connection is asked first: whether this server keeps what the store promises.
+
+Another server may answer at the same address a moment later: it took over, was restarted with other
+settings, or its user has other rights. So all of it is asked of every connection, in one round
+trip, before the first call goes over it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final
+
+from redis.exceptions import BusyLoadingError, RedisError
+
+from cicd_core.errors import ForeignDatabase, NewerSchema, SchemaTooOld, UnsupportedCapability
+from cicd_core_redis.durability import SETTINGS, check_durability, concern_of
+from cicd_core_redis.failures import of_a_cluster
+from cicd_core_redis.keys import meta_key
+from cicd_core_redis.scripts import rights_text
+from cicd_core_redis.server_facts import ServerFacts
+from cicd_core_redis.words import packed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cicd_core_redis.connecting import Connection
+    from cicd_core_redis.location import Location
+    from cicd_core_redis.words import Answer, Argument
+
+_log = logging.getLogger("cicd_core_redis")
+
+#: The version of the layout that ``keys.py`` describes.
+SCHEMA: Final = 3
+#: The oldest server that has what the scripts need.
+_OLDEST: Final = (7, 0)
+
+
+class Handshake:
+    """Opens connections of a store, and lets none of a server that does not pass be used."""
+
+    def __init__(self, location: Location) -> None:
+        """Take where the store is, and what was asked for."""
+        self._location = location
+        self._meta = meta_key(location.namespace)
+        #: What of the last server's durability deserves a warning.
+        self.concern: str | None = None
+        self._greeted = False
+
+    async def connect(self) -> Connection:
+        """Return a connection whose server keeps what was asked for, in our layout.
+
+        Raises:
+            RedisError, OSError: none could be had, or the server cannot answer yet.
+            UnsupportedCapability: the server is too old, does less than was asked for, throws our
+                keys away when its memory is full, forbids what is needed, or is one of a cluster.
+            ForeignDatabase, NewerSchema, SchemaTooOld: the namespace is not of our layout.
+        """
+        source = self._location.source
+        connection = await source.connect()
+        try:
+            async with asyncio.timeout(self._location.timeout):
+                await self._check(connection)
+        except BaseException:
+            await source.disconnect(connection)
+            raise
+        return connection
+
+    async def _check(self, connection: Connection) -> None:
+        where, wanted = self._location.source.where, self._location.durability
+        confirming = 1 if self._location.confirming else 0
+        info, rights, schema, *settings = await _ask(
+            connection,
+            (b"INFO",),
+            (b"EVAL", rights_text(), 1, self._meta, 0, 0, confirming),
+            (b"HGET", self._meta, b"schema"),
+            *((b"CONFIG", b"GET", name) for name in SETTINGS),
+        )
+        facts = ServerFacts.of(_sound(info), settings)
+        if facts.is_loading:  # until it has its data, it says that it has no append-only file
+            raise BusyLoadingError("it loads its data")
+        self._check_server(facts, where)
+        check_durability(facts, wanted, where)
+        self._check_rights(_sound(rights))
+        await self._check_schema(connection, _sound(schema))
+        self._warn(concern_of(facts, wanted, where))
+
+    def _warn(self, concern: str | None) -> None:
+        """Log what a reconnect finds; the first connection's is for who opens the store."""
+        if self._greeted and concern is not None and concern != self.concern:
+            _log.warning("%s", concern)
+        self.concern, self._greeted = concern, True
+
+    def _check_server(self, facts: ServerFacts, where: str) -> None:
+        if facts.version is not None and facts.version < _OLDEST:
+            version = ".".join(map(str, facts.version))
+            raise UnsupportedCapability(f"{where} is Redis {version}: 7.0 or newer is needed")
+        if facts.is_in_cluster and not self._location.source.in_cluster:
+            raise of_a_cluster(where, "its keys may move to another node")
+        if facts.evicts_ours:
+            raise UnsupportedCapability(
+                f"{where} throws keys away when its memory is full (maxmemory-policy "
+                f"{facts.eviction}): jobs would be lost; set maxmemory-policy to noeviction"
+            )
+
+    def _check_rights(self, answer: Sequence[bytes]) -> None:
+        """Refuse a user whose rights end in the midst of a script."""
+        if forbidden := answer[1:]:  # behind the time, which this one does not tell
+            names = ", ".join(sorted(name.decode() for name in forbidden))
+            raise UnsupportedCapability(
+                f"{self._location.source.where} forbids what the store needs to its user ({names}, "
+                f"or their keys or channels): give it the rights that 'Run on Redis' in the "
+                f"documentation lists"
+            )
+
+    async def _check_schema(self, connection: Connection, found: bytes | None) -> None:
+        """Mark a namespace with the version of its layout, or refuse one of another version."""
+        name = f"namespace {self._location.namespace or ''!r}"
+        if found is None:
+            (marked,) = await _ask(connection, (b"HSETNX", self._meta, b"schema", SCHEMA))
+            _sound(marked)
+            if self._greeted:
+                _log.error(
+                    "%s has nothing of the %s: it lost its data, or is another server",
+                    self._location.source.where,
+                    name,
+                )
+        elif not found.isdigit():
+            raise ForeignDatabase(
+                f"{self._location.source.where} has a key {self._meta.decode()!r} that is not "
+                f"ours: give another namespace; nothing was changed"
+            )
+        elif int(found) > SCHEMA:
+            raise NewerSchema(name, int(found), SCHEMA)
+        elif int(found) < SCHEMA:
+            raise SchemaTooOld(name, int(found), SCHEMA)
+
+
+async def _ask(connection: Connection, *commands: Sequence[Argument]) -> list[Answer]:
+    """Send commands in one write, and return their answers; a refusal is one too."""
+    data = [part for each in commands for part in (b"*%d\r\n" % len(each), packed(each))]
+    await connection.send_packed_command(data, check_health=False)
+    return [await _answer(connection) for _ in commands]
+
+
+async def _answer(connection: Connection) -> Answer:
+    try:
+        return await connection.read_response(
+            disable_decoding=True, timeout=float("inf"), disconnect_on_error=False
+        )
+    except RedisError as refusal:
+        if isinstance(refusal, ConnectionError | OSError):
+            raise
+        return refusal
+
+
+def _sound(answer: Answer) -> Answer:
+    if isinstance(answer, Exception):
+        raise answer
+    return answer

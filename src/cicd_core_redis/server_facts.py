@@ -1,0 +1,46 @@
+"""What a server says of itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+@frozen(kw_only=True)
+class ServerFacts:
+    """A server's INFO, and the settings that it tells."""
+
+    #: Its version, so that two can be compared; None: it tells none.
+    version: tuple[int, ...] | None
+    is_loading: bool
+    is_in_cluster: bool
+    #: Whether it has an append-only file.
+    has_log: bool
+    #: Its ``maxmemory-policy``, and whether it would throw away keys of ours.
+    eviction: str
+    evicts_ours: bool
+    #: Settings that it told by name: many servers that are rented tell none.
+    settings: Mapping[str, str]
+
+    @classmethod
+    def of(cls, info: bytes, settings: Sequence[Sequence[bytes] | Exception]) -> ServerFacts:
+        """Return what an answer to INFO says, and those to CONFIG GET, refusals among them."""
+        lines = info.decode(errors="replace").splitlines()
+        told = dict(line.split(":", 1) for line in lines if ":" in line)
+        parts = told.get("redis_version", "").split(".")
+        policy = told.get("maxmemory_policy", "noeviction")
+        pairs = [each for each in settings if not isinstance(each, Exception) and each]
+        return cls(
+            version=tuple(map(int, parts)) if all(map(str.isdigit, parts)) else None,
+            is_loading=told.get("loading") == "1",
+            is_in_cluster=told.get("cluster_enabled") == "1",
+            has_log=told.get("aof_enabled") == "1",
+            eviction=policy,
+            # The volatile ones take keys that have a time to live; none of ours has.
+            evicts_ours=policy.startswith("allkeys") and told.get("maxmemory", "0") != "0",
+            settings={name.decode(): value.decode() for name, value in pairs},
+        )
