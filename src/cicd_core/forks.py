@@ -7,13 +7,19 @@ that dies, for as long as the child lives. So the child closes its copies as its
 It also has copies of the objects that the parent uses connections with. What it must not run is
 their end, which speaks to the other side, or takes a mutex that a thread of the parent held at the
 fork. So the child keeps those objects for ever.
+
+And it is a copy of the program in the middle of what that does. A child that the embedder's code
+forked, and that comes back out of that code, must not go on with ours.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
+import sys
 import threading
+import traceback
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
 
@@ -51,6 +57,29 @@ def never_end_in_a_child(connection: object) -> None:
     """Let a forked child keep its copy of an object for ever, instead of finalizing it."""
     with _changing:
         _connections.add(connection)
+
+
+def end_if_forked(process: int, error: BaseException | None = None) -> None:
+    """End this process if it is a fork of ``process``, as a program ends; else do nothing.
+
+    To be called where the embedder's code returns: in a child there is no thread, no task and no
+    connection that would take what it returned, and its event loop is a copy that the parent feels.
+
+    Args:
+        process: the one that called the embedder's code.
+        error: what that raised.
+    """
+    if os.getpid() == process:
+        return
+    code = 0 if error is None else 1
+    if isinstance(error, SystemExit) and (error.code is None or isinstance(error.code, int)):
+        code = error.code or 0
+    elif error is not None:
+        with suppress(BaseException):  # its text may raise anything, and stderr may be closed
+            os.write(2, "".join(traceback.format_exception(error)).encode(errors="replace"))
+    with suppress(BaseException):
+        sys.stdout.flush()
+    os._exit(code & 0xFF)
 
 
 def _leave_to_the_parent() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import math
+import os
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -14,6 +15,7 @@ import anyio.to_thread
 from cicd_core.agent.answers import SetupFailed, outcome_of, outcome_of_error, traceback_of
 from cicd_core.agent.lease_times import STOP_SECONDS
 from cicd_core.errors import AlreadyExists, InvalidInput, TooLarge
+from cicd_core.forks import end_if_forked
 from cicd_core.model.checks import MAX_JOB_TYPES, check_name, check_seconds
 from cicd_core.model.job import Verdict
 from cicd_core.model.outcome import Outcome
@@ -142,18 +144,31 @@ def _is_async(handler: Handler) -> bool:
 async def _answer(
     handler: Handler, run: JobRun, threads: CapacityLimiter, *, is_async: bool
 ) -> tuple[Any, BaseException | None]:
-    """Return the answer, and what was raised where it can't be raised out of a thread as it is."""
+    """Return the answer, and what was raised where it can't be raised out of a thread as it is.
+
+    A child that the handler forks ends with its part of the handler.
+    """
+    process = os.getpid()
 
     def boxed() -> tuple[Any, BaseException | None]:
+        raised: BaseException | None = None
+        answer: Any = None
         try:
-            return handler(run), None
+            answer = handler(run)
         except BaseException as error:  # noqa: BLE001 - StopIteration, say, would turn into another
-            return None, error
+            raised = error
+        end_if_forked(process, raised)
+        return answer, raised
 
     # A plain function may return a coroutine, which trio lets out of a thread in a box only.
     answer, raised = boxed() if is_async else await anyio.to_thread.run_sync(boxed, limiter=threads)
     if raised is None and inspect.isawaitable(answer):
-        answer = await answer
+        try:
+            answer = await answer
+        except BaseException as error:
+            end_if_forked(process, error)
+            raise
+        end_if_forked(process)
     return answer, raised
 
 

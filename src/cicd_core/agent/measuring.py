@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import TYPE_CHECKING
 
 import anyio
 import anyio.to_thread
 
 from cicd_core.agent.handlers import own_error
+from cicd_core.forks import end_if_forked
 from cicd_core.model.agent import checked_metrics
 
 if TYPE_CHECKING:
@@ -53,7 +55,13 @@ class Measuring:
 
     def _call(self) -> AgentMetrics | None:
         self._at_work = True
+        process = os.getpid()
         try:
-            return None if self._measure is None else self._measure()
+            metrics = None if self._measure is None else self._measure()
+        except BaseException as error:
+            end_if_forked(process, error)
+            raise
         finally:
             self._at_work = False
+        end_if_forked(process)
+        return metrics
