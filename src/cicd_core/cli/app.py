@@ -14,6 +14,7 @@ from cicd_core.cli.demo.command import demo_command
 from cicd_core.cli.enqueue import enqueue
 from cicd_core.cli.events import events
 from cicd_core.cli.exits import MEANINGS
+from cicd_core.cli.job_logs import logs
 from cicd_core.cli.plugins import Extensible
 from cicd_core.cli.top import top
 
@@ -42,6 +43,7 @@ for name, command, panel in (
     ("enqueue", enqueue, _WORK),
     ("jobs", jobs.jobs, _WORK),
     ("job", jobs.job, _WORK),
+    ("logs", logs, _WORK),
     ("why", jobs.why, _WORK),
     ("cancel", jobs.cancel, _WORK),
     ("replay", jobs.replay, _WORK),

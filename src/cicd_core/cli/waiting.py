@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cicd_core.model.event import Event
 
 #: From a dead letter only an operator leads on: whoever waits need not wait for that.
-_RESTING: Final = FINAL_STATES | {JobState.DEAD_LETTERED}
+RESTING: Final = FINAL_STATES | {JobState.DEAD_LETTERED}
 #: How soon, and how late at most, one looks again while nothing happens, in seconds.
 _FIRST_PAUSE: Final = 0.02
 _LAST_PAUSE: Final = 0.5
@@ -37,7 +37,7 @@ async def wait_for(
         tell: gets every event of theirs.
     """
     known = {job.job_id: job for job in jobs}
-    left = {job_id for job_id, job in known.items() if job.state not in _RESTING}
+    left = {job_id for job_id, job in known.items() if job.state not in RESTING}
     pause = _FIRST_PAUSE
     while left:
         page = await patiently(
@@ -55,7 +55,7 @@ async def wait_for(
         ended |= left & {each.subject[1] for each in page.unreadable}
         for job_id in ended:
             known[job_id] = await patiently(partial(plane.jobs.get, job_id), what="reading a job")
-        left = {job_id for job_id in left if known[job_id].state not in _RESTING}
+        left = {job_id for job_id in left if known[job_id].state not in RESTING}
         pause = _FIRST_PAUSE if page.entries else min(pause * 2, _LAST_PAUSE)
         if not page.entries:
             await anyio.sleep(pause)
@@ -63,4 +63,4 @@ async def wait_for(
 
 
 def _rests(event: Event) -> bool:
-    return event.data.get("to") in _RESTING
+    return event.data.get("to") in RESTING
