@@ -27,13 +27,13 @@ class ServerFacts:
     settings: Mapping[str, str]
 
     @classmethod
-    def of(cls, info: bytes, settings: Sequence[Sequence[bytes] | Exception]) -> ServerFacts:
+    def of(cls, info: bytes, settings: Sequence[list[bytes] | bytes | Exception]) -> ServerFacts:
         """Return what an answer to INFO says, and those to CONFIG GET, refusals among them."""
         lines = info.decode(errors="replace").splitlines()
         told = dict(line.split(":", 1) for line in lines if ":" in line)
         parts = told.get("redis_version", "").split(".")
         policy = told.get("maxmemory_policy", "noeviction")
-        pairs = [each for each in settings if not isinstance(each, Exception) and each]
+        pairs = [each for each in settings if isinstance(each, list) and each]
         return cls(
             version=tuple(map(int, parts)) if all(map(str.isdigit, parts)) else None,
             is_loading=told.get("loading") == "1",
