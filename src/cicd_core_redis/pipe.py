@@ -116,9 +116,9 @@ class Pipe:
     async def close(self) -> None:
         """Fail what is under way and disconnect."""
         self._closed = True
-        if self._serving is not None:
-            self._serving.cancel()
-            await asyncio.wait([self._serving])
+        if (serving := self._serving) is not None:
+            serving.cancel()
+            await asyncio.wait([serving])
         self._fail_all(closed(self._source.where))
 
     def _submit(
@@ -127,19 +127,30 @@ class Pipe:
         if self._closed:
             raise closed(self._source.where)
         if self._serving is None:
-            self._serving = asyncio.get_running_loop().create_task(self._serve())
+            self._start()
         call = Call(verb, words, monotonic_seconds(), records)
         self._queue.append(call)
         self._wanted.set()
         return call.future
 
+    def _start(self) -> None:
+        self._serving = asyncio.get_running_loop().create_task(self._serve())
+
     async def _serve(self) -> None:
         """Connect when there is something to send, and again when a connection was lost."""
         try:
             await self._connect_and_converse()
-        except Exception as defect:  # noqa: BLE001 - whatever it is, nobody may wait for ever
-            self._serving = None
+        except Exception as defect:  # noqa: BLE001 - whatever it is, no caller may wait for ever
             self._fail_all(broken(self._source.where, defect))
+        except asyncio.CancelledError as cancelled:
+            # The program ends, which cancels every task, or the store is closed. What was sent is
+            # lost; calls of those who clean up, and come now, start another task.
+            self._lose(cancelled)
+            raise
+        finally:
+            self._serving = None
+            if self._queue and not self._closed:
+                self._start()
 
     async def _connect_and_converse(self) -> None:
         failures = 0
