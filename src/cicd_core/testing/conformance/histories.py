@@ -125,8 +125,9 @@ async def check_one(
 def check(recording: Recording, harness: StoreHarness, path: Path) -> None:
     """Check a history; one that fails is kept in a file, whose path is told."""
     strict = Capability.STRICT_ORDER in harness.capabilities
-    log = recording.log if strict else None
-    findings = check_history(recording.history, strict_order=strict, log=log)
+    findings = check_history(
+        recording.history, strict_order=strict, log=recording.log, counted=recording.counted
+    )
     assert_explained(recording.history, path, findings)
 
 

@@ -7,6 +7,7 @@ several (``processes.py``). The checkers:
 - ``wing_gong.py``: an exact search, for one record at a time (``model.py``, ``record_view.py``);
 - ``witness.py``: a replay in the order of the versions that the store gave; ``serial.py`` fits the
   orders of all records and of the log together;
+- ``log_check.py``: the log and its counters, event by event;
 - ``queue_monitor.py``: whole queues, from their answers alone (``queue_view.py``).
 
 ``checking.py`` runs all of them.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from cicd_core.testing.histories.journal import save
+from cicd_core.testing.histories.log_check import check_counted, check_log
 from cicd_core.testing.histories.queue_monitor import check_queue
 from cicd_core.testing.histories.queue_view import queue_of, queues_of
 from cicd_core.testing.histories.record_check import check_record
@@ -18,7 +19,7 @@ from cicd_core.testing.histories.witness import Refuted
 from cicd_core.testing.samples import COLLECTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from cicd_core.store.records import Collection, LogEntry
@@ -48,18 +49,23 @@ def check_history(
     collections: Iterable[Collection] = COLLECTIONS,
     strict_order: bool = True,
     log: Sequence[LogEntry] | None = None,
+    counted: Mapping[str, int] | None = None,
     search_limit: int = LIMIT,
 ) -> tuple[Finding, ...]:
     """Check that what clients saw of a store can be explained, and say what cannot.
 
     Each record must be linearizable. Each queue must give each stay of a record once, lose none,
-    and give the best rank first. And one order must fit all commits, claims and reads.
+    and give the best rank first. The log must have each event once, in the order of its record's
+    versions. And one order must fit all commits, claims and reads.
 
     Args:
         history: what all clients did, from the moment at which the store was empty.
         collections: what the store keeps; by default the suite's.
-        strict_order: whether the store promises one order over all partitions and commits.
-        log: the whole log, where its order is the order of the commits.
+        strict_order: whether the store promises one order over all partitions and commits, in
+            which the log tells them too.
+        log: the whole log; None: it is not checked.
+        counted: the counters at its end, if each commit counted its events
+            (:data:`~cicd_core.testing.histories.log_check.EVENTS_COUNTED`).
         search_limit: how far a search may go, see
             :func:`cicd_core.testing.histories.wing_gong.linearize`; what is beyond it is a finding
             too, since nobody knows whether it is right.
@@ -67,6 +73,7 @@ def check_history(
     findings = chain(
         _queue_findings(history, strict_order=strict_order),
         _record_findings(history, collections, search_limit),
+        _log_findings(history, log, counted),
         _serial_findings(history, log) if strict_order else (),
     )
     return tuple(finding for finding, _ in zip(findings, range(MOST), strict=False))
@@ -122,6 +129,17 @@ def _why_not(operations: Sequence[RecordOperation], limit: int) -> str | None:
             reason = "nothing explains the answer of the first of these, with the others under way"
             told = _told(reason, (operation, *concurrent))
             return told + _told("\n  the record may have been", states[:MOST])
+
+
+def _log_findings(
+    history: History, log: Sequence[LogEntry] | None, counted: Mapping[str, int] | None
+) -> Iterator[Finding]:
+    if log is None:
+        return
+    for reason in check_log(history, log):
+        yield Finding("the log", reason)
+    for reason in check_counted(counted, log) if counted is not None else ():
+        yield Finding("the counters", reason)
 
 
 def _serial_findings(history: History, log: Sequence[LogEntry] | None) -> Iterator[Finding]:

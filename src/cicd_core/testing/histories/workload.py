@@ -14,7 +14,7 @@ from cicd_core.testing.histories.workload_client import LANES, WorkloadClient
 from cicd_core.testing.samples import ITEMS, claim, whole_log
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from cicd_core.store.contract import Store
     from cicd_core.store.records import LogEntry
@@ -31,6 +31,8 @@ class Recording:
     history: History
     #: The whole log at its end.
     log: tuple[LogEntry, ...]
+    #: The counters at its end.
+    counted: Mapping[str, int]
 
 
 async def record(
@@ -72,7 +74,8 @@ async def conclude(
     for start in range(0, len(keys), _STEP):
         await last.get(ITEMS.name, keys[start : start + _STEP])
     log = await whole_log(store)
-    return Recording(History.merged([history, recorder.history()]), tuple(log))
+    counted = (await store.counters("")).values
+    return Recording(History.merged([history, recorder.history()]), tuple(log), counted)
 
 
 def _keys_of(history: History) -> set[str]:

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from anyio import create_task_group
 from anyio.lowlevel import checkpoint
 
+from cicd_core.model.event import Increment
 from cicd_core.store.records import KEEP, Claim, Commit, Committed, Delete, Guard, Renewal
+from cicd_core.testing.histories.log_check import EVENTS_COUNTED
 from cicd_core.testing.samples import ITEMS, SECOND, claim, commit, item, told
 
 if TYPE_CHECKING:
@@ -215,9 +217,10 @@ class WorkloadClient:
         )
 
     def _new_commit(self, *writes: Put | Delete) -> Commit:
-        """Return a commit that tells an event of each put."""
+        """Return a commit that tells an event of each put, and counts them."""
         events = [told(write.key) for write in writes if not isinstance(write, Delete)]
-        return commit(*writes, events=events, commit_id=self._new_id())
+        increments = [Increment(EVENTS_COUNTED, len(events))]
+        return commit(*writes, events=events, increments=increments, commit_id=self._new_id())
 
     def _new_key(self) -> str:
         return f"item-{self._new_id()}"

@@ -13,12 +13,12 @@ from attrs import evolve
 from cicd_core.store.memory import MemoryStore
 from cicd_core.store.records import Commit, Committed, Conflict, Put, Renewed
 from cicd_core.testing.histories import Workload, check_history, record
-from cicd_core.testing.samples import COLLECTIONS
+from cicd_core.testing.samples import COLLECTIONS, plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from cicd_core.store.records import Claim, Record, Renewal
+    from cicd_core.store.records import Claim, Counters, LogPage, Record, Renewal
 
 
 class CommitsBetweenTheCheckAndTheWrite(MemoryStore):
@@ -239,6 +239,44 @@ class RenewsLate(MemoryStore):
         ]
 
 
+class TellsAnEventTwice(MemoryStore):
+    """Tells one of many events again, long after."""
+
+    async def read_log(self, cursor: str | None, limit: int) -> LogPage:
+        page = await super().read_log(cursor, limit)
+        return evolve(page, entries=page.entries + page.entries[:1])
+
+
+class TellsAnEventNever(MemoryStore):
+    """Tells all events but the first one of each page."""
+
+    async def read_log(self, cursor: str | None, limit: int) -> LogPage:
+        page = await super().read_log(cursor, limit)
+        return evolve(page, entries=page.entries[1:])
+
+
+class CountsTwice(MemoryStore):
+    """Adds one of many increments again."""
+
+    async def counters(self, prefix: str) -> Counters:
+        found = await super().counters(prefix)
+        return evolve(found, values={name: n + 1 for name, n in found.values.items()})
+
+
+class CountsRefusals(MemoryStore):
+    """Counts the events of commits that it refused, in a commit of their own."""
+
+    async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
+        answers = await super().commit(commits)
+        for commit, answer in zip(commits, answers, strict=True):
+            if isinstance(answer, Conflict):
+                put = plain(f"refused-{commit.commit_id}")
+                await super().commit(
+                    [evolve(commit, writes=(put,), events=(), commit_id=f"{commit.commit_id}-2")]
+                )
+        return answers
+
+
 FAULTY = [
     CommitsBetweenTheCheckAndTheWrite,
     CommitsInParts,
@@ -254,6 +292,10 @@ FAULTY = [
     ClaimsAgainFromNothing,
     RenewsWhatIsLost,
     RenewsLate,
+    TellsAnEventTwice,
+    TellsAnEventNever,
+    CountsTwice,
+    CountsRefusals,
 ]
 
 
@@ -272,7 +314,7 @@ def lease_for(claim: Claim, record: Record) -> Any:
 
 def findings_of(factory: Any, seed: int, backend: str) -> tuple[Any, ...]:
     recording = anyio.run(lambda: record(factory(), Workload(seed=seed)), backend=backend)
-    return check_history(recording.history, log=recording.log)
+    return check_history(recording.history, log=recording.log, counted=recording.counted)
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
