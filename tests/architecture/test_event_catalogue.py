@@ -218,6 +218,8 @@ def other_decisions() -> Iterator[Decision[object]]:
     yield pools.put(None, spec=wanted, now=NOW, by="ada")
     yield pools.put(pool.value, spec=wanted, now=NOW, by="ada")
     yield pools.put(pool.value, spec=PoolSpec(pool_name="p", max_agents=3), now=NOW, by="ada")
+    deleted = pools.delete("p", now=NOW, by="ada", jobs=0, agents=0, force=False)
+    yield Decision(pool.value, (deleted,))
     spec = SessionSpec(user_id="ada")
     session = sessions.create(spec, session_id=hash_token("secret"), now=NOW)
     yield session

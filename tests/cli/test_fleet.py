@@ -86,6 +86,15 @@ def test_a_pool_is_made_and_replaced(person: Person) -> None:
     assert (replaced["slots_per_agent"], replaced["metadata"]) == (2, {"team": "core"})
 
 
+def test_a_pool_is_deleted_when_it_is_empty_or_by_force(person: Person) -> None:
+    person.types("pools", "put", "mac")
+    person.types("enqueue", "build", "--pool", "mac")
+    refused = person.types("pools", "delete", "mac")
+    assert (refused.code, "jobs that have not ended: 1" in refused.err) == (4, True)
+    assert person.asks("pools", "delete", "mac", "--force") == "mac"
+    assert person.asks("pools")["items"] == []
+
+
 def test_pools_are_listed_with_what_they_have_now(person: Person, agent: str) -> None:
     person.types("pools", "put", "default")
     person.types("enqueue", "build")

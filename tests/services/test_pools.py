@@ -11,17 +11,23 @@ import pytest
 from cicd_core import (
     AgentSpec,
     AgentStatus,
+    IllegalTransition,
     InvalidInput,
     JobSpec,
     NotFound,
     PoolSpec,
+    audit,
 )
 from cicd_core.model.instants import from_micros
 from cicd_core.queueing.scaling import PoolHealth, ScalingTerm
-from tests.services.scenes import claim, enqueue, run, story
+from tests.services.broken_stores import damage
+from tests.services.scenes import claim, enqueue, finish, run, story
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from cicd_core import ControlPlane
+    from cicd_core.store.contract import Store
     from cicd_core.testing import VirtualClock
 
 pytestmark = pytest.mark.anyio
@@ -55,6 +61,84 @@ async def test_two_who_put_one_pool_at_once_make_one(
             tasks.start_soon(through.pools.put, PoolSpec(pool_name="fast"))
     assert len((await plane.pools.list()).items) == 1
     assert len(await story(plane, "fast")) == 1
+
+
+async def test_an_empty_pool_is_deleted_and_may_be_put_again(
+    plane: ControlPlane, other_plane: ControlPlane, clock: VirtualClock
+) -> None:
+    await plane.pools.put(PoolSpec(pool_name="fast", max_agents=5))
+    await enqueue(plane, pool_name="fast")
+    await finish(plane, pool_name="fast")
+    clock.advance(1)
+    await plane.pools.delete("fast", by="ann")
+    assert (await other_plane.pools.list()).items == ()
+    assert not await other_plane.pools.exists("fast")
+    with pytest.raises(NotFound):
+        await plane.pools.delete("fast")
+    clock.advance(1)
+    again = await plane.pools.put(PoolSpec(pool_name="fast"))
+    assert (again.max_agents, await other_plane.pools.get("fast")) == (10, again)
+    told = [(event.type, event.data["by"]) for event in await story(plane, "fast")]
+    assert told[:2] == [("pool.created", "operator"), ("pool.deleted", "ann")]
+    assert (await audit(plane)).ok
+
+
+async def test_a_deleted_pool_is_accounted_for_by_an_audit(plane: ControlPlane) -> None:
+    await plane.pools.put(PoolSpec(pool_name="fast"))
+    await plane.pools.delete("fast")
+    assert (await audit(plane)).ok
+
+
+async def pending(plane: ControlPlane) -> None:
+    await plane.jobs.create(JobSpec(job_type="build", pool_name="fast"))
+
+
+async def tracked(plane: ControlPlane) -> None:
+    job = await plane.jobs.create(JobSpec(job_type="build", pool_name="fast"))
+    await plane.jobs.record_start(job.job_id)
+
+
+async def queued(plane: ControlPlane) -> None:
+    await enqueue(plane, pool_name="fast")
+
+
+async def delayed(plane: ControlPlane) -> None:
+    await enqueue(plane, pool_name="fast", run_at=await plane.now() + timedelta(hours=1))
+
+
+async def running(plane: ControlPlane) -> None:
+    await enqueue(plane, pool_name="fast")
+    await run(plane, pool_name="fast")
+
+
+async def silent(plane: ControlPlane) -> None:
+    await staff(plane, 1)
+    await plane.agents.set_status("a-0", AgentStatus.OFFLINE, reason="gone")
+
+
+@pytest.mark.parametrize("use", [pending, tracked, queued, delayed, running, silent])
+async def test_a_pool_in_use_is_deleted_by_force_alone(
+    plane: ControlPlane, use: Callable[[ControlPlane], Awaitable[None]]
+) -> None:
+    await plane.pools.put(PoolSpec(pool_name="fast"))
+    await use(plane)
+    with pytest.raises(IllegalTransition, match=r"in use.*not ended: .*not gone: .*force"):
+        await plane.pools.delete("fast")
+    assert await plane.pools.exists("fast")
+    before = (await plane.jobs.list(pool_name="fast")).items, await plane.agents.in_pool("fast")
+    await plane.pools.delete("fast", force=True)
+    assert not await plane.pools.exists("fast")
+    assert before == (
+        (await plane.jobs.list(pool_name="fast")).items,
+        await plane.agents.in_pool("fast"),
+    )
+
+
+async def test_a_pool_that_cannot_be_read_is_deleted(plane: ControlPlane, store: Store) -> None:
+    await plane.pools.put(PoolSpec(pool_name="fast"))
+    await damage(store, "agent-pools", "fast")
+    await plane.pools.delete("fast")
+    assert not await plane.pools.exists("fast")
 
 
 async def test_work_may_wait_in_a_pool_that_nobody_has_put(plane: ControlPlane) -> None:

@@ -123,6 +123,31 @@ def put(
 
 
 @app.command()
+def delete(
+    pool_name: Name,
+    *,
+    force: Annotated[
+        bool, typer.Option("--force", help="Delete it although it has jobs or agents: they stay.")
+    ] = False,
+    by: ByOption = None,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete a pool that has no agents, and no jobs that have not ended."""
+    from cicd_core.cli.inputs import asker
+    from cicd_core.cli.opening import answer
+
+    async def work(plane: ControlPlane) -> str:
+        await plane.pools.delete(pool_name, by=asker(by), force=force)
+        return pool_name
+
+    def told(screen: Screen, deleted: str) -> None:
+        screen.show(f"{deleted}: deleted")
+
+    answer(work, told, store=store, as_json=as_json)
+
+
+@app.command()
 def scaling(pool_name: Name, *, store: StoreOption = None, as_json: JsonOption = False) -> None:
     """Say how many agents a pool should have, and why."""
     from cicd_core.cli.opening import answer

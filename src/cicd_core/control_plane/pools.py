@@ -8,10 +8,12 @@ from attrs import frozen
 
 from cicd_core.control_plane.listing import Listed, Listing, read_page
 from cicd_core.control_plane.statistics import read_load
-from cicd_core.errors import Contention
+from cicd_core.errors import Contention, NotFound
 from cicd_core.lifecycle import pools as lifecycle
-from cicd_core.model.checks import check_name
+from cicd_core.model.agent import AgentStatus
+from cicd_core.model.checks import check_kind, check_name
 from cicd_core.model.instants import from_micros
+from cicd_core.model.job import JobStatus
 from cicd_core.model.pool import Pool, PoolSpec, checked
 from cicd_core.queueing.scaling import (
     Fleet,
@@ -22,8 +24,20 @@ from cicd_core.queueing.scaling import (
     pool_health,
     scaling_signal,
 )
-from cicd_core.store.collections import BY_KIND, POOL_KIND, POOLS
-from cicd_core.store.records import Partition
+from cicd_core.store.collections import (
+    AGENTS,
+    BY_KIND,
+    BY_POOL,
+    JOBS,
+    POOL_KIND,
+    POOLS,
+    job_statuses,
+    of_pool,
+)
+from cicd_core.store.records import Committed, Partition
+
+#: The jobs that have not ended.
+_OPEN = (JobStatus.PENDING, JobStatus.QUEUED, JobStatus.RUNNING)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -105,6 +119,56 @@ class PoolService:
             partitions=(Partition(POOLS.name, BY_KIND, POOL_KIND),), load=self._repository.load
         )
         return await read_page(self._writer, listing, limit=limit, cursor=cursor)
+
+    async def delete(self, pool_name: str, *, by: str = "operator", force: bool = False) -> None:
+        """Delete an empty pool; it may be put again. One that can't be read is deleted as well.
+
+        Args:
+            pool_name: the pool's.
+            by: who asks.
+            force: delete it although it has jobs that have not ended, or agents that are not gone
+                for good. They stay as they are: agents may claim, and jobs be enqueued, in a pool
+                that has no record.
+
+        Raises:
+            NotFound: there is no such pool.
+            IllegalTransition: it has jobs or agents; the error says how many.
+            InvalidInput: an argument is wrong.
+            Contention: it kept changing.
+        """
+        check_kind("force", force, bool)
+        name = check_name("pool_name", pool_name)
+        attempts = self._writer.settings.commit_attempts
+        for attempt in range(attempts):
+            record = (await self._repository.records([name])).get(name)
+            if record is None and attempt:
+                return  # by this call, whose answer was lost, or by another one
+            if record is None:
+                raise NotFound("pool", name)
+            jobs, agents = await self._open_in(name)
+            time = await self._writer.store_time()
+            now = from_micros(time.calendar)
+            draft = lifecycle.delete(name, now=now, by=by, jobs=jobs, agents=agents, force=force)
+            removal = self._repository.removal(record, draft, time=time)
+            (answer,) = await self._writer.commit([removal])
+            if isinstance(answer, Committed):
+                return
+            await self._writer.pause(attempt)
+        raise Contention([f"pool {name}"], attempts)
+
+    async def _open_in(self, pool_name: str) -> tuple[int, int]:
+        """Return how many jobs of a pool have not ended, and how many agents are not gone."""
+        values = [value for each in _OPEN for value in job_statuses(each)]
+        jobs = [Partition(JOBS.name, BY_POOL, of_pool(pool_name, value)) for value in values]
+        agents = [
+            Partition(AGENTS.name, BY_POOL, of_pool(pool_name, each.value))
+            for each in AgentStatus
+            if each is not AgentStatus.TERMINATED
+        ]
+        store = self._writer.store
+        counts = await self._writer.patiently(lambda: store.count([*jobs, *agents]))
+        numbers = [count.number for count in counts]
+        return sum(numbers[: len(jobs)]), sum(numbers[len(jobs) :])
 
     async def status(self, pool_name: str) -> PoolStatus:
         """Return the pool with its agents, its work and its condition, counted now.

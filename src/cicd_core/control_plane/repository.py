@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from cicd_core.control_plane.writer import Writer
     from cicd_core.lifecycle.decision import Decision
+    from cicd_core.model.event import EventDraft
     from cicd_core.store.records import Collection, Record, StoreTime
 
 Entity = TypeVar("Entity")
@@ -180,6 +181,29 @@ class Repository(Generic[Entity]):
             events=pending_events + told,
             increments=pending_increments + decision.increments,
         )
+
+    def removal(self, record: Record, draft: EventDraft, *, time: StoreTime) -> Commit:
+        """Return the commit that makes a record absent from now on, whether or not it decodes.
+
+        Its event is kept, as a deletion alone could not: a commit puts at least one record.
+        """
+        put = Put(
+            collection=self._kind.collection.name,
+            key=record.key,
+            expected=record.version,
+            body=record.body,
+            attributes=record.attributes,
+            lease=None,
+            expires_at=time.micros,
+        )
+        event = EventWrite(
+            collection=put.collection,
+            key=put.key,
+            version=None,
+            ordinal=0,
+            body=encode_event(draft),
+        )
+        return Commit(commit_id=self._writer.ids.commit_id(), writes=(put,), events=(event,))
 
     def after(
         self,

@@ -15,16 +15,13 @@ from cicd_core.lifecycle import sessions as lifecycle
 from cicd_core.model.fields import check_label
 from cicd_core.model.instants import from_micros
 from cicd_core.model.session import Session, SessionSpec, check_session_id, checked, hash_token
-from cicd_core.store.codec import encode_event
 from cicd_core.store.collections import BY_USER, SESSIONS
 from cicd_core.store.records import (
     Commit,
     Committed,
-    EventWrite,
     Guard,
     Lease,
     Partition,
-    Put,
     Renewal,
 )
 
@@ -235,23 +232,7 @@ class SessionService:
     def _withdrawal(self, record: Record, by: str, time: StoreTime) -> Commit:
         user_id = record.attributes.get(BY_USER.partition, "")
         draft = lifecycle.withdraw(user_id, now=from_micros(time.calendar), by=by)
-        put = Put(
-            collection=SESSIONS.name,
-            key=record.key,
-            expected=record.version,
-            body=record.body,
-            attributes=record.attributes,
-            lease=None,
-            expires_at=time.micros,
-        )
-        event = EventWrite(
-            collection=put.collection,
-            key=put.key,
-            version=None,
-            ordinal=0,
-            body=encode_event(draft),
-        )
-        return Commit(commit_id=self._writer.ids.commit_id(), writes=(put,), events=(event,))
+        return self._repository.removal(record, draft, time=time)
 
     async def _expire(self, loaded: Loaded[Session]) -> None:
         """Write down that it is over, if its lease is; a use that came in between wins."""

@@ -200,7 +200,7 @@ class _Audit:
             return
         self._findings.require(
             Promise.ACCOUNTED,
-            self._may_be_dropped(collection, trail, from_micros(began.calendar)),
+            trail.deleted or self._may_be_dropped(collection, trail, from_micros(began.calendar)),
             f"{who}: the log tells of it up to {trail.state}, and its record is gone",
         )
 

@@ -31,6 +31,9 @@ _NOTES: Final[Mapping[str, str]] = {
 #: The first events of entities without states.
 _STATELESS_BIRTHS: Final = frozenset({"pool.created", "session.created"})
 
+#: The last events of entities whose records are removed on purpose.
+DELETIONS: Final = frozenset({"pool.deleted"})
+
 
 class Steps:
     """The legal steps of one kind of entity, as events tell them: by the names of states."""

@@ -19,6 +19,8 @@ class Trail:
     state: str | None = None
     #: Whether its first event is in the log.
     born: bool = False
+    #: Whether its last event says that its record was removed.
+    deleted: bool = False
     #: The moment of its last event.
     at: datetime | None = None
     #: Whether it was compared with its record.

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from cicd_core.control_plane.audit.report import Promise
-from cicd_core.control_plane.audit.steps import FINAL, HELD, STEPS, is_birth, states_of
+from cicd_core.control_plane.audit.steps import DELETIONS, FINAL, HELD, STEPS, is_birth, states_of
 from cicd_core.control_plane.audit.trail import Trail
 from cicd_core.model.instants import to_micros
 from cicd_core.model.job import JobState
@@ -97,7 +97,7 @@ class Trails:
         if event.subject[0] == JOBS.name:
             self._follow_job(event, trail)
         self._step(event, trail)
-        trail.at = event.at
+        trail.at, trail.deleted = event.at, event.type in DELETIONS
 
     def _follow(self, event: Event, trail: Trail) -> None:
         """Check that the event is the next one: of this version, of the next, or of a new life."""
