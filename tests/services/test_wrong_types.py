@@ -158,6 +158,54 @@ async def test_argument_of_a_wrong_type_is_refused_by_its_name(
     assert bare == []
 
 
+def switches() -> list[tuple[str, str, str]]:
+    """Return every parameter that is a yes or a no."""
+    plane = ControlPlane.__new__(ControlPlane)
+    ControlPlane.__init__(plane, store=None)  # type: ignore[arg-type]  # nothing is called here
+    return [
+        (service, name, parameter)
+        for service, name, parameter in methods()
+        if inspect.signature(getattr(getattr(plane, service), name))
+        .parameters[parameter]
+        .annotation
+        == "bool"
+    ]
+
+
+@pytest.mark.parametrize(("service", "name", "wrong"), switches())
+@pytest.mark.parametrize("value", ["false", "", 0, 1, None])
+async def test_what_is_no_boolean_is_never_taken_for_one(
+    store: Store, service: str, name: str, wrong: str, value: object
+) -> None:
+    plane = ControlPlane(store, settings=SETTINGS)
+    values = await right(plane)
+    method = getattr(getattr(plane, service), name)
+    given = {
+        each: value_of(values, f"{service}.{name}.{each}", parameter)
+        for each, parameter in inspect.signature(method).parameters.items()
+    }
+    with pytest.raises(InvalidInput) as refused:
+        await method(**{**given, wrong: value})
+    assert refused.value.field == wrong
+
+
+def test_the_switches_are_those_that_are_known() -> None:
+    assert {f"{service}.{name}.{wrong}" for service, name, wrong in switches()} == {
+        "deployments.record_production.succeeded",
+        "deployments.record_staging.succeeded",
+        "pools.delete.force",
+        "queue.claim.starting",
+        "queue.release.began",
+    }
+
+
+async def test_a_control_plane_is_not_opened_with_a_text_for_maintenance() -> None:
+    with pytest.raises(InvalidInput) as refused:
+        async with ControlPlane.open(maintenance="false"):  # type: ignore[arg-type]  # the mistake
+            pass
+    assert refused.value.field == "maintenance"
+
+
 #: Parameters that are whole values, whose own fields are named.
 OTHER_NAMES = {
     "spec": ("job_type", "agent_id", "service_name", "pool_name"),

@@ -229,6 +229,8 @@ class Agent:
                 ``until_idle``, by jobs that could not begin. An agent that is to stay becomes
                 unhealthy instead, claims nothing, and recovers when the fault is gone.
         """
+        check_kind("handle_signals", handle_signals, bool)
+        check_kind("until_idle", until_idle, bool)
         plan = self._plan(until_idle=until_idle)
         if self._runs:
             raise Refused(f"agent {self.agent_id!r} runs already; make another Agent")

@@ -105,7 +105,9 @@ class ControlPlane:
         Raises:
             UnknownScheme: no store is registered for the URL's scheme.
             StoreError: the store can't be opened.
+            InvalidInput: ``maintenance`` is no boolean, or ``settings`` are something else.
         """
+        check_kind("maintenance", maintenance, bool)
         async with open_store(url, **options) as store:
             plane = cls(store, settings=settings)
             if not maintenance:

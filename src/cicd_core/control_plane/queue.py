@@ -273,6 +273,7 @@ class QueueService:
             LeaseLost: the token does not own the job.
         """
         token, steady = _token(claimed), (await self._writer.store_time()).micros
+        check_kind("began", began, bool)
         reason = kept_text("why", why, most=MAX_REASON, empty="released")
         loaded = await self._change(
             claimed,
