@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from cicd_core_dynamodb.tables import IndexTable, Table
 
 _ACTIVE: Final = frozenset({"ACTIVE", "UPDATING"})
-_ON: Final = frozenset({"ENABLED", "ENABLING"})
+#: The states of what is on.
+ON: Final = frozenset({"ENABLED", "ENABLING"})
 
 
 @frozen(kw_only=True)
@@ -133,7 +134,7 @@ def _of_index(index: IndexTable, live: Mapping[str, Any] | None) -> Iterable[tup
 
 def _of_retention(live: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     status, name = live.get("TimeToLiveStatus"), live.get("AttributeName")
-    if status not in _ON:
+    if status not in ON:
         yield (
             "nothing is ever dropped: TTL is off",
             f"turn TTL on, by the attribute {TTL_ATTRIBUTE}",
@@ -154,7 +155,7 @@ def _of_care(table: Table, live: Live, care: Care) -> Iterable[tuple[str, str]]:
     if care.recovery and table.recoverable and live.recovery is False:
         yield "it is not backed up continuously", "turn point-in-time recovery on"
     encryption: Mapping[str, Any] = live.table.get("SSEDescription") or {}
-    if encryption.get("Status", "ENABLED") not in _ON | {"UPDATING"}:
+    if encryption.get("Status", "ENABLED") not in ON | {"UPDATING"}:
         yield f"its encryption is {encryption['Status']}", "look into its key at AWS"
     if care.kms_key is not None and encryption.get("KMSMasterKeyArn") != care.kms_key:
         yield f"it is not encrypted by {care.kms_key}", "set its server-side encryption to that key"

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import threading
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from anyio import sleep
 from attrs import frozen
 
 from cicd_core.errors import InvalidInput, NewerSchema, SchemaTooOld, UnsupportedCapability
 from cicd_core.store.lifetime import Lifetime
 from cicd_core.store.limits import Limits
 from cicd_core.store.registry import require_asyncio
-from cicd_core_dynamodb.calls import ATTEMPTS, CONNECT_SECONDS, CONNECTIONS, Calls
+from cicd_core_dynamodb.calls import ATTEMPTS, CONNECT_SECONDS, CONNECTIONS, Calls, all_of
+from cicd_core_dynamodb.checking import Care
 from cicd_core_dynamodb.expressions import Expression
-from cicd_core_dynamodb.failures import ConditionFailed, TableExists
+from cicd_core_dynamodb.failures import ConditionFailed
 from cicd_core_dynamodb.items import number
 from cicd_core_dynamodb.location import SHARDS, locate
 from cicd_core_dynamodb.server_clock import clock_of
 from cicd_core_dynamodb.store import DynamoDBStore
-from cicd_core_dynamodb.tables import STREAM_KEY, TTL_ATTRIBUTE, tables_of
+from cicd_core_dynamodb.table_making import TableMaker
+from cicd_core_dynamodb.tables import STREAM_KEY, tables_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -37,9 +39,8 @@ if TYPE_CHECKING:
 
 #: The version of the layout that ``items.py`` and ``journal.py`` describe.
 SCHEMA: Final = 3
-#: How many times, and seconds apart, a table that is being made is looked at.
-_LOOKS: Final = 120
-_LOOK_SECONDS: Final = 0.5
+#: Tables that the store makes itself are those of tests and of engines on this machine.
+_NO_CARE: Final = Care(deletion_protection=False, recovery=False)
 
 
 @frozen
@@ -275,38 +276,18 @@ async def _settle(calls: Calls, words: dict[str, Any], location: Location) -> It
 
 
 async def create_missing(calls: Calls, tables: tuple[Table, ...]) -> None:
-    """Make the tables that are not there, and return when all of them can be used."""
-    answer = await calls("list_tables")
-    there = set(answer["TableNames"])
-    while answer.get("LastEvaluatedTableName"):
-        answer = await calls(
-            "list_tables", ExclusiveStartTableName=answer["LastEvaluatedTableName"]
-        )
-        there |= set(answer["TableNames"])
-    for table in tables:
-        if calls.table(table.name) not in there:
-            await _create(calls, table)
+    """Make the tables that are not there, and return when all of them can be used.
+
+    Until the tables have settings, whoever made them may have ended before they were complete.
+    """
+    maker = TableMaker(calls)
+    there = await maker.existing()
+    missing = [table for table in tables if calls.table(table.name) not in there]
+    await all_of(partial(maker.make, table, _NO_CARE, _tell_nobody) for table in missing)
+    if missing or (await calls("get_item", **calls.settings_item())).get("Item") is None:
+        begun = [table for table in tables if table not in missing]
+        await all_of(partial(maker.complete, table, _NO_CARE, _tell_nobody) for table in begun)
 
 
-async def _create(calls: Calls, table: Table) -> None:
-    name = calls.table(table.name)
-    ours = await _was_created(calls, table)
-    for _ in range(_LOOKS):
-        described = (await calls("describe_table", TableName=name))["Table"]
-        indexes = described.get("GlobalSecondaryIndexes", [])
-        states = [described["TableStatus"], *(each["IndexStatus"] for each in indexes)]
-        if all(state == "ACTIVE" for state in states):
-            break
-        await sleep(_LOOK_SECONDS)
-    if not ours:
-        return  # whoever made it sees to the rest
-    retention = {"Enabled": True, "AttributeName": TTL_ATTRIBUTE}
-    await calls("update_time_to_live", TableName=name, TimeToLiveSpecification=retention)
-
-
-async def _was_created(calls: Calls, table: Table) -> bool:
-    try:
-        await calls("create_table", **table.definition(calls.table("")))
-    except TableExists:
-        return False
-    return True
+def _tell_nobody(_name: str, _words: str) -> None:
+    """Make tables without a word: no person is waiting."""

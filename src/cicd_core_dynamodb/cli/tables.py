@@ -41,8 +41,8 @@ def create_tables(
 ) -> None:
     """Make the tables that are missing, and wait until they can be used.
 
-    They are on demand, with TTL, continuous backups and protection against deletion. What is
-    there already stays as it is: check says what is wrong with it.
+    They are on demand, with TTL, continuous backups and protection against deletion. Those
+    that are there get the TTL and backups that they lack; check says what else is wrong.
     """
     from cicd_core.cli.exits import reporting
     from cicd_core.cli.output import emit
