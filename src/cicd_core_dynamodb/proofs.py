@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from cicd_core_dynamodb import items
 from cicd_core_dynamodb.journal import STALE
+from cicd_core_dynamodb.server_clock import UNCERTAIN
+from cicd_core_dynamodb.tables import EXPIRY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
 #: After this long (µs) nobody is about to create any more what somebody else has created.
 SETTLED: Final = 60 * 1_000_000
+
+#: How far (µs) two clocks may be apart.
+_APART: Final = 2 * UNCERTAIN
 
 #: More proofs than these in one record are taken away, once they have served.
 MANY: Final = 16
@@ -46,7 +51,21 @@ def is_void(each: Waiting, there: Mapping[Subject, Item], now: int) -> bool:
         return bool(expected) and deleted >= expected
     if expected:
         return version > expected
-    return each.micros < now - SETTLED
+    return each.micros < now - SETTLED or _has_lost(each, item, now)
+
+
+def _has_lost(each: Waiting, item: Item, now: int) -> bool:
+    """Whether a creation can't be applied, since the record that stands there is another one's.
+
+    While it stands it is in the way. Once it is deleted, what is left says when, and that is later
+    than the version that the creation would give, which is a time. What has expired, or will have
+    by another clock, may be replaced.
+    """
+    gives = dict(each.entry.ranks).get(each.entry.anchor)
+    expires = items.optional_number(item, EXPIRY)
+    if gives is None or (expires is not None and expires <= now + _APART):
+        return False
+    return gives < now - _APART
 
 
 def served(

@@ -24,11 +24,13 @@ from cicd_core_dynamodb.items import Layout, pack, unpack
 from cicd_core_dynamodb.journal import STALE
 from cicd_core_dynamodb.ordering import Waiting, in_order, with_predecessors
 from cicd_core_dynamodb.proofs import SETTLED, is_void, served
-from cicd_core_dynamodb.server_clock import ServerClock
+from cicd_core_dynamodb.server_clock import UNCERTAIN, ServerClock
 from cicd_core_dynamodb.still_open import first_too_many, parsed, still_open
 from cicd_core_dynamodb.stopwatch import awake_or_asleep
 
 NOW = 1_800_000_000_000_000
+#: In microseconds; how far two clocks may be apart.
+HOUR, APART = 3600 * 1_000_000, 2 * UNCERTAIN
 
 
 def entry(name: str, rank: int, *, key: str = "a", expected: int = 0) -> Entry:
@@ -157,11 +159,40 @@ def test_what_is_open_is_named_as_far_as_there_is_room() -> None:
 def test_what_was_not_applied_is_void_when_it_cannot_be_any_more(
     expected: int, item: dict[str, dict[str, Any]] | None, age: int, void: bool
 ) -> None:
-    one = waiting("x", 1, expected=expected)
+    one = waiting("x", expected + 1 if expected else NOW + SETTLED, expected=expected)
     there: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
     if item is not None:
         there["items", "a"] = item
     assert is_void(one, there, NOW + age) is void
+
+
+@pytest.mark.parametrize(
+    ("expires", "gives", "age", "void"),
+    [
+        (None, NOW, APART + 1, True),
+        (None, NOW, APART, False),  # by another clock, it is deleted before that version
+        (None, NOW + 5, APART + 5, False),
+        (NOW + HOUR, NOW, APART + 1, True),
+        (NOW + 2 * APART + 1, NOW, APART + 1, False),  # by another clock, it has expired
+        (NOW - 1, NOW, APART + 1, False),  # it may be replaced
+        (NOW - 1, NOW, SETTLED + 1, True),
+    ],
+)
+def test_a_creation_that_lost_is_void_when_no_deletion_can_let_it_in(
+    expires: int | None, gives: int, age: int, void: bool
+) -> None:
+    one = waiting("x", gives)
+    item: dict[str, dict[str, Any]] = {"V": {"N": "5"}}
+    if expires is not None:
+        item["X"] = {"N": str(expires)}
+    assert is_void(one, {("items", "a"): item}, NOW + age) is void
+
+
+def test_a_creation_whose_version_is_not_told_is_void_after_a_minute() -> None:
+    one = evolve(waiting("x", 1), entry=evolve(entry("x", 1), ranks=()))
+    there: dict[tuple[str, str], dict[str, dict[str, Any]]] = {("items", "a"): {"V": {"N": "5"}}}
+    assert not is_void(one, there, NOW + SETTLED)
+    assert is_void(one, there, NOW + SETTLED + 1)
 
 
 def test_what_is_proved_is_never_void() -> None:
