@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.lowlevel
@@ -13,10 +13,11 @@ from cicd_core.testing.samples import (
     claim,
     in_lane,
     item,
-    read,
     watch,
     write,
 )
+from cicd_core_redis.pipe import Pipe
+from cicd_core_redis.scripts import Verb
 from tests.patience import PATIENCE
 from tests.redis.stores import (
     SOON,
@@ -26,8 +27,9 @@ from tests.redis.stores import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cicd_core.store.contract import Store
-    from tests.redis.engines import Server
     from tests.redis.fault_proxy import FaultProxy
 
 pytestmark = pytest.mark.anyio
@@ -36,33 +38,39 @@ pytestmark = pytest.mark.anyio
 class Waiter:
     """Somebody who waits for work, and how each of his waits ended."""
 
-    def __init__(self, store: Store, server: Server, namespace: str) -> None:
+    def __init__(self, store: Store) -> None:
         """Wait in one lane."""
         self._store = store
-        self._server = server
-        self._channel = f"cicd:{{{namespace}}}:i:items:lane:rank:main"
+        self._waits = 0
+        #: How many looks, one a wait, have been answered.
+        self.looks = 0
         self.ends: list[bool] = []
 
     async def wait(self) -> None:
         """Wait once."""
-        self.ends.append(await self._store.wait([watch(in_lane())], PATIENCE))
+        lane = [watch(in_lane())]
+        self.ends.append(await insist(lambda: self._store.wait(lane, PATIENCE)))
 
     async def is_listening(self) -> None:
-        """Return when he has subscribed, has looked, and has found nothing."""
-        while not self._subscribers():
+        """Return when he who is to wait next has subscribed, has looked, and has found nothing."""
+        self._waits += 1
+        while self.looks < self._waits:
             await anyio.lowlevel.checkpoint()
         await settle()
-        await read(self._store, "first", "plain")  # it is answered behind his look
-        await settle()
-
-    def _subscribers(self) -> int:
-        _, number = self._server.ask("PUBSUB", "SHARDNUMSUB", self._channel)
-        return int(number)
 
 
 @pytest.fixture
-def waiter(store: Store, server: Server, namespace: str) -> Waiter:
-    return Waiter(store, server, namespace)
+def waiter(store: Store, monkeypatch: pytest.MonkeyPatch) -> Waiter:
+    waiter = Waiter(store)
+    run = Pipe.run
+
+    async def counted(pipe: Pipe, verb: Verb, words: Sequence[Any], **rest: Any) -> Any:
+        answer = await run(pipe, verb, words, **rest)
+        waiter.looks += verb is Verb.LOOK and words[0] > 0  # at nothing: it asks for the time
+        return answer
+
+    monkeypatch.setattr(Pipe, "run", counted)
+    return waiter
 
 
 async def test_who_waits_wakes_when_the_connection_is_lost_and_hears_again_after(
@@ -91,6 +99,7 @@ async def test_who_waits_notices_that_nothing_is_heard_any_more(
         await waiter.is_listening()
         proxy.black_hole()
     assert waiter.ends == [True]
+    monkeypatch.setattr("cicd_core_redis.waiting._QUIET", PATIENCE)
     await proxy.heal()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(waiter.wait)
