@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import anyio
 import pytest
 
-from cicd_core import ControlPlane, InvalidInput, JobSpec, JobState
+from cicd_core import AgentStatus, ControlPlane, Delivery, InvalidInput, JobSpec, JobState
 from cicd_core.agent import Agent
 from tests.patience import PATIENCE
 
@@ -65,6 +66,58 @@ def test_handler_that_caught_the_error_of_a_task_group_is_stopped_with_its_true_
 ) -> None:
     job = asyncio.run(run_one(go_on_after_a_failed_group, cancel=cancel, timeout_seconds=seconds))
     assert job.state is state
+
+
+async def end_twice(*, while_it_gives_back: bool) -> tuple[Job, AgentStatus]:
+    """Cancel an agent that has claimed a job, and again while it gives back, or says farewell."""
+    async with ControlPlane.open() as plane:
+        agent = Agent(plane, agent_id="a-1", claim_wait=0.0)
+        agent.add_handler("build", go_on_after_a_failed_group)
+        claimed, ending = asyncio.Event(), asyncio.Event()
+        claim, held, deregister = plane.queue.claim, plane.queue.held, plane.agents.deregister
+
+        async def claim_without_an_answer(**options: Any) -> Any:
+            await claim(**options)
+            claimed.set()
+            await asyncio.sleep(3600)
+
+        async def pause(*, gives_back: bool) -> None:
+            if gives_back is while_it_gives_back:
+                ending.set()
+            for _ in range(10):
+                await asyncio.sleep(0)
+
+        async def held_at_last(**options: Any) -> Any:
+            await pause(gives_back=True)
+            return await held(**options)
+
+        async def deregister_at_last(*arguments: Any, **options: Any) -> Any:
+            await pause(gives_back=False)
+            return await deregister(*arguments, **options)
+
+        with (
+            mock.patch.object(plane.queue, "claim", claim_without_an_answer),
+            mock.patch.object(plane.queue, "held", held_at_last),
+            mock.patch.object(plane.agents, "deregister", deregister_at_last),
+        ):
+            spec = JobSpec(job_type="build", delivery=Delivery.AT_MOST_ONCE)
+            job = await plane.queue.enqueue(spec)
+            task = asyncio.create_task(agent.run(handle_signals=False))
+            for step in (claimed, ending):
+                await asyncio.wait_for(step.wait(), PATIENCE)
+                task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        return await plane.jobs.get(job.job_id), (await plane.agents.get("a-1")).status
+
+
+@pytest.mark.parametrize("while_it_gives_back", [True, False])
+def test_agent_that_is_cancelled_twice_gives_back_and_says_farewell(
+    while_it_gives_back: bool,
+) -> None:
+    job, status = asyncio.run(end_twice(while_it_gives_back=while_it_gives_back))
+    assert (job.state, job.attempts_used) == (JobState.QUEUED, 0)
+    assert status is AgentStatus.TERMINATED
 
 
 def test_line_of_a_log_that_is_no_text_is_refused_by_its_name() -> None:

@@ -10,6 +10,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+import anyio
+
 from cicd_core.agent.answers import SetupFailed, alone
 from cicd_core.agent.claim_loop import ClaimTerms
 from cicd_core.agent.draining import Drain
@@ -256,7 +258,10 @@ class Agent:
         self._drain.attach()
         life = Incarnation(plan, self._source, self._handlers, self._drain, self._ids)
         with drained_by_signals(self._drain) if handle_signals else nullcontext():
-            await life.live(run_soon_here())
+            # A program may cancel its task more than once, and asyncio heeds no shield of ours
+            # then: all that must be done at the end is done in another task.
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(life.live, run_soon_here())
 
     async def _check_machine(self, log_dir: Path | None) -> None:
         """Find out before the first job is claimed whether one could be run at all."""
