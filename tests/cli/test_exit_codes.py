@@ -290,14 +290,27 @@ def test_an_agent_needs_no_streams(person: Person) -> None:
     assert person.asks("job", job)["state"] == "success"
 
 
-@pytest.mark.parametrize("as_json", [False, True])
-def test_an_output_without_room_is_the_machines_fault(person: Person, as_json: bool) -> None:
-    refused = in_a_shell(f"$CICD jobs {'--json' if as_json else ''} >/dev/full")
+@pytest.mark.parametrize(
+    "words", ["jobs", "jobs --json", "version", "stores", "--help", "job --help", ""]
+)
+def test_an_output_without_room_is_the_machines_fault(person: Person, words: str) -> None:
+    person.enqueues("build")
+    refused = in_a_shell(f"$CICD {words} >/dev/full")
     assert refused.returncode == 71
     assert "No space left on device" in refused.stderr
     assert "Traceback" not in refused.stderr
     assert "Exception" not in refused.stderr
     assert in_a_shell("$CICD jobs --status nope 2>/dev/full").returncode == 2
+
+
+@pytest.mark.parametrize("words", ["jobs", "jobs --json", "version", "stores"])
+def test_a_reader_that_has_gone_is_the_end_of_the_command(person: Person, words: str) -> None:
+    person.enqueues("build")
+    # The reader goes before the command begins, by the end of its input.
+    line = f"mkfifo pipe; (: <pipe) & {{ wait; $CICD {words}; echo $? >code; }} >pipe; cat code"
+    ended = in_a_shell(f"cd $(mktemp -d); {line}")
+    assert ended.stdout == "141\n"
+    assert ended.stderr.replace("store: ", "") == ""
 
 
 @pytest.mark.parametrize("option", ["--log-dir", "--workdir"])

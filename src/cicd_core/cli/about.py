@@ -16,6 +16,7 @@ def version(*, as_json: JsonOption = False) -> None:
     import sqlite3
     from importlib.metadata import version as version_of
 
+    from cicd_core.cli.exits import reporting
     from cicd_core.cli.output import emit
 
     found = {
@@ -23,27 +24,30 @@ def version(*, as_json: JsonOption = False) -> None:
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
     }
-    if as_json:
-        emit(found)
-    else:
-        print(", ".join(f"{name} {number}" for name, number in found.items()))
+    with reporting(as_json=as_json):
+        if as_json:
+            emit(found)
+        else:
+            print(", ".join(f"{name} {number}" for name, number in found.items()))
 
 
 def stores(*, as_json: JsonOption = False) -> None:
     """List the kinds of stores that can be opened."""
     from importlib.metadata import entry_points
 
+    from cicd_core.cli.exits import reporting
     from cicd_core.cli.output import emit
     from cicd_core.store.registry import GROUP
 
     by_scheme = {each.name: _described(each) for each in entry_points(group=GROUP)}
     found = [by_scheme[scheme] for scheme in sorted(by_scheme)]
-    if as_json:
-        emit({"items": found})
-        return
-    for each in found:
-        address = f"{each['scheme']}://"
-        print(f"{address:<14} {each['package']:<12} {each['problem'] or 'ready'}")
+    with reporting(as_json=as_json):
+        if as_json:
+            emit({"items": found})
+            return
+        for each in found:
+            address = f"{each['scheme']}://"
+            print(f"{address:<14} {each['package']:<12} {each['problem'] or 'ready'}")
 
 
 def _described(entry_point: EntryPoint) -> dict[str, str | None]:

@@ -6,8 +6,9 @@ import io
 import os
 import sys
 import traceback
+from contextlib import suppress
 
-from cicd_core.cli.exits import ClosedOutput, ExitCode
+from cicd_core.cli.exits import ClosedOutput, ExitCode, reporting
 
 
 def main() -> None:
@@ -26,11 +27,18 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    code: object = None
     try:
-        app(prog_name="cicd-core")
+        with reporting(as_json=False, writes=False):  # what is no command: help, usage, a plugin
+            try:
+                app(prog_name="cicd-core")
+            except SystemExit as ended:  # the output is flushed before that
+                code = ended.code
     except Exception:  # noqa: BLE001 - what is left is a defect, which has a code of its own
-        traceback.print_exc()
+        with suppress(OSError):  # stderr may be full
+            traceback.print_exc()
         raise SystemExit(int(ExitCode.DEFECT)) from None
+    raise SystemExit(code)
 
 
 def _open_standard_streams() -> None:
