@@ -12,10 +12,12 @@ from cicd_core import ControlPlane, Settings
 from cicd_core.agent import Agent, JobRun
 from cicd_core.agent.shell import ShellHandler
 
+LEASE_SECONDS = 6.0
+
 
 async def main(folder: Path) -> None:
     """Work until this agent is drained."""
-    settings = Settings(lease_seconds=2.0)
+    settings = Settings(lease_seconds=LEASE_SECONDS)
     url = f"sqlite:///{folder / 'ci.db'}"
     async with ControlPlane.open(url, settings=settings, maintenance=False) as plane:
         agent = Agent(plane, agent_id="first", heartbeat_seconds=0.2)

@@ -24,6 +24,7 @@ from cicd_core.agent.shell import ShellHandler
 from cicd_core.errors import StoreUnavailable
 from cicd_core.model.job import JobState, RetryPolicy
 from tests.patience import PATIENCE
+from tests.runtime.leased_agent import LEASE_SECONDS
 from tests.runtime.processes import until
 
 if TYPE_CHECKING:
@@ -37,7 +38,9 @@ pytestmark = [pytest.mark.anyio, pytest.mark.asyncio_only]
 
 ROOT = Path(__file__).parents[2]
 AT_ONCE = RetryPolicy(max_attempts=3, backoff_base=0.0, jitter=0.0)
-SETTINGS = Settings(lease_seconds=2.0, sweep_seconds=0.05)
+#: Half a second before its end all work on it has ended: on a busy machine those that end it get
+#: no processor at once.
+SETTINGS = Settings(lease_seconds=LEASE_SECONDS, sweep_seconds=0.05)
 
 
 class Cut:
