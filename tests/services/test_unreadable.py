@@ -279,6 +279,34 @@ async def test_a_follower_goes_on_behind_an_event_that_does_not_decode(
     assert cancelled.type == "job.cancelled"
 
 
+async def test_a_sweep_names_what_was_due_and_could_not_be_read(
+    plane: ControlPlane, store: Store, clock: VirtualClock
+) -> None:
+    lost, readable = await enqueue(plane), await enqueue(plane)
+    for _ in range(2):
+        await run(plane)
+    await replace_body(store, lost.job_id)
+    clock.advance(plane.settings.lease_seconds + 1)
+    report = await plane.maintenance.sweep()
+    assert (report.requeued, report.unreadable) == (1, (("jobs", lost.job_id),))
+    assert (await plane.jobs.get(readable.job_id)).attempt == 1
+
+
+async def replace_body(store: Store, job_id: str) -> None:
+    """Put bytes that are no body into the record of a job that is held, and keep its lease."""
+    record = (await store.get("jobs", [job_id]))[job_id]
+    put = Put(
+        collection="jobs",
+        key=job_id,
+        expected=record.version,
+        body=b"not JSON",
+        attributes=record.attributes,
+        lease_limit=record.lease_limit,
+    )
+    (answer,) = await store.commit([Commit(commit_id=IdSource().commit_id(), writes=(put,))])
+    assert isinstance(answer, Committed)
+
+
 async def test_a_follower_is_told_of_a_gap_that_retention_tore(
     store_url: str, clock: VirtualClock
 ) -> None:

@@ -100,4 +100,6 @@ def _show(screen: Screen, done: SweepReport) -> None:
         ("silent agents", done.silenced),
     )
     told = ", ".join(f"{number} {name}" for name, number in names if number)
-    screen.show(told or "nothing was due")
+    screen.show(told or ("nothing was done" if done.unreadable else "nothing was due"))
+    for collection, key in done.unreadable:
+        screen.show(f"could not be read, and was left alone: {collection} {key}")

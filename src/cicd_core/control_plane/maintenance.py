@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 import anyio
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from cicd_core.control_plane.lane_tending import LaneTender
 from cicd_core.control_plane.lease_terms import outlived_timeout
@@ -65,6 +65,8 @@ class SweepReport:
     ended: int = 0
     #: Agents that are offline, or gone, from now on.
     silenced: int = 0
+    #: The collections and keys of records that were due and do not decode: they were left alone.
+    unreadable: tuple[tuple[str, str], ...] = ()
 
     @property
     def total(self) -> int:
@@ -92,6 +94,8 @@ class _Due(Generic[Entity]):
     log: Callable[[Entity, Entity], object] = _log_nothing
     #: The last sort value that was looked at: what falls due meanwhile sorts behind it.
     after: str | None = None
+    #: The keys of records that do not decode.
+    unreadable: set[str] = field(factory=set[str])
 
 
 class MaintenanceService:
@@ -149,7 +153,10 @@ class MaintenanceService:
             more = False
             for timer in timers:  # one that had no more may have some by now
                 more = await self._sweep(timer, done) or more
-        return SweepReport(**done)
+        unreadable = {
+            (timer.partition.collection, key) for timer in timers for key in timer.unreadable
+        }
+        return SweepReport(**done, unreadable=tuple(sorted(unreadable)))
 
     def _jobs_due(self, timer: str) -> _Due[Job]:
         return _Due(
@@ -191,7 +198,9 @@ class MaintenanceService:
         keys = [each.key for each in records if _may_be_due(each, due.guard, now)]
         commits: list[Commit] = []
         moves: list[tuple[Entity, Entity]] = []
-        for loaded in (await due.repository.get_readable(keys)).values():
+        found, unreadable = await due.repository.sort_out(keys)
+        due.unreadable.update(unreadable)
+        for loaded in found.values():
             if due.guard is Guard.LEASE_EXPIRED and not _expired(loaded, now):
                 continue
             try:

@@ -106,13 +106,22 @@ class Repository(Generic[Entity]):
 
     async def get_readable(self, keys: Sequence[str]) -> dict[str, Loaded[Entity]]:
         """Return those that exist and decode, by key; the others are named in the program's log."""
+        return (await self.sort_out(keys))[0]
+
+    async def sort_out(self, keys: Sequence[str]) -> tuple[dict[str, Loaded[Entity]], list[str]]:
+        """Return those that exist and decode, by key, and the keys of those that do not decode.
+
+        The latter are named in the program's log, too.
+        """
         found: dict[str, Loaded[Entity]] = {}
+        unreadable: list[str] = []
         for key, record in (await self.records(keys)).items():
             try:
                 found[key] = self._kind.load(record)
             except UNREADABLE as broken:
                 _log.error("left alone: %s", broken)
-        return found
+                unreadable.append(key)
+        return found, unreadable
 
     async def records(self, keys: Sequence[str]) -> Mapping[str, Record]:
         """Return the records that exist, by key, whether or not they decode."""
