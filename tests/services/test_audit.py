@@ -124,6 +124,17 @@ async def test_a_job_whose_retention_has_ended_is_not_lost(
     assert fault.startswith(f"jobs {job_id}: ")
 
 
+async def test_a_job_whose_retention_has_ended_is_not_lost_where_the_calendar_was_set_back(
+    store: Store, clock: VirtualClock
+) -> None:
+    short = ControlPlane(store, settings=Settings(job_retention_seconds=60.0))
+    await enqueue(short)
+    await short.queue.complete(await start(short), Outcome.exited(0))
+    clock.step_calendar(-3600.0)
+    clock.advance(61.0)
+    assert faults(await audit(short)) == {}
+
+
 async def test_a_log_that_retention_has_shortened_is_no_fault(
     plane: ControlPlane, clock: VirtualClock
 ) -> None:

@@ -42,7 +42,6 @@ from cicd_core.store.records import Partition, StoreTime
 
 if TYPE_CHECKING:
     from collections.abc import Collection as AnyCollection
-    from datetime import datetime
 
     from cicd_core.control_plane.audit.known import Subject
     from cicd_core.control_plane.audit.trail import Trail
@@ -200,17 +199,21 @@ class _Audit:
             return
         self._findings.require(
             Promise.ACCOUNTED,
-            trail.deleted or self._may_be_dropped(collection, trail, from_micros(began.calendar)),
+            trail.deleted or self._may_be_dropped(collection, trail, began),
             f"{who}: the log tells of it up to {trail.state}, and its record is gone",
         )
 
-    def _may_be_dropped(self, collection: str, trail: Trail, now: datetime) -> bool:
+    def _may_be_dropped(self, collection: str, trail: Trail, began: StoreTime) -> bool:
         seconds = self._retention.get(collection)
         if seconds is None or trail.at is None:
             return False
         if collection == JOBS.name and trail.state not in FINAL:
             return False
-        return trail.at + timedelta(seconds=seconds) <= now
+        # Retention is elapsed time, and events tell the calendar's, which may have been set back
+        # since. Versions begin at the steady clock's moment of the creation: no end was before it.
+        retention = timedelta(seconds=seconds)
+        by_steady = trail.version + retention // timedelta(microseconds=1) <= began.micros
+        return by_steady or trail.at + retention <= from_micros(began.calendar)
 
     def _check_ended(self, ended: AnyCollection[str]) -> None:
         for job_id in ended:
