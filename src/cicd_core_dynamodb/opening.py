@@ -143,16 +143,19 @@ async def open_location(
         if used is None:
             used = await stack.enter_async_context(new_client(location))
         stack.callback(limits.lifetime.end)
-        yield await _opened(location, limits, used, meter, owned=client is None)
+        store = await _opened(location, limits, used, meter, owned=client is None)
+        stack.push_async_callback(store.tender.end)
+        yield store
 
 
 async def _opened(
     location: Location, limits: Limits, client: Any, meter: Meter | None, *, owned: bool
 ) -> DynamoDBStore:
     calls = new_calls(client, location, meter)
+    tables = tables_of(limits.collections)
     if location.create_tables:
-        await create_missing(calls, tables_of(limits.collections))
-    used = await _settled(calls, location)
+        await create_missing(calls, tables)
+    used = await _settled(calls, location, tables)
 
     @asynccontextmanager
     async def sibling() -> AsyncGenerator[Store, None]:
@@ -232,7 +235,7 @@ def _require_driver() -> None:
         ) from missing
 
 
-async def _settled(calls: Calls, location: Location) -> _Shards:
+async def _settled(calls: Calls, location: Location, tables: tuple[Table, ...]) -> _Shards:
     """Return how the tables are used; whoever comes first says so for all.
 
     Raises:
@@ -243,6 +246,9 @@ async def _settled(calls: Calls, location: Location) -> _Shards:
     words = calls.settings_item()
     item: Item | None = (await calls("get_item", **words)).get("Item")
     if item is None:
+        if location.create_tables:  # whoever made some may have ended before they were complete
+            maker = TableMaker(calls)
+            await all_of(partial(maker.complete, table, _NO_CARE, _tell_nobody) for table in tables)
         item = await _settle(calls, words, location)
     version = int(item["V"]["N"])
     if version > SCHEMA:
@@ -276,17 +282,11 @@ async def _settle(calls: Calls, words: dict[str, Any], location: Location) -> It
 
 
 async def create_missing(calls: Calls, tables: tuple[Table, ...]) -> None:
-    """Make the tables that are not there, and return when all of them can be used.
-
-    Until the tables have settings, whoever made them may have ended before they were complete.
-    """
+    """Make the tables that are not there, and return when all of them can be used."""
     maker = TableMaker(calls)
     there = await maker.existing()
     missing = [table for table in tables if calls.table(table.name) not in there]
     await all_of(partial(maker.make, table, _NO_CARE, _tell_nobody) for table in missing)
-    if missing or (await calls("get_item", **calls.settings_item())).get("Item") is None:
-        begun = [table for table in tables if table not in missing]
-        await all_of(partial(maker.complete, table, _NO_CARE, _tell_nobody) for table in begun)
 
 
 def _tell_nobody(_name: str, _words: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from anyio import current_time, sleep
 
-from cicd_core.errors import CicdError, UnsupportedCapability
+from cicd_core.errors import UnsupportedCapability
 from cicd_core.ids import IdSource
 from cicd_core.store.semantics import subject_of
 from cicd_core_dynamodb.claims import Claimer
@@ -23,7 +23,7 @@ from cicd_core_dynamodb.marks import OwnMarks, SharedMarks
 from cicd_core_dynamodb.reads import Reader
 from cicd_core_dynamodb.renewals import Renewer
 from cicd_core_dynamodb.sequencer import Sequencer
-from cicd_core_dynamodb.tending import Duty
+from cicd_core_dynamodb.tending import Duty, Tender
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -118,7 +118,8 @@ class DynamoDBStore:
         self._committer = Committer(
             calls, kept, self._reader, journal if location.log else None, ids
         )
-        self._duty = Duty(calls, ids, location.namespace)
+        #: What brings the log up to date where nobody reads it.
+        self.tender = Tender(Duty(calls, ids, location.namespace), self._counters.fold)
         #: The last pause of those who waited in vain, by what they waited for.
         self._pauses: dict[frozenset[Partition], float] = {}
 
@@ -151,7 +152,7 @@ class DynamoDBStore:
             for collection, key in map(subject_of, commit.writes):
                 self._claimer.forget(collection, (key,))
         if self._location.log and any(each.events or each.increments for each in commits):
-            await self._tend()
+            self.tender.soon()
         return answers
 
     async def claim(self, claim: Claim) -> list[Record]:
@@ -223,14 +224,6 @@ class DynamoDBStore:
             if await self._reader.is_any(watch.partition, watch.after):
                 return True
         return False
-
-    async def _tend(self) -> None:
-        """Now and then, see to it that the log is written though nobody reads it."""
-        try:
-            if await self._duty.is_mine():
-                await self._counters.fold()
-        except CicdError as failed:  # the commit was applied; whoever is next does this
-            _log.warning("the log was not brought up to date: %s", failed)
 
     def _require_log(self) -> None:
         if not self._location.log:

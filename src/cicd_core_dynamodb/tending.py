@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from typing import TYPE_CHECKING, Final
 
 from cicd_core.clock import monotonic_seconds
+from cicd_core.errors import CicdError
 from cicd_core_dynamodb.expressions import Expression
 from cicd_core_dynamodb.failures import ConditionFailed
 from cicd_core_dynamodb.items import number, optional_number, text
 from cicd_core_dynamodb.tables import JOURNAL, PLACE_KEY, STREAM_KEY, TTL_ATTRIBUTE
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from cicd_core.ids import IdSource
     from cicd_core_dynamodb.calls import Calls, Item
+
+_log = logging.getLogger(__name__)
 
 #: About how many seconds lie between two times, of a process that asks and of all of them.
 EVERY: Final = 60.0
@@ -20,6 +27,39 @@ EVERY: Final = 60.0
 _DONE: Final = "A"
 _KEPT: Final = 7 * 86400
 _MICROS: Final = 1_000_000
+
+
+class Tender:
+    """Does the work beside the traffic: no commit waits for it."""
+
+    def __init__(self, duty: Duty, work: Callable[[], Awaitable[None]]) -> None:
+        """Take whose turn it is, and what is to be done then."""
+        self._duty = duty
+        self._work = work
+        self._task: asyncio.Task[None] | None = None
+
+    def soon(self) -> None:
+        """Begin, if it is time to ask whose turn it is, and nothing is under way."""
+        if self._duty.is_due and (self._task is None or self._task.done()):
+            self._task = asyncio.get_running_loop().create_task(self._tend())
+
+    async def finished(self) -> None:
+        """Wait for what is under way."""
+        if self._task is not None:
+            await asyncio.wait((self._task,))
+
+    async def end(self) -> None:
+        """End what is under way: any other process may go on from there."""
+        if self._task is not None:
+            self._task.cancel()
+            await self.finished()
+
+    async def _tend(self) -> None:
+        try:
+            if await self._duty.is_mine():
+                await self._work()
+        except CicdError as failed:  # whoever is next does this
+            _log.warning("the log was not brought up to date: %s", failed)
 
 
 class Duty:
@@ -33,15 +73,19 @@ class Duty:
         self._asked = monotonic_seconds()
         self._pause = self._next_pause()
 
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time to ask again. Cost: nothing."""
+        return monotonic_seconds() - self._asked >= self._pause
+
     async def is_mine(self) -> bool:
         """Whether this process is to do it now; then nobody else will be for a while.
 
         Cost: nothing but once a minute, then half a read unit; a write unit for who it is.
         """
-        now = monotonic_seconds()
-        if now - self._asked < self._pause:
+        if not self.is_due:
             return False
-        self._asked, self._pause = now, self._next_pause()
+        self._asked, self._pause = monotonic_seconds(), self._next_pause()
         return await self._take()
 
     async def _take(self) -> bool:

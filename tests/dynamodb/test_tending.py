@@ -6,15 +6,16 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from anyio import Event, fail_after
 
 from cicd_core.errors import StoreUnavailable
 from cicd_core.ids import IdSource
 from cicd_core.store.registry import StoreURL
-from cicd_core.testing.samples import item, plain, told, write
-from cicd_core_dynamodb import costs, tending
+from cicd_core.testing.samples import item, plain, told, whole_log, write
+from cicd_core_dynamodb import DynamoDBStore, costs, tending
 from cicd_core_dynamodb.location import locate
 from cicd_core_dynamodb.opening import new_calls
-from cicd_core_dynamodb.tending import EVERY, Duty
+from cicd_core_dynamodb.tending import EVERY, Duty, Tender
 from tests.dynamodb.faults import faulty_client
 
 if TYPE_CHECKING:
@@ -41,7 +42,14 @@ def time(monkeypatch: pytest.MonkeyPatch) -> Time:
 
 
 async def tell(store: Store, key: str) -> None:
+    """Commit an event, and wait for what is done beside that."""
     await write(store, item(key), events=[told(key)])
+    await tender_of(store).finished()
+
+
+def tender_of(store: Store) -> Tender:
+    assert isinstance(store, DynamoDBStore)
+    return store.tender
 
 
 def looks(client: Faults) -> int:
@@ -66,6 +74,44 @@ async def test_who_writes_tends_the_log_about_once_a_minute(
         for key in "cde":
             await tell(store, key)
         assert looks(client) == 0
+
+
+async def test_a_commit_does_not_wait_for_the_log_to_be_tended(
+    dynamodb: DynamoDBHarness, namespace: str, time: Time
+) -> None:
+    async with (
+        faulty_client(dynamodb) as client,
+        dynamodb.open(namespace, client=client) as store,
+    ):
+        answered = Event()
+        client.before("query", answered.wait)
+        time.now += 2 * EVERY
+        with fail_after(dynamodb.patience):
+            for key in "abc":
+                await write(store, item(key), events=[told(key)])
+        answered.set()
+        await tender_of(store).finished()
+        assert looks(client) > 0
+
+
+async def test_a_store_that_is_closed_ends_the_tending_of_its_log(
+    dynamodb: DynamoDBHarness, namespace: str, time: Time
+) -> None:
+    begun, never = Event(), Event()
+
+    async def begin() -> None:
+        begun.set()
+        await never.wait()
+
+    async with faulty_client(dynamodb) as client:
+        with fail_after(dynamodb.patience):
+            async with dynamodb.open(namespace, client=client) as store:
+                client.before("query", begin)
+                time.now += 2 * EVERY
+                await write(store, item("a"), events=[told("a")])
+                await begun.wait()
+    async with dynamodb.open(namespace) as other:
+        assert [entry.key for entry in await whole_log(other)] == ["a"]
 
 
 async def test_of_many_who_write_one_tends_the_log(
