@@ -183,6 +183,7 @@ def test_sweeps_say_what_they_did(person: Person) -> None:
         "dead_lettered": 0,
         "ended": 0,
         "silenced": 0,
+        "unreadable": [],
         "total": 0,
     }
 
