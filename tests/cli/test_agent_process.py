@@ -114,7 +114,7 @@ def test_sigterm_gives_back_what_does_not_finish_in_time(person: Person) -> None
 
 def test_a_running_job_is_cancelled_from_elsewhere(person: Person) -> None:
     job_id = person.enqueues("shell", "--", "sleep", "1000")
-    agent = person.starts("agent", "--json", "--lease", "1")
+    agent = person.starts("agent", "--json", "--lease", "6")
     said_that(agent, "running")
     told = person.types("cancel", job_id, "--reason", "a mistake").out
     assert told == f"{job_id} was asked to stop; its agent ends it soon\n"
