@@ -79,6 +79,11 @@ class _ToldLog(Log):
         self._tell(partial(self._view.increment, increment))
 
 
+def _do_all(changes: Iterable[partial[None]]) -> None:
+    for change in changes:
+        change()
+
+
 class LaggingStore(MemoryStore):
     """Records are consistent; what finds them is behind.
 
@@ -95,7 +100,9 @@ class LaggingStore(MemoryStore):
         self._view = Rows(self.collections, entered=self._waiters.tell)
         self._rows = _ToldRows(self.collections, self._view, self._coming.append)
         self._view_log = Log(retention)
-        self._log = _ToldLog(retention, self._view_log, self._coming.append)
+        #: What the commit that is under way adds to the log.
+        self._of_log: list[partial[None]] = []
+        self._log = _ToldLog(retention, self._view_log, self._of_log.append)
 
     def catch_up(self, behind: int = 0) -> None:
         """Let the view be no further behind than this."""
@@ -182,4 +189,8 @@ class LaggingStore(MemoryStore):
             wrong = conflicts(commit, records, now - UNCERTAINTY)
             if wrong:
                 return Conflict(wrong)
-        return super()._commit(commit, now)
+        answer = super()._commit(commit, now)
+        if self._of_log:  # the whole commit's at once: counters agree with the log
+            self._coming.append(partial(_do_all, tuple(self._of_log)))
+            self._of_log.clear()
+        return answer

@@ -10,7 +10,6 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from cicd_core.store.memory import MemoryStore
 from cicd_core.store.records import (
     KEEP,
     Delete,
@@ -25,7 +24,7 @@ from cicd_core.store.records import (
     Watch,
 )
 from cicd_core.testing.clock import VirtualClock
-from cicd_core.testing.lockstep import Lockstep
+from cicd_core.testing.lockstep import Lockstep, Model
 from cicd_core.testing.samples import (
     BY_STATE,
     COLLECTIONS,
@@ -161,7 +160,11 @@ class _Machine(RuleBasedStateMachine):
         self._portal = self._stack.enter_context(start_blocking_portal(backend))
         opening = self._harness.open(f"machine-{IDS.commit_id()}")
         store = self._stack.enter_context(self._portal.wrap_async_context_manager(opening))
-        model = MemoryStore(COLLECTIONS, clock=self._harness.clock or VirtualClock())
+        model = Model(
+            COLLECTIONS,
+            clock=self._harness.clock or VirtualClock(),
+            uncertainty=self._portal.call(store.now).uncertainty,
+        )
         self._both = Lockstep(self._harness, store, model, [*SUBJECTS, BYSTANDER])
         self._earlier: list[Commit] = []
         self._events = 0

@@ -95,6 +95,8 @@ class MemoryStore:
         self._limits = Limits(collections, store="this memory store")
         self._clock = clock or SystemClock()
         self._lock = threading.RLock()
+        #: By how much the clock may be off; only one that stands in for another store's may be.
+        self._uncertainty = 0
         self._waiters = Waiters()
         #: Those of this object; others may share what it keeps.
         self._waiting: set[Waiter] = set()
@@ -256,7 +258,7 @@ class MemoryStore:
         before = applied_before(commit, records, given)
         if before is not None:
             return Committed(before)
-        wrong = conflicts(commit, records, now)
+        wrong = conflicts(commit, records, now - self._uncertainty)
         if wrong:
             return Conflict(wrong)
         versions: dict[Subject, int] = {}

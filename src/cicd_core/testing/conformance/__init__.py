@@ -9,15 +9,18 @@ from cicd_core.testing.conformance.closing import ClosingPromises
 from cicd_core.testing.conformance.commit_races import CommitRacePromises
 from cicd_core.testing.conformance.commits import (
     CommitPromises,
-    LongListPromises,
     MalformedCommitPromises,
     RepetitionPromises,
 )
 from cicd_core.testing.conformance.counts import CounterPromises, CountPromises
+from cicd_core.testing.conformance.extremes import ExtremePromises
+from cicd_core.testing.conformance.handles import HandlePromises
 from cicd_core.testing.conformance.jobs import JobPromises
 from cicd_core.testing.conformance.lease_races import LeaseRacePromises
 from cicd_core.testing.conformance.leases import GuardPromises, LeasePromises
 from cicd_core.testing.conformance.log import LogPromises
+from cicd_core.testing.conformance.long_lists import LongListPromises
+from cicd_core.testing.conformance.lookalikes import LookalikePromises
 from cicd_core.testing.conformance.pages import IndexPromises, PagePromises
 from cicd_core.testing.conformance.records import (
     NamespacePromises,
@@ -26,6 +29,7 @@ from cicd_core.testing.conformance.records import (
     VersionPromises,
 )
 from cicd_core.testing.conformance.renewals import RenewalPromises
+from cicd_core.testing.conformance.shared_values import SharedValuePromises
 from cicd_core.testing.conformance.stale_owners import StaleOwnerPromises
 from cicd_core.testing.conformance.time import ClockPromises
 from cicd_core.testing.conformance.unreadable import UnreadablePromises
@@ -59,6 +63,10 @@ class StoreConformance(
     CounterPromises,
     LogPromises,
     WaitPromises,
+    LookalikePromises,
+    ExtremePromises,
+    SharedValuePromises,
+    HandlePromises,
     ClockPromises,
     UnreadablePromises,
     CancellationPromises,

@@ -10,6 +10,7 @@ from attrs import evolve
 from cicd_core.errors import InvalidInput
 from cicd_core.model.instants import sort_key
 from cicd_core.store.records import Index
+from cicd_core.testing.conformance.pages import IN_ORDER
 from cicd_core.testing.conformance.suite import Suite, require
 from cicd_core.testing.harness import Capability
 from cicd_core.testing.samples import (
@@ -90,14 +91,6 @@ class ClaimPromises(Suite):
     ) -> None:
         assert sorted(keys(await store.claim(claim(9, lanes=["red", "red"])))) == ["1", "3", "6"]
 
-    async def test_a_claim_may_ask_two_hundred_partitions(
-        self, store: Store, harness: StoreHarness
-    ) -> None:
-        lanes = [f"lane{number:03}" for number in range(200)]
-        await write(store, item("a", lane=lanes[7], rank="2"), item("b", lane=lanes[199], rank="1"))
-        await harness.settle()
-        assert sorted(keys(await store.claim(claim(3, lanes=lanes)))) == ["a", "b"]
-
     async def test_a_claim_answers_the_records_as_they_are_now(
         self, store: Store, queue: None
     ) -> None:
@@ -176,6 +169,36 @@ class ClaimPromises(Suite):
         await harness.settle()
         (second,) = await store.claim(claim())
         assert second.version == first.version + 2
+
+    async def test_a_record_that_is_claimed_over_a_lease_gets_a_lease_of_its_own(
+        self, store: Store, clock: StoreClock, harness: StoreHarness
+    ) -> None:
+        await write(store, item("a"))
+        await harness.settle()
+        (first,) = await store.claim(claim(patch={}, grant=b"1", lease_limit=50 * SECOND))
+        assert first.lease is not None
+        await harness.settle()
+        later = await clock.now() + clock.brief
+        await clock.reach(later)
+        (second,) = await store.claim(claim(patch={}, grant=b"2", lease_limit=40 * SECOND))
+        lease = second.lease
+        assert lease is not None
+        assert (second.grant, second.version) == (b"2", first.version + 1)
+        assert lease.claim_id != first.lease.claim_id
+        assert first.lease.granted < later <= lease.granted == lease.renewed
+        assert lease.limit == lease.granted + 40 * SECOND
+
+    async def test_a_claim_takes_in_the_order_of_code_points(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        require(harness, Capability.STRICT_ORDER)
+        await write(store, *(item(key, rank="") for key in reversed(IN_ORDER)))
+        await harness.settle()
+        half = len(IN_ORDER) // 2
+        mine = claim(half)
+        taken = keys(await store.claim(mine)) + keys(await store.claim(claim(half)))
+        assert taken == list(IN_ORDER[: 2 * half])
+        assert keys(await store.claim(mine)) == taken[:half]
 
     @pytest.mark.parametrize(
         ("of_claim", "of_record", "limit"),

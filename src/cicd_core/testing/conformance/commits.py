@@ -134,18 +134,50 @@ class CommitPromises(Suite):
         assert answers[2] == Committed({("items", "a"): version + 2})
         assert (await read(store, "a")).body == b"2"
 
+    async def test_deletes_in_a_list_come_in_their_turn(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        at = await write(store, item("a"), item("b"))
+        made, beside = await store.commit(
+            [
+                commit(item("c"), delete("a", at["a"])),
+                commit(item("a", body=b"made again"), delete("b", at["b"])),
+            ]
+        )
+        assert isinstance(made, Committed)
+        assert isinstance(beside, Committed), "the list's first commit had deleted it"
+        assert beside.versions["items", "a"] > at["a"]
+        twice = delete("a", beside.versions["items", "a"])
+        answers = await store.commit(
+            [commit(plain("p"), twice), commit(plain("q"), twice), commit(item("b"))]
+        )
+        assert [type(answer) for answer in answers] == [Committed, Conflict, Committed]
+        await harness.settle()
+        assert await keys_in(store, in_lane()) == ["b", "c"]
+        assert await numbers_in(store, in_lane()) == [2]
+        assert await find(store, "q", "plain") is None
+
+    async def test_a_list_may_make_change_and_delete_one_record(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        version = (await write(store, item("a")))["a"]
+        answers = await store.commit(
+            [
+                commit(item("a", expected=version, lane="other"), events=[told("a", 1)]),
+                commit(plain("p"), delete("a", version + 1)),
+                commit(item("a", lane="third"), events=[told("a", 2)]),
+            ]
+        )
+        assert [type(answer) for answer in answers] == [Committed] * 3
+        await harness.settle()
+        assert await numbers_in(store, in_lane(), in_lane("other"), in_lane("third")) == [0, 0, 1]
+        entries = [(entry.ordinal, entry.version) for entry in await whole_log(store)]
+        record = await read(store, "a")
+        assert entries == [(1, version + 1), (2, record.version)]
+        assert record.version > version + 1
+
     async def test_no_commits_are_no_work(self, store: Store) -> None:
         assert await store.commit([]) == []
-
-
-class LongListPromises(Suite):
-    """A long list of commits is answered whole."""
-
-    async def test_a_list_of_two_hundred_commits_is_answered_in_order(self, store: Store) -> None:
-        commits = [commit(item(f"k{number}")) for number in range(200)]
-        answers = await store.commit(commits)
-        subjects = [list(each.versions) for each in answers if isinstance(each, Committed)]
-        assert subjects == [[("items", f"k{number}")] for number in range(200)]
 
 
 class RepetitionPromises(Suite):

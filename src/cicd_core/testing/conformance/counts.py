@@ -30,6 +30,7 @@ from cicd_core.testing.samples import (
 
 if TYPE_CHECKING:
     from cicd_core.store.contract import Store
+    from cicd_core.store.records import Counters
     from cicd_core.testing.conformance.store_clock import StoreClock
     from cicd_core.testing.harness import StoreHarness
 
@@ -94,16 +95,16 @@ class CountPromises(Suite):
         assert await numbers_in(store, in_lane(), in_state("new")) == [3, 3]
 
     async def test_counts_are_exact_after_many_at_once(
-        self, store: Store, harness: StoreHarness
+        self, store: Store, harness: StoreHarness, crew: list[Store]
     ) -> None:
         require(harness, Capability.EXACT_COUNTS)
         await store.commit([commit(item(f"{number:02}")) for number in range(40)])
 
-        async def take() -> None:
-            for record in await store.claim(claim(2)):
-                await store.commit([commit(item(record.key, expected=record.version, lane=None))])
+        async def take(mine: Store) -> None:
+            for record in await mine.claim(claim(2)):
+                await mine.commit([commit(item(record.key, expected=record.version, lane=None))])
 
-        await at_once(*[take] * 12)
+        await at_once(*(partial(take, mine) for mine in crew * 3))
         assert await numbers_in(store, in_lane(), in_state("held"), in_state("new")) == [16, 0, 40]
 
     async def test_a_partition_that_cannot_be_is_not_counted(self, store: Store) -> None:
@@ -138,15 +139,42 @@ class CounterPromises(Suite):
         assert (await store.counters("n")).values["n"] == large + 1
 
     async def test_no_increment_is_lost_among_many_writers(
-        self, store: Store, harness: StoreHarness
+        self, store: Store, harness: StoreHarness, crew: list[Store]
     ) -> None:
-        async def bump(number: int) -> None:
+        async def bump(mine: Store, number: int) -> None:
             for turn in range(5):
-                await write(store, plain(f"{number}-{turn}"), increments=[Increment("n", number)])
+                await write(mine, plain(f"{number}-{turn}"), increments=[Increment("n", number)])
 
-        await at_once(*(partial(bump, number) for number in range(16)))
+        await at_once(*(partial(bump, mine, number) for number, mine in enumerate(crew * 4)))
         await harness.settle()
         assert (await store.counters("n")).values["n"] == 5 * sum(range(16))
+
+    async def test_counters_agree_with_the_log_at_their_cursor_while_others_write(
+        self, harness: StoreHarness, crew: list[Store]
+    ) -> None:
+        snapshots: list[Counters] = []
+
+        async def writer(mine: Store, name: str) -> None:
+            version = 0
+            for _ in range(8):
+                put = item(name, expected=version)
+                version = (
+                    await write(mine, put, events=[told(name)], increments=[Increment("n")])
+                )[name]
+
+        async def reader(mine: Store) -> None:
+            for _ in range(16):
+                snapshots.append(await mine.counters("n"))  # noqa: PERF401 - one by one
+
+        writers = [partial(writer, mine, f"k{at}") for at, mine in enumerate(crew * 2)]
+        await at_once(*writers, *(partial(reader, mine) for mine in crew[:2]))
+        await harness.settle()
+        total = (await crew[0].counters("n")).values["n"]
+        assert total == 64
+        for each in snapshots:
+            behind = await crew[0].read_log(each.cursor, 1000)
+            assert not behind.torn
+            assert each.values.get("n", 0) + len(behind.entries) == total, each
 
     async def test_counters_say_how_far_into_the_log_they_reach(
         self, store: Store, harness: StoreHarness

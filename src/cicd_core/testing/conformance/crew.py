@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 import anyio
 
 from cicd_core.errors import StoreUnavailable
+from cicd_core.store.records import Query, Renewal
+from cicd_core.testing.samples import ITEMS, PLAIN, claim, commit, in_lane, plain, watch
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -18,6 +20,8 @@ Answer = TypeVar("Answer")
 
 #: How many stores on the same data take part in a race.
 CREW: Final = 4
+#: How many calls of a verb are made at once before a race.
+_WARM: Final = 2
 #: How often a call is made again that the store could not answer under load.
 _ATTEMPTS: Final = 8
 
@@ -31,6 +35,29 @@ async def at_once(*deeds: Callable[[], Awaitable[object]]) -> None:
     async with anyio.create_task_group() as tasks:
         for deed in deeds:
             tasks.start_soon(do, deed)
+
+
+async def warm(store: Store) -> None:
+    """Call every verb, several at once, so that a race does not wait for connections to be made.
+
+    A store that connects when it is first asked would answer "32 at once" one by one.
+    """
+    await at_once(
+        *[partial(store.get, PLAIN.name, ["warm"])] * _WARM,
+        *[partial(store.renew, [renewal_of_nothing()])] * _WARM,
+        *[partial(store.claim, claim(0))] * _WARM,
+        *[partial(store.commit, [commit(plain("warm", expected=1))])] * _WARM,
+        partial(store.page, Query(partition=in_lane(), limit=1)),
+        partial(store.count, [in_lane()]),
+        partial(store.counters, "none"),
+        partial(store.read_log, None, 1),
+        partial(store.wait, [watch(in_lane("none"))], 0),
+    )
+
+
+def renewal_of_nothing() -> Renewal:
+    """Return a renewal of what does not exist."""
+    return Renewal(collection=ITEMS.name, key="warm", claim_id="warm", duration=1)
 
 
 class _Patient:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
+import anyio
 import pytest
 
+from cicd_core.errors import StoreUnavailable
 from cicd_core.store.records import Committed, Conflict, Guard, Renewal
-from cicd_core.testing.conformance.crew import at_once
+from cicd_core.testing.conformance.crew import at_once, warm
 from cicd_core.testing.conformance.suite import Suite
 from cicd_core.testing.samples import (
     SECOND,
@@ -71,6 +74,36 @@ class LeaseRacePromises(Suite):
         for record in lost:
             after = await read(store, record.key)
             assert (after.version, after.lease) == (record.version + 1, None)
+
+    async def test_renewals_of_the_same_leases_in_opposite_orders_all_succeed(
+        self, store: Store, harness: StoreHarness, crew: list[Store]
+    ) -> None:
+        await write(store, *(item(f"{number:02}") for number in range(20)))
+        await harness.settle()
+        held = await store.claim(claim(20, claim_id="holder"))
+        renewals = [
+            Renewal(collection="items", key=record.key, claim_id="holder", duration=60 * SECOND)
+            for record in held
+        ]
+        failed: list[StoreUnavailable] = []
+
+        async def renew(mine: Store, turn: int) -> None:
+            try:
+                answers = await mine.renew(renewals[:: -1 if turn % 2 else 1])
+            except StoreUnavailable as refused:
+                failed.append(refused)
+            else:
+                assert None not in answers
+
+        async with AsyncExitStack() as stack:  # asked once each: patience would hide a refusal
+            handles = [await stack.enter_async_context(each.sibling()) for each in crew]
+            for each in handles:
+                await warm(each)
+            with anyio.fail_after(harness.patience):
+                await at_once(
+                    *(partial(renew, each, turn) for turn, each in enumerate(handles * 4))
+                )
+        assert not failed, "renewals that wait for each other were refused"
 
     async def test_of_a_reaper_and_a_renewal_exactly_one_wins(
         self, store: Store, crew: list[Store], lost: list[Record]

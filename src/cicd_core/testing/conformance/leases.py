@@ -122,6 +122,19 @@ class LeasePromises(Suite):
         await write(store, item("a", expected=held.version, lease=sooner))
         assert (await read(store, "a")).lease == sooner
 
+    async def test_a_commit_keeps_a_lease_that_has_expired(
+        self, store: Store, clock: StoreClock
+    ) -> None:
+        lease = await lease_for(store, "holder", clock.brief, limit=60 * SECOND)
+        version = (await write(store, item("a", lease=lease)))["a"]
+        await clock.outlast(lease)
+        await write(store, item("a", expected=version, body=b"written over it"))
+        assert (await read(store, "a")).lease == lease
+        renewal = Renewal(collection="items", key="a", claim_id="holder", duration=9 * SECOND)
+        (renewed,) = await store.renew([renewal])
+        assert renewed is not None
+        assert renewed.version == version + 1
+
     async def test_a_record_made_again_has_no_lease(self, store: Store, held: Record) -> None:
         delete = Delete(collection="items", key="a", expected=held.version)
         await write(store, plain("p"), delete)
@@ -164,6 +177,20 @@ class GuardPromises(Suite):
     ) -> None:
         assert isinstance(await apply(store, commit(guarded(expired_at))), Committed)
         assert (await read(store, "a")).lease is None
+
+    async def test_a_guard_adds_by_how_much_the_clock_may_be_off(
+        self, store: Store, clock: StoreClock
+    ) -> None:
+        lease = await lease_for(store, "holder", clock.brief, limit=60 * SECOND)
+        version = (await write(store, item("a", lease=lease)))["a"]
+        await clock.reach(lease.expires + 1)
+        answer = await apply(store, commit(guarded(version)))
+        now = await store.now()
+        if isinstance(answer, Committed):
+            assert now.micros - now.uncertainty > lease.expires, "it was taken away too early"
+            return
+        await clock.outlast(lease)
+        assert isinstance(await apply(store, commit(guarded(version))), Committed)
 
     async def test_a_renewal_in_between_holds_a_guarded_write_off(
         self, store: Store, expired_at: int

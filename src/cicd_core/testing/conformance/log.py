@@ -158,18 +158,20 @@ class LogPromises(Suite):
         assert [entry.key for entry in await whole_log(store)] == ["a"]
 
     async def test_no_event_of_many_writers_is_missed_while_the_log_is_read(
-        self, store: Store, harness: StoreHarness
+        self, harness: StoreHarness, crew: list[Store]
     ) -> None:
         seen: list[LogEntry] = []
+        store = crew[-1]
 
-        async def writer(name: str) -> None:
+        async def writer(mine: Store, name: str) -> None:
             version = 0
             for _ in range(6):
                 put = item(name, expected=version)
-                version = (await write(store, put, events=[told(name)]))[name]
+                version = (await write(mine, put, events=[told(name)]))[name]
 
         async def writers(done: Event) -> None:
-            await at_once(*(partial(writer, f"k{number:02}") for number in range(16)))
+            names = [f"k{number:02}" for number in range(16)]
+            await at_once(*(partial(writer, *each) for each in zip(crew * 4, names, strict=True)))
             done.set()
 
         async def reader(writers_are_done: Event) -> None:
@@ -212,6 +214,28 @@ class LogPromises(Suite):
         assert told_of == whole[len(whole) - len(told_of) :]
         assert page.torn == (told_of != whole)
         assert not (await forgetful.read_log(page.cursor, 100)).torn
+        assert not (await forgetful.read_log(None, 100)).torn
+
+    async def test_a_gap_behind_which_nothing_is_left_is_said(
+        self, harness: StoreHarness, forgetful: Store, clock: StoreClock
+    ) -> None:
+        page = LogPage((), "")
+        while not page.entries:  # as above
+            events = [told("a", ordinal) for ordinal in range(4)]
+            await write(forgetful, item("a", expected=await version_of(forgetful)), events=events)
+            await harness.settle()
+            page = await forgetful.read_log(None, 1)
+        (first,) = page.entries
+        await clock.reach(await clock.now() + (TEN_YEARS if harness.clock else clock.brief))
+        await write(forgetful, item("b"))  # what ran out is dropped behind a write, at the latest
+        await harness.settle()
+        page = await forgetful.read_log(page.cursor, 100)
+        whole = [("a", ordinal) for ordinal in range(first.ordinal + 1, 4)]
+        told_of = [(entry.key, entry.ordinal) for entry in page.entries]
+        assert told_of == whole[len(whole) - len(told_of) :]
+        assert page.torn == (told_of != whole)
+        after = await forgetful.read_log(page.cursor, 100)
+        assert (after.entries, after.torn) == ((), False)
         assert not (await forgetful.read_log(None, 100)).torn
 
     @pytest.mark.parametrize("cursor", ["", "nonsense", "-1", "1\0", "9" * 30, "\u0661"], ids=ascii)

@@ -162,6 +162,26 @@ class RenewalPromises(Suite):
         versions = [None if each is None else each.version for each in answers]
         assert versions == [c.version, None, leased.version, b.version]
 
+    async def test_a_lease_that_stands_twice_in_a_list_is_renewed_twice(
+        self, store: Store, leased: Record
+    ) -> None:
+        twice = [renewal(duration=40 * SECOND), renewal(duration=60 * SECOND)]
+        first, second = await store.renew(twice)
+        assert first is not None
+        assert second is not None
+        assert first.version == second.version == leased.version
+        assert lease_of(leased).expires < first.expires < second.expires
+        assert lease_of(await read(store, "a")).expires == second.expires
+
+    async def test_a_renewal_leaves_a_deadline_that_a_commit_has_set(
+        self, store: Store, leased: Record
+    ) -> None:
+        attributes = {**leased.attributes, "due": "1:a"}
+        await write(store, item("a", expected=leased.version, attributes=attributes))
+        (renewed,) = await store.renew([renewal(duration=60 * SECOND)])
+        assert renewed is not None
+        assert (await read(store, "a")).attributes["due"] == "1:a"
+
     async def test_no_renewals_are_no_work(self, store: Store) -> None:
         assert await store.renew([]) == []
 

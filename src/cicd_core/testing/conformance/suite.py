@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
-from cicd_core.testing.conformance.crew import CREW, as_services_ask
+from cicd_core.testing.conformance.crew import CREW, as_services_ask, warm
 from cicd_core.testing.conformance.store_clock import StoreClock
 from cicd_core.testing.samples import IDS
 
@@ -54,6 +54,8 @@ class Suite:
             others = [
                 await stack.enter_async_context(harness.open(namespace)) for _ in range(CREW - 1)
             ]
+            for each in (store, *others):
+                await warm(each)
             yield [as_services_ask(each) for each in (store, *others)]
 
     @pytest.fixture

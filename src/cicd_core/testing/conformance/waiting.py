@@ -10,7 +10,7 @@ import pytest
 
 from cicd_core.errors import InvalidInput
 from cicd_core.testing.conformance.suite import Suite
-from cicd_core.testing.samples import claim, in_lane, in_state, item, remove, watch, write
+from cicd_core.testing.samples import PLAIN, claim, in_lane, in_state, item, remove, watch, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -39,11 +39,20 @@ async def woken(
     with anyio.move_on_after(harness.patience):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(wait)
-            for _ in range(5):  # let it begin; whichever comes first, it must not be missed
-                await anyio.lowlevel.checkpoint()
+            await let_it_begin(store)
             await deed()
             await harness.settle()
     return answers == [True]
+
+
+async def let_it_begin(store: Store) -> None:
+    """Return when a wait that was started a moment ago has looked, and listens.
+
+    No store says so; but each has answered calls that it was asked later.
+    """
+    for _ in range(8):
+        await store.get(PLAIN.name, ["none"])
+        await anyio.lowlevel.checkpoint()
 
 
 class WaitPromises(Suite):
@@ -62,6 +71,39 @@ class WaitPromises(Suite):
         assert not await store.wait([watch(in_lane())], 0)
         assert not await store.wait([watch(in_lane())], 0.01)
         assert not await store.wait([], 0.01)
+
+    async def test_a_wait_lasts_as_long_as_its_timeout(self, store: Store) -> None:
+        begun = anyio.current_time()
+        assert not await store.wait([watch(in_lane())], 0.1)
+        assert anyio.current_time() - begun > 0.09  # timers may be early by a tick
+
+    async def test_a_wait_does_not_end_before_something_comes(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        answers: list[bool] = []
+
+        async def wait() -> None:
+            answers.append(await store.wait([watch(in_lane())], LONG))
+
+        with anyio.fail_after(harness.patience):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(wait)
+                await let_it_begin(store)
+                await write(store, item("elsewhere", lane="other"))
+                await let_it_begin(store)
+                assert answers in ([], [True]), "a wait gave up long before its timeout"
+                await write(store, item("a"))
+                await harness.settle()
+        assert answers == [True]
+
+    async def test_a_claim_by_another_store_wakes_who_waits(
+        self, store: Store, harness: StoreHarness, namespace: str
+    ) -> None:
+        await write(store, item("a"))
+        await harness.settle()
+        async with harness.open(namespace) as other:
+            held = [watch(in_state("held"))]
+            assert await woken(harness, store, held, lambda: other.claim(claim()))
 
     async def test_a_commit_wakes_who_waits(self, store: Store, harness: StoreHarness) -> None:
         assert await woken(harness, store, [watch(in_lane())], lambda: write(store, item("a")))

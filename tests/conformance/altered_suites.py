@@ -1,0 +1,90 @@
+"""The suite over stores that pass calls on and alter some, over memory and over SQLite.
+
+Not collected by itself: ``test_subtle_mistakes.py`` runs the tests of it that must fail, in a
+process of its own.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cicd_core.store.memory import MemoryStore
+from cicd_core.testing import StoreConformance, StoreHarness, VirtualClock
+from cicd_core.testing.samples import COLLECTIONS
+from tests.conformance.altered import Altered
+from tests.conformance.faulty_suites import FaultyHarness
+from tests.conformance.subtle_mistakes import ALTERED, ENGINES
+from tests.conformance.test_sqlite import SQLiteHarness, shared_harness
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from cicd_core.store import Collection, Store
+
+
+class HandlesHarness(StoreHarness):
+    """Opens a handle of its own each time, on one store in memory a namespace."""
+
+    patience = FaultyHarness.patience
+
+    def __init__(self, faulty: type[Altered | MemoryStore]) -> None:
+        self.clock = VirtualClock()
+        self._faulty = faulty
+        self._stores: dict[str, MemoryStore] = {}
+        if faulty in {Altered, MemoryStore}:
+            self.patience = StoreHarness.patience
+
+    @asynccontextmanager
+    async def open(
+        self, namespace: str, collections: tuple[Collection, ...] = COLLECTIONS
+    ) -> AsyncGenerator[Store, None]:
+        if namespace not in self._stores:
+            kind = self._faulty if issubclass(self._faulty, MemoryStore) else MemoryStore
+            self._stores[namespace] = kind(collections, clock=self.clock)
+        handle = self._stores[namespace].another()
+        try:
+            yield self._faulty(handle) if issubclass(self._faulty, Altered) else handle
+        finally:
+            handle.close()
+
+
+class AlteredSQLiteHarness(StoreHarness):
+    """Opens a handle on the one file of this process, and alters its calls."""
+
+    patience = 3.0
+
+    def __init__(self, faulty: type[Altered]) -> None:
+        self._file: SQLiteHarness = shared_harness()
+        self.clock = self._file.clock
+        self._faulty = faulty
+        if faulty is Altered:
+            self.patience = StoreHarness.patience
+
+    @asynccontextmanager
+    async def open(
+        self, namespace: str, collections: tuple[Collection, ...] = COLLECTIONS
+    ) -> AsyncGenerator[Store, None]:
+        async with self._file.open(namespace, collections) as store:
+            yield self._faulty(store)
+
+
+def suite_over(name: str, harness: StoreHarness) -> type[StoreConformance]:
+    """Return the suite over the stores that a harness opens."""
+
+    def fixture(_self: Any) -> StoreHarness:
+        return harness
+
+    return type(name, (StoreConformance,), {"harness": pytest.fixture(fixture)})
+
+
+STORES: list[type[Altered | MemoryStore]] = [MemoryStore, Altered, *ENGINES, *ALTERED]
+PASSING_ON: list[type[Altered]] = [Altered, *ALTERED]
+for _store in STORES:
+    _name = f"Test{_store.__name__}"
+    globals()[_name] = suite_over(_name, HandlesHarness(_store))
+for _altered in PASSING_ON:
+    _name = f"TestSQLite{_altered.__name__}"
+    globals()[_name] = suite_over(_name, AlteredSQLiteHarness(_altered))

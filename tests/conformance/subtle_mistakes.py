@@ -1,0 +1,103 @@
+"""Mistakes beside those of the guide, and the test of the suite that finds each.
+
+Those of ``ALTERED`` are made over the memory store and over SQLite, those of ``ENGINES`` inside of
+the memory store.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from tests.conformance import altered_reads as reads
+from tests.conformance import altered_writes as writes
+from tests.conformance import faulty_engines as engines
+
+if TYPE_CHECKING:
+    from cicd_core.store.memory import MemoryStore
+    from tests.conformance.altered import Altered
+
+_MANY_LANES: Final = "test_a_claim_may_ask_as_many_partitions_as_a_pool_has_lanes"
+_LOOKALIKE_LANE: Final = "test_a_partition_that_looks_like_another_is_empty"
+_LOOKALIKE_CLAIM: Final = "test_a_claim_whose_id_looks_like_another_has_nothing_of_it"
+_LOOKALIKE_NAMES: Final = "test_counters_and_events_whose_names_look_alike_are_two"
+_LONG_COMMIT: Final = "test_a_commit_may_have_five_hundred_events_and_increments"
+_OTHER_HANDLE: Final = "test_a_handle_sees_what_another_wrote_after_it_had_looked"
+_LARGE: Final = "test_a_record_keeps_the_largest_numbers"
+_EVENT_ENDS: Final = "test_an_event_keeps_the_ends_of_its_numbers"
+_AT_THEIR_CURSOR: Final = "test_counters_agree_with_the_log_at_their_cursor_while_others_write"
+_LONG_WAIT: Final = "test_a_wait_does_not_end_before_something_comes"
+
+ALTERED: Final[dict[type[Altered], str]] = {
+    reads.ReadsTheFirstHundred: "test_get_answers_every_key_of_a_long_list",
+    reads.CachesReads: _OTHER_HANDLE,
+    reads.CachesCounts: _OTHER_HANDLE,
+    reads.CachesTheEndOfTheLog: _OTHER_HANDLE,
+    reads.CountsByTheValueAlone: "test_a_count_counts_its_own_index_alone",
+    reads.CountsTheFirstHundred: "test_every_partition_of_a_long_list_is_counted",
+    reads.CountsWithoutCase: _LOOKALIKE_LANE,
+    reads.PagesByTheValueAlone: "test_a_page_shows_its_own_index_alone",
+    reads.PagesOfFiveHundred: "test_a_page_of_a_thousand_shows_all_that_there_is",
+    reads.NormalisesPages: _LOOKALIKE_LANE,
+    reads.TellsNoGapWithoutAnEvent: "test_a_gap_behind_which_nothing_is_left_is_said",
+    reads.TellsTheGapAgain: "test_a_gap_behind_which_nothing_is_left_is_said",
+    reads.CutsEventBodies: "test_an_events_body_is_kept_to_its_last_byte",
+    reads.KeepsOrdinalsIn31Bits: _EVENT_ENDS,
+    reads.KeepsEventVersionsAsDoubles: _EVENT_ENDS,
+    reads.ReadsTheCursorBeforeTheCounters: _AT_THEIR_CURSOR,
+    reads.ReadsTheCursorAfterTheCounters: _AT_THEIR_CURSOR,
+    reads.WaitsForTheFirstHundred: "test_the_last_watch_of_a_long_list_wakes",
+    reads.WaitsWithoutCase: _LOOKALIKE_LANE,
+    reads.LooksAndDoesNotWait: _LONG_WAIT,
+    reads.WaitsTooBriefly: "test_a_wait_lasts_as_long_as_its_timeout",
+    reads.LooksAgainOnce: _LONG_WAIT,
+    writes.ClaimsFromTwoHundred: _MANY_LANES,
+    writes.ClaimsAHundredAtMost: (
+        "test_a_long_claim_takes_all_that_there_is_and_is_repeated_whole"
+    ),
+    writes.ClaimsByTheFirstIndex: (
+        "test_a_claim_by_another_index_takes_by_its_partitions_and_in_its_order"
+    ),
+    writes.RepeatsByTheFirstIndex: ("test_a_repetition_is_in_the_order_of_the_claims_own_index"),
+    writes.ClaimsWithoutCase: _LOOKALIKE_LANE,
+    writes.ClaimsNormalised: _LOOKALIKE_LANE,
+    writes.TakesClaimIdsForOne: _LOOKALIKE_CLAIM,
+    writes.PadsClaimIds: _LOOKALIKE_CLAIM,
+    writes.KeepsNoEmptyGrant: "test_a_grant_is_kept_to_its_last_byte",
+    writes.CutsLargeGrants: "test_a_grant_is_kept_to_its_last_byte",
+    writes.ClaimsForAYearAtMost: ("test_a_claim_and_a_renewal_may_last_for_the_longest_duration"),
+    writes.TakesCommitIdsForOne: ("test_a_commit_whose_id_looks_like_another_is_not_taken_for_it"),
+    writes.PadsCounters: _LOOKALIKE_NAMES,
+    writes.NormalisesCounters: _LOOKALIKE_NAMES,
+    writes.KeepsAmountsAsDoubles: "test_counters_keep_the_ends_of_their_amounts",
+    writes.CountsAHundredIncrements: _LONG_COMMIT,
+    writes.TellsAHundredEvents: _LONG_COMMIT,
+    writes.TakesZeroForNever: ("test_a_retention_that_ended_with_the_epoch_is_no_endless_one"),
+    writes.KeepsRetentionAsDoubles: _LARGE,
+    writes.CutsLeaseLimits: _LARGE,
+    writes.DropsExpiredLeases: "test_a_commit_keeps_a_lease_that_has_expired",
+    writes.DeletesLast: "test_a_list_may_make_change_and_delete_one_record",
+    writes.AnswersLongListsInPieces: ("test_a_list_of_six_hundred_commits_is_answered_in_order"),
+    writes.RenewsTheFirstHundred: "test_every_renewal_of_a_long_list_is_answered",
+    writes.RenewsInTheOrderGiven: (
+        "test_renewals_of_the_same_leases_in_opposite_orders_all_succeed"
+    ),
+    writes.StopsAtTheFirstStranger: "test_renewals_are_answered_in_the_order_given",
+}
+
+ENGINES: Final[dict[type[MemoryStore], str]] = {
+    engines.ClaimsInUTF16Order: "test_a_claim_takes_in_the_order_of_code_points",
+    engines.ClaimsWithoutCaseInOrder: "test_a_claim_takes_in_the_order_of_code_points",
+    engines.ClaimsByTheValueAlone: "test_a_claim_takes_from_its_own_index_alone",
+    engines.ClaimsTwiceAtOnce: ("test_a_claim_that_is_made_several_times_at_once_is_one_claim"),
+    engines.ClaimIdsOfAllCollections: "test_one_claim_id_in_two_collections_is_two_claims",
+    engines.KeepsTheFirstGrant: (
+        "test_a_record_that_is_claimed_over_a_lease_gets_a_lease_of_its_own"
+    ),
+    engines.MovesEveryDueDate: "test_a_renewal_leaves_a_deadline_that_a_commit_has_set",
+    engines.ForgetsItsUncertainty: ("test_a_guard_adds_by_how_much_the_clock_may_be_off"),
+    engines.VersionsOfEachHandle: (
+        "test_a_record_that_others_remove_and_make_never_has_a_version_twice"
+    ),
+    engines.WakesItsOwnHandle: "test_a_claim_by_another_store_wakes_who_waits",
+    engines.WakesByCommitsAlone: "test_a_claim_that_moves_a_record_wakes_who_waits",
+}

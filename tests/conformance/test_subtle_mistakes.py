@@ -1,0 +1,90 @@
+"""The suite finds mistakes that lie between its plainer tests, over two stores."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from cicd_core.store.memory import MemoryStore
+from cicd_core.testing import store_machine
+from tests.conformance.altered import Altered
+from tests.conformance.faulty_engines import AddsItsUncertainty, ForgetsItsUncertainty
+from tests.conformance.faulty_suites import FaultyHarness
+from tests.conformance.subtle_mistakes import ALTERED, ENGINES
+from tests.conformance.test_broken_stores import TOLD
+from tests.patience import PATIENCE
+
+SUITES: Final = Path(__file__).with_name("altered_suites.py")
+#: The suite that must fail, and the test of it that does.
+MISTAKES: Final = [
+    *((store.__name__, test) for store, test in ENGINES.items()),
+    *((store.__name__, test) for store, test in ALTERED.items()),
+    *((f"SQLite{store.__name__}", test) for store, test in ALTERED.items()),
+]
+SOUND: Final = [
+    *((MemoryStore.__name__, test) for test in {*ENGINES.values(), *ALTERED.values()}),
+    *((name, test) for test in {*ALTERED.values()} for name in (Altered.__name__, "SQLiteAltered")),
+]
+
+
+def test_the_machine_finds_nothing_in_a_store_that_adds_its_uncertainty() -> None:
+    try_in_lockstep(AddsItsUncertainty)
+
+
+def test_the_machine_finds_a_store_that_forgets_its_uncertainty() -> None:
+    with pytest.raises(AssertionError):
+        try_in_lockstep(ForgetsItsUncertainty)
+
+
+def try_in_lockstep(store: type[MemoryStore]) -> None:
+    """Run the machine over a store."""
+    trying = settings(
+        max_examples=60,
+        stateful_step_count=30,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        phases=[Phase.generate],
+        report_multiple_bugs=False,
+        suppress_health_check=(HealthCheck.too_slow, HealthCheck.filter_too_much),
+    )
+    run_state_machine_as_test(store_machine(lambda: FaultyHarness(store)), settings=trying)
+
+
+@pytest.fixture(scope="module")
+def told() -> dict[tuple[str, str], set[str]]:
+    """How the tests ended, by suite and test."""
+    chosen = sorted(f"{SUITES}::Test{suite}::{test}" for suite, test in {*MISTAKES, *SOUND})
+    options = ["-q", "-rA", "--tb=no", "--no-header", "-p", "no:cacheprovider", "-n", "0"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, *chosen],
+        cwd=SUITES.parents[2],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    results: dict[tuple[str, str], set[str]] = {}
+    for result, suite, test in TOLD.findall(done.stdout):
+        results.setdefault((suite, test), set()).add(result)
+    assert len(results) == len(chosen), done.stdout + done.stderr
+    return results
+
+
+@pytest.mark.parametrize(("suite", "test"), MISTAKES)
+def test_the_suite_finds_each_mistake(
+    told: dict[tuple[str, str], set[str]], suite: str, test: str
+) -> None:
+    assert "FAILED" in told[suite, test]
+
+
+def test_a_store_without_a_mistake_passes_all_of_these(
+    told: dict[tuple[str, str], set[str]],
+) -> None:
+    assert [pair for pair in SOUND if told[pair] != {"PASSED"}] == []
