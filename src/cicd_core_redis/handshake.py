@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("cicd_core_redis")
 
 #: The version of the layout that ``keys.py`` describes.
-SCHEMA: Final = 3
+SCHEMA: Final = 4
 #: The oldest server that has what the scripts need.
 _OLDEST: Final = (7, 0)
 

@@ -49,25 +49,20 @@ def zset_of(partition: Partition) -> str:
 
 
 def lower_bound(after: str | None) -> bytes:
-    """Return the bound, as ZRANGE takes it, above every member of that sort value."""
-    return b"-" if after is None else b"(" + _ordered(after) + b"\0\xff"
+    """Return the bound, as ZRANGE takes it, above the member of that sort value."""
+    return b"-" if after is None else b"(" + after.encode()
 
 
 def upper_bound(before: str | None) -> bytes:
-    """Return the bound, as ZRANGE takes it, below every member of that sort value."""
-    return b"+" if before is None else b"(" + _ordered(before) + b"\0"
+    """Return the bound, as ZRANGE takes it, below the member of that sort value."""
+    return b"+" if before is None else b"(" + before.encode()
 
 
 def above(after: str | None) -> bytes:
-    """Return bytes below which no member's sort value is above ``after``."""
-    return b"" if after is None else _ordered(after) + b"\0\xff"
+    """Return bytes above which every member is that comes after a sort value."""
+    return b"" if after is None else after.encode()
 
 
 def group_of(counter: str) -> str:
     """Return the group of a counter: what stands before the bar."""
     return counter.partition("|")[0]
-
-
-def _ordered(sort: str) -> bytes:
-    """Return a sort value as it stands in a member; see ``member`` in ``lua/places.lua``."""
-    return sort.encode().replace(b"\0", b"\0\xff")

@@ -115,6 +115,11 @@ def _shape(collection: Collection) -> str:
     for index in collection.indexes:
         prefix = index_prefix(collection.name, index)
         items += [f"'{prefix}'", str(positions[index.partition]), str(positions[index.sort])]
+    sorts = {index.sort for index in collection.indexes}
+    stored = [f":{name}" if name in sorts else name for name in attributes]
+    names = ", ".join(f"'{name}'" for name in stored)
+    places = ", ".join(f"['{name}'] = {at}" for at, name in enumerate(stored, start=1))
+    items += [f"names = {{{names}}}", f"positions = {{{places}}}"]
     return "{" + ", ".join(items) + "}"
 
 

@@ -54,7 +54,7 @@ def cut(client: Any, key: str) -> None:
 
 
 def shorten(client: Any, key: str) -> None:
-    """Take the last attribute away, which is empty, as if the collection had fewer."""
+    """Take the last byte away, which is one of the last attribute's value."""
     header = client.hget(key, "h")
     client.hset(key, "h", header[:-1])
 
@@ -69,7 +69,7 @@ def lose_the_body(client: Any, key: str) -> None:
 
 
 def garble_an_attribute(client: Any, key: str) -> None:
-    client.hset(key, "h", client.hget(key, "h").replace(b"0:bad", b"0:\xff\xfe\xfd"))
+    client.hset(key, "h", client.hget(key, "h").replace(b"new", b"\xff\xfe\xfd"))
 
 
 #: What a script notices in the header, and what is noticed only by who reads the whole record.

@@ -159,11 +159,11 @@ async def test_a_commit_that_meets_a_key_of_another_type_is_refused_whole_and_it
     later = (await store.now()).calendar + 3600 * SECOND
     attributes = {
         "lane": "main",
-        "rank": "1.new",
+        "rank": "1:new",
         "state": "new",
-        "made-at": "0.new",
+        "made-at": "0:new",
         "timer": "t",
-        "due": "1.new",
+        "due": "1:new",
     }
     put = item("new", attributes=attributes, expires_at=later)
     one = commit(plain("beside"), put, events=[told("new")], increments=[ONE])

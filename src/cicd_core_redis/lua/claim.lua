@@ -62,7 +62,7 @@ end
 -- All that a grant will write, found out while nothing is written; nothing for what has no body.
 local function prepare_grant(claim, key, old, body)
   if not body then return nil end
-  local new = {unpack(old)}
+  local new = copied(old)
   local most = most_of(claim.lease_limit, old[LEASE_LIMIT])
   local ends = math.min(NOW + claim.duration, tonumber(most))
   new[VERSION] = old[VERSION] + 1
@@ -73,7 +73,7 @@ local function prepare_grant(claim, key, old, body)
   local follows = shape(claim.collection)[2]
   if follows > 0 then new[LAST + follows] = format('%016d:', ends) .. key end
   local steps = moves(claim.collection, key, old, new)
-  return {key = key, old = old, body = body, new = new, header = packed(new), steps = steps}
+  return {key = key, old = old, body = body, new = new, header = packed(claim.collection, key, new), steps = steps}
 end
 
 -- The grants to make, each prepared, and what is broken: it must not block the rest.

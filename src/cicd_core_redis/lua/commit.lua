@@ -53,7 +53,8 @@ local function prepare_put(write, old, id)
   local last = write.first + shape(write.collection)[1] - 1
   local new = {version, version, id, write.expires, write.lease_limit, claim, granted, renewed,
     ends, most, false, unpack(ARGV, write.first, last)}
-  write.version, write.new, write.header = version, new, packed(new)
+  new.others = old and old.others
+  write.version, write.new, write.header = version, new, packed(write.collection, write.key, new)
   write.steps = moves(write.collection, write.key, old, new)
 end
 

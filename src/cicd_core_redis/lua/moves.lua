@@ -28,10 +28,10 @@ local function moves(collection, key, old, new)
     local was_at, is_at = old and old[sort] or '', new and new[sort] or ''
     if was ~= is or was_at ~= is_at then
       if was ~= '' and was_at ~= '' then
-        step(steps, 'ZREM', PREFIX .. places[i] .. was, member(was_at, key))
+        step(steps, 'ZREM', PREFIX .. places[i] .. was, was_at)
       end
       if is ~= '' and is_at ~= '' then
-        step(steps, 'ZADD', PREFIX .. places[i] .. is, member(is_at, key))
+        step(steps, 'ZADD', PREFIX .. places[i] .. is, is_at)
       end
     end
   end

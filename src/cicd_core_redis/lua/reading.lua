@@ -3,7 +3,7 @@
 local function decoded(collection, key)
   local found = call('HMGET', record_key(collection, key), 'b', 'h')
   if not found[2] then return nil end
-  local header = unpacked(collection, found[2])
+  local header = unpacked(collection, key, found[2])
   if not found[1] then error('it has no body', 0) end
   return is_live(header) and {key, found[1], header} or nil
 end

@@ -1,18 +1,49 @@
 -- What every script begins with: the arguments, a record's header, and its place in the indexes.
 --
 -- KEYS[1] is the namespace's `meta` key; every other key has the same prefix, hash tag included.
--- A record is a hash: `h`, its header (MessagePack, the positions below), and `b`, its body, which
--- no script reads. `shape_of(collection)` is written before this text from the collections: it
--- answers {number of attributes, position of lease_sort or 0, then for each index: the prefix of
--- its zsets, the position of its partition attribute, and of its sort attribute}.
+-- A record is a hash: `h`, its header, and `b`, its body, which no script reads. The header is
+-- MessagePack: the positions below, and behind them the name and the value of each attribute that
+-- the record has. While a script runs, attributes stand at positions too. `shape_of(collection)` is
+-- written before this text from the collections: it answers {number of attributes, position of
+-- lease_sort or 0, then for each index: the prefix of its zsets, the position of its partition
+-- attribute, and of its sort attribute}, with `names` of the attributes, and their `positions`, a
+-- colon before the name of each sort attribute.
 local PREFIX = string.sub(KEYS[1], 1, -5)
 local call, find, format = redis.call, string.find, string.format
 local VERSION, GIVEN, COMMIT, EXPIRES, LEASE_LIMIT = 1, 2, 3, 4, 5
 local CLAIM, GRANTED, RENEWED, LEASE_END, LEASE_MOST, GRANT, LAST = 6, 7, 8, 9, 10, 11, 11
 local shapes, at = {}, 1
 
-local function packed(header)
-  return cmsgpack.pack(unpack(header))
+local function shape(collection)
+  local known = shapes[collection]
+  if not known then
+    known = shape_of(collection)
+    shapes[collection] = known
+  end
+  return known
+end
+
+-- `others` are attributes that a newer version of the library gave the record: they stay.
+-- A name that begins with a colon is that of a sort attribute, whose value ends in a colon and the
+-- key: these are left out.
+local function packed(collection, key, header)
+  local parts = {unpack(header, 1, LAST)}
+  for i, name in ipairs(shape(collection).names) do
+    local value = header[LAST + i]
+    if value ~= '' then
+      if find(name, ':', 1, true) then value = string.sub(value, 1, -2 - #key) end
+      parts[#parts + 1] = name
+      parts[#parts + 1] = value
+    end
+  end
+  for _, other in ipairs(header.others or {}) do parts[#parts + 1] = other end
+  return cmsgpack.pack(unpack(parts))
+end
+
+local function copied(header)
+  local new = {unpack(header)}
+  new.others = header.others
+  return new
 end
 
 local function take() -- the next argument
@@ -24,23 +55,31 @@ local function digits(number) -- Lua's own conversion keeps 14 of them
   return format('%d', number)
 end
 
-local function shape(collection)
-  local known = shapes[collection]
-  if not known then
-    known = shape_of(collection)
-    shapes[collection] = known
-  end
-  return known
+local function is_ours(parts)
+  return #parts >= LAST and (#parts - LAST) % 2 == 0
+    and type(parts[VERSION]) == 'number' and type(parts[COMMIT]) == 'string'
+    and tonumber(parts[EXPIRES] == '' and 0 or parts[EXPIRES])
+    and tonumber(parts[CLAIM] == '' and 0 or parts[LEASE_END])
 end
 
--- A header as a table of one size from the beginning: a table that grows is made again and again.
-local function unpacked(collection, found)
-  local header = {cmsgpack.unpack(found)}
-  if #header ~= LAST + shape(collection)[1]
-    or type(header[VERSION]) ~= 'number' or type(header[COMMIT]) ~= 'string'
-    or not tonumber(header[EXPIRES] == '' and 0 or header[EXPIRES])
-    or not tonumber(header[CLAIM] == '' and 0 or header[LEASE_END]) then
-    error('its header is none of ours', 0)
+local function unpacked(collection, key, found)
+  local parts = {cmsgpack.unpack(found)}
+  if not is_ours(parts) then error('its header is none of ours', 0) end
+  local known, header = shape(collection), {unpack(parts, 1, LAST)}
+  for i = 1, known[1] do header[LAST + i] = '' end
+  for i = LAST + 1, #parts, 2 do
+    local name, value = parts[i], parts[i + 1]
+    if type(name) ~= 'string' or type(value) ~= 'string' then
+      error('its attributes are none of ours', 0)
+    end
+    local position = known.positions[name]
+    if position then
+      header[LAST + position] = find(name, ':', 1, true) and value .. ':' .. key or value
+    else
+      local others = header.others or {}
+      others[#others + 1], others[#others + 2] = name, value
+      header.others = others
+    end
   end
   return header
 end

@@ -9,7 +9,7 @@ local function renew(collection, key, claim_id, duration)
   local old, broken = load(collection, key)
   if broken then return {broken} end
   if not old or old[CLAIM] ~= claim_id then return {} end
-  local new = {unpack(old)}
+  local new = copied(old)
   local expires = old[LEASE_END]
   local most = math.min(NOW + duration, tonumber(old[LEASE_MOST]))
   if most > tonumber(expires) then expires = digits(most) end
@@ -26,7 +26,7 @@ local function renew(collection, key, claim_id, duration)
   local sound, steps = attempt(moves, collection, key, old, new)
   if not sound then return {reason(steps)} end
   move(collection, key, old, new, steps)
-  call('HSET', record_key(collection, key), 'h', packed(new))
+  call('HSET', record_key(collection, key), 'h', packed(collection, key, new))
   return {new[VERSION], new[RENEWED], expires, new[LEASE_MOST]}
 end
 

@@ -19,7 +19,7 @@ end
 
 local function decoded(collection, key)
   local found = call('HGET', record_key(collection, key), 'h')
-  return found and unpacked(collection, found)
+  return found and unpacked(collection, key, found)
 end
 
 -- The header of a record that exists, an expired one goes; or nil and why it does not decode, or
