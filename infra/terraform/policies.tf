@@ -82,7 +82,7 @@ data "aws_iam_policy_document" "agent" {
     condition {
       test     = "ForAllValues:StringEquals"
       variable = "dynamodb:Attributes"
-      values   = ["K", "V", "Z", "E"]
+      values   = ["K", "V", "Z", "E", "X"]
     }
 
     condition {
@@ -152,7 +152,7 @@ data "aws_iam_policy_document" "reader" {
     condition {
       test     = "ForAllValues:StringEquals"
       variable = "dynamodb:Attributes"
-      values   = ["K", "V", "Z", "E"]
+      values   = ["K", "V", "Z", "E", "X"]
     }
 
     condition {

@@ -68,6 +68,9 @@ OWN: Final = (
     DELETED,
 )
 
+#: What the log is written on by, of every record, besides its key: no more is read, and roles that
+#: may not see a record may see this.
+PROVING: Final = (VERSION, DELETED, PROOFS, EXPIRY)
 #: How long an item stays after its record is gone, in seconds: until then the log must have been
 #: read up to the last commit of that record, since its proofs go with it.
 GRACE: Final = 7 * 86400

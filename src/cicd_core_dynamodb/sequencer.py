@@ -25,7 +25,6 @@ from cicd_core_dynamodb.ordering import in_order, with_predecessors
 from cicd_core_dynamodb.proofs import SETTLED, is_proved, is_void, served
 from cicd_core_dynamodb.server_clock import UNCERTAIN
 from cicd_core_dynamodb.still_open import first_too_many, still_open
-from cicd_core_dynamodb.tables import EXPIRY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -263,9 +262,8 @@ class Sequencer:
         for each in entries:
             collection, key = each.entry.anchor
             keys.setdefault(collection, set()).add(key)
-        only = (items.VERSION, items.DELETED, items.PROOFS, EXPIRY)
         found = await all_of(
-            partial(self._reader.items, self._layout_of(name), sorted(wanted), only=only)
+            partial(self._reader.items, self._layout_of(name), sorted(wanted), only=items.PROVING)
             for name, wanted in keys.items()
         )
         return {

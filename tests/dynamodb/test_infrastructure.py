@@ -194,7 +194,7 @@ def test_only_the_control_plane_may_see_sessions(role: Role) -> None:
 def test_of_what_others_may_not_see_they_see_the_proofs_alone() -> None:
     for role in (AGENT, READER):
         (right,) = [each for each in role.rights if each.attributes]
-        assert right.attributes == ("K", "V", "Z", "E")
+        assert right.attributes == ("K", "V", "Z", "E", "X")
         assert {variable for _, variable, _ in right.conditions} == {
             "dynamodb:Attributes",
             "dynamodb:Select",
@@ -202,7 +202,7 @@ def test_of_what_others_may_not_see_they_see_the_proofs_alone() -> None:
     statements = RESOURCES["ReaderPolicy"]["Properties"]["PolicyDocument"]["Statement"]
     (proofs,) = [each for each in statements if each.get("Sid") == "Proofs"]
     assert proofs["Condition"] == {
-        "ForAllValues:StringEquals": {"dynamodb:Attributes": ["K", "V", "Z", "E"]},
+        "ForAllValues:StringEquals": {"dynamodb:Attributes": ["K", "V", "Z", "E", "X"]},
         "StringEqualsIfExists": {"dynamodb:Select": ["SPECIFIC_ATTRIBUTES"]},
     }
 

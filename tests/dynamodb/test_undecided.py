@@ -10,6 +10,8 @@ from cicd_core.model.event import Increment
 from cicd_core.store.records import Commit, Committed, Conflict, Guard, Lease
 from cicd_core.testing.samples import SECOND, commit, item, told, write
 from cicd_core_dynamodb import sequencer
+from cicd_core_dynamodb.infrastructure.rights import READER
+from tests.dynamodb.faults import faulty_client
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +44,25 @@ async def list_with(store: Store, undecided: Sequence[int], number: int) -> list
             put = item(key, expected=version, guard=Guard.LEASE_EXPIRED)
         some.append(commit(put, events=[told(key)], increments=[Increment("g|n"), Increment("m")]))
     return some
+
+
+async def test_the_log_is_written_on_by_what_every_role_may_see_of_a_record(
+    dynamodb: DynamoDBHarness, namespace: str
+) -> None:
+    async with (
+        faulty_client(dynamodb) as client,
+        dynamodb.open(namespace, client=client) as store,
+    ):
+        await write(store, item("a"), events=[told("a")])
+        client.calls.clear()
+        await store.read_log(None, 1)
+        asked = [words["RequestItems"] for name, words in client.calls if name == "batch_get_item"]
+        names = [table["ExpressionAttributeNames"] for one in asked for table in one.values()]
+        assert names
+        for each in names:
+            assert set(each.values()) <= {
+                name for right in READER.rights for name in right.attributes
+            }
 
 
 def let_time_pass(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from cicd_core.store.collections import (
     READY,
     SESSIONS,
 )
-from cicd_core_dynamodb.items import DELETED, KEY, PROOFS, VERSION
+from cicd_core_dynamodb.items import KEY, PROVING
 from cicd_core_dynamodb.tables import JOURNAL
 
 #: Where a role's own rows in the journal may be: the log, and the counters made from it.
@@ -78,7 +78,7 @@ def _proofs(tables: tuple[str, ...]) -> Right:
         name="Proofs",
         actions=(_GET,),
         tables=tables,
-        attributes=(KEY, VERSION, DELETED, PROOFS),
+        attributes=(KEY, *PROVING),
     )
 
 
