@@ -69,7 +69,7 @@ def lose_the_body(client: Any, key: str) -> None:
 
 
 def garble_an_attribute(client: Any, key: str) -> None:
-    client.hset(key, "h", client.hget(key, "h").replace(b"new", b"\xff\xfe\xfd"))
+    client.hset(key, "h", client.hget(key, "h").replace(b"made-at\xa10", b"made-at\xa1\xff"))
 
 
 #: What a script notices in the header, and what is noticed only by who reads the whole record.
