@@ -16,6 +16,7 @@ from tests.patience import PATIENCE
 if TYPE_CHECKING:
     from cicd_core.agent import Handler, JobRun
     from cicd_core.model.job import Job
+    from cicd_core.store.records import Claim, Record
 
 
 async def run_one(handler: Handler, *, cancel: bool = False, timeout_seconds: float = 60.0) -> Job:
@@ -118,6 +119,36 @@ def test_agent_that_is_cancelled_twice_gives_back_and_says_farewell(
     job, status = asyncio.run(end_twice(while_it_gives_back=while_it_gives_back))
     assert (job.state, job.attempts_used) == (JobState.QUEUED, 0)
     assert status is AgentStatus.TERMINATED
+
+
+async def claim_cancelled_twice() -> Job:
+    """Cancel a claim whose answer has not come, and again while it is given back."""
+    async with ControlPlane.open() as plane:
+        claimed, giving_back = asyncio.Event(), asyncio.Event()
+        claim = plane.store.claim
+
+        async def claim_slowly(wanted: Claim) -> list[Record]:
+            found = await claim(wanted)
+            (claimed if wanted.limit else giving_back).set()
+            for _ in range(10):
+                await asyncio.sleep(0)
+            return found
+
+        with mock.patch.object(plane.store, "claim", claim_slowly):
+            spec = JobSpec(job_type="build", delivery=Delivery.AT_MOST_ONCE)
+            job = await plane.queue.enqueue(spec)
+            task = asyncio.create_task(plane.queue.claim(agent_id="a-1", starting=True))
+            for step in (claimed, giving_back):
+                await asyncio.wait_for(step.wait(), PATIENCE)
+                task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        return await plane.jobs.get(job.job_id)
+
+
+def test_claim_that_is_cancelled_twice_is_given_back() -> None:
+    job = asyncio.run(claim_cancelled_twice())
+    assert (job.state, job.attempts_used) == (JobState.QUEUED, 0)
 
 
 def test_line_of_a_log_that_is_no_text_is_refused_by_its_name() -> None:

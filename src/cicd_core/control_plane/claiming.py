@@ -158,8 +158,11 @@ class Claimer:
                     claim = _beyond(claim)
         except BaseException:
             if not repeatable:
-                with anyio.move_on_after(_GIVE_BACK_SECONDS, shield=True):
-                    await self._give_back(claim, seconds)
+                # A program of asyncio may cancel its task again, which heeds no shield of ours: it
+                # is given back in another task.
+                with anyio.CancelScope(shield=True):
+                    async with anyio.create_task_group() as tasks:
+                        tasks.start_soon(self._give_back, claim, seconds)
             raise
 
     async def _in_time(self, claims: Sequence[Claimed]) -> list[Claimed]:
@@ -217,11 +220,12 @@ class Claimer:
         return await self._writer.patiently(lambda: self._writer.store.claim(claim))
 
     async def _give_back(self, claim: Claim, seconds: float) -> None:
-        try:
-            for claimed in await self._held(claim, seconds):
-                await self._release(claimed)
-        except CicdError as refused:  # the leases run out by themselves
-            _log.warning("a cancelled claim was not given back: %s", refused)
+        with anyio.move_on_after(_GIVE_BACK_SECONDS, shield=True):
+            try:
+                for claimed in await self._held(claim, seconds):
+                    await self._release(claimed)
+            except CicdError as refused:  # the leases run out by themselves
+                _log.warning("a cancelled claim was not given back: %s", refused)
 
     async def _release(self, claimed: Claimed) -> None:
         token, steady = claimed.token, (await self._writer.store_time()).micros
