@@ -51,6 +51,11 @@ class LogPlace:
         name = f"{self.id[0]}-{self.id[1]}"
         return name if self.read else f"({name}"
 
+    @property
+    def millis(self) -> int:
+        """When the entry was appended, in milliseconds of elapsed time."""
+        return self.id[0]
+
     def is_ahead_of(self, last: bytes) -> bool:
         """Whether the place is behind the last entry that there ever was."""
         return self.id > _id(last)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from cicd_core.clock import monotonic_seconds
 from cicd_core.errors import CorruptRecord, InvalidCursor, StoreError
 from cicd_core.store.counter_days import first_kept_day
-from cicd_core.store.records import Count, Counters, Page
+from cicd_core.store.records import Count, Counters, LogPage, Page
 from cicd_core_redis.keys import lower_bound, upper_bound, zset_of
 from cicd_core_redis.log import LogPlace, log_page
 from cicd_core_redis.scripts import Verb
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
         Commit,
         Committed,
         Conflict,
-        LogPage,
         Partition,
         Query,
         Record,
@@ -46,6 +45,9 @@ _log = logging.getLogger("cicd_core_redis")
 #: How often to drop what ran out, in seconds, and how much of it at once.
 _SWEEP_PERIOD: Final = 1.0
 _SWEEP: Final = 200
+#: How far the time of an event may be ahead of the clock that is asked later, in microseconds: a
+#: server that takes over may have fallen behind by what it had not noted.
+_AHEAD: Final = 60_000_000
 #: The length of what a script answers of a record whose header does not decode: key and error.
 _UNREADABLE: Final = 2
 
@@ -186,7 +188,10 @@ class RedisStore:
         first = "-" if place is None else place.first
         last, dropped, found = await self._pipe.run(Verb.READ_LOG, [first, limit])
         if place is not None and place.is_ahead_of(last):
-            raise InvalidCursor(cursor or "", "it is ahead of this store's log")
+            if place.millis * 1000 > (await self.now()).micros + _AHEAD:
+                raise InvalidCursor(cursor or "", "it is ahead of this store's log")
+            # The server lost its last moment, of which the reader knows: it goes on from here.
+            return LogPage((), cursor=last.decode(), torn=True)
         torn = place is not None and place.is_torn_by(dropped)
         if place is None or torn:  # where there is nothing, the gap is told once
             place = LogPlace.parse((dropped if torn else last).decode())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import pytest
@@ -140,3 +140,26 @@ async def test_a_gap_is_told_once_where_nothing_stands_behind_it(
     assert (page.entries, page.torn) == ((), True)
     again = await store.read_log(page.cursor, 10)
     assert (again.entries, again.torn, again.cursor) == ((), False, page.cursor)
+
+
+async def test_a_reader_of_a_moment_that_the_server_lost_is_told_of_a_gap_and_goes_on(
+    server: Server, namespace: str
+) -> None:
+    key = f"cicd:{{{namespace}}}:log"
+    client: Any
+    with server.client() as client:
+        client.connection_pool.connection_kwargs["decode_responses"] = False
+        async with opened(server.url, namespace=namespace) as store:
+            await write(store, item("kept"), events=[told("kept")])
+            kept = client.dump(key)
+            await write(store, item("lost"), events=[told("lost")])
+            read = await store.read_log(None, 10)
+            client.restore(key, 0, kept, replace=True)  # as its disk had it when it died
+            page = await store.read_log(read.cursor, 10)
+            assert (page.entries, page.torn) == ((), True)
+            await write(store, item("new"), events=[told("new")])
+            page = await store.read_log(page.cursor, 10)
+            assert ([each.key for each in page.entries], page.torn) == (["new"], False)
+            far = f"{(await store.now()).micros // 1000 + 3_600_000}-0"
+            with pytest.raises(InvalidCursor, match="ahead"):
+                await store.read_log(far, 10)
