@@ -33,7 +33,17 @@ CONNECTIONS: Final = 64
 _BESIDES: Final = 2.0
 #: What consumes no capacity.
 _ABOUT_TABLES: Final = frozenset(
-    {"create_table", "describe_table", "list_tables", "update_time_to_live"}
+    {
+        "create_table",
+        "delete_table",
+        "describe_continuous_backups",
+        "describe_table",
+        "describe_time_to_live",
+        "list_tables",
+        "update_continuous_backups",
+        "update_table",
+        "update_time_to_live",
+    }
 )
 
 

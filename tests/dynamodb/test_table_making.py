@@ -126,3 +126,18 @@ async def test_tables_that_several_make_at_once_are_complete(engine: str) -> Non
             for make in (make_by_command, make_by_command, make_by_command):
                 tasks.start_soon(partial(make, url, client))
         assert await lacking(url, client) == []
+
+
+async def test_a_store_that_is_metered_makes_and_completes_its_tables(engine: str) -> None:
+    url = new_url(engine)
+    consumed: list[str] = []
+    opening = open_dynamodb(
+        url,
+        collections=COLLECTIONS,
+        create_tables=True,
+        meter=lambda operation, _: consumed.append(operation),
+    )
+    async with opening, client_of(url) as client:
+        found = await lacking(url, client)
+        assert [each for each in found if "backed up" not in each] == []
+    assert {*consumed} == {"get_item", "put_item"}  # the settings
