@@ -45,6 +45,8 @@ _log = logging.getLogger("cicd_core_redis")
 #: How often to drop what ran out, in seconds, and how much of it at once.
 _SWEEP_PERIOD: Final = 1.0
 _SWEEP: Final = 200
+#: The most keys that one script reads: it holds up every other client of the server meanwhile.
+_KEYS: Final = 256
 #: How far the time of an event may be ahead of the clock that is asked later, in microseconds: a
 #: server that takes over may have fallen behind by what it had not noted.
 _AHEAD: Final = 60_000_000
@@ -59,7 +61,8 @@ class RedisStore:
     Clock: the server's TIME, between bounds (``lua/clock.lua``); :meth:`now` knows it from the last
         answers.
     Cost: one round trip for each verb; calls of one turn of the event loop share it. A page or a
-        count that meets records which ran out and were not dropped takes one more a thousand.
+        count that meets records which ran out and were not dropped takes one more a thousand, and
+        a :meth:`get` one for each 256 keys.
     """
 
     def __init__(
@@ -107,12 +110,13 @@ class RedisStore:
         """Return the records that exist, by key."""
         self._limits.check_keys(collection, keys)
         distinct = tuple(dict.fromkeys(keys))
-        if not distinct:
-            return {}
-        number = len(distinct)
-        answer = await self._pipe.run(Verb.GET, [collection, number, *distinct], records=number)
-        records = [self._record(collection, each) for each in answer]
-        return {record.key: record for record in records}
+        found: dict[str, Record] = {}
+        for first in range(0, len(distinct), _KEYS):  # others have their turn in between
+            some = distinct[first : first + _KEYS]
+            number = len(some)
+            answer = await self._pipe.run(Verb.GET, [collection, number, *some], records=number)
+            found |= {each.key: each for each in (self._record(collection, one) for one in answer)}
+        return found
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
         """Apply each commit whole, or not at all; answer in the order given."""
@@ -126,7 +130,8 @@ class RedisStore:
         """Take up to ``limit`` records with the smallest sort values over the partitions."""
         self._limits.check_claim(claim)
         words = self._words.claim(claim)
-        answer = await self._pipe.run(Verb.CLAIM, words, records=claim.limit)
+        size = claim.limit + len(claim.partitions)  # it looks at the first of each
+        answer = await self._pipe.run(Verb.CLAIM, words, records=size)
         repeated, found = claimed(answer)
         records = self._readable(claim.collection, found)
         if repeated:

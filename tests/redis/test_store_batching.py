@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from cicd_core.store.records import Renewal
-from cicd_core.testing.samples import SECOND, apply, claim, commit, item, plain, read
+from cicd_core.testing.samples import SECOND, apply, claim, commit, item, plain, read, write
 from tests.redis.stores import opened
 
 if TYPE_CHECKING:
@@ -104,3 +104,22 @@ async def test_calls_that_are_about_many_records_have_a_script_of_their_own(
     assert await scripts_for(server, take) == CALLERS
     assert await scripts_for(server, look) == CALLERS
     assert await scripts_for(server, write) == 7  # of 250 records each
+
+
+async def test_many_keys_are_read_by_several_scripts_and_claims_of_many_lanes_go_alone(
+    server: Server,
+) -> None:
+    def runs() -> int:
+        return int(server.info("commandstats")["cmdstat_evalsha"]["calls"])
+
+    async with opened(server.url) as store:
+        await write(store, item("a0000"), item("a0999"))
+        await store.claim(claim(lanes=("none",)))
+        before = runs()
+        found = await store.get("items", [f"a{number:04}" for number in range(1000)])
+        assert (sorted(found), runs() - before) == (["a0000", "a0999"], 4)
+        before = runs()
+        async with anyio.create_task_group() as tasks:
+            for _ in range(8):
+                tasks.start_soon(store.claim, claim(lanes=[f"l{n}" for n in range(200)]))
+        assert runs() - before == 8
