@@ -1,20 +1,24 @@
 -- Moves between places: planned, with every key looked at, before the first of them is made.
 --
 -- A script that ends in its middle leaves what it wrote. So a key of another type than ours must
--- raise while nothing was written yet: each kind of key is asked for its size, which another type
--- refuses, once a script.
+-- raise while nothing was written yet: each is asked, once a script, something that another type
+-- refuses and that changes nothing. A set that grows is a claim's own, and small or not there yet.
 local looked = {}
-local function look_at(command, key)
+local function look_at(command, key, ...)
   if not looked[key] then
-    local size = redis.pcall(command, key)
-    if type(size) == 'table' then error('the key ' .. key .. ': ' .. size.err, 0) end
+    local answer = redis.pcall(command, key, ...)
+    if type(answer) == 'table' and answer.err then
+      sound_or_ours(false, answer)
+      error('the key ' .. key .. ': ' .. answer.err, 0)
+    end
     looked[key] = true
   end
 end
 
-local SIZE = {ZADD = 'ZCARD', ZREM = 'ZCARD', SADD = 'SCARD', SREM = 'SCARD'}
 local function step(steps, command, key, name)
-  look_at(SIZE[command], key)
+  if command == 'SADD' then look_at('SMEMBERS', key)
+  elseif command == 'SREM' then look_at('SREM', key, '') -- no record has an empty key
+  else look_at('ZCARD', key) end
   local n = #steps
   steps[n + 1], steps[n + 2], steps[n + 3] = command, key, name
 end

@@ -21,7 +21,6 @@ local function need_to_write() -- all that a script runs which writes
   need('ZADD', index, 0, '-')
   need('ZREM', index, '-')
   need('SPUBLISH', index, '-')
-  need('SCARD', held)
   need('SMEMBERS', held)
   need('SADD', held, '-')
   need('SREM', held, '-')
