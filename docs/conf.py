@@ -61,14 +61,20 @@ PROMISE = re.compile(r"^(Atomicity|Clock|Concurrency|Cost|Order|Raises): (?=\S)"
 
 
 def promises_as_fields(*event: Any) -> None:
-    """Make a field of each promise in a docstring, so that they stand in a table."""
+    """Make a field of each promise in a docstring, so that they stand in a table.
+
+    Further lines of a promise belong to its field, whether or not they are indented.
+    """
     lines: list[str] = event[-1]
     result: list[str] = []
+    within = False
     for line in lines:
         promise = PROMISE.match(line)
         if promise and result and result[-1] and not result[-1].startswith((":", " ")):
             result.append("")
-        result.append(PROMISE.sub(r":\1: ", line))
+        within = bool(promise or (within and line))
+        indent = "    " if within and not promise and not line.startswith(" ") else ""
+        result.append(indent + PROMISE.sub(r":\1: ", line))
     lines[:] = result
 
 
