@@ -33,10 +33,11 @@ class UnreadablePromises(Suite):
     """One damaged record beside others that are whole."""
 
     @pytest.fixture
-    async def three(self, store: Store) -> None:
-        """Three records in a lane; the first one is ``bad``."""
+    async def three(self, store: Store, harness: StoreHarness) -> None:
+        """Three records in a lane that every claim finds; the first one is ``bad``."""
         some = (item("bad", rank="1"), item("good", rank="2"), item("third", rank="3"))
         await store.commit([commit(each, events=[told(each.key)]) for each in some])
+        await harness.settle()
 
     async def damage(self, harness: StoreHarness, namespace: str) -> None:
         await harness.settle()
