@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -50,12 +51,14 @@ def _log_as_it_was() -> Iterator[None]:
 
 
 def pytest_configure() -> None:
-    """Hear SIGINT, though whoever began this run may ignore it, as a shell does in the background.
+    """Hear SIGINT and SIGHUP, though a shell's background job ignores one, and nohup the other.
 
     What is ignored here is ignored in each process that a test starts, and some are interrupted.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

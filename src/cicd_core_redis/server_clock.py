@@ -77,6 +77,7 @@ class ServerClock:
         """Take the two clocks of an answer; ``sent`` is when it was asked for."""
         now = monotonic_seconds()
         trip = round((now - sent) * _MICROS)
+        self._last = max(self._last, micros)  # the server has come that far, whatever is estimated
         self._bounds.narrow(micros, micros + trip, boot_micros())
         self._ahead = plausible(calendar, micros) - micros
         sample = _Sample(micros, (sent + now) / 2, trip / 2)

@@ -13,7 +13,7 @@ from cicd_core.store.records import Count, Counters, LogPage, Page
 from cicd_core_redis.keys import lower_bound, upper_bound, zset_of
 from cicd_core_redis.log import LogPlace, log_page
 from cicd_core_redis.scripts import Verb
-from cicd_core_redis.words import claimed, outcome, renewal_words, renewed, verb_of
+from cicd_core_redis.words import claimed, outcome, renewal_words, renewed, verbs_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -122,7 +122,10 @@ class RedisStore:
         """Apply each commit whole, or not at all; answer in the order given."""
         self._limits.check_commits(commits)
         self._sweep_soon()  # before: a server that is full needs it most
-        calls = [(verb_of(each), self._words.commit(each), len(each.writes)) for each in commits]
+        calls = [
+            (verb, self._words.commit(each), len(each.writes))
+            for verb, each in zip(verbs_of(commits), commits, strict=True)
+        ]
         answers = await self._each(calls)
         return [outcome(commit, each) for commit, each in zip(commits, answers, strict=True)]
 

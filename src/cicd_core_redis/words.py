@@ -164,10 +164,27 @@ def _lease(
     )
 
 
-def verb_of(commit: Commit) -> Verb:
-    """Return the script of a commit: a server that is full refuses those that create."""
+def verbs_of(commits: Sequence[Commit]) -> list[Verb]:
+    """Return the script of each commit: a server that is full refuses those that create.
+
+    Calls of two scripts have no order. So where commits of a list write one record, which their
+    order decides, all go to the script that takes every commit.
+    """
+    verbs = [_verb_of(commit) for commit in commits]
+    if len(set(verbs)) > 1 and _meet(commits):
+        return [Verb.COMMIT] * len(verbs)
+    return verbs
+
+
+def _verb_of(commit: Commit) -> Verb:
     creates = any(write.expected == 0 for write in commit.writes if isinstance(write, Put))
     return Verb.COMMIT if creates else Verb.CHANGE
+
+
+def _meet(commits: Sequence[Commit]) -> bool:
+    """Whether two of the commits write one record."""
+    subjects = [(write.collection, write.key) for commit in commits for write in commit.writes]
+    return len(set(subjects)) < len(subjects)
 
 
 def renewal_words(renewal: Renewal) -> list[Argument]:

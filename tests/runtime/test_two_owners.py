@@ -7,6 +7,7 @@ of what they did.
 from __future__ import annotations
 
 import fcntl
+import os
 import signal
 import subprocess
 import sys
@@ -136,6 +137,7 @@ async def stop_outside_of_the_store(process: subprocess.Popen[bytes], folder: Pa
 
     def stopped() -> bool:
         process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED)  # until then it may still take the lock
         with (folder / "ci.db-lock").open() as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -176,6 +176,22 @@ class CommitPromises(Suite):
         assert entries == [(1, version + 1), (2, record.version)]
         assert record.version > version + 1
 
+    async def test_a_list_keeps_its_order_for_a_record_whatever_else_its_commits_do(
+        self, store: Store
+    ) -> None:
+        at = await write(store, item("a"), item("b"))
+        answers = await store.commit(
+            [
+                commit(plain("p")),
+                commit(item("b", expected=at["b"])),
+                commit(plain("q")),
+                commit(item("a", expected=at["a"], body=b"first")),
+                commit(plain("r"), item("a", expected=at["a"], body=b"second")),
+            ]
+        )
+        assert [type(answer) for answer in answers] == [*[Committed] * 4, Conflict]
+        assert (await read(store, "a")).body == b"first"
+
     async def test_no_commits_are_no_work(self, store: Store) -> None:
         assert await store.commit([]) == []
 
