@@ -13,6 +13,7 @@ from cicd_core.testing.conformance.commits import (
     RepetitionPromises,
 )
 from cicd_core.testing.conformance.counts import CounterPromises, CountPromises
+from cicd_core.testing.conformance.equal_values import SharedValuePromises
 from cicd_core.testing.conformance.extremes import ExtremePromises
 from cicd_core.testing.conformance.handles import HandlePromises
 from cicd_core.testing.conformance.jobs import JobPromises
@@ -29,7 +30,6 @@ from cicd_core.testing.conformance.records import (
     VersionPromises,
 )
 from cicd_core.testing.conformance.renewals import RenewalPromises
-from cicd_core.testing.conformance.shared_values import SharedValuePromises
 from cicd_core.testing.conformance.stale_owners import StaleOwnerPromises
 from cicd_core.testing.conformance.time import ClockPromises
 from cicd_core.testing.conformance.unreadable import UnreadablePromises
