@@ -249,6 +249,20 @@ async def test_its_retention_does_not_hold_up_that_of_others(
     assert server.ask("ZCARD", f"cicd:{{{namespace}}}:expiring") == 0
 
 
+async def test_a_header_that_lost_any_part_of_its_end_is_corrupt(
+    store: Store, server: Server, namespace: str
+) -> None:
+    key = f"cicd:{{{namespace}}}:r:items:bad"
+    with server.client(decode=False) as client:
+        header = client.hget(key, "h")
+        for length in range(len(header)):
+            client.hset(key, "h", header[:length])
+            with pytest.raises(CorruptRecord):
+                await find(store, "bad")
+        client.hset(key, "h", header)
+    assert (await read(store, "bad")).attributes == item("bad", rank="1").attributes
+
+
 async def test_one_without_a_body_has_one_again_after_the_next_commit(
     store: Store, server: Server, namespace: str
 ) -> None:

@@ -2,8 +2,8 @@
 --
 -- KEYS[1] is the namespace's `meta` key; every other key has the same prefix, hash tag included.
 -- A record is a hash: `h`, its header, and `b`, its body, which no script reads. The header is
--- MessagePack: the positions below, and behind them the name and the value of each attribute that
--- the record has. While a script runs, attributes stand at positions too. `shape_of(collection)` is
+-- MessagePack: the number of values that follow, without which one that lost its end would pass for
+-- a whole one; the positions below; the name and the value of each attribute that the record has. While a script runs, attributes stand at positions too. `shape_of(collection)` is
 -- written before this text from the collections: it answers {number of attributes, position of
 -- lease_sort or 0, then for each index: the prefix of its zsets, the position of its partition
 -- attribute, and of its sort attribute}, with `names` of the attributes, and their `positions`, a
@@ -37,7 +37,7 @@ local function packed(collection, key, header)
     end
   end
   for _, other in ipairs(header.others or {}) do parts[#parts + 1] = other end
-  return cmsgpack.pack(unpack(parts))
+  return cmsgpack.pack(#parts, unpack(parts))
 end
 
 local function copied(header)
@@ -62,8 +62,13 @@ local function is_ours(parts)
     and tonumber(parts[CLAIM] == '' and 0 or parts[LEASE_END])
 end
 
+local function all_of(number, ...)
+  if number ~= select('#', ...) then error('its header is not whole', 0) end
+  return {...}
+end
+
 local function unpacked(collection, key, found)
-  local parts = {cmsgpack.unpack(found)}
+  local parts = all_of(cmsgpack.unpack(found))
   if not is_ours(parts) then error('its header is none of ours', 0) end
   local known, header = shape(collection), {unpack(parts, 1, LAST)}
   for i = 1, known[1] do header[LAST + i] = '' end
