@@ -210,6 +210,16 @@ class Layout:
             for name, value in record.attributes.items()
         }
 
+    def written(self, record: Record) -> dict[str, Value]:
+        """Return what every put writes of a record, but its key, its lease and its expiry."""
+        return {
+            VERSION: number(record.version),
+            GIVEN: number(record.version),
+            COMMIT: text(record.commit_id),
+            BODY: binary(pack(record.body)),
+            **self.attributes(record),
+        }
+
     def seen(self, item: Item | None) -> Seen:
         """Return what an item tells.
 

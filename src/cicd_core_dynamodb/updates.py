@@ -15,7 +15,7 @@ from cicd_core.store.records import KEEP, Guard, Lease, Put
 from cicd_core.store.semantics import replaced
 from cicd_core_dynamodb import items
 from cicd_core_dynamodb.expressions import Expression
-from cicd_core_dynamodb.items import binary, number, text
+from cicd_core_dynamodb.items import number, text
 from cicd_core_dynamodb.tables import EXPIRY, LEASE_LIMIT
 
 if TYPE_CHECKING:
@@ -73,13 +73,7 @@ def _replace(
     update: Expression, layout: Layout, record: Record, now: int, put: Put | None = None
 ) -> None:
     """Set all of a record; of one that nobody looked at, ``put`` says what to leave as it is."""
-    values: dict[str, Value] = {
-        items.VERSION: number(record.version),
-        items.GIVEN: number(record.version),
-        items.COMMIT: text(record.commit_id),
-        items.BODY: binary(items.pack(record.body)),
-        **layout.attributes(record),
-    }
+    values = layout.written(record)
     if record.lease_limit is not None:
         values[LEASE_LIMIT] = number(record.lease_limit)
     if record.expires_at is not None:

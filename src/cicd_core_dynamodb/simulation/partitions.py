@@ -16,7 +16,7 @@ from attrs import define, frozen
 from sortedcontainers import SortedKeyList, SortedList
 
 from cicd_core.store.collections import JOBS, READY
-from cicd_core.store.records import StoreTime
+from cicd_core.store.records import Record, StoreTime
 from cicd_core_dynamodb import items
 from cicd_core_dynamodb.failures import ConditionFailed
 from cicd_core_dynamodb.tables import RECORD_KEY, hot_partitions
@@ -73,6 +73,7 @@ class JobsTable:
         self._random = random
         self._loop = loop
         self._shards = shards
+        self._layout = items.Layout(JOBS, "", shards)
         self._shown: dict[str, SortedKeyList[tuple[str, str], str]] = {}
         self._ranks: dict[str, str] = {}
         #: The ranks of the jobs that nobody has claimed.
@@ -136,7 +137,18 @@ class JobsTable:
         wait = self._index(words, key, rank)
         self.consumed["waited"] += wait
         await sleep(wait + seconds / 2)
-        return {"Attributes": _claimed(key, rank)}
+        return {"Attributes": self._claimed(key, rank)}
+
+    def _claimed(self, key: str, rank: str) -> Item:
+        """Return a job's item after its claim: the version is one above that of its put."""
+        put = Record(
+            key=key, version=1, commit_id="enqueue", body=b"{}", attributes={READY.sort: rank}
+        )
+        return {
+            **self._layout.written(put),
+            RECORD_KEY: self._layout.key(key),
+            items.VERSION: items.number(put.version + 1),
+        }
 
     def _index(self, words: dict[str, Any], key: str, rank: str) -> float:
         """Change the indexes; return how long their partitions let the write wait."""
@@ -176,15 +188,5 @@ def _row(place: str, rank: str, key: str) -> Item:
     return {
         RECORD_KEY: items.text(f"|{key}"),
         READY.partition: items.text(place),
-        READY.sort: items.text(rank),
-    }
-
-
-def _claimed(key: str, rank: str) -> Item:
-    return {
-        RECORD_KEY: items.text(f"|{key}"),
-        items.VERSION: items.number(2),
-        items.COMMIT: items.text("enqueue"),
-        items.BODY: items.binary(items.pack(b"{}")),
         READY.sort: items.text(rank),
     }
