@@ -13,14 +13,13 @@ import anyio
 from attrs import asdict
 
 from cicd_core.clock import monotonic_seconds
+from cicd_core.control_plane.maintenance import SweepReport
 from cicd_core.control_plane.plane import ControlPlane
-from cicd_core.errors import CicdError, InvalidInput, StoreError, UnsupportedCapability
+from cicd_core.errors import InvalidInput, StoreError, UnsupportedCapability
 from cicd_core.model.checks import check_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from cicd_core.control_plane.maintenance import SweepReport
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +41,8 @@ def maintain(event: Mapping[str, Any], context: object) -> dict[str, int]:
         context: Lambda's; not needed.
 
     Returns:
-        How many sweeps there were, and what they changed.
+        How many sweeps there were, what they changed, and how many records (``unreadable``) were
+        due and do not decode: the function's log names them.
 
     Raises:
         InvalidInput: no store is named, or the time is no number of seconds.
@@ -56,33 +56,31 @@ def maintain(event: Mapping[str, Any], context: object) -> dict[str, int]:
 
 
 async def _maintained(url: str, seconds: float) -> dict[str, int]:
-    done: dict[str, int] = {"sweeps": 0}
+    sweeps, done = 0, SweepReport()
     until = monotonic_seconds() + seconds
     async with ControlPlane.open(url, maintenance=False) as plane:
         while True:
-            failure = await _sweep(plane, done)
+            swept = await _sweep(plane)
+            if isinstance(swept, SweepReport):
+                sweeps, done = sweeps + 1, done + swept
             pause = plane.settings.sweep_seconds
             if monotonic_seconds() + pause > until:
                 break
             await anyio.sleep(pause)
         await _tend(plane)
-    if failure is not None and not done["sweeps"]:
-        raise failure
-    return done
+    if isinstance(swept, StoreError) and not sweeps:
+        raise swept
+    return {"sweeps": sweeps, **asdict(done), "unreadable": len(done.unreadable)}
 
 
-async def _sweep(plane: ControlPlane, done: dict[str, int]) -> CicdError | None:
-    """Sweep once, and add up what was done; return what went wrong, if that may pass."""
+async def _sweep(plane: ControlPlane) -> SweepReport | StoreError:
+    """Sweep once, and return what was done; or what went wrong, if that may pass."""
     try:
-        report: SweepReport = await plane.maintenance.sweep()
+        return await plane.maintenance.sweep()
     except StoreError as passing:
         if not passing.retryable:
             raise
         return passing
-    done["sweeps"] += 1
-    for name, number in asdict(report).items():
-        done[name] = done.get(name, 0) + number
-    return None
 
 
 async def _tend(plane: ControlPlane) -> None:

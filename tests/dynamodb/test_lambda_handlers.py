@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,11 @@ from cicd_core import ControlPlane, JobSpec, JobState
 from cicd_core.errors import InvalidInput, StoreError
 from cicd_core.ids import IdSource
 from cicd_core.model.instants import from_micros
+from cicd_core.store.collections import JOBS
 from cicd_core.store.registry import StoreURL
 from cicd_core_dynamodb.lambda_handlers import maintain
 from tests.dynamodb.engines import running
+from tests.services.broken_stores import damage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,6 +69,20 @@ def test_a_run_makes_ready_what_waited(url: str) -> None:
     assert done["promoted"] == 1
     assert done["sweeps"] > 1
     assert state_of(url, job_id) == (JobState.QUEUED, True)
+
+
+def test_a_record_that_no_sweep_of_a_run_can_read_counts_once(url: str) -> None:
+    job_id = enqueued(url, delay=1_500_000)
+
+    async def do() -> None:
+        async with ControlPlane.open(url, maintenance=False) as plane:
+            await damage(plane.store, JOBS.name, job_id)
+
+    anyio.run(do)
+    done = maintain({"seconds": 4}, None)
+    assert done["sweeps"] > 1
+    assert (done["promoted"], done["unreadable"]) == (0, 1)
+    assert json.loads(json.dumps(done)) == done
 
 
 def logged(url: str) -> int:

@@ -65,8 +65,27 @@ async def a_lot_that_is_due(plane: ControlPlane, clock: VirtualClock) -> SweepRe
 
 
 def total(reports: list[SweepReport]) -> SweepReport:
-    names = ("promoted", "requeued", "dead_lettered", "ended", "silenced")
-    return SweepReport(**{name: sum(getattr(each, name) for each in reports) for name in names})
+    return sum(reports, SweepReport())
+
+
+def test_reports_that_are_added_sum_every_field_and_name_a_record_once() -> None:
+    first = SweepReport(
+        promoted=1,
+        requeued=2,
+        dead_lettered=3,
+        ended=4,
+        silenced=5,
+        unreadable=(("agents", "b"), ("jobs", "c")),
+    )
+    again = evolve(first, promoted=10, unreadable=(("agents", "b"), ("jobs", "a")))
+    assert total([first, again]) == SweepReport(
+        promoted=11,
+        requeued=4,
+        dead_lettered=6,
+        ended=8,
+        silenced=10,
+        unreadable=(("agents", "b"), ("jobs", "a"), ("jobs", "c")),
+    )
 
 
 async def test_a_sweep_does_all_that_is_due_and_the_next_one_nothing(

@@ -73,6 +73,17 @@ class SweepReport:
         """How many entities were changed."""
         return self.promoted + self.requeued + self.dead_lettered + self.ended + self.silenced
 
+    def __add__(self, other: SweepReport) -> SweepReport:
+        """Return what two sweeps did together; a record that neither could read counts once."""
+        return SweepReport(
+            promoted=self.promoted + other.promoted,
+            requeued=self.requeued + other.requeued,
+            dead_lettered=self.dead_lettered + other.dead_lettered,
+            ended=self.ended + other.ended,
+            silenced=self.silenced + other.silenced,
+            unreadable=tuple(sorted({*self.unreadable, *other.unreadable})),
+        )
+
 
 def _log_nothing(_before: object, _after: object) -> None:
     """What is ordinary is in the store's log alone."""
