@@ -359,7 +359,8 @@ class JobMachine(RuleBasedStateMachine):
         assert ("timer" in attributes) == ("due" in attributes)
         held = job.state in HELD and not job.tracked
         somebody_waits = held or (job.state is S.QUEUED and not ready)
-        if job.deadline_at is not None and job.state in {S.PENDING, S.QUEUED}:
+        never_started = all(each.started_at is None for each in job.attempts)
+        if job.deadline_at is not None and never_started and job.state in {S.PENDING, S.QUEUED}:
             somebody_waits = True
         assert ("timer" in attributes) == somebody_waits
 
