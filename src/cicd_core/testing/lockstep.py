@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         Conflict,
         Delete,
         EventWrite,
+        Lease,
         Page,
         Renewal,
         Watch,
@@ -95,13 +96,13 @@ class Lockstep:
         record = (await self._model.get(collection, [key])).get(key)
         return 0 if record is None else record.version
 
-    async def held(self) -> list[tuple[Subject, str]]:
-        """Return the records that have a lease in the model, and whose it is."""
-        found: list[tuple[Subject, str]] = []
+    async def held(self) -> list[tuple[Subject, Lease]]:
+        """Return the records that have a lease in the model, and that lease."""
+        found: list[tuple[Subject, Lease]] = []
         for collection, keys in self._keys.items():
             records = (await self._model.get(collection, keys)).values()
             found += [
-                ((collection, record.key), record.lease.claim_id)
+                ((collection, record.key), record.lease)
                 for record in records
                 if record.lease is not None
             ]

@@ -160,10 +160,12 @@ class _Machine(RuleBasedStateMachine):
         self._portal = self._stack.enter_context(start_blocking_portal(backend))
         opening = self._harness.open(f"machine-{IDS.commit_id()}")
         store = self._stack.enter_context(self._portal.wrap_async_context_manager(opening))
+        #: By how much the store's clock may be off, in microseconds.
+        self._uncertainty = self._portal.call(store.now).uncertainty
         model = Model(
             COLLECTIONS,
             clock=self._harness.clock or VirtualClock(),
-            uncertainty=self._portal.call(store.now).uncertainty,
+            uncertainty=self._uncertainty,
         )
         self._both = Lockstep(self._harness, store, model, [*SUBJECTS, BYSTANDER])
         self._earlier: list[Commit] = []
@@ -217,7 +219,8 @@ class _Machine(RuleBasedStateMachine):
     @rule(data=st.data(), others=st.lists(st.tuples(subjects, claim_ids), max_size=2))
     def renew(self, data: st.DataObject, others: list[tuple[Subject, str]]) -> None:
         held = self._portal.call(self._both.held)
-        mine = data.draw(st.lists(st.sampled_from(held), max_size=3)) if held else []
+        chosen = data.draw(st.lists(st.sampled_from(held), max_size=3)) if held else []
+        mine = [(subject, lease.claim_id) for subject, lease in chosen]
         renewals = [
             Renewal(
                 collection=collection,
@@ -261,6 +264,24 @@ class _Machine(RuleBasedStateMachine):
         clock = self._harness.clock
         assert clock is not None
         clock.advance(step)
+
+    @precondition(lambda self: self._timed)
+    @rule(data=st.data(), late=st.sampled_from([0, 1]), doubted=st.booleans())
+    def guard_at_the_end_of_a_lease(self, data: st.DataObject, late: int, doubted: bool) -> None:
+        """Take a lease away on the last microsecond on which it can't be, or on the next one."""
+        clock, held = self._harness.clock, self._portal.call(self._both.held)
+        if clock is None or not held:
+            return
+        subject, lease = data.draw(st.sampled_from(held))
+        end = lease.expires + late + (self._uncertainty if doubted else 0)
+        # Before time passes, in which the record may run out.
+        version = self._portal.call(self._both.version, subject)
+        clock.advance(micros=max(0, end - self._portal.call(self._both.now)))
+        one = Delete(
+            collection=subject[0], key=subject[1], expected=version, guard=Guard.LEASE_EXPIRED
+        )
+        bystander = self._portal.call(self._both.version, BYSTANDER)
+        self._portal.call(self._both.commit, [commit(one, plain(BYSTANDER[1], expected=bystander))])
 
     @precondition(lambda self: self._timed)
     @rule(seconds=st.sampled_from([-365 * 86400, -3600, 3600, 365 * 86400]))
