@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from attrs import evolve
 
-from cicd_core.errors import InvalidInput
+from cicd_core.errors import IllegalTransition, InvalidInput
 from cicd_core.lifecycle import pools
 from cicd_core.model.pool import Pool, PoolSpec, checked
 
@@ -59,3 +59,17 @@ def test_who_asked_must_be_said() -> None:
     with pytest.raises(InvalidInput) as refused:
         pools.put(None, spec=SPEC, now=NOON, by="")
     assert refused.value.field == "by"
+
+
+def test_an_empty_pool_is_deleted_and_its_event_says_by_whom() -> None:
+    event = pools.delete("linux", now=NOON, by="ann", jobs=0, agents=0, force=False)
+    assert (event.type, event.at) == ("pool.deleted", NOON)
+    assert event.data == {"by": "ann", "jobs": 0, "agents": 0}
+
+
+@pytest.mark.parametrize(("jobs", "agents"), [(1, 0), (0, 1)])
+def test_a_pool_in_use_is_deleted_by_force_alone(jobs: int, agents: int) -> None:
+    with pytest.raises(IllegalTransition, match="in use"):
+        pools.delete("linux", now=NOON, by="ann", jobs=jobs, agents=agents, force=False)
+    event = pools.delete("linux", now=NOON, by="ann", jobs=jobs, agents=agents, force=True)
+    assert event.data == {"by": "ann", "jobs": jobs, "agents": agents}

@@ -109,3 +109,15 @@ def test_a_session_ends_once() -> None:
         again = sessions.log_out(session, now=END, by="ann")
         assert (again.changed, again.value) == (False, session)
         assert not sessions.expire(session, now=END, idle_expires_at=IDLE).changed
+
+
+def test_a_use_after_the_calendar_was_set_keeps_how_far_that_is_ahead() -> None:
+    decision = sessions.use(new(), calendar_ahead=7)
+    assert decision.value.calendar_ahead == 7
+    assert decision.events == ()
+
+
+def test_a_session_that_is_not_readable_is_withdrawn_with_the_reason() -> None:
+    event = sessions.withdraw("ann", now=NOON, by="bob")
+    assert (event.type, event.at) == ("session.logged_out", NOON)
+    assert event.data == {"user_id": "ann", "by": "bob", "why": "its record was not readable"}

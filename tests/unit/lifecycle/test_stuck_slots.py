@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from attrs import evolve
 
-from cicd_core.errors import InvalidInput
+from cicd_core.errors import InvalidInput, TooLarge
 from cicd_core.lifecycle.agents import heartbeat
-from cicd_core.model.agent import StuckReport
+from cicd_core.model.agent import MAX_SLOTS, AgentMetrics, StuckReport, checked_stuck
 from tests.unit.lifecycle.agent_matrix import FIRST, HEALTHY, LATER, STANDING, S
 
 ONE_SLOT = evolve(HEALTHY, slots=1)
@@ -80,3 +81,33 @@ def test_a_draining_agent_tells_of_its_stuck_slots_and_drains_on() -> None:
 def test_a_wrong_report_of_a_stuck_slot_is_refused_by_its_field(wrong: StuckReport) -> None:
     with pytest.raises(InvalidInput, match="stuck"):
         heartbeat(HEALTHY, incarnation=FIRST, now=LATER, stuck=[wrong])
+
+
+def test_a_load_that_is_worse_than_a_stuck_slot_is_what_the_agent_says() -> None:
+    two = evolve(HEALTHY, slots=2)
+    decision = heartbeat(
+        two,
+        incarnation=FIRST,
+        now=LATER,
+        stuck=[report()],
+        metrics=AgentMetrics(cpu_percent=99),
+    )
+    assert decision.value.status is S.UNHEALTHY
+    assert "cpu at 99 %" in str(decision.value.status_reason)
+
+
+def test_an_agent_that_can_run_no_jobs_is_unhealthy_and_says_why() -> None:
+    decision = heartbeat(HEALTHY, incarnation=FIRST, now=LATER, fault="no room in the log folder")
+    assert decision.value.status is S.UNHEALTHY
+    assert decision.value.status_reason == "it can't run jobs: no room in the log folder"
+
+
+@pytest.mark.parametrize("given", ["j-1", 7, None])
+def test_stuck_slots_that_are_no_list_are_refused(given: Any) -> None:
+    with pytest.raises(InvalidInput, match="stuck"):
+        checked_stuck(given)
+
+
+def test_more_stuck_slots_than_an_agent_may_have_are_refused() -> None:
+    with pytest.raises(TooLarge, match="stuck"):
+        checked_stuck([report()] * (MAX_SLOTS + 1))

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from cicd_core.errors import InvalidInput, TooLarge
+from cicd_core.errors import InvalidCursor, InvalidInput, TooLarge
 from cicd_core.model.checks import (
     MAX_NAMES,
     check_bytes,
+    check_cursor,
     check_integer,
     check_name,
     check_names,
@@ -180,3 +181,9 @@ def test_what_is_no_text_cannot_be_kept() -> None:
     with pytest.raises(InvalidInput) as refused:
         storable("error_message", given)
     assert refused.value.field == "error_message"
+
+
+def test_a_cursor_is_a_text() -> None:
+    assert check_cursor("c-1") == "c-1"
+    with pytest.raises(InvalidCursor, match="a page gave"):
+        check_cursor(7)

@@ -12,7 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cicd_core.errors import InvalidInput
-from cicd_core.model.json_values import MAX_DEPTH, check_json_object, nests_deeper, parse_json
+from cicd_core.model.json_values import (
+    MAX_DEPTH,
+    canonical,
+    check_json_object,
+    nests_deeper,
+    parse_json,
+)
 
 
 def objects(depth: int) -> dict[str, Any]:
@@ -138,3 +144,27 @@ def test_the_depth_of_a_text_is_that_of_its_value(value: object, ascii_only: boo
     depth = depth_of(value)
     assert not nests_deeper(text, depth)
     assert depth == 0 or nests_deeper(text, depth - 1)
+
+
+@pytest.mark.parametrize(
+    ("value", "form"),
+    [
+        (1.0, 1),
+        (-0.0, 0),
+        (1.5, 1.5),
+        ((1, [2.0]), [1, [2]]),
+        ({"a": (3.0, None)}, {"a": [3, None]}),
+        ("1.0", "1.0"),
+    ],
+)
+def test_equal_values_have_one_form(value: object, form: object) -> None:
+    assert json.dumps(canonical(value)) == json.dumps(form)
+
+
+def test_a_text_of_json_gives_its_value() -> None:
+    assert parse_json(b'{"a": [1, {"b": null}]}') == {"a": [1, {"b": None}]}
+
+
+def test_a_fault_is_found_behind_values_that_are_none() -> None:
+    with pytest.raises(InvalidInput, match=r"payload.c holds a lone surrogate"):
+        check_json_object("payload", {"a": None, "b": True, "c": "\ud800"})

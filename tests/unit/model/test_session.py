@@ -87,3 +87,9 @@ def test_the_repr_tells_neither_the_whole_hash_nor_who_it_was() -> None:
     assert hash_token("abc")[:8] in repr(session)
     assert "192.0.2.7" not in repr(session)
     assert "192.0.2.7" not in repr(evolve(SPEC, metadata={"ip": "192.0.2.7"}))
+
+
+def test_a_token_that_is_no_text_is_refused_without_its_value() -> None:
+    with pytest.raises(InvalidInput, match="token") as refused:
+        hash_token(b"secret")  # type: ignore[arg-type]  # what careless code gives
+    assert "secret" not in str(refused.value)

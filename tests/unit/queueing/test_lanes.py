@@ -9,15 +9,19 @@ import pytest
 from cicd_core.errors import InvalidInput, TooLarge, TooManyLanes
 from cicd_core.model.job import Job, JobState
 from cicd_core.queueing.lanes import (
+    DISUSED_MICROS,
     MAX_LANE_BYTES,
     MAX_LANES,
+    RETIRED_MICROS,
     Lane,
     LaneDirectory,
     lane_of,
     lanes_for,
     parse_lane,
+    retired,
     serves,
     with_lane,
+    without_lanes,
 )
 
 BUILD = Lane("default", "build", ("gpu", "linux"))
@@ -165,3 +169,18 @@ def test_a_damaged_key_is_shown_with_what_it_should_be(key: str, reason: str) ->
     with pytest.raises(InvalidInput) as refused:
         parse_lane(key)
     assert (refused.value.value, refused.value.reason) == (key, reason)
+
+
+def test_a_retired_lane_makes_room_and_keeps_its_place() -> None:
+    now = 10 * DISUSED_MICROS
+    other = Lane("default", "test")
+    listed = with_lane(with_lane(LaneDirectory("default"), BUILD, now=now), other, now=now)
+    after = retired(listed, {BUILD.key}, now)
+    assert after.lanes == (BUILD.key, other.key)
+    assert after.seen == (now - DISUSED_MICROS + RETIRED_MICROS - 1, now)
+
+
+def test_lanes_are_left_out_of_a_directory() -> None:
+    other = Lane("default", "test")
+    listed = with_lane(with_lane(LaneDirectory("default"), BUILD, now=1), other, now=2)
+    assert without_lanes(listed, {BUILD.key}) == LaneDirectory("default", (other.key,), (2,))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
+from datetime import UTC, datetime
 
-from cicd_core.model.job import Priority
-from cicd_core.queueing.rank import rank
+import pytest
+from attrs import evolve
+
+from cicd_core.model.instants import to_micros
+from cicd_core.model.job import Job, JobState, Priority
+from cicd_core.queueing.rank import rank, rank_of
 
 #: A stamp, in microseconds.
 NOON = 1_795_262_400_000_000
@@ -34,3 +38,10 @@ def test_the_id_decides_between_jobs_of_the_same_microsecond() -> None:
 @pytest.mark.parametrize("priority", Priority)
 def test_every_rank_has_the_same_width_before_the_id(priority: Priority) -> None:
     assert rank(priority, NOON, "j").index(":") == 17
+
+
+def test_a_job_without_a_stamp_ranks_by_the_moment_of_its_enqueue() -> None:
+    moment = datetime(2026, 11, 21, 12, tzinfo=UTC)
+    job = Job(job_id="j", job_type="build", state=JobState.QUEUED, created_at=moment)
+    assert rank_of(job) == rank(job.priority, to_micros(moment), "j")
+    assert rank_of(evolve(job, queued_stamp=5)) == rank(job.priority, 5, "j")

@@ -16,6 +16,7 @@ from cicd_core.queueing.scaling import (
     ScalingSignal,
     ScalingTerm,
     fleet_of,
+    load_of,
     pool_health,
     scaling_signal,
 )
@@ -174,3 +175,43 @@ def test_a_pool_is_as_well_as_its_agents(
 def test_an_agent_that_is_gone_hides_none_of_those_behind_it() -> None:
     behind = fleet(S.TERMINATED, S.HEALTHY, S.TERMINATED, S.OFFLINE)
     assert (behind.total, behind.capacity, behind.slots) == (2, 1, 2)
+
+
+def test_agents_that_can_t_be_read_count_by_their_status_and_are_named() -> None:
+    unreadable = {S.HEALTHY: ["lost"], S.OFFLINE: ["off"]}
+    found = fleet_of([agent(S.HEALTHY)], unreadable=unreadable, slots_per_agent=3)
+    assert found.by_status == {S.HEALTHY: 2, S.OFFLINE: 1}
+    assert found.slots == 2 + 3
+    assert found.unreadable == ("lost", "off")
+    condition = pool_health(pool(min_agents=1), found)
+    assert condition.health is PoolHealth.DEGRADED
+    assert "2 of the agents can't be read" in condition.reason
+
+
+def load(
+    agents: list[Agent], held: dict[str, int] | None, unreadable: dict[S, list[str]] | None = None
+) -> Load:
+    return load_of(
+        ready=5,
+        leased=4,
+        delayed=1,
+        by_lane={"default|build|gpu": 3, "default|build|": 2},
+        held=held,
+        agents=agents,
+        unreadable=unreadable or {},
+        slots=2,
+    )
+
+
+def test_work_that_no_agent_can_run_and_jobs_that_others_hold_are_told_apart() -> None:
+    found = load([agent(S.HEALTHY), agent(S.TERMINATING)], {"healthy-2": 1, "terminating-2": 3})
+    assert (found.unmatched, found.elsewhere) == (3, 3)
+
+
+def test_an_agent_that_can_t_be_read_may_run_and_hold_anything() -> None:
+    found = load([agent(S.HEALTHY)], {"healthy-2": 1, "lost": 2}, {S.HEALTHY: ["lost"]})
+    assert (found.unmatched, found.elsewhere) == (0, 1)
+
+
+def test_jobs_that_were_not_counted_to_the_end_fill_the_capacity() -> None:
+    assert load([agent(S.HEALTHY)], None).elsewhere == 2

@@ -313,3 +313,22 @@ def test_an_agent_that_is_offline_beside_a_stuck_one_is_told_too() -> None:
     ill = stuck("timeout", slots=1, status=AgentStatus.UNHEALTHY)
     asked = explain(job(), around(ill, agent("b", status=AgentStatus.OFFLINE)))
     assert [reason.code for reason in asked] == [C.NO_AGENT_TAKES_WORK, C.SLOTS_STUCK]
+
+
+def test_a_pool_whose_agents_can_t_be_read_says_so() -> None:
+    reason = only(job(), around(unreadable=2))
+    assert reason.code is C.NO_AGENTS
+    assert "2 agents can't be read here" in reason.message
+
+
+def test_a_reason_says_that_more_agents_can_t_be_read() -> None:
+    reason = only(job(), around(agent(labels=()), unreadable=1))
+    assert reason.code is C.NO_AGENT_WITH_LABELS
+    assert reason.message.endswith("; 1 agent of the pool can't be read here")
+
+
+def test_offline_agents_that_are_not_shown_are_counted() -> None:
+    offline = agent(status=AgentStatus.OFFLINE)
+    reason = only(job(), around(offline, more_offline=3))
+    assert reason.code is C.NO_AGENT_TAKES_WORK
+    assert "(3 more of the pool are offline)" in reason.message
