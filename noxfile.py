@@ -127,6 +127,18 @@ def run(session: nox.Session, program: str, *arguments: str) -> None:
     session.run(str(programs / program), *arguments, external=True)
 
 
+def scratch(session: nox.Session) -> Path:
+    """An empty folder for the files of a session.
+
+    It is not nox's `create_tmp`, which makes it the temporary folder of all programs too: tests
+    would then work inside this repository, where git takes each of their folders for a part of it.
+    """
+    folder = Path(".nox", "scratch", session.name).resolve()
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
 def profile(session: nox.Session, default: str) -> None:
     """Choose the Hypothesis profile, unless the caller's environment names one."""
     session.env["HYPOTHESIS_PROFILE"] = os.environ.get("HYPOTHESIS_PROFILE", default)
@@ -183,7 +195,7 @@ def lowest(session: nox.Session) -> None:
 
     All other sessions have the newest ones.
     """
-    constraints = Path(session.create_tmp(), "lowest.txt")
+    constraints = scratch(session) / "lowest.txt"
     constraints.write_text("".join(f"{each}\n" for each in lowest_versions()))
     install(session, *group("test"), "-c", str(constraints))
     profile(session, "dev")
@@ -209,7 +221,7 @@ def lowest_versions() -> Iterator[str]:
 def coverage(session: nox.Session) -> None:
     """The pure packages have no branch that their own tests leave out."""
     profile(session, "dev")
-    session.env["COVERAGE_FILE"] = str(Path(session.create_tmp(), "coverage"))
+    session.env["COVERAGE_FILE"] = str(scratch(session) / "coverage")
     units = [f"tests/unit/{name}" for name in PURE]
     run(session, "coverage", "erase")
     run(session, "coverage", "run", "-m", "pytest", "-q", *units, "tests/property")
@@ -270,8 +282,7 @@ def mutation(session: nox.Session) -> None:
     install(session, *group("test", "mutation"))
     # The same examples, and the same order of the tests: the same score.
     session.env.update({"HYPOTHESIS_PROFILE": "mutation", "PYTHONHASHSEED": "0"})
-    copy = Path(session.create_tmp())
-    shutil.rmtree(copy)
+    copy = scratch(session)
     for folder in ("src", "tests"):
         shutil.copytree(folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy("pyproject.toml", copy)
@@ -340,8 +351,7 @@ def html(session: nox.Session) -> None:
 def package(session: nox.Session) -> None:
     """The wheel holds every source file, and imports with the core dependencies alone."""
     session.install("build")
-    dist = Path(session.create_tmp())
-    shutil.rmtree(dist)
+    dist = scratch(session)
     session.run("python", "-m", "build", "--wheel", "--outdir", str(dist), ".", silent=True)
     (wheel,) = dist.glob("*.whl")
     missing = source_files() - set(zipfile.ZipFile(wheel).namelist())

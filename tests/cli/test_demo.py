@@ -48,6 +48,8 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     folder.mkdir()
     monkeypatch.setenv("TMPDIR", str(folder))
     monkeypatch.setattr(tempfile, "tempdir", None)  # it was looked up before
+    # Wherever the tests' own folder is: git takes no repository above it for that of a test.
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     yield folder
     assert processes_of(folder) == []
 
@@ -333,7 +335,9 @@ def test_a_reader_that_goes_away_ends_the_demo(
     assert list(temporary.iterdir()) == []
 
 
-def test_a_demo_needs_a_repository(person: Person, tmp_path: Path) -> None:
+def test_a_demo_needs_a_repository(
+    person: Person, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     nowhere = tmp_path / "nowhere"
     answer = person.types("demo", str(nowhere))
     assert (answer.code, "no such folder" in answer.err) == (2, True)
@@ -341,6 +345,7 @@ def test_a_demo_needs_a_repository(person: Person, tmp_path: Path) -> None:
     assert answer.code == 2
     assert "REPO" in answer.err
     assert "cicd-core demo REPO" in answer.err
+    monkeypatch.chdir(tmp_path)
     answer = person.types("demo", "--json")
     assert answer.code == 2
     assert answer.error["field"] == "REPO"
