@@ -87,7 +87,12 @@ class Lockstep:
         if self._harness.clock is not None:
             store = await self._store.now()
             # By how much the store may be wrong is its own to say; the model takes it over.
-            assert (store.micros, store.calendar) == (model.micros, model.calendar)
+            agree(
+                "now",
+                "a clock that was moved",
+                (store.micros, store.calendar),
+                (model.micros, model.calendar),
+            )
         return model.micros
 
     async def version(self, subject: Subject) -> int:
@@ -113,7 +118,7 @@ class Lockstep:
         in_store = [self._in_store(commit) for commit in commits]
         answers = await self._store.commit(in_store)
         expected = await self._model.commit(commits)
-        assert len(answers) == len(expected)
+        agree("commit", f"{len(commits)} commits, an answer each", len(answers), len(expected))
         for commit, answer, right in zip(in_store, answers, expected, strict=True):
             self._compare_answers(commit, answer, right)
 
@@ -130,21 +135,27 @@ class Lockstep:
         if not strict:
             answers.sort(key=str)
             expected.sort(key=str)
-        assert answers == expected
+        agree("claim", claim, answers, expected)
 
     async def renew(self, renewals: Sequence[Renewal]) -> None:
         """Renew leases in both."""
         answers = await self._store.renew(renewals)
         expected = await self._model.renew(renewals)
-        assert len(answers) == len(expected)
+        agree("renew", f"{len(renewals)} renewals, an answer each", len(answers), len(expected))
         for renewal, answer, right in zip(renewals, answers, expected, strict=True):
-            assert (answer is None) == (right is None), renewal
             if answer is None or right is None:
+                agree("renew", renewal, answer, right)
                 continue
             began = self._began[renewal.collection, renewal.key]
-            assert answer.version - began[0] == right.version - began[1], renewal
+            agree(
+                "renew",
+                f"{renewal}, and to leave the version as it is",
+                answer.version - began[0],
+                right.version - began[1],
+            )
             if self._harness.clock is not None:
-                assert (answer.expires, answer.limit) == (right.expires, right.limit), renewal
+                ends = (answer.expires, answer.limit), (right.expires, right.limit)
+                agree("renew", f"{renewal}, and its expiry and limit", *ends)
 
     async def page(self, query: Query) -> None:
         """Read a page of both."""
@@ -158,15 +169,15 @@ class Lockstep:
             [self._plain(record, 0, collection) for record in answer.records],
             [self._plain(record, 1, collection) for record in right.records],
         )
-        assert pages[0] == pages[1], query
+        agree("page", query, *pages)
         # It says that there *may* be more.
-        assert answer.more or not right.more, query
+        agree("page", f"{query}, and whether there is more", answer.more or right.more, answer.more)
 
     async def wait(self, watches: Sequence[Watch]) -> None:
         """Look for work in both."""
         await self._harness.settle()
         answer = await self._store.wait(watches, 0)
-        assert answer == await self._model.wait(watches, 0), watches
+        agree("wait", watches, answer, await self._model.wait(watches, 0))
 
     async def compare(self) -> None:
         """Compare everything that both keep."""
@@ -183,10 +194,13 @@ class Lockstep:
             answer = await self._store.get(collection.name, keys)
             right = await self._model.get(collection.name, keys)
             for key in keys:
-                assert (key in answer) == (key in right), (collection.name, key)
-                if key in answer:
-                    is_record = self._plain(answer[key], 0, collection.name)
-                    assert is_record == self._plain(right[key], 1, collection.name)
+                record, expected = answer.get(key), right.get(key)
+                agree(
+                    "get",
+                    f"{collection.name}/{key}",
+                    record and self._plain(record, 0, collection.name),
+                    expected and self._plain(expected, 1, collection.name),
+                )
             partitions |= {
                 Partition(collection.name, index, record.attributes[index.partition])
                 for record in right.values()
@@ -202,10 +216,11 @@ class Lockstep:
                 await self._compare_pages(query, answer)
             else:  # it may follow renewals, and need not
                 right = await self._model.page(query)
-                assert _keys(answer) == _keys(right), partition
+                agree("page", f"{partition}, in any order", _keys(answer), _keys(right))
         if Capability.EXACT_COUNTS in self._harness.capabilities:
             ordered = sorted(partitions, key=str)
-            assert await self._store.count(ordered) == await self._model.count(ordered)
+            counts = await self._store.count(ordered), await self._model.count(ordered)
+            agree("count", ordered, *counts)
 
     async def _pages(self, partitions: set[Partition]) -> list[tuple[Query, Page]]:
         """Return pages of some partitions, asked for all at once: a server may be far away."""
@@ -227,16 +242,18 @@ class Lockstep:
     async def _compare_log(self) -> None:
         answer = await _log_by_subject(self._store)
         right = await _log_by_subject(self._model)
-        assert _without_versions(answer) == _without_versions(right)
+        events = _without_versions(answer), _without_versions(right)
+        agree("read_log", "the whole log", *events)
         told: dict[bytes, list[int]] = defaultdict(list)
         for entries in answer.values():
             for version, _, body in entries:
                 told[body].append(version)
-        assert told == self._told
+        agree("read_log", "the versions of each event", dict(told), dict(self._told))
         counters = await self._store.counters("")
         totals = {name: total for name, total in counters.values.items() if total}
         expected = (await self._model.counters("")).values
-        assert totals == {name: total for name, total in expected.items() if total}
+        sums = {name: total for name, total in expected.items() if total}
+        agree("counters", "all counters", totals, sums)
 
     def _in_store(self, commit: Commit) -> Commit:
         """Return a commit of the model's with the versions that the store has."""
@@ -263,25 +280,23 @@ class Lockstep:
     def _compare_answers(
         self, commit: Commit, answer: Committed | Conflict, right: Committed | Conflict
     ) -> None:
-        if not isinstance(right, Committed):
-            assert not isinstance(answer, Committed), f"must conflict on {right.keys}: {commit}"
-            assert set(answer.keys) == set(right.keys), commit
+        if not isinstance(right, Committed) or not isinstance(answer, Committed):
+            agree("commit", commit, _conflicts(answer), _conflicts(right))
             return
-        assert isinstance(answer, Committed), f"must be applied: {commit}, {answer}"
         before = self._applied.get(commit.commit_id)
         if before is not None and before[1] == right:
-            assert answer == before[0], f"a repetition: {commit}"
+            agree("commit", f"a repetition: {commit}", answer, before[0])
             return
         self._applied[commit.commit_id] = (answer, right)
-        assert answer.versions.keys() == right.versions.keys(), commit
+        agree("commit", commit, answer.versions.keys(), right.versions.keys())
         for write in commit.writes:
             subject = (write.collection, write.key)
             if isinstance(write, Put):
                 if not write.expected:
                     self._began[subject] = (answer.versions[subject], right.versions[subject])
                 in_store, in_model = self._began[subject]
-                given = answer.versions[subject] - in_store
-                assert given == right.versions[subject] - in_model, commit
+                given = answer.versions[subject] - in_store, right.versions[subject] - in_model
+                agree("commit", f"{commit}, and how far the version has come", *given)
         for event in commit.events:
             subject = (event.collection, event.key)
             self._told[event.body].append(event.version or answer.versions[subject])
@@ -305,6 +320,24 @@ class Lockstep:
             record.lease_limit,
             record.expires_at,
         )
+
+
+def agree(verb: str, asked: object, answer: object, right: object) -> None:
+    """Insist that the store under test answers as the memory store does.
+
+    Raises:
+        AssertionError: it does not. The message has the verb, the request and both answers.
+    """
+    if answer != right:
+        raise AssertionError(
+            f"{verb} is answered otherwise than by the memory store\n"
+            f"asked:    {asked}\nanswered: {answer}\nright is: {right}"
+        )
+
+
+def _conflicts(answer: Committed | Conflict) -> object:
+    """Return what must be the same of an answer to a commit that one of the stores refused."""
+    return "applied" if isinstance(answer, Committed) else ("a conflict on", set(answer.keys))
 
 
 def _keys(page: Page) -> set[str]:

@@ -1,4 +1,4 @@
-"""What pytest learns of the suite: how hard to try.
+"""What pytest learns of the suite: how hard to try, and how to show what it finds.
 
 Every pytest that runs beside an installed ``cicd-core`` loads this module, so it imports nothing
 that such a run does not need.
@@ -7,14 +7,26 @@ that such a run does not need.
 from __future__ import annotations
 
 from argparse import ArgumentTypeError
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from pluggy import HookimplMarker
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     import pytest
+    from _pytest.terminal import TerminalReporter  # where pytest has it for type checkers
+
+hookimpl = HookimplMarker("pytest")
 
 #: The option, and how many histories each test records without it.
 OPTION: Final = "--cicd-histories"
 DEFAULT_HISTORIES: Final = 8
+#: Tells a class of the suite from any other one.
+SUITE: Final = "is_of_the_cicd_suite"
+#: Where a test has its trace, and a report the costs of its calls.
+TRACE: Final = "cicd_trace"
+COSTS: Final = "cicd_costs"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -38,3 +50,32 @@ def _number(text: str) -> int:
     if not text.isdecimal() or not int(text):
         raise ArgumentTypeError(f"{text!r} was refused: give 1 or more")
     return int(text)
+
+
+@hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Explain a failure of the suite, and hand the costs of its calls on to the report."""
+    if not _is_of_the_suite(item):
+        return (yield)
+    from cicd_core.testing import showing  # noqa: PLC0415 - imported where the suite is already
+
+    showing.explain_failure(item, call)
+    report = yield
+    showing.add_costs(item, call, report)
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
+    """Print what the calls of the suite cost."""
+    reports = [each for group in terminalreporter.stats.values() for each in group]
+    if terminalreporter.verbosity < 0 or not any(hasattr(each, COSTS) for each in reports):
+        return
+    from cicd_core.testing import showing  # noqa: PLC0415 - imported where the suite is already
+
+    showing.print_costs(terminalreporter, reports)
+
+
+def _is_of_the_suite(item: Any) -> bool:
+    return getattr(getattr(item, "cls", None), SUITE, False)

@@ -9,10 +9,12 @@ import pytest
 
 from cicd_core.testing.conformance.crew import CREW, as_services_ask, warm
 from cicd_core.testing.conformance.store_clock import StoreClock
+from cicd_core.testing.pytest_plugin import SUITE, TRACE
 from cicd_core.testing.samples import IDS
+from cicd_core.testing.tracing import traced
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Generator
 
     from cicd_core.store.contract import Store
     from cicd_core.testing.clock import VirtualClock
@@ -33,6 +35,15 @@ class Suite:
     def harness(self) -> StoreHarness:
         """How the store is opened: the one fixture that a subclass must give."""
         raise NotImplementedError("give a fixture `harness` that returns a StoreHarness")
+
+    @pytest.fixture(autouse=True)
+    def calls_are_noted(
+        self, request: pytest.FixtureRequest, harness: StoreHarness
+    ) -> Generator[None, None, None]:
+        """What explains a failure, and is added up at the end of the run."""
+        with traced(harness) as trace:
+            setattr(request.node, TRACE, trace)
+            yield
 
     @pytest.fixture
     def namespace(self) -> str:
@@ -75,3 +86,6 @@ def require(harness: StoreHarness, capability: Capability) -> None:
     """Skip a test that needs more than the contract asks for."""
     if capability not in harness.capabilities:
         pytest.skip(f"this store does not promise {capability.value}")
+
+
+setattr(Suite, SUITE, True)

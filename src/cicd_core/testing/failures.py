@@ -1,0 +1,159 @@
+"""What a failure of the suite says: the promise, the verb, the request, and both answers.
+
+An error of a test is made readable before pytest shows it. One that a task group wraps surfaces as
+itself, a number of answers that is wrong is said in words, and notes name the promise and the last
+calls to the store.
+"""
+
+from __future__ import annotations
+
+import re
+import traceback
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from types import TracebackType
+
+    from cicd_core.testing.tracing import Call
+
+#: How many calls a failure shows, and how many characters of a request or of an answer.
+_SHOWN: Final = 5
+_LONGEST: Final = 600
+_TOO_FEW: Final = re.compile(
+    r"not enough values to unpack \(expected (?:at least )?(\d+), got (\d+)\)"
+)
+_TOO_MANY: Final = re.compile(r"too many values to unpack \(expected (\d+)")
+#: Says nothing: the request and the answer have gone from it.
+_EMPTY: Final = "None is not None"
+_BARE: Final = re.compile(r"(?:assert (?:False|None|not True))?")
+#: What passes an error on, and has no part in it.
+_BETWEEN: Final = re.compile(r"[/\\](anyio|asyncio|trio|exceptiongroup)[/\\]|[/\\]tracing\.py$")
+
+
+def surfaced(error: BaseException) -> BaseException:
+    """Return the error itself that task groups have wrapped; of several the first assertion.
+
+    The others are named in a note.
+    """
+    leaves = list(_leaves(error))
+    chosen = next((each for each in leaves if isinstance(each, AssertionError)), leaves[0])
+    if chosen is not error:
+        chosen.__traceback__ = _without_the_group(chosen.__traceback__)
+    for other in leaves:
+        if other is not chosen:
+            chosen.add_note(f"beside it: {_first_line(other)}")
+    return chosen
+
+
+def readable(error: BaseException, calls: Sequence[Call]) -> BaseException:
+    """Return an error that says in words what a bare one leaves out; else the error itself."""
+    text = str(error)
+    if isinstance(error, ValueError) and (words := _miscounted(text, calls)):
+        return _replaced(error, words)
+    if isinstance(error, TimeoutError) and not text:
+        waiting = ", ".join(each.verb for each in calls if not each.is_over)
+        return _replaced(error, f"nothing came in time{waiting and f'; under way: {waiting}'}")
+    if isinstance(error, AssertionError) and _EMPTY in text:
+        verb = calls[-1].verb if calls else "the store"
+        return _replaced(error, f"{verb} answered None, where there must be something")
+    if isinstance(error, AssertionError) and _BARE.fullmatch(text):
+        return _replaced(error, f"it does not hold that {_asked(error).removeprefix('assert ')}")
+    return error
+
+
+def explain(error: BaseException, promise: str, topic: str, calls: Sequence[Call]) -> None:
+    """Add to an error what was promised, what must hold, and the last calls to the store."""
+    error.add_note(f"the promise ({topic}): {promise}")
+    if isinstance(error, AssertionError) and (wanted := _asked(error)):
+        error.add_note(f"must hold: {wanted}")
+    shown = (call for call in reversed(calls) if call.verb != "now")
+    for call in islice(shown, _SHOWN):
+        asked = ", ".join(map(_short, call.arguments))
+        error.add_note(f"asked:     {call.verb}({asked})\nanswered:  {_outcome(call)}")
+
+
+def promise_of(test: str) -> str:
+    """Return the sentence that a test's name is."""
+    name, bracket, parameters = test.removeprefix("test_").partition("[")
+    return f"{name.replace('_', ' ')}{' ' if bracket else ''}{bracket}{parameters}"
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for each in cast("BaseExceptionGroup[BaseException]", error).exceptions:
+            yield from _leaves(each)
+    else:
+        yield error
+
+
+def _miscounted(text: str, calls: Sequence[Call]) -> str | None:
+    """Return in words what unpacking an answer found wrong with the number of its parts."""
+    if few := _TOO_FEW.search(text):
+        wanted, came = few[1], int(few[2])
+        verb = _verb_that_answered(came, calls)
+        return f"{verb} answered {came or 'nothing'}, where {wanted} must be answered"
+    if many := _TOO_MANY.search(text):
+        return f"more was answered than the {many[1]} that must be"
+    return None
+
+
+def _verb_that_answered(number: int, calls: Sequence[Call]) -> str:
+    """Return the verb of the last call whose answer has so many parts."""
+    for call in reversed(calls):
+        if type(call.answer) is list and len(call.answer) == number:
+            return call.verb
+    return "the store"
+
+
+def _replaced(error: BaseException, words: str) -> AssertionError:
+    replaced = AssertionError(words)
+    replaced.__traceback__ = error.__traceback__
+    for note in getattr(error, "__notes__", ()):
+        replaced.add_note(note)
+    replaced.__suppress_context__ = True
+    return replaced
+
+
+def _asked(error: BaseException) -> str:
+    """Return the line of the suite that failed."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = (frame.line for frame in reversed(frames) if frame.line)
+    return next((line for line in lines if line.startswith("assert ")), "")
+
+
+def _without_the_group(trace: TracebackType | None) -> TracebackType | None:
+    """Return a traceback without the task group and the event loop at its beginning."""
+    while trace is not None and _BETWEEN.search(trace.tb_frame.f_code.co_filename):
+        trace = trace.tb_next
+    return trace
+
+
+def _outcome(call: Call) -> str:
+    if not call.is_over:
+        return "nothing yet"
+    return f"raised {call.error!r}" if call.error is not None else _short(call.answer)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def _first_line(error: BaseException) -> str:
+    lines = f"{type(error).__name__}: {error}".splitlines()
+    return lines[0]
+
+
+def table(rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return the lines of a table; its first column stands left, its other ones right."""
+    cells = [list(row) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return [
+        "  ".join(
+            text.ljust(width) if not place else text.rjust(width)
+            for place, (text, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in cells
+    ]

@@ -1,0 +1,227 @@
+"""The calls that a test makes of a store: what was asked, what was answered, and how long it took.
+
+Every store that a harness opens within :func:`traced` notes its calls. A failure of the suite is
+explained by the last of them, and the table at the end of a run adds up all.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from attrs import define, field
+
+from cicd_core.clock import monotonic_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import (
+        AsyncGenerator,
+        Awaitable,
+        Callable,
+        Generator,
+        Iterable,
+        Mapping,
+        Sequence,
+    )
+    from contextlib import AbstractAsyncContextManager
+
+    from cicd_core.store.contract import Store
+    from cicd_core.store.records import (
+        Claim,
+        Collection,
+        Commit,
+        Committed,
+        Conflict,
+        Count,
+        Counters,
+        LogPage,
+        Page,
+        Partition,
+        Query,
+        Record,
+        Renewal,
+        Renewed,
+        StoreTime,
+        Watch,
+    )
+    from cicd_core.testing.harness import StoreHarness
+
+Answer = TypeVar("Answer")
+
+#: How many calls are kept whole, the last ones.
+_KEPT: Final = 32
+
+
+@define(eq=False)
+class Call:
+    """One call of a verb."""
+
+    verb: str
+    arguments: tuple[object, ...]
+    #: What came of it; meaningless while it is under way.
+    answer: Any = None
+    #: What it raised instead of an answer.
+    error: BaseException | None = None
+    is_over: bool = False
+
+
+@define
+class Cost:
+    """The calls of one verb, added up."""
+
+    calls: int = 0
+    #: Seconds on the monotonic clock of this process.
+    seconds: float = 0.0
+    longest: float = 0.0
+
+    def add(self, other: Cost) -> None:
+        """Add the calls of another one."""
+        self.calls += other.calls
+        self.seconds += other.seconds
+        self.longest = max(self.longest, other.longest)
+
+
+@define
+class Trace:
+    """The calls of one test."""
+
+    #: The last ones, in the order in which they were made.
+    calls: deque[Call] = field(factory=lambda: deque[Call](maxlen=_KEPT))
+    costs: dict[str, Cost] = field(factory=dict[str, Cost])
+
+    async def call(
+        self, verb: str, function: Callable[..., Awaitable[Answer]], *arguments: object
+    ) -> Answer:
+        """Make a call, and note it.
+
+        Raises:
+            BaseException: what the call raises.
+        """
+        call = Call(verb, arguments)
+        self.calls.append(call)
+        begun = monotonic_seconds()
+        try:
+            answer = await function(*arguments)
+        except BaseException as error:
+            call.error = error
+            raise
+        else:
+            call.answer = answer
+            return answer
+        finally:
+            call.is_over = True
+            seconds = monotonic_seconds() - begun
+            self.costs.setdefault(verb, Cost()).add(Cost(1, seconds, seconds))
+
+
+class TracedStore:
+    """A store whose calls are noted; what it has besides its verbs is the other store's own."""
+
+    def __init__(self, store: Store, trace: Trace) -> None:
+        """Pass each call on to ``store``."""
+        self.untraced = store
+        self._trace = trace
+
+    async def now(self) -> StoreTime:
+        """Return the time on the store's two clocks."""
+        return await self._trace.call("now", self.untraced.now)
+
+    async def get(self, collection: str, keys: Sequence[str]) -> Mapping[str, Record]:
+        """Return the records that exist, by key."""
+        return await self._trace.call("get", self.untraced.get, collection, keys)
+
+    async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
+        """Apply each commit whole, or not at all; answer in the order given."""
+        return await self._trace.call("commit", self.untraced.commit, commits)
+
+    async def claim(self, claim: Claim) -> list[Record]:
+        """Take up to ``limit`` records with the smallest sort values over the partitions."""
+        return await self._trace.call("claim", self.untraced.claim, claim)
+
+    async def renew(self, renewals: Sequence[Renewal]) -> list[Renewed | None]:
+        """Move each lease's expiry to now + ``duration`` where the claim id matches."""
+        return await self._trace.call("renew", self.untraced.renew, renewals)
+
+    async def page(self, query: Query) -> Page:
+        """Return a page of one partition."""
+        return await self._trace.call("page", self.untraced.page, query)
+
+    async def count(self, partitions: Sequence[Partition]) -> list[Count]:
+        """Return how many records each partition holds, in the order given."""
+        return await self._trace.call("count", self.untraced.count, partitions)
+
+    async def counters(self, prefix: str) -> Counters:
+        """Return the counters whose names begin with ``prefix``, letter by letter."""
+        return await self._trace.call("counters", self.untraced.counters, prefix)
+
+    async def read_log(self, cursor: str | None, limit: int) -> LogPage:
+        """Return events after the cursor; None is the beginning of what is kept."""
+        return await self._trace.call("read_log", self.untraced.read_log, cursor, limit)
+
+    async def wait(self, watches: Sequence[Watch], timeout: float) -> bool:  # noqa: ASYNC109 - as
+        # in the contract: it is how long work may stay away, not a limit on the call
+        """Return True when one of the watches may have come true."""
+        return await self._trace.call("wait", self.untraced.wait, watches, timeout)
+
+    @asynccontextmanager
+    async def sibling(self) -> AsyncGenerator[Store, None]:
+        """Open another store on the same data, whose calls are noted here too."""
+        async with self.untraced.sibling() as sibling:
+            yield TracedStore(sibling, self._trace)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.untraced, name)
+
+
+if TYPE_CHECKING:
+    _store: type[Store] = TracedStore
+
+
+def untraced(store: Store) -> Store:
+    """Return the store itself, whose calls may be noted."""
+    return store.untraced if isinstance(store, TracedStore) else store
+
+
+@contextmanager
+def traced(harness: StoreHarness) -> Generator[Trace, None, None]:
+    """Note the calls of every store that the harness opens within."""
+    trace = Trace()
+    opening, forgetful, own = harness.open, harness.open_forgetful, vars(harness)
+
+    def open_traced(
+        namespace: str, *arguments: tuple[Collection, ...], **words: Any
+    ) -> AbstractAsyncContextManager[Store]:
+        return _opened(opening(namespace, *arguments, **words), trace)
+
+    def open_forgetful_traced(namespace: str) -> AbstractAsyncContextManager[Store] | None:
+        found = forgetful(namespace)
+        return None if found is None else _opened(found, trace)
+
+    # Whatever a harness is derived from, and however a test opens a store.
+    before = dict(own)
+    own.update(open=open_traced, open_forgetful=open_forgetful_traced)
+    try:
+        yield trace
+    finally:
+        for name in ("open", "open_forgetful"):
+            del own[name]
+            if name in before:
+                own[name] = before[name]
+
+
+@asynccontextmanager
+async def _opened(
+    opening: AbstractAsyncContextManager[Store], trace: Trace
+) -> AsyncGenerator[Store, None]:
+    async with opening as store:
+        yield store if isinstance(store, TracedStore) else TracedStore(store, trace)
+
+
+def added_up(costs: Iterable[Mapping[str, Cost]]) -> dict[str, Cost]:
+    """Return the sum of some costs, by verb."""
+    total: dict[str, Cost] = {}
+    for each in costs:
+        for verb, cost in each.items():
+            total.setdefault(verb, Cost()).add(cost)
+    return total
