@@ -38,6 +38,8 @@ IDS = IdSource()
 class MemoryHarness(StoreHarness):
     """Stores that are shared by name while they are open."""
 
+    clock: VirtualClock
+
     def __init__(self) -> None:
         self.clock = VirtualClock()
         self._name = IDS.commit_id()
@@ -68,6 +70,14 @@ class ServerClockHarness(StoreHarness):
         return open_store(
             self._url, collections=COLLECTIONS, namespace=namespace, log_retention=self.brief
         )
+
+
+class ClocksApartHarness(MemoryHarness):
+    """A store whose steady clock counts from a boot, say: far behind the wall clock."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock.step_calendar(10 * 365 * 86400)
 
 
 class LaggingHarness(StoreHarness):
@@ -110,6 +120,15 @@ class TestMemoryStore(StoreConformance):
 
 TestMemoryInLockstepWithItself = store_machine(MemoryHarness).TestCase
 TestMemoryInLockstepOnTrio = store_machine(MemoryHarness, backend="trio").TestCase
+
+
+class TestStoreWhoseClocksAreFarApart(StoreConformance):
+    @pytest.fixture
+    def harness(self) -> StoreHarness:
+        return ClocksApartHarness()
+
+
+TestStoreWhoseClocksAreFarApartInLockstep = store_machine(ClocksApartHarness).TestCase
 
 
 class TestStoreWithAServersClock(StoreConformance):
