@@ -298,6 +298,24 @@ def mutation(session: nox.Session) -> None:
     judge(session, counts)
 
 
+@nox.session(python=MAIN)
+def suite_mutation(session: nox.Session) -> None:
+    """Small faults, put into the verbs of a store one at a time: the suite must find 95 %.
+
+    Arguments are those of `python -m tests.mutation`: `--store sqlite --sample 400 --seed 1 --part
+    1/4`, say. What was tried stands in a file of results, and is not tried again. With `by_hand` as
+    the first one they are those of `python -m tests.mutation.by_hand`: faults in SQL, in the
+    scripts of Redis and in the expressions of DynamoDB, each of which must be found.
+    """
+    install(session, *group("test", "mutation"))
+    session.env["PYTHONHASHSEED"] = "0"
+    arguments = session.posargs or ["--store", "memory", "--sample", "400"]
+    if arguments[0] == "by_hand":
+        session.run("python", "-m", "tests.mutation.by_hand", *arguments[1:])
+    else:
+        session.run("python", "-m", "tests.mutation", *arguments)
+
+
 def judge(session: nox.Session, counts: dict[str, int]) -> None:
     """Fail the session if fewer than 95 % of the mutants that were tried were killed."""
     tried = sum(number for outcome, number in counts.items() if outcome != "total")

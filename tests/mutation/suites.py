@@ -1,0 +1,94 @@
+"""The suite, the machine and the histories over the copies of the stores.
+
+Not collected by itself: ``judging.py`` runs it once a mutant.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+from hypothesis import Phase, settings
+from mutated_stores.memory import open_memory
+from mutated_stores.sqlite import open_sqlite
+
+from cicd_core.ids import IdSource
+from cicd_core.store.registry import StoreURL
+from cicd_core.testing import (
+    HistoryConformance,
+    StoreConformance,
+    StoreHarness,
+    VirtualClock,
+    store_machine,
+)
+from cicd_core.testing.samples import COLLECTIONS
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from cicd_core.clock import Clock
+    from cicd_core.store.contract import Store
+    from cicd_core.store.records import Collection
+
+#: Which store, and where its files may be.
+STORE: Final = os.environ["CICD_MUTATED_STORE"]
+FOLDER: Final = Path(os.environ["CICD_MUTATED_FOLDER"])
+IDS: Final = IdSource()
+
+
+class MutatedHarness(StoreHarness):
+    """Opens a copy; each process has a file of its own."""
+
+    patience = 10.0
+
+    def __init__(self, clock: VirtualClock | None) -> None:
+        self.clock = clock
+
+    def open(
+        self, namespace: str, collections: tuple[Collection, ...] = COLLECTIONS
+    ) -> AbstractAsyncContextManager[Store]:
+        factory, text = (open_memory, f"memory://{os.getpid()}")
+        if STORE == "sqlite":
+            factory, text = open_sqlite, f"sqlite:///{self._file()}?synchronous=normal"
+        clock: Clock | None = self.clock
+        opening: Any = factory
+        opened: AbstractAsyncContextManager[Store] = opening(
+            StoreURL.parse(text), collections=collections, namespace=namespace, clock=clock
+        )
+        return opened
+
+    def _file(self) -> Path:
+        # A file on the clock of the host has times that a virtual clock has not.
+        folder = FOLDER / f"{os.getpid()}-{'own' if self.clock is None else 'moved'}"
+        folder.mkdir(exist_ok=True)
+        return folder / "store.db"
+
+
+MOVED: Final = MutatedHarness(VirtualClock())
+
+
+class TestSuite(StoreConformance):
+    @pytest.fixture
+    def harness(self) -> StoreHarness:
+        return MOVED
+
+
+class TestHistories(HistoryConformance):
+    @pytest.fixture
+    def harness(self) -> StoreHarness:
+        return MutatedHarness(None)
+
+
+#: Hypothesis's own effort, which an author of a store has who sets nothing; a failure is enough,
+#: a small example is not wanted. The same examples each time: the same score.
+TestMachine = store_machine(lambda: MOVED).TestCase
+TestMachine.settings = settings(
+    TestMachine.settings,
+    max_examples=100,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
+)
