@@ -102,7 +102,8 @@ def _miscounted(text: str, calls: Sequence[Call]) -> str | None:
 def _verb_that_answered(number: int, calls: Sequence[Call]) -> str:
     """Return the verb of the last call whose answer has so many parts."""
     for call in reversed(calls):
-        if type(call.answer) is list and len(call.answer) == number:
+        answer: object = call.answer
+        if isinstance(answer, list) and len(cast("list[object]", answer)) == number:
             return call.verb
     return "the store"
 

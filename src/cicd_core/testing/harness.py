@@ -82,6 +82,15 @@ class StoreHarness(ABC):
         """
         return False
 
+    def work(self) -> int | None:
+        """Return how much work the store has done so far, in units that no load changes.
+
+        Rows that were read, say, or requests to a server. ``python -m cicd_core.testing.cost`` asks
+        before and after a call, and fails where a call costs more the more records there are. None,
+        the default: nothing is counted, and the calls are timed.
+        """
+        return None
+
     async def settle(self) -> None:  # noqa: B027 - to do nothing is right for most
         """Return when pages, counts, claims and the log show every commit that was answered.
 
