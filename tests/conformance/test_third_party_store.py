@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
 import sys
-import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import pytest
 
-from tests.patience import PATIENCE
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from tests.conformance.installing import installed, run
 
 EXAMPLE: Final = Path(__file__).parents[2] / "examples" / "shelf_store"
-PYPROJECT: Final = tomllib.loads((EXAMPLE / "pyproject.toml").read_text(encoding="utf-8"))
 
-#: Where Linux keeps files in memory.
-MEMORY: Final = Path("/dev/shm")
-#: A pytest plugin. What matters here is that the machine runs at all; few examples do.
-FEW_EXAMPLES: Final = """
-from hypothesis import settings
-settings.register_profile("few", max_examples=10)
-settings.load_profile("few")
-"""
 #: Why the example leaves tests out: it refuses a damaged journal as a whole, so that no record of
 #: an open one can be unreadable. Tests of its own show that.
 LEFT_OUT: Final = "this harness damages no record"
@@ -52,41 +37,8 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the example is 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of packages with the example in it, as an installer leaves it there."""
-    site, project = tmp_path_factory.mktemp("site"), PYPROJECT["project"]
-    for name in PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["only-include"]:
-        shutil.copy(EXAMPLE / name, site)
-    info = site / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
-    info.mkdir()
-    metadata = f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
-    (info / "METADATA").write_text(metadata, encoding="utf-8")
-    (info / "entry_points.txt").write_text(entry_points(project["entry-points"]), encoding="utf-8")
-    (site / "few_examples.py").write_text(FEW_EXAMPLES, encoding="utf-8")
-    return site
-
-
-def entry_points(groups: dict[str, dict[str, str]]) -> str:
-    """The file in which an installer writes down what a package registers."""
-    lines: list[str] = []
-    for group, names in groups.items():
-        lines += [f"[{group}]", *(f"{name} = {place}" for name, place in names.items())]
-    return "\n".join(lines)
-
-
-def run(arguments: Sequence[str], site: Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run Python with the example installed, in a folder that knows nothing of this repository."""
-    variables = {"PYTHONPATH": str(site), "PYTHONDONTWRITEBYTECODE": "1"}
-    if os.access(MEMORY, os.W_OK):  # thousands of syncs, on a disk that others use too, take long
-        variables["TMPDIR"] = str(MEMORY)
-    return subprocess.run(
-        [sys.executable, *arguments],
-        env=os.environ | variables,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    """A folder of packages with the example in it."""
+    return installed(EXAMPLE, tmp_path_factory.mktemp("site"))
 
 
 def test_a_store_that_is_installed_is_opened_by_its_url(site: Path, tmp_path: Path) -> None:

@@ -1,0 +1,76 @@
+"""The package of a new store, written from a template: ``python -m …testing.new_store NAME``.
+
+Its tests are the suite, the machine and the histories, and they are red: each verb refuses, by its
+name. They turn green as the verbs are written.
+"""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+from string import Template
+from typing import TYPE_CHECKING, Final
+
+from attrs import frozen
+
+from cicd_core.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+#: A scheme of a URL that is a part of a module's name too.
+_NAME: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+
+
+@frozen
+class Names:
+    """How everything in the package is called."""
+
+    #: The scheme of its URLs, and the beginning of the package's name.
+    name: str
+
+    @property
+    def package(self) -> str:
+        """What ``pip`` calls it."""
+        return f"{self.name}-store"
+
+    @property
+    def module(self) -> str:
+        """What ``import`` calls it."""
+        return self.package.replace("-", "_")
+
+    @property
+    def store(self) -> str:
+        """The class of the store."""
+        return "".join(word.capitalize() for word in self.package.split("-"))
+
+    @property
+    def opener(self) -> str:
+        """The function that the entry point names."""
+        return f"open_{self.name.replace('-', '_')}"
+
+
+def write_package(name: str, parent: Path) -> Path:
+    """Write the package of a store into a folder of its own, and return that folder.
+
+    Args:
+        name: the scheme of its URLs, in lower case: ``acme`` makes ``acme-store``.
+        parent: the folder in which the package's folder is made.
+
+    Raises:
+        InvalidInput: the name is no such word, or there is such a folder already.
+    """
+    if not _NAME.fullmatch(name):
+        reason = "give lower-case letters and digits, with hyphens between them, such as acme"
+        raise InvalidInput("name", name, reason)
+    names = Names(name)
+    folder = parent / names.package
+    if folder.exists():
+        raise InvalidInput("folder", str(folder), "it is there already: choose another place")
+    folder.mkdir(parents=True)
+    words = {each: getattr(names, each) for each in ("package", "module", "store", "opener")}
+    for source in sorted(files(__name__).joinpath("template").iterdir(), key=lambda one: one.name):
+        text = Template(source.read_text(encoding="utf-8")).substitute(name=name, **words)
+        target = source.name.removesuffix(".txt").replace("module", names.module)
+        (folder / target).write_text(text, encoding="utf-8")
+    return folder
