@@ -32,21 +32,22 @@ PAGES: Final = tuple(
 )
 _PART: Final = re.compile(r"(<!-- made: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
-#: The fleets whose bills are shown.
+#: The fleets whose bills are shown: every agent runs maintenance, as it does by default.
 FLEETS: Final = {
-    "10 agents, 100,000 jobs": Workload(jobs=1e5, agents=10),
-    "100 agents, 1 million jobs": Workload(jobs=1e6, agents=100),
-    "1,000 agents, 1 million jobs": Workload(jobs=1e6, agents=1000),
+    "10 agents, 100,000 jobs": Workload(jobs=1e5, agents=10, sweepers=10),
+    "100 agents, 1 million jobs": Workload(jobs=1e6, agents=100, sweepers=100),
+    "1,000 agents, 1 million jobs": Workload(jobs=1e6, agents=1000, sweepers=1000),
     "the same, patient": Workload(
         jobs=1e6,
         agents=1000,
+        sweepers=1000,
         poll_seconds=10,
         lane_refresh_seconds=20,
         heartbeat_seconds=60,
         lease_seconds=120,
         sweep_seconds=5,
     ),
-    "10,000 agents, 10 million jobs": Workload(jobs=1e7, agents=10_000),
+    "10,000 agents, 10 million jobs": Workload(jobs=1e7, agents=10_000, sweepers=10_000),
 }
 #: Agents that have nothing to do.
 _IDLE: Final = Workload(jobs=0, sweepers=0)
@@ -111,6 +112,16 @@ def bills() -> str:
     return "\n".join(lines)
 
 
+def maintenance() -> str:
+    """Return what maintenance of a thousand agents costs, by how many processes run it."""
+    fleet = FLEETS["1,000 agents, 1 million jobs"]
+    lines = ["| processes that run maintenance | dollars a month |", "|---|---|"]
+    for sweepers in (1, 2, 10, 100, 1000):
+        bill = bill_of(evolve(fleet, sweepers=sweepers))
+        lines.append(f"| {sweepers:,} | {_dollars(bill.lines, 'maintenance'):,.2f} |")
+    return "\n".join(lines)
+
+
 def room() -> str:
     """Return what a job that has ended takes."""
     return (
@@ -140,6 +151,7 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "operations": operations,
     "lifecycles": lifecycles,
     "bills": bills,
+    "maintenance": maintenance,
     "room": room,
     "agents": agents,
 }

@@ -11,6 +11,7 @@ data "aws_iam_policy_document" "control_plane" {
       aws_dynamodb_table.agent_pools.arn,
       aws_dynamodb_table.lanes.arn,
       aws_dynamodb_table.sessions.arn,
+      aws_dynamodb_table.coordination.arn,
     ]
   }
 
@@ -24,6 +25,7 @@ data "aws_iam_policy_document" "control_plane" {
       "${aws_dynamodb_table.agent_pools.arn}/index/*",
       "${aws_dynamodb_table.lanes.arn}/index/*",
       "${aws_dynamodb_table.sessions.arn}/index/*",
+      "${aws_dynamodb_table.coordination.arn}/index/*",
     ]
   }
 
@@ -141,6 +143,7 @@ data "aws_iam_policy_document" "reader" {
       aws_dynamodb_table.agents.arn,
       aws_dynamodb_table.agent_pools.arn,
       aws_dynamodb_table.lanes.arn,
+      aws_dynamodb_table.coordination.arn,
     ]
   }
 
@@ -171,6 +174,7 @@ data "aws_iam_policy_document" "reader" {
       "${aws_dynamodb_table.agents.arn}/index/*",
       "${aws_dynamodb_table.agent_pools.arn}/index/*",
       "${aws_dynamodb_table.lanes.arn}/index/*",
+      "${aws_dynamodb_table.coordination.arn}/index/*",
     ]
   }
 

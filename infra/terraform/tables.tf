@@ -405,6 +405,36 @@ resource "aws_dynamodb_table" "sessions" {
   }
 }
 
+resource "aws_dynamodb_table" "coordination" {
+  name                        = "${var.prefix}coordination"
+  billing_mode                = "PAY_PER_REQUEST"
+  hash_key                    = "K"
+  deletion_protection_enabled = var.deletion_protection
+  tags                        = var.tags
+
+  attribute {
+    name = "K"
+    type = "S"
+  }
+
+  ttl {
+    attribute_name = "T"
+    enabled        = true
+  }
+
+  point_in_time_recovery {
+    enabled = var.point_in_time_recovery
+  }
+
+  dynamic "server_side_encryption" {
+    for_each = var.kms_key_arn == null ? [] : [var.kms_key_arn]
+    content {
+      enabled     = true
+      kms_key_arn = server_side_encryption.value
+    }
+  }
+}
+
 resource "aws_dynamodb_table" "journal" {
   name                        = "${var.prefix}journal"
   billing_mode                = "PAY_PER_REQUEST"
@@ -443,22 +473,24 @@ resource "aws_dynamodb_table" "journal" {
 
 locals {
   table_names = {
-    jobs        = aws_dynamodb_table.jobs.name
-    deployments = aws_dynamodb_table.deployments.name
-    agents      = aws_dynamodb_table.agents.name
-    agent-pools = aws_dynamodb_table.agent_pools.name
-    lanes       = aws_dynamodb_table.lanes.name
-    sessions    = aws_dynamodb_table.sessions.name
-    journal     = aws_dynamodb_table.journal.name
+    jobs         = aws_dynamodb_table.jobs.name
+    deployments  = aws_dynamodb_table.deployments.name
+    agents       = aws_dynamodb_table.agents.name
+    agent-pools  = aws_dynamodb_table.agent_pools.name
+    lanes        = aws_dynamodb_table.lanes.name
+    sessions     = aws_dynamodb_table.sessions.name
+    coordination = aws_dynamodb_table.coordination.name
+    journal      = aws_dynamodb_table.journal.name
   }
 
   table_arns = {
-    jobs        = aws_dynamodb_table.jobs.arn
-    deployments = aws_dynamodb_table.deployments.arn
-    agents      = aws_dynamodb_table.agents.arn
-    agent-pools = aws_dynamodb_table.agent_pools.arn
-    lanes       = aws_dynamodb_table.lanes.arn
-    sessions    = aws_dynamodb_table.sessions.arn
-    journal     = aws_dynamodb_table.journal.arn
+    jobs         = aws_dynamodb_table.jobs.arn
+    deployments  = aws_dynamodb_table.deployments.arn
+    agents       = aws_dynamodb_table.agents.arn
+    agent-pools  = aws_dynamodb_table.agent_pools.arn
+    lanes        = aws_dynamodb_table.lanes.arn
+    sessions     = aws_dynamodb_table.sessions.arn
+    coordination = aws_dynamodb_table.coordination.arn
+    journal      = aws_dynamodb_table.journal.arn
   }
 }

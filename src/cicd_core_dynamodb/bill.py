@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING, Final
 
 from attrs import field, frozen
 
+from cicd_core.control_plane.lane_tending import LISTS, TENDING_SECONDS
+from cicd_core.control_plane.leadership import RENEWALS, leadership_of
+from cicd_core.control_plane.timers import LONG_REST, OVERLAP
 from cicd_core.errors import InvalidInput
 from cicd_core.model.checks import check_integer, check_seconds
 from cicd_core_dynamodb import costs
@@ -22,6 +26,8 @@ if TYPE_CHECKING:
 
 _GIGABYTE: Final = 1e9
 _DAY: Final = 86400.0
+#: How long (s) an agent's claim waits for work, as the runtime's does by default.
+_CLAIM_WAIT: Final = 20.0
 #: How often a lease is renewed while it lasts.
 _RENEWALS: Final = 3
 #: The bytes that a read unit of a consistent read is good for.
@@ -48,7 +54,7 @@ class Workload:
     #: Pools, and how many lanes an agent serves.
     pools: int = 1
     lanes: int = 1
-    #: Processes that run maintenance, and those that follow the log.
+    #: Processes that run maintenance, of which one sweeps, and those that follow the log.
     sweepers: int = 2
     followers: int = 0
     #: The settings of the same names.
@@ -81,6 +87,11 @@ class Workload:
             "sweep_seconds",
         ):
             check_seconds(name, getattr(self, name), least=0.01, most=_DAY)
+
+    @property
+    def heartbeat_timeout(self) -> float:
+        """After how many seconds without a heartbeat an agent is offline: three of them."""
+        return self.heartbeat_seconds * _RENEWALS
 
     @property
     def busy_agents(self) -> float:
@@ -147,8 +158,8 @@ def _consumed(of: Workload) -> Iterable[tuple[str, str, Units]]:
     yield "heartbeats", "of agents", BY_NAME["heartbeat"].records.times(beats)
     idle = max(0.0, of.agents - of.busy_agents)
     yield "idle polling", "agents that wait for work", _waiting(of).times(idle * MONTH)
-    sweeps = of.sweepers * MONTH / of.sweep_seconds
-    yield "maintenance", "sweeps that find nothing", _sweep(of).times(sweeps)
+    if of.sweepers:
+        yield "maintenance", "one sweeps, who else could looks whether it does", _maintenance(of)
 
 
 def _retry(of: Workload) -> Units:
@@ -185,23 +196,62 @@ def _read_log(of: Workload) -> Units:
 def _waiting(of: Workload) -> Units:
     """Return what an agent that finds nothing consumes in a second.
 
-    It claims, reads the lanes and its own record anew once in ``lane_refresh_seconds``, and looks
-    every ``poll_seconds`` in between, at the beginning and at the end.
+    A claim that waits looks every ``poll_seconds``, at the beginning and at the end. It claims at
+    its beginning, and again with the lanes read anew once in ``lane_refresh_seconds``, when it
+    ends at the latest.
     """
-    period = of.lane_refresh_seconds
-    looks = 1 + -(-period // of.poll_seconds)
+    pause = min(of.lane_refresh_seconds, _CLAIM_WAIT)
+    pauses = ceil(_CLAIM_WAIT / pause)
+    looks = pauses * (1 + ceil(pause / of.poll_seconds))
     look = 0.5 * of.lanes * of.shards + 0.5
     claim = BY_NAME["claim, nothing there"].total(
         shards=of.shards * of.lanes, log=False, marks=of.claim_marks
     )
-    own_record = 1.0
-    return Units(reads=(claim.reads + own_record + looks * look) / period)
+    own_record = 1.0 / of.lane_refresh_seconds
+    return Units(reads=((pauses + 1) * claim.reads + looks * look) / _CLAIM_WAIT + own_record)
 
 
-def _sweep(of: Workload) -> Units:
-    idle = BY_NAME["sweep, nothing due"]
-    a_pool = Units(reads=0.5 * of.shards * idle.queries)
-    return idle.records + a_pool.times(max(1, of.pools))
+def _maintenance(of: Workload) -> Units:
+    """Return what maintenance consumes: who sweeps, and those that stand by."""
+    sweep = BY_NAME["sweep, nothing due"].total(shards=of.shards, log=False, marks=False)
+    tending = Units(reads=0.5 + of.shards + 0.5 * min(of.pools, LISTS))
+    return (
+        sweep.times(MONTH / of.sweep_seconds)
+        + tending.times(MONTH / TENDING_SECONDS)
+        + _election(of)
+        + _looks(of)
+    )
+
+
+def _election(of: Workload) -> Units:
+    """Return what it consumes that one leads: its renewals, and the reads of the others.
+
+    They read when the lease would have ended, and up to as long after that.
+    """
+    lasts = leadership_of(of.lease_seconds, of.heartbeat_timeout)
+    renewals = MONTH * RENEWALS / lasts
+    pause = lasts * (1.5 - 0.5 / RENEWALS)
+    return Units(writes=renewals, reads=(of.sweepers - 1) * MONTH / pause)
+
+
+def _looks(of: Workload) -> Units:
+    """Return what is read of agents that beat, and of jobs that outlive their first lease.
+
+    Each is read when what was left of its lease is over, by its key, and with its timer once a
+    minute. A job is shown, besides, by each sweep for some seconds after its first lease has ended.
+    """
+    held = of.busy_agents * (1 - min(1.0, of.lease_seconds / (of.minutes * 60 or 1.0)))
+    by_key = of.agents / _left(of.heartbeat_timeout, of.heartbeat_seconds)
+    by_key += held / _left(of.lease_seconds, of.lease_seconds / _RENEWALS)
+    in_pages = (of.agents + held) * _MICROS / LONG_REST
+    long_jobs = of.jobs if of.minutes * 60 > of.lease_seconds else 0.0
+    shown = long_jobs * (1 + OVERLAP / _MICROS / of.sweep_seconds)
+    return Units(reads=(by_key + 0.5 * in_pages) * MONTH + 0.5 * shown)
+
+
+def _left(lasts: float, renewed: float) -> float:
+    """Return how many seconds are left, on average, of a lease that is renewed so often."""
+    return lasts - renewed / 2
 
 
 def _stored(of: Workload, prices: Prices) -> Iterable[Line]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cicd_core.control_plane.lanes import directory_of
 from cicd_core.control_plane.repository import UNREADABLE
@@ -37,11 +37,12 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("cicd_core.maintenance")
 
-#: How often the lists are looked after (µs of the store's clock).
-_EVERY_MICROS = 30 * 1_000_000
+#: How often the lists are looked after, in seconds of the store's clock.
+TENDING_SECONDS: Final = 30
+_MICROS: Final = 1_000_000
 #: How many lists, and how many queued jobs, are looked at each time.
-_LISTS = 64
-_JOBS = 100
+LISTS: Final = 64
+_JOBS: Final = 100
 
 
 class LaneTender:
@@ -66,13 +67,13 @@ class LaneTender:
         now = (await self._writer.store_time()).micros
         if now < self._due:
             return
-        self._due = now + _EVERY_MICROS
+        self._due = now + TENDING_SECONDS * _MICROS
         await self._drop_empty(now)
         await self._find_lost()
 
     async def _drop_empty(self, now: int) -> None:
         partition = Partition(LANES.name, ALL_LANES, LANES_KIND)
-        records, more = await self._page(partition, _LISTS, self._lists_after)
+        records, more = await self._page(partition, LISTS, self._lists_after)
         self._lists_after = records[-1].attributes["changed_at"] if more and records else None
         for record in records:
             try:

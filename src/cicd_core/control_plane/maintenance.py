@@ -1,17 +1,23 @@
-"""The reaper and the timers: what is due is decided and committed. Any number may run at once."""
+"""The reaper and the timers: what is due is decided and committed. Any number may run at once.
+
+Of those that run in the background one sweeps, see :mod:`cicd_core.control_plane.leadership`.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import anyio
-from attrs import define, field, frozen
+from attrs import frozen
 
 from cicd_core.control_plane.lane_tending import LaneTender
+from cicd_core.control_plane.leadership import Leadership
 from cicd_core.control_plane.lease_terms import outlived_timeout
-from cicd_core.errors import CicdError, InvalidInput
+from cicd_core.control_plane.repository import UNREADABLE
+from cicd_core.control_plane.timers import LONG_REST, SHORT_REST, Round, Timer
+from cicd_core.errors import CicdError, CorruptRecord, InvalidInput
 from cicd_core.lifecycle import agents as agent_lifecycle
 from cicd_core.lifecycle import jobs as job_lifecycle
 from cicd_core.lifecycle import leases
@@ -29,10 +35,10 @@ from cicd_core.store.collections import (
     TIMERS,
     WAITING,
 )
-from cicd_core.store.records import Committed, Guard, Partition, Query
+from cicd_core.store.records import Committed, Guard, Partition
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncGenerator, Mapping, Sequence
 
     from cicd_core.control_plane.lanes import LaneBook
     from cicd_core.control_plane.repository import Repository
@@ -49,7 +55,9 @@ _log = logging.getLogger("cicd_core.maintenance")
 #: How many due records are looked at in one call to the store.
 _BATCH = 200
 #: How long maintenance rests after an error, in seconds, at least.
-_AFTER_ERROR = 1.0
+_AFTER_ERROR: Final = 1.0
+#: The record that says who sweeps.
+_DUTY: Final = "sweeper"
 
 
 @frozen(kw_only=True)
@@ -65,7 +73,8 @@ class SweepReport:
     ended: int = 0
     #: Agents that are offline, or gone, from now on.
     silenced: int = 0
-    #: The collections and keys of records that were due and do not decode: they were left alone.
+    #: The collections and keys of records that are due and do not decode: they are left alone, and
+    #: read again once a minute.
     unreadable: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -85,32 +94,8 @@ class SweepReport:
         )
 
 
-def _log_nothing(_before: object, _after: object) -> None:
-    """What is ordinary is in the store's log alone."""
-
-
-@define(kw_only=True, eq=False)
-class _Due(Generic[Entity]):
-    """What may be due of one timer: how it is decided, and how far a sweep has come."""
-
-    partition: Partition
-    repository: Repository[Entity]
-    decide: Callable[[Loaded[Entity], StoreTime], Decision[Entity]]
-    guard: Guard
-    #: Whether the partition is in the order of the steady clock, or of the calendar.
-    steady: bool = True
-    #: The name, in the report, of what became of an entity.
-    result: Callable[[Entity], str]
-    #: Tells the program's log of what an entity was and is, once that is committed.
-    log: Callable[[Entity, Entity], object] = _log_nothing
-    #: The last sort value that was looked at: what falls due meanwhile sorts behind it.
-    after: str | None = None
-    #: The keys of records that do not decode.
-    unreadable: set[str] = field(factory=set[str])
-
-
 class MaintenanceService:
-    """Looks for what is due. Every control plane runs it, unless it is told not to."""
+    """Looks for what is due. Every control plane stands for it, unless it is opened without."""
 
     def __init__(
         self,
@@ -121,66 +106,99 @@ class MaintenanceService:
     ) -> None:
         """Take the way to the store, the records of jobs and agents, and the lanes."""
         self._writer = writer
-        self._jobs = jobs
-        self._agents = agents
+        self._leased = self._timer_of_jobs(jobs, LEASED)
+        others = [self._timer_of_jobs(jobs, timer) for timer in (DELAYED, PAUSED, WAITING)]
+        self._timers: tuple[Timer[Any], ...] = (self._leased, self._heartbeats(agents), *others)
         self._tender = LaneTender(writer, lanes)
+        self._leadership = Leadership(writer, _DUTY)
+        #: When the next sweep of the background is, in seconds of the event loop's clock.
+        self._next = 0.0
 
     async def run(self) -> NoReturn:
-        """Sweep for ever, every ``sweep_seconds``; an error is logged and does not end it."""
-        while True:
-            pause = self._writer.settings.sweep_seconds
-            try:
+        """Sweep for ever, every ``sweep_seconds``, while this control plane leads.
+
+        Of all that run on the same data one leads. Where it dies, another one takes its place once
+        its lease has run out: that lasts for 15 seconds, or for half of the shorter one of
+        ``lease_seconds`` and ``heartbeat_seconds`` if that is less, and the others look up to as
+        long after that. One that ends by itself leaves the place free for a program that starts.
+        An error is logged and does not end it.
+        """
+        try:
+            while True:
+                pause = await self._turn()
+                await anyio.sleep(pause)
+        finally:
+            await self._leadership.resign()
+
+    async def _turn(self) -> float:
+        """Sweep, if it is this one's turn, and return for how many seconds nothing is to do."""
+        # Many processes that started together should not look together.
+        pause = self._writer.settings.sweep_seconds * (0.75 + self._writer.ids.jitter() / 2)
+        try:
+            if not await self._leadership.is_mine():
+                return max(pause, await self._leadership.rest_seconds())
+            if anyio.current_time() >= self._next:
                 await self.sweep()
-            except CicdError as failed:
-                _log.warning("a sweep failed and will be repeated: %s", failed)
-                pause = max(pause, _AFTER_ERROR)
-            except Exception:  # noqa: BLE001 - the one loop that must outlive its own defects
-                _log.exception("a sweep failed on a defect of ours and will be repeated")
-                pause = max(pause, _AFTER_ERROR)
-            # Many processes that started together should not look together.
-            await anyio.sleep(pause * (0.75 + self._writer.ids.jitter() / 2))
+                self._next = anyio.current_time() + pause
+            rest = await self._leadership.rest_seconds()
+            return max(0.0, min(self._next - anyio.current_time(), rest))
+        except CicdError as failed:
+            _log.warning("a sweep failed and will be repeated: %s", failed)
+        except Exception:  # noqa: BLE001 - the one loop that must outlive its own defects
+            _log.exception("a sweep failed on a defect of ours and will be repeated")
+        return max(pause, _AFTER_ERROR)
 
     async def sweep(self) -> SweepReport:
-        """Do all that is due now, and return what that was.
+        """Do all that is due now, whoever leads, and return what that was.
 
         Lost leases come first, and one batch of each timer in turn: however much is due of one
         kind, a holder that is lost meanwhile is noticed a batch later.
 
-        Cost: a page a timer where nothing is due, whatever the store holds.
+        Cost: a page a timer where nothing is due, whatever the store holds. A record whose lease
+            was renewed is read once in the time that its lease has left, and once a minute in a
+            page: what this one has learned it remembers for its next sweep.
         """
-        jobs = [self._jobs_due(timer) for timer in (LEASED, DELAYED, PAUSED, WAITING)]
-        report = await self._in_turn(jobs[0], self._agents_due(), *jobs[1:])
+        report = await self._in_turn(*self._timers)
         await self._tender.tend()
         return report
 
     async def requeue_expired(self) -> SweepReport:
         """Take jobs from holders whose leases have run out, and leave the other timers alone."""
-        return await self._in_turn(self._jobs_due(LEASED))
+        return await self._in_turn(self._leased)
 
-    async def _in_turn(self, *timers: _Due[Any]) -> SweepReport:
+    async def _in_turn(self, *timers: Timer[Any]) -> SweepReport:
         done: Counter[str] = Counter()
+        rounds: dict[Timer[Any], Round[Any]] = {}
         more = True
         while more:
             more = False
             for timer in timers:  # one that had no more may have some by now
-                more = await self._sweep(timer, done) or more
+                now = await self._writer.store_time()
+                begun = rounds.pop(timer, None) or timer.begin(now)
+                await self._go_on(begun, now, done)
+                if begun.is_over:
+                    timer.end(begun, now)
+                else:
+                    rounds[timer] = begun
+                    more = True
         unreadable = {
             (timer.partition.collection, key) for timer in timers for key in timer.unreadable
         }
         return SweepReport(**done, unreadable=tuple(sorted(unreadable)))
 
-    def _jobs_due(self, timer: str) -> _Due[Job]:
-        return _Due(
+    def _timer_of_jobs(self, jobs: Repository[Job], timer: str) -> Timer[Job]:
+        return Timer(
             partition=Partition(JOBS.name, TIMERS, timer),
-            repository=self._jobs,
+            repository=jobs,
             decide=self._decide_lease if timer == LEASED else self._decide_timer,
             guard=Guard.LEASE_EXPIRED if timer == LEASED else Guard.NONE,
             result=_job_result,
             log=_log_lost_job if timer == LEASED else _log_nothing,
             steady=timer in STEADY_TIMERS,
+            due_at=lambda job: job.paused_until,
         )
 
-    def _agents_due(self) -> _Due[Agent]:
+    def _heartbeats(self, agents: Repository[Agent]) -> Timer[Agent]:
         policy = HealthPolicy(heartbeat_ttl=self._writer.settings.heartbeat_seconds)
 
         def decide(loaded: Loaded[Agent], now: StoreTime) -> Decision[Agent]:
@@ -188,49 +206,87 @@ class MaintenanceService:
                 loaded.value, now=from_micros(now.calendar), by="maintenance", policy=policy
             )
 
-        return _Due(
+        return Timer(
             partition=Partition(AGENTS.name, TIMERS, HEARTBEAT),
-            repository=self._agents,
+            repository=agents,
             decide=decide,
             guard=Guard.LEASE_EXPIRED,
             result=lambda _: "silenced",
+            log=_log_nothing,
+            due_at=lambda _: None,
         )
 
-    async def _sweep(self, due: _Due[Entity], done: Counter[str]) -> bool:
-        """Do one batch of a timer, and return whether there may be more of it.
+    async def _go_on(self, begun: Round[Entity], now: StoreTime, done: Counter[str]) -> None:
+        """Do one batch of a round.
 
         It pages what may be due, reads it anew, decides, commits: pages may lag, decisions not.
         """
-        now = await self._writer.store_time()
-        moment = now.micros if due.steady else now.calendar
-        records, more = await self._page(due.partition, moment, due.after)
-        if records:
-            due.after = records[-1].attributes[due.partition.index.sort]
-        keys = [each.key for each in records if _may_be_due(each, due.guard, now)]
-        commits: list[Commit] = []
-        moves: list[tuple[Entity, Entity]] = []
-        found, unreadable = await due.repository.sort_out(keys)
-        due.unreadable.update(unreadable)
-        for loaded in found.values():
-            if due.guard is Guard.LEASE_EXPIRED and not _expired(loaded, now):
+        query = begun.query(_BATCH)
+        page = None
+        if query is not None:
+            asked = query
+            page = await self._writer.patiently(lambda: self._writer.store.page(asked))
+        keys = begun.take(page, now, _BATCH)
+        timer = begun.timer
+        changes = [each async for each in self._changes(timer, keys, now)]
+        answers = await self._committed([commit for _, _, commit in changes])
+        for (before, after, commit), answer in zip(changes, answers, strict=True):
+            (write,) = commit.writes
+            if isinstance(answer, Committed):
+                timer.forget([write.key])
+                done[timer.result(after)] += 1
+                timer.log(before, after)
+            elif answer is None:
+                timer.rest(write.key, write.expected, until=now.micros + LONG_REST)
+            else:  # somebody else's move: the next sweep sees what is left to do
+                timer.rest(write.key, write.expected, until=now.micros)
+
+    async def _changes(
+        self, timer: Timer[Entity], keys: Sequence[str], now: StoreTime
+    ) -> AsyncGenerator[tuple[Entity, Entity, Commit], None]:
+        """Decide on records, and return what each was and is to be, with its commit."""
+        for key, record in (await self._read(timer, keys, now)).items():
+            if not timer.is_due(record, now):
                 continue
             try:
-                decision = due.decide(loaded, now)
-            except CicdError as refused:  # it moved on since the page was read
-                _log.debug("nothing to do: %s", refused)
+                loaded = timer.repository.load(record)
+            except UNREADABLE as broken:
+                _log.error("left alone: %s", broken)
+                timer.rest_unread(key, record.version, now)
                 continue
-            if decision.changed:
-                await due.repository.prepare(decision.value)
-                commit = due.repository.commit_of(loaded, decision, time=now, guard=due.guard)
-                commits.append(commit)
-                moves.append((loaded.value, decision.value))
-        pairs = zip(moves, await self._committed(commits), strict=True)
-        # A conflict is somebody else's move: the next sweep sees what is left to do.
-        made = [move for move, answer in pairs if isinstance(answer, Committed)]
-        done.update(due.result(after) for _, after in made)
-        for before, after in made:
-            due.log(before, after)
-        return more and bool(records)
+            timer.unreadable.discard(key)
+            try:
+                decision = timer.decide(loaded, now)
+            except CicdError as refused:
+                _log.debug("nothing to do: %s", refused)
+                timer.rest(key, record.version, until=now.micros + SHORT_REST)
+                continue
+            if not decision.changed:
+                due = timer.due_at(loaded.value)
+                timer.rest(key, record.version, until=due or now.micros + SHORT_REST)
+                continue
+            await timer.repository.prepare(decision.value)
+            commit = timer.repository.commit_of(loaded, decision, time=now, guard=timer.guard)
+            yield loaded.value, decision.value, commit
+
+    async def _read(
+        self, timer: Timer[Entity], keys: Sequence[str], now: StoreTime
+    ) -> dict[str, Record]:
+        """Return the records that still are in the timer's partition, by key."""
+        wanted = list(keys)
+        found: Mapping[str, Record] = {}
+        while wanted:
+            try:
+                found = await timer.repository.records(wanted)
+                break
+            except CorruptRecord as broken:  # not even the store can read it
+                if broken.key not in wanted:
+                    raise
+                _log.error("left alone: %s", broken)
+                timer.rest_unread(broken.key, 0, now)
+                wanted.remove(broken.key)
+        timer.forget(key for key in wanted if not timer.holds(found.get(key)))
+        return {key: record for key, record in found.items() if timer.holds(record)}
 
     async def _committed(self, commits: list[Commit]) -> list[Committed | Conflict | None]:
         """Commit; what the store refuses (None) must not hold up the others."""
@@ -244,13 +300,6 @@ class MaintenanceService:
                 _log.error("%s %s left alone: %s", write.collection, write.key, refused)
                 return [None]
             return [answer for each in commits for answer in await self._committed([each])]
-
-    async def _page(
-        self, partition: Partition, moment: int, after: str | None
-    ) -> tuple[Sequence[Record], bool]:
-        query = Query(partition=partition, limit=_BATCH, after=after, before=f"{moment + 1:016d}")
-        page = await self._writer.patiently(lambda: self._writer.store.page(query))
-        return page.records, page.more
 
     @staticmethod
     def _decide_timer(loaded: Loaded[Job], now: StoreTime) -> Decision[Job]:
@@ -269,14 +318,8 @@ class MaintenanceService:
         )
 
 
-def _may_be_due(record: Record, guard: Guard, now: StoreTime) -> bool:
-    if guard is not Guard.LEASE_EXPIRED or record.lease is None:
-        return True
-    return record.lease.expires + now.uncertainty < now.micros
-
-
-def _expired(loaded: Loaded[Entity], now: StoreTime) -> bool:
-    return loaded.lease is None or loaded.lease.expires + now.uncertainty < now.micros
+def _log_nothing(_before: object, _after: object) -> None:
+    """Leave what is ordinary to the store's own log."""
 
 
 def _log_lost_job(before: Job, after: Job) -> None:

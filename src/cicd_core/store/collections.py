@@ -85,7 +85,10 @@ BY_USER: Final = Index("user_id", "created_at")
 #: A session's lease is its idle expiry; its lease's limit is the absolute one.
 SESSIONS: Final = Collection(name="sessions", indexes=(BY_USER,))
 
-COLLECTIONS: Final = (JOBS, DEPLOYMENTS, AGENTS, POOLS, LANES, SESSIONS)
+#: A record a duty that one of all control planes does: its lease says which one. No index finds it.
+COORDINATION: Final = Collection(name="coordination", indexes=())
+
+COLLECTIONS: Final = (JOBS, DEPLOYMENTS, AGENTS, POOLS, LANES, SESSIONS, COORDINATION)
 
 _HELD = (JobState.CLAIMED, JobState.RUNNING)
 

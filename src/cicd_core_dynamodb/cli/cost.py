@@ -30,7 +30,9 @@ def cost(
         int, _number("--lanes", "N", "Lanes that an agent serves: job types and labels.")
     ] = 1,
     shards: Annotated[int, _number("--shards", "N", "The shards of a busy partition.")] = 4,
-    sweepers: Annotated[int, _number("--sweepers", "N", "Processes that run maintenance.")] = 2,
+    sweepers: Annotated[
+        int, _number("--sweepers", "N", "Processes that run maintenance: one of them sweeps.")
+    ] = 2,
     followers: Annotated[
         int, _number("--followers", "N", "Readers that look at the log once a second.")
     ] = 0,
