@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from cicd_core.store.registry import StoreURL
 from cicd_core.testing import StoreHarness
-from cicd_core.testing.conformance.crew import as_services_ask, patiently
+from cicd_core.testing.patient import as_services_ask, patiently
 from cicd_core.testing.samples import COLLECTIONS
 from cicd_core_dynamodb import open_dynamodb
 from tests.dynamodb.engines import proxied, running

@@ -8,7 +8,6 @@ import pytest
 
 from cicd_core.testing import StoreConformance
 from cicd_core.testing.conformance.commits import CommitPromises, RepetitionPromises
-from cicd_core.testing.conformance.crew import as_services_ask
 from cicd_core.testing.conformance.histories import HistoryConformance, check
 from cicd_core.testing.conformance.leases import GuardPromises, LeasePromises
 from cicd_core.testing.conformance.log import LogPromises
@@ -16,6 +15,7 @@ from cicd_core.testing.conformance.renewals import RenewalPromises
 from cicd_core.testing.histories import Workload
 from cicd_core.testing.histories.recorder import Recorder
 from cicd_core.testing.histories.workload import conclude, work
+from cicd_core.testing.patient import as_services_ask
 from tests.dynamodb.harness import faulty_harness_of
 
 if TYPE_CHECKING:

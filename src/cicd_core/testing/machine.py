@@ -25,6 +25,7 @@ from cicd_core.store.records import (
 )
 from cicd_core.testing.clock import VirtualClock
 from cicd_core.testing.lockstep import Lockstep, Model
+from cicd_core.testing.progress import Examples
 from cicd_core.testing.samples import (
     BY_STATE,
     COLLECTIONS,
@@ -172,9 +173,14 @@ class _Machine(RuleBasedStateMachine):
         self._events = 0
         #: Whether anything may have changed since both were compared.
         self._changed = True
+        self._steps = 0
 
     def teardown(self) -> None:
         self._stack.close()
+        self.note_example(self._steps)
+
+    def note_example(self, steps: int) -> None:
+        """Note that an example has ended, after so many steps."""
 
     @rule(data=st.data(), size=st.integers(1, 3))
     def commit(self, data: st.DataObject, size: int) -> None:
@@ -292,6 +298,7 @@ class _Machine(RuleBasedStateMachine):
 
     @invariant()
     def everything_agrees(self) -> None:
+        self._steps += 1
         if self._changed:  # by anything but a look
             self._portal.call(self._both.compare)
         self._changed = True
@@ -337,10 +344,14 @@ def store_machine(
     example opens a namespace of its own on the harness that ``harness_factory`` gives for it: let
     that be cheap, or the same one again.
     """
+    examples = Examples(getattr(harness_factory, "__name__", "the machine"))
 
     class StoreMachine(_Machine):
         def __init__(self) -> None:
             super().__init__(harness_factory(), backend)
+
+        def note_example(self, steps: int) -> None:
+            examples.add(steps, StoreMachine.TestCase.settings.max_examples)
 
     case = StoreMachine.TestCase
     # One finding at a time: to shrink several takes minutes, and most have one cause.

@@ -7,9 +7,12 @@ that such a run does not need.
 from __future__ import annotations
 
 from argparse import ArgumentTypeError
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 from pluggy import HookimplMarker
+
+from cicd_core.testing.progress import show_with
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -39,6 +42,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         help=f"random concurrent histories that a test records and checks ({DEFAULT_HISTORIES})",
     )
+
+
+@hookimpl(trylast=True)  # when there is a terminal
+def pytest_configure(config: pytest.Config) -> None:
+    """Show how far a machine has come, where there is a terminal."""
+    terminal, capture = map(config.pluginmanager.get_plugin, ("terminalreporter", "capturemanager"))
+    if terminal is None or terminal.verbosity < 0:  # in a worker of pytest-xdist, say
+        return
+
+    def show(line: str) -> None:
+        with capture.global_and_fixture_disabled() if capture else nullcontext():
+            terminal.ensure_newline()
+            terminal.write_line(line)
+
+    show_with(show)
 
 
 def histories_of(config: pytest.Config) -> int:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from cicd_core.errors import StoreUnavailable
 from cicd_core.store.records import Query, Renewal
 from cicd_core.testing.samples import ITEMS, PLAIN, claim, commit, in_lane, plain, watch
 
@@ -16,14 +15,10 @@ if TYPE_CHECKING:
 
     from cicd_core.store.contract import Store
 
-Answer = TypeVar("Answer")
-
 #: How many stores on the same data take part in a race.
 CREW: Final = 4
 #: How many calls of a verb are made at once before a race.
 _WARM: Final = 2
-#: How often a call is made again that the store could not answer under load.
-_ATTEMPTS: Final = 8
 
 
 async def at_once(*deeds: Callable[[], Awaitable[object]]) -> None:
@@ -58,29 +53,3 @@ async def warm(store: Store) -> None:
 def renewal_of_nothing() -> Renewal:
     """Return a renewal of what does not exist."""
     return Renewal(collection=ITEMS.name, key="warm", claim_id="warm", duration=1)
-
-
-class _Patient:
-    """A store whose verbs are asked again, with the same ids, while it is unavailable."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    def __getattr__(self, name: str) -> Any:
-        verb = getattr(self._store, name)
-        return verb if name == "sibling" else partial(patiently, verb)
-
-
-def as_services_ask(store: Store) -> Store:
-    """Return a store that is asked as the services ask: patiently, a few times."""
-    return cast("Store", _Patient(store))
-
-
-async def patiently(verb: Callable[..., Awaitable[Answer]], *words: Any) -> Answer:
-    """Call a verb again while the store is unavailable: many at once may be too many for it."""
-    for attempt in range(_ATTEMPTS):
-        try:
-            return await verb(*words)
-        except StoreUnavailable:
-            await anyio.sleep(0.002 * 2**attempt)
-    return await verb(*words)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 from anyio import create_task_group
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from cicd_core.testing.harness import StoreHarness
     from cicd_core.testing.histories import Recording
+
+#: The least number of histories of several processes, unless a test records fewer of any kind.
+_FEW: Final = 3
 
 
 class HistoryConformance(Suite):
@@ -133,7 +136,7 @@ def check(recording: Recording, harness: StoreHarness, path: Path) -> None:
 
 def few(histories: int) -> int:
     """Return how many histories of several processes to record: starting them takes long."""
-    return max(1, histories // 8)
+    return max(min(histories, _FEW), histories // 8)
 
 
 def required(store_url: str | None) -> str:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
-from cicd_core.testing.conformance.crew import CREW, as_services_ask, warm
+from cicd_core.testing.conformance.crew import CREW, warm
 from cicd_core.testing.conformance.store_clock import StoreClock
+from cicd_core.testing.patient import as_services_ask
 from cicd_core.testing.pytest_plugin import SUITE, TRACE
 from cicd_core.testing.samples import IDS
 from cicd_core.testing.tracing import traced

@@ -11,6 +11,7 @@ from cicd_core.store.records import Claim, Commit
 from cicd_core.testing.histories.operation import Get, History
 from cicd_core.testing.histories.recorder import Recorder
 from cicd_core.testing.histories.workload_client import LANES, WorkloadClient
+from cicd_core.testing.patient import as_services_ask
 from cicd_core.testing.samples import ITEMS, claim, whole_log
 
 if TYPE_CHECKING:
@@ -66,15 +67,15 @@ async def conclude(
     if settle is not None:
         await settle()
     recorder = Recorder()
-    last = recorder.wrap(store, "last")
+    last = as_services_ask(recorder.wrap(store, "last"))
     number, limit = 0, 1
     while await last.claim(claim(limit, lanes=LANES, claim_id=f"last-{number}")):
         number, limit = number + 1, _STEP
     keys = sorted(_keys_of(history))
     for start in range(0, len(keys), _STEP):
         await last.get(ITEMS.name, keys[start : start + _STEP])
-    log = await whole_log(store)
-    counted = (await store.counters("")).values
+    log = await whole_log(last)
+    counted = (await last.counters("")).values
     return Recording(History.merged([history, recorder.history()]), tuple(log), counted)
 
 

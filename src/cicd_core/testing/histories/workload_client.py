@@ -1,5 +1,6 @@
 """One client of a workload: what it does next is drawn from a seed, and from what it saw last.
 
+A store may be unavailable: whether the call took effect is unknown, and the client goes on.
 Clients write the same few records, and fill and empty one queue. What a client saw last is often
 out of date: so commits meet, and conflict. Some calls are made again with the same id, and some
 are cancelled under way.
@@ -7,6 +8,7 @@ are cancelled under way.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import count
 from random import Random  # noqa: TID251 - its seed comes in as a parameter
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from anyio import create_task_group
 from anyio.lowlevel import checkpoint
 
+from cicd_core.errors import StoreUnavailable
 from cicd_core.model.event import Increment
 from cicd_core.store.records import KEEP, Claim, Commit, Committed, Delete, Guard, Renewal
 from cicd_core.testing.histories.log_check import EVENTS_COUNTED
@@ -61,12 +64,13 @@ class WorkloadClient:
             await self.step()
 
     async def step(self) -> None:
-        """Make one call."""
+        """Make one call; the outcome of one that the store could not answer is unknown."""
         (action,) = self._random.choices(list(self._actions), list(self._actions.values()))
-        if self._random.random() < self._workload.cancelled:
-            await self._cancelled(action)
-        else:
-            await action()
+        with suppress(StoreUnavailable):
+            if self._random.random() < self._workload.cancelled:
+                await self._cancelled(action)
+            else:
+                await action()
 
     def _weighed_actions(self) -> dict[Action, int]:
         """Return what it can do, and how often it shall."""
@@ -85,8 +89,12 @@ class WorkloadClient:
         return queue
 
     async def _cancelled(self, action: Action) -> None:
+        async def act() -> None:
+            with suppress(StoreUnavailable):
+                await action()
+
         async with create_task_group() as tasks:
-            tasks.start_soon(action)
+            tasks.start_soon(act)
             for _ in range(self._random.randrange(4)):
                 await checkpoint()
             tasks.cancel_scope.cancel()
