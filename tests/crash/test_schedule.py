@@ -10,7 +10,15 @@ from attrs import evolve
 from cicd_core.clock import boot_micros
 from cicd_core.errors import InvalidInput
 from cicd_core.testing.crash.jumping_clock import jumping
-from cicd_core.testing.crash.plan import ANYWHERE, SETTINGS, Point, drawn, fate_of, order_of
+from cicd_core.testing.crash.plan import (
+    ANYWHERE,
+    SETTINGS,
+    Mishap,
+    Point,
+    drawn,
+    fate_of,
+    order_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +58,18 @@ def test_fates_are_kills_at_any_moment_at_every_point_and_stops(
         assert fate.revived is not None
         assert fate.stopped + SETTINGS.lease_seconds < fate.revived < fate.killed
     assert all(fate.killed <= 2.0 for fate in found if fate.stopped is None)
+
+
+def test_some_workers_fork_a_child_and_some_lose_the_lanes_of_a_pool(
+    plan: Callable[..., LabPlan],
+) -> None:
+    found = fates(plan())
+    accidents = [fate.accident for fate in found if fate.accident]
+    assert {accident.mishap for accident in accidents} == set(Mishap)
+    assert {accident.pool % 2 for accident in accidents} == {0, 1}
+    assert 0 < len(accidents) < len(found) / 2
+    assert {fate.bomb.forks for fate in found if fate.bomb} == {True, False}
+    assert order_of(plan(), 1, 0).accident == fate_of(plan(), 1, 0).accident
 
 
 def test_a_store_without_a_file_of_its_own_has_the_points_of_every_store(

@@ -33,6 +33,7 @@ def test_a_storm_over_sqlite_loses_nothing_and_gives_nothing_to_two_owners(
     assert report.kills >= 30
     assert report.operations >= 600
     assert report.refused_stale > 0
+    assert sum(report.mishaps.values()) > 0
     assert report.audit.check(Promise.ACCOUNTED).examined >= report.enqueued > 0
     assert "kills" in lines[-4]
     assert report.as_json()["ok"]
@@ -67,6 +68,16 @@ def test_workers_that_end_by_themselves_end_the_storm_and_are_told(
     assert not report.ok
 
 
+def test_children_that_keep_the_files_of_a_worker_that_was_killed_are_found_out(
+    plan: Callable[..., LabPlan],
+) -> None:
+    wrap = "tests.crash.faulty_stores:sharing"
+    report = run_lab(plan(wrap=wrap, kills=1000, operations=1, patience=15.0))
+    (told,) = report.broken.told
+    assert "no call was acknowledged for 15 s" in told
+    assert report.mishaps["fork at the kill"] > 0
+
+
 @pytest.mark.crash
 @pytest.mark.timeout(600)
 def test_a_long_storm_over_sqlite_loses_nothing(plan: Callable[..., LabPlan]) -> None:
@@ -74,6 +85,7 @@ def test_a_long_storm_over_sqlite_loses_nothing(plan: Callable[..., LabPlan]) ->
     assert report.violations == {}
     assert {name.partition(": ")[2] for name in report.points} >= {"begin", "commit", "committed"}
     assert report.stops > 0
+    assert min(report.mishaps.values()) > 0
     assert report.recovery.jobs > 0
 
 

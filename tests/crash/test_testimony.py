@@ -190,16 +190,18 @@ def reaped(ended: int, *, by: str = "maintenance", deadline: bool = False) -> At
 def test_a_lease_that_is_taken_away_before_it_has_run_out_is_told() -> None:
     renewed = call("renew", 12, job=JOB, fence=1, answer={"held": True, "expires": 1500})
     testimony = told(claimed(1, 10, expires=1000), renewed)
-    assert len(list(early_ends(testimony, log(f1=reaped(1499))))) == 1
-    assert list(early_ends(testimony, log(f1=reaped(1500)))) == []
-    assert list(early_ends(testimony, log(f1=reaped(1200, by="a")))) == []
-    assert list(early_ends(testimony, log(f1=reaped(1200, deadline=True)))) == []
+    early, late = Attempt("b", 1499), Attempt("b", 1500)
+    assert len(list(early_ends(testimony, log(f1=reaped(1200), f2=early)))) == 1
+    assert len(list(early_ends(testimony, log(f1=reaped(1600), f2=early)))) == 1
+    assert list(early_ends(testimony, log(f1=reaped(1200), f2=late))) == []
+    assert list(early_ends(testimony, log(f1=reaped(1200, by="a"), f2=early))) == []
+    assert list(early_ends(testimony, log(f1=reaped(1200, deadline=True), f2=early))) == []
 
 
-def test_a_reaper_whose_clock_is_ahead_is_found_out_by_the_next_claim() -> None:
-    testimony = told(claimed(1, 10, expires=1000))
-    found = log(f1=reaped(1100), f2=Attempt("b", 900))
-    assert len(list(early_ends(testimony, found))) == 1
+def test_a_reaper_that_decides_before_a_renewal_and_commits_after_it_ran_out_is_right() -> None:
+    renewed = call("renew", 12, job=JOB, fence=1, answer={"held": True, "expires": 1500})
+    testimony = told(claimed(1, 10, expires=1000), renewed)
+    assert list(early_ends(testimony, log(f1=reaped(1499)))) == []
 
 
 def test_recovery_is_from_the_kill_to_the_moment_when_the_queue_had_the_job_again() -> None:

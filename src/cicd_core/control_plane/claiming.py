@@ -182,9 +182,10 @@ class Claimer:
         return kept
 
     async def _turn_away(self, claimed: Claimed) -> None:
-        token = claimed.token
+        token, steady = claimed.token, (await self._writer.store_time()).micros
         await self._repository.change(
-            claimed.job.job_id, lambda job, now: leases.turn_away(job, token, now=now)
+            claimed.job.job_id,
+            lambda job, now: leases.turn_away(job, token, now=now, steady=steady),
         )
 
     async def held(self, agent_id: str, request_id: str, seconds: float | None) -> list[Claimed]:

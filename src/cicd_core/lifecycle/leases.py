@@ -152,15 +152,19 @@ def was_claimed_late(job: Job) -> bool:
     return job.claimed_at is not None and _is_late(job, job.claimed_at)
 
 
-def turn_away(job: Job, token: Token, *, now: datetime) -> Decision[Job]:
+def turn_away(job: Job, token: Token, *, now: datetime, steady: int | None = None) -> Decision[Job]:
     """End in TIMEOUT what was claimed after its deadline, in the moment before maintenance did.
+
+    ``steady`` is as in :func:`claim`.
 
     Raises:
         LeaseLost: the token does not own the job.
     """
     require_token(job, token)
     late = Outcome.timeout("claimed after its deadline")
-    return finish(job, late, JobState.TIMEOUT, now=now, by="maintenance", event="timed_out")
+    return finish(
+        job, late, JobState.TIMEOUT, now=now, by="maintenance", event="timed_out", steady=steady
+    )
 
 
 def report_progress(job: Job, token: Token, progress: Progress, *, now: datetime) -> Decision[Job]:
@@ -289,7 +293,9 @@ def expire_lease(
         return conclude(job, lost, now=now, by="maintenance", event="lease_expired", steady=steady)
     if _is_late(job, now):
         late = Outcome.timeout("claimed, but not started by its deadline")
-        return finish(job, late, JobState.TIMEOUT, now=now, by="maintenance", event="timed_out")
+        return finish(
+            job, late, JobState.TIMEOUT, now=now, by="maintenance", event="timed_out", steady=steady
+        )
     # It never started: whatever the policy and the delivery say, it may be tried again.
     why = f"agent {holder!r} claimed it and did not start it in time"
     return _lost(job, why, now=now, steady=steady)

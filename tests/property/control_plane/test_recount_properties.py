@@ -74,7 +74,9 @@ STEPS: dict[str, Step] = {
     "give back unused": partial(release, began=False),
     "lose": partial(expire, late=False),
     "hang": partial(expire, late=True),
-    "turn away": lambda job, at: leases.turn_away(job, job.token or STRANGER, now=at.now),
+    "turn away": lambda job, at: leases.turn_away(
+        job, job.token or STRANGER, now=at.now, steady=at.steady
+    ),
     "replay": lambda job, at: jobs.replay(job, now=at.now, by="ann", steady=at.steady),
     "cancel": lambda job, at: jobs.cancel(job, now=at.now, by="ann", reason="-"),
     "miss the deadline": lambda job, at: jobs.expire_deadline(job, now=at.now),

@@ -77,3 +77,9 @@ def test_what_was_claimed_after_its_deadline_is_turned_away() -> None:
     )
     with pytest.raises(LeaseLost):
         leases.turn_away(late, STRANGER, now=LATER)
+
+
+def test_a_job_that_is_turned_away_under_a_wrong_calendar_tells_the_steady_instant() -> None:
+    late = claim(queued(deadline_at=LATER), at=LATER)
+    decision = leases.turn_away(late, token_of(late), now=LATER, steady=5)
+    assert [event.data["stamp"] for event in decision.events] == [5]

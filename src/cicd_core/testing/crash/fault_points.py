@@ -10,6 +10,7 @@ import signal
 import threading
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, cast
 
+from cicd_core.testing.crash.forking import fork_child
 from cicd_core.testing.crash.plan import ANYWHERE, Bomb, Point
 
 if TYPE_CHECKING:
@@ -31,14 +32,20 @@ def kill_this_process() -> NoReturn:
     raise AssertionError("SIGKILL can't be survived")  # pragma: no cover - nobody gets here
 
 
+def _fork_and_die() -> NoReturn:
+    """Leave a child behind that has a copy of every file that is open now, and end at once."""
+    fork_child(os.getppid())
+    kill_this_process()
+
+
 class Fuse:
     """Counts how often a point is passed, and ends the process when it is time."""
 
-    def __init__(self, bomb: Bomb, end: Callable[[], object] = kill_this_process) -> None:
-        """Burn down by one with each passing of the bomb's point."""
+    def __init__(self, bomb: Bomb, end: Callable[[], object] | None = None) -> None:
+        """Burn down by one with each passing of the bomb's point; ``end`` is for tests."""
         self._bomb = bomb
         self._left = bomb.countdown
-        self._end = end
+        self._end = end or (_fork_and_die if bomb.forks else kill_this_process)
 
     def passes(self, point: Point, verbs: Sequence[str]) -> bool:
         """Whether this passing is the one."""

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-#: The mark of a line that says what is asked.
+#: The marks of a line that says what is asked, and of one that is no call.
 _ASKED: Final = "?"
+_NOTE: Final = "#"
 
 
 class Ending(StrEnum):
@@ -59,6 +60,15 @@ class Journal:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         self._number = 0
 
+    @property
+    def asked(self) -> int:
+        """How many calls were made."""
+        return self._number
+
+    def note(self, what: str, **words: Any) -> None:
+        """Write down something that is no call."""
+        self._write(_NOTE, 0, {"what": what, **words})
+
     def ask(self, verb: str, **asked: Any) -> int:
         """Write down that a call is made, and return its number."""
         self._number += 1
@@ -91,6 +101,8 @@ def read_calls(path: Path) -> Iterator[Call]:
             if not line.endswith(b"\n"):
                 break
             mark, number, instant, words = json.loads(line)
+            if mark == _NOTE:
+                continue
             if mark == _ASKED:
                 asked[number] = (instant, words)
                 continue
@@ -107,6 +119,16 @@ def read_calls(path: Path) -> Iterator[Call]:
         yield Call(
             verb=question["verb"], called=called, asked=question, ending=Ending.UNKNOWN, answer={}
         )
+
+
+def read_notes(path: Path) -> Iterator[str]:
+    """Yield what each note of a journal says happened."""
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        for line in file:
+            if line.endswith(b"\n") and line.startswith(b'["#"'):
+                yield json.loads(line)[3]["what"]
 
 
 class Acknowledgements:

@@ -25,11 +25,11 @@ from cicd_core.store.registry import StoreURL, open_store
 from cicd_core.store.sqlite.location import locate
 from cicd_core.testing.crash.draining import drain
 from cicd_core.testing.crash.evidence import Evidence
-from cicd_core.testing.crash.journal import Ending
+from cicd_core.testing.crash.journal import Ending, read_notes
 from cicd_core.testing.crash.losses import early_ends, lost_effects, lost_jobs
 from cicd_core.testing.crash.nursery import errors_path
 from cicd_core.testing.crash.ownership import double_owners
-from cicd_core.testing.crash.plan import SETTINGS, fate_of
+from cicd_core.testing.crash.plan import SETTINGS, Mishap, fate_of
 from cicd_core.testing.crash.recovery import recovery
 from cicd_core.testing.crash.report import CrashReport, Faults
 from cicd_core.testing.crash.storm import Storm
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable
 
     from cicd_core.store.records import Record
-    from cicd_core.testing.crash.plan import LabPlan
+    from cicd_core.testing.crash.plan import Bomb, LabPlan
     from cicd_core.testing.crash.storm import StormReport
 
 
@@ -98,6 +98,7 @@ async def _examine(plan: LabPlan, storm: StormReport, tell: Callable[[str], None
         kills=storm.kills,
         points=_points(plan, storm),
         stops=storm.stops,
+        mishaps=_mishaps(plan, storm),
         operations=witnesses.operations,
         refused=witnesses.calls[Ending.REFUSED],
         unknown=witnesses.calls[Ending.UNKNOWN],
@@ -109,7 +110,7 @@ async def _examine(plan: LabPlan, storm: StormReport, tell: Callable[[str], None
         double_owned=Faults.of(owners),
         early=Faults.of(early_ends(witnesses, evidence)),
         unfounded=Faults.of((*witnesses.torn, *witnesses.unfounded(tags.values()))),
-        broken=Faults.of((*witnesses.broken, *_strange_deaths(plan, storm))),
+        broken=Faults.of((*witnesses.broken, *_strange_deaths(plan, storm), *_stall(plan, storm))),
         unfinished=Faults.of(() if drained else ("jobs were left that nobody could finish",)),
         integrity=Faults.of(_damage(plan)),
         audit=found,
@@ -118,13 +119,18 @@ async def _examine(plan: LabPlan, storm: StormReport, tell: Callable[[str], None
 
 def _points(plan: LabPlan, storm: StormReport) -> dict[str, int]:
     """Return how many workers killed themselves at each point."""
-    bombs = [
+    counts = Counter(f"{bomb.verb}: {bomb.point.value}" for bomb in _exploded(plan, storm))
+    return dict(sorted(counts.items()))
+
+
+def _exploded(plan: LabPlan, storm: StormReport) -> list[Bomb]:
+    """Return the bombs of the workers that killed themselves."""
+    bombs = (
         fate_of(plan, death.slot, death.generation).bomb
         for death in storm.deaths
         if death.was_killed and death.by_itself
-    ]
-    counts = Counter(f"{bomb.verb}: {bomb.point.value}" for bomb in bombs if bomb is not None)
-    return dict(sorted(counts.items()))
+    )
+    return [bomb for bomb in bombs if bomb is not None]
 
 
 def _owners(witnesses: Witnesses, job_id: str) -> Iterable[str]:
@@ -156,6 +162,19 @@ def _strange_deaths(plan: LabPlan, storm: StormReport) -> list[str]:
     words = errors_path(plan.folder).read_text(errors="replace").strip()[-2000:]
     names = ", ".join(f"{each.slot}.{each.generation} ({each.code})" for each in strange)
     return [f"workers ended by themselves: {names}: {words}"]
+
+
+def _mishaps(plan: LabPlan, storm: StormReport) -> dict[str, int]:
+    """Return how often each mishap happened."""
+    notes = Counter(note for path in plan.folder.glob("*.jsonl") for note in read_notes(path))
+    notes["fork at the kill"] = sum(bomb.forks for bomb in _exploded(plan, storm))
+    return {name: notes[name] for name in (*Mishap, "fork at the kill")}
+
+
+def _stall(plan: LabPlan, storm: StormReport) -> list[str]:
+    if not storm.stalled:
+        return []
+    return [f"no call was acknowledged for {plan.patience:g} s, which ended the storm"]
 
 
 def _damage(plan: LabPlan) -> list[str]:

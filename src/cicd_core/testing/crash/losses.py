@@ -45,20 +45,20 @@ def early_ends(testimony: Witnesses, evidence: Evidence) -> Iterator[str]:
             if taken is not None and taken < expires:
                 yield (
                     f"job {job_id}: the lease with fence {fence} was promised until {expires}, "
-                    f"and taken away at {taken}"
+                    f"and another claim was given the job at {taken}"
                 )
 
 
 def _taken_away(found: JobEvidence, fence: int) -> int | None:
-    """Return when the reaper took a job from its holder, as the store's own claims show."""
+    """Return when a job that the reaper took from its holder was claimed by another at the latest.
+
+    The reaper's event says when it decided, which is earlier than its commit: a renewal may come
+    between, and the lease may run out before the commit. The next claim has the store's own time.
+    """
     attempt = found.attempts.get(fence)
     if attempt is None or attempt.ended is None or attempt.ended_by != REAPER:
         return None
-    if attempt.missed_deadline:
-        return None
-    # The reaper's clock may be wrong; that of the next claim is the store's.
-    again = found.claimed_again(fence)
-    return attempt.ended if again is None else min(attempt.ended, again)
+    return None if attempt.missed_deadline else found.claimed_again(fence)
 
 
 def _lost(told: JobTestimony, found: JobEvidence) -> Iterator[str]:

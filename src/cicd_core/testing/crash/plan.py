@@ -11,7 +11,7 @@ from pathlib import Path  # noqa: TC003 - attrs reads the annotations of its fie
 from random import Random  # noqa: TID251 - its seed comes in as a parameter
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from cicd_core.errors import InvalidInput
 from cicd_core.settings import Settings
@@ -24,6 +24,7 @@ SETTINGS: Final = Settings(
     grace_seconds=0.0,
     heartbeat_seconds=1.0,
     sweep_seconds=0.2,
+    lane_refresh_seconds=0.5,
 )
 
 #: How long a worker is stopped, in seconds: past its lease, and not past what others wait for a
@@ -31,6 +32,12 @@ SETTINGS: Final = Settings(
 _STOPPED: Final = (1.5, 2.5)
 #: How long a worker that was stopped goes on, in seconds: it finds out what it has lost.
 _REVIVED: Final = 0.5
+#: A worker forks a child, or loses a list of lanes, with this probability, after so many calls at
+#: most.
+_MISHAP: Final = 0.25
+_CALLS: Final = 200
+#: ... and forks a child at the point where it kills itself, with this one.
+_FORKS: Final = 0.25
 #: How old a worker becomes at most that is killed while it starts, in seconds.
 _YOUNG: Final = 0.2
 
@@ -73,6 +80,28 @@ class Bomb:
     verb: str
     #: At the how many-th time that it comes by.
     countdown: int
+    #: Whether it forks a child right before, which outlives it.
+    forks: bool = False
+
+
+class Mishap(StrEnum):
+    """What happens to a worker, or to the store, beside the worker's death."""
+
+    #: It forks a child, which outlives it with copies of all that it had open.
+    FORK = "fork"
+    #: The record that lists the lanes of a pool is lost.
+    LOST_LANES = "lost lanes"
+
+
+@frozen(kw_only=True)
+class Accident:
+    """A mishap in the life of a worker."""
+
+    mishap: Mishap
+    #: After how many of its calls.
+    calls: int
+    #: Of which pool, by its place among the lab's pools.
+    pool: int
 
 
 @frozen(kw_only=True)
@@ -91,6 +120,7 @@ class Fate:
     stopped: float | None = None
     revived: float | None = None
     bomb: Bomb | None = None
+    accident: Accident | None = None
 
 
 @frozen(kw_only=True)
@@ -123,7 +153,8 @@ class LabPlan:
     #: Whether worker 0 sees a wall clock that jumps.
     jumps: bool = True
     #: How long the drain rests without finishing a job, in seconds: longer than any lease, backoff
-    #: or start of the workers. The time that it looks for jobs is not counted.
+    #: or start of the workers. The time that it looks for jobs is not counted. The storm ends, with
+    #: a fault, when no call was acknowledged for as long, and no worker died.
     patience: float = 60.0
 
     def __attrs_post_init__(self) -> None:
@@ -153,6 +184,7 @@ class WorkerOrder:
     jumps: bool
     wrap: str | None
     bomb: Bomb | None
+    accident: Accident | None
 
     @property
     def name(self) -> str:
@@ -182,6 +214,11 @@ def drawn(seed: int, *words: object) -> Random:
 
 def fate_of(plan: LabPlan, slot: int, generation: int) -> Fate:
     """Return what becomes of an incarnation of a worker: it follows from the plan alone."""
+    accident = _accident(drawn(plan.seed, "accident", slot, generation))
+    return evolve(_death(plan, slot, generation), accident=accident)
+
+
+def _death(plan: LabPlan, slot: int, generation: int) -> Fate:
     random = drawn(plan.seed, "fate", slot, generation)
     instant = random.uniform(0.02, plan.life)
     kind = random.random()
@@ -198,6 +235,7 @@ def fate_of(plan: LabPlan, slot: int, generation: int) -> Fate:
 def order_of(plan: LabPlan, slot: int, generation: int) -> WorkerOrder:
     """Return what an incarnation of a worker is told."""
     before = journal_path(plan.folder, slot, generation - 1) if generation else None
+    fate = fate_of(plan, slot, generation)
     return WorkerOrder(
         slot=slot,
         generation=generation,
@@ -208,7 +246,18 @@ def order_of(plan: LabPlan, slot: int, generation: int) -> WorkerOrder:
         tasks=plan.tasks,
         jumps=plan.jumps and slot == 0,
         wrap=plan.wrap,
-        bomb=fate_of(plan, slot, generation).bomb,
+        bomb=fate.bomb,
+        accident=fate.accident,
+    )
+
+
+def _accident(random: Random) -> Accident | None:
+    if random.random() >= _MISHAP:
+        return None
+    return Accident(
+        mishap=random.choice(list(Mishap)),
+        calls=random.randrange(1, _CALLS),
+        pool=random.getrandbits(16),
     )
 
 
@@ -217,4 +266,5 @@ def _bomb(plan: LabPlan, random: Random) -> Bomb:
     verb = random.choices(("claim", "commit", "renew"), (5, 5, 1))[0]
     # Often at once, sometimes after a long time: a power of two that is spread evenly.
     most = {Point.STATEMENT: 10, Point.WRITE: 11, Point.SYNC: 8}.get(point, 7)
-    return Bomb(point=point, verb=verb, countdown=round(2 ** random.uniform(0, most)))
+    countdown = round(2 ** random.uniform(0, most))
+    return Bomb(point=point, verb=verb, countdown=countdown, forks=random.random() < _FORKS)

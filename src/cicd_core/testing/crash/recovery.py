@@ -46,6 +46,7 @@ def recovery(evidence: Evidence, deaths: Iterable[Death], offset: int) -> Recove
         for attempt in job.attempts.values()
         if attempt.ended is not None
         and attempt.ended_by == REAPER
+        and not attempt.missed_deadline  # on the calendar, whatever became of its holder
         and attempt.ended > killed.get(attempt.agent, attempt.ended)
     )
     return Recovery(

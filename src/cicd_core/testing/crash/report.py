@@ -52,6 +52,8 @@ class CrashReport:
     points: Mapping[str, int]
     #: Workers that were stopped past their leases, and went on.
     stops: int
+    #: How often each mishap happened beside: a forked child, a lost list of lanes.
+    mishaps: Mapping[str, int]
     #: Calls that were acknowledged, refused, and whose outcome nobody knows.
     operations: int
     refused: int
@@ -117,6 +119,7 @@ class CrashReport:
             "chosen_kills": self.chosen_kills,
             "points": dict(self.points),
             "stops": self.stops,
+            "mishaps": dict(self.mishaps),
             "operations": self.operations,
             "refused": self.refused,
             "unknown": self.unknown,
@@ -145,6 +148,7 @@ class CrashReport:
             f"store          {self.store}, {run}",
             f"kills          {self.kills} by SIGKILL, {self.chosen_kills} at a chosen point",
             f"stops          {self.stops} workers stopped past their leases",
+            f"mishaps        {_counted(self.mishaps)}",
             f"operations     {self.operations} acknowledged, {unheard}",
             f"enqueued       {self.enqueued} jobs acknowledged, {self.events} events in the log",
             f"lost           {self.lost.number}",
@@ -162,6 +166,10 @@ class CrashReport:
             lines += [f"               {text}" for text in faults.told]
         lines.append("every check holds" if self.ok else "FAILED")
         return "\n".join(lines)
+
+
+def _counted(numbers: Mapping[str, int]) -> str:
+    return ", ".join(f"{number} {name}" for name, number in numbers.items())
 
 
 def _shown(found: Recovery) -> str:

@@ -63,6 +63,8 @@ class StormReport:
     stops: int
     #: How long it took, in seconds.
     seconds: float
+    #: No call was acknowledged for as long as the plan has patience: that ended it.
+    stalled: bool = False
 
     @property
     def kills(self) -> int:
@@ -116,6 +118,9 @@ class Storm:
         self._operations = 0
         self._input = b""
         self._began = 0.0
+        #: When the last call was acknowledged.
+        self._progress_at = 0.0
+        self._stalled = False
 
     def run(self) -> StormReport:
         """Let it rage, and return when the last worker is dead.
@@ -136,10 +141,12 @@ class Storm:
             deaths=tuple(self._deaths),
             stops=self._stops,
             seconds=monotonic_seconds() - self._began,
+            stalled=self._stalled,
         )
 
     def _rage(self, nursery: subprocess.Popen[bytes]) -> None:
         self._began = told = monotonic_seconds()
+        self._progress_at = self._began + _PATIENCE  # to load everything
         while not self._is_enough():
             self._start(nursery)
             self._strike(nursery)
@@ -160,6 +167,9 @@ class Storm:
         plan, seconds = self._plan, monotonic_seconds() - self._began
         kills = sum(death.was_killed for death in self._deaths)
         if seconds >= plan.minutes * 60 or len(self._deaths) - kills >= _TOO_MANY:
+            return True
+        if monotonic_seconds() - self._progress_at > plan.patience:
+            self._stalled = True
             return True
         if plan.kills is None and plan.operations is None:
             return False
@@ -226,7 +236,7 @@ class Storm:
 
     def _bury(self, words: dict[str, int]) -> None:
         worker = self._alive.pop(words["ended"])
-        self._operations += worker.more()
+        self._note(worker.more())
         self._deaths.append(
             Death(
                 slot=worker.slot,
@@ -239,7 +249,12 @@ class Storm:
 
     def _count(self) -> None:
         for worker in self._alive.values():
-            self._operations += worker.more()
+            self._note(worker.more())
+
+    def _note(self, acknowledged: int) -> None:
+        self._operations += acknowledged
+        if acknowledged:
+            self._progress_at = monotonic_seconds()
 
     def _report(self) -> None:
         seconds = max(monotonic_seconds() - self._began, 0.001)

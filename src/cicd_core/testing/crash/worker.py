@@ -19,6 +19,7 @@ from cicd_core.testing.crash.fault_points import kill_this_process, pointed
 from cicd_core.testing.crash.journal import Journal
 from cicd_core.testing.crash.jumping_clock import make_wall_clock_jump
 from cicd_core.testing.crash.memory import Memory
+from cicd_core.testing.crash.mishaps import meet_with
 from cicd_core.testing.crash.plan import SETTINGS, drawn
 from cicd_core.testing.crash.workload import Hand
 
@@ -79,6 +80,9 @@ async def _work(order: WorkerOrder) -> None:
         store = wrapped(opened, order.wrap)
         store = pointed(store, order.bomb, drawn(order.seed, "point", *words))
         plane = ControlPlane(store, settings=SETTINGS)
+        if order.accident is not None:
+            own = ControlPlane(opened, settings=SETTINGS)
+            tasks.start_soon(meet_with, order.accident, own, journal, order.name)
         for number in range(order.tasks + 2):
             random = drawn(order.seed, "hand", *words, number)
             hand = Hand(plane, journal, memory, random, order.name)
