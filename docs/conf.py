@@ -117,10 +117,20 @@ def whole_names(_app: Sphinx, doctree: document) -> None:
             node["reftarget"] = home_of(names_of(module).get(target, target))
 
 
+def apart(_app: Sphinx, page: str, text: list[str]) -> None:
+    """Take the list of modules out of the table of contents, which a link leads to.
+
+    The side bar of each page would name every module, and take most of the build's time.
+    """
+    if page == "reference/api/modules":
+        text[0] = ":orphan:\n\n" + text[0]
+
+
 def setup(app: Sphinx) -> None:
     """Read our docstrings, and show Mermaid diagrams as text (sites that host Markdown draw it)."""
     # Before napoleon (500), which would take the lines for text.
     app.connect("autodoc-process-docstring", promises_as_fields, priority=400)
+    app.connect("source-read", apart)
     app.connect("doctree-read", whole_names)
     app.connect("missing-reference", no_class_as_text)
     app.add_lexer("mermaid", TextLexer)
