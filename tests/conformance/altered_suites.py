@@ -85,9 +85,14 @@ def suite_over(name: str, harness: StoreHarness, tests: Iterable[str]) -> type[S
     return type(name, (StoreConformance,), members | {"harness": pytest.fixture(fixture)})
 
 
-_FOUND_BY: dict[type[Altered | MemoryStore], str] = {**ENGINES, **ALTERED}
-for _store in (MemoryStore, Altered, *_FOUND_BY):
-    _tests = [_FOUND_BY[_store]] if _store in _FOUND_BY else [*_FOUND_BY.values()]
+_FOUND_BY: list[tuple[type[Altered | MemoryStore], str]] = [*ENGINES.items(), *ALTERED.items()]
+_ALL: list[str] = [test for _, test in _FOUND_BY]
+_CHOSEN: list[tuple[type[Altered | MemoryStore], list[str]]] = [
+    (MemoryStore, _ALL),
+    (Altered, _ALL),
+    *((store, [test]) for store, test in _FOUND_BY),
+]
+for _store, _tests in _CHOSEN:
     _name = f"Test{_store.__name__}"
     globals()[_name] = suite_over(_name, HandlesHarness(_store), _tests)
     if issubclass(_store, Altered):

@@ -65,6 +65,7 @@ def run_worker(folder: Path, point: Point, verb: str) -> tuple[int, list[Call]]:
         jumps=True,
         wrap=None,
         bomb=Bomb(point=point, verb=verb, countdown=5),
+        accident=None,
     )
     words = json.dumps(cattrs.unstructure(order))
     done = subprocess.run([sys.executable, "-c", RUN, words], check=False, timeout=PATIENCE)
