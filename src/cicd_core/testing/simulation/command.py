@@ -30,6 +30,7 @@ _HELP: Final = {
     "crash_rate": "crashes of an agent in an hour",
     "stall_rate": "how often in an hour an agent stands still",
     "clock_steps": "how often in an hour the store's wall clock is set wrong, or right again",
+    "lane_losses": "how often in an hour the list of a pool's lanes is lost",
     "lost_replies": "the share of calls whose reply is lost, 0 to 1",
     "cancels": "the share of jobs that are cancelled, 0 to 1",
     "hangs": "the share of attempts that never end by themselves, 0 to 1",

@@ -93,6 +93,9 @@ class SimulationPlan:
     setup_failures: float = 0.01
     #: How often in an hour the wall clock of the store's machine is set wrong, or right again.
     clock_steps: float = 0.0
+    #: How often in an hour the list of a pool's lanes is lost, as a failover or a restore loses it,
+    #: and the control plane starts again.
+    lane_losses: float = 0.0
     #: How much faster or slower than the store's an agent's clock goes at most, 0 to 0.5.
     drift: float = 0.05
     #: Start and drain agents as the scaling signal says; ``agents`` is the most there may be.
@@ -111,7 +114,7 @@ class SimulationPlan:
         check_integer("agents", self.agents, least=len(MACHINES), most=100_000)
         check_number("days", self.days, least=0.001, most=60)
         check_number("jobs_per_hour", self.jobs_per_hour, least=1, most=1_000_000)
-        for name in ("crash_rate", "stall_rate", "clock_steps"):
+        for name in ("crash_rate", "stall_rate", "clock_steps", "lane_losses"):
             check_number(name, getattr(self, name), least=0, most=60)
         for name in ("lost_replies", "cancels", "hangs", "setup_failures"):
             check_number(name, getattr(self, name), least=0, most=1)

@@ -20,6 +20,7 @@ OPTIONS: Final = (
     "crash_rate",
     "stall_rate",
     "clock_steps",
+    "lane_losses",
     "lost_replies",
     "cancels",
     "hangs",

@@ -9,9 +9,10 @@ from cicd_core.control_plane.audit import CheckResult, audit
 from cicd_core.control_plane.plane import ControlPlane
 from cicd_core.errors import CicdError, Refused
 from cicd_core.model.instants import from_micros
+from cicd_core.testing.losses import lose_lanes
 from cicd_core.testing.simulation.fleet import Fleet
 from cicd_core.testing.simulation.measuring import waits_of
-from cicd_core.testing.simulation.plan import HOUR
+from cicd_core.testing.simulation.plan import HOUR, POOLS
 from cicd_core.testing.simulation.report import SimulationReport, Violation
 from cicd_core.testing.simulation.traffic import Traffic
 from cicd_core.testing.simulation.world import MIDNIGHT, World
@@ -74,6 +75,8 @@ class _Simulation:
         world.agenda.after(self._plan.seconds, self._end_traffic)
         self._clock_draw = self._plan.drawn("wall clock")
         self._next_clock_step()
+        self._lane_draw = self._plan.drawn("lanes")
+        self._next_lane_loss()
         while self._goes_on():
             await self._step()
             if tell is not None and world.agenda.steps % _TELL == 0:
@@ -153,6 +156,7 @@ class _Simulation:
         world.measures.tally["silenced agents"] += report.silenced
         if report.total:
             await world.witness.look()
+        await world.witness.look_for_lanes()
         self._fleet.wake_for_what_is_left()
 
     async def _sample(self) -> None:
@@ -182,6 +186,23 @@ class _Simulation:
     def _be_ahead(self, seconds: float) -> None:
         clock = self._world.clock
         clock.step_calendar(seconds - (clock.calendar() - clock.micros()) / 1e6)
+
+    def _next_lane_loss(self) -> None:
+        if self._plan.lane_losses:
+            seconds = self._lane_draw.expovariate(self._plan.lane_losses / HOUR)
+            self._world.agenda.after(seconds, self._lose_lanes)
+
+    async def _lose_lanes(self) -> None:
+        world = self._world
+        if not world.troubled:
+            return
+        pool_name = self._lane_draw.choice(POOLS)
+        commit_id = f"loss-{world.agenda.steps}"
+        if await lose_lanes(world.store, pool_name, commit_id):
+            world.count("lost lists of lanes")
+            world.witness.lost_lanes(pool_name)
+            world.restart()  # a process that runs on knows the lanes for some seconds of its own
+        self._next_lane_loss()
 
     async def _end_traffic(self) -> None:
         self._world.troubled = False

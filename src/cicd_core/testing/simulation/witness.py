@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Final
 from attrs import frozen
 from sortedcontainers import SortedList
 
+from cicd_core.control_plane.lanes import directory_of
 from cicd_core.model.job import JobState, Verdict
 from cicd_core.queueing.lanes import Lane, lane_of
-from cicd_core.store.collections import JOBS
+from cicd_core.store.collections import JOBS, LANES
 from cicd_core.store.overlay import load_job
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ class Witness:
         self._heard: dict[str, int] = {}
         #: When its last attempt was seen to start (µs of the time that passes).
         self._began: dict[str, int] = {}
+        #: The pools whose lanes may not all be listed, since their lists were lost.
+        self._lost: set[str] = set()
         #: The invariants that were broken, and how.
         self.faults: list[tuple[str, str]] = []
         #: How many answers and changes were checked, by invariant.
@@ -130,14 +133,30 @@ class Witness:
         self._began[job_id] = now
         self.heard(job_id, now)
 
+    def lost_lanes(self, pool_name: str) -> None:
+        """Note that the list of a pool's lanes is lost."""
+        self._lost.add(pool_name)
+
+    async def look_for_lanes(self) -> None:
+        """Notice the pools whose lists name every lane again in which jobs wait."""
+        records = await self._store.get(LANES.name, sorted(self._lost))
+        for pool_name in sorted(self._lost):
+            listed = directory_of(pool_name, records.get(pool_name)).lanes
+            waiting = [lane.key for lane in self.ready() if lane.pool_name == pool_name]
+            if listed and {*waiting} <= {*listed}:
+                self._lost.remove(pool_name)
+
     async def claimed(
         self, machine: Machine, limit: int, answer: Sequence[Claimed], now: int
     ) -> None:
         """Check a claim: the best of all ready jobs that such an agent may run, in their order."""
-        lanes = [lane for lane in self._ready if machine.serves(lane)]
-        best = merge(*(islice(self._ready[lane], limit) for lane in lanes))
-        expected = [job_id for _, _, job_id in islice(best, limit)]
+        lanes = {lane for lane in self._ready if machine.serves(lane)}
         got = [each.job.job_id for each in answer]
+        most = limit
+        if machine.pool_name in self._lost:  # the jobs of lanes that no list names wait on
+            most, lanes = len(got), lanes & {lane_of(each.job) for each in answer}
+        best = merge(*(islice(self._ready[lane], most) for lane in lanes))
+        expected = [job_id for _, _, job_id in islice(best, most)]
         for each in answer:
             self.require(
                 "no claim out of lane",

@@ -44,16 +44,9 @@ class World:
         self.measures = Measures(MIDNIGHT)
         #: The real one, whatever the control plane is given.
         self.store = store = MemoryStore(COLLECTIONS, clock=self.clock, log_retention=_KEPT)
-        self.plane = ControlPlane(
-            store if wrap is None else wrap(store),
-            settings=Settings(
-                lease_seconds=plan.lease_seconds,
-                heartbeat_seconds=plan.heartbeat_seconds,
-                job_retention_seconds=_KEPT,
-                agent_retention_seconds=_KEPT,
-            ),
-            ids=IdSource(plan.seed),
-        )
+        self._given = store if wrap is None else wrap(store)
+        self._ids = IdSource(plan.seed)
+        self.plane = self._started()
         self.witness = Witness(store, self._moved)
         self.beliefs = Beliefs(self.witness.require)
         #: Whether faults happen; the work that is left at the end is done in peace.
@@ -65,6 +58,10 @@ class World:
     def now(self) -> int:
         """The instant, in µs (UTC)."""
         return self.clock.micros()
+
+    def restart(self) -> None:
+        """Start the control plane again: it remembers nothing."""
+        self.plane = self._started()
 
     def count(self, what: str) -> None:
         """Count something that happened."""
@@ -107,6 +104,15 @@ class World:
             self.witness.sight(job_id) == before,
             f"{verb} of job {job_id} was repeated, and took effect twice",
         )
+
+    def _started(self) -> ControlPlane:
+        settings = Settings(
+            lease_seconds=self.plan.lease_seconds,
+            heartbeat_seconds=self.plan.heartbeat_seconds,
+            job_retention_seconds=_KEPT,
+            agent_retention_seconds=_KEPT,
+        )
+        return ControlPlane(self._given, settings=settings, ids=self._ids)
 
     def _moved(self, before: Sight | None, job: Job) -> None:
         self.measures.moved(before, job, self.now)

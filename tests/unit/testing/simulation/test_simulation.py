@@ -65,6 +65,13 @@ def test_a_wall_clock_that_is_set_again_and_again_breaks_no_promise() -> None:
     assert report.tally["success"] > 0
 
 
+def test_lists_of_lanes_that_are_lost_again_and_again_break_no_promise() -> None:
+    report = run(evolve(PLAN, lane_losses=20.0))
+    assert report.violations == ()
+    assert report.tally["lost lists of lanes"] > 10
+    assert report.tally["success"] > 0
+
+
 def test_every_job_has_come_to_an_end() -> None:
     tally = run(PLAN).tally
     ends = ("success", "failed", "error", "timeout", "cancelled")
