@@ -56,10 +56,10 @@ from cicd_core.model.deployment import (
     DeploymentTransition,
 )
 from cicd_core.model.event import Event, LogGap, UnreadableEvent
+from cicd_core.model.git import GitContext, ObjectFilter, Submodules
 from cicd_core.model.job import (
     Attempt,
     Delivery,
-    GitContext,
     Job,
     JobState,
     JobStatus,
@@ -132,6 +132,7 @@ __all__ = [
     "LogGap",
     "NewerSchema",
     "NotFound",
+    "ObjectFilter",
     "OpenedSession",
     "Outcome",
     "Pool",
@@ -163,6 +164,7 @@ __all__ = [
     "StoreUnavailable",
     "StuckJob",
     "StuckReport",
+    "Submodules",
     "Summary",
     "SweepReport",
     "Token",

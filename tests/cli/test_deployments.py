@@ -25,7 +25,7 @@ def deployment(person: Person) -> str:
 def test_every_option_arrives_in_the_deployment(person: Person) -> None:
     made = person.asks(
         *("deployments", "create", "web", "1.2.3", "--env", "eu", "--meta", "team=core"),
-        *("--repo", "https://example.org/app.git", "--sha", "abc", "--build-job", "j1"),
+        *("--repo", "https://example.org/app.git", "--sha", "ab" * 20, "--build-job", "j1"),
         *("--test-job", "j2", "--deploy-job", "j3"),
     )
     expected = {
@@ -40,7 +40,7 @@ def test_every_option_arrives_in_the_deployment(person: Person) -> None:
         "created_by": "ada",
     }
     assert expected.items() <= made.items()
-    assert made["git"]["commit_sha"] == "abc"
+    assert made["git"]["commit_sha"] == "ab" * 20
 
 
 def test_the_way_to_production_and_back(person: Person, deployment: str) -> None:

@@ -26,7 +26,7 @@ def test_every_option_arrives_in_the_job(person: Person) -> None:
         "build",
         *("--payload", '{"target": "all"}', "--priority", "CRITICAL", "--pool", "linux"),
         *("--label", "gpu", "--label", "arm", "--tag", "nightly", "--meta", "team=core"),
-        *("--repo", "https://example.org/app.git", "--ref", "main", "--sha", "abc123"),
+        *("--repo", "https://example.org/app.git", "--ref", "main", "--sha", "ab" * 20),
         *("--timeout", "5m", "--max-attempts", "5", "--retry-on", "failed,timeout"),
         *("--at-most-once", "--key", "build-1", "--deadline", "2099-01-01T00:00:00Z"),
     )
@@ -48,7 +48,7 @@ def test_every_option_arrives_in_the_job(person: Person) -> None:
     assert expected.items() <= job.items()
     assert job["retry"]["retry_on"] == ["failed", "timeout"]
     assert job["git"]["repo"] == "https://example.org/app.git"
-    assert (job["git"]["ref"], job["git"]["commit_sha"]) == ("main", "abc123")
+    assert (job["git"]["ref"], job["git"]["commit_sha"]) == ("main", "ab" * 20)
     assert job["history"][0]["by"] == "ada"
 
 

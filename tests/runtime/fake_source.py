@@ -19,7 +19,7 @@ from cicd_core.errors import LeaseLost, StoreUnavailable
 from cicd_core.model.agent import Agent, AgentStatus
 from cicd_core.model.checks import check_text
 from cicd_core.model.claim import Claimed, LeaseStatus
-from cicd_core.model.job import Delivery, GitContext, Job, JobState, Progress, Token
+from cicd_core.model.job import Delivery, Job, JobState, Progress, Token
 from cicd_core.threads import RunSoon, run_soon_here
 from tests.patience import PATIENCE
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 
     from cicd_core.model.agent import AgentMetrics, AgentSpec, StuckReport
+    from cicd_core.model.git import GitContext
     from cicd_core.model.outcome import Outcome
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)

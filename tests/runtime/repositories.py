@@ -41,7 +41,6 @@ def repository(tmp_path: Path) -> Path:
     git(folder, "init", "--quiet", "-b", "main")
     (folder / "sub").mkdir()
     (folder / "sub" / "here").touch()
-    (folder / "out").symlink_to(tmp_path)
     commit(folder, "hello")
     git(folder, "tag", "v1")
     commit(folder, "goodbye")

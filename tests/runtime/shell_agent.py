@@ -9,7 +9,7 @@ import anyio
 
 from cicd_core.agent import Agent
 from cicd_core.agent.shell import ShellHandler
-from cicd_core.model.job import GitContext
+from cicd_core.model.git import GitContext
 from tests.runtime.fake_source import FakeSource
 
 #: A command that does not die of a signal that can be caught, with a child of its own.

@@ -16,7 +16,8 @@ from cicd_core.agent import Agent, JobRun, SetupFailed
 from cicd_core.agent.fitness import Fitness
 from cicd_core.agent.shell import ShellHandler
 from cicd_core.model.agent import AgentStatus
-from cicd_core.model.job import Delivery, GitContext, JobState, Verdict
+from cicd_core.model.git import GitContext
+from cicd_core.model.job import Delivery, JobState, Verdict
 from tests.patience import PATIENCE
 from tests.runtime.embedding import agent_of, run_until_idle, running
 from tests.runtime.processes import until

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import anyio
 import pytest
@@ -13,60 +11,22 @@ import pytest
 from cicd_core.agent import SetupFailed
 from cicd_core.agent.shell import INHERITED, ShellHandler
 from cicd_core.errors import InvalidInput
-from cicd_core.model.job import GitContext, Verdict
+from cicd_core.model.git import GitContext
+from cicd_core.model.job import Verdict
 from tests.patience import PATIENCE
 from tests.runtime.embedding import agent_of, run_until_idle, running
 from tests.runtime.processes import is_alive, number_in, until
 from tests.runtime.repositories import commit, git, repository, worktrees
+from tests.runtime.shell_jobs import Shell, nothing_is_left, shell, text_of, work_dir
 
 if TYPE_CHECKING:
-    from cicd_core.model.outcome import Outcome
+    from pathlib import Path
+
     from tests.runtime.fake_source import FakeSource
 
 pytestmark = pytest.mark.anyio
 
-__all__ = ["repository"]  # a fixture
-
-
-@pytest.fixture
-def work_dir(tmp_path: Path) -> Path:
-    return tmp_path / "work"
-
-
-class Shell:
-    """Runs payloads, each as a job of its own."""
-
-    def __init__(self, source: FakeSource, tmp_path: Path, work_dir: Path) -> None:
-        self.source = source
-        self.logs = tmp_path / "logs"
-        self.work_dir = work_dir
-
-    async def run(
-        self,
-        payload: dict[str, Any],
-        git: GitContext | None = None,
-        *,
-        timeout_seconds: float = 60.0,
-        **options: Any,
-    ) -> Outcome:
-        job = self.source.add(payload=payload, git=git, timeout_seconds=timeout_seconds)
-        handler = ShellHandler(work_dir=self.work_dir, **options)
-        await run_until_idle(agent_of(self.source, handler, log_dir=self.logs))
-        assert nothing_is_left(self.work_dir)
-        return self.source.outcomes[job]
-
-
-def text_of(outcome: Outcome) -> str:
-    return Path(urlsplit(str(outcome.logs_url)).path).read_text()
-
-
-def nothing_is_left(work_dir: Path) -> bool:
-    return list(work_dir.glob("*")) == []
-
-
-@pytest.fixture
-def shell(source: FakeSource, tmp_path: Path, work_dir: Path) -> Shell:
-    return Shell(source, tmp_path, work_dir)
+__all__ = ["repository", "shell", "work_dir"]  # fixtures
 
 
 async def test_an_exit_code_is_the_verdict(shell: Shell) -> None:
@@ -249,10 +209,10 @@ async def test_an_agent_that_a_hook_started_checks_out_what_it_was_told(
     ("repo", "ref", "says"),
     [
         (None, "no-such-branch", "no-such-branch of "),
-        ("file:///no/such/repository", "main", "the clone failed"),
-        ("https://ada:s3cret@127.0.0.1:1/x", "main", "main of https://***@127.0.0.1:1/x"),
-        (f"http://oauth2:{'s3cret' * 60}@127.0.0.1:1/x", "main", "the clone failed"),
-        ("http://a:s3/cret@127.0.0.1:1/x#s3cret@x", "main", "main of http://***@x"),
+        ("file:///no/such/repository", "main", "no folder /no/such/repository"),
+        ("https://ada:s3cret@127.0.0.1:1/x", "main", "without credentials"),
+        (f"http://oauth2:{'s3cret' * 60}@127.0.0.1:1/x", "main", "without credentials"),
+        ("http://a:s3/cret@127.0.0.1:1/x#s3cret@x", "main", "without credentials"),
     ],
 )
 async def test_a_checkout_that_fails_is_an_error(
@@ -323,7 +283,7 @@ async def test_a_command_stays_inside_its_checkout(
         ({"shell": "ls", "checkout": {"repo": "r", "branch": "b"}}, "payload.checkout.branch"),
         ({"shell": "ls", "checkout": {"ref": "main"}}, "payload.checkout.repo"),
         ({"shell": "ls", "checkout": {"repo": "--upload-pack=x"}}, "payload.checkout.repo"),
-        ({"shell": "ls", "checkout": {"repo": "r", "ref": "-x"}}, "payload.checkout.ref"),
+        ({"shell": "ls", "checkout": {"repo": "/r", "ref": "-x"}}, "payload.checkout.ref"),
         ({"shell": "ls", "timeuot": 3}, "payload.timeuot"),
     ],
 )

@@ -18,7 +18,6 @@ import cicd_core_dynamodb
 import cicd_core_redis
 from cicd_core import errors
 from cicd_core.agent import JobFailed
-from cicd_core.agent.shell.payload import Checkout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +32,6 @@ _GIVEN: dict[str, Any] = {
     "Iterable[str]": iter(("b", "a")),
     "Sequence[str]": ["b", "a"],
     "dict[str, Any] | None": {"pk": {"S": "x"}},
-    "Checkout": Checkout(repo="https://git.example/web.git"),
 }
 
 

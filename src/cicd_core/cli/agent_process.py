@@ -11,6 +11,8 @@ import typer
 
 from cicd_core.cli.options import StoreOption
 
+_CHECKOUTS = "Checkouts"
+
 
 def agent(
     *,
@@ -66,6 +68,112 @@ def agent(
         Path | None,
         typer.Option("--workdir", metavar="DIR", help="Where jobs get their folders."),
     ] = None,
+    cache_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--cache-dir",
+            metavar="DIR",
+            help="Where mirrors of repositories are kept; in the user's cache folder by default.",
+            rich_help_panel=_CHECKOUTS,
+        ),
+    ] = None,
+    cache_limit: Annotated[
+        str,
+        typer.Option(
+            "--cache-limit",
+            metavar="SIZE",
+            help="The most that all mirrors may take: those used longest ago go first.",
+            rich_help_panel=_CHECKOUTS,
+        ),
+    ] = "10G",
+    checkout_limit: Annotated[
+        str,
+        typer.Option(
+            "--checkout-limit",
+            metavar="SIZE",
+            help="The most that one checkout, or one download, may take.",
+            rich_help_panel=_CHECKOUTS,
+        ),
+    ] = "10G",
+    git_timeout: Annotated[
+        str,
+        typer.Option(
+            "--git-timeout",
+            metavar="SECONDS",
+            help="How long one git command may take.",
+            rich_help_panel=_CHECKOUTS,
+        ),
+    ] = "30m",
+    git_config: Annotated[
+        Path | None,
+        typer.Option(
+            "--git-config",
+            metavar="FILE",
+            help="Git's configuration: credential helpers, proxies. Jobs' own is never read.",
+            rich_help_panel=_CHECKOUTS,
+        ),
+    ] = None,
+    ssh_key: Annotated[
+        Path | None,
+        typer.Option(
+            "--ssh-key",
+            metavar="FILE",
+            help="The private key (a deploy key) that ssh uses, and no other.",
+            rich_help_panel=_CHECKOUTS,
+        ),
+    ] = None,
+    trust_repository: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--trust-repository",
+            metavar="DIR",
+            help="A folder whose repositories may belong to other users; repeatable.",
+            rich_help_panel=_CHECKOUTS,
+        ),
+    ] = None,
+    outside_links: Annotated[
+        bool,
+        typer.Option(
+            "--outside-links",
+            help="Allow symbolic links that lead out of a checkout.",
+            rich_help_panel=_CHECKOUTS,
+        ),
+    ] = False,
+    depth: Annotated[
+        int,
+        typer.Option(
+            "--depth",
+            metavar="N",
+            help="Commits of the history, for jobs that do not say; 0: all.",
+            rich_help_panel=_CHECKOUTS,
+        ),
+    ] = 0,
+    filter: Annotated[  # noqa: A002 - the name of the option, as git has it
+        str,
+        typer.Option(
+            "--filter",
+            metavar="FILTER",
+            help="blob:none or none, for jobs that do not say.",
+            rich_help_panel=_CHECKOUTS,
+        ),
+    ] = "none",
+    submodules: Annotated[
+        str,
+        typer.Option(
+            "--submodules",
+            metavar="WHICH",
+            help="off, shallow or recursive, for jobs that do not say.",
+            rich_help_panel=_CHECKOUTS,
+        ),
+    ] = "off",
+    lfs: Annotated[
+        bool,
+        typer.Option(
+            "--lfs",
+            help="Fetch the files of Git LFS, for jobs that do not say.",
+            rich_help_panel=_CHECKOUTS,
+        ),
+    ] = False,
     log_dir: Annotated[
         Path | None,
         typer.Option(
@@ -137,7 +245,7 @@ def agent(
 
     from cicd_core.agent import Agent, LogLimits
     from cicd_core.agent.init import leave_process_one
-    from cicd_core.agent.shell import INHERITED, ShellHandler
+    from cicd_core.agent.shell import INHERITED, CheckoutSettings, ShellHandler
     from cicd_core.cli.exits import reporting
     from cicd_core.cli.inputs import seconds, size
     from cicd_core.cli.logs import log_to_stderr
@@ -168,7 +276,24 @@ def agent(
                 exit_when_stuck=exit_when_stuck,
                 stuck_seconds=seconds("stuck-after", stuck_after),
             )
-            handler = ShellHandler(work_dir=workdir, inherit_env=[*INHERITED, *(env or ())])
+            handler = ShellHandler(
+                work_dir=workdir,
+                inherit_env=[*INHERITED, *(env or ())],
+                checkout=CheckoutSettings(
+                    cache_dir=cache_dir,
+                    cache_bytes=size("cache-limit", cache_limit),
+                    timeout_seconds=seconds("git-timeout", git_timeout),
+                    max_bytes=size("checkout-limit", checkout_limit),
+                    depth=depth,
+                    filter=filter,
+                    submodules=submodules,
+                    lfs=lfs,
+                    git_config=git_config,
+                    ssh_key=ssh_key,
+                    trusted_repositories=trust_repository or (),
+                    outside_links=outside_links,
+                ),
+            )
             for job_type in dict.fromkeys(["shell", *(kind or ())]):
                 worker.add_handler(job_type, handler)
             await worker.run(until_idle=until_idle)

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from cicd_core.control_plane.pools import PoolStatus
     from cicd_core.model.agent import Agent
     from cicd_core.model.deployment import Deployment, DeploymentTransition
-    from cicd_core.model.job import GitContext, Job, Transition
+    from cicd_core.model.git import GitContext
+    from cicd_core.model.job import Job, Transition
     from cicd_core.queueing.scaling import ScalingSignal
 
 
@@ -172,7 +173,21 @@ def _git_facts(git: GitContext | None) -> Iterable[tuple[str, object]]:
         ("commit", git.commit_sha),
         ("message", None if git.commit_message is None else line(git.commit_message)),
         ("author", git.author),
+        ("checkout", ", ".join(_checkout_options(git)) or None),
     ]
+
+
+def _checkout_options(git: GitContext) -> Iterable[str]:
+    if git.depth is not None:
+        yield "whole history" if git.depth == 0 else f"depth {git.depth}"
+    if git.filter is not None:
+        yield f"filter {git.filter.value}"
+    if git.sparse_paths:
+        yield f"sparse {' '.join(git.sparse_paths)}"
+    if git.submodules is not None:
+        yield f"submodules {git.submodules.value}"
+    if git.lfs is not None:
+        yield "lfs" if git.lfs else "no lfs"
 
 
 def _metadata_facts(items: Iterable[tuple[str, str]]) -> Iterable[tuple[str, object]]:

@@ -142,10 +142,61 @@ def enqueue(
     ] = None,
     ref: Annotated[
         str | None,
-        typer.Option("--ref", metavar="REF", help="A branch or a tag.", rich_help_panel=_GIT),
+        typer.Option(
+            "--ref",
+            metavar="REF",
+            help="A branch, else a tag, or a full name: refs/pull/7/head.",
+            rich_help_panel=_GIT,
+        ),
     ] = None,
     sha: Annotated[
-        str | None, typer.Option("--sha", metavar="SHA", help="A commit.", rich_help_panel=_GIT)
+        str | None,
+        typer.Option(
+            "--sha",
+            metavar="SHA",
+            help="A commit, all of its digits; it comes before the ref.",
+            rich_help_panel=_GIT,
+        ),
+    ] = None,
+    depth: Annotated[
+        int | None,
+        typer.Option(
+            "--depth",
+            metavar="N",
+            help="Commits of the history; 0: all. Left out: the agent decides.",
+            rich_help_panel=_GIT,
+        ),
+    ] = None,
+    filter: Annotated[  # noqa: A002 - the name of the option, as git has it
+        str | None,
+        typer.Option(
+            "--filter",
+            metavar="FILTER",
+            help="blob:none fetches file contents when they are needed; none: all.",
+            rich_help_panel=_GIT,
+        ),
+    ] = None,
+    sparse: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--sparse",
+            metavar="FOLDER",
+            help="Check out this folder alone; may be repeated.",
+            rich_help_panel=_GIT,
+        ),
+    ] = None,
+    submodules: Annotated[
+        str | None,
+        typer.Option(
+            "--submodules",
+            metavar="WHICH",
+            help="off, shallow (the first level, no history), or recursive.",
+            rich_help_panel=_GIT,
+        ),
+    ] = None,
+    lfs: Annotated[
+        bool | None,
+        typer.Option("--lfs/--no-lfs", help="Fetch the files of Git LFS.", rich_help_panel=_GIT),
     ] = None,
     tag: Annotated[
         list[str] | None,
@@ -195,6 +246,11 @@ def enqueue(
         repo=repo,
         ref=ref,
         sha=sha,
+        depth=depth,
+        filter=filter,
+        sparse=tuple(sparse or ()),
+        submodules=submodules,
+        lfs=lfs,
         tag=tuple(tag or ()),
         meta=tuple(meta or ()),
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 from cicd_core.errors import InvalidInput
-from cicd_core.model.job import GitContext
+from cicd_core.model.git import GitContext
 from cicd_core.model.json_values import parse_json
 
 Kind = TypeVar("Kind", bound=Enum)
@@ -170,16 +170,25 @@ def asker(given: str | None) -> str:
         return "cli"
 
 
-def git_context(repo: str | None, ref: str | None, sha: str | None) -> GitContext | None:
+def git_context(
+    repo: str | None, ref: str | None, sha: str | None, **options: Any
+) -> GitContext | None:
     """Return where work comes from; a folder on this machine as the absolute path that it has.
 
+    Args:
+        repo: a URL, ``host:path`` or a folder.
+        ref: a branch, a tag, or the full name of a ref.
+        sha: a commit.
+        options: further fields of the git context; those that are None are left out.
+
     Raises:
-        InvalidInput: a ref or a commit of no repository.
+        InvalidInput: something else was given, and no repository.
     """
+    given = {name: value for name, value in options.items() if value not in {None, ()}}
     if repo is not None:
         known = str(Path(repo).resolve()) if "://" not in repo and Path(repo).is_dir() else repo
-        return GitContext(repo=known, ref=ref, commit_sha=sha)
-    for name, value in (("ref", ref), ("sha", sha)):
+        return GitContext(repo=known, ref=ref, commit_sha=sha, **given)
+    for name, value in (("ref", ref), ("sha", sha), *given.items()):
         if value is not None:
             raise InvalidInput(name, value, "say of which repository, with --repo")
     return None

@@ -27,6 +27,8 @@ from cicd_core.model.spec import JobSpec, checked
 if TYPE_CHECKING:
     from cattrs import Converter
 
+    from cicd_core.model.git import GitContext
+
 
 @frozen(kw_only=True)
 class JobOptions:
@@ -50,6 +52,11 @@ class JobOptions:
     repo: str | None = None
     ref: str | None = None
     sha: str | None = None
+    depth: int | None = None
+    filter: str | None = None
+    sparse: tuple[str, ...] = ()
+    submodules: str | None = None
+    lfs: bool | None = None
     tag: tuple[str, ...] = ()
     meta: tuple[str, ...] = ()
 
@@ -74,7 +81,7 @@ class JobOptions:
             pool_name=self.pool,
             priority=choose("priority", self.priority, Priority),
             labels=self.label,
-            git=git_context(self.repo, self.ref, self.sha),
+            git=self._git(),
             tags=self.tag,
             metadata=pairs("meta", self.meta),
             delivery=Delivery.AT_MOST_ONCE if self.at_most_once else Delivery.AT_LEAST_ONCE,
@@ -88,6 +95,18 @@ class JobOptions:
         if self.timeout is not None:
             plain = evolve(plain, timeout_seconds=seconds("timeout", self.timeout))
         return checked(plain)
+
+    def _git(self) -> GitContext | None:
+        return git_context(
+            self.repo,
+            self.ref,
+            self.sha,
+            depth=self.depth,
+            filter=self.filter,
+            sparse_paths=self.sparse,
+            submodules=self.submodules,
+            lfs=self.lfs,
+        )
 
     def _job_type(self) -> str:
         if self.job_type is not None:
@@ -178,6 +197,7 @@ def _converter() -> Converter:
     converter.register_structure_hook(str, _strict(str))
     converter.register_structure_hook(int, _strict(int))
     converter.register_structure_hook(float, _strict(int | float))
+    converter.register_structure_hook(bool, _flag)
     converter.register_structure_hook(datetime, lambda value, _: datetime.fromisoformat(value))
     converter.register_structure_hook(
         Priority, lambda value, _: choose("priority", value, Priority)
@@ -203,6 +223,13 @@ def _strict(accepted: Any) -> Callable[[Any, Any], Any]:
         return value
 
     return hook
+
+
+def _flag(value: Any, _kind: Any) -> bool:
+    """Take true and false alone: every other text and number would be one of them."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{value!r} is neither true nor false")
+    return value
 
 
 def _reason(error: BaseException, kind: type | None) -> str:

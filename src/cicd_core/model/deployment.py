@@ -11,16 +11,14 @@ from attrs import evolve, field, frozen
 from cicd_core.errors import InvalidInput
 from cicd_core.model.checks import check_kind, check_name
 from cicd_core.model.fields import (
-    check_git,
     check_label,
     check_metadata,
     check_number,
     check_optional_name,
     check_together,
-    git_texts,
 )
+from cicd_core.model.git import GitContext, check_git, git_texts
 from cicd_core.model.instants import require_aware
-from cicd_core.model.job import GitContext
 
 #: The most that each figure may be.
 _MOST = {"error_rate": 1.0, "latency_ms": 1e9, "requests_per_second": 1e12}

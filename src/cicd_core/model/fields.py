@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attrs import fields as attrs_fields
-
 from cicd_core.errors import InvalidInput, TooLarge
 from cicd_core.model.checks import (
     MAX_BODY_BYTES,
     MAX_REASON,
     check_bytes,
-    check_kind,
     check_name,
     check_text,
     json_size,
     kept_text,
 )
-from cicd_core.model.job import GitContext
 
 #: The most bytes of a version, a host name, a user's id, or of who asked for something.
 MAX_LABEL = 256
@@ -104,30 +100,3 @@ def check_together(field: str, *parts: object, besides: int = 0) -> None:
     size = besides + sum(json_size(part) for part in parts if part)
     if size > MAX_BODY_BYTES:
         raise TooLarge(field, size, MAX_BODY_BYTES)
-
-
-def git_texts(git: GitContext | None) -> dict[str, str]:
-    """Return what a git context says, by the names of its fields."""
-    if git is None:
-        return {}
-    return {
-        each.name: text for each in attrs_fields(type(git)) if (text := getattr(git, each.name))
-    }
-
-
-def check_git(git: GitContext | None) -> GitContext | None:
-    """Return the git context.
-
-    Raises:
-        InvalidInput: a field is no string, or holds a NUL or a lone surrogate; the error names it.
-        TooLarge: the repository has more than 1,024 characters, another field more than 8,192.
-    """
-    if git is None:
-        return None
-    check_kind("git", git, GitContext)
-    check_text("git.repo", git.repo)
-    for name in ("ref", "commit_sha", "commit_message", "author"):
-        value = getattr(git, name)
-        if value is not None:
-            check_text(f"git.{name}", value, most=8192)
-    return git

@@ -9,6 +9,8 @@ from typing import Any
 
 from attrs import Factory, field, frozen
 
+from cicd_core.model.git import GitContext
+
 
 class Priority(IntEnum):
     """The order between jobs; within one priority the first enqueued goes first."""
@@ -78,17 +80,6 @@ class Delivery(StrEnum):
     AT_LEAST_ONCE = "at_least_once"
     #: It ends in ERROR and never starts a second time: for deploys.
     AT_MOST_ONCE = "at_most_once"
-
-
-@frozen(kw_only=True)
-class GitContext:
-    """Where the work comes from."""
-
-    repo: str
-    ref: str | None = None
-    commit_sha: str | None = None
-    commit_message: str | None = None
-    author: str | None = None
 
 
 @frozen(kw_only=True)

@@ -11,15 +11,14 @@ from attrs import Factory, evolve, field, frozen
 from cicd_core.errors import InvalidInput
 from cicd_core.model.checks import check_integer, check_kind, check_name, check_names, check_seconds
 from cicd_core.model.fields import (
-    check_git,
     check_metadata,
     check_number,
     check_optional_label,
     check_together,
-    git_texts,
 )
+from cicd_core.model.git import GitContext, check_git, git_texts
 from cicd_core.model.instants import require_aware
-from cicd_core.model.job import Delivery, GitContext, Priority, RetryPolicy, Verdict
+from cicd_core.model.job import Delivery, Priority, RetryPolicy, Verdict
 from cicd_core.model.json_values import check_json_object
 
 #: A week, in seconds: the longest that one attempt may run.

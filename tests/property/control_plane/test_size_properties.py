@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
-from attrs import evolve, fields, frozen
+from attrs import evolve, frozen
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -22,11 +22,11 @@ from cicd_core.lifecycle.decision import Decision
 from cicd_core.model import deployment as deployment_model
 from cicd_core.model.checks import MAX_BODY_BYTES, MAX_SECONDS, json_bytes, json_size
 from cicd_core.model.deployment import DeploymentSpec
-from cicd_core.model.fields import MAX_LABEL, git_texts
+from cicd_core.model.fields import MAX_LABEL
+from cicd_core.model.git import GitContext, ObjectFilter, Submodules, git_texts
 from cicd_core.model.instants import to_micros
 from cicd_core.model.job import (
     Delivery,
-    GitContext,
     Job,
     Progress,
     RetryPolicy,
@@ -70,8 +70,18 @@ def filled(letter: str, most: int) -> str:
 
 
 def git_of(letter: str) -> GitContext:
-    texts = {each.name: letter * (2000 // len(letter)) for each in fields(GitContext)}
-    return GitContext(**texts | {"repo": letter * (1000 // len(letter))})
+    return GitContext(
+        repo="/" + "r" * 1000,
+        ref="r" * 1000,
+        commit_sha="f" * 64,
+        commit_message=letter * (2000 // len(letter)),
+        author=letter * (2000 // len(letter)),
+        depth=999_999,
+        filter=ObjectFilter.BLOBS,
+        sparse_paths=tuple(f"{number:0100d}" for number in range(200)),
+        submodules=Submodules.RECURSIVE,
+        lfs=True,
+    )
 
 
 def metadata_of(letter: str, entries: int) -> dict[str, str]:

@@ -13,9 +13,9 @@ from cicd_core.lifecycle import jobs, leases
 from cicd_core.lifecycle.job_steps import FIRST_STEPS, LAST_STEPS, WHY_KEPT
 from cicd_core.model.checks import json_bytes
 from cicd_core.model.event import Increment
+from cicd_core.model.git import GitContext
 from cicd_core.model.job import (
     Delivery,
-    GitContext,
     JobStatus,
     Priority,
     RetryPolicy,
@@ -53,7 +53,7 @@ def test_a_new_job_is_what_its_spec_asks_for() -> None:
             pool_name="fast",
             priority=Priority.HIGH,
             labels=("linux",),
-            git=GitContext(repo="shop.git"),
+            git=GitContext(repo="/srv/shop.git"),
             tags=("nightly",),
             metadata={"team": "shop"},
             delivery=Delivery.AT_MOST_ONCE,

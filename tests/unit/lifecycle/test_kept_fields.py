@@ -13,7 +13,7 @@ from cicd_core.model.agent import AgentSpec, HealthPolicy, checked
 from cicd_core.model.checks import MAX_MESSAGE
 from cicd_core.model.deployment import DeploymentSpec
 from cicd_core.model.deployment import checked as checked_deployment
-from cicd_core.model.job import GitContext
+from cicd_core.model.git import GitContext
 from tests.unit.lifecycle.agent_matrix import FIRST, HEALTHY, LATER, NOON, REGISTERING, S, beat
 from tests.unit.lifecycle.deployment_matrix import (
     failed_in,
@@ -51,7 +51,7 @@ def test_a_deployment_keeps_every_field_of_its_spec() -> None:
             service_name="shop/cart",
             version="1.4.2",
             environment="eu-west",
-            git=GitContext(repo="shop.git"),
+            git=GitContext(repo="/srv/shop.git"),
             build_job_id="job-b",
             test_job_id="job-t",
             deploy_job_id="job-d",

@@ -18,7 +18,7 @@ from cicd_core.model.deployment import (
     checked,
     checked_metrics,
 )
-from cicd_core.model.job import GitContext
+from cicd_core.model.git import GitContext
 
 S = DeploymentStatus
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -144,9 +144,9 @@ def test_metadata_and_git_context_are_within_256_kib_together() -> None:
         service_name="shop",
         version="1",
         metadata={f"{number:04d}": "\x1b" * 1000 for number in range(40)},
-        git=GitContext(repo="shop.git"),
+        git=GitContext(repo="/srv/shop.git"),
     )
     assert checked(spec).metadata == spec.metadata
     with pytest.raises(TooLarge) as refused:
-        checked(evolve(spec, git=GitContext(repo="shop.git", commit_message="\x1b" * 8000)))
+        checked(evolve(spec, git=GitContext(repo="/srv/shop.git", commit_message="\x1b" * 8000)))
     assert refused.value.field == "metadata"

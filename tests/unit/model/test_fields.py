@@ -11,7 +11,6 @@ from cicd_core.errors import InvalidInput, TooLarge
 from cicd_core.model.checks import MAX_BODY_BYTES, json_bytes
 from cicd_core.model.fields import (
     MAX_LABEL,
-    check_git,
     check_label,
     check_metadata,
     check_number,
@@ -19,7 +18,6 @@ from cicd_core.model.fields import (
     check_optional_name,
     check_reason,
 )
-from cicd_core.model.job import GitContext
 
 
 def test_a_label_is_a_short_text() -> None:
@@ -122,16 +120,3 @@ def test_metadata_over_the_limit_of_a_body_is_too_large() -> None:
     assert refused.value.size == entry * len(values)
     del values["0000"]
     assert check_metadata(values) == values
-
-
-def test_a_git_context_may_be_left_out_or_say_the_repository_alone() -> None:
-    assert check_git(None) is None
-    git = GitContext(repo="https://example.org/shop.git")
-    assert check_git(git) is git
-
-
-@pytest.mark.parametrize("name", ["repo", "ref", "commit_sha", "commit_message", "author"])
-def test_a_field_of_a_git_context_that_no_store_can_keep_is_refused(name: str) -> None:
-    with pytest.raises(InvalidInput) as refused:
-        check_git(GitContext(**{"repo": "r", name: "nul\0"}))
-    assert refused.value.field == f"git.{name}"

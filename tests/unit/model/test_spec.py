@@ -11,7 +11,8 @@ from attrs import evolve
 
 from cicd_core.errors import InvalidInput, TooLarge
 from cicd_core.model.checks import MAX_BODY_BYTES
-from cicd_core.model.job import Delivery, GitContext, Priority, RetryPolicy, Verdict
+from cicd_core.model.git import GitContext
+from cicd_core.model.job import Delivery, Priority, RetryPolicy, Verdict
 from cicd_core.model.spec import MAX_TIMEOUT, JobSpec, check_retry, checked, placed
 
 SPEC = JobSpec(job_type="build")
@@ -68,7 +69,7 @@ def test_everything_that_is_asked_for_is_kept() -> None:
         pool_name="fast",
         priority=Priority.CRITICAL,
         labels=("linux",),
-        git=GitContext(repo="shop.git", ref="main", commit_sha="abc"),
+        git=GitContext(repo="/srv/shop.git", ref="main", commit_sha="a" * 40),
         tags=("nightly",),
         metadata={"team": "shop"},
         delivery=Delivery.AT_MOST_ONCE,
@@ -105,7 +106,7 @@ def test_a_payload_is_kept_as_json_has_it_and_apart_from_the_callers() -> None:
         ("tags", ("",), "tags[0]"),
         ("tags", 3, "tags"),
         ("git", GitContext(repo="nul\0"), "git.repo"),
-        ("git", GitContext(repo="r", author=LONE), "git.author"),
+        ("git", GitContext(repo="/r", author=LONE), "git.author"),
         ("metadata", {"a": 1}, "metadata['a']"),
         ("metadata", {1: "a"}, "metadata"),
         ("metadata", ["a"], "metadata"),
@@ -174,9 +175,9 @@ def test_bytes_count_not_characters() -> None:
     "texts",
     [
         {"metadata": {"note": "x" * 1000}},
-        {"git": GitContext(repo="r", commit_message="x" * 1000)},
+        {"git": GitContext(repo="/r", commit_message="x" * 1000)},
         {"metadata": {"note": "\x1b" * 100}},
-        {"git": GitContext(repo="r", commit_message="\x1b" * 100)},
+        {"git": GitContext(repo="/r", commit_message="\x1b" * 100)},
         {"tags": tuple(f"{number:0120d}" for number in range(5))},
         {"labels": tuple(f"{number:0120d}" for number in range(5))},
     ],

@@ -48,7 +48,7 @@ def retry(value: Any) -> Any:
 #: What checks a value, and one that is right.
 VALUES: list[tuple[Callable[[Any], Any], Any]] = [
     (spec.checked, JobSpec(job_type="build")),
-    (git, GitContext(repo="shop.git")),
+    (git, GitContext(repo="/srv/shop.git")),
     (retry, RetryPolicy()),
     (deployment.checked, DeploymentSpec(service_name="shop", version="1")),
     (deployment.checked_metrics, DeploymentMetrics(error_rate=0.5, latency_ms=1.0)),

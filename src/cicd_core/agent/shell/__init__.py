@@ -1,6 +1,7 @@
-"""A ready handler that runs commands: in a fresh worktree, under a guard, with a log file."""
+"""A ready handler that runs commands: in a fresh checkout, under a guard, with a log file."""
 
+from cicd_core.agent.shell.checkout import CheckoutSettings
 from cicd_core.agent.shell.environment import INHERITED
 from cicd_core.agent.shell.handler import ShellHandler
 
-__all__ = ["INHERITED", "ShellHandler"]
+__all__ = ["INHERITED", "CheckoutSettings", "ShellHandler"]

@@ -60,18 +60,3 @@ def job_variables(run: JobRun) -> dict[str, str]:
         "CICD_FENCE": str(run.fence),
         "CICD_ATTEMPT": str(run.job.attempt),
     }
-
-
-def git_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the agent's environment for git itself, which may need its credentials.
-
-    Variables that tell git which repository it works in are left out: the agent may have been
-    started by one of git's hooks. Nobody is there to be asked for a password.
-    """
-    kept = {
-        name: value
-        for name, value in environ.items()
-        if name not in {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR"}
-        and not name.startswith(("GIT_OBJECT_", "GIT_ALTERNATE_"))
-    }
-    return kept | {"GIT_TERMINAL_PROMPT": "0"}

@@ -12,7 +12,13 @@ import anyio
 import anyio.to_thread
 
 from cicd_core.agent.answers import SetupFailed
-from cicd_core.agent.shell.checkout import CheckoutFailed, check_out
+from cicd_core.agent.shell.checkout import (
+    CheckoutContext,
+    CheckoutFailed,
+    CheckoutSettings,
+    check_out,
+)
+from cicd_core.agent.shell.checkout.mirror_cache import MirrorCache
 from cicd_core.agent.shell.command import run_guarded
 from cicd_core.agent.shell.environment import INHERITED, inherited, job_variables
 from cicd_core.agent.shell.output import captured
@@ -20,7 +26,7 @@ from cicd_core.agent.shell.payload import parsed
 from cicd_core.agent.shell.workspace import default_root, open_workspace
 from cicd_core.errors import InvalidInput
 from cicd_core.ids import IdSource
-from cicd_core.model.checks import check_seconds
+from cicd_core.model.checks import check_kind, check_seconds
 from cicd_core.model.outcome import Outcome
 from cicd_core.redaction import redacted_url
 
@@ -29,8 +35,9 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from cicd_core.agent.job_run import JobRun
-    from cicd_core.agent.shell.payload import Checkout, ShellCommand
+    from cicd_core.agent.shell.payload import ShellCommand
     from cicd_core.agent.shell.workspace import Workspace
+    from cicd_core.model.git import GitContext
     from cicd_core.model.job import Job
 
 _ids = IdSource()
@@ -49,14 +56,15 @@ class ShellHandler:
     - ``env``: an object of variables;
     - ``cwd``: where to run, below the checkout;
     - ``checkout``: true for the job's git context, which is the default if it has one, false for
-      an empty folder, or an object with ``repo`` and ``ref``. A folder on this machine gets a
-      detached worktree, anything else is cloned.
+      an empty folder, or an object with fields of a git context: ``repo``, ``ref``,
+      ``commit_sha``, ``depth``, ``filter``, ``sparse_paths``, ``submodules`` and ``lfs``. Each job
+      gets a clone of its own, of exactly that commit.
 
     The exit code is the verdict: 0 a success, all else ``failed``; a payload that is wrong, a
     checkout that fails, and a command that can't be started are an ``error``. Both output streams
     go to the attempt's log. The command sees ``CICD_JOB_ID``, ``CICD_FENCE`` and ``CICD_ATTEMPT``,
-    and of the agent's own environment only what ``inherit_env`` names; git itself runs with the
-    agent's environment, so that its credentials are of use.
+    and of the agent's own environment only what ``inherit_env`` names. Git runs under the same
+    guard, with a small environment and the configuration of ``checkout``.
 
     Cancel, timeout, drain and lost lease send SIGTERM to the command's process group, and SIGKILL
     ``kill_after`` seconds later, or earlier where the lease ends before that: a lease that can't be
@@ -77,6 +85,7 @@ class ShellHandler:
         work_dir: str | os.PathLike[str] | None = None,
         inherit_env: Sequence[str] = INHERITED,
         kill_after: float = 5.0,
+        checkout: CheckoutSettings | None = None,
     ) -> None:
         """Describe it; nothing happens before the first job.
 
@@ -86,6 +95,7 @@ class ShellHandler:
             inherit_env: names of variables, or patterns such as ``LC_*``, that the commands get.
             kill_after: seconds between SIGTERM and SIGKILL; less where the lease ends before that.
                 At most a third of a lease is kept for it.
+            checkout: how the agent gets the sources of its jobs.
 
         Raises:
             InvalidInput: a field is wrong; the error names it.
@@ -95,6 +105,10 @@ class ShellHandler:
         self._root = default_root() if work_dir is None else Path(work_dir).absolute()
         self._inherit = tuple(inherit_env)
         self._kill_after = check_seconds("kill_after", kill_after)
+        if checkout is not None:
+            check_kind("checkout", checkout, CheckoutSettings)
+        self._checkout = checkout or CheckoutSettings()
+        self._cache = MirrorCache(self._checkout.folder, self._checkout.cache_bytes)
         self._wants_git = False
 
     @property
@@ -114,9 +128,9 @@ class ShellHandler:
             return refused or await self._run(run, command, workspace.tree)
 
     async def probe(self) -> None:
-        """Check that this machine can run a job: a folder with some room, a process, and git.
+        """Check that this machine can run a job: a folder with some room, and a process.
 
-        Git counts from the first job on that wants a checkout.
+        Git and the cache folder count from the first job on that wants a checkout.
 
         Raises:
             SetupFailed: it can't.
@@ -129,6 +143,9 @@ class ShellHandler:
                     await self._probe_command(["/bin/sh", "-c", ":"], workspace, file)
                     if self._wants_git:
                         await self._probe_command(["git", "--version"], workspace, file)
+            if self._wants_git:
+                with _setting_up(f"the cache folder {self._checkout.folder}"):
+                    await anyio.to_thread.run_sync(self._cache.probe, _PROBE_BYTES)
 
     async def _probe_command(
         self, argv: Sequence[str], workspace: Workspace, output: BinaryIO
@@ -144,7 +161,7 @@ class ShellHandler:
             raise SetupFailed(str(ended.outcome(argv[0]).error_message))
 
     async def _prepare(
-        self, run: JobRun, checkout: Checkout | None, workspace: Workspace
+        self, run: JobRun, checkout: GitContext | None, workspace: Workspace
     ) -> Outcome | None:
         """Fill the folder to work in; return an outcome if the job wants what can't be had.
 
@@ -157,12 +174,22 @@ class ShellHandler:
             return None
         self._wants_git = True
         try:
-            commit = await check_out(
-                checkout, workspace, run.log_output, self._kill_after, run.lease_followed
+            context = CheckoutContext(
+                settings=self._checkout,
+                cache=self._cache,
+                workspace=workspace,
+                environ=os.environ,
+                kill_after=self._kill_after,
+                followed=run.lease_followed,
             )
+            done = await check_out(checkout, context)
+        except InvalidInput as refused:  # the cache folder
+            raise SetupFailed(str(refused)) from refused
         except (CheckoutFailed, OSError) as failed:
             return await self._blamed(failed)
-        run.log(f"checked out {commit} of {redacted_url(checkout.repo)}")
+        named = "" if done.ref is None else f"{done.ref} of "
+        modules = f" with {done.submodules} submodules" if done.submodules else ""
+        run.log(f"checked out {done.commit}, {named}{redacted_url(checkout.repo)}{modules}")
         return None
 
     async def _blamed(self, failed: Exception) -> Outcome:

@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, cast
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from cicd_core.errors import InvalidInput
-
-if TYPE_CHECKING:
-    from cicd_core.model.job import GitContext
+from cicd_core.model.git import GitContext, check_git
 
 _FIELDS: Final = frozenset({"argv", "shell", "env", "cwd", "checkout"})
-_NOTHING: Final[Mapping[str, object]] = {}
+_CHECKOUT_FIELDS: Final = (
+    "repo",
+    "ref",
+    "commit_sha",
+    "depth",
+    "filter",
+    "sparse_paths",
+    "submodules",
+    "lfs",
+)
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-
-
-@frozen(kw_only=True)
-class Checkout:
-    """What to check out, and from where."""
-
-    #: A folder on this machine, or a URL.
-    repo: str
-    #: A commit, a tag or a branch.
-    ref: str = "HEAD"
 
 
 @frozen(kw_only=True)
@@ -40,7 +37,7 @@ class ShellCommand:
     #: Below the checkout, or below the empty folder.
     cwd: str = "."
     #: None: an empty folder.
-    checkout: Checkout | None = None
+    checkout: GitContext | None = None
 
 
 def parsed(payload: Mapping[str, Any], git: GitContext | None) -> ShellCommand:
@@ -94,29 +91,35 @@ def _env(value: object) -> dict[str, str]:
     return env
 
 
-def _checkout(value: object, git: GitContext | None) -> Checkout | None:
+def _checkout(value: object, git: GitContext | None) -> GitContext | None:
     if value is False:
         return None
-    if value is True and git is None:
-        raise InvalidInput("payload.checkout", value, "the job has no git context: give repo")
-    fields = _NOTHING if value is True else _fields(value)
+    if value is True:
+        if git is None:
+            raise InvalidInput("payload.checkout", value, "the job has no git context: give repo")
+        return check_git(git)
+    fields = _fields(value)
     if fields is None:
-        raise InvalidInput("payload.checkout", value, "give true, false, or repo and ref")
+        raise InvalidInput("payload.checkout", value, "give true, false, or an object")
     for name in fields:
-        if name not in {"repo", "ref"}:
-            raise InvalidInput(f"payload.checkout.{name}", fields[name], "give repo and ref")
-    known = _of_the_job(git)
-    repo = fields.get("repo", None if known is None else known.repo)
-    # Another repository knows nothing of the job's commit.
-    own = known is not None and repo == known.repo
-    ref = fields.get("ref", known.ref if known is not None and own else "HEAD")
-    return Checkout(
-        repo=_argument("payload.checkout.repo", repo), ref=_argument("payload.checkout.ref", ref)
-    )
+        if name not in _CHECKOUT_FIELDS:
+            choices = ", ".join(_CHECKOUT_FIELDS)
+            raise InvalidInput(f"payload.checkout.{name}", fields[name], f"give some of {choices}")
+    return check_git(_overridden(dict(fields), git), "payload.checkout")
 
 
-def _of_the_job(git: GitContext | None) -> Checkout | None:
-    return None if git is None else Checkout(repo=git.repo, ref=git.commit_sha or git.ref or "HEAD")
+def _overridden(known: dict[str, Any], git: GitContext | None) -> GitContext:
+    """Return the job's git context with the fields that its payload gives."""
+    if git is None or known.get("repo", git.repo) != git.repo:
+        # Another repository knows nothing of the job's ref and commit.
+        if "repo" not in known:
+            raise InvalidInput("payload.checkout.repo", None, "give a URL or an absolute path")
+        return GitContext(**known)
+    if "ref" in known:  # a ref of its own means the commit that this one names
+        known.setdefault("commit_sha", None)
+    elif "commit_sha" in known:
+        known["ref"] = None if git.ref == git.pinned else git.ref
+    return evolve(git, **known)
 
 
 def _items(value: object) -> list[object] | None:
@@ -125,14 +128,6 @@ def _items(value: object) -> list[object] | None:
 
 def _fields(value: object) -> Mapping[str, object] | None:
     return cast("Mapping[str, object]", value) if isinstance(value, Mapping) else None
-
-
-def _argument(name: str, value: object) -> str:
-    """Return a text that git does not take for an option."""
-    text = _text(name, value)
-    if text.startswith("-"):
-        raise InvalidInput(name, value, "give one that does not begin with -")
-    return text
 
 
 def _kind(value: object) -> str:

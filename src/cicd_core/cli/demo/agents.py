@@ -51,6 +51,7 @@ class AgentProcess:
             *("--slots", str(terms.slots), "--lease", f"{terms.lease_seconds:g}"),
             *("--grace", f"{terms.grace_seconds:g}"),
             *("--workdir", str(place.work / agent_id), "--log-dir", str(place.job_logs)),
+            *("--cache-dir", str(place.cache), "--outside-links"),
         ]
         with self.log.open("ab") as log:
             # A Ctrl-C at the terminal is ours alone: we tell the agents what to do.

@@ -34,8 +34,13 @@ class Place:
 
     @property
     def work(self) -> Path:
-        """Where agents make their worktrees."""
+        """Where agents make their checkouts."""
         return self.root / "work"
+
+    @property
+    def cache(self) -> Path:
+        """Where agents keep the objects that their checkouts share."""
+        return self.root / "cache"
 
     @property
     def marks(self) -> Path:
@@ -78,8 +83,8 @@ def opened_place(keep: Path | None) -> Generator[Place, None, None]:
             folder.mkdir(parents=True)
         yield place
     finally:
-        # Worktrees, and what they belong to, are of no use to anybody.
-        for folder in (place.work, place.mirror) if place.kept else (place.root,):
+        # Checkouts, and what they borrow from, are of no use later.
+        for folder in (place.work, place.cache, place.mirror) if place.kept else (place.root,):
             _remove(folder)
 
 

@@ -11,9 +11,8 @@ from typing import Final
 
 from attrs import frozen
 
-from cicd_core.agent.shell.environment import git_environment
 from cicd_core.errors import InvalidInput
-from cicd_core.model.job import GitContext
+from cicd_core.model.git import GitContext
 
 #: Between the fields of a commit; git's own texts can't hold it.
 _BETWEEN: Final = "\0"
@@ -26,7 +25,10 @@ _QUIET: Final[Mapping[str, str]] = {
     "GIT_LFS_SKIP_SMUDGE": "1",
     "GIT_NO_LAZY_FETCH": "1",
     "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_TERMINAL_PROMPT": "0",
 }
+#: What tells git which repository it works in.
+_OF_A_HOOK: Final = frozenset({"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR"})
 
 
 @frozen(kw_only=True)
@@ -189,5 +191,14 @@ def _git(folder: Path, *arguments: str) -> str:
 
 
 def environment() -> dict[str, str]:
-    """Return this process's environment, made fit for git: without what a hook had set."""
-    return {**git_environment(os.environ), **_QUIET}
+    """Return this process's environment, made fit for git: without what a hook had set.
+
+    Variables that tell git which repository it works in are left out: the program may have been
+    started by one of git's hooks.
+    """
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in _OF_A_HOOK and not name.startswith(("GIT_OBJECT_", "GIT_ALTERNATE_"))
+    }
+    return {**kept, **_QUIET}

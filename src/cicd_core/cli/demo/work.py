@@ -143,7 +143,7 @@ class Workshop:
             "NAME": name,
             "SHA": commit.sha if sha is None else sha,
         }
-        checkout = {"repo": str(self._place.mirror), "ref": commit.sha}
+        checkout = {"repo": str(self._place.mirror), "commit_sha": commit.sha}
         spec = JobSpec(
             job_type="shell",
             pool_name=self.pool_name,

@@ -1,0 +1,189 @@
+"""A job's private clone: a repository of its own that borrows the objects of a mirror."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import anyio.to_thread
+from attrs import frozen
+
+from cicd_core.agent.shell.checkout.configuration import LFS_FILTER, quoted
+from cicd_core.agent.shell.checkout.failures import CheckoutFailed, GitTooLarge
+from cicd_core.agent.shell.checkout.mirror import object_format, write_skeleton
+from cicd_core.model.git import ObjectFilter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from cicd_core.agent.shell.checkout.git_commands import GitCommands
+    from cicd_core.agent.shell.checkout.mirror import TreeFacts
+    from cicd_core.agent.shell.checkout.mirror_cache import Mirror
+    from cicd_core.agent.shell.checkout.remote_refs import Target
+    from cicd_core.agent.shell.checkout.settings import CheckoutSettings, Wanted
+    from cicd_core.agent.shell.checkout.sources import Source
+
+#: Comes before every other source of attributes: no filter runs.
+_NO_FILTERS: Final = "* -filter\n"
+
+
+@frozen(kw_only=True)
+class PrivateClone:
+    """One tree with its repository, made for one job."""
+
+    #: Where the files are; its ``.git`` is the repository.
+    tree: Path
+    source: Source
+    wanted: Wanted
+    mirror: Mirror
+    target: Target
+    facts: TreeFacts
+
+    async def fill(self, commands: GitCommands, settings: CheckoutSettings) -> None:
+        """Make the repository, check out the target's commit, and verify both.
+
+        Raises:
+            CheckoutFailed: what is there is not what was asked for, or may not be.
+            GitFailed: git failed.
+            OSError: a file can't be written.
+        """
+        if self._known_size is not None:
+            self._check_size(self._known_size, settings)
+        await anyio.to_thread.run_sync(self._make)
+        extra = self._environment()
+        commit = self.facts.commit
+        git = partial(commands.run, at=self.tree, extra=extra)
+        await git("checkout", "--quiet", "--force", "--detach", commit)
+        found = (await git("rev-parse", "--verify", "HEAD^{commit}")).strip()
+        asked = self.target.oid if self.target.pinned else commit
+        if found != asked:
+            raise CheckoutFailed(f"the commit {asked} was asked for, but {found} is checked out")
+        await anyio.to_thread.run_sync(self._check, settings)
+
+    @property
+    def _known_size(self) -> int | None:
+        """The bytes of the files, if they are known before the files are there."""
+        measured = self.wanted.lfs or self.wanted.sparse_paths
+        return None if measured else self.facts.size
+
+    @property
+    def _repository(self) -> Path:
+        return self.tree / ".git"
+
+    def _make(self) -> None:
+        if self.tree.exists():  # empty, a submodule's place
+            self.tree.rmdir()
+        self.tree.mkdir(parents=True)
+        repository = self._repository
+        # While the files come, downloads are for all jobs of the mirror.
+        storage = f"[lfs]\n    storage = {quoted(str(self.mirror.folder / 'lfs'))}\n"
+        write_skeleton(repository, self._configuration() + (storage if self.wanted.lfs else ""))
+        borrowed = self.mirror.folder / "objects"
+        _write(repository / "objects" / "info" / "alternates", f"{borrowed}\n")
+        shallow = self.mirror.folder / "shallow"
+        if shallow.exists():
+            shutil.copyfile(shallow, repository / "shallow")
+        if self.target.ref is not None and not self.target.pinned:
+            _write(repository / "packed-refs", self._packed_refs(self.target.ref))
+        if self.wanted.sparse_paths:
+            _write(
+                repository / "info" / "sparse-checkout", sparse_patterns(self.wanted.sparse_paths)
+            )
+        if not self.wanted.lfs:
+            _write(repository / "info" / "attributes", _NO_FILTERS)
+
+    def _configuration(self) -> str:
+        promised = self.wanted.filter is ObjectFilter.BLOBS
+        extensions = object_format(self.facts.commit)
+        extensions += "    partialClone = origin\n" if promised else ""
+        sparse = "    sparseCheckout = true\n    sparseCheckoutCone = true\n"
+        promisor = "    promisor = true\n    partialclonefilter = blob:none\n"
+        return (
+            f"[core]\n    repositoryformatversion = {1 if extensions else 0}\n"
+            "    bare = false\n    filemode = true\n    logallrefupdates = true\n"
+            + (sparse if self.wanted.sparse_paths else "")
+            + (f"[extensions]\n{extensions}" if extensions else "")
+            + f'[remote "origin"]\n    url = {quoted(self.wanted.git.repo)}\n'
+            + "    fetch = +refs/heads/*:refs/remotes/origin/*\n"
+            + (promisor if promised else "")
+            + (LFS_FILTER if self.wanted.lfs else "")
+        )
+
+    def _packed_refs(self, ref: str) -> str:
+        """Return the one ref that the clone has: that of the request."""
+        branch = ref.removeprefix("refs/heads/")
+        name = ref if branch == ref else f"refs/remotes/origin/{branch}"
+        peeled = "" if self.target.oid == self.facts.commit else f"^{self.facts.commit}\n"
+        return f"# pack-refs with: peeled fully-peeled sorted \n{self.target.oid} {name}\n{peeled}"
+
+    def _environment(self) -> dict[str, str]:
+        # No GIT_DIR: Git LFS hands it on to git in the repository that it copies from.
+        return {
+            "GIT_CEILING_DIRECTORIES": str(self.tree.parent),
+            "GIT_ALLOW_PROTOCOL": self.source.protocols,
+        }
+
+    def _check(self, settings: CheckoutSettings) -> None:
+        """Check what the tree has become; the job has not begun."""
+        (self._repository / "info" / "attributes").unlink(missing_ok=True)
+        if self.wanted.lfs:
+            _write(self._repository / "config", self._configuration())
+        if self._known_size is None:
+            self._check_size(_size_below(self.tree), settings)
+        for folder in self.wanted.sparse_paths:
+            if not (self.tree / folder).is_dir():
+                raise CheckoutFailed(f"git.sparse_paths: the commit has no folder {folder!r}")
+        if not settings.outside_links:
+            self._check_links(self.facts.links)
+
+    def _check_links(self, links: Iterable[str]) -> None:
+        root = os.path.realpath(self.tree)
+        inner = os.path.join(root, ".git")  # noqa: PTH118 - compared with what realpath gives
+        for link in links:
+            path = self.tree / link
+            if not path.is_symlink():  # outside of a sparse checkout
+                continue
+            target = os.path.realpath(path)
+            inside = target == root or target.startswith(f"{root}{os.sep}")
+            if not inside or target == inner or target.startswith(f"{inner}{os.sep}"):
+                raise CheckoutFailed(f"the symbolic link {link!r} leads out of the checkout")
+
+    def _check_size(self, size: int, settings: CheckoutSettings) -> None:
+        if size > settings.max_bytes:
+            limit = settings.max_bytes
+            raise GitTooLarge(f"its files take {size} bytes, over the limit of {limit} bytes")
+
+
+def sparse_patterns(folders: Iterable[str]) -> str:
+    """Return the patterns of a sparse checkout of these folders, in git's cone form."""
+    whole = set(folders)
+    above = {"/".join(parts[:end]) for parts in map(_parts, whole) for end in range(1, len(parts))}
+    lines = ["/*", "!/*/"]
+    for folder in sorted(above | whole):
+        if any("/".join(_parts(folder)[:end]) in whole for end in range(1, len(_parts(folder)))):
+            continue  # below a folder that is there as a whole
+        lines.append(f"/{folder}/")
+        if folder not in whole:
+            lines.append(f"!/{folder}/*/")
+    return "\n".join(lines) + "\n"
+
+
+def _parts(folder: str) -> list[str]:
+    return folder.split("/")
+
+
+def _write(file: Path, text: str) -> None:
+    file.write_text(text, encoding="utf-8", errors="surrogateescape")
+
+
+def _size_below(tree: Path) -> int:
+    """Return the bytes of the files of a tree, without its repository."""
+    total = 0
+    for path, folders, names in os.walk(tree):
+        if ".git" in folders:
+            folders.remove(".git")
+        total += sum(os.lstat(os.path.join(path, name)).st_size for name in names)  # noqa: PTH118 - os.walk gives strings
+    return total

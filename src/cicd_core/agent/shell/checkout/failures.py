@@ -1,0 +1,44 @@
+"""Why a job has no checkout."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cicd_core.errors import reduced
+from cicd_core.redaction import redacted, redacted_url
+
+if TYPE_CHECKING:
+    from cicd_core.model.git import GitContext
+
+
+class CheckoutFailed(Exception):
+    """The job can't have the checkout that it asks for; the message says why."""
+
+    def __init__(self, reason: str) -> None:
+        """Say why, without credentials."""
+        super().__init__(redacted(reason.strip()))
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        return reduced(self)
+
+    def of(self, git: GitContext) -> CheckoutFailed:
+        """Return the same failure, its message beginning with the request."""
+        wanted = git.pinned or git.ref or "HEAD"
+        return CheckoutFailed(f"{wanted} of {redacted_url(git.repo)} was not checked out: {self}")
+
+
+class GitFailed(CheckoutFailed):
+    """A git command ended with an error."""
+
+    def __init__(self, command: str, said: str) -> None:
+        """Name the command, and quote the end of its output."""
+        self.said = said.strip()
+        super().__init__(f"git {command} failed: {self.said or 'it gave no reason'}")
+
+
+class GitTooSlow(CheckoutFailed):
+    """A git command was stopped at the limit of its time."""
+
+
+class GitTooLarge(CheckoutFailed):
+    """More bytes than the agent's limit."""

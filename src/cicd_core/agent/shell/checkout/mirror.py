@@ -1,0 +1,299 @@
+"""What is fetched into a mirror: single commits with their histories, by exact names."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+from tempfile import mkstemp
+from typing import TYPE_CHECKING, Final
+
+import anyio.to_thread
+from attrs import asdict, evolve, frozen
+
+from cicd_core.agent.shell.checkout.configuration import quoted
+from cicd_core.agent.shell.checkout.failures import CheckoutFailed, GitFailed
+from cicd_core.agent.shell.checkout.mirror_cache import remove_leftovers
+from cicd_core.agent.shell.checkout.remote_refs import candidates
+from cicd_core.model.git import ObjectFilter
+
+if TYPE_CHECKING:
+    from cicd_core.agent.shell.checkout.git_commands import GitCommands
+    from cicd_core.agent.shell.checkout.mirror_cache import Mirror, MirrorCache
+    from cicd_core.agent.shell.checkout.remote_refs import Target
+    from cicd_core.agent.shell.checkout.settings import Wanted
+    from cicd_core.agent.shell.checkout.sources import Source
+
+#: The digits of a commit id in a repository of SHA-256.
+_SHA256_DIGITS: Final = 64
+#: How many of the newest commits a mirror remembers to have, and tells a server when it fetches.
+_PINS: Final = 500
+_FETCH: Final = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--update-shallow")
+
+
+class MirrorDamaged(Exception):
+    """A mirror lacks objects that it should have, or can't be read: another one is made."""
+
+
+@frozen(kw_only=True)
+class TreeFacts:
+    """What is known of a commit's tree before it is checked out."""
+
+    commit: str
+    #: The bytes of all its files; None where they are not all there to be measured.
+    size: int | None
+    #: The paths of its symbolic links.
+    links: tuple[str, ...]
+    #: The paths of its submodules, and their commits.
+    modules: tuple[tuple[str, str], ...]
+
+
+def mirror_key(source: Source, wanted: Wanted, oid: str) -> str:
+    """Return the key of the mirror that a request uses.
+
+    A history that is cut has a mirror of its own for each commit: where it is cut depends on both.
+    """
+    parts = [source.address, wanted.filter.value, str(len(oid))]
+    if wanted.depth:
+        parts += [str(wanted.depth), oid]
+    return hashlib.sha256("\0".join(parts).encode(errors="surrogateescape")).hexdigest()[:32]
+
+
+def make_mirror(folder: Path, source: Source, wanted: Wanted, oid: str) -> None:
+    """Fill an empty folder with a bare repository that has nothing yet."""
+    partial = wanted.filter is ObjectFilter.BLOBS
+    extensions = object_format(oid) + ("    partialClone = origin\n" if partial else "")
+    promisor = "    promisor = true\n    partialclonefilter = blob:none\n" if partial else ""
+    text = (
+        f"[core]\n    repositoryformatversion = {1 if extensions else 0}\n    bare = true\n"
+        + (f"[extensions]\n{extensions}" if extensions else "")
+        + f'[remote "origin"]\n    url = {quoted(source.address)}\n{promisor}'
+    )
+    write_skeleton(folder, text)
+
+
+def write_skeleton(folder: Path, configuration: str) -> None:
+    """Make the least that git takes for a repository: no templates, no hooks."""
+    for name in ("objects/info", "objects/pack", "refs", "info"):
+        (folder / name).mkdir(parents=True)
+    (folder / "config").write_text(configuration, encoding="utf-8", errors="surrogateescape")
+    (folder / "HEAD").write_text("ref: refs/heads/none\n", encoding="utf-8")
+
+
+def object_format(oid: str) -> str:
+    """Return the line of the configuration that names the hash of a repository, if it must."""
+    return "    objectFormat = sha256\n" if len(oid) == _SHA256_DIGITS else ""
+
+
+@frozen(kw_only=True)
+class MirrorFetch:
+    """Brings what one checkout needs into its mirror."""
+
+    commands: GitCommands
+    cache: MirrorCache
+    mirror: Mirror
+    source: Source
+    wanted: Wanted
+
+    async def bring(self, target: Target) -> Target:
+        """Have the target's object, and all that it needs, in the mirror.
+
+        Returns:
+            The target; another object where its ref has moved since, and the server gives only
+            what refs name.
+
+        Raises:
+            CheckoutFailed: the repository does not have it, or git failed.
+            MirrorDamaged: the mirror is to blame.
+        """
+        if self._has(target.oid):
+            return target
+        async with self.cache.writing(self.mirror.key):
+            if self._has(target.oid):
+                return target
+            await anyio.to_thread.run_sync(remove_leftovers, self.mirror.folder)
+            try:
+                brought = await self._fetch(target)
+            except GitFailed:
+                await self._blame()
+                raise
+            await anyio.to_thread.run_sync(self._forget_old_pins)
+        await anyio.to_thread.run_sync(self.cache.trim)
+        return brought
+
+    async def facts(self, target: Target) -> TreeFacts:
+        """Return what is known of the target's tree.
+
+        Raises:
+            GitFailed: the object is no commit, nor a tag of one.
+        """
+        file = self.mirror.folder / "trees" / target.oid
+        known = await anyio.to_thread.run_sync(_read_facts, file)
+        if known is None:
+            known = await self._look(target.oid)
+            await anyio.to_thread.run_sync(_write_facts, file, known)
+        return known
+
+    async def is_whole(self, oid: str) -> bool:
+        """Return whether the mirror has every file of a commit, and can read it."""
+        try:
+            if self._partial:
+                await self._git("rev-list", "--quiet", "--objects", "-n", "1", oid)
+            else:
+                await self._git("archive", "--format=tar", "--output=/dev/null", oid)
+        except CheckoutFailed:
+            return False
+        return True
+
+    @property
+    def _partial(self) -> bool:
+        return self.wanted.filter is ObjectFilter.BLOBS
+
+    def _has(self, oid: str) -> bool:
+        """Return whether a fetch of that object was completed here.
+
+        A history that the server itself had cut may have grown there since.
+        """
+        if self._is_cut:
+            return False
+        try:
+            pin = (self.mirror.folder / "refs" / "pins" / oid).read_text(encoding="ascii")
+        except (OSError, ValueError):
+            return False
+        return pin.strip() == oid
+
+    @property
+    def _is_cut(self) -> bool:
+        """Whether the server has cut a history that the job wants as a whole."""
+        return not self.wanted.depth and (self.mirror.folder / "shallow").exists()
+
+    async def _fetch(self, target: Target) -> Target:
+        depth = (f"--depth={self.wanted.depth}",) if self.wanted.depth else ()
+        if self._is_cut:
+            depth = ("--unshallow",)
+        try:
+            await self._git(*_FETCH, *depth, "origin", f"+{target.oid}:refs/pins/{target.oid}")
+        except GitFailed as refused:
+            # Not every server gives an object that no ref names.
+            if not target.pinned and target.ref is None:
+                return await self._fetch_ref(target, "HEAD", depth)
+            if not target.pinned:
+                return await self._fetch_ref(target, str(target.ref), depth)
+            await self._fetch_all(target, refused)
+        return target
+
+    async def _fetch_ref(self, target: Target, name: str, depth: tuple[str, ...]) -> Target:
+        """Fetch the commit that a ref names by now."""
+        await self._git(*_FETCH, *depth, "origin", f"+{name}:refs/fetched/one")
+        oid = (await self._git("rev-parse", "--verify", "refs/fetched/one")).strip()
+        await self._git("update-ref", f"refs/pins/{oid}", oid)
+        return evolve(target, oid=oid)
+
+    async def _fetch_all(self, target: Target, refused: GitFailed) -> None:
+        """Fetch every ref that may hold the commit that the job names."""
+        names = ["refs/heads/*", "refs/tags/*"]
+        if target.ref is not None and candidates(target.ref)[1:] == ():
+            names = [target.ref]
+        specs = [f"+{name}:refs/fetched/{name.removeprefix('refs/')}" for name in names]
+        await self._git(*_FETCH, "--prune", "origin", *specs)
+        try:
+            await self._git("cat-file", "-e", target.oid)
+        except GitFailed:
+            places = " and ".join(names)
+            raise CheckoutFailed(
+                f"the repository has no commit {target.oid} below {places}, and does not give it "
+                f"by its id ({refused.said})"
+            ) from None
+        await self._git("update-ref", f"refs/pins/{target.oid}", target.oid)
+
+    async def _blame(self) -> None:
+        """After a fetch that failed: find out whether the mirror is to blame.
+
+        Raises:
+            MirrorDamaged: it is.
+        """
+        try:
+            extra = {"GIT_ALLOW_PROTOCOL": self.source.protocols}
+            await self.commands.run("ls-remote", "--", self.source.address, "HEAD", extra=extra)
+        except CheckoutFailed:
+            return  # the repository itself does not answer
+        try:
+            await self._git("fsck", "--connectivity-only", "--no-dangling", "--no-progress")
+        except GitFailed as broken:
+            raise MirrorDamaged(str(broken)) from None
+
+    async def _look(self, oid: str) -> TreeFacts:
+        """Read a commit's tree."""
+        commit = await self._commit_of(oid)
+        sizes = () if self._partial else ("-l",)
+        listed = await self._git("ls-tree", "-r", *sizes, "-z", "--full-tree", commit)
+        entries = [_entry(line) for line in listed.split("\0") if line]
+        return TreeFacts(
+            commit=commit,
+            size=None if self._partial else sum(entry.size for entry in entries),
+            links=tuple(entry.path for entry in entries if entry.mode == "120000"),
+            modules=tuple((entry.path, entry.oid) for entry in entries if entry.mode == "160000"),
+        )
+
+    async def _commit_of(self, oid: str) -> str:
+        try:
+            return (await self._git("rev-parse", "--verify", f"{oid}^{{commit}}")).strip()
+        except GitFailed:
+            kind = (await self._git("cat-file", "-t", oid)).strip()
+            if kind == "commit":
+                raise
+            raise CheckoutFailed(f"{oid} is a {kind} that leads to no commit") from None
+
+    async def _git(self, *args: str) -> str:
+        folder = self.mirror.folder
+        extra = {"GIT_DIR": str(folder), "GIT_ALLOW_PROTOCOL": self.source.protocols}
+        return await self.commands.run(*args, extra=extra)
+
+    def _forget_old_pins(self) -> None:
+        """Remove the pins of the commits fetched longest ago; their objects stay."""
+        pins = list((self.mirror.folder / "refs" / "pins").iterdir())
+        if len(pins) > _PINS:
+            pins.sort(key=lambda pin: pin.stat().st_mtime)
+            for pin in pins[: -_PINS // 2]:
+                pin.unlink()
+
+
+@frozen
+class _Entry:
+    mode: str
+    oid: str
+    size: int
+    path: str
+
+
+def _entry(line: str) -> _Entry:
+    """Return an entry of ``ls-tree``, with or without its size."""
+    facts, _, path = line.partition("\t")
+    mode, _, oid, *size = facts.split()
+    return _Entry(mode, oid, int(size[0]) if size and size[0].isdigit() else 0, path)
+
+
+def _read_facts(file: Path) -> TreeFacts | None:
+    """Return the facts in a file; None if it is not there, or not whole."""
+    try:
+        raw = json.loads(file.read_text(encoding="ascii"))
+        return TreeFacts(
+            commit=raw["commit"],
+            size=raw["size"],
+            links=tuple(raw["links"]),
+            modules=tuple((path, oid) for path, oid in raw["modules"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _write_facts(file: Path, facts: TreeFacts) -> None:
+    """Keep the facts for later checkouts; without them, those look again."""
+    with suppress(OSError):
+        file.parent.mkdir(exist_ok=True)
+        descriptor, unfinished = mkstemp(suffix=".new", dir=file.parent)
+        with os.fdopen(descriptor, "w", encoding="ascii") as output:
+            json.dump(asdict(facts), output)
+        Path(unfinished).replace(file)

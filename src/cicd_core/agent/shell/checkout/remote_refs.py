@@ -1,0 +1,62 @@
+"""Which object a request means: asked of the repository itself, by exact names."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from attrs import frozen
+
+from cicd_core.agent.shell.checkout.failures import CheckoutFailed
+
+if TYPE_CHECKING:
+    from cicd_core.agent.shell.checkout.git_commands import GitCommands
+    from cicd_core.agent.shell.checkout.sources import Source
+    from cicd_core.model.git import GitContext
+
+_LINE: Final = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64})\t(\S+)")
+
+
+@frozen
+class Target:
+    """The object that a checkout is made of."""
+
+    #: A commit, or a tag of one.
+    oid: str
+    #: The full name of the ref that named it; None for a commit that the job names, and for HEAD.
+    ref: str | None
+    #: Whether the job itself names the commit.
+    pinned: bool
+
+
+async def resolve(commands: GitCommands, source: Source, git: GitContext) -> Target:
+    """Return what a request means now; a commit needs no question.
+
+    Raises:
+        CheckoutFailed: the repository has no such ref, or can't be asked.
+    """
+    if git.pinned is not None:
+        ref = None if git.ref == git.pinned else git.ref
+        return Target(git.pinned, ref, pinned=True)
+    name = git.ref or "HEAD"
+    names = candidates(name)
+    extra = {"GIT_ALLOW_PROTOCOL": source.protocols}
+    said = await commands.run("ls-remote", "--", source.address, *names, extra=extra)
+    found = {match[2]: match[1] for match in map(_LINE.fullmatch, said.splitlines()) if match}
+    for each in names:
+        if each in found:
+            return Target(found[each], None if each == "HEAD" else each, pinned=False)
+    raise CheckoutFailed(_missing(name, names))
+
+
+def candidates(name: str) -> tuple[str, ...]:
+    """Return the full names that a ref may mean, the one that counts first."""
+    if name == "HEAD" or name.startswith("refs/"):
+        return (name,)
+    return (f"refs/heads/{name}", f"refs/tags/{name}")
+
+
+def _missing(name: str, names: tuple[str, ...]) -> str:
+    if name == "HEAD":
+        return "the repository has no commit that its HEAD names"
+    return f"the repository has no {' and no '.join(names)}"

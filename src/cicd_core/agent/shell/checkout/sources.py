@@ -1,0 +1,136 @@
+"""Which repository an address means, and whether this agent may read it."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
+
+from attrs import frozen
+
+from cicd_core.agent.shell.checkout.failures import CheckoutFailed
+from cicd_core.errors import InvalidInput
+from cicd_core.model.git import check_repository
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_FILE: Final = "file://"
+
+
+@frozen
+class Source:
+    """A repository that checkouts come from."""
+
+    #: What git is given: a URL, or the real path of a folder.
+    address: str
+    #: The folder, of a repository on this machine.
+    folder: Path | None = None
+
+    @property
+    def protocols(self) -> str:
+        """What ``GIT_ALLOW_PROTOCOL`` is set to."""
+        return "file" if self.folder else "https:ssh:http:git"
+
+
+def source_of(repo: str) -> Source:
+    """Return the source that an address means; a folder and its ``file://`` URL are the same.
+
+    Raises:
+        CheckoutFailed: it is a folder that is not there, or can't be read.
+    """
+    path = _local_path(repo)
+    if path is None:
+        return Source(repo)
+    folder = Path(os.path.realpath(path))
+    try:
+        found = folder.is_dir()
+    except OSError as refused:
+        raise CheckoutFailed(f"{path} can't be read: {refused.strerror}") from refused
+    if not found:
+        raise CheckoutFailed(f"this agent's machine has no folder {path}")
+    return Source(str(folder), folder)
+
+
+def check_owner(source: Source, trusted: Iterable[str]) -> None:
+    """Check that a repository on this machine belongs to the agent's user, or is trusted.
+
+    Raises:
+        CheckoutFailed: it belongs to another user.
+    """
+    folder = source.folder
+    if folder is None:
+        return
+    if any(folder.is_relative_to(os.path.realpath(each)) for each in trusted):
+        return
+    for path in _owned_parts(folder):
+        owner = path.lstat().st_uid
+        if owner != os.geteuid():
+            raise CheckoutFailed(
+                f"{path} belongs to the user {owner}, not to the agent's: "
+                f"trust {folder} in the agent's settings to allow it"
+            )
+
+
+def submodule_address(parent: Source, url: str, path: str) -> str:
+    """Return the address of a submodule; a relative one begins at its parent's.
+
+    Raises:
+        CheckoutFailed: git may not be given that address.
+    """
+    address = _joined(parent.address, url) if url.startswith(("./", "../")) else url
+    try:
+        check_repository("url", address)
+    except InvalidInput as refused:
+        raise CheckoutFailed(f"the submodule {path!r}: {refused}") from None
+    if parent.folder is None and _local_path(address) is not None:
+        raise CheckoutFailed(
+            f"the submodule {path!r} lies in a folder of the agent's machine, its parent does not"
+        )
+    return address
+
+
+def _local_path(repo: str) -> str | None:
+    if repo[: len(_FILE)].lower() == _FILE:
+        return unquote(repo[len(_FILE) :].removeprefix("localhost"))
+    return repo if repo.startswith("/") else None
+
+
+def _owned_parts(folder: Path) -> list[Path]:
+    """Return what of a repository must belong to one user: git looks at the same."""
+    parts = [folder]
+    git_dir = folder / ".git"
+    if os.path.lexists(git_dir):
+        parts.append(git_dir)
+    if git_dir.is_file():  # a worktree, or a submodule
+        line = git_dir.read_text(encoding="utf-8", errors="surrogateescape").strip()
+        target = folder / line.removeprefix("gitdir:").strip()
+        parts += [target] if target.is_dir() else []
+    return parts
+
+
+def _joined(parent: str, url: str) -> str:
+    """Return where a relative URL leads from its parent's address."""
+    if parent.startswith("/"):
+        return posixpath.normpath(posixpath.join(parent, url))
+    scheme, separator, rest = parent.partition("://")
+    if not separator:  # host:path
+        host, _, path = parent.partition(":")
+        return f"{host}:{_climbed(path, url)}"
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host}{slash}{_climbed(path, url)}"
+
+
+def _climbed(path: str, url: str) -> str:
+    steps = [step for step in path.split("/") if step]
+    for step in url.split("/"):
+        if step == "..":
+            if not steps:
+                raise CheckoutFailed(f"the submodule's URL {url!r} leads above its parent's host")
+            steps.pop()
+        elif step not in {"", "."}:
+            steps.append(step)
+    root = "/" if path.startswith("/") else ""
+    return root + "/".join(steps)
