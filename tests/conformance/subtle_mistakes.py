@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from tests.conformance import altered_reads as reads
 from tests.conformance import altered_writes as writes
 from tests.conformance import faulty_engines as engines
+from tests.conformance import faulty_keeping as keeping
 
 if TYPE_CHECKING:
     from cicd_core.store.memory import MemoryStore
@@ -26,6 +27,7 @@ _LARGE: Final = "test_a_record_keeps_the_largest_numbers"
 _EVENT_ENDS: Final = "test_an_event_keeps_the_ends_of_its_numbers"
 _AT_THEIR_CURSOR: Final = "test_counters_agree_with_the_log_at_their_cursor_while_others_write"
 _LONG_WAIT: Final = "test_a_wait_does_not_end_before_something_comes"
+_DAYS: Final = "test_counters_stay_until_their_day_lies_94_days_back_on_both_clocks"
 
 ALTERED: Final[dict[type[Altered], str]] = {
     reads.ReadsTheFirstHundred: "test_get_answers_every_key_of_a_long_list",
@@ -100,4 +102,21 @@ ENGINES: Final[dict[type[MemoryStore], str]] = {
     ),
     engines.WakesItsOwnHandle: "test_a_claim_by_another_store_wakes_who_waits",
     engines.WakesByCommitsAlone: "test_a_claim_that_moves_a_record_wakes_who_waits",
+    keeping.KeepsEveryEvent: "test_events_go_some_time_after_their_retention_has_ended",
+    keeping.DropsDaysByTheSteadyClock: _DAYS,
+    keeping.DropsDaysByTheCalendar: _DAYS,
+    keeping.DropsDaysADayEarly: _DAYS,
+    keeping.FailsWhereADayIsOver: _DAYS,
+    keeping.ForgetsWhoWaitsBeside: "test_a_wait_that_ends_leaves_those_beside_it",
+    keeping.WaitsForWhatStaysAlone: "test_a_record_that_will_expire_is_waited_for",
+    keeping.ClaimsWhatStaysAlone: (
+        "test_a_record_that_will_expire_is_there_in_every_verb_until_then"
+    ),
+    keeping.MovesTheDueDateOfAnother: (
+        "test_a_renewal_leaves_everything_but_the_expiry_and_the_sign_of_life"
+    ),
+    keeping.RepeatsWithoutASortValue: (
+        "test_a_repeated_claim_answers_first_what_has_its_sort_attribute_no_more"
+    ),
+    keeping.NamesNoCursor: "test_a_cursor_that_is_none_of_its_own_is_refused",
 }

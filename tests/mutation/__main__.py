@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.mutation.equivalents import reason_of
+from tests.mutation.equivalents import reason_by_rule, reason_of
 from tests.mutation.generating import MODULES, generate
 from tests.mutation.judging import Judge
 from tests.mutation.results import Results, Score
@@ -124,7 +124,7 @@ class Run:
     def _is_wanted(self, mutant: Mutant) -> bool:
         if self.only_survivors:
             return self._results.survived(mutant) and reason_of(mutant) is None
-        return not self._results.has(mutant)
+        return not self._results.has(mutant) and reason_by_rule(mutant) is None
 
 
 def told(sample: Sequence[Mutant], results: Results) -> int:

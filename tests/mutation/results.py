@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from tests.mutation.equivalents import reason_of
+from tests.mutation.equivalents import reason_by_rule, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -92,11 +92,11 @@ class Score:
     def of(cls, sample: Iterable[Mutant], results: Results) -> Score:
         """Count the outcomes of the mutants that were tried."""
         mutants = list(sample)
-        alive = [mutant for mutant in mutants if results.survived(mutant)]
+        alive = [each for each in mutants if results.survived(each) or reason_by_rule(each)]
         return cls(
             size=len(mutants),
-            killed=sum(results.outcome(mutant) == "killed" for mutant in mutants),
-            hung=sum(results.outcome(mutant) == "hung" for mutant in mutants),
+            killed=sum(results.outcome(each) == "killed" for each in mutants),
+            hung=sum(results.outcome(each) == "hung" for each in mutants),
             equivalent=sum(reason_of(mutant) is not None for mutant in alive),
             survivors=tuple(mutant for mutant in alive if reason_of(mutant) is None),
             controls=results.controls,

@@ -171,11 +171,15 @@ class _Machine(RuleBasedStateMachine):
         self._both = Lockstep(self._harness, store, model, [*SUBJECTS, BYSTANDER])
         self._earlier: list[Commit] = []
         self._events = 0
+        #: By how many seconds the wall clock was set, in all: others may share the harness.
+        self._wall_clock_moved = 0
         #: Whether anything may have changed since both were compared.
         self._changed = True
         self._steps = 0
 
     def teardown(self) -> None:
+        if self._wall_clock_moved and self._harness.clock is not None:
+            self._harness.clock.step_calendar(-self._wall_clock_moved)
         self._stack.close()
         self.note_example(self._steps)
 
@@ -295,6 +299,7 @@ class _Machine(RuleBasedStateMachine):
         clock = self._harness.clock
         assert clock is not None
         clock.step_calendar(seconds)
+        self._wall_clock_moved += seconds
 
     @invariant()
     def everything_agrees(self) -> None:

@@ -13,6 +13,7 @@ from cicd_core.testing.conformance.commits import (
     RepetitionPromises,
 )
 from cicd_core.testing.conformance.counts import CounterPromises, CountPromises
+from cicd_core.testing.conformance.day_counters import DayCounterPromises
 from cicd_core.testing.conformance.equal_values import SharedValuePromises
 from cicd_core.testing.conformance.extremes import ExtremePromises
 from cicd_core.testing.conformance.handles import HandlePromises
@@ -61,6 +62,7 @@ class StoreConformance(
     IndexPromises,
     CountPromises,
     CounterPromises,
+    DayCounterPromises,
     LogPromises,
     WaitPromises,
     LookalikePromises,

@@ -307,6 +307,15 @@ class ClaimRepetitionPromises(Suite):
         await write(store, item("2", expected=record.version, lane=None, rank="2", body=b"begun"))
         assert [record.body for record in await store.claim(mine)][1] == b"begun"
 
+    async def test_a_repeated_claim_answers_first_what_has_its_sort_attribute_no_more(
+        self, store: Store, mine: Claim
+    ) -> None:
+        for key in "32":
+            record = await read(store, key)
+            attributes = {"state": "held", "made-at": record.attributes["made-at"]}
+            await write(store, item(key, expected=record.version, attributes=attributes))
+        assert keys(await store.claim(mine)) == ["2", "3", "1"]
+
     async def test_a_repeated_claim_leaves_out_what_another_claim_took(
         self, store: Store, harness: StoreHarness, mine: Claim
     ) -> None:

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
-from anyio import Event
+from anyio import Event, fail_after
 
 from cicd_core.errors import InvalidCursor, InvalidInput
 from cicd_core.store.records import LogEntry, LogPage
@@ -242,12 +242,31 @@ class LogPromises(Suite):
         assert (after.entries, after.torn) == ((), False)
         assert not (await forgetful.read_log(None, 100)).torn
 
+    async def test_events_go_some_time_after_their_retention_has_ended(
+        self, harness: StoreHarness, forgetful: Store, clock: StoreClock
+    ) -> None:
+        await write(forgetful, item("a"), events=[told("a")])
+        await clock.reach(await clock.now() + (TEN_YEARS if harness.clock else clock.brief))
+        number = 0
+        with fail_after(harness.patience):
+            while True:  # what ran out is dropped behind a write, now and then
+                await write(forgetful, item(f"b{number}"))
+                await harness.settle()
+                page = await forgetful.read_log(None, 10)
+                if not page.entries:
+                    break
+                number += 1
+                await clock.reach(await clock.now() + clock.brief)
+        assert not page.torn
+
     @pytest.mark.parametrize("cursor", ["", "nonsense", "-1", "1\0", "9" * 30, "\u0661"], ids=ascii)
     async def test_a_cursor_that_is_none_of_its_own_is_refused(
         self, store: Store, cursor: str
     ) -> None:
-        with pytest.raises(InvalidCursor):
+        await write(store, item("a"), events=[told("a")])
+        with pytest.raises(InvalidCursor) as refused:
             await store.read_log(cursor, 10)
+        assert (refused.value.field, refused.value.value) == ("cursor", cursor)
 
     @pytest.mark.parametrize("limit", [0, -1, 1001])
     async def test_a_read_of_nothing_or_too_much_is_refused(self, store: Store, limit: int) -> None:

@@ -71,6 +71,9 @@ ALIKE = (
     ("1", "1.0"),
 )
 
+#: In microseconds.
+DAY = 86400 * SECOND
+
 
 class RecordPromises(Suite):
     """Records, one by one."""
@@ -229,6 +232,26 @@ class RetentionPromises(Suite):
         assert await find(store, "a") is not None or await clock.has_come(moment)
         await clock.reach_safely(moment)
         assert await find(store, "a") is None
+
+    async def test_a_record_that_will_expire_is_there_in_every_verb_until_then(
+        self, store: Store, clock: StoreClock, harness: StoreHarness
+    ) -> None:
+        ends = await clock.now() + DAY
+        await write(store, item("a", expires_at=ends), item("b"))
+        await harness.settle()
+        assert await keys_in(store, in_lane()) == ["a", "b"]
+        assert await numbers_in(store, in_lane()) == [2]
+        assert await store.wait([watch(in_lane())], 0)
+        mine = claim(2)
+        taken = await store.claim(mine)
+        assert [(record.key, record.expires_at) for record in taken] == [("a", ends), ("b", None)]
+        assert await store.claim(mine) == taken
+        renewal = Renewal(collection="items", key="a", claim_id=mine.claim_id, duration=60 * SECOND)
+        (renewed,) = await store.renew([renewal])
+        assert renewed is not None
+        assert (await read(store, "a")).expires_at == ends
+        await write(store, item("a", expected=renewed.version, expires_at=ends + 1))
+        assert (await read(store, "a")).expires_at == ends + 1
 
     async def test_an_expired_record_is_not_read(self, store: Store, expired: int) -> None:
         assert await find(store, "a") is None

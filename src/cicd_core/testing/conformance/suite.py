@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import pytest
 
@@ -20,6 +20,14 @@ if TYPE_CHECKING:
     from cicd_core.store.contract import Store
     from cicd_core.testing.clock import VirtualClock
     from cicd_core.testing.harness import Capability, StoreHarness
+
+
+class SetWallClock(Protocol):
+    """What the fixture ``set_wall_clock`` gives."""
+
+    async def __call__(self, seconds: float) -> None:
+        """Set the wall clock by so many seconds, or skip the test."""
+        ...
 
 
 class Suite:
@@ -74,6 +82,21 @@ class Suite:
     def clock(self, store: Store, harness: StoreHarness) -> StoreClock:
         """The store's clock, for a test that lets time pass."""
         return StoreClock(store, harness)
+
+    @pytest.fixture
+    async def set_wall_clock(self, harness: StoreHarness) -> AsyncGenerator[SetWallClock, None]:
+        """Sets the wall clock forward, or back, by seconds; it is set right when the test ends."""
+        moved = 0.0
+
+        async def set_by(seconds: float) -> None:
+            nonlocal moved
+            if not await harness.set_wall_clock(seconds):
+                pytest.skip("this harness cannot set the wall clock that the store lives with")
+            moved += seconds
+
+        yield set_by
+        if moved:
+            await harness.set_wall_clock(-moved)
 
     @pytest.fixture
     def exact_clock(self, harness: StoreHarness) -> VirtualClock:

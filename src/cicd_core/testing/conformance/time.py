@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from cicd_core.store.contract import Store
     from cicd_core.testing.clock import VirtualClock
     from cicd_core.testing.conformance.store_clock import StoreClock
+    from cicd_core.testing.conformance.suite import SetWallClock
     from cicd_core.testing.harness import StoreHarness
 
 DAY = 86400 * SECOND
@@ -100,10 +101,10 @@ class ClockPromises(Suite):
 
     @STEPS
     async def test_a_wall_clock_that_is_set_moves_no_elapsed_time(
-        self, crew: list[Store], harness: StoreHarness, clock: StoreClock, step: int
+        self, crew: list[Store], set_wall_clock: SetWallClock, clock: StoreClock, step: int
     ) -> None:
         before = await clock.now()
-        await set_wall_clock(harness, step)
+        await set_wall_clock(step)
         async with crew[0].sibling() as sibling:
             for each in (*crew, sibling):
                 now = await each.now()
@@ -125,12 +126,17 @@ class ClockPromises(Suite):
 
     @STEPS
     async def test_a_wall_clock_that_is_set_drops_no_record_and_no_event(
-        self, store: Store, harness: StoreHarness, clock: StoreClock, step: int
+        self,
+        store: Store,
+        harness: StoreHarness,
+        set_wall_clock: SetWallClock,
+        clock: StoreClock,
+        step: int,
     ) -> None:
         ends = await clock.now() + DAY
         await write(store, item("a", expires_at=ends), events=[told("a")])
         await harness.settle()
-        await set_wall_clock(harness, step)
+        await set_wall_clock(step)
         for name in ("b", "c"):  # what runs out is dropped behind a write
             await write(store, item(name), events=[told(name)])
             await harness.settle()
@@ -143,14 +149,19 @@ class ClockPromises(Suite):
 
     @STEPS
     async def test_a_wall_clock_that_is_set_ends_no_lease_and_makes_none_longer(
-        self, store: Store, harness: StoreHarness, clock: StoreClock, step: int
+        self,
+        store: Store,
+        harness: StoreHarness,
+        set_wall_clock: SetWallClock,
+        clock: StoreClock,
+        step: int,
     ) -> None:
         await write(store, item("a"))
         await harness.settle()
         (record,) = await store.claim(claim())
         lease = record.lease
         assert lease is not None
-        await set_wall_clock(harness, step)
+        await set_wall_clock(step)
         take = Delete(
             collection="items", key="a", expected=record.version, guard=Guard.LEASE_EXPIRED
         )
@@ -165,18 +176,12 @@ class ClockPromises(Suite):
 
     @STEPS
     async def test_versions_grow_when_a_record_is_made_again_under_another_wall_clock(
-        self, store: Store, harness: StoreHarness, step: int
+        self, store: Store, set_wall_clock: SetWallClock, step: int
     ) -> None:
         versions: list[int] = []
         for each in (0, step, -step):
-            await set_wall_clock(harness, each)
+            await set_wall_clock(each)
             versions.append((await write(store, item("a")))["a"])
             gone = Delete(collection="items", key="a", expected=versions[-1])
             await write(store, gone, plain(f"p-{len(versions)}"))
         assert versions == sorted(set(versions))
-
-
-async def set_wall_clock(harness: StoreHarness, seconds: int) -> None:
-    """Set the wall clock, or skip the test."""
-    if not await harness.set_wall_clock(seconds):
-        pytest.skip("this harness cannot set the wall clock that the store lives with")

@@ -10,7 +10,17 @@ import pytest
 
 from cicd_core.errors import InvalidInput
 from cicd_core.testing.conformance.suite import Suite
-from cicd_core.testing.samples import PLAIN, claim, in_lane, in_state, item, remove, watch, write
+from cicd_core.testing.samples import (
+    PLAIN,
+    SECOND,
+    claim,
+    in_lane,
+    in_state,
+    item,
+    remove,
+    watch,
+    write,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -18,8 +28,11 @@ if TYPE_CHECKING:
 
     from cicd_core.store.contract import Store
     from cicd_core.store.records import Watch
+    from cicd_core.testing.conformance.store_clock import StoreClock
     from cicd_core.testing.harness import StoreHarness
 
+#: In microseconds.
+DAY = 86400 * SECOND
 #: Seconds that no test takes, unless a wake-up was lost.
 LONG = 60.0
 
@@ -213,6 +226,34 @@ class WaitPromises(Suite):
             await store.wait([watch(in_lane())], LONG)
         assert cancelled.cancelled_caught
         assert await woken(harness, store, [watch(in_lane())], lambda: write(store, item("a")))
+
+    async def test_a_wait_that_ends_leaves_those_beside_it(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        answers: list[bool] = []
+
+        async def wait() -> None:
+            answers.append(await store.wait([watch(in_lane()), watch(in_lane("none"))], LONG))
+
+        with anyio.fail_after(harness.patience):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(wait)
+                await let_it_begin(store)
+                await store.wait([watch(in_lane())], 0.01)
+                with anyio.move_on_after(0.01):
+                    await store.wait([watch(in_lane())], LONG)
+                tasks.start_soon(wait)
+                await let_it_begin(store)
+                await write(store, item("a"))
+                await harness.settle()
+        assert answers == [True, True]
+
+    async def test_a_record_that_will_expire_is_waited_for(
+        self, store: Store, harness: StoreHarness, clock: StoreClock
+    ) -> None:
+        lasts = item("a", expires_at=await clock.now() + DAY)
+        assert await woken(harness, store, [watch(in_lane())], lambda: write(store, lasts))
+        assert await store.wait([watch(in_lane())], 0)
 
     async def test_a_timeout_below_zero_is_refused(self, store: Store) -> None:
         for wrong in (-1.0, float("nan")):

@@ -1,0 +1,146 @@
+"""Memory stores that each make one mistake in what they keep, and for how long."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from attrs import evolve
+
+from cicd_core.errors import InvalidCursor
+from cicd_core.store import StoreTime, sort_key
+from cicd_core.store.counter_days import first_kept_day
+from cicd_core.store.memory import MemoryStore
+from cicd_core.store.memory.log import Log
+from cicd_core.store.memory.rows import Row, place_of
+from cicd_core.store.memory.waiters import Waiter, Waiters
+
+if TYPE_CHECKING:
+    from cicd_core.store import Claim, LogPage, Record, Renewal, Renewed, Watch
+
+#: In microseconds.
+DAY = 86400 * 1_000_000
+
+
+class _Endless(Log):
+    def sweep(self, now: int) -> None:
+        """Leave all as it is."""
+
+
+class KeepsEveryEvent(MemoryStore):
+    """Its log grows for ever."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._log = _Endless(retention=30 * DAY)
+
+
+class _DropsDaysByItsOwnTime(MemoryStore):
+    def time_of(self, now: StoreTime) -> StoreTime:
+        raise NotImplementedError
+
+    def _tick(self) -> int:
+        now = super()._tick()
+        time = StoreTime(now, calendar=self._clock.calendar())  # type: ignore[attr-defined]  # the
+        # suite's clock has one
+        self._log.drop_days(first_kept_day(self.time_of(time)))
+        return now
+
+
+class DropsDaysByTheSteadyClock(_DropsDaysByItsOwnTime):
+    def time_of(self, now: StoreTime) -> StoreTime:
+        return StoreTime(now.micros, calendar=now.micros)
+
+
+class DropsDaysByTheCalendar(_DropsDaysByItsOwnTime):
+    def time_of(self, now: StoreTime) -> StoreTime:
+        return StoreTime(now.calendar, calendar=now.calendar)
+
+
+class DropsDaysADayEarly(_DropsDaysByItsOwnTime):
+    def time_of(self, now: StoreTime) -> StoreTime:
+        return StoreTime(now.micros + DAY, calendar=now.calendar + DAY)
+
+
+class _WrongAboutDays(Log):
+    def drop_days(self, first_kept: str) -> None:
+        for names in self._days.values():
+            names.append("never there")
+        super().drop_days(first_kept)
+
+
+class FailsWhereADayIsOver(MemoryStore):
+    """What it remembers of a day's counters is wrong, which it finds out when the day is over."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._log = _WrongAboutDays(retention=30 * DAY)
+
+
+class _Forgetful(Waiters):
+    def remove(self, waiter: Waiter) -> None:
+        for watch in waiter.watches:
+            self._bounds.pop(place_of(watch.partition), None)
+
+
+class ForgetsWhoWaitsBeside(MemoryStore):
+    """One wait that ends takes all others with it."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._waiters = _Forgetful()
+        self._rows._entered = self._waiters.tell  # noqa: SLF001 - the mistake is made inside
+
+
+class WaitsForWhatStaysAlone(MemoryStore):
+    """A record whose retention ends some day is not there for who waits."""
+
+    def _is_true(self, watch: Watch, now: int) -> bool:
+        return super()._is_true(watch, now + 365 * DAY)
+
+
+class ClaimsWhatStaysAlone(MemoryStore):
+    """A record whose retention ends some day can't be claimed."""
+
+    def _grant(self, claim: Claim, row: Row, now: int) -> Record:
+        record = super()._grant(claim, row, now)
+        if record.expires_at is None:
+            return record
+        record = evolve(record, expires_at=None)
+        self._rows.put(claim.collection, Row(record, row.given))
+        return record
+
+
+class MovesTheDueDateOfAnother(MemoryStore):
+    """A renewal writes an attribute that follows the lease, with a key that is not the record's."""
+
+    def _renew(self, renewal: Renewal, now: int) -> Renewed | None:
+        answer = super()._renew(renewal, now)
+        row = self._rows.live((renewal.collection, renewal.key), now)
+        name = self._lease_sort(renewal.collection)
+        if answer is None or row is None or name is None:
+            return answer
+        due = sort_key(answer.expires, renewal.key)
+        if row.record.attributes.get(name) == due:
+            attributes = {**row.record.attributes, name: sort_key(answer.expires, "another")}
+            record = evolve(row.record, attributes=attributes)
+            self._rows.put(renewal.collection, Row(record, row.given))
+        return answer
+
+
+class RepeatsWithoutASortValue(MemoryStore):
+    """It can't order what has lost the attribute by which it was claimed."""
+
+    async def claim(self, claim: Claim) -> list[Record]:
+        taken = await super().claim(claim)
+        sort = claim.index.sort
+        return sorted(taken, key=lambda record: sort not in record.attributes)
+
+
+class NamesNoCursor(MemoryStore):
+    """A cursor that is refused is not named."""
+
+    async def read_log(self, cursor: str | None, limit: int) -> LogPage:
+        try:
+            return await super().read_log(cursor, limit)
+        except InvalidCursor as refused:
+            raise InvalidCursor(None, refused.reason) from None
