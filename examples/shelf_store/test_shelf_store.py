@@ -11,6 +11,7 @@ import pytest
 from cicd_core.errors import CorruptRecord, ForeignDatabase
 from cicd_core.store.registry import open_store
 from cicd_core.testing import (
+    Capability,
     HistoryConformance,
     StoreConformance,
     StoreHarness,
@@ -40,6 +41,9 @@ URL: Final = f"shelf:///{FOLDER.name}"
 
 class ShelfHarness(StoreHarness):
     """Shelves in one folder: a file a namespace, and a clock that only tests move."""
+
+    #: A wait looks at the length of the file again and again.
+    capabilities = frozenset(Capability) - {Capability.PUSHED_WAKE_UPS}
 
     def __init__(self) -> None:
         self.clock = VirtualClock()

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cicd_core.store.registry import open_store
-from cicd_core.testing import StoreConformance, StoreHarness, VirtualClock, store_machine
+from cicd_core.testing import (
+    Capability,
+    StoreConformance,
+    StoreHarness,
+    VirtualClock,
+    store_machine,
+)
 from cicd_core.testing.samples import COLLECTIONS
 
 if TYPE_CHECKING:
@@ -29,6 +35,9 @@ if TYPE_CHECKING:
 
 class SQLiteHarness(StoreHarness):
     """Stores in one file, with one clock that only moves on."""
+
+    #: Other handles' commits are found by a poll.
+    capabilities = frozenset(Capability) - {Capability.PUSHED_WAKE_UPS}
 
     def __init__(self, path: Path) -> None:
         self.clock = VirtualClock()

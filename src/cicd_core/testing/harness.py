@@ -23,6 +23,8 @@ class Capability(Enum):
     EXACT_COUNTS = "exact counts"
     #: A claim sees every record that was put before, in one order over all of its partitions.
     STRICT_ORDER = "strict order"
+    #: A wait learns of what other handles did by a push. Without it the store asks again and again.
+    PUSHED_WAKE_UPS = "wake-ups by a push"
 
 
 class StoreHarness(ABC):
@@ -57,8 +59,10 @@ class StoreHarness(ABC):
     async def set_wall_clock(self, seconds: float) -> bool:
         """Set the wall clock that the store lives with forward, or back (below 0), by so much.
 
-        No time passes: what has passed is not the wall clock's to say. Whether that could be done;
-        where it cannot, the tests of a wall clock that is set are skipped. By default it can where
+        It is the server's where a server keeps the time, and :attr:`clock`'s calendar where that is
+        given; the suite itself sets the clock of the client's process. No time passes: what has
+        passed is not the wall clock's to say. Whether that could be done; where it cannot, the
+        tests of a wall clock of the store's that is set are skipped. By default it can where
         :attr:`clock` is given.
         """
         if self.clock is None:

@@ -24,6 +24,7 @@ from cicd_core.testing.conformance.log import LogPromises
 from cicd_core.testing.conformance.long_lists import LongListPromises
 from cicd_core.testing.conformance.lookalikes import LookalikePromises
 from cicd_core.testing.conformance.pages import IndexPromises, PagePromises
+from cicd_core.testing.conformance.pushes import PushPromises
 from cicd_core.testing.conformance.records import (
     NamespacePromises,
     RecordPromises,
@@ -65,6 +66,7 @@ class StoreConformance(
     DayCounterPromises,
     LogPromises,
     WaitPromises,
+    PushPromises,
     LookalikePromises,
     ExtremePromises,
     SharedValuePromises,

@@ -1,0 +1,69 @@
+"""The suite tells a push from a poll, and finds a store that trusts its client's wall clock."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.conformance.test_broken_stores import TOLD
+from tests.patience import PATIENCE
+
+SUITES: Final = Path(__file__).with_name("client_suites.py")
+PUSHED: Final = {
+    "test_a_commit_of_another_handle_is_pushed_to_who_waits",
+    "test_a_claim_of_another_handle_is_pushed_to_who_waits",
+}
+#: What a store can't pass that goes by the wall clock of the process.
+ON_THE_CLIENTS_CLOCK: Final = {
+    "test_a_wall_clock_that_is_set_moves_no_elapsed_time",
+    "test_a_wall_clock_that_is_set_drops_no_record_and_no_event",
+    "test_a_wall_clock_that_is_set_ends_no_lease_and_makes_none_longer",
+}
+
+
+@pytest.fixture(scope="module")
+def results() -> dict[tuple[str, str], set[str]]:
+    """How the tests ended, by store and test."""
+    chosen = " or ".join(PUSHED | ON_THE_CLIENTS_CLOCK)
+    options = ["-q", "-rA", "--tb=no", "--no-header", "-p", "no:cacheprovider", "-n", "0"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, "-k", chosen, str(SUITES)],
+        cwd=SUITES.parents[2],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    results: dict[tuple[str, str], set[str]] = {}
+    for result, store, test in TOLD.findall(done.stdout):
+        results.setdefault((store, test), set()).add(result)
+    assert len(results) == 6 * len(PUSHED | ON_THE_CLIENTS_CLOCK), done.stdout + done.stderr
+    return results
+
+
+def failed(results: dict[tuple[str, str], set[str]], store: str) -> set[str]:
+    return {test for (name, test), each in results.items() if name == store and "FAILED" in each}
+
+
+def test_a_store_that_pushes_and_keeps_its_own_time_passes(
+    results: dict[tuple[str, str], set[str]],
+) -> None:
+    assert failed(results, "Steady") == set()
+
+
+@pytest.mark.parametrize("store", ["Polling", "PollingInAThread", "PollingByAnEvent"])
+def test_a_store_that_polls_is_told_from_one_that_pushes(
+    results: dict[tuple[str, str], set[str]], store: str
+) -> None:
+    assert failed(results, store) == PUSHED
+
+
+@pytest.mark.parametrize("store", ["TrustsTheWallClock", "TrustsTheDate"])
+def test_a_store_that_trusts_its_clients_wall_clock_is_found(
+    results: dict[tuple[str, str], set[str]], store: str
+) -> None:
+    assert failed(results, store) == ON_THE_CLIENTS_CLOCK
