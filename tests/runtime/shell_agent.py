@@ -22,18 +22,19 @@ wait
 """
 
 
-async def main(folder: Path) -> None:
-    """Run the job until somebody kills this process."""
+async def main(folder: Path, repo: str) -> None:
+    """Run the job until this process is killed."""
     source = FakeSource()
     agent = Agent(source)
     agent.add_handler("shell", ShellHandler(work_dir=folder / "work"))
     source.add(
         "shell",
         payload={"shell": LINE.format(folder=folder)},
-        git=GitContext(repo=str(folder / "repository")),
+        git=GitContext(repo=repo),
     )
     await agent.run()
 
 
 if __name__ == "__main__":
-    anyio.run(main, Path(sys.argv[2]), backend=sys.argv[1])
+    backend, place, *others = sys.argv[1:]
+    anyio.run(main, Path(place), (others or [f"{place}/repository"])[0], backend=backend)

@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from cicd_core.agent.shell.checkout.mirror import TreeFacts
     from cicd_core.agent.shell.checkout.mirror_cache import MirrorCache
     from cicd_core.agent.shell.checkout.remote_refs import Target
     from cicd_core.agent.shell.checkout.settings import CheckoutSettings, Wanted
     from cicd_core.agent.shell.checkout.sources import Source
+    from cicd_core.agent.shell.checkout.tree_facts import TreeFacts
     from cicd_core.agent.shell.command import Followed
     from cicd_core.agent.shell.workspace import Workspace
     from cicd_core.model.git import GitContext

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cicd_core.agent.shell.checkout.git_commands import GitCommands
-    from cicd_core.agent.shell.checkout.mirror import TreeFacts
     from cicd_core.agent.shell.checkout.mirror_cache import Mirror
     from cicd_core.agent.shell.checkout.remote_refs import Target
     from cicd_core.agent.shell.checkout.settings import CheckoutSettings, Wanted
     from cicd_core.agent.shell.checkout.sources import Source
+    from cicd_core.agent.shell.checkout.tree_facts import TreeFacts
 
 #: Comes before every other source of attributes: no filter runs.
 _NO_FILTERS: Final = "* -filter\n"
@@ -66,8 +66,7 @@ class PrivateClone:
     @property
     def _known_size(self) -> int | None:
         """The bytes of the files, if they are known before the files are there."""
-        measured = self.wanted.lfs or self.wanted.sparse_paths
-        return None if measured else self.facts.size
+        return None if self.wanted.lfs else self.facts.size(self.wanted.sparse_paths)
 
     @property
     def _repository(self) -> Path:

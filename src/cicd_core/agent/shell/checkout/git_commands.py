@@ -21,13 +21,19 @@ if TYPE_CHECKING:
     from cicd_core.agent.shell.checkout.settings import CheckoutSettings
     from cicd_core.agent.shell.command import Ended, Followed
 
-#: Limits the files that git writes; a unit of ``ulimit -f`` is 512 bytes.
-_LIMITED: Final = 'ulimit -f "$1" 2>/dev/null; shift; exec git "$@"'
+#: Limits the files that git writes; a unit of ``ulimit -f`` is 512 bytes. A fetch writes by a
+#: process of its own, which says so if the signal does not kill it.
+_LIMITED: Final = """\
+ulimit -f "$1" 2>/dev/null
+shift
+test "$1" != fetch || trap "" XFSZ
+exec git "$@"
+"""
 _BLOCK: Final = 512
 #: The most of a command's output that an error quotes, in bytes.
 _QUOTED: Final = 2000
-#: What git says when a process that it started wrote too large a file.
-_TOO_LARGE: Final = (f"died of signal {int(signal.SIGXFSZ)}", "File too large")
+#: The text of EFBIG, in the language that git is given.
+_TOO_LARGE: Final = "File too large"
 
 
 @frozen(kw_only=True)
@@ -90,10 +96,8 @@ class GitCommands:
             raise GitTooSlow(f"git {command} took longer than {limit:g} seconds")
         if (ended.how, ended.number) == ("exited", 0):
             return
-        xfsz = int(signal.SIGXFSZ)
-        if (ended.how, ended.number) == ("signalled", xfsz) or any(
-            each in said for each in _TOO_LARGE
-        ):
+        killed = (ended.how, ended.number) == ("signalled", int(signal.SIGXFSZ))
+        if killed or _TOO_LARGE in said:
             limit = self.settings.max_bytes
             raise GitTooLarge(f"git {command} wrote more than the limit of {limit} bytes")
         why = ended.outcome(f"git {command}").error_message if ended.how != "exited" else ""

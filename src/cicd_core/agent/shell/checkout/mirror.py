@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-from contextlib import suppress
-from pathlib import Path
-from tempfile import mkstemp
 from typing import TYPE_CHECKING, Final
 
 import anyio.to_thread
-from attrs import asdict, evolve, frozen
+from attrs import evolve, frozen
 
 from cicd_core.agent.shell.checkout.configuration import quoted
 from cicd_core.agent.shell.checkout.failures import CheckoutFailed, GitFailed
 from cicd_core.agent.shell.checkout.mirror_cache import remove_leftovers
 from cicd_core.agent.shell.checkout.remote_refs import candidates
+from cicd_core.agent.shell.checkout.tree_facts import facts_of, read_facts, write_facts
 from cicd_core.model.git import ObjectFilter
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cicd_core.agent.shell.checkout.git_commands import GitCommands
     from cicd_core.agent.shell.checkout.mirror_cache import Mirror, MirrorCache
     from cicd_core.agent.shell.checkout.remote_refs import Target
     from cicd_core.agent.shell.checkout.settings import Wanted
     from cicd_core.agent.shell.checkout.sources import Source
+    from cicd_core.agent.shell.checkout.tree_facts import TreeFacts
 
 #: The digits of a commit id in a repository of SHA-256.
 _SHA256_DIGITS: Final = 64
@@ -35,19 +34,6 @@ _FETCH: Final = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--up
 
 class MirrorDamaged(Exception):
     """A mirror lacks objects that it should have, or can't be read: another one is made."""
-
-
-@frozen(kw_only=True)
-class TreeFacts:
-    """What is known of a commit's tree before it is checked out."""
-
-    commit: str
-    #: The bytes of all its files; None where they are not all there to be measured.
-    size: int | None
-    #: The paths of its symbolic links.
-    links: tuple[str, ...]
-    #: The paths of its submodules, and their commits.
-    modules: tuple[tuple[str, str], ...]
 
 
 def mirror_key(source: Source, wanted: Wanted, oid: str) -> str:
@@ -130,10 +116,10 @@ class MirrorFetch:
             GitFailed: the object is no commit, nor a tag of one.
         """
         file = self.mirror.folder / "trees" / target.oid
-        known = await anyio.to_thread.run_sync(_read_facts, file)
+        known = await anyio.to_thread.run_sync(read_facts, file)
         if known is None:
             known = await self._look(target.oid)
-            await anyio.to_thread.run_sync(_write_facts, file, known)
+            await anyio.to_thread.run_sync(write_facts, file, known)
         return known
 
     async def is_whole(self, oid: str) -> bool:
@@ -229,13 +215,7 @@ class MirrorFetch:
         commit = await self._commit_of(oid)
         sizes = () if self._partial else ("-l",)
         listed = await self._git("ls-tree", "-r", *sizes, "-z", "--full-tree", commit)
-        entries = [_entry(line) for line in listed.split("\0") if line]
-        return TreeFacts(
-            commit=commit,
-            size=None if self._partial else sum(entry.size for entry in entries),
-            links=tuple(entry.path for entry in entries if entry.mode == "120000"),
-            modules=tuple((entry.path, entry.oid) for entry in entries if entry.mode == "160000"),
-        )
+        return facts_of(commit, listed, measured=not self._partial)
 
     async def _commit_of(self, oid: str) -> str:
         try:
@@ -258,42 +238,3 @@ class MirrorFetch:
             pins.sort(key=lambda pin: pin.stat().st_mtime)
             for pin in pins[: -_PINS // 2]:
                 pin.unlink()
-
-
-@frozen
-class _Entry:
-    mode: str
-    oid: str
-    size: int
-    path: str
-
-
-def _entry(line: str) -> _Entry:
-    """Return an entry of ``ls-tree``, with or without its size."""
-    facts, _, path = line.partition("\t")
-    mode, _, oid, *size = facts.split()
-    return _Entry(mode, oid, int(size[0]) if size and size[0].isdigit() else 0, path)
-
-
-def _read_facts(file: Path) -> TreeFacts | None:
-    """Return the facts in a file; None if it is not there, or not whole."""
-    try:
-        raw = json.loads(file.read_text(encoding="ascii"))
-        return TreeFacts(
-            commit=raw["commit"],
-            size=raw["size"],
-            links=tuple(raw["links"]),
-            modules=tuple((path, oid) for path, oid in raw["modules"]),
-        )
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _write_facts(file: Path, facts: TreeFacts) -> None:
-    """Keep the facts for later checkouts; without them, those look again."""
-    with suppress(OSError):
-        file.parent.mkdir(exist_ok=True)
-        descriptor, unfinished = mkstemp(suffix=".new", dir=file.parent)
-        with os.fdopen(descriptor, "w", encoding="ascii") as output:
-            json.dump(asdict(facts), output)
-        Path(unfinished).replace(file)

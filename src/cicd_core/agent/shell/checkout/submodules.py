@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cicd_core.agent.shell.checkout.git_commands import GitCommands
-    from cicd_core.agent.shell.checkout.mirror import TreeFacts
     from cicd_core.agent.shell.checkout.sources import Source
+    from cicd_core.agent.shell.checkout.tree_facts import TreeFacts
 
 _KEY: Final = re.compile(r"submodule\.(.+)\.([a-z]+)", re.DOTALL)
 
