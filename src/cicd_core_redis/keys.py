@@ -14,15 +14,15 @@ keys of one namespace in one slot, so that one script may touch any of them. Beh
 ``log``                 stream: the events
 ``n:GROUP``             hash: the counters of a group
 ``groups``              zset: the groups that there are
+``waiting``             zset: who waits with a turn, by partition; see ``lua/waking.lua``
 ======================  ==========================================================================
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from cicd_core.store.records import Index, Partition
+from cicd_core.store.records import Index, Partition
 
 #: The hash tag of the namespace that nobody named: no namespace can have this name.
 _UNNAMED: Final = "@"
@@ -48,6 +48,17 @@ def zset_of(partition: Partition) -> str:
     return index_prefix(partition.collection, partition.index) + partition.value
 
 
+def listener_channel(namespace: str | None, listener: str) -> bytes:
+    """Return the channel on which a store hears that its waiters were chosen."""
+    return f"{prefix_of(namespace)}w:{listener}".encode()
+
+
+def partition_of(zset: str) -> Partition:
+    """Return the partition of a zset, without the namespace's prefix."""
+    _, collection, attribute, sort, value = zset.split(":", 4)  # no name has a colon in it
+    return Partition(collection, Index(attribute, sort), value)
+
+
 def lower_bound(after: str | None) -> bytes:
     """Return the bound, as ZRANGE takes it, above the member of that sort value."""
     return b"-" if after is None else b"(" + after.encode()
@@ -56,11 +67,6 @@ def lower_bound(after: str | None) -> bytes:
 def upper_bound(before: str | None) -> bytes:
     """Return the bound, as ZRANGE takes it, below the member of that sort value."""
     return b"+" if before is None else b"(" + before.encode()
-
-
-def above(after: str | None) -> bytes:
-    """Return bytes above which every member is that comes after a sort value."""
-    return b"" if after is None else after.encode()
 
 
 def group_of(counter: str) -> str:

@@ -40,7 +40,17 @@ class Verb(Enum):
 
 
 _BASE: Final = ("records", "clock", "noting")
-_WRITING: Final = ("records", "needs", "permitted", "clock", "noting", "places", "moves", "writing")
+_WRITING: Final = (
+    "records",
+    "needs",
+    "permitted",
+    "clock",
+    "noting",
+    "places",
+    "waking",
+    "moves",
+    "writing",
+)
 _READING: Final = (*_BASE, "places", "reading")
 _PARTS: Final[Mapping[Verb, tuple[str, ...]]] = {
     Verb.COMMIT: (*_WRITING, "commit", "increments", "stream", "apply"),
@@ -49,7 +59,7 @@ _PARTS: Final[Mapping[Verb, tuple[str, ...]]] = {
     Verb.RENEW: (*_WRITING, "renew"),
     Verb.GET: (*_READING, "get"),
     Verb.PAGE: (*_READING, "page"),
-    Verb.LOOK: (*_READING, "look"),
+    Verb.LOOK: (*_READING, "waking", "look"),
     Verb.COUNT: (*_WRITING, "count"),
     Verb.COUNTERS: (*_BASE, "stream", "counters"),
     Verb.READ_LOG: (*_BASE, "stream", "read_log"),

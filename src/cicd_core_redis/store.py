@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     )
     from cicd_core_redis.pipe import Pipe
     from cicd_core_redis.server_clock import ServerClock
-    from cicd_core_redis.waiting import Waiting
+    from cicd_core_redis.waiting import Look, Waiting
     from cicd_core_redis.words import Answer, Argument, Words
 
 _log = logging.getLogger("cicd_core_redis")
@@ -225,13 +225,18 @@ class RedisStore:
         await self._waiting.close()
         await self._pipe.close()
 
-    async def look(self, watches: Sequence[Watch]) -> bool:
-        """Return whether any of the watches is true."""
-        words: list[Argument] = [len(watches)]
-        for watch in watches:
+    async def look(self, looks: Sequence[Look], given_back: Sequence[str] = ()) -> bool:
+        """Return whether any of the watches is true; else those wait that have a ticket.
+
+        Args:
+            looks: the watches.
+            given_back: tickets of those who wait no more.
+        """
+        words: list[Argument] = [len(looks)]
+        for watch, ticket in looks:
             partition = watch.partition
-            words += [partition.collection, zset_of(partition), lower_bound(watch.after)]
-        (is_true,) = await self._pipe.run(Verb.LOOK, words)
+            words += [partition.collection, zset_of(partition), lower_bound(watch.after), ticket]
+        (is_true,) = await self._pipe.run(Verb.LOOK, [*words, *given_back])
         return bool(is_true)
 
     async def _each(self, calls: Sequence[tuple[Verb, list[Argument], int]]) -> list[Answer]:

@@ -1,35 +1,44 @@
-"""Those who wait for work: one connection that listens to the partitions that somebody watches.
+"""Waiters for work: those who wait with a turn stand in one line for the whole fleet.
 
-Who waits subscribes first and looks then, so that no record falls in between. A channel has the
-name of its partition's zset, and a message is the member that came in.
+A waiter subscribes first and looks then, so that no record falls in between. Without a turn it
+listens to the zsets of its partitions: a channel has the name of a zset, and a message is the
+member that came in. With a turn it leaves a ticket for each partition with the script that looks,
+and hears on the channel of its store that its ticket was drawn; ``lua/waking.lua`` says how.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
-from typing import TYPE_CHECKING, Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from anyio import CancelScope, current_time
-from redis.exceptions import RedisError
 
+from cicd_core.clock import monotonic_seconds
 from cicd_core.errors import StoreError
-from cicd_core_redis.failures import closed, unheard
-from cicd_core_redis.keys import above, prefix_of, zset_of
-from cicd_core_redis.words import packed
+from cicd_core.ids import IdSource
+from cicd_core.store.records import Watch
+from cicd_core.store.waiters import Waiters
+from cicd_core_redis.keys import listener_channel, partition_of, prefix_of, zset_of
+from cicd_core_redis.listening import Listening
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
-    from typing import NoReturn
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
-    from cicd_core.store.records import Watch
     from cicd_core_redis.connecting import Connection, Source
 
-#: How many channels that nobody watches stay subscribed: who waits in rounds comes back soon.
-_IDLE_CHANNELS: Final = 256
-#: After so many seconds in which nothing was heard, the server is asked whether it still speaks to
-#: us: what stands between forgets connections that are silent for long, and tells nobody.
-_QUIET: Final = 10.0
+Counted = TypeVar("Counted", bytes, str)
+
+#: A watch, and the ticket to leave for it: empty for none, or :data:`NEXT`.
+Look = tuple[Watch, str]
+#: In the place of a ticket: where the watch is true, the next one in the line is woken.
+NEXT: Final = "!"
+#: How long tickets of waiters that left stay, in seconds: who waits in rounds comes back soon.
+_LINGER: Final = 1.0
+#: How long a store that is closed tries to give its tickets back, in seconds.
+_LAST_WORDS: Final = 0.5
+#: How long the server is relied on to have a ticket, in seconds: it may have lost its data.
+_RELIANCE: Final = 60.0
 
 
 class Waiting:
@@ -39,176 +48,159 @@ class Waiting:
         self,
         source: Source,
         connect: Callable[[], Awaitable[Connection]],
-        look: Callable[[Sequence[Watch]], Awaitable[bool]],
+        look: Callable[[Sequence[Look], Sequence[str]], Awaitable[bool]],
         namespace: str | None,
     ) -> None:
-        """Take where to listen, how to connect, and what tells whether a watch is true already."""
-        self._source = source
-        self._connect = connect
+        """Take where to listen, how to connect, and the script that looks."""
         self._look = look
         self._prefix = prefix_of(namespace)
-        #: For each channel who waits there, and from which member on.
-        self._waiters: dict[bytes, dict[asyncio.Future[None], bytes]] = {}
-        #: The channels that are subscribed, or will be, and when that was confirmed.
-        self._channels: dict[bytes, asyncio.Future[None]] = {}
-        #: Those that are yet to be subscribed.
-        self._fresh: list[bytes] = []
-        self._wanted = asyncio.Event()
-        self._heard = False
-        self._serving: asyncio.Task[None] | None = None
-        self._closed = False
+        self._listener = IdSource().claim_id()
+        self._channel = listener_channel(namespace, self._listener)
+        self._waiters: Waiters[str] = Waiters(zset_of, pass_on=self._pass_on)
+        #: How many wait for messages of each channel.
+        self._needed: dict[bytes, int] = {}
+        self._listening = Listening(
+            source, connect, needed=self._needed, hear=self._hear, lose=self._lose
+        )
+        #: The tickets that the server may have, and when it was last known to have them, on this
+        #: process's monotonic clock; 0 for those that it may lack.
+        self._tickets: dict[str, float] = {}
+        #: Those that a waiter of this moment counts on, and by how many.
+        self._used: dict[str, int] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._tidying = False
 
     async def wait(self, watches: Sequence[Watch], seconds: float) -> bool:
         """Return whether one of the watches may have come true within so many seconds."""
         if seconds == 0 or not watches:
             return await self._without_listening(watches, seconds)
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        channels = self._add(future, watches)
         deadline = current_time() + seconds
+        looks = [(watch, self._ticket(watch)) for watch in watches]
+        channels = self._channels(looks)
+        tickets = [ticket for _, ticket in looks if ticket]
+        _count(self._needed, channels, 1)
+        _count(self._used, tickets, 1)
+
+        async def look() -> bool:
+            with CancelScope(deadline=deadline):
+                await self._listening.subscribe(channels)
+            return await self._look_and_line_up(looks)
+
         try:
-            with CancelScope(deadline=deadline):
-                await self._subscribe(channels)
-            if await self._look(watches):
-                return True
-            with CancelScope(deadline=deadline):
-                await future
-            if self._closed:
-                raise closed(self._source.where)
-            return future.done() and not future.cancelled()
+            return await self._waiters.wait(
+                watches, seconds, owner=self, look=look, check=self._listening.check
+            )
         finally:
-            self._remove(future, channels)
+            _count(self._needed, channels, -1)
+            _count(self._used, tickets, -1)
+            self._tidy_soon()
 
     async def close(self) -> None:
-        """End all waiting with an error each, and disconnect."""
-        self._closed = True
-        if self._serving is not None:
-            self._serving.cancel()
-            await asyncio.wait([self._serving])
+        """End all waiting with an error each, give the tickets back, and disconnect."""
+        await self._listening.close()
+        self._waiters.wake_all(self)
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        if self._tickets:
+            with CancelScope(deadline=current_time() + _LAST_WORDS, shield=True):
+                await self._give_back(list(self._tickets))
 
     async def _without_listening(self, watches: Sequence[Watch], seconds: float) -> bool:
-        if watches and await self._look(watches):
+        if watches and await self._look([(watch, "") for watch in watches], ()):
             return True
         await asyncio.sleep(seconds)
         return False
 
-    def _add(self, future: asyncio.Future[None], watches: Sequence[Watch]) -> list[bytes]:
-        bounds: dict[bytes, bytes] = {}
-        for watch in watches:
-            channel = (self._prefix + zset_of(watch.partition)).encode()
-            bound = above(watch.after)
-            bounds[channel] = min(bound, bounds.get(channel, bound))  # the wider one counts
-        for channel, bound in bounds.items():
-            self._waiters.setdefault(channel, {})[future] = bound
-        return list(bounds)
+    def _ticket(self, watch: Watch) -> str:
+        if watch.turn is None:
+            return ""
+        zset = zset_of(watch.partition)
+        return f"{len(zset.encode())}:{zset}{watch.turn}{self._listener}"
 
-    def _remove(self, future: asyncio.Future[None], channels: Sequence[bytes]) -> None:
-        for channel in channels:
-            waiters = self._waiters[channel]
-            del waiters[future]
-            if not waiters:
-                del self._waiters[channel]
+    def _channels(self, looks: Sequence[Look]) -> list[bytes]:
+        """Return the channels on which the watches are heard of."""
+        names = (
+            self._channel if ticket else f"{self._prefix}{zset_of(watch.partition)}".encode()
+            for watch, ticket in looks
+        )
+        return list(dict.fromkeys(names))
 
-    async def _subscribe(self, channels: Sequence[bytes]) -> None:
-        """Return when messages of these channels will be heard."""
-        if self._closed:
-            raise closed(self._source.where)
-        loop = asyncio.get_running_loop()
-        for channel in channels:
-            if channel not in self._channels:
-                self._channels[channel] = loop.create_future()
-                self._fresh.append(channel)
-        if self._serving is None:
-            self._serving = loop.create_task(self._serve())
-        self._wanted.set()
-        for confirmed in [self._channels[channel] for channel in channels]:
-            await asyncio.shield(confirmed)  # others may wait for the same one
+    async def _look_and_line_up(self, looks: Sequence[Look]) -> bool:
+        """Look; where nothing is true, the server has all the tickets then."""
+        now = monotonic_seconds()
+        asked = [
+            (watch, ticket if now - self._tickets.get(ticket, 0.0) > _RELIANCE else "")
+            for watch, ticket in looks
+        ]
+        left = [ticket for _, ticket in asked if ticket]
+        for ticket in left:  # before: it may be drawn before the answer comes
+            self._tickets[ticket] = 0.0
+        is_true = await self._look(asked, ())
+        for ticket in left:
+            if ticket in self._tickets and not is_true:
+                self._tickets[ticket] = now
+        return is_true
 
-    async def _serve(self) -> None:
-        """Send and listen over one connection, until it fails or the store is closed.
+    def _hear(self, channel: bytes, content: bytes) -> None:
+        if channel != self._channel:
+            self._waiters.announce(channel.decode().removeprefix(self._prefix), content.decode())
+        elif content:  # an empty message asks only whether it is heard
+            number, _, rest = content.partition(b":")
+            size = int(number)
+            self._drawn(rest[:size], rest[size:].decode())
 
-        A task of its own, so that no caller who goes leaves a command half sent.
-        """
-        cause: BaseException = ConnectionError("the store was closed")
+    def _drawn(self, drawn: bytes, member: str) -> None:
+        """Wake the waiter whose ticket was drawn; if it has gone, let the next one be woken."""
+        number, _, rest = drawn.partition(b":")
+        zset = rest[: int(number)].decode()
+        turn = rest[int(number) :].decode().removesuffix(self._listener)
+        self._tickets.pop(drawn.decode(), None)
+        if not self._waiters.offer_to(zset, turn, member):
+            self._pass_on(zset, member)
+
+    def _pass_on(self, zset: str, _member: str) -> None:
+        self._begin(self._ask([(Watch(partition_of(zset)), NEXT)], ()))
+
+    def _lose(self) -> None:
+        """Have all waiters look again: what was said meanwhile is lost, tickets perhaps too."""
+        self._tickets = dict.fromkeys(self._tickets, 0.0)
+        self._waiters.wake_all(self)
+
+    def _tidy_soon(self) -> None:
+        if not self._tidying and self._tickets:
+            self._tidying = True
+            self._begin(self._tidy())
+
+    async def _tidy(self) -> None:
+        """Give back the tickets that nobody has come back for."""
         try:
-            connection = await self._connect()
-            try:
-                if self._closed:  # redis-py may swallow a cancellation while it connects
-                    raise cause
-                async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self._send(connection))
-                    tasks.create_task(self._listen(connection))
-                    tasks.create_task(self._watch())
-            finally:
-                await self._source.disconnect(connection)
-        except* (RedisError, OSError, StoreError) as failures:
-            cause = failures.exceptions[0]
+            await asyncio.sleep(_LINGER)
         finally:
-            self._serving = None
-            where, fails_over = self._source.where, self._source.fails_over
-            self._forget_all(unheard(where, cause, fails_over=fails_over))
+            self._tidying = False
+        await self._give_back([ticket for ticket in self._tickets if ticket not in self._used])
 
-    async def _send(self, connection: Connection) -> None:
-        while True:
-            await self._wanted.wait()
-            self._wanted.clear()
-            data: list[bytes] = []
-            if self._fresh:
-                data += _command(b"SSUBSCRIBE", self._fresh)
-                self._fresh.clear()
-            if len(self._channels) - len(self._waiters) > _IDLE_CHANNELS:
-                idle = [channel for channel in self._channels if channel not in self._waiters]
-                data += _command(b"SUNSUBSCRIBE", idle)
-                for channel in idle:
-                    del self._channels[channel]
-            if data:
-                await connection.send_packed_command(data, check_health=False)
+    async def _give_back(self, tickets: Sequence[str]) -> None:
+        for ticket in tickets:
+            del self._tickets[ticket]
+        if tickets:
+            await self._ask((), tickets)
 
-    async def _listen(self, connection: Connection) -> None:
-        while True:
-            self._hear(await connection.read_response(disable_decoding=True, timeout=math.inf))
+    async def _ask(self, looks: Sequence[Look], given_back: Sequence[str]) -> None:
+        """Ask beside the traffic: who waits looks again before long, where it fails."""
+        with suppress(StoreError):
+            await self._look(looks, given_back)
 
-    async def _watch(self) -> NoReturn:
-        """Give the connection up when it has become mute."""
-        asked = False
-        while True:
-            self._heard = False
-            await asyncio.sleep(_QUIET)
-            if asked and not self._heard:
-                raise TimeoutError(f"nothing was heard for {2 * _QUIET:g} s")
-            asked = not self._heard and bool(self._channels)
-            if asked:  # to subscribe again changes nothing, and is answered
-                self._fresh.append(next(iter(self._channels)))
-                self._wanted.set()
-
-    def _hear(self, message: Sequence[bytes]) -> None:
-        self._heard = True
-        kind, channel, content = message
-        if kind == b"smessage":
-            for future, bound in self._waiters.get(channel, {}).items():
-                if content > bound and not future.done():
-                    future.set_result(None)
-        elif kind == b"ssubscribe":
-            confirmed = self._channels.get(channel)
-            if confirmed is not None and not confirmed.done():
-                confirmed.set_result(None)
-        elif kind == b"sunsubscribe":
-            confirmed = self._channels.get(channel)
-            if confirmed is not None and confirmed.done():  # else it is what we asked for
-                raise ConnectionError("another server has the namespace now")
-
-    def _forget_all(self, error: BaseException) -> None:
-        """Wake everybody for nothing: what they ask next meets the failure itself, or goes well."""
-        for confirmed in self._channels.values():
-            if not confirmed.done():
-                confirmed.set_exception(error)
-                confirmed.exception()  # it is seen, also where nobody waits for it any more
-        self._channels.clear()
-        self._fresh.clear()
-        for waiters in self._waiters.values():
-            for future in waiters:
-                if not future.done():
-                    future.set_result(None)
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
 
-def _command(verb: bytes, channels: Sequence[bytes]) -> list[bytes]:
-    return [b"*%d\r\n" % (len(channels) + 1), packed((verb, *channels))]
+def _count(counts: dict[Counted, int], names: Sequence[Counted], change: int) -> None:
+    """Count those who need each of some names; what none needs goes."""
+    for name in names:
+        counts[name] = counts.get(name, 0) + change
+        if not counts[name]:
+            del counts[name]

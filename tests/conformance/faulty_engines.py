@@ -9,8 +9,8 @@ from attrs import evolve
 
 from cicd_core.store import StoreTime, sort_key
 from cicd_core.store.memory import MemoryStore
-from cicd_core.store.memory.rows import Row, Rows
-from cicd_core.store.memory.waiters import Waiters
+from cicd_core.store.memory.rows import Row, Rows, place_of
+from cicd_core.store.waiters import Waiters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -177,7 +177,7 @@ class WakesItsOwnHandle(MemoryStore):
 
     def another(self) -> MemoryStore:
         other = super().another()
-        vars(other)["_waiters"] = Waiters()
+        vars(other)["_waiters"] = Waiters(place_of)
         return other
 
 

@@ -12,10 +12,11 @@ from cicd_core.store.counter_days import first_kept_day
 from cicd_core.store.memory import MemoryStore
 from cicd_core.store.memory.log import Log
 from cicd_core.store.memory.rows import Row, place_of
-from cicd_core.store.memory.waiters import Waiter, Waiters
+from cicd_core.store.waiters import Waiter, Waiters
 
 if TYPE_CHECKING:
     from cicd_core.store import Claim, LogPage, Record, Renewal, Renewed, Watch
+    from cicd_core.store.memory.rows import Place
 
 #: In microseconds.
 DAY = 86400 * 1_000_000
@@ -76,10 +77,11 @@ class FailsWhereADayIsOver(MemoryStore):
         self._log = _WrongAboutDays(retention=30 * DAY)
 
 
-class _Forgetful(Waiters):
-    def remove(self, waiter: Waiter) -> None:
+class _Forgetful(Waiters["Place"]):
+    def _remove(self, waiter: Waiter[Place]) -> None:
+        super()._remove(waiter)
         for watch in waiter.watches:
-            self._bounds.pop(place_of(watch.partition), None)
+            self._crowds.pop(place_of(watch.partition), None)
 
 
 class ForgetsWhoWaitsBeside(MemoryStore):
@@ -87,7 +89,7 @@ class ForgetsWhoWaitsBeside(MemoryStore):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._waiters = _Forgetful()
+        self._waiters = _Forgetful(place_of)
         self._rows._entered = self._waiters.tell  # noqa: SLF001 - the mistake is made inside
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from anyio import Event, move_on_after
+from anyio import Event
 from anyio.lowlevel import checkpoint
 from attrs import evolve
 
@@ -14,12 +13,10 @@ from cicd_core.clock import calendar_of
 from cicd_core.errors import StoreUnavailable
 from cicd_core.store.memory import MemoryStore
 from cicd_core.store.memory.rows import Row, Rows
-from cicd_core.store.memory.waiters import Waiter
 from cicd_core.store.records import Conflict, Guard
 from cicd_core.store.semantics import answer_of, conflicts, subject_of
 from cicd_core.testing import VirtualClock
 from cicd_core.testing.samples import SECOND
-from cicd_core.threads import run_soon_here
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -252,15 +249,13 @@ class ListensTooLate(MemoryStore):
             return True
         await checkpoint()
         await checkpoint()
-        event = Event()
-        waiter = Waiter(tuple(watches), wake=partial(run_soon_here(), event.set))
-        self._waiters.add(waiter)
-        try:
-            with move_on_after(timeout):
-                await event.wait()
-        finally:
-            self._waiters.remove(waiter)
-        return event.is_set()
+        return await self._waiters.wait(
+            watches, timeout, owner=self, look=_sees_nothing, check=self._limits.lifetime.check
+        )
+
+
+async def _sees_nothing() -> bool:
+    return False
 
 
 class WaitsForever(MemoryStore):

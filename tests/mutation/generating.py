@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PACKAGE: Final = "mutated_stores"
 #: The modules of each store that implement its verbs.
 MODULES: Final = {
-    "memory": ("memory.log", "memory.rows", "memory.store", "memory.waiters", "semantics"),
+    "memory": ("memory.log", "memory.rows", "memory.store", "semantics", "waiters"),
     "sqlite": (
         "sqlite.batch",
         "sqlite.claims",
@@ -39,7 +39,7 @@ MODULES: Final = {
     ),
 }
 _STORES: Final = Path(__file__).parents[2] / "src" / "cicd_core" / "store"
-_COPIED: Final = re.compile(r"\bcicd_core\.store\.(memory|sqlite|semantics)\b")
+_COPIED: Final = re.compile(r"\bcicd_core\.store\.(memory|sqlite|semantics|waiters)\b")
 #: Where mutmut ends the name of a function, and begins the number of its mutant.
 _NUMBER: Final = "__mutmut_"
 
@@ -71,7 +71,8 @@ def generate(folder: Path, store: str) -> list[Mutant]:
     package = folder / PACKAGE
     shutil.rmtree(package, ignore_errors=True)
     mutants: list[Mutant] = []
-    for source in (*_STORES.glob("memory/*.py"), *_STORES.glob("sqlite/*.py"), _semantics()):
+    shared = (_STORES / f"{module}.py" for module in ("semantics", "waiters"))
+    for source in (*_STORES.glob("memory/*.py"), *_STORES.glob("sqlite/*.py"), *shared):
         relative = source.relative_to(_STORES)
         target = package / relative
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -83,10 +84,6 @@ def generate(folder: Path, store: str) -> list[Mutant]:
             code = mutated.code
         target.write_text(code, encoding="utf-8")
     return mutants
-
-
-def _semantics() -> Path:
-    return _STORES / "semantics.py"
 
 
 def _mutants(module: str, mutated: MutatedFile) -> Iterator[Mutant]:

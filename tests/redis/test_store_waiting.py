@@ -93,13 +93,13 @@ async def test_who_waits_wakes_when_the_connection_is_lost_and_hears_again_after
 async def test_who_waits_notices_that_nothing_is_heard_any_more(
     proxy: FaultProxy, store: Store, waiter: Waiter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cicd_core_redis.waiting._QUIET", 0.02)
+    monkeypatch.setattr("cicd_core_redis.listening._QUIET", 0.02)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(waiter.wait)
         await waiter.is_listening()
         proxy.black_hole()
     assert waiter.ends == [True]
-    monkeypatch.setattr("cicd_core_redis.waiting._QUIET", PATIENCE)
+    monkeypatch.setattr("cicd_core_redis.listening._QUIET", PATIENCE)
     await proxy.heal()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(waiter.wait)
@@ -111,7 +111,7 @@ async def test_who_waits_notices_that_nothing_is_heard_any_more(
 async def test_who_waits_in_vain_stays_subscribed_however_quiet_it_is(
     proxy: FaultProxy, store: Store, waiter: Waiter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cicd_core_redis.waiting._QUIET", 0.4)
+    monkeypatch.setattr("cicd_core_redis.listening._QUIET", 0.4)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(waiter.wait)
         await waiter.is_listening()
@@ -139,7 +139,7 @@ async def test_who_begins_to_wait_while_the_server_is_away_is_told(
 async def test_who_waits_is_held_up_no_longer_than_by_any_other_call(
     proxy: FaultProxy, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cicd_core_redis.waiting._QUIET", 3600.0)
+    monkeypatch.setattr("cicd_core_redis.listening._QUIET", 3600.0)
     async with opened_hasty(proxy.url, namespace=namespace) as hasty:
         assert not await insist(lambda: hasty.wait([watch(in_lane())], SOON))
         proxy.black_hole()  # what it subscribes to from now on is never confirmed

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
-from attrs import evolve, frozen
+from attrs import define, evolve, frozen
 
 from cicd_core.control_plane.kinds import micros
 from cicd_core.errors import AgentUnfit, CicdError, InvalidInput, LeaseLost
@@ -22,13 +22,13 @@ from cicd_core.model.checks import (
     check_text,
 )
 from cicd_core.model.claim import Claimed
-from cicd_core.model.instants import from_micros
+from cicd_core.model.instants import from_micros, sort_key
 from cicd_core.store.collections import JOBS, READY
 from cicd_core.store.overlay import Grant, Loaded, load_job
 from cicd_core.store.records import Claim
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Coroutine, Sequence
 
     from cicd_core.control_plane.agents import AgentService
     from cicd_core.control_plane.lanes import LaneBook, ServedLanes
@@ -61,6 +61,16 @@ class ClaimRequest:
     request_id: str | None
 
 
+@define
+class _PlaceInLine:
+    """How a claim waits for work."""
+
+    #: Its turn, once it has waited.
+    turn: str = ""
+    #: The lanes for whose work it may have been woken, until it has claimed from them.
+    woken_for: tuple[str, ...] = ()
+
+
 class Claimer:
     """Takes jobs for agents."""
 
@@ -72,6 +82,7 @@ class Claimer:
         self._repository = repository
         self._lanes = lanes
         self._agents = agents
+        self._turns = 0
 
     async def claim(self, request: ClaimRequest) -> list[Claimed]:
         """Claim, and wait for the first job as long as the request says.
@@ -92,24 +103,32 @@ class Claimer:
         )
         until = anyio.current_time() + check_seconds("wait", request.wait, most=MAX_WAIT)
         served = await self._lanes.serving(pool_name, has, types)
-        while True:
-            try:
-                await self._agents.require_fit(request.agent_id)
-            except AgentUnfit:
-                # A repetition must learn what the first call got: nobody else knows of it.
-                held = await self._held(claim, seconds) if repeatable else []
-                held = await self._in_time(held)
-                if held:
-                    return held
-                raise
-            wanted = await self._dated(evolve(claim, partitions=served.keys), request)
-            claimed, claim = await self._take(wanted, seconds, repeatable=repeatable)
-            if claimed:
-                return claimed
-            # Nothing in the lanes that were known: there may be new ones, which cost a look now.
-            known, served = served, await self._lanes.serving(pool_name, has, types, anew=True)
-            if served.keys == known.keys and not await self._more_may_come(served, until):
-                return claimed
+        place = _PlaceInLine()
+        try:
+            while True:
+                try:
+                    await self._agents.require_fit(request.agent_id)
+                except AgentUnfit:
+                    # A repetition must learn what the first call got: nobody else knows of it.
+                    held = await self._held(claim, seconds) if repeatable else []
+                    held = await self._in_time(held)
+                    if held:
+                        return held
+                    raise
+                wanted = await self._dated(evolve(claim, partitions=served.keys), request)
+                claimed, claim = await self._take(wanted, seconds, repeatable=repeatable)
+                place.woken_for = ()  # a claim that leaves work behind wakes the next one
+                if claimed:
+                    return claimed
+                # Nothing in the lanes that were known: new ones may have come, which cost a look.
+                known, served = served, await self._lanes.serving(pool_name, has, types, anew=True)
+                if served.keys == known.keys and not await self._more_may_come(
+                    served, claim, until, place
+                ):
+                    return claimed
+        finally:
+            if place.woken_for:
+                await _beside(self._pass_on, claim, place.woken_for)
 
     def _claim_of(self, request: ClaimRequest, seconds: float) -> Claim:
         """Return the claim, for the store, of what is in no lane yet."""
@@ -158,11 +177,7 @@ class Claimer:
                     claim = _beyond(claim)
         except BaseException:
             if not repeatable:
-                # A program of asyncio may cancel its task again, which heeds no shield of ours: it
-                # is given back in another task.
-                with anyio.CancelScope(shield=True):
-                    async with anyio.create_task_group() as tasks:
-                        tasks.start_soon(self._give_back, claim, seconds)
+                await _beside(self._give_back, claim, seconds)
             raise
 
     async def _in_time(self, claims: Sequence[Claimed]) -> list[Claimed]:
@@ -238,14 +253,34 @@ class Claimer:
             ),
         )
 
-    async def _more_may_come(self, served: ServedLanes, until: float) -> bool:
+    async def _more_may_come(
+        self, served: ServedLanes, claim: Claim, until: float, place: _PlaceInLine
+    ) -> bool:
         left = until - anyio.current_time()
         if left <= 0:
             return False
+        if not place.turn:
+            place.turn = self._next_turn((await self._writer.store_time()).micros, claim.claim_id)
+        watches = served.watches(place.turn)
         pause = min(left, self._writer.settings.lane_refresh_seconds)
         store = self._writer.store
-        await self._writer.patiently(lambda: store.wait(served.watches(), pause))
+        if await self._writer.patiently(lambda: store.wait(watches, pause)):
+            place.woken_for = served.keys
         return True
+
+    def _next_turn(self, now: int, claim_id: str) -> str:
+        """Return a turn of a claim's own, behind those of all that came before."""
+        self._turns += 1
+        return sort_key(now, f"{self._turns:012d}{claim_id}")
+
+    async def _pass_on(self, claim: Claim, keys: tuple[str, ...]) -> None:
+        """Have another one woken for the work that this claim was woken for, and does not take."""
+        nothing = evolve(claim, claim_id=self._writer.ids.claim_id(), partitions=keys, limit=0)
+        with anyio.move_on_after(_GIVE_BACK_SECONDS, shield=True):
+            try:
+                await self._claimed(nothing)
+            except CicdError as refused:  # the others look again by themselves
+                _log.warning("a wake-up was not passed on: %s", refused)
 
     def _lease_seconds(self, asked: float | None) -> float:
         settings = self._writer.settings
@@ -262,6 +297,16 @@ class Claimer:
             raise InvalidInput("request_id", request_id, "give a unique text, or None")
         whole = f"{agent_id}\0{request_id}"
         return hashlib.blake2b(whole.encode(), digest_size=16).hexdigest()
+
+
+async def _beside(call: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> None:
+    """Make a call that no cancellation of this task ends.
+
+    A program of asyncio may cancel its task again, which heeds no shield: so it is another task's.
+    """
+    with anyio.CancelScope(shield=True):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(call, *arguments)
 
 
 def _beyond(claim: Claim) -> Claim:

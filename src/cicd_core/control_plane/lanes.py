@@ -98,10 +98,13 @@ class ServedLanes:
     keys: tuple[str, ...]
     changed_at: str | None
 
-    def watches(self) -> tuple[Watch, ...]:
-        """Return what to wait for: work in one of these lanes, or a new lane of the pool."""
+    def watches(self, turn: str) -> tuple[Watch, ...]:
+        """Return what to wait for: work in one of these lanes, or a new lane of the pool.
+
+        A job wakes one of those who wait for it, by their turns; a new lane concerns all of them.
+        """
         return (
-            *(Watch(Partition(JOBS.name, READY, key)) for key in self.keys),
+            *(Watch(Partition(JOBS.name, READY, key), turn=turn) for key in self.keys),
             Watch(Partition(LANES.name, LANE_CHANGES, self.pool_name), after=self.changed_at),
         )
 

@@ -107,7 +107,10 @@ class Store(Protocol):
         it no more comes first), then that of the keys. Calls with one claim id are one claim also
         while the first of them is under way: all of them together take up to ``limit``, once.
 
-        A record that comes into a partition by the patch wakes those who wait there.
+        A record that comes into a partition by the patch wakes those who wait there. Where the
+        claim leaves a record behind, also with a ``limit`` of 0, one more of those is woken who
+        wait in its partitions with a turn: so a claim passes on what it was woken for and did not
+        take.
 
         Atomicity: each record by itself. No (key, version) is ever granted to two claim ids (I2).
         Order: by sort value over all partitions, by code points, as the index sees it.
@@ -191,6 +194,14 @@ class Store(Protocol):
         commit or a claim that brings a record into a partition, above the bound, wakes the waiters
         of every handle on the data. A record that was there already and moves above the bound
         counts. A True may be spurious, and is never the only way to learn of work.
+
+        Order: watches without a turn are woken by every record. Of those with a ``turn``, a record
+            wakes one, the smallest turn first, in all processes together or, at the least, one in
+            each process. A wait that is cancelled after it was chosen passes the wake-up on; who is
+            answered True claims, or passes it on by a claim with a ``limit`` of 0. A store that
+            polls may answer all of them.
+        Concurrency: where the process of the chosen one dies, the others look again within some
+            seconds.
         """
         ...
 

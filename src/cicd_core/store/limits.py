@@ -251,8 +251,8 @@ class Limits:
         """Check the arguments of ``wait``.
 
         Raises:
-            InvalidInput: a partition cannot be, or ``timeout`` is below 0 or no number.
-            TooLarge: a bound is over its limit.
+            InvalidInput: a partition or a turn cannot be, or ``timeout`` is below 0 or no number.
+            TooLarge: a bound or a turn is over its limit.
         """
         self.lifetime.check()
         if not timeout >= 0:  # said this way round, it refuses NaN too
@@ -261,6 +261,8 @@ class Limits:
             self.check_partition(watch.partition)
             if watch.after:
                 check_key(watch.after, "after")
+            if watch.turn is not None:
+                check_key(watch.turn, "turn")
 
     def check_prefix(self, prefix: str) -> None:
         """Check the prefix of counter names; an empty one asks for all of them.

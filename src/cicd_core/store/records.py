@@ -368,3 +368,7 @@ class Watch:
     partition: Partition
     #: None: any record at all.
     after: str | None = None
+    #: For a waiter that will claim what comes: a record wakes one of those who have a turn, the
+    #: smallest one first. It is unique, and the waiter keeps it while it waits again;
+    #: ``sort_key(micros, name)`` serves those first who came first. None: a record wakes all.
+    turn: str | None = None

@@ -129,9 +129,9 @@ def on_shelf(shelf: str = "top") -> Partition:
     return Partition(NOTES.name, ON_SHELF, shelf)
 
 
-def watch(partition: Partition, after: str | None = None) -> Watch:
+def watch(partition: Partition, after: str | None = None, turn: str | None = None) -> Watch:
     """Return a watch of a partition."""
-    return Watch(partition, after)
+    return Watch(partition, after, turn)
 
 
 async def write(store: Store, *writes: Put | Delete, **rest: Any) -> dict[str, int]:

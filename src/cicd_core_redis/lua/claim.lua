@@ -81,7 +81,7 @@ local function winners(claim)
   local collection, zsets, limit = claim.collection, claim.zsets, claim.limit
   local chunk = #zsets == 1 and limit or math.min(limit, 8)
   local won, broken_ones, gone = {}, {}, 0
-  if limit == 0 then return won, broken_ones end
+  if limit == 0 then return won, broken_ones, {} end
   local lines = lines_of(zsets, chunk, broken_ones)
   while #won < limit and gone < 1000 do -- no call pays for everything that ever ran out
     local line = #lines == 1 and lines[1].head and lines[1] or best_of(lines)
@@ -95,5 +95,5 @@ local function winners(claim)
     if not header and not broken then call('ZREM', line.zset, line.head) end -- it stands for nothing
     advance(line, header or broken, chunk) -- one that does not decode must not block the rest
   end
-  return won, broken_ones
+  return won, broken_ones, lines
 end

@@ -17,6 +17,20 @@ local function grant(claim, made)
   return {key, made.body, made.new}
 end
 
+-- Wake one more in each partition where something is left. What does not decode stays at the head of
+-- its partition: so a claim that looked tells by where it ended, and only one that did not by the head.
+local function pass_on(claim, lines)
+  if not someone_waits() then return end
+  for _, line in ipairs(lines) do
+    if line.head then wake_one(place_of(line.zset), line.head) end
+  end
+  if claim.limit > 0 then return end
+  for _, zset in ipairs(claim.zsets) do
+    local names = helped('ZRANGE', zset, 0, 0)
+    if names and names[1] then wake_one(place_of(zset), names[1]) end
+  end
+end
+
 local function read_claim()
   local claim = {id = take(), collection = take(), prefix = take(), limit = tonumber(take())}
   claim.duration, claim.lease_limit, claim.grant = tonumber(take()), take(), take()
@@ -33,8 +47,9 @@ local function answer_to(claim)
   local taken = held_by(claim.collection, claim.id)
   if #taken > 0 then return {1, unpack(taken)} end
   local granted = {0}
-  local won, broken = winners(claim)
+  local won, broken, lines = winners(claim)
   for _, made in ipairs(won) do granted[#granted + 1] = grant(claim, made) end
+  pass_on(claim, lines)
   for _, each in ipairs(broken) do granted[#granted + 1] = each end
   return granted
 end

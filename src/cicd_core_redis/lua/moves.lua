@@ -54,7 +54,8 @@ local function move(collection, key, old, new, steps)
     local command, place, name = steps[i], steps[i + 1], steps[i + 2]
     if command == 'ZADD' then
       call('ZADD', place, 0, name)
-      call('SPUBLISH', place, name) -- whoever waits listens on the zset's own name
+      call('SPUBLISH', place, name) -- those without a turn listen on the zset's own name
+      wake_one(place_of(place), name)
     else
       call(command, place, name)
     end

@@ -1,4 +1,5 @@
--- Drop some of what ran out: records, events older than the log's retention, counters of past days.
+-- Drop some of what ran out: records, events older than the log's retention, counters of past days,
+-- and some tickets of processes that died.
 --
 -- ARGV: the most of each; the log's retention in microseconds; the first day whose counters are
 -- kept, such as 20261121, or '' where they need no look.
@@ -24,4 +25,5 @@ if first_kept ~= '' then
     end
   end
 end
+drop_unheard(10)
 return {TOLD, records, #old}

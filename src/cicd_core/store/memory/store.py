@@ -5,11 +5,9 @@ from __future__ import annotations
 import threading
 from contextlib import asynccontextmanager
 from copy import copy
-from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from anyio import Event, move_on_after
 from anyio.lowlevel import checkpoint
 
 from cicd_core.clock import SystemClock, calendar_of
@@ -18,7 +16,6 @@ from cicd_core.store.counter_days import first_kept_day
 from cicd_core.store.limits import Limits
 from cicd_core.store.memory.log import Log
 from cicd_core.store.memory.rows import Row, Rows, place_of
-from cicd_core.store.memory.waiters import Waiter, Waiters
 from cicd_core.store.records import (
     Committed,
     Conflict,
@@ -40,14 +37,14 @@ from cicd_core.store.semantics import (
     replaced,
     subject_of,
 )
-from cicd_core.threads import run_soon_here
+from cicd_core.store.waiters import Waiters
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 
     from cicd_core.clock import Clock
     from cicd_core.store.contract import Store
-    from cicd_core.store.memory.rows import Subject
+    from cicd_core.store.memory.rows import Place, Subject
     from cicd_core.store.records import (
         Claim,
         Collection,
@@ -97,9 +94,7 @@ class MemoryStore:
         self._lock = threading.RLock()
         #: By how much the clock may be off; only one that stands in for another store's may be.
         self._uncertainty = 0
-        self._waiters = Waiters()
-        #: Those of this object; others may share what it keeps.
-        self._waiting: set[Waiter] = set()
+        self._waiters: Waiters[Place] = Waiters(place_of)
         self._rows = Rows(self.collections, entered=self._waiters.tell)
         self._log = Log(int(check_seconds("log_retention", log_retention) * 1_000_000))
         self._days_due = 0
@@ -145,8 +140,11 @@ class MemoryStore:
                     key=lambda record: (record.attributes.get(sort, ""), record.key),
                 )
             index = (claim.collection, claim.index.partition, claim.index.sort)
-            heads = self._rows.smallest(((*index, value) for value in claim.partitions), now)
-            return [self._grant(claim, row, now) for row in list(islice(heads, claim.limit))]
+            places = [(*index, value) for value in claim.partitions]
+            taken = list(islice(self._rows.smallest(places, now), claim.limit))
+            records = [self._grant(claim, row, now) for row in taken]
+            self._pass_on(places, now)
+            return records
 
     async def renew(self, renewals: Sequence[Renewal]) -> list[Renewed | None]:
         """Move each lease's expiry to now + ``duration`` where the claim id matches."""
@@ -194,23 +192,13 @@ class MemoryStore:
         """Return True when one of the watches has come true, False after ``timeout`` seconds."""
         self._limits.check_watches(watches, timeout)
         await checkpoint()
-        event = Event()
-        waiter = Waiter(tuple(watches), wake=partial(run_soon_here(), event.set))
-        with self._lock:  # to look and to wait is one step, so that no wake-up falls in between
-            now = self._tick()
-            if any(self._is_true(watch, now) for watch in watches):
-                return True
-            self._waiters.add(waiter)
-            self._waiting.add(waiter)
-        try:
-            with move_on_after(timeout):
-                await event.wait()
-        finally:
-            with self._lock:
-                self._waiters.remove(waiter)
-                self._waiting.remove(waiter)
-        self._limits.lifetime.check()
-        return event.is_set()
+        return await self._waiters.wait(
+            watches,
+            timeout,
+            owner=self,
+            look=lambda: self._look(watches),
+            check=self._limits.lifetime.check,
+        )
 
     @asynccontextmanager
     async def sibling(self) -> AsyncGenerator[Store, None]:
@@ -224,15 +212,13 @@ class MemoryStore:
     def another(self) -> MemoryStore:
         """Return another store on what this one keeps: it is closed by itself."""
         other = copy(self)
-        vars(other).update(_limits=self._limits.of_another(), _waiting=set[Waiter]())
+        vars(other).update(_limits=self._limits.of_another())
         return other
 
     def close(self) -> None:
         """Refuse all further calls, and end all waiting here with an error each."""
         if self._limits.lifetime.end():
-            with self._lock:
-                for waiter in self._waiting:
-                    waiter.wake()
+            self._waiters.wake_all(self)
 
     def _tick(self) -> int:
         """Return the time, having dropped some of what has run out."""
@@ -244,6 +230,18 @@ class MemoryStore:
             time = StoreTime(now, calendar=calendar_of(self._clock))
             self._log.drop_days(first_kept_day(time))
         return now
+
+    def _pass_on(self, places: Iterable[Place], now: int) -> None:
+        """Wake one more in each partition where a claim left something behind."""
+        for place in filter(self._waiters.wait_in_turn, places):
+            left = next(self._rows.smallest([place], now), None)
+            if left is not None:
+                self._waiters.offer(place, left.record.attributes[place[2]])
+
+    async def _look(self, watches: Sequence[Watch]) -> bool:
+        with self._lock:
+            now = self._tick()
+            return any(self._is_true(watch, now) for watch in watches)
 
     def _is_true(self, watch: Watch, now: int) -> bool:
         query = Query(partition=watch.partition, limit=1, after=watch.after)

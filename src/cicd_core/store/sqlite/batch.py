@@ -54,8 +54,8 @@ class Batch:
         self.tables = tables
         self.space = space
         self.now = now
-        #: The largest sort value that came into each partition.
-        self.arrivals: dict[Place, str] = {}
+        #: Each sort value that came into a partition, or moved in it.
+        self.arrivals: list[tuple[Place, str]] = []
         self._slots: dict[Subject, Slot] = {}
         self._changed: dict[Subject, Slot] = {}
         self._depths: defaultdict[Place, int] = defaultdict(int)
@@ -188,7 +188,7 @@ class Batch:
                 place = (collection, name, value)
                 if was != value:
                     self._depths[place] += 1
-                self.arrivals[place] = max(after[sort], self.arrivals.get(place, ""))
+                self.arrivals.append((place, after[sort]))
 
     def _write_log(self) -> None:
         position = max(self._log_end + 1, self.now // LOG_TICK)

@@ -93,7 +93,7 @@ class SQLiteStore:
         )
         self._read_turns: Turns[Callable[[Snapshot], Any]] = turns(reads, self._read)
         self._waiting = Waiting(
-            self._true_watches, self._true_watches_if_changed, path=location.path
+            self._true_watches, self._true_watches_if_changed, path=location.path, space=space
         )
 
     async def now(self) -> StoreTime:
@@ -195,8 +195,10 @@ class SQLiteStore:
                 connection.execute("ROLLBACK")
 
     async def _after_batch(self) -> None:
-        arrivals, self._writer.arrivals = self._writer.arrivals, {}
+        arrivals, self._writer.arrivals = self._writer.arrivals, []
+        claims, self._writer.claims = self._writer.claims, []
         self._waiting.tell(arrivals)
+        self._waiting.claimed(claims)
         if self._writer.has_chores():
             await self.writes.run(self._writer.do_chores)
 

@@ -1,26 +1,29 @@
-"""Those who wait for work: told at once by this process's own commits, and soon by others'.
+"""Those who wait for work: woken at once by this process's commits, and soon by others'.
 
-While somebody waits, one task asks SQLite every few milliseconds whether any other connection has
+While anyone waits, one task asks SQLite every few milliseconds whether any other connection has
 committed (``PRAGMA data_version``, a read of shared memory), and only then looks at the watches.
+All stores of a process on one file have their waiters in common, so that a record that comes in
+wakes one of those who take turns.
 """
 
 from __future__ import annotations
 
 import asyncio
-from functools import partial
+import os
 from typing import TYPE_CHECKING, Final
-
-from anyio import move_on_after
+from weakref import WeakValueDictionary
 
 from cicd_core.errors import CicdError
+from cicd_core.store.records import Partition, Watch
 from cicd_core.store.sqlite.failures import closed
-from cicd_core.store.sqlite.tables import place_of
+from cicd_core.store.sqlite.tables import depth_name, place_of
+from cicd_core.store.waiters import Waiters
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
     from pathlib import Path
 
-    from cicd_core.store.records import Watch
+    from cicd_core.store.records import Claim
     from cicd_core.store.sqlite.tables import Place
 
 #: How often to ask for other processes' commits, in seconds.
@@ -28,9 +31,19 @@ _PERIOD: Final = 0.025
 #: How much longer for each watch: to look at one takes a few microseconds.
 _PERIOD_A_WATCH: Final = 0.0001
 
+#: The waiters of each namespace of each file, by the process too: a forked child has none.
+_shared: WeakValueDictionary[tuple[int, str, int], Waiters[Place]] = WeakValueDictionary()
+
+
+def waiters_of(path: Path, space: int) -> Waiters[Place]:
+    """Return the waiters of a file's namespace, the same ones for every store of this process."""
+    # Without a lock, which a fork might copy: threads that open the file at the same moment may get
+    # different ones, and then hear of each other's commits as other processes do.
+    return _shared.setdefault((os.getpid(), os.path.realpath(path), space), Waiters(place_of))
+
 
 class Waiting:
-    """Who waits for what, in one event loop."""
+    """What one store does for its waiters, in its event loop."""
 
     def __init__(
         self,
@@ -38,86 +51,104 @@ class Waiting:
         look_if_changed: Callable[[set[Watch]], Awaitable[set[Watch]]],
         *,
         path: Path,
+        space: int,
     ) -> None:
-        """Take what tells the true watches; the second looks only if anybody has committed."""
+        """Take what tells the true watches; the second looks only after another commit."""
         self._look = look
         self._look_if_changed = look_if_changed
         self._path = path
         self._closed = False
-        self._waiters: dict[asyncio.Future[None], Sequence[Watch]] = {}
-        #: For each partition who waits there, and above which sort value.
-        self._bounds: dict[Place, dict[asyncio.Future[None], str]] = {}
+        self._waiters = waiters_of(path, space)
+        #: The watches of this store's own waiters.
+        self._watched: dict[object, Sequence[Watch]] = {}
         self._poller: asyncio.Task[None] | None = None
+        self._looks: set[asyncio.Task[None]] = set()
 
     async def wait(self, watches: Sequence[Watch], seconds: float) -> bool:
         """Return whether one of the watches has come true within so many seconds."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[None] = loop.create_future()
-        self._add(future, watches)  # before it looks, so that no commit falls in between
-        try:
-            if await self._look(set(watches)):
-                return True
-            if self._poller is None and not future.done():
-                self._poller = loop.create_task(self._poll())
-            with move_on_after(seconds):
-                await future
-            if self._closed:
-                raise closed(self._path)
-            return future.done() and not future.cancelled()
-        finally:
-            self._remove(future, watches)
 
-    def tell(self, arrivals: Mapping[Place, str]) -> None:
-        """Wake those who wait for a record that has come in."""
-        for place, sort in arrivals.items():
-            for future, bound in self._bounds.get(place, {}).items():
-                if sort > bound and not future.done():
-                    future.set_result(None)
+        async def look() -> bool:
+            return bool(await self._look(set(watches)))
+
+        key = object()
+        self._watched[key] = watches
+        if self._poller is None and seconds:
+            self._poller = asyncio.get_running_loop().create_task(self._poll())
+        try:
+            return await self._waiters.wait(
+                watches, seconds, owner=self, look=look, check=self._check
+            )
+        finally:
+            del self._watched[key]
+
+    def tell(self, arrivals: Iterable[tuple[Place, str]]) -> None:
+        """Wake those who wait for records that have come in."""
+        for place, sort in arrivals:
+            self._waiters.tell(place, sort)
+
+    def claimed(self, claims: Iterable[Claim]) -> None:
+        """Wake one more in each partition in which these claims left something behind."""
+        watches = {
+            Watch(Partition(claim.collection, claim.index, value), turn="")
+            for claim in (claims if self._waiters.have_turns else ())
+            for value in claim.partitions
+            if self._waiters.claimed((claim.collection, depth_name(claim.index), value))
+        }
+        if watches and not self._closed:
+            look = asyncio.get_running_loop().create_task(self._pass_on(watches))
+            self._looks.add(look)
+            look.add_done_callback(self._looks.discard)
 
     async def close(self) -> None:
-        """End the task, and all waiting with an error each."""
+        """End the tasks, and all waiting with an error each."""
         self._closed = True
-        self._wake(lambda _: True)
-        if self._poller is not None:
-            self._poller.cancel()
-            await asyncio.wait([self._poller])
+        self._waiters.wake_all(self)
+        tasks = [*self._looks, *filter(None, [self._poller])]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def _check(self) -> None:
+        if self._closed:
+            raise closed(self._path)
+
+    async def _pass_on(self, watches: set[Watch]) -> None:
+        try:
+            for watch in await self._look(watches):
+                self._found(watch)
+        except CicdError:
+            return  # who waits looks again before long, and meets the error itself
 
     async def _poll(self) -> None:
         try:
-            while self._waiters:
-                await asyncio.sleep(_PERIOD + _PERIOD_A_WATCH * len(self._watches()))
-                if self._waiters:  # somebody may have come and gone meanwhile
-                    true = await self._look_if_changed(self._watches())
-                    self._wake(partial(_is_met, true))
+            while self._watched:
+                await asyncio.sleep(_PERIOD + _PERIOD_A_WATCH * len(self._all()))
+                if self._watched:  # a waiter may have come and gone meanwhile
+                    for watch in await self._look_if_changed(self._all()):
+                        self._found(watch)
         except CicdError:
             # Those who wait may wake for nothing: what they ask next meets the error itself.
-            self._wake(lambda _: True)
+            self._waiters.wake_all(self)
         finally:
             self._poller = None
 
-    def _watches(self) -> set[Watch]:
-        return {watch for watches in self._waiters.values() for watch in watches}
+    def _all(self) -> set[Watch]:
+        """Return the watches to look at: of those who take turns, one says it for all."""
+        return {
+            Watch(watch.partition, watch.after, None if watch.turn is None else "")
+            for watches in self._watched.values()
+            for watch in watches
+        }
 
-    def _wake(self, is_met: Callable[[Sequence[Watch]], bool]) -> None:
-        for future, watches in self._waiters.items():
-            if not future.done() and is_met(watches):
-                future.set_result(None)
-
-    def _add(self, future: asyncio.Future[None], watches: Iterable[Watch]) -> None:
-        self._waiters[future] = tuple(watches)
-        for watch in watches:
-            bounds = self._bounds.setdefault(place_of(watch.partition), {})
-            # Every sort value is above the empty one; of two watches the wider one counts.
-            bounds[future] = min(watch.after or "", bounds.get(future, watch.after or ""))
-
-    def _remove(self, future: asyncio.Future[None], watches: Iterable[Watch]) -> None:
-        del self._waiters[future]
-        for place in {place_of(watch.partition) for watch in watches}:
-            bounds = self._bounds[place]
-            del bounds[future]
-            if not bounds:
-                del self._bounds[place]
+    def _found(self, watch: Watch) -> None:
+        place, sort = place_of(watch.partition), _least(watch)
+        if watch.turn is None:
+            self._waiters.announce(place, sort)
+        else:
+            self._waiters.offer_what_is_there(place, sort)
 
 
-def _is_met(true: set[Watch], watches: Sequence[Watch]) -> bool:
-    return not true.isdisjoint(watches)
+def _least(watch: Watch) -> str:
+    """Return the least sort value that makes a watch true."""
+    return f"{watch.after or ''}\0"

@@ -96,7 +96,9 @@ class Writer:
         self._layout = -1
         self._high = 0
         #: What came into which partition in the batches since it was last emptied.
-        self.arrivals: dict[Place, str] = {}
+        self.arrivals: list[tuple[Place, str]] = []
+        #: The claims of those batches.
+        self.claims: list[Claim] = []
 
     def run(self, connection: sqlite3.Connection, requests: Sequence[Request]) -> list[Any]:
         """Do all that is asked in one transaction, and return the answers in order.
@@ -181,8 +183,8 @@ class Writer:
             answers = _decided(batch, requests)
             batch.finish()
             self._high = note_time(connection, batch.now, self._high)
-        for place, sort in batch.arrivals.items():
-            self.arrivals[place] = max(sort, self.arrivals.get(place, ""))
+        self.arrivals += batch.arrivals
+        self.claims += (each for each in requests if isinstance(each, Claim))
         return answers
 
     def _refresh(self, connection: sqlite3.Connection) -> None:

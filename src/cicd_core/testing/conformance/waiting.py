@@ -255,6 +255,49 @@ class WaitPromises(Suite):
         assert await woken(harness, store, [watch(in_lane())], lambda: write(store, lasts))
         assert await store.wait([watch(in_lane())], 0)
 
+    async def test_each_record_is_claimed_whichever_of_those_with_a_turn_it_wakes(
+        self, store: Store, harness: StoreHarness, namespace: str
+    ) -> None:
+        """Of five that wait, each that is woken claims one of the three that come."""
+        claimed: list[str] = []
+        async with harness.open(namespace) as other:
+
+            async def work(store: Store, turn: str) -> None:
+                while len(claimed) < 3:
+                    if await store.wait([watch(in_lane(), turn=turn)], LONG):
+                        claimed.extend(each.key for each in await store.claim(claim()))
+                tasks.cancel_scope.cancel()
+
+            with anyio.fail_after(harness.patience):
+                async with anyio.create_task_group() as tasks:
+                    for number in range(5):
+                        tasks.start_soon(work, other if number % 2 else store, f"{number}")
+                    await let_it_begin(store)
+                    await write(store, item("a"), item("b"))
+                    await write(other, item("c"))
+                    await harness.settle()
+        assert sorted(claimed) == ["a", "b", "c"]
+
+    async def test_who_is_woken_in_turn_and_claims_nothing_passes_it_on(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        """A claim with a limit of 0 wakes the next one, where the store wakes one by one."""
+        woken: list[str] = []
+
+        async def decline(turn: str) -> None:
+            if await store.wait([watch(in_lane(), turn=turn)], LONG):
+                woken.append(turn)
+                assert await store.claim(claim(0)) == []
+
+        with anyio.fail_after(harness.patience):
+            async with anyio.create_task_group() as tasks:
+                for number in range(4):
+                    tasks.start_soon(decline, f"{number}")
+                await let_it_begin(store)
+                await write(store, item("a"))
+                await harness.settle()
+        assert sorted(woken) == ["0", "1", "2", "3"]
+
     async def test_a_timeout_below_zero_is_refused(self, store: Store) -> None:
         for wrong in (-1.0, float("nan")):
             with pytest.raises(InvalidInput) as refused:

@@ -98,7 +98,7 @@ async def test_who_waits_is_woken_when_nobody_can_look_any_more(path: Path) -> N
         raise StoreUnavailable("the disk is gone")
 
     # What is asked next meets the error itself.
-    waiting = Waiting(sees_nothing, fails, path=path)
+    waiting = Waiting(sees_nothing, fails, path=path, space=1)
     assert await waiting.wait([watch(in_lane())], HOUR)
 
 
@@ -106,7 +106,7 @@ async def test_what_this_process_commits_wakes_without_any_look(path: Path) -> N
     async def sees_nothing(_: set[Watch]) -> set[Watch]:
         return set()
 
-    waiting = Waiting(sees_nothing, sees_nothing, path=path)
+    waiting = Waiting(sees_nothing, sees_nothing, path=path, space=1)
     woken: list[str] = []
 
     async def wait(name: str, *watches: Watch) -> None:
@@ -117,9 +117,9 @@ async def test_what_this_process_commits_wakes_without_any_look(path: Path) -> N
         group.start_soon(wait, "any", watch(in_lane("other")), watch(in_lane()))
         group.start_soon(wait, "above 5", watch(in_lane(), after="5"))
         await anyio.wait_all_tasks_blocked()
-        waiting.tell({place_of(in_lane("elsewhere")): "9"})
-        waiting.tell({place_of(in_lane()): "3"})
+        waiting.tell([(place_of(in_lane("elsewhere")), "9")])
+        waiting.tell([(place_of(in_lane()), "3")])
         await anyio.wait_all_tasks_blocked()
         assert woken == ["any"]
-        waiting.tell({place_of(in_lane()): "7"})
+        waiting.tell([(place_of(in_lane()), "7")])
     assert woken == ["any", "above 5"]
