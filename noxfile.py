@@ -79,12 +79,13 @@ WARNINGS = ("-n", "-W", "--keep-going", "-q")
 #: What a user without any extra must be able to do, and is told of a store that needs one.
 IMPORT_ALL = """
 import cicd_core
+from cicd_core.persistence.collections import COLLECTIONS
 from cicd_core.store.registry import open_store
 for name in cicd_core.__all__:
     getattr(cicd_core, name)
 for scheme, extra in (("redis", "redis"), ("dynamodb", "dynamodb")):
     try:
-        open_store(scheme + "://")
+        open_store(scheme + "://", collections=COLLECTIONS)
     except cicd_core.UnsupportedCapability as told:
         assert f"pip install 'cicd-core[{extra}]'" in str(told), told
     else:

@@ -40,7 +40,7 @@ from whole_control_plane import WholeControlPlane
 
 from cicd_core.ids import IdSource
 from cicd_core.model.instants import sort_key
-from cicd_core.store.collections import JOBS, LEASED, READY
+from cicd_core.persistence.collections import JOBS, LEASED, READY
 from cicd_core.store.records import (
     Claim,
     Commit,

@@ -14,7 +14,7 @@ from measuring import TEXT, main
 from cicd_core import ControlPlane, JobSpec, Outcome
 from cicd_core.ids import IdSource
 from cicd_core.model.instants import sort_key
-from cicd_core.store.collections import JOBS, LEASED, READY
+from cicd_core.persistence.collections import JOBS, LEASED, READY
 from cicd_core.store.records import (
     Claim,
     Commit,

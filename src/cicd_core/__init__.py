@@ -6,9 +6,9 @@ pure values and state machines over one small store contract. Begin with :class:
 
 from __future__ import annotations
 
+from cicd_core.audit import AuditReport, audit
+from cicd_core.audit.report import Check, CheckResult, Promise
 from cicd_core.control_plane.agents import PresentAgents
-from cicd_core.control_plane.audit import AuditReport, audit
-from cicd_core.control_plane.audit.report import Check, CheckResult, Promise
 from cicd_core.control_plane.dashboard import Summary
 from cicd_core.control_plane.events import EventPage
 from cicd_core.control_plane.listing import Listed

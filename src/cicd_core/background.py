@@ -1,14 +1,16 @@
-"""Work that goes on beside a block, and ends with it."""
+"""Work beside a block, which ends with it, and calls that run at once."""
 
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+
+Answer = TypeVar("Answer")
 
 
 @asynccontextmanager
@@ -38,3 +40,28 @@ async def beside(work: Callable[[], Awaitable[object]]) -> AsyncGenerator[None]:
             scope.cancel()
     if failure is not None:
         raise failure
+
+
+async def together(calls: Sequence[Callable[[], Awaitable[Answer]]]) -> list[Answer]:
+    """Make calls at once, and return their answers in the order given.
+
+    The first error comes out as it is, not in a group, and ends the other calls.
+    """
+    if len(calls) == 1:
+        return [await calls[0]()]
+    answers: dict[int, Answer] = {}
+    failures: list[Exception] = []
+
+    async def make(position: int, call: Callable[[], Awaitable[Answer]]) -> None:
+        try:
+            answers[position] = await call()
+        except Exception as failure:  # noqa: BLE001 - raised below, by itself
+            failures.append(failure)
+            tasks.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        for position, call in enumerate(calls):
+            tasks.start_soon(make, position, call)
+    if failures:
+        raise failures[0]
+    return [answers[position] for position in range(len(calls))]

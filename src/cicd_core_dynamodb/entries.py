@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from attrs import frozen
 
 from cicd_core.errors import CorruptRecord
-from cicd_core.model.event import Increment
+from cicd_core.increments import Increment
 from cicd_core.store.records import LogEntry
 from cicd_core_dynamodb.items import pack, unpack
 

@@ -29,7 +29,7 @@ from cicd_core_dynamodb.still_open import first_too_many, still_open
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from cicd_core.model.event import Increment
+    from cicd_core.increments import Increment
     from cicd_core.store.semantics import Subject
     from cicd_core_dynamodb.calls import Calls, Item
     from cicd_core_dynamodb.items import Layout

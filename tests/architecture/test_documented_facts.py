@@ -12,9 +12,9 @@ import pytest
 
 from cicd_core import errors
 from cicd_core.errors import CicdError
+from cicd_core.persistence import collections
 from cicd_core.queueing.why import ReasonCode
 from cicd_core.settings import Settings
-from cicd_core.store import collections
 from cicd_core.store.contract import Store
 from cicd_core.store.memory.store import LOG_RETENTION
 from cicd_core.store.registry import GROUP

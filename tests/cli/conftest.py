@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
+from cicd_core.persistence.collections import COLLECTIONS
 from cicd_core.store.registry import open_store
 from tests.cli.person import Person
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 async def make(url: str) -> None:
     """Make the file of a store."""
-    async with open_store(url):
+    async with open_store(url, collections=COLLECTIONS):
         pass
 
 

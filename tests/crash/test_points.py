@@ -42,10 +42,10 @@ point = Point(sys.argv[2])
 bomb = Bomb(point=point, verb="commit", countdown=1)
 
 async def main():
-    async with open_store(f"sqlite:///{sys.argv[1]}") as store:
+    async with open_store(f"sqlite:///{sys.argv[1]}", collections=COLLECTIONS) as store:
         await ControlPlane(store).queue.enqueue(JobSpec(job_type="build", payload={"number": 1}))
     arm_process(bomb)
-    async with open_store(f"sqlite:///{sys.argv[1]}") as store:
+    async with open_store(f"sqlite:///{sys.argv[1]}", collections=COLLECTIONS) as store:
         plane = ControlPlane(pointed(store, bomb, random.Random(0)))
         await plane.queue.enqueue(JobSpec(job_type="build", payload={"number": 2}))
 

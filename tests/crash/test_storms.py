@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cicd_core.control_plane.audit import Promise
+from cicd_core.audit import Promise
 from cicd_core.testing.crash import run_lab
 
 if TYPE_CHECKING:

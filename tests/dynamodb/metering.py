@@ -13,7 +13,7 @@ from cicd_core import ControlPlane, JobSpec, JobStatus, Outcome, Priority, Retry
 from cicd_core.errors import UnsupportedCapability
 from cicd_core.model.agent import AgentSpec
 from cicd_core.model.instants import from_micros
-from cicd_core.store.collections import JOBS
+from cicd_core.persistence.collections import JOBS
 from cicd_core.store.registry import StoreURL
 from cicd_core_dynamodb.costs import OVERHEAD, Units, item_bytes
 from cicd_core_dynamodb.tables import kept_indexes

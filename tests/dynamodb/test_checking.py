@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cicd_core.store.collections import COLLECTIONS
+from cicd_core.persistence.collections import COLLECTIONS
 from cicd_core_dynamodb.checking import Care, Live, findings
 from cicd_core_dynamodb.tables import tables_of
 

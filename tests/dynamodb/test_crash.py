@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cicd_core.control_plane.audit import Promise
+from cicd_core.audit import Promise
 from cicd_core.testing.crash import LabPlan
 from tests.dynamodb.engines import started
 from tests.dynamodb.storms import storm

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cicd_core.store.collections import COLLECTIONS, SESSIONS
+from cicd_core.persistence.collections import COLLECTIONS, SESSIONS
 from cicd_core_dynamodb.infrastructure import module_files, template
 from cicd_core_dynamodb.infrastructure.hcl import Attribute, Block, Expression, rendered
 from cicd_core_dynamodb.infrastructure.rights import AGENT, CONTROL_PLANE, READER, ROLES, Role

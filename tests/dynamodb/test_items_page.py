@@ -21,7 +21,7 @@ from cicd_core import (
     PoolSpec,
     Priority,
 )
-from cicd_core.store.collections import COLLECTIONS
+from cicd_core.persistence.collections import COLLECTIONS
 from cicd_core.store.registry import StoreURL, open_store
 from cicd_core.testing.samples import COLLECTIONS as SAMPLES
 from cicd_core.testing.samples import item, remove, told, write

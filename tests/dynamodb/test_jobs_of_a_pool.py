@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cicd_core import ControlPlane, JobSpec, Outcome, QueueStatus
-from cicd_core.store.collections import COLLECTIONS
+from cicd_core.persistence.collections import COLLECTIONS
 
 if TYPE_CHECKING:
     from cicd_core import Job

@@ -10,7 +10,7 @@ import pytest
 
 from cicd_core.clock import wall_micros
 from cicd_core.errors import StoreUnavailable
-from cicd_core.model.event import Increment
+from cicd_core.increments import Increment
 from cicd_core.store.records import MAX_RECORD_BYTES, Collection, EventWrite, Put
 from cicd_core.testing.samples import (
     COLLECTIONS,

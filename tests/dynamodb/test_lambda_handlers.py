@@ -13,7 +13,7 @@ from cicd_core import ControlPlane, JobSpec, JobState
 from cicd_core.errors import InvalidInput, StoreError
 from cicd_core.ids import IdSource
 from cicd_core.model.instants import from_micros
-from cicd_core.store.collections import JOBS
+from cicd_core.persistence.collections import JOBS
 from cicd_core.store.registry import StoreURL
 from cicd_core_dynamodb.lambda_handlers import maintain
 from tests.dynamodb.engines import running

@@ -11,7 +11,7 @@ from anyio import create_task_group
 
 from cicd_core.clock import monotonic_seconds
 from cicd_core.errors import InvalidCursor, UnsupportedCapability
-from cicd_core.model.event import Increment
+from cicd_core.increments import Increment
 from cicd_core.testing.samples import item, plain, remove, told, whole_log, write
 from cicd_core_dynamodb import counters, sequencer
 from cicd_core_dynamodb.proofs import MANY

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cicd_core.errors import StoreUnavailable
-from cicd_core.model.event import Increment
+from cicd_core.increments import Increment
 from cicd_core.store.records import Committed, Conflict
 from cicd_core.testing.samples import (
     SECOND,

@@ -50,14 +50,14 @@ ELSEWHERE = "dynamodb://?region=us-east-1&endpoint=http://127.0.0.1:9"
 )
 async def test_a_url_that_is_wrong_is_refused(url: str, field: str) -> None:
     with pytest.raises(InvalidInput) as refused:
-        async with open_store(url):
+        async with open_store(url, collections=COLLECTIONS):
             pass
     assert refused.value.field == field
 
 
 async def test_a_clock_is_refused() -> None:
     with pytest.raises(InvalidInput) as refused:
-        async with open_store(ELSEWHERE, clock=SystemClock()):
+        async with open_store(ELSEWHERE, clock=SystemClock(), collections=COLLECTIONS):
             pass
     assert refused.value.field == "clock"
 
@@ -65,7 +65,7 @@ async def test_a_clock_is_refused() -> None:
 def test_trio_is_refused() -> None:
     async def main() -> None:
         with pytest.raises(UnsupportedCapability, match="asyncio"):
-            async with open_store(ELSEWHERE):
+            async with open_store(ELSEWHERE, collections=COLLECTIONS):
                 pass
 
     anyio.run(main, backend="trio")
@@ -73,7 +73,7 @@ def test_trio_is_refused() -> None:
 
 async def test_an_endpoint_that_does_not_answer_is_unavailable() -> None:
     with pytest.raises(StoreUnavailable, match="get_item"):
-        async with open_store(ELSEWHERE):
+        async with open_store(ELSEWHERE, collections=COLLECTIONS):
             pass
 
 
@@ -82,7 +82,7 @@ async def test_missing_tables_are_named_with_the_command_that_makes_them(
 ) -> None:
     url = f"dynamodb://?prefix=nobody-&region=us-east-1&endpoint={dynamodb.endpoint}"
     with pytest.raises(UnsupportedCapability, match="create-tables") as refused:
-        async with open_store(url):
+        async with open_store(url, collections=COLLECTIONS):
             pass
     assert "nobody-journal" in str(refused.value)
 
@@ -168,7 +168,9 @@ async def test_a_call_ends_though_the_client_that_was_given_would_wait_for_ever(
     monkeypatch.setattr(calls, "CONNECT_SECONDS", 0.0)
     monkeypatch.setattr(calls, "_BESIDES", 0.0)
     async with faulty_client(dynamodb) as client:
-        opening = open_store("dynamodb://?timeout=0.05", client=Silent(client))
+        opening = open_store(
+            "dynamodb://?timeout=0.05", client=Silent(client), collections=COLLECTIONS
+        )
         with pytest.raises(StoreUnavailable, match="did not answer"):
             async with opening:
                 pass
@@ -185,10 +187,10 @@ async def test_a_client_of_ours_tries_twice_and_takes_seconds(dynamodb: DynamoDB
 @pytest.mark.parametrize("option", ["access_key", "secret_key", "aws_secret_access_key", "profile"])
 async def test_credentials_are_no_options(option: str) -> None:
     with pytest.raises(InvalidInput):
-        async with open_store(f"dynamodb://?{option}=x"):
+        async with open_store(f"dynamodb://?{option}=x", collections=COLLECTIONS):
             pass
     with pytest.raises(InvalidInput):
-        async with open_store("dynamodb://key:secret@eu-west-1"):
+        async with open_store("dynamodb://key:secret@eu-west-1", collections=COLLECTIONS):
             pass
 
 

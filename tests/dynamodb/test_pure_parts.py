@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from cicd_core.clock import boot_micros, wall_micros
 from cicd_core.errors import CorruptRecord, StoreUnavailable, UnsupportedCapability
-from cicd_core.model.event import Increment
+from cicd_core.increments import Increment
 from cicd_core.store.records import LogEntry
 from cicd_core.testing.samples import ITEMS
 from cicd_core_dynamodb import stopwatch

@@ -13,7 +13,7 @@ import pytest
 
 from cicd_core import ControlPlane, JobSpec
 from cicd_core.ids import IdSource
-from cicd_core.store.collections import COLLECTIONS
+from cicd_core.persistence.collections import COLLECTIONS
 from cicd_core.store.registry import StoreURL
 from cicd_core_dynamodb.tables import tables_of
 from tests.cli.person import Person

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cicd_core.store.collections import COLLECTIONS, JOBS
+from cicd_core.persistence.collections import COLLECTIONS, JOBS
 from cicd_core.testing.samples import ITEMS
 from cicd_core_dynamodb.tables import JOURNAL, hot_partitions, tables_of
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from cicd_core.model.event import Increment
+from cicd_core.increments import Increment
 from cicd_core.store.records import Commit, Committed, Conflict, Guard, Lease
 from cicd_core.testing.samples import SECOND, commit, item, told, write
 from cicd_core_dynamodb import sequencer

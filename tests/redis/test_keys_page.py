@@ -19,7 +19,7 @@ from cicd_core import (
     PoolSpec,
     RetryPolicy,
 )
-from cicd_core.store.collections import COLLECTIONS, SESSIONS
+from cicd_core.persistence.collections import COLLECTIONS, SESSIONS
 from cicd_core.store.records import EventWrite, Put
 from cicd_core.store.registry import open_store
 from cicd_core.testing.samples import IDS, write
@@ -58,7 +58,7 @@ Entry = dict[str, Any]
 
 async def forget(url: str, server: Server) -> None:
     """Let the retention of a record and of an event end."""
-    async with open_store(url, log_retention=0.0) as store:
+    async with open_store(url, log_retention=0.0, collections=COLLECTIONS) as store:
         while None in server.ask("HMGET", f"{PREFIX}meta", "dropped", "floor"):
             now = (await store.now()).micros
             key = IDS.commit_id()

@@ -181,7 +181,7 @@ async def test_what_is_given_takes_precedence_over_the_url(server: Server) -> No
 
 def test_another_event_loop_than_that_of_asyncio_is_refused() -> None:
     async def enter() -> None:
-        async with open_store("redis://localhost/0"):
+        async with open_store("redis://localhost/0", collections=COLLECTIONS):
             pass
 
     with pytest.raises(UnsupportedCapability, match="needs asyncio"):

@@ -9,6 +9,7 @@ import anyio
 import pytest
 
 from cicd_core import open_store
+from cicd_core.persistence.collections import COLLECTIONS
 from cicd_core.testing.samples import IDS, claim, in_lane, item, remove, watch, write
 from tests.patience import PATIENCE
 from tests.redis.fault_proxy import open_proxy
@@ -31,7 +32,9 @@ async def stores(request: pytest.FixtureRequest, server: Server) -> AsyncIterato
     async with AsyncExitStack() as stack:
         yield [
             await stack.enter_async_context(
-                open_store(server.url, namespace=namespace, durability="none")
+                open_store(
+                    server.url, namespace=namespace, durability="none", collections=COLLECTIONS
+                )
             )
             for _ in range(request.param)
         ]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cicd_core import ControlPlane, open_store
+from cicd_core.persistence.collections import COLLECTIONS
 from cicd_core.testing import VirtualClock
 from tests.services.scenes import SETTINGS
 
@@ -32,7 +33,7 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 async def store(store_url: str, clock: VirtualClock) -> AsyncIterator[Store]:
-    async with open_store(store_url, clock=clock) as opened:
+    async with open_store(store_url, clock=clock, collections=COLLECTIONS) as opened:
         yield opened
 
 

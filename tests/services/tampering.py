@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from cicd_core import ControlPlane, open_store
-from cicd_core.control_plane.audit import audit
+from cicd_core.audit import audit
+from cicd_core.persistence.collections import COLLECTIONS
 from cicd_core.testing import VirtualClock
 from cicd_core.testing.clock import START
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from cicd_core.control_plane.audit import AuditReport
+    from cicd_core.audit import AuditReport
 
 
 class Tamperer:
@@ -68,7 +69,9 @@ class Tamperer:
     def audit(self) -> AuditReport:
         async def look() -> AuditReport:
             tomorrow = VirtualClock(START + 86_400_000_000)
-            async with open_store(f"sqlite:///{self.path}", clock=tomorrow) as store:
+            async with open_store(
+                f"sqlite:///{self.path}", clock=tomorrow, collections=COLLECTIONS
+            ) as store:
                 return await audit(ControlPlane(store))
 
         return anyio.run(look)

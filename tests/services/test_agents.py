@@ -20,7 +20,7 @@ from cicd_core import (
     Settings,
 )
 from cicd_core.model.instants import from_micros
-from cicd_core.store.collections import AGENTS, HEARTBEAT, TIMERS
+from cicd_core.persistence.collections import AGENTS, HEARTBEAT, TIMERS
 from cicd_core.store.records import Partition
 from tests.services.broken_stores import Relay
 from tests.services.scenes import story

@@ -17,7 +17,8 @@ from cicd_core import (
     Settings,
     open_store,
 )
-from cicd_core.control_plane.audit import CheckResult, Promise, audit
+from cicd_core.audit import CheckResult, Promise, audit
+from cicd_core.persistence.collections import COLLECTIONS
 from cicd_core.testing import VirtualClock
 from tests.services.lived import claim, enqueue, live, start
 from tests.services.tampering import Tamperer
@@ -25,7 +26,7 @@ from tests.services.tampering import Tamperer
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cicd_core.control_plane.audit import AuditReport
+    from cicd_core.audit import AuditReport
     from cicd_core.store.contract import Store
 
 pytestmark = pytest.mark.anyio
@@ -163,7 +164,7 @@ def lived_in(tmp_path_factory: pytest.TempPathFactory) -> Tamperer:
 
     async def make() -> dict[str, str]:
         url = f"sqlite:///{path}?synchronous=normal"
-        async with open_store(url, clock=clock) as store:
+        async with open_store(url, clock=clock, collections=COLLECTIONS) as store:
             return await live(ControlPlane(store), clock)
 
     return Tamperer(path, anyio.run(make))

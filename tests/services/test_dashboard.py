@@ -23,6 +23,7 @@ from cicd_core import (
     open_store,
 )
 from cicd_core.model.instants import to_micros
+from cicd_core.persistence.collections import COLLECTIONS
 from cicd_core.testing import VirtualClock
 from tests.services.scenes import claim, enqueue, finish, ids, one_of_each
 
@@ -36,7 +37,7 @@ pytestmark = pytest.mark.anyio
 
 def opened_at(moment: datetime, url: str) -> tuple[VirtualClock, AbstractAsyncContextManager[Any]]:
     clock = VirtualClock(to_micros(moment))
-    return clock, open_store(url, clock=clock)
+    return clock, open_store(url, clock=clock, collections=COLLECTIONS)
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from cicd_core import (
     open_store,
 )
 from cicd_core.model.instants import from_micros
+from cicd_core.persistence.collections import COLLECTIONS
 from tests.patience import PATIENCE
 from tests.services.scenes import (
     claim,
@@ -178,7 +179,9 @@ async def test_many_writers_at_once_leave_no_gap(
 
 
 async def test_a_log_that_retention_tore_says_so(store_url: str, clock: VirtualClock) -> None:
-    async with open_store(store_url, clock=clock, log_retention=100) as store:
+    async with open_store(
+        store_url, clock=clock, log_retention=100, collections=COLLECTIONS
+    ) as store:
         plane = ControlPlane(store)
         await enqueue(plane)
         cursor = (await plane.events.read(limit=1)).cursor

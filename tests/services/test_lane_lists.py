@@ -19,8 +19,8 @@ from cicd_core import (
     TooManyLanes,
 )
 from cicd_core.ids import IdSource
-from cicd_core.store.codec import LANE_DIRECTORY
-from cicd_core.store.collections import ALL_LANES, LANES, LANES_KIND
+from cicd_core.persistence.codec import LANE_DIRECTORY
+from cicd_core.persistence.collections import ALL_LANES, LANES, LANES_KIND
 from cicd_core.store.records import Commit, Committed, Delete, Partition, Put, Query
 from tests.services.broken_stores import Relay, damage
 from tests.services.scenes import claim, enqueue, finish, run, taken

@@ -9,9 +9,9 @@ import pytest
 
 from cicd_core import ControlPlane, Settings, StoreUnavailable, open_store
 from cicd_core.control_plane.leadership import Leadership, leadership_of
-from cicd_core.control_plane.writer import Writer
 from cicd_core.ids import IdSource
-from cicd_core.store.collections import COORDINATION
+from cicd_core.persistence.collections import COORDINATION
+from cicd_core.persistence.context import Context
 from tests.patience import PATIENCE
 from tests.services.broken_stores import Relay
 
@@ -79,7 +79,7 @@ class Watched(Relay):
 
 
 def leadership(store: Store, settings: Settings = SETTINGS) -> Leadership:
-    return Leadership(Writer(store, IdSource(), settings), "sweeper")
+    return Leadership(Context(store, IdSource(), settings), "sweeper")
 
 
 async def started(tasks: TaskGroup, store: Watched) -> anyio.CancelScope:

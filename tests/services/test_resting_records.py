@@ -21,7 +21,7 @@ from cicd_core import (
 from cicd_core.control_plane.timers import LONG_REST
 from cicd_core.ids import IdSource
 from cicd_core.model.instants import from_micros
-from cicd_core.store.collections import COLLECTIONS
+from cicd_core.persistence.collections import COLLECTIONS
 from cicd_core.store.memory import MemoryStore
 from cicd_core.store.records import Commit, Committed, Put
 from tests.services.broken_stores import damage

@@ -23,6 +23,7 @@ from cicd_core import (
 )
 from cicd_core.ids import IdSource
 from cicd_core.model.session import hash_token
+from cicd_core.persistence.collections import COLLECTIONS
 from cicd_core.store.records import Commit, Committed, EventWrite, Put
 from tests.patience import PATIENCE
 from tests.services.broken_stores import Relay, damage
@@ -310,7 +311,9 @@ async def replace_body(store: Store, job_id: str) -> None:
 async def test_a_follower_is_told_of_a_gap_that_retention_tore(
     store_url: str, clock: VirtualClock
 ) -> None:
-    async with open_store(store_url, clock=clock, log_retention=100) as store:
+    async with open_store(
+        store_url, clock=clock, log_retention=100, collections=COLLECTIONS
+    ) as store:
         plane = ControlPlane(store)
         await enqueue(plane)
         cursor = (await plane.events.read(limit=1)).cursor

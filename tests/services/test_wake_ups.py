@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cicd_core import open_store
+from cicd_core.persistence.collections import COLLECTIONS
 from tests.patience import PATIENCE
 from tests.services import crowds
 
@@ -27,7 +28,10 @@ async def stores(
     url = store_url.replace("memory://", f"memory://wake-ups-{anyio_backend_name}")
     async with AsyncExitStack() as stack:
         number = 1 if request.param == "one handle" else 4
-        yield [await stack.enter_async_context(open_store(url)) for _ in range(number)]
+        yield [
+            await stack.enter_async_context(open_store(url, collections=COLLECTIONS))
+            for _ in range(number)
+        ]
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ from cicd_core import (
     SessionRejected,
     Verdict,
 )
-from cicd_core.control_plane.audit import audit
+from cicd_core.audit import audit
 from cicd_core.errors import LeaseLost
 from cicd_core.model.agent import AgentSpec, AgentStatus
 from cicd_core.model.instants import from_micros

@@ -9,6 +9,7 @@ import pytest
 
 from cicd_core import CicdError, ControlPlane, InvalidInput, open_store
 from cicd_core.agent import Agent
+from cicd_core.persistence.collections import COLLECTIONS
 from tests.wrong_values import WRONG
 
 if TYPE_CHECKING:
@@ -19,10 +20,12 @@ pytestmark = pytest.mark.anyio
 
 #: What opens something, by the name of the argument that is wrong.
 OPENING: dict[str, Callable[[Any], AbstractAsyncContextManager[object]]] = {
-    "url": open_store,
+    "url": lambda value: open_store(value, collections=COLLECTIONS),
     "collections": lambda value: open_store("memory://", collections=value),
-    "namespace": lambda value: open_store("memory://", namespace=value),
-    "log_retention": lambda value: open_store("memory://", log_retention=value),
+    "namespace": lambda value: open_store("memory://", namespace=value, collections=COLLECTIONS),
+    "log_retention": lambda value: open_store(
+        "memory://", log_retention=value, collections=COLLECTIONS
+    ),
     "settings": lambda value: ControlPlane.open(settings=value),
 }
 AGENT = [name for name in inspect.signature(Agent).parameters if name != "source"]
@@ -64,5 +67,5 @@ async def test_argument_of_a_wrong_type_makes_no_agent(name: str, plane: Control
 def test_url_of_a_wrong_type_is_not_shown() -> None:
     url: Any = b"redis://user:secret@host/0"
     with pytest.raises(InvalidInput) as refused:
-        open_store(url)
+        open_store(url, collections=COLLECTIONS)
     assert "secret" not in str(refused.value)

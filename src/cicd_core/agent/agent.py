@@ -24,8 +24,13 @@ from cicd_core.agent.stuck import StuckLimit
 from cicd_core.errors import InvalidInput, Refused
 from cicd_core.ids import IdSource
 from cicd_core.model.agent import AgentSpec, checked
-from cicd_core.model.checks import check_integer, check_kind, check_names, check_seconds
-from cicd_core.model.fields import check_reason
+from cicd_core.model.checks import (
+    check_integer,
+    check_kind,
+    check_names,
+    check_reason,
+    check_seconds,
+)
 from cicd_core.threads import run_soon_here
 
 if TYPE_CHECKING:

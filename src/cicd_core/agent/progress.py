@@ -11,7 +11,7 @@ import anyio
 from cicd_core.agent.holding import StopReason
 from cicd_core.agent.patience import CALL_SECONDS, answer_within
 from cicd_core.errors import CicdError, LeaseLost
-from cicd_core.model.fields import check_number
+from cicd_core.model.checks import check_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

@@ -6,6 +6,7 @@ import platform
 from typing import TYPE_CHECKING
 
 from cicd_core.cli.options import JsonOption
+from cicd_core.persistence.collections import COLLECTIONS
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -66,7 +67,7 @@ def _problem(entry_point: EntryPoint) -> str | None:
     from cicd_core.store.registry import open_store
 
     try:
-        open_store(f"{entry_point.name}://")
+        open_store(f"{entry_point.name}://", collections=COLLECTIONS)
     except CicdError as refused:
         return str(refused)
     return None

@@ -11,8 +11,8 @@ from cicd_core.cli.options import JsonOption, StoreOption
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from cicd_core.audit import AuditReport
     from cicd_core.cli.screen import Screen
-    from cicd_core.control_plane.audit import AuditReport
 
 
 def audit_command(
@@ -33,9 +33,9 @@ def audit_command(
     Reads the whole store and writes nothing; others may go on working meanwhile. Exits with 1 if
     a check fails.
     """
+    from cicd_core.audit import audit
     from cicd_core.cli.exits import ExitCode
     from cicd_core.cli.opening import answer
-    from cicd_core.control_plane.audit import audit
     from cicd_core.control_plane.plane import ControlPlane
 
     async def work(plane: ControlPlane) -> AuditReport:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from cicd_core.cli.exits import reporting
 from cicd_core.cli.options import STORE_VARIABLE
+from cicd_core.persistence.collections import COLLECTIONS
 
 if TYPE_CHECKING:
     from cicd_core.cli.screen import Screen
@@ -45,7 +46,7 @@ async def opened(url: str, *, create: bool = False) -> AsyncGenerator[ControlPla
     from cicd_core.control_plane.plane import ControlPlane
     from cicd_core.store.registry import open_store
 
-    async with open_store(url, create=create) as store:
+    async with open_store(url, create=create, collections=COLLECTIONS) as store:
         yield ControlPlane(store)
 
 

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import anyio
 from attrs import evolve, frozen
 
-from cicd_core.control_plane.kinds import micros
+from cicd_core.background import together
 from cicd_core.control_plane.listing import Listed, Listing, read_page
-from cicd_core.control_plane.writer import together
 from cicd_core.errors import (
     AgentReplaced,
     AgentUnfit,
@@ -22,18 +21,19 @@ from cicd_core.lifecycle import agents as lifecycle
 from cicd_core.model.agent import Agent, AgentStatus, HealthPolicy, checked, checked_stuck
 from cicd_core.model.checks import check_name
 from cicd_core.model.instants import from_micros
-from cicd_core.store.collections import AGENTS, BY_POOL, BY_STATUS, of_pool
+from cicd_core.persistence.collections import AGENTS, BY_POOL, BY_STATUS, of_pool
+from cicd_core.persistence.mappings import micros
 from cicd_core.store.records import Lease, Partition, Renewal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
-    from cicd_core.control_plane.repository import Repository
-    from cicd_core.control_plane.writer import Writer
     from cicd_core.lifecycle.decision import Decision
     from cicd_core.model.agent import AgentMetrics, AgentSpec, StuckReport
-    from cicd_core.store.overlay import Loaded
+    from cicd_core.persistence.context import Context
+    from cicd_core.persistence.grants import Loaded
+    from cicd_core.persistence.repository import Repository
     from cicd_core.store.records import StoreTime
 
 #: No renewal of a heartbeat is ever too late: the lease's limit lies a century ahead.
@@ -66,11 +66,11 @@ class PresentAgents:
 class AgentService:
     """Agents. Satisfies the runtime's ``AgentDesk``."""
 
-    def __init__(self, writer: Writer, repository: Repository[Agent]) -> None:
+    def __init__(self, context: Context, repository: Repository[Agent]) -> None:
         """Take the way to the store, and the agents' records."""
-        self._writer = writer
+        self._context = context
         self._repository = repository
-        self._policy = HealthPolicy(heartbeat_ttl=writer.settings.heartbeat_seconds)
+        self._policy = HealthPolicy(heartbeat_ttl=context.settings.heartbeat_seconds)
         self._beating: dict[str, Loaded[Agent]] = {}
         #: When each agent was last found fit for work, in seconds of the event loop's clock.
         self._fit: dict[str, float] = {}
@@ -85,7 +85,7 @@ class AgentService:
             AgentReplaced: another incarnation began before the answer came.
         """
         wanted = checked(spec)
-        incarnation = self._writer.ids.claim_id()
+        incarnation = self._context.ids.claim_id()
 
         def decide(agent: Agent | None, now: datetime) -> Decision[Agent]:
             return lifecycle.register(agent, spec=wanted, incarnation=incarnation, now=now)
@@ -93,7 +93,7 @@ class AgentService:
         def lease(_: object, time: StoreTime) -> Lease:
             return self._lease(incarnation, time)
 
-        attempts = self._writer.settings.commit_attempts
+        attempts = self._context.settings.commit_attempts
         for attempt in range(attempts):
             known = (await self._repository.get_many([wanted.agent_id])).get(wanted.agent_id)
             if known is not None:
@@ -101,13 +101,13 @@ class AgentService:
                     wanted.agent_id, decide, before=known, lease=lease
                 )
                 return self._own(changed, incarnation)
-            time = await self._writer.store_time()
+            time = await self._context.store.now()
             made = await self._repository.create(
                 decide(None, from_micros(time.calendar)), time=time, lease=lease(None, time)
             )
             if made is not None:
                 return self._own(made, incarnation)
-            await self._writer.pause(attempt)
+            await self._context.store.pause(attempt)
         raise Contention([f"agent {wanted.agent_id}"], attempts)
 
     async def heartbeat(
@@ -146,10 +146,9 @@ class AgentService:
             collection=AGENTS.name,
             key=agent_id,
             claim_id=incarnation,
-            duration=micros(self._writer.settings.heartbeat_seconds),
+            duration=micros(self._context.settings.heartbeat_seconds),
         )
-        store = self._writer.store
-        (answer,) = await self._writer.patiently(lambda: store.renew([renewal]))
+        (answer,) = await self._context.store.renew([renewal])
         known = self._beating.get(agent_id)
         if known is None or answer is None or known.version != answer.version:
             known = await self._repository.get(agent_id)
@@ -166,7 +165,7 @@ class AgentService:
                 policy=self._policy,
             )
 
-        decision = decide(known.value, await self._writer.now())
+        decision = decide(known.value, await self._context.calendar())
         if answer is None:  # the decision says why, unless it was taken away in this very moment
             raise Refused(f"agent {agent_id!r}: its heartbeat holds nothing any more; register it")
         if decision.changed:
@@ -260,7 +259,7 @@ class AgentService:
         """
         check_name("agent_id", agent_id)
         found_fit = self._fit.get(agent_id)
-        longest = self._writer.settings.lane_refresh_seconds
+        longest = self._context.settings.lane_refresh_seconds
         if found_fit is not None and anyio.current_time() - found_fit < longest:
             return
         # Of one that does not decode nobody can say that it is unfit.
@@ -279,7 +278,7 @@ class AgentService:
             NotFound: there is no such agent.
         """
         found = await self._repository.get(check_name("agent_id", agent_id))
-        return self._beaten(found, await self._writer.store_time())
+        return self._beaten(found, await self._context.store.now())
 
     async def in_pool(self, pool_name: str) -> list[Agent]:
         """Return every agent of a pool that is not gone for good, those that are offline too."""
@@ -292,8 +291,8 @@ class AgentService:
         Cost: it grows with the agents that are there, not with those that have gone.
         """
         pages = await together([partial(self._of_status, pool_name, each) for each in PRESENT])
-        store, silent = self._writer.store, _partitions(pool_name, AgentStatus.OFFLINE)
-        (offline,) = await self._writer.patiently(lambda: store.count(silent))
+        silent = _partitions(pool_name, AgentStatus.OFFLINE)
+        (offline,) = await self._context.store.count(silent)
         return PresentAgents(
             agents=tuple({each.agent_id: each for page in pages for each in page.items}.values()),
             offline=offline.number,
@@ -332,14 +331,14 @@ class AgentService:
             InvalidCursor: it is damaged, or of another query.
         """
         wanted = None if status is None else _checked_status(status)
-        time = await self._writer.store_time()
+        time = await self._context.store.now()
         listing = Listing(
             partitions=_partitions(pool_name, *(AgentStatus if wanted is None else (wanted,))),
             load=lambda record: self._overlaid(self._repository.load(record), time),
             keep=lambda agent: wanted is None or agent.status is wanted,
             filters=(str(wanted), str(pool_name)),
         )
-        return await read_page(self._writer, listing, limit=limit, cursor=cursor)
+        return await read_page(self._context, listing, limit=limit, cursor=cursor)
 
     def _lease(self, incarnation: str, time: StoreTime) -> Lease:
         instant = time.micros
@@ -347,7 +346,7 @@ class AgentService:
             claim_id=incarnation,
             granted=instant,
             renewed=instant,
-            expires=instant + micros(self._writer.settings.heartbeat_seconds),
+            expires=instant + micros(self._context.settings.heartbeat_seconds),
             limit=instant + _CENTURY,
         )
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from attrs import define, evolve, frozen
 
-from cicd_core.control_plane.kinds import micros
 from cicd_core.errors import AgentUnfit, CicdError, InvalidInput, LeaseLost
 from cicd_core.lifecycle import leases
 from cicd_core.model.checks import (
@@ -23,8 +22,9 @@ from cicd_core.model.checks import (
 )
 from cicd_core.model.claim import Claimed
 from cicd_core.model.instants import from_micros, sort_key
-from cicd_core.store.collections import JOBS, READY
-from cicd_core.store.overlay import Grant, Loaded, load_job
+from cicd_core.persistence.collections import JOBS, READY
+from cicd_core.persistence.grants import Grant, Loaded, load_job
+from cicd_core.persistence.mappings import micros
 from cicd_core.store.records import Claim
 
 if TYPE_CHECKING:
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
     from cicd_core.control_plane.agents import AgentService
     from cicd_core.control_plane.lanes import LaneBook, ServedLanes
-    from cicd_core.control_plane.repository import Repository
-    from cicd_core.control_plane.writer import Writer
     from cicd_core.model.job import Job, Token
+    from cicd_core.persistence.context import Context
+    from cicd_core.persistence.repository import Repository
     from cicd_core.store.records import Record, StoreTime
 
 _log = logging.getLogger("cicd_core.queue")
@@ -75,10 +75,10 @@ class Claimer:
     """Takes jobs for agents."""
 
     def __init__(
-        self, writer: Writer, repository: Repository[Job], lanes: LaneBook, agents: AgentService
+        self, context: Context, repository: Repository[Job], lanes: LaneBook, agents: AgentService
     ) -> None:
         """Take the way to the store, the jobs' records, the lanes and the agents."""
-        self._writer = writer
+        self._context = context
         self._repository = repository
         self._lanes = lanes
         self._agents = agents
@@ -136,7 +136,7 @@ class Claimer:
         check_name("pool_name", request.pool_name)
         check_kind("starting", request.starting, bool)
         grant = Grant(agent_id=agent_id, starting=request.starting)
-        longest = None if request.starting else self._writer.settings.start_timeout_seconds
+        longest = None if request.starting else self._context.settings.start_timeout_seconds
         return Claim(
             claim_id=self._claim_id(agent_id, request.request_id),
             collection=JOBS.name,
@@ -151,7 +151,7 @@ class Claimer:
 
     async def _dated(self, claim: Claim, request: ClaimRequest) -> Claim:
         """Return the claim with what tells the calendar's moment of it: a lease does not."""
-        ahead = (await self._writer.store_time()).ahead
+        ahead = (await self._context.store.now()).ahead
         grant = Grant(agent_id=request.agent_id, starting=request.starting, ahead=ahead)
         return evolve(claim, grant=grant.encode())
 
@@ -168,7 +168,7 @@ class Claimer:
         try:
             while True:
                 records = await self._claimed(claim)
-                claims = _decoded(records, seconds, await self._writer.store_time())
+                claims = _decoded(records, seconds, await self._context.store.now())
                 in_time = await self._in_time(claims)
                 if in_time or not records:
                     return in_time, claim
@@ -197,7 +197,7 @@ class Claimer:
         return kept
 
     async def _turn_away(self, claimed: Claimed) -> None:
-        token, steady = claimed.token, (await self._writer.store_time()).micros
+        token, steady = claimed.token, (await self._context.store.now()).micros
         await self._repository.change(
             claimed.job.job_id,
             lambda job, now: leases.turn_away(job, token, now=now, steady=steady),
@@ -226,14 +226,14 @@ class Claimer:
     async def _held(self, claim: Claim, seconds: float) -> list[Claimed]:
         asked = evolve(claim, limit=0)
         while records := await self._claimed(asked):
-            claims = _decoded(records, seconds, await self._writer.store_time())
+            claims = _decoded(records, seconds, await self._context.store.now())
             if claims:
                 return claims
             asked = _beyond(asked)
         return []
 
     async def _claimed(self, claim: Claim) -> list[Record]:
-        return await self._writer.patiently(lambda: self._writer.store.claim(claim))
+        return await self._context.store.claim(claim)
 
     async def _give_back(self, claim: Claim, seconds: float) -> None:
         with anyio.move_on_after(_GIVE_BACK_SECONDS, shield=True):
@@ -244,7 +244,7 @@ class Claimer:
                 _log.warning("a cancelled claim was not given back: %s", refused)
 
     async def _release(self, claimed: Claimed) -> None:
-        token, steady = claimed.token, (await self._writer.store_time()).micros
+        token, steady = claimed.token, (await self._context.store.now()).micros
         why = "the claim was cancelled"
         await self._repository.change(
             claimed.job.job_id,
@@ -260,11 +260,10 @@ class Claimer:
         if left <= 0:
             return False
         if not place.turn:
-            place.turn = self._next_turn((await self._writer.store_time()).micros, claim.claim_id)
+            place.turn = self._next_turn((await self._context.store.now()).micros, claim.claim_id)
         watches = served.watches(place.turn)
-        pause = min(left, self._writer.settings.lane_refresh_seconds)
-        store = self._writer.store
-        if await self._writer.patiently(lambda: store.wait(watches, pause)):
+        pause = min(left, self._context.settings.lane_refresh_seconds)
+        if await self._context.store.wait(watches, pause):
             place.woken_for = served.keys
         return True
 
@@ -275,7 +274,7 @@ class Claimer:
 
     async def _pass_on(self, claim: Claim, keys: tuple[str, ...]) -> None:
         """Have another one woken for the work that this claim was woken for, and does not take."""
-        nothing = evolve(claim, claim_id=self._writer.ids.claim_id(), partitions=keys, limit=0)
+        nothing = evolve(claim, claim_id=self._context.ids.claim_id(), partitions=keys, limit=0)
         with anyio.move_on_after(_GIVE_BACK_SECONDS, shield=True):
             try:
                 await self._claimed(nothing)
@@ -283,7 +282,7 @@ class Claimer:
                 _log.warning("a wake-up was not passed on: %s", refused)
 
     def _lease_seconds(self, asked: float | None) -> float:
-        settings = self._writer.settings
+        settings = self._context.settings
         if asked is None:
             return settings.lease_seconds
         return check_seconds("lease_seconds", asked, least=1.0, most=settings.max_lease_seconds)
@@ -291,7 +290,7 @@ class Claimer:
     def _claim_id(self, agent_id: str, request_id: str | None) -> str:
         """Return a claim id; the same one for the same request of the same agent."""
         if request_id is None:
-            return self._writer.ids.claim_id()
+            return self._context.ids.claim_id()
         check_text("request_id", request_id, most=256)
         if not request_id:
             raise InvalidInput("request_id", request_id, "give a unique text, or None")

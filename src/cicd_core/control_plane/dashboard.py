@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003 - cattrs resolves annotations
 from datetime import UTC, datetime, timedelta, tzinfo
-from functools import partial
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
@@ -16,20 +15,20 @@ from cicd_core.lifecycle.deployment_counts import DEPLOYMENTS as DEPLOYMENT_COUN
 from cicd_core.lifecycle.deployment_counts import counts_between
 from cicd_core.model.deployment import Deployment, DeploymentStatus
 from cicd_core.model.job import Job, JobStatus
-from cicd_core.queueing.measures import groups_between
-from cicd_core.store.collections import (
+from cicd_core.persistence.collections import (
     BY_DEPLOYMENT_STATUS,
     BY_STATUS,
     DEPLOYMENTS,
     JOBS,
     job_statuses,
 )
+from cicd_core.queueing.measures import groups_between
 from cicd_core.store.records import Partition
 
 if TYPE_CHECKING:
     from cicd_core.control_plane.deployments import DeploymentService
     from cicd_core.control_plane.jobs import JobService
-    from cicd_core.control_plane.writer import Writer
+    from cicd_core.persistence.context import Context
 
 #: Known without a time zone database.
 _UTC = ("UTC", "Etc/UTC", "Z")
@@ -64,9 +63,9 @@ class Summary:
 class DashboardService:
     """The summary; its cost does not grow with the number of jobs."""
 
-    def __init__(self, writer: Writer, jobs: JobService, deployments: DeploymentService) -> None:
+    def __init__(self, context: Context, jobs: JobService, deployments: DeploymentService) -> None:
         """Take the way to the store, and the lists of jobs and deployments."""
-        self._writer = writer
+        self._context = context
         self._jobs = jobs
         self._deployments = deployments
 
@@ -80,7 +79,7 @@ class DashboardService:
             InvalidInput: there is no time zone of that name.
         """
         zone = _zone(tz)
-        now = await self._writer.now()
+        now = await self._context.calendar()
         # The first of two midnights, where the clocks go back over it.
         midnight = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
         since = midnight.astimezone(UTC)
@@ -89,14 +88,13 @@ class DashboardService:
             Partition(DEPLOYMENTS.name, BY_DEPLOYMENT_STATUS, status.value)
             for status in DeploymentStatus
         ]
-        store = self._writer.store
-        counts = await self._writer.patiently(lambda: store.count([*jobs, *deployments]))
+        counts = await self._context.store.count([*jobs, *deployments])
         numbers = [count.number for count in counts]
         by_value = dict(zip(job_statuses(), numbers[: len(jobs)], strict=True))
         by_status = {
             status: sum(by_value[value] for value in job_statuses(status)) for status in JobStatus
         }
-        measured = await read_measured(self._writer, since, now, None)
+        measured = await read_measured(self._context, since, now, None)
         recent_jobs = await self._jobs.list(limit=RECENT)
         recent_deployments = await self._deployments.list(limit=RECENT)
         return Summary(
@@ -119,9 +117,8 @@ class DashboardService:
     async def _deployments_since(self, since: datetime, now: datetime) -> int:
         until = now + timedelta(microseconds=1)
         values: dict[str, int] = {}
-        store = self._writer.store
         for group in groups_between(DEPLOYMENT_COUNTS, since, until):
-            values |= (await self._writer.patiently(partial(store.counters, group))).values
+            values |= (await self._context.store.counters(group)).values
         return counts_between(values, since, until).get("created", 0)
 
 

@@ -10,17 +10,17 @@ from cicd_core.lifecycle import deployments as lifecycle
 from cicd_core.model.checks import check_kind, check_name
 from cicd_core.model.deployment import Deployment, DeploymentStatus, checked
 from cicd_core.model.instants import from_micros
-from cicd_core.store.collections import BY_DEPLOYMENT_STATUS, BY_SERVICE, DEPLOYMENTS
+from cicd_core.persistence.collections import BY_DEPLOYMENT_STATUS, BY_SERVICE, DEPLOYMENTS
 from cicd_core.store.records import Partition
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from cicd_core.control_plane.repository import Repository
-    from cicd_core.control_plane.writer import Writer
     from cicd_core.lifecycle.decision import Decision
     from cicd_core.model.deployment import DeploymentMetrics, DeploymentSpec
+    from cicd_core.persistence.context import Context
+    from cicd_core.persistence.repository import Repository
 
 
 class DeploymentService:
@@ -31,9 +31,9 @@ class DeploymentService:
     ``InvalidInput`` where an argument is wrong. The same step again is a no-op.
     """
 
-    def __init__(self, writer: Writer, repository: Repository[Deployment]) -> None:
+    def __init__(self, context: Context, repository: Repository[Deployment]) -> None:
         """Take the way to the store, and the deployments' records."""
-        self._writer = writer
+        self._context = context
         self._repository = repository
 
     async def create(
@@ -52,8 +52,8 @@ class DeploymentService:
             AlreadyExists: there is a deployment with that id.
         """
         wanted = checked(spec)
-        time = await self._writer.store_time()
-        key = self._writer.ids.sortable(time.micros) if deployment_id is None else deployment_id
+        time = await self._context.store.now()
+        key = self._context.ids.sortable(time.micros) if deployment_id is None else deployment_id
         now = from_micros(time.calendar)
         decision = lifecycle.create(wanted, deployment_id=key, now=now, by=by)
         made = await self._repository.create(decision, time=time)
@@ -94,7 +94,7 @@ class DeploymentService:
             until=until,
             filters=(str(wanted), str(service_name)),
         )
-        return await read_page(self._writer, listing, limit=limit, cursor=cursor)
+        return await read_page(self._context, listing, limit=limit, cursor=cursor)
 
     async def begin_staging(
         self, deployment_id: str, *, staging_job_id: str | None = None, by: str = "caller"

@@ -12,23 +12,23 @@ from attrs import evolve, frozen
 from cicd_core.errors import AlreadyExists, IdempotencyConflict, InvalidInput
 from cicd_core.lifecycle import jobs as lifecycle
 from cicd_core.lifecycle.decision import Decision
-from cicd_core.model.fields import check_label
+from cicd_core.model.checks import check_label
 from cicd_core.model.instants import from_micros
 from cicd_core.model.job import JobState
 from cicd_core.model.json_values import canonical
 from cicd_core.model.spec import JobSpec, checked, placed
+from cicd_core.persistence.codec import CONVERTER
 from cicd_core.queueing.lanes import Lane
-from cicd_core.store.codec import CONVERTER
 from cicd_core.store.records import Committed, StoreTime
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cicd_core.control_plane.lanes import LaneBook
-    from cicd_core.control_plane.repository import Repository
-    from cicd_core.control_plane.writer import Writer
     from cicd_core.model.job import Job
-    from cicd_core.store.overlay import Loaded
+    from cicd_core.persistence.context import Context
+    from cicd_core.persistence.grants import Loaded
+    from cicd_core.persistence.repository import Repository
     from cicd_core.store.records import Commit
 
 #: The most jobs that one call to the store makes.
@@ -44,9 +44,9 @@ class _Draft:
 class JobMaker:
     """Creates jobs, enqueued or not, once for each idempotency key."""
 
-    def __init__(self, writer: Writer, repository: Repository[Job], lanes: LaneBook) -> None:
+    def __init__(self, context: Context, repository: Repository[Job], lanes: LaneBook) -> None:
         """Take the way to the store, the jobs' records and the lanes."""
-        self._writer = writer
+        self._context = context
         self._repository = repository
         self._lanes = lanes
 
@@ -65,11 +65,11 @@ class JobMaker:
         # Also for what is not enqueued yet: a pool without room refuses it where it is made.
         lanes = await self._list_lanes(wanted)
         made: list[Job] = []
-        begin = await self._writer.store_time()
+        begin = await self._context.store.now()
         for first in range(0, len(wanted), BATCH):
             batch = wanted[first : first + BATCH]
             made += await self._make_batch(batch, begin, by=by, enqueue=enqueue)
-            begin = max(_later(begin, BATCH), await self._writer.store_time(), key=_steady)
+            begin = max(_later(begin, BATCH), await self._context.store.now(), key=_steady)
         await self._lanes.confirm(lanes)
         return made
 
@@ -107,7 +107,7 @@ class JobMaker:
             for position, spec in enumerate(specs)
         ]
         commits = [self._repository.commit_of(None, draft.decision, time=begin) for draft in drafts]
-        answers = await self._writer.commit(commits)
+        answers = await self._context.store.commit(commits)
         return [
             draft.decision.value
             if isinstance(answer, Committed)
@@ -137,7 +137,7 @@ class JobMaker:
         An idempotent job's id is a hash of its key: no second record is needed to find it.
         """
         if spec.idempotency_key is None:
-            return self._writer.ids.sortable(time.micros), None
+            return self._context.ids.sortable(time.micros), None
         request = CONVERTER.unstructure(evolve(spec, payload=canonical(spec.payload)))
         fields = json.dumps(request, sort_keys=True, separators=(",", ":"))
         request_hash = hashlib.blake2b(fields.encode(), digest_size=16).hexdigest()
@@ -156,7 +156,7 @@ class JobMaker:
             raise IdempotencyConflict(wanted.idempotency_key, wanted.job_id)
         if wanted.state is JobState.QUEUED and found.value.state is JobState.PENDING:
             # It was made, to be enqueued later: that is now.
-            steady = (await self._writer.store_time()).micros
+            steady = (await self._context.store.now()).micros
             return await self._repository.change(
                 wanted.job_id,
                 lambda job, now: lifecycle.enqueue(job, now=now, by=by, steady=steady),

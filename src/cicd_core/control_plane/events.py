@@ -11,12 +11,12 @@ from cicd_core.control_plane.cursors import seal, unseal
 from cicd_core.errors import CorruptRecord
 from cicd_core.model.checks import check_integer
 from cicd_core.model.event import Event, LogGap, UnreadableEvent
-from cicd_core.store.codec import decode_event
+from cicd_core.persistence.codec import decode_event
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from cicd_core.control_plane.writer import Writer
+    from cicd_core.persistence.context import Context
     from cicd_core.store.records import LogEntry
 
 #: How often a follower looks at first, and at last when nothing happens, in seconds.
@@ -49,9 +49,9 @@ class EventPage:
 class EventService:
     """Reads the log. Each subject's events come in the order of its versions."""
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, context: Context) -> None:
         """Take the way to the store."""
-        self._writer = writer
+        self._context = context
 
     async def read(self, cursor: str | None = None, *, limit: int = 100) -> EventPage:
         """Return events after a cursor; None is the beginning of what is kept.
@@ -62,14 +62,12 @@ class EventService:
         """
         check_integer("limit", limit, least=1, most=1000)
         place = None if cursor is None else unseal(cursor)
-        store = self._writer.store
-        page = await self._writer.patiently(lambda: store.read_log(place, limit))
+        page = await self._context.store.read_log(place, limit)
         return EventPage(tuple(map(_told, page.entries)), seal(page.cursor), page.torn)
 
     async def end(self) -> str:
         """Return the cursor behind the newest event: what is read from here happens later."""
-        store = self._writer.store
-        return seal((await self._writer.patiently(lambda: store.counters("none|"))).cursor)
+        return seal((await self._context.store.counters("none|")).cursor)
 
     async def follow(
         self, cursor: str | None = None

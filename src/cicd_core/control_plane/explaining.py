@@ -5,14 +5,14 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from cicd_core.background import together
 from cicd_core.control_plane.statistics import count_pool, read_held
-from cicd_core.control_plane.writer import together
 from cicd_core.model.agent import AgentStatus
 from cicd_core.model.job import JobState
+from cicd_core.persistence.collections import JOBS, POOLS, READY
 from cicd_core.queueing.lanes import lane_of, parse_lane, serves
 from cicd_core.queueing.rank import rank_of
 from cicd_core.queueing.why import Surroundings, explain
-from cicd_core.store.collections import JOBS, POOLS, READY
 from cicd_core.store.records import Partition, Query
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from cicd_core.control_plane.agents import AgentService
     from cicd_core.control_plane.lanes import LaneBook
-    from cicd_core.control_plane.writer import Writer
     from cicd_core.model.agent import Agent
     from cicd_core.model.job import Job
+    from cicd_core.persistence.context import Context
     from cicd_core.queueing.why import Reason
 
 #: Counting what is ahead, in its own lane and in all others together, stops here.
@@ -32,7 +32,7 @@ _SILENT_AGENTS = 50
 
 
 async def explain_job(
-    writer: Writer, lanes: LaneBook, agents: AgentService, job: Job
+    context: Context, lanes: LaneBook, agents: AgentService, job: Job
 ) -> tuple[Reason, ...]:
     """Return why a job is not being picked up, the most important reason first."""
     present = await agents.present(job.pool_name)
@@ -42,23 +42,23 @@ async def explain_job(
     in_pool = (*present.agents, *offline.items)
     listed = await lanes.of_pool(job.pool_name)
     own = lane_of(job).key
-    held = await read_held(writer, job.pool_name, await count_pool(writer, job.pool_name, listed))
+    held = await read_held(context, job.pool_name, await count_pool(context, job.pool_name, listed))
     nothing = dict.fromkeys((each.agent_id for each in in_pool), 0) if held.complete else {}
     in_lane, elsewhere, more = 0, 0, False
     if job.state is JobState.QUEUED and job.ready_at is not None:
         mine = rank_of(job)
-        in_lane, more = await _ahead(writer, own, mine, _COUNTED)
+        in_lane, more = await _ahead(context, own, mine, _COUNTED)
         shared = _shared(job, listed, in_pool)
         each_up_to = max(1, _COUNTED // max(1, len(shared)))
         for number, behind in await together(
-            [partial(_ahead, writer, lane, mine, each_up_to) for lane in shared]
+            [partial(_ahead, context, lane, mine, each_up_to) for lane in shared]
         ):
             elsewhere, more = elsewhere + number, more or behind
-    found = await writer.patiently(lambda: writer.store.get(POOLS.name, [job.pool_name]))
+    found = await context.store.get(POOLS.name, [job.pool_name])
     return explain(
         job,
         Surroundings(
-            now=await writer.now(),
+            now=await context.calendar(),
             pool_exists=bool(found),
             lane_listed=own in listed,
             agents=in_pool,
@@ -84,7 +84,7 @@ def _shared(job: Job, listed: Sequence[str], agents: Sequence[Agent]) -> list[st
     ]
 
 
-async def _ahead(writer: Writer, lane: str, mine: str, most: int) -> tuple[int, bool]:
+async def _ahead(context: Context, lane: str, mine: str, most: int) -> tuple[int, bool]:
     query = Query(partition=Partition(JOBS.name, READY, lane), limit=most, before=mine)
-    page = await writer.patiently(lambda: writer.store.page(query))
+    page = await context.store.page(query)
     return len(page.records), page.more

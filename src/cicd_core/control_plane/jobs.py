@@ -9,12 +9,11 @@ from cicd_core.control_plane.listing import Listed, Listing, read_page
 from cicd_core.errors import InvalidInput
 from cicd_core.lifecycle import jobs as lifecycle
 from cicd_core.lifecycle.decision import unchanged
-from cicd_core.model.checks import MAX_REASON, check_kind, check_name, kept_text
-from cicd_core.model.fields import check_label
+from cicd_core.model.checks import MAX_REASON, check_kind, check_label, check_name, kept_text
 from cicd_core.model.instants import require_aware
 from cicd_core.model.job import Job, JobState, JobStatus, Priority
 from cicd_core.model.outcome import Outcome
-from cicd_core.store.collections import (
+from cicd_core.persistence.collections import (
     BY_AGENT,
     BY_POOL,
     BY_STATUS,
@@ -24,7 +23,7 @@ from cicd_core.store.collections import (
     job_statuses,
     of_pool,
 )
-from cicd_core.store.overlay import load_job
+from cicd_core.persistence.grants import load_job
 from cicd_core.store.records import Partition
 
 if TYPE_CHECKING:
@@ -34,10 +33,10 @@ if TYPE_CHECKING:
     from cicd_core.control_plane.agents import AgentService
     from cicd_core.control_plane.enqueueing import JobMaker
     from cicd_core.control_plane.lanes import LaneBook
-    from cicd_core.control_plane.repository import Repository
-    from cicd_core.control_plane.writer import Writer
     from cicd_core.lifecycle.decision import Decision
     from cicd_core.model.spec import JobSpec
+    from cicd_core.persistence.context import Context
+    from cicd_core.persistence.repository import Repository
     from cicd_core.queueing.why import Reason
 
 
@@ -46,14 +45,14 @@ class JobService:
 
     def __init__(
         self,
-        writer: Writer,
+        context: Context,
         repository: Repository[Job],
         lanes: LaneBook,
         maker: JobMaker,
         agents: AgentService,
     ) -> None:
         """Take the way to the store, the jobs' records, the lanes, what makes jobs, the agents."""
-        self._writer = writer
+        self._context = context
         self._repository = repository
         self._lanes = lanes
         self._maker = maker
@@ -76,7 +75,7 @@ class JobService:
             NotFound: there is no such job.
             IllegalTransition: it is not PENDING.
         """
-        steady = (await self._writer.store_time()).micros
+        steady = (await self._context.store.now()).micros
         return await self._change(
             job_id, by, lambda job, now: lifecycle.enqueue(job, now=now, by=by, steady=steady)
         )
@@ -128,13 +127,13 @@ class JobService:
             until=until,
             filters=(str(wanted), str(agent_id), str(pool_name)),
         )
-        return await read_page(self._writer, listing, limit=limit, cursor=cursor)
+        return await read_page(self._context, listing, limit=limit, cursor=cursor)
 
     async def dead_letters(self, *, limit: int = 50, cursor: str | None = None) -> Listed[Job]:
         """Return a page of the dead letters, the newest first."""
         partitions = (Partition(JOBS.name, DEAD_LETTERS, DEAD),)
         listing = Listing(partitions=partitions, load=load_job)
-        return await read_page(self._writer, listing, limit=limit, cursor=cursor)
+        return await read_page(self._context, listing, limit=limit, cursor=cursor)
 
     async def cancel(self, job_id: str, *, by: str = "caller", reason: str = "cancelled") -> Job:
         """End a job that nobody runs; ask the holder of a running one to stop.
@@ -172,7 +171,7 @@ class JobService:
         seen = await self.get(job_id)
         # Repeating after an unknown outcome must not replay twice: the attempts allowed tell.
         allowed = seen.max_attempts
-        steady = (await self._writer.store_time()).micros
+        steady = (await self._context.store.now()).micros
 
         def decide(job: Job, now: datetime) -> Decision[Job]:
             if job.state is JobState.QUEUED and job.max_attempts > allowed:
@@ -231,7 +230,7 @@ class JobService:
         Raises:
             NotFound: there is no such job.
         """
-        return await explain_job(self._writer, self._lanes, self._agents, await self.get(job_id))
+        return await explain_job(self._context, self._lanes, self._agents, await self.get(job_id))
 
     async def _change(
         self, job_id: str, by: str, decide: Callable[[Job, datetime], Decision[Job]]

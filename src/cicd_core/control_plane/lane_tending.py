@@ -13,11 +13,9 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from cicd_core.control_plane.lanes import directory_of
-from cicd_core.control_plane.repository import UNREADABLE
 from cicd_core.errors import InvalidInput
 from cicd_core.model.job import JobStatus
-from cicd_core.queueing.lanes import disused, parse_lane, seen_at
-from cicd_core.store.collections import (
+from cicd_core.persistence.collections import (
     ALL_LANES,
     BY_STATUS,
     JOBS,
@@ -25,13 +23,15 @@ from cicd_core.store.collections import (
     LANES_KIND,
     LATE,
 )
+from cicd_core.persistence.repository import UNREADABLE
+from cicd_core.queueing.lanes import disused, parse_lane, seen_at
 from cicd_core.store.records import Partition, Query
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from cicd_core.control_plane.lanes import LaneBook
-    from cicd_core.control_plane.writer import Writer
+    from cicd_core.persistence.context import Context
     from cicd_core.queueing.lanes import Lane
     from cicd_core.store.records import Record
 
@@ -48,9 +48,9 @@ _JOBS: Final = 100
 class LaneTender:
     """Looks after the lists of lanes, a page at a time. Any number may run at once."""
 
-    def __init__(self, writer: Writer, lanes: LaneBook) -> None:
+    def __init__(self, context: Context, lanes: LaneBook) -> None:
         """Take the way to the store, and the lanes."""
-        self._writer = writer
+        self._context = context
         self._lanes = lanes
         self._due = 0
         self._lists_after: str | None = None
@@ -64,7 +64,7 @@ class LaneTender:
         Cost: three pages, a read, and a count of the lanes that may be dropped; the same whatever
             the store holds.
         """
-        now = (await self._writer.store_time()).micros
+        now = (await self._context.store.now()).micros
         if now < self._due:
             return
         self._due = now + TENDING_SECONDS * _MICROS
@@ -122,7 +122,7 @@ class LaneTender:
         self, partition: Partition, limit: int, after: str | None
     ) -> tuple[Sequence[Record], bool]:
         query = Query(partition=partition, limit=limit, after=after)
-        page = await self._writer.patiently(lambda: self._writer.store.page(query))
+        page = await self._context.store.page(query)
         return page.records, page.more
 
 

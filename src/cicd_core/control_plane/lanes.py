@@ -15,10 +15,18 @@ from typing import TYPE_CHECKING
 import anyio
 from attrs import define, field, frozen
 
-from cicd_core.control_plane.repository import UNREADABLE
 from cicd_core.errors import Contention, StoreError, TooManyLanes
 from cicd_core.model.instants import sort_key
 from cicd_core.model.job import JobState
+from cicd_core.persistence.codec import LANE_DIRECTORY
+from cicd_core.persistence.collections import (
+    JOBS,
+    LANE_CHANGES,
+    LANES,
+    LANES_KIND,
+    READY,
+)
+from cicd_core.persistence.repository import UNREADABLE
 from cicd_core.queueing.lanes import (
     TRUSTED_SECONDS,
     VOUCHED_MICROS,
@@ -34,21 +42,13 @@ from cicd_core.queueing.lanes import (
     with_lane,
     without_lanes,
 )
-from cicd_core.store.codec import LANE_DIRECTORY
-from cicd_core.store.collections import (
-    JOBS,
-    LANE_CHANGES,
-    LANES,
-    LANES_KIND,
-    READY,
-)
 from cicd_core.store.records import Commit, Committed, Partition, Put, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from cicd_core.control_plane.writer import Writer
     from cicd_core.model.job import Job
+    from cicd_core.persistence.context import Context
     from cicd_core.store.records import Record
 
 _log = logging.getLogger("cicd_core.control_plane")
@@ -112,9 +112,9 @@ class ServedLanes:
 class LaneBook:
     """Knows which lanes exist, and writes down the new ones before work goes there."""
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, context: Context) -> None:
         """Remember nothing yet."""
-        self._writer = writer
+        self._context = context
         self._sent: dict[str, _Sent] = {}
         self._listing = anyio.Lock()
         self._read: dict[str, _Listed] = {}
@@ -124,7 +124,7 @@ class LaneBook:
 
         Cost: nothing where the pool was read a moment ago, else a read a pool.
         """
-        longest = min(self._writer.settings.lane_refresh_seconds, TRUSTED_SECONDS)
+        longest = min(self._context.settings.lane_refresh_seconds, TRUSTED_SECONDS)
         missing: list[Lane] = []
         for pool_name, wanted in _by_pool(lanes).items():
             now = await self._moment()
@@ -195,7 +195,7 @@ class LaneBook:
         enough: a claim then costs no read.
         """
         listed = self._read.get(pool_name)
-        longest = self._writer.settings.lane_refresh_seconds
+        longest = self._context.settings.lane_refresh_seconds
         if anew or listed is None or anyio.current_time() - listed.read_at > longest:
             listed = await self._read_anew(pool_name)
         keys = lanes_for(listed.directory, labels, job_types)
@@ -207,8 +207,7 @@ class LaneBook:
 
     async def records(self, pool_names: Collection[str]) -> Mapping[str, Record]:
         """Return the records of some pools' lists, by the pools' names."""
-        store = self._writer.store
-        return await self._writer.patiently(lambda: store.get(LANES.name, tuple(pool_names)))
+        return await self._context.store.get(LANES.name, tuple(pool_names))
 
     async def list_lanes(
         self, pool_name: str, lanes: Collection[Lane], *, beyond: bool = False
@@ -219,7 +218,7 @@ class LaneBook:
             TooManyLanes: the pool has no room for another one.
             Contention: others wrote the list each time.
         """
-        attempts = self._writer.settings.commit_attempts
+        attempts = self._context.settings.commit_attempts
         for attempt in range(attempts):
             now = await self._moment()
             record = (await self.records([pool_name])).get(pool_name)
@@ -230,12 +229,12 @@ class LaneBook:
                 self._remember(grown, now, used=[lane.key for lane in lanes])
                 self._read.pop(pool_name, None)
                 return
-            await self._writer.pause(attempt)
+            await self._context.store.pause(attempt)
         raise Contention([f"lanes {pool_name}"], attempts)
 
     async def drop_empty(self, pool_name: str) -> None:
         """Drop the lanes of a pool that are disused and empty."""
-        now = (await self._writer.store_time()).micros
+        now = (await self._context.store.now()).micros
         record = (await self.records([pool_name])).get(pool_name)
         directory = directory_of(pool_name, record)
         empty = await self._empty(disused(directory, now))
@@ -244,7 +243,7 @@ class LaneBook:
 
     async def _retire_empty(self, pool_name: str) -> None:
         """Make room in the list of a pool by the lanes that are empty now."""
-        now = (await self._writer.store_time()).micros
+        now = (await self._context.store.now()).micros
         record = (await self.records([pool_name])).get(pool_name)
         directory = directory_of(pool_name, record)
         empty = await self._empty(directory.lanes)
@@ -258,7 +257,7 @@ class LaneBook:
         if not keys:
             return []
         partitions = [Partition(JOBS.name, READY, key) for key in keys]
-        counts = await self._writer.patiently(lambda: self._writer.store.count(partitions))
+        counts = await self._context.store.count(partitions)
         return [key for key, count in zip(keys, counts, strict=True) if not count.number]
 
     async def _ensure(self, pool_name: str, lanes: Collection[Lane], *, beyond: bool) -> None:
@@ -296,8 +295,8 @@ class LaneBook:
             },
             expires_at=None if directory.lanes else now + _EMPTY_MICROS,
         )
-        commit = Commit(commit_id=self._writer.ids.commit_id(), writes=(put,))
-        (answer,) = await self._writer.commit([commit])
+        commit = Commit(commit_id=self._context.ids.commit_id(), writes=(put,))
+        (answer,) = await self._context.store.commit([commit])
         return isinstance(answer, Committed)
 
     async def _look(self, pool_name: str, now: _Moment) -> _Sent:
@@ -338,7 +337,7 @@ class LaneBook:
         return listed
 
     async def _moment(self) -> _Moment:
-        return _Moment((await self._writer.store_time()).micros, anyio.current_time())
+        return _Moment((await self._context.store.now()).micros, anyio.current_time())
 
 
 def directory_of(pool_name: str, record: Record | None) -> LaneDirectory:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from cicd_core.errors import CicdError
-from cicd_core.store.collections import COORDINATION
+from cicd_core.persistence.collections import COORDINATION
 from cicd_core.store.records import Commit, Committed, Guard, Lease, Put, Renewal
 
 if TYPE_CHECKING:
-    from cicd_core.control_plane.writer import Writer
+    from cicd_core.persistence.context import Context
     from cicd_core.store.records import StoreTime
 
 _MICROS: Final = 1_000_000
@@ -43,11 +43,11 @@ def leadership_of(lease_seconds: float, heartbeat_seconds: float) -> float:
 class Leadership:
     """Whether this control plane is the one that does a duty."""
 
-    def __init__(self, writer: Writer, duty: str) -> None:
+    def __init__(self, context: Context, duty: str) -> None:
         """Stand for a duty; nothing is asked yet."""
-        self._writer = writer
+        self._context = context
         self._duty = duty
-        lasts = leadership_of(writer.settings.lease_seconds, writer.settings.heartbeat_seconds)
+        lasts = leadership_of(context.settings.lease_seconds, context.settings.heartbeat_seconds)
         self._duration = round(lasts * _MICROS)
         self._leads = False
         self._version = 0
@@ -56,7 +56,7 @@ class Leadership:
 
     @cached_property
     def _claim_id(self) -> str:
-        return self._writer.ids.claim_id()
+        return self._context.ids.claim_id()
 
     async def is_mine(self) -> bool:
         """Whether this one leads; it takes the lead where nobody has it.
@@ -64,14 +64,14 @@ class Leadership:
         Cost: a renewal three times in a leader's lease; for each of the others a read about every
             one and a half of it; in between nothing.
         """
-        now = await self._writer.store_time()
+        now = await self._context.store.now()
         if now.micros >= self._asks_at:
             self._leads = (self._leads and await self._renew()) or await self._take(now)
         return self._leads
 
     async def rest_seconds(self) -> float:
         """Return for how many seconds :meth:`is_mine` will give the same answer."""
-        now = await self._writer.store_time()
+        now = await self._context.store.now()
         return max(0, self._asks_at - now.micros) / _MICROS
 
     async def resign(self) -> None:
@@ -84,7 +84,7 @@ class Leadership:
         self._leads, self._asks_at = False, 0
         with anyio.move_on_after(_PATIENCE, shield=True):
             try:
-                await self._writer.store.commit([self._commit(self._version, None)])
+                await self._context.store.commit([self._commit(self._version, None)])
             except CicdError:
                 return  # it runs out by itself
 
@@ -95,15 +95,14 @@ class Leadership:
             claim_id=self._claim_id,
             duration=self._duration,
         )
-        (answer,) = await self._writer.patiently(lambda: self._writer.store.renew([renewal]))
+        (answer,) = await self._context.store.renew([renewal])
         if answer is not None:
             self._asks_at = answer.renewed + self._duration // RENEWALS
         return answer is not None
 
     async def _take(self, now: StoreTime) -> bool:
         """Take the lease, if it is free; else wait for its end, and not all at the same moment."""
-        name, store = COORDINATION.name, self._writer.store
-        found = await self._writer.patiently(lambda: store.get(name, [self._duty]))
+        found = await self._context.store.get(COORDINATION.name, [self._duty])
         record = found.get(self._duty)
         lease = None if record is None else record.lease
         if record is not None and lease is not None and lease.claim_id == self._claim_id:
@@ -112,13 +111,13 @@ class Leadership:
         free_at = 0 if lease is None else lease.expires + now.uncertainty + 1
         if free_at <= now.micros:
             commit = self._commit(0 if record is None else record.version, self._lease(now))
-            (answer,) = await self._writer.commit([commit])
+            (answer,) = await self._context.store.commit([commit])
             if isinstance(answer, Committed):
-                self._version = answer.versions[name, self._duty]
+                self._version = answer.versions[COORDINATION.name, self._duty]
                 self._asks_at = now.micros + self._duration // RENEWALS
                 return True
             free_at = now.micros + self._duration
-        self._asks_at = free_at + round(self._duration * self._writer.ids.jitter())
+        self._asks_at = free_at + round(self._duration * self._context.ids.jitter())
         return False
 
     def _lease(self, now: StoreTime) -> Lease:
@@ -139,4 +138,4 @@ class Leadership:
             lease=lease,
             guard=Guard.NONE if lease is None else Guard.LEASE_EXPIRED,
         )
-        return Commit(commit_id=self._writer.ids.commit_id(), writes=(put,))
+        return Commit(commit_id=self._context.ids.commit_id(), writes=(put,))

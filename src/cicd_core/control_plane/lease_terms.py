@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
-from cicd_core.control_plane.kinds import longest_lease, micros
+from cicd_core.persistence.mappings import longest_lease, micros
 
 if TYPE_CHECKING:
     from cicd_core.model.job import Job

@@ -16,20 +16,20 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from attrs import frozen
 
+from cicd_core.background import together
 from cicd_core.control_plane.cursors import seal, unseal
-from cicd_core.control_plane.repository import UNREADABLE
-from cicd_core.control_plane.writer import together
 from cicd_core.errors import InvalidCursor, InvalidInput
 from cicd_core.model.checks import check_integer
 from cicd_core.model.instants import require_aware, sort_bound
+from cicd_core.persistence.repository import UNREADABLE
 from cicd_core.store.records import Query
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from cicd_core.control_plane.writer import Writer
-    from cicd_core.store.overlay import Loaded
+    from cicd_core.persistence.context import Context
+    from cicd_core.persistence.grants import Loaded
     from cicd_core.store.records import Partition, Record
 
 Entity = TypeVar("Entity")
@@ -79,7 +79,7 @@ class Listing(Generic[Entity]):
 
 
 async def read_page(
-    writer: Writer, listing: Listing[Entity], *, limit: int, cursor: str | None
+    context: Context, listing: Listing[Entity], *, limit: int, cursor: str | None
 ) -> Listed[Entity]:
     """Return a page.
 
@@ -97,7 +97,7 @@ async def read_page(
     unreadable: list[str] = []
     scanned, size = 0, limit
     while True:
-        records, more = await _merged(writer, listing.partitions, since, before, size)
+        records, more = await _merged(context, listing.partitions, since, before, size)
         for sort, record in records:
             before = sort
             try:
@@ -120,7 +120,7 @@ async def read_page(
 
 
 async def _merged(
-    writer: Writer,
+    context: Context,
     partitions: Sequence[Partition],
     since: str | None,
     before: str | None,
@@ -130,7 +130,7 @@ async def _merged(
 
     async def read(partition: Partition) -> tuple[list[tuple[str, Record]], bool]:
         query = Query(partition=partition, limit=limit, descending=True, after=since, before=before)
-        page = await writer.patiently(lambda: writer.store.page(query))
+        page = await context.store.page(query)
         sort = partition.index.sort
         return [(each.attributes[sort], each) for each in page.records], page.more
 

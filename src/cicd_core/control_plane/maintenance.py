@@ -15,7 +15,6 @@ from attrs import frozen
 from cicd_core.control_plane.lane_tending import LaneTender
 from cicd_core.control_plane.leadership import Leadership
 from cicd_core.control_plane.lease_terms import outlived_timeout
-from cicd_core.control_plane.repository import UNREADABLE
 from cicd_core.control_plane.timers import LONG_REST, SHORT_REST, Round, Timer
 from cicd_core.errors import CicdError, CorruptRecord, InvalidInput
 from cicd_core.lifecycle import agents as agent_lifecycle
@@ -24,7 +23,7 @@ from cicd_core.lifecycle import leases
 from cicd_core.model.agent import HealthPolicy
 from cicd_core.model.instants import from_micros
 from cicd_core.model.job import Job, JobState
-from cicd_core.store.collections import (
+from cicd_core.persistence.collections import (
     AGENTS,
     DELAYED,
     HEARTBEAT,
@@ -35,17 +34,18 @@ from cicd_core.store.collections import (
     TIMERS,
     WAITING,
 )
+from cicd_core.persistence.repository import UNREADABLE
 from cicd_core.store.records import Committed, Guard, Partition
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
 
     from cicd_core.control_plane.lanes import LaneBook
-    from cicd_core.control_plane.repository import Repository
-    from cicd_core.control_plane.writer import Writer
     from cicd_core.lifecycle.decision import Decision
     from cicd_core.model.agent import Agent
-    from cicd_core.store.overlay import Loaded
+    from cicd_core.persistence.context import Context
+    from cicd_core.persistence.grants import Loaded
+    from cicd_core.persistence.repository import Repository
     from cicd_core.store.records import Commit, Conflict, Record, StoreTime
 
 Entity = TypeVar("Entity")
@@ -99,18 +99,18 @@ class MaintenanceService:
 
     def __init__(
         self,
-        writer: Writer,
+        context: Context,
         jobs: Repository[Job],
         agents: Repository[Agent],
         lanes: LaneBook,
     ) -> None:
         """Take the way to the store, the records of jobs and agents, and the lanes."""
-        self._writer = writer
+        self._context = context
         self._leased = self._timer_of_jobs(jobs, LEASED)
         others = [self._timer_of_jobs(jobs, timer) for timer in (DELAYED, PAUSED, WAITING)]
         self._timers: tuple[Timer[Any], ...] = (self._leased, self._heartbeats(agents), *others)
-        self._tender = LaneTender(writer, lanes)
-        self._leadership = Leadership(writer, _DUTY)
+        self._tender = LaneTender(context, lanes)
+        self._leadership = Leadership(context, _DUTY)
         #: When the next sweep of the background is, in seconds of the event loop's clock.
         self._next = 0.0
 
@@ -133,7 +133,7 @@ class MaintenanceService:
     async def _turn(self) -> float:
         """Sweep, if it is this one's turn, and return for how many seconds nothing is to do."""
         # Many processes that started together should not look together.
-        pause = self._writer.settings.sweep_seconds * (0.75 + self._writer.ids.jitter() / 2)
+        pause = self._context.settings.sweep_seconds * (0.75 + self._context.ids.jitter() / 2)
         try:
             if not await self._leadership.is_mine():
                 return max(pause, await self._leadership.rest_seconds())
@@ -173,7 +173,7 @@ class MaintenanceService:
         while more:
             more = False
             for timer in timers:  # one that had no more may have some by now
-                now = await self._writer.store_time()
+                now = await self._context.store.now()
                 begun = rounds.pop(timer, None) or timer.begin(now)
                 await self._go_on(begun, now, done)
                 if begun.is_over:
@@ -199,7 +199,7 @@ class MaintenanceService:
         )
 
     def _heartbeats(self, agents: Repository[Agent]) -> Timer[Agent]:
-        policy = HealthPolicy(heartbeat_ttl=self._writer.settings.heartbeat_seconds)
+        policy = HealthPolicy(heartbeat_ttl=self._context.settings.heartbeat_seconds)
 
         def decide(loaded: Loaded[Agent], now: StoreTime) -> Decision[Agent]:
             return agent_lifecycle.mark_offline(
@@ -225,7 +225,7 @@ class MaintenanceService:
         page = None
         if query is not None:
             asked = query
-            page = await self._writer.patiently(lambda: self._writer.store.page(asked))
+            page = await self._context.store.page(asked)
         keys = begun.take(page, now, _BATCH)
         timer = begun.timer
         changes = [each async for each in self._changes(timer, keys, now)]
@@ -293,7 +293,7 @@ class MaintenanceService:
         if not commits:
             return []
         try:
-            return [*await self._writer.commit(commits)]
+            return [*await self._context.store.commit(commits)]
         except InvalidInput as refused:
             if len(commits) == 1:
                 (write,) = commits[0].writes
@@ -314,7 +314,7 @@ class MaintenanceService:
             loaded.value,
             now=from_micros(now.calendar),
             steady=now.micros,
-            limit_reached=lease is not None and outlived_timeout(lease, self._writer.settings),
+            limit_reached=lease is not None and outlived_timeout(lease, self._context.settings),
         )
 
 

@@ -12,22 +12,23 @@ from cicd_core.control_plane.deployments import DeploymentService
 from cicd_core.control_plane.enqueueing import JobMaker
 from cicd_core.control_plane.events import EventService
 from cicd_core.control_plane.jobs import JobService
-from cicd_core.control_plane.kinds import (
+from cicd_core.control_plane.lanes import LaneBook
+from cicd_core.control_plane.maintenance import MaintenanceService
+from cicd_core.control_plane.pools import PoolService
+from cicd_core.control_plane.queue import QueueService
+from cicd_core.control_plane.sessions import SessionService
+from cicd_core.ids import IdSource
+from cicd_core.model.checks import check_kind
+from cicd_core.persistence.collections import COLLECTIONS
+from cicd_core.persistence.context import Context
+from cicd_core.persistence.mappings import (
     agent_kind,
     deployment_kind,
     job_kind,
     pool_kind,
     session_kind,
 )
-from cicd_core.control_plane.lanes import LaneBook
-from cicd_core.control_plane.maintenance import MaintenanceService
-from cicd_core.control_plane.pools import PoolService
-from cicd_core.control_plane.queue import QueueService
-from cicd_core.control_plane.repository import Repository
-from cicd_core.control_plane.sessions import SessionService
-from cicd_core.control_plane.writer import Writer
-from cicd_core.ids import IdSource
-from cicd_core.model.checks import check_kind
+from cicd_core.persistence.repository import Repository
 from cicd_core.settings import Settings
 from cicd_core.store.registry import open_store
 
@@ -58,31 +59,31 @@ class ControlPlane:
         self.store = store
         self.settings = settings or Settings()
         self._ids = ids or IdSource()
-        self._writer = writer = Writer(store, self._ids, self.settings)
-        lanes = LaneBook(writer)
-        job_records = Repository(job_kind(self.settings), writer, lanes.ensure_for)
-        agent_records = Repository(agent_kind(self.settings), writer)
-        maker = JobMaker(writer, job_records, lanes)
+        self._context = context = Context(store, self._ids, self.settings)
+        lanes = LaneBook(context)
+        job_records = Repository(job_kind(self.settings), context, lanes.ensure_for)
+        agent_records = Repository(agent_kind(self.settings), context)
+        maker = JobMaker(context, job_records, lanes)
         #: Agents: register, heartbeat, drain.
-        self.agents = AgentService(writer, agent_records)
+        self.agents = AgentService(context, agent_records)
         #: Jobs: create, list, cancel, replay, record, why.
-        self.jobs = JobService(writer, job_records, lanes, maker, self.agents)
+        self.jobs = JobService(context, job_records, lanes, maker, self.agents)
         #: The queue: enqueue, claim, start, renew, complete, release, stats.
-        self.queue = QueueService(writer, job_records, lanes, maker, self.agents)
+        self.queue = QueueService(context, job_records, lanes, maker, self.agents)
         #: Deployments: staging, production, rollback, metrics.
         self.deployments = DeploymentService(
-            writer, Repository(deployment_kind(self.settings), writer)
+            context, Repository(deployment_kind(self.settings), context)
         )
         #: Pools: sizes, condition, the scaling signal.
-        self.pools = PoolService(writer, Repository(pool_kind(), writer), lanes, self.agents)
+        self.pools = PoolService(context, Repository(pool_kind(), context), lanes, self.agents)
         #: Sessions: create, validate, log out.
-        self.sessions = SessionService(writer, Repository(session_kind(), writer))
+        self.sessions = SessionService(context, Repository(session_kind(), context))
         #: The dashboard's summary.
-        self.dashboard = DashboardService(writer, self.jobs, self.deployments)
+        self.dashboard = DashboardService(context, self.jobs, self.deployments)
         #: The log of events.
-        self.events = EventService(writer)
+        self.events = EventService(context)
         #: The reaper and the timers.
-        self.maintenance = MaintenanceService(writer, job_records, agent_records, lanes)
+        self.maintenance = MaintenanceService(context, job_records, agent_records, lanes)
 
     @classmethod
     @asynccontextmanager
@@ -108,7 +109,7 @@ class ControlPlane:
             InvalidInput: ``maintenance`` is no boolean, or ``settings`` are something else.
         """
         check_kind("maintenance", maintenance, bool)
-        async with open_store(url, **options) as store:
+        async with open_store(url, **options, collections=COLLECTIONS) as store:
             plane = cls(store, settings=settings)
             if not maintenance:
                 yield plane
@@ -118,7 +119,7 @@ class ControlPlane:
 
     async def now(self) -> datetime:
         """Return the store's calendar (UTC): what ages and delays are measured from."""
-        return await self._writer.now()
+        return await self._context.calendar()
 
     @asynccontextmanager
     async def sibling(self) -> AsyncGenerator[ControlPlane]:

@@ -15,16 +15,7 @@ from cicd_core.model.checks import check_kind, check_name
 from cicd_core.model.instants import from_micros
 from cicd_core.model.job import JobStatus
 from cicd_core.model.pool import Pool, PoolSpec, checked
-from cicd_core.queueing.scaling import (
-    Fleet,
-    Load,
-    PoolCondition,
-    ScalingSignal,
-    fleet_of,
-    pool_health,
-    scaling_signal,
-)
-from cicd_core.store.collections import (
+from cicd_core.persistence.collections import (
     AGENTS,
     BY_KIND,
     BY_POOL,
@@ -33,6 +24,15 @@ from cicd_core.store.collections import (
     POOLS,
     job_statuses,
     of_pool,
+)
+from cicd_core.queueing.scaling import (
+    Fleet,
+    Load,
+    PoolCondition,
+    ScalingSignal,
+    fleet_of,
+    pool_health,
+    scaling_signal,
 )
 from cicd_core.store.records import Committed, Partition
 
@@ -44,9 +44,9 @@ if TYPE_CHECKING:
 
     from cicd_core.control_plane.agents import AgentService
     from cicd_core.control_plane.lanes import LaneBook
-    from cicd_core.control_plane.repository import Repository
-    from cicd_core.control_plane.writer import Writer
     from cicd_core.lifecycle.decision import Decision
+    from cicd_core.persistence.context import Context
+    from cicd_core.persistence.repository import Repository
 
 
 @frozen(kw_only=True)
@@ -64,13 +64,13 @@ class PoolService:
 
     def __init__(
         self,
-        writer: Writer,
+        context: Context,
         repository: Repository[Pool],
         lanes: LaneBook,
         agents: AgentService,
     ) -> None:
         """Take the way to the store, the pools' records, the lanes and the agents."""
-        self._writer = writer
+        self._context = context
         self._repository = repository
         self._lanes = lanes
         self._agents = agents
@@ -86,19 +86,19 @@ class PoolService:
         def decide(pool: Pool | None, now: datetime) -> Decision[Pool]:
             return lifecycle.put(pool, spec=wanted, now=now, by=by)
 
-        attempts = self._writer.settings.commit_attempts
+        attempts = self._context.settings.commit_attempts
         for attempt in range(attempts):
             known = (await self._repository.get_many([wanted.pool_name])).get(wanted.pool_name)
             if known is not None:
                 changed = await self._repository.change(wanted.pool_name, decide, before=known)
                 return changed.value
-            time = await self._writer.store_time()
+            time = await self._context.store.now()
             made = await self._repository.create(
                 decide(None, from_micros(time.calendar)), time=time
             )
             if made is not None:
                 return made.value
-            await self._writer.pause(attempt)
+            await self._context.store.pause(attempt)
         raise Contention([f"pool {wanted.pool_name}"], attempts)
 
     async def get(self, pool_name: str) -> Pool:
@@ -118,7 +118,7 @@ class PoolService:
         listing = Listing(
             partitions=(Partition(POOLS.name, BY_KIND, POOL_KIND),), load=self._repository.load
         )
-        return await read_page(self._writer, listing, limit=limit, cursor=cursor)
+        return await read_page(self._context, listing, limit=limit, cursor=cursor)
 
     async def delete(self, pool_name: str, *, by: str = "operator", force: bool = False) -> None:
         """Delete an empty pool; it may be put again. One that can't be read is deleted as well.
@@ -138,7 +138,7 @@ class PoolService:
         """
         check_kind("force", force, bool)
         name = check_name("pool_name", pool_name)
-        attempts = self._writer.settings.commit_attempts
+        attempts = self._context.settings.commit_attempts
         for attempt in range(attempts):
             record = (await self._repository.records([name])).get(name)
             if record is None and attempt:
@@ -146,14 +146,14 @@ class PoolService:
             if record is None:
                 raise NotFound("pool", name)
             jobs, agents = await self._open_in(name)
-            time = await self._writer.store_time()
+            time = await self._context.store.now()
             now = from_micros(time.calendar)
             draft = lifecycle.delete(name, now=now, by=by, jobs=jobs, agents=agents, force=force)
             removal = self._repository.removal(record, draft, time=time)
-            (answer,) = await self._writer.commit([removal])
+            (answer,) = await self._context.store.commit([removal])
             if isinstance(answer, Committed):
                 return
-            await self._writer.pause(attempt)
+            await self._context.store.pause(attempt)
         raise Contention([f"pool {name}"], attempts)
 
     async def _open_in(self, pool_name: str) -> tuple[int, int]:
@@ -165,8 +165,7 @@ class PoolService:
             for each in AgentStatus
             if each is not AgentStatus.TERMINATED
         ]
-        store = self._writer.store
-        counts = await self._writer.patiently(lambda: store.count([*jobs, *agents]))
+        counts = await self._context.store.count([*jobs, *agents])
         numbers = [count.number for count in counts]
         return sum(numbers[: len(jobs)]), sum(numbers[len(jobs) :])
 
@@ -184,7 +183,7 @@ class PoolService:
             unreadable=present.unreadable,
             slots_per_agent=pool.slots_per_agent,
         )
-        load = await read_load(self._writer, self._lanes, pool_name, present, fleet.slots)
+        load = await read_load(self._context, self._lanes, pool_name, present, fleet.slots)
         return PoolStatus(pool=pool, fleet=fleet, load=load, condition=pool_health(pool, fleet))
 
     async def scaling(self, pool_name: str) -> ScalingSignal:
@@ -194,5 +193,5 @@ class PoolService:
             NotFound: there is no such pool.
         """
         status = await self.status(pool_name)
-        now = await self._writer.now()
+        now = await self._context.calendar()
         return scaling_signal(status.pool, status.fleet, status.load, as_of=now)

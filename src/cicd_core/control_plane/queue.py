@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, cast
 from attrs import evolve
 
 from cicd_core.control_plane.claiming import Claimer, ClaimRequest, handle_of, seconds_left
-from cicd_core.control_plane.kinds import micros
 from cicd_core.control_plane.lease_terms import lease_of_start
 from cicd_core.control_plane.statistics import read_stats
 from cicd_core.errors import InvalidInput, LeaseLost, NotFound
@@ -19,8 +18,9 @@ from cicd_core.model.claim import Claimed, JobToken, LeaseStatus
 from cicd_core.model.instants import from_micros, require_aware
 from cicd_core.model.job import Job, Progress, Token
 from cicd_core.model.outcome import Outcome
-from cicd_core.store.collections import JOBS
-from cicd_core.store.overlay import Loaded
+from cicd_core.persistence.collections import JOBS
+from cicd_core.persistence.grants import Loaded
+from cicd_core.persistence.mappings import micros
 from cicd_core.store.records import Renewal
 
 if TYPE_CHECKING:
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from cicd_core.control_plane.agents import AgentService
     from cicd_core.control_plane.enqueueing import JobMaker
     from cicd_core.control_plane.lanes import LaneBook
-    from cicd_core.control_plane.repository import Repository
-    from cicd_core.control_plane.writer import Writer
     from cicd_core.lifecycle.decision import Decision
     from cicd_core.model.spec import JobSpec
+    from cicd_core.persistence.context import Context
+    from cicd_core.persistence.repository import Repository
     from cicd_core.queueing.stats import QueueStats
     from cicd_core.store.records import Lease, Renewed, StoreTime
 
@@ -51,18 +51,18 @@ class QueueService:
 
     def __init__(
         self,
-        writer: Writer,
+        context: Context,
         repository: Repository[Job],
         lanes: LaneBook,
         maker: JobMaker,
         agents: AgentService,
     ) -> None:
         """Take the way to the store, the jobs' records, the lanes, what makes jobs, the agents."""
-        self._writer = writer
+        self._context = context
         self._repository = repository
         self._lanes = lanes
         self._maker = maker
-        self._claimer = Claimer(writer, repository, lanes, agents)
+        self._claimer = Claimer(context, repository, lanes, agents)
 
     async def enqueue(self, spec: JobSpec, *, by: str = "caller") -> Job:
         """Create a job and put it into the queue, in one commit.
@@ -161,7 +161,7 @@ class QueueService:
                 has ended in TIMEOUT.
         """
         token = _token(claimed)
-        settings = self._writer.settings
+        settings = self._context.settings
         seconds = claimed.lease_seconds if isinstance(claimed, Claimed) else settings.lease_seconds
 
         def lease(loaded: Loaded[Job], time: StoreTime) -> Lease | None:
@@ -173,7 +173,7 @@ class QueueService:
         loaded = await self._change(
             claimed, lambda job, now: leases.start(job, token, now=now), lease
         )
-        return handle_of(loaded, seconds, await self._writer.store_time(), token)
+        return handle_of(loaded, seconds, await self._context.store.now(), token)
 
     async def renew(self, claims: Sequence[Claimed | JobToken]) -> list[LeaseStatus]:
         """Renew the leases, in one call for all of them; the answers come in the order given.
@@ -192,12 +192,12 @@ class QueueService:
                 duration=micros(
                     each.lease_seconds
                     if isinstance(each, Claimed)
-                    else self._writer.settings.lease_seconds
+                    else self._context.settings.lease_seconds
                 ),
             )
             for position, each in enumerate(claims)
         ]
-        answers = await self._writer.patiently(lambda: self._writer.store.renew(renewals))
+        answers = await self._context.store.renew(renewals)
         # Somebody wrote to these since the holder did: to ask for a cancel, perhaps.
         moved = [
             _job_id(each)
@@ -207,7 +207,7 @@ class QueueService:
         ]
         # One that does not decode is held all the same: its holder may still end it.
         now_told = await self._repository.get_readable(moved)
-        time = await self._writer.store_time()
+        time = await self._context.store.now()
         return [
             _lease_status(each, answer, now_told.get(_job_id(each)), time)
             for each, answer in zip(claims, answers, strict=True)
@@ -236,9 +236,9 @@ class QueueService:
         seconds = (
             claimed.lease_seconds
             if isinstance(claimed, Claimed)
-            else self._writer.settings.lease_seconds
+            else self._context.settings.lease_seconds
         )
-        return handle_of(loaded, seconds, await self._writer.store_time(), token)
+        return handle_of(loaded, seconds, await self._context.store.now(), token)
 
     async def complete(self, claimed: Claimed | JobToken, outcome: Outcome) -> Job:
         """End the attempt: a verdict that the job's policy retries leads to another attempt.
@@ -250,7 +250,7 @@ class QueueService:
             IllegalTransition: it was never started, or no cancel was requested.
         """
         check_kind("outcome", outcome, Outcome)
-        token, steady = _token(claimed), (await self._writer.store_time()).micros
+        token, steady = _token(claimed), (await self._context.store.now()).micros
         loaded = await self._change(
             claimed, lambda job, now: leases.complete(job, token, outcome, now=now, steady=steady)
         )
@@ -272,7 +272,7 @@ class QueueService:
         Raises:
             LeaseLost: the token does not own the job.
         """
-        token, steady = _token(claimed), (await self._writer.store_time()).micros
+        token, steady = _token(claimed), (await self._context.store.now()).micros
         check_kind("began", began, bool)
         reason = kept_text("why", why, most=MAX_REASON, empty="released")
         loaded = await self._change(
@@ -302,7 +302,7 @@ class QueueService:
         if pool_name is not None:
             check_name("pool_name", pool_name)
         begin = require_aware("since", since)
-        return await read_stats(self._writer, self._lanes, pool_name, begin)
+        return await read_stats(self._context, self._lanes, pool_name, begin)
 
     async def _change(
         self,

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
-from cicd_core.control_plane.kinds import micros
 from cicd_core.control_plane.listing import Listed, Listing, read_page
-from cicd_core.control_plane.repository import UNREADABLE
 from cicd_core.errors import Contention, NotFound, SessionRejected
 from cicd_core.lifecycle import sessions as lifecycle
-from cicd_core.model.fields import check_label
+from cicd_core.model.checks import check_label
 from cicd_core.model.instants import from_micros
 from cicd_core.model.session import Session, SessionSpec, check_session_id, checked, hash_token
-from cicd_core.store.collections import BY_USER, SESSIONS
+from cicd_core.persistence.collections import BY_USER, SESSIONS
+from cicd_core.persistence.mappings import micros
+from cicd_core.persistence.repository import UNREADABLE
 from cicd_core.store.records import (
     Commit,
     Committed,
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from cicd_core.control_plane.repository import Repository
-    from cicd_core.control_plane.writer import Writer
     from cicd_core.lifecycle.decision import Decision
-    from cicd_core.store.overlay import Loaded
+    from cicd_core.persistence.context import Context
+    from cicd_core.persistence.grants import Loaded
+    from cicd_core.persistence.repository import Repository
     from cicd_core.store.records import Record, StoreTime
 
 _log = logging.getLogger("cicd_core.control_plane")
@@ -60,9 +60,9 @@ class OpenedSession:
 class SessionService:
     """Sessions of people and programs: create, validate, log out."""
 
-    def __init__(self, writer: Writer, repository: Repository[Session]) -> None:
+    def __init__(self, context: Context, repository: Repository[Session]) -> None:
         """Take the way to the store, and the sessions' records."""
-        self._writer = writer
+        self._context = context
         self._repository = repository
 
     async def create(
@@ -84,7 +84,7 @@ class SessionService:
         Raises:
             InvalidInput: a field is wrong; the error names it.
         """
-        settings = self._writer.settings
+        settings = self._context.settings
         spec = checked(
             SessionSpec(
                 user_id=user_id,
@@ -95,8 +95,8 @@ class SessionService:
                 metadata=metadata or {},
             )
         )
-        token = self._writer.ids.session_token()
-        time = await self._writer.store_time()
+        token = self._context.ids.session_token()
+        time = await self._context.store.now()
         now = from_micros(time.calendar)
         decision = lifecycle.create(
             spec, session_id=hash_token(token), now=now, calendar_ahead=time.ahead
@@ -132,7 +132,7 @@ class SessionService:
             raise SessionRejected("there is no token")
         key = hash_token(token)
         loaded = (await self._repository.get_many([key])).get(key)
-        time = await self._writer.store_time()
+        time = await self._context.store.now()
         now = from_micros(time.calendar)
         if loaded is None:
             raise SessionRejected("it is unknown, or has expired")
@@ -196,7 +196,7 @@ class SessionService:
         """Return a page of a user's sessions, the newest first."""
         partition = Partition(SESSIONS.name, BY_USER, check_label("user_id", user_id))
         listing = Listing(partitions=(partition,), load=self._repository.load)
-        return await read_page(self._writer, listing, limit=limit, cursor=cursor)
+        return await read_page(self._context, listing, limit=limit, cursor=cursor)
 
     async def _log_out(self, session_id: str, by: str) -> None:
         def decide(session: Session, now: datetime) -> Decision[Session]:
@@ -215,18 +215,18 @@ class SessionService:
         Raises:
             Contention: it conflicted as often as the settings allow.
         """
-        attempts = self._writer.settings.commit_attempts
+        attempts = self._context.settings.commit_attempts
         for attempt in range(attempts):
             record = (await self._repository.records([session_id])).get(session_id)
             if record is None:
                 return attempt > 0
-            time = await self._writer.store_time()
+            time = await self._context.store.now()
             commit = self._withdrawal(record, by, time)
-            (answer,) = await self._writer.commit([commit])
+            (answer,) = await self._context.store.commit([commit])
             if isinstance(answer, Committed):
                 _log.error("session %s… was not readable, and is removed", session_id[:8])
                 return True
-            await self._writer.pause(attempt)
+            await self._context.store.pause(attempt)
         raise Contention([f"session {session_id[:8]}…"], attempts)
 
     def _withdrawal(self, record: Record, by: str, time: StoreTime) -> Commit:
@@ -236,7 +236,7 @@ class SessionService:
 
     async def _expire(self, loaded: Loaded[Session]) -> None:
         """Write down that it is over, if its lease is; a use that came in between wins."""
-        time = await self._writer.store_time()
+        time = await self._context.store.now()
         if loaded.lease is not None and loaded.lease.expires >= time.micros:
             return  # the calendar alone says so, and it may be wrong
         decision = lifecycle.expire(
@@ -248,7 +248,7 @@ class SessionService:
             commit = self._repository.commit_of(
                 loaded, decision, time=time, guard=Guard.LEASE_EXPIRED
             )
-            await self._writer.commit([commit])
+            await self._context.store.commit([commit])
 
     async def _touch(self, loaded: Loaded[Session], time: StoreTime) -> None:
         """Write a use down; who wrote in between has done so as well, or has ended the session."""
@@ -261,12 +261,12 @@ class SessionService:
                 claim_id=_claim_id(session.session_id),
                 duration=idle,
             )
-            await self._writer.patiently(lambda: self._writer.store.renew([renewal]))
+            await self._context.store.renew([renewal])
             return
         decision = lifecycle.use(session, calendar_ahead=time.ahead)
         used = evolve(lease, renewed=time.micros, expires=min(time.micros + idle, lease.limit))
         commit = self._repository.commit_of(loaded, decision, time=time, lease=used)
-        await self._writer.commit([commit])
+        await self._context.store.commit([commit])
 
 
 def _claim_id(session_id: str) -> str:

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
 
-from cicd_core.control_plane.repository import UNREADABLE
 from cicd_core.errors import InvalidInput
 from cicd_core.model.instants import from_micros, to_micros
 from cicd_core.model.job import JobStatus, QueueStatus
-from cicd_core.queueing.measures import ENDED, RUN, WAIT, Measured, groups_between, measured
-from cicd_core.queueing.scaling import load_of
-from cicd_core.queueing.stats import QueueStats, queue_stats
-from cicd_core.store.collections import (
+from cicd_core.persistence.collections import (
     BY_AGENT,
     BY_POOL,
     BY_STATUS,
@@ -32,7 +27,11 @@ from cicd_core.store.collections import (
     job_statuses,
     of_pool,
 )
-from cicd_core.store.overlay import load_job
+from cicd_core.persistence.grants import load_job
+from cicd_core.persistence.repository import UNREADABLE
+from cicd_core.queueing.measures import ENDED, RUN, WAIT, Measured, groups_between, measured
+from cicd_core.queueing.scaling import load_of
+from cicd_core.queueing.stats import QueueStats, queue_stats
 from cicd_core.store.records import Partition, Query
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
 
     from cicd_core.control_plane.agents import PresentAgents
     from cicd_core.control_plane.lanes import LaneBook
-    from cicd_core.control_plane.writer import Writer
+    from cicd_core.persistence.context import Context
     from cicd_core.queueing.scaling import Load
     from cicd_core.store.records import Count, Page, Record, StoreTime
 
@@ -58,28 +57,28 @@ _MOST_LOOKED_AT = 1_000
 
 
 async def read_stats(
-    writer: Writer, lanes: LaneBook, pool_name: str | None, since: datetime | None
+    context: Context, lanes: LaneBook, pool_name: str | None, since: datetime | None
 ) -> QueueStats:
     """Return the statistics of one pool, or of all of them together.
 
     Raises:
         InvalidInput: ``since`` lies in the future, or more than 92 days ago.
     """
-    now = await writer.now()
+    now = await context.calendar()
     begin = now - _DAY if since is None else since
     if begin > now:
         raise InvalidInput("since", begin, f"give a moment before now, {now}")
     if begin < now - MAX_SINCE:
         reason = f"give a moment within the last {MAX_SINCE.days} days, from {now - MAX_SINCE} on"
         raise InvalidInput("since", begin, reason)
-    seen = await read_measured(writer, begin, now, pool_name)
+    seen = await read_measured(context, begin, now, pool_name)
     if pool_name is None:
-        return await _all_pools(writer, begin, now, seen)
-    return await _one_pool(writer, lanes, pool_name, since=begin, now=now, seen=seen)
+        return await _all_pools(context, begin, now, seen)
+    return await _one_pool(context, lanes, pool_name, since=begin, now=now, seen=seen)
 
 
 async def read_measured(
-    writer: Writer, since: datetime, until: datetime, pool_name: str | None
+    context: Context, since: datetime, until: datetime, pool_name: str | None
 ) -> Measured:
     """Return what the counters say of a time.
 
@@ -91,19 +90,19 @@ async def read_measured(
         behind = "" if pool_name is None or kind == ENDED else f"{pool_name}|"
         for group in groups_between(kind, since, until + timedelta(microseconds=1)):
             prefix = f"{group}{behind}"
-            values |= (await writer.patiently(partial(writer.store.counters, prefix))).values
+            values |= (await context.store.counters(prefix)).values
     return measured(values, since, until + timedelta(microseconds=1), pool_name)
 
 
 async def read_load(
-    writer: Writer, lanes: LaneBook, pool_name: str, present: PresentAgents, slots: int
+    context: Context, lanes: LaneBook, pool_name: str, present: PresentAgents, slots: int
 ) -> Load:
     """Return how much work a pool has, for agents such as it has; ``slots`` are their capacity's.
 
     Cost: it grows with the jobs that are held, up to 1,000, and never with those that wait.
     """
-    counts = await count_pool(writer, pool_name, await lanes.of_pool(pool_name))
-    held = await read_held(writer, pool_name, counts)
+    counts = await count_pool(context, pool_name, await lanes.of_pool(pool_name))
+    held = await read_held(context, pool_name, counts)
     return load_of(
         ready=counts.ready,
         leased=counts.leased,
@@ -138,11 +137,11 @@ class PoolCounts:
         return self.claimed + self.running
 
 
-async def count_pool(writer: Writer, pool_name: str, lane_keys: Sequence[str]) -> PoolCounts:
+async def count_pool(context: Context, pool_name: str, lane_keys: Sequence[str]) -> PoolCounts:
     """Return the counts of a pool, whose lanes these are."""
     statuses = (JobStatus.QUEUED, LATE, DELAYED, JobStatus.RUNNING, TRACKED)
     parts = [_in_pool(pool_name, status) for status in statuses]
-    counts = await _counts(writer, [*parts, *map(_lane, lane_keys)])
+    counts = await _counts(context, [*parts, *map(_lane, lane_keys)])
     at_once, late, delayed, running, tracked, *in_lanes = (count.number for count in counts)
     return PoolCounts(
         by_lane=dict(zip(lane_keys, in_lanes, strict=True)),
@@ -163,13 +162,13 @@ class Held:
     complete: bool
 
 
-async def read_held(writer: Writer, pool_name: str, counts: PoolCounts) -> Held:
+async def read_held(context: Context, pool_name: str, counts: PoolCounts) -> Held:
     """Return who holds the jobs of a pool: up to 1,000 records are looked at."""
-    running = await _page_of(writer, _in_pool(pool_name, JobStatus.RUNNING))
+    running = await _page_of(context, _in_pool(pool_name, JobStatus.RUNNING))
     held = list(running.records)
     complete = not running.more
     if counts.claimed:  # those are in no partition of their own
-        leased = await _page_of(writer, Partition(JOBS.name, TIMERS, LEASED))
+        leased = await _page_of(context, Partition(JOBS.name, TIMERS, LEASED))
         queued = {of_pool(pool_name, each) for each in (JobStatus.QUEUED, LATE)}
         held += [each for each in leased.records if each.attributes[BY_POOL.partition] in queued]
         complete = complete and not leased.more
@@ -177,16 +176,18 @@ async def read_held(writer: Writer, pool_name: str, counts: PoolCounts) -> Held:
     return Held(Counter(agents), complete)
 
 
-async def _page_of(writer: Writer, partition: Partition) -> Page:
+async def _page_of(context: Context, partition: Partition) -> Page:
     query = Query(partition=partition, limit=_HELD)
-    return await writer.patiently(lambda: writer.store.page(query))
+    return await context.store.page(query)
 
 
-async def _all_pools(writer: Writer, since: datetime, now: datetime, seen: Measured) -> QueueStats:
+async def _all_pools(
+    context: Context, since: datetime, now: datetime, seen: Measured
+) -> QueueStats:
     statuses = [Partition(JOBS.name, BY_STATUS, status) for status in job_statuses()]
     dead_letters = Partition(JOBS.name, DEAD_LETTERS, DEAD)
     held = Partition(JOBS.name, TIMERS, LEASED)
-    counts = await _counts(writer, [dead_letters, held, *statuses])
+    counts = await _counts(context, [dead_letters, held, *statuses])
     dead, leased, *numbers = (count.number for count in counts)
     by_status = dict(zip(job_statuses(), numbers, strict=True))
     # Claimed reads as queued in the index, a dead letter as its last verdict.
@@ -194,7 +195,7 @@ async def _all_pools(writer: Writer, since: datetime, now: datetime, seen: Measu
     queued = sum(by_status[each] for each in job_statuses(JobStatus.QUEUED))
     failed = sum(by_status[each] for each in (JobStatus.FAILED, JobStatus.TIMEOUT, JobStatus.ERROR))
     oldest = await _longest_ready(
-        writer,
+        context,
         Partition(JOBS.name, BY_STATUS, JobStatus.QUEUED),
         Partition(JOBS.name, BY_STATUS, LATE),
     )
@@ -219,7 +220,7 @@ async def _all_pools(writer: Writer, since: datetime, now: datetime, seen: Measu
 
 
 async def _one_pool(
-    writer: Writer,
+    context: Context,
     lanes: LaneBook,
     pool_name: str,
     *,
@@ -227,10 +228,10 @@ async def _one_pool(
     now: datetime,
     seen: Measured,
 ) -> QueueStats:
-    counts = await count_pool(writer, pool_name, await lanes.of_pool(pool_name))
+    counts = await count_pool(context, pool_name, await lanes.of_pool(pool_name))
     ended = seen.ended
     oldest = await _longest_ready(
-        writer, _in_pool(pool_name, JobStatus.QUEUED), _in_pool(pool_name, LATE)
+        context, _in_pool(pool_name, JobStatus.QUEUED), _in_pool(pool_name, LATE)
     )
     return queue_stats(
         as_of=now,
@@ -262,8 +263,8 @@ def _lane(key: str) -> Partition:
     return Partition(JOBS.name, READY, key)
 
 
-async def _counts(writer: Writer, partitions: Sequence[Partition]) -> list[Count]:
-    return await writer.patiently(lambda: writer.store.count(partitions))
+async def _counts(context: Context, partitions: Sequence[Partition]) -> list[Count]:
+    return await context.store.count(partitions)
 
 
 @define
@@ -295,7 +296,7 @@ class _Oldest:
         return self
 
 
-async def _longest_ready(writer: Writer, at_once: Partition, late: Partition) -> _Oldest:
+async def _longest_ready(context: Context, at_once: Partition, late: Partition) -> _Oldest:
     """Return which job has been ready for longest, of those ready at once and those ready later.
 
     The first of the former that no agent holds is the oldest of its kind. Among the latter none
@@ -314,9 +315,9 @@ async def _longest_ready(writer: Writer, at_once: Partition, late: Partition) ->
         oldest.look(record)
         return False
 
-    await _look_through(writer, at_once, is_found)
-    await _look_through(writer, late, is_past, most=_MOST_LOOKED_AT)
-    return oldest.bounded(await writer.store_time())
+    await _look_through(context, at_once, is_found)
+    await _look_through(context, late, is_past, most=_MOST_LOOKED_AT)
+    return oldest.bounded(await context.store.now())
 
 
 def _created(record: Record) -> int:
@@ -324,7 +325,7 @@ def _created(record: Record) -> int:
 
 
 async def _look_through(
-    writer: Writer,
+    context: Context,
     partition: Partition,
     is_enough: Callable[[Record], bool],
     most: int | None = None,
@@ -334,7 +335,7 @@ async def _look_through(
     shown, size = 0, 1
     while most is None or shown < most:
         query = Query(partition=partition, limit=size, after=after)
-        page = await writer.patiently(partial(writer.store.page, query))
+        page = await context.store.page(query)
         if any(map(is_enough, page.records)) or not page.more or not page.records:
             return
         shown, size = shown + len(page.records), min(2 * size, _LOOKED_AT)

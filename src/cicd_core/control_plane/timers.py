@@ -18,9 +18,9 @@ from cicd_core.store.records import Guard, Query
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from cicd_core.control_plane.repository import Repository
     from cicd_core.lifecycle.decision import Decision
-    from cicd_core.store.overlay import Loaded
+    from cicd_core.persistence.grants import Loaded
+    from cicd_core.persistence.repository import Repository
     from cicd_core.store.records import Page, Partition, Record, StoreTime
 
 Entity = TypeVar("Entity")

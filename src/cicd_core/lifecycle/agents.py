@@ -28,9 +28,15 @@ from cicd_core.model.agent import (
     checked_metrics,
     checked_stuck,
 )
-from cicd_core.model.checks import MAX_REASON, check_integer, shorten, storable
+from cicd_core.model.checks import (
+    MAX_REASON,
+    check_integer,
+    check_label,
+    check_reason,
+    shorten,
+    storable,
+)
 from cicd_core.model.event import EventDraft
-from cicd_core.model.fields import check_label, check_reason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from attrs import frozen
 
 if TYPE_CHECKING:
-    from cicd_core.model.event import EventDraft, Increment
+    from cicd_core.increments import Increment
+    from cicd_core.model.event import EventDraft
 
 Value = TypeVar("Value", covariant=True)  # noqa: PLC0105 - one letter would say less
 

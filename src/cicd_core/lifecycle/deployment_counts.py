@@ -10,7 +10,7 @@ from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from cicd_core.model.event import Increment
+from cicd_core.increments import Increment
 from cicd_core.queueing.measures import slot_of
 
 if TYPE_CHECKING:

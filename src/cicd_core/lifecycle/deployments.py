@@ -14,15 +14,18 @@ from cicd_core.errors import InvalidInput
 from cicd_core.lifecycle.decision import Decision, unchanged
 from cicd_core.lifecycle.deployment_steps import after, arrive, identity, require, step
 from cicd_core.lifecycle.deployment_table import DEPLOYMENT_TABLE
-from cicd_core.model.checks import MAX_MESSAGE, check_name, kept_text, storable
-from cicd_core.model.deployment import Deployment, DeploymentStatus, checked_metrics
-from cicd_core.model.event import EventDraft
-from cicd_core.model.fields import (
+from cicd_core.model.checks import (
+    MAX_MESSAGE,
     check_label,
+    check_name,
     check_optional_label,
     check_optional_name,
     check_reason,
+    kept_text,
+    storable,
 )
+from cicd_core.model.deployment import Deployment, DeploymentStatus, checked_metrics
+from cicd_core.model.event import EventDraft
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -9,7 +9,7 @@ from attrs import evolve
 from cicd_core.errors import LeaseLost
 from cicd_core.lifecycle.decision import Decision
 from cicd_core.model.checks import shorten
-from cicd_core.model.event import EventDraft, Increment
+from cicd_core.model.event import EventDraft
 from cicd_core.model.instants import to_micros
 from cicd_core.model.job import Attempt, Job, JobState, Token, Transition, Verdict
 from cicd_core.queueing.measures import ended, ran
@@ -17,6 +17,8 @@ from cicd_core.queueing.measures import ended, ran
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
+
+    from cicd_core.increments import Increment
 
 #: How many transitions and attempts a job carries along: the first ones, which tell where it came
 #: from, and the newest; the log has them all. With the limits of their texts this keeps what grows

@@ -26,8 +26,7 @@ from cicd_core.lifecycle.job_steps import (
 )
 from cicd_core.lifecycle.job_table import JOB_TABLE
 from cicd_core.lifecycle.jobs import expire_deadline
-from cicd_core.model.checks import MAX_MESSAGE, shorten, storable
-from cicd_core.model.fields import check_number
+from cicd_core.model.checks import MAX_MESSAGE, check_number, shorten, storable
 from cicd_core.model.instants import to_micros
 from cicd_core.model.job import Attempt, Job, JobState, Progress, Token, Verdict
 from cicd_core.model.outcome import Outcome

@@ -8,8 +8,8 @@ from attrs import evolve, fields
 
 from cicd_core.errors import IllegalTransition
 from cicd_core.lifecycle.decision import Decision, unchanged
+from cicd_core.model.checks import check_label
 from cicd_core.model.event import EventDraft
-from cicd_core.model.fields import check_label
 from cicd_core.model.pool import Pool, PoolSpec
 
 if TYPE_CHECKING:

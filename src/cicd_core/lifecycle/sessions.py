@@ -13,8 +13,8 @@ from attrs import evolve
 
 from cicd_core.errors import SessionRejected
 from cicd_core.lifecycle.decision import Decision, unchanged
+from cicd_core.model.checks import check_label
 from cicd_core.model.event import EventDraft
-from cicd_core.model.fields import check_label
 from cicd_core.model.session import Session, check_session_id
 
 if TYPE_CHECKING:

@@ -13,11 +13,14 @@ from cicd_core.model.checks import (
     MAX_JOB_TYPES,
     check_integer,
     check_kind,
+    check_label,
+    check_metadata,
     check_name,
     check_names,
+    check_number,
+    check_optional_label,
     check_seconds,
 )
-from cicd_core.model.fields import check_label, check_metadata, check_number, check_optional_label
 
 #: The most jobs that one agent may run at once.
 MAX_SLOTS = 1024

@@ -9,10 +9,11 @@ from enum import StrEnum
 from attrs import evolve, field, frozen
 
 from cicd_core.errors import InvalidInput
-from cicd_core.model.checks import check_kind, check_name
-from cicd_core.model.fields import (
+from cicd_core.model.checks import (
+    check_kind,
     check_label,
     check_metadata,
+    check_name,
     check_number,
     check_optional_name,
     check_together,

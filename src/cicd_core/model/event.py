@@ -65,15 +65,3 @@ class LogGap:
 
     #: The cursor behind the last event before the gap; None: the follower had none.
     after: str | None
-
-
-@frozen
-class Increment:
-    """Add ``amount`` to the counter ``name``.
-
-    The part of a name before its first ``|`` is its group: stores keep a group together, and
-    reading one costs what the group holds, never what the queue holds.
-    """
-
-    name: str
-    amount: int = 1

@@ -9,8 +9,14 @@ from attrs import field, frozen
 
 from cicd_core.errors import InvalidInput
 from cicd_core.model.agent import MAX_SLOTS
-from cicd_core.model.checks import check_integer, check_kind, check_name, check_text
-from cicd_core.model.fields import check_metadata, check_optional_name
+from cicd_core.model.checks import (
+    check_integer,
+    check_kind,
+    check_metadata,
+    check_name,
+    check_optional_name,
+    check_text,
+)
 
 #: The most agents that one pool may have.
 MAX_AGENTS = 100_000

@@ -10,8 +10,7 @@ from datetime import datetime
 from attrs import field, frozen
 
 from cicd_core.errors import InvalidInput
-from cicd_core.model.checks import check_seconds
-from cicd_core.model.fields import check_label, check_metadata
+from cicd_core.model.checks import check_label, check_metadata, check_seconds
 
 #: How long a session lasts at most, in seconds, unless its spec says otherwise: a day.
 SESSION_SECONDS = 24 * 3600.0

@@ -9,11 +9,15 @@ from typing import Any
 from attrs import Factory, evolve, field, frozen
 
 from cicd_core.errors import InvalidInput
-from cicd_core.model.checks import check_integer, check_kind, check_name, check_names, check_seconds
-from cicd_core.model.fields import (
+from cicd_core.model.checks import (
+    check_integer,
+    check_kind,
     check_metadata,
+    check_name,
+    check_names,
     check_number,
     check_optional_label,
+    check_seconds,
     check_together,
 )
 from cicd_core.model.git import GitContext, check_git, git_texts

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import Factory, field, frozen
 
 from cicd_core.errors import InvalidInput
-from cicd_core.model.event import Increment
+from cicd_core.increments import Increment
 from cicd_core.queueing.histogram import bucket_of, quantile
 
 if TYPE_CHECKING:

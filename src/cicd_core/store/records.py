@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from attrs import Factory, field, frozen
 
-from cicd_core.model.event import Increment
+from cicd_core.increments import Increment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

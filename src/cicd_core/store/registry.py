@@ -23,7 +23,6 @@ from attrs import field, frozen
 from cicd_core.errors import InvalidInput, UnknownScheme, UnsupportedCapability
 from cicd_core.model.checks import check_integer, check_kind, check_name
 from cicd_core.redaction import HIDDEN, redacted_url
-from cicd_core.store.collections import COLLECTIONS
 from cicd_core.store.records import Collection
 
 if TYPE_CHECKING:
@@ -205,7 +204,7 @@ class StoreFactory(Protocol):
 def open_store(
     url: str,
     *,
-    collections: Iterable[Collection] = COLLECTIONS,
+    collections: Iterable[Collection],
     namespace: str | None = None,
     clock: Clock | None = None,
     create: bool = True,
@@ -215,7 +214,7 @@ def open_store(
 
     Args:
         url: its scheme chooses the store.
-        collections: what the store keeps; by default the domain's.
+        collections: what the store keeps, and its indexes.
         namespace: the set of records to open (a team, a tenant, a test); it takes precedence over
             the URL's ``?namespace=``.
         clock: a clock for a store that has none of its own, for a simulation or a test.

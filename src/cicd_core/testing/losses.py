@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cicd_core.errors import StoreError
-from cicd_core.store.collections import LANES
+from cicd_core.persistence.collections import LANES
 from cicd_core.store.records import Commit, Put
 
 if TYPE_CHECKING:

@@ -83,7 +83,7 @@ def location_of(
 
 def needed_tables() -> tuple[Table, ...]:
     """Return the tables of the domain's own collections."""
-    from cicd_core.store.collections import COLLECTIONS
+    from cicd_core.persistence.collections import COLLECTIONS
     from cicd_core_dynamodb.tables import tables_of
 
     return tables_of(COLLECTIONS)

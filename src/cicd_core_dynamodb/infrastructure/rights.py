@@ -9,7 +9,7 @@ from typing import Final
 
 from attrs import frozen
 
-from cicd_core.store.collections import (
+from cicd_core.persistence.collections import (
     AGENTS,
     COLLECTIONS,
     DEPLOYMENTS,

@@ -11,9 +11,9 @@ from attrs import define, field, frozen
 
 from cicd_core.ids import IdSource
 from cicd_core.model.job import Priority
+from cicd_core.persistence.collections import JOBS, READY
+from cicd_core.persistence.grants import Grant
 from cicd_core.queueing.rank import rank
-from cicd_core.store.collections import JOBS, READY
-from cicd_core.store.overlay import Grant
 from cicd_core.store.records import Claim
 from cicd_core_dynamodb.claims import Claimer
 from cicd_core_dynamodb.items import layouts

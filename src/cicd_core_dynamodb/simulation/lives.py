@@ -19,7 +19,7 @@ from attrs import define, field, frozen
 from cicd_core.control_plane.plane import ControlPlane
 from cicd_core.model.outcome import Outcome
 from cicd_core.model.spec import JobSpec
-from cicd_core.store.collections import JOBS
+from cicd_core.persistence.collections import JOBS
 from cicd_core_dynamodb.location import SHARDS
 from cicd_core_dynamodb.simulation import virtual_time
 from cicd_core_dynamodb.simulation.partitions import Bucket, Physics

@@ -15,7 +15,7 @@ from anyio import sleep
 from attrs import define, frozen
 from sortedcontainers import SortedKeyList, SortedList
 
-from cicd_core.store.collections import JOBS, READY
+from cicd_core.persistence.collections import JOBS, READY
 from cicd_core.store.records import Record, StoreTime
 from cicd_core_dynamodb import items
 from cicd_core_dynamodb.failures import ConditionFailed

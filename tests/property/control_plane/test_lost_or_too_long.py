@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cicd_core import ControlPlane, JobSpec, JobState, Settings, Verdict, open_store
+from cicd_core.persistence.collections import COLLECTIONS
 from cicd_core.testing import VirtualClock
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ async def lost(
         after the start.
     """
     clock = VirtualClock()
-    async with open_store("memory://", clock=clock) as store:
+    async with open_store("memory://", clock=clock, collections=COLLECTIONS) as store:
         plane = ControlPlane(store, settings=Settings(grace_seconds=grace))
         job = await plane.queue.enqueue(JobSpec(job_type="build", timeout_seconds=limit))
         (held,) = await plane.queue.claim(agent_id="a-1", lease_seconds=lease, starting=starting)

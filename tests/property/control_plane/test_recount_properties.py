@@ -11,17 +11,17 @@ from attrs import define, field
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cicd_core.control_plane.audit.recount import Recount
-from cicd_core.control_plane.audit.report import CheckResult, Findings, Promise
-from cicd_core.control_plane.audit.trails import Trails
+from cicd_core.audit.counter_check import Recount
+from cicd_core.audit.history_check import Trails
+from cicd_core.audit.report import CheckResult, Findings, Promise
 from cicd_core.errors import IllegalTransition, LeaseLost
 from cicd_core.lifecycle import jobs, leases
 from cicd_core.model.instants import to_micros
 from cicd_core.model.job import Delivery, Job, RetryPolicy, Token, Verdict
 from cicd_core.model.outcome import Outcome
 from cicd_core.model.spec import JobSpec, checked
-from cicd_core.store.codec import decode_event, encode_event
-from cicd_core.store.collections import JOBS
+from cicd_core.persistence.codec import decode_event, encode_event
+from cicd_core.persistence.collections import JOBS
 from cicd_core.store.records import LogEntry
 
 if TYPE_CHECKING:

@@ -12,17 +12,13 @@ from attrs import evolve, frozen
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cicd_core.control_plane.kinds import deployment_kind, job_kind
-from cicd_core.control_plane.repository import Repository
-from cicd_core.control_plane.writer import Writer
 from cicd_core.errors import IllegalTransition, LeaseLost
 from cicd_core.ids import IdSource
 from cicd_core.lifecycle import deployments, jobs, leases
 from cicd_core.lifecycle.decision import Decision
 from cicd_core.model import deployment as deployment_model
-from cicd_core.model.checks import MAX_BODY_BYTES, MAX_SECONDS, json_bytes, json_size
+from cicd_core.model.checks import MAX_BODY_BYTES, MAX_LABEL, MAX_SECONDS, json_bytes, json_size
 from cicd_core.model.deployment import DeploymentSpec
-from cicd_core.model.fields import MAX_LABEL
 from cicd_core.model.git import GitContext, ObjectFilter, Submodules, git_texts
 from cicd_core.model.instants import to_micros
 from cicd_core.model.job import (
@@ -35,12 +31,15 @@ from cicd_core.model.job import (
 )
 from cicd_core.model.outcome import MAX_URL, Outcome
 from cicd_core.model.spec import JobSpec, checked
+from cicd_core.persistence.codec import JOB, encode_event
+from cicd_core.persistence.collections import COLLECTIONS
+from cicd_core.persistence.context import Context
+from cicd_core.persistence.grants import Loaded
+from cicd_core.persistence.mappings import deployment_kind, job_kind
+from cicd_core.persistence.repository import Repository
 from cicd_core.settings import Settings
-from cicd_core.store.codec import JOB, encode_event
-from cicd_core.store.collections import COLLECTIONS
 from cicd_core.store.limits import Limits
 from cicd_core.store.memory import MemoryStore
-from cicd_core.store.overlay import Loaded
 from cicd_core.store.records import MAX_RECORD_BYTES, EventWrite, StoreTime
 
 if TYPE_CHECKING:
@@ -59,9 +58,9 @@ LONGEST = math.nextafter(MAX_SECONDS, 0.0)
 STRANGER = Token(fence=1, claim_id="0" * 32)
 EVERYTHING = (Verdict.FAILED, Verdict.TIMEOUT, Verdict.ERROR)
 LIMITS = Limits(COLLECTIONS)
-WRITER = Writer(MemoryStore(COLLECTIONS), IdSource(), Settings())
-JOBS = Repository(job_kind(Settings()), WRITER)
-DEPLOYMENTS = Repository(deployment_kind(Settings()), WRITER)
+CONTEXT = Context(MemoryStore(COLLECTIONS), IdSource(), Settings())
+JOBS = Repository(job_kind(Settings()), CONTEXT)
+DEPLOYMENTS = Repository(deployment_kind(Settings()), CONTEXT)
 
 
 def filled(letter: str, most: int) -> str:

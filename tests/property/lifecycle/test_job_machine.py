@@ -36,8 +36,8 @@ from cicd_core.model.job import (
 )
 from cicd_core.model.outcome import Outcome
 from cicd_core.model.spec import JobSpec, checked
-from cicd_core.store.codec import JOB
-from cicd_core.store.collections import (
+from cicd_core.persistence.codec import JOB
+from cicd_core.persistence.collections import (
     DELAYED,
     job_attributes,
     job_statuses,

@@ -29,7 +29,7 @@ from cicd_core.queueing.measures import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from cicd_core.model.event import Increment
+    from cicd_core.increments import Increment
 
 START = datetime(2026, 11, 20, tzinfo=UTC)
 #: Three days, so that a window may begin and end in any of them.

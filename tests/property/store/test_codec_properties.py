@@ -18,8 +18,7 @@ from cicd_core.model.event import EventDraft
 from cicd_core.model.job import Job
 from cicd_core.model.pool import Pool
 from cicd_core.model.session import Session
-from cicd_core.queueing.lanes import LaneDirectory
-from cicd_core.store.codec import (
+from cicd_core.persistence.codec import (
     AGENT,
     DEPLOYMENT,
     JOB,
@@ -31,6 +30,7 @@ from cicd_core.store.codec import (
     dump_json,
     encode_event,
 )
+from cicd_core.queueing.lanes import LaneDirectory
 from cicd_core.store.records import LogEntry
 from tests.property.store.entities import INSTANTS, JSON, TEXTS, entities
 from tests.unit.lifecycle import job_matrix

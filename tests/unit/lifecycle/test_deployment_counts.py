@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
 
+from cicd_core.increments import Increment
 from cicd_core.lifecycle.deployment_counts import DEPLOYMENTS, counted, counts_between
-from cicd_core.model.event import Increment
 from cicd_core.queueing.measures import groups_between
 
 MIDNIGHT = datetime(2026, 11, 21, tzinfo=UTC)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from attrs import evolve
 
+from cicd_core.increments import Increment
 from cicd_core.lifecycle import jobs, leases
-from cicd_core.model.event import Increment
 from cicd_core.model.instants import to_micros
 from cicd_core.model.job import Verdict
 from cicd_core.model.outcome import Outcome

@@ -9,10 +9,10 @@ import pytest
 from attrs import evolve, fields
 
 from cicd_core.errors import IllegalTransition, InvalidInput
+from cicd_core.increments import Increment
 from cicd_core.lifecycle import jobs, leases
 from cicd_core.lifecycle.job_steps import FIRST_STEPS, LAST_STEPS, WHY_KEPT
 from cicd_core.model.checks import json_bytes
-from cicd_core.model.event import Increment
 from cicd_core.model.git import GitContext
 from cicd_core.model.job import (
     Delivery,

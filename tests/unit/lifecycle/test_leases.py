@@ -9,9 +9,9 @@ import pytest
 from attrs import evolve
 
 from cicd_core.errors import IllegalTransition, InvalidInput, LeaseLost
+from cicd_core.increments import Increment
 from cicd_core.lifecycle import leases
 from cicd_core.model.checks import json_bytes
-from cicd_core.model.event import Increment
 from cicd_core.model.instants import to_micros
 from cicd_core.model.job import (
     Delivery,

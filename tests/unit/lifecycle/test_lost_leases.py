@@ -9,10 +9,10 @@ import pytest
 from attrs import evolve
 
 from cicd_core.errors import IllegalTransition, LeaseLost
+from cicd_core.increments import Increment
 from cicd_core.lifecycle import leases
 from cicd_core.lifecycle.job_steps import FIRST_ATTEMPTS, LAST_ATTEMPTS, WHY_KEPT
 from cicd_core.model.checks import json_bytes
-from cicd_core.model.event import Increment
 from cicd_core.model.job import Delivery, Job, Progress, RetryPolicy, Token, Verdict
 from cicd_core.model.outcome import Outcome
 from tests.unit.lifecycle.job_matrix import (

@@ -10,7 +10,7 @@ import pytest
 from cicd_core.lifecycle import jobs, leases
 from cicd_core.model.job import Delivery, Job, JobState, RetryPolicy
 from cicd_core.model.outcome import Outcome
-from cicd_core.store.collections import job_attributes
+from cicd_core.persistence.collections import job_attributes
 from tests.unit.lifecycle.job_matrix import (
     AGENT,
     CLAIM_ID,

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from cicd_core.errors import IllegalTransition, InvalidInput
+from cicd_core.increments import Increment
 from cicd_core.lifecycle import jobs
 from cicd_core.model.checks import json_bytes
-from cicd_core.model.event import Increment
 from cicd_core.model.job import JobState
 from cicd_core.model.outcome import Outcome
 from tests.unit.lifecycle.job_matrix import (

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from cicd_core.model.event import Event, EventDraft, Increment, UnreadableEvent
+from cicd_core.increments import Increment
+from cicd_core.model.event import Event, EventDraft, UnreadableEvent
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 

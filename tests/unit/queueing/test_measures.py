@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from cicd_core.errors import InvalidInput
-from cicd_core.model.event import Increment
+from cicd_core.increments import Increment
 from cicd_core.queueing.histogram import bucket_of, value_of
 from cicd_core.queueing.measures import (
     ENDED,

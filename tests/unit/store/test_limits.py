@@ -8,8 +8,8 @@ import pytest
 from attrs import evolve
 
 from cicd_core.errors import InvalidInput, TooLarge
-from cicd_core.model.event import Increment
-from cicd_core.store.collections import COLLECTIONS
+from cicd_core.increments import Increment
+from cicd_core.persistence.collections import COLLECTIONS
 from cicd_core.store.limits import Limits, check_key
 from cicd_core.store.records import (
     MAX_KEY_BYTES,

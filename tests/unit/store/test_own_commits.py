@@ -8,8 +8,8 @@ import pytest
 
 from cicd_core.errors import CorruptRecord
 from cicd_core.ids import IdSource
+from cicd_core.persistence.codec import LANE_DIRECTORY
 from cicd_core.queueing.lanes import LaneDirectory
-from cicd_core.store.codec import LANE_DIRECTORY
 from cicd_core.store.own_commits import KEPT, holds_commit, with_commit
 
 

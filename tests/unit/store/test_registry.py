@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cicd_core.errors import InvalidInput, UnknownScheme, UnsupportedCapability
-from cicd_core.store.collections import COLLECTIONS
+from cicd_core.persistence.collections import COLLECTIONS
 from cicd_core.store.memory import MemoryStore
 from cicd_core.store.registry import StoreURL, open_store
 
@@ -85,7 +85,7 @@ def test_a_url_is_taken_apart(
 )
 def test_a_malformed_url_is_refused_by_name(text: str) -> None:
     with pytest.raises(InvalidInput) as refused:
-        open_store(text)
+        open_store(text, collections=COLLECTIONS)
     assert refused.value.field == "url"
 
 
@@ -128,14 +128,14 @@ def test_a_url_keeps_its_secrets_to_itself(text: str) -> None:
 )
 def test_an_error_about_a_url_keeps_its_secrets(text: str) -> None:
     with pytest.raises(InvalidInput) as refused:
-        open_store(text)
+        open_store(text, collections=COLLECTIONS)
     assert "hunter2" not in str(refused.value)
     assert "hunter2" not in str(refused.value.value)
 
 
 def test_an_unknown_scheme_lists_the_known_ones() -> None:
     with pytest.raises(UnknownScheme) as refused:
-        open_store("mongo://host")
+        open_store("mongo://host", collections=COLLECTIONS)
     assert refused.value.scheme == "mongo"
     assert {"memory", "sqlite"} <= set(refused.value.known)
 
@@ -146,7 +146,7 @@ def test_a_scheme_whose_extra_is_missing_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "cicd_core_redis", None)  # as if its driver were not there
     with pytest.raises(UnsupportedCapability, match=r"pip install 'cicd-core\[redis\]'") as refused:
-        open_store(f"{scheme}://host")
+        open_store(f"{scheme}://host", collections=COLLECTIONS)
     assert isinstance(refused.value.__cause__, ImportError)
 
 
@@ -154,7 +154,9 @@ def test_a_scheme_whose_extra_is_missing_says_what_to_install(
 async def test_a_plugin_is_found_by_its_scheme(packages: Path) -> None:
     (packages / "acme_store.py").write_text(PLUGIN)
     install(packages, "acme-store", "acme_store:open_acme")
-    async with open_store("acme://host?namespace=one", colour="blue") as store:
+    async with open_store(
+        "acme://host?namespace=one", colour="blue", collections=COLLECTIONS
+    ) as store:
         assert isinstance(store, MemoryStore)
         url, namespace, colour = vars(store)["opened_with"]
         assert (url.netloc, namespace, colour) == ("host", "one", "blue")
@@ -165,14 +167,16 @@ async def test_a_plugin_is_found_by_its_scheme(packages: Path) -> None:
 async def test_a_namespace_that_is_given_goes_before_the_urls(packages: Path) -> None:
     (packages / "acme_store.py").write_text(PLUGIN)
     install(packages, "acme-store", "acme_store:open_acme")
-    async with open_store("acme://host?namespace=one", namespace="two") as store:
+    async with open_store(
+        "acme://host?namespace=one", namespace="two", collections=COLLECTIONS
+    ) as store:
         assert vars(store)["opened_with"][1] == "two"
 
 
 def test_a_namespace_is_a_name() -> None:
     for wrong in ("", "two words", "x" * 129):
         with pytest.raises(InvalidInput) as refused:
-            open_store("memory://", namespace=wrong)
+            open_store("memory://", namespace=wrong, collections=COLLECTIONS)
         assert refused.value.field == "namespace"
 
 
@@ -180,7 +184,7 @@ def test_a_namespace_is_a_name() -> None:
 def test_a_plugin_that_cannot_be_loaded_says_what_to_install(packages: Path, value: str) -> None:
     install(packages, "acme-store", value)
     with pytest.raises(UnsupportedCapability, match="'acme-store'") as refused:
-        open_store("acme://host")
+        open_store("acme://host", collections=COLLECTIONS)
     assert isinstance(refused.value.__cause__, ImportError | AttributeError)
 
 
@@ -188,7 +192,7 @@ def test_two_plugins_for_one_scheme_are_refused(packages: Path) -> None:
     install(packages, "acme-store", "acme_store:open_acme")
     install(packages, "other-store", "other_store:open_acme")
     with pytest.raises(UnsupportedCapability, match="acme_store:open_acme and by other_store"):
-        open_store("acme://host")
+        open_store("acme://host", collections=COLLECTIONS)
 
 
 def test_options_that_a_store_does_not_know_are_refused_with_those_that_it_does() -> None:
@@ -228,7 +232,7 @@ async def test_duration_beyond_its_bound_is_refused_by_its_name(
     if anyio_backend_name != "asyncio" and not url.startswith("memory"):
         return
     with pytest.raises(InvalidInput) as refused:
-        async with open_store(url):
+        async with open_store(url, collections=COLLECTIONS):
             pass
     assert refused.value.field == url.partition("?")[2].partition("=")[0]
     assert os.listdir(tmp_path) == []  # noqa: PTH208 - at once, in an event loop

@@ -8,11 +8,11 @@ from typing import Any
 from rich.console import RenderableType
 from rich.text import Text
 
+from cicd_core.audit import AuditReport
 from cicd_core.cli.audit import amount, audit_parts
 from cicd_core.cli.demo.board import Course
 from cicd_core.cli.demo.live import scene_lines
 from cicd_core.cli.demo.stage import Stage
-from cicd_core.control_plane.audit import AuditReport
 from cicd_core.model.job import Job
 
 

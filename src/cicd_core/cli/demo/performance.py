@@ -14,6 +14,7 @@ from typing import Final, cast
 import anyio
 from attrs import evolve, frozen
 
+from cicd_core.audit import AuditReport
 from cicd_core.cli.demo.agents import AgentTerms
 from cicd_core.cli.demo.board import Board
 from cicd_core.cli.demo.ending import document, ending_parts, is_good
@@ -28,7 +29,6 @@ from cicd_core.cli.output import emit
 from cicd_core.cli.printable import printable
 from cicd_core.cli.screen import Screen, line
 from cicd_core.clock import monotonic_seconds
-from cicd_core.control_plane.audit import AuditReport
 from cicd_core.control_plane.plane import ControlPlane
 from cicd_core.errors import CicdError, InvalidInput, UnsupportedCapability
 from cicd_core.ids import IdSource

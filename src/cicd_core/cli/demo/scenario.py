@@ -10,12 +10,12 @@ from typing import Final
 import anyio
 from attrs import frozen
 
+from cicd_core.audit import AuditReport, audit
 from cicd_core.cli.demo import recovery, scenes
 from cicd_core.cli.demo.agents import AgentProcess, AgentTerms
 from cicd_core.cli.demo.board import AgentLine, Scene
 from cicd_core.cli.demo.polling import eventually
 from cicd_core.cli.demo.stage import SceneFailed, Stage
-from cicd_core.control_plane.audit import AuditReport, audit
 from cicd_core.errors import CicdError, NotFound
 from cicd_core.model.agent import AgentStatus
 from cicd_core.model.job import JobStatus

@@ -39,11 +39,11 @@ class CommitRacePromises(Suite):
     ) -> None:
         began = (await write(store, item("sum", body=b"0")))["sum"]
 
-        async def writer(mine: Store) -> None:
+        async def context(mine: Store) -> None:
             for _ in range(TURNS):
                 await add(mine, "sum", 1, events=True)
 
-        await at_once(*(partial(writer, mine) for mine in crew * (WRITERS // len(crew))))
+        await at_once(*(partial(context, mine) for mine in crew * (WRITERS // len(crew))))
         await harness.settle()
         record = await read(store, "sum")
         assert int(record.body) == WRITERS * TURNS
@@ -91,7 +91,7 @@ class CommitRacePromises(Suite):
         at = await write(store, *(item(name) for name in "wxyz"))
         winners: list[tuple[str, ...]] = []
 
-        async def writer(mine: Store, pair: tuple[str, ...]) -> None:
+        async def context(mine: Store, pair: tuple[str, ...]) -> None:
             body = "".join(pair).encode()
             one = commit(*(item(name, expected=at[name], body=body) for name in pair))
             answer = await apply(mine, one)
@@ -101,7 +101,7 @@ class CommitRacePromises(Suite):
                 assert {key for _, key in answer.keys} <= set(pair)
 
         pairs = list(combinations("wxyz", 2))
-        await at_once(*(partial(writer, mine, pair) for mine in crew[:2] for pair in pairs))
+        await at_once(*(partial(context, mine, pair) for mine in crew[:2] for pair in pairs))
         written = [name for pair in winners for name in pair]
         assert winners
         assert len(written) == len(set(written))
@@ -172,7 +172,7 @@ async def move(store: Store, source: str, target: str) -> None:
 async def insist_on_a_cause(store: Store, conflict: Conflict, seen: dict[str, int]) -> None:
     """Insist that each record of a conflict has been written since it was seen.
 
-    That also bounds how often anybody tries again: every conflict is another writer's success.
+    That also bounds how often anybody tries again: every conflict is another context's success.
     """
     assert conflict.keys
     for _, key in conflict.keys:

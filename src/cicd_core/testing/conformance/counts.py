@@ -154,7 +154,7 @@ class CounterPromises(Suite):
     ) -> None:
         snapshots: list[Counters] = []
 
-        async def writer(mine: Store, name: str) -> None:
+        async def context(mine: Store, name: str) -> None:
             version = 0
             for _ in range(8):
                 put = item(name, expected=version)
@@ -166,7 +166,7 @@ class CounterPromises(Suite):
             for _ in range(16):
                 snapshots.append(await mine.counters("n"))  # noqa: PERF401 - one by one
 
-        writers = [partial(writer, mine, f"k{at}") for at, mine in enumerate(crew * 2)]
+        writers = [partial(context, mine, f"k{at}") for at, mine in enumerate(crew * 2)]
         await at_once(*writers, *(partial(reader, mine) for mine in crew[:2]))
         await harness.settle()
         total = (await crew[0].counters("n")).values["n"]

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from cicd_core.control_plane.audit import audit
+from cicd_core.audit import audit
 from cicd_core.control_plane.plane import ControlPlane
 from cicd_core.errors import LeaseLost
 from cicd_core.model.job import JobState, RetryPolicy
 from cicd_core.model.outcome import Outcome
 from cicd_core.model.spec import JobSpec
+from cicd_core.persistence.collections import COLLECTIONS, JOBS
 from cicd_core.settings import Settings
-from cicd_core.store.collections import COLLECTIONS, JOBS
 from cicd_core.testing.conformance.crew import at_once
 from cicd_core.testing.conformance.store_clock import StoreClock
 from cicd_core.testing.conformance.suite import Suite

@@ -163,7 +163,7 @@ class LogPromises(Suite):
         seen: list[LogEntry] = []
         store = crew[-1]
 
-        async def writer(mine: Store, name: str) -> None:
+        async def context(mine: Store, name: str) -> None:
             version = 0
             for _ in range(6):
                 put = item(name, expected=version)
@@ -171,7 +171,7 @@ class LogPromises(Suite):
 
         async def writers(done: Event) -> None:
             names = [f"k{number:02}" for number in range(16)]
-            await at_once(*(partial(writer, *each) for each in zip(crew * 4, names, strict=True)))
+            await at_once(*(partial(context, *each) for each in zip(crew * 4, names, strict=True)))
             done.set()
 
         async def reader(writers_are_done: Event) -> None:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import define, field
 
-from cicd_core.control_plane.audit.reading import LogReader
-from cicd_core.control_plane.audit.report import Findings
-from cicd_core.control_plane.writer import Writer
+from cicd_core.audit.reading import LogReader
+from cicd_core.audit.report import Findings
 from cicd_core.ids import IdSource
 from cicd_core.model.instants import to_micros
-from cicd_core.store.collections import JOBS
+from cicd_core.persistence.collections import JOBS
+from cicd_core.persistence.context import Context
 
 if TYPE_CHECKING:
     from cicd_core.control_plane.plane import ControlPlane
@@ -68,9 +68,9 @@ class Evidence:
     async def of(cls, plane: ControlPlane) -> Evidence:
         """Read the whole log of a store in which nobody works any more."""
         evidence = cls()
-        writer = Writer(plane.store, IdSource(), plane.settings)
+        context = Context(plane.store, IdSource(), plane.settings)
         # What does not decode is the audit's business, which reads the log as well.
-        async for event in LogReader(writer, Findings()).rest():
+        async for event in LogReader(context, Findings()).rest():
             if event.subject[0] == JOBS.name:
                 evidence.add(event)
         return evidence

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 from attrs import asdict, define, field
 
-from cicd_core.control_plane.audit import audit
+from cicd_core.audit import audit
 from cicd_core.control_plane.plane import ControlPlane
 from cicd_core.errors import NotFound, StoreError, StoreFull
 from cicd_core.model.job import JobState

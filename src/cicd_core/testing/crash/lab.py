@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from cicd_core.audit import audit
+from cicd_core.audit.reading import read_partition, read_records
 from cicd_core.clock import boot_micros
-from cicd_core.control_plane.audit import audit
-from cicd_core.control_plane.audit.reading import read_partition, read_records
 from cicd_core.control_plane.plane import ControlPlane
-from cicd_core.control_plane.writer import Writer
 from cicd_core.errors import CorruptRecord, UnsupportedCapability
 from cicd_core.ids import IdSource
+from cicd_core.persistence.collections import BY_STATUS, COLLECTIONS, JOBS, job_statuses
+from cicd_core.persistence.context import Context
+from cicd_core.persistence.grants import load_job
 from cicd_core.redaction import redacted_url
-from cicd_core.store.collections import BY_STATUS, JOBS, job_statuses
-from cicd_core.store.overlay import load_job
 from cicd_core.store.records import Partition
 from cicd_core.store.registry import StoreURL, open_store
 from cicd_core.store.sqlite.location import locate
@@ -139,13 +139,13 @@ def _owners(witnesses: Witnesses, job_id: str) -> Iterable[str]:
 
 async def _tags(plane: ControlPlane, known: Iterable[str]) -> dict[str, str]:
     """Return the tag of each job that is there: of those in a list, and of others in the log."""
-    writer = Writer(plane.store, IdSource(), plane.settings)
+    context = Context(plane.store, IdSource(), plane.settings)
     tags: dict[str, str] = {}
     for status in job_statuses():
-        async for record in read_partition(writer, Partition(JOBS.name, BY_STATUS, status)):
+        async for record in read_partition(context, Partition(JOBS.name, BY_STATUS, status)):
             _note_tag(record, tags)
     missing = [job_id for job_id in known if job_id not in tags]
-    for record in (await read_records(writer, JOBS.name, missing)).values():
+    for record in (await read_records(context, JOBS.name, missing)).values():
         _note_tag(record, tags)
     return tags
 
@@ -199,5 +199,5 @@ def integrity_faults(path: Any) -> list[str]:
 @asynccontextmanager
 async def _opened(plan: LabPlan) -> AsyncGenerator[ControlPlane, None]:
     """Open the store itself, whatever stands between it and the workers."""
-    async with open_store(plan.store) as store:
+    async with open_store(plan.store, collections=COLLECTIONS) as store:
         yield ControlPlane(store, settings=SETTINGS)

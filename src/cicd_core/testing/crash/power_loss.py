@@ -24,11 +24,11 @@ from typing import TYPE_CHECKING, Final, Literal
 import anyio
 from attrs import asdict, define, field
 
-from cicd_core.control_plane.audit import audit
+from cicd_core.audit import audit
 from cicd_core.control_plane.plane import ControlPlane
 from cicd_core.errors import CicdError
-from cicd_core.store.collections import JOBS
-from cicd_core.store.overlay import load_job
+from cicd_core.persistence.collections import JOBS
+from cicd_core.persistence.grants import load_job
 from cicd_core.testing.crash.disk import Disk, Kind, load_trace
 from cicd_core.testing.crash.lab import integrity_faults
 from cicd_core.testing.crash.plan import drawn

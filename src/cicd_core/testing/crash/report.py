@@ -9,7 +9,7 @@ from attrs import define, field, frozen
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from cicd_core.control_plane.audit import AuditReport
+    from cicd_core.audit import AuditReport
     from cicd_core.testing.crash.recovery import Recovery
 
 #: How many faults of a kind are told in words; all of them are counted.

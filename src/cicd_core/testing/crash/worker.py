@@ -13,6 +13,7 @@ import anyio
 
 from cicd_core.control_plane.plane import ControlPlane
 from cicd_core.errors import StoreUnavailable
+from cicd_core.persistence.collections import COLLECTIONS
 from cicd_core.store.registry import open_store
 from cicd_core.testing.crash.arming import arm_process
 from cicd_core.testing.crash.fault_points import kill_this_process, pointed
@@ -63,7 +64,7 @@ async def _open_patiently(url: str, stack: AsyncExitStack) -> Store:
     """Open the store, however long its server is away: somebody may kill that, too."""
     while True:
         try:
-            return await stack.enter_async_context(open_store(url))
+            return await stack.enter_async_context(open_store(url, collections=COLLECTIONS))
         except StoreUnavailable:
             await anyio.sleep(_PAUSE)
 

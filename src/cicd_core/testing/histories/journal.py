@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from attrs import fields
 
 from cicd_core.errors import InvalidInput
-from cicd_core.model.event import Increment
+from cicd_core.increments import Increment
 from cicd_core.store.records import (
     Claim,
     Commit,

@@ -141,13 +141,13 @@ class _Graph:
             writers, readers = self._writers[subject], self._readers[subject]
             last: list[_Node] = []
             for stamp in sorted({*writers, *readers}):
-                writer = writers.get(stamp) or self._node(None)
+                context = writers.get(stamp) or self._node(None)
                 for node in last:
-                    node.precedes(writer)
+                    node.precedes(context)
                 seen_by = readers.get(stamp, [])
                 for node in seen_by:
-                    writer.precedes(node)
-                last = [writer, *seen_by]
+                    context.precedes(node)
+                last = [context, *seen_by]
 
     def order_events(self, log: Iterable[LogEntry]) -> None:
         """Put commits in the order of their events."""

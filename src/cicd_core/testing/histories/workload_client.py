@@ -17,7 +17,7 @@ from anyio import create_task_group
 from anyio.lowlevel import checkpoint
 
 from cicd_core.errors import StoreUnavailable
-from cicd_core.model.event import Increment
+from cicd_core.increments import Increment
 from cicd_core.store.records import KEEP, Claim, Commit, Committed, Delete, Guard, Renewal
 from cicd_core.testing.histories.log_check import EVENTS_COUNTED
 from cicd_core.testing.samples import ITEMS, SECOND, claim, commit, item, told

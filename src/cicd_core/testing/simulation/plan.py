@@ -8,8 +8,7 @@ from typing import Final
 from attrs import field, frozen
 
 from cicd_core.errors import InvalidInput
-from cicd_core.model.checks import check_integer
-from cicd_core.model.fields import check_number
+from cicd_core.model.checks import check_integer, check_number
 from cicd_core.model.job import Delivery
 from cicd_core.queueing.lanes import Lane, serves
 

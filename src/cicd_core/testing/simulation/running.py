@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from cicd_core.control_plane.audit import CheckResult, audit
+from cicd_core.audit import CheckResult, audit
 from cicd_core.control_plane.plane import ControlPlane
 from cicd_core.errors import CicdError, Refused
 from cicd_core.model.instants import from_micros
@@ -20,7 +20,7 @@ from cicd_core.testing.simulation.world import MIDNIGHT, World
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cicd_core.control_plane.audit import AuditReport
+    from cicd_core.audit import AuditReport
     from cicd_core.store.contract import Store
     from cicd_core.testing.simulation.plan import SimulationPlan
 

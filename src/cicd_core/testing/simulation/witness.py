@@ -12,9 +12,9 @@ from sortedcontainers import SortedList
 
 from cicd_core.control_plane.lanes import directory_of
 from cicd_core.model.job import JobState, Verdict
+from cicd_core.persistence.collections import JOBS, LANES
+from cicd_core.persistence.grants import load_job
 from cicd_core.queueing.lanes import Lane, lane_of
-from cicd_core.store.collections import JOBS, LANES
-from cicd_core.store.overlay import load_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from cicd_core.control_plane.plane import ControlPlane
 from cicd_core.errors import LeaseLost
 from cicd_core.ids import IdSource
+from cicd_core.persistence.collections import COLLECTIONS
 from cicd_core.settings import Settings
-from cicd_core.store.collections import COLLECTIONS
 from cicd_core.store.memory import MemoryStore
 from cicd_core.testing.clock import START, VirtualClock
 from cicd_core.testing.simulation.agenda import Agenda

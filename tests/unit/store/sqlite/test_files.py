@@ -12,6 +12,7 @@ import anyio
 import pytest
 
 from cicd_core.errors import InvalidInput, StoreReplaced
+from cicd_core.persistence.collections import COLLECTIONS
 from cicd_core.store.registry import open_store
 from cicd_core.store.sqlite.files import beside
 from cicd_core.testing.samples import find, in_lane, item, read, watch, write
@@ -177,7 +178,11 @@ async def test_root_leaves_the_files_to_the_owner_of_the_database(path: Path) ->
 @pytest.mark.parametrize("by", ["url", "option"])
 async def test_file_that_must_be_there_and_is_not_is_not_made(path: Path, by: str) -> None:
     url = f"sqlite:///{path}"
-    opening = open_store(f"{url}?create=false") if by == "url" else open_store(url, create=False)
+    opening = (
+        open_store(f"{url}?create=false", collections=COLLECTIONS)
+        if by == "url"
+        else open_store(url, create=False, collections=COLLECTIONS)
+    )
     with pytest.raises(InvalidInput, match="there is no file"):
         async with opening:
             pass

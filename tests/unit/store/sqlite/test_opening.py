@@ -16,6 +16,7 @@ from cicd_core.errors import (
     StoreClosed,
     UnsupportedCapability,
 )
+from cicd_core.persistence.collections import COLLECTIONS
 from cicd_core.store.registry import open_store
 from cicd_core.store.sqlite.schema import APPLICATION_ID, MIGRATIONS, OLDEST
 from cicd_core.testing.samples import find, in_lane, item, watch, write
@@ -182,7 +183,7 @@ async def test_a_url_that_cannot_be_is_refused_by_the_name_of_what_is_wrong(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InvalidInput) as refused:
-        async with open_store(url):
+        async with open_store(url, collections=COLLECTIONS):
             pass
     assert refused.value.field == field
     assert names(tmp_path) == []
@@ -190,7 +191,7 @@ async def test_a_url_that_cannot_be_is_refused_by_the_name_of_what_is_wrong(
 
 async def test_the_options_of_the_url_are_kept(path: Path) -> None:
     url = f"sqlite:///{path}?synchronous=normal&busy_timeout=0.5&log_retention=60"
-    async with open_store(url) as store:
+    async with open_store(url, collections=COLLECTIONS) as store:
         location = store.location  # type: ignore[attr-defined] # a SQLiteStore, by its scheme
         assert (location.synchronous, location.busy_timeout) == ("normal", 0.5)
         assert location.log_retention == 60
@@ -206,7 +207,7 @@ async def test_a_relative_path_begins_in_the_current_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    async with open_store("sqlite:///ci%20here.db"):
+    async with open_store("sqlite:///ci%20here.db", collections=COLLECTIONS):
         pass
     assert names(tmp_path) == ["ci here.db"]
 

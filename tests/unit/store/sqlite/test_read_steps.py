@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cicd_core import AgentSpec, ControlPlane, JobSpec, Outcome, PoolSpec
-from cicd_core.store.collections import COLLECTIONS
+from cicd_core.persistence.collections import COLLECTIONS
 from cicd_core.testing import VirtualClock
 from tests.unit.store.sqlite.files import opened
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from attrs import evolve
 
-from cicd_core.store.collections import JOBS
+from cicd_core.persistence.collections import JOBS
 from cicd_core.store.records import Committed, Put, Renewed
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from cicd_core.lifecycle.agent_table import AGENT_TABLE
 from cicd_core.lifecycle.deployment_table import DEPLOYMENT_TABLE
 from cicd_core.lifecycle.job_table import JOB_TABLE
 from cicd_core.model.job import FINAL_STATES, JobState
-from cicd_core.store.collections import AGENTS, DEPLOYMENTS, JOBS
+from cicd_core.persistence.collections import AGENTS, DEPLOYMENTS, JOBS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from cicd_core.control_plane.audit.report import Promise
-from cicd_core.control_plane.audit.steps import DELETIONS, FINAL, HELD, STEPS, is_birth, states_of
-from cicd_core.control_plane.audit.trail import Trail
+from cicd_core.audit.history import Trail
+from cicd_core.audit.report import Promise
+from cicd_core.audit.transition_check import DELETIONS, FINAL, HELD, STEPS, is_birth, states_of
 from cicd_core.model.instants import to_micros
 from cicd_core.model.job import JobState
-from cicd_core.store.collections import COLLECTIONS, JOBS
+from cicd_core.persistence.collections import COLLECTIONS, JOBS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from cicd_core.control_plane.audit.known import Known, Subject
-    from cicd_core.control_plane.audit.recount import Recount
-    from cicd_core.control_plane.audit.report import Findings
+    from cicd_core.audit.counter_check import Recount
+    from cicd_core.audit.record_summary import Known, Subject
+    from cicd_core.audit.report import Findings
     from cicd_core.model.event import Event
 
 _CLAIMED: Final = "job.claimed"

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from cicd_core.control_plane.audit.report import Promise
+from cicd_core.audit.report import Promise
 from cicd_core.errors import CorruptRecord
-from cicd_core.store.codec import decode_event
+from cicd_core.persistence.codec import decode_event
 from cicd_core.store.records import Partition, Query
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
-    from cicd_core.control_plane.audit.report import Findings
-    from cicd_core.control_plane.writer import Writer
+    from cicd_core.audit.report import Findings
     from cicd_core.model.event import Event
+    from cicd_core.persistence.context import Context
     from cicd_core.store.records import Collection, Count, Record
 
 #: How many records or events are asked for at once.
@@ -24,12 +23,12 @@ _PAGE: Final = 500
 _COUNTED: Final = 5
 
 
-async def read_partition(writer: Writer, partition: Partition) -> AsyncIterator[Record]:
+async def read_partition(context: Context, partition: Partition) -> AsyncIterator[Record]:
     """Yield every record of a partition, in its order."""
     after: str | None = None
     while True:
         query = Query(partition=partition, limit=_PAGE, after=after)
-        page = await writer.patiently(partial(writer.store.page, query))
+        page = await context.store.page(query)
         for record in page.records:
             yield record
         if not page.more or not page.records:
@@ -37,30 +36,29 @@ async def read_partition(writer: Writer, partition: Partition) -> AsyncIterator[
         after = page.records[-1].attributes[partition.index.sort]
 
 
-async def read_records(writer: Writer, collection: str, keys: Sequence[str]) -> dict[str, Record]:
+async def read_records(context: Context, collection: str, keys: Sequence[str]) -> dict[str, Record]:
     """Return the records that exist, by key, however many are asked for."""
     found: dict[str, Record] = {}
     for first in range(0, len(keys), _PAGE):
         some = keys[first : first + _PAGE]
-        found.update(await writer.patiently(partial(writer.store.get, collection, some)))
+        found.update(await context.store.get(collection, some))
     return found
 
 
 class LogReader:
     """Reads the log from its beginning, and on from where it stopped."""
 
-    def __init__(self, writer: Writer, findings: Findings) -> None:
+    def __init__(self, context: Context, findings: Findings) -> None:
         """Begin at the beginning."""
-        self._writer = writer
+        self._context = context
         self._findings = findings
         self._cursor: str | None = None
 
     async def rest(self, cursor: str | None = None) -> AsyncIterator[Event]:
         """Yield the events that were not read yet, up to the end; or those behind a cursor."""
-        store = self._writer.store
         position = self._cursor if cursor is None else cursor
         while True:
-            page = await self._writer.patiently(partial(store.read_log, position, _PAGE))
+            page = await self._context.store.read_log(position, _PAGE)
             if page.torn:
                 self._findings.skip(Promise.LOG, "the log was shortened while it was read")
             for entry in page.entries:
@@ -78,29 +76,31 @@ class LogReader:
                 return
 
 
-async def count(writer: Writer, partitions: Sequence[Partition]) -> list[Count]:
+async def count(context: Context, partitions: Sequence[Partition]) -> list[Count]:
     """Return how many records each partition holds, however many partitions there are."""
     counts: list[Count] = []
     for first in range(0, len(partitions), _PAGE):
         some = partitions[first : first + _PAGE]
-        counts += await writer.patiently(partial(writer.store.count, some))
+        counts += await context.store.count(some)
     return counts
 
 
-async def check_counts(writer: Writer, listed: Mapping[Partition, int], findings: Findings) -> None:
+async def check_counts(
+    context: Context, listed: Mapping[Partition, int], findings: Findings
+) -> None:
     """Check that each partition's count is what a listing of it found."""
     partitions = list(listed)
-    counts = await count(writer, partitions)
+    counts = await count(context, partitions)
     if not all(each.exact for each in counts):
         findings.skip(Promise.COUNTS, "this store's counts are estimates")
         return
     for partition, found in zip(partitions, counts, strict=True):
         findings.examine(Promise.COUNTS)
         if found.number != listed[partition]:
-            await _count_again(writer, partition, findings)
+            await _count_again(context, partition, findings)
 
 
-async def _count_again(writer: Writer, partition: Partition, findings: Findings) -> None:
+async def _count_again(context: Context, partition: Partition, findings: Findings) -> None:
     """Count between two listings until all agree; what changes all the time is not judged.
 
     Two listings that show the same versions saw nothing change between them but what came and went
@@ -109,9 +109,9 @@ async def _count_again(writer: Writer, partition: Partition, findings: Findings)
     errors: set[int] = set()
     number = counted = 0
     for _ in range(_COUNTED):
-        before = await _versions(writer, partition)
-        counted = await _count_one(writer, partition)
-        after = await _versions(writer, partition)
+        before = await _versions(context, partition)
+        counted = await _count_one(context, partition)
+        after = await _versions(context, partition)
         number = len(after)
         if before != after or counted == number:
             return
@@ -124,12 +124,12 @@ async def _count_again(writer: Writer, partition: Partition, findings: Findings)
     )
 
 
-async def _versions(writer: Writer, partition: Partition) -> set[tuple[str, int]]:
-    return {(record.key, record.version) async for record in read_partition(writer, partition)}
+async def _versions(context: Context, partition: Partition) -> set[tuple[str, int]]:
+    return {(record.key, record.version) async for record in read_partition(context, partition)}
 
 
-async def _count_one(writer: Writer, partition: Partition) -> int:
-    (found,) = await count(writer, [partition])
+async def _count_one(context: Context, partition: Partition) -> int:
+    (found,) = await count(context, [partition])
     return found.number
 
 

@@ -9,8 +9,8 @@ from attrs import frozen
 
 from cicd_core.errors import Contention, CorruptRecord, NewerSchema, NotFound, Refused
 from cicd_core.model.instants import from_micros
-from cicd_core.store.codec import EntityCodec, encode_event
-from cicd_core.store.overlay import Loaded
+from cicd_core.persistence.codec import EntityCodec, encode_event
+from cicd_core.persistence.grants import Loaded
 from cicd_core.store.own_commits import holds_commit, with_commit
 from cicd_core.store.records import (
     KEEP,
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
     from datetime import datetime
 
-    from cicd_core.control_plane.writer import Writer
     from cicd_core.lifecycle.decision import Decision
     from cicd_core.model.event import EventDraft
+    from cicd_core.persistence.context import Context
     from cicd_core.store.records import Collection, Record, StoreTime
 
 Entity = TypeVar("Entity")
@@ -67,12 +67,12 @@ class Repository(Generic[Entity]):
     def __init__(
         self,
         kind: EntityKind[Entity],
-        writer: Writer,
+        context: Context,
         prepare: Callable[[Entity], Awaitable[None]] | None = None,
     ) -> None:
         """Take how the entity is kept, the way to the store, and what comes before a commit."""
         self._kind = kind
-        self._writer = writer
+        self._context = context
         self._prepare = prepare
 
     def load(self, record: Record) -> Loaded[Entity]:
@@ -127,8 +127,7 @@ class Repository(Generic[Entity]):
         """Return the records that exist, by key, whether or not they decode."""
         if not keys:
             return {}
-        name, store = self._kind.collection.name, self._writer.store
-        return await self._writer.patiently(lambda: store.get(name, keys))
+        return await self._context.store.get(self._kind.collection.name, keys)
 
     async def prepare(self, value: Entity) -> None:
         """Do what must be done before an entity that exists is committed as ``value``."""
@@ -154,7 +153,7 @@ class Repository(Generic[Entity]):
             guard: a condition besides the version.
         """
         value, kind = decision.value, self._kind
-        key, commit_id = kind.key(value), self._writer.ids.commit_id()
+        key, commit_id = kind.key(value), self._context.ids.commit_id()
         held = None if before is None else before.lease
         kept = held if kind.keeps_lease(value) else None
         put = Put(
@@ -212,7 +211,7 @@ class Repository(Generic[Entity]):
             ordinal=0,
             body=encode_event(draft),
         )
-        return Commit(commit_id=self._writer.ids.commit_id(), writes=(put,), events=(event,))
+        return Commit(commit_id=self._context.ids.commit_id(), writes=(put,), events=(event,))
 
     def after(
         self,
@@ -244,7 +243,7 @@ class Repository(Generic[Entity]):
         changed it before the commit was repeated.
         """
         commit = self.commit_of(None, decision, time=time, lease=lease)
-        (answer,) = await self._writer.commit([commit])
+        (answer,) = await self._context.store.commit([commit])
         if isinstance(answer, Conflict):
             return await self.made_by(commit)
         return self.after(None, decision, commit, answer, lease)
@@ -291,13 +290,13 @@ class Repository(Generic[Entity]):
             Contention: it conflicted as often as the settings allow.
         """
         # What the caller knows may be out of date, so that a try with it does not count.
-        attempts = self._writer.settings.commit_attempts + (before is not None)
+        attempts = self._context.settings.commit_attempts + (before is not None)
         commit: Commit | None = None
         for attempt in range(attempts):
             loaded = await self.get(key) if before is None else before
             if commit is not None and holds_commit(loaded.commits, commit.commit_id):
                 return loaded
-            time = await self._writer.store_time()
+            time = await self._context.store.now()
             try:
                 decision = decide(loaded.value, from_micros(time.calendar))
             except Refused:
@@ -314,12 +313,12 @@ class Repository(Generic[Entity]):
             new_lease = lease(loaded, time) if lease is not None and held else None
             await self.prepare(decision.value)
             commit = self.commit_of(loaded, decision, time=time, lease=new_lease, guard=guard)
-            (answer,) = await self._writer.commit([commit])
+            (answer,) = await self._context.store.commit([commit])
             if isinstance(answer, Committed):
                 return self.after(loaded, decision, commit, answer, new_lease)
             before = None
             if attempt:  # the first conflict is ordinary: a handle that went stale
-                await self._writer.pause(attempt)
+                await self._context.store.pause(attempt)
         last = None if commit is None else await self.made_by(commit)
         if last is not None:
             return last

@@ -7,13 +7,13 @@ and counts that agree with the records. Nothing is written, and others may work 
 
 from __future__ import annotations
 
-from cicd_core.control_plane.audit.auditing import audit
-from cicd_core.control_plane.audit.report import (
+from cicd_core.audit.report import (
     PROMISES,
     AuditReport,
     Check,
     CheckResult,
     Promise,
 )
+from cicd_core.audit.runner import audit
 
 __all__ = ["PROMISES", "AuditReport", "Check", "CheckResult", "Promise", "audit"]

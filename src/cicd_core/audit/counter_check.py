@@ -6,23 +6,23 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from cicd_core.control_plane.audit.report import Promise
-from cicd_core.control_plane.audit.steps import FINAL, HELD, states_of
+from cicd_core.audit.report import Promise
+from cicd_core.audit.transition_check import FINAL, HELD, states_of
 from cicd_core.lifecycle.deployment_counts import DEPLOYMENTS as DEPLOYMENT_COUNTS
 from cicd_core.lifecycle.deployment_counts import counted
 from cicd_core.model.deployment import DeploymentStatus
 from cicd_core.model.job import JobState
+from cicd_core.persistence.collections import DEPLOYMENTS, JOBS
 from cicd_core.queueing.histogram import LAST_BUCKET, RELATIVE_ERROR, value_of
 from cicd_core.queueing.measures import ENDED, RUN, WAIT, ended, ran, waited
-from cicd_core.store.collections import DEPLOYMENTS, JOBS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from cicd_core.control_plane.audit.known import Known
-    from cicd_core.control_plane.audit.report import Findings
-    from cicd_core.control_plane.audit.trail import Trail
+    from cicd_core.audit.history import Trail
+    from cicd_core.audit.record_summary import Known
+    from cicd_core.audit.report import Findings
     from cicd_core.model.event import Event
 
 _NAME: Final = re.compile(rf"({WAIT}|{RUN}|{ENDED}|{DEPLOYMENT_COUNTS})/(\d{{8}})\|.+")

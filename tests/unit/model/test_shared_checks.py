@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from cicd_core.errors import InvalidInput, TooLarge
-from cicd_core.model.checks import MAX_BODY_BYTES, json_bytes
-from cicd_core.model.fields import (
+from cicd_core.model.checks import (
+    MAX_BODY_BYTES,
     MAX_LABEL,
     check_label,
     check_metadata,
@@ -17,6 +17,7 @@ from cicd_core.model.fields import (
     check_optional_label,
     check_optional_name,
     check_reason,
+    json_bytes,
 )
 
 

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
 
-from cicd_core.control_plane.audit.report import Promise
+from cicd_core.audit.report import Promise
 from cicd_core.lifecycle.job_steps import FIRST_STEPS
 from cicd_core.model.event import Event  # noqa: TC001 - as above
 from cicd_core.model.job import FINAL_STATES, JobState
-from cicd_core.store.codec import decode_event
-from cicd_core.store.collections import JOBS
+from cicd_core.persistence.codec import decode_event
+from cicd_core.persistence.collections import JOBS
 from cicd_core.store.records import LogEntry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cicd_core.control_plane.audit.report import Findings
+    from cicd_core.audit.report import Findings
     from cicd_core.model.job import Job
-    from cicd_core.store.overlay import Loaded
+    from cicd_core.persistence.grants import Loaded
     from cicd_core.store.records import Collection, Record
 
 #: A collection and a key.

@@ -6,27 +6,26 @@ from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from cicd_core.control_plane import kinds
-from cicd_core.control_plane.audit.known import Known, check_indexes, check_job, known_job
-from cicd_core.control_plane.audit.reading import (
+from cicd_core.audit.counter_check import Recount
+from cicd_core.audit.history_check import Trails
+from cicd_core.audit.reading import (
     LogReader,
     check_counts,
     partitions_of,
     read_partition,
     read_records,
 )
-from cicd_core.control_plane.audit.recount import Recount
-from cicd_core.control_plane.audit.report import AuditReport, Findings, Promise
-from cicd_core.control_plane.audit.steps import FINAL
-from cicd_core.control_plane.audit.trails import Trails
-from cicd_core.control_plane.writer import Writer
+from cicd_core.audit.record_summary import Known, check_indexes, check_job, known_job
+from cicd_core.audit.report import AuditReport, Findings, Promise
+from cicd_core.audit.transition_check import FINAL
 from cicd_core.errors import CicdError
 from cicd_core.ids import IdSource
 from cicd_core.model.agent import AgentStatus
 from cicd_core.model.deployment import DeploymentStatus
 from cicd_core.model.instants import from_micros
 from cicd_core.model.job import JobState
-from cicd_core.store.collections import (
+from cicd_core.persistence import mappings
+from cicd_core.persistence.collections import (
     AGENTS,
     BY_DEPLOYMENT_STATUS,
     BY_KIND,
@@ -37,16 +36,17 @@ from cicd_core.store.collections import (
     POOLS,
     job_statuses,
 )
+from cicd_core.persistence.context import Context
 from cicd_core.store.counter_days import first_kept_day
 from cicd_core.store.records import Partition, StoreTime
 
 if TYPE_CHECKING:
     from collections.abc import Collection as AnyCollection
 
-    from cicd_core.control_plane.audit.known import Subject
-    from cicd_core.control_plane.audit.trail import Trail
+    from cicd_core.audit.history import Trail
+    from cicd_core.audit.record_summary import Subject
     from cicd_core.control_plane.plane import ControlPlane
-    from cicd_core.control_plane.repository import EntityKind
+    from cicd_core.persistence.repository import EntityKind
     from cicd_core.store.records import Record
 
 #: Partitions that hold every record of a collection together, each one once.
@@ -83,12 +83,12 @@ class _Audit:
 
     def __init__(self, plane: ControlPlane) -> None:
         settings = plane.settings
-        self._writer = Writer(plane.store, IdSource(), settings)
+        self._context = Context(plane.store, IdSource(), settings)
         self._kinds: tuple[EntityKind[Any], ...] = (
-            kinds.job_kind(settings),
-            kinds.deployment_kind(settings),
-            kinds.agent_kind(settings),
-            kinds.pool_kind(),
+            mappings.job_kind(settings),
+            mappings.deployment_kind(settings),
+            mappings.agent_kind(settings),
+            mappings.pool_kind(),
         )
         self._retention = {
             JOBS.name: settings.job_retention_seconds,
@@ -102,13 +102,13 @@ class _Audit:
 
     async def run(self, ended: AnyCollection[str]) -> AuditReport:
         """Read the records, then the log, then compare: the log is never behind the records."""
-        began = await self._writer.store_time()
+        began = await self._context.store.now()
         for kind in self._kinds:
             await self._read_records(kind)
         trails = await self._read_log()
         await self._check_without_record(trails.without_record(), began)
         self._check_ended(ended)
-        await check_counts(self._writer, self._listed, self._findings)
+        await check_counts(self._context, self._listed, self._findings)
         states = Counter(
             JobState(known.state)
             for (collection, _), known in self._known.items()
@@ -125,7 +125,7 @@ class _Audit:
     async def _read_records(self, kind: EntityKind[Any]) -> None:
         for partition in _LISTS[kind.collection.name]:
             self._listed[partition] += 0  # an empty partition must be counted as one
-            async for record in read_partition(self._writer, partition):
+            async for record in read_partition(self._context, partition):
                 subject = (kind.collection.name, record.key)
                 known = self._known.get(subject)
                 # One that moved while the lists were read is in two of them.
@@ -157,18 +157,18 @@ class _Audit:
     async def _read_log(self) -> Trails:
         recount = Recount()
         trails = Trails(self._known, recount, self._findings)
-        reader = LogReader(self._writer, self._findings)
+        reader = LogReader(self._context, self._findings)
         async for event in reader.rest():
             trails.add(event, counted=True)
         # The counters are complete up to a cursor: what the log says behind it is not in them.
-        counters = await self._writer.patiently(lambda: self._writer.store.counters(""))
+        counters = await self._context.store.counters("")
         tail = [event async for event in reader.rest()]
         later = {event.event_id async for event in reader.rest(counters.cursor)}
         for event in tail:
             trails.add(event, counted=event.event_id not in later)
         trails.finish()
         # A store drops by whichever clock is behind: never more than its steady one says.
-        steady = (await self._writer.store_time()).micros
+        steady = (await self._context.store.now()).micros
         first_day = max(_first_whole_day(trails), first_kept_day(StoreTime(steady)))
         recount.compare(counters.values, self._findings, first_day)
         return trails
@@ -181,7 +181,7 @@ class _Audit:
                 for name, key in trails
                 if name == collection and (name, key) not in self._unreadable
             ]
-            found = await read_records(self._writer, collection, keys)
+            found = await read_records(self._context, collection, keys)
             for key in keys:
                 record = found.get(key)
                 self._check_unlisted(collection, key, trails[collection, key], record, began)

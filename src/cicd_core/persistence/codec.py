@@ -28,8 +28,8 @@ from cicd_core.model.json_values import MAX_DEPTH, nests_deeper
 from cicd_core.model.pool import Pool
 from cicd_core.model.session import Session
 from cicd_core.model.spec import JobSpec
+from cicd_core.persistence.unknown_fields import find_unknown, put_back
 from cicd_core.queueing.lanes import LaneDirectory
-from cicd_core.store.unknown import find_unknown, put_back
 
 if TYPE_CHECKING:
     from cicd_core.store.records import LogEntry

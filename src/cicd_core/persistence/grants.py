@@ -14,15 +14,15 @@ from attrs import evolve, field, frozen
 from cicd_core.errors import CorruptRecord
 from cicd_core.lifecycle import leases
 from cicd_core.model.instants import from_micros
-from cicd_core.store.codec import JOB, EntityCodec, dump_json, encode_event, load_json
-from cicd_core.store.collections import JOBS, LEASED, of_pool
+from cicd_core.persistence.codec import JOB, EntityCodec, dump_json, encode_event, load_json
+from cicd_core.persistence.collections import JOBS, LEASED, of_pool
 from cicd_core.store.records import EventWrite, Lease
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from cicd_core.increments import Increment
     from cicd_core.lifecycle.decision import Decision
-    from cicd_core.model.event import Increment
     from cicd_core.model.job import Job
     from cicd_core.store.records import Record
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from cicd_core.control_plane.repository import EntityKind
 from cicd_core.model.agent import Agent, AgentStatus
 from cicd_core.model.instants import to_micros
 from cicd_core.model.job import Job, JobState
-from cicd_core.store import codec, collections, overlay
+from cicd_core.persistence import codec, collections, grants
+from cicd_core.persistence.repository import EntityKind
 from cicd_core.store.limits import MAX_INSTANT
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def job_kind(settings: Settings) -> EntityKind[Job]:
         name="job",
         collection=collections.JOBS,
         codec=codec.JOB,
-        load=overlay.load_job,
+        load=grants.load_job,
         key=lambda job: job.job_id,
         attributes=collections.job_attributes,
         keeps_lease=lambda job: job.state in _HELD,
@@ -83,7 +83,7 @@ def deployment_kind(settings: Settings) -> EntityKind[Deployment]:
         name="deployment",
         collection=collections.DEPLOYMENTS,
         codec=codec.DEPLOYMENT,
-        load=partial(overlay.load, codec.DEPLOYMENT),
+        load=partial(grants.load, codec.DEPLOYMENT),
         key=lambda deployment: deployment.deployment_id,
         attributes=lambda deployment, _: collections.deployment_attributes(deployment),
         keeps_lease=lambda _: False,
@@ -105,7 +105,7 @@ def agent_kind(settings: Settings) -> EntityKind[Agent]:
         name="agent",
         collection=collections.AGENTS,
         codec=codec.AGENT,
-        load=partial(overlay.load, codec.AGENT),
+        load=partial(grants.load, codec.AGENT),
         key=lambda agent: agent.agent_id,
         attributes=_agent_attributes,
         keeps_lease=lambda agent: agent.status is not AgentStatus.TERMINATED,
@@ -126,7 +126,7 @@ def pool_kind() -> EntityKind[Pool]:
         name="pool",
         collection=collections.POOLS,
         codec=codec.POOL,
-        load=partial(overlay.load, codec.POOL),
+        load=partial(grants.load, codec.POOL),
         key=lambda pool: pool.pool_name,
         attributes=lambda pool, _: collections.pool_attributes(pool),
         keeps_lease=lambda _: False,
@@ -141,7 +141,7 @@ def session_kind() -> EntityKind[Session]:
         name="session",
         collection=collections.SESSIONS,
         codec=codec.SESSION,
-        load=partial(overlay.load, codec.SESSION),
+        load=partial(grants.load, codec.SESSION),
         key=lambda session: session.session_id,
         attributes=lambda session, _: collections.session_attributes(session),
         keeps_lease=lambda session: session.logged_out_at is None and session.expired_at is None,
