@@ -23,10 +23,10 @@ from cicd_core.testing.conformance.leases import GuardPromises, LeasePromises
 from cicd_core.testing.conformance.log import LogPromises
 from cicd_core.testing.conformance.long_lists import LongListPromises
 from cicd_core.testing.conformance.lookalikes import LookalikePromises
+from cicd_core.testing.conformance.namespaces import NamespacePromises
 from cicd_core.testing.conformance.pages import IndexPromises, PagePromises
 from cicd_core.testing.conformance.pushes import PushPromises
 from cicd_core.testing.conformance.records import (
-    NamespacePromises,
     RecordPromises,
     RetentionPromises,
     VersionPromises,

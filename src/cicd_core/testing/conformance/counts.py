@@ -132,6 +132,12 @@ class CounterPromises(Suite):
             expected = {name: 1 for name in names if name.startswith(prefix)}
             assert dict((await store.counters(prefix)).values) == expected
 
+    @pytest.mark.parametrize("prefix", ["\ud800", "p" * 2000], ids=["no text", "too long"])
+    async def test_a_prefix_that_cannot_be_is_refused(self, store: Store, prefix: str) -> None:
+        with pytest.raises(InvalidInput) as refused:
+            await store.counters(prefix)
+        assert refused.value.field == "prefix"
+
     async def test_counters_hold_large_numbers(self, store: Store, harness: StoreHarness) -> None:
         large = 10**15
         await write(store, plain("p"), increments=[Increment("n", large), Increment("n", 1)])

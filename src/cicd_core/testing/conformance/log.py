@@ -259,6 +259,20 @@ class LogPromises(Suite):
                 await clock.reach(await clock.now() + clock.brief)
         assert not page.torn
 
+    async def test_retention_drops_the_log_of_its_own_namespace_alone(
+        self, harness: StoreHarness, forgetful: Store, clock: StoreClock, namespace: str
+    ) -> None:
+        async with harness.open(f"{namespace}-young") as young:
+            await write(forgetful, item("old"), events=[told("old")])
+            await clock.reach(await clock.now() + (TEN_YEARS if harness.clock else clock.brief))
+            await write(young, item("a"), events=[told("a")])
+            for number in range(20):
+                await write(forgetful, item(f"b{number}"))
+                await harness.settle()
+                await clock.reach(await clock.now() + clock.brief)
+            page = await young.read_log(None, 9)
+        assert [entry.key for entry in page.entries] == ["a"]
+
     @pytest.mark.parametrize("cursor", ["", "nonsense", "-1", "1\0", "9" * 30, "\u0661"], ids=ascii)
     async def test_a_cursor_that_is_none_of_its_own_is_refused(
         self, store: Store, cursor: str

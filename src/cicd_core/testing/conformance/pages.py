@@ -11,17 +11,20 @@ from cicd_core.errors import InvalidInput
 from cicd_core.store.records import Index, Query
 from cicd_core.testing.conformance.suite import Suite
 from cicd_core.testing.samples import (
+    BY_STATE,
     claim,
     in_lane,
     in_state,
     item,
     keys_in,
     note,
+    numbers_in,
     on_shelf,
     place_of,
     plain,
     read,
     remove,
+    watch,
     write,
 )
 
@@ -216,6 +219,26 @@ class IndexPromises(Suite):
         await remove(store, "a", version)
         await harness.settle()
         assert await keys_in(store, in_lane()) == await keys_in(store, in_state("new")) == []
+
+    async def test_a_record_that_is_half_in_an_index_is_not_in_it(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        """A patch may name a partition of an index whose sort attribute the record lacks."""
+        attributes = {"lane": "main", "rank": "1:a"}
+        await write(store, item("a", attributes=attributes), item("b", rank="2"))
+        await harness.settle()
+        taken = await store.claim(claim(2, patch={"lane": None, "state": "held"}))
+        assert {record.attributes["state"] for record in taken} == {"held"}
+        await harness.settle()
+        held = in_state("held")
+        assert await keys_in(store, held) == ["b"]
+        assert await numbers_in(store, held) == [1]
+        assert not await store.wait([watch(held, after="0:b")], 0)
+        rest = evolve(claim(9, lanes=["held"], patch={"state": None}), index=BY_STATE)
+        assert [record.key for record in await store.claim(rest)] == ["b"]
+        await harness.settle()
+        assert await keys_in(store, held) == []
+        assert not await store.wait([watch(held)], 0)
 
     async def test_a_claimed_record_is_where_its_patch_says(
         self, store: Store, harness: StoreHarness

@@ -13,7 +13,6 @@ from cicd_core.store.records import (
     MAX_RECORD_BYTES,
     Committed,
     Conflict,
-    Increment,
     Renewal,
 )
 from cicd_core.testing.conformance.suite import Suite
@@ -35,9 +34,7 @@ from cicd_core.testing.samples import (
     plain,
     read,
     remove,
-    told,
     watch,
-    whole_log,
     write,
 )
 from cicd_core.testing.tracing import untraced
@@ -343,38 +340,3 @@ async def rescue(store: Store, clock: StoreClock, key: str) -> int:
             return moment
         await clock.reach_safely(moment)
     raise AssertionError(f"{key!r} could not be written again before it expired")
-
-
-class NamespacePromises(Suite):
-    """Namespaces are apart; stores on one namespace are one."""
-
-    async def test_namespaces_do_not_see_each_other(
-        self, store: Store, harness: StoreHarness, namespace: str
-    ) -> None:
-        await write(store, item("a"), events=[told("a")], increments=[Increment("n")])
-        await harness.settle()
-        async with harness.open(f"{namespace}-other") as other:
-            assert await find(other, "a") is None
-            assert await keys_in(other, in_lane()) == []
-            assert await numbers_in(other, in_lane()) == [0]
-            assert await other.claim(claim()) == []
-            assert await whole_log(other) == []
-            assert dict((await other.counters("")).values) == {}
-
-    async def test_two_stores_on_one_namespace_share_everything(
-        self, store: Store, harness: StoreHarness, namespace: str
-    ) -> None:
-        async with harness.open(namespace) as other:
-            await write(store, item("a"), events=[told("a")], increments=[Increment("n")])
-            await harness.settle()
-            assert (await read(other, "a")).body == b"body of a"
-            (held,) = await other.claim(claim())
-            assert (await read(store, "a")).version == held.version
-            assert await whole_log(store) == await whole_log(other)
-            assert dict((await other.counters("n")).values) == {"n": 1}
-
-    async def test_a_sibling_shares_everything(self, store: Store) -> None:
-        async with store.sibling() as sibling:
-            version = (await write(sibling, item("a")))["a"]
-            assert (await read(store, "a")).version == version
-        assert (await read(store, "a")).version == version  # and lives on without it

@@ -159,7 +159,8 @@ class WaitPromises(Suite):
         assert await store.wait([watch(in_lane(), after="3:a")], 0)
         assert not await store.wait([watch(in_lane(), after="5:b")], 0)
         above = [watch(in_lane(), after="5:b")]
-        assert await woken(harness, store, above, lambda: write(store, item("c", rank="6")))
+        # By its key it stands below the bound, by its sort value above.
+        assert await woken(harness, store, above, lambda: write(store, item("0", rank="6")))
 
     async def test_of_two_watches_of_one_partition_the_wider_one_counts(
         self, store: Store, harness: StoreHarness
