@@ -8,6 +8,7 @@ from unicodedata import normalize
 from anyio.lowlevel import checkpoint
 from attrs import evolve
 
+from cicd_core.errors import InvalidInput
 from cicd_core.store import Count, Counters, Page, Partition
 from cicd_core.testing.samples import COLLECTIONS
 from tests.conformance.altered import Altered
@@ -243,3 +244,22 @@ class LooksAgainOnce(Altered):
             if await super().wait(watches, 0):
                 return True
         return await super().wait([], timeout)
+
+
+class ReadsNoMoreThanAThousandEvents(Altered):
+    """Behind so many events its log has an end."""
+
+    async def read_log(self, cursor: str | None, limit: int) -> LogPage:
+        page = await super().read_log(cursor, limit)
+        entries = tuple(entry for entry in page.entries if entry.ordinal < 1000)
+        return evolve(page, entries=entries)
+
+
+class TakesAnyPrefix(Altered):
+    """What is no prefix of any name is answered with no counters."""
+
+    async def counters(self, prefix: str) -> Counters:
+        try:
+            return await super().counters(prefix)
+        except InvalidInput:
+            return evolve(await super().counters("none"), values={})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
@@ -11,11 +12,11 @@ from cicd_core.store import StoreTime, sort_key
 from cicd_core.store.counter_days import first_kept_day
 from cicd_core.store.memory import MemoryStore
 from cicd_core.store.memory.log import Log
-from cicd_core.store.memory.rows import Row, place_of
+from cicd_core.store.memory.rows import Row, Rows, place_of
 from cicd_core.store.waiters import Waiter, Waiters
 
 if TYPE_CHECKING:
-    from cicd_core.store import Claim, LogPage, Record, Renewal, Renewed, Watch
+    from cicd_core.store import Claim, Commit, LogPage, Put, Record, Renewal, Renewed, Watch
     from cicd_core.store.memory.rows import Place
 
 #: In microseconds.
@@ -112,6 +113,43 @@ class ClaimsWhatStaysAlone(MemoryStore):
         return record
 
 
+class _Unordered(Rows):
+    """Told of a record that comes, it passes on the key in the place of the sort value."""
+
+    def _enter(self, place: Place, entry: tuple[str, str], expires_at: int | None) -> None:
+        entered, self._entered = self._entered, lambda *_: None
+        super()._enter(place, entry, expires_at)
+        self._entered = entered
+        entered(place, entry[1])
+
+
+class WakesByTheKey(MemoryStore):
+    """Who waits above a bound is woken by the keys above it."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._rows = _Unordered(self.collections, entered=self._waiters.tell)
+
+
+class _HalfIn(Rows):
+    def _posts(
+        self, collection: str, record: Record | None
+    ) -> set[tuple[Place, tuple[str, str], int | None]]:
+        if record is None:
+            return set()
+        missing = {sort: f"0:{record.key}" for _, sort in self._indexes[collection]}
+        whole = evolve(record, attributes={**missing, **record.attributes})
+        return super()._posts(collection, whole)
+
+
+class ShowsWhatIsHalfInAnIndex(MemoryStore):
+    """A record that lacks the attribute of an index's order stands first in it."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._rows = _HalfIn(self.collections, entered=self._waiters.tell)
+
+
 class MovesTheDueDateOfAnother(MemoryStore):
     """A renewal writes an attribute that follows the lease, with a key that is not the record's."""
 
@@ -146,3 +184,23 @@ class NamesNoCursor(MemoryStore):
             return await super().read_log(cursor, limit)
         except InvalidCursor as refused:
             raise InvalidCursor(None, refused.reason) from None
+
+
+class GoesByTheProcessClock(MemoryStore):
+    """Its time moves as the wall clock of its process does."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._opened = time.time()
+
+    def _tick(self) -> int:
+        return super()._tick() + 1_000_000 * round(time.time() - self._opened)
+
+
+class ForgetsVersionsThatRanAhead(MemoryStore):
+    """It goes by the clock alone, where a record was made again that had expired."""
+
+    def _put(self, put: Put, old: Record | None, commit: Commit, now: int) -> int:
+        if old is None:
+            vars(self._rows)["_floor"] = 1
+        return super()._put(put, old, commit, now)

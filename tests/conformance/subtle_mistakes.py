@@ -42,6 +42,10 @@ ALTERED: Final[dict[type[Altered], str]] = {
     reads.NormalisesPages: _LOOKALIKE_LANE,
     reads.TellsNoGapWithoutAnEvent: "test_a_gap_behind_which_nothing_is_left_is_said",
     reads.TellsTheGapAgain: "test_a_gap_behind_which_nothing_is_left_is_said",
+    reads.ReadsNoMoreThanAThousandEvents: (
+        "test_a_long_log_is_read_whole_however_many_events_are_asked_for"
+    ),
+    reads.TakesAnyPrefix: "test_a_prefix_that_cannot_be_is_refused",
     reads.CutsEventBodies: "test_an_events_body_is_kept_to_its_last_byte",
     reads.KeepsOrdinalsIn31Bits: _EVENT_ENDS,
     reads.KeepsEventVersionsAsDoubles: _EVENT_ENDS,
@@ -119,4 +123,10 @@ ENGINES: Final[dict[type[MemoryStore], str]] = {
         "test_a_repeated_claim_answers_first_what_has_its_sort_attribute_no_more"
     ),
     keeping.NamesNoCursor: "test_a_cursor_that_is_none_of_its_own_is_refused",
+    keeping.GoesByTheProcessClock: ("test_the_wall_clock_of_a_clients_process_decides_nothing"),
+    keeping.ForgetsVersionsThatRanAhead: (
+        "test_a_record_that_ran_ahead_of_the_clock_and_expired_never_has_a_version_twice"
+    ),
+    keeping.WakesByTheKey: "test_a_watch_looks_above_its_bound_alone",
+    keeping.ShowsWhatIsHalfInAnIndex: "test_a_record_that_is_half_in_an_index_is_not_in_it",
 }

@@ -19,8 +19,12 @@ import subprocess
 import sys
 import tempfile
 from contextlib import contextmanager
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from attrs import frozen
 
 from tests.mutation.faults import SOURCES
 from tests.mutation.faults_in_expressions import DYNAMODB
@@ -49,16 +53,17 @@ def main() -> int:
         for fault in engine.faults
         if name in (options.engines or ENGINES) and options.only in fault.name
     ]
-    for name in {name for name, _ in chosen}:
-        insist_on_the_original(ENGINES[name])
     number, parts = map(int, options.part.split("/"))
-    found = 0
     mine = chosen[number - 1 :: parts]
-    for name, fault in mine:
-        verdict = judged(ENGINES[name], fault)
-        found += verdict == "killed"
-        sys.stdout.write(f"{verdict:9}{name}: {fault.name}  {fault.test}\n")
-        sys.stdout.flush()
+    found = 0
+    for name, faults in groupby(mine, key=itemgetter(0)):
+        with Copy.of(ENGINES[name]) as copy:
+            copy.insist_on_the_original()
+            for _, fault in faults:
+                verdict = copy.judged(fault)
+                found += verdict == "killed"
+                sys.stdout.write(f"{verdict:9}{name}: {fault.name}  {fault.test}\n")
+                sys.stdout.flush()
     sys.stdout.write(f"{found} of {len(mine)} faults were found by the test that they name\n")
     return 0 if found == len(mine) else 1
 
@@ -72,55 +77,63 @@ def arguments() -> argparse.ArgumentParser:
     return parser
 
 
-def judged(engine: Engine, fault: Fault) -> str:
-    """Return how the tests end over a fault: killed, by another test, or survived."""
-    with copied(engine) as folder:
-        (folder / fault.file).write_text(fault.altered(), encoding="utf-8")
-        if not passes(engine, folder, "-k", fault.test):
-            return "killed"
-        return "survived" if passes(engine, folder) else "elsewhere"
+@frozen
+class Copy:
+    """A copy of a store's package, in which one file at a time has a fault."""
 
+    engine: Engine
+    folder: Path
 
-def insist_on_the_original(engine: Engine) -> None:
-    """Run all named tests over a copy without a fault.
+    @classmethod
+    @contextmanager
+    def of(cls, engine: Engine) -> Generator[Copy, None, None]:
+        """Copy the package of a store into a folder that is gone afterwards."""
+        with tempfile.TemporaryDirectory(prefix="cicd-fault-") as name:
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(SOURCES / engine.package, Path(name, engine.package), ignore=ignored)
+            yield cls(engine, Path(name))
 
-    Raises:
-        RuntimeError: one of them fails, so that a failure over a fault would prove nothing.
-    """
-    with copied(engine) as folder:
-        named = sorted({fault.test for fault in engine.faults})
-        if not passes(engine, folder, "-k", " or ".join(named)):
-            raise RuntimeError(f"tests over {engine.package} fail without a fault")
+    def judged(self, fault: Fault) -> str:
+        """Return how the tests end over a fault: killed, by another test, or survived."""
+        target = self.folder / fault.file
+        target.write_text(fault.altered(), encoding="utf-8")
+        try:
+            if not self.passes("-k", fault.test):
+                return "killed"
+            return "survived" if self.passes() else "elsewhere"
+        finally:
+            shutil.copy2(SOURCES / fault.file, target)
 
+    def insist_on_the_original(self) -> None:
+        """Run all named tests without a fault.
 
-@contextmanager
-def copied(engine: Engine) -> Generator[Path, None, None]:
-    """Make a folder with a copy of the store's package."""
-    with tempfile.TemporaryDirectory(prefix="cicd-fault-") as name:
-        folder = Path(name)
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(SOURCES / engine.package, folder / engine.package, ignore=ignored)
-        yield folder
+        Raises:
+            RuntimeError: one of them fails, so that a failure over a fault would prove nothing.
+        """
+        named = sorted({fault.test for fault in self.engine.faults})
+        if not self.passes("-k", " or ".join(named)):
+            raise RuntimeError(f"tests over {self.engine.package} fail without a fault")
 
+    def passes(self, *options: str) -> bool:
+        """Whether the engine's tests pass over the copy; one that hangs does not.
 
-def passes(engine: Engine, sources: Path, *options: str) -> bool:
-    """Whether tests pass over a copy of the sources; a test that hangs does not.
-
-    Raises:
-        RuntimeError: no test was run.
-    """
-    arguments = [*_OPTIONS, f"--timeout={_HANG}", "-m", _CHOSEN, *options, *engine.tests]
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *arguments],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(sources), "PYTHONDONTWRITEBYTECODE": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode not in {0, 1}:
-        raise RuntimeError(f"{options}: {done.stdout}{done.stderr}")
-    return done.returncode == 0
+        Raises:
+            RuntimeError: no test was run.
+        """
+        chosen = [*_OPTIONS, f"--timeout={_HANG}", "-m", _CHOSEN, *options, *self.engine.tests]
+        bytecode = {"PYTHONPYCACHEPREFIX": str(self.folder / "bytecode")}
+        kept = {name: text for name, text in os.environ.items() if "BYTECODE" not in name}
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", *chosen],
+            cwd=ROOT,
+            env={**kept, **bytecode, "PYTHONPATH": str(self.folder)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode not in {0, 1}:
+            raise RuntimeError(f"{options}: {done.stdout}{done.stderr}")
+        return done.returncode == 0
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import anyio
 import pytest
 
 from cicd_core.store.records import Committed, Increment, Query, Renewal
+from cicd_core.testing.conformance.log import version_of
 from cicd_core.testing.conformance.suite import Suite, require
 from cicd_core.testing.harness import Capability
 from cicd_core.testing.samples import (
@@ -130,6 +131,17 @@ class LongListPromises(Suite):
         await harness.settle()
         with anyio.fail_after(harness.patience):
             assert await store.wait(watches, 3600)
+
+    async def test_a_long_log_is_read_whole_however_many_events_are_asked_for(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        for number in range(3):
+            events = [told("a", 400 * number + each) for each in range(400)]
+            await write(store, item("a", expected=await version_of(store)), events=events)
+        await harness.settle()
+        for step in (MOST, 399):
+            log = await whole_log(store, step)
+            assert [entry.ordinal for entry in log] == list(range(1200))
 
     async def test_a_commit_may_have_five_hundred_events_and_increments(
         self, store: Store, harness: StoreHarness

@@ -41,6 +41,7 @@ from cicd_core.testing.tracing import untraced
 
 if TYPE_CHECKING:
     from cicd_core.store.contract import Store
+    from cicd_core.testing.clock import VirtualClock
     from cicd_core.testing.conformance.store_clock import StoreClock
     from cicd_core.testing.harness import StoreHarness
 
@@ -205,6 +206,19 @@ class VersionPromises(Suite):
         (held,) = await store.claim(claim())
         await remove(store, "a", held.version)
         assert (await write(store, item("a")))["a"] > held.version
+
+    async def test_a_record_that_ran_ahead_of_the_clock_and_expired_never_has_a_version_twice(
+        self, store: Store, exact_clock: VirtualClock
+    ) -> None:
+        """Versions count commits where a clock stands still: they may be above its time."""
+        ends = (await store.now()).micros + 2
+        version = (await write(store, item("a")))["a"]
+        for _ in range(9):
+            put = item("a", expected=version, expires_at=ends)
+            version = (await write(store, put))["a"]
+        exact_clock.advance(micros=2)
+        assert await find(store, "a") is None
+        assert (await write(store, item("a")))["a"] > version
 
 
 class RetentionPromises(Suite):
