@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
@@ -184,17 +183,6 @@ class NamesNoCursor(MemoryStore):
             return await super().read_log(cursor, limit)
         except InvalidCursor as refused:
             raise InvalidCursor(None, refused.reason) from None
-
-
-class GoesByTheProcessClock(MemoryStore):
-    """Its time moves as the wall clock of its process does."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._opened = time.time()
-
-    def _tick(self) -> int:
-        return super()._tick() + 1_000_000 * round(time.time() - self._opened)
 
 
 class ForgetsVersionsThatRanAhead(MemoryStore):

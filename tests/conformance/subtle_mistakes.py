@@ -123,7 +123,6 @@ ENGINES: Final[dict[type[MemoryStore], str]] = {
         "test_a_repeated_claim_answers_first_what_has_its_sort_attribute_no_more"
     ),
     keeping.NamesNoCursor: "test_a_cursor_that_is_none_of_its_own_is_refused",
-    keeping.GoesByTheProcessClock: ("test_the_wall_clock_of_a_clients_process_decides_nothing"),
     keeping.ForgetsVersionsThatRanAhead: (
         "test_a_record_that_ran_ahead_of_the_clock_and_expired_never_has_a_version_twice"
     ),

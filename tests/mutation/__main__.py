@@ -11,23 +11,23 @@ lines that are printed tell the score of all parts so far, and which mutants sur
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import sys
 import tempfile
 import time
 from pathlib import Path
-from random import Random
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from tests.mutation.equivalents import reason_by_rule, reason_of
 from tests.mutation.generating import MODULES, generate
-from tests.mutation.judging import Judge
+from tests.mutation.judging import Judge, Verdict
 from tests.mutation.results import Results, Score
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from tests.mutation.generating import Mutant
 
@@ -46,6 +46,8 @@ _OPTIONS: Final = (
 #: How many mutants are tried between two runs without one, which must not fail.
 _BETWEEN_CONTROLS: Final = 100
 TARGET: Final = 0.95
+#: What is noted of a mutant that is equivalent by a rule.
+UNTRIED: Final = Verdict("survived", None, 0)
 
 
 def main() -> int:
@@ -53,14 +55,15 @@ def main() -> int:
     options = arguments().parse_args()
     with tempfile.TemporaryDirectory(prefix="cicd-mutants-") as name:
         folder = Path(name)
-        sample = drawn(generate(folder, options.store), options.sample, options.seed)
+        mutants = generate(folder, options.store)
+        sample = drawn(mutants, options.sample, options.seed)
         results = Results(options.results or RESULTS / f"{options.store}.jsonl")
         if not options.report:
             number, parts = options.part
             run = Run(sample[number - 1 :: parts], results, minutes=options.minutes)
             run.only_survivors = options.survivors
             run.judge(folder, options.store)
-    return told(sample, results)
+    return told(mutants, results)
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -85,10 +88,15 @@ def part(text: str) -> tuple[int, int]:
     return int(number), int(parts)
 
 
-def drawn(mutants: Sequence[Mutant], sample: int | None, seed: int) -> list[Mutant]:
-    """Return a sample of the mutants, in random order, the same one for the same seed."""
-    size = len(mutants) if sample is None else min(sample, len(mutants))
-    return Random(seed).sample(list(mutants), size)
+def drawn(mutants: Iterable[Mutant], sample: int | None, seed: int) -> list[Mutant]:
+    """Return a sample of the mutants, in random order.
+
+    The same seed draws the same ones, as far as the code that they change stays the same.
+    """
+    ranked = sorted(
+        mutants, key=lambda each: hashlib.sha256(f"{seed}{each.digest}".encode()).digest()
+    )
+    return ranked[:sample]
 
 
 class Run:
@@ -117,19 +125,20 @@ class Run:
                 return
             if number % _BETWEEN_CONTROLS == 0:
                 self._results.note_control(judge.try_mutant(""))
-            verdict = judge.try_mutant(mutant.name)
+            by_rule = reason_by_rule(mutant) is not None
+            verdict = UNTRIED if by_rule else judge.try_mutant(mutant.name)
             self._results.note(mutant, verdict)
             say(f"{verdict.outcome:9}{mutant.place}  {verdict.test or mutant.change}")
 
     def _is_wanted(self, mutant: Mutant) -> bool:
         if self.only_survivors:
             return self._results.survived(mutant) and reason_of(mutant) is None
-        return not self._results.has(mutant) and reason_by_rule(mutant) is None
+        return not self._results.has(mutant)
 
 
-def told(sample: Sequence[Mutant], results: Results) -> int:
-    """Print the score of a sample as far as it was tried; return 0 if it is high enough."""
-    score = Score.of(sample, results)
+def told(mutants: Sequence[Mutant], results: Results) -> int:
+    """Print the score of all mutants that were tried; return 0 if it is high enough."""
+    score = Score.of(mutants, results)
     for mutant in score.survivors:
         say("\n    ".join((f"survived {mutant.place}", *mutant.change)))
     say(str(score))

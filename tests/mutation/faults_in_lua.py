@@ -193,8 +193,8 @@ FAULTS: Final = (
     Fault(
         "an expired record wakes",
         f"{_LUA}/look.lua",
-        "if read(collection, key_in(name)) then return true end",
-        "do return true end",
+        "if read(collection, key_in(name)) then return name end",
+        "do return name end",
         "test_an_expired_record_is_not_waited_for",
     ),
     Fault(
@@ -226,11 +226,11 @@ FAULTS: Final = (
         "test_counts_follow_retention",
     ),
     Fault(
-        "nobody is woken",
+        "who waits is pushed nothing",
         _MOVES,
         "call('SPUBLISH', place, name)",
         "call('SPUBLISH', place .. '-', name)",
-        "test_a_commit_wakes_who_waits",
+        "test_a_commit_of_another_handle_is_pushed_to_who_waits",
     ),
     Fault(
         "anybody renews",

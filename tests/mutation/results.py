@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from tests.mutation.equivalents import reason_by_rule, reason_of
+from tests.mutation.equivalents import reason_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
     from pathlib import Path
 
     from tests.mutation.generating import Mutant
@@ -79,7 +79,7 @@ class Results:
 
 @frozen
 class Score:
-    """How many mutants of a sample were found."""
+    """How many of the mutants that were tried were found."""
 
     size: int
     killed: int
@@ -89,10 +89,9 @@ class Score:
     controls: int
 
     @classmethod
-    def of(cls, sample: Iterable[Mutant], results: Results) -> Score:
-        """Count the outcomes of the mutants that were tried."""
-        mutants = list(sample)
-        alive = [each for each in mutants if results.survived(each) or reason_by_rule(each)]
+    def of(cls, mutants: Sequence[Mutant], results: Results) -> Score:
+        """Count the outcomes; what was not tried does not count."""
+        alive = [each for each in mutants if results.survived(each)]
         return cls(
             size=len(mutants),
             killed=sum(results.outcome(each) == "killed" for each in mutants),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -142,43 +141,6 @@ class ClockPromises(Suite):
                 times = {await each.now() for each in (*crew, sibling)}
                 assert {now.calendar for now in times} == {exact_clock.calendar()}
                 assert {now.micros for now in times} == {exact_clock.micros()}
-
-    @pytest.mark.parametrize("step", [-7200, 7200])
-    async def test_the_wall_clock_of_a_clients_process_decides_nothing(
-        self,
-        store: Store,
-        harness: StoreHarness,
-        clock: StoreClock,
-        monkeypatch: pytest.MonkeyPatch,
-        step: int,
-    ) -> None:
-        lasts = await clock.now() + 600 * SECOND
-        await write(store, item("a", rank="1"), item("b", expires_at=lasts), events=[told("a")])
-        await harness.settle()
-        (taken,) = await store.claim(claim(duration=300 * SECOND))
-        wall, wall_ns = time.time, time.time_ns  # noqa: TID251 - to move them, not to go by them
-        monkeypatch.setattr(time, "time", lambda: wall() + step)
-        monkeypatch.setattr(time, "time_ns", lambda: wall_ns() + step * 10**9)
-        take = Delete(
-            collection="items", key="a", expected=taken.version, guard=Guard.LEASE_EXPIRED
-        )
-        assert await apply(store, commit(take, plain("taken"))) == Conflict((("items", "a"),))
-        before = await clock.now()
-        (beside,) = await store.claim(claim())
-        assert (beside.key, beside.expires_at) == ("b", lasts)
-        assert beside.lease is not None
-        assert before <= beside.lease.granted <= await clock.now()
-        assert beside.lease.expires == beside.lease.granted + 30 * SECOND
-        (renewed,) = await store.renew(
-            [Renewal(collection="items", key="b", claim_id=beside.lease.claim_id, duration=DAY)]
-        )
-        assert renewed is not None
-        assert before + DAY <= renewed.expires <= await clock.now() + DAY
-        version = (await write(store, item("c"), events=[told("c")]))["c"]
-        assert before <= version <= await clock.now()
-        await harness.settle()
-        log = await store.read_log(None, 9)
-        assert sorted(entry.key for entry in log.entries) == ["a", "c"]
 
     @STEPS
     async def test_a_wall_clock_that_is_set_drops_no_record_and_no_event(
