@@ -161,7 +161,7 @@ def source_files() -> set[str]:
 @nox.session(python=MAIN)
 def environment(session: nox.Session) -> None:
     """The environment of all sessions that run on the main interpreter: made once."""
-    install(session, *group("test", "lint", "types", "layers", "docs"))
+    install(session, *group("test", "lint", "types", "layers", "docs", "mutation"))
 
 
 # ---------------------------------------------------------------------------------------- tests
