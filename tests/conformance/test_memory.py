@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cicd_core.ids import IdSource
+from cicd_core.store.memory import MemoryStore
 from cicd_core.store.registry import open_store
 from cicd_core.testing import (
     HistoryConformance,
@@ -17,6 +18,7 @@ from cicd_core.testing import (
     store_machine,
 )
 from cicd_core.testing.samples import COLLECTIONS
+from cicd_core.testing.tracing import untraced
 from tests.conformance.lagging_store import LaggingStore
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from cicd_core.store.contract import Store
-    from cicd_core.store.memory import MemoryStore, open_memory
+    from cicd_core.store.memory import open_memory
     from cicd_core.store.records import Collection
     from cicd_core.store.registry import StoreFactory
 
@@ -33,6 +35,13 @@ if TYPE_CHECKING:
     _factory: StoreFactory = open_memory
 
 IDS = IdSource()
+
+
+async def damage(harness: StoreHarness, namespace: str, collection: str, key: str) -> bool:
+    """Damage a record of a store that is open by its name."""
+    async with harness.open(namespace) as store:
+        memory = untraced(store)
+        return isinstance(memory, MemoryStore) and memory.damage(collection, key)
 
 
 class MemoryHarness(StoreHarness):
@@ -54,6 +63,9 @@ class MemoryHarness(StoreHarness):
             clock=self.clock,
         )
 
+    async def damage(self, namespace: str, collection: str, key: str) -> bool:
+        return await damage(self, namespace, collection, key)
+
 
 class ServerClockHarness(StoreHarness):
     """The memory store as one whose clock is its own, like a server's: no test can move it."""
@@ -65,6 +77,9 @@ class ServerClockHarness(StoreHarness):
         self, namespace: str, collections: tuple[Collection, ...] = COLLECTIONS
     ) -> AbstractAsyncContextManager[Store]:
         return open_store(self._url, collections=collections, namespace=namespace)
+
+    async def damage(self, namespace: str, collection: str, key: str) -> bool:
+        return await damage(self, namespace, collection, key)
 
     def open_forgetful(self, namespace: str) -> AbstractAsyncContextManager[Store]:
         return open_store(

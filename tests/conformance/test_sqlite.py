@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import atexit
+import sqlite3
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -41,12 +43,22 @@ class SQLiteHarness(StoreHarness):
 
     def __init__(self, path: Path) -> None:
         self.clock = VirtualClock()
+        self._path = path
         self._url = f"sqlite:///{path}?synchronous=normal"
 
     def open(
         self, namespace: str, collections: tuple[Collection, ...] = COLLECTIONS
     ) -> AbstractAsyncContextManager[Store]:
         return open_store(self._url, collections=collections, namespace=namespace, clock=self.clock)
+
+    async def damage(self, namespace: str, collection: str, key: str) -> bool:
+        with closing(sqlite3.connect(self._path)) as connection, connection:
+            spaces = connection.execute("SELECT id FROM namespaces WHERE name = ?", (namespace,))
+            update = f'UPDATE "c_{collection}" SET commit_id = CAST(? AS TEXT)'  # noqa: S608 - a
+            # name of the suite's own
+            parameters = (b"no \xff UTF-8", *spaces.fetchone(), key)
+            done = connection.execute(f"{update} WHERE ns = ? AND key = ?", parameters)
+            return done.rowcount == 1
 
 
 @cache

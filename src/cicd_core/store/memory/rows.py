@@ -37,6 +37,8 @@ class Row(NamedTuple):
     record: Record
     #: The version that its last commit gave; claims may have moved the record's own one on.
     given: int
+    #: Whether it decodes, which :meth:`MemoryStore.damage` alone can change.
+    is_readable: bool = True
 
     def is_live(self, now: int) -> bool:
         """Whether its retention has not ended."""
@@ -132,7 +134,15 @@ class Rows:
 
     def _walk(self, collection: str, entries: Iterable[Entry], now: int) -> Iterator[Row]:
         rows = (self._rows[collection, key] for _, key in entries)
-        return (row for row in rows if row.is_live(now))
+        return (row for row in rows if row.is_readable and row.is_live(now))
+
+    def damage(self, subject: Subject) -> bool:
+        """Let a row not decode any more; whether there is one."""
+        row = self._rows.get(subject)
+        if row is None:
+            return False
+        self._rows[subject] = row._replace(is_readable=False)
+        return True
 
     def _move(self, collection: str, old: Record | None, new: Record | None) -> None:
         """Bring everything that finds a record from the old one to the new one."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from anyio.lowlevel import checkpoint
 
 from cicd_core.clock import SystemClock, calendar_of
+from cicd_core.errors import CorruptRecord
 from cicd_core.model.checks import check_seconds
 from cicd_core.store.counter_days import first_kept_day
 from cicd_core.store.limits import Limits
@@ -115,7 +116,7 @@ class MemoryStore:
         await checkpoint()
         with self._lock:
             now = self._tick()
-            rows = (self._rows.live((collection, key), now) for key in keys)
+            rows = (self._readable((collection, key), now) for key in keys)
             return {row.record.key: row.record for row in rows if row is not None}
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
@@ -136,7 +137,7 @@ class MemoryStore:
             if held:
                 sort = claim.index.sort
                 return sorted(
-                    (row.record for row in held),
+                    (row.record for row in held if row.is_readable),
                     key=lambda record: (record.attributes.get(sort, ""), record.key),
                 )
             index = (claim.collection, claim.index.partition, claim.index.sort)
@@ -215,6 +216,14 @@ class MemoryStore:
         vars(other).update(_limits=self._limits.of_another())
         return other
 
+    def damage(self, collection: str, key: str) -> bool:
+        """Let a record not decode any more, as damage on a disk would; whether there is one.
+
+        For tests of what lives with such a record: nothing else damages one in memory.
+        """
+        with self._lock:
+            return self._rows.damage((collection, key))
+
     def close(self) -> None:
         """Refuse all further calls, and end all waiting here with an error each."""
         if self._limits.lifetime.end():
@@ -243,13 +252,24 @@ class MemoryStore:
             now = self._tick()
             return any(self._is_true(watch, now) for watch in watches)
 
+    def _readable(self, subject: Subject, now: int) -> Row | None:
+        """Return the row of a record.
+
+        Raises:
+            CorruptRecord: it was damaged.
+        """
+        row = self._rows.live(subject, now)
+        if row is not None and not row.is_readable:
+            raise CorruptRecord(*subject, "it was damaged on purpose")
+        return row
+
     def _is_true(self, watch: Watch, now: int) -> bool:
         query = Query(partition=watch.partition, limit=1, after=watch.after)
         return next(self._rows.between(query, now), None) is not None
 
     def _commit(self, commit: Commit, now: int) -> Committed | Conflict:
         rows = {
-            subject_of(write): self._rows.live(subject_of(write), now) for write in commit.writes
+            subject_of(write): self._readable(subject_of(write), now) for write in commit.writes
         }
         records = {subject: row.record if row else None for subject, row in rows.items()}
         given = {subject: row.given for subject, row in rows.items() if row}
@@ -285,9 +305,8 @@ class MemoryStore:
 
     def _renew(self, renewal: Renewal, now: int) -> Renewed | None:
         row = self._rows.live((renewal.collection, renewal.key), now)
-        record = renewed(
-            renewal, row.record if row else None, self._lease_sort(renewal.collection), now
-        )
+        old = row.record if row and row.is_readable else None
+        record = renewed(renewal, old, self._lease_sort(renewal.collection), now)
         if row is None or record is None or record.lease is None:
             return None
         self._rows.put(renewal.collection, Row(record, row.given))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from attrs import define
 
 from cicd_core.store.sqlite.log import LOG_BITS, LOG_TICK
-from cicd_core.store.sqlite.tables import claims_of, in_pieces
+from cicd_core.store.sqlite.tables import claims_of, in_pieces, is_live, key_of
 
 if TYPE_CHECKING:
     import sqlite3
@@ -37,6 +37,8 @@ class Slot:
     record: Record | None = None
     #: The version that its last commit gave; claims may have moved the record's own one on.
     given: int = 0
+    #: Whether the row decodes; one that does not is neither written nor renewed.
+    is_readable: bool = True
 
 
 class Batch:
@@ -76,8 +78,12 @@ class Batch:
                 wanted[subject[0]].append(subject[1])
         for collection, keys in wanted.items():
             table = self.tables[collection]
-            for row in in_pieces(self.connection, table.by_key, self.space, keys):
+            found = in_pieces(self.connection, table.by_key, self.space, keys)
+            for row in found.whole:
                 self.adopt(table, row)
+            for row in found.damaged:
+                if is_live(row, self.now):
+                    self._slots[collection, key_of(row)].is_readable = False
 
     def slot(self, subject: Subject) -> Slot:
         """Return the slot of a record that was read."""

@@ -13,6 +13,7 @@ from cicd_core.store.semantics import (
     replaced,
     subject_of,
 )
+from cicd_core.store.sqlite.unreadable import corrupt
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,6 +35,9 @@ def apply_renewals(batch: Batch, renewals: Iterable[Renewal]) -> list[Renewed | 
 
 def _apply(batch: Batch, commit: Commit) -> Committed | Conflict:
     slots = {subject: batch.slot(subject) for subject in map(subject_of, commit.writes)}
+    for subject, slot in slots.items():
+        if not slot.is_readable:
+            raise corrupt(*subject)
     records = {subject: slot.record for subject, slot in slots.items()}
     given = applied_before(commit, records, {each: slot.given for each, slot in slots.items()})
     if given is not None:

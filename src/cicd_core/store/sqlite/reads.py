@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from attrs import frozen
 
 from cicd_core.store.records import Count, Page
-from cicd_core.store.sqlite.tables import in_pieces, place_of
+from cicd_core.store.sqlite.tables import in_pieces, is_live, key_of, place_of
+from cicd_core.store.sqlite.unreadable import corrupt, find, find_whole
 
 if TYPE_CHECKING:
     import sqlite3
@@ -44,22 +45,27 @@ class Snapshot:
         self._now = now
 
     def get(self, collection: str, keys: Sequence[str]) -> dict[str, Record]:
-        """Return the records that exist, by key."""
+        """Return the records that exist, by key.
+
+        Raises:
+            CorruptRecord: one of them does not decode.
+        """
         table = self._tables[collection]
-        found: dict[str, Record] = {}
-        rows = in_pieces(self.connection, table.by_key, self.space, keys)
-        for record in table.records(rows):
-            if record.expires_at is None or record.expires_at > self._now:
-                found[record.key] = record
-        return found
+        found = in_pieces(self.connection, table.by_key, self.space, keys)
+        for row in found.damaged:
+            if is_live(row, self._now):
+                raise corrupt(collection, key_of(row))
+        live = [row for row in found.whole if is_live(row, self._now)]
+        return {record.key: record for record in table.records(live)}
 
     def page(self, query: Query) -> Page:
-        """Return a page of one partition."""
+        """Return a page of one partition, without the records that do not decode."""
         table = self._tables[query.partition.collection]
         bounds = [bound for bound in (query.after, query.before) if bound is not None]
-        rows = self.connection.execute(
-            table.page(query),
-            (self.space, query.partition.value, self._now, *bounds, query.limit + 1),
+        statement = table.page(query)
+        before = (self.space, query.partition.value, self._now, *bounds)
+        rows = find_whole(
+            lambda limit: find(self.connection, statement, (*before, limit)), query.limit + 1
         )
         records = table.records(rows)
         return Page(records[: query.limit], more=len(records) > query.limit)
@@ -97,7 +103,7 @@ class Snapshot:
         """Return where the records of a collection stood that expired and were not dropped yet."""
         table = self._tables[collection]
         parameters = (self.space, self._now, EXPIRED_COUNTED + 1)
-        rows = self.connection.execute(table.expired_attributes, parameters).fetchall()
+        rows = find(self.connection, table.expired_attributes, parameters).whole
         places: Counter[Place] = Counter()
         for row in rows[:EXPIRED_COUNTED]:
             has = dict(zip(table.attributes, row, strict=True))

@@ -14,6 +14,7 @@ from attrs import define
 
 from cicd_core.store.sqlite.batch import Batch
 from cicd_core.store.sqlite.log import drop_entries
+from cicd_core.store.sqlite.unreadable import find
 
 if TYPE_CHECKING:
     import sqlite3
@@ -80,7 +81,7 @@ class Retention:
         batch = Batch(connection, tables, space, now)
         for table in tables.values():
             budget = Budget()
-            rows = connection.execute(table.expired, (space, now, budget.rows)).fetchall()
+            rows = find(connection, table.expired, (space, now, budget.rows)).whole
             for *row, size in rows:
                 if budget.take(size):
                     batch.adopt(table, row)

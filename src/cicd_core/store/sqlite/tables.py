@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 from attrs import frozen
 
 from cicd_core.store.records import Lease, Record
+from cicd_core.store.sqlite.unreadable import Found, find
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from cicd_core.store.records import Index, Partition, Query
 
@@ -56,6 +57,8 @@ _ALWAYS: Final = (
 LONG: Final = ("claim_grant", "body")
 _READ: Final = tuple(name for name, _ in FIXED if name != "ns")
 _KEY: Final = _READ.index("key")
+_EXPIRES: Final = _READ.index("expires_at")
+_CLAIM: Final = _READ.index("lease_claim")
 _CLAIMS: Final = _READ.index("claims")
 #: Where the attributes begin in a row that was read.
 _ATTRIBUTES: Final = len(_READ)
@@ -92,17 +95,19 @@ def in_pieces(
     query: Callable[[int], str],
     space: int,
     values: Sequence[str],
-) -> Iterator[Sequence[Any]]:
-    """Yield the rows of a query for any number of values.
+) -> Found:
+    """Return the rows of a query for any number of values.
 
     The last value of a piece is repeated up to a power of two: so there are few distinct
     statements, and they stay prepared.
     """
+    found = Found()
     for start in range(0, len(values), _PIECE):
         piece = values[start : start + _PIECE]
         size = 1 << (len(piece) - 1).bit_length()
         parameters = (space, *piece, *[piece[-1]] * (size - len(piece)))
-        yield from connection.execute(query(size), parameters)
+        found.add(find(connection, query(size), parameters))
+    return found
 
 
 #: An index as a batch asks for it: partition attribute, sort attribute, name.
@@ -319,6 +324,23 @@ class Table:
             sets_claim="lease_claim" in others,
             posts=tuple(post for post in self.posts if not set(attributes).isdisjoint(post[:2])),
         )
+
+
+def key_of(row: Sequence[Any]) -> str:
+    """Return the key of a row."""
+    key: str = row[_KEY]
+    return key
+
+
+def claim_of(row: Sequence[Any]) -> str | None:
+    """Return the claim id under which a row is held."""
+    claim_id: str | None = row[_CLAIM]
+    return claim_id
+
+
+def is_live(row: Sequence[Any], now: int) -> bool:
+    """Whether a row's retention has not ended."""
+    return row[_EXPIRES] is None or row[_EXPIRES] > now
 
 
 def claims_of(row: Sequence[Any]) -> int:
