@@ -1,22 +1,22 @@
 """Counters: sums over the log, kept by shard and by group, and what the log has behind them.
 
-A group is what stands before the last ``|`` of a name. Its item holds the sums of one shard up to
-an item of the log, and says up to which; another one says up to which all of them are complete. So
-a sum is what its item holds, and the increments of the log behind that.
+The item of a group holds the sums of one shard up to an item of the log, and says up to which;
+another one says up to which all groups are complete. So a sum is what its item holds, and the
+increments of the log behind that. A large group has several items, see
+:mod:`cicd_core_dynamodb.counter_groups`.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
-
-from attrs import field, frozen
 
 from cicd_core.store.counter_days import day_of, end_of
 from cicd_core.store.records import Counters
 from cicd_core_dynamodb import items
 from cicd_core_dynamodb.calls import all_of
+from cicd_core_dynamodb.counter_groups import Group, Part, group_of, rest_of
 from cicd_core_dynamodb.expressions import Expression
 from cicd_core_dynamodb.failures import ConditionFailed
 from cicd_core_dynamodb.items import number, text
@@ -30,21 +30,18 @@ if TYPE_CHECKING:
     from cicd_core_dynamodb.log import Log
     from cicd_core_dynamodb.sequencer import Sequencer
 
-#: The attributes of a group's item: up to which item of the log, and the sums.
+#: The attributes of a part of a group: up to which item of the log, and the sums.
 _UP_TO: Final = "U"
 _SUMS: Final = "Y"
-#: The place of the item that says up to where all groups are complete; groups begin with a g.
+#: Whether the sums are in the parts below instead.
+_SPLIT: Final = "YS"
+#: What the places of groups begin with, and those of the parts of one that was split.
+_WHOLE: Final = "g"
+_PART: Final = "h"
+#: The place of the item that says up to where all groups are complete.
 _COMPLETE: Final = "complete"
 #: So many items of the log that no sum holds yet are reason enough to fold them.
 FOLD: Final = 64
-
-
-@frozen
-class _Group:
-    """The sums of one group in one shard, up to an item of the log."""
-
-    up_to: int = 0
-    sums: dict[str, int] = field(factory=dict[str, int])
 
 
 class CounterBook:
@@ -86,19 +83,20 @@ class CounterBook:
         return head, await self._sums_at(shard, prefix, head, complete, groups)
 
     async def _sums_at(
-        self, shard: int, prefix: str, head: int, complete: int, groups: Mapping[str, _Group]
+        self, shard: int, prefix: str, head: int, complete: int, groups: Mapping[str, Group]
     ) -> dict[str, int]:
         tail = await self._tail(self._shards[shard], complete, head)
         totals: defaultdict[str, int] = defaultdict(int)
-        for group, kept in groups.items():
-            for rest, amount in kept.sums.items():
-                name = _name(group, rest)
+        for group in groups.values():
+            for name, amount in group.sums():
                 if name.startswith(prefix):
                     totals[name] += amount
         for at, increments in tail.items():
             for name, amount in increments:
-                if name.startswith(prefix) and at > groups.get(_group(name), _Group()).up_to:
-                    totals[name] += amount
+                if name.startswith(prefix):
+                    group = groups.get(group_of(name), Group(group_of(name)))
+                    if at > group.place_of(rest_of(name))[1].up_to:
+                        totals[name] += amount
         if len(tail) >= FOLD:
             await self._fold(shard, head, tail)
         return totals
@@ -122,41 +120,53 @@ class CounterBook:
 
         What is written follows from the log alone: whoever else does it writes the same.
         """
-        names = {_group(name) for increments in tail.values() for name, _ in increments}
+        names = {group_of(name) for increments in tail.values() for name, _ in increments}
         await all_of(partial(self._fold_group, shard, group, head, tail) for group in sorted(names))
         await self._put(shard, _COMPLETE, {_UP_TO: number(head)}, head)
 
     async def _fold_group(
-        self, shard: int, group: str, head: int, tail: Mapping[int, list[tuple[str, int]]]
+        self, shard: int, name: str, head: int, tail: Mapping[int, list[tuple[str, int]]]
     ) -> None:
-        kept = _read(await self._get(shard, f"g{group}"))
-        if kept.up_to >= head:
-            return
-        sums = Counter(kept.sums)
-        for at, increments in tail.items():
-            for name, amount in increments:
-                if at > kept.up_to and _group(name) == group:
-                    sums[_rest(name)] += amount
-        written: Item = {
-            _UP_TO: number(head),
-            _SUMS: {"M": {f".{rest}": number(amount) for rest, amount in sums.items()}},
-        }
-        day = day_of(group)
-        if day is not None and (dropped := end_of(day)):
-            written[TTL_ATTRIBUTE] = number(dropped)
-        await self._put(shard, f"g{group}", written, head)
+        group = await self._group(shard, name)
+        # One after the other: what a part was split into comes before the word that it was.
+        for path, part in group.folded(tail, head).items():
+            written: Item = {_UP_TO: number(head)}
+            if part.is_split:
+                written[_SPLIT] = {"BOOL": True}
+            else:
+                sums = {f".{rest}": number(amount) for rest, amount in part.sums.items()}
+                written[_SUMS] = {"M": sums}
+            day = day_of(name)
+            if day is not None and (dropped := end_of(day)):
+                written[TTL_ATTRIBUTE] = number(dropped)
+            await self._put(shard, _place(name, path), written, head)
 
     async def _complete(self, shard: int) -> int:
         return _read(await self._get(shard, _COMPLETE)).up_to
 
-    async def _groups(self, shard: int, prefix: str) -> dict[str, _Group]:
+    async def _groups(self, shard: int, prefix: str) -> dict[str, Group]:
         """Return the groups that may hold names with the prefix."""
-        found = await self._begin_with(shard, f"g{prefix}")
-        groups = {item[PLACE_KEY]["S"][1:]: _read(item) for item in found}
-        within = prefix.rpartition("|")[0]
-        if within not in groups:
-            groups[within] = _read(await self._get(shard, f"g{within}"))
-        return groups
+        found = await self._begin_with(shard, f"{_WHOLE}{prefix}")
+        own = {item[PLACE_KEY]["S"][1:]: _read(item) for item in found}
+        within = group_of(prefix)
+        if within not in own:
+            own[within] = _read(await self._get(shard, _place(within, "")))
+        groups = await all_of(partial(self._with_parts, shard, *pair) for pair in own.items())
+        return {group.name: group for group in groups}
+
+    async def _group(self, shard: int, name: str) -> Group:
+        return await self._with_parts(shard, name, _read(await self._get(shard, _place(name, ""))))
+
+    async def _with_parts(self, shard: int, name: str, own: Part) -> Group:
+        """Return a group with what its own item was split into: read later, so it is all there."""
+        parts = {"": own}
+        if own.is_split:
+            for item in await self._begin_with(shard, f"{_PART}{name}|"):
+                place: str = item[PLACE_KEY]["S"]
+                path = place.rpartition("|")[2]
+                if place == _place(name, path):  # not one of a group whose name goes on here
+                    parts[path] = _read(item)
+        return Group(name, parts)
 
     async def _begin_with(self, shard: int, place: str) -> list[Item]:
         query = Expression()
@@ -199,24 +209,17 @@ class CounterBook:
         return self._journal.stream("c", shard)
 
 
-def _read(item: Item | None) -> _Group:
+def _place(group: str, path: str) -> str:
+    """Return the place of a part of a group; the group's own item has another letter."""
+    return f"{_PART}{group}|{path}" if path else f"{_WHOLE}{group}"
+
+
+def _read(item: Item | None) -> Part:
     if item is None:
-        return _Group()
+        return Part()
     sums: Mapping[str, Any] = item.get(_SUMS, {}).get("M", {})
-    return _Group(
-        up_to=items.optional_number(item, _UP_TO) or 0,
-        sums={rest[1:]: int(amount["N"]) for rest, amount in sums.items()},
+    return Part(
+        items.optional_number(item, _UP_TO) or 0,
+        {rest[1:]: int(amount["N"]) for rest, amount in sums.items()},
+        is_split=_SPLIT in item,
     )
-
-
-def _group(name: str) -> str:
-    return name.rpartition("|")[0]
-
-
-def _rest(name: str) -> str:
-    """Return what tells a name from the others of its group; with the bar, if it has one."""
-    return name[len(_group(name)) :]
-
-
-def _name(group: str, rest: str) -> str:
-    return group + rest

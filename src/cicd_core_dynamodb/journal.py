@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import zlib
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from attrs import evolve
 
@@ -24,13 +24,15 @@ from cicd_core_dynamodb.server_clock import UNCERTAIN
 from cicd_core_dynamodb.tables import JOURNAL, PLACE_KEY, STREAM_KEY, TTL_ATTRIBUTE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from cicd_core.ids import IdSource
     from cicd_core.store.records import Commit, StoreTime
     from cicd_core.store.semantics import Subject
     from cicd_core_dynamodb.calls import Calls
     from cicd_core_dynamodb.stopwatch import Stopwatch
+
+Portioned = TypeVar("Portioned")
 
 #: Seconds within which a journal item must be acknowledged, or its commit is not sent.
 DELAY: Final = 10.0
@@ -44,6 +46,9 @@ STALE: Final = 35 * 60 * 1_000_000
 DATA: Final = "D"
 #: About the most bytes of entries in one item, unless a single one has more.
 _ITEM_BYTES: Final = 64 * 1024
+#: The most bytes of the events, or of the names of the counters, in one entry; with what stands
+#: around them it has still to fit into an item of 400 KB, beside one event that has more.
+_PORTION_BYTES: Final = 64 * 1024
 _MICROS: Final = 1_000_000
 #: How long (s) an item stays after what it tells has left the log.
 _GRACE: Final = 7 * 86400
@@ -118,14 +123,21 @@ class Journal:
         empty = Entry(proof=b"", part=0, anchor=subject_of(anchor), expected=anchor.expected)
         entries: list[tuple[int, Entry]] = []
         for shard, events in self._by_shard(commit, versions).items():
-            entries += [(shard, evolve(empty, events=some)) for some in _portions(events)]
-        if commit.increments:
-            shard = self._shard(empty.anchor)
-            at = next((n for n, (where, _) in enumerate(entries) if where == shard), None)
+            entries += [(shard, evolve(empty, events=some)) for some in _portions(events, _body)]
+        shard = self._shard(empty.anchor)
+        for some in _portions(commit.increments, lambda each: len(each.name.encode())):
+            at = next(
+                (
+                    n
+                    for n, (where, entry) in enumerate(entries)
+                    if where == shard and not entry.increments
+                ),
+                None,
+            )
             if at is None:
-                entries.append((shard, evolve(empty, increments=commit.increments)))
+                entries.append((shard, evolve(empty, increments=some)))
             else:
-                entries[at] = (shard, evolve(entries[at][1], increments=commit.increments))
+                entries[at] = (shard, evolve(entries[at][1], increments=some))
         ranks = _ranks(commit, versions)
         attempt = bytes.fromhex(self._ids.commit_id())[:8]
         return [
@@ -186,16 +198,22 @@ def _told(entry: Entry, ranks: Mapping[Subject, int]) -> tuple[tuple[Subject, in
     return tuple(told.items())
 
 
-def _portions(events: Sequence[LogEntry]) -> Iterable[tuple[LogEntry, ...]]:
-    """Split the events of a commit, so that each portion fits into an item."""
-    portion: list[LogEntry] = []
+def _body(event: LogEntry) -> int:
+    return len(event.body)
+
+
+def _portions(
+    those: Sequence[Portioned], size_of: Callable[[Portioned], int]
+) -> Iterable[tuple[Portioned, ...]]:
+    """Split the events, or the increments, of a commit, so that each portion fits into an item."""
+    portion: list[Portioned] = []
     size = 0
-    for event in events:
-        if portion and size + len(event.body) > _ITEM_BYTES:
+    for each in those:
+        if portion and size + size_of(each) > _PORTION_BYTES:
             yield tuple(portion)
             portion, size = [], 0
-        portion.append(event)
-        size += len(event.body)
+        portion.append(each)
+        size += size_of(each)
     if portion:
         yield tuple(portion)
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from cicd_core_dynamodb.tables import Table
 
 #: The version of the layout that ``items.py`` and ``journal.py`` describe.
-SCHEMA: Final = 3
+SCHEMA: Final = 4
 #: Tables that the store makes itself are those of tests and of engines on this machine.
 _NO_CARE: Final = Care(deletion_protection=False, recovery=False)
 
@@ -97,7 +97,7 @@ def open_dynamodb(
             claim; true by default. Without, only the process that made the claim does.
         log_retention: how many seconds an event stays in the log, 30 days by default.
         timeout: how many seconds an attempt of a request may take, 3 by default.
-        count_seconds: how old a count may be, 5 by default.
+        count_seconds: how old a count may be, for each 1,000 rows that it takes; 5 by default.
         poll_seconds: the longest time between two looks of a wait, 2 by default.
 
     Raises:
