@@ -21,7 +21,7 @@ from cicd_core_dynamodb.contention import Contention
 from cicd_core_dynamodb.expressions import Expression
 from cicd_core_dynamodb.failures import ConditionFailed
 from cicd_core_dynamodb.items import binary, number, text
-from cicd_core_dynamodb.reads import Bounds, Row
+from cicd_core_dynamodb.rows import Bounds
 from cicd_core_dynamodb.tables import EXPIRY, LEASE_LIMIT
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from cicd_core_dynamodb.items import Layout
     from cicd_core_dynamodb.marks import Marks
     from cicd_core_dynamodb.reads import Reader
+    from cicd_core_dynamodb.rows import Row
 
 #: How often a claim looks for something to take while others are always faster.
 _LOOKS: Final = 6
@@ -143,7 +144,7 @@ class Claimer:
         A shard that cannot answer, throttled say, is passed over as long as the others have enough.
         """
         values = list(dict.fromkeys(claim.partitions))
-        rows, unavailable = await self._reader.some_rows(
+        rows = await self._reader.indexes.rows(
             layout,
             claim.index,
             values,
@@ -151,9 +152,10 @@ class Claimer:
             want,
             shard=self._ids.jitter() if spread else None,
         )
-        if unavailable is not None and len(rows) < claim.limit and not spread:
+        unavailable = rows.unavailable
+        if unavailable is not None and len(rows.found) < claim.limit and not spread:
             raise unavailable
-        return rows
+        return rows.found
 
     def _lately(self, layout: Layout) -> dict[str, str]:
         """Return the sort values of what was taken here lately, by key."""

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cicd_core.ids import IdSource
-from cicd_core.model.event import Increment
+from cicd_core.increments import Increment
 from cicd_core.store.records import Committed
 from cicd_core.testing.samples import commit, item
 from cicd_core_dynamodb import counter_groups, counters

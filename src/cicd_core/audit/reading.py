@@ -31,9 +31,9 @@ async def read_partition(context: Context, partition: Partition) -> AsyncIterato
         page = await context.store.page(query)
         for record in page.records:
             yield record
-        if not page.more or not page.records:
+        after = page.end(partition.index)
+        if not page.more or after is None:
             return
-        after = page.records[-1].attributes[partition.index.sort]
 
 
 async def read_records(context: Context, collection: str, keys: Sequence[str]) -> dict[str, Record]:

@@ -28,12 +28,12 @@ from cicd_core.queueing.lanes import disused, parse_lane, seen_at
 from cicd_core.store.records import Partition, Query
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from cicd_core.control_plane.lanes import LaneBook
     from cicd_core.persistence.context import Context
     from cicd_core.queueing.lanes import Lane
-    from cicd_core.store.records import Record
+    from cicd_core.store.records import Page, Record
 
 _log = logging.getLogger("cicd_core.maintenance")
 
@@ -73,9 +73,9 @@ class LaneTender:
 
     async def _drop_empty(self, now: int) -> None:
         partition = Partition(LANES.name, ALL_LANES, LANES_KIND)
-        records, more = await self._page(partition, LISTS, self._lists_after)
-        self._lists_after = records[-1].attributes["changed_at"] if more and records else None
-        for record in records:
+        page = await self._page(partition, LISTS, self._lists_after)
+        self._lists_after = page.end(partition.index) if page.more else None
+        for record in page.records:
             try:
                 listed = directory_of(record.key, record)
             except UNREADABLE as broken:
@@ -109,21 +109,17 @@ class LaneTender:
         found: list[Record] = []
         for _ in range(len(self._ready)):
             partition = Partition(JOBS.name, BY_STATUS, self._ready[0])
-            records, more = await self._page(partition, _JOBS, self._jobs_after)
-            found += records
-            if more and records:
-                self._jobs_after = records[-1].attributes["created_at"]
+            page = await self._page(partition, _JOBS, self._jobs_after)
+            found += page.records
+            self._jobs_after = page.end(partition.index) if page.more else None
+            if self._jobs_after is not None:
                 break
-            self._jobs_after = None
             self._ready.rotate()
         return found
 
-    async def _page(
-        self, partition: Partition, limit: int, after: str | None
-    ) -> tuple[Sequence[Record], bool]:
+    async def _page(self, partition: Partition, limit: int, after: str | None) -> Page:
         query = Query(partition=partition, limit=limit, after=after)
-        page = await self._context.store.page(query)
-        return page.records, page.more
+        return await self._context.store.page(query)
 
 
 def _lanes_of(records: Iterable[Record]) -> dict[str, list[Lane]]:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from cicd_core.persistence.context import Context
     from cicd_core.persistence.grants import Loaded
-    from cicd_core.store.records import Partition, Record
+    from cicd_core.store.records import Page, Partition, Record
 
 Entity = TypeVar("Entity")
 
@@ -46,9 +46,10 @@ _STRETCH = 250
 class Listed(Generic[Entity]):
     """A page. It may be short, even empty, while ``cursor`` says that there is more.
 
-    That is so where no index answers all of the filters (an agent's jobs of one status, say): then
-    a call looks at 1,000 records at most, and says by ``incomplete`` that it stopped there. Give
-    the cursor to the same query to go on from that place.
+    That is so where no index answers all of the filters (an agent's jobs of one status, say), or
+    where a store has to look through what has run out or is another pool's: then a call looks at
+    1,000 records at most, and says by ``incomplete`` that it stopped there. Give the cursor to the
+    same query to go on from that place.
     """
 
     items: tuple[Entity, ...]
@@ -97,8 +98,8 @@ async def read_page(
     unreadable: list[str] = []
     scanned, size = 0, limit
     while True:
-        records, more = await _merged(context, listing.partitions, since, before, size)
-        for sort, record in records:
+        found = await _merged(context, listing.partitions, since, before, size)
+        for sort, record in found.records:
             before = sort
             try:
                 value = listing.load(record).value
@@ -109,14 +110,29 @@ async def read_page(
                 items.append(value)
                 if len(items) == limit:
                     return Listed(tuple(items), _sealed(sort, fingerprint), tuple(unreadable))
-        scanned += len(records)
-        if not more:
+        scanned += len(found.records)
+        if not found.more:
             return Listed(tuple(items), None, tuple(unreadable))
-        left = MAX_SCANNED - scanned
+        before = found.end or before
+        left = 0 if found.is_cut else MAX_SCANNED - scanned
         if left <= 0 and before is not None:
             sealed = _sealed(before, fingerprint)
             return Listed(tuple(items), sealed, tuple(unreadable), incomplete=True)
         size = min(max(limit, _STRETCH), left)
+
+
+@frozen
+class _Merged:
+    """The newest records over some partitions."""
+
+    #: With their sort values.
+    records: list[tuple[str, Record]]
+    #: Whether there may be more behind them.
+    more: bool
+    #: Up to which sort value all were shown, if that is behind the last one of them.
+    end: str | None
+    #: Whether a store ended a page early, since it had looked at as much as it may for one.
+    is_cut: bool
 
 
 async def _merged(
@@ -125,23 +141,36 @@ async def _merged(
     since: str | None,
     before: str | None,
     limit: int,
-) -> tuple[list[tuple[str, Record]], bool]:
+) -> _Merged:
     """Return the newest records over the partitions, and whether there may be more."""
 
-    async def read(partition: Partition) -> tuple[list[tuple[str, Record]], bool]:
+    async def read(partition: Partition) -> Page:
         query = Query(partition=partition, limit=limit, descending=True, after=since, before=before)
-        page = await context.store.page(query)
-        sort = partition.index.sort
-        return [(each.attributes[sort], each) for each in page.records], page.more
+        return await context.store.page(query)
 
     pages = await together([partial(read, partition) for partition in partitions])
+    rows = [
+        [(record.attributes[partition.index.sort], record) for record in page.records]
+        for partition, page in zip(partitions, pages, strict=True)
+    ]
     # A page that ended early hides what comes behind it: nothing older than its end may be told.
-    floor = max((page[-1][0] for page, behind in pages if behind and page), default="")
-    merged = heapq.merge(*(page for page, _ in pages), key=lambda pair: pair[0], reverse=True)
+    ends = (
+        page.end(partition.index)
+        for partition, page in zip(partitions, pages, strict=True)
+        if page.more
+    )
+    floor = max((end for end in ends if end is not None), default="")
+    merged = heapq.merge(*rows, key=lambda pair: pair[0], reverse=True)
     # One that moved between two partitions while they were read shows up in both.
     distinct = list({sort: (sort, each) for sort, each in merged if sort >= floor}.values())
-    more = len(distinct) > limit or any(behind for _, behind in pages)
-    return distinct[:limit], more
+    more = len(distinct) > limit or any(page.more for page in pages)
+    is_whole = len(distinct) <= limit
+    return _Merged(
+        distinct[:limit],
+        more=more,
+        end=floor or None if is_whole else None,
+        is_cut=is_whole and any(page.resume == floor for page in pages),
+    )
 
 
 def _range(listing: Listing[Entity]) -> tuple[str | None, str | None]:

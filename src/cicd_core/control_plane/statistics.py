@@ -336,7 +336,7 @@ async def _look_through(
     while most is None or shown < most:
         query = Query(partition=partition, limit=size, after=after)
         page = await context.store.page(query)
-        if any(map(is_enough, page.records)) or not page.more or not page.records:
+        after = page.end(partition.index)
+        if any(map(is_enough, page.records)) or not page.more or after is None:
             return
         shown, size = shown + len(page.records), min(2 * size, _LOOKED_AT)
-        after = page.records[-1].attributes[partition.index.sort]

@@ -158,8 +158,7 @@ class Round(Generic[Entity]):
         keys: list[str] = []
         if page is not None:
             keys = [each.key for each in page.records if self.timer.is_due(each, now)]
-            last = page.records[-1] if page.more and page.records else None
-            self.after = last.attributes[self.timer.partition.index.sort] if last else None
+            self.after = page.end(self.timer.partition.index) if page.more else None
         some = list(islice(self.woken, limit))
         self.woken = self.woken[len(some) :]
         return list(dict.fromkeys([*keys, *some]))

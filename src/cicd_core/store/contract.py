@@ -141,9 +141,13 @@ class Store(Protocol):
     async def page(self, query: Query) -> Page:
         """Return a page of one partition.
 
+        It has ``limit`` records if there are so many, unless it says by ``resume`` that it ended
+        early. A store does that where what its index shows is no record of the partition any more,
+        and to read on would cost more than a page may.
+
         Concurrency: it may lag behind commits, and never feeds a decision without a ``get``. Pages
-            that follow each other (``after`` or ``before`` the last one's sort value) show each
-            record that did not move exactly once.
+            that follow each other (``after`` or ``before`` the :meth:`~Page.end` of the last one)
+            show each record that did not move exactly once.
         Order: by sort value, ascending or descending, by code points (that of UTF-8 bytes).
         Cost: one round trip; it grows with ``limit`` alone.
         """

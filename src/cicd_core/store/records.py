@@ -312,11 +312,21 @@ class Query:
 
 @frozen
 class Page:
-    """Some records in order; ask on from the last one's sort value."""
+    """Some records in order; ask on from :meth:`end`."""
 
     records: tuple[Record, ...]
-    #: Whether there may be more behind the last one.
+    #: Whether there may be more behind the end.
     more: bool
+    #: Where the page ends, if that is not at its last record: a store may end a page early, even
+    #: without a record, when it has looked at much that is none of the partition any more. There is
+    #: nothing of the partition between its last record and this sort value.
+    resume: str | None = None
+
+    def end(self, index: Index) -> str | None:
+        """Return the sort value to ask on from; None: the page has no record, and no more."""
+        if self.resume is not None:
+            return self.resume
+        return self.records[-1].attributes[index.sort] if self.records else None
 
 
 @frozen

@@ -120,7 +120,7 @@ class JobsTable:
         await sleep(wait + self._takes(self._physics.query_seconds))
         shown = self._shown.get(place, ())
         rows = list(shown[:limit]) if shown else []
-        return {"Items": [_row(place, rank, key) for rank, key in rows]}
+        return {"Items": [_row(place, rank, key) for rank, key in rows], "ScannedCount": len(rows)}
 
     async def _update(self, words: dict[str, Any]) -> dict[str, Any]:
         key = words["Key"][RECORD_KEY]["S"].split("|", 1)[1]
