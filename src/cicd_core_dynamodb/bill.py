@@ -14,9 +14,8 @@ from cicd_core.errors import InvalidInput
 from cicd_core.model.checks import check_integer, check_seconds
 from cicd_core_dynamodb import costs
 from cicd_core_dynamodb.costs import AGENT_LIFECYCLE, BY_NAME, MONTH, PRICES, Units
-from cicd_core_dynamodb.items import GRACE
-from cicd_core_dynamodb.journal import RIPE
 from cicd_core_dynamodb.location import SHARDS
+from cicd_core_dynamodb.log_times import KEPT, RIPE
 from cicd_core_dynamodb.tending import EVERY
 
 if TYPE_CHECKING:
@@ -256,11 +255,11 @@ def _left(lasts: float, renewed: float) -> float:
 
 def _stored(of: Workload, prices: Prices) -> Iterable[Line]:
     a_month = of.jobs / (MONTH / _DAY)
-    days = of.job_days + GRACE / _DAY
+    days = of.job_days + KEPT / _DAY
     records = a_month * days * costs.JOB_BYTES / _GIGABYTE
     indexes = a_month * days * costs.JOB_INDEX_BYTES / _GIGABYTE
     # Journal and log stay for a while after the events have left the log.
-    log = a_month * (of.log_days + GRACE / _DAY) * costs.LOG_BYTES / _GIGABYTE if of.log else 0.0
+    log = a_month * (of.log_days + KEPT / _DAY) * costs.LOG_BYTES / _GIGABYTE if of.log else 0.0
     kept = records + indexes + log
     yield Line(
         name="storage",

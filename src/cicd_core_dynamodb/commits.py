@@ -17,7 +17,7 @@ from cicd_core_dynamodb import items
 from cicd_core_dynamodb.calls import all_of
 from cicd_core_dynamodb.failures import ConditionFailed, TransactionRefused
 from cicd_core_dynamodb.items import Seen
-from cicd_core_dynamodb.journal import DELAY
+from cicd_core_dynamodb.log_times import DELAY
 from cicd_core_dynamodb.stopwatch import Stopwatch
 from cicd_core_dynamodb.updates import Writing, update_of
 

@@ -29,6 +29,7 @@ from attrs import frozen
 
 from cicd_core.errors import CorruptRecord
 from cicd_core.store.records import Collection, Lease, Record
+from cicd_core_dynamodb.log_times import KEPT
 from cicd_core_dynamodb.tables import (
     EXPIRY,
     LEASE_LIMIT,
@@ -71,9 +72,6 @@ OWN: Final = (
 #: What the log is written on by, of every record, besides its key: no more is read, and roles that
 #: may not see a record may see this.
 PROVING: Final = (VERSION, DELETED, PROOFS, EXPIRY)
-#: How long an item stays after its record is gone, in seconds: until then the log must have been
-#: read up to the last commit of that record, since its proofs go with it.
-GRACE: Final = 7 * 86400
 _MICROS: Final = 1_000_000
 _PLAIN, _DEFLATED = b"\0", b"\1"
 #: Below this, deflating a body saves less than it costs.
@@ -109,7 +107,7 @@ def proofs_of(item: Item | None) -> frozenset[bytes]:
 
 def drop_after(expires_at: int, now: int) -> Value:
     """Return when DynamoDB may drop what is written now and expires at that moment (µs)."""
-    return number(-(-max(expires_at, now) // _MICROS) + GRACE)
+    return number(-(-max(expires_at, now) // _MICROS) + KEPT)
 
 
 def pack(data: bytes) -> bytes:

@@ -1,9 +1,9 @@
 """Writing ahead: what a commit will tell the log is durable before the commit is applied.
 
 Each shard of the log has a stream of journal items, placed by the store's time. A commit whose
-item was not acknowledged within :data:`DELAY` of that time is not sent, and one whose turn comes
-later than that is journalled anew. So what is older than :data:`RIPE` is all there, and whoever
-reads the stream misses nothing by going on from there.
+item was not acknowledged within ``DELAY`` of that time is not sent, and one whose turn comes later
+than that is journalled again. So what is older than ``RIPE`` is all there, and a reader that goes
+on from there misses nothing; see :mod:`cicd_core_dynamodb.log_times`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from cicd_core.store.semantics import subject_of
 from cicd_core_dynamodb.calls import all_of
 from cicd_core_dynamodb.entries import Entry, encode
 from cicd_core_dynamodb.items import binary, number, text
+from cicd_core_dynamodb.log_times import DELAY, keeps_for
 from cicd_core_dynamodb.server_clock import UNCERTAIN
 from cicd_core_dynamodb.tables import JOURNAL, PLACE_KEY, STREAM_KEY, TTL_ATTRIBUTE
 
@@ -34,14 +35,6 @@ if TYPE_CHECKING:
 
 Portioned = TypeVar("Portioned")
 
-#: Seconds within which a journal item must be acknowledged, or its commit is not sent.
-DELAY: Final = 10.0
-#: What is older than this (µs) is all there, though the clocks of who writes and who reads may be
-#: off by as much as they may.
-RIPE: Final = int(DELAY * 1_000_000) + 2 * UNCERTAIN
-#: After this long (µs) no request that was sent can be applied any more: its signature is good for
-#: a quarter of an hour, and made by a clock that may be a quarter of an hour fast.
-STALE: Final = 35 * 60 * 1_000_000
 #: The attribute with the entries of an item.
 DATA: Final = "D"
 #: About the most bytes of entries in one item, unless a single one has more.
@@ -50,13 +43,6 @@ _ITEM_BYTES: Final = 64 * 1024
 #: around them it has still to fit into an item of 400 KB, beside one event that has more.
 _PORTION_BYTES: Final = 64 * 1024
 _MICROS: Final = 1_000_000
-#: How long (s) an item stays after what it tells has left the log.
-_GRACE: Final = 7 * 86400
-
-
-def keeps_for(retention: int) -> int:
-    """Return how long (µs) the journal's items are kept, where the log's are for ``retention``."""
-    return retention + _GRACE * _MICROS
 
 
 class Journal:

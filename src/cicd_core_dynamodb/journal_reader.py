@@ -11,7 +11,8 @@ from cicd_core_dynamodb.calls import all_of
 from cicd_core_dynamodb.entries import decode
 from cicd_core_dynamodb.expressions import Expression
 from cicd_core_dynamodb.items import text
-from cicd_core_dynamodb.journal import DATA, RIPE
+from cicd_core_dynamodb.journal import DATA
+from cicd_core_dynamodb.log_times import RIPE
 from cicd_core_dynamodb.ordering import Waiting, moment
 from cicd_core_dynamodb.tables import JOURNAL, PLACE_KEY, STREAM_KEY
 
@@ -30,7 +31,7 @@ _LOOK_BYTES: Final = 4 * 1024 * 1024
 class Look:
     """What one look at the journal found."""
 
-    #: When it began: what is older by :data:`~cicd_core_dynamodb.journal.RIPE` was all there.
+    #: When it began: what is older by :data:`~cicd_core_dynamodb.log_times.RIPE` was all there.
     asked: StoreTime
     waiting: list[Waiting]
     #: The moment (µs) of the last item that was read. Others of that moment may be behind it.

@@ -11,6 +11,7 @@ from cicd_core_dynamodb.expressions import Expression
 from cicd_core_dynamodb.failures import ConditionFailed
 from cicd_core_dynamodb.items import binary, number, text
 from cicd_core_dynamodb.journal import DATA
+from cicd_core_dynamodb.log_times import LOG_KEPT
 from cicd_core_dynamodb.still_open import StillOpen, parsed
 from cicd_core_dynamodb.tables import JOURNAL, PLACE_KEY, STREAM_KEY, TTL_ATTRIBUTE
 
@@ -26,8 +27,6 @@ _APPENDED, _REACHED, _OPEN, _FIRST = "A", "W", "O", "F"
 #: Where the number before the first one is kept, and the attribute with it.
 _BASE_PLACE: Final = "-"
 _BASE: Final = "A"
-#: How long (s) an item stays after what it tells has left the log.
-_GRACE: Final = 14 * 86400
 _MICROS: Final = 1_000_000
 _MILLI: Final = 1000
 
@@ -87,7 +86,7 @@ class LogStream:
             _REACHED: number(item.reached),
             _OPEN: {"L": [text(each.text) for each in item.open]},
             _FIRST: {"BOOL": item.is_first},
-            TTL_ATTRIBUTE: number((item.appended + self._retention) // _MICROS + _GRACE),
+            TTL_ATTRIBUTE: number((item.appended + self._retention) // _MICROS + LOG_KEPT),
         }
         return await self._put(values, put)
 
@@ -104,7 +103,7 @@ class LogStream:
                 ConsistentRead=True,
             )
             before = int(answer["Item"][_BASE]["N"]) if "Item" in answer else 0
-            if before * _MILLI + self._retention + _GRACE * _MICROS > now:
+            if before * _MILLI + self._retention + LOG_KEPT * _MICROS > now:
                 return before
             put = Expression()
             put.require("attribute_not_exists({a}) OR {a} = {old}", a=_BASE, old=number(before))

@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from cicd_core_dynamodb import items
-from cicd_core_dynamodb.journal import STALE
-from cicd_core_dynamodb.server_clock import UNCERTAIN
+from cicd_core_dynamodb.log_times import APART, SETTLED, STALE
 from cicd_core_dynamodb.tables import EXPIRY
 
 if TYPE_CHECKING:
@@ -19,12 +18,6 @@ if TYPE_CHECKING:
     from cicd_core.store.semantics import Subject
     from cicd_core_dynamodb.calls import Item
     from cicd_core_dynamodb.ordering import Name, Waiting
-
-#: After this long (µs) nobody is about to create any more what somebody else has created.
-SETTLED: Final = 60 * 1_000_000
-
-#: How far (µs) two clocks may be apart.
-_APART: Final = 2 * UNCERTAIN
 
 #: More proofs than these in one record are taken away, once they have served.
 MANY: Final = 16
@@ -63,9 +56,9 @@ def _has_lost(each: Waiting, item: Item, now: int) -> bool:
     """
     gives = dict(each.entry.ranks).get(each.entry.anchor)
     expires = items.optional_number(item, EXPIRY)
-    if gives is None or (expires is not None and expires <= now + _APART):
+    if gives is None or (expires is not None and expires <= now + APART):
         return False
-    return gives < now - _APART
+    return gives < now - APART
 
 
 def served(

@@ -19,10 +19,10 @@ from cicd_core_dynamodb import items
 from cicd_core_dynamodb.calls import all_of
 from cicd_core_dynamodb.expressions import Expression
 from cicd_core_dynamodb.failures import ConditionFailed
-from cicd_core_dynamodb.journal import RIPE, keeps_for
 from cicd_core_dynamodb.log_stream import Numbered
+from cicd_core_dynamodb.log_times import APART, RIPE, SETTLED, keeps_for
 from cicd_core_dynamodb.ordering import in_order, with_predecessors
-from cicd_core_dynamodb.proofs import SETTLED, is_proved, is_void, served
+from cicd_core_dynamodb.proofs import is_proved, is_void, served
 from cicd_core_dynamodb.server_clock import UNCERTAIN
 from cicd_core_dynamodb.still_open import first_too_many, still_open
 
@@ -44,7 +44,7 @@ _FIRST_PAUSE: Final = 0.004
 _LONGEST_PAUSE: Final = 0.25
 #: What was journalled (µs) so long after a call began, by the clock of who did, came after it: two
 #: clocks that are both off by as much as they may.
-_LATER: Final = 2 * UNCERTAIN
+_LATER: Final = APART
 #: About the most bytes of entries in an item of the log, unless a single one has more.
 _ITEM_BYTES: Final = 64 * 1024
 #: So many entries that came to nothing are reason enough to note how far the journal was read.
@@ -52,7 +52,7 @@ _LEFTOVERS: Final = 200
 #: The most bytes in which an item of the log names what is open: beside the largest event there is
 #: room for no more. Where it takes more, commits by the hundred were given up, and the journal is
 #: read again from the first one that is not named.
-_OPEN_BYTES: Final = 10_500
+OPEN_BYTES: Final = 10_500
 #: How many items of the log are remembered for the counters.
 _REMEMBERED: Final = 512
 #: For how many seconds what is known of the log is worth reading on from.
@@ -163,7 +163,7 @@ class Sequencer:
         else:  # all that others have written since would be too much
             self._done.clear()
             self._increments.clear()
-            found = await self.log.latest(2 * UNCERTAIN)
+            found = await self.log.latest(APART)
             now = (await self._calls.now()).micros
             # What is older is in a log all of whose items are gone, or has never been applied.
             self._reached = max(0, now - keeps_for(self._retention))
@@ -175,7 +175,7 @@ class Sequencer:
         self.head, self._reached, self._open = item.at, item.reached, item.open
         self._done.update((entry.name, item.appended) for entry in item.entries)
         # What is older was journalled before that moment, by clocks that are UNCERTAIN both.
-        oldest = item.reached - 2 * UNCERTAIN
+        oldest = item.reached - APART
         for name in [each for each, when in self._done.items() if when < oldest]:
             del self._done[name]
         self._increments[item.at] = tuple(
@@ -253,7 +253,7 @@ class Sequencer:
                 yield each.micros - 1
         if look.cut:
             yield look.last - 1
-        if (unnamed := first_too_many(opened, _OPEN_BYTES)) is not None:
+        if (unnamed := first_too_many(opened, OPEN_BYTES)) is not None:
             yield unnamed.micros - 1
 
     async def _anchors(self, entries: Iterable[Waiting]) -> dict[Subject, Item]:

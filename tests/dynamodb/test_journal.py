@@ -26,8 +26,8 @@ from cicd_core.testing.samples import (
 from cicd_core_dynamodb import commits as commits_module
 from cicd_core_dynamodb import journal_reader, sequencer, stopwatch
 from cicd_core_dynamodb.entries import Entry, encode
-from cicd_core_dynamodb.journal import STALE
-from cicd_core_dynamodb.proofs import MANY, SETTLED
+from cicd_core_dynamodb.log_times import SETTLED, STALE
+from cicd_core_dynamodb.proofs import MANY
 from tests.dynamodb.faults import faulty_client
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ async def log_items(client: Faults, namespace: str) -> list[dict[str, Any]]:
 async def test_commits_that_were_given_up_by_the_hundred_do_not_fill_the_logs_items(
     dynamodb: DynamoDBHarness, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sequencer, "_OPEN_BYTES", 10 * NAME_BYTES)
+    monkeypatch.setattr(sequencer, "OPEN_BYTES", 10 * NAME_BYTES)
     monkeypatch.setattr(sequencer, "_LEFTOVERS", 5)
     keys = [key for key in map(str, range(20)) if shard(key) == 0][:5]
     async with (

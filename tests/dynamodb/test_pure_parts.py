@@ -21,16 +21,16 @@ from cicd_core_dynamodb import stopwatch
 from cicd_core_dynamodb.entries import Entry, decode, encode
 from cicd_core_dynamodb.failures import TableExists, translated
 from cicd_core_dynamodb.items import Layout, pack, unpack
-from cicd_core_dynamodb.journal import STALE
+from cicd_core_dynamodb.log_times import APART, SETTLED, STALE
 from cicd_core_dynamodb.ordering import Waiting, in_order, with_predecessors
-from cicd_core_dynamodb.proofs import SETTLED, is_void, served
-from cicd_core_dynamodb.server_clock import UNCERTAIN, ServerClock
+from cicd_core_dynamodb.proofs import is_void, served
+from cicd_core_dynamodb.server_clock import ServerClock
 from cicd_core_dynamodb.still_open import first_too_many, parsed, still_open
 from cicd_core_dynamodb.stopwatch import awake_or_asleep
 
 NOW = 1_800_000_000_000_000
 #: In microseconds; how far two clocks may be apart.
-HOUR, APART = 3600 * 1_000_000, 2 * UNCERTAIN
+HOUR = 3600 * 1_000_000
 
 
 def entry(name: str, rank: int, *, key: str = "a", expected: int = 0) -> Entry:
