@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import AsyncGenerator
 
-    from cicd_core import Claimed
+    from cicd_core import ClaimedJob
     from cicd_core.store.contract import Store
 
 IDS = IdSource()
@@ -85,14 +85,14 @@ class WholeControlPlane:
     async def enqueue_many(self, number: int) -> None:
         await self.queue.enqueue_many([self.spec] * number)
 
-    async def claim(self, caller: int) -> Claimed:
+    async def claim(self, caller: int) -> ClaimedJob:
         (claimed,) = await self.queue.claim(agent_id=f"a{caller}", starting=True)
         return claimed
 
-    async def complete(self, job: Claimed) -> None:
+    async def complete(self, job: ClaimedJob) -> None:
         await self.queue.complete(job, Outcome.exited(0))
 
-    async def pick_up(self) -> Claimed:
+    async def pick_up(self) -> ClaimedJob:
         (claimed,) = await self.queue.claim(agent_id="a0", starting=True, wait=30.0)
         return claimed
 

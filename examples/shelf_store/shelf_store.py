@@ -137,7 +137,7 @@ class Journal:
         data = os.pread(self.fileno(), self.size() - self.position, self.position)
         *lines, part = data.split(b"\n")
         if data and not self.position and not _is_whole(lines[0] if lines else part):
-            raise errors.ForeignDatabase(f"{self._path} does not begin as a journal does")
+            raise errors.UnrecognizedDatabase(f"{self._path} does not begin as a journal does")
         if lines and not part and not _is_whole(lines[-1]):
             lines.pop()
         if not all(map(_is_whole, lines)):
@@ -211,7 +211,7 @@ class ShelfStore:
         self._limits.check_renewals(renewals)
         return await self._call(lambda now: [self._renew(each, now) for each in renewals])
 
-    async def page(self, query: words.Query) -> words.Page:
+    async def page(self, query: words.Query) -> words.RecordPage:
         self._limits.check_query(query)
         return await self._call(lambda now: self._page(query, now))
 
@@ -342,10 +342,10 @@ class ShelfStore:
         lease = record.lease
         return semantics.answer_of(record.version, lease)
 
-    def _page(self, query: words.Query, now: int) -> words.Page:
+    def _page(self, query: words.Query, now: int) -> words.RecordPage:
         rows = list(islice(self._image.rows.between(query, now), query.limit + 1))
         records = tuple(row.record for row in rows[: query.limit])
-        return words.Page(records, more=len(rows) > query.limit)
+        return words.RecordPage(records, more=len(rows) > query.limit)
 
     def _look(self, watches: Sequence[words.Watch], now: int) -> tuple[bool, int]:
         asked = [words.Query(partition=it.partition, limit=1, after=it.after) for it in watches]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from cicd_core.errors import CorruptRecord, ForeignDatabase
+from cicd_core.errors import CorruptRecord, UnrecognizedDatabase
 from cicd_core.store.registry import open_store
 from cicd_core.testing import (
     Capability,
@@ -107,7 +107,7 @@ async def test_a_journal_that_is_damaged_elsewhere_is_refused_and_left_alone(
 @pytest.mark.anyio
 async def test_the_file_of_another_program_is_refused_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / "records.shelf").write_bytes(b"Dear diary")
-    with pytest.raises(ForeignDatabase):
+    with pytest.raises(UnrecognizedDatabase):
         async with open_store(f"shelf:///{tmp_path}", collections=COLLECTIONS):
             pass
     assert (tmp_path / "records.shelf").read_bytes() == b"Dear diary"

@@ -9,29 +9,27 @@ from __future__ import annotations
 from cicd_core.audit import AuditReport, audit
 from cicd_core.audit.report import Check, CheckResult, Promise
 from cicd_core.control_plane.agents import PresentAgents
-from cicd_core.control_plane.dashboard import Summary
+from cicd_core.control_plane.dashboard import DashboardSummary
 from cicd_core.control_plane.events import EventPage
-from cicd_core.control_plane.listing import Listed
+from cicd_core.control_plane.listing import Page
 from cicd_core.control_plane.maintenance import SweepReport
 from cicd_core.control_plane.plane import ControlPlane
 from cicd_core.control_plane.pools import PoolStatus
-from cicd_core.control_plane.sessions import OpenedSession
+from cicd_core.control_plane.sessions import IssuedSession
 from cicd_core.errors import (
     AgentReplaced,
-    AgentUnfit,
+    AgentUnavailable,
     AlreadyExists,
     CicdError,
-    Contention,
     CorruptRecord,
-    ForeignDatabase,
     IdempotencyConflict,
     IllegalTransition,
     InvalidCursor,
     InvalidInput,
     LeaseLost,
-    NewerSchema,
     NotFound,
-    Refused,
+    OperationRejected,
+    SchemaTooNew,
     SchemaTooOld,
     SessionRejected,
     StoreClosed,
@@ -41,13 +39,15 @@ from cicd_core.errors import (
     StoreReplaced,
     StoreUnavailable,
     TooLarge,
+    TooManyConflicts,
     TooManyLanes,
     UnknownScheme,
+    UnrecognizedDatabase,
     UnsupportedCapability,
 )
-from cicd_core.model.agent import Agent as AgentRecord
+from cicd_core.model.agent import Agent as AgentInfo
 from cicd_core.model.agent import AgentMetrics, AgentSpec, AgentStatus, StuckJob, StuckReport
-from cicd_core.model.claim import Claimed, JobToken, LeaseStatus
+from cicd_core.model.claim import ClaimedJob, ClaimRef, LeaseStatus
 from cicd_core.model.deployment import (
     Deployment,
     DeploymentMetrics,
@@ -55,7 +55,7 @@ from cicd_core.model.deployment import (
     DeploymentStatus,
     DeploymentTransition,
 )
-from cicd_core.model.event import Event, LogGap, UnreadableEvent
+from cicd_core.model.event import Event, EventGap, UnreadableEvent
 from cicd_core.model.git import GitContext, ObjectFilter, Submodules
 from cicd_core.model.job import (
     Attempt,
@@ -63,11 +63,11 @@ from cicd_core.model.job import (
     Job,
     JobState,
     JobStatus,
+    LeaseToken,
     Priority,
     Progress,
     QueueStatus,
     RetryPolicy,
-    Token,
     Transition,
     Verdict,
 )
@@ -89,22 +89,23 @@ from cicd_core.settings import Settings
 from cicd_core.store.registry import open_store
 
 __all__ = [
+    "AgentInfo",
     "AgentMetrics",
-    "AgentRecord",
     "AgentReplaced",
     "AgentSpec",
     "AgentStatus",
-    "AgentUnfit",
+    "AgentUnavailable",
     "AlreadyExists",
     "Attempt",
     "AuditReport",
     "Check",
     "CheckResult",
     "CicdError",
-    "Claimed",
-    "Contention",
+    "ClaimRef",
+    "ClaimedJob",
     "ControlPlane",
     "CorruptRecord",
+    "DashboardSummary",
     "Delivery",
     "Deployment",
     "DeploymentMetrics",
@@ -112,29 +113,28 @@ __all__ = [
     "DeploymentStatus",
     "DeploymentTransition",
     "Event",
+    "EventGap",
     "EventPage",
     "Fleet",
-    "ForeignDatabase",
     "GitContext",
     "IdempotencyConflict",
     "IllegalTransition",
     "InvalidCursor",
     "InvalidInput",
+    "IssuedSession",
     "Job",
     "JobSpec",
     "JobState",
     "JobStatus",
-    "JobToken",
     "LeaseLost",
     "LeaseStatus",
-    "Listed",
+    "LeaseToken",
     "Load",
-    "LogGap",
-    "NewerSchema",
     "NotFound",
     "ObjectFilter",
-    "OpenedSession",
+    "OperationRejected",
     "Outcome",
+    "Page",
     "Pool",
     "PoolCondition",
     "PoolHealth",
@@ -148,10 +148,10 @@ __all__ = [
     "QueueStatus",
     "Reason",
     "ReasonCode",
-    "Refused",
     "RetryPolicy",
     "ScalingSignal",
     "ScalingTerm",
+    "SchemaTooNew",
     "SchemaTooOld",
     "Session",
     "SessionRejected",
@@ -165,14 +165,14 @@ __all__ = [
     "StuckJob",
     "StuckReport",
     "Submodules",
-    "Summary",
     "SweepReport",
-    "Token",
     "TooLarge",
+    "TooManyConflicts",
     "TooManyLanes",
     "Transition",
     "UnknownScheme",
     "UnreadableEvent",
+    "UnrecognizedDatabase",
     "UnsupportedCapability",
     "Verdict",
     "audit",

@@ -7,14 +7,14 @@
     │   ├── TooLarge             a body, a payload or a list is over its limit
     │   └── InvalidCursor        a cursor that is damaged, or belongs to another query
     ├── NotFound                 no such job, deployment, agent, pool, … (also a LookupError)
-    ├── Refused                  well-formed, but not allowed now
+    ├── OperationRejected        well-formed, but not allowed now
     │   ├── IllegalTransition    the state machine has no such edge; says which edges it has
     │   ├── LeaseLost            the token is not the one that owns the job
     │   ├── IdempotencyConflict  the same idempotency key with another body
     │   ├── AlreadyExists        an entity with that id is there
     │   ├── TooManyLanes         a pool has no room for another kind of work
     │   ├── AgentReplaced        another process has registered under the agent's id
-    │   ├── AgentUnfit           an agent that is unhealthy, or goes, takes no work (``retryable``)
+    │   ├── AgentUnavailable     an agent that is unhealthy, or goes, takes no work (``retryable``)
     │   └── SessionRejected      unknown, expired or logged out
     └── StoreError               the store could not do its part (``retryable``, ``recoverable``)
         ├── StoreUnavailable     try again: locked, disconnected, busy
@@ -22,12 +22,12 @@
         ├── StoreReplaced        its files were replaced or removed under this process (permanent)
         ├── StoreFull            no room left; nothing was written (``recoverable``)
         ├── StoreReadOnly        the file or the server takes no writes (``recoverable``)
-        ├── Contention           gave up after repeated conflicts
+        ├── TooManyConflicts     gave up after repeated conflicts
         ├── CorruptRecord        bytes that do not decode (``recoverable``)
         ├── UnsupportedCapability  this store, or this event loop, cannot do that (permanent)
         ├── UnknownScheme        no store is registered for a URL's scheme (permanent)
-        ├── ForeignDatabase      a database that is not ours (permanent)
-        ├── NewerSchema          written by a newer version of the library (permanent)
+        ├── UnrecognizedDatabase  a database that is not ours (permanent)
+        ├── SchemaTooNew         written by a newer version of the library (permanent)
         └── SchemaTooOld         written by an older version, which this one can't read (permanent)
 
 ``retryable`` says that the same call may succeed in a moment; ``recoverable`` that it may after an
@@ -111,11 +111,11 @@ class NotFound(CicdError, LookupError):
         self.key = key
 
 
-class Refused(CicdError):
+class OperationRejected(CicdError):
     """The request is well-formed, but is not allowed now; nothing was written."""
 
 
-class IllegalTransition(Refused):
+class IllegalTransition(OperationRejected):
     """The state machine has no edge for that command from that state."""
 
     def __init__(  # noqa: PLR0917 - positional, as exceptions are pickled
@@ -141,7 +141,7 @@ class IllegalTransition(Refused):
         )
 
 
-class LeaseLost(Refused):
+class LeaseLost(OperationRejected):
     """The token presented is not the one that owns the job now.
 
     Stop the work, clean up, and forget the job: another owner may be running it.
@@ -158,7 +158,7 @@ class LeaseLost(Refused):
         self.reason = reason
 
 
-class IdempotencyConflict(Refused):
+class IdempotencyConflict(OperationRejected):
     """An idempotency key was used before, with another body."""
 
     def __init__(self, key: str, job_id: str) -> None:
@@ -171,7 +171,7 @@ class IdempotencyConflict(Refused):
         self.job_id = job_id
 
 
-class AlreadyExists(Refused):
+class AlreadyExists(OperationRejected):
     """An entity with that id is there already."""
 
     def __init__(self, kind: str, key: str) -> None:
@@ -181,7 +181,7 @@ class AlreadyExists(Refused):
         self.key = key
 
 
-class TooManyLanes(Refused):
+class TooManyLanes(OperationRejected):
     """A pool has as many lanes (job type and labels) as one may have."""
 
     def __init__(self, pool_name: str, limit: int) -> None:
@@ -194,7 +194,7 @@ class TooManyLanes(Refused):
         self.limit = limit
 
 
-class AgentReplaced(Refused):
+class AgentReplaced(OperationRejected):
     """Another process has registered under the agent's id since: this one must stop."""
 
     def __init__(self, agent_id: str, incarnation: str) -> None:
@@ -207,7 +207,7 @@ class AgentReplaced(Refused):
         self.incarnation = incarnation
 
 
-class AgentUnfit(Refused):
+class AgentUnavailable(OperationRejected):
     """The agent is unhealthy, drains or has gone: it takes no work as long as that lasts."""
 
     retryable = True
@@ -225,7 +225,7 @@ class AgentUnfit(Refused):
         self.reason = reason
 
 
-class SessionRejected(Refused):
+class SessionRejected(OperationRejected):
     """The session's token is unknown, expired or logged out."""
 
     def __init__(self, reason: str) -> None:
@@ -287,7 +287,7 @@ class StoreReadOnly(StoreError):
     retryable = False
 
 
-class Contention(StoreError):
+class TooManyConflicts(StoreError):
     """Other writers were always first; the service gave up after a bounded number of attempts."""
 
     def __init__(self, keys: Sequence[str], attempts: int) -> None:
@@ -340,14 +340,14 @@ class UnknownScheme(StoreError):
         )
 
 
-class ForeignDatabase(StoreError):
+class UnrecognizedDatabase(StoreError):
     """The database is not one of ours, and was left as it is."""
 
     retryable = False
     recoverable = False
 
 
-class NewerSchema(StoreError):
+class SchemaTooNew(StoreError):
     """The data was written by a newer version of the library, and was left as it is."""
 
     retryable = False

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from anyio import sleep
 
 from cicd_core.clock import monotonic_seconds
-from cicd_core.errors import Refused, StoreUnavailable
+from cicd_core.errors import OperationRejected, StoreUnavailable
 from cicd_core_dynamodb.calls import all_of
 from cicd_core_dynamodb.checking import Live, findings
 from cicd_core_dynamodb.opening import new_calls, new_client
@@ -77,13 +77,13 @@ class Tables:
         """Delete the tables, with all that they hold; return the names of those deleted.
 
         Raises:
-            Refused: one is protected, and ``unprotect`` is false; nothing was deleted.
+            OperationRejected: one is protected, and ``unprotect`` is false; nothing was deleted.
             StoreUnavailable: one is still there after ten minutes.
         """
         names = await self.there()
         protected = [name for name in names if await self._is_protected(name)]
         if protected and not unprotect:
-            raise Refused(
+            raise OperationRejected(
                 f"protected against deletion: {', '.join(protected)}; nothing was deleted. "
                 f"Turn the protection off, as --unprotect does"
             )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
 
-from cicd_core.errors import InvalidInput, NewerSchema, SchemaTooOld, UnsupportedCapability
+from cicd_core.errors import InvalidInput, SchemaTooNew, SchemaTooOld, UnsupportedCapability
 from cicd_core.store.lifetime import Lifetime
 from cicd_core.store.limits import Limits
 from cicd_core.store.registry import require_asyncio
@@ -103,7 +103,7 @@ def open_dynamodb(
     Raises:
         InvalidInput: the URL or an option is wrong, a clock was given, or the tables are used with
             other shards.
-        NewerSchema: a newer version of the library uses the tables; they stay as they are.
+        SchemaTooNew: a newer version of the library uses the tables; they stay as they are.
         SchemaTooOld: an older one made them, in a layout that is not read any more.
         StoreUnavailable: DynamoDB did not answer in time.
         UnsupportedCapability: the event loop is not asyncio's; the driver, the tables, the region
@@ -240,7 +240,7 @@ async def _settled(calls: Calls, location: Location, tables: tuple[Table, ...]) 
 
     Raises:
         InvalidInput: they are used in another way than the location says.
-        NewerSchema: a newer version of the library uses them.
+        SchemaTooNew: a newer version of the library uses them.
         SchemaTooOld: an older one made them, in a layout that is not read any more.
     """
     words = calls.settings_item()
@@ -252,7 +252,7 @@ async def _settled(calls: Calls, location: Location, tables: tuple[Table, ...]) 
         item = await _settle(calls, words, location)
     version = int(item["V"]["N"])
     if version > SCHEMA:
-        raise NewerSchema(f"tables {location.prefix!r}", version, SCHEMA)
+        raise SchemaTooNew(f"tables {location.prefix!r}", version, SCHEMA)
     if version < SCHEMA:
         raise SchemaTooOld(f"tables {location.prefix!r}", version, SCHEMA)
     used = _Shards(of_indexes=int(item["I"]["N"]), of_log=int(item["J"]["N"]))

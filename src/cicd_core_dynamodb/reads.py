@@ -9,7 +9,7 @@ from anyio import sleep
 
 from cicd_core.clock import monotonic_seconds
 from cicd_core.errors import StoreUnavailable
-from cicd_core.store.records import Count, Page
+from cicd_core.store.records import Count, RecordPage
 from cicd_core_dynamodb import items
 from cicd_core_dynamodb.calls import all_of
 from cicd_core_dynamodb.rows import COUNTED, Bounds, RowReader
@@ -109,7 +109,7 @@ class Reader:
             await sleep(_PAUSE * 2**ask)
         raise StoreUnavailable(f"reads of {table!r} are throttled; nothing was changed")
 
-    async def page(self, query: Query) -> Page:
+    async def page(self, query: Query) -> RecordPage:
         """Return a page of one partition, short where much of it has run out or is another's."""
         place = query.partition
         layout = self._layouts[place.collection]
@@ -124,11 +124,13 @@ class Reader:
             records += there
             gone += len(some) - len(there)
             if len(rows.found) <= want:
-                return Page(tuple(records), more=rows.reached is not None, resume=rows.reached)
+                return RecordPage(
+                    tuple(records), more=rows.reached is not None, resume=rows.reached
+                )
             if len(records) >= query.limit:
-                return Page(tuple(records), more=True)
+                return RecordPage(tuple(records), more=True)
             if gone >= _GONE:
-                return Page(tuple(records), more=True, resume=some[-1].sort)
+                return RecordPage(tuple(records), more=True, resume=some[-1].sort)
             bounds = bounds.behind(some[-1].sort)
 
     async def _rows(self, layout: Layout, place: Partition, bounds: Bounds, want: int) -> Rows:

@@ -40,10 +40,10 @@ if TYPE_CHECKING:
         Count,
         Counters,
         LogPage,
-        Page,
         Partition,
         Query,
         Record,
+        RecordPage,
         Renewal,
         Renewed,
         StoreTime,
@@ -169,7 +169,7 @@ class DynamoDBStore:
         self._limits.check_renewals(renewals)
         return await self._renewer.renew(renewals)
 
-    async def page(self, query: Query) -> Page:
+    async def page(self, query: Query) -> RecordPage:
         """Return a page of one partition, as the index shows it; the records may lag too."""
         self._limits.check_query(query)
         return await self._reader.page(query)

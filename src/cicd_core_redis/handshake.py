@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from redis.exceptions import BusyLoadingError, RedisError
 
-from cicd_core.errors import ForeignDatabase, NewerSchema, SchemaTooOld, UnsupportedCapability
+from cicd_core.errors import SchemaTooNew, SchemaTooOld, UnrecognizedDatabase, UnsupportedCapability
 from cicd_core_redis.durability import SETTINGS, check_durability, concern_of
 from cicd_core_redis.failures import of_a_cluster
 from cicd_core_redis.keys import meta_key
@@ -54,7 +54,7 @@ class Handshake:
             RedisError, OSError: none could be had, or the server cannot answer yet.
             UnsupportedCapability: the server is too old, does less than was asked for, throws our
                 keys away when its memory is full, forbids what is needed, or is one of a cluster.
-            ForeignDatabase, NewerSchema, SchemaTooOld: the namespace is not of our layout.
+            UnrecognizedDatabase, SchemaTooNew, SchemaTooOld: the namespace is not of our layout.
         """
         source = self._location.source
         connection = await source.connect()
@@ -126,12 +126,12 @@ class Handshake:
                     name,
                 )
         elif not found.isdigit():
-            raise ForeignDatabase(
+            raise UnrecognizedDatabase(
                 f"{self._location.source.where} has a key {self._meta.decode()!r} that is not "
                 f"ours: give another namespace; nothing was changed"
             )
         elif int(found) > SCHEMA:
-            raise NewerSchema(name, int(found), SCHEMA)
+            raise SchemaTooNew(name, int(found), SCHEMA)
         elif int(found) < SCHEMA:
             raise SchemaTooOld(name, int(found), SCHEMA)
 

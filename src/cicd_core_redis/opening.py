@@ -79,9 +79,9 @@ async def open_redis(
             apart; 0.5 by default with sentinels and in a cluster, else 0.
 
     Raises:
-        ForeignDatabase: the namespace's first key is not ours.
+        UnrecognizedDatabase: the namespace's first key is not ours.
         InvalidInput: the URL or an option is wrong, or a clock was given.
-        NewerSchema: a newer version of the library wrote the namespace; it stays as it is.
+        SchemaTooNew: a newer version of the library wrote the namespace; it stays as it is.
         SchemaTooOld: an older one wrote it, in a layout that is not read any more.
         StoreUnavailable: the server did not answer in time, or too few replicas confirmed it.
         UnsupportedCapability: the event loop is not asyncio's, or the server is too old, keeps

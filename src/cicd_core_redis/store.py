@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from cicd_core.clock import monotonic_seconds
 from cicd_core.errors import CorruptRecord, InvalidCursor, StoreError
 from cicd_core.store.counter_days import first_kept_day
-from cicd_core.store.records import Count, Counters, LogPage, Page
+from cicd_core.store.records import Count, Counters, LogPage, RecordPage
 from cicd_core_redis.keys import lower_bound, upper_bound, zset_of
 from cicd_core_redis.log import LogPlace, log_page
 from cicd_core_redis.scripts import Verb
@@ -153,7 +153,7 @@ class RedisStore:
                 _log.error("left alone: %s", broken)
         return [renewed(answer) for answer in answers]
 
-    async def page(self, query: Query) -> Page:
+    async def page(self, query: Query) -> RecordPage:
         """Return a page of one partition; it never lags."""
         self._limits.check_query(query)
         partition, descending = query.partition, query.descending
@@ -169,7 +169,7 @@ class RedisStore:
             broken += passed
             more = bool(bounds[descending])
         kept = self._readable(partition.collection, [*broken, *found[: query.limit]])
-        return Page(tuple(kept), more=len(found) > query.limit)
+        return RecordPage(tuple(kept), more=len(found) > query.limit)
 
     async def count(self, partitions: Sequence[Partition]) -> list[Count]:
         """Return how many records each partition holds, always exactly."""

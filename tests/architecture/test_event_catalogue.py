@@ -20,10 +20,10 @@ from cicd_core.model.job import (
     Delivery,
     Job,
     JobState,
+    LeaseToken,
     Priority,
     Progress,
     RetryPolicy,
-    Token,
     Verdict,
 )
 from cicd_core.model.outcome import Outcome
@@ -115,7 +115,7 @@ def queued(spec: JobSpec | None = None) -> Decision[Job]:
     return jobs.enqueue(made(spec).value, now=NOW, by="ada")
 
 
-def running(spec: JobSpec | None = None) -> tuple[Job, Token]:
+def running(spec: JobSpec | None = None) -> tuple[Job, LeaseToken]:
     job = leases.claim(queued(spec).value, agent_id="a", claim_id="c", now=NOW, starting=True).value
     token = job.token
     assert token is not None

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
         Count,
         Counters,
         LogPage,
-        Page,
         Partition,
         Query,
         Record,
+        RecordPage,
         Renewal,
         Renewed,
         Store,
@@ -52,7 +52,7 @@ class Altered:
     async def renew(self, renewals: Sequence[Renewal]) -> list[Renewed | None]:
         return await self.store.renew(renewals)
 
-    async def page(self, query: Query) -> Page:
+    async def page(self, query: Query) -> RecordPage:
         return await self.store.page(query)
 
     async def count(self, partitions: Sequence[Partition]) -> list[Count]:

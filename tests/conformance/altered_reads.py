@@ -9,7 +9,7 @@ from anyio.lowlevel import checkpoint
 from attrs import evolve
 
 from cicd_core.errors import InvalidInput
-from cicd_core.store import Count, Counters, Page, Partition
+from cicd_core.store import Count, Counters, Partition, RecordPage
 from cicd_core.testing.samples import COLLECTIONS
 from tests.conformance.altered import Altered
 
@@ -106,7 +106,7 @@ class CountsWithoutCase(Altered):
 class PagesByTheValueAlone(Altered):
     """What has the value in another index of the collection is on the page too."""
 
-    async def page(self, query: Query) -> Page:
+    async def page(self, query: Query) -> RecordPage:
         page = await super().page(query)
         mine = query.partition
         others = [
@@ -125,12 +125,12 @@ class PagesByTheValueAlone(Altered):
 
 
 class PagesOfFiveHundred(Altered):
-    async def page(self, query: Query) -> Page:
+    async def page(self, query: Query) -> RecordPage:
         return evolve(await super().page(evolve(query, limit=min(query.limit, 500))), more=False)
 
 
 class NormalisesPages(Altered):
-    async def page(self, query: Query) -> Page:
+    async def page(self, query: Query) -> RecordPage:
         value = normalize("NFC", query.partition.value)
         return await super().page(evolve(query, partition=evolve(query.partition, value=value)))
 

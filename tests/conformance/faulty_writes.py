@@ -9,7 +9,7 @@ from attrs import evolve
 
 from cicd_core.store.memory import MemoryStore
 from cicd_core.store.memory.rows import Row, Rows
-from cicd_core.store.records import KEEP, Committed, Conflict, LogEntry, Page, Put
+from cicd_core.store.records import KEEP, Committed, Conflict, LogEntry, Put, RecordPage
 from cicd_core.store.semantics import conflicts, subject_of
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ class PagesByNumber(MemoryStore):
         super().__init__(*args, **options)
         self._numbers: dict[str, int] = {}
 
-    async def page(self, query: Query) -> Page:
+    async def page(self, query: Query) -> RecordPage:
         bound = query.before if query.descending else query.after
         number = self._numbers.get(bound or "", 0)
         if not number or (query.before and query.after):
@@ -213,7 +213,7 @@ class PagesByNumber(MemoryStore):
         else:
             whole = await super().page(evolve(query, after=None, before=None, limit=1000))
             records = whole.records[number : number + query.limit]
-            page = Page(records, more=len(whole.records) > number + query.limit)
+            page = RecordPage(records, more=len(whole.records) > number + query.limit)
         if page.records:
             last = page.records[-1].attributes[query.partition.index.sort]
             self._numbers[last] = number + len(page.records)
@@ -221,12 +221,12 @@ class PagesByNumber(MemoryStore):
 
 
 class IgnoresBounds(MemoryStore):
-    async def page(self, query: Query) -> Page:
+    async def page(self, query: Query) -> RecordPage:
         return await super().page(evolve(query, before=None))
 
 
 class PagesInOneDirection(MemoryStore):
-    async def page(self, query: Query) -> Page:
+    async def page(self, query: Query) -> RecordPage:
         return await super().page(evolve(query, descending=False))
 
 

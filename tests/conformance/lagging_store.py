@@ -17,7 +17,7 @@ from attrs import evolve
 from cicd_core.store.memory import MemoryStore
 from cicd_core.store.memory.log import Log
 from cicd_core.store.memory.rows import Row, Rows, place_of
-from cicd_core.store.records import Conflict, Count, Page, Query, StoreTime
+from cicd_core.store.records import Conflict, Count, Query, RecordPage, StoreTime
 from cicd_core.store.semantics import applied_before, conflicts, subject_of
 
 if TYPE_CHECKING:
@@ -130,14 +130,14 @@ class LaggingStore(MemoryStore):
         sort = claim.index.sort
         return sorted(taken, key=lambda record: (record.attributes.get(sort, ""), record.key))
 
-    async def page(self, query: Query) -> Page:
+    async def page(self, query: Query) -> RecordPage:
         self._limits.check_query(query)
         await checkpoint()
         with self._lock:
             now = self._tick()
             rows = list(islice(self._view.between(query, now), query.limit + 1))
             records = tuple(row.record for row in rows[: query.limit])
-            return Page(records, more=len(rows) > query.limit)
+            return RecordPage(records, more=len(rows) > query.limit)
 
     async def count(self, partitions: Sequence[Partition]) -> list[Count]:
         self._limits.check_partitions(partitions)

@@ -30,7 +30,7 @@ from tests.dynamodb.metering import Meter
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
 
-    from cicd_core import Claimed
+    from cicd_core import ClaimedJob
     from cicd_core.model.agent import Agent
     from cicd_core_dynamodb.bill import Workload
 
@@ -225,7 +225,7 @@ class Fleet:
             await plane.agents.heartbeat(me.agent_id, me.incarnation)
             await anyio.sleep(self.workload.heartbeat_seconds)
 
-    async def _work(self, plane: ControlPlane, claimed: Claimed) -> None:
+    async def _work(self, plane: ControlPlane, claimed: ClaimedJob) -> None:
         left, every = self.workload.minutes * 60, self.settings.lease_seconds / 3
         while left > every:
             await anyio.sleep(every)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from cicd_core import SweepReport
     from cicd_core.model.agent import Agent
-    from cicd_core.model.claim import Claimed
+    from cicd_core.model.claim import ClaimedJob
     from cicd_core.model.job import Job
 
 _WRITES: Final = frozenset(
@@ -80,7 +80,7 @@ class Lab:
         """Enqueue a small job."""
         return await self.plane.queue.enqueue(spec or small())
 
-    async def claim(self, *, starting: bool = False, limit: int = 1) -> list[Claimed]:
+    async def claim(self, *, starting: bool = False, limit: int = 1) -> list[ClaimedJob]:
         """Claim as the agent does."""
         return await self.plane.queue.claim(
             agent_id=AGENT, pool_name=POOL, limit=limit, starting=starting

@@ -11,7 +11,7 @@ import pytest
 from cicd_core.clock import SystemClock
 from cicd_core.errors import (
     InvalidInput,
-    NewerSchema,
+    SchemaTooNew,
     SchemaTooOld,
     StoreError,
     StoreUnavailable,
@@ -100,7 +100,7 @@ async def test_tables_that_are_used_otherwise_are_refused(
     assert refused.value.field == name
 
 
-@pytest.mark.parametrize(("version", "error"), [(99, NewerSchema), (SCHEMA - 1, SchemaTooOld)])
+@pytest.mark.parametrize(("version", "error"), [(99, SchemaTooNew), (SCHEMA - 1, SchemaTooOld)])
 async def test_tables_of_another_version_are_left_alone(
     dynamodb: DynamoDBHarness, version: int, error: type[StoreError]
 ) -> None:

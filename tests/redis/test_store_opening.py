@@ -11,12 +11,12 @@ import redis.asyncio
 
 from cicd_core.clock import SystemClock
 from cicd_core.errors import (
-    ForeignDatabase,
     InvalidInput,
-    NewerSchema,
+    SchemaTooNew,
     SchemaTooOld,
     StoreError,
     StoreUnavailable,
+    UnrecognizedDatabase,
     UnsupportedCapability,
 )
 from cicd_core.store.registry import open_store
@@ -257,7 +257,7 @@ async def test_a_newer_layout_is_left_as_it_is(server: Server) -> None:
     key = f"cicd:{{{namespace}}}:meta"
     server.ask("HSET", key, "schema", SCHEMA + 1)
     error = await refused(server.url, namespace=namespace)
-    assert isinstance(error, NewerSchema)
+    assert isinstance(error, SchemaTooNew)
     assert (error.found, error.supported) == (SCHEMA + 1, SCHEMA)
     assert server.ask("HGETALL", key) == {"schema": str(SCHEMA + 1)}
 
@@ -276,7 +276,7 @@ async def test_what_is_not_ours_is_left_as_it_is(server: Server) -> None:
     namespace = IDS.commit_id()
     key = f"cicd:{{{namespace}}}:meta"
     server.ask("HSET", key, "schema", "of somebody else")
-    assert isinstance(await refused(server.url, namespace=namespace), ForeignDatabase)
+    assert isinstance(await refused(server.url, namespace=namespace), UnrecognizedDatabase)
     server.ask("DEL", key)
     server.ask("SET", key, "of another kind")
     error = await refused(server.url, namespace=namespace)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from anyio import to_thread
 
-from cicd_core.errors import CicdError, NewerSchema, StoreUnavailable, UnsupportedCapability
+from cicd_core.errors import CicdError, SchemaTooNew, StoreUnavailable, UnsupportedCapability
 from cicd_core.store.records import Committed
 from cicd_core.testing.samples import IDS, apply, find, in_lane, item, plain, watch, write
 from cicd_core_redis.handshake import SCHEMA
@@ -94,7 +94,7 @@ async def test_a_namespace_of_a_newer_layout_is_left_alone_after_a_reconnect(
         key = f"cicd:{{{namespace}}}:meta"
         server.ask("HSET", key, "schema", SCHEMA + 1)
         server.ask("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-        assert isinstance(await first_answer(store), NewerSchema)
+        assert isinstance(await first_answer(store), SchemaTooNew)
         server.ask("HSET", key, "schema", SCHEMA)
         assert isinstance(await first_answer(store), Committed)
 

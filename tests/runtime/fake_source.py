@@ -18,8 +18,8 @@ from cicd_core.clock import boot_micros
 from cicd_core.errors import LeaseLost, StoreUnavailable
 from cicd_core.model.agent import Agent, AgentStatus
 from cicd_core.model.checks import check_text
-from cicd_core.model.claim import Claimed, LeaseStatus
-from cicd_core.model.job import Delivery, Job, JobState, Progress, Token
+from cicd_core.model.claim import ClaimedJob, LeaseStatus
+from cicd_core.model.job import Delivery, Job, JobState, LeaseToken, Progress
 from cicd_core.threads import RunSoon, run_soon_here
 from tests.patience import PATIENCE
 
@@ -72,7 +72,7 @@ class FakeSource:
         #: What answers say is left of a lease; None: all of it.
         self.seconds_left: float | None = None
         self._queued: list[str] = []
-        self._grants: dict[str, list[Claimed]] = {}
+        self._grants: dict[str, list[ClaimedJob]] = {}
         self._cancels: dict[str, str] = {}
         self.troubles: dict[str, Trouble] = {}
         self._observers: dict[str, Callable[[int], object]] = {}
@@ -187,7 +187,7 @@ class FakeSource:
         starting: bool = False,
         lease_seconds: float | None = None,
         request_id: str | None = None,
-    ) -> list[Claimed]:
+    ) -> list[ClaimedJob]:
         facts = {
             "agent_id": agent_id,
             "pool_name": pool_name,
@@ -213,14 +213,14 @@ class FakeSource:
 
     async def held(
         self, *, agent_id: str, request_id: str, lease_seconds: float | None = None
-    ) -> list[Claimed]:
+    ) -> list[ClaimedJob]:
         async with self._called("held", agent_id=agent_id, request_id=request_id):
             with self._lock:
                 return [each for each in self._grants.get(request_id, ()) if self._owns(each)]
 
     def _taken(
         self, request_id: str, agent_id: str, job_types: Collection[str] | None, limit: int
-    ) -> list[Claimed]:
+    ) -> list[ClaimedJob]:
         if request_id in self._grants:
             return [each for each in self._grants[request_id] if self._owns(each)]
         wanted = [
@@ -232,7 +232,7 @@ class FakeSource:
             self._grants[request_id] = [self._grant(name, agent_id, request_id) for name in wanted]
         return list(self._grants.get(request_id, []))
 
-    def _grant(self, name: str, agent_id: str, request_id: str) -> Claimed:
+    def _grant(self, name: str, agent_id: str, request_id: str) -> ClaimedJob:
         self._queued.remove(name)
         job = self.jobs[name]
         job = self.jobs[name] = evolve(
@@ -248,9 +248,9 @@ class FakeSource:
             self.jobs[name] = evolve(job, claim_id="somebody-else", fence=job.fence + 1)
         return self._claimed(job)
 
-    def _claimed(self, job: Job) -> Claimed:
-        token = Token(fence=job.fence, claim_id=str(job.claim_id))
-        return Claimed(
+    def _claimed(self, job: Job) -> ClaimedJob:
+        token = LeaseToken(fence=job.fence, claim_id=str(job.claim_id))
+        return ClaimedJob(
             job=job,
             token=token,
             version=1,
@@ -259,22 +259,22 @@ class FakeSource:
             expires_at=EPOCH + timedelta(seconds=self.lease_seconds),
         )
 
-    def _owns(self, claimed: Claimed) -> bool:
+    def _owns(self, claimed: ClaimedJob) -> bool:
         job = self.jobs[claimed.job.job_id]
         return job.state is JobState.RUNNING and job.token == claimed.token
 
-    def _require(self, claimed: Claimed) -> None:
+    def _require(self, claimed: ClaimedJob) -> None:
         if not self._owns(claimed):
             raise LeaseLost(claimed.job.job_id, claimed.token.fence, "it has another owner")
 
-    async def start(self, claimed: Claimed) -> Claimed:
+    async def start(self, claimed: ClaimedJob) -> ClaimedJob:
         raise AssertionError("a claim that starts at once needs no start")
 
-    async def renew(self, claims: Sequence[Claimed]) -> list[LeaseStatus]:
+    async def renew(self, claims: Sequence[ClaimedJob]) -> list[LeaseStatus]:
         async with self._called("renew", claims=list(claims), at=boot_micros()):
             return [self._status(each) for each in claims]
 
-    def _status(self, claimed: Claimed) -> LeaseStatus:
+    def _status(self, claimed: ClaimedJob) -> LeaseStatus:
         reason = self._cancels.get(claimed.job.job_id)
         return LeaseStatus(
             held=self._owns(claimed),
@@ -284,8 +284,8 @@ class FakeSource:
         )
 
     async def progress(
-        self, claimed: Claimed, *, percent: float | None = None, message: str | None = None
-    ) -> Claimed:
+        self, claimed: ClaimedJob, *, percent: float | None = None, message: str | None = None
+    ) -> ClaimedJob:
         async with self._called("progress", percent=percent, message=message):
             self._require(claimed)
             self.progress_told.append(Progress(at=EPOCH, percent=percent, message=message))
@@ -297,7 +297,7 @@ class FakeSource:
                 job=evolve(claimed.job, cancel_requested_at=asked_at, cancel_reason=reason),
             )
 
-    async def complete(self, claimed: Claimed, outcome: Outcome) -> Job:
+    async def complete(self, claimed: ClaimedJob, outcome: Outcome) -> Job:
         job_id = claimed.job.job_id
         async with self._called("complete", job_id=job_id, outcome=outcome):
             if self.outcomes.get(job_id) == outcome:
@@ -307,7 +307,7 @@ class FakeSource:
             self.jobs[job_id] = evolve(self.jobs[job_id], state=JobState(outcome.verdict.value))
             return self.jobs[job_id]
 
-    async def release(self, claimed: Claimed, *, why: str, began: bool = True) -> Job:
+    async def release(self, claimed: ClaimedJob, *, why: str, began: bool = True) -> Job:
         job_id = claimed.job.job_id
         async with self._called("release", job_id=job_id, why=why, began=began):
             check_text("why", why)

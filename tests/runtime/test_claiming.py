@@ -10,7 +10,7 @@ import pytest
 
 from cicd_core.agent import Agent, JobRun
 from cicd_core.errors import (
-    AgentUnfit,
+    AgentUnavailable,
     AlreadyExists,
     CicdError,
     CorruptRecord,
@@ -321,7 +321,7 @@ async def test_an_agent_that_is_unfit_asks_again_until_it_is_better(
     source: FakeSource, caplog: pytest.LogCaptureFixture
 ) -> None:
     job = source.add()
-    source.trouble("claim", AgentUnfit("a-1", "unhealthy", "disk at 99 %"), times=2)
+    source.trouble("claim", AgentUnavailable("a-1", "unhealthy", "disk at 99 %"), times=2)
     await run_until_idle(agent_of(source, succeed))
     assert source.outcomes[job].verdict is Verdict.SUCCESS
     assert "disk at 99 %" in caplog.text
@@ -333,8 +333,8 @@ async def test_an_agent_that_runs_until_it_is_idle_ends_with_why_it_gets_no_work
     source: FakeSource,
 ) -> None:
     source.add()
-    source.trouble("claim", AgentUnfit("a-1", "unhealthy", "disk at 99 %"), times=None)
-    with pytest.raises(AgentUnfit, match="disk at 99 %"):
+    source.trouble("claim", AgentUnavailable("a-1", "unhealthy", "disk at 99 %"), times=None)
+    with pytest.raises(AgentUnavailable, match="disk at 99 %"):
         await run_until_idle(agent_of(source, succeed))
     assert source.called("deregister")
 
@@ -354,7 +354,7 @@ async def test_a_registration_that_somebody_else_was_in_the_way_of_is_repeated(
 
 
 async def test_an_agent_that_is_unfit_goes_when_it_is_to(source: FakeSource) -> None:
-    source.trouble("claim", AgentUnfit("a-1", "unhealthy", "disk at 99 %"), times=None)
+    source.trouble("claim", AgentUnavailable("a-1", "unhealthy", "disk at 99 %"), times=None)
     async with running(agent_of(source, succeed)):
         await source.until(lambda: source.called("claim"))
     assert source.called("deregister")

@@ -14,7 +14,7 @@ from cicd_core.agent.lease_clock import PauseWatch, lease_clock
 from cicd_core.agent.lease_times import LeaseTimes
 from cicd_core.agent.logs import JobLog
 from cicd_core.agent.progress import ProgressPost
-from cicd_core.errors import AlreadyExists, NotFound, Refused, StoreError
+from cicd_core.errors import AlreadyExists, NotFound, OperationRejected, StoreError
 from cicd_core.model.agent import AgentMetrics, AgentStatus
 from cicd_core.model.job import Verdict
 from cicd_core.threads import run_soon_here
@@ -417,12 +417,12 @@ async def test_an_agent_whose_place_was_taken_finishes_and_ends_with_the_error(
     source: FakeSource,
 ) -> None:
     async def wait(run: JobRun) -> None:
-        source.trouble("heartbeat", Refused("another process is that agent now"))
+        source.trouble("heartbeat", OperationRejected("another process is that agent now"))
         await source.until(lambda: "heartbeat" not in source.troubles)
 
     job = source.add()
     agent = agent_of(source, wait, heartbeat_seconds=0.05)
-    with anyio.fail_after(PATIENCE), pytest.raises(Refused, match="another process"):
+    with anyio.fail_after(PATIENCE), pytest.raises(OperationRejected, match="another process"):
         await agent.run(handle_signals=False)
     assert source.outcomes[job].verdict is Verdict.SUCCESS
     assert source.called("drain") == source.called("deregister") == []

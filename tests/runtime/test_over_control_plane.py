@@ -13,7 +13,7 @@ import pytest
 
 from cicd_core import ControlPlane, JobSpec, Settings
 from cicd_core.agent import Agent, JobFailed, JobRun
-from cicd_core.errors import AgentReplaced, AgentUnfit, LeaseLost, TooLarge
+from cicd_core.errors import AgentReplaced, AgentUnavailable, LeaseLost, TooLarge
 from cicd_core.model.agent import AgentMetrics, AgentSpec, AgentStatus
 from cicd_core.model.job import Delivery, Job, JobState, JobStatus, RetryPolicy, Verdict
 from tests.patience import PATIENCE
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cicd_core.agent.port import AgentDesk, WorkQueue, WorkSource
-    from cicd_core.model.claim import Claimed, LeaseStatus
+    from cicd_core.model.claim import ClaimedJob, LeaseStatus
 
 pytestmark = pytest.mark.anyio
 
@@ -274,7 +274,7 @@ async def test_an_agent_that_was_unhealthy_works_when_it_is_better(plane: Contro
         )
         await plane.agents.set_status("ill", "unhealthy", reason="look at its disk")
         job_id = await added(plane)
-        with pytest.raises(AgentUnfit):
+        with pytest.raises(AgentUnavailable):
             await plane.queue.claim(agent_id="ill")
         assert (await plane.jobs.get(job_id)).state is JobState.QUEUED
         load[0] = 10.0
@@ -302,7 +302,7 @@ class Counted:
         async with self._plane.sibling() as sibling:
             renew = sibling.queue.renew
 
-            async def counted(claims: Sequence[Claimed]) -> list[LeaseStatus]:
+            async def counted(claims: Sequence[ClaimedJob]) -> list[LeaseStatus]:
                 statuses = await renew(claims)
                 self._renewed()
                 return statuses

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from cicd_core.agent import JobRun
     from cicd_core.agent.port import AgentDesk, WorkQueue, WorkSource
-    from cicd_core.model.claim import Claimed, LeaseStatus
+    from cicd_core.model.claim import ClaimedJob, LeaseStatus
 
 pytestmark = [pytest.mark.anyio, pytest.mark.asyncio_only]
 
@@ -61,7 +61,7 @@ class Cut:
     def agents(self) -> AgentDesk:
         return self._plane.agents
 
-    async def renew(self, claims: Sequence[Claimed]) -> list[LeaseStatus]:
+    async def renew(self, claims: Sequence[ClaimedJob]) -> list[LeaseStatus]:
         raise StoreUnavailable("the cable was cut")
 
     @asynccontextmanager

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
         Count,
         Counters,
         LogPage,
-        Page,
         Partition,
         Query,
         Record,
+        RecordPage,
         Renewal,
         Renewed,
         StoreTime,
@@ -50,7 +50,7 @@ class Relay:
     async def renew(self, renewals: Sequence[Renewal]) -> list[Renewed | None]:
         return await self.store.renew(renewals)
 
-    async def page(self, query: Query) -> Page:
+    async def page(self, query: Query) -> RecordPage:
         return await self.store.page(query)
 
     async def count(self, partitions: Sequence[Partition]) -> list[Count]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.lowlevel
 
-from cicd_core import AgentUnfit, ControlPlane
+from cicd_core import AgentUnavailable, ControlPlane
 from cicd_core.model.agent import AgentSpec
 from tests.patience import PATIENCE
 from tests.services.broken_stores import Relay
@@ -105,7 +105,7 @@ class Crowd:
         with anyio.CancelScope() as self.scopes[agent_id]:
             try:
                 claims = await plane.queue.claim(agent_id=agent_id, wait=3600.0, starting=True)
-            except AgentUnfit:
+            except AgentUnavailable:
                 self.unfit.append(agent_id)
             else:
                 self.served += [agent_id] * len(claims)

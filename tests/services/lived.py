@@ -17,7 +17,7 @@ from cicd_core import (
 )
 
 if TYPE_CHECKING:
-    from cicd_core import Claimed, ControlPlane
+    from cicd_core import ClaimedJob, ControlPlane
     from cicd_core.testing import VirtualClock
 
 #: Failures are tried again at once, a second time.
@@ -122,12 +122,12 @@ async def enqueue(plane: ControlPlane, retry: RetryPolicy | None = None) -> str:
     return (await plane.queue.enqueue(spec)).job_id
 
 
-async def claim(plane: ControlPlane, *, starting: bool = False) -> Claimed:
+async def claim(plane: ControlPlane, *, starting: bool = False) -> ClaimedJob:
     """Claim the one job that is next."""
     (claimed,) = await plane.queue.claim(agent_id="a-1", starting=starting)
     return claimed
 
 
-async def start(plane: ControlPlane) -> Claimed:
+async def start(plane: ControlPlane) -> ClaimedJob:
     """Claim the next job and start it."""
     return await plane.queue.start(await claim(plane))

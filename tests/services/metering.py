@@ -16,10 +16,10 @@ if TYPE_CHECKING:
         Conflict,
         Count,
         Counters,
-        Page,
         Partition,
         Query,
         Record,
+        RecordPage,
     )
 
 
@@ -46,7 +46,7 @@ class Meter(Relay):
         self.committed.append([each.key for one in commits for each in one.writes])
         return await super().commit(commits)
 
-    async def page(self, query: Query) -> Page:
+    async def page(self, query: Query) -> RecordPage:
         page = await super().page(query)
         self._count(len(page.records))
         return page

@@ -9,7 +9,7 @@ from cicd_core import JobSpec, Outcome, RetryPolicy, Settings
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from cicd_core import Claimed, ControlPlane, Event, Job, JobState
+    from cicd_core import ClaimedJob, ControlPlane, Event, Job, JobState
 
 #: Lanes are read anew once an hour: whoever waits is woken, or waits too long to pass a test.
 SETTINGS = Settings(lane_refresh_seconds=3600.0, commit_attempts=4)
@@ -20,13 +20,13 @@ async def enqueue(plane: ControlPlane, job_type: str = "build", **fields: Any) -
     return await plane.queue.enqueue(JobSpec(job_type=job_type, **fields))
 
 
-async def claim(plane: ControlPlane, agent_id: str = AGENT, **options: Any) -> Claimed:
+async def claim(plane: ControlPlane, agent_id: str = AGENT, **options: Any) -> ClaimedJob:
     """Claim the one job that is next."""
     (claimed,) = await plane.queue.claim(agent_id=agent_id, **options)
     return claimed
 
 
-async def run(plane: ControlPlane, agent_id: str = AGENT, **options: Any) -> Claimed:
+async def run(plane: ControlPlane, agent_id: str = AGENT, **options: Any) -> ClaimedJob:
     """Claim the next job and start it."""
     return await plane.queue.start(await claim(plane, agent_id, **options))
 
@@ -44,7 +44,7 @@ def ids(jobs: Iterable[Job]) -> list[str]:
     return [each.job_id for each in jobs]
 
 
-def taken(claims: Iterable[Claimed]) -> list[str]:
+def taken(claims: Iterable[ClaimedJob]) -> list[str]:
     return [each.job.job_id for each in claims]
 
 

@@ -8,15 +8,15 @@ import anyio
 import pytest
 
 from cicd_core import (
+    AgentInfo,
     AgentMetrics,
-    AgentRecord,
     AgentReplaced,
     AgentSpec,
     AgentStatus,
     ControlPlane,
     InvalidInput,
     NotFound,
-    Refused,
+    OperationRejected,
     Settings,
 )
 from cicd_core.model.instants import from_micros
@@ -51,11 +51,11 @@ class Counting(Relay):
         return await super().commit(commits)
 
 
-async def register(plane: ControlPlane, agent_id: str = "a-1", **fields: Any) -> AgentRecord:
+async def register(plane: ControlPlane, agent_id: str = "a-1", **fields: Any) -> AgentInfo:
     return await plane.agents.register(AgentSpec(agent_id=agent_id, **fields))
 
 
-async def beating(plane: ControlPlane, agent_id: str = "a-1", **fields: Any) -> AgentRecord:
+async def beating(plane: ControlPlane, agent_id: str = "a-1", **fields: Any) -> AgentInfo:
     agent = await register(plane, agent_id, **fields)
     return await plane.agents.heartbeat(agent_id, agent.incarnation)
 
@@ -137,7 +137,7 @@ async def test_a_heartbeat_that_holds_nothing_any_more_is_refused(
     plane: ControlPlane, store: Store
 ) -> None:
     agent = await beating(plane)
-    with pytest.raises(Refused, match="register it"):
+    with pytest.raises(OperationRejected, match="register it"):
         await ControlPlane(TakenAway(store)).agents.heartbeat("a-1", agent.incarnation)
 
 
@@ -248,7 +248,7 @@ async def test_an_agent_that_drains_goes_on_beating_and_leaves(
     assert (beaten.status, beaten.drain_reason) == (S.TERMINATING, "maintenance")
     gone = await plane.agents.deregister("a-1")
     assert gone.status is S.TERMINATED
-    with pytest.raises(Refused, match="terminated"):
+    with pytest.raises(OperationRejected, match="terminated"):
         await plane.agents.heartbeat("a-1", agent.incarnation)
     clock.advance(1000)
     assert (await plane.maintenance.sweep()).total == 0
@@ -263,7 +263,7 @@ async def test_an_agent_that_falls_silent_while_it_drains_has_left(
     clock.advance(31)
     assert (await plane.maintenance.sweep()).silenced == 1
     assert (await plane.agents.get("a-1")).status is S.TERMINATED
-    with pytest.raises(Refused):
+    with pytest.raises(OperationRejected):
         await plane.agents.heartbeat("a-1", agent.incarnation)
     assert (await register(plane)).status is S.REGISTERING
 

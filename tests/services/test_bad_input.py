@@ -11,7 +11,7 @@ from attrs import frozen
 from cicd_core import (
     AgentSpec,
     CicdError,
-    Claimed,
+    ClaimedJob,
     DeploymentSpec,
     IllegalTransition,
     InvalidCursor,
@@ -49,8 +49,8 @@ class Scene:
     """A control plane in which something has happened already."""
 
     plane: ControlPlane
-    running: Claimed
-    stale: Claimed
+    running: ClaimedJob
+    stale: ClaimedJob
     done: str
     cursor: str
 

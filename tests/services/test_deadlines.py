@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cicd_core import InvalidInput, JobState, JobToken, LeaseLost, Verdict
+from cicd_core import ClaimRef, InvalidInput, JobState, LeaseLost, Verdict
 from cicd_core.model.instants import from_micros
 from tests.services.scenes import claim, enqueue, nothing_to_claim, run, story
 
@@ -40,7 +40,7 @@ async def test_a_job_that_was_claimed_in_time_is_not_started_after_its_deadline(
         "job.timed_out",
     ]
     with pytest.raises(LeaseLost, match="the job is timeout now"):
-        await plane.queue.start(JobToken(job_id=job.job_id, token=held.token))
+        await plane.queue.start(ClaimRef(job_id=job.job_id, token=held.token))
     (status,) = await plane.queue.renew([held])
     assert not status.held
 

@@ -27,7 +27,7 @@ from tests.services.scenes import claim, enqueue, finish, nothing_to_claim, one_
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from cicd_core import Claimed, ControlPlane
+    from cicd_core import ClaimedJob, ControlPlane
     from cicd_core.testing import VirtualClock
 
 pytestmark = pytest.mark.anyio
@@ -100,7 +100,7 @@ async def test_a_cancel_and_a_completion_at_once_leave_one_verdict(
             except IllegalTransition as too_late:
                 refused.append(type(too_late))
 
-        async def work(held: Claimed, refused: list[type[Exception]]) -> None:
+        async def work(held: ClaimedJob, refused: list[type[Exception]]) -> None:
             try:
                 running = await plane.queue.start(held)
                 await plane.queue.complete(running, Outcome.exited(0))

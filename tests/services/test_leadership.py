@@ -25,9 +25,9 @@ if TYPE_CHECKING:
         Commit,
         Committed,
         Conflict,
-        Page,
         Query,
         Record,
+        RecordPage,
         Renewal,
         Renewed,
     )
@@ -48,7 +48,7 @@ class Watched(Relay):
         self.pages = self.asked = 0
         self.swept = anyio.Event()
 
-    async def page(self, query: Query) -> Page:
+    async def page(self, query: Query) -> RecordPage:
         self._ask()
         self.pages += 1
         self.swept.set()

@@ -25,7 +25,7 @@ from tests.services.scenes import claim, enqueue, every_job, finish, ids, one_of
 
 if TYPE_CHECKING:
     from cicd_core.store.contract import Store
-    from cicd_core.store.records import Page, Query
+    from cicd_core.store.records import Query, RecordPage
     from cicd_core.testing import VirtualClock
 
 pytestmark = pytest.mark.anyio
@@ -253,7 +253,7 @@ async def test_a_cursor_of_another_users_sessions_is_refused(plane: ControlPlane
 class Stingy(Relay):
     """A store that gives a record or two at a time, as one does whose pages are cut by size."""
 
-    async def page(self, query: Query) -> Page:
+    async def page(self, query: Query) -> RecordPage:
         fewer = min(query.limit, 1 if query.partition.value == "queued" else 2)
         return await super().page(evolve(query, limit=fewer))
 

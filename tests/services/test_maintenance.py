@@ -41,7 +41,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from cicd_core.store.contract import Store
-    from cicd_core.store.records import Commit, Committed, Conflict, Delete, Page, Query, Record
+    from cicd_core.store.records import (
+        Commit,
+        Committed,
+        Conflict,
+        Delete,
+        Query,
+        Record,
+        RecordPage,
+    )
     from cicd_core.testing import VirtualClock
 
 pytestmark = pytest.mark.anyio
@@ -211,9 +219,9 @@ class Lagging(Relay):
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)
-        self.past: dict[Query, Page] = {}
+        self.past: dict[Query, RecordPage] = {}
 
-    async def page(self, query: Query) -> Page:
+    async def page(self, query: Query) -> RecordPage:
         page = await super().page(query)
         return self.past.setdefault(query, page)
 
@@ -304,7 +312,7 @@ class Flaky(Relay):
     down = 0
     asked = 0
 
-    async def page(self, query: Query) -> Page:
+    async def page(self, query: Query) -> RecordPage:
         self.asked += 1
         if self.down:
             self.down -= 1
@@ -338,7 +346,7 @@ class Defective(Relay):
 
     broken = True
 
-    async def page(self, query: Query) -> Page:
+    async def page(self, query: Query) -> RecordPage:
         if self.broken:
             self.broken = False
             raise ZeroDivisionError

@@ -26,7 +26,7 @@ from tests.services.scenes import (
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from cicd_core import Claimed
+    from cicd_core import ClaimedJob
     from cicd_core.store.contract import Store
     from cicd_core.store.records import Claim, Record, Watch
     from cicd_core.testing import VirtualClock
@@ -36,9 +36,9 @@ pytestmark = pytest.mark.anyio
 
 async def waits_for_work(
     plane: ControlPlane, bring: Callable[[], Awaitable[object]], **options: Any
-) -> list[Claimed]:
+) -> list[ClaimedJob]:
     """Claim with a wait that no test outlives, and bring work once the claim is waiting."""
-    claims: list[Claimed] = []
+    claims: list[ClaimedJob] = []
 
     async def wait() -> None:
         claims.extend(await plane.queue.claim(agent_id="a-1", wait=3600.0, **options))
@@ -174,7 +174,7 @@ class Deaf(Relay):
 async def test_a_claim_reads_its_lanes_anew_without_being_woken(store: Store) -> None:
     deaf = Deaf(store)
     plane = ControlPlane(deaf, settings=Settings(lane_refresh_seconds=0.1))
-    claims: list[Claimed] = []
+    claims: list[ClaimedJob] = []
 
     async def wait() -> None:
         claims.extend(await plane.queue.claim(agent_id="a-1", wait=3600.0))

@@ -8,18 +8,18 @@ import pytest
 from attrs import evolve
 
 from cicd_core import (
-    Claimed,
+    ClaimedJob,
+    ClaimRef,
     ControlPlane,
     IllegalTransition,
     InvalidInput,
     JobState,
-    JobToken,
     LeaseLost,
+    LeaseToken,
     NotFound,
     Outcome,
     Priority,
     RetryPolicy,
-    Token,
 )
 from cicd_core.model.instants import to_micros
 from tests.services.scenes import SETTINGS, claim, enqueue, run, story
@@ -42,13 +42,13 @@ VERBS: dict[str, Callable[[ControlPlane, Any], Awaitable[object]]] = {
 }
 
 
-def seconds_left(claimed: Claimed, clock: VirtualClock) -> float:
+def seconds_left(claimed: ClaimedJob, clock: VirtualClock) -> float:
     return (to_micros(claimed.expires_at) - clock.micros()) / 1_000_000
 
 
-def left_behind(claimed: Claimed) -> JobToken:
+def left_behind(claimed: ClaimedJob) -> ClaimRef:
     """Return what is left of a claim when only its id and token travelled."""
-    return JobToken(job_id=claimed.job.job_id, token=claimed.token)
+    return ClaimRef(job_id=claimed.job.job_id, token=claimed.token)
 
 
 async def test_a_lease_is_renewed_for_as_long_as_it_was_taken(
@@ -164,7 +164,7 @@ async def test_many_leases_are_renewed_in_one_call_each_with_an_answer_of_its_ow
         await enqueue(plane)
     first, second, third = await plane.queue.claim(agent_id="a-1", limit=3)
     await plane.queue.release(second)
-    unknown = JobToken(job_id="nobody", token=second.token)
+    unknown = ClaimRef(job_id="nobody", token=second.token)
     answers = await plane.queue.renew([first, second, unknown, left_behind(third)])
     assert [status.held for status in answers] == [True, False, False, True]
     assert await plane.queue.renew([]) == []
@@ -349,10 +349,10 @@ async def test_a_token_that_was_tampered_with_is_refused_in_every_verb(
     running = await run(plane)
     token = running.token
     for other in (
-        Token(fence=token.fence + 1, claim_id=token.claim_id),
-        Token(fence=token.fence, claim_id="f" * 32),
+        LeaseToken(fence=token.fence + 1, claim_id=token.claim_id),
+        LeaseToken(fence=token.fence, claim_id="f" * 32),
     ):
-        handle = JobToken(job_id=running.job.job_id, token=other)
+        handle = ClaimRef(job_id=running.job.job_id, token=other)
         with pytest.raises(LeaseLost):
             await VERBS[verb](plane, handle)
         assert [status.held for status in await plane.queue.renew([handle])] == [False]
@@ -361,7 +361,7 @@ async def test_a_token_that_was_tampered_with_is_refused_in_every_verb(
 
 @pytest.mark.parametrize("verb", VERBS)
 async def test_the_owner_of_a_job_that_is_gone_is_told_so(plane: ControlPlane, verb: str) -> None:
-    handle = JobToken(job_id="gone", token=Token(fence=1, claim_id="f" * 32))
+    handle = ClaimRef(job_id="gone", token=LeaseToken(fence=1, claim_id="f" * 32))
     with pytest.raises(LeaseLost, match="the job is gone"):
         await VERBS[verb](plane, handle)
 

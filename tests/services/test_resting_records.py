@@ -31,7 +31,7 @@ from tests.services.scenes import enqueue
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from cicd_core import Claimed
+    from cicd_core import ClaimedJob
     from cicd_core.model.agent import Agent
     from cicd_core.store.contract import Store
     from cicd_core.store.records import Record, Renewal, Renewed
@@ -95,7 +95,7 @@ async def beat(plane: ControlPlane, agents: Sequence[Agent]) -> None:
         await plane.agents.heartbeat(agent.agent_id, agent.incarnation)
 
 
-async def running(plane: ControlPlane, number: int) -> list[Claimed]:
+async def running(plane: ControlPlane, number: int) -> list[ClaimedJob]:
     await plane.queue.enqueue_many([JobSpec(job_type="build")] * number)
     return await plane.queue.claim(agent_id="a-0", limit=number, starting=True)
 

@@ -9,13 +9,13 @@ import anyio
 import pytest
 
 from cicd_core import (
-    Contention,
     ControlPlane,
     CorruptRecord,
     InvalidInput,
-    OpenedSession,
+    IssuedSession,
     SessionRejected,
     Settings,
+    TooManyConflicts,
 )
 from cicd_core.ids import IdSource
 from cicd_core.model.instants import from_micros
@@ -176,7 +176,7 @@ async def test_a_session_is_over_when_its_user_logs_out(
 async def test_an_operator_ends_one_session_or_all_of_a_user(
     plane: ControlPlane, clock: VirtualClock
 ) -> None:
-    anns: list[OpenedSession] = []
+    anns: list[IssuedSession] = []
     for _ in range(3):
         anns.append(await plane.sessions.create("ann"))
         clock.advance(1)
@@ -234,7 +234,7 @@ async def test_a_session_that_cannot_be_read_nor_removed_is_reported(
     plane = ControlPlane(Contested(store), settings=SETTINGS)
     opened = await plane.sessions.create("ann")
     await replace_body(store, opened.session.session_id, b"\xff not JSON")
-    with pytest.raises(Contention):
+    with pytest.raises(TooManyConflicts):
         await plane.sessions.log_out_everywhere("ann")
 
 

@@ -11,7 +11,7 @@ from cicd_core import (
     AgentMetrics,
     AgentSpec,
     AgentStatus,
-    AgentUnfit,
+    AgentUnavailable,
     ControlPlane,
     JobState,
     Settings,
@@ -36,7 +36,7 @@ async def test_an_unhealthy_agent_gets_no_work_until_it_is_better(plane: Control
     await enqueue(plane)
     await run(plane, "a-1")
     await plane.agents.heartbeat("a-1", agent.incarnation, metrics=FULL)
-    with pytest.raises(AgentUnfit, match="disk at 99 %") as refused:
+    with pytest.raises(AgentUnavailable, match="disk at 99 %") as refused:
         await plane.queue.claim(agent_id="a-1")
     assert (refused.value.agent_id, refused.value.status) == ("a-1", "unhealthy")
     assert refused.value.retryable
@@ -51,7 +51,7 @@ async def test_an_agent_that_says_it_can_run_nothing_gets_no_work_until_it_can(
     said = await plane.agents.heartbeat("a-1", agent.incarnation, fault="no space left\0\udcff")
     assert said.status is AgentStatus.UNHEALTHY
     await enqueue(plane)
-    with pytest.raises(AgentUnfit, match=r"can't run jobs: no space left\?\?"):
+    with pytest.raises(AgentUnavailable, match=r"can't run jobs: no space left\?\?"):
         await plane.queue.claim(agent_id="a-1")
     stays = await plane.agents.heartbeat("a-1", agent.incarnation, fault="no space left")
     assert stays.status is AgentStatus.UNHEALTHY
@@ -75,7 +75,7 @@ async def test_an_agent_that_is_to_go_gets_no_work_until_it_registers_anew(
     await plane.agents.register(AgentSpec(agent_id="a-1"))
     await getattr(plane.agents, word)("a-1", reason="the machine goes")
     await enqueue(plane)
-    with pytest.raises(AgentUnfit, match="the machine goes"):
+    with pytest.raises(AgentUnavailable, match="the machine goes"):
         await plane.queue.claim(agent_id="a-1")
     await plane.agents.register(AgentSpec(agent_id="a-1"))
     assert (await claim(plane, "a-1")).job.state is JobState.CLAIMED
@@ -100,7 +100,7 @@ async def test_a_repeated_claim_learns_what_the_first_one_got(plane: ControlPlan
     await plane.agents.heartbeat("a-1", agent.incarnation, metrics=FULL)
     again = await claim(plane, "a-1", request_id="r-1")
     assert again.token == first.token
-    with pytest.raises(AgentUnfit):
+    with pytest.raises(AgentUnavailable):
         await plane.queue.claim(agent_id="a-1", request_id="r-2")
 
 
@@ -110,6 +110,6 @@ async def test_another_control_plane_hears_of_it_within_the_refresh_of_lanes(sto
     agent = await here.agents.register(AgentSpec(agent_id="a-1"))
     assert await there.queue.claim(agent_id="a-1") == []
     await here.agents.heartbeat("a-1", agent.incarnation, metrics=FULL)
-    with anyio.fail_after(PATIENCE), pytest.raises(AgentUnfit):
+    with anyio.fail_after(PATIENCE), pytest.raises(AgentUnavailable):
         # It waits for work, and looks again while it does.
         await there.queue.claim(agent_id="a-1", wait=PATIENCE)

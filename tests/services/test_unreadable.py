@@ -15,9 +15,9 @@ from cicd_core import (
     CorruptRecord,
     DeploymentSpec,
     Event,
-    LogGap,
-    NewerSchema,
+    EventGap,
     PoolSpec,
+    SchemaTooNew,
     UnreadableEvent,
     open_store,
 )
@@ -134,7 +134,7 @@ async def test_a_record_of_a_newer_library_is_named_too(plane: ControlPlane, sto
     await store.commit([Commit(commit_id=IdSource().commit_id(), writes=(put,))])
     page = await plane.jobs.list()
     assert (page.items, page.unreadable) == ((), (job.job_id,))
-    with pytest.raises(NewerSchema):
+    with pytest.raises(SchemaTooNew):
         await plane.jobs.get(job.job_id)
 
 
@@ -326,7 +326,7 @@ async def test_a_follower_is_told_of_a_gap_that_retention_tore(
         with anyio.fail_after(PATIENCE):
             async with aclosing(plane.events.follow(cursor)) as follower:
                 gap = await anext(follower)
-                assert gap == LogGap(after=cursor)
+                assert gap == EventGap(after=cursor)
                 # It goes on behind the gap, and tells of it once.
                 async for told in follower:
                     assert isinstance(told, Event)

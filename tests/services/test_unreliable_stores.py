@@ -9,7 +9,6 @@ from attrs import define, evolve, field
 
 from cicd_core import (
     AgentSpec,
-    Contention,
     ControlPlane,
     CorruptRecord,
     IllegalTransition,
@@ -23,6 +22,7 @@ from cicd_core import (
     StoreFull,
     StoreReadOnly,
     StoreUnavailable,
+    TooManyConflicts,
     UnsupportedCapability,
 )
 from cicd_core.store.records import Commit, Conflict, Put
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from cicd_core.store.contract import Store
-    from cicd_core.store.records import Claim, Committed, Page, Query, Record
+    from cicd_core.store.records import Claim, Committed, Query, Record, RecordPage
     from cicd_core.testing import VirtualClock
 
 pytestmark = pytest.mark.anyio
@@ -219,7 +219,7 @@ async def test_a_completion_whose_answer_was_lost_is_repeated_with_the_handle(
 class Unreachable(Relay):
     """A store that cannot be read."""
 
-    async def page(self, query: Query) -> Page:
+    async def page(self, query: Query) -> RecordPage:
         raise StoreUnavailable(f"no way to {query.partition.value}")
 
 
@@ -270,15 +270,15 @@ async def test_who_is_never_first_gives_up_and_says_so(plane: ControlPlane, stor
     crowded = Crowded(store)
     crowded.conflicts = 99
     over = ControlPlane(crowded, settings=QUICK)
-    with pytest.raises(Contention) as refused:
+    with pytest.raises(TooManyConflicts) as refused:
         await over.jobs.cancel(job.job_id)
     assert (refused.value.keys, refused.value.attempts) == ((f"job {job.job_id}",), 3)
     assert refused.value.retryable
-    with pytest.raises(Contention):
+    with pytest.raises(TooManyConflicts):
         await over.agents.register(AgentSpec(agent_id="a-1"))
-    with pytest.raises(Contention):
+    with pytest.raises(TooManyConflicts):
         await enqueue(over, "a-new-lane")
-    with pytest.raises(Contention):
+    with pytest.raises(TooManyConflicts):
         await over.pools.put(PoolSpec(pool_name="fast"))
     assert await plane.jobs.get(job.job_id) == job
 

@@ -17,8 +17,8 @@ PERMANENT = {
     "StoreReplaced",
     "UnsupportedCapability",
     "UnknownScheme",
-    "ForeignDatabase",
-    "NewerSchema",
+    "UnrecognizedDatabase",
+    "SchemaTooNew",
     "SchemaTooOld",
 }
 
@@ -27,7 +27,7 @@ PERMANENT = {
 def test_a_failure_of_the_store_is_recoverable_unless_it_is_named(error: type[CicdError]) -> None:
     of_the_store = issubclass(error, StoreError)
     passes = of_the_store and error.__name__ not in PERMANENT
-    assert error.recoverable == (passes or error.__name__ == "AgentUnfit")
+    assert error.recoverable == (passes or error.__name__ == "AgentUnavailable")
 
 
 @pytest.mark.parametrize("error", ERRORS)

@@ -21,7 +21,7 @@ from cicd_core.agent.log_folder import LogLimits
 from cicd_core.agent.logs import log_dir_probe
 from cicd_core.agent.signals import drained_by_signals
 from cicd_core.agent.stuck import StuckLimit
-from cicd_core.errors import InvalidInput, Refused
+from cicd_core.errors import InvalidInput, OperationRejected
 from cicd_core.ids import IdSource
 from cicd_core.model.agent import AgentSpec, checked
 from cicd_core.model.checks import (
@@ -231,7 +231,7 @@ class Agent:
 
         Raises:
             InvalidInput: it has no handler, or the control plane refuses one of its fields.
-            Refused: it runs already, or another process took its id, or it was deregistered.
+            OperationRejected: it runs already, another process took its id, or it was deregistered.
             SetupFailed: the machine can't run jobs, which was found out at the start, or, with
                 ``until_idle``, by jobs that could not begin. An agent that is to stay becomes
                 unhealthy instead, claims nothing, and recovers when the fault is gone.
@@ -240,7 +240,7 @@ class Agent:
         check_kind("until_idle", until_idle, bool)
         plan = self._plan(until_idle=until_idle)
         if self._runs:
-            raise Refused(f"agent {self.agent_id!r} runs already; make another Agent")
+            raise OperationRejected(f"agent {self.agent_id!r} runs already; make another Agent")
         if os.getpid() == 1:
             _log.warning(
                 "this is process 1, which nothing buries the dead for: begin the program with "

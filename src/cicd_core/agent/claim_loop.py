@@ -15,7 +15,7 @@ from cicd_core.agent.patience import (
     Backoff,
     answer_within,
 )
-from cicd_core.errors import AgentUnfit, CicdError
+from cicd_core.errors import AgentUnavailable, CicdError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from cicd_core.agent.port import WorkQueue
     from cicd_core.agent.slots import Slots
     from cicd_core.ids import IdSource
-    from cicd_core.model.claim import Claimed
+    from cicd_core.model.claim import ClaimedJob
 
 _log = logging.getLogger("cicd_core.agent")
 
@@ -60,7 +60,7 @@ class ClaimLoop:
         fitness: Fitness,
         drain: Drain,
         ids: IdSource,
-        begin: Callable[[Claimed, float], None],
+        begin: Callable[[ClaimedJob, float], None],
     ) -> None:
         """``begin`` gets a job and when its claim was sent, and takes a slot at once."""
         self._queue = queue
@@ -78,7 +78,7 @@ class ClaimLoop:
 
         Raises:
             CicdError: the other side refuses the claim for good: a bad pool name, say.
-            AgentUnfit: it is to run until it is idle, and gets no work since it is unhealthy.
+            AgentUnavailable: it is to run until it is idle, and gets no work since it is unhealthy.
         """
         with self._scope:
             while self._drain.reason is None:
@@ -123,7 +123,7 @@ class ClaimLoop:
             self._drain.ask("nothing is left to do")
             await self._drain.begun.wait()
 
-    async def _claim(self, request_id: str, limit: int) -> list[Claimed]:
+    async def _claim(self, request_id: str, limit: int) -> list[ClaimedJob]:
         """Claim until there is an answer; a request that was cut short is repeated to learn it.
 
         An agent that is unhealthy gets no work, and asks again until it is better, or is to go. One
@@ -138,7 +138,7 @@ class ClaimLoop:
                     if self._drain.reason is not None:
                         return await self._ask_what_is_held(request_id)
                     return await self._ask(request_id, limit, self._wait_seconds())
-                except AgentUnfit as unfit:
+                except AgentUnavailable as unfit:
                     if self._drain.reason is not None:
                         continue
                     refusals += 1
@@ -163,7 +163,7 @@ class ClaimLoop:
         idle = self._terms.until_idle and not self._slots.busy
         return 0.0 if idle else self._terms.wait_seconds
 
-    async def _ask(self, request_id: str, limit: int, wait: float) -> list[Claimed]:
+    async def _ask(self, request_id: str, limit: int, wait: float) -> list[ClaimedJob]:
         terms = self._terms
         with answer_within(wait + CALL_SECONDS):
             return await self._queue.claim(
@@ -178,7 +178,7 @@ class ClaimLoop:
                 request_id=request_id,
             )
 
-    async def _ask_what_is_held(self, request_id: str) -> list[Claimed]:
+    async def _ask_what_is_held(self, request_id: str) -> list[ClaimedJob]:
         terms = self._terms
         with answer_within(CALL_SECONDS):
             return await self._queue.held(

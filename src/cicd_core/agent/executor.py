@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from cicd_core.agent.port import WorkQueue
     from cicd_core.agent.reporting import Ending
     from cicd_core.agent.slots import Slots
-    from cicd_core.model.claim import Claimed
+    from cicd_core.model.claim import ClaimedJob
     from cicd_core.model.job import Job
     from cicd_core.model.outcome import Outcome
 
@@ -88,7 +88,7 @@ class Executor:
         self._running: set[Holding] = set()
         self._stopped: str | None = None
 
-    def begin(self, claimed: Claimed, sent_at: float) -> None:
+    def begin(self, claimed: ClaimedJob, sent_at: float) -> None:
         """Start a job whose claim was sent at ``sent_at``; it takes its slot at once."""
         self._workshop.slots.take()
         self._tasks.start_soon(self._execute, claimed, sent_at)
@@ -103,7 +103,7 @@ class Executor:
         """Return the jobs whose handlers were stopped and go on. Safe to call from any thread."""
         return [holding for holding in tuple(self._running) if holding.is_stuck]
 
-    async def _execute(self, claimed: Claimed, sent_at: float) -> None:
+    async def _execute(self, claimed: ClaimedJob, sent_at: float) -> None:
         needs = self._workshop.handlers.stop_seconds(claimed.job.job_type)
         holding = Holding(claimed, self._run_soon, stop_seconds=needs)
         self._running.add(holding)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from cicd_core.agent.lease_times import LeaseTimes
-    from cicd_core.model.claim import Claimed
+    from cicd_core.model.claim import ClaimedJob
     from cicd_core.threads import RunSoon
 
 
@@ -46,7 +46,9 @@ class Stop:
 class Holding:
     """One claim, from its grant to its report. Safe to use from several threads."""
 
-    def __init__(self, claimed: Claimed, run_soon: RunSoon, *, stop_seconds: float = 0.0) -> None:
+    def __init__(
+        self, claimed: ClaimedJob, run_soon: RunSoon, *, stop_seconds: float = 0.0
+    ) -> None:
         """Make it in the event loop that runs the job, which ``run_soon`` leads to.
 
         ``stop_seconds``: how long its handler takes to end once its scope has fired.

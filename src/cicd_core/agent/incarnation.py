@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from cicd_core.agent.log_folder import LogLimits
     from cicd_core.agent.port import WorkSource
     from cicd_core.agent.stuck import StuckLimit
-    from cicd_core.errors import Refused
+    from cicd_core.errors import OperationRejected
     from cicd_core.ids import IdSource
     from cicd_core.model.agent import Agent, AgentMetrics, AgentSpec
     from cicd_core.threads import RunSoon
@@ -70,7 +70,7 @@ class Incarnation:
         self._slots = Slots(plan.spec.slots)
         self._fitness = Fitness(plan.spec.slots, self._tell_fitness)
         self._keeper: Keeper | None = None
-        self._refused: Refused | None = None
+        self._refused: OperationRejected | None = None
         self._executor: Executor | None = None
         self._stuck_watch: StuckWatch | None = None
 
@@ -142,7 +142,7 @@ class Incarnation:
         if self._plan.terms.until_idle and self._fitness.fault is not None:
             self._drain.ask(f"this machine can't run jobs: {self._fitness.fault}")
 
-    def _be_refused(self, refused: Refused) -> None:
+    def _be_refused(self, refused: OperationRejected) -> None:
         """Finish what runs, then end with the error: another process may be this agent now."""
         if self._refused is None:
             _log.error("agent %s: its heartbeat was refused: %s", self._plan.spec.agent_id, refused)

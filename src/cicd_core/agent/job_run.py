@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cicd_core.agent.holding import Holding, Stop, StopReason
     from cicd_core.agent.logs import JobLog
     from cicd_core.agent.progress import ProgressPost
-    from cicd_core.model.job import Job, Token
+    from cicd_core.model.job import Job, LeaseToken
 
 
 class JobRun:
@@ -45,7 +45,7 @@ class JobRun:
         return self._holding.claimed.job
 
     @property
-    def token(self) -> Token:
+    def token(self) -> LeaseToken:
         """What owns the job: the fence and the claim id."""
         return self._holding.claimed.token
 

@@ -27,7 +27,7 @@ from cicd_core.agent.patience import (
     answer_within,
 )
 from cicd_core.agent.stuck import end_process
-from cicd_core.errors import CicdError, NotFound, Refused
+from cicd_core.errors import CicdError, NotFound, OperationRejected
 from cicd_core.model.agent import AgentStatus
 from cicd_core.threads import run_soon_here
 
@@ -75,7 +75,7 @@ class Heartbeat:
     #: An operator wants the agent to drain, and says why.
     on_drain: Callable[[str], object]
     #: The agent has no place any more: another one took its id, or it was deregistered.
-    on_refused: Callable[[Refused], object]
+    on_refused: Callable[[OperationRejected], object]
     #: The slots that can't be freed.
     stuck: Callable[[], Sequence[StuckReport]] = tuple
     #: Ends the process when too many of them are; None: it never does.
@@ -320,7 +320,7 @@ class Keeper:
         try:
             with answer_within(longest):
                 await self._send_heartbeat(source, metrics)
-        except Refused as refused:
+        except OperationRejected as refused:
             self._heartbeat.on_refused(refused)
         except CicdError as failed:
             if not failed.recoverable:
@@ -355,7 +355,7 @@ class Keeper:
         """Register; what stands in the way may be gone at the next heartbeat, which tries again."""
         try:
             self._agent = await source.agents.register(self._heartbeat.spec)
-        except Refused as refused:
+        except OperationRejected as refused:
             _log.warning("the registration was refused, next try soon: %s", refused)
 
 

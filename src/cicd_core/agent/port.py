@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from cicd_core.model.agent import Agent, AgentMetrics, AgentSpec, StuckReport
-    from cicd_core.model.claim import Claimed, LeaseStatus
+    from cicd_core.model.claim import ClaimedJob, LeaseStatus
     from cicd_core.model.job import Job
     from cicd_core.model.outcome import Outcome
 
@@ -18,8 +18,8 @@ class WorkQueue(Protocol):
     """Where jobs come from, and where their outcomes go.
 
     Every method raises ``StoreUnavailable`` (``retryable``) when the other side can't be reached;
-    the same call may then be made again. Those that take a ``Claimed`` raise ``LeaseLost`` when it
-    does not own the job any more.
+    the same call may then be made again. Those that take a ``ClaimedJob`` raise ``LeaseLost`` when
+    it does not own the job any more.
     """
 
     async def claim(
@@ -34,40 +34,41 @@ class WorkQueue(Protocol):
         starting: bool = False,
         lease_seconds: float | None = None,
         request_id: str | None = None,
-    ) -> list[Claimed]:
+    ) -> list[ClaimedJob]:
         """Return up to ``limit`` jobs, best first; wait up to ``wait`` seconds for the first one.
 
         With ``starting`` they are RUNNING already. The same ``request_id`` again answers what the
         first call gave and what is still held, or takes new jobs where nothing is. Raises
-        ``AgentUnfit`` while the agent is unhealthy or goes, and holds nothing by that request.
+        ``AgentUnavailable`` while the agent is unhealthy or goes, and holds nothing by that
+        request.
         """
         ...
 
     async def held(
         self, *, agent_id: str, request_id: str, lease_seconds: float | None = None
-    ) -> list[Claimed]:
+    ) -> list[ClaimedJob]:
         """Return what a claim with this request id took and still holds; never take anything."""
         ...
 
-    async def start(self, claimed: Claimed) -> Claimed:
+    async def start(self, claimed: ClaimedJob) -> ClaimedJob:
         """Acknowledge the start; the handler runs only after this has returned."""
         ...
 
-    async def renew(self, claims: Sequence[Claimed]) -> list[LeaseStatus]:
+    async def renew(self, claims: Sequence[ClaimedJob]) -> list[LeaseStatus]:
         """Renew the leases, and answer for each what became of it, in the order given."""
         ...
 
     async def progress(
-        self, claimed: Claimed, *, percent: float | None = None, message: str | None = None
-    ) -> Claimed:
+        self, claimed: ClaimedJob, *, percent: float | None = None, message: str | None = None
+    ) -> ClaimedJob:
         """Tell how far the work is (0 to 100)."""
         ...
 
-    async def complete(self, claimed: Claimed, outcome: Outcome) -> Job:
+    async def complete(self, claimed: ClaimedJob, outcome: Outcome) -> Job:
         """End the attempt with a verdict."""
         ...
 
-    async def release(self, claimed: Claimed, *, why: str, began: bool = True) -> Job:
+    async def release(self, claimed: ClaimedJob, *, why: str, began: bool = True) -> Job:
         """Give the job back unfinished; it uses no attempt.
 
         With ``began=False`` its handler certainly did not begin: it goes back unused, also a job
@@ -97,7 +98,8 @@ class AgentDesk(Protocol):
 
         ``fault`` says why its machine can't run any job, ``stuck`` which slots it can't free.
 
-        Raises ``AgentReplaced`` when another one took its place, ``Refused`` when it has gone.
+        Raises ``AgentReplaced`` when another one took its place, ``OperationRejected`` when it has
+        gone.
         """
         ...
 

@@ -19,7 +19,7 @@ from cicd_core.cli.options import (
 
 if TYPE_CHECKING:
     from cicd_core.cli.screen import Screen
-    from cicd_core.control_plane.listing import Listed
+    from cicd_core.control_plane.listing import Page
     from cicd_core.control_plane.plane import ControlPlane
     from cicd_core.model.agent import Agent
 
@@ -47,7 +47,7 @@ def list_agents(
     from cicd_core.cli.tables import agents_table, show_page
     from cicd_core.model.agent import AgentStatus
 
-    async def work(plane: ControlPlane) -> Listed[Agent]:
+    async def work(plane: ControlPlane) -> Page[Agent]:
         wanted = None if status is None else choose("status", status, AgentStatus)
         return await filled(
             lambda number, start: plane.agents.list(
@@ -57,7 +57,7 @@ def list_agents(
             cursor=cursor,
         )
 
-    def show_list(screen: Screen, page: Listed[Agent]) -> None:
+    def show_list(screen: Screen, page: Page[Agent]) -> None:
         show_page(screen, agents_table(screen, page.items), page, nothing="no agents")
 
     answer(work, show_list, store=store, as_json=as_json)

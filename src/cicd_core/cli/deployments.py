@@ -20,7 +20,7 @@ from cicd_core.cli.options import (
 
 if TYPE_CHECKING:
     from cicd_core.cli.screen import Screen
-    from cicd_core.control_plane.listing import Listed
+    from cicd_core.control_plane.listing import Page
     from cicd_core.control_plane.plane import ControlPlane
     from cicd_core.model.deployment import Deployment, DeploymentSpec
 
@@ -63,7 +63,7 @@ def list_deployments(
 
     again = ""
 
-    async def work(plane: ControlPlane) -> Listed[Deployment]:
+    async def work(plane: ControlPlane) -> Page[Deployment]:
         nonlocal again
         wanted = None if status is None else choose("status", status, DeploymentStatus)
         times = TimeRange(since, until, await plane_now(plane))
@@ -81,7 +81,7 @@ def list_deployments(
             cursor=cursor,
         )
 
-    def show(screen: Screen, page: Listed[Deployment]) -> None:
+    def show(screen: Screen, page: Page[Deployment]) -> None:
         shown = deployments_table(screen, page.items)
         show_page(screen, shown, page, nothing="no deployments", again=again)
 

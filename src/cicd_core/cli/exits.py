@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from cicd_core.errors import (
     CicdError,
     CorruptRecord,
-    ForeignDatabase,
     InvalidInput,
-    NewerSchema,
     NotFound,
-    Refused,
+    OperationRejected,
+    SchemaTooNew,
     SchemaTooOld,
     StoreError,
     UnknownScheme,
+    UnrecognizedDatabase,
     UnsupportedCapability,
 )
 from cicd_core.redaction import redacted_url
@@ -69,10 +69,10 @@ _BY_CLASS: Final = (
     (UnknownScheme, ExitCode.INVALID),
     (UnsupportedCapability, ExitCode.INVALID),
     (NotFound, ExitCode.NOT_FOUND),
-    (Refused, ExitCode.REFUSED),
+    (OperationRejected, ExitCode.REFUSED),
     (CorruptRecord, ExitCode.FOREIGN),
-    (ForeignDatabase, ExitCode.FOREIGN),
-    (NewerSchema, ExitCode.FOREIGN),
+    (UnrecognizedDatabase, ExitCode.FOREIGN),
+    (SchemaTooNew, ExitCode.FOREIGN),
     (SchemaTooOld, ExitCode.FOREIGN),
     (StoreError, ExitCode.STORE),
 )

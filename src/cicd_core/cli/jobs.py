@@ -20,7 +20,7 @@ from cicd_core.cli.options import (
 
 if TYPE_CHECKING:
     from cicd_core.cli.screen import Screen
-    from cicd_core.control_plane.listing import Listed
+    from cicd_core.control_plane.listing import Page
     from cicd_core.control_plane.plane import ControlPlane
     from cicd_core.model.job import Job
     from cicd_core.queueing.why import Reason
@@ -59,7 +59,7 @@ def jobs(
 
     again = ""
 
-    async def work(plane: ControlPlane) -> Listed[Job]:
+    async def work(plane: ControlPlane) -> Page[Job]:
         nonlocal again
         if dead:
             if status or pool or agent or since or until:
@@ -86,7 +86,7 @@ def jobs(
             cursor=cursor,
         )
 
-    def show(screen: Screen, page: Listed[Job]) -> None:
+    def show(screen: Screen, page: Page[Job]) -> None:
         show_page(screen, jobs_table(screen, page.items), page, nothing="no jobs", again=again)
 
     answer(work, show, store=store, as_json=as_json)

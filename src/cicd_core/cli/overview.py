@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from cicd_core.control_plane.dashboard import Summary
+    from cicd_core.control_plane.dashboard import DashboardSummary
     from cicd_core.queueing.stats import QueueStats
 
 _Status = TypeVar("_Status", bound=StrEnum)
@@ -52,7 +52,7 @@ def stats_table(screen: Screen, seen: QueueStats) -> Table:
     )
 
 
-def show_summary(screen: Screen, seen: Summary) -> None:
+def show_summary(screen: Screen, seen: DashboardSummary) -> None:
     """Write the summary of the dashboard."""
     estimated = "" if seen.exact else " (estimated)"
     screen.show(

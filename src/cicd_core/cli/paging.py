@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, TypeVar
 from cicd_core.cli.inputs import moment
 
 if TYPE_CHECKING:
-    from cicd_core.control_plane.listing import Listed
+    from cicd_core.control_plane.listing import Page
 
 Entity = TypeVar("Entity")
 
 #: Reads a page: the most entities that it may have, and where it begins.
-ReadPage = Callable[[int, str | None], Awaitable["Listed[Entity]"]]
+ReadPage = Callable[[int, str | None], Awaitable["Page[Entity]"]]
 
 
-async def filled(read: ReadPage[Entity], *, limit: int, cursor: str | None) -> Listed[Entity]:
+async def filled(read: ReadPage[Entity], *, limit: int, cursor: str | None) -> Page[Entity]:
     """Return a page with ``limit`` entities, or with all that are left."""
-    from cicd_core.control_plane.listing import Listed
+    from cicd_core.control_plane.listing import Page
 
     items: list[Entity] = []
     unreadable: list[str] = []
@@ -29,7 +29,7 @@ async def filled(read: ReadPage[Entity], *, limit: int, cursor: str | None) -> L
         unreadable += page.unreadable
         cursor = page.cursor
         if cursor is None or len(items) >= limit:
-            return Listed(tuple(items), cursor, tuple(unreadable))
+            return Page(tuple(items), cursor, tuple(unreadable))
 
 
 class TimeRange:

@@ -11,7 +11,7 @@ from cicd_core.cli.options import ByOption, CursorOption, JsonOption, LimitOptio
 
 if TYPE_CHECKING:
     from cicd_core.cli.screen import Screen
-    from cicd_core.control_plane.listing import Listed
+    from cicd_core.control_plane.listing import Page
     from cicd_core.control_plane.plane import ControlPlane
     from cicd_core.control_plane.pools import PoolStatus
     from cicd_core.model.pool import Pool
@@ -35,18 +35,18 @@ def list_pools(
     from cicd_core.cli.paging import filled
     from cicd_core.cli.tables import pools_table, show_page
 
-    async def work(plane: ControlPlane) -> Listed[PoolStatus]:
-        from cicd_core.control_plane.listing import Listed
+    async def work(plane: ControlPlane) -> Page[PoolStatus]:
+        from cicd_core.control_plane.listing import Page
 
-        page: Listed[Pool] = await filled(
+        page: Page[Pool] = await filled(
             lambda number, start: plane.pools.list(limit=number, cursor=start),
             limit=limit,
             cursor=cursor,
         )
         counted = [await plane.pools.status(each.pool_name) for each in page.items]
-        return Listed(tuple(counted), page.cursor, page.unreadable)
+        return Page(tuple(counted), page.cursor, page.unreadable)
 
-    def show_list(screen: Screen, page: Listed[PoolStatus]) -> None:
+    def show_list(screen: Screen, page: Page[PoolStatus]) -> None:
         shown = pools_table(screen, page.items)
         show_page(screen, shown, page, nothing="no pools; `pools put NAME` makes one")
 

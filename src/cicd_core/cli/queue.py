@@ -10,7 +10,7 @@ from cicd_core.cli.options import JsonOption, StoreOption
 
 if TYPE_CHECKING:
     from cicd_core.cli.screen import Screen
-    from cicd_core.control_plane.dashboard import Summary
+    from cicd_core.control_plane.dashboard import DashboardSummary
     from cicd_core.control_plane.maintenance import SweepReport
     from cicd_core.control_plane.plane import ControlPlane
     from cicd_core.queueing.stats import QueueStats
@@ -60,10 +60,10 @@ def summary(
     """Show the day: what runs, what failed, what is new."""
     from cicd_core.cli.opening import answer
 
-    async def work(plane: ControlPlane) -> Summary:
+    async def work(plane: ControlPlane) -> DashboardSummary:
         return await plane.dashboard.summary(tz=tz)
 
-    def show(screen: Screen, seen: Summary) -> None:
+    def show(screen: Screen, seen: DashboardSummary) -> None:
         from cicd_core.cli.overview import show_summary
 
         show_summary(screen, seen)

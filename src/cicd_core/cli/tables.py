@@ -11,7 +11,7 @@ from cicd_core.model.job import JobState
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from cicd_core.control_plane.listing import Listed
+    from cicd_core.control_plane.listing import Page
     from cicd_core.control_plane.pools import PoolStatus
     from cicd_core.model.agent import Agent
     from cicd_core.model.deployment import Deployment
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def show_page(
-    screen: Screen, shown: Table, page: Listed[Any], *, nothing: str, again: str = ""
+    screen: Screen, shown: Table, page: Page[Any], *, nothing: str, again: str = ""
 ) -> None:
     """Write a table of a page, and how to get the next one.
 

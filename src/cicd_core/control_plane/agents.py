@@ -9,13 +9,13 @@ import anyio
 from attrs import evolve, frozen
 
 from cicd_core.background import together
-from cicd_core.control_plane.listing import Listed, Listing, read_page
+from cicd_core.control_plane.listing import Listing, Page, read_page
 from cicd_core.errors import (
     AgentReplaced,
-    AgentUnfit,
-    Contention,
+    AgentUnavailable,
     InvalidInput,
-    Refused,
+    OperationRejected,
+    TooManyConflicts,
 )
 from cicd_core.lifecycle import agents as lifecycle
 from cicd_core.model.agent import Agent, AgentStatus, HealthPolicy, checked, checked_stuck
@@ -108,7 +108,7 @@ class AgentService:
             if made is not None:
                 return self._own(made, incarnation)
             await self._context.store.pause(attempt)
-        raise Contention([f"agent {wanted.agent_id}"], attempts)
+        raise TooManyConflicts([f"agent {wanted.agent_id}"], attempts)
 
     async def heartbeat(
         self,
@@ -134,7 +134,7 @@ class AgentService:
 
         Raises:
             AgentReplaced: another incarnation took its place: stop.
-            Refused: it has gone: register again, or stop.
+            OperationRejected: it has gone: register again, or stop.
             NotFound: it never registered.
             InvalidInput: a metric is not 0 to 100, ``running`` is out of range, or a field of
                 ``stuck`` is wrong.
@@ -167,7 +167,9 @@ class AgentService:
 
         decision = decide(known.value, await self._context.calendar())
         if answer is None:  # the decision says why, unless it was taken away in this very moment
-            raise Refused(f"agent {agent_id!r}: its heartbeat holds nothing any more; register it")
+            raise OperationRejected(
+                f"agent {agent_id!r}: its heartbeat holds nothing any more; register it"
+            )
         if decision.changed:
             changed = await self._repository.change(agent_id, decide, before=known)
             return self._own(changed, incarnation)
@@ -255,7 +257,7 @@ class AgentService:
         costs no read, and an agent that falls ill elsewhere is given work for a few seconds more.
 
         Raises:
-            AgentUnfit: it is unhealthy, drains, or has gone.
+            AgentUnavailable: it is unhealthy, drains, or has gone.
         """
         check_name("agent_id", agent_id)
         found_fit = self._fit.get(agent_id)
@@ -266,7 +268,7 @@ class AgentService:
         found = (await self._repository.get_readable([agent_id])).get(agent_id)
         if found is not None and not found.value.may_claim:
             agent = found.value
-            raise AgentUnfit(agent_id, agent.status.value, agent.status_reason)
+            raise AgentUnavailable(agent_id, agent.status.value, agent.status_reason)
         if len(self._fit) >= _REMEMBERED:
             self._fit.clear()
         self._fit[agent_id] = anyio.current_time()
@@ -303,7 +305,7 @@ class AgentService:
             },
         )
 
-    async def _of_status(self, pool_name: str, status: AgentStatus) -> Listed[Agent]:
+    async def _of_status(self, pool_name: str, status: AgentStatus) -> Page[Agent]:
         """Return all of a pool's agents of one status, as one page."""
         agents: list[Agent] = []
         unreadable: list[str] = []
@@ -314,7 +316,7 @@ class AgentService:
             unreadable += page.unreadable
             cursor = page.cursor
             if cursor is None:
-                return Listed(tuple(agents), None, tuple(unreadable))
+                return Page(tuple(agents), None, tuple(unreadable))
 
     async def list(
         self,
@@ -323,7 +325,7 @@ class AgentService:
         status: AgentStatus | str | None = None,
         limit: int = 50,
         cursor: str | None = None,
-    ) -> Listed[Agent]:
+    ) -> Page[Agent]:
         """Return a page of agents, the newest first.
 
         Raises:

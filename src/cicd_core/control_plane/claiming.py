@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from attrs import define, evolve, frozen
 
-from cicd_core.errors import AgentUnfit, CicdError, InvalidInput, LeaseLost
+from cicd_core.errors import AgentUnavailable, CicdError, InvalidInput, LeaseLost
 from cicd_core.lifecycle import leases
 from cicd_core.model.checks import (
     MAX_JOB_TYPES,
@@ -20,7 +20,7 @@ from cicd_core.model.checks import (
     check_seconds,
     check_text,
 )
-from cicd_core.model.claim import Claimed
+from cicd_core.model.claim import ClaimedJob
 from cicd_core.model.instants import from_micros, sort_key
 from cicd_core.persistence.collections import JOBS, READY
 from cicd_core.persistence.grants import Grant, Loaded, load_job
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from cicd_core.control_plane.agents import AgentService
     from cicd_core.control_plane.lanes import LaneBook, ServedLanes
-    from cicd_core.model.job import Job, Token
+    from cicd_core.model.job import Job, LeaseToken
     from cicd_core.persistence.context import Context
     from cicd_core.persistence.repository import Repository
     from cicd_core.store.records import Record, StoreTime
@@ -84,12 +84,12 @@ class Claimer:
         self._agents = agents
         self._turns = 0
 
-    async def claim(self, request: ClaimRequest) -> list[Claimed]:
+    async def claim(self, request: ClaimRequest) -> list[ClaimedJob]:
         """Claim, and wait for the first job as long as the request says.
 
         Raises:
             InvalidInput: a field is wrong; the error names it.
-            AgentUnfit: the agent takes no work, and holds nothing by this request.
+            AgentUnavailable: the agent takes no work, and holds nothing by this request.
         """
         seconds = self._lease_seconds(request.lease_seconds)
         claim = self._claim_of(request, seconds)
@@ -108,7 +108,7 @@ class Claimer:
             while True:
                 try:
                     await self._agents.require_fit(request.agent_id)
-                except AgentUnfit:
+                except AgentUnavailable:
                     # A repetition must learn what the first call got: nobody else knows of it.
                     held = await self._held(claim, seconds) if repeatable else []
                     held = await self._in_time(held)
@@ -157,7 +157,7 @@ class Claimer:
 
     async def _take(
         self, claim: Claim, seconds: float, *, repeatable: bool
-    ) -> tuple[list[Claimed], Claim]:
+    ) -> tuple[list[ClaimedJob], Claim]:
         """Claim; if that fails, or is cancelled, give back what the caller will not know of.
 
         A caller that chose the request id can ask what the request got, and may repeat it.
@@ -180,12 +180,12 @@ class Claimer:
                 await _beside(self._give_back, claim, seconds)
             raise
 
-    async def _in_time(self, claims: Sequence[Claimed]) -> list[Claimed]:
+    async def _in_time(self, claims: Sequence[ClaimedJob]) -> list[ClaimedJob]:
         """Return those that were claimed before their deadlines, and end the others.
 
         Maintenance ends them too, but looks only now and then.
         """
-        kept: list[Claimed] = []
+        kept: list[ClaimedJob] = []
         for claimed in claims:
             if not leases.was_claimed_late(claimed.job):
                 kept.append(claimed)
@@ -196,14 +196,14 @@ class Claimer:
                 _log.debug("nothing to end: %s", lost)
         return kept
 
-    async def _turn_away(self, claimed: Claimed) -> None:
+    async def _turn_away(self, claimed: ClaimedJob) -> None:
         token, steady = claimed.token, (await self._context.store.now()).micros
         await self._repository.change(
             claimed.job.job_id,
             lambda job, now: leases.turn_away(job, token, now=now, steady=steady),
         )
 
-    async def held(self, agent_id: str, request_id: str, seconds: float | None) -> list[Claimed]:
+    async def held(self, agent_id: str, request_id: str, seconds: float | None) -> list[ClaimedJob]:
         """Return what a request has taken and still holds; it takes nothing, whatever it finds.
 
         Raises:
@@ -223,7 +223,7 @@ class Claimer:
         lasting = self._lease_seconds(seconds)
         return await self._held(self._claim_of(request, lasting), lasting)
 
-    async def _held(self, claim: Claim, seconds: float) -> list[Claimed]:
+    async def _held(self, claim: Claim, seconds: float) -> list[ClaimedJob]:
         asked = evolve(claim, limit=0)
         while records := await self._claimed(asked):
             claims = _decoded(records, seconds, await self._context.store.now())
@@ -243,7 +243,7 @@ class Claimer:
             except CicdError as refused:  # the leases run out by themselves
                 _log.warning("a cancelled claim was not given back: %s", refused)
 
-    async def _release(self, claimed: Claimed) -> None:
+    async def _release(self, claimed: ClaimedJob) -> None:
         token, steady = claimed.token, (await self._context.store.now()).micros
         why = "the claim was cancelled"
         await self._repository.change(
@@ -319,8 +319,8 @@ def _beyond(claim: Claim) -> Claim:
 
 
 def handle_of(
-    loaded: Loaded[Job], seconds: float, time: StoreTime, holder: Token | None = None
-) -> Claimed:
+    loaded: Loaded[Job], seconds: float, time: StoreTime, holder: LeaseToken | None = None
+) -> ClaimedJob:
     """Return what the holder of a job gets.
 
     Args:
@@ -333,13 +333,13 @@ def handle_of(
         LeaseLost: nobody holds it, or not the ``holder`` that asks.
     """
     job = loaded.value
-    token: Token | None = job.token
+    token: LeaseToken | None = job.token
     if holder is not None and token != holder:
         raise LeaseLost(job.job_id, holder.fence, f"it is {job.state.value} by now")
     if token is None or loaded.lease is None:
         raise LeaseLost(job.job_id, job.fence, f"it is {job.state.value} ({job.history[-1].why})")
     lease = loaded.lease
-    return Claimed(
+    return ClaimedJob(
         job=job,
         token=token,
         version=loaded.version,
@@ -360,9 +360,9 @@ def seconds_left(expires: int, limit: int, time: StoreTime) -> float:
     return max(0, min(expires, limit) - time.micros - time.uncertainty) / 1_000_000
 
 
-def _decoded(records: Sequence[Record], seconds: float, time: StoreTime) -> list[Claimed]:
+def _decoded(records: Sequence[Record], seconds: float, time: StoreTime) -> list[ClaimedJob]:
     """Return the handles; a record that does not decode must not hold up the others."""
-    claims: list[Claimed] = []
+    claims: list[ClaimedJob] = []
     for record in records:
         try:
             claims.append(handle_of(load_job(record), seconds, time))

@@ -37,7 +37,7 @@ RECENT = 5
 
 
 @frozen(kw_only=True)
-class Summary:
+class DashboardSummary:
     """What a person wants to see first."""
 
     #: On the store's clock (UTC).
@@ -69,7 +69,7 @@ class DashboardService:
         self._jobs = jobs
         self._deployments = deployments
 
-    async def summary(self, *, tz: str | tzinfo = UTC) -> Summary:
+    async def summary(self, *, tz: str | tzinfo = UTC) -> DashboardSummary:
         """Return the summary.
 
         Args:
@@ -97,7 +97,7 @@ class DashboardService:
         measured = await read_measured(self._context, since, now, None)
         recent_jobs = await self._jobs.list(limit=RECENT)
         recent_deployments = await self._deployments.list(limit=RECENT)
-        return Summary(
+        return DashboardSummary(
             as_of=now,
             today_since=since,
             jobs_running=by_status[JobStatus.RUNNING],

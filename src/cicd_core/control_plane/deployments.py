@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cicd_core.control_plane.listing import Listed, Listing, read_page
+from cicd_core.control_plane.listing import Listing, Page, read_page
 from cicd_core.errors import AlreadyExists, InvalidInput
 from cicd_core.lifecycle import deployments as lifecycle
 from cicd_core.model.checks import check_kind, check_name
@@ -78,7 +78,7 @@ class DeploymentService:
         until: datetime | None = None,
         limit: int = 50,
         cursor: str | None = None,
-    ) -> Listed[Deployment]:
+    ) -> Page[Deployment]:
         """Return a page of deployments, the newest first; the filters may be combined.
 
         Raises:

@@ -10,7 +10,7 @@ from attrs import frozen
 from cicd_core.control_plane.cursors import seal, unseal
 from cicd_core.errors import CorruptRecord
 from cicd_core.model.checks import check_integer
-from cicd_core.model.event import Event, LogGap, UnreadableEvent
+from cicd_core.model.event import Event, EventGap, UnreadableEvent
 from cicd_core.persistence.codec import decode_event
 
 if TYPE_CHECKING:
@@ -71,11 +71,11 @@ class EventService:
 
     async def follow(
         self, cursor: str | None = None
-    ) -> AsyncGenerator[Event | UnreadableEvent | LogGap, None]:
+    ) -> AsyncGenerator[Event | UnreadableEvent | EventGap, None]:
         """Yield events for ever; it looks less often while nothing happens, but twice a second.
 
-        Two other things come in their place among the events: a ``LogGap`` where retention dropped
-        some before they were read, and an ``UnreadableEvent`` for one that does not decode.
+        Two other things come in their place among the events: an ``EventGap`` where retention
+        dropped some before they were read, and an ``UnreadableEvent`` for one that does not decode.
         Neither ends it; who keeps something that every event counts for reads the lists anew.
 
         Who leaves early closes it: ``async with aclosing(plane.events.follow()) as events``.
@@ -84,7 +84,7 @@ class EventService:
         while True:
             page = await self.read(cursor, limit=500)
             if page.torn:
-                yield LogGap(after=cursor)
+                yield EventGap(after=cursor)
             cursor = page.cursor
             for entry in page.entries:
                 yield entry

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cicd_core.control_plane.explaining import explain_job
-from cicd_core.control_plane.listing import Listed, Listing, read_page
+from cicd_core.control_plane.listing import Listing, Page, read_page
 from cicd_core.errors import InvalidInput
 from cicd_core.lifecycle import jobs as lifecycle
 from cicd_core.lifecycle.decision import unchanged
@@ -98,7 +98,7 @@ class JobService:
         until: datetime | None = None,
         limit: int = 50,
         cursor: str | None = None,
-    ) -> Listed[Job]:
+    ) -> Page[Job]:
         """Return a page of jobs, the newest first.
 
         Args:
@@ -129,7 +129,7 @@ class JobService:
         )
         return await read_page(self._context, listing, limit=limit, cursor=cursor)
 
-    async def dead_letters(self, *, limit: int = 50, cursor: str | None = None) -> Listed[Job]:
+    async def dead_letters(self, *, limit: int = 50, cursor: str | None = None) -> Page[Job]:
         """Return a page of the dead letters, the newest first."""
         partitions = (Partition(JOBS.name, DEAD_LETTERS, DEAD),)
         listing = Listing(partitions=partitions, load=load_job)

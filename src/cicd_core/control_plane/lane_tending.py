@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from cicd_core.control_plane.lanes import LaneBook
     from cicd_core.persistence.context import Context
     from cicd_core.queueing.lanes import Lane
-    from cicd_core.store.records import Page, Record
+    from cicd_core.store.records import Record, RecordPage
 
 _log = logging.getLogger("cicd_core.maintenance")
 
@@ -117,7 +117,7 @@ class LaneTender:
             self._ready.rotate()
         return found
 
-    async def _page(self, partition: Partition, limit: int, after: str | None) -> Page:
+    async def _page(self, partition: Partition, limit: int, after: str | None) -> RecordPage:
         query = Query(partition=partition, limit=limit, after=after)
         return await self._context.store.page(query)
 

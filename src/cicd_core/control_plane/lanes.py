@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import anyio
 from attrs import define, field, frozen
 
-from cicd_core.errors import Contention, StoreError, TooManyLanes
+from cicd_core.errors import StoreError, TooManyConflicts, TooManyLanes
 from cicd_core.model.instants import sort_key
 from cicd_core.model.job import JobState
 from cicd_core.persistence.codec import LANE_DIRECTORY
@@ -216,7 +216,7 @@ class LaneBook:
 
         Raises:
             TooManyLanes: the pool has no room for another one.
-            Contention: others wrote the list each time.
+            TooManyConflicts: others wrote the list each time.
         """
         attempts = self._context.settings.commit_attempts
         for attempt in range(attempts):
@@ -230,7 +230,7 @@ class LaneBook:
                 self._read.pop(pool_name, None)
                 return
             await self._context.store.pause(attempt)
-        raise Contention([f"lanes {pool_name}"], attempts)
+        raise TooManyConflicts([f"lanes {pool_name}"], attempts)
 
     async def drop_empty(self, pool_name: str) -> None:
         """Drop the lanes of a pool that are disused and empty."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from cicd_core.persistence.context import Context
     from cicd_core.persistence.grants import Loaded
-    from cicd_core.store.records import Page, Partition, Record
+    from cicd_core.store.records import Partition, Record, RecordPage
 
 Entity = TypeVar("Entity")
 
@@ -43,7 +43,7 @@ _STRETCH = 250
 
 
 @frozen
-class Listed(Generic[Entity]):
+class Page(Generic[Entity]):
     """A page. It may be short, even empty, while ``cursor`` says that there is more.
 
     That is so where no index answers all of the filters (an agent's jobs of one status, say), or
@@ -81,7 +81,7 @@ class Listing(Generic[Entity]):
 
 async def read_page(
     context: Context, listing: Listing[Entity], *, limit: int, cursor: str | None
-) -> Listed[Entity]:
+) -> Page[Entity]:
     """Return a page.
 
     Raises:
@@ -109,15 +109,15 @@ async def read_page(
             if listing.keep(value):
                 items.append(value)
                 if len(items) == limit:
-                    return Listed(tuple(items), _sealed(sort, fingerprint), tuple(unreadable))
+                    return Page(tuple(items), _sealed(sort, fingerprint), tuple(unreadable))
         scanned += len(found.records)
         if not found.more:
-            return Listed(tuple(items), None, tuple(unreadable))
+            return Page(tuple(items), None, tuple(unreadable))
         before = found.end or before
         left = 0 if found.is_cut else MAX_SCANNED - scanned
         if left <= 0 and before is not None:
             sealed = _sealed(before, fingerprint)
-            return Listed(tuple(items), sealed, tuple(unreadable), incomplete=True)
+            return Page(tuple(items), sealed, tuple(unreadable), incomplete=True)
         size = min(max(limit, _STRETCH), left)
 
 
@@ -144,7 +144,7 @@ async def _merged(
 ) -> _Merged:
     """Return the newest records over the partitions, and whether there may be more."""
 
-    async def read(partition: Partition) -> Page:
+    async def read(partition: Partition) -> RecordPage:
         query = Query(partition=partition, limit=limit, descending=True, after=since, before=before)
         return await context.store.page(query)
 

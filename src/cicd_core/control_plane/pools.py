@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from cicd_core.control_plane.listing import Listed, Listing, read_page
+from cicd_core.control_plane.listing import Listing, Page, read_page
 from cicd_core.control_plane.statistics import read_load
-from cicd_core.errors import Contention, NotFound
+from cicd_core.errors import NotFound, TooManyConflicts
 from cicd_core.lifecycle import pools as lifecycle
 from cicd_core.model.agent import AgentStatus
 from cicd_core.model.checks import check_kind, check_name
@@ -99,7 +99,7 @@ class PoolService:
             if made is not None:
                 return made.value
             await self._context.store.pause(attempt)
-        raise Contention([f"pool {wanted.pool_name}"], attempts)
+        raise TooManyConflicts([f"pool {wanted.pool_name}"], attempts)
 
     async def get(self, pool_name: str) -> Pool:
         """Return the pool.
@@ -113,7 +113,7 @@ class PoolService:
         """Return whether the pool has a record; work may be enqueued for one that has none."""
         return pool_name in await self._repository.get_many([check_name("pool_name", pool_name)])
 
-    async def list(self, *, limit: int = 50, cursor: str | None = None) -> Listed[Pool]:
+    async def list(self, *, limit: int = 50, cursor: str | None = None) -> Page[Pool]:
         """Return a page of pools, the newest first."""
         listing = Listing(
             partitions=(Partition(POOLS.name, BY_KIND, POOL_KIND),), load=self._repository.load
@@ -134,7 +134,7 @@ class PoolService:
             NotFound: there is no such pool.
             IllegalTransition: it has jobs or agents; the error says how many.
             InvalidInput: an argument is wrong.
-            Contention: it kept changing.
+            TooManyConflicts: it kept changing.
         """
         check_kind("force", force, bool)
         name = check_name("pool_name", pool_name)
@@ -154,7 +154,7 @@ class PoolService:
             if isinstance(answer, Committed):
                 return
             await self._context.store.pause(attempt)
-        raise Contention([f"pool {name}"], attempts)
+        raise TooManyConflicts([f"pool {name}"], attempts)
 
     async def _open_in(self, pool_name: str) -> tuple[int, int]:
         """Return how many jobs of a pool have not ended, and how many agents are not gone."""

@@ -14,9 +14,9 @@ from cicd_core.control_plane.statistics import read_stats
 from cicd_core.errors import InvalidInput, LeaseLost, NotFound
 from cicd_core.lifecycle import leases
 from cicd_core.model.checks import MAX_REASON, check_kind, check_name, kept_text
-from cicd_core.model.claim import Claimed, JobToken, LeaseStatus
+from cicd_core.model.claim import ClaimedJob, ClaimRef, LeaseStatus
 from cicd_core.model.instants import from_micros, require_aware
-from cicd_core.model.job import Job, Progress, Token
+from cicd_core.model.job import Job, LeaseToken, Progress
 from cicd_core.model.outcome import Outcome
 from cicd_core.persistence.collections import JOBS
 from cicd_core.persistence.grants import Loaded
@@ -98,7 +98,7 @@ class QueueService:
         starting: bool = False,
         lease_seconds: float | None = None,
         request_id: str | None = None,
-    ) -> list[Claimed]:
+    ) -> list[ClaimedJob]:
         """Take up to ``limit`` jobs, the best rank over all lanes that the agent can serve first.
 
         Args:
@@ -118,7 +118,7 @@ class QueueService:
 
         Raises:
             InvalidInput: a field is wrong; the error names it.
-            AgentUnfit: the agent is unhealthy, drains or has gone, and holds nothing by that
+            AgentUnavailable: the agent is unhealthy, drains or has gone, and holds nothing by that
                 request id; one that never registered is not judged.
         """
         return await self._claimer.claim(
@@ -137,7 +137,7 @@ class QueueService:
 
     async def held(
         self, *, agent_id: str, request_id: str, lease_seconds: float | None = None
-    ) -> list[Claimed]:
+    ) -> list[ClaimedJob]:
         """Return what a claim with this request id took, and what its leases still hold.
 
         Unlike a repeated claim it never takes anything, and answers agents that take no work too:
@@ -153,7 +153,7 @@ class QueueService:
         """
         return await self._claimer.held(agent_id, request_id, lease_seconds)
 
-    async def start(self, claimed: Claimed | JobToken) -> Claimed:
+    async def start(self, claimed: ClaimedJob | ClaimRef) -> ClaimedJob:
         """CLAIMED -> RUNNING; the handler runs only after this has returned.
 
         Raises:
@@ -162,7 +162,9 @@ class QueueService:
         """
         token = _token(claimed)
         settings = self._context.settings
-        seconds = claimed.lease_seconds if isinstance(claimed, Claimed) else settings.lease_seconds
+        seconds = (
+            claimed.lease_seconds if isinstance(claimed, ClaimedJob) else settings.lease_seconds
+        )
 
         def lease(loaded: Loaded[Job], time: StoreTime) -> Lease | None:
             if loaded.lease is None:
@@ -175,7 +177,7 @@ class QueueService:
         )
         return handle_of(loaded, seconds, await self._context.store.now(), token)
 
-    async def renew(self, claims: Sequence[Claimed | JobToken]) -> list[LeaseStatus]:
+    async def renew(self, claims: Sequence[ClaimedJob | ClaimRef]) -> list[LeaseStatus]:
         """Renew the leases, in one call for all of them; the answers come in the order given.
 
         Each says how many seconds its lease is sure to hold from before this call on: never more
@@ -191,7 +193,7 @@ class QueueService:
                 key=_job_id(each),
                 duration=micros(
                     each.lease_seconds
-                    if isinstance(each, Claimed)
+                    if isinstance(each, ClaimedJob)
                     else self._context.settings.lease_seconds
                 ),
             )
@@ -203,7 +205,7 @@ class QueueService:
             _job_id(each)
             for each, answer in zip(claims, answers, strict=True)
             if answer is not None
-            and not (isinstance(each, Claimed) and each.version == answer.version)
+            and not (isinstance(each, ClaimedJob) and each.version == answer.version)
         ]
         # One that does not decode is held all the same: its holder may still end it.
         now_told = await self._repository.get_readable(moved)
@@ -215,11 +217,11 @@ class QueueService:
 
     async def progress(
         self,
-        claimed: Claimed | JobToken,
+        claimed: ClaimedJob | ClaimRef,
         *,
         percent: float | None = None,
         message: str | None = None,
-    ) -> Claimed:
+    ) -> ClaimedJob:
         """Keep how far the work is (0 to 100), and tell it in the log.
 
         Raises:
@@ -235,12 +237,12 @@ class QueueService:
         loaded = await self._change(claimed, decide)
         seconds = (
             claimed.lease_seconds
-            if isinstance(claimed, Claimed)
+            if isinstance(claimed, ClaimedJob)
             else self._context.settings.lease_seconds
         )
         return handle_of(loaded, seconds, await self._context.store.now(), token)
 
-    async def complete(self, claimed: Claimed | JobToken, outcome: Outcome) -> Job:
+    async def complete(self, claimed: ClaimedJob | ClaimRef, outcome: Outcome) -> Job:
         """End the attempt: a verdict that the job's policy retries leads to another attempt.
 
         The same outcome again is a no-op.
@@ -257,7 +259,7 @@ class QueueService:
         return loaded.value
 
     async def release(
-        self, claimed: Claimed | JobToken, *, why: str = "released", began: bool = True
+        self, claimed: ClaimedJob | ClaimRef, *, why: str = "released", began: bool = True
     ) -> Job:
         """Give the job back unfinished; it uses no attempt, but every tenth in a row does.
 
@@ -306,7 +308,7 @@ class QueueService:
 
     async def _change(
         self,
-        claimed: Claimed | JobToken,
+        claimed: ClaimedJob | ClaimRef,
         decide: Callable[[Job, datetime], Decision[Job]],
         lease: Callable[[Loaded[Job], StoreTime], Lease | None] | None = None,
     ) -> Loaded[Job]:
@@ -319,30 +321,30 @@ class QueueService:
             raise LeaseLost(job_id, claimed.token.fence, "the job is gone") from gone
 
 
-def _token(claimed: Claimed | JobToken, field: str = "claimed") -> Token:
+def _token(claimed: ClaimedJob | ClaimRef, field: str = "claimed") -> LeaseToken:
     """Return the token that is presented.
 
     Raises:
         InvalidInput: there is none.
     """
-    check_kind(field, claimed, Claimed, JobToken)
-    check_kind(f"{field}.token", claimed.token, Token)
+    check_kind(field, claimed, ClaimedJob, ClaimRef)
+    check_kind(f"{field}.token", claimed.token, LeaseToken)
     check_name(f"{field}.job_id", _job_id(claimed))
     return claimed.token
 
 
-def _basis(claimed: Claimed | JobToken) -> Loaded[Job] | None:
+def _basis(claimed: ClaimedJob | ClaimRef) -> Loaded[Job] | None:
     """Return what this control plane, or another one on the same store, knew at the claim."""
-    basis = claimed.basis if isinstance(claimed, Claimed) else None
+    basis = claimed.basis if isinstance(claimed, ClaimedJob) else None
     return cast("Loaded[Job]", basis) if isinstance(basis, Loaded) else None
 
 
-def _job_id(claimed: Claimed | JobToken) -> str:
-    return claimed.job.job_id if isinstance(claimed, Claimed) else claimed.job_id
+def _job_id(claimed: ClaimedJob | ClaimRef) -> str:
+    return claimed.job.job_id if isinstance(claimed, ClaimedJob) else claimed.job_id
 
 
 def _lease_status(
-    claimed: Claimed | JobToken,
+    claimed: ClaimedJob | ClaimRef,
     answer: Renewed | None,
     told: Loaded[Job] | None,
     time: StoreTime,

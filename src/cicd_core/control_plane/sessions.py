@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
-from cicd_core.control_plane.listing import Listed, Listing, read_page
-from cicd_core.errors import Contention, NotFound, SessionRejected
+from cicd_core.control_plane.listing import Listing, Page, read_page
+from cicd_core.errors import NotFound, SessionRejected, TooManyConflicts
 from cicd_core.lifecycle import sessions as lifecycle
 from cicd_core.model.checks import check_label
 from cicd_core.model.instants import from_micros
@@ -46,7 +46,7 @@ _DRIFT = 1_000_000
 
 
 @frozen(kw_only=True)
-class OpenedSession:
+class IssuedSession:
     """A new session, and the one time that its token is seen."""
 
     session: Session
@@ -54,7 +54,7 @@ class OpenedSession:
 
     def __repr__(self) -> str:
         """Leave the token out: a repr ends in logs."""
-        return f"OpenedSession(session={self.session!r}, token='…')"
+        return f"IssuedSession(session={self.session!r}, token='…')"
 
 
 class SessionService:
@@ -72,7 +72,7 @@ class SessionService:
         ttl_seconds: float | None = None,
         idle_seconds: float | None = None,
         metadata: Mapping[str, str] | None = None,
-    ) -> OpenedSession:
+    ) -> IssuedSession:
         """Open a session.
 
         Args:
@@ -111,7 +111,7 @@ class SessionService:
             limit=limit,
         )
         made = await self._repository.create(decision, time=time, lease=lease)
-        return OpenedSession(session=session if made is None else made.value, token=token)
+        return IssuedSession(session=session if made is None else made.value, token=token)
 
     async def validate(self, token: str | None) -> Session:
         """Return the session that a token opens, and count this as a use of it.
@@ -126,7 +126,7 @@ class SessionService:
             SessionRejected: there is no token (None); or its session is unknown, expired, idle for
                 too long, or logged out.
             InvalidInput: the token is no string.
-            CorruptRecord: its record does not decode: it opens nothing. So does ``NewerSchema``.
+            CorruptRecord: its record does not decode: it opens nothing. So does ``SchemaTooNew``.
         """
         if token is None:
             raise SessionRejected("there is no token")
@@ -173,8 +173,8 @@ class SessionService:
 
         Raises:
             InvalidInput: ``user_id`` or ``by`` is wrong; no session was ended.
-            Contention: one kept changing. It may still be valid: repeat the call. So for every
-                other error.
+            TooManyConflicts: one kept changing. It may still be valid: repeat the call. So for
+                every other error.
         """
         check_label("by", by)
         ended, cursor = 0, None
@@ -192,7 +192,7 @@ class SessionService:
 
     async def list(
         self, user_id: str, *, limit: int = 50, cursor: str | None = None
-    ) -> Listed[Session]:
+    ) -> Page[Session]:
         """Return a page of a user's sessions, the newest first."""
         partition = Partition(SESSIONS.name, BY_USER, check_label("user_id", user_id))
         listing = Listing(partitions=(partition,), load=self._repository.load)
@@ -213,7 +213,7 @@ class SessionService:
         """End a session that does not decode: from now on its record is absent, in every process.
 
         Raises:
-            Contention: it conflicted as often as the settings allow.
+            TooManyConflicts: it conflicted as often as the settings allow.
         """
         attempts = self._context.settings.commit_attempts
         for attempt in range(attempts):
@@ -227,7 +227,7 @@ class SessionService:
                 _log.error("session %s… was not readable, and is removed", session_id[:8])
                 return True
             await self._context.store.pause(attempt)
-        raise Contention([f"session {session_id[:8]}…"], attempts)
+        raise TooManyConflicts([f"session {session_id[:8]}…"], attempts)
 
     def _withdrawal(self, record: Record, by: str, time: StoreTime) -> Commit:
         user_id = record.attributes.get(BY_USER.partition, "")

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from cicd_core.control_plane.lanes import LaneBook
     from cicd_core.persistence.context import Context
     from cicd_core.queueing.scaling import Load
-    from cicd_core.store.records import Count, Page, Record, StoreTime
+    from cicd_core.store.records import Count, Record, RecordPage, StoreTime
 
 #: How far back is measured when the caller does not say.
 _DAY = timedelta(days=1)
@@ -176,7 +176,7 @@ async def read_held(context: Context, pool_name: str, counts: PoolCounts) -> Hel
     return Held(Counter(agents), complete)
 
 
-async def _page_of(context: Context, partition: Partition) -> Page:
+async def _page_of(context: Context, partition: Partition) -> RecordPage:
     query = Query(partition=partition, limit=_HELD)
     return await context.store.page(query)
 
@@ -190,7 +190,7 @@ async def _all_pools(
     counts = await _counts(context, [dead_letters, held, *statuses])
     dead, leased, *numbers = (count.number for count in counts)
     by_status = dict(zip(job_statuses(), numbers, strict=True))
-    # Claimed reads as queued in the index, a dead letter as its last verdict.
+    # A claimed job reads as queued in the index, a dead letter as its last verdict.
     claimed = max(0, leased - by_status[JobStatus.RUNNING])
     queued = sum(by_status[each] for each in job_statuses(JobStatus.QUEUED))
     failed = sum(by_status[each] for each in (JobStatus.FAILED, JobStatus.TIMEOUT, JobStatus.ERROR))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cicd_core.lifecycle.decision import Decision
     from cicd_core.persistence.grants import Loaded
     from cicd_core.persistence.repository import Repository
-    from cicd_core.store.records import Page, Partition, Record, StoreTime
+    from cicd_core.store.records import Partition, Record, RecordPage, StoreTime
 
 Entity = TypeVar("Entity")
 
@@ -153,7 +153,7 @@ class Round(Generic[Entity]):
             before=_bound(self.moment + 1),
         )
 
-    def take(self, page: Page | None, now: StoreTime, limit: int) -> list[str]:
+    def take(self, page: RecordPage | None, now: StoreTime, limit: int) -> list[str]:
         """Return the keys to look at next: what the page shows, and some whose rest is over."""
         keys: list[str] = []
         if page is not None:

@@ -11,7 +11,7 @@ from cicd_core.lifecycle.decision import Decision
 from cicd_core.model.checks import shorten
 from cicd_core.model.event import EventDraft
 from cicd_core.model.instants import to_micros
-from cicd_core.model.job import Attempt, Job, JobState, Token, Transition, Verdict
+from cicd_core.model.job import Attempt, Job, JobState, LeaseToken, Transition, Verdict
 from cicd_core.queueing.measures import ended, ran
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def passed(seconds: float, since: int | None, steady: int | None) -> float:
     return max(0.0, seconds)
 
 
-def past_attempt(job: Job, token: Token) -> Attempt | None:
+def past_attempt(job: Job, token: LeaseToken) -> Attempt | None:
     """Return the ended attempt that had this token, if the job remembers it."""
     for attempt in reversed(job.attempts):
         if attempt.ended_at is not None and attempt.token == token:
@@ -162,7 +162,7 @@ def past_attempt(job: Job, token: Token) -> Attempt | None:
     return None
 
 
-def require_token(job: Job, token: Token) -> None:
+def require_token(job: Job, token: LeaseToken) -> None:
     """Check that ``token`` owns the job now (I8).
 
     Raises:

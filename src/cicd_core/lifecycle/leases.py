@@ -28,7 +28,7 @@ from cicd_core.lifecycle.job_table import JOB_TABLE
 from cicd_core.lifecycle.jobs import expire_deadline
 from cicd_core.model.checks import MAX_MESSAGE, check_number, shorten, storable
 from cicd_core.model.instants import to_micros
-from cicd_core.model.job import Attempt, Job, JobState, Progress, Token, Verdict
+from cicd_core.model.job import Attempt, Job, JobState, LeaseToken, Progress, Verdict
 from cicd_core.model.outcome import Outcome
 from cicd_core.queueing.measures import waited
 from cicd_core.queueing.retry import (
@@ -107,7 +107,7 @@ def claim(
     )
 
 
-def start(job: Job, token: Token, *, now: datetime) -> Decision[Job]:
+def start(job: Job, token: LeaseToken, *, now: datetime) -> Decision[Job]:
     """CLAIMED -> RUNNING: from here on the handler runs, for at most ``timeout_seconds``.
 
     Once its ``deadline_at`` has come it is too late for a first start: it ends in TIMEOUT instead.
@@ -151,7 +151,9 @@ def was_claimed_late(job: Job) -> bool:
     return job.claimed_at is not None and _is_late(job, job.claimed_at)
 
 
-def turn_away(job: Job, token: Token, *, now: datetime, steady: int | None = None) -> Decision[Job]:
+def turn_away(
+    job: Job, token: LeaseToken, *, now: datetime, steady: int | None = None
+) -> Decision[Job]:
     """End in TIMEOUT what was claimed after its deadline, in the moment before maintenance did.
 
     ``steady`` is as in :func:`claim`.
@@ -166,7 +168,9 @@ def turn_away(job: Job, token: Token, *, now: datetime, steady: int | None = Non
     )
 
 
-def report_progress(job: Job, token: Token, progress: Progress, *, now: datetime) -> Decision[Job]:
+def report_progress(
+    job: Job, token: LeaseToken, progress: Progress, *, now: datetime
+) -> Decision[Job]:
     """Keep what the holder says of its work.
 
     Raises:
@@ -185,7 +189,7 @@ def report_progress(job: Job, token: Token, progress: Progress, *, now: datetime
 
 
 def complete(
-    job: Job, token: Token, outcome: Outcome, *, now: datetime, steady: int | None = None
+    job: Job, token: LeaseToken, outcome: Outcome, *, now: datetime, steady: int | None = None
 ) -> Decision[Job]:
     """End the attempt with the holder's verdict: final, tried again, or a dead letter.
 
@@ -212,7 +216,7 @@ def complete(
 
 def release(
     job: Job,
-    token: Token,
+    token: LeaseToken,
     *,
     now: datetime,
     why: str,

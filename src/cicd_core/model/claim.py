@@ -6,15 +6,15 @@ from datetime import datetime
 
 from attrs import Factory, field, frozen
 
-from cicd_core.model.job import Job, Token
+from cicd_core.model.job import Job, LeaseToken
 
 
-def _whole_lease(claimed: Claimed) -> float:
+def _whole_lease(claimed: ClaimedJob) -> float:
     return claimed.lease_seconds
 
 
 @frozen(kw_only=True)
-class Claimed:
+class ClaimedJob:
     """A job that its holder may work on, for as long as the lease is renewed.
 
     Start, complete, release and progress take it whole: the source that gave it commits from it
@@ -22,7 +22,7 @@ class Claimed:
     """
 
     job: Job
-    token: Token
+    token: LeaseToken
     #: The version of the job's record: what the next write expects.
     version: int
     #: How long a renewal lasts, in seconds, counted from the moment when it was asked for.
@@ -58,8 +58,8 @@ class LeaseStatus:
 
 
 @frozen(kw_only=True)
-class JobToken:
-    """What is left of a :class:`Claimed` when only its id and token travelled: over HTTP, say."""
+class ClaimRef:
+    """The id and the token of a :class:`ClaimedJob`: all that travels over HTTP, say."""
 
     job_id: str
-    token: Token
+    token: LeaseToken

@@ -60,7 +60,7 @@ class UnreadableEvent:
 
 
 @frozen(kw_only=True)
-class LogGap:
+class EventGap:
     """Retention dropped events that a follower had not read: what it built of them may be wrong."""
 
     #: The cursor behind the last event before the gap; None: the follower had none.

@@ -105,7 +105,7 @@ class RetryPolicy:
 
 
 @frozen(kw_only=True)
-class Token:
+class LeaseToken:
     """What a claim gives to its holder, and what each of its later calls must show (I8)."""
 
     #: Grows with each claim of the job and never restarts: hand it to what the job writes to.
@@ -135,9 +135,9 @@ class Attempt:
     released: bool = False
 
     @property
-    def token(self) -> Token:
+    def token(self) -> LeaseToken:
         """The token that this attempt's holder was given."""
-        return Token(fence=self.fence, claim_id=self.claim_id)
+        return LeaseToken(fence=self.fence, claim_id=self.claim_id)
 
     @property
     def own_verdict(self) -> Verdict | None:
@@ -265,11 +265,11 @@ class Job:
         return QUEUE_STATUS[self.state]
 
     @property
-    def token(self) -> Token | None:
+    def token(self) -> LeaseToken | None:
         """The last claim's token, None for a job that was never claimed."""
         if self.claim_id is None:
             return None
-        return Token(fence=self.fence, claim_id=self.claim_id)
+        return LeaseToken(fence=self.fence, claim_id=self.claim_id)
 
     @property
     def start_deadline(self) -> datetime | None:

@@ -18,7 +18,7 @@ from attrs import frozen
 from cattrs import Converter, transform_error
 from cattrs.gen import make_dict_unstructure_fn, override
 
-from cicd_core.errors import CorruptRecord, NewerSchema
+from cicd_core.errors import CorruptRecord, SchemaTooNew
 from cicd_core.model.agent import Agent
 from cicd_core.model.deployment import Deployment
 from cicd_core.model.event import Event, EventDraft
@@ -110,7 +110,7 @@ class EntityCodec(Generic[Entity]):
 
         Raises:
             CorruptRecord: the bytes are no body of this entity.
-            NewerSchema: the schema's major version is newer than this library's.
+            SchemaTooNew: the schema's major version is newer than this library's.
         """
         try:
             raw = load_json(body)
@@ -121,7 +121,7 @@ class EntityCodec(Generic[Entity]):
                 raw = upgrade(raw)
             value = CONVERTER.structure(raw, self._kind)
             unknown = find_unknown(raw, value)
-        except NewerSchema:
+        except SchemaTooNew:
             raise
         except Exception as broken:  # cattrs raises groups, json ValueError, a bad shape anything
             reason = "; ".join(transform_error(broken))
@@ -132,7 +132,7 @@ class EntityCodec(Generic[Entity]):
         if isinstance(version, bool) or not isinstance(version, int) or version < 1:
             raise TypeError(f"{version!r} is no version of a schema")
         if version > self.version:
-            raise NewerSchema(f"{self._collection}/{key}", version, self.version)
+            raise SchemaTooNew(f"{self._collection}/{key}", version, self.version)
 
 
 def _checked_commits(commits: object) -> str:

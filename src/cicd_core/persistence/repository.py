@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from attrs import frozen
 
-from cicd_core.errors import Contention, CorruptRecord, NewerSchema, NotFound, Refused
+from cicd_core.errors import (
+    CorruptRecord,
+    NotFound,
+    OperationRejected,
+    SchemaTooNew,
+    TooManyConflicts,
+)
 from cicd_core.model.instants import from_micros
 from cicd_core.persistence.codec import EntityCodec, encode_event
 from cicd_core.persistence.grants import Loaded
@@ -38,7 +44,7 @@ _log = logging.getLogger("cicd_core.control_plane")
 
 #: What loading a record raises when its bytes mean nothing here. One such record must not hold up
 #: the others of a list, a sweep or a renewal.
-UNREADABLE: Final = (CorruptRecord, NewerSchema)
+UNREADABLE: Final = (CorruptRecord, SchemaTooNew)
 
 
 @frozen(kw_only=True)
@@ -287,7 +293,7 @@ class Repository(Generic[Entity]):
 
         Raises:
             NotFound: there is no such entity.
-            Contention: it conflicted as often as the settings allow.
+            TooManyConflicts: it conflicted as often as the settings allow.
         """
         # What the caller knows may be out of date, so that a try with it does not count.
         attempts = self._context.settings.commit_attempts + (before is not None)
@@ -299,7 +305,7 @@ class Repository(Generic[Entity]):
             time = await self._context.store.now()
             try:
                 decision = decide(loaded.value, from_micros(time.calendar))
-            except Refused:
+            except OperationRejected:
                 if before is None:
                     raise
                 before = None  # what the caller knows may be out of date: look before refusing
@@ -322,7 +328,7 @@ class Repository(Generic[Entity]):
         last = None if commit is None else await self.made_by(commit)
         if last is not None:
             return last
-        raise Contention([f"{self._kind.name} {key}"], attempts)
+        raise TooManyConflicts([f"{self._kind.name} {key}"], attempts)
 
 
 def _commits_after(before: Loaded[Any] | None, commit_id: str) -> str:

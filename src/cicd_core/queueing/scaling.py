@@ -93,7 +93,7 @@ class Load:
 
     #: They could be claimed now.
     ready: int
-    #: Claimed or running.
+    #: ClaimedJob or running.
     leased: int
     #: They wait for their ``run_at`` or for a backoff; they call for no agent yet.
     delayed: int = 0

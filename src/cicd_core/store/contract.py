@@ -21,10 +21,10 @@ if TYPE_CHECKING:
         Count,
         Counters,
         LogPage,
-        Page,
         Partition,
         Query,
         Record,
+        RecordPage,
         Renewal,
         Renewed,
         StoreTime,
@@ -138,7 +138,7 @@ class Store(Protocol):
         """
         ...
 
-    async def page(self, query: Query) -> Page:
+    async def page(self, query: Query) -> RecordPage:
         """Return a page of one partition.
 
         It has ``limit`` records if there are so many, unless it says by ``resume`` that it ended
@@ -146,8 +146,8 @@ class Store(Protocol):
         and to read on would cost more than a page may.
 
         Concurrency: it may lag behind commits, and never feeds a decision without a ``get``. Pages
-            that follow each other (``after`` or ``before`` the :meth:`~Page.end` of the last one)
-            show each record that did not move exactly once.
+            that follow each other (``after`` or ``before`` the :meth:`~RecordPage.end` of the last
+            one) show each record that did not move exactly once.
         Order: by sort value, ascending or descending, by code points (that of UTF-8 bytes).
         Cost: one round trip; it grows with ``limit`` alone.
         """

@@ -33,11 +33,11 @@ __all__ = [
     "Lease",
     "LogEntry",
     "LogPage",
-    "Page",
     "Partition",
     "Put",
     "Query",
     "Record",
+    "RecordPage",
     "Renewal",
     "Renewed",
     "StoreTime",
@@ -311,7 +311,7 @@ class Query:
 
 
 @frozen
-class Page:
+class RecordPage:
     """Some records in order; ask on from :meth:`end`."""
 
     records: tuple[Record, ...]

@@ -174,10 +174,10 @@ class StoreFactory(Protocol):
 
     What was written before, in another layout of the store's own, is never read as if it were of
     this one. The layout has a number, which the data keeps, and a factory looks at it before it
-    changes anything. A higher one is refused with ``NewerSchema``. A lower one is brought up to
+    changes anything. A higher one is refused with ``SchemaTooNew``. A lower one is brought up to
     date as a whole, in one step that a crash can't cut in half, or refused with ``SchemaTooOld``.
-    What is no data of the store's at all is refused with ``ForeignDatabase``. An index that is new
-    in ``collections`` finds the records that were there before it: the factory fills it, or
+    What is no data of the store's at all is refused with ``UnrecognizedDatabase``. An index that is
+    new in ``collections`` finds the records that were there before it: the factory fills it, or
     refuses the data. Each of these leaves the data as it is.
     """
 

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
         Count,
         Counters,
         LogPage,
-        Page,
         Partition,
         Query,
         Record,
+        RecordPage,
         Renewal,
         Renewed,
         StoreTime,
@@ -94,7 +94,7 @@ class RetryingStore:
         """Renew leases."""
         return await self._repeat(lambda: self.driver.renew(renewals))
 
-    async def page(self, query: Query) -> Page:
+    async def page(self, query: Query) -> RecordPage:
         """Return a page of a partition."""
         return await self._repeat(lambda: self.driver.page(query))
 

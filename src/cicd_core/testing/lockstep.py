@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         Delete,
         EventWrite,
         Lease,
-        Page,
+        RecordPage,
         Renewal,
         Watch,
     )
@@ -162,7 +162,7 @@ class Lockstep:
         await self._harness.settle()
         await self._compare_pages(query, await self._store.page(query))
 
-    async def _compare_pages(self, query: Query, answer: Page) -> None:
+    async def _compare_pages(self, query: Query, answer: RecordPage) -> None:
         right = await self._model.page(query)
         collection = query.partition.collection
         pages = (
@@ -222,9 +222,9 @@ class Lockstep:
             counts = await self._store.count(ordered), await self._model.count(ordered)
             agree("count", ordered, *counts)
 
-    async def _pages(self, partitions: set[Partition]) -> list[tuple[Query, Page]]:
+    async def _pages(self, partitions: set[Partition]) -> list[tuple[Query, RecordPage]]:
         """Return pages of some partitions, asked for all at once: a server may be far away."""
-        pages: list[tuple[Query, Page]] = []
+        pages: list[tuple[Query, RecordPage]] = []
 
         async def ask(query: Query) -> None:
             pages.append((query, await self._store.page(query)))
@@ -340,7 +340,7 @@ def _conflicts(answer: Committed | Conflict) -> object:
     return "applied" if isinstance(answer, Committed) else ("a conflict on", set(answer.keys))
 
 
-def _keys(page: Page) -> set[str]:
+def _keys(page: RecordPage) -> set[str]:
     return {record.key for record in page.records}
 
 

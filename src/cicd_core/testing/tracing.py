@@ -36,10 +36,10 @@ if TYPE_CHECKING:
         Count,
         Counters,
         LogPage,
-        Page,
         Partition,
         Query,
         Record,
+        RecordPage,
         Renewal,
         Renewed,
         StoreTime,
@@ -143,7 +143,7 @@ class TracedStore:
         """Move each lease's expiry to now + ``duration`` where the claim id matches."""
         return await self._trace.call("renew", self.untraced.renew, renewals)
 
-    async def page(self, query: Query) -> Page:
+    async def page(self, query: Query) -> RecordPage:
         """Return a page of one partition."""
         return await self._trace.call("page", self.untraced.page, query)
 

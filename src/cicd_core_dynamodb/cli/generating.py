@@ -84,15 +84,15 @@ def _write(path: Path, text: str, *, force: bool) -> str:
     """Write a file, unless it holds something else.
 
     Raises:
-        Refused: it does, and nobody said to write over it.
+        OperationRejected: it does, and nobody said to write over it.
         InvalidInput: it cannot be written.
     """
-    from cicd_core.errors import InvalidInput, Refused
+    from cicd_core.errors import InvalidInput, OperationRejected
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not force and path.exists() and path.read_text(encoding="utf-8") != text:
-            raise Refused(f"{path} holds something else; look at it, then give --force")
+            raise OperationRejected(f"{path} holds something else; look at it, then give --force")
         path.write_text(text, encoding="utf-8")
     except (OSError, UnicodeDecodeError) as failed:
         raise InvalidInput("file", str(path), f"it cannot be written: {failed}") from failed

@@ -147,9 +147,9 @@ def _require_confirmed(prefix: str, confirm: str | None, names: Sequence[str]) -
     """Refuse to go on unless somebody has typed the prefix.
 
     Raises:
-        Refused: it is another one, or nobody is there to be asked.
+        OperationRejected: it is another one, or nobody is there to be asked.
     """
-    from cicd_core.errors import Refused
+    from cicd_core.errors import OperationRejected
 
     if confirm is None and sys.stdin.isatty():
         sys.stderr.write(f"This deletes, with all that they hold: {', '.join(names)}\n")
@@ -158,7 +158,7 @@ def _require_confirmed(prefix: str, confirm: str | None, names: Sequence[str]) -
         reason = "tables without a prefix are deleted one by one, by other tools"
         if prefix:
             reason = f"type the prefix to confirm it: --confirm {prefix}"
-        raise Refused(f"nothing was deleted; {reason}")
+        raise OperationRejected(f"nothing was deleted; {reason}")
 
 
 def _show_findings(found: Sequence[Finding], prefix: str) -> None:

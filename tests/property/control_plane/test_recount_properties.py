@@ -17,7 +17,7 @@ from cicd_core.audit.report import CheckResult, Findings, Promise
 from cicd_core.errors import IllegalTransition, LeaseLost
 from cicd_core.lifecycle import jobs, leases
 from cicd_core.model.instants import to_micros
-from cicd_core.model.job import Delivery, Job, RetryPolicy, Token, Verdict
+from cicd_core.model.job import Delivery, Job, LeaseToken, RetryPolicy, Verdict
 from cicd_core.model.outcome import Outcome
 from cicd_core.model.spec import JobSpec, checked
 from cicd_core.persistence.codec import decode_event, encode_event
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from cicd_core.lifecycle.decision import Decision
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
-STRANGER = Token(fence=1, claim_id="0" * 32)
+STRANGER = LeaseToken(fence=1, claim_id="0" * 32)
 EVERYTHING = (Verdict.FAILED, Verdict.TIMEOUT, Verdict.ERROR)
 
 

@@ -24,9 +24,9 @@ from cicd_core.model.instants import to_micros
 from cicd_core.model.job import (
     Delivery,
     Job,
+    LeaseToken,
     Progress,
     RetryPolicy,
-    Token,
     Verdict,
 )
 from cicd_core.model.outcome import MAX_URL, Outcome
@@ -55,7 +55,7 @@ LETTERS = ("\x1b", "\N{ROCKET}", "雨", "ü", '"', "\\", "\n", "x", "\x1b[31m雨
 NAME, CLAIM_ID = "n" * 128, "f" * 32
 #: A duration within its bound that takes nearly as many digits as any.
 LONGEST = math.nextafter(MAX_SECONDS, 0.0)
-STRANGER = Token(fence=1, claim_id="0" * 32)
+STRANGER = LeaseToken(fence=1, claim_id="0" * 32)
 EVERYTHING = (Verdict.FAILED, Verdict.TIMEOUT, Verdict.ERROR)
 LIMITS = Limits(COLLECTIONS)
 CONTEXT = Context(MemoryStore(COLLECTIONS), IdSource(), Settings())
@@ -134,7 +134,7 @@ class Speech:
 Step: TypeAlias = "Callable[[Speech, Job, datetime], Decision[Job]]"
 
 
-def token_of(job: Job) -> Token:
+def token_of(job: Job) -> LeaseToken:
     return job.token or STRANGER
 
 

@@ -28,10 +28,10 @@ from cicd_core.model.job import (
     Delivery,
     Job,
     JobState,
+    LeaseToken,
     Priority,
     Progress,
     RetryPolicy,
-    Token,
     Verdict,
 )
 from cicd_core.model.outcome import Outcome
@@ -88,7 +88,7 @@ OUTCOMES = st.sampled_from(sorted(ENDS))
 #: Commands that mostly end a job are given less often, or no job would live to see the others.
 SELDOM = st.sampled_from([False, False, False, True])
 #: Nobody was ever given this one.
-STRANGER = Token(fence=1, claim_id="f" * 32)
+STRANGER = LeaseToken(fence=1, claim_id="f" * 32)
 #: All edges by the command that takes them; a renewal is the store's own.
 EDGES = {(edge.source, edge.target) for edge in JOB_TABLE.edges if edge.command != "renew"}
 
@@ -99,7 +99,7 @@ class JobMachine(RuleBasedStateMachine):
     tokens = Bundle("tokens")
 
     @initialize(spec=SPECS, pending=SELDOM, target=tokens)
-    def begin(self, spec: JobSpec, pending: bool) -> Token:
+    def begin(self, spec: JobSpec, pending: bool) -> LeaseToken:
         self.now = NOON
         self.create(spec)
         if not pending:
@@ -172,7 +172,7 @@ class JobMachine(RuleBasedStateMachine):
         self.give(lambda job: jobs.record_execution(job, outcome, now=self.now, by="jenkins"))
 
     @rule(target=tokens, agent=AGENTS, starting=st.booleans(), ready=st.booleans())
-    def claim(self, agent: str, starting: bool, ready: bool) -> Token:
+    def claim(self, agent: str, starting: bool, ready: bool) -> LeaseToken:
         if ready and self.job.state is S.QUEUED and self.job.run_at is not None:
             self.now = max(self.now, self.job.run_at)
             self.promote()
@@ -194,16 +194,16 @@ class JobMachine(RuleBasedStateMachine):
     # ---------------------------------------------------------------- what holders do, old and new
 
     @rule(token=tokens)
-    def start(self, token: Token) -> None:
+    def start(self, token: LeaseToken) -> None:
         self.give_by(token, lambda job: leases.start(job, token, now=self.now))
 
     @rule(token=tokens, percent=st.none() | st.floats(-1, 101))
-    def progress(self, token: Token, percent: float | None) -> None:
+    def progress(self, token: LeaseToken, percent: float | None) -> None:
         told = Progress(at=self.now, percent=percent, message="linking")
         self.give_by(token, lambda job: leases.report_progress(job, token, told, now=self.now))
 
     @rule(token=tokens, end=OUTCOMES)
-    def complete(self, token: Token, end: str) -> None:
+    def complete(self, token: LeaseToken, end: str) -> None:
         outcome = ENDS[end]
         self.give_by(token, lambda job: leases.complete(job, token, outcome, now=self.now))
 
@@ -216,11 +216,11 @@ class JobMachine(RuleBasedStateMachine):
         self.complete(token, end)
 
     @rule(token=tokens)
-    def release(self, token: Token) -> None:
+    def release(self, token: LeaseToken) -> None:
         self.give_by(token, lambda job: leases.release(job, token, now=self.now, why="drained"))
 
     @rule(token=consumes(tokens), end=OUTCOMES)
-    def complete_twice(self, token: Token, end: str) -> None:
+    def complete_twice(self, token: LeaseToken, end: str) -> None:
         """As a caller does who does not know what became of the first call."""
         self.complete(token, end)
         after = self.job
@@ -228,7 +228,7 @@ class JobMachine(RuleBasedStateMachine):
         assert self.job is after
 
     @rule(token=consumes(tokens))
-    def release_twice(self, token: Token) -> None:
+    def release_twice(self, token: LeaseToken) -> None:
         self.release(token)
         after = self.job
         self.release(token)
@@ -236,7 +236,7 @@ class JobMachine(RuleBasedStateMachine):
 
     # ---------------------------------------------------------------- how they are given
 
-    def give_by(self, token: Token, command: Callable[[Job], Decision[Job]]) -> None:
+    def give_by(self, token: LeaseToken, command: Callable[[Job], Decision[Job]]) -> None:
         """Give a command of a holder: a token that does not own the job changes nothing (I8)."""
         before = self.job
         self.give(command)

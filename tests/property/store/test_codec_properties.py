@@ -11,7 +11,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cicd_core.errors import CorruptRecord, NewerSchema
+from cicd_core.errors import CorruptRecord, SchemaTooNew
 from cicd_core.model.agent import Agent
 from cicd_core.model.deployment import Deployment
 from cicd_core.model.event import EventDraft
@@ -179,7 +179,7 @@ def test_a_body_that_was_damaged_is_an_entity_or_corrupt_and_nothing_else(
         body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
     cut = data.draw(st.integers(0, len(body)))
     for damaged in (bytes(body), bytes(body[:cut])):
-        with suppress(CorruptRecord, NewerSchema):
+        with suppress(CorruptRecord, SchemaTooNew):
             codec.decode("k", damaged)
 
 
@@ -192,7 +192,7 @@ def test_a_field_that_holds_something_else_is_taken_or_corrupt_and_nothing_else(
     raw = json.loads(codec.encode(data.draw(values)))
     field = data.draw(st.sampled_from(sorted(raw)))
     raw[field] = data.draw(JSON)
-    with suppress(CorruptRecord, NewerSchema):
+    with suppress(CorruptRecord, SchemaTooNew):
         codec.decode("k", dump_json(raw))
 
 
@@ -219,7 +219,7 @@ def test_a_body_that_lacks_what_every_one_has_is_corrupt(name: str, data: st.Dat
 def test_a_body_of_a_newer_schema_is_left_alone(name: str, newer: int) -> None:
     codec, _ = CODECS[name]
     version = codec.version + newer
-    with pytest.raises(NewerSchema) as refused:
+    with pytest.raises(SchemaTooNew) as refused:
         codec.decode("k", dump_json({"v": version, "anything": 1}))
     assert (refused.value.found, refused.value.supported) == (version, codec.version)
 
@@ -260,7 +260,7 @@ def test_every_older_version_is_upgraded_and_written_as_the_newest(pool: Pool, s
 def test_a_body_that_its_upgrade_cannot_read_is_corrupt() -> None:
     with pytest.raises(CorruptRecord):
         THIRD.decode("p", dump_json({"v": 1}))
-    with pytest.raises(NewerSchema):
+    with pytest.raises(SchemaTooNew):
         THIRD.decode("p", dump_json({"v": 4}))
 
 

@@ -12,10 +12,10 @@ from cicd_core.model.job import (
     Delivery,
     Job,
     JobState,
+    LeaseToken,
     Priority,
     Progress,
     RetryPolicy,
-    Token,
     Verdict,
 )
 from cicd_core.model.outcome import Outcome
@@ -34,7 +34,7 @@ STARTED_AT = NOON + timedelta(seconds=15)
 LATER = NOON + timedelta(minutes=5)
 AGENT, CLAIM_ID = "a-1", "1" * 32
 #: No job below ever had this one.
-STRANGER = Token(fence=1, claim_id="f" * 32)
+STRANGER = LeaseToken(fence=1, claim_id="f" * 32)
 RETRIED = (Verdict.FAILED, Verdict.TIMEOUT, Verdict.ERROR)
 
 AGAIN = {S.QUEUED, S.DEAD_LETTERED, S.CANCELLED}
@@ -116,7 +116,7 @@ def start(job: Job, *, at: datetime = STARTED_AT) -> Job:
     return leases.start(job, token_of(job), now=at).value
 
 
-def token_of(job: Job) -> Token:
+def token_of(job: Job) -> LeaseToken:
     """Return the token of the last claim, or one that nobody has."""
     return job.token or STRANGER
 

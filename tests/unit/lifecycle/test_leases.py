@@ -16,9 +16,9 @@ from cicd_core.model.instants import to_micros
 from cicd_core.model.job import (
     Delivery,
     Job,
+    LeaseToken,
     Progress,
     RetryPolicy,
-    Token,
     Verdict,
 )
 from cicd_core.model.outcome import Outcome
@@ -64,7 +64,7 @@ def test_a_claim_gives_the_job_to_one_agent_under_a_token() -> None:
     decision = leases.claim(queued(), agent_id=AGENT, claim_id=CLAIM_ID, now=CLAIMED_AT)
     job = decision.value
     assert (job.state, job.agent_id, job.claimed_at) == (S.CLAIMED, AGENT, CLAIMED_AT)
-    assert job.token == Token(fence=to_micros(CLAIMED_AT), claim_id=CLAIM_ID)
+    assert job.token == LeaseToken(fence=to_micros(CLAIMED_AT), claim_id=CLAIM_ID)
     assert (job.attempt, job.attempts_used, job.started_at) == (1, 1, None)
     (attempt,) = job.attempts
     assert (attempt.number, attempt.agent_id, attempt.token) == (1, AGENT, job.token)

@@ -13,7 +13,7 @@ from cicd_core.increments import Increment
 from cicd_core.lifecycle import leases
 from cicd_core.lifecycle.job_steps import FIRST_ATTEMPTS, LAST_ATTEMPTS, WHY_KEPT
 from cicd_core.model.checks import json_bytes
-from cicd_core.model.job import Delivery, Job, Progress, RetryPolicy, Token, Verdict
+from cicd_core.model.job import Delivery, Job, LeaseToken, Progress, RetryPolicy, Verdict
 from cicd_core.model.outcome import Outcome
 from tests.unit.lifecycle.job_matrix import (
     AGENT,
@@ -45,7 +45,7 @@ TWICE = RetryPolicy(retry_on=RETRIED, max_attempts=2, jitter=0.0)
 ONCE = RetryPolicy(retry_on=RETRIED, max_attempts=1)
 
 #: Every verb that only the holder may use.
-VERBS: dict[str, Callable[[Job, Token], Decision[Job]]] = {
+VERBS: dict[str, Callable[[Job, LeaseToken], Decision[Job]]] = {
     "start": lambda job, token: leases.start(job, token, now=LATER),
     "progress": lambda job, token: leases.report_progress(
         job, token, Progress(at=LATER), now=LATER
@@ -152,9 +152,9 @@ def test_another_token_is_refused_in_every_verb(verb: str, make: Callable[[], Jo
     job = make()
     for token in (
         STRANGER,
-        Token(fence=job.fence, claim_id=STRANGER.claim_id),
-        Token(fence=job.fence - 1, claim_id=CLAIM_ID),
-        Token(fence=job.fence + 1, claim_id=CLAIM_ID),
+        LeaseToken(fence=job.fence, claim_id=STRANGER.claim_id),
+        LeaseToken(fence=job.fence - 1, claim_id=CLAIM_ID),
+        LeaseToken(fence=job.fence + 1, claim_id=CLAIM_ID),
     ):
         with pytest.raises(LeaseLost, match="agent 'a-1' holds the job now") as refused:
             VERBS[verb](job, token)
@@ -184,7 +184,7 @@ def test_a_stale_owner_is_told_what_became_of_the_job() -> None:
 
 def test_a_holder_whose_attempt_is_forgotten_is_still_refused() -> None:
     job = queued(retry=RetryPolicy(max_attempts=100))
-    tokens: list[Token] = []
+    tokens: list[LeaseToken] = []
     for number in range(26):
         held = claim(job, at=LATER, claim_id=f"{number:032x}")
         tokens.append(token_of(held))

@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 
 from attrs import evolve
 
-from cicd_core.model.claim import Claimed, LeaseStatus
-from cicd_core.model.job import Job, JobState, Token
+from cicd_core.model.claim import ClaimedJob, LeaseStatus
+from cicd_core.model.job import Job, JobState, LeaseToken
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
-CLAIMED = Claimed(
+CLAIMED = ClaimedJob(
     job=Job(job_id="j-1", job_type="build", state=JobState.CLAIMED, created_at=NOON),
-    token=Token(fence=7, claim_id="c" * 32),
+    token=LeaseToken(fence=7, claim_id="c" * 32),
     version=3,
     lease_seconds=30.0,
     expires_at=NOON,

@@ -15,9 +15,9 @@ from cicd_core.model.job import (
     Job,
     JobState,
     JobStatus,
+    LeaseToken,
     Priority,
     QueueStatus,
-    Token,
     Verdict,
 )
 
@@ -73,8 +73,8 @@ def test_critical_goes_before_high_before_normal_before_low() -> None:
 
 def test_a_job_has_a_token_from_its_first_claim_on() -> None:
     assert JOB.token is None
-    assert evolve(JOB, fence=7, claim_id="c").token == Token(fence=7, claim_id="c")
-    assert ATTEMPT.token == Token(fence=7, claim_id="c" * 32)
+    assert evolve(JOB, fence=7, claim_id="c").token == LeaseToken(fence=7, claim_id="c")
+    assert ATTEMPT.token == LeaseToken(fence=7, claim_id="c" * 32)
 
 
 def test_an_attempt_has_a_verdict_of_its_own_only_when_its_holder_reported_it() -> None:

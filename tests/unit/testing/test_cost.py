@@ -19,7 +19,7 @@ from cicd_core.testing.samples import COLLECTIONS
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
-    from cicd_core.store.records import Collection, Count, Page, Partition
+    from cicd_core.store.records import Collection, Count, Partition, RecordPage
 
 SMALL: Final = ["--small", "200", "--large", "1000", "--calls", "3"]
 #: More than any call's median grows on a machine that does other things too.
@@ -52,7 +52,7 @@ class Counted(MemoryStore):
         super().__init__(collections)
         self.harness = harness
 
-    async def page(self, query: Query) -> Page:
+    async def page(self, query: Query) -> RecordPage:
         page = await super().page(query)
         self.harness.rows += len(page.records)
         return page

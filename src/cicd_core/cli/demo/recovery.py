@@ -7,8 +7,8 @@ import anyio
 from cicd_core.cli.demo.board import KILLED, Scene
 from cicd_core.cli.demo.stage import SceneFailed, Stage, require
 from cicd_core.errors import LeaseLost
-from cicd_core.model.claim import JobToken
-from cicd_core.model.job import Job, JobState, Token
+from cicd_core.model.claim import ClaimRef
+from cicd_core.model.job import Job, JobState, LeaseToken
 from cicd_core.model.outcome import Outcome
 
 
@@ -157,9 +157,9 @@ async def _let_end(stage: Stage, name: str) -> None:
     await anyio.Path(stage.place.marks / f"{name}-may-end").touch()
 
 
-async def _refused(stage: Stage, job_id: str, token: Token) -> LeaseLost:
+async def _refused(stage: Stage, job_id: str, token: LeaseToken) -> LeaseLost:
     """Report a success as the dead agent would, had it only slept; return the refusal."""
-    late = JobToken(job_id=job_id, token=token)
+    late = ClaimRef(job_id=job_id, token=token)
     try:
         job = await stage.plane.queue.complete(late, Outcome.exited(0))
     except LeaseLost as refusal:
@@ -167,7 +167,7 @@ async def _refused(stage: Stage, job_id: str, token: Token) -> LeaseLost:
     raise SceneFailed(f"a stale token was accepted: the job is {job.state.value}")
 
 
-def _token(job: Job) -> Token:
+def _token(job: Job) -> LeaseToken:
     if job.token is None:
         raise SceneFailed(f"job {job.job_id} runs without a token")
     return job.token

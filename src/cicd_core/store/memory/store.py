@@ -22,10 +22,10 @@ from cicd_core.store.records import (
     Conflict,
     Count,
     LogEntry,
-    Page,
     Put,
     Query,
     Record,
+    RecordPage,
     Renewed,
     StoreTime,
 )
@@ -155,14 +155,14 @@ class MemoryStore:
             now = self._tick()
             return [self._renew(renewal, now) for renewal in renewals]
 
-    async def page(self, query: Query) -> Page:
+    async def page(self, query: Query) -> RecordPage:
         """Return a page of one partition; it never lags."""
         self._limits.check_query(query)
         await checkpoint()
         with self._lock:
             rows = list(islice(self._rows.between(query, self._tick()), query.limit + 1))
             records = tuple(row.record for row in rows[: query.limit])
-            return Page(records, more=len(rows) > query.limit)
+            return RecordPage(records, more=len(rows) > query.limit)
 
     async def count(self, partitions: Sequence[Partition]) -> list[Count]:
         """Return how many records each partition holds, always exactly."""

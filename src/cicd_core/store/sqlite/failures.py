@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Final
 from cicd_core.errors import (
     CicdError,
     CorruptRecord,
-    ForeignDatabase,
     StoreClosed,
     StoreError,
     StoreFull,
     StoreReadOnly,
     StoreReplaced,
     StoreUnavailable,
+    UnrecognizedDatabase,
 )
 
 if TYPE_CHECKING:
@@ -111,8 +111,8 @@ def _full(path: Path, cause: Exception) -> StoreFull:
     )
 
 
-def _no_database(path: Path, _: Exception) -> ForeignDatabase:
-    return ForeignDatabase(
+def _no_database(path: Path, _: Exception) -> UnrecognizedDatabase:
+    return UnrecognizedDatabase(
         f"{str(path)!r} is no SQLite database; it was left as it is, choose another path"
     )
 

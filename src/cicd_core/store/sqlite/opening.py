@@ -73,8 +73,8 @@ async def open_sqlite(
     Raises:
         InvalidInput: the URL or an option is wrong, or the folder does not exist, or there
             is no file and ``create`` is false.
-        ForeignDatabase: the file is not ours; it stays as it is.
-        NewerSchema: a newer version of the library wrote it; it stays as it is.
+        UnrecognizedDatabase: the file is not ours; it stays as it is.
+        SchemaTooNew: a newer version of the library wrote it; it stays as it is.
         SchemaTooOld: an older one wrote it, in a layout that is not read any more.
         StoreReadOnly: the file or its folder cannot be written.
         StoreUnavailable: the file is locked for longer than ``busy_timeout``.

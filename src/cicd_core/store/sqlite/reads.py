@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
 
-from cicd_core.store.records import Count, Page
+from cicd_core.store.records import Count, RecordPage
 from cicd_core.store.sqlite.tables import in_pieces, is_live, key_of, place_of
 from cicd_core.store.sqlite.unreadable import corrupt, find, find_whole
 
@@ -58,7 +58,7 @@ class Snapshot:
         live = [row for row in found.whole if is_live(row, self._now)]
         return {record.key: record for record in table.records(live)}
 
-    def page(self, query: Query) -> Page:
+    def page(self, query: Query) -> RecordPage:
         """Return a page of one partition, without the records that do not decode."""
         table = self._tables[query.partition.collection]
         bounds = [bound for bound in (query.after, query.before) if bound is not None]
@@ -68,7 +68,7 @@ class Snapshot:
             lambda limit: find(self.connection, statement, (*before, limit)), query.limit + 1
         )
         records = table.records(rows)
-        return Page(records[: query.limit], more=len(records) > query.limit)
+        return RecordPage(records[: query.limit], more=len(records) > query.limit)
 
     def count(self, partitions: Sequence[Partition]) -> list[Count]:
         """Return how many records each partition holds.

@@ -20,10 +20,10 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Final
 
 from cicd_core.errors import (
-    ForeignDatabase,
     InvalidInput,
-    NewerSchema,
+    SchemaTooNew,
     SchemaTooOld,
+    UnrecognizedDatabase,
     UnsupportedCapability,
 )
 from cicd_core.store.records import Index
@@ -99,8 +99,8 @@ def refuse_foreign(path: Path, migrations: int = len(MIGRATIONS)) -> None:
     """Look at a file without writing to it, so that one that is not ours stays as it is.
 
     Raises:
-        ForeignDatabase: it is another program's database, or none at all.
-        NewerSchema: a newer version of the library wrote it.
+        UnrecognizedDatabase: it is another program's database, or none at all.
+        SchemaTooNew: a newer version of the library wrote it.
         SchemaTooOld: it was written before :data:`OLDEST`.
     """
     if not path.exists():
@@ -124,21 +124,21 @@ def file_version(connection: sqlite3.Connection, path: Path, migrations: int) ->
     """Return the schema's version of a file of ours; 0: it is empty.
 
     Raises:
-        ForeignDatabase: it is another program's database.
-        NewerSchema: its version is above ``migrations``.
+        UnrecognizedDatabase: it is another program's database.
+        SchemaTooNew: its version is above ``migrations``.
         SchemaTooOld: its version is below :data:`OLDEST`.
     """
     application_id = _pragma(connection, "application_id")
     version = _pragma(connection, "user_version")
     if application_id != APPLICATION_ID:
         if application_id or version or _has_tables(connection):
-            raise ForeignDatabase(
+            raise UnrecognizedDatabase(
                 f"{str(path)!r} is another program's database (application_id {application_id}); "
                 f"it was left as it is, choose another path"
             )
         return 0
     if version > migrations:
-        raise NewerSchema(f"the database {str(path)!r}", version, migrations)
+        raise SchemaTooNew(f"the database {str(path)!r}", version, migrations)
     if version < OLDEST:
         raise SchemaTooOld(f"the database {str(path)!r}", version, OLDEST)
     return version
@@ -165,8 +165,8 @@ def migrate(
     """Bring the file to the newest version, all steps in one transaction.
 
     Raises:
-        ForeignDatabase: it is another program's database.
-        NewerSchema: a newer version of the library wrote it.
+        UnrecognizedDatabase: it is another program's database.
+        SchemaTooNew: a newer version of the library wrote it.
         SchemaTooOld: it was written before :data:`OLDEST`.
     """
     found = file_version(connection, path, len(migrations))

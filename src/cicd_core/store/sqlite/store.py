@@ -31,10 +31,10 @@ if TYPE_CHECKING:
         Count,
         Counters,
         LogPage,
-        Page,
         Partition,
         Query,
         Record,
+        RecordPage,
         Renewal,
         Renewed,
         Watch,
@@ -124,7 +124,7 @@ class SQLiteStore:
         answers: list[Renewed | None] = await self._write_turns.ask(RenewAll(renewals))
         return answers
 
-    async def page(self, query: Query) -> Page:
+    async def page(self, query: Query) -> RecordPage:
         """Return a page of one partition; it never lags."""
         self._limits.check_query(query)
         return await self._ask(lambda snapshot: snapshot.page(query))

@@ -28,7 +28,7 @@ from cicd_core.testing.conformance.suite import Suite
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from cicd_core.model.claim import Claimed
+    from cicd_core.model.claim import ClaimedJob
     from cicd_core.model.job import Job
     from cicd_core.testing.harness import StoreHarness
 
@@ -83,7 +83,7 @@ class JobPromises(Suite):
         self, harness: StoreHarness, planes: list[ControlPlane]
     ) -> None:
         (job,) = await enqueue(planes[0], harness, 1)
-        claims: list[Claimed] = []
+        claims: list[ClaimedJob] = []
 
         async def agent(plane: ControlPlane, number: int) -> None:
             claims.extend(await plane.queue.claim(agent_id=f"a-{number}", starting=True))
@@ -99,7 +99,7 @@ class JobPromises(Suite):
         self, harness: StoreHarness, planes: list[ControlPlane]
     ) -> None:
         jobs = await enqueue(planes[0], harness, 8)
-        claims: dict[str, Claimed] = {}
+        claims: dict[str, ClaimedJob] = {}
 
         async def agent(plane: ControlPlane) -> None:
             while some := await plane.queue.claim(agent_id="a-1", limit=2, starting=True):
@@ -126,7 +126,7 @@ class JobPromises(Suite):
         lost = await lose(planes[1], harness, 6)
         completed: set[str] = set()
 
-        async def holder(claimed: Claimed) -> None:
+        async def holder(claimed: ClaimedJob) -> None:
             try:
                 await planes[1].queue.complete(claimed, Outcome.exited(0))
             except LeaseLost:
@@ -198,7 +198,7 @@ async def enqueue(plane: ControlPlane, harness: StoreHarness, number: int) -> li
     return jobs
 
 
-async def lose(plane: ControlPlane, harness: StoreHarness, number: int) -> list[Claimed]:
+async def lose(plane: ControlPlane, harness: StoreHarness, number: int) -> list[ClaimedJob]:
     """Claim and start so many jobs as "a-1", and let their leases expire."""
     claims = await plane.queue.claim(agent_id="a-1", limit=number, starting=True)
     assert len(claims) == number
@@ -206,7 +206,7 @@ async def lose(plane: ControlPlane, harness: StoreHarness, number: int) -> list[
     return claims
 
 
-async def outlast(plane: ControlPlane, harness: StoreHarness, claims: list[Claimed]) -> None:
+async def outlast(plane: ControlPlane, harness: StoreHarness, claims: list[ClaimedJob]) -> None:
     """Let the leases of some claims expire beyond doubt, and pages show them."""
     # A claim tells the end on the calendar, which may be far from the store's steady clock.
     records = await plane.store.get(JOBS.name, [each.job.job_id for each in claims])

@@ -30,7 +30,7 @@ from cicd_core.testing.samples import (
 
 if TYPE_CHECKING:
     from cicd_core.store.contract import Store
-    from cicd_core.store.records import Page
+    from cicd_core.store.records import RecordPage
     from cicd_core.testing.harness import StoreHarness
 
 LETTERS = "abcdefghij"
@@ -41,14 +41,14 @@ IN_ORDER = (
 )
 
 
-def keys(page: Page) -> str:
+def keys(page: RecordPage) -> str:
     """Return the keys on a page, each one a letter, in their order."""
     return "".join(record.key for record in page.records)
 
 
 async def shelf(
     store: Store, after: str | None = None, before: str | None = None, **rest: Any
-) -> Page:
+) -> RecordPage:
     """Return a page of the shelf "top"; the bounds are keys, or the beginnings of keys."""
     words: dict[str, Any] = {
         "partition": on_shelf(),

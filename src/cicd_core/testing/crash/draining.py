@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from cicd_core.errors import CicdError, Refused
+from cicd_core.errors import CicdError, OperationRejected
 from cicd_core.model.job import JobStatus
 from cicd_core.model.outcome import Outcome
 from cicd_core.testing.crash.workload import POOLS
 
 if TYPE_CHECKING:
     from cicd_core.control_plane.plane import ControlPlane
-    from cicd_core.model.claim import Claimed
+    from cicd_core.model.claim import ClaimedJob
 
 #: Who drains, in the log.
 DRAINER: Final = "lab-drain"
@@ -73,8 +73,8 @@ async def _finish_some(plane: ControlPlane, pool: str) -> int:
     return len(claimed)
 
 
-async def _finish(plane: ControlPlane, claimed: Claimed) -> None:
+async def _finish(plane: ControlPlane, claimed: ClaimedJob) -> None:
     try:
         await plane.queue.complete(claimed, Outcome.success())
-    except Refused:  # a deadline, or a store that is broken: the audit will tell
+    except OperationRejected:  # a deadline, or a store that is broken: the audit will tell
         return

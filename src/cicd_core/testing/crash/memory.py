@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from cicd_core.model.job import Token
+from cicd_core.model.job import LeaseToken
 from cicd_core.testing.crash.journal import read_calls
 
 if TYPE_CHECKING:
@@ -22,20 +22,20 @@ class Memory:
     def __init__(self) -> None:
         """Know nothing."""
         self._jobs: deque[str] = deque(maxlen=_REMEMBERED)
-        self._claims: deque[tuple[str, Token]] = deque(maxlen=_REMEMBERED)
+        self._claims: deque[tuple[str, LeaseToken]] = deque(maxlen=_REMEMBERED)
 
     def inherit(self, journal: Path) -> None:
         """Learn what a predecessor was told: its last tokens, some of which own a job still."""
         for call in read_calls(journal):
             if call.verb == "claim":
                 for job_id, fence, claim_id, *_ in call.answer.get("got", ()):
-                    self.know_claim(job_id, Token(fence=fence, claim_id=claim_id))
+                    self.know_claim(job_id, LeaseToken(fence=fence, claim_id=claim_id))
 
     def know_job(self, job_id: str) -> None:
         """Remember a job."""
         self._jobs.append(job_id)
 
-    def know_claim(self, job_id: str, token: Token) -> None:
+    def know_claim(self, job_id: str, token: LeaseToken) -> None:
         """Remember a token."""
         self._claims.append((job_id, token))
 
@@ -43,6 +43,6 @@ class Memory:
         """Return a job; None: none is known."""
         return random.choice(self._jobs) if self._jobs else None
 
-    def some_claim(self, random: Random) -> tuple[str, Token] | None:
+    def some_claim(self, random: Random) -> tuple[str, LeaseToken] | None:
         """Return a job and a token that owned it; None: none is known."""
         return random.choice(self._claims) if self._claims else None

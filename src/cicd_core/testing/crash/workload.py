@@ -10,9 +10,9 @@ import anyio
 import anyio.lowlevel
 
 from cicd_core.clock import boot_micros
-from cicd_core.errors import CicdError, Refused, StoreError, StoreUnavailable
+from cicd_core.errors import CicdError, OperationRejected, StoreError, StoreUnavailable
 from cicd_core.model.agent import AgentSpec
-from cicd_core.model.claim import Claimed, JobToken
+from cicd_core.model.claim import ClaimedJob, ClaimRef
 from cicd_core.model.instants import from_micros
 from cicd_core.model.job import Delivery, Priority, RetryPolicy, Verdict
 from cicd_core.model.outcome import Outcome
@@ -120,7 +120,7 @@ class Hand:
         number = self._journal.ask(verb, **asked)
         try:
             answer = await call()
-        except Refused as refused:
+        except OperationRejected as refused:
             self._fail(number, Ending.REFUSED, refused)
         except StoreError as failed:
             unknown = isinstance(failed, StoreUnavailable) or failed.retryable
@@ -202,7 +202,7 @@ class Hand:
             self._memory.know_claim(each.job.job_id, each.token)
             await self._work(each, started=starting)
 
-    async def _work(self, claimed: Claimed, *, started: bool) -> None:
+    async def _work(self, claimed: ClaimedJob, *, started: bool) -> None:
         random = self._random
         if not started and random.random() < 0.97:
             begun = await self._on("start", self._queue.start, claimed)
@@ -227,7 +227,7 @@ class Hand:
             if end == "twice":  # as an agent does that did not hear the answer
                 await self._complete(claimed, verdict)
 
-    async def _hold(self, claimed: Claimed) -> None:
+    async def _hold(self, claimed: ClaimedJob) -> None:
         """Work for longer than a lease lasts, perhaps without renewing it; not all say the end."""
         renews = self._random.random() < 0.5
         for _ in range(self._random.randint(2, _RENEWALS)):
@@ -237,7 +237,7 @@ class Hand:
         if self._random.random() < 0.7:
             await self._complete(claimed, Verdict.SUCCESS)
 
-    async def _complete(self, claimed: Claimed | JobToken, verdict: Verdict) -> None:
+    async def _complete(self, claimed: ClaimedJob | ClaimRef, verdict: Verdict) -> None:
         outcome = Outcome(verdict=verdict)
         await self._on(
             "complete",
@@ -246,10 +246,10 @@ class Hand:
             verdict=verdict.value,
         )
 
-    async def _report(self, claimed: Claimed | JobToken) -> Claimed:
+    async def _report(self, claimed: ClaimedJob | ClaimRef) -> ClaimedJob:
         return await self._queue.progress(claimed, percent=50.0)
 
-    async def _renew(self, claimed: Claimed | JobToken) -> None:
+    async def _renew(self, claimed: ClaimedJob | ClaimRef) -> None:
         asked = (await self._plane.store.now()).micros
         await self._call(
             "renew",
@@ -262,13 +262,13 @@ class Hand:
         self,
         verb: str,
         call: Callable[[Any], Awaitable[Any]],
-        claimed: Claimed | JobToken,
+        claimed: ClaimedJob | ClaimRef,
         **asked: Any,
     ) -> Any:
         """Use a token; now and then as somebody does who has nothing but the token."""
-        holder: Claimed | JobToken = claimed
-        if not isinstance(claimed, JobToken) and self._random.random() < 0.2:
-            holder = JobToken(job_id=claimed.job.job_id, token=claimed.token)
+        holder: ClaimedJob | ClaimRef = claimed
+        if not isinstance(claimed, ClaimRef) and self._random.random() < 0.2:
+            holder = ClaimRef(job_id=claimed.job.job_id, token=claimed.token)
         return await self._call(verb, lambda: call(holder), _outcome, **_owner(claimed), **asked)
 
     # ---------------------------------------------------------------- what should not be
@@ -278,7 +278,7 @@ class Hand:
         known = self._memory.some_claim(self._random)
         if known is None:
             return
-        token = JobToken(job_id=known[0], token=known[1])
+        token = ClaimRef(job_id=known[0], token=known[1])
         verb = self._random.choice(("start", "progress", "renew", "complete", "release"))
         if verb == "complete":
             await self._complete(token, self._random.choice(list(_VERDICTS)))
@@ -319,26 +319,26 @@ class Hand:
             )
 
 
-def _told(claimed: Claimed) -> list[Any]:
+def _told(claimed: ClaimedJob) -> list[Any]:
     token = claimed.token
     expires = _promised(claimed)
     return [claimed.job.job_id, token.fence, token.claim_id, claimed.version, expires]
 
 
-def _owner(claimed: Claimed | JobToken) -> dict[str, Any]:
-    job_id = claimed.job_id if isinstance(claimed, JobToken) else claimed.job.job_id
+def _owner(claimed: ClaimedJob | ClaimRef) -> dict[str, Any]:
+    job_id = claimed.job_id if isinstance(claimed, ClaimRef) else claimed.job.job_id
     return {"job": job_id, "fence": claimed.token.fence}
 
 
-def _outcome(answer: Claimed | Job) -> dict[str, Any]:
+def _outcome(answer: ClaimedJob | Job) -> dict[str, Any]:
     """Return what the audit wants to know of an answer to the holder of a token."""
-    expires = _promised(answer) if isinstance(answer, Claimed) else None
+    expires = _promised(answer) if isinstance(answer, ClaimedJob) else None
     state = getattr(answer, "state", None)
     told = {} if state is None else {"state": state.value}
     return told if expires is None else {**told, "expires": expires}
 
 
-def _promised(claimed: Claimed) -> int | None:
+def _promised(claimed: ClaimedJob) -> int | None:
     """Return until when the holder may rely on the job, on the store's steady clock (µs)."""
     lease = getattr(claimed.basis, "lease", None)
     return None if lease is None else int(lease.expires)

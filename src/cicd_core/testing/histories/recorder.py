@@ -30,10 +30,10 @@ if TYPE_CHECKING:
         Count,
         Counters,
         LogPage,
-        Page,
         Partition,
         Query,
         Record,
+        RecordPage,
         Renewal,
         Renewed,
         StoreTime,
@@ -159,7 +159,7 @@ class RecordingStore:
         call = self._store.renew(renewals)
         return await self._recorder.record(self._client, renewals, call, iter)
 
-    async def page(self, query: Query) -> Page:
+    async def page(self, query: Query) -> RecordPage:
         """Return a page of one partition."""
         return await self._store.page(query)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from attrs import define
 
-from cicd_core.errors import NotFound, Refused
+from cicd_core.errors import NotFound, OperationRejected
 from cicd_core.model.agent import AgentSpec
 from cicd_core.model.instants import from_micros
 from cicd_core.model.job import JobState
@@ -18,7 +18,7 @@ from cicd_core.testing.simulation.traffic import outcome_of, seconds_of
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-    from cicd_core.model.claim import Claimed, LeaseStatus
+    from cicd_core.model.claim import ClaimedJob, LeaseStatus
     from cicd_core.queueing.lanes import Lane
     from cicd_core.testing.simulation.plan import Machine
     from cicd_core.testing.simulation.world import World
@@ -35,7 +35,7 @@ _STOPPING: Final = 5.0
 class _Holding:
     """A job in the hands of an agent."""
 
-    claimed: Claimed
+    claimed: ClaimedJob
     #: It never ends by itself.
     hangs: bool
 
@@ -165,7 +165,7 @@ class SimulatedAgent:
         if self.free:
             self._company.rests(self)
 
-    def _claim(self, limit: int) -> Callable[[], Awaitable[list[Claimed]]]:
+    def _claim(self, limit: int) -> Callable[[], Awaitable[list[ClaimedJob]]]:
         self._requests += 1
         return partial(
             self._world.plane.queue.claim,
@@ -178,11 +178,11 @@ class SimulatedAgent:
             request_id=f"{self._life}-{self._requests}",
         )
 
-    async def _ask_what_is_held(self) -> list[Claimed]:
+    async def _ask_what_is_held(self) -> list[ClaimedJob]:
         request_id = f"{self._life}-{self._requests}"
         return await self._world.plane.queue.held(agent_id=self.agent_id, request_id=request_id)
 
-    async def _give_back(self, claims: list[Claimed]) -> None:
+    async def _give_back(self, claims: list[ClaimedJob]) -> None:
         """Give back what this machine can't begin, and look for work again later."""
         world = self._world
         for claimed in claims:
@@ -198,7 +198,7 @@ class SimulatedAgent:
         self._company.wake(await world.witness.look())
         self._later(self._luck.uniform(1.0, 5.0), self.look_for_work)
 
-    def _hold(self, claimed: Claimed) -> None:
+    def _hold(self, claimed: ClaimedJob) -> None:
         holding = _Holding(claimed, hangs=self._happens(self._world.plan.hangs))
         self._world.beliefs.granted(
             claimed.job.job_id,
@@ -291,7 +291,7 @@ class SimulatedAgent:
         agents = self._world.plane.agents
         try:
             await agents.heartbeat(self.agent_id, self._incarnation, running=self.busy)
-        except (NotFound, Refused):
+        except (NotFound, OperationRejected):
             if not self.draining:
                 await self._register()
 

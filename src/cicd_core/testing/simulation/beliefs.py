@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from attrs import frozen
 
 if TYPE_CHECKING:
-    from cicd_core.model.job import Token
+    from cicd_core.model.job import LeaseToken
 
 
 class Requires(Protocol):
@@ -20,7 +20,7 @@ class Requires(Protocol):
 
 @frozen
 class _Belief:
-    token: Token
+    token: LeaseToken
     #: The instant in µs until which the answers said that the lease holds.
     until: int
 
@@ -33,28 +33,28 @@ class Beliefs:
         self._require = require
         self._by_job: dict[str, _Belief] = {}
 
-    def granted(self, job_id: str, token: Token, *, now: int, seconds_left: float) -> None:
+    def granted(self, job_id: str, token: LeaseToken, *, now: int, seconds_left: float) -> None:
         """Take a claim: nobody else may believe that the job is its own."""
         before = self._by_job.get(job_id)
         self._must_be_over(job_id, before if before and before.token != token else None, now)
         self._by_job[job_id] = _Belief(token, now + int(seconds_left * 1e6))
 
-    def renewed(self, job_id: str, token: Token, *, now: int, seconds_left: float) -> None:
+    def renewed(self, job_id: str, token: LeaseToken, *, now: int, seconds_left: float) -> None:
         """Take a renewal."""
         self._by_job[job_id] = _Belief(token, now + int(seconds_left * 1e6))
 
-    def lost(self, job_id: str, token: Token, *, now: int) -> None:
+    def lost(self, job_id: str, token: LeaseToken, *, now: int) -> None:
         """Take the answer that a lease is lost: it must not come before the lease's end."""
         belief = self._of(job_id, token)
         self._must_be_over(job_id, belief, now)
         self.ended(job_id, token)
 
-    def ended(self, job_id: str, token: Token) -> None:
+    def ended(self, job_id: str, token: LeaseToken) -> None:
         """Forget what a holder believed that has stopped the work: it ended, or its process did."""
         if self._of(job_id, token) is not None:
             del self._by_job[job_id]
 
-    def _of(self, job_id: str, token: Token) -> _Belief | None:
+    def _of(self, job_id: str, token: LeaseToken) -> _Belief | None:
         belief = self._by_job.get(job_id)
         return belief if belief is not None and belief.token == token else None
 

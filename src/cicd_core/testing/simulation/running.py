@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from cicd_core.audit import CheckResult, audit
 from cicd_core.control_plane.plane import ControlPlane
-from cicd_core.errors import CicdError, Refused
+from cicd_core.errors import CicdError, OperationRejected
 from cicd_core.model.instants import from_micros
 from cicd_core.testing.losses import lose_lanes
 from cicd_core.testing.simulation.fleet import Fleet
@@ -134,7 +134,7 @@ class _Simulation:
         seen = world.witness.sight(job_id)
         try:
             await world.plane.jobs.cancel(job_id, reason="nobody needs it")
-        except Refused as refused:
+        except OperationRejected as refused:
             ended = seen is not None and seen.final
             world.witness.require("cancels are heard", ended, str(refused))
         await world.witness.look()

@@ -19,8 +19,8 @@ from cicd_core.queueing.lanes import Lane, lane_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from cicd_core.model.claim import Claimed
-    from cicd_core.model.job import Job, Token
+    from cicd_core.model.claim import ClaimedJob
+    from cicd_core.model.job import Job, LeaseToken
     from cicd_core.store.contract import Store
     from cicd_core.testing.simulation.plan import Machine
 
@@ -41,7 +41,7 @@ class Sight:
     attempt: int
     version: int
     #: Its holder's; None while nobody holds it.
-    token: Token | None
+    token: LeaseToken | None
     #: Where it waits, and its place there; None while it can't be claimed.
     place: tuple[Lane, Rank] | None
 
@@ -92,7 +92,7 @@ class Witness:
         """Return the job as it was seen last."""
         return self._jobs.get(job_id)
 
-    def owns(self, job_id: str, token: Token) -> bool:
+    def owns(self, job_id: str, token: LeaseToken) -> bool:
         """Return whether the token holds the job."""
         seen = self._jobs.get(job_id)
         return seen is not None and seen.token == token
@@ -147,7 +147,7 @@ class Witness:
                 self._lost.remove(pool_name)
 
     async def claimed(
-        self, machine: Machine, limit: int, answer: Sequence[Claimed], now: int
+        self, machine: Machine, limit: int, answer: Sequence[ClaimedJob], now: int
     ) -> None:
         """Check a claim: the best of all ready jobs that such an agent may run, in their order."""
         lanes = {lane for lane in self._ready if machine.serves(lane)}

@@ -20,7 +20,7 @@ from cicd_core.testing.simulation.witness import Witness
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from cicd_core.model.job import Job, Token
+    from cicd_core.model.job import Job, LeaseToken
     from cicd_core.store.contract import Store
     from cicd_core.testing.simulation.plan import SimulationPlan
     from cicd_core.testing.simulation.witness import Sight
@@ -68,7 +68,7 @@ class World:
         self.measures.tally[what] += 1
 
     async def as_holder(
-        self, verb: str, job_id: str, token: Token, call: Callable[[], Awaitable[Answer]]
+        self, verb: str, job_id: str, token: LeaseToken, call: Callable[[], Awaitable[Answer]]
     ) -> Answer | None:
         """Make a holder's call: it must be refused exactly if the token does not hold the job.
 

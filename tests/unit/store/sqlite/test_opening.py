@@ -9,11 +9,11 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from cicd_core.errors import (
-    ForeignDatabase,
     InvalidInput,
-    NewerSchema,
+    SchemaTooNew,
     SchemaTooOld,
     StoreClosed,
+    UnrecognizedDatabase,
     UnsupportedCapability,
 )
 from cicd_core.persistence.collections import COLLECTIONS
@@ -95,7 +95,7 @@ async def test_another_programs_database_is_refused_and_left_as_it_is(
     with connect(path) as connection:
         connection.execute(statement)
     before = content(path)
-    with pytest.raises(ForeignDatabase, match="another program's"):
+    with pytest.raises(UnrecognizedDatabase, match="another program's"):
         async with opened(path):
             pass
     assert content(path) == before
@@ -105,7 +105,7 @@ async def test_another_programs_database_is_refused_and_left_as_it_is(
 async def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(path: Path) -> None:
     text = b"to do: feed the cat\n" * 100
     fill(path, text)
-    with pytest.raises(ForeignDatabase, match="no SQLite database"):
+    with pytest.raises(UnrecognizedDatabase, match="no SQLite database"):
         async with opened(path):
             pass
     assert content(path) == text
@@ -118,7 +118,7 @@ async def test_a_file_of_a_newer_version_is_refused_and_left_as_it_is(path: Path
     with connect(path) as connection:
         connection.execute("PRAGMA user_version = 99")
     before = content(path)
-    with pytest.raises(NewerSchema) as refused:
+    with pytest.raises(SchemaTooNew) as refused:
         async with opened(path):
             pass
     assert (refused.value.found, refused.value.supported) == (99, len(MIGRATIONS))

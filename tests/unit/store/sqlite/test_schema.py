@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from attrs import evolve
 
-from cicd_core.errors import InvalidInput, NewerSchema, UnsupportedCapability
+from cicd_core.errors import InvalidInput, SchemaTooNew, UnsupportedCapability
 from cicd_core.store.records import Collection, Index, Partition, Put
 from cicd_core.store.sqlite.schema import (
     APPLICATION_ID,
@@ -72,7 +72,7 @@ def test_a_version_that_only_the_write_ahead_log_tells_is_seen_too(path: Path) -
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA user_version = 99")
         refuse_foreign(path)  # it reads the database alone, without the log
-        with pytest.raises(NewerSchema):
+        with pytest.raises(SchemaTooNew):
             migrate(connection, path)
 
 
