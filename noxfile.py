@@ -267,6 +267,15 @@ def dynamodb_crash(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none", requires=["environment"])
+def checkouts(session: nox.Session) -> None:
+    """A thousand checkouts on two agents of 16 slots, and 200 agents that are killed at theirs.
+
+    Arguments are those of `python -m tests.runtime.checkout_storms`: `--jobs 100 --kills 20`, say.
+    """
+    run(session, "python", "-m", "tests.runtime.checkout_storms", *session.posargs)
+
+
+@nox.session(venv_backend="none", requires=["environment"])
 def histories(session: nox.Session) -> None:
     """Many random concurrent histories of every store, each one checked: it takes long."""
     effort = session.posargs or ["--cicd-histories", "1000"]

@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from cicd_core.agent import SetupFailed
-from cicd_core.agent.shell import INHERITED, ShellHandler
+from cicd_core.agent.shell import INHERITED, CheckoutSettings, ShellHandler
 from cicd_core.errors import InvalidInput
 from cicd_core.model.git import GitContext
 from cicd_core.model.job import Verdict
@@ -147,7 +147,9 @@ async def test_a_drain_stops_the_command_and_gives_the_job_back(
     assert nothing_is_left(work_dir)
 
 
-async def test_a_folder_on_this_machine_gets_a_worktree(shell: Shell, repository: Path) -> None:
+async def test_a_folder_on_this_machine_gets_a_clone_and_is_left_as_it_is(
+    shell: Shell, repository: Path
+) -> None:
     payload = {"shell": "cat greeting.txt; git rev-parse --abbrev-ref HEAD"}
     outcome = await shell.run(payload, GitContext(repo=str(repository), ref="v1"))
     assert outcome.verdict is Verdict.SUCCESS
@@ -166,7 +168,7 @@ async def test_the_commit_of_a_job_comes_before_its_branch(shell: Shell, reposit
 
 
 @pytest.mark.parametrize("ref", ["main", "v1", "side"])
-async def test_anything_else_is_cloned(shell: Shell, repository: Path, ref: str) -> None:
+async def test_a_url_gives_the_same_as_its_folder(shell: Shell, repository: Path, ref: str) -> None:
     git(repository, "checkout", "--quiet", "-b", "side")
     wanted = commit(repository, "aside") if ref == "side" else git(repository, "rev-parse", ref)
     git(repository, "checkout", "--quiet", "main")
@@ -226,7 +228,7 @@ async def test_a_checkout_that_fails_is_an_error(
     assert worktrees(repository) == []
 
 
-async def test_the_worktree_of_a_command_that_fails_is_removed(
+async def test_the_checkout_of_a_command_that_fails_is_removed(
     shell: Shell, repository: Path
 ) -> None:
     line = "rm -rf .git; mkdir locked; touch locked/x; chmod a-w locked; exit 1"
@@ -255,9 +257,13 @@ async def test_a_command_runs_where_it_is_told_to(shell: Shell, repository: Path
 
 @pytest.mark.parametrize("cwd", ["..", "/etc", "sub/../..", "out", "missing", "greeting.txt"])
 async def test_a_command_stays_inside_its_checkout(
-    shell: Shell, repository: Path, cwd: str
+    shell: Shell, repository: Path, tmp_path: Path, cwd: str
 ) -> None:
-    outcome = await shell.run({"argv": ["ls"], "cwd": cwd}, GitContext(repo=str(repository)))
+    (repository / "out").symlink_to(tmp_path)
+    commit(repository, "with a link")
+    settings = CheckoutSettings(outside_links=True)
+    payload = {"argv": ["ls"], "cwd": cwd}
+    outcome = await shell.run(payload, GitContext(repo=str(repository)), checkout=settings)
     assert outcome.verdict is Verdict.ERROR
     assert "payload.cwd" in str(outcome.error_message)
 

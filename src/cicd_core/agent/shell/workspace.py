@@ -7,14 +7,14 @@ lock that can be taken belongs to nobody: its folder is removed. POSIX only.
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import os
 import shutil
 import stat
 import tempfile
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cicd_core.agent.shell.file_lock import try_lock
 from cicd_core.errors import InvalidInput
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _log = logging.getLogger("cicd_core.agent")
+
+#: How long it waits before it looks again at a lock that is held for a moment, in seconds.
+_LOOK_SECONDS: Final = 0.001
 
 
 def default_root() -> Path:
@@ -76,9 +79,8 @@ def open_workspace(root: Path, name: str) -> Workspace:
     folder = root.resolve() / name
     # It gets its name when it is locked, so that nobody takes it for left behind before.
     nameless = folder.with_name(f"{name}.new")
-    lock = try_lock(nameless, exclusive=True)
-    if lock is None:
-        raise FileExistsError(errno.EEXIST, f"another process works with {nameless}")
+    while (lock := try_lock(nameless, exclusive=True)) is None:
+        time.sleep(_LOOK_SECONDS)  # another job looks whether its agent is dead
     nameless.rename(_lock_file(folder))
     workspace = Workspace(folder, lock)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import anyio.to_thread
@@ -49,23 +50,47 @@ def mirror_key(source: Source, wanted: Wanted, oid: str) -> str:
 
 def make_mirror(folder: Path, source: Source, wanted: Wanted, oid: str) -> None:
     """Fill an empty folder with a bare repository that has nothing yet."""
+    write_skeleton(folder, _configuration(source, wanted, oid))
+
+
+def restore_mirror(folder: Path, source: Source, wanted: Wanted, oid: str) -> None:
+    """Write again what a power loss, or a job, has made of the configuration of a mirror.
+
+    Raises:
+        OSError: a file can't be written.
+    """
+    for name, text in _own_files(_configuration(source, wanted, oid)).items():
+        file = folder / name
+        try:
+            if file.read_text(encoding="utf-8", errors="surrogateescape") == text:
+                continue
+        except OSError:
+            pass  # it is written again
+        file.write_text(text, encoding="utf-8", errors="surrogateescape")
+
+
+def _configuration(source: Source, wanted: Wanted, oid: str) -> str:
     partial = wanted.filter is ObjectFilter.BLOBS
     extensions = object_format(oid) + ("    partialClone = origin\n" if partial else "")
     promisor = "    promisor = true\n    partialclonefilter = blob:none\n" if partial else ""
-    text = (
+    return (
         f"[core]\n    repositoryformatversion = {1 if extensions else 0}\n    bare = true\n"
         + (f"[extensions]\n{extensions}" if extensions else "")
         + f'[remote "origin"]\n    url = {quoted(source.address)}\n{promisor}'
     )
-    write_skeleton(folder, text)
 
 
 def write_skeleton(folder: Path, configuration: str) -> None:
     """Make the least that git takes for a repository: no templates, no hooks."""
     for name in ("objects/info", "objects/pack", "refs", "info"):
         (folder / name).mkdir(parents=True)
-    (folder / "config").write_text(configuration, encoding="utf-8", errors="surrogateescape")
-    (folder / "HEAD").write_text("ref: refs/heads/none\n", encoding="utf-8")
+    for name, text in _own_files(configuration).items():
+        (folder / name).write_text(text, encoding="utf-8", errors="surrogateescape")
+
+
+def _own_files(configuration: str) -> dict[str, str]:
+    """Return the files of a repository that are not git's to write."""
+    return {"config": configuration, "HEAD": "ref: refs/heads/none\n"}
 
 
 def object_format(oid: str) -> str:
@@ -99,7 +124,7 @@ class MirrorFetch:
         async with self.cache.writing(self.mirror.key):
             if self._has(target.oid):
                 return target
-            await anyio.to_thread.run_sync(remove_leftovers, self.mirror.folder)
+            await anyio.to_thread.run_sync(self._make_ready, target)
             try:
                 brought = await self._fetch(target)
             except GitFailed:
@@ -132,6 +157,13 @@ class MirrorFetch:
         except CheckoutFailed:
             return False
         return True
+
+    def _make_ready(self, target: Target) -> None:
+        """Remove what killed commands left, and restore what belongs to no command."""
+        folder = self.mirror.folder
+        remove_leftovers(folder)
+        with suppress(FileNotFoundError):  # the whole mirror is gone: git says so
+            restore_mirror(folder, self.source, self.wanted, target.oid)
 
     @property
     def _partial(self) -> bool:
