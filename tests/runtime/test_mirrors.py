@@ -14,6 +14,7 @@ import pytest
 
 from cicd_core.agent import SetupFailed
 from cicd_core.agent.shell import CheckoutSettings, ShellHandler
+from cicd_core.agent.shell.checkout import mirror as mirror_module
 from cicd_core.agent.shell.file_lock import locked, try_lock
 from cicd_core.forks import close_unshared
 from cicd_core.model.git import GitContext
@@ -256,6 +257,27 @@ async def test_many_jobs_of_one_repository_at_once(
     errors = {outcome.error_message for outcome in source.outcomes.values()}
     assert (len(source.outcomes), errors) == (48, {None})
     assert nothing_is_left(work_dir)
+
+
+async def test_the_packs_of_many_fetches_are_joined_and_lose_nothing(
+    shell: Shell,
+    repository: Path,
+    cache: Path,
+    settings: CheckoutSettings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(mirror_module, "MOST_PACKS", 4)
+    context = GitContext(repo=str(repository), ref="main")
+    commits: list[str] = []
+    for number in range(12):
+        git(repository, "reset", "--quiet", "--hard", "v1")
+        commits.append(commit(repository, f"rewritten {number}"))
+        outcome = await shell.run(SHOW, context, checkout=settings)
+        assert str(outcome.logs_summary).endswith(f"rewritten {number}")
+    (mirror,) = mirrors_in(cache)
+    assert len(list(below(mirror, "objects/pack/*.pack"))) <= 5
+    for sha in commits:
+        assert git(mirror, "cat-file", "-t", sha) == "commit"
 
 
 async def test_a_repository_that_is_rewritten_all_the_time_is_checked_out(

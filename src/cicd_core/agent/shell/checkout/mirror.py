@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _SHA256_DIGITS: Final = 64
 #: How many of the newest commits a mirror remembers to have, and tells a server when it fetches.
 _PINS: Final = 500
+#: How many packs a mirror has before they are joined.
+MOST_PACKS: Final = 50
 _FETCH: Final = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--update-shallow")
 
 
@@ -131,6 +133,7 @@ class MirrorFetch:
                 await self._blame()
                 raise
             await anyio.to_thread.run_sync(self._forget_old_pins)
+            await self._join_packs()
         await anyio.to_thread.run_sync(self.cache.trim)
         return brought
 
@@ -262,6 +265,19 @@ class MirrorFetch:
         folder = self.mirror.folder
         extra = {"GIT_DIR": str(folder), "GIT_ALLOW_PROTOCOL": self.source.protocols}
         return await self.commands.run(*args, extra=extra)
+
+    async def _join_packs(self) -> None:
+        """Join small packs where there are many: each fetch adds one, and git looks into all.
+
+        Every object stays, those that no ref names too; git reads on from the joined pack.
+        """
+        packs = await anyio.to_thread.run_sync(self._count_packs)
+        if packs > MOST_PACKS and not self._partial:
+            with suppress(CheckoutFailed):  # they are joined after a later fetch
+                await self._git("repack", "--quiet", "-d", "-n", "--geometric=2")
+
+    def _count_packs(self) -> int:
+        return len(list((self.mirror.folder / "objects" / "pack").glob("*.pack")))
 
     def _forget_old_pins(self) -> None:
         """Remove the pins of the commits fetched longest ago; their objects stay."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -147,10 +148,19 @@ class Wanted:
 
 
 def _cache_folder() -> Path:
-    """Return where programs keep what they can make again (XDG Base Directory Specification)."""
+    """Return where programs keep what they can make again (XDG Base Directory Specification).
+
+    A user without a home, or with one that can't be written, has the temporary folder.
+    """
     given = os.environ.get("XDG_CACHE_HOME", "")
-    try:
+    with suppress(RuntimeError):  # no home
         root = Path(given) if given.startswith("/") else Path.home() / ".cache"
-    except RuntimeError:  # a user without a home
-        return Path(tempfile.gettempdir()) / f"cicd-core-{os.getuid()}-cache"
-    return root / "cicd-core"
+        if _may_be_made(root):
+            return root / "cicd-core"
+    return Path(tempfile.gettempdir()) / f"cicd-core-{os.getuid()}-cache"
+
+
+def _may_be_made(folder: Path) -> bool:
+    """Return whether this user can write to a folder, or make it."""
+    there = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    return there.is_dir() and os.access(there, os.W_OK)
