@@ -250,7 +250,8 @@ def crash(session: nox.Session) -> None:
 def redis_crash(session: nox.Session) -> None:
     """A long storm over Redis: a thousand workers are killed, and their servers meanwhile.
 
-    Arguments are those of `python -m tests.redis.storms`: `sentinels --kills 200`, say.
+    Arguments are those of `python -m tests.redis.storms`: `sentinels --kills 200`, say, or
+    `settings --kills 500 --parts 5 --results settings.jsonl`, which goes on where it was stopped.
     """
     storm = session.posargs or ["always", "--kills", "1000"]
     run(session, "python", "-m", "tests.redis.storms", *storm)

@@ -152,6 +152,9 @@ class LabPlan:
     wrap: str | None = None
     #: Whether worker 0 sees a wall clock that jumps.
     jumps: bool = True
+    #: Whether the store may refuse calls for a while: it is full, takes no writes, or lacks what it
+    #: needs, since its server has other settings or its user other rights meanwhile.
+    refusals: bool = False
     #: How long the drain rests without finishing a job, in seconds: longer than any lease, backoff
     #: or start of the workers. The time that it looks for jobs is not counted. The storm ends, with
     #: a fault, when no call was acknowledged for as long, and no worker died.
@@ -182,6 +185,7 @@ class WorkerOrder:
     inherited: str | None
     tasks: int
     jumps: bool
+    refusals: bool = False
     wrap: str | None
     bomb: Bomb | None
     accident: Accident | None
@@ -245,6 +249,7 @@ def order_of(plan: LabPlan, slot: int, generation: int) -> WorkerOrder:
         inherited=None if before is None else str(before),
         tasks=plan.tasks,
         jumps=plan.jumps and slot == 0,
+        refusals=plan.refusals,
         wrap=plan.wrap,
         bomb=fate.bomb,
         accident=fate.accident,

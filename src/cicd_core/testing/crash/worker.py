@@ -22,7 +22,7 @@ from cicd_core.testing.crash.jumping_clock import make_wall_clock_jump
 from cicd_core.testing.crash.memory import Memory
 from cicd_core.testing.crash.mishaps import meet_with
 from cicd_core.testing.crash.plan import SETTINGS, drawn
-from cicd_core.testing.crash.workload import Hand
+from cicd_core.testing.crash.workload import REFUSALS, Hand
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,12 +60,14 @@ async def _end_with(parent: int) -> None:
     kill_this_process()
 
 
-async def _open_patiently(url: str, stack: AsyncExitStack) -> Store:
-    """Open the store, however long its server is away: somebody may kill that, too."""
+async def _open_patiently(order: WorkerOrder, stack: AsyncExitStack) -> Store:
+    """Open the store, however long its server is away: something may kill that, too."""
+    passing = (StoreUnavailable, *(REFUSALS if order.refusals else ()))
     while True:
         try:
-            return await stack.enter_async_context(open_store(url, collections=COLLECTIONS))
-        except StoreUnavailable:
+            opened = open_store(order.store, collections=COLLECTIONS)
+            return await stack.enter_async_context(opened)
+        except passing:
             await anyio.sleep(_PAUSE)
 
 
@@ -77,7 +79,7 @@ async def _work(order: WorkerOrder) -> None:
         memory.inherit(Path(order.inherited))
     async with AsyncExitStack() as stack, anyio.create_task_group() as tasks:
         tasks.start_soon(_end_with, os.getppid())
-        opened = await _open_patiently(order.store, stack)
+        opened = await _open_patiently(order, stack)
         store = wrapped(opened, order.wrap)
         store = pointed(store, order.bomb, drawn(order.seed, "point", *words))
         plane = ControlPlane(store, settings=SETTINGS)
@@ -86,7 +88,7 @@ async def _work(order: WorkerOrder) -> None:
             tasks.start_soon(meet_with, order.accident, own, journal, order.name)
         for number in range(order.tasks + 2):
             random = drawn(order.seed, "hand", *words, number)
-            hand = Hand(plane, journal, memory, random, order.name)
+            hand = Hand(plane, journal, memory, random, name=order.name, refusals=order.refusals)
             if number == order.tasks:
                 tasks.start_soon(hand.sweep)
             elif number > order.tasks:

@@ -10,7 +10,15 @@ import anyio
 import anyio.lowlevel
 
 from cicd_core.clock import boot_micros
-from cicd_core.errors import CicdError, OperationRejected, StoreError, StoreUnavailable
+from cicd_core.errors import (
+    CicdError,
+    OperationRejected,
+    StoreError,
+    StoreFull,
+    StoreReadOnly,
+    StoreUnavailable,
+    UnsupportedCapability,
+)
 from cicd_core.model.agent import AgentSpec
 from cicd_core.model.claim import ClaimedJob, ClaimRef
 from cicd_core.model.instants import from_micros
@@ -51,21 +59,36 @@ _ENDS: Final = {"complete": 78, "release": 6, "forget": 2, "cancel": 6, "twice":
 #: How a job is held for longer than its first lease: so many renewals, so many seconds apart.
 _RENEWALS: Final = 5
 _APART: Final = 0.35
+#: How long a store that is away is left alone, in seconds.
+_AWAY: Final = 0.05
+#: What a store says that cannot do its part until its server's settings or rights are as they were.
+REFUSALS: Final = (StoreFull, StoreReadOnly, UnsupportedCapability)
 
 
 class Hand:
     """One caller of many in a worker: it makes one call after the other."""
 
     def __init__(
-        self, plane: ControlPlane, journal: Journal, memory: Memory, random: Random, name: str
+        self,
+        plane: ControlPlane,
+        journal: Journal,
+        memory: Memory,
+        random: Random,
+        *,
+        name: str,
+        refusals: bool = False,
     ) -> None:
-        """Act as a part of the agent ``name``; what the whole of it knows is in ``memory``."""
+        """Act as a part of the agent ``name``; what the whole of it knows is in ``memory``.
+
+        With ``refusals``, those of the store are no faults: what was asked may be asked again.
+        """
         self._plane = plane
         self._queue = plane.queue
         self._journal = journal
         self._memory = memory
         self._random = random
         self._name = name
+        self._passing = (StoreUnavailable, *(REFUSALS if refusals else ()))
         #: Makes the tags of this worker's jobs differ.
         self._prefix = f"{name}/{random.getrandbits(48):x}"
         self._specs = 0
@@ -123,7 +146,7 @@ class Hand:
         except OperationRejected as refused:
             self._fail(number, Ending.REFUSED, refused)
         except StoreError as failed:
-            unknown = isinstance(failed, StoreUnavailable) or failed.retryable
+            unknown = isinstance(failed, self._passing) or failed.retryable
             self._fail(number, Ending.UNKNOWN if unknown else Ending.BROKEN, failed)
         except (CicdError, LookupError, TypeError, ValueError, AssertionError) as broken:
             self._fail(number, Ending.BROKEN, broken)
@@ -132,6 +155,14 @@ class Hand:
             return answer
         return None
 
+    async def _now(self) -> int:
+        """Return the store's steady clock (µs), however long it cannot be asked."""
+        while True:
+            try:
+                return (await self._plane.store.now()).micros
+            except self._passing:
+                await anyio.sleep(_AWAY)
+
     def _fail(self, number: int, ending: Ending, error: Exception) -> None:
         self._journal.end(number, ending, error=type(error).__name__, text=str(error)[:300])
 
@@ -139,7 +170,7 @@ class Hand:
 
     async def _enqueue(self) -> None:
         # By the steady clock: a delay until next year, by a clock that jumped, would never end.
-        now = (await self._plane.store.now()).micros
+        now = await self._now()
         specs = [self._spec(now) for _ in range(self._random.choice((1, 1, 1, 2, 5)))]
         jobs = await self._call(
             "enqueue",
@@ -250,7 +281,7 @@ class Hand:
         return await self._queue.progress(claimed, percent=50.0)
 
     async def _renew(self, claimed: ClaimedJob | ClaimRef) -> None:
-        asked = (await self._plane.store.now()).micros
+        asked = await self._now()
         await self._call(
             "renew",
             lambda: self._queue.renew([claimed]),
