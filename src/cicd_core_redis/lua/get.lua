@@ -1,16 +1,19 @@
--- Read records by their keys.
+-- Read records by their keys, each question's as far as the bytes go, and at least one.
 --
 -- ARGV: the number of questions; each: collection, number of keys, the keys.
--- Answer: the time; for each question the {key, body, header} of those that exist, or
--- {key, error} of one that does not decode.
+-- Answer: the time; for each question the number of keys that were looked up, and the
+-- {key, body, header} of those that exist, or {key, error} of one that does not decode.
 
 local answers = {TOLD}
 for n = 1, take() do
-  local collection, found = take(), {}
-  for _ = 1, take() do
+  local collection, number = take(), tonumber(take())
+  local behind, found, looked = at + number, {0}, 0
+  while looked < number and (looked == 0 or bytes_left > 0) do
     local record, broken = read(collection, take())
     found[#found + 1] = record or broken
+    looked = looked + 1
   end
+  found[1], at = looked, behind
   answers[n + 1] = found
 end
 return answers

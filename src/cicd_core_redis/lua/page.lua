@@ -1,4 +1,4 @@
--- Read a page of one partition.
+-- Read a page of one partition, as far as the bytes go.
 --
 -- ARGV: collection, the zset without the prefix, the most records, '1' if descending, the lower and
 -- the upper bound as ZRANGE takes them.
@@ -24,6 +24,7 @@ repeat
     -- Those that ran out are skipped, and those that do not decode must not hold up the rest.
     found[#found + 1], broken[#broken + 1] = read(collection, key_in(name))
     if #found == most then return {TOLD, found, broken, ''} end
+    if bytes_left <= 0 then return {TOLD, found, broken, '(' .. name} end
   end
   if #more < wanted then return {TOLD, found, broken, ''} end
   bound = '(' .. more[wanted]

@@ -1,0 +1,104 @@
+"""No script works, or answers, without a bound: it holds up every other client of its server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from cicd_core.store.records import Query
+from cicd_core.testing.samples import in_lane, item, told, write
+from cicd_core_redis.pipe import Pipe
+from tests.redis.stores import opened
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Sequence
+
+    from cicd_core.store.contract import Store
+    from cicd_core_redis.scripts import Verb
+    from tests.redis.engines import Server
+
+pytestmark = pytest.mark.anyio
+
+#: The bytes of bodies after which a script reads no more.
+ENOUGH: Final = 1024 * 1024
+BODY: Final = 300 * 1024
+NUMBER: Final = 12
+
+
+@pytest.fixture
+async def store(server: Server) -> AsyncGenerator[Store, None]:
+    """A store of records with large bodies, beside a small one."""
+    async with opened(server.url) as store:
+        for number in range(NUMBER):
+            body = bytes([number]) * BODY
+            await write(store, item(f"{number:02}", rank=f"{number:02}", body=body))
+        await write(store, item("small", rank="99"))
+        yield store
+
+
+@pytest.fixture
+def answered(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many bytes each script has answered."""
+    sizes: list[int] = []
+    run = Pipe.run
+
+    async def measured(pipe: Pipe, verb: Verb, words: Sequence[Any], **rest: Any) -> Any:
+        answer = await run(pipe, verb, words, **rest)
+        sizes.append(size_of(answer))
+        return answer
+
+    monkeypatch.setattr(Pipe, "run", measured)
+    return sizes
+
+
+def size_of(answer: Any) -> int:
+    if isinstance(answer, list):
+        return sum(map(size_of, answer))
+    return len(answer) if isinstance(answer, bytes) else 0
+
+
+def keys(number: int = NUMBER) -> list[str]:
+    return [f"{each:02}" for each in range(number)]
+
+
+async def test_a_read_of_large_records_is_several_scripts_of_some_bytes_each(
+    store: Store, answered: list[int]
+) -> None:
+    found = await store.get("items", [*keys(), "none", "small"])
+    assert [*found] == [*keys(), "small"]
+    assert {found[key].body for key in keys()} == {bytes([each]) * BODY for each in range(NUMBER)}
+    assert max(answered) < ENOUGH + 2 * BODY
+    assert len(answered) <= 4
+
+
+@pytest.mark.parametrize("descending", [False, True])
+async def test_a_page_of_large_records_is_several_scripts_of_some_bytes_each(
+    store: Store, answered: list[int], *, descending: bool
+) -> None:
+    every = [*keys(), "small"]
+    for limit in (1, 4, NUMBER, NUMBER + 1, 100):
+        query = Query(partition=in_lane(), limit=limit, descending=descending)
+        page = await store.page(query)
+        wanted = every[::-1] if descending else every
+        assert [record.key for record in page.records] == wanted[:limit]
+        assert page.more == (limit < len(every))
+    assert max(answered) < ENOUGH + 2 * BODY
+
+
+async def test_a_read_of_the_log_answers_no_more_events_than_were_asked_for(
+    store: Store, answered: list[int]
+) -> None:
+    start = (await store.read_log(None, 1)).cursor
+    for number in range(20):  # each commit is one entry of many events
+        events = [told(f"log {number}", ordinal=each, body=bytes(4096)) for each in range(60)]
+        await write(store, item(f"log {number}", lane=None), events=events)
+    answered.clear()
+    seen: list[tuple[str, int]] = []
+    cursor = start
+    while (page := await store.read_log(cursor, 100)).entries:
+        assert len(page.entries) <= 100
+        seen += [(each.key, each.ordinal) for each in page.entries]
+        cursor = page.cursor
+    assert seen == [(f"log {number}", each) for number in range(20) for each in range(60)]
+    assert max(answered) < (100 + 60 + 1) * 4200
