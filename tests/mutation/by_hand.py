@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -42,6 +43,8 @@ _CHOSEN: Final = "not crash and not cluster and not thorough"
 _OPTIONS: Final = ("-q", "-x", "--tb=no", "--no-header", "-p", "no:cacheprovider", "-n", "0")
 #: Seconds for a named test: one that waits for a wake-up gives up after two minutes.
 _HANG: Final = 400.0
+#: How pytest names what failed, in its summary.
+_FAILED: Final = re.compile(r"^(?:FAILED|ERROR) \S*::(\w+)", re.MULTILINE)
 
 
 def main() -> int:
@@ -63,7 +66,7 @@ def main() -> int:
             for fault in tried:
                 verdict = copy.judged(fault)
                 found += verdict == "killed"
-                sys.stdout.write(f"{verdict:9}{name}: {fault.name}  {fault.test}\n")
+                sys.stdout.write(f"{verdict:<9} {name}: {fault.name}  {fault.test}\n")
                 sys.stdout.flush()
     sys.stdout.write(f"{found} of {len(mine)} faults were found by the test that they name\n")
     return 0 if found == len(mine) else 1
@@ -95,13 +98,13 @@ class Copy:
             yield cls(engine, Path(name))
 
     def judged(self, fault: Fault) -> str:
-        """Return how the tests end over a fault: killed, by another test, or survived."""
+        """Return how the tests end over a fault: killed, survived, or found by which other test."""
         target = self.folder / fault.file
         target.write_text(fault.altered(), encoding="utf-8")
         try:
-            if not self.passes("-k", fault.test):
+            if self.failing("-k", fault.test) is not None:
                 return "killed"
-            return "survived" if self.passes() else "elsewhere"
+            return self.failing() or "survived"
         finally:
             shutil.copy2(SOURCES / fault.file, target)
 
@@ -112,11 +115,12 @@ class Copy:
             RuntimeError: one of them fails, so that a failure over a fault would prove nothing.
         """
         named = sorted({fault.test for fault in faults})
-        if not self.passes("-k", " or ".join(named)):
-            raise RuntimeError(f"tests over {self.engine.package} fail without a fault")
+        failing = self.failing("-k", " or ".join(named))
+        if failing is not None:
+            raise RuntimeError(f"{failing} fails over {self.engine.package} without a fault")
 
-    def passes(self, *options: str) -> bool:
-        """Whether the engine's tests pass over the copy; one that hangs does not.
+    def failing(self, *options: str) -> str | None:
+        """Return the first of the engine's tests that fails over the copy; None: all pass.
 
         Raises:
             RuntimeError: no test was run.
@@ -127,14 +131,15 @@ class Copy:
         done = subprocess.run(
             [sys.executable, "-m", "pytest", *chosen],
             cwd=ROOT,
-            env={**kept, **bytecode, "PYTHONPATH": str(self.folder)},
+            env={**kept, **bytecode, "PYTHONPATH": f"{self.folder}{os.pathsep}{SOURCES}"},
             capture_output=True,
             text=True,
             check=False,
         )
         if done.returncode not in {0, 1}:
             raise RuntimeError(f"{options}: {done.stdout}{done.stderr}")
-        return done.returncode == 0
+        failed = _FAILED.search(done.stdout)
+        return (failed[1] if failed else "no test") if done.returncode else None
 
 
 if __name__ == "__main__":
