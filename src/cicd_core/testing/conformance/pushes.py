@@ -31,8 +31,9 @@ class PushPromises(Suite):
         self, store: Store, harness: StoreHarness, anyio_backend_name: str
     ) -> None:
         require(harness, Capability.PUSHED_WAKE_UPS)
-        deed = partial(write, store, item("a"))
-        waiter = _Waiter(store, [watch(in_lane())], harness.patience)
+        # By its key it stands below the bound, by its sort value above.
+        deed = partial(write, store, item("0", rank="5"))
+        waiter = _Waiter(store, [watch(in_lane(), after="3:z")], harness.patience)
         assert await waiter.is_woken_by(deed, anyio_backend_name), "it was told by no push"
 
     async def test_a_claim_of_another_handle_is_pushed_to_who_waits(
