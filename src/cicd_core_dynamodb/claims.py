@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from anyio import sleep
 
 from cicd_core.clock import monotonic_seconds
+from cicd_core.errors import CorruptRecord
 from cicd_core.model.instants import sort_key
 from cicd_core.store.limits import MAX_INSTANT
 from cicd_core.store.records import Lease
@@ -20,7 +21,7 @@ from cicd_core_dynamodb.calls import all_of
 from cicd_core_dynamodb.contention import Contention
 from cicd_core_dynamodb.expressions import Expression
 from cicd_core_dynamodb.failures import ConditionFailed
-from cicd_core_dynamodb.items import binary, number, text
+from cicd_core_dynamodb.items import binary, left_alone, number, text
 from cicd_core_dynamodb.rows import Bounds
 from cicd_core_dynamodb.tables import EXPIRY, LEASE_LIMIT
 
@@ -82,8 +83,8 @@ class Claimer:
             marked = await self._marks.find(claim.claim_id)
         if marked is not None:
             held = await self._held(layout, claim, marked)
-            if held or not claim.limit:
-                return held
+            if held is not None or not claim.limit:
+                return held or []
             rows = _first(marked, rows)
             new = [key for key in keys if key not in set(marked)]
             await self._marks.extend(claim.claim_id, new)
@@ -94,10 +95,15 @@ class Claimer:
         for key in keys:
             self._taken.pop((collection, key), None)
 
-    async def _held(self, layout: Layout, claim: Claim, keys: Sequence[str]) -> list[Record]:
-        found = (await self._reader.readable(layout, keys)).values()
-        held = [each for each in found if each.lease and each.lease.claim_id == claim.claim_id]
-        return _ordered(held, claim)
+    async def _held(self, layout: Layout, claim: Claim, keys: Sequence[str]) -> list[Record] | None:
+        """Return what the claim holds, as far as it decodes; None: it holds nothing."""
+        now = (await self._calls.now()).micros
+        found = (await self._reader.items(layout, keys)).values()
+        held = [each for each in found if _holds(layout, claim.claim_id, each, now)]
+        if not held:
+            return None
+        records = (each.live(now) for each in layout.readable(held))
+        return _ordered([each for each in records if each is not None], claim)
 
     async def _take_some(self, layout: Layout, claim: Claim, rows: list[Row]) -> list[Record]:
         """Take what there is; where others are always faster, look again a few times."""
@@ -269,6 +275,16 @@ def _first(marked: Sequence[str], rows: Sequence[Row]) -> list[Row]:
     known = {row.key: row for row in rows}
     earlier = [known.pop(key) for key in dict.fromkeys(marked) if key in known]
     return [*earlier, *known.values()]
+
+
+def _holds(layout: Layout, claim_id: str, item: Item, now: int) -> bool:
+    """Whether a claim holds a record, whatever else of it does not decode."""
+    try:
+        held = layout.lease(item, now)
+    except CorruptRecord as broken:
+        left_alone(broken)
+        return False
+    return held is not None and held.lease.claim_id == claim_id
 
 
 def _ordered(records: Iterable[Record], claim: Claim) -> list[Record]:

@@ -74,8 +74,8 @@ FAULTS: Final = (
     Fault(
         "a repetition takes more",
         _GRANT,
-        "if #taken > 0 then",
-        "if #taken >= claim.limit and #taken > 0 then",
+        "if #taken > 0 or is_more then",
+        "if #taken >= claim.limit and #taken > 0 or is_more then",
         "test_a_repeated_claim_takes_nothing_even_if_it_asks_for_more",
     ),
     Fault(

@@ -1,13 +1,15 @@
 -- The second half of claim.lua: repetitions, grants, and the answer.
 
+-- What a claim holds, and whether there is more that does not decode: it is a repetition then too.
 local function held_by(collection, id)
-  local held = {}
+  local held, is_more = {}, false
   for _, key in ipairs(call('SMEMBERS', holders(collection, id))) do
-    local header = load(collection, key)
+    local header, broken = load(collection, key)
     local body = header and call('HGET', record_key(collection, key), 'b')
-    if body then held[#held + 1] = {key, body, header} end
+    if body then held[#held + 1] = {key, body, header}
+    elseif header or broken then is_more = true end
   end
-  return held
+  return held, is_more
 end
 
 local function grant(claim, made)
@@ -44,8 +46,8 @@ local function read_claim()
 end
 
 local function answer_to(claim)
-  local taken = held_by(claim.collection, claim.id)
-  if #taken > 0 then return {1, unpack(taken)} end
+  local taken, is_more = held_by(claim.collection, claim.id)
+  if #taken > 0 or is_more then return {1, unpack(taken)} end
   local granted = {0}
   local won, broken, lines = winners(claim)
   for _, made in ipairs(won) do granted[#granted + 1] = grant(claim, made) end

@@ -95,6 +95,16 @@ class UnreadablePromises(Suite):
         await self.damage(harness, namespace)
         assert {each.key for each in await store.claim(one)} == {"good", "third"}
 
+    async def test_a_claim_that_holds_an_unreadable_record_alone_takes_no_other(
+        self, store: Store, three: None, harness: StoreHarness, namespace: str
+    ) -> None:
+        claims = [claim(1) for _ in range(12)]  # in no strict order, and some may find nothing
+        taken = {each.key: one for one in claims for each in await store.claim(one)}
+        await self.damage(harness, namespace)
+        await write(store, item("more"))
+        await harness.settle()
+        assert await store.claim(taken["bad"]) == []
+
     async def test_leases_beside_one_on_an_unreadable_record_are_renewed(
         self, store: Store, three: None, harness: StoreHarness, namespace: str
     ) -> None:
