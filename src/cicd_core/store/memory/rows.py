@@ -37,7 +37,7 @@ class Row(NamedTuple):
     record: Record
     #: The version that its last commit gave; claims may have moved the record's own one on.
     given: int
-    #: Whether it decodes, which :meth:`MemoryStore.damage` alone can change.
+    #: Whether it decodes, which ``MemoryStore.damage`` alone can change.
     is_readable: bool = True
 
     def is_live(self, now: int) -> bool:

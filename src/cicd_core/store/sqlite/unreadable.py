@@ -1,4 +1,4 @@
-"""Rows with a text that is no UTF-8, as damage leaves it: they are told apart from the others.
+"""Rows with a text that is no UTF-8, as damage leaves it: a query keeps them apart from the others.
 
 The driver refuses the whole query for one of them. Only then is it asked again, leniently, so that
 rows that are whole cost nothing more.

@@ -34,7 +34,7 @@ class PushPromises(Suite):
         # By its key it stands below the bound, by its sort value above.
         deed = partial(write, store, item("0", rank="5"))
         waiter = _Waiter(store, [watch(in_lane(), after="3:z")], harness.patience)
-        assert await waiter.is_woken_by(deed, anyio_backend_name), "it was told by no push"
+        assert await waiter.is_woken_by(deed, anyio_backend_name), "no push has woken the waiter"
 
     async def test_a_claim_of_another_handle_is_pushed_to_who_waits(
         self, store: Store, harness: StoreHarness, anyio_backend_name: str
@@ -44,7 +44,7 @@ class PushPromises(Suite):
         await harness.settle()
         deed = partial(store.claim, claim())
         waiter = _Waiter(store, [watch(in_state("held"))], harness.patience)
-        assert await waiter.is_woken_by(deed, anyio_backend_name), "it was told by no push"
+        assert await waiter.is_woken_by(deed, anyio_backend_name), "no push has woken the waiter"
 
 
 class _Waiter:
