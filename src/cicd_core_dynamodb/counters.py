@@ -12,6 +12,7 @@ from collections import defaultdict
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from cicd_core.errors import CorruptRecord
 from cicd_core.store.counter_days import day_of, end_of
 from cicd_core.store.records import Counters
 from cicd_core_dynamodb import items
@@ -21,6 +22,7 @@ from cicd_core_dynamodb.expressions import Expression
 from cicd_core_dynamodb.failures import ConditionFailed
 from cicd_core_dynamodb.items import number, text
 from cicd_core_dynamodb.tables import JOURNAL, PLACE_KEY, STREAM_KEY, TTL_ATTRIBUTE
+from cicd_core_dynamodb.unreadable import Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,6 +57,7 @@ class CounterBook:
         self._journal = journal
         self._log = log
         self._shards = shards
+        self._unreadable = Unreadable("counters")
 
     async def read(self, prefix: str) -> Counters:
         """Return the counters whose names begin with ``prefix``, and the cursor they reach to."""
@@ -127,7 +130,11 @@ class CounterBook:
     async def _fold_group(
         self, shard: int, name: str, head: int, tail: Mapping[int, list[tuple[str, int]]]
     ) -> None:
-        group = await self._group(shard, name)
+        try:
+            group = await self._group(shard, name)
+        except CorruptRecord as broken:  # a read of this group says so; it must not stop the others
+            self._unreadable.note(name, broken)
+            return
         # One after the other: what a part was split into comes before the word that it was.
         for path, part in group.folded(tail, head).items():
             written: Item = {_UP_TO: number(head)}
@@ -142,7 +149,7 @@ class CounterBook:
             await self._put(shard, _place(name, path), written, head)
 
     async def _complete(self, shard: int) -> int:
-        return _read(await self._get(shard, _COMPLETE)).up_to
+        return items.shown_number(await self._get(shard, _COMPLETE) or {}, _UP_TO) or 0
 
     async def _groups(self, shard: int, prefix: str) -> dict[str, Group]:
         """Return the groups that may hold names with the prefix."""
@@ -215,11 +222,20 @@ def _place(group: str, path: str) -> str:
 
 
 def _read(item: Item | None) -> Part:
+    """Return the part of a group that an item is.
+
+    Raises:
+        CorruptRecord: it is none that this version of the library understands.
+    """
     if item is None:
         return Part()
-    sums: Mapping[str, Any] = item.get(_SUMS, {}).get("M", {})
-    return Part(
-        items.optional_number(item, _UP_TO) or 0,
-        {rest[1:]: int(amount["N"]) for rest, amount in sums.items()},
-        is_split=_SPLIT in item,
-    )
+    try:
+        sums: Mapping[str, Any] = item.get(_SUMS, {}).get("M", {})
+        return Part(
+            int(item[_UP_TO]["N"]),
+            {rest[1:]: int(amount["N"]) for rest, amount in sums.items()},
+            is_split=_SPLIT in item,
+        )
+    except (AttributeError, KeyError, ValueError, TypeError) as broken:
+        reason = f"{type(broken).__name__}: {broken}"
+        raise CorruptRecord(JOURNAL.name, item[PLACE_KEY]["S"], reason) from broken

@@ -99,10 +99,17 @@ def optional_number(item: Item, name: str) -> int | None:
 
 
 def proofs_of(item: Item | None) -> frozenset[bytes]:
-    """Return the proofs that a record's item holds."""
-    if item is None or PROOFS not in item:
-        return frozenset()
-    return frozenset(bytes(proof) for proof in item[PROOFS]["BS"])
+    """Return the proofs that a record's item holds; what is no set of bytes holds none."""
+    proofs = {} if item is None else item.get(PROOFS, {})
+    return frozenset(bytes(proof) for proof in proofs.get("BS", ()))
+
+
+def shown_number(item: Item, name: str) -> int | None:
+    """Return a number of an item that others must not stop at; None: it has none, or no number."""
+    try:
+        return optional_number(item, name)
+    except (KeyError, ValueError, TypeError):
+        return None
 
 
 def drop_after(expires_at: int, now: int) -> Value:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
 
+from cicd_core.errors import CorruptRecord
 from cicd_core_dynamodb.calls import all_of
 from cicd_core_dynamodb.entries import decode
 from cicd_core_dynamodb.expressions import Expression
@@ -15,6 +16,7 @@ from cicd_core_dynamodb.journal import DATA
 from cicd_core_dynamodb.log_times import RIPE
 from cicd_core_dynamodb.ordering import Waiting, moment
 from cicd_core_dynamodb.tables import JOURNAL, PLACE_KEY, STREAM_KEY
+from cicd_core_dynamodb.unreadable import Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,6 +51,7 @@ class JournalReader:
         self._stream = stream
         #: What is still open, by its place: an item of the journal never changes.
         self._kept: dict[str, Item] = {}
+        self._unreadable = Unreadable("journal")
 
     async def look(
         self, reached: int, still_open: Sequence[StillOpen], *, beyond: Look | None = None
@@ -66,11 +69,11 @@ class JournalReader:
         while True:
             answer = await self._calls("query", **words)
             some: list[Item] = answer["Items"]
-            waiting += [each for item in some for each in _waiting(item)]
-            size += sum(len(item[DATA]["B"]) for item in some)
-            if some:
-                first = first or moment(some[0][PLACE_KEY]["S"])
-                last = moment(some[-1][PLACE_KEY]["S"])
+            waiting += [each for item in some for each in self._waiting(item)]
+            size += sum(map(_size, some))
+            moments = [each for each in map(_moment, some) if each is not None]
+            if moments:
+                first, last = first or moments[0], moments[-1]
             rest = answer.get("LastEvaluatedKey")
             if beyond is None:
                 enough = size >= _LOOK_BYTES and last > first
@@ -79,6 +82,19 @@ class JournalReader:
             if not rest or enough:
                 return Look(asked, waiting, last=last, cut=bool(rest))
             words["ExclusiveStartKey"] = rest
+
+    def _waiting(self, item: Item) -> list[Waiting]:
+        """Return the entries of an item; of one that does not decode none, so that others go on."""
+        place: str = item[PLACE_KEY]["S"]
+        try:
+            moment(place)
+            return [
+                Waiting(place=place, index=index, entry=entry)
+                for index, entry in enumerate(decode(item[DATA]["B"]))
+            ]
+        except (CorruptRecord, KeyError, ValueError) as broken:
+            self._unreadable.note(f"{self._stream} {place}", broken)
+            return []
 
     def _query(self, reached: int) -> dict[str, Any]:
         query = Expression()
@@ -112,13 +128,20 @@ class JournalReader:
             waiting
             for each in still_open
             if each.place in self._kept
-            for waiting in _waiting(self._kept[each.place])
+            for waiting in self._waiting(self._kept[each.place])
             if each.holds(waiting.index)
         ]
 
 
-def _waiting(item: Item) -> list[Waiting]:
-    return [
-        Waiting(place=item[PLACE_KEY]["S"], index=index, entry=entry)
-        for index, entry in enumerate(decode(item[DATA]["B"]))
-    ]
+def _size(item: Item) -> int:
+    """Return about how many bytes an item of the journal has."""
+    data = item.get(DATA, {}).get("B", b"")
+    return len(data) if isinstance(data, bytes) else 0
+
+
+def _moment(item: Item) -> int | None:
+    """Return when an item was placed (µs); None: its place tells none."""
+    try:
+        return moment(item[PLACE_KEY]["S"])
+    except ValueError:
+        return None

@@ -81,10 +81,13 @@ class Log:
             for item in found:
                 told = [event for entry in item.entries for event in entry.events]
                 torn = torn or self._is_gap(position, item)
+                if item.is_unreadable:  # it is missing, as if retention had dropped it
+                    torn, position = True, Position(item.at + 1)
+                    continue
                 skip = position.entries if item.at == position.at else 0
                 if skip > len(told):
                     raise InvalidCursor(str(cursor), "it is none of this store's")
-                if item.appended < oldest:
+                if item.appended is not None and item.appended < oldest:
                     torn = torn or len(told) > skip
                     position = Position(item.at + 1)
                     continue

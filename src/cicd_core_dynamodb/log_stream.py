@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
 
+from cicd_core.errors import CorruptRecord
 from cicd_core_dynamodb.entries import decode, encode
 from cicd_core_dynamodb.expressions import Expression
 from cicd_core_dynamodb.failures import ConditionFailed
@@ -14,6 +15,7 @@ from cicd_core_dynamodb.journal import DATA
 from cicd_core_dynamodb.log_times import LOG_KEPT
 from cicd_core_dynamodb.still_open import StillOpen, parsed
 from cicd_core_dynamodb.tables import JOURNAL, PLACE_KEY, STREAM_KEY, TTL_ATTRIBUTE
+from cicd_core_dynamodb.unreadable import Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -37,10 +39,14 @@ class Numbered:
 
     at: int
     entries: tuple[Entry, ...]
-    appended: int
-    reached: int
+    #: When (µs); None: it does not say.
+    appended: int | None
+    #: Up to where the journal was gone through, and what was still open; None: it does not say.
+    reached: int | None
     open: tuple[StillOpen, ...]
     is_first: bool
+    #: Whether its entries are missing, since they do not decode.
+    is_unreadable: bool = False
 
 
 class LogStream:
@@ -51,6 +57,7 @@ class LogStream:
         self._calls = calls
         self._stream = stream
         self._retention = retention
+        self._unreadable = Unreadable("log")
 
     async def read(self, first: int, limit: int | None = None) -> list[Numbered]:
         """Return the items from a number on, in order."""
@@ -68,10 +75,14 @@ class LogStream:
         ``overlap`` µs before it.
         """
         found: list[Numbered] = []
+        reached: int | None = None
         async for page in self._pages(0, None, forward=False):
             for each in page:
                 found.append(each)
-                if each.appended < found[0].reached - overlap:
+                # One that does not say how far the journal was read is passed over.
+                reached = each.reached if reached is None else reached
+                when = each.appended
+                if reached is not None and when is not None and when < reached - overlap:
                     return found[::-1]
         return found[::-1]
 
@@ -82,11 +93,11 @@ class LogStream:
         values: Item = {
             **self._key(f"{item.at:020d}"),
             DATA: binary(encode(item.entries)),
-            _APPENDED: number(item.appended),
-            _REACHED: number(item.reached),
+            _APPENDED: number(item.appended or 0),
+            _REACHED: number(item.reached or 0),
             _OPEN: {"L": [text(each.text) for each in item.open]},
             _FIRST: {"BOOL": item.is_first},
-            TTL_ATTRIBUTE: number((item.appended + self._retention) // _MICROS + LOG_KEPT),
+            TTL_ATTRIBUTE: number(((item.appended or 0) + self._retention) // _MICROS + LOG_KEPT),
         }
         return await self._put(values, put)
 
@@ -137,23 +148,54 @@ class LogStream:
             words["Limit"] = limit or 1
         while True:
             answer = await self._calls("query", **words)
-            yield [_numbered(item) for item in answer["Items"]]
+            numbered = map(self._numbered, answer["Items"])
+            yield [each for each in numbered if each is not None]
             if not answer.get("LastEvaluatedKey"):
                 return
             words["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
             if not forward:
                 words["Limit"] = words["Limit"] * 4
 
+    def _numbered(self, item: Item) -> Numbered | None:
+        """Return an item of the log, as far as it can be read; None: it has not even a number."""
+        place: str = item[PLACE_KEY]["S"]
+        try:
+            at = int(place)
+        except ValueError as broken:
+            self._unreadable.note(f"{self._stream} {place}", broken)
+            return None
+        entries: tuple[Entry, ...] = ()
+        is_unreadable = False
+        try:
+            entries = tuple(decode(item[DATA]["B"]))
+        except (CorruptRecord, KeyError) as broken:
+            self._unreadable.note(f"{self._stream} {place}", broken)
+            is_unreadable = True
+        try:
+            return _whole(item, at, entries, is_unreadable=is_unreadable)
+        except (KeyError, ValueError, TypeError, AttributeError) as broken:
+            self._unreadable.note(f"{self._stream} {place}", broken)
+        return Numbered(
+            at=at,
+            entries=entries,
+            appended=None,
+            reached=None,
+            open=(),
+            is_first=False,
+            is_unreadable=is_unreadable,
+        )
+
     def _key(self, place: str) -> Item:
         return {STREAM_KEY: text(self._stream), PLACE_KEY: text(place)}
 
 
-def _numbered(item: Item) -> Numbered:
+def _whole(item: Item, at: int, entries: tuple[Entry, ...], *, is_unreadable: bool) -> Numbered:
     return Numbered(
-        at=int(item[PLACE_KEY]["S"]),
-        entries=tuple(decode(item[DATA]["B"])),
+        at=at,
+        entries=entries,
         appended=int(item[_APPENDED]["N"]),
         reached=int(item[_REACHED]["N"]),
         open=tuple(parsed(each["S"]) for each in item[_OPEN]["L"]),
         is_first=bool(item[_FIRST]["BOOL"]),
+        is_unreadable=is_unreadable,
     )

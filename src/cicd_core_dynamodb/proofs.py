@@ -38,9 +38,9 @@ def is_void(each: Waiting, there: Mapping[Subject, Item], now: int) -> bool:
     if item is None:
         return False
     expected = each.entry.expected
-    version = items.optional_number(item, items.VERSION)
+    version = items.shown_number(item, items.VERSION)
     if version is None:
-        deleted = items.optional_number(item, items.DELETED) or 0
+        deleted = items.shown_number(item, items.DELETED) or 0
         return bool(expected) and deleted >= expected
     if expected:
         return version > expected
@@ -55,7 +55,7 @@ def _has_lost(each: Waiting, item: Item, now: int) -> bool:
     by another clock, may be replaced.
     """
     gives = dict(each.entry.ranks).get(each.entry.anchor)
-    expires = items.optional_number(item, EXPIRY)
+    expires = items.shown_number(item, EXPIRY)
     if gives is None or (expires is not None and expires <= now + APART):
         return False
     return gives < now - APART

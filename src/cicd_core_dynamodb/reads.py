@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from anyio import sleep
 
 from cicd_core.clock import monotonic_seconds
-from cicd_core.errors import StoreUnavailable
+from cicd_core.errors import CorruptRecord, StoreUnavailable
 from cicd_core.store.records import Count, RecordPage
 from cicd_core_dynamodb import items
 from cicd_core_dynamodb.calls import all_of
@@ -114,23 +114,26 @@ class Reader:
         place = query.partition
         layout = self._layouts[place.collection]
         records: list[Record] = []
+        broken: list[tuple[str, str]] = []
         gone = 0
         bounds = Bounds(after=query.after or None, before=query.before, descending=query.descending)
         while True:
             want = query.limit - len(records)
             rows = await self._rows(layout, place, bounds, want + 1)
             some = rows.found[:want]
-            there = await self._still_there(layout, place, some)
+            there = await self._still_there(layout, place, some, broken)
             records += there
             gone += len(some) - len(there)
             if len(rows.found) <= want:
+                more = rows.reached is not None
                 return RecordPage(
-                    tuple(records), more=rows.reached is not None, resume=rows.reached
+                    tuple(records), more=more, resume=rows.reached, unreadable=tuple(broken)
                 )
             if len(records) >= query.limit:
-                return RecordPage(tuple(records), more=True)
+                return RecordPage(tuple(records), more=True, unreadable=tuple(broken))
             if gone >= _GONE:
-                return RecordPage(tuple(records), more=True, resume=some[-1].sort)
+                end = some[-1].sort
+                return RecordPage(tuple(records), more=True, resume=end, unreadable=tuple(broken))
             bounds = bounds.behind(some[-1].sort)
 
     async def _rows(self, layout: Layout, place: Partition, bounds: Bounds, want: int) -> Rows:
@@ -142,18 +145,34 @@ class Reader:
         return rows
 
     async def _still_there(
-        self, layout: Layout, place: Partition, rows: Sequence[Row]
+        self,
+        layout: Layout,
+        place: Partition,
+        rows: Sequence[Row],
+        broken: list[tuple[str, str]],
     ) -> list[Record]:
-        """Return the records of rows, without those that went elsewhere since."""
-        found = await self.readable(layout, (row.key for row in rows), strongly=False)
+        """Return the records of rows, without those that went elsewhere since.
+
+        Those that do not decode are added to ``broken``.
+        """
+        now = (await self._calls.now()).micros
+        found = await self.items(layout, (row.key for row in rows), strongly=False)
         index = place.index
-        return [
-            record
-            for row in rows
-            if (record := found.get(row.key)) is not None
-            and record.attributes.get(index.partition) == place.value
-            and record.attributes.get(index.sort) == row.sort
-        ]
+        records: list[Record] = []
+        for row in rows:
+            try:
+                record = layout.seen(found.get(row.key)).live(now)
+            except CorruptRecord as unread:
+                items.left_alone(unread)
+                broken.append((row.sort, row.key))
+                continue
+            if (
+                record is not None
+                and record.attributes.get(index.partition) == place.value
+                and record.attributes.get(index.sort) == row.sort
+            ):
+                records.append(record)
+        return records
 
     async def is_any(self, partition: Partition, after: str | None) -> bool:
         """Whether an index shows a record of a partition, above a sort value if one is given."""

@@ -264,13 +264,5 @@ def _row(layout: Layout, index: Index, value: str, item: Item) -> Row:
         value=value,
         sort=item[index.sort]["S"],
         key=layout.record_key(item),
-        lease_limit=_shown_limit(item),
+        lease_limit=items.shown_number(item, LEASE_LIMIT),
     )
-
-
-def _shown_limit(item: Item) -> int | None:
-    """Return the lease limit that an index shows; one that is no number is as good as none."""
-    try:
-        return items.optional_number(item, LEASE_LIMIT)
-    except (KeyError, ValueError):
-        return None

@@ -172,10 +172,14 @@ class Sequencer:
         self._known = asked
 
     def _note(self, item: Numbered) -> None:
-        self.head, self._reached, self._open = item.at, item.reached, item.open
-        self._done.update((entry.name, item.appended) for entry in item.entries)
+        self.head = item.at
+        if item.reached is not None:
+            self._reached, self._open = item.reached, item.open
+        # One that does not say when it was appended was so before the journal was read further.
+        when = item.appended if item.appended is not None else self._reached + SETTLED + RIPE
+        self._done.update((entry.name, when) for entry in item.entries)
         # What is older was journalled before that moment, by clocks that are UNCERTAIN both.
-        oldest = item.reached - APART
+        oldest = self._reached - APART
         for name in [each for each, when in self._done.items() if when < oldest]:
             del self._done[name]
         self._increments[item.at] = tuple(

@@ -10,7 +10,7 @@ from cicd_core.clock import monotonic_seconds
 from cicd_core.errors import CicdError
 from cicd_core_dynamodb.expressions import Expression
 from cicd_core_dynamodb.failures import ConditionFailed
-from cicd_core_dynamodb.items import number, optional_number, text
+from cicd_core_dynamodb.items import number, shown_number, text
 from cicd_core_dynamodb.tables import JOURNAL, PLACE_KEY, STREAM_KEY, TTL_ATTRIBUTE
 
 if TYPE_CHECKING:
@@ -91,12 +91,16 @@ class Duty:
     async def _take(self) -> bool:
         table = self._calls.table(JOURNAL.name)
         answer = await self._calls("get_item", TableName=table, Key=self._key)
-        before = optional_number(answer.get("Item", {}), _DONE) or 0
+        found: Item = answer.get("Item", {})
+        before = shown_number(found, _DONE) or 0
         now = (await self._calls.now()).micros
         if now - before < EVERY * _MICROS:
             return False
         put = Expression()
-        put.require("attribute_not_exists({a}) OR {a} = {old}", a=_DONE, old=number(before))
+        if _DONE in found:
+            put.require("{a} = {old}", a=_DONE, old=found[_DONE])
+        else:
+            put.require("attribute_not_exists({a})", a=_DONE)
         item: Item = {
             **self._key,
             _DONE: number(now),

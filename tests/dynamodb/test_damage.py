@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+import anyio
 import pytest
 
+from cicd_core import ControlPlane, JobSpec, Settings
 from cicd_core.errors import CorruptRecord
+from cicd_core.model.instants import from_micros
+from cicd_core.persistence.collections import COLLECTIONS as JOBS_AND_MORE
 from cicd_core.store.records import Query, Renewal
 from cicd_core.testing.samples import ITEMS, SECOND, claim, find, in_state, item, write
 from tests.dynamodb.faults import faulty_client
+from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -94,3 +100,43 @@ async def test_an_item_that_does_not_decode_stops_no_renewal_of_another_one(
     _, *others = await store.renew(renewals)
     assert None not in others
     assert {each.key for each in await store.claim(one)} >= {"good", "third"}
+
+
+@pytest.mark.parametrize("kind", ["leased", "delayed"])
+async def test_lists_and_sweeps_name_an_item_that_does_not_decode(
+    dynamodb: DynamoDBHarness, namespace: str, client: Faults, kind: str
+) -> None:
+    async with dynamodb.open(namespace, JOBS_AND_MORE, client=client) as store:
+        plane = ControlPlane(store, settings=Settings(lease_seconds=1.0))
+        now = from_micros((await store.now()).calendar)
+        run_at = now + timedelta(seconds=1) if kind == "delayed" else None
+        specs = [JobSpec(job_type="build", run_at=run_at)] * 3
+        bad, *others = [job.job_id for job in await plane.queue.enqueue_many(specs)]
+        if kind == "leased":
+            await plane.queue.claim(agent_id="a-1", limit=3, starting=True)
+        await client.client.update_item(
+            TableName="suite-jobs",
+            Key={"K": {"S": f"{namespace}|{bad}"}},
+            UpdateExpression="SET D = :v",
+            ExpressionAttributeValues={":v": {"B": b"\2newer"}},
+        )
+        for limit in (1, 2, 50):
+            named: list[str] = []
+            shown: list[str] = []
+            cursor: str | None = None
+            while True:
+                page = await plane.jobs.list(limit=limit, cursor=cursor)
+                shown += [job.job_id for job in page.items]
+                named += page.unreadable
+                cursor = page.cursor
+                if cursor is None:
+                    break
+            assert (sorted(shown), named) == (sorted(others), [bad])
+        done = 0
+        with anyio.fail_after(PATIENCE):
+            while done < len(others):
+                report = await plane.maintenance.sweep()
+                done += report.requeued + (report.promoted if kind == "delayed" else 0)
+                await anyio.sleep(0.05)
+        for _ in range(2):
+            assert (await plane.maintenance.sweep()).unreadable == (("jobs", bad),)

@@ -109,8 +109,10 @@ async def read_page(
             if listing.keep(value):
                 items.append(value)
                 if len(items) == limit:
+                    unreadable += (key for at, key in found.unreadable if at >= sort)
                     return Page(tuple(items), _sealed(sort, fingerprint), tuple(unreadable))
         scanned += len(found.records)
+        unreadable += (key for _, key in found.unreadable)
         if not found.more:
             return Page(tuple(items), None, tuple(unreadable))
         before = found.end or before
@@ -133,6 +135,8 @@ class _Merged:
     end: str | None
     #: Whether a store ended a page early, since it had looked at as much as it may for one.
     is_cut: bool
+    #: The sort values and keys of records among them that a store can't read.
+    unreadable: list[tuple[str, str]]
 
 
 async def _merged(
@@ -165,11 +169,13 @@ async def _merged(
     distinct = list({sort: (sort, each) for sort, each in merged if sort >= floor}.values())
     more = len(distinct) > limit or any(page.more for page in pages)
     is_whole = len(distinct) <= limit
+    reached = floor if is_whole else distinct[limit - 1][0]
     return _Merged(
         distinct[:limit],
         more=more,
         end=floor or None if is_whole else None,
         is_cut=is_whole and any(page.resume == floor for page in pages),
+        unreadable=[pair for page in pages for pair in page.unreadable if pair[0] >= reached],
     )
 
 

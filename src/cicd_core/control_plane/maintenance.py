@@ -181,9 +181,7 @@ class MaintenanceService:
                 else:
                     rounds[timer] = begun
                     more = True
-        unreadable = {
-            (timer.partition.collection, key) for timer in timers for key in timer.unreadable
-        }
+        unreadable = {(timer.partition.collection, key) for timer in timers for key in timer.named}
         return SweepReport(**done, unreadable=tuple(sorted(unreadable)))
 
     def _timer_of_jobs(self, jobs: Repository[Job], timer: str) -> Timer[Job]:

@@ -67,6 +67,8 @@ class Timer(Generic[Entity]):
     due_at: Callable[[Entity], int | None]
     #: The keys of records that were due and do not decode.
     unreadable: set[str] = field(factory=set[str], init=False)
+    #: The keys of those that not even the store can read, as its pages name them.
+    undecodable: set[str] = field(factory=set[str], init=False)
     #: The records that rest, by their keys.
     _rests: dict[str, _Rest] = field(factory=dict[str, _Rest], init=False)
     #: The moment, on the timer's clock, up to which all records were looked at.
@@ -80,6 +82,8 @@ class Timer(Generic[Entity]):
         is_whole = now.micros >= self._whole_at or (
             self.guard is not Guard.LEASE_EXPIRED and len(self._rests) <= _FEW
         )
+        if is_whole:  # its pages name them again
+            self.undecodable.clear()
         start = 0 if is_whole else max(0, min(self._seen, moment) - OVERLAP)
         woken = [key for key, rest in self._rests.items() if rest.until <= now.micros]
         return Round(timer=self, moment=moment, after=_bound(start), woken=woken, is_whole=is_whole)
@@ -102,6 +106,11 @@ class Timer(Generic[Entity]):
             return True
         self._rests[record.key] = _Rest(record.version, ends + 1)
         return False
+
+    @property
+    def named(self) -> set[str]:
+        """The keys of all records that were due, or may be, and can't be read."""
+        return self.unreadable | self.undecodable
 
     def holds(self, record: Record | None) -> TypeGuard[Record]:
         """Whether a record, read again, still is in the partition."""
@@ -158,6 +167,7 @@ class Round(Generic[Entity]):
         keys: list[str] = []
         if page is not None:
             keys = [each.key for each in page.records if self.timer.is_due(each, now)]
+            self.timer.undecodable.update(key for _, key in page.unreadable)
             self.after = page.end(self.timer.partition.index) if page.more else None
         some = list(islice(self.woken, limit))
         self.woken = self.woken[len(some) :]

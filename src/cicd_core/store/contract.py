@@ -143,7 +143,8 @@ class Store(Protocol):
 
         It has ``limit`` records if there are so many, unless it says by ``resume`` that it ended
         early. A store does that where what its index shows is no record of the partition any more,
-        and to read on would cost more than a page may.
+        and to read on would cost more than a page may. A record that the store can't read is left
+        out, and may be named in ``unreadable``.
 
         Concurrency: it may lag behind commits, and never feeds a decision without a ``get``. Pages
             that follow each other (``after`` or ``before`` the :meth:`~RecordPage.end` of the last

@@ -321,6 +321,9 @@ class RecordPage:
     #: without a record, when it has looked at much that is none of the partition any more. There is
     #: nothing of the partition between its last record and this sort value.
     resume: str | None = None
+    #: The sort value and the key of each record, in the page's stretch, that the store itself can't
+    #: read: it is left out, and ``get`` raises for it.
+    unreadable: tuple[tuple[str, str], ...] = ()
 
     def end(self, index: Index) -> str | None:
         """Return the sort value to ask on from; None: the page has no record, and no more."""

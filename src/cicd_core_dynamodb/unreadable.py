@@ -1,0 +1,35 @@
+"""What does not decode is named once, and left alone: it must not hold up the rest."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+_log = logging.getLogger(__name__)
+
+#: So many of them are remembered, so that each is named once.
+_REMEMBERED: Final = 1000
+
+
+class Unreadable:
+    """The items of one kind that this process could not read."""
+
+    def __init__(self, kind: str) -> None:
+        """Remember none yet."""
+        self._kind = kind
+        self._named: set[str] = set()
+
+    def note(self, name: str, broken: Exception) -> None:
+        """Name an item in the program's log, the first time that it is met."""
+        if name in self._named:
+            return
+        if len(self._named) >= _REMEMBERED:
+            self._named.clear()
+        self._named.add(name)
+        _log.error(
+            "left alone: item %r of the %s does not decode (%s: %s); what it tells is missing",
+            name,
+            self._kind,
+            type(broken).__name__,
+            broken,
+        )
