@@ -46,6 +46,8 @@ class Handshake:
         #: What of the last server's durability deserves a warning.
         self.concern: str | None = None
         self._greeted = False
+        #: Whether it has marked the namespace, which had nothing before.
+        self.has_created = False
 
     async def connect(self) -> Connection:
         """Return a connection whose server keeps what was asked for, in our layout.
@@ -118,7 +120,7 @@ class Handshake:
         name = f"namespace {self._location.namespace or ''!r}"
         if found is None:
             (marked,) = await _ask(connection, (b"HSETNX", self._meta, b"schema", SCHEMA))
-            _sound(marked)
+            self.has_created = self.has_created or _sound(marked) == 1
             if self._greeted:
                 _log.error(
                     "%s has nothing of the %s: it lost its data, or is another server",

@@ -13,6 +13,7 @@ from cicd_core.store.limits import Limits
 from cicd_core.store.registry import require_asyncio
 from cicd_core_redis.durability import KeepsNothing
 from cicd_core_redis.handshake import Handshake
+from cicd_core_redis.indexing import complete_indexes
 from cicd_core_redis.keys import meta_key
 from cicd_core_redis.location import locate
 from cicd_core_redis.pipe import Pipe
@@ -132,7 +133,8 @@ async def open_location(location: Location, limits: Limits) -> AsyncGenerator[Re
         sibling=lambda: open_location(location.sibling(), limits.of_another()),
     )
     try:
-        await pipe.ask(b"HGET", meta_key(location.namespace), b"schema")  # which connects
+        meta = meta_key(location.namespace)
+        await complete_indexes(pipe, meta, limits.collections, is_new=lambda: handshake.has_created)
         if location.confirming:
             await pipe.run(Verb.GET, ["", 0])  # nothing at all, which replicas must confirm
         if handshake.concern is not None:

@@ -37,6 +37,7 @@ class Verb(Enum):
     COUNTERS = "counters"
     READ_LOG = "read_log"
     SWEEP = "sweep"
+    INDEX = "index"
 
 
 _BASE: Final = ("records", "clock", "noting")
@@ -64,6 +65,7 @@ _PARTS: Final[Mapping[Verb, tuple[str, ...]]] = {
     Verb.COUNTERS: (*_BASE, "stream", "counters"),
     Verb.READ_LOG: (*_BASE, "stream", "read_log"),
     Verb.SWEEP: (*_WRITING, "sweep"),
+    Verb.INDEX: (*_WRITING, "index"),
 }
 #: Those whose answer must survive the server, where the store promises that it does. What is read
 #: may be the effect of a write that nobody confirmed; who acts on it, tells it, or reads the log on
