@@ -48,7 +48,7 @@ FAULTS: Final = (
         _CLAIM,
         "new[GRANT] = claim.grant",
         "new[GRANT] = new[GRANT] or claim.grant",
-        "test_a_record_that_was_given_back_is_claimed_again",
+        "test_a_record_that_is_claimed_over_a_lease_gets_a_lease_of_its_own",
     ),
     Fault(
         "what follows the lease is a microsecond off",
@@ -272,14 +272,14 @@ FAULTS: Final = (
         f"{_LUA}/sweep.lua",
         "call('HSET', KEYS[1], 'dropped', last)",
         "",
-        "test_a_gap_behind_which_nothing_is_left_is_said",
+        "test_events_go_some_time_after_their_retention_has_ended_and_leave_a_gap",
     ),
     Fault(
         "the log is never shorter",
         f"{_LUA}/sweep.lua",
         "if #old > 0 then",
         "if #old > 1000000 then",
-        "test_events_go_some_time_after_their_retention_has_ended",
+        "test_events_go_some_time_after_their_retention_has_ended_and_leave_a_gap",
     ),
     Fault(
         "a day of counters goes early",

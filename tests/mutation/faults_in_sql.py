@@ -94,7 +94,7 @@ FAULTS: Final = (
         _TABLES,
         "length(body) FROM {self.name} WHERE ns = ? AND expires_at <= ? ",
         "length(body) FROM {self.name} WHERE ns = ? AND expires_at <= ? + 3600000000 ",
-        "test_a_record_is_there_until_the_moment_that_it_expires",
+        "test_counts_follow_retention",
     ),
     Fault(
         "keys without case",
@@ -199,14 +199,14 @@ FAULTS: Final = (
         _TABLES,
         "SET {settings} WHERE id = ?",
         "SET {settings} WHERE id >= ?",
-        "test_a_put_replaces_everything",
+        "test_what_is_done_to_one_record_leaves_all_others_as_they_are",
     ),
     Fault(
         "a delete takes later rows too",
         _TABLES,
         'f"DELETE FROM {self.name} WHERE id = ?"',
         'f"DELETE FROM {self.name} WHERE id >= ?"',
-        "test_a_record_that_was_removed_is_in_no_partition",
+        "test_what_is_done_to_one_record_leaves_all_others_as_they_are",
     ),
     Fault(
         "the log backwards",
@@ -234,7 +234,7 @@ FAULTS: Final = (
         _LOG,
         "UPDATE namespaces SET log_dropped = ? WHERE id = ?",
         "UPDATE namespaces SET log_dropped = 0 * ? WHERE id = ?",
-        "test_a_gap_that_retention_tore_is_said",
+        "test_events_go_some_time_after_their_retention_has_ended_and_leave_a_gap",
     ),
     Fault(
         "an increment replaces the sum",

@@ -85,6 +85,29 @@ class CommitPromises(Suite):
         assert await whole_log(store) == []
         assert (await store.counters("")).values.get("n", 0) == 0
 
+    async def test_what_is_done_to_one_record_leaves_all_others_as_they_are(
+        self, store: Store, harness: StoreHarness, namespace: str
+    ) -> None:
+        keys = list("abcde")
+        async with harness.open(f"{namespace}-beside") as beside:
+            for each in (store, beside):
+                await write(each, *(item(key, rank=key) for key in keys))
+            others = [await beside.get("items", keys)]
+            await harness.settle()
+            before = await store.get("items", keys)
+            (taken,) = await store.claim(claim(1, claim_id="mine"))
+            key = taken.key
+            renewal = Renewal(collection="items", key=key, claim_id="mine", duration=90 * SECOND)
+            await store.renew([renewal])
+            version = (await write(store, item(key, expected=taken.version, lane=None)))[key]
+            await remove(store, key, version)
+            await write(store, item(key))
+            after = await store.get("items", keys)
+            others.append(await beside.get("items", keys))
+        assert sorted(after) == keys
+        assert {**after, key: None} == {**before, key: None}
+        assert others[0] == others[1]
+
     async def test_a_conflict_names_every_record_that_is_not_as_expected(
         self, store: Store
     ) -> None:

@@ -143,7 +143,9 @@ class RecordPromises(Suite):
     @pytest.mark.parametrize(("one", "other"), ALIKE, ids=ascii)
     async def test_keys_that_look_alike_are_two(self, store: Store, one: str, other: str) -> None:
         await write(store, plain(one, body=b"one"))
+        assert dict(await store.get(PLAIN.name, [other])) == {}
         await write(store, plain(other, body=b"other"))
+        assert list(await store.get(PLAIN.name, [one])) == [one]
         assert (await read(store, one, PLAIN.name)).body == b"one"
         assert (await read(store, other, PLAIN.name)).body == b"other"
 
