@@ -6,7 +6,7 @@ pure values and state machines over one small store contract. Begin with :class:
 
 from __future__ import annotations
 
-from cicd_core.audit import AuditReport, audit
+from cicd_core.audit import AuditReport
 from cicd_core.audit.report import Check, CheckResult, Promise
 from cicd_core.control_plane.agents import PresentAgents
 from cicd_core.control_plane.dashboard import DashboardSummary
@@ -75,6 +75,7 @@ from cicd_core.model.outcome import Outcome
 from cicd_core.model.pool import Pool, PoolSpec
 from cicd_core.model.session import Session
 from cicd_core.model.spec import JobSpec
+from cicd_core.persistence.collections import COLLECTIONS
 from cicd_core.queueing.scaling import (
     Fleet,
     Load,
@@ -89,6 +90,7 @@ from cicd_core.settings import Settings
 from cicd_core.store.registry import open_store
 
 __all__ = [
+    "COLLECTIONS",
     "AgentInfo",
     "AgentMetrics",
     "AgentReplaced",
@@ -175,6 +177,5 @@ __all__ = [
     "UnrecognizedDatabase",
     "UnsupportedCapability",
     "Verdict",
-    "audit",
     "open_store",
 ]

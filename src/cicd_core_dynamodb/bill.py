@@ -15,8 +15,8 @@ from cicd_core.model.checks import check_integer, check_seconds
 from cicd_core_dynamodb import costs
 from cicd_core_dynamodb.costs import AGENT_LIFECYCLE, BY_NAME, MONTH, PRICES, Units
 from cicd_core_dynamodb.location import SHARDS
+from cicd_core_dynamodb.log_leader import EVERY
 from cicd_core_dynamodb.log_times import KEPT, RIPE
-from cicd_core_dynamodb.tending import EVERY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

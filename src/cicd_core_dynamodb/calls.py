@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 from anyio import CapacityLimiter, create_task_group, fail_after
 
 from cicd_core.errors import StoreUnavailable
+from cicd_core_dynamodb.elapsed import awake_or_asleep
 from cicd_core_dynamodb.failures import translated
-from cicd_core_dynamodb.stopwatch import awake_or_asleep
 from cicd_core_dynamodb.tables import JOURNAL, PLACE_KEY, STREAM_KEY
 
 if TYPE_CHECKING:

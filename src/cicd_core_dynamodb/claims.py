@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from cicd_core.ids import IdSource
     from cicd_core.store.records import Claim, Record
     from cicd_core_dynamodb.calls import Calls, Item
+    from cicd_core_dynamodb.claim_intents import Marks
     from cicd_core_dynamodb.items import Layout
-    from cicd_core_dynamodb.marks import Marks
     from cicd_core_dynamodb.reads import Reader
     from cicd_core_dynamodb.rows import Row
 

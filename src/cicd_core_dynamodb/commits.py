@@ -15,10 +15,10 @@ from cicd_core.store.records import Committed, Conflict, Put
 from cicd_core.store.semantics import applied_before, conflicts, subject_of
 from cicd_core_dynamodb import items
 from cicd_core_dynamodb.calls import all_of
+from cicd_core_dynamodb.elapsed import Stopwatch
 from cicd_core_dynamodb.failures import ConditionFailed, TransactionRefused
 from cicd_core_dynamodb.items import Seen
 from cicd_core_dynamodb.log_times import DELAY
-from cicd_core_dynamodb.stopwatch import Stopwatch
 from cicd_core_dynamodb.updates import Writing, update_of
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from cicd_core.store.records import Commit, StoreTime
     from cicd_core.store.semantics import Subject
     from cicd_core_dynamodb.calls import Calls
-    from cicd_core_dynamodb.stopwatch import Stopwatch
+    from cicd_core_dynamodb.elapsed import Stopwatch
 
 Portioned = TypeVar("Portioned")
 

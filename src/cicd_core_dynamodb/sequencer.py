@@ -16,13 +16,13 @@ from attrs import frozen
 from cicd_core.clock import monotonic_seconds
 from cicd_core.errors import StoreReadOnly
 from cicd_core_dynamodb import items
+from cicd_core_dynamodb.applied_commits import is_proved, is_void, served
 from cicd_core_dynamodb.calls import all_of
 from cicd_core_dynamodb.expressions import Expression
 from cicd_core_dynamodb.failures import ConditionFailed
 from cicd_core_dynamodb.log_stream import Numbered
 from cicd_core_dynamodb.log_times import APART, RIPE, SETTLED, keeps_for
 from cicd_core_dynamodb.ordering import in_order, with_predecessors
-from cicd_core_dynamodb.proofs import is_proved, is_void, served
 from cicd_core_dynamodb.server_clock import UNCERTAIN
 from cicd_core_dynamodb.still_open import first_too_many, still_open
 

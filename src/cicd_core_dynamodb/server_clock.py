@@ -21,7 +21,7 @@ from attrs import frozen
 
 from cicd_core.model.instants import to_micros
 from cicd_core.store.records import StoreTime
-from cicd_core_dynamodb.stopwatch import awake_or_asleep, wall_ahead
+from cicd_core_dynamodb.elapsed import awake_or_asleep, wall_ahead
 
 _MICROS: Final = 1_000_000
 #: Seconds after which what was heard is not relied on any more.

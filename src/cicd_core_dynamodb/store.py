@@ -11,6 +11,7 @@ from anyio import current_time, sleep
 from cicd_core.errors import UnsupportedCapability
 from cicd_core.ids import IdSource
 from cicd_core.store.semantics import subject_of
+from cicd_core_dynamodb.claim_intents import OwnMarks, SharedMarks
 from cicd_core_dynamodb.claims import Claimer
 from cicd_core_dynamodb.commits import Committer
 from cicd_core_dynamodb.counters import CounterBook
@@ -18,12 +19,11 @@ from cicd_core_dynamodb.items import layout_of, layouts
 from cicd_core_dynamodb.journal import Journal
 from cicd_core_dynamodb.journal_reader import JournalReader
 from cicd_core_dynamodb.log import Log
+from cicd_core_dynamodb.log_leader import Duty, Tender
 from cicd_core_dynamodb.log_stream import LogStream
-from cicd_core_dynamodb.marks import OwnMarks, SharedMarks
 from cicd_core_dynamodb.reads import Reader
 from cicd_core_dynamodb.renewals import Renewer
 from cicd_core_dynamodb.sequencer import Sequencer
-from cicd_core_dynamodb.tending import Duty, Tender
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

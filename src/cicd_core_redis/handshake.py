@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING, Final
 from redis.exceptions import BusyLoadingError, RedisError
 
 from cicd_core.errors import SchemaTooNew, SchemaTooOld, UnrecognizedDatabase, UnsupportedCapability
+from cicd_core_redis.codec import packed
 from cicd_core_redis.durability import SETTINGS, check_durability, concern_of
 from cicd_core_redis.failures import of_a_cluster
 from cicd_core_redis.keys import meta_key
 from cicd_core_redis.scripts import rights_text
 from cicd_core_redis.server_facts import ServerFacts
-from cicd_core_redis.words import packed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cicd_core_redis.codec import Answer, Argument
     from cicd_core_redis.connecting import Connection
     from cicd_core_redis.location import Location
-    from cicd_core_redis.words import Answer, Argument
 
 _log = logging.getLogger("cicd_core_redis")
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from cicd_core.store.records import Collection
-    from cicd_core_redis.pipe import Pipe
-    from cicd_core_redis.words import Argument
+    from cicd_core_redis.codec import Argument
+    from cicd_core_redis.pipeline import Pipe
 
 _log = logging.getLogger("cicd_core_redis")
 

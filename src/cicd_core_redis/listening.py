@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 from redis.exceptions import RedisError
 
 from cicd_core.errors import StoreError
+from cicd_core_redis.codec import packed
 from cicd_core_redis.failures import closed, unheard
-from cicd_core_redis.words import packed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Container, Sequence

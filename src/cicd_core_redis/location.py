@@ -10,15 +10,15 @@ from redis.asyncio import Redis, RedisCluster
 
 from cicd_core.errors import InvalidInput
 from cicd_core.model.checks import check_seconds
-from cicd_core_redis.confirming import Confirming
 from cicd_core_redis.connecting import ClientSource
+from cicd_core_redis.discovery import ClusterSource, SentinelSource
 from cicd_core_redis.durability import (
     REPLICA_TIMEOUT,
     Durability,
     durability_of,
 )
-from cicd_core_redis.finding import ClusterSource, SentinelSource
 from cicd_core_redis.keys import meta_key
+from cicd_core_redis.replication import Confirming
 from cicd_core_redis.scripts import confirming_text
 
 if TYPE_CHECKING:

@@ -11,17 +11,17 @@ from anyio import CancelScope
 from cicd_core.errors import InvalidInput
 from cicd_core.store.limits import Limits
 from cicd_core.store.registry import require_asyncio
+from cicd_core_redis.codec import Words
 from cicd_core_redis.durability import KeepsNothing
 from cicd_core_redis.handshake import Handshake
 from cicd_core_redis.indexing import complete_indexes
 from cicd_core_redis.keys import meta_key
 from cicd_core_redis.location import locate
-from cicd_core_redis.pipe import Pipe
+from cicd_core_redis.pipeline import Pipe
 from cicd_core_redis.scripts import Verb, scripts_for
 from cicd_core_redis.server_clock import ServerClock
 from cicd_core_redis.store import RedisStore
 from cicd_core_redis.waiting import Waiting
-from cicd_core_redis.words import Words
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator

@@ -10,10 +10,10 @@ from cicd_core.clock import monotonic_seconds
 from cicd_core.errors import CorruptRecord, InvalidCursor, StoreError
 from cicd_core.store.counter_days import first_kept_day
 from cicd_core.store.records import Count, Counters, LogPage, RecordPage
+from cicd_core_redis.codec import claimed, outcome, renewal_words, renewed, verbs_of
 from cicd_core_redis.keys import lower_bound, upper_bound, zset_of
 from cicd_core_redis.log import LogPlace, log_page
 from cicd_core_redis.scripts import Verb
-from cicd_core_redis.words import claimed, outcome, renewal_words, renewed, verbs_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
         StoreTime,
         Watch,
     )
-    from cicd_core_redis.pipe import Pipe
+    from cicd_core_redis.codec import Answer, Argument, Words
+    from cicd_core_redis.pipeline import Pipe
     from cicd_core_redis.server_clock import ServerClock
     from cicd_core_redis.waiting import Look, Waiting
-    from cicd_core_redis.words import Answer, Argument, Words
 
 _log = logging.getLogger("cicd_core_redis")
 

@@ -60,6 +60,8 @@ def classes_of(module: str, annotation: object) -> Iterator[type]:
 
 def annotations_of(public: Any) -> Iterator[tuple[str, str, object]]:
     """The places with an annotation: where it stands, its module, and the annotation."""
+    if isinstance(public, tuple):  # a constant: its annotation stands in its module
+        return
     if not inspect.isclass(public):
         for name, annotation in inspect.unwrap(public).__annotations__.items():
             yield f"{public.__name__}({name})", public.__module__, annotation

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cicd_core.cli.demo import performance
+from cicd_core.cli.demo import runner
 from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
@@ -304,7 +304,7 @@ def test_agents_that_do_not_start_are_told_with_what_they_said(
 def test_a_demo_says_where_it_can_not_run(
     person: Person, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(performance, "POSIX", False)
+    monkeypatch.setattr(runner, "POSIX", False)
     answer = person.types("demo", str(repository))
     assert (answer.code, "needs Linux" in answer.err) == (2, True)
 

@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from cicd_core import Event, Job, JobState, Priority
-from cicd_core.cli.demo.board import KILLED, AgentLine, Board, Course, Scene
 from cicd_core.cli.demo.live import can_show, picture
+from cicd_core.cli.demo.state import KILLED, AgentLine, Board, Course, Scene
 
 NOW = datetime(2027, 1, 15, 8, tzinfo=UTC)
 LONG = "long " * 60

@@ -33,8 +33,8 @@ work(cattrs.structure(json.loads(sys.argv[1]), WorkerOrder))
 ENQUEUE = """
 import random, sys
 import anyio
-from cicd_core import ControlPlane, JobSpec, open_store
-from cicd_core.testing.crash.arming import arm_process
+from cicd_core import COLLECTIONS, ControlPlane, JobSpec, open_store
+from cicd_core.testing.crash.fault_setup import arm_process
 from cicd_core.testing.crash.fault_points import pointed
 from cicd_core.testing.crash.plan import Bomb, Point
 

@@ -12,7 +12,7 @@ from cicd_core.testing.crash.losses import early_ends, lost_effects, lost_jobs
 from cicd_core.testing.crash.ownership import double_owners
 from cicd_core.testing.crash.recovery import recovery
 from cicd_core.testing.crash.storm import Death
-from cicd_core.testing.crash.testimony import Witnesses
+from cicd_core.testing.crash.worker_log import Witnesses
 
 if TYPE_CHECKING:
     from pathlib import Path

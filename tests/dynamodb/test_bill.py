@@ -11,7 +11,7 @@ from cicd_core.errors import InvalidInput
 from cicd_core_dynamodb import costs
 from cicd_core_dynamodb.bill import Bill, Line, Workload, bill_of
 from cicd_core_dynamodb.costs import MONTH, PRICES, Units
-from cicd_core_dynamodb.tending import EVERY
+from cicd_core_dynamodb.log_leader import EVERY
 
 NOTHING = Workload(jobs=0, agents=0, sweepers=0)
 

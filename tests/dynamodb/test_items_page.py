@@ -25,9 +25,9 @@ from cicd_core.persistence.collections import COLLECTIONS
 from cicd_core.store.registry import StoreURL, open_store
 from cicd_core.testing.samples import COLLECTIONS as SAMPLES
 from cicd_core.testing.samples import item, remove, told, write
-from cicd_core_dynamodb import counters, tending
+from cicd_core_dynamodb import counters, log_leader
+from cicd_core_dynamodb.log_leader import EVERY
 from cicd_core_dynamodb.tables import JOURNAL
-from cicd_core_dynamodb.tending import EVERY
 from tests.dynamodb.engines import engines, running
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ async def written(url: str) -> dict[str, dict[str, Any]]:
 def test_the_page_shows_an_example_of_every_item(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(counters, "FOLD", FOLDED)
     minutes = count(0.0, 2 * EVERY)
-    monkeypatch.setattr(tending, "monotonic_seconds", lambda: next(minutes))
+    monkeypatch.setattr(log_leader, "monotonic_seconds", lambda: next(minutes))
     prefix = "items-"
     endpoint = running(engines()[-1]).endpoint
     url = (

@@ -24,10 +24,10 @@ from cicd_core.testing.samples import (
     write,
 )
 from cicd_core_dynamodb import commits as commits_module
-from cicd_core_dynamodb import journal_reader, sequencer, stopwatch
+from cicd_core_dynamodb import elapsed, journal_reader, sequencer
+from cicd_core_dynamodb.applied_commits import MANY
 from cicd_core_dynamodb.entries import Entry, encode
 from cicd_core_dynamodb.log_times import SETTLED, STALE
-from cicd_core_dynamodb.proofs import MANY
 from tests.dynamodb.faults import faulty_client
 
 if TYPE_CHECKING:
@@ -52,10 +52,10 @@ class Sleep:
 
     def through(self, micros: int, clock: str) -> Callable[[], Any]:
         """Return what lets so much time pass at once, by one of the clocks."""
-        real: Callable[[], int] = getattr(stopwatch, clock)
+        real: Callable[[], int] = getattr(elapsed, clock)
 
         async def sleep() -> None:
-            self._patch.setattr(stopwatch, clock, lambda: real() + micros)
+            self._patch.setattr(elapsed, clock, lambda: real() + micros)
 
         return sleep
 

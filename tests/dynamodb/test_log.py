@@ -14,7 +14,7 @@ from cicd_core.errors import InvalidCursor, UnsupportedCapability
 from cicd_core.increments import Increment
 from cicd_core.testing.samples import item, plain, remove, told, whole_log, write
 from cicd_core_dynamodb import counters, sequencer
-from cicd_core_dynamodb.proofs import MANY
+from cicd_core_dynamodb.applied_commits import MANY
 from tests.dynamodb.faults import faulty_client
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from cicd_core.errors import CorruptRecord
 from cicd_core.increments import Increment
 from cicd_core.store.records import Committed
 from cicd_core.testing.samples import commit, item, told
-from cicd_core_dynamodb import counters, tending
-from cicd_core_dynamodb.tending import EVERY
+from cicd_core_dynamodb import counters, log_leader
+from cicd_core_dynamodb.log_leader import EVERY
 from tests.dynamodb.faults import faulty_client
 
 if TYPE_CHECKING:
@@ -227,7 +227,7 @@ async def test_a_turn_that_does_not_decode_is_taken(
         Item={"P": {"S": f"{namespace}|t|0"}, "Q": {"S": "-"}, "A": {"S": "lately"}},
     )
     minutes = count(0.0, 2 * EVERY)
-    monkeypatch.setattr(tending, "monotonic_seconds", lambda: next(minutes))
+    monkeypatch.setattr(log_leader, "monotonic_seconds", lambda: next(minutes))
     async with dynamodb.open(namespace, client=client) as store:
         await tell(store, "a")
         await vars(store)["tender"].finished()

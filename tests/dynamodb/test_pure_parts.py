@@ -17,16 +17,16 @@ from cicd_core.errors import CorruptRecord, StoreUnavailable, UnsupportedCapabil
 from cicd_core.increments import Increment
 from cicd_core.store.records import LogEntry
 from cicd_core.testing.samples import ITEMS
-from cicd_core_dynamodb import stopwatch
+from cicd_core_dynamodb import elapsed
+from cicd_core_dynamodb.applied_commits import is_void, served
+from cicd_core_dynamodb.elapsed import awake_or_asleep
 from cicd_core_dynamodb.entries import Entry, decode, encode
 from cicd_core_dynamodb.failures import TableExists, translated
 from cicd_core_dynamodb.items import Layout, pack, unpack
 from cicd_core_dynamodb.log_times import APART, SETTLED, STALE
 from cicd_core_dynamodb.ordering import Waiting, in_order, with_predecessors
-from cicd_core_dynamodb.proofs import is_void, served
 from cicd_core_dynamodb.server_clock import ServerClock
 from cicd_core_dynamodb.still_open import first_too_many, parsed, still_open
-from cicd_core_dynamodb.stopwatch import awake_or_asleep
 
 NOW = 1_800_000_000_000_000
 #: In microseconds; how far two clocks may be apart.
@@ -299,7 +299,7 @@ def test_a_clock_with_which_no_answer_agrees_for_ten_minutes_is_given_up(
     real = (boot_micros, wall_micros)
     for name, source in zip(("boot_micros", "wall_micros"), real, strict=True):
         ahead = partial(lambda source: source() + round(passed * 1e6), source)
-        monkeypatch.setattr(stopwatch, name, ahead)
+        monkeypatch.setattr(elapsed, name, ahead)
 
     def hear(second: float) -> int:
         clock.heard(formatdate(second, usegmt=True), sent=awake_or_asleep())
@@ -323,7 +323,7 @@ def test_a_machine_that_was_stopped_asks_for_the_time_anew(
     clock = ServerClock()
     clock.heard(NOON, sent=awake_or_asleep())
     assert clock.read() is not None
-    monkeypatch.setattr(stopwatch, "wall_micros", lambda: wall_micros() + seconds * 1_000_000)
+    monkeypatch.setattr(elapsed, "wall_micros", lambda: wall_micros() + seconds * 1_000_000)
     assert clock.read() is None
     clock.heard("Sat, 21 Nov 2026 13:00:00 GMT", sent=awake_or_asleep())
     told = clock.read()

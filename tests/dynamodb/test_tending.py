@@ -12,10 +12,10 @@ from cicd_core.errors import StoreUnavailable
 from cicd_core.ids import IdSource
 from cicd_core.store.registry import StoreURL
 from cicd_core.testing.samples import item, plain, told, whole_log, write
-from cicd_core_dynamodb import DynamoDBStore, costs, tending
+from cicd_core_dynamodb import DynamoDBStore, costs, log_leader
 from cicd_core_dynamodb.location import locate
+from cicd_core_dynamodb.log_leader import EVERY, Duty, Tender
 from cicd_core_dynamodb.opening import new_calls
-from cicd_core_dynamodb.tending import EVERY, Duty, Tender
 from tests.dynamodb.faults import faulty_client
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Time:
 @pytest.fixture
 def time(monkeypatch: pytest.MonkeyPatch) -> Time:
     passing = Time()
-    monkeypatch.setattr(tending, "monotonic_seconds", lambda: passing.now)
+    monkeypatch.setattr(log_leader, "monotonic_seconds", lambda: passing.now)
     return passing
 
 

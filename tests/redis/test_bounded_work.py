@@ -8,7 +8,7 @@ import pytest
 
 from cicd_core.store.records import Query
 from cicd_core.testing.samples import in_lane, item, told, write
-from cicd_core_redis.pipe import Pipe
+from cicd_core_redis.pipeline import Pipe
 from tests.redis.stores import opened
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cicd_core_redis.finding import ClusterSource
+from cicd_core_redis.discovery import ClusterSource
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cicd_core_redis.finding import Address
+    from cicd_core_redis.discovery import Address
 
 pytestmark = pytest.mark.anyio
 

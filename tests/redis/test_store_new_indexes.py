@@ -11,7 +11,7 @@ from cicd_core.errors import UnsupportedCapability
 from cicd_core.store.records import Collection, Index, Partition, Query
 from cicd_core.store.registry import open_store
 from cicd_core.testing.samples import ITEMS, NOTES, claim, in_lane, item, note, write
-from cicd_core_redis.pipe import Pipe
+from cicd_core_redis.pipeline import Pipe
 from tests.redis.test_store_users import MINIMAL, allow
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from cicd_core.testing.samples import (
     watch,
     write,
 )
-from cicd_core_redis.pipe import Pipe
+from cicd_core_redis.pipeline import Pipe
 from cicd_core_redis.scripts import Verb
 from tests.patience import PATIENCE
 from tests.redis.stores import (

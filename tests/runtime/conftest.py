@@ -21,7 +21,7 @@ def source() -> FakeSource:
 @pytest.fixture
 def quick_source(monkeypatch: pytest.MonkeyPatch) -> FakeSource:
     """Leases that are renewed every tenth of a second, and that a busy machine does not lose."""
-    monkeypatch.setattr("cicd_core.agent.lease_book.RENEWAL_PART", 1 / 100)
+    monkeypatch.setattr("cicd_core.agent.lease_table.RENEWAL_PART", 1 / 100)
     return FakeSource(lease_seconds=10.0)
 
 

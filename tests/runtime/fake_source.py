@@ -1,7 +1,7 @@
 """A work source in memory, on real time, that fails on demand: what the runtime is tested against.
 
-It keeps the promises of `cicd_core.agent.port` and no others, and may be used from several event
-loops at once, as a control plane and its sibling are.
+It keeps the promises of `cicd_core.agent.protocols` and no others, and may be used from several
+event loops at once, as a control plane and its sibling are.
 """
 
 from __future__ import annotations
@@ -316,7 +316,7 @@ class FakeSource:
             self.jobs[job_id] = evolve(self.jobs[job_id], state=JobState.QUEUED)
             return self.jobs[job_id]
 
-    # AgentDesk
+    # AgentRegistry
 
     async def register(self, spec: AgentSpec) -> Agent:
         async with self._called("register", spec=spec):

@@ -9,14 +9,14 @@ from pathlib import Path
 import anyio
 
 from cicd_core import ControlPlane, Settings
-from cicd_core.agent import Agent, JobRun, incarnation
+from cicd_core.agent import Agent, JobRun, agent_session
 from cicd_core.model.agent import AgentStatus
 
 
 async def main(folder: Path, how: str) -> None:
     """Run until the agent ends the process."""
     if how == "loop":  # nothing will end any more: it need not be waited for
-        setattr(incarnation, "LAST_WORDS_SECONDS", 0.5)  # noqa: B010 - the module exports it not
+        setattr(agent_session, "LAST_WORDS_SECONDS", 0.5)  # noqa: B010 - the module exports it not
     url = f"sqlite:///{folder / 'ci.db'}"
     async with ControlPlane.open(url, settings=Settings(), maintenance=False) as plane:
         agent = Agent(

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from cicd_core.agent.draining import Drain
-from cicd_core.agent.executor import Executor, Workshop
+from cicd_core.agent.executor import Executor, ExecutorContext
 from cicd_core.agent.fitness import Fitness
 from cicd_core.agent.handlers import Handlers
-from cicd_core.agent.keeper import Heartbeat, Keeper
 from cicd_core.agent.lease_clock import lease_clock
+from cicd_core.agent.lease_renewer import Heartbeat, LeaseRenewer
 from cicd_core.agent.log_folder import LogLimits
+from cicd_core.agent.shutdown import Drain
 from cicd_core.agent.slots import Slots
 from cicd_core.model.agent import AgentSpec
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 
-async def workshop(source: FakeSource, handlers: Handlers) -> Workshop:
+async def workshop(source: FakeSource, handlers: Handlers) -> ExecutorContext:
     spec = AgentSpec(agent_id="a")
     heartbeat = Heartbeat(
         spec=spec,
@@ -36,10 +36,10 @@ async def workshop(source: FakeSource, handlers: Handlers) -> Workshop:
         on_drain=lambda _: None,
         on_refused=lambda _: None,
     )
-    return Workshop(
+    return ExecutorContext(
         queue=source,
         handlers=handlers,
-        keeper=Keeper(source, heartbeat),
+        keeper=LeaseRenewer(source, heartbeat),
         slots=Slots(1),
         fitness=Fitness(1, lambda: None),
         drain=Drain(),

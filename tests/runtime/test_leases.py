@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from cicd_core.agent import JobRun, StopReason
-from cicd_core.agent.holding import Holding
+from cicd_core.agent.active_job import ActiveJob
 from cicd_core.agent.lease_clock import PauseWatch, lease_clock
 from cicd_core.agent.lease_times import LeaseTimes
 from cicd_core.agent.logs import JobLog
@@ -192,7 +192,7 @@ async def test_a_handler_that_wakes_up_after_its_lease_is_stopped_before_it_goes
 ) -> None:
     source.add()
     (claimed,) = await source.claim(agent_id="a", request_id="r")
-    holding = Holding(claimed, run_soon_here())
+    holding = ActiveJob(claimed, run_soon_here())
     log = JobLog(None)
     post = ProgressPost(holding, source, lambda _: True, lambda _: None)
     run = JobRun(holding, log, post)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
     from pathlib import Path
 
-    from cicd_core.agent.port import AgentDesk, WorkQueue, WorkSource
+    from cicd_core.agent.protocols import AgentRegistry, WorkQueue, WorkSource
     from cicd_core.model.claim import ClaimedJob, LeaseStatus
 
 pytestmark = pytest.mark.anyio
@@ -294,7 +294,7 @@ class Counted:
         return self._plane.queue
 
     @property
-    def agents(self) -> AgentDesk:
+    def agents(self) -> AgentRegistry:
         return self._plane.agents
 
     @asynccontextmanager

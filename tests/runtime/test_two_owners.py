@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Sequence
 
     from cicd_core.agent import JobRun
-    from cicd_core.agent.port import AgentDesk, WorkQueue, WorkSource
+    from cicd_core.agent.protocols import AgentRegistry, WorkQueue, WorkSource
     from cicd_core.model.claim import ClaimedJob, LeaseStatus
 
 pytestmark = [pytest.mark.anyio, pytest.mark.asyncio_only]
@@ -58,7 +58,7 @@ class Cut:
         return cast("WorkQueue", self)
 
     @property
-    def agents(self) -> AgentDesk:
+    def agents(self) -> AgentRegistry:
         return self._plane.agents
 
     async def renew(self, claims: Sequence[ClaimedJob]) -> list[LeaseStatus]:

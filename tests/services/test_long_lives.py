@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cicd_core import JobState, Outcome, RetryPolicy, Verdict, audit
+from cicd_core import JobState, Outcome, RetryPolicy, Verdict
+from cicd_core.audit import audit
 from cicd_core.model.checks import MAX_BODY_BYTES
 from cicd_core.store.records import MAX_RECORD_BYTES
 from tests.services.scenes import claim, enqueue

@@ -16,8 +16,8 @@ from cicd_core import (
     JobSpec,
     NotFound,
     PoolSpec,
-    audit,
 )
+from cicd_core.audit import audit
 from cicd_core.model.instants import from_micros
 from cicd_core.queueing.scaling import PoolHealth, ScalingTerm
 from tests.services.broken_stores import damage

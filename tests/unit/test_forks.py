@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from cicd_core.store.sqlite.sidecar import WritersLock
+from cicd_core.store.sqlite.file_lock import WritersLock
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no for
 DIE_AS_A_PARENT: Final = """
 import multiprocessing, os, signal, sys
 from pathlib import Path
-from cicd_core.store.sqlite.sidecar import WritersLock
+from cicd_core.store.sqlite.file_lock import WritersLock
 
 INPUT = os.dup(0)  # multiprocessing closes the first one
 

@@ -1,17 +1,17 @@
-"""The runtime that an agent embeds: claim loop, lease keeper, handlers, drain.
+"""The runtime that an agent embeds: claim loop, lease renewer, handlers, drain.
 
-It talks to a small protocol (:mod:`cicd_core.agent.port`), so that an agent does not know on which
-side of a wire it lives.
+It talks to a small protocol (:mod:`cicd_core.agent.protocols`), so that an agent does not know on
+which side of a wire it lives.
 """
 
+from cicd_core.agent.active_job import StopReason
 from cicd_core.agent.agent import Agent
 from cicd_core.agent.answers import JobFailed, SetupFailed
 from cicd_core.agent.handlers import Handler
-from cicd_core.agent.holding import StopReason
 from cicd_core.agent.init import leave_process_one
 from cicd_core.agent.job_run import JobRun
 from cicd_core.agent.log_folder import LogLimits
-from cicd_core.agent.port import WorkSource
+from cicd_core.agent.protocols import WorkSource
 
 __all__ = [
     "Agent",

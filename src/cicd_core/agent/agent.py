@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 
+from cicd_core.agent.agent_session import AgentSession, Plan
 from cicd_core.agent.answers import SetupFailed, alone
 from cicd_core.agent.claim_loop import ClaimTerms
-from cicd_core.agent.draining import Drain
 from cicd_core.agent.handlers import Handler, Handlers
-from cicd_core.agent.incarnation import Incarnation, Plan
 from cicd_core.agent.log_folder import LogLimits
 from cicd_core.agent.logs import log_dir_probe
+from cicd_core.agent.shutdown import Drain
 from cicd_core.agent.signals import drained_by_signals
 from cicd_core.agent.stuck import StuckLimit
 from cicd_core.errors import InvalidInput, OperationRejected
@@ -36,7 +36,7 @@ from cicd_core.threads import run_soon_here
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-    from cicd_core.agent.port import WorkSource
+    from cicd_core.agent.protocols import WorkSource
     from cicd_core.model.agent import AgentMetrics
 
 _log = logging.getLogger("cicd_core.agent")
@@ -261,7 +261,7 @@ class Agent:
     async def _live(self, plan: Plan, *, handle_signals: bool) -> None:
         await self._check_machine(plan.log_dir)
         self._drain.attach()
-        life = Incarnation(plan, self._source, self._handlers, self._drain, self._ids)
+        life = AgentSession(plan, self._source, self._handlers, self._drain, self._ids)
         with drained_by_signals(self._drain) if handle_signals else nullcontext():
             # A program may cancel its task more than once, and asyncio heeds no shield of ours
             # then: all that must be done at the end is done in another task.

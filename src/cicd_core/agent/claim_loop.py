@@ -9,7 +9,7 @@ import anyio
 from attrs import frozen
 
 from cicd_core.agent.lease_clock import lease_clock
-from cicd_core.agent.patience import (
+from cicd_core.agent.retry import (
     CALL_SECONDS,
     LAST_WORDS_SECONDS,
     Backoff,
@@ -20,9 +20,9 @@ from cicd_core.errors import AgentUnavailable, CicdError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cicd_core.agent.draining import Drain
     from cicd_core.agent.fitness import Fitness
-    from cicd_core.agent.port import WorkQueue
+    from cicd_core.agent.protocols import WorkQueue
+    from cicd_core.agent.shutdown import Drain
     from cicd_core.agent.slots import Slots
     from cicd_core.ids import IdSource
     from cicd_core.model.claim import ClaimedJob

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Final
 import anyio
 from attrs import frozen
 
+from cicd_core.agent.active_job import ActiveJob, StopReason
 from cicd_core.agent.answers import SetupFailed, outcome_of_error, reason_of
 from cicd_core.agent.handlers import call, is_cancelled, probe_of
-from cicd_core.agent.holding import Holding, StopReason
 from cicd_core.agent.job_run import JobRun
 from cicd_core.agent.lease_clock import lease_clock
 from cicd_core.agent.log_folder import log_path
 from cicd_core.agent.logs import JobLog, check_log_dir, log_dir_probe
 from cicd_core.agent.own_task import run_apart
-from cicd_core.agent.patience import LAST_WORDS_SECONDS, patiently
 from cicd_core.agent.progress import ProgressPost
-from cicd_core.agent.reporting import Release, ending_of, report, with_log
+from cicd_core.agent.reporting import Release, report, result_of, with_log
+from cicd_core.agent.retry import LAST_WORDS_SECONDS, patiently
 from cicd_core.errors import CicdError, StoreUnavailable
 from cicd_core.threads import run_soon_here
 
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskGroup
 
-    from cicd_core.agent.draining import Drain
     from cicd_core.agent.fitness import Fitness
     from cicd_core.agent.handlers import Handler, Handlers, Probe
-    from cicd_core.agent.keeper import Keeper
+    from cicd_core.agent.lease_renewer import LeaseRenewer
     from cicd_core.agent.log_folder import LogLimits
-    from cicd_core.agent.port import WorkQueue
+    from cicd_core.agent.protocols import WorkQueue
     from cicd_core.agent.reporting import Ending
+    from cicd_core.agent.shutdown import Drain
     from cicd_core.agent.slots import Slots
     from cicd_core.model.claim import ClaimedJob
     from cicd_core.model.job import Job
@@ -47,12 +47,12 @@ _CONFIRM_PART: Final = 1 / 2
 
 
 @frozen(kw_only=True)
-class Workshop:
+class ExecutorContext:
     """What every job of one agent is run with."""
 
     queue: WorkQueue
     handlers: Handlers
-    keeper: Keeper
+    keeper: LeaseRenewer
     slots: Slots
     fitness: Fitness
     drain: Drain
@@ -80,12 +80,12 @@ class _Lease:
 class Executor:
     """Runs the jobs of one agent, each in a task of its own."""
 
-    def __init__(self, workshop: Workshop, tasks: TaskGroup) -> None:
+    def __init__(self, workshop: ExecutorContext, tasks: TaskGroup) -> None:
         """Run them in ``tasks``, in the event loop that runs here."""
         self._workshop = workshop
         self._tasks = tasks
         self._run_soon = run_soon_here()
-        self._running: set[Holding] = set()
+        self._running: set[ActiveJob] = set()
         self._stopped: str | None = None
 
     def begin(self, claimed: ClaimedJob, sent_at: float) -> None:
@@ -99,13 +99,13 @@ class Executor:
         for holding in self._running:
             holding.fire(StopReason.DRAIN, why)
 
-    def stuck(self) -> list[Holding]:
+    def stuck(self) -> list[ActiveJob]:
         """Return the jobs whose handlers were stopped and go on. Safe to call from any thread."""
         return [holding for holding in tuple(self._running) if holding.is_stuck]
 
     async def _execute(self, claimed: ClaimedJob, sent_at: float) -> None:
         needs = self._workshop.handlers.stop_seconds(claimed.job.job_type)
-        holding = Holding(claimed, self._run_soon, stop_seconds=needs)
+        holding = ActiveJob(claimed, self._run_soon, stop_seconds=needs)
         self._running.add(holding)
         if self._stopped is not None:
             holding.fire(StopReason.DRAIN, self._stopped)
@@ -123,7 +123,7 @@ class Executor:
             self._running.discard(holding)
             self._workshop.slots.give_back()
 
-    async def _surely_worked(self, holding: Holding, sent_at: float) -> Ending:
+    async def _surely_worked(self, holding: ActiveJob, sent_at: float) -> Ending:
         """Work, and let no defect end more than this job: its neighbours and the agent go on."""
         try:
             return await self._worked(holding, sent_at)
@@ -131,7 +131,7 @@ class Executor:
             _log.exception("%s: the agent could not run it", holding)
             return outcome_of_error(defect)
 
-    async def _worked(self, holding: Holding, sent_at: float) -> Ending:
+    async def _worked(self, holding: ActiveJob, sent_at: float) -> Ending:
         job = holding.claimed.job
         drain = self._workshop.drain
         if drain.reason is not None:
@@ -150,14 +150,14 @@ class Executor:
         return await self._handled(holding)
 
     @staticmethod
-    def _not_begun(holding: Holding) -> Ending:
+    def _not_begun(holding: ActiveJob) -> Ending:
         stop = holding.stop
         if holding.gone or stop is None:
             return None
         _log.warning("%s: it is not begun: %s", holding, stop.why)
         return Release(stop.why)
 
-    async def _confirmed(self, holding: Holding, sent_at: float) -> _Lease | None:
+    async def _confirmed(self, holding: ActiveJob, sent_at: float) -> _Lease | None:
         """Return what is known of the lease, once enough of it is left; None if it is lost."""
         claimed = holding.claimed
         lease = _Lease(sent_at, claimed.seconds_left, claimed.at_limit)
@@ -184,7 +184,7 @@ class Executor:
             return None
         return lease
 
-    async def _handled(self, holding: Holding) -> Ending:
+    async def _handled(self, holding: ActiveJob) -> Ending:
         job = holding.claimed.job
         workshop = self._workshop
         directory = workshop.log_dir
@@ -204,7 +204,7 @@ class Executor:
             if isinstance(said, SetupFailed):
                 return self._given_back(holding, said, probe_of(self._handler(job)))
             workshop.fitness.worked()
-            return with_log(ending_of(holding, said), log, tail=workshop.send_log_tail)
+            return with_log(result_of(holding, said), log, tail=workshop.send_log_tail)
         finally:
             post.close()
             await log.aclose()
@@ -212,15 +212,15 @@ class Executor:
     def _handler(self, job: Job) -> Handler:
         return self._workshop.handlers.get(job.job_type)
 
-    def _given_back(self, holding: Holding, failed: SetupFailed, probe: Probe | None) -> Ending:
+    def _given_back(self, holding: ActiveJob, failed: SetupFailed, probe: Probe | None) -> Ending:
         """Give back, unused, a job that this machine could not begin."""
         holding.began = False  # the handler says so, if it was called at all
         if holding.stop is not None:  # which may have been what made it fail
-            return ending_of(holding, None)
+            return result_of(holding, None)
         self._workshop.fitness.failed(failed, probe)
         return Release(f"the agent's machine can't run it: {reason_of(failed)}")
 
-    async def _said(self, holding: Holding, run: JobRun) -> Outcome | SetupFailed | None:
+    async def _said(self, holding: ActiveJob, run: JobRun) -> Outcome | SetupFailed | None:
         """Call the handler in a task of its own, and return what it said; None: it was stopped.
 
         Whatever a handler does to its task ends with that task: the report needs a sound one.
@@ -241,7 +241,7 @@ class Executor:
             raise failure
         return said
 
-    async def _called(self, holding: Holding, run: JobRun) -> Outcome | SetupFailed | None:
+    async def _called(self, holding: ActiveJob, run: JobRun) -> Outcome | SetupFailed | None:
         holding.at_work = True
         try:
             with holding.scope:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from cicd_core.agent.answers import reason_of
-from cicd_core.agent.patience import Backoff
+from cicd_core.agent.retry import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable

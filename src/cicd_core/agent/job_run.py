@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from anyio import CancelScope
 
-    from cicd_core.agent.holding import Holding, Stop, StopReason
+    from cicd_core.agent.active_job import ActiveJob, Stop, StopReason
     from cicd_core.agent.logs import JobLog
     from cicd_core.agent.progress import ProgressPost
     from cicd_core.model.job import Job, LeaseToken
@@ -31,7 +31,7 @@ class JobRun:
     at :attr:`cancelled` from time to time, and returns or raises when it is true.
     """
 
-    def __init__(self, holding: Holding, log: JobLog, post: ProgressPost) -> None:
+    def __init__(self, holding: ActiveJob, log: JobLog, post: ProgressPost) -> None:
         """Made by the runtime when the attempt begins."""
         self._holding = holding
         self._log = log

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
-from cicd_core.agent.holding import StopReason
-from cicd_core.agent.patience import CALL_SECONDS, answer_within
+from cicd_core.agent.active_job import StopReason
+from cicd_core.agent.retry import CALL_SECONDS, answer_within
 from cicd_core.errors import CicdError, LeaseLost
 from cicd_core.model.checks import check_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from cicd_core.agent.holding import Holding
-    from cicd_core.agent.port import WorkQueue
+    from cicd_core.agent.active_job import ActiveJob
+    from cicd_core.agent.protocols import WorkQueue
     from cicd_core.threads import RunSoon
 
 _log = logging.getLogger("cicd_core.agent")
@@ -33,7 +33,7 @@ class ProgressPost:
 
     def __init__(
         self,
-        holding: Holding,
+        holding: ActiveJob,
         queue: WorkQueue,
         run_soon: RunSoon,
         spawn: Callable[[Callable[[], Coroutine[Any, Any, None]]], object],

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import evolve, frozen
 
-from cicd_core.agent.holding import StopReason
-from cicd_core.agent.patience import patiently
+from cicd_core.agent.active_job import StopReason
+from cicd_core.agent.retry import patiently
 from cicd_core.errors import CicdError, LeaseLost, StoreError
 from cicd_core.model.checks import shorten
 from cicd_core.model.outcome import Outcome
@@ -16,9 +16,9 @@ from cicd_core.model.outcome import Outcome
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cicd_core.agent.holding import Holding
+    from cicd_core.agent.active_job import ActiveJob
     from cicd_core.agent.logs import JobLog
-    from cicd_core.agent.port import WorkQueue
+    from cicd_core.agent.protocols import WorkQueue
 
 #: The most bytes that a release may give as its reason.
 _MAX_WHY: Final = 1024
@@ -37,7 +37,7 @@ class Release:
 Ending = Outcome | Release | None
 
 
-def ending_of(holding: Holding, said: Outcome | None) -> Ending:
+def result_of(holding: ActiveJob, said: Outcome | None) -> Ending:
     """Return how the attempt ends.
 
     Args:
@@ -75,7 +75,7 @@ def with_log(ending: Ending, log: JobLog, *, tail: bool) -> Ending:
 
 async def report(
     queue: WorkQueue,
-    holding: Holding,
+    holding: ActiveJob,
     ending: Ending,
     *,
     in_haste: Callable[[], bool] = lambda: False,
@@ -108,7 +108,7 @@ async def report(
 
 
 async def _tell(
-    queue: WorkQueue, holding: Holding, ending: Outcome | Release, in_haste: Callable[[], bool]
+    queue: WorkQueue, holding: ActiveJob, ending: Outcome | Release, in_haste: Callable[[], bool]
 ) -> None:
     def give_up() -> bool:
         return holding.gone or (holding.lost and in_haste())
@@ -132,7 +132,7 @@ async def _tell(
 
 async def _report_refusal(
     queue: WorkQueue,
-    holding: Holding,
+    holding: ActiveJob,
     ending: Outcome | Release,
     refused: Exception,
     in_haste: Callable[[], bool],

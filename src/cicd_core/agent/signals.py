@@ -23,7 +23,7 @@ from cicd_core.threads import run_soon_here
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from cicd_core.agent.draining import Drain
+    from cicd_core.agent.shutdown import Drain
     from cicd_core.threads import RunSoon
 
 _log = logging.getLogger("cicd_core.agent")

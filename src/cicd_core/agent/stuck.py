@@ -20,7 +20,7 @@ from cicd_core.model.agent import StuckReport
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from cicd_core.agent.holding import Holding
+    from cicd_core.agent.active_job import ActiveJob
 
 _log = logging.getLogger("cicd_core.agent")
 
@@ -38,7 +38,7 @@ class StuckLimit:
     seconds: float
 
 
-def stuck_reports(stuck: Sequence[Holding]) -> list[StuckReport]:
+def stuck_reports(stuck: Sequence[ActiveJob]) -> list[StuckReport]:
     """Return what a heartbeat says of the slots that are stuck."""
     now = lease_clock()
     return [
@@ -59,7 +59,7 @@ class StuckWatch:
         self,
         limit: StuckLimit,
         *,
-        stuck: Callable[[], Sequence[Holding]],
+        stuck: Callable[[], Sequence[ActiveJob]],
         running: Callable[[], int],
         on_drain: Callable[[str], object],
         patience_seconds: float,

@@ -98,7 +98,7 @@ class _View:
         """Write each event when it happens."""
         import anyio
 
-        from cicd_core.agent.patience import patiently
+        from cicd_core.agent.retry import patiently
 
         cursor, left = await self._start(plane), self.limit or math.inf
         while left > 0:

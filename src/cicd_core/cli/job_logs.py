@@ -112,7 +112,7 @@ class LogReader:
         """
         import anyio
 
-        from cicd_core.agent.patience import patiently
+        from cicd_core.agent.retry import patiently
 
         number, found = attempt or max(job.attempt, 1), False
         output = _Output(raw=self._raw)

@@ -60,7 +60,7 @@ async def _watch(plane: ControlPlane, interval: float) -> None:
     import anyio
     from rich.live import Live
 
-    from cicd_core.agent.patience import patiently
+    from cicd_core.agent.retry import patiently
     from cicd_core.cli.opening import plane_now
     from cicd_core.cli.screen import Screen
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from cicd_core.agent.patience import patiently
+from cicd_core.agent.retry import patiently
 from cicd_core.model.job import FINAL_STATES, Job, JobState
 
 if TYPE_CHECKING:

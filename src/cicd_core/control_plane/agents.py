@@ -64,7 +64,7 @@ class PresentAgents:
 
 
 class AgentService:
-    """Agents. Satisfies the runtime's ``AgentDesk``."""
+    """Agents. Satisfies the runtime's ``AgentRegistry``."""
 
     def __init__(self, context: Context, repository: Repository[Agent]) -> None:
         """Take the way to the store, and the agents' records."""

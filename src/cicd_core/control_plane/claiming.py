@@ -187,7 +187,7 @@ class Claimer:
         """
         kept: list[ClaimedJob] = []
         for claimed in claims:
-            if not leases.was_claimed_late(claimed.job):
+            if not leases.missed_deadline(claimed.job):
                 kept.append(claimed)
                 continue
             try:
@@ -200,7 +200,7 @@ class Claimer:
         token, steady = claimed.token, (await self._context.store.now()).micros
         await self._repository.change(
             claimed.job.job_id,
-            lambda job, now: leases.turn_away(job, token, now=now, steady=steady),
+            lambda job, now: leases.expire_claim(job, token, now=now, steady=steady),
         )
 
     async def held(self, agent_id: str, request_id: str, seconds: float | None) -> list[ClaimedJob]:

@@ -41,7 +41,7 @@ class _Draft:
     decision: Decision[Job]
 
 
-class JobMaker:
+class JobFactory:
     """Creates jobs, enqueued or not, once for each idempotency key."""
 
     def __init__(self, context: Context, repository: Repository[Job], lanes: LaneBook) -> None:

@@ -12,7 +12,7 @@ from cicd_core.model.job import JobState
 from cicd_core.persistence.collections import JOBS, POOLS, READY
 from cicd_core.queueing.lanes import lane_of, parse_lane, serves
 from cicd_core.queueing.rank import rank_of
-from cicd_core.queueing.why import Surroundings, explain
+from cicd_core.queueing.why import JobContext, explain
 from cicd_core.store.records import Partition, Query
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ async def explain_job(
     found = await context.store.get(POOLS.name, [job.pool_name])
     return explain(
         job,
-        Surroundings(
+        JobContext(
             now=await context.calendar(),
             pool_exists=bool(found),
             lane_listed=own in listed,

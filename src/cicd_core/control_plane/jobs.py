@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from cicd_core.control_plane.agents import AgentService
-    from cicd_core.control_plane.enqueueing import JobMaker
+    from cicd_core.control_plane.enqueueing import JobFactory
     from cicd_core.control_plane.lanes import LaneBook
     from cicd_core.lifecycle.decision import Decision
     from cicd_core.model.spec import JobSpec
@@ -48,7 +48,7 @@ class JobService:
         context: Context,
         repository: Repository[Job],
         lanes: LaneBook,
-        maker: JobMaker,
+        maker: JobFactory,
         agents: AgentService,
     ) -> None:
         """Take the way to the store, the jobs' records, the lanes, what makes jobs, the agents."""

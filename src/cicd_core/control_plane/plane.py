@@ -9,7 +9,7 @@ from cicd_core.background import beside
 from cicd_core.control_plane.agents import AgentService
 from cicd_core.control_plane.dashboard import DashboardService
 from cicd_core.control_plane.deployments import DeploymentService
-from cicd_core.control_plane.enqueueing import JobMaker
+from cicd_core.control_plane.enqueueing import JobFactory
 from cicd_core.control_plane.events import EventService
 from cicd_core.control_plane.jobs import JobService
 from cicd_core.control_plane.lanes import LaneBook
@@ -63,7 +63,7 @@ class ControlPlane:
         lanes = LaneBook(context)
         job_records = Repository(job_kind(self.settings), context, lanes.ensure_for)
         agent_records = Repository(agent_kind(self.settings), context)
-        maker = JobMaker(context, job_records, lanes)
+        maker = JobFactory(context, job_records, lanes)
         #: Agents: register, heartbeat, drain.
         self.agents = AgentService(context, agent_records)
         #: Jobs: create, list, cancel, replay, record, why.

@@ -146,12 +146,12 @@ def _never_begun(job: Job) -> Job:
     return evolve(job, attempts=attempts, started_at=None, first_started=first)
 
 
-def was_claimed_late(job: Job) -> bool:
+def missed_deadline(job: Job) -> bool:
     """Whether a job that is held was claimed after its ``deadline_at``, for a first start."""
     return job.claimed_at is not None and _is_late(job, job.claimed_at)
 
 
-def turn_away(
+def expire_claim(
     job: Job, token: LeaseToken, *, now: datetime, steady: int | None = None
 ) -> Decision[Job]:
     """End in TIMEOUT what was claimed after its deadline, in the moment before maintenance did.

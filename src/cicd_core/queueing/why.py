@@ -57,7 +57,7 @@ class Reason:
 
 
 @frozen(kw_only=True)
-class Surroundings:
+class JobContext:
     """What a job's chances depend on besides the job itself."""
 
     #: The store's clock.
@@ -83,7 +83,7 @@ class Surroundings:
     more_ahead: bool = False
 
 
-def explain(job: Job, around: Surroundings) -> tuple[Reason, ...]:
+def explain(job: Job, around: JobContext) -> tuple[Reason, ...]:
     """Return why the job is not being picked up, the most important reason first; at least one."""
     reasons: tuple[Reason | None, ...]
     if job.state is not JobState.QUEUED:
@@ -146,7 +146,7 @@ _PENDING: Mapping[bool, tuple[str, str]] = {
 }
 
 
-def _deadline(job: Job, around: Surroundings) -> Reason | None:
+def _deadline(job: Job, around: JobContext) -> Reason | None:
     if job.start_deadline is None or job.start_deadline > around.now:
         return None
     return Reason(
@@ -156,7 +156,7 @@ def _deadline(job: Job, around: Surroundings) -> Reason | None:
     )
 
 
-def _delay(job: Job, around: Surroundings) -> Reason | None:
+def _delay(job: Job, around: JobContext) -> Reason | None:
     if job.ready_at is not None:
         return None
     if job.run_at is None or job.run_at <= around.now:
@@ -175,7 +175,7 @@ def _delay(job: Job, around: Surroundings) -> Reason | None:
     )
 
 
-def _lane(job: Job, around: Surroundings) -> Reason | None:
+def _lane(job: Job, around: JobContext) -> Reason | None:
     if around.lane_listed:
         return None
     return Reason(
@@ -187,7 +187,7 @@ def _lane(job: Job, around: Surroundings) -> Reason | None:
     )
 
 
-def _fleet_and_stuck(job: Job, around: Surroundings) -> tuple[Reason | None, ...]:
+def _fleet_and_stuck(job: Job, around: JobContext) -> tuple[Reason | None, ...]:
     """Return why no agent can take the job now; that all are stuck says it all."""
     fleet = _fleet(job, around)
     if fleet is None or fleet.code not in {ReasonCode.NO_AGENT_TAKES_WORK, ReasonCode.ALL_BUSY}:
@@ -198,7 +198,7 @@ def _fleet_and_stuck(job: Job, around: Surroundings) -> tuple[Reason | None, ...
     return fleet, _stuck(able)
 
 
-def _fleet(job: Job, around: Surroundings) -> Reason | None:
+def _fleet(job: Job, around: JobContext) -> Reason | None:
     """Return why no agent of the pool can take the job now, if that is so."""
     agents = [each for each in around.agents if each.status is not AgentStatus.TERMINATED]
     if not agents:
@@ -210,7 +210,7 @@ def _fleet(job: Job, around: Surroundings) -> Reason | None:
     return evolve(reason, message=reason.message + unread)
 
 
-def _of_agents(job: Job, agents: Sequence[Agent], around: Surroundings) -> Reason | None:
+def _of_agents(job: Job, agents: Sequence[Agent], around: JobContext) -> Reason | None:
     labelled = [each for each in agents if not _missing(job, each)]
     if not labelled:
         return _no_labels(job, agents)
@@ -234,7 +234,7 @@ def _able(job: Job, agents: Sequence[Agent]) -> list[Agent]:
     ]
 
 
-def _no_agents(job: Job, around: Surroundings) -> Reason:
+def _no_agents(job: Job, around: JobContext) -> Reason:
     pool = repr(job.pool_name)
     if around.pool_exists:
         message = f"pool {pool} has no agents"
@@ -246,7 +246,7 @@ def _no_agents(job: Job, around: Surroundings) -> Reason:
     )
 
 
-def _unread_agents(job: Job, around: Surroundings) -> Reason:
+def _unread_agents(job: Job, around: JobContext) -> Reason:
     return Reason(
         ReasonCode.NO_AGENTS,
         f"no agent of pool {job.pool_name!r} is known to serve it: "
@@ -279,7 +279,7 @@ def _no_type(job: Job, labelled: Sequence[Agent]) -> Reason:
     )
 
 
-def _none_serving(able: Sequence[Agent], around: Surroundings) -> Reason:
+def _none_serving(able: Sequence[Agent], around: JobContext) -> Reason:
     statuses = Counter(each.status for each in able)
     described = ", ".join(f"{number} {status}" for status, number in sorted(statuses.items()))
     if around.more_offline:
@@ -291,7 +291,7 @@ def _none_serving(able: Sequence[Agent], around: Surroundings) -> Reason:
     )
 
 
-def _busy(serving: Sequence[Agent], around: Surroundings) -> Reason | None:
+def _busy(serving: Sequence[Agent], around: JobContext) -> Reason | None:
     used = {each.agent_id: _used(each, around) for each in serving}
     if any(used[each.agent_id] < each.slots for each in serving):
         return None
@@ -304,7 +304,7 @@ def _busy(serving: Sequence[Agent], around: Surroundings) -> Reason | None:
     )
 
 
-def _used(agent: Agent, around: Surroundings) -> int:
+def _used(agent: Agent, around: JobContext) -> int:
     """Return how many slots are in use, by what it holds and by what it has lost and still runs."""
     if agent.agent_id not in around.held:
         return agent.running or 0
@@ -330,7 +330,7 @@ def _stuck(able: Sequence[Agent]) -> Reason | None:
     )
 
 
-def _ahead(around: Surroundings) -> Reason | None:
+def _ahead(around: JobContext) -> Reason | None:
     total = around.ahead_in_lane + around.ahead_elsewhere
     if not total:
         return None

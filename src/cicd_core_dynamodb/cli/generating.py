@@ -30,7 +30,7 @@ def terraform(
     """Write the Terraform module: tables, indexes, rights, and maintenance as a function."""
     from cicd_core.cli.exits import reporting
     from cicd_core.cli.output import emit
-    from cicd_core_dynamodb.cli.place import needed_tables
+    from cicd_core_dynamodb.cli.target import needed_tables
     from cicd_core_dynamodb.infrastructure import module_files
 
     with reporting(as_json=as_json):
@@ -65,7 +65,7 @@ def cloudformation(
     """Write the CloudFormation template: the same tables and rights, as JSON."""
     from cicd_core.cli.exits import reporting
     from cicd_core.cli.output import emit
-    from cicd_core_dynamodb.cli.place import needed_tables
+    from cicd_core_dynamodb.cli.target import needed_tables
     from cicd_core_dynamodb.infrastructure import template
 
     with reporting(as_json=as_json):

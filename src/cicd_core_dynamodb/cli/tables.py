@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cicd_core.cli.options import JsonOption
-from cicd_core_dynamodb.cli.place import (
+from cicd_core_dynamodb.cli.target import (
     EndpointOption,
     KmsKeyOption,
     NoProtectionOption,
@@ -47,7 +47,7 @@ def create_tables(
     from cicd_core.cli.exits import reporting
     from cicd_core.cli.output import emit
     from cicd_core_dynamodb.checking import Care
-    from cicd_core_dynamodb.cli.place import location_of, run
+    from cicd_core_dynamodb.cli.target import location_of, run
 
     async def work(tables: Tables) -> tuple[list[str], list[str]]:
         there = await tables.there()
@@ -87,7 +87,7 @@ def check(
     from cicd_core.cli.exits import ExitCode, reporting
     from cicd_core.cli.output import emit
     from cicd_core_dynamodb.checking import Care
-    from cicd_core_dynamodb.cli.place import location_of, run
+    from cicd_core_dynamodb.cli.target import location_of, run
 
     with reporting(as_json=as_json):
         care = Care(
@@ -128,7 +128,7 @@ def delete_tables(
     """Delete the tables, with every job, deployment, session and event in them."""
     from cicd_core.cli.exits import reporting
     from cicd_core.cli.output import emit
-    from cicd_core_dynamodb.cli.place import location_of, run
+    from cicd_core_dynamodb.cli.target import location_of, run
 
     with reporting(as_json=as_json):
         place = location_of(store, prefix, region, endpoint)

@@ -15,10 +15,10 @@ from cicd_core.persistence.collections import JOBS, READY
 from cicd_core.persistence.grants import Grant
 from cicd_core.queueing.rank import rank
 from cicd_core.store.records import Claim
+from cicd_core_dynamodb.claim_intents import OwnMarks
 from cicd_core_dynamodb.claims import Claimer
 from cicd_core_dynamodb.items import layouts
 from cicd_core_dynamodb.location import SHARDS
-from cicd_core_dynamodb.marks import OwnMarks
 from cicd_core_dynamodb.reads import Reader
 from cicd_core_dynamodb.simulation import virtual_time
 from cicd_core_dynamodb.simulation.partitions import JobsTable, Physics

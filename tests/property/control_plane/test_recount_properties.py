@@ -74,7 +74,7 @@ STEPS: dict[str, Step] = {
     "give back unused": partial(release, began=False),
     "lose": partial(expire, late=False),
     "hang": partial(expire, late=True),
-    "turn away": lambda job, at: leases.turn_away(
+    "turn away": lambda job, at: leases.expire_claim(
         job, job.token or STRANGER, now=at.now, steady=at.steady
     ),
     "replay": lambda job, at: jobs.replay(job, now=at.now, by="ann", steady=at.steady),

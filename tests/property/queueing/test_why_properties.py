@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from cicd_core.model.agent import Agent, AgentStatus
 from cicd_core.model.job import Job, JobState
 from cicd_core.queueing.lanes import lane_of, serves
-from cicd_core.queueing.why import ReasonCode, Surroundings, explain
+from cicd_core.queueing.why import JobContext, ReasonCode, explain
 
 if TYPE_CHECKING:
     from cicd_core.queueing.why import Reason
@@ -48,7 +48,7 @@ AGENTS = st.builds(
     running=st.none() | st.integers(0, 3),
 )
 AROUND = st.builds(
-    Surroundings,
+    JobContext,
     now=st.just(NOW),
     pool_exists=st.booleans(),
     lane_listed=st.booleans(),
@@ -61,7 +61,7 @@ AROUND = st.builds(
 
 @given(JOBS, AROUND)
 def test_every_job_gets_reasons_in_order_each_with_something_to_do(
-    job: Job, around: Surroundings
+    job: Job, around: JobContext
 ) -> None:
     reasons: tuple[Reason, ...] = explain(job, around)
     codes = [reason.code for reason in reasons]
@@ -72,7 +72,7 @@ def test_every_job_gets_reasons_in_order_each_with_something_to_do(
 
 @given(JOBS, AROUND)
 def test_a_job_is_about_to_be_claimed_only_if_an_agent_could_claim_it(
-    job: Job, around: Surroundings
+    job: Job, around: JobContext
 ) -> None:
     free = [
         agent

@@ -63,23 +63,23 @@ def test_a_start_at_the_deadline_ends_the_job_and_one_before_it_does_not() -> No
     assert [event.type for event in decision.events] == ["job.timed_out"]
     early = leases.start(held, token_of(held), now=deadline - timedelta(microseconds=1)).value
     assert early.state is JobState.RUNNING
-    assert not leases.was_claimed_late(held)
+    assert not leases.missed_deadline(held)
 
 
 def test_what_was_claimed_after_its_deadline_is_turned_away() -> None:
-    assert not leases.was_claimed_late(queued(deadline_at=LATER))
+    assert not leases.missed_deadline(queued(deadline_at=LATER))
     late = claim(queued(deadline_at=LATER), at=LATER)
-    assert leases.was_claimed_late(late)
-    decision = leases.turn_away(late, token_of(late), now=LATER)
+    assert leases.missed_deadline(late)
+    decision = leases.expire_claim(late, token_of(late), now=LATER)
     assert (decision.value.state, decision.value.attempts[-1].reason) == (
         JobState.TIMEOUT,
         "claimed after its deadline",
     )
     with pytest.raises(LeaseLost):
-        leases.turn_away(late, STRANGER, now=LATER)
+        leases.expire_claim(late, STRANGER, now=LATER)
 
 
 def test_a_job_that_is_turned_away_under_a_wrong_calendar_tells_the_steady_instant() -> None:
     late = claim(queued(deadline_at=LATER), at=LATER)
-    decision = leases.turn_away(late, token_of(late), now=LATER, steady=5)
+    decision = leases.expire_claim(late, token_of(late), now=LATER, steady=5)
     assert [event.data["stamp"] for event in decision.events] == [5]

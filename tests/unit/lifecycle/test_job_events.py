@@ -174,7 +174,7 @@ def test_a_job_that_misses_its_deadline_in_an_agents_hands_says_so_in_the_attemp
 
 def test_a_job_that_was_claimed_too_late_is_ended_by_maintenance() -> None:
     late = claimed(deadline_at=LATER)
-    decision = leases.turn_away(late, token_of(late), now=LATER)
+    decision = leases.expire_claim(late, token_of(late), now=LATER)
     (event,) = decision.events
     assert (event.type, event.data["by"]) == ("job.timed_out", "maintenance")
     assert event.data["why"] == "claimed after its deadline"

@@ -63,7 +63,7 @@ def test_a_job_that_has_started_starts_again_beyond_its_deadline(how: str, start
     held = leases.claim(
         ready, agent_id="a-2", claim_id="2" * 32, now=LONG_AFTER, starting=starting
     ).value
-    assert not leases.was_claimed_late(held)
+    assert not leases.missed_deadline(held)
     assert leases.start(held, token_of(held), now=LONG_AFTER).value.state is JobState.RUNNING
 
 

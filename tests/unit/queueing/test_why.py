@@ -9,7 +9,7 @@ import pytest
 
 from cicd_core.model.agent import Agent, AgentStatus, StuckJob
 from cicd_core.model.job import Attempt, Job, JobState, Verdict
-from cicd_core.queueing.why import Reason, ReasonCode, Surroundings, explain
+from cicd_core.queueing.why import JobContext, Reason, ReasonCode, explain
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 C = ReasonCode
@@ -41,12 +41,12 @@ def agent(agent_id: str = "a", **changes: Any) -> Agent:
     return Agent(**facts | changes)
 
 
-def around(*agents: Agent, **changes: Any) -> Surroundings:
+def around(*agents: Agent, **changes: Any) -> JobContext:
     facts: dict[str, Any] = {"now": NOW, "pool_exists": True, "lane_listed": True}
-    return Surroundings(agents=agents, **facts | changes)
+    return JobContext(agents=agents, **facts | changes)
 
 
-def only(subject: Job, surroundings: Surroundings) -> Reason:
+def only(subject: Job, surroundings: JobContext) -> Reason:
     (reason,) = explain(subject, surroundings)
     assert reason.what_to_do
     return reason

@@ -9,7 +9,7 @@ import pytest
 
 from cicd_core.model.agent import Agent, AgentStatus, StuckJob
 from cicd_core.model.job import Job, JobState
-from cicd_core.queueing.why import ReasonCode, Surroundings, explain
+from cicd_core.queueing.why import JobContext, ReasonCode, explain
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 SOON = NOW + timedelta(minutes=1)
@@ -42,13 +42,13 @@ def agent(agent_id: str = "a", **changes: Any) -> Agent:
     return Agent(**facts | changes)
 
 
-def around(*agents: Agent, **changes: Any) -> Surroundings:
+def around(*agents: Agent, **changes: Any) -> JobContext:
     facts: dict[str, Any] = {"now": NOW, "pool_exists": True, "lane_listed": True}
-    return Surroundings(agents=agents, **facts | changes)
+    return JobContext(agents=agents, **facts | changes)
 
 
 #: The job and what is around it, the reason, and what helps.
-ADVICE: list[tuple[Job, Surroundings, ReasonCode, str]] = [
+ADVICE: list[tuple[Job, JobContext, ReasonCode, str]] = [
     (
         job(cancel_requested_at=NOW, cancel_reason="no need"),
         around(agent()),
@@ -156,7 +156,7 @@ ADVICE: list[tuple[Job, Surroundings, ReasonCode, str]] = [
     ("subject", "surroundings", "code", "what_to_do"), ADVICE, ids=[each[2] for each in ADVICE]
 )
 def test_each_reason_says_what_helps(
-    subject: Job, surroundings: Surroundings, code: ReasonCode, what_to_do: str
+    subject: Job, surroundings: JobContext, code: ReasonCode, what_to_do: str
 ) -> None:
     (reason,) = explain(subject, surroundings)
     assert (reason.code, reason.what_to_do) == (code, what_to_do)

@@ -69,7 +69,7 @@ def demo_command(
     staging and production, and back. Nothing is written to the repository, nothing is fetched, and
     nothing is left behind but what --keep asks for. Exits with 1 if a scene or the audit fails.
     """
-    from cicd_core.cli.demo.performance import Request, perform
+    from cicd_core.cli.demo.runner import Request, perform
     from cicd_core.cli.exits import ExitCode, reporting
 
     request = Request(

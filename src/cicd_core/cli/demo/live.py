@@ -11,7 +11,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from cicd_core.cli.demo.board import KILLED, Board, Course, EventLine, Scene
+from cicd_core.cli.demo.state import KILLED, Board, Course, EventLine, Scene
 from cicd_core.cli.screen import line, span, status
 from cicd_core.model.job import JobState, Priority
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import anyio
 
-from cicd_core.cli.demo.board import KILLED, Scene
-from cicd_core.cli.demo.stage import SceneFailed, Stage, require
+from cicd_core.cli.demo.context import SceneFailed, Stage, require
+from cicd_core.cli.demo.state import KILLED, Scene
 from cicd_core.errors import LeaseLost
 from cicd_core.model.claim import ClaimRef
 from cicd_core.model.job import Job, JobState, LeaseToken

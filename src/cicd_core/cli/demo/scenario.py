@@ -11,11 +11,11 @@ import anyio
 from attrs import frozen
 
 from cicd_core.audit import AuditReport, audit
-from cicd_core.cli.demo import recovery, scenes
+from cicd_core.cli.demo import recovery, scenarios
 from cicd_core.cli.demo.agents import AgentProcess, AgentTerms
-from cicd_core.cli.demo.board import AgentLine, Scene
+from cicd_core.cli.demo.context import SceneFailed, Stage
 from cicd_core.cli.demo.polling import eventually
-from cicd_core.cli.demo.stage import SceneFailed, Stage
+from cicd_core.cli.demo.state import AgentLine, Scene
 from cicd_core.errors import CicdError, NotFound
 from cicd_core.model.agent import AgentStatus
 from cicd_core.model.job import JobStatus
@@ -58,13 +58,17 @@ async def _play_all(stage: Stage, plot: Plot) -> None:
     job_ids = await stage.enqueue_many(work)
     stage.board.say(Scene.WORK, f"{len(job_ids)} jobs on {len(stage.repository.commits)} commits")
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_play, stage, Scene.WORK, partial(scenes.work_on_commits, stage, job_ids))
+        tasks.start_soon(
+            _play, stage, Scene.WORK, partial(scenarios.work_on_commits, stage, job_ids)
+        )
         tasks.start_soon(_play, stage, Scene.DEAD_LETTER, partial(recovery.bury_and_replay, stage))
-        tasks.start_soon(_play, stage, Scene.DELAY, partial(scenes.wait_for_its_time, stage))
-        tasks.start_soon(_play, stage, Scene.SAME_KEY, partial(scenes.enqueue_twice, stage))
+        tasks.start_soon(_play, stage, Scene.DELAY, partial(scenarios.wait_for_its_time, stage))
+        tasks.start_soon(_play, stage, Scene.SAME_KEY, partial(scenarios.enqueue_twice, stage))
         await _play(stage, Scene.KILL, partial(recovery.kill_an_agent, stage))
         # What runs at most once must not run on the agent that is killed.
-        tasks.start_soon(_play, stage, Scene.DEPLOYMENT, partial(scenes.deploy, stage, job_ids[0]))
+        tasks.start_soon(
+            _play, stage, Scene.DEPLOYMENT, partial(scenarios.deploy, stage, job_ids[0])
+        )
         tasks.start_soon(_play, stage, Scene.CANCEL, partial(recovery.cancel_in_flight, stage))
     await _play(stage, Scene.DRAIN, partial(recovery.drain_the_last, stage))
 

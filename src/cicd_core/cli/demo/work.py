@@ -78,7 +78,7 @@ class Work:
     spec: JobSpec
 
 
-class Workshop:
+class ExecutorContext:
     """Makes the jobs of one demo."""
 
     def __init__(self, repository: Repository, place: Place, pool_name: str, seed: int) -> None:

@@ -12,10 +12,10 @@ from cicd_core.errors import UnsupportedCapability
 from cicd_core.store.limits import Limits
 from cicd_core.store.registry import require_asyncio
 from cicd_core.store.sqlite.checkpoint import Checkpoints
+from cicd_core.store.sqlite.connection import Hops
 from cicd_core.store.sqlite.failures import translated
+from cicd_core.store.sqlite.file_lock import WritersLock
 from cicd_core.store.sqlite.files import DatabaseFiles, make
-from cicd_core.store.sqlite.hops import Hops
-from cicd_core.store.sqlite.host_clock import host_clock
 from cicd_core.store.sqlite.location import locate
 from cicd_core.store.sqlite.retention import Retention
 from cicd_core.store.sqlite.schema import (
@@ -25,7 +25,7 @@ from cicd_core.store.sqlite.schema import (
     namespace_id,
     refuse_foreign,
 )
-from cicd_core.store.sqlite.sidecar import WritersLock
+from cicd_core.store.sqlite.shared_clock import host_clock
 from cicd_core.store.sqlite.store import SQLiteStore
 from cicd_core.store.sqlite.writing import Writer
 

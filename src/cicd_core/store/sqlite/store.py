@@ -9,9 +9,9 @@ from anyio import CancelScope
 
 from cicd_core.clock import calendar_of
 from cicd_core.store.records import StoreTime
+from cicd_core.store.sqlite.batcher import Turns
 from cicd_core.store.sqlite.log import read_counters, read_entries
 from cicd_core.store.sqlite.reads import Snapshot
-from cicd_core.store.sqlite.turns import Turns
 from cicd_core.store.sqlite.waiting import Waiting
 from cicd_core.store.sqlite.writing import CommitAll, RenewAll, weight
 
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
         Renewed,
         Watch,
     )
+    from cicd_core.store.sqlite.connection import Hops
     from cicd_core.store.sqlite.files import DatabaseFiles
-    from cicd_core.store.sqlite.hops import Hops
     from cicd_core.store.sqlite.location import Location
     from cicd_core.store.sqlite.tables import Table
     from cicd_core.store.sqlite.writing import Request, Writer

@@ -17,9 +17,9 @@ from cicd_core.store.sqlite.batch import Batch
 from cicd_core.store.sqlite.claims import apply_claims
 from cicd_core.store.sqlite.commits import apply_commits, apply_renewals
 from cicd_core.store.sqlite.failures import Locked, is_of_the_engine
-from cicd_core.store.sqlite.host_clock import note_time
 from cicd_core.store.sqlite.old_counters import OldCounters
 from cicd_core.store.sqlite.schema import layout_version, load_tables, transaction
+from cicd_core.store.sqlite.shared_clock import note_time
 
 if TYPE_CHECKING:
     import sqlite3
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from cicd_core.store.records import Collection, Commit, Renewal
     from cicd_core.store.semantics import Subject
     from cicd_core.store.sqlite.checkpoint import Checkpoints
+    from cicd_core.store.sqlite.file_lock import WritersLock
     from cicd_core.store.sqlite.files import DatabaseFiles
     from cicd_core.store.sqlite.retention import Retention
-    from cicd_core.store.sqlite.sidecar import WritersLock
     from cicd_core.store.sqlite.tables import Place, Table
 
 

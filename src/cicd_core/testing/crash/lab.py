@@ -25,15 +25,15 @@ from cicd_core.store.registry import StoreURL, open_store
 from cicd_core.store.sqlite.location import locate
 from cicd_core.testing.crash.draining import drain
 from cicd_core.testing.crash.evidence import Evidence
+from cicd_core.testing.crash.fork_server import errors_path
 from cicd_core.testing.crash.journal import Ending, read_notes
 from cicd_core.testing.crash.losses import early_ends, lost_effects, lost_jobs
-from cicd_core.testing.crash.nursery import errors_path
 from cicd_core.testing.crash.ownership import double_owners
 from cicd_core.testing.crash.plan import SETTINGS, Mishap, fate_of
 from cicd_core.testing.crash.recovery import recovery
 from cicd_core.testing.crash.report import CrashReport, Faults
 from cicd_core.testing.crash.storm import Storm
-from cicd_core.testing.crash.testimony import Witnesses
+from cicd_core.testing.crash.worker_log import Witnesses
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from cicd_core.testing.crash.evidence import Evidence
-    from cicd_core.testing.crash.testimony import JobTestimony, Use, Witnesses
+    from cicd_core.testing.crash.worker_log import JobTestimony, Use, Witnesses
 
 
 def lost_jobs(testimony: Witnesses, records: Collection[str]) -> Iterator[str]:

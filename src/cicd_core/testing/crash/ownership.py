@@ -9,7 +9,7 @@ from cicd_core.model.job import FINAL_STATES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cicd_core.testing.crash.testimony import JobTestimony, Use
+    from cicd_core.testing.crash.worker_log import JobTestimony, Use
 
 #: Verbs that end an ownership; a repetition of one is answered as the first time, later too.
 _ENDS: Final = frozenset({"complete", "release"})

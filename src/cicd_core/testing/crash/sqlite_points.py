@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from cicd_core.store.records import Claim
-from cicd_core.store.sqlite.hops import HopConnection
+from cicd_core.store.sqlite.connection import HopConnection
 from cicd_core.store.sqlite.writing import CommitAll, Writer
 from cicd_core.testing.crash.plan import Point
 from cicd_core.testing.crash.sqlite_files import FileWatcher, watch_files

@@ -15,8 +15,8 @@ from attrs import define, frozen
 
 from cicd_core.clock import monotonic_seconds
 from cicd_core.errors import CicdError
+from cicd_core.testing.crash.fork_server import command, errors_path
 from cicd_core.testing.crash.journal import Acknowledgements
-from cicd_core.testing.crash.nursery import command, errors_path
 from cicd_core.testing.crash.plan import fate_of, journal_path, order_of
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from cicd_core.control_plane.plane import ControlPlane
 from cicd_core.errors import StoreUnavailable
 from cicd_core.persistence.collections import COLLECTIONS
 from cicd_core.store.registry import open_store
-from cicd_core.testing.crash.arming import arm_process
 from cicd_core.testing.crash.fault_points import kill_this_process, pointed
+from cicd_core.testing.crash.fault_setup import arm_process
 from cicd_core.testing.crash.journal import Journal
 from cicd_core.testing.crash.jumping_clock import make_wall_clock_jump
 from cicd_core.testing.crash.memory import Memory

@@ -16,7 +16,7 @@ several (``processes.py``). The checkers:
 from __future__ import annotations
 
 from cicd_core.testing.histories.checking import Finding, assert_explained, check_history
-from cicd_core.testing.histories.intentions import Workload
+from cicd_core.testing.histories.config import Workload
 from cicd_core.testing.histories.journal import Journal, load, save
 from cicd_core.testing.histories.operation import UNKNOWN, Get, History, Operation
 from cicd_core.testing.histories.recorder import Recorder, RecordingStore

@@ -9,13 +9,13 @@ from attrs import frozen
 
 from cicd_core.testing.histories.journal import save
 from cicd_core.testing.histories.log_check import check_counted, check_log
+from cicd_core.testing.histories.oracle import Refuted
 from cicd_core.testing.histories.queue_monitor import check_queue
 from cicd_core.testing.histories.queue_view import queue_of, queues_of
 from cicd_core.testing.histories.record_check import check_record
 from cicd_core.testing.histories.record_view import by_record
 from cicd_core.testing.histories.serial import check_serial
 from cicd_core.testing.histories.wing_gong import LIMIT, Stuck, TooManyOrders
-from cicd_core.testing.histories.witness import Refuted
 from cicd_core.testing.samples import COLLECTIONS
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from anyio.streams.text import TextReceiveStream
 from attrs import fields
 
 from cicd_core.store.registry import open_store
-from cicd_core.testing.histories.intentions import Workload
+from cicd_core.testing.histories.config import Workload
 from cicd_core.testing.histories.journal import load
 from cicd_core.testing.histories.worker import KILLED, READY
 from cicd_core.testing.histories.workload import Recording, conclude

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from cicd_core.store.records import Claim
 from cicd_core.testing.histories.model import ABSENT, Sight, Write, record_steps
+from cicd_core.testing.histories.oracle import Unstamped, check_versions
 from cicd_core.testing.histories.wing_gong import LIMIT, Order, Stuck, linearize
-from cicd_core.testing.histories.witness import Unstamped, check_versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from cicd_core.testing.histories.model import RecordOperation, RecordState
-    from cicd_core.testing.histories.witness import Refuted
+    from cicd_core.testing.histories.oracle import Refuted
 
 Refutation: TypeAlias = "Refuted[RecordOperation] | Stuck[RecordOperation, RecordState]"
 

@@ -20,8 +20,8 @@ from attrs import define, field
 
 from cicd_core.store.records import Claim, Commit, Delete, Record
 from cicd_core.testing.histories.operation import FOREVER, UNKNOWN, Get, StoreOperation
+from cicd_core.testing.histories.oracle import Refuted
 from cicd_core.testing.histories.queue_view import by_versions
-from cicd_core.testing.histories.witness import Refuted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from cicd_core.store.registry import open_store
-from cicd_core.testing.histories.intentions import Workload
+from cicd_core.testing.histories.config import Workload
 from cicd_core.testing.histories.journal import Journal
 from cicd_core.testing.histories.recorder import Recorder
 from cicd_core.testing.histories.workload import work

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from cicd_core.store.contract import Store
     from cicd_core.store.records import LogEntry
-    from cicd_core.testing.histories.intentions import Workload
+    from cicd_core.testing.histories.config import Workload
 
 #: How many records are taken, or read, at once at the end.
 _STEP: Final = 100

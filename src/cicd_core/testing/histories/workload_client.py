@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from cicd_core.store.contract import Store
     from cicd_core.store.records import Put
-    from cicd_core.testing.histories.intentions import Workload
+    from cicd_core.testing.histories.config import Workload
 
 LANES: Final = ("red", "blue")
 PRIORITIES: Final = "123"

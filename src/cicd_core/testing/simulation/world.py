@@ -14,16 +14,16 @@ from cicd_core.testing.clock import START, VirtualClock
 from cicd_core.testing.simulation.agenda import Agenda
 from cicd_core.testing.simulation.beliefs import Beliefs
 from cicd_core.testing.simulation.measuring import Measures
+from cicd_core.testing.simulation.oracle import Witness
 from cicd_core.testing.simulation.plan import DAY
-from cicd_core.testing.simulation.witness import Witness
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from cicd_core.model.job import Job, LeaseToken
     from cicd_core.store.contract import Store
+    from cicd_core.testing.simulation.oracle import Sight
     from cicd_core.testing.simulation.plan import SimulationPlan
-    from cicd_core.testing.simulation.witness import Sight
 
 Answer = TypeVar("Answer")
 

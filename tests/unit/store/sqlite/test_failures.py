@@ -20,7 +20,7 @@ from cicd_core.errors import (
     StoreUnavailable,
 )
 from cicd_core.store.sqlite.failures import Locked, is_of_the_engine, translated
-from cicd_core.store.sqlite.sidecar import WritersLock
+from cicd_core.store.sqlite.file_lock import WritersLock
 from cicd_core.testing.samples import claim, find, in_lane, item, numbers_in, told, whole_log, write
 from tests.unit.store.sqlite.files import connect, execute, names, opened, query, run_script
 

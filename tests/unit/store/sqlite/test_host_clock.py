@@ -8,9 +8,9 @@ import pytest
 
 from cicd_core.clock import boot_micros, plausible, wall_micros
 from cicd_core.model.instants import from_micros
-from cicd_core.store.sqlite import host_clock as host_clock_module
-from cicd_core.store.sqlite.host_clock import host_clock, note_time
+from cicd_core.store.sqlite import shared_clock as host_clock_module
 from cicd_core.store.sqlite.schema import migrate
+from cicd_core.store.sqlite.shared_clock import host_clock, note_time
 from cicd_core.testing.samples import item, write
 from tests.unit.store.sqlite.files import connect, opened, query
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cicd_core.store.sqlite.failures import Locked
-from cicd_core.store.sqlite.sidecar import WritersLock
+from cicd_core.store.sqlite.file_lock import WritersLock
 from tests.unit.store.sqlite.files import names
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def test_the_lock_of_a_process_that_dies_is_free(path: Path) -> None:
     code = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
-        "from cicd_core.store.sqlite.sidecar import WritersLock\n"
+        "from cicd_core.store.sqlite.file_lock import WritersLock\n"
         "with WritersLock(Path(sys.argv[1]), 0).held():\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )

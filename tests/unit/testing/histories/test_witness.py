@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from cicd_core.store.records import Committed
 from cicd_core.testing.histories import UNKNOWN, History
+from cicd_core.testing.histories.oracle import Refuted, Unstamped, check_versions, replay
 from cicd_core.testing.histories.queue_model import EMPTY, queue_steps
 from cicd_core.testing.histories.record_view import by_record
 from cicd_core.testing.histories.wing_gong import Order, linearize
-from cicd_core.testing.histories.witness import Refuted, Unstamped, check_versions, replay
 from cicd_core.testing.samples import COLLECTIONS, ITEMS, commit, item
 from tests.unit.testing.histories.writing import did, enqueued, good_queue, job, spread, taken
 

@@ -16,14 +16,14 @@ from attrs import evolve, frozen
 
 from cicd_core.audit import AuditReport
 from cicd_core.cli.demo.agents import AgentTerms
-from cicd_core.cli.demo.board import Board
-from cicd_core.cli.demo.ending import document, ending_parts, is_good
+from cicd_core.cli.demo.context import FAST, Pace, SceneFailed, Stage
 from cicd_core.cli.demo.live import can_show, show_live
 from cicd_core.cli.demo.place import Place, opened_place
 from cicd_core.cli.demo.repository import Repository, mirror, read_repository
 from cicd_core.cli.demo.scenario import Plot, play
-from cicd_core.cli.demo.stage import FAST, Pace, SceneFailed, Stage
-from cicd_core.cli.demo.work import Workshop
+from cicd_core.cli.demo.state import Board
+from cicd_core.cli.demo.summary import document, ending_parts, is_good
+from cicd_core.cli.demo.work import ExecutorContext
 from cicd_core.cli.opening import plane_now
 from cicd_core.cli.output import emit
 from cicd_core.cli.printable import printable
@@ -150,7 +150,7 @@ async def _perform_at(request: Request, repository: Repository, place: Place) ->
             plane=plane,
             place=place,
             repository=repository,
-            workshop=Workshop(repository, place, f"demo{suffix}", request.seed),
+            workshop=ExecutorContext(repository, place, f"demo{suffix}", request.seed),
             board=board,
             pace=pace,
         )

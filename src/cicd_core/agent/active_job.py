@@ -43,7 +43,7 @@ class Stop:
     why: str
 
 
-class Holding:
+class ActiveJob:
     """One claim, from its grant to its report. Safe to use from several threads."""
 
     def __init__(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
-    from cicd_core.store.sqlite.hops import Hops
+    from cicd_core.store.sqlite.connection import Hops
 
 Request = TypeVar("Request")
 

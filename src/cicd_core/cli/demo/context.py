@@ -9,11 +9,11 @@ import anyio
 from attrs import define, field, frozen
 
 from cicd_core.cli.demo.agents import AgentProcess
-from cicd_core.cli.demo.board import Board
 from cicd_core.cli.demo.place import Place
 from cicd_core.cli.demo.polling import eventually
 from cicd_core.cli.demo.repository import Repository
-from cicd_core.cli.demo.work import Work, Workshop
+from cicd_core.cli.demo.state import Board
+from cicd_core.cli.demo.work import ExecutorContext, Work
 from cicd_core.control_plane.plane import ControlPlane
 from cicd_core.model.job import Job
 
@@ -51,7 +51,7 @@ class Stage:
     plane: ControlPlane
     place: Place
     repository: Repository
-    workshop: Workshop
+    workshop: ExecutorContext
     board: Board
     pace: Pace
     agents: dict[str, AgentProcess] = field(factory=dict[str, AgentProcess])

@@ -77,7 +77,7 @@ class WorkQueue(Protocol):
         ...
 
 
-class AgentDesk(Protocol):
+class AgentRegistry(Protocol):
     """Where an agent says who it is and how it is."""
 
     async def register(self, spec: AgentSpec) -> Agent:
@@ -127,7 +127,7 @@ class WorkSource(Protocol):
         ...
 
     @property
-    def agents(self) -> AgentDesk:
+    def agents(self) -> AgentRegistry:
         """Where agents register."""
         ...
 

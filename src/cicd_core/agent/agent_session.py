@@ -11,11 +11,11 @@ from attrs import frozen
 
 from cicd_core.agent.answers import SetupFailed
 from cicd_core.agent.claim_loop import ClaimLoop
-from cicd_core.agent.executor import Executor, Workshop
+from cicd_core.agent.executor import Executor, ExecutorContext
 from cicd_core.agent.fitness import Fitness
-from cicd_core.agent.keeper import Heartbeat, Keeper
+from cicd_core.agent.lease_renewer import Heartbeat, LeaseRenewer
 from cicd_core.agent.log_cleaning import clean_log_dir
-from cicd_core.agent.patience import LAST_WORDS_SECONDS, patiently
+from cicd_core.agent.retry import LAST_WORDS_SECONDS, patiently
 from cicd_core.agent.slots import Slots
 from cicd_core.agent.stuck import StuckWatch, end_process, stuck_reports
 from cicd_core.errors import AlreadyExists, CicdError
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
+    from cicd_core.agent.active_job import ActiveJob
     from cicd_core.agent.claim_loop import ClaimTerms
-    from cicd_core.agent.draining import Drain
     from cicd_core.agent.handlers import Handlers
-    from cicd_core.agent.holding import Holding
     from cicd_core.agent.log_folder import LogLimits
-    from cicd_core.agent.port import WorkSource
+    from cicd_core.agent.protocols import WorkSource
+    from cicd_core.agent.shutdown import Drain
     from cicd_core.agent.stuck import StuckLimit
     from cicd_core.errors import OperationRejected
     from cicd_core.ids import IdSource
@@ -55,7 +55,7 @@ class Plan:
     exit_when_stuck: StuckLimit | None = None
 
 
-class Incarnation:
+class AgentSession:
     """From the registration to the farewell."""
 
     def __init__(
@@ -69,7 +69,7 @@ class Incarnation:
         self._ids = ids
         self._slots = Slots(plan.spec.slots)
         self._fitness = Fitness(plan.spec.slots, self._tell_fitness)
-        self._keeper: Keeper | None = None
+        self._keeper: LeaseRenewer | None = None
         self._refused: OperationRejected | None = None
         self._executor: Executor | None = None
         self._stuck_watch: StuckWatch | None = None
@@ -85,7 +85,7 @@ class Incarnation:
         if agent is None:
             return
         _log.info("agent %s: registered in pool %s", agent.agent_id, agent.pool_name)
-        keeper = self._keeper = Keeper(self._source, self._heartbeat(agent, run_soon))
+        keeper = self._keeper = LeaseRenewer(self._source, self._heartbeat(agent, run_soon))
         try:
             async with keeper:
                 await self._work(keeper, agent)
@@ -109,7 +109,7 @@ class Incarnation:
             tasks.cancel_scope.cancel()
         return agent
 
-    def _stuck(self) -> list[Holding]:
+    def _stuck(self) -> list[ActiveJob]:
         return [] if self._executor is None else self._executor.stuck()
 
     def _heartbeat(self, agent: Agent, run_soon: RunSoon) -> Heartbeat:
@@ -149,7 +149,7 @@ class Incarnation:
             self._refused = refused
             self._drain.ask("its heartbeat was refused")
 
-    async def _work(self, keeper: Keeper, agent: Agent) -> None:
+    async def _work(self, keeper: LeaseRenewer, agent: Agent) -> None:
         async with anyio.create_task_group() as watchers:
             watchers.start_soon(keeper.fail_with_it)
             if self._plan.log_dir is not None:
@@ -171,8 +171,8 @@ class Incarnation:
                 await loop.run()
             watchers.cancel_scope.cancel()
 
-    def _workshop(self, keeper: Keeper) -> Workshop:
-        return Workshop(
+    def _workshop(self, keeper: LeaseRenewer) -> ExecutorContext:
+        return ExecutorContext(
             queue=self._source.queue,
             handlers=self._handlers,
             keeper=keeper,
@@ -185,7 +185,9 @@ class Incarnation:
             threads=anyio.CapacityLimiter(self._plan.spec.slots),
         )
 
-    async def _conduct_drain(self, keeper: Keeper, loop: ClaimLoop, executor: Executor) -> None:
+    async def _conduct_drain(
+        self, keeper: LeaseRenewer, loop: ClaimLoop, executor: Executor
+    ) -> None:
         """Wait until the agent is to go, then for its jobs, then fire their scopes."""
         try:
             await self._drain.begun.wait()
@@ -202,15 +204,15 @@ class Incarnation:
             # Cancelled from outside: handlers in threads learn of it by their flag alone.
             executor.stop_all(f"the agent stops: {self._drain.reason or 'it was cancelled'}")
 
-    async def _tell_drain(self, keeper: Keeper) -> None:
+    async def _tell_drain(self, keeper: LeaseRenewer) -> None:
         await self._tell("the word that it drains", self._source.agents.drain, keeper)
 
-    async def _say_farewell(self, keeper: Keeper) -> None:
+    async def _say_farewell(self, keeper: LeaseRenewer) -> None:
         with anyio.move_on_after(LAST_WORDS_SECONDS, shield=True):
             await self._tell("its farewell", self._source.agents.deregister, keeper)
 
     async def _tell(
-        self, what: str, tell: Callable[..., Awaitable[object]], keeper: Keeper
+        self, what: str, tell: Callable[..., Awaitable[object]], keeper: LeaseRenewer
     ) -> None:
         if self._refused is not None:  # whoever has the id now must neither drain nor end by us
             return

@@ -16,16 +16,16 @@ from redis.asyncio.connection import SSLConnection
 from redis.crc import key_slot
 from redis.exceptions import RedisError
 
+from cicd_core_redis.codec import packed
 from cicd_core_redis.connecting import Connecting
-from cicd_core_redis.words import packed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from redis.asyncio import Redis, RedisCluster
 
+    from cicd_core_redis.codec import Answer, Argument
     from cicd_core_redis.connecting import Connection
-    from cicd_core_redis.words import Answer, Argument
 
 #: Where a server listens.
 Address = tuple[str, int]

@@ -17,10 +17,10 @@ import anyio
 from anyio.lowlevel import current_token
 from attrs import frozen
 
-from cicd_core.agent.lease_book import LeaseBook
 from cicd_core.agent.lease_clock import PauseWatch, lease_clock
+from cicd_core.agent.lease_table import LeaseTable
 from cicd_core.agent.measuring import Measuring
-from cicd_core.agent.patience import (
+from cicd_core.agent.retry import (
     CALL_SECONDS,
     LAST_WORDS_SECONDS,
     Backoff,
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskGroup
 
-    from cicd_core.agent.holding import Holding
-    from cicd_core.agent.port import WorkSource
+    from cicd_core.agent.active_job import ActiveJob
+    from cicd_core.agent.protocols import WorkSource
     from cicd_core.agent.stuck import StuckWatch
     from cicd_core.model.agent import Agent, AgentMetrics, AgentSpec, StuckReport
     from cicd_core.threads import RunSoon
@@ -82,7 +82,7 @@ class Heartbeat:
     stuck_watch: StuckWatch | None = None
 
 
-class Keeper:
+class LeaseRenewer:
     """Keeps leases alive while it is entered. ``hold`` and ``drop`` are for any thread."""
 
     def __init__(self, source: WorkSource, heartbeat: Heartbeat) -> None:
@@ -90,7 +90,7 @@ class Keeper:
         self._source = source
         self._heartbeat = heartbeat
         self._agent = heartbeat.agent
-        self._book = LeaseBook()
+        self._book = LeaseTable()
         self._pauses = PauseWatch()
         self._tell_main = run_soon_here()
         self._backend = _backend_name()
@@ -150,7 +150,7 @@ class Keeper:
 
     def hold(
         self,
-        holding: Holding,
+        holding: ActiveJob,
         *,
         sent_at: float,
         seconds_left: float,
@@ -171,7 +171,7 @@ class Keeper:
         if min(self._book.renewal_at(), self._book.alarm_at()) < self._asleep_until:
             self._wake()
 
-    def drop(self, holding: Holding) -> None:
+    def drop(self, holding: ActiveJob) -> None:
         """Let a lease go; what is heard of it from now on is ignored."""
         self._book.drop(holding)
 

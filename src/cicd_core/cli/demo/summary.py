@@ -10,9 +10,9 @@ from rich.text import Text
 
 from cicd_core.audit import AuditReport
 from cicd_core.cli.audit import amount, audit_parts
-from cicd_core.cli.demo.board import Course
+from cicd_core.cli.demo.context import Stage
 from cicd_core.cli.demo.live import scene_lines
-from cicd_core.cli.demo.stage import Stage
+from cicd_core.cli.demo.state import Course
 from cicd_core.model.job import Job
 
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import define
 
-from cicd_core.agent.holding import StopReason
+from cicd_core.agent.active_job import StopReason
 from cicd_core.agent.lease_times import LeaseTimes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cicd_core.agent.holding import Holding
+    from cicd_core.agent.active_job import ActiveJob
     from cicd_core.model.claim import LeaseStatus
 
 #: A lease is renewed when this part of its life has passed.
@@ -23,21 +23,21 @@ RENEWAL_PART: Final = 1 / 3
 
 @define
 class _Entry:
-    holding: Holding
+    holding: ActiveJob
     renew_at: float
 
 
-class LeaseBook:
+class LeaseTable:
     """The leases held. Safe to use from several threads; instants are seconds of one clock."""
 
     def __init__(self) -> None:
         """Begin with none."""
-        self._entries: dict[Holding, _Entry] = {}
+        self._entries: dict[ActiveJob, _Entry] = {}
         self._lock = threading.Lock()
 
     def hold(
         self,
-        holding: Holding,
+        holding: ActiveJob,
         *,
         sent_at: float,
         seconds_left: float,
@@ -66,18 +66,18 @@ class LeaseBook:
         with self._lock:
             self._entries[holding] = entry
 
-    def drop(self, holding: Holding) -> None:
+    def drop(self, holding: ActiveJob) -> None:
         """Forget a lease, if it is there."""
         with self._lock:
             self._entries.pop(holding, None)
 
-    def held(self) -> list[Holding]:
+    def held(self) -> list[ActiveJob]:
         """Return all that are held."""
         with self._lock:
             return list(self._entries)
 
     def renewed(
-        self, holdings: Sequence[Holding], statuses: Sequence[LeaseStatus], sent_at: float
+        self, holdings: Sequence[ActiveJob], statuses: Sequence[LeaseStatus], sent_at: float
     ) -> None:
         """Take the answers to a renewal that was sent at ``sent_at``; stop what must stop."""
         for holding, status in zip(holdings, statuses, strict=True):

@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from cicd_core_redis.codec import packed
 from cicd_core_redis.failures import unconfirmed
 from cicd_core_redis.scripts import DURABLE, Verb
-from cicd_core_redis.words import packed
 
 if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Mapping, Sequence
 
     from cicd_core.errors import StoreUnavailable
-    from cicd_core_redis.confirming import Confirming
+    from cicd_core_redis.codec import Answer, Argument
+    from cicd_core_redis.replication import Confirming
     from cicd_core_redis.scripts import Script
-    from cicd_core_redis.words import Answer, Argument
 
 #: The scripts that take several items, whose number stands before them.
 _MERGED: Final = frozenset({Verb.COMMIT, Verb.CHANGE, Verb.CLAIM, Verb.RENEW, Verb.GET})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 if TYPE_CHECKING:
-    from cicd_core_redis.words import Argument
+    from cicd_core_redis.codec import Argument
 
 
 @frozen

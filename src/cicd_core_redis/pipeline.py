@@ -22,6 +22,7 @@ from redis.exceptions import (
 
 from cicd_core.clock import monotonic_seconds
 from cicd_core.errors import StoreError
+from cicd_core_redis.batching import Call, Confirmation, Parcel, parcelled
 from cicd_core_redis.failures import (
     broken,
     closed,
@@ -31,16 +32,15 @@ from cicd_core_redis.failures import (
     translated,
     unreachable,
 )
-from cicd_core_redis.parcels import Call, Confirmation, Parcel, parcelled
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from cicd_core_redis.confirming import Confirming
+    from cicd_core_redis.codec import Answer, Argument
     from cicd_core_redis.connecting import Connection, Source
+    from cicd_core_redis.replication import Confirming
     from cicd_core_redis.scripts import Script, Verb
     from cicd_core_redis.server_clock import ServerClock
-    from cicd_core_redis.words import Answer, Argument
 
 #: Answers of the server that are errors; two of them are errors of the connection to redis-py.
 _REFUSALS: Final = (ResponseError, AuthenticationError, BusyLoadingError)

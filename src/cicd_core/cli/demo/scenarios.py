@@ -7,9 +7,9 @@ from datetime import timedelta
 
 from attrs import evolve
 
-from cicd_core.cli.demo.board import Scene
+from cicd_core.cli.demo.context import SceneFailed, Stage, require
 from cicd_core.cli.demo.repository import Commit
-from cicd_core.cli.demo.stage import SceneFailed, Stage, require
+from cicd_core.cli.demo.state import Scene
 from cicd_core.errors import IdempotencyConflict
 from cicd_core.model.deployment import (
     Deployment,
