@@ -29,6 +29,8 @@ from tests.runtime.repositories import commit, git
 
 #: The longest that an agent lives before it is killed, in seconds: from its start to jobs at work.
 _LONGEST_LIFE = 4.0
+#: How many jobs are added before each agent that is killed.
+_JOBS_OF_A_LIFE = 8
 
 
 @frozen
@@ -160,8 +162,8 @@ def run_all(storm: Storm, jobs: int, *, agents: int, slots: int) -> Counter[JobS
 
 def kill_some(storm: Storm, kills: int, dice: random.Random) -> None:
     """Kill agents at random moments; after each one, no process and no lock may be left."""
-    anyio.run(lambda: storm.enqueue(60 * kills, dice, attempts=100))
     for number in range(kills):
+        anyio.run(lambda: storm.enqueue(_JOBS_OF_A_LIFE, dice, attempts=100))
         if dice.random() < 0.3:  # let the next one make its mirrors again
             shutil.rmtree(storm.cache, ignore_errors=True)
         agent = storm.agent(slots=8)

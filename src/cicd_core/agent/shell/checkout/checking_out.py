@@ -44,7 +44,7 @@ _MOST_SUBMODULES: Final = 256
 
 @frozen(kw_only=True)
 class CheckoutContext:
-    """What one checkout has to do with its agent and its job."""
+    """The agent and the job of one checkout."""
 
     settings: CheckoutSettings
     cache: MirrorCache
@@ -59,7 +59,7 @@ class CheckoutContext:
 
 @frozen
 class CheckedOut:
-    """What a job got."""
+    """The result of a checkout."""
 
     commit: str
     #: The full name of the ref that named the commit; None for HEAD, and for a commit by its id.

@@ -1,4 +1,4 @@
-"""What git sees of the agent: a small environment, and a configuration that no job can change."""
+"""Git's environment, which is small, and its configuration, which no job can change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is fetched into a mirror: single commits with their histories, by exact names."""
+"""Fetches into a mirror: single commits with their histories, by exact names."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def make_mirror(folder: Path, source: Source, wanted: Wanted, oid: str) -> None:
 
 
 def restore_mirror(folder: Path, source: Source, wanted: Wanted, oid: str) -> None:
-    """Write again what a power loss, or a job, has made of the configuration of a mirror.
+    """Write the configuration of a mirror again where a power loss, or a job, has changed it.
 
     Raises:
         OSError: a file can't be written.

@@ -8,7 +8,7 @@ In the cache folder, for each key:
   alone by the process that drops it.
 - ``KEY.writer``: locked by the job that makes a mirror or fetches into it.
 
-A lock that no process holds means nothing: what a dead agent left behind is removed.
+A lock that no process holds means nothing: the leftovers of dead agents are removed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 _DAMAGED: Final = "damaged"
 _NAME: Final = re.compile(r"([0-9a-f]{32})-(\d+)")
-#: What git leaves behind when it is killed, below a mirror.
+#: The leftovers of a git command that was killed, below a mirror.
 _LEFTOVERS: Final = (
     "*.lock",
     "refs/**/*.lock",
@@ -115,7 +115,7 @@ class MirrorCache:
             file.flush()
 
     def trim(self) -> None:
-        """Drop what is damaged, and the mirrors used longest ago, until the rest has its room."""
+        """Drop damaged mirrors, and those used longest ago, until the rest has its room."""
         self._recover()
         rooms = sorted(self._rooms(), key=lambda room: (not room.damaged, room.used_at))
         total = sum(room.size for room in rooms)
@@ -191,7 +191,7 @@ class MirrorCache:
         return True
 
     def _recover(self) -> None:
-        """Remove what agents that died left half made, half dropped, or locked."""
+        """Remove mirrors that dead agents left half made or half dropped, and locks of git."""
         for gone in self._root.glob("*.gone"):
             shutil.rmtree(gone, ignore_errors=True)
         for key in {file.stem for file in self._root.glob("*.writer")}:

@@ -1,4 +1,4 @@
-"""What an agent's operator decides about checkouts."""
+"""The settings of an agent's checkouts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of a commit's tree before it is checked out, kept beside its objects."""
+"""The facts of a commit's tree: known before a checkout, and kept beside its objects."""
 
 from __future__ import annotations
 
