@@ -146,13 +146,6 @@ FAULTS: Final = (
         "test_of_32_claimers_of_one_record_one_gets_it",
     ),
     Fault(
-        "an expired record is claimed",
-        _CLAIMS,
-        "x=EXPIRY, now=number(now))\n    # One",
-        "x=EXPIRY, now=number(0))\n    # One",
-        "test_an_expired_record_is_not_claimed",
-    ),
-    Fault(
         "a patch removes nothing",
         _CLAIMS,
         "            update.remove([name])",

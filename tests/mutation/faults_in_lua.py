@@ -62,14 +62,14 @@ FAULTS: Final = (
         _CLAIM,
         "while #won < limit and gone < 1000 do",
         "while #won < limit and gone < 1 do",
-        "test_many_records_may_expire_at_once",
+        "test_claims_take_what_is_behind_an_unreadable_record",
     ),
     Fault(
         "a claim reads eight of a partition",
         _CLAIM,
         "if not line.head and #line.names == chunk then",
         "if not line.head and #line.names > chunk then",
-        "test_a_long_claim_takes_all_that_there_is_and_is_repeated_whole",
+        "test_a_claim_takes_many_from_one_of_its_partitions",
     ),
     Fault(
         "a repetition takes more",
@@ -174,7 +174,7 @@ FAULTS: Final = (
         f"{_LUA}/increments.lua",
         "if total == tonumber(amount) then",
         "if total ~= tonumber(amount) then",
-        "test_increments_add_up",
+        "test_a_prefix_is_taken_by_the_letter",
     ),
     Fault(
         "a prefix finds its whole group",

@@ -64,6 +64,17 @@ class ClaimPromises(Suite):
         assert keys(await store.claim(claim(3, lanes=["blue", "green", "red"]))) == ["1", "2", "3"]
         assert keys(await store.claim(claim(9, lanes=["red", "green", "blue"]))) == ["4", "5", "6"]
 
+    async def test_a_claim_takes_many_from_one_of_its_partitions(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        many = [f"{number:02}" for number in range(30)]
+        for at in range(0, 30, 10):
+            await write(store, *map(item, many[at : at + 10]))
+        await write(store, item("x", lane="other"), item("y", lane="third"))
+        await harness.settle()
+        taken = await store.claim(claim(40, lanes=["other", "main", "third"]))
+        assert sorted(keys(taken)) == [*many, "x", "y"]
+
     async def test_a_claim_takes_nothing_from_other_partitions(
         self, store: Store, queue: None
     ) -> None:
