@@ -12,11 +12,15 @@ _CLAIMS: Final = f"{_PACKAGE}/claims.py"
 _ITEMS: Final = f"{_PACKAGE}/items.py"
 _RENEWALS: Final = f"{_PACKAGE}/renewals.py"
 _READS: Final = f"{_PACKAGE}/reads.py"
+_ROWS: Final = f"{_PACKAGE}/rows.py"
 
 #: The first condition of a creation, and the beginning of the second one.
 _CREATION: Final = (
     'update.require("attribute_not_exists({v})", v=items.VERSION)\n        update.require(\n'
 )
+
+#: Where the increments are counted that no sum holds yet.
+_OF_TAIL: Final = "for name, amount in increments:\n                if name.startswith(prefix):"
 
 FAULTS: Final = (
     Fault(
@@ -154,14 +158,14 @@ FAULTS: Final = (
     ),
     Fault(
         "a claim's mark is written over",
-        f"{_PACKAGE}/marks.py",
+        f"{_PACKAGE}/claim_intents.py",
         '"attribute_not_exists({p})", p=STREAM_KEY',
         '"attribute_not_exists({p}) OR attribute_exists({p})", p=STREAM_KEY',
         "test_a_repeated_claim_takes_nothing_even_if_it_asks_for_more",
     ),
     Fault(
         "claims of all namespaces share their marks",
-        f"{_PACKAGE}/marks.py",
+        f"{_PACKAGE}/claim_intents.py",
         'return f"{self._namespace}|m|{claim_id}"',
         'return f"all|m|{claim_id}"',
         "test_namespaces_do_not_see_each_other",
@@ -196,14 +200,14 @@ FAULTS: Final = (
     ),
     Fault(
         "a page goes one way",
-        _READS,
+        _ROWS,
         '"ScanIndexForward": not bounds.descending',
         '"ScanIndexForward": True',
         "test_a_page_may_go_against_the_order",
     ),
     Fault(
         "what has expired is counted",
-        _READS,
+        _ROWS,
         'query.filter("attribute_not_exists({x}) OR {x} > {now}"',
         'query.filter("attribute_not_exists({x}) OR {x} > {now} OR {x} <= {now}"',
         "test_an_expired_record_is_not_counted",
@@ -218,8 +222,8 @@ FAULTS: Final = (
     Fault(
         "counters begin with any prefix",
         f"{_PACKAGE}/counters.py",
-        "if name.startswith(prefix) and at >",
-        "if at >",
+        _OF_TAIL,
+        _OF_TAIL.replace("name.startswith(prefix)", "name"),
         "test_a_prefix_is_taken_by_the_letter",
     ),
     Fault(
