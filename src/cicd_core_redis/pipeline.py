@@ -21,7 +21,7 @@ from redis.exceptions import (
 )
 
 from cicd_core.clock import monotonic_seconds
-from cicd_core.errors import StoreError
+from cicd_core.errors import StoreError, UnsupportedCapability
 from cicd_core_redis.batching import Call, Confirmation, Parcel, parcelled
 from cicd_core_redis.failures import (
     broken,
@@ -89,6 +89,8 @@ class Pipe:
         self._wanted = asyncio.Event()
         self._serving: asyncio.Task[None] | None = None
         self._closed = False
+        #: The event loop that asked first: futures and tasks of another one are not safe here.
+        self._loop: asyncio.AbstractEventLoop | None = None
         #: Whether nothing more is sent over this connection: the server is not the one to ask.
         self._leaving = False
 
@@ -126,6 +128,13 @@ class Pipe:
     ) -> asyncio.Future[Answer]:
         if self._closed:
             raise closed(self._source.where)
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        elif loop is not self._loop:
+            raise UnsupportedCapability(
+                "this store belongs to another event loop: give this one a sibling() of it"
+            )
         if self._serving is None:
             self._start()
         call = Call(verb, words, monotonic_seconds(), records)
