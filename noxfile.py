@@ -259,11 +259,12 @@ def redis_crash(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", requires=["environment"])
 def dynamodb_crash(session: nox.Session) -> None:
-    """A long storm over DynamoDB: a thousand workers are killed while their requests fail.
+    """Long storms over DynamoDB: 500 workers are killed while their requests fail.
 
     Arguments are those of `python -m tests.dynamodb.storms`: `--engine ministack --kills 200`, say.
+    With `--results FILE` a run that was ended is taken up again where it was.
     """
-    storm = session.posargs or ["--kills", "1000"]
+    storm = session.posargs or ["--kills", "100", "--parts", "5", "--seed", "1"]
     run(session, "python", "-m", "tests.dynamodb.storms", *storm)
 
 

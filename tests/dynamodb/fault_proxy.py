@@ -106,7 +106,8 @@ class FaultProxy:
         self._session: ClientSession | None = None
         self._overdue: set[asyncio.Task[Any]] = set()
         #: What was done, for who wants to know: ``GET /``. ``GET /settle`` is answered when nothing
-        #: is under way any more, and the indexes show all of it; after ``GET /calm`` nothing fails.
+        #: is under way any more, and the indexes show all of it; after ``GET /calm`` nothing fails,
+        #: and indexes are the engine's own.
         self.done: Counter[str] = Counter()
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
@@ -116,7 +117,7 @@ class FaultProxy:
                 await asyncio.gather(*self._overdue)
                 await self._indexes.settle()
             if request.path == "/calm":
-                self._mix = Mix(lag=self._mix.lag)
+                self._mix = Mix()
             return web.json_response({"mix": asdict(self._mix), "done": self.done})
         operation = request.headers.get("X-Amz-Target", "").rpartition(".")[2]
         body = await request.read()

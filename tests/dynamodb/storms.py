@@ -4,10 +4,14 @@ From a shell, with as many kills as somebody has time for::
 
     python -m tests.dynamodb.storms --kills 1000
     python -m tests.dynamodb.storms --engine ministack --kills 200
+    python -m tests.dynamodb.storms --kills 100 --parts 5 --seed 1 --results storms.jsonl
 
-A proxy stands before the engine and does what its mix says, see ``fault_proxy.py``. It prints the
-lab's report and how often each fault was injected, and exits with 1 if anything contradicts what
-is promised: nothing lost that was acknowledged, nothing owned twice.
+A proxy stands before the engine and does what its mix says, see ``fault_proxy.py``; and most lists
+of commits have a member that stays undecided, see ``undecided_lists.py``. It prints the lab's
+report and how often each fault was injected, and exits with 1 if anything contradicts what is
+promised: nothing lost that was acknowledged, nothing owned twice, nothing told twice. ``--parts``
+runs several storms, of one seed after the other; those that ``--results`` holds already are not run
+again.
 """
 
 from __future__ import annotations
@@ -19,14 +23,18 @@ import logging
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+import anyio
 from attrs import evolve
 
 from cicd_core.ids import IdSource
+from cicd_core.persistence.collections import COLLECTIONS
+from cicd_core.store.registry import open_store
 from cicd_core.testing.crash import LabPlan, run_lab
 from tests.dynamodb.engines import engines, started
 from tests.dynamodb.fault_proxy import FAULTS, MIXES
+from tests.dynamodb.undecided_lists import COUNTER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,8 +43,11 @@ if TYPE_CHECKING:
     from cicd_core.testing.crash import CrashReport
     from tests.dynamodb.engines import Server
 
-#: What the proxy is asked for when the lab comes to a stage: then nothing fails that is done once,
-#: and no list lags behind what the audit reads.
+#: What is put between each worker and its store.
+WRAP: Final = "tests.dynamodb.undecided_lists:UndecidedLists"
+#: What the proxy is asked for when the lab comes to a stage. From the drain on nothing fails, and
+#: no list lags behind: the drain ends when no list shows a job that is open, and one that moves
+#: from one status to another would be in none. The audit waits for what is still under way.
 _STAGES: Final = (("the storm is over", "/calm"), ("drained", "/settle"))
 
 
@@ -59,9 +70,18 @@ def storm(
             if line.startswith(stage):
                 _ask(proxy, path)
 
-    report = run_lab(evolve(plan, store=store), heed)
+    report = run_lab(evolve(plan, store=store, wrap=WRAP), heed)
+    counted = anyio.run(_counted, store)
+    if counted:
+        raise AssertionError(f"commits that were refused are counted: {counted}")
     done: dict[str, int] = _ask(proxy, "/")["done"]
     return report, {name: done.get(name, 0) for name in FAULTS}
+
+
+async def _counted(store: str) -> dict[str, int]:
+    """Return what commits have counted that were all refused."""
+    async with open_store(store, collections=COLLECTIONS) as opened:
+        return dict((await opened.counters(COUNTER)).values)
 
 
 def _ask(proxy: Server, path: str) -> dict[str, dict[str, int]]:
@@ -82,6 +102,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     # Each lease that is lost is a warning, and here they are lost by the thousand.
     logging.getLogger("cicd_core").setLevel(logging.ERROR)
+    results = Results(given.results)
+    parts: list[dict[str, Any]] = []
+    for seed in range(given.seed, given.seed + given.parts):
+        found = results.of(given.engine, given.mix, seed)
+        if found is None:
+            found = results.add(given.engine, given.mix, seed, _one(given, seed))
+        parts.append(found)
+    for name in ("kills", "operations", "lost", "double_owned"):
+        _say(sys.stderr, f"{name:<14} {sum(part[name] for part in parts):,}")
+    return 0 if all(part["ok"] for part in parts) else 1
+
+
+def _one(given: argparse.Namespace, seed: int) -> dict[str, Any]:
+    """Run one storm, print its report, and return it."""
     with (
         tempfile.TemporaryDirectory(prefix="cicd-storm-") as made,
         started(given.engine, given.mix) as proxy,
@@ -89,21 +123,47 @@ def main(arguments: Sequence[str] | None = None) -> int:
         plan = LabPlan(
             store="dynamodb://",
             folder=given.journals or Path(made),
-            seed=given.seed,
+            seed=seed,
             minutes=given.minutes,
             kills=given.kills,
             workers=given.workers,
             tasks=given.tasks,
         )
         report, faults = storm(proxy, plan, lambda line: _say(sys.stderr, line))
+    found = {"faults": faults, **report.as_json()}
     if given.json:
-        _say(sys.stdout, json.dumps({"faults": faults, **report.as_json()}, indent=2))
+        _say(sys.stdout, json.dumps(found, indent=2))
     else:
         told = ", ".join(f"{name} {number:,}" for name, number in faults.items() if number)
         _say(sys.stdout, f"engine         {given.engine}, mix {given.mix}")
         _say(sys.stdout, f"faults         {told}")
         _say(sys.stdout, report.as_text())
-    return 0 if report.ok else 1
+    return found
+
+
+class Results:
+    """The storms that were run, a line of JSON each, so that a long run can be taken up again."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._found: dict[tuple[str, str, int], dict[str, Any]] = {}
+        if path is not None and path.exists():
+            for line in path.read_text(encoding="utf-8").splitlines():
+                words = json.loads(line)
+                self._found[words["engine"], words["mix"], words["seed"]] = words
+
+    def of(self, engine: str, mix: str, seed: int) -> dict[str, Any] | None:
+        """Return what one storm found; None: it was not run."""
+        return self._found.get((engine, mix, seed))
+
+    def add(self, engine: str, mix: str, seed: int, found: dict[str, Any]) -> dict[str, Any]:
+        """Keep what a storm found."""
+        words = {**found, "engine": engine, "mix": mix, "seed": seed}
+        self._found[engine, mix, seed] = words
+        if self._path is not None:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(words) + "\n")
+        return words
 
 
 def _say(stream: TextIO, text: str) -> None:
@@ -121,6 +181,8 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--minutes", type=float, default=90.0, metavar="M", help="end after this time at the latest"
     )
+    add("--parts", type=int, default=1, metavar="N", help="run so many storms, of N seeds")
+    add("--results", type=Path, metavar="FILE", help="keep each storm here, and run none again")
     add("--seed", type=int, default=0, metavar="S", help="what everything is drawn from")
     add("--workers", type=int, default=4, metavar="N", help="processes at once (default: 4)")
     add("--tasks", type=int, default=4, metavar="N", help="calls of each at once (default: 4)")

@@ -1,4 +1,4 @@
-"""Workers are killed while their requests fail: nothing is lost, nothing has two owners."""
+"""Workers are killed while their requests fail: nothing is lost, told twice or owned twice."""
 
 from __future__ import annotations
 
@@ -14,17 +14,23 @@ from tests.dynamodb.storms import storm
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [pytest.mark.crash, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(1200)]
 
 
-def test_a_storm_over_failing_requests_and_lagging_indexes_loses_nothing(
+def test_a_storm_over_failing_requests_lagging_indexes_and_undecided_commits_loses_nothing(
     engine: str, tmp_path: Path
 ) -> None:
-    plan = LabPlan(store="dynamodb://", folder=tmp_path, seed=1, workers=3, tasks=4, kills=20)
+    # It ends with the last kill: the minutes are for a machine that has much else to do.
+    plan = LabPlan(
+        store="dynamodb://", folder=tmp_path, seed=1, workers=3, tasks=4, kills=20, minutes=10
+    )
     with started(engine, "storm") as proxy:
         report, faults = storm(proxy, plan)
     assert report.violations == {}
     assert report.kills >= 20
     assert report.operations > 20
     assert sum(faults.values()) > 0
+    # Most lists had a member that stayed undecided: its neighbours are told and counted once.
+    for promise in (Promise.LOG, Promise.COUNTERS):
+        assert report.audit.check(promise).examined > 0
     assert report.audit.check(Promise.ACCOUNTED).examined >= report.enqueued > 0
