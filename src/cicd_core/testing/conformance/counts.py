@@ -126,9 +126,21 @@ class CounterPromises(Suite):
         self, store: Store, harness: StoreHarness
     ) -> None:
         names = ["wait", "wait/1|a", "wait_1|a", "wait%1|a", "Wait/1|a", "wai", "wait\U0010ffff|"]
+        names += ["g|a", "g|ab", "g|b", "g|B"]
         await write(store, plain("p"), increments=[Increment(name) for name in names])
         await harness.settle()
-        for prefix in ("", "wait", "wait/", "wait_", "wait%", "Wait", "wait\U0010ffff", "none"):
+        within = ("g|", "g|a", "g|ab", "g|abc")
+        for prefix in (
+            "",
+            "wait",
+            "wait/",
+            "wait_",
+            "wait%",
+            "Wait",
+            "wait\U0010ffff",
+            "none",
+            *within,
+        ):
             expected = {name: 1 for name in names if name.startswith(prefix)}
             assert dict((await store.counters(prefix)).values) == expected
 
