@@ -263,3 +263,11 @@ class TakesAnyPrefix(Altered):
             return await super().counters(prefix)
         except InvalidInput:
             return evolve(await super().counters("none"), values={})
+
+
+class ReadsTheLogInACircle(Altered):
+    """The cursor of a page leads back to its beginning."""
+
+    async def read_log(self, cursor: str | None, limit: int) -> LogPage:
+        page = await super().read_log(cursor, limit)
+        return page if cursor is None else evolve(await super().read_log(None, limit), torn=False)

@@ -45,6 +45,7 @@ ALTERED: Final[dict[type[Altered], str]] = {
     reads.ReadsNoMoreThanAThousandEvents: (
         "test_a_long_log_is_read_whole_however_many_events_are_asked_for"
     ),
+    reads.ReadsTheLogInACircle: "test_the_log_keeps_each_subjects_versions_in_order",
     reads.TakesAnyPrefix: "test_a_prefix_that_cannot_be_is_refused",
     reads.CutsEventBodies: "test_an_events_body_is_kept_to_its_last_byte",
     reads.KeepsOrdinalsIn31Bits: _EVENT_ENDS,

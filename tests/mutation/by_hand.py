@@ -136,7 +136,7 @@ class Copy:
             text=True,
             check=False,
         )
-        if done.returncode not in {0, 1}:
+        if done.returncode not in {0, 1} and done.returncode > 0:
             raise RuntimeError(f"{options}: {done.stdout}{done.stderr}")
         failed = _FAILED.search(done.stdout)
         return (failed[1] if failed else "no test") if done.returncode else None

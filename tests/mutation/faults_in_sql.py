@@ -104,13 +104,6 @@ FAULTS: Final = (
         "test_keys_that_look_alike_are_two",
     ),
     Fault(
-        "claim ids without case",
-        _TABLES,
-        "AND lease_claim IN ({marks})",
-        "AND lease_claim COLLATE NOCASE IN ({marks})",
-        "test_a_claim_whose_id_looks_like_another_has_nothing_of_it",
-    ),
-    Fault(
         "partitions without case on pages",
         _TABLES,
         _PAGE,

@@ -26,6 +26,7 @@ from cicd_core.testing import (
 from cicd_core.testing.samples import COLLECTIONS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
     from cicd_core.clock import Clock
@@ -58,6 +59,11 @@ class MutatedHarness(StoreHarness):
             StoreURL.parse(text), collections=collections, namespace=namespace, clock=clock
         )
         return opened
+
+    async def damage(self, namespace: str, collection: str, key: str) -> bool:
+        async with self.open(namespace) as store:
+            damage: Callable[[str, str], bool] | None = getattr(store, "damage", None)
+            return damage is not None and damage(collection, key)
 
     def _file(self) -> Path:
         # A file on the clock of the host has times that a virtual clock has not.

@@ -17,7 +17,7 @@ from attrs import evolve
 from cicd_core.store.memory import MemoryStore
 from cicd_core.store.records import Committed, Partition, Put, Query, Record
 from cicd_core.testing.harness import Capability
-from cicd_core.testing.samples import COLLECTIONS
+from cicd_core.testing.samples import COLLECTIONS, pages_of_log
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -353,10 +353,8 @@ def _without_versions(subjects: _Log) -> dict[Subject, list[tuple[int, bytes]]]:
 
 async def _log_by_subject(store: Store) -> _Log:
     subjects: _Log = defaultdict(list)
-    page = await store.read_log(None, 1000)
-    while page.entries:
+    async for page in pages_of_log(store):
         for entry in page.entries:
             told = (entry.version, entry.ordinal, entry.body)
             subjects[entry.collection, entry.key].append(told)
-        page = await store.read_log(page.cursor, 1000)
     return subjects

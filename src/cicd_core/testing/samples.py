@@ -21,10 +21,10 @@ from cicd_core.store.records import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import AsyncGenerator, Iterable
 
     from cicd_core.store.contract import Store
-    from cicd_core.store.records import Conflict, Increment, LogEntry, Record
+    from cicd_core.store.records import Conflict, Increment, LogEntry, LogPage, Record
 
 #: One second, in the microseconds of the contract.
 SECOND: Final = 1_000_000
@@ -179,9 +179,15 @@ async def numbers_in(store: Store, *partitions: Partition) -> list[int]:
 
 async def whole_log(store: Store, step: int = 1000) -> list[LogEntry]:
     """Return every entry of the log, read ``step`` at a time."""
-    entries: list[LogEntry] = []
+    return [entry async for page in pages_of_log(store, step) for entry in page.entries]
+
+
+async def pages_of_log(store: Store, step: int = 1000) -> AsyncGenerator[LogPage, None]:
+    """Yield the pages of the log that have entries; a cursor that comes twice would lead round."""
+    cursors: set[str | None] = {None}
     page = await store.read_log(None, step)
     while page.entries:
-        entries += page.entries
+        assert page.cursor not in cursors, f"the cursor {page.cursor!r} was given before"
+        cursors.add(page.cursor)
+        yield page
         page = await store.read_log(page.cursor, step)
-    return entries
