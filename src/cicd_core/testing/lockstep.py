@@ -303,7 +303,9 @@ class Lockstep:
 
     def _plain(self, record: Record, side: int, collection: str) -> tuple[Any, ...]:
         """Return what must be the same of a record; ``side`` is 0 in the store, 1 in the model."""
-        began = self._began[collection, record.key][side]
+        subject = (collection, record.key)
+        assert subject in self._began, f"{subject} is there, and no commit that made it was applied"
+        began = self._began[subject][side]
         lease_sort = {each.name: each.lease_sort for each in COLLECTIONS}[collection]
         attributes = {name: text for name, text in record.attributes.items() if name != lease_sort}
         lease: object = record.lease

@@ -229,8 +229,10 @@ class _Machine(RuleBasedStateMachine):
     @rule(data=st.data(), others=st.lists(st.tuples(subjects, claim_ids), max_size=2))
     def renew(self, data: st.DataObject, others: list[tuple[Subject, str]]) -> None:
         held = self._portal.call(self._both.held)
-        chosen = data.draw(st.lists(st.sampled_from(held), max_size=3)) if held else []
-        mine = [(subject, lease.claim_id) for subject, lease in chosen]
+        some = st.lists(st.sampled_from(held), max_size=3) if held else st.just([])
+        mine = [(subject, lease.claim_id) for subject, lease in data.draw(some)]
+        # Of a lease that is held, by whichever claim id: most are not its holder's.
+        mine += [(subject, data.draw(claim_ids)) for subject, _ in data.draw(some)]
         renewals = [
             Renewal(
                 collection=collection,
