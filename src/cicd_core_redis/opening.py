@@ -13,6 +13,7 @@ from cicd_core.store.limits import Limits
 from cicd_core.store.registry import require_asyncio
 from cicd_core_redis.codec import Words
 from cicd_core_redis.durability import KeepsNothing
+from cicd_core_redis.failures import broken
 from cicd_core_redis.handshake import Handshake
 from cicd_core_redis.indexing import complete_indexes
 from cicd_core_redis.keys import meta_key
@@ -134,7 +135,12 @@ async def open_location(location: Location, limits: Limits) -> AsyncGenerator[Re
     )
     try:
         meta = meta_key(location.namespace)
-        await complete_indexes(pipe, meta, limits.collections, is_new=lambda: handshake.has_created)
+        try:
+            await complete_indexes(
+                pipe, meta, limits.collections, is_new=lambda: handshake.has_created
+            )
+        except (AttributeError, TypeError, ValueError) as nonsense:  # no server answers so
+            raise broken(location.source.where, nonsense) from nonsense
         if location.confirming:
             await pipe.run(Verb.GET, ["", 0])  # nothing at all, which replicas must confirm
         if handshake.concern is not None:

@@ -16,12 +16,14 @@ from cicd_core.errors import (
     UnsupportedCapability,
 )
 from cicd_core.testing.samples import (
+    COLLECTIONS,
     item,
     plain,
     write,
 )
 from cicd_core_redis import KeepsNothing
 from cicd_core_redis.handshake import SCHEMA
+from cicd_core_redis.indexing import indexes_of
 from tests.redis.sentinels import open_replicated
 from tests.redis.stores import opened, refused, works
 
@@ -174,10 +176,22 @@ async def test_what_answers_as_no_server_does_fails_the_call_and_not_the_store()
     facts = "redis_version:7.0.0"
     words = {"INFO": f"${len(facts)}\r\n{facts}\r\n", "HGET": f"$1\r\n{SCHEMA}\r\n"}
     empty = "*1\r\n$0\r\n\r\n"
-    async with answering(**words, EVAL=empty, EVALSHA=empty) as url, opened(url) as store:
+    fields = [word for field, _, _ in indexes_of(COLLECTIONS) for word in (field, "1")]
+    known = "".join(f"${len(word)}\r\n{word}\r\n" for word in fields)
+    words |= {"HGETALL": f"*{len(fields)}\r\n{known}", "EVAL": empty, "EVALSHA": empty}
+    async with answering(**words) as url, opened(url) as store:
         for _ in range(2):  # it serves on
             with pytest.raises(StoreError, match="could not be spoken to"):
                 await store.get("plain", ["a"])
+
+
+async def test_what_answers_nonsense_when_a_store_is_opened_is_refused_as_no_server() -> None:
+    facts = "redis_version:7.0.0"
+    words = {"INFO": f"${len(facts)}\r\n{facts}\r\n", "HGET": f"$1\r\n{SCHEMA}\r\n"}
+    async with answering(**words) as url:
+        error = await refused(url)
+    assert isinstance(error, StoreError)
+    assert "could not be spoken to" in str(error)
 
 
 async def test_what_speaks_another_protocol_is_unavailable() -> None:

@@ -324,7 +324,7 @@ async def test_an_agent_that_is_cancelled_while_it_claims_gives_back_what_it_got
 async def test_a_side_that_never_answers_does_not_hold_a_cancelled_agent(
     source: FakeSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("claim_loop", "executor", "incarnation"):
+    for module in ("claim_loop", "executor", "agent_session"):
         monkeypatch.setattr(f"cicd_core.agent.{module}.LAST_WORDS_SECONDS", 0.05)
     job = source.add()
     for method in ("release", "deregister"):
