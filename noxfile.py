@@ -63,6 +63,8 @@ INTERPRETED = (
     "tests/unit/test_threads.py",
     "tests/conformance/test_sqlite.py",
 )
+#: ... and cannot: git does their work, in processes, and it takes minutes.
+APART = ("--ignore-glob=tests/runtime/test_checkout*", "--ignore=tests/runtime/test_mirrors.py")
 #: What can depend on the version of a dependency, besides.
 DEPENDENT = (
     "tests/services",
@@ -186,7 +188,7 @@ def interpreters(session: nox.Session) -> None:
     """What can depend on the interpreter, on each other one."""
     install(session, *group("test"))
     profile(session, "dev")
-    chosen = session.posargs or INTERPRETED
+    chosen = session.posargs or (*APART, *INTERPRETED)
     session.run("pytest", "-m", "not crash and not cluster and not thorough", *SPREAD, *chosen)
 
 
@@ -201,7 +203,7 @@ def lowest(session: nox.Session) -> None:
     install(session, *group("test"), "-c", str(constraints))
     profile(session, "dev")
     session.run("cicd-core", "--help", silent=True)
-    chosen = session.posargs or [*INTERPRETED, *DEPENDENT]
+    chosen = session.posargs or [*APART, *INTERPRETED, *DEPENDENT]
     session.run("pytest", "-m", "not crash and not cluster and not thorough", *SPREAD, *chosen)
 
 

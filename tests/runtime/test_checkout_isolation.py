@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     from tests.runtime.fake_source import FakeSource
 
-pytestmark = pytest.mark.anyio
+# Git does the work, in processes: what the event loop changes is tested in `test_shell.py`.
+pytestmark = [pytest.mark.anyio, pytest.mark.asyncio_only]
 
 __all__ = ["repository", "shell", "work_dir"]  # fixtures
 

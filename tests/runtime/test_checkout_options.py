@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from cicd_core.model.outcome import Outcome
 
-pytestmark = pytest.mark.anyio
+# Git does the work, in processes: what the event loop changes is tested in `test_shell.py`.
+pytestmark = [pytest.mark.anyio, pytest.mark.asyncio_only]
 
 __all__ = ["shell", "work_dir"]  # fixtures
 
