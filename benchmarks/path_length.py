@@ -52,7 +52,7 @@ class Steps:
 async def live(plane: ControlPlane) -> None:
     """Take one job from its enqueue to its end."""
     await plane.queue.enqueue(JobSpec(job_type="build", payload={"number": 1}))
-    (claimed,) = await plane.queue.claim(agent_id="a1", starting=True)
+    (claimed,) = await plane.queue.claim(agent_id="a1", start=True)
     await plane.queue.complete(claimed, Outcome.success())
 
 

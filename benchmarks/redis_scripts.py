@@ -19,7 +19,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from benchmarks.redis_store import CONTESTANTS, RUNNERS, engine_named
-from cicd_core.persistence.collections import COLLECTIONS, JOBS
+from cicd_core.entities import COLLECTIONS
+from cicd_core.persistence.collections import JOBS
 from cicd_core_redis.scripts import scripts_for
 from tests.redis.engines import open_server
 

@@ -17,7 +17,7 @@ BATCH = 5_000
 
 
 class WholeControlPlane:
-    """`claim(starting=True)` and `complete` of the queue service."""
+    """`claim(start=True)` and `complete` of the queue service."""
 
     def __init__(self, plane: ControlPlane) -> None:
         self.plane = plane
@@ -37,7 +37,7 @@ class WholeControlPlane:
 
     async def pair(self, caller: int) -> float:
         started = time.perf_counter()
-        (claimed,) = await self.plane.queue.claim(agent_id=f"a{caller}", starting=True)
+        (claimed,) = await self.plane.queue.claim(agent_id=f"a{caller}", start=True)
         took = time.perf_counter() - started
         await self.plane.queue.complete(claimed, Outcome.exited(0))
         return took

@@ -2,7 +2,7 @@
 
     python docs/cli_reference.py
 
-writes ``docs/reference/cli.md`` anew. A test fails when the page is not what this script makes.
+writes ``docs/reference/cli.md``. A test fails when the page is not what this script makes.
 Needs the extra ``cli``.
 """
 
@@ -26,29 +26,42 @@ if TYPE_CHECKING:
 
 PAGE: Final = Path(__file__).with_name("reference") / "cli.md"
 PROGRAM: Final = "cicd-core"
-#: Told once, at the head of the page.
-SHARED: Final = ("--store", "--json", "--by")
+#: Described once, at the head of the page.
+SHARED: Final = ("--store", "--json", "--actor")
 
 _HEAD: Final = """\
 # Command line
 
 <!-- made by docs/cli_reference.py -->
 
-`cicd-core` comes with the extra `cli`. Each command has `--help`.
+`cicd-core` is the extra `cli`. Each command has `--help`.
 
-Most commands have the first two of these options, and those that change something the third:
+Most commands take the first two of these options; commands that change something also take the
+third:
 
-- `--store URL` names the store; so does the variable `CICD_STORE`. Without either it is
-  `sqlite:///cicd.db` in the current folder. The URLs are in [Stores](stores.md).
-- `--json` answers in JSON on stdout, and errors as JSON objects on stderr. Without it, output is
-  for people and may change.
-- `--by WHO` stands in the history of what is changed; so does the variable `CICD_BY`. Without
-  either it is the name of the user.
+- `--store URL`, or the variable `CICD_STORE`, names the store. By default it is
+  `sqlite:///cicd.db` in the current folder. [Stores](stores.md) lists the URLs. A command that
+  has `--server` can use a server instead: `--server https://ci.example.org`, or the variable
+  `CICD_SERVER`. The key of the server comes from the variable `CICD_KEY`.
+- `--json` prints JSON on stdout, and errors as JSON objects on stderr. Other output is for people
+  and may change.
+- `--actor WHO`, or the variable `CICD_ACTOR`, names the person who makes a change; histories show
+  the name. By default it is the name of the user.
 
 Durations are seconds, or numbers with a unit: `500ms`, `90s`, `5m`, `2h`, `1d`. Instants are
 ISO 8601 with a time zone.
 
+## Shell completion
+
+`cicd-core --install-completion` sets up completion for your shell (bash, zsh, fish or PowerShell);
+`--show-completion` prints it. It completes commands, options, ids of jobs, agents, deployments
+and keys, pools, services and job types. The values come from the 100 newest records of the store
+that `--store` or `CICD_STORE` names. Completion never creates a store. It offers no values if the
+store does not answer within a second; `CICD_COMPLETION_SECONDS` sets another limit.
+
 ## Exit codes
+
+`enqueue --wait` ends with the exit code of its job, where the job has one. All other ends:
 
 """
 
@@ -88,7 +101,8 @@ def section(command: Any, path: tuple[str, ...]) -> str:
     if own:
         lines += ["| argument or option | default | what it is |", "|---|---|---|"]
         lines += [*map(row, own), ""]
-    shared = [f"`{each}`" for each in SHARED if each in {opt.opts[0] for opt in command.params}]
+    options = {each.opts[0]: each.opts for each in command.params}
+    shared = [f"`{name}`" for each in SHARED for name in options.get(each, ())]
     if shared:
         lines += [f"And {', '.join(shared)}.", ""]
     return "\n".join(lines)
@@ -96,19 +110,23 @@ def section(command: Any, path: tuple[str, ...]) -> str:
 
 def usage(command: Any, path: tuple[str, ...]) -> str:
     """Return one line: the command, its arguments, its options."""
-    arguments = [name_of(each) for each in command.params if each.param_type_name == "argument"]
+    arguments = [each for each in command.params if each.param_type_name == "argument"]
+    needed = [each for each in command.params if each.required and each not in arguments]
     end = ["COMMAND"] if hasattr(command, "commands") else []
     if end and command.invoke_without_command:
         end = ["[COMMAND]"]
-    return " ".join((*path, "[OPTIONS]", *arguments, *end))
+    words = [f"{each.opts[0]} {each.metavar}" for each in needed]
+    return " ".join((*path, "[OPTIONS]", *words, *map(name_of, arguments), *end))
 
 
 def row(parameter: Any) -> str:
     """Return the row of an argument or an option."""
-    told = [prose(parameter.help or "")]
+    text = [prose(parameter.help or "")]
+    if parameter.required:
+        text.append("Required.")
     if parameter.envvar:
-        told.append(f"Variable: `{parameter.envvar}`.")
-    cells = (name_of(parameter, code=True), default(parameter), " ".join(told))
+        text.append(f"Variable: `{parameter.envvar}`.")
+    cells = (name_of(parameter, code=True), default(parameter), " ".join(text))
     return f"| {' | '.join(each.replace('|', chr(92) + '|') for each in cells)} |"
 
 
@@ -127,7 +145,7 @@ def name_of(parameter: Any, *, code: bool = False) -> str:
 def default(parameter: Any) -> str:
     """Return the default; empty where there is none, or where the text tells it."""
     value = parameter.default
-    if callable(value) or value in {None, "", False}:
+    if callable(value) or value is None or value is False or value == "":
         return ""
     return "yes" if value is True else f"`{value}`"
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import ast
 import pydoc
 import re
+import sys
 from functools import cache
 from importlib.metadata import version as version_of
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pygments.lexers.special import TextLexer
 from sphinx.addnodes import pending_xref
+
+sys.path.insert(0, str(Path(__file__).parent))
+from diagrams import with_pictures
+from public_names import with_tables
 
 if TYPE_CHECKING:
     from docutils.nodes import Element, document
@@ -25,7 +29,7 @@ release = version_of("cicd-core")
 version = release
 
 extensions = ["myst_parser", "sphinx.ext.apidoc", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "diagrams"]
 nitpicky = True
 # Without their inventories the names of other projects cannot be resolved; ours must be.
 nitpick_ignore_regex = [(r"py:.*", r"(?!cicd_core\b).*")]
@@ -126,11 +130,16 @@ def apart(_app: Sphinx, page: str, text: list[str]) -> None:
         text[0] = ":orphan:\n\n" + text[0]
 
 
+def expand(_app: Sphinx, page: str, text: list[str]) -> None:
+    """Put pictures in the place of Mermaid diagrams, and tables in the place of public names."""
+    text[0] = with_tables(with_pictures(text[0], page.count("/")))
+
+
 def setup(app: Sphinx) -> None:
-    """Read our docstrings, and show Mermaid diagrams as text (sites that host Markdown draw it)."""
+    """Read our docstrings, and show the pictures of Mermaid diagrams, which `diagrams.py` draws."""
     # Before napoleon (500), which would take the lines for text.
     app.connect("autodoc-process-docstring", promises_as_fields, priority=400)
     app.connect("source-read", apart)
+    app.connect("source-read", expand)
     app.connect("doctree-read", whole_names)
     app.connect("missing-reference", no_class_as_text)
-    app.add_lexer("mermaid", TextLexer)

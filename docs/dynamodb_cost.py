@@ -3,7 +3,7 @@
     python docs/dynamodb_cost.py
 
 writes the parts of ``docs/reference/dynamodb-cost.md`` and ``dynamodb-scale.md`` between their
-markers anew. A test fails when they are not what this script makes.
+markers. A test fails when they differ from this script's output.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import evolve
 
 from cicd_core_dynamodb import costs
-from cicd_core_dynamodb.bill import Workload, bill_of
+from cicd_core_dynamodb.bill import BilledWorkload, bill_of
 from cicd_core_dynamodb.costs import AGENT_LIFECYCLE, LIFECYCLE, OPERATIONS, PRICES
 from cicd_core_dynamodb.location import SHARDS
 
@@ -34,24 +34,26 @@ _PART: Final = re.compile(r"(<!-- made: (\w+) -->\n).*?(<!-- end -->)", re.DOTAL
 
 #: The fleets whose bills are shown: every agent runs maintenance, as it does by default.
 FLEETS: Final = {
-    "10 agents, 100,000 jobs": Workload(jobs=1e5, agents=10, sweepers=10),
-    "100 agents, 1 million jobs": Workload(jobs=1e6, agents=100, sweepers=100),
-    "1,000 agents, 1 million jobs": Workload(jobs=1e6, agents=1000, sweepers=1000),
-    "the same, patient": Workload(
+    "10 agents, 100,000 jobs": BilledWorkload(jobs=1e5, agents=10, sweepers=10),
+    "100 agents, 1 million jobs": BilledWorkload(jobs=1e6, agents=100, sweepers=100),
+    "1,000 agents, 1 million jobs": BilledWorkload(jobs=1e6, agents=1000, sweepers=1000),
+    "the same, patient": BilledWorkload(
         jobs=1e6,
         agents=1000,
         sweepers=1000,
         poll_seconds=10,
         lane_refresh_seconds=20,
-        heartbeat_seconds=60,
+        heartbeat_interval_seconds=60,
         lease_seconds=120,
         sweep_seconds=5,
     ),
-    "10,000 agents, 10 million jobs": Workload(jobs=1e7, agents=10_000, sweepers=10_000),
+    "10,000 agents, 10 million jobs": BilledWorkload(jobs=1e7, agents=10_000, sweepers=10_000),
 }
 #: Agents that have nothing to do.
-_IDLE: Final = Workload(jobs=0, sweepers=0)
-_PATIENT: Final = evolve(_IDLE, poll_seconds=5.0, lane_refresh_seconds=10.0, heartbeat_seconds=30.0)
+_IDLE: Final = BilledWorkload(jobs=0, sweepers=0)
+_PATIENT: Final = evolve(
+    _IDLE, poll_seconds=5.0, lane_refresh_seconds=10.0, heartbeat_interval_seconds=30.0
+)
 IDLE: Final = {
     "100": evolve(_IDLE, agents=100),
     "1,000": evolve(_IDLE, agents=1000),
@@ -72,7 +74,8 @@ def operations() -> str:
         about = "" if each.exact else "about "
         numbers = (bare.writes, whole.writes, whole.reads)
         cells = [f"{about}{number:g}" if number else "" for number in numbers]
-        lines.append(f"| {each.name} | {each.told} | {' | '.join(cells)} | {_million(whole)} |")
+        row = (each.name, each.description, *cells, _million(whole))
+        lines.append(f"| {' | '.join(row)} |")
     return "\n".join(lines)
 
 
@@ -83,7 +86,7 @@ def lifecycles() -> str:
         "|---|---|---|---|---|",
     ]
     for names in (LIFECYCLE, AGENT_LIFECYCLE):
-        for told, log, marks in (
+        for extras, log, marks in (
             ("neither", False, False),
             ("marks", False, True),
             ("both", True, True),
@@ -92,7 +95,7 @@ def lifecycles() -> str:
             if log:
                 units += costs.COPYING
             lines.append(
-                f"| {', '.join(names)} | {told} | {units.writes:g} | {units.reads:g} "
+                f"| {', '.join(names)} | {extras} | {units.writes:g} | {units.reads:g} "
                 f"| {_million(units)} |"
             )
     return "\n".join(lines)
@@ -137,13 +140,13 @@ def agents() -> str:
         "| agents | heartbeats: writes a second | looks: reads a second | dollars a month |",
         "|---|---|---|---|",
     ]
-    for told, workload in IDLE.items():
+    for fleet, workload in IDLE.items():
         bill = bill_of(workload)
         beats, looks = (
             sum(getattr(line.units, kind) for line in bill.lines) / costs.MONTH
             for kind in ("writes", "reads")
         )
-        lines.append(f"| {told} | {beats:,.0f} | {looks:,.0f} | {bill.dollars:,.0f} |")
+        lines.append(f"| {fleet} | {beats:,.0f} | {looks:,.0f} | {bill.dollars:,.0f} |")
     return "\n".join(lines)
 
 
@@ -158,7 +161,7 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
 
 
 def rendered(page: str) -> str:
-    """Return the page with its parts made anew."""
+    """Return the page with its generated parts."""
     return _PART.sub(lambda part: f"{part[1]}{PARTS[part[2]]()}\n{part[3]}", page)
 
 

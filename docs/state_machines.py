@@ -2,8 +2,8 @@
 
     python docs/state_machines.py
 
-writes them anew into ``docs/explanation/state-machines.md``, between the comments that name each
-machine; the words around them stay. A test fails when the page is not what this script makes.
+writes them into ``docs/explanation/state-machines.md``, between the comments that name each
+machine; the words around them stay. A test fails when the page differs from this script's output.
 """
 
 from __future__ import annotations
@@ -65,25 +65,25 @@ MACHINES: Final = {
         table=JOB_TABLE,
         diagrams=(
             Diagram(
-                title="What the queue and the holder do",
-                commands=("enqueue", "claim", "start", "complete", "time_out", "fail", "replay"),
+                title="Claims, results and retries",
+                commands=("submit", "claim", "start", "complete", "time_out", "fail", "replay"),
             ),
             Diagram(
-                title="How a job leaves its holder without a report",
+                title="Released and lost leases",
                 commands=("release", "expire_lease"),
             ),
             Diagram(
-                title="What ends a job from outside",
+                title="Cancellation and deadlines",
                 commands=("cancel", "confirm_cancel", "expire_deadline"),
             ),
-            Diagram(title="A tracked run", commands=("record",)),
+            Diagram(title="Tracked runs", commands=("record",)),
         ),
     ),
     "deployment": Machine(
         table=DEPLOYMENT_TABLE,
         diagrams=(
             Diagram(
-                title="Every step",
+                title="All steps",
                 commands=(
                     "begin_staging",
                     "record_staging",
@@ -99,12 +99,12 @@ MACHINES: Final = {
         table=AGENT_TABLE,
         diagrams=(
             Diagram(
-                title="While it works",
+                title="Heartbeats and status",
                 commands=("heartbeat", "set_status"),
                 groups={"beating": _BEATING["beating"]},
             ),
             Diagram(
-                title="How it comes and goes",
+                title="Registration, drain and deregistration",
                 commands=("register", "drain", "deregister", "mark_offline"),
                 groups={"any": _BEATING["any"], "staying": _BEATING["staying"]},
             ),
@@ -114,7 +114,7 @@ MACHINES: Final = {
 
 
 def rewritten(page: str) -> str:
-    """Return the page with every machine drawn anew.
+    """Return the page with every machine drawn from its table.
 
     Raises:
         ValueError: a machine has no place in the page, or a command no place in a diagram.
@@ -152,7 +152,7 @@ def picture(table: TransitionTable[Any], diagram: Diagram) -> str:
         for pair in sorted(_grouped(_moves(table, command), diagram.groups)):
             labels[pair].append(command)
     seen = {state for pair in labels for state in pair}
-    lines = ["stateDiagram-v2"]
+    lines = ["stateDiagram-v2", f"accTitle: {diagram.title}", "direction LR"]
     lines += [
         f'state "{_listed(members)}" as {name}'
         for name, members in diagram.groups.items()

@@ -86,14 +86,14 @@ class WholeControlPlane:
         await self.queue.enqueue_many([self.spec] * number)
 
     async def claim(self, caller: int) -> ClaimedJob:
-        (claimed,) = await self.queue.claim(agent_id=f"a{caller}", starting=True)
+        (claimed,) = await self.queue.claim(agent_id=f"a{caller}", start=True)
         return claimed
 
     async def complete(self, job: ClaimedJob) -> None:
         await self.queue.complete(job, Outcome.exited(0))
 
     async def pick_up(self) -> ClaimedJob:
-        (claimed,) = await self.queue.claim(agent_id="a0", starting=True, wait=30.0)
+        (claimed,) = await self.queue.claim(agent_id="a0", start=True, wait=30.0)
         return claimed
 
 

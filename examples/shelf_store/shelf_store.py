@@ -27,9 +27,9 @@ from attrs import asdict, frozen
 from cicd_core import errors
 from cicd_core import store as words
 from cicd_core.clock import boot_micros, plausible, wall_micros
-from cicd_core.store import Limits, Subject, calendar_of, semantics, subject_of
+from cicd_core.store import Lifetime, Subject, calendar_of, semantics, subject_of
 from cicd_core.store.memory.log import Log
-from cicd_core.store.memory.rows import Row, Rows, place_of
+from cicd_core.store.memory.rows import Row, Rows, key_of_partition
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
@@ -48,6 +48,7 @@ MEANINGS: Final[dict[int, type[errors.StoreError]]] = {
 }
 
 Answer = TypeVar("Answer")
+Collections = tuple[words.Collection, ...]
 
 
 class Image:
@@ -165,19 +166,21 @@ class Journal:
         self.position += len(data)
 
 
-class ShelfStore:
+class ShelfBackend:
     """One handle on a journal; what its verbs promise stands in the contract.
 
     Each verb runs whole in a worker thread: a file would block the event loop, and whoever cancels
     the call on its way finds it done, or not begun, and nothing in between (I7).
     """
 
-    def __init__(self, path: Path, limits: Limits, clock: Clock | None) -> None:
-        self._path, self._limits, self._given_clock = path, limits, clock
+    def __init__(self, path: Path, collections: Collections, clock: Clock | None) -> None:
+        self._path, self.collections, self._given_clock = path, collections, clock
+        self.lifetime = Lifetime("this store")
+        self._follows = {item.name: item.lease_sort for item in collections}
         # One thread, and our own: nothing here needs a lock against threads, and a program whose
         # own work takes all of its threads still renews its leases.
         self._thread = CapacityLimiter(1)
-        self._journal, self._image = Journal(path), Image(limits.collections)
+        self._journal, self._image = Journal(path), Image(collections)
         #: What the call under way has changed in the image, to be written at its end.
         self._line: defaultdict[str, list[Any]] = defaultdict(list)
         try:
@@ -189,49 +192,39 @@ class ShelfStore:
             raise
 
     async def now(self) -> words.StoreTime:
-        self._limits.lifetime.check()
         await checkpoint()
         return words.StoreTime(self._clock.micros(), calendar=calendar_of(self._clock))
 
     async def get(self, collection: str, keys: Sequence[str]) -> Mapping[str, words.Record]:
-        self._limits.check_keys(collection, keys)
         return await self._call(lambda now: self._get(collection, keys, now))
 
     async def commit(
         self, commits: Sequence[words.Commit]
     ) -> list[words.Committed | words.Conflict]:
-        self._limits.check_commits(commits)
         return await self._call(lambda now: [self._commit(each, now) for each in commits])
 
     async def claim(self, claim: words.Claim) -> list[words.Record]:
-        self._limits.check_claim(claim)
         return await self._call(lambda now: self._claim(claim, now))
 
     async def renew(self, renewals: Sequence[words.Renewal]) -> list[words.Renewed | None]:
-        self._limits.check_renewals(renewals)
         return await self._call(lambda now: [self._renew(each, now) for each in renewals])
 
     async def page(self, query: words.Query) -> words.RecordPage:
-        self._limits.check_query(query)
         return await self._call(lambda now: self._page(query, now))
 
     async def count(self, partitions: Sequence[words.Partition]) -> list[words.Count]:
-        self._limits.check_partitions(partitions)
-        places = [place_of(each) for each in partitions]
-        numbers = await self._call(lambda now: [self._image.rows.count(p, now) for p in places])
+        keys = [key_of_partition(each) for each in partitions]
+        numbers = await self._call(lambda now: [self._image.rows.count(p, now) for p in keys])
         return [words.Count(number, exact=True) for number in numbers]
 
     async def counters(self, prefix: str) -> words.Counters:
-        self._limits.check_prefix(prefix)
         return await self._call(lambda _: self._image.log.counters(prefix))
 
     async def read_log(self, cursor: str | None, limit: int) -> words.LogPage:
-        self._limits.check_log_limit(limit)
         return await self._call(lambda _: self._image.log.read(cursor, limit))
 
     async def wait(self, watches: Sequence[words.Watch], timeout: float) -> bool:  # noqa: ASYNC109 -
         # as in the contract
-        self._limits.check_watches(watches, timeout)
         found, size = await self._call(lambda now: self._look(watches, now))  # whatever the timeout
         with move_on_after(timeout):
             while not found:
@@ -241,10 +234,10 @@ class ShelfStore:
         return found
 
     def sibling(self) -> AbstractAsyncContextManager[Store]:
-        return _opened(self._path, self._limits.of_another(), self._given_clock)
+        return _opened(self._path, self.collections, self._given_clock)
 
     async def close(self) -> None:
-        if not self._limits.lifetime.end():  # a forked child leaves the parent's thread alone
+        if not self.lifetime.end():  # a forked child leaves the parent's thread alone
             return
         with CancelScope(shield=True):  # behind the call that is under way
             await to_thread.run_sync(self._journal.close, limiter=self._thread)
@@ -265,8 +258,8 @@ class ShelfStore:
                 if self._line:
                     self._journal.append({"now": now, **self._line})
             except BaseException:
-                if self._line:  # the image is ahead of the file: read all of that anew
-                    self._image, self._journal.position = Image(self._limits.collections), 0
+                if self._line:  # the image is ahead of the file: read all of it again
+                    self._image, self._journal.position = Image(self.collections), 0
                 raise
             return answer
 
@@ -324,9 +317,9 @@ class ShelfStore:
         held = [row.record for row in rows.held(name, claim.claim_id, now)]
         if held:  # a repetition: it is answered what it was given, and takes nothing more
             return sorted(held, key=lambda each: (each.attributes.get(index.sort, ""), each.key))
-        follows = self._limits.collection(name).lease_sort
-        places = [(name, index.partition, index.sort, value) for value in claim.partitions]
-        heads = list(islice(rows.smallest(places, now), claim.limit))
+        follows = self._follows[name]
+        keys = [(name, index.partition, index.sort, value) for value in claim.partitions]
+        heads = list(islice(rows.smallest(keys, now), claim.limit))
         taken = [semantics.granted(claim, row.record, follows, now) for row in heads]
         for record, row in zip(taken, heads, strict=True):
             self._set((name, record.key), Row(record, row.given))
@@ -334,7 +327,7 @@ class ShelfStore:
 
     def _renew(self, renewal: words.Renewal, now: int) -> words.Renewed | None:
         row = self._image.rows.live((renewal.collection, renewal.key), now)
-        follows = self._limits.collection(renewal.collection).lease_sort
+        follows = self._follows[renewal.collection]
         record = semantics.renewed(renewal, row and row.record, follows, now)
         if row is None or record is None or record.lease is None:
             return None
@@ -363,14 +356,16 @@ async def open_shelf(
 ) -> AsyncGenerator[Store, None]:
     """Open a shelf: ``shelf:///folder``, or ``shelf:////var/lib/folder`` by its whole path."""
     url.check_options(())
-    async with _opened(_path(url, namespace), Limits(collections), clock) as store:
+    async with _opened(_path(url, namespace), collections, clock) as store:
         yield store
 
 
 @asynccontextmanager
-async def _opened(path: Path, limits: Limits, clock: Clock | None) -> AsyncGenerator[Store, None]:
+async def _opened(
+    path: Path, collections: Collections, clock: Clock | None
+) -> AsyncGenerator[Store, None]:
     with _in_our_words(path):
-        store = await to_thread.run_sync(ShelfStore, path, limits, clock)
+        store = await to_thread.run_sync(ShelfBackend, path, collections, clock)
     try:
         yield store
     finally:

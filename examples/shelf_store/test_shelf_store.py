@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
-    from shelf_store import ShelfStore, open_shelf
+    from shelf_store import ShelfBackend, open_shelf
 
     from cicd_core.store.contract import Store
     from cicd_core.store.records import Collection
-    from cicd_core.store.registry import StoreFactory
+    from cicd_core.store.registry import BackendFactory
 
     # What a type checker is told of every store and of what opens it.
-    _store: type[Store] = ShelfStore
-    _factory: StoreFactory = open_shelf
+    _store: type[Store] = ShelfBackend
+    _factory: BackendFactory = open_shelf
 
 FOLDER: Final = TemporaryDirectory(prefix="shelf-")
 atexit.register(FOLDER.cleanup)
@@ -51,7 +51,7 @@ class ShelfHarness(StoreHarness):
     def open(
         self, namespace: str, collections: tuple[Collection, ...] = COLLECTIONS
     ) -> AbstractAsyncContextManager[Store]:
-        """Open the shelf of a namespace by its URL, as everybody does."""
+        """Open the shelf of a namespace by its URL."""
         return open_store(URL, collections=collections, namespace=namespace, clock=self.clock)
 
 

@@ -28,23 +28,10 @@ locals {
   maintenance = var.maintenance_package == null ? 0 : 1
 }
 
-data "aws_iam_policy_document" "maintenance_trust" {
-  count = local.maintenance
-
-  statement {
-    actions = ["sts:AssumeRole"]
-
-    principals {
-      type        = "Service"
-      identifiers = ["lambda.amazonaws.com"]
-    }
-  }
-}
-
 resource "aws_iam_role" "maintenance" {
   count              = local.maintenance
   name               = "${var.prefix}maintenance"
-  assume_role_policy = data.aws_iam_policy_document.maintenance_trust[0].json
+  assume_role_policy = data.aws_iam_policy_document.lambda_trust.json
   tags               = var.tags
 }
 

@@ -30,3 +30,8 @@ output "policy_arns" {
     reader        = aws_iam_policy.reader[0].arn
   } : {}
 }
+
+output "http_url" {
+  description = "What `--server` takes; null without `http_package`."
+  value       = var.http_package == null ? null : aws_apigatewayv2_api.http[0].api_endpoint
+}

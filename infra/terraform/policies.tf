@@ -9,8 +9,9 @@ data "aws_iam_policy_document" "control_plane" {
       aws_dynamodb_table.deployments.arn,
       aws_dynamodb_table.agents.arn,
       aws_dynamodb_table.agent_pools.arn,
-      aws_dynamodb_table.lanes.arn,
       aws_dynamodb_table.sessions.arn,
+      aws_dynamodb_table.api_keys.arn,
+      aws_dynamodb_table.lanes.arn,
       aws_dynamodb_table.coordination.arn,
     ]
   }
@@ -23,8 +24,9 @@ data "aws_iam_policy_document" "control_plane" {
       "${aws_dynamodb_table.deployments.arn}/index/*",
       "${aws_dynamodb_table.agents.arn}/index/*",
       "${aws_dynamodb_table.agent_pools.arn}/index/*",
-      "${aws_dynamodb_table.lanes.arn}/index/*",
       "${aws_dynamodb_table.sessions.arn}/index/*",
+      "${aws_dynamodb_table.api_keys.arn}/index/*",
+      "${aws_dynamodb_table.lanes.arn}/index/*",
       "${aws_dynamodb_table.coordination.arn}/index/*",
     ]
   }
@@ -54,7 +56,7 @@ data "aws_iam_policy_document" "control_plane" {
 resource "aws_iam_policy" "control_plane" {
   count       = var.create_policies ? 1 : 0
   name        = "${var.prefix}control-plane"
-  description = "What cicd-core needs for the control plane: every verb, maintenance, the log."
+  description = "Rights that cicd-core needs for the control plane: every verb, maintenance, the log."
   policy      = data.aws_iam_policy_document.control_plane.json
   tags        = var.tags
 }
@@ -79,6 +81,7 @@ data "aws_iam_policy_document" "agent" {
       aws_dynamodb_table.deployments.arn,
       aws_dynamodb_table.agent_pools.arn,
       aws_dynamodb_table.sessions.arn,
+      aws_dynamodb_table.api_keys.arn,
     ]
 
     condition {
@@ -128,7 +131,7 @@ data "aws_iam_policy_document" "agent" {
 resource "aws_iam_policy" "agent" {
   count       = var.create_policies ? 1 : 0
   name        = "${var.prefix}agent"
-  description = "What cicd-core needs for an agent that opens the store itself, without maintenance."
+  description = "Rights that cicd-core needs for an agent that opens the store itself, without maintenance."
   policy      = data.aws_iam_policy_document.agent.json
   tags        = var.tags
 }
@@ -150,7 +153,7 @@ data "aws_iam_policy_document" "reader" {
   statement {
     sid       = "Proofs"
     actions   = ["dynamodb:BatchGetItem"]
-    resources = [aws_dynamodb_table.sessions.arn]
+    resources = [aws_dynamodb_table.sessions.arn, aws_dynamodb_table.api_keys.arn]
 
     condition {
       test     = "ForAllValues:StringEquals"
@@ -215,7 +218,7 @@ data "aws_iam_policy_document" "reader" {
 resource "aws_iam_policy" "reader" {
   count       = var.create_policies ? 1 : 0
   name        = "${var.prefix}reader"
-  description = "What cicd-core needs for dashboards and followers of the log; not sessions."
+  description = "Rights that cicd-core needs for dashboards and followers of the log; not sessions."
   policy      = data.aws_iam_policy_document.reader.json
   tags        = var.tags
 }

@@ -296,6 +296,102 @@ resource "aws_dynamodb_table" "agent_pools" {
   }
 }
 
+resource "aws_dynamodb_table" "sessions" {
+  name                        = "${var.prefix}sessions"
+  billing_mode                = "PAY_PER_REQUEST"
+  hash_key                    = "K"
+  deletion_protection_enabled = var.deletion_protection
+  tags                        = var.tags
+
+  attribute {
+    name = "K"
+    type = "S"
+  }
+
+  attribute {
+    name = "created_at"
+    type = "S"
+  }
+
+  attribute {
+    name = "user_id"
+    type = "S"
+  }
+
+  global_secondary_index {
+    name               = "user_id-created_at-index"
+    hash_key           = "user_id"
+    range_key          = "created_at"
+    projection_type    = "INCLUDE"
+    non_key_attributes = ["X", "HM"]
+  }
+
+  ttl {
+    attribute_name = "T"
+    enabled        = true
+  }
+
+  point_in_time_recovery {
+    enabled = false
+  }
+
+  dynamic "server_side_encryption" {
+    for_each = local.sessions_kms_key_arn == null ? [] : [local.sessions_kms_key_arn]
+    content {
+      enabled     = true
+      kms_key_arn = server_side_encryption.value
+    }
+  }
+}
+
+resource "aws_dynamodb_table" "api_keys" {
+  name                        = "${var.prefix}api-keys"
+  billing_mode                = "PAY_PER_REQUEST"
+  hash_key                    = "K"
+  deletion_protection_enabled = var.deletion_protection
+  tags                        = var.tags
+
+  attribute {
+    name = "K"
+    type = "S"
+  }
+
+  attribute {
+    name = "created_at"
+    type = "S"
+  }
+
+  attribute {
+    name = "kind"
+    type = "S"
+  }
+
+  global_secondary_index {
+    name               = "kind-created_at-index"
+    hash_key           = "kind"
+    range_key          = "created_at"
+    projection_type    = "INCLUDE"
+    non_key_attributes = ["X", "HM"]
+  }
+
+  ttl {
+    attribute_name = "T"
+    enabled        = true
+  }
+
+  point_in_time_recovery {
+    enabled = false
+  }
+
+  dynamic "server_side_encryption" {
+    for_each = local.sessions_kms_key_arn == null ? [] : [local.sessions_kms_key_arn]
+    content {
+      enabled     = true
+      kms_key_arn = server_side_encryption.value
+    }
+  }
+}
+
 resource "aws_dynamodb_table" "lanes" {
   name                        = "${var.prefix}lanes"
   billing_mode                = "PAY_PER_REQUEST"
@@ -350,54 +446,6 @@ resource "aws_dynamodb_table" "lanes" {
 
   dynamic "server_side_encryption" {
     for_each = var.kms_key_arn == null ? [] : [var.kms_key_arn]
-    content {
-      enabled     = true
-      kms_key_arn = server_side_encryption.value
-    }
-  }
-}
-
-resource "aws_dynamodb_table" "sessions" {
-  name                        = "${var.prefix}sessions"
-  billing_mode                = "PAY_PER_REQUEST"
-  hash_key                    = "K"
-  deletion_protection_enabled = var.deletion_protection
-  tags                        = var.tags
-
-  attribute {
-    name = "K"
-    type = "S"
-  }
-
-  attribute {
-    name = "created_at"
-    type = "S"
-  }
-
-  attribute {
-    name = "user_id"
-    type = "S"
-  }
-
-  global_secondary_index {
-    name               = "user_id-created_at-index"
-    hash_key           = "user_id"
-    range_key          = "created_at"
-    projection_type    = "INCLUDE"
-    non_key_attributes = ["X", "HM"]
-  }
-
-  ttl {
-    attribute_name = "T"
-    enabled        = true
-  }
-
-  point_in_time_recovery {
-    enabled = false
-  }
-
-  dynamic "server_side_encryption" {
-    for_each = local.sessions_kms_key_arn == null ? [] : [local.sessions_kms_key_arn]
     content {
       enabled     = true
       kms_key_arn = server_side_encryption.value
@@ -477,8 +525,9 @@ locals {
     deployments  = aws_dynamodb_table.deployments.name
     agents       = aws_dynamodb_table.agents.name
     agent-pools  = aws_dynamodb_table.agent_pools.name
-    lanes        = aws_dynamodb_table.lanes.name
     sessions     = aws_dynamodb_table.sessions.name
+    api-keys     = aws_dynamodb_table.api_keys.name
+    lanes        = aws_dynamodb_table.lanes.name
     coordination = aws_dynamodb_table.coordination.name
     journal      = aws_dynamodb_table.journal.name
   }
@@ -488,8 +537,9 @@ locals {
     deployments  = aws_dynamodb_table.deployments.arn
     agents       = aws_dynamodb_table.agents.arn
     agent-pools  = aws_dynamodb_table.agent_pools.arn
-    lanes        = aws_dynamodb_table.lanes.arn
     sessions     = aws_dynamodb_table.sessions.arn
+    api-keys     = aws_dynamodb_table.api_keys.arn
+    lanes        = aws_dynamodb_table.lanes.arn
     coordination = aws_dynamodb_table.coordination.arn
     journal      = aws_dynamodb_table.journal.arn
   }

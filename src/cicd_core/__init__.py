@@ -6,91 +6,109 @@ pure values and state machines over one small store contract. Begin with :class:
 
 from __future__ import annotations
 
-from cicd_core.audit import AuditReport
-from cicd_core.audit.report import Check, CheckResult, Promise
-from cicd_core.control_plane.agents import PresentAgents
-from cicd_core.control_plane.dashboard import DashboardSummary
-from cicd_core.control_plane.events import EventPage
-from cicd_core.control_plane.listing import Page
-from cicd_core.control_plane.maintenance import SweepReport
-from cicd_core.control_plane.plane import ControlPlane
-from cicd_core.control_plane.pools import PoolStatus
-from cicd_core.control_plane.sessions import IssuedSession
-from cicd_core.errors import (
-    AgentReplaced,
-    AgentUnavailable,
-    AlreadyExists,
-    CicdError,
-    CorruptRecord,
-    IdempotencyConflict,
-    IllegalTransition,
-    InvalidCursor,
-    InvalidInput,
-    LeaseLost,
-    NotFound,
-    OperationRejected,
-    SchemaTooNew,
-    SchemaTooOld,
-    SessionRejected,
-    StoreClosed,
-    StoreError,
-    StoreFull,
-    StoreReadOnly,
-    StoreReplaced,
-    StoreUnavailable,
-    TooLarge,
-    TooManyConflicts,
-    TooManyLanes,
-    UnknownScheme,
-    UnrecognizedDatabase,
-    UnsupportedCapability,
-)
-from cicd_core.model.agent import Agent as AgentInfo
-from cicd_core.model.agent import AgentMetrics, AgentSpec, AgentStatus, StuckJob, StuckReport
-from cicd_core.model.claim import ClaimedJob, ClaimRef, LeaseStatus
-from cicd_core.model.deployment import (
-    Deployment,
-    DeploymentMetrics,
-    DeploymentSpec,
-    DeploymentStatus,
-    DeploymentTransition,
-)
-from cicd_core.model.event import Event, EventGap, UnreadableEvent
-from cicd_core.model.git import GitContext, ObjectFilter, Submodules
-from cicd_core.model.job import (
-    Attempt,
-    Delivery,
-    Job,
-    JobState,
-    JobStatus,
-    LeaseToken,
-    Priority,
-    Progress,
-    QueueStatus,
-    RetryPolicy,
-    Transition,
-    Verdict,
-)
-from cicd_core.model.outcome import Outcome
-from cicd_core.model.pool import Pool, PoolSpec
-from cicd_core.model.session import Session
-from cicd_core.model.spec import JobSpec
-from cicd_core.persistence.collections import COLLECTIONS
-from cicd_core.queueing.scaling import (
-    Fleet,
-    Load,
-    PoolCondition,
-    PoolHealth,
-    ScalingSignal,
-    ScalingTerm,
-)
-from cicd_core.queueing.stats import QueueStats
-from cicd_core.queueing.why import Reason, ReasonCode
-from cicd_core.settings import Settings
-from cicd_core.store.registry import open_store
+from typing import TYPE_CHECKING
+
+from cicd_core.lazily import exports as _exports
+
+if TYPE_CHECKING:
+    from cicd_core.audit import AuditReport
+    from cicd_core.audit.report import Check, CheckResult, Promise
+    from cicd_core.control_plane.activity import Activity, DayOfActivity, HourOfActivity
+    from cicd_core.control_plane.agents import PresentAgents
+    from cicd_core.control_plane.dashboard import DashboardSummary
+    from cicd_core.control_plane.events import EventPage
+    from cicd_core.control_plane.maintenance import SweepReport
+    from cicd_core.control_plane.plane import ControlPlane
+    from cicd_core.control_plane.pools import PoolStatus
+    from cicd_core.control_plane.ready_jobs import ReadyJobs
+    from cicd_core.control_plane.sessions import IssuedSession
+    from cicd_core.entities import COLLECTIONS
+    from cicd_core.errors import (
+        AgentDeregistered,
+        AgentReplaced,
+        AgentUnavailable,
+        AlreadyExists,
+        ChangedMeanwhile,
+        CicdError,
+        CorruptRecord,
+        IdempotencyConflict,
+        IllegalTransition,
+        InvalidCursor,
+        InvalidInput,
+        LeaseLost,
+        NotFound,
+        OperationRejected,
+        SchemaTooNew,
+        SchemaTooOld,
+        SessionRejected,
+        StoreClosed,
+        StoreError,
+        StoreFull,
+        StoreReadOnly,
+        StoreReplaced,
+        StoreUnavailable,
+        TooLarge,
+        TooManyConflicts,
+        TooManyLanes,
+        UnknownScheme,
+        UnrecognizedDatabase,
+        UnsupportedCapability,
+        WaitTimedOut,
+    )
+    from cicd_core.job_logs.contract import LogOffsetMismatch
+    from cicd_core.keys.model import ApiKey, KeySpec
+    from cicd_core.keys.service import IssuedKey
+    from cicd_core.model.agent import Agent as AgentInfo
+    from cicd_core.model.agent import AgentMetrics, AgentSpec, AgentStatus, StuckJob, StuckReport
+    from cicd_core.model.claim import ClaimedJob, ClaimRef, LeaseStatus
+    from cicd_core.model.deployment import (
+        Deployment,
+        DeploymentMetrics,
+        DeploymentSpec,
+        DeploymentStatus,
+        DeploymentTransition,
+    )
+    from cicd_core.model.event import Event, EventGap, UnreadableEvent
+    from cicd_core.model.git import GitContext, ObjectFilter, Submodules
+    from cicd_core.model.job import (
+        Attempt,
+        Delivery,
+        Job,
+        JobState,
+        JobStatus,
+        LeaseToken,
+        Priority,
+        Progress,
+        QueueStatus,
+        RetryPolicy,
+        Transition,
+        Verdict,
+    )
+    from cicd_core.model.outcome import Outcome
+    from cicd_core.model.pool import Pool, PoolSpec
+    from cicd_core.model.principal import NotAuthenticated, NotPermitted, Principal, Scope
+    from cicd_core.model.session import Session
+    from cicd_core.model.spec import JobSpec
+    from cicd_core.persistence.listing import Page
+    from cicd_core.public_json import from_json, json_schema, to_json
+    from cicd_core.queueing.scaling import (
+        Fleet,
+        Load,
+        PoolCondition,
+        PoolHealth,
+        ScalingSignal,
+        ScalingTerm,
+    )
+    from cicd_core.queueing.stats import QueueStats
+    from cicd_core.queueing.why import Reason, ReasonCode
+    from cicd_core.settings import Settings
+    from cicd_core.store.options import StoreOptions
+    from cicd_core.store.registry import open_store
 
 __all__ = [
     "COLLECTIONS",
+    "Activity",
+    "AgentDeregistered",
     "AgentInfo",
     "AgentMetrics",
     "AgentReplaced",
@@ -98,8 +116,10 @@ __all__ = [
     "AgentStatus",
     "AgentUnavailable",
     "AlreadyExists",
+    "ApiKey",
     "Attempt",
     "AuditReport",
+    "ChangedMeanwhile",
     "Check",
     "CheckResult",
     "CicdError",
@@ -108,6 +128,7 @@ __all__ = [
     "ControlPlane",
     "CorruptRecord",
     "DashboardSummary",
+    "DayOfActivity",
     "Delivery",
     "Deployment",
     "DeploymentMetrics",
@@ -119,20 +140,26 @@ __all__ = [
     "EventPage",
     "Fleet",
     "GitContext",
+    "HourOfActivity",
     "IdempotencyConflict",
     "IllegalTransition",
     "InvalidCursor",
     "InvalidInput",
+    "IssuedKey",
     "IssuedSession",
     "Job",
     "JobSpec",
     "JobState",
     "JobStatus",
+    "KeySpec",
     "LeaseLost",
     "LeaseStatus",
     "LeaseToken",
     "Load",
+    "LogOffsetMismatch",
+    "NotAuthenticated",
     "NotFound",
+    "NotPermitted",
     "ObjectFilter",
     "OperationRejected",
     "Outcome",
@@ -143,11 +170,13 @@ __all__ = [
     "PoolSpec",
     "PoolStatus",
     "PresentAgents",
+    "Principal",
     "Priority",
     "Progress",
     "Promise",
     "QueueStats",
     "QueueStatus",
+    "ReadyJobs",
     "Reason",
     "ReasonCode",
     "RetryPolicy",
@@ -155,12 +184,14 @@ __all__ = [
     "ScalingTerm",
     "SchemaTooNew",
     "SchemaTooOld",
+    "Scope",
     "Session",
     "SessionRejected",
     "Settings",
     "StoreClosed",
     "StoreError",
     "StoreFull",
+    "StoreOptions",
     "StoreReadOnly",
     "StoreReplaced",
     "StoreUnavailable",
@@ -177,5 +208,123 @@ __all__ = [
     "UnrecognizedDatabase",
     "UnsupportedCapability",
     "Verdict",
+    "WaitTimedOut",
+    "from_json",
+    "json_schema",
     "open_store",
+    "to_json",
 ]
+
+#: The module of each name.
+_HOMES = {
+    "Activity": "cicd_core.control_plane.activity",
+    "COLLECTIONS": "cicd_core.entities",
+    "AgentInfo": "cicd_core.model.agent:Agent",
+    "AgentMetrics": "cicd_core.model.agent",
+    "AgentReplaced": "cicd_core.errors",
+    "AgentSpec": "cicd_core.model.agent",
+    "AgentStatus": "cicd_core.model.agent",
+    "AgentDeregistered": "cicd_core.errors",
+    "AgentUnavailable": "cicd_core.errors",
+    "AlreadyExists": "cicd_core.errors",
+    "ApiKey": "cicd_core.keys.model",
+    "Attempt": "cicd_core.model.job",
+    "AuditReport": "cicd_core.audit",
+    "ChangedMeanwhile": "cicd_core.errors",
+    "Check": "cicd_core.audit.report",
+    "CheckResult": "cicd_core.audit.report",
+    "CicdError": "cicd_core.errors",
+    "ClaimRef": "cicd_core.model.claim",
+    "ClaimedJob": "cicd_core.model.claim",
+    "ControlPlane": "cicd_core.control_plane.plane",
+    "CorruptRecord": "cicd_core.errors",
+    "DashboardSummary": "cicd_core.control_plane.dashboard",
+    "DayOfActivity": "cicd_core.control_plane.activity",
+    "Delivery": "cicd_core.model.job",
+    "Deployment": "cicd_core.model.deployment",
+    "DeploymentMetrics": "cicd_core.model.deployment",
+    "DeploymentSpec": "cicd_core.model.deployment",
+    "DeploymentStatus": "cicd_core.model.deployment",
+    "DeploymentTransition": "cicd_core.model.deployment",
+    "Event": "cicd_core.model.event",
+    "EventGap": "cicd_core.model.event",
+    "EventPage": "cicd_core.control_plane.events",
+    "Fleet": "cicd_core.queueing.scaling",
+    "GitContext": "cicd_core.model.git",
+    "HourOfActivity": "cicd_core.control_plane.activity",
+    "IdempotencyConflict": "cicd_core.errors",
+    "IllegalTransition": "cicd_core.errors",
+    "InvalidCursor": "cicd_core.errors",
+    "InvalidInput": "cicd_core.errors",
+    "IssuedKey": "cicd_core.keys.service",
+    "IssuedSession": "cicd_core.control_plane.sessions",
+    "Job": "cicd_core.model.job",
+    "JobSpec": "cicd_core.model.spec",
+    "JobState": "cicd_core.model.job",
+    "JobStatus": "cicd_core.model.job",
+    "KeySpec": "cicd_core.keys.model",
+    "LeaseLost": "cicd_core.errors",
+    "LeaseStatus": "cicd_core.model.claim",
+    "LeaseToken": "cicd_core.model.job",
+    "Load": "cicd_core.queueing.scaling",
+    "LogOffsetMismatch": "cicd_core.job_logs.contract",
+    "NotAuthenticated": "cicd_core.model.principal",
+    "NotFound": "cicd_core.errors",
+    "NotPermitted": "cicd_core.model.principal",
+    "ObjectFilter": "cicd_core.model.git",
+    "OperationRejected": "cicd_core.errors",
+    "Outcome": "cicd_core.model.outcome",
+    "Page": "cicd_core.persistence.listing",
+    "Pool": "cicd_core.model.pool",
+    "PoolCondition": "cicd_core.queueing.scaling",
+    "PoolHealth": "cicd_core.queueing.scaling",
+    "PoolSpec": "cicd_core.model.pool",
+    "PoolStatus": "cicd_core.control_plane.pools",
+    "PresentAgents": "cicd_core.control_plane.agents",
+    "Principal": "cicd_core.model.principal",
+    "Priority": "cicd_core.model.job",
+    "Progress": "cicd_core.model.job",
+    "Promise": "cicd_core.audit.report",
+    "QueueStats": "cicd_core.queueing.stats",
+    "QueueStatus": "cicd_core.model.job",
+    "ReadyJobs": "cicd_core.control_plane.ready_jobs",
+    "Reason": "cicd_core.queueing.why",
+    "ReasonCode": "cicd_core.queueing.why",
+    "RetryPolicy": "cicd_core.model.job",
+    "ScalingSignal": "cicd_core.queueing.scaling",
+    "ScalingTerm": "cicd_core.queueing.scaling",
+    "SchemaTooNew": "cicd_core.errors",
+    "SchemaTooOld": "cicd_core.errors",
+    "Scope": "cicd_core.model.principal",
+    "Session": "cicd_core.model.session",
+    "SessionRejected": "cicd_core.errors",
+    "Settings": "cicd_core.settings",
+    "StoreClosed": "cicd_core.errors",
+    "StoreError": "cicd_core.errors",
+    "StoreFull": "cicd_core.errors",
+    "StoreOptions": "cicd_core.store.options",
+    "StoreReadOnly": "cicd_core.errors",
+    "StoreReplaced": "cicd_core.errors",
+    "StoreUnavailable": "cicd_core.errors",
+    "StuckJob": "cicd_core.model.agent",
+    "StuckReport": "cicd_core.model.agent",
+    "Submodules": "cicd_core.model.git",
+    "SweepReport": "cicd_core.control_plane.maintenance",
+    "TooLarge": "cicd_core.errors",
+    "TooManyConflicts": "cicd_core.errors",
+    "TooManyLanes": "cicd_core.errors",
+    "Transition": "cicd_core.model.job",
+    "UnknownScheme": "cicd_core.errors",
+    "UnreadableEvent": "cicd_core.model.event",
+    "UnrecognizedDatabase": "cicd_core.errors",
+    "UnsupportedCapability": "cicd_core.errors",
+    "Verdict": "cicd_core.model.job",
+    "WaitTimedOut": "cicd_core.errors",
+    "from_json": "cicd_core.public_json",
+    "json_schema": "cicd_core.public_json",
+    "open_store": "cicd_core.store.registry",
+    "to_json": "cicd_core.public_json",
+}
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = _exports(__name__, _HOMES)

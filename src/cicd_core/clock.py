@@ -7,7 +7,10 @@ Decisions take ``now`` as a parameter; the time that decides leases is the store
 from __future__ import annotations
 
 import time
-from typing import Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 #: A wall clock that shows a moment outside of 2026 to 2200 is not set: a machine without a battery
 #: starts in 1970, or when its firmware was built.
@@ -36,16 +39,20 @@ class CalendarClock(Clock, Protocol):
         ...
 
 
+def calendar_reader(clock: Clock) -> Callable[[], int]:
+    """Return what reads the clock's calendar; asked once, it spares a look at each reading."""
+    return clock.calendar if isinstance(clock, CalendarClock) else clock.micros
+
+
 def calendar_of(clock: Clock) -> int:
     """Return microseconds since the Unix epoch (UTC), as the clock's calendar tells them."""
-    return clock.calendar() if isinstance(clock, CalendarClock) else clock.micros()
+    return calendar_reader(clock)()
 
 
 class SystemClock:
     """Elapsed time from the wall clock's value at the start on, and the wall clock as it is."""
 
     def __init__(self) -> None:
-        """Read the wall clock once."""
         self._offset = plausible(wall_micros(), _EARLIEST) - boot_micros()
 
     def micros(self) -> int:
@@ -54,7 +61,7 @@ class SystemClock:
 
     def calendar(self) -> int:
         """Return the wall clock: microseconds since the Unix epoch (UTC)."""
-        return plausible(wall_micros(), self.micros())
+        return plausible(wall_micros(), 0) or self.micros()
 
 
 def plausible(wall: int, otherwise: int = _EARLIEST) -> int:

@@ -7,18 +7,24 @@
     │   ├── TooLarge             a body, a payload or a list is over its limit
     │   └── InvalidCursor        a cursor that is damaged, or belongs to another query
     ├── NotFound                 no such job, deployment, agent, pool, … (also a LookupError)
+    ├── WaitTimedOut             a job still runs after the time of a wait (also a TimeoutError)
     ├── OperationRejected        well-formed, but not allowed now
-    │   ├── IllegalTransition    the state machine has no such edge; says which edges it has
-    │   ├── LeaseLost            the token is not the one that owns the job
+    │   ├── IllegalTransition    the state machine has no such edge; lists the legal ones
+    │   ├── LeaseLost            the token does not own the job
     │   ├── IdempotencyConflict  the same idempotency key with another body
-    │   ├── AlreadyExists        an entity with that id is there
-    │   ├── TooManyLanes         a pool has no room for another kind of work
-    │   ├── AgentReplaced        another process has registered under the agent's id
-    │   ├── AgentUnavailable     an agent that is unhealthy, or goes, takes no work (``retryable``)
-    │   └── SessionRejected      unknown, expired or logged out
-    └── StoreError               the store could not do its part (``retryable``, ``recoverable``)
+    │   ├── AlreadyExists        an entity with that id exists
+    │   ├── TooManyLanes         a pool has its maximum of lanes
+    │   ├── AgentReplaced        another process registered with the agent's id
+    │   ├── ChangedMeanwhile     the entity changed after the caller read it
+    │   ├── LogOffsetMismatch    bytes for a log do not start at its end
+    │   ├── AgentUnavailable     an unhealthy or leaving agent takes no work (``retryable``)
+    │   │   └── AgentDeregistered  it has gone for good, and must register again
+    │   ├── SessionRejected      the session is unknown, expired or logged out
+    │   ├── NotAuthenticated     the caller has no credentials, or unknown ones
+    │   └── NotPermitted         the caller is known, but may not do that
+    └── StoreError               the store failed (``retryable``, ``recoverable``)
         ├── StoreUnavailable     try again: locked, disconnected, busy
-        ├── StoreClosed          it was closed, or belongs to the process that this one forked from
+        ├── StoreClosed          it is closed, or belongs to the parent of this forked process
         ├── StoreReplaced        its files were replaced or removed under this process (permanent)
         ├── StoreFull            no room left; nothing was written (``recoverable``)
         ├── StoreReadOnly        the file or the server takes no writes (``recoverable``)
@@ -26,15 +32,15 @@
         ├── CorruptRecord        bytes that do not decode (``recoverable``)
         ├── UnsupportedCapability  this store, or this event loop, cannot do that (permanent)
         ├── UnknownScheme        no store is registered for a URL's scheme (permanent)
-        ├── UnrecognizedDatabase  a database that is not ours (permanent)
+        ├── UnrecognizedDatabase  a database of another program (permanent)
         ├── SchemaTooNew         written by a newer version of the library (permanent)
-        └── SchemaTooOld         written by an older version, which this one can't read (permanent)
+        └── SchemaTooOld         written by a version too old to read (permanent)
 
-``retryable`` says that the same call may succeed in a moment; ``recoverable`` that it may after an
-operator did something. What is neither is permanent: waiting does not help.
+``retryable`` means that the same call may succeed in a moment; ``recoverable`` means that it may
+succeed after an operator acts. An error that is neither is permanent: waiting does not help.
 
-Each error carries what it speaks of as attributes, and its message says what was refused, why,
-and what to do instead. It can be copied, pickled and raised in another process.
+Each error has its subject as attributes. Its message says what was refused, why, and what to do
+instead. You can copy it, pickle it and raise it in another process.
 """
 
 from __future__ import annotations
@@ -42,22 +48,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from cicd_core.redaction import redacted_url, shown_value
+from cicd_core.travelling import PLAIN, reduced
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 
 class CicdError(Exception):
-    """The root of the tree: catch this to catch everything that the library raises."""
+    """The root of the tree: catch it to catch every error of the library."""
 
-    #: Whether the same call may succeed when it is made again, unchanged, in a moment.
+    #: Whether the same call may succeed if it is repeated, unchanged, in a moment.
     retryable: ClassVar[bool] = False
-    #: Whether waiting may help: what stands in the way may pass by itself or by an operator's hand.
-    #: A process that is to live for long, such as an agent, waits and tries again.
+    #: Whether waiting may help: the cause may pass by itself, or an operator may remove it.
+    #: A long-lived process, such as an agent, waits and tries again.
     recoverable: ClassVar[bool] = False
 
     def __reduce__(self) -> str | tuple[Any, ...]:
-        """Let it be copied, and travel between processes, with its message and attributes."""
+        """Let copies, and pickles to other processes, keep the message and attributes."""
         return reduced(self)
 
 
@@ -65,54 +72,70 @@ class InvalidInput(CicdError, ValueError):
     """A field of the request is wrong; nothing was written."""
 
     def __init__(self, field: str, value: object, reason: str) -> None:
-        """Name the field, show the value (shortened), and say what is expected instead.
+        """Name the field, show the value (shortened), and say which value is expected.
 
-        A text loses the credentials of URLs in it.
+        Credentials of URLs are removed from a text. ``...`` stands for a value that is missing, or
+        that must not be shown.
         """
-        super().__init__(f"{field}: {shown_value(value)} was refused: {reason}")
+        shown = "" if value is ... else f"{shown_value(value)} was refused: "
+        super().__init__(f"{field}: {shown}{reason}")
         self.field = field
-        #: In a copy, and in another process, its text as the message has it, unless it is plain.
+        #: In a copy, and in another process: the text from the message, unless it is plain.
         self.value = redacted_url(value) if isinstance(value, str) else value
         self.reason = reason
 
     def __reduce__(self) -> str | tuple[Any, ...]:
-        """Travel without a value that may not be able to: it is anything that a caller gave."""
+        """Replace a value that may not pickle: a caller may give any object."""
         make, arguments, state = reduced(self)
-        if type(self.value) not in _PLAIN:
+        if type(self.value) not in PLAIN:
             state = {**state, "value": shown_value(self.value)}
         return make, arguments, state
 
 
 class TooLarge(InvalidInput):
-    """Something is over its limit of bytes or items."""
+    """A value is over its limit of bytes or items."""
 
     def __init__(self, field: str, size: int, limit: int, unit: str = "bytes") -> None:
-        """Say how large it is and how large it may be."""
+        """Give the size and the limit."""
         super().__init__(field, size, f"{size} {unit} is over the limit of {limit} {unit}")
         self.size = size
         self.limit = limit
 
 
 class InvalidCursor(InvalidInput):
-    """A cursor that is damaged, of a wrong type, or was given by another query."""
+    """A cursor that is damaged, of a wrong type, or belongs to another query."""
 
     def __init__(self, cursor: object, reason: str) -> None:
-        """Say what is wrong with it."""
+        """Describe the fault of the cursor."""
         super().__init__("cursor", cursor, f"{reason}; start again without a cursor")
 
 
 class NotFound(CicdError, LookupError):
-    """There is no such entity, or its retention has ended."""
+    """The entity does not exist: it was never created, has expired or was deleted."""
 
     def __init__(self, kind: str, key: str) -> None:
-        """Name the kind of entity and the key that was asked for."""
-        super().__init__(f"no {kind} {key!r}: it never existed, or its retention has ended")
-        self.kind = kind
-        self.key = key
+        """Name the kind of entity and the requested key."""
+        end = "been deleted" if kind == "pool" else "expired"  # a pool has no retention
+        super().__init__(f"{kind} {key!r} not found; check the id (it may have {end})")
+        self.kind, self.key = kind, key
+
+
+class WaitTimedOut(CicdError, TimeoutError):
+    """A job did not end within the time of a wait; it still runs."""
+
+    def __init__(self, job_id: str, state: str, seconds: float) -> None:
+        """Name the job, its state at the last look, and the time that has passed."""
+        super().__init__(
+            f"job {job_id!r} is still {state} after {seconds:g} s; wait again, or call "
+            f"jobs.why() to see the cause"
+        )
+        self.job_id = job_id
+        self.state = state
+        self.seconds = seconds
 
 
 class OperationRejected(CicdError):
-    """The request is well-formed, but is not allowed now; nothing was written."""
+    """The request is well-formed, but not allowed now; nothing was written."""
 
 
 class IllegalTransition(OperationRejected):
@@ -125,33 +148,33 @@ class IllegalTransition(OperationRejected):
         command: str,
         state: str,
         legal: Iterable[str],
-        why: str = "",
+        reason: str = "",
     ) -> None:
-        """Say from where, by which command, and which commands are legal there."""
+        """Name the state, the command, and the legal commands."""
         self.kind = kind
         self.key = key
         self.command = command
         self.state = state
         self.legal = tuple(sorted(legal))
-        choices = ", ".join(self.legal) or "none: that state is final"
-        because = f" ({why})" if why else ""
+        choices = ", ".join(self.legal) or "none, since the state is final"
+        because = f" ({reason})" if reason else ""
         super().__init__(
-            f"{kind} {key!r} is {state}: {command!r} is not legal there{because}; "
+            f"{kind} {key!r} is {state}: {command!r} is not legal in that state{because}; "
             f"legal from {state}: {choices}"
         )
 
 
 class LeaseLost(OperationRejected):
-    """The token presented is not the one that owns the job now.
+    """The lease token does not own the job now.
 
-    Stop the work, clean up, and forget the job: another owner may be running it.
+    Stop the work, clean up, and drop the result: another agent may be running the job.
     """
 
     def __init__(self, job_id: str, fence: int, reason: str) -> None:
-        """Name the job and the fence that was presented, and say why it no longer holds."""
+        """Name the job and the fencing token, and say why it is no longer valid."""
         super().__init__(
-            f"job {job_id!r}: the lease with fence {fence} does not hold: {reason}; "
-            f"stop the work and drop its result, the queue has already taken care of the job"
+            f"job {job_id!r}: the lease with fence {fence} is not valid: {reason}; "
+            f"stop the work and drop its result; the queue has already handled the job"
         )
         self.job_id = job_id
         self.fence = fence
@@ -159,124 +182,137 @@ class LeaseLost(OperationRejected):
 
 
 class IdempotencyConflict(OperationRejected):
-    """An idempotency key was used before, with another body."""
+    """The idempotency key was used before, with another body."""
 
     def __init__(self, key: str, job_id: str) -> None:
-        """Name the key and the job that it made the first time."""
+        """Name the key and the job that it created the first time."""
         super().__init__(
-            f"idempotency key {key!r} already made job {job_id!r} from another body; "
+            f"idempotency key {key!r} already created job {job_id!r} from another body; "
             f"send the same body again, or choose a new key"
         )
-        self.key = key
-        self.job_id = job_id
+        self.key, self.job_id = key, job_id
 
 
 class AlreadyExists(OperationRejected):
-    """An entity with that id is there already."""
+    """An entity with that id exists already."""
 
-    def __init__(self, kind: str, key: str) -> None:
-        """Name the kind and the key."""
-        super().__init__(f"{kind} {key!r} exists already; choose another id, or update that one")
-        self.kind = kind
-        self.key = key
+    def __init__(self, kind: str, key: str, advice: str = "choose another id") -> None:
+        """Name the kind and the key, and give advice."""
+        super().__init__(f"{kind} {key!r} exists already; {advice}")
+        self.kind, self.key = kind, key
 
 
 class TooManyLanes(OperationRejected):
-    """A pool has as many lanes (job type and labels) as one may have."""
+    """A pool has its maximum of lanes (job type and labels)."""
 
     def __init__(self, pool_name: str, limit: int) -> None:
         """Name the pool and the limit."""
         super().__init__(
-            f"pool {pool_name!r} has {limit} lanes, the most that one may have; use fewer distinct "
+            f"pool {pool_name!r} has {limit} lanes, the maximum; use fewer distinct "
             f"combinations of job type and labels, or another pool"
         )
-        self.pool_name = pool_name
-        self.limit = limit
+        self.pool_name, self.limit = pool_name, limit
 
 
 class AgentReplaced(OperationRejected):
-    """Another process has registered under the agent's id since: this one must stop."""
+    """Another process has registered with the agent's id: this one must stop."""
 
     def __init__(self, agent_id: str, incarnation: str) -> None:
         """Name the agent, and the incarnation that was replaced."""
         super().__init__(
-            f"agent {agent_id!r}: another process has registered under this id since incarnation "
+            f"agent {agent_id!r}: another process has registered with this id after incarnation "
             f"{incarnation!r}; stop this one, or give it an id of its own"
         )
-        self.agent_id = agent_id
-        self.incarnation = incarnation
+        self.agent_id, self.incarnation = agent_id, incarnation
 
 
 class AgentUnavailable(OperationRejected):
-    """The agent is unhealthy, drains or has gone: it takes no work as long as that lasts."""
+    """The agent is unhealthy, draining or gone: it takes no work until that changes."""
 
     retryable = True
     recoverable = True
+    remedy: ClassVar[str] = "claim again when its heartbeats show that it has recovered"
 
     def __init__(self, agent_id: str, status: str, reason: str | None) -> None:
-        """Name the agent, say how it is, and why."""
+        """Name the agent, its status, and the reason."""
         because = f" ({reason})" if reason else ""
         super().__init__(
-            f"agent {agent_id!r} is {status}{because} and takes no work; claim again when its "
-            f"heartbeats have made it better, or register it anew if it was to go"
+            f"agent {agent_id!r} is {status}{because} and takes no work; {self.remedy}"
         )
         self.agent_id = agent_id
         self.status = status
         self.reason = reason
 
 
+class AgentDeregistered(AgentUnavailable):
+    """The agent is gone: it was deregistered, or went silent while it was draining."""
+
+    retryable = False
+    remedy = "register it again, or stop its process"
+
+
+class ChangedMeanwhile(OperationRejected):
+    """The entity has changed since the caller read it."""
+
+    def __init__(self, kind: str, key: str) -> None:
+        """Name the kind of entity and its key."""
+        super().__init__(
+            f"{kind} {key!r} was changed since you read it; read it again, then change it"
+        )
+        self.kind, self.key = kind, key
+
+
 class SessionRejected(OperationRejected):
     """The session's token is unknown, expired or logged out."""
 
     def __init__(self, reason: str) -> None:
-        """Say why, without a word about the token itself."""
+        """Give the reason; the message never contains the token."""
         super().__init__(f"the session was rejected: {reason}; log in again")
         self.reason = reason
 
 
 class StoreError(CicdError):
-    """The store could not do its part; what it says of itself is taken to pass until named here."""
+    """The store failed. An error without a class of its own counts as temporary."""
 
     retryable = True
     recoverable = True
 
+    def __init_subclass__(cls, *, permanent: bool = False) -> None:
+        """Mark a class as permanent: waiting never helps."""
+        if permanent:
+            cls.retryable = cls.recoverable = False
+
 
 class StoreUnavailable(StoreError):
-    """The store did not answer, or is busy: whether the call took effect may be unknown."""
+    """The store did not answer, or is busy; whether the call took effect may be unknown."""
 
 
-class StoreClosed(StoreError):
-    """The store was closed, or was opened by another process, of which this one is a fork.
+class StoreClosed(StoreError, permanent=True):
+    """The store is closed, or was opened by the parent process of this forked process.
 
-    Open a store of your own; this one stays closed.
+    Open a new store; this one stays closed.
     """
 
-    retryable = False
-    recoverable = False
 
+class StoreReplaced(StoreError, permanent=True):
+    """A file of the store was replaced or removed while it was open, such as by a restore.
 
-class StoreReplaced(StoreError):
-    """A file of the store was replaced or removed under this process: by a restore, say.
-
-    The process must end: it would go on with files that no other process sees.
+    The process must end: it would continue with files that no other process sees.
     """
-
-    retryable = False
-    recoverable = False
 
     def __init__(self, store: str, file: str) -> None:
-        """Name the store, and the file that is another one now or gone."""
+        """Name the store, and the file that was replaced or removed."""
         super().__init__(
             f"{file!r} was replaced or removed while this process had the store on {store!r} open: "
-            f"other processes do not see what this one writes since; stop all processes that use "
-            f"it, put the files in order, and start them again"
+            f"other processes do not see its writes; stop all processes that use "
+            f"the store, restore the files, and start the processes again"
         )
         self.store = store
         self.file = file
 
 
 class StoreFull(StoreError):
-    """There is no room left for the write; nothing of it was kept."""
+    """There is no room left for the write; nothing was written."""
 
     retryable = False
 
@@ -291,7 +327,7 @@ class TooManyConflicts(StoreError):
     """Other writers were always first; the service gave up after a bounded number of attempts."""
 
     def __init__(self, keys: Sequence[str], attempts: int) -> None:
-        """Name the records that conflicted and how often it was tried."""
+        """Name the conflicting records and the number of attempts."""
         super().__init__(
             f"gave up after {attempts} conflicts on {', '.join(keys)}: other writers were always "
             f"first; nothing was written, try again"
@@ -301,7 +337,7 @@ class TooManyConflicts(StoreError):
 
 
 class CorruptRecord(StoreError):
-    """The bytes of a record do not decode; they were left as they are."""
+    """The bytes of a record do not decode; they were not changed."""
 
     retryable = False
 
@@ -316,45 +352,33 @@ class CorruptRecord(StoreError):
         self.reason = reason
 
 
-class UnsupportedCapability(StoreError):
+class UnsupportedCapability(StoreError, permanent=True):
     """This store, or the event loop it runs on, cannot do that."""
 
-    retryable = False
-    recoverable = False
 
-
-class UnknownScheme(StoreError):
+class UnknownScheme(StoreError, permanent=True):
     """No store is registered for the scheme of a URL."""
 
-    retryable = False
-    recoverable = False
-
     def __init__(self, scheme: str, known: Iterable[str], install: str = "") -> None:
-        """Name the scheme, those that are known, and what to install."""
+        """Name the scheme, the registered ones, and the package to install."""
         self.scheme = scheme
         self.known = tuple(sorted(known))
         hint = f"; {install}" if install else ""
         super().__init__(
-            f"no store is registered for {scheme + '://'!r}; known: "
+            f"no store is registered for {scheme + '://'!r}; the registered ones are "
             f"{', '.join(name + '://' for name in self.known)}{hint}"
         )
 
 
-class UnrecognizedDatabase(StoreError):
-    """The database is not one of ours, and was left as it is."""
-
-    retryable = False
-    recoverable = False
+class UnrecognizedDatabase(StoreError, permanent=True):
+    """The database belongs to another program and was not changed."""
 
 
-class SchemaTooNew(StoreError):
-    """The data was written by a newer version of the library, and was left as it is."""
-
-    retryable = False
-    recoverable = False
+class SchemaTooNew(StoreError, permanent=True):
+    """A newer version of the library wrote the data; it was not changed."""
 
     def __init__(self, what: str, found: int, supported: int) -> None:
-        """Say which version was found and which one this library reads."""
+        """Give the version of the data and the newest that this library reads."""
         super().__init__(
             f"{what} has schema version {found}, this library reads up to {supported}; "
             f"upgrade cicd-core, nothing was changed"
@@ -363,33 +387,14 @@ class SchemaTooNew(StoreError):
         self.supported = supported
 
 
-class SchemaTooOld(StoreError):
-    """The data was written in a layout that this library can't read any more; it was left so."""
-
-    retryable = False
-    recoverable = False
+class SchemaTooOld(StoreError, permanent=True):
+    """The data has a layout that this library can no longer read; it was not changed."""
 
     def __init__(self, what: str, found: int, oldest: int) -> None:
-        """Say which version was found, and which is the oldest that this library reads."""
+        """Give the version of the data and the oldest that this library reads."""
         super().__init__(
             f"{what} has schema version {found}, this library reads {oldest} and newer; use the "
             f"version of cicd-core that wrote it, or start with an empty store; nothing was changed"
         )
         self.found = found
         self.oldest = oldest
-
-
-def reduced(error: BaseException) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
-    """Return how pickle and copy make an error again: by its message, not by its constructor.
-
-    For classes whose constructor makes the message of several arguments.
-    """
-    return _again, (type(error), error.args), dict(vars(error))
-
-
-def _again(kind: type[BaseException], arguments: tuple[Any, ...]) -> BaseException:
-    return kind.__new__(kind, *arguments)
-
-
-#: What is the same in every process.
-_PLAIN = frozenset({type(None), bool, int, float, str, bytes})

@@ -4,9 +4,12 @@ A child that ``os.fork`` or ``multiprocessing`` makes has a copy of every open f
 belongs to the open file (``flock``) lasts until its last copy is closed: it would outlive a parent
 that dies, for as long as the child lives. So the child closes its copies as its first act.
 
-It also has copies of the objects that the parent uses connections with. What it must not run is
-their end, which speaks to the other side, or takes a mutex that a thread of the parent held at the
-fork. So the child keeps those objects for ever.
+It also has copies of the objects that the parent uses connections with. Their end may speak to the
+other side, so the child keeps those objects for ever, unless it can close them safely.
+
+A library in C has locks and tables of its own, which a fork copies as they are at that moment. So a
+fork waits until no thread is inside such a library (:func:`undisturbed_by_forks`), and a child that
+uses the same library first closes the connections that it inherited (:func:`close_inherited`).
 
 And it is a copy of the program in the middle of what that does. A child that the embedder's code
 forked, and that comes back out of that code, must not go on with ours.
@@ -19,18 +22,84 @@ import os
 import sys
 import threading
 import traceback
-from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Final, Protocol
 from weakref import WeakSet
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from pathlib import Path
+
+
+class Connection(Protocol):
+    """What a program uses to speak to a file or a server."""
+
+    def close(self) -> object:
+        """End it."""
+
 
 #: Held around each change of what stands below, and by the thread that forks: no fork sees a file
 #: that is open and not noted. A signal's handler may fork while its thread holds it.
 _changing: Final = threading.RLock()
 _files: Final[set[int]] = set()
-_connections: Final[WeakSet[object]] = WeakSet()
+_connections: Final[WeakSet[Connection]] = WeakSet()
+
+#: The longest that a fork waits for the threads inside a library, in seconds: longer than they wait
+#: for a lock of a file, where its busy timeout is the default.
+_LONGEST_WAIT: Final = 10.0
+
+
+class _Depth(threading.local):
+    """How often the current thread is inside."""
+
+    depth = 0
+
+
+class _Gate:
+    """Lets threads in, also one that is in already, and a fork while none is inside."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition(threading.RLock())
+        self._inside = 0
+        self._forking = 0
+        self._own = _Depth()
+        #: Connections of the processes that this one is a fork of.
+        self.inherited: list[Connection] = []
+        #: Whether a thread was inside when this process was forked.
+        self.was_disturbed = False
+
+    def enter(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._forking or self._own.depth > 0)
+            self._inside += 1
+            self._own.depth += 1
+
+    def leave(self) -> None:
+        with self._changed:
+            self._inside -= 1
+            self._own.depth -= 1
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Wait until no thread is inside, and let none in; to be followed by one of the others."""
+        self._changed.acquire()
+        self._forking += 1
+        self._changed.wait_for(lambda: self._inside == self._own.depth, _LONGEST_WAIT)
+
+    def open(self) -> None:
+        self._forking -= 1
+        self._changed.notify_all()
+        self._changed.release()
+
+    def inherit(self, connections: list[Connection]) -> None:
+        """Begin the life of a forked child."""
+        self.was_disturbed = self.was_disturbed or self._inside > 0
+        self.inherited += connections
+        self._inside, self._forking = self._own.depth, 0
+        self._changed.release()
+
+
+_gate: Final = _Gate()
 
 
 def open_unshared(path: Path, flags: int, mode: int = 0o600) -> int:
@@ -53,10 +122,42 @@ def close_unshared(file: int) -> None:
             os.close(file)
 
 
-def never_end_in_a_child(connection: object) -> None:
+def never_end_in_a_child(connection: Connection) -> None:
     """Let a forked child keep its copy of an object for ever, instead of finalizing it."""
     with _changing:
         _connections.add(connection)
+
+
+def keep_for_ever(thing: object) -> None:
+    """Never finalize an object, also at the end of this process."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
+
+
+@contextmanager
+def undisturbed_by_forks() -> Generator[None]:
+    """Hold back every fork of this process while this thread is in the block.
+
+    A fork waits for 10 seconds at most; in a child of one that came too
+    early :func:`close_inherited` returns False.
+    """
+    _gate.enter()
+    try:
+        yield
+    finally:
+        _gate.leave()
+
+
+def close_inherited() -> bool:
+    """In a forked child, close the connections of the processes that it is a fork of.
+
+    False: a thread of the parent was inside the library when it forked, so that its tables and
+    locks are of no use here, and the child must not call it.
+    """
+    if _gate.was_disturbed:
+        return False
+    while _gate.inherited:
+        _gate.inherited.pop().close()
+    return True
 
 
 def end_if_forked(process: int, error: BaseException | None = None) -> None:
@@ -82,20 +183,32 @@ def end_if_forked(process: int, error: BaseException | None = None) -> None:
     os._exit(code & 0xFF)
 
 
+def _prepare_a_fork() -> None:
+    _gate.close()  # first: a thread inside may be about to change what stands above
+    _changing.acquire()
+
+
+def _go_on_in_the_parent() -> None:
+    _changing.release()
+    _gate.open()
+
+
 def _leave_to_the_parent() -> None:
     """Close the copies of files and keep the copies of objects; runs in the child."""
     for file in _files:
         os.close(file)
     _files.clear()
     for connection in _connections:
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
+        keep_for_ever(connection)
+    inherited = list(_connections)
     _connections.clear()
     _changing.release()
+    _gate.inherit(inherited)
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
-        before=_changing.acquire,
-        after_in_parent=_changing.release,
+        before=_prepare_a_fork,
+        after_in_parent=_go_on_in_the_parent,
         after_in_child=_leave_to_the_parent,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from cicd_core.values import frozen
 
 
 @frozen

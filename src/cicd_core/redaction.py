@@ -8,8 +8,14 @@ A password that was not percent-encoded makes a URL ambiguous: ``redis://u:a/b@h
 from __future__ import annotations
 
 import re
-from typing import Final
+from datetime import date, timedelta
+from enum import Enum
+from itertools import islice
+from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import unquote
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 #: Stands for what is hidden.
 HIDDEN: Final = "***"
@@ -46,10 +52,29 @@ def redacted_quote(text: str, url: str) -> str:
 def shown_value(value: object) -> str:
     """Return what a message shows of a value, whatever the value is: at most 80 characters."""
     try:
-        shown = repr(redacted_url(value)) if isinstance(value, str) else redacted(repr(value))
+        shown = _written(value)
     except Exception:  # noqa: BLE001 - Python refuses to write out a very large number, say
         shown = f"a value of type {type(value).__name__}"
     return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 3]}..."
+
+
+def _written(value: object) -> str:
+    """Return a value as callers write it: texts in quotes, instants in ISO 8601."""
+    if isinstance(value, Enum):
+        value = value.name.lower() if isinstance(value, int) else value.value
+    if isinstance(value, str):
+        return repr(redacted_url(value))
+    if isinstance(value, date):  # a datetime is one too
+        return value.isoformat()
+    if type(value) in {list, tuple}:
+        items = cast("Sequence[object]", value)
+        return f"[{', '.join(map(_written, items[:_LONGEST]))}]"
+    if type(value) is dict:
+        members = islice(cast("dict[object, object]", value).items(), _LONGEST)
+        return f"{{{', '.join(f'{_written(name)}: {_written(item)}' for name, item in members)}}}"
+    if isinstance(value, timedelta):
+        return str(value)
+    return redacted(repr(value))
 
 
 def _secrets(url: str) -> list[str]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
     from cicd_core_dynamodb.calls import Calls
-    from cicd_core_dynamodb.checking import Care, Finding
+    from cicd_core_dynamodb.checking import Care, TableFinding
     from cicd_core_dynamodb.location import Location
     from cicd_core_dynamodb.table_making import Tell
     from cicd_core_dynamodb.tables import Table
@@ -29,7 +29,6 @@ class Tables:
     """The tables of one prefix."""
 
     def __init__(self, calls: Calls, tables: Sequence[Table]) -> None:
-        """Take the client, and which tables these are."""
         self._calls = calls
         self._maker = TableMaker(calls)
         self._tables = tuple(tables)
@@ -45,10 +44,10 @@ class Tables:
         return [name for name in self.names if name in found]
 
     async def create(self, care: Care, tell: Tell) -> list[str]:
-        """Make the tables that are missing, all at once; return the names of those made.
+        """Create the missing tables concurrently; return their names.
 
-        Of those that are there, turn on the retention and the backups that they lack: whoever made
-        them may have ended before that. Nothing else of them is changed.
+        On existing tables, turn on missing retention and backups: the process that created
+        them may have stopped before that. Nothing else changes.
 
         Raises:
             StoreUnavailable: one is not ready after ten minutes.
@@ -56,14 +55,14 @@ class Tables:
         there = await self._maker.existing()
         names = {table: self._calls.table(table.name) for table in self._tables}
         for name in sorted(there.intersection(names.values())):
-            tell(name, "is there already")
+            tell(name, "exists already")
         begun = [table for table, name in names.items() if name in there]
         missing = [table for table, name in names.items() if name not in there]
         await all_of(partial(self._maker.complete, table, care, tell) for table in begun)
         made = await all_of(partial(self._maker.make, table, care, tell) for table in missing)
         return [names[table] for table, ours in zip(missing, made, strict=True) if ours]
 
-    async def check(self, care: Care) -> list[Finding]:
+    async def check(self, care: Care) -> list[TableFinding]:
         """Compare the tables with what the code needs; return what to change."""
         there = await self._maker.existing()
         lives = await all_of(partial(self._live, table, there) for table in self._tables)
@@ -115,7 +114,7 @@ class Tables:
         until = monotonic_seconds() + PATIENCE
         while name in await self._maker.existing():
             if monotonic_seconds() > until:
-                raise StoreUnavailable(f"the table {name!r} is still there")
+                raise StoreUnavailable(f"the table {name!r} still exists")
             await sleep(PAUSE)
         tell(name, "is deleted")
 

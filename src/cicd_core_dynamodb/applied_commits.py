@@ -15,20 +15,20 @@ from cicd_core_dynamodb.tables import EXPIRY
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cicd_core.store.semantics import Subject
+    from cicd_core.store.records import Subject
     from cicd_core_dynamodb.calls import Item
-    from cicd_core_dynamodb.ordering import Name, Waiting
+    from cicd_core_dynamodb.ordering import Name, WaitingEntry
 
 #: More proofs than these in one record are taken away, once they have served.
 MANY: Final = 16
 
 
-def is_proved(each: Waiting, there: Mapping[Subject, Item]) -> bool:
+def is_proved(each: WaitingEntry, there: Mapping[Subject, Item]) -> bool:
     """Whether the commit of an entry was applied."""
     return each.entry.proof in items.proofs_of(there.get(each.entry.anchor))
 
 
-def is_void(each: Waiting, there: Mapping[Subject, Item], now: int) -> bool:
+def is_void(each: WaitingEntry, there: Mapping[Subject, Item], now: int) -> bool:
     """Whether an entry that the log does not have never will be: its commit was not applied."""
     if is_proved(each, there):
         return False
@@ -47,12 +47,12 @@ def is_void(each: Waiting, there: Mapping[Subject, Item], now: int) -> bool:
     return each.micros < now - SETTLED or _has_lost(each, item, now)
 
 
-def _has_lost(each: Waiting, item: Item, now: int) -> bool:
-    """Whether a creation can't be applied, since the record that stands there is another one's.
+def _has_lost(each: WaitingEntry, item: Item, now: int) -> bool:
+    """Whether a creation cannot be applied, because another commit's record exists.
 
-    While it stands it is in the way. Once it is deleted, what is left says when, and that is later
-    than the version that the creation would give, which is a time. What has expired, or will have
-    by another clock, may be replaced.
+    While that record exists, it blocks the creation. After its deletion, the remaining item has
+    the time of the deletion, which is later than the version that the creation would give, which
+    is also a time. An expired record, or one expired by another clock, may be replaced.
     """
     gives = dict(each.entry.ranks).get(each.entry.anchor)
     expires = items.shown_number(item, EXPIRY)
@@ -62,18 +62,18 @@ def _has_lost(each: Waiting, item: Item, now: int) -> bool:
 
 
 def served(
-    shard: int, there: Mapping[Subject, Item], waiting: Mapping[Name, Waiting]
+    shard: int, there: Mapping[Subject, Item], waiting: Mapping[Name, WaitingEntry]
 ) -> dict[Subject, list[bytes]]:
-    """Return the proofs, of records that hold many, that nobody needs any more.
+    """Return the proofs, of records with many, that are no longer needed.
 
-    ``waiting`` is all of the shard's journal that the log does not have yet, read after the
-    records: what a record proves and is not in there is in the log. What comes into the log now
-    is left for the next time: whoever made it may have lost the answer, and look for it.
+    ``waiting`` is the part of the shard's journal that the log does not have yet, read after the
+    records: a proof of a commit that is not in it is in the log. Commits that enter the log now
+    wait until the next time: their callers may have lost the answer, and look for the proof.
     """
-    needed = {each.entry.proof for each in waiting.values()}
+    needed = {item.entry.proof for item in waiting.values()}
     return {
         subject: sorted(those)
         for subject, item in there.items()
         if len(proofs := items.proofs_of(item)) > MANY
-        and (those := {each for each in proofs if each[0] == shard} - needed)
+        and (those := {proof for proof in proofs if proof[0] == shard} - needed)
     }

@@ -5,13 +5,15 @@ from __future__ import annotations
 from math import ceil
 from typing import TYPE_CHECKING, Final
 
-from attrs import field, frozen
+from attrs import field
 
 from cicd_core.control_plane.lane_tending import LISTS, TENDING_SECONDS
 from cicd_core.control_plane.leadership import RENEWALS, leadership_of
 from cicd_core.control_plane.timers import LONG_REST, OVERLAP
 from cicd_core.errors import InvalidInput
 from cicd_core.model.checks import check_integer, check_seconds
+from cicd_core.model.instants import SECOND
+from cicd_core.values import frozen
 from cicd_core_dynamodb import costs
 from cicd_core_dynamodb.costs import AGENT_LIFECYCLE, BY_NAME, MONTH, PRICES, Units
 from cicd_core_dynamodb.location import SHARDS
@@ -31,13 +33,12 @@ _CLAIM_WAIT: Final = 20.0
 _RENEWALS: Final = 3
 #: The bytes that a read unit of a consistent read is good for.
 _READ_BYTES: Final = 4096
-_MICROS: Final = 1_000_000
 #: How many jobs a month, and agents and so on, one may ask about.
 _MOST: Final = 10**12
 
 
 @frozen(kw_only=True)
-class Workload:
+class BilledWorkload:
     """What a fleet does in a month, and how it is set up; durations are seconds unless named.
 
     Raises:
@@ -62,7 +63,7 @@ class Workload:
     claim_marks: bool = True
     poll_seconds: float = 2.0
     lane_refresh_seconds: float = 5.0
-    heartbeat_seconds: float = 10.0
+    heartbeat_interval_seconds: float = 10.0
     lease_seconds: float = 30.0
     sweep_seconds: float = 1.0
     #: How many days a job that has ended is kept, and an event.
@@ -81,7 +82,7 @@ class Workload:
         for name in (
             "poll_seconds",
             "lane_refresh_seconds",
-            "heartbeat_seconds",
+            "heartbeat_interval_seconds",
             "lease_seconds",
             "sweep_seconds",
         ):
@@ -90,7 +91,7 @@ class Workload:
     @property
     def heartbeat_timeout(self) -> float:
         """After how many seconds without a heartbeat an agent is offline: three of them."""
-        return self.heartbeat_seconds * _RENEWALS
+        return self.heartbeat_interval_seconds * _RENEWALS
 
     @property
     def busy_agents(self) -> float:
@@ -104,7 +105,7 @@ class Line:
 
     name: str
     #: What it is for, in a few words.
-    told: str
+    description: str
     units: Units = field(factory=Units)
     gigabytes: float = 0.0
     dollars: float
@@ -112,9 +113,9 @@ class Line:
 
 @frozen(kw_only=True)
 class Bill:
-    """What a month costs, the dearest first."""
+    """The cost of a month, the most expensive items first."""
 
-    workload: Workload
+    workload: BilledWorkload
     prices: Prices
     lines: tuple[Line, ...]
 
@@ -129,11 +130,11 @@ class Bill:
         return self.dollars / self.workload.jobs if self.workload.jobs else 0.0
 
 
-def bill_of(workload: Workload, prices: Prices = PRICES) -> Bill:
+def bill_of(workload: BilledWorkload, prices: Prices = PRICES) -> Bill:
     """Return the bill of a month in the long run, when as much runs out as comes in."""
     consumed = (
-        Line(name=name, told=told, units=units, dollars=prices.of(units))
-        for name, told, units in _consumed(workload)
+        Line(name=name, description=description, units=units, dollars=prices.of(units))
+        for name, description, units in _consumed(workload)
     )
     lines = [*consumed, *_stored(workload, prices)]
     shown = [line for line in lines if line.dollars > 0]
@@ -141,41 +142,41 @@ def bill_of(workload: Workload, prices: Prices = PRICES) -> Bill:
     return Bill(workload=workload, prices=prices, lines=tuple(shown))
 
 
-def _consumed(of: Workload) -> Iterable[tuple[str, str, Units]]:
+def _consumed(of: BilledWorkload) -> Iterable[tuple[str, str, Units]]:
     jobs = of.jobs
     bare = costs.lifecycle(AGENT_LIFECYCLE, shards=of.shards * of.lanes, log=False, marks=False)
     yield "jobs", "enqueue, claim and start, complete", bare.times(jobs)
     yield "retries", "retry, wait, claim again", _retry(of).times(jobs * of.retried / 100)
     if of.claim_marks:
-        yield "claim marks", "a claim's repetition is known to all", Units(writes=jobs)
+        yield "claim marks", "make a repeated claim recognizable", Units(writes=jobs)
     if of.log:
         yield "log", "events and counters, written and copied", _log(of).times(jobs)
-        yield "log's readers", "who follows it, who brings it up to date", _read_log(of)
+        yield "log's readers", "followers, and the process that updates it", _read_log(of)
     renewals = of.minutes * 60 / (of.lease_seconds / _RENEWALS)
-    yield "lease renewals", "of jobs that run", BY_NAME["renew"].records.times(jobs * renewals)
-    beats = of.agents * MONTH / of.heartbeat_seconds
+    yield "lease renewals", "of running jobs", BY_NAME["renew"].records.times(jobs * renewals)
+    beats = of.agents * MONTH / of.heartbeat_interval_seconds
     yield "heartbeats", "of agents", BY_NAME["heartbeat"].records.times(beats)
     idle = max(0.0, of.agents - of.busy_agents)
-    yield "idle polling", "agents that wait for work", _waiting(of).times(idle * MONTH)
+    yield "idle polling", "agents waiting for work", _waiting(of).times(idle * MONTH)
     if of.sweepers:
-        yield "maintenance", "one sweeps, who else could looks whether it does", _maintenance(of)
+        yield "maintenance", "one process sweeps, the others check its lease", _maintenance(of)
 
 
-def _retry(of: Workload) -> Units:
+def _retry(of: BilledWorkload) -> Units:
     retry, ready = BY_NAME["retry"].records, BY_NAME["sweep that makes a job ready"].records
     claim = BY_NAME["claim and start"].total(shards=of.shards * of.lanes, log=False, marks=False)
     return retry + ready + claim
 
 
-def _log(of: Workload) -> Units:
-    told = Units()
+def _log(of: BilledWorkload) -> Units:
+    units = Units()
     for name in AGENT_LIFECYCLE:
-        told += BY_NAME[name].log
+        units += BY_NAME[name].log
     again = (BY_NAME["retry"].log + BY_NAME["sweep that makes a job ready"].log).times(of.retried)
-    return told + again.times(0.01) + costs.COPYING
+    return units + again.times(0.01) + costs.COPYING
 
 
-def _read_log(of: Workload) -> Units:
+def _read_log(of: BilledWorkload) -> Units:
     """Return what those consume who look at the log.
 
     A process that writes asks once a minute whether it is its turn, and one of them looks. An agent
@@ -184,7 +185,7 @@ def _read_log(of: Workload) -> Units:
     most = MONTH / EVERY
     asked = min(of.sweepers * most, of.jobs) + min(of.agents * most, of.jobs)
     turns = min(most, asked)
-    again = 2 * RIPE / _MICROS * of.jobs / MONTH * costs.JOURNAL_BYTES / _READ_BYTES
+    again = 2 * RIPE / SECOND * of.jobs / MONTH * costs.JOURNAL_BYTES / _READ_BYTES
     return (
         costs.TURN_ASKED.times(asked)
         + (costs.TURN_TAKEN + costs.TENDING + Units(reads=again)).times(turns)
@@ -192,12 +193,12 @@ def _read_log(of: Workload) -> Units:
     )
 
 
-def _waiting(of: Workload) -> Units:
-    """Return what an agent that finds nothing consumes in a second.
+def _waiting(of: BilledWorkload) -> Units:
+    """Return the consumption per second of an agent without work.
 
-    A claim that waits looks every ``poll_seconds``, at the beginning and at the end. It claims at
-    its beginning, and again with the lanes read anew once in ``lane_refresh_seconds``, when it
-    ends at the latest.
+    A waiting claim polls every ``poll_seconds``, at its start and at its end. It claims at its
+    start, and again with a fresh read of the lanes once in ``lane_refresh_seconds``, at the latest
+    at its end.
     """
     pause = min(of.lane_refresh_seconds, _CLAIM_WAIT)
     pauses = ceil(_CLAIM_WAIT / pause)
@@ -210,7 +211,7 @@ def _waiting(of: Workload) -> Units:
     return Units(reads=((pauses + 1) * claim.reads + looks * look) / _CLAIM_WAIT + own_record)
 
 
-def _maintenance(of: Workload) -> Units:
+def _maintenance(of: BilledWorkload) -> Units:
     """Return what maintenance consumes: who sweeps, and those that stand by."""
     sweep = BY_NAME["sweep, nothing due"].total(shards=of.shards, log=False, marks=False)
     tending = Units(reads=0.5 + of.shards + 0.5 * min(of.pools, LISTS))
@@ -222,7 +223,7 @@ def _maintenance(of: Workload) -> Units:
     )
 
 
-def _election(of: Workload) -> Units:
+def _election(of: BilledWorkload) -> Units:
     """Return what it consumes that one leads: its renewals, and the reads of the others.
 
     They read when the lease would have ended, and up to as long after that.
@@ -233,18 +234,18 @@ def _election(of: Workload) -> Units:
     return Units(writes=renewals, reads=(of.sweepers - 1) * MONTH / pause)
 
 
-def _looks(of: Workload) -> Units:
-    """Return what is read of agents that beat, and of jobs that outlive their first lease.
+def _looks(of: BilledWorkload) -> Units:
+    """Return the reads for agents with heartbeats, and for jobs longer than their first lease.
 
-    Each is read when what was left of its lease is over, by its key, and with its timer once a
-    minute. A job is shown, besides, by each sweep for some seconds after its first lease has ended.
+    Each record is read by its key after the rest of its lease, and with its timer once a minute.
+    Each sweep also reads a job for some seconds after its first lease has ended.
     """
     held = of.busy_agents * (1 - min(1.0, of.lease_seconds / (of.minutes * 60 or 1.0)))
-    by_key = of.agents / _left(of.heartbeat_timeout, of.heartbeat_seconds)
+    by_key = of.agents / _left(of.heartbeat_timeout, of.heartbeat_interval_seconds)
     by_key += held / _left(of.lease_seconds, of.lease_seconds / _RENEWALS)
-    in_pages = (of.agents + held) * _MICROS / LONG_REST
+    in_pages = (of.agents + held) * SECOND / LONG_REST
     long_jobs = of.jobs if of.minutes * 60 > of.lease_seconds else 0.0
-    shown = long_jobs * (1 + OVERLAP / _MICROS / of.sweep_seconds)
+    shown = long_jobs * (1 + OVERLAP / SECOND / of.sweep_seconds)
     return Units(reads=(by_key + 0.5 * in_pages) * MONTH + 0.5 * shown)
 
 
@@ -253,7 +254,7 @@ def _left(lasts: float, renewed: float) -> float:
     return lasts - renewed / 2
 
 
-def _stored(of: Workload, prices: Prices) -> Iterable[Line]:
+def _stored(of: BilledWorkload, prices: Prices) -> Iterable[Line]:
     a_month = of.jobs / (MONTH / _DAY)
     days = of.job_days + KEPT / _DAY
     records = a_month * days * costs.JOB_BYTES / _GIGABYTE
@@ -263,14 +264,14 @@ def _stored(of: Workload, prices: Prices) -> Iterable[Line]:
     kept = records + indexes + log
     yield Line(
         name="storage",
-        told="jobs, their indexes, the log",
+        description="jobs, their indexes and the log",
         gigabytes=kept,
         dollars=kept * prices.storage,
     )
     backed_up = records + log
     yield Line(
         name="continuous backups",
-        told="point-in-time recovery of the tables",
+        description="point-in-time recovery of the tables",
         gigabytes=backed_up,
         dollars=backed_up * prices.recovery,
     )

@@ -25,8 +25,6 @@ Item = dict[str, Value]
 
 #: How often an attempt is made; the second one is harmless, and the services make more.
 ATTEMPTS: Final = 2
-#: How many seconds a connection may take to be made.
-CONNECT_SECONDS: Final = 2.0
 #: The most calls at a time, and so connections.
 CONNECTIONS: Final = 64
 #: How many seconds a call may take beyond its attempts: the pause between them, and some more.
@@ -48,7 +46,7 @@ _ABOUT_TABLES: Final = frozenset(
 
 
 class Meter(Protocol):
-    """Somebody who is told what each call consumed."""
+    """A callback that gets the consumption of each call."""
 
     def __call__(self, operation: str, consumed: Mapping[str, Any]) -> None:
         """Take one ``ConsumedCapacity`` (of one table), as DynamoDB answered it."""
@@ -69,21 +67,21 @@ class Calls:
     ) -> None:
         """Take an aiobotocore client (it comes without types), and who listens to its answers.
 
-        ``timeout`` is how many seconds an attempt may take; whatever the client itself would do,
-        a call ends when its attempts must have ended.
+        ``timeout`` is how many seconds an attempt may take, its connection included; whatever the
+        client itself would do, a call ends when its attempts must have ended.
         """
         self._client = client
         self._prefix = prefix
         self._clock = clock
         self._meter = meter
-        self._patience = ATTEMPTS * (CONNECT_SECONDS + timeout) + _BESIDES
+        self._patience = ATTEMPTS * timeout + _BESIDES
         self._room = CapacityLimiter(CONNECTIONS)
 
     def table(self, name: str) -> str:
         """Return a table's name with its prefix."""
         return self._prefix + name
 
-    async def __call__(self, operation: str, **words: Any) -> dict[str, Any]:
+    async def __call__(self, operation: str, **parameters: Any) -> dict[str, Any]:
         """Call a method of the client.
 
         Raises:
@@ -91,15 +89,17 @@ class Calls:
             ConditionFailed, TransactionRefused: a condition did not hold.
         """
         if self._meter is not None and operation not in _ABOUT_TABLES:
-            words["ReturnConsumedCapacity"] = "INDEXES"
+            parameters["ReturnConsumedCapacity"] = "INDEXES"
         async with self._room:
             sent = awake_or_asleep()
             try:
                 with fail_after(self._patience):
-                    answer: dict[str, Any] = await getattr(self._client, operation)(**words)
+                    answer: dict[str, Any] = await getattr(self._client, operation)(**parameters)
             except Exception as cause:
                 self._learn(getattr(cause, "response", None), sent)
-                failure = translated(cause, operation, str(words.get("TableName", self._prefix)))
+                failure = translated(
+                    cause, operation, str(parameters.get("TableName", self._prefix))
+                )
                 if failure is cause:
                     raise
                 raise failure from cause
@@ -116,8 +116,7 @@ class Calls:
             time = self._clock.read()
         if time is None:
             raise StoreUnavailable(
-                "nobody can say what time it is at the endpoint: its answers tell none, or take "
-                "seconds"
+                "the time at the endpoint is unknown: its answers have no date, or take seconds"
             )
         return time
 
@@ -135,8 +134,8 @@ class Calls:
     def _tell(self, operation: str, consumed: Any) -> None:
         if self._meter is not None and consumed:
             several: list[dict[str, Any]] = consumed if "TableName" not in consumed else [consumed]
-            for each in several:
-                self._meter(operation, each)
+            for item in several:
+                self._meter(operation, item)
 
 
 async def all_of(deeds: Iterable[Callable[[], Awaitable[Answer]]]) -> list[Answer]:
@@ -156,9 +155,9 @@ async def all_of(deeds: Iterable[Callable[[], Awaitable[Answer]]]) -> list[Answe
 async def some_of(
     deeds: Iterable[Callable[[], Awaitable[Answer]]],
 ) -> tuple[list[Answer], StoreUnavailable | None]:
-    """Do everything at once; return what was answered, in order, and what hid the rest.
+    """Run all calls concurrently; return their answers, in order, and the error of the rest.
 
-    Any error but ``StoreUnavailable`` is raised, when all is done.
+    Any error except ``StoreUnavailable`` is raised at the end.
     """
     answers, failures = await _done(list(deeds))
     unavailable: StoreUnavailable | None = None
@@ -179,7 +178,7 @@ async def _done(
     async def do(number: int, deed: Callable[[], Awaitable[Answer]]) -> None:
         try:
             answers[number] = await deed()
-        except Exception as failure:  # noqa: BLE001 - told to the caller, when all are done
+        except Exception as failure:  # noqa: BLE001 - reported to the caller at the end
             failures.append(failure)
 
     async with create_task_group() as tasks:

@@ -1,11 +1,12 @@
-"""What is wrong with tables as they are: compared with what the code needs, and said. Pure."""
+"""Compares existing tables with the code's needs, and reports the faults. Pure."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from attrs import field, frozen
+from attrs import field
 
+from cicd_core.values import frozen
 from cicd_core_dynamodb.tables import TTL_ATTRIBUTE
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from cicd_core_dynamodb.tables import IndexTable, Table
 
 _ACTIVE: Final = frozenset({"ACTIVE", "UPDATING"})
-#: The states of what is on.
+#: The states of an enabled feature.
 ON: Final = frozenset({"ENABLED", "ENABLING"})
 
 
@@ -24,7 +25,7 @@ class Care:
 
     #: Refuse to delete a table until this is turned off.
     deletion_protection: bool = True
-    #: Back up continuously what is worth it, so that any second of the last 35 days comes back.
+    #: Use continuous backups for important tables, to restore any second of the last 35 days.
     recovery: bool = True
     #: The ARN of the key that encrypts them; None: DynamoDB's own, which is free.
     kms_key: str | None = None
@@ -43,37 +44,37 @@ class Live:
 
 
 @frozen(kw_only=True)
-class Finding:
+class TableFinding:
     """Something to change."""
 
     table: str
     #: Whether the store fails or is wrong without it; else it is advice.
     needed: bool
-    #: What is there, and what to do.
+    #: The fault, and the fix.
     found: str
     change: str
 
 
-def findings(name: str, table: Table, live: Live | None, care: Care) -> list[Finding]:
-    """Return what is to be changed of one table.
+def findings(name: str, table: Table, live: Live | None, care: Care) -> list[TableFinding]:
+    """Return the required changes of a table.
 
     Args:
-        name: the table's, with its prefix.
-        table: what the code needs.
-        live: what is there; None: nothing.
-        care: how it should be looked after.
+        name: that of the table, with its prefix.
+        table: the table that the code needs.
+        live: the existing table; None: missing.
+        care: its protection, backups and encryption.
     """
     if live is None:
-        found, change = "there is no such table", "make it: cicd-core dynamodb create-tables"
-        return [Finding(table=name, needed=True, found=found, change=change)]
-    told = [
-        *((True, *each) for each in _of_shape(table, live.table)),
-        *((True, *each) for each in _of_retention(live.retention)),
-        *((False, *each) for each in _of_care(table, live, care)),
+        found, change = "there is no such table", "create it: cicd-core dynamodb create-tables"
+        return [TableFinding(table=name, needed=True, found=found, change=change)]
+    needs = [
+        *((True, *item) for item in _of_shape(table, live.table)),
+        *((True, *item) for item in _of_retention(live.retention)),
+        *((False, *item) for item in _of_care(table, live, care)),
     ]
     return [
-        Finding(table=name, needed=needed, found=found, change=change)
-        for needed, found, change in told
+        TableFinding(table=name, needed=needed, found=found, change=change)
+        for needed, found, change in needs
     ]
 
 
@@ -86,24 +87,24 @@ def indexes_of(described: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _of_shape(table: Table, live: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     status = str(live.get("TableStatus"))
     if status not in _ACTIVE:
-        yield f"its status is {status}", "wait, or look into it at AWS"
+        yield f"its status is {status}", "wait, or check it in the AWS console"
     keys = _keys(live)
     if keys != table.keys:
         yield (
             f"its key is {_named(keys)}, not {_named(table.keys)}",
-            "a key cannot be changed: save what it holds, delete the table, make it anew",
+            "a key cannot be changed: back up the items, delete the table and create it again",
         )
-    types = {each["AttributeName"]: each["AttributeType"] for each in live["AttributeDefinitions"]}
+    types = {item["AttributeName"]: item["AttributeType"] for item in live["AttributeDefinitions"]}
     for attribute in table.key_attributes:
         if types.get(attribute, "S") != "S":
-            yield f"{attribute} is of type {types[attribute]}", "it must be S: make the table anew"
-    indexes = {each["IndexName"]: each for each in indexes_of(live)}
+            yield f"{attribute} is of type {types[attribute]}", "it must be S: recreate the table"
+    indexes = {index["IndexName"]: index for index in indexes_of(live)}
     for index in table.indexes:
         yield from _of_index(index, indexes.pop(index.name, None))
     if live.get("LocalSecondaryIndexes"):
         yield (
             "it has local secondary indexes, which keep its partitions from being split",
-            "they cannot be removed: make the table anew",
+            "they cannot be removed: create the table again",
         )
 
 
@@ -121,7 +122,7 @@ def _of_index(index: IndexTable, live: Mapping[str, Any] | None) -> Iterable[tup
         yield f"the key of {index.name} is {_named(keys)}, not {wanted}", again
     projection: Mapping[str, Any] = live.get("Projection", {})
     if projection.get("ProjectionType") == "ALL":
-        yield f"{index.name} projects everything, which multiplies the cost of writes", again
+        yield f"{index.name} projects all attributes, which multiplies the cost of writes", again
         return
     there = set(projection.get("NonKeyAttributes") or [])
     if there != set(index.projected):
@@ -136,41 +137,41 @@ def _of_retention(live: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     status, name = live.get("TimeToLiveStatus"), live.get("AttributeName")
     if status not in ON:
         yield (
-            "nothing is ever dropped: TTL is off",
-            f"turn TTL on, by the attribute {TTL_ATTRIBUTE}",
+            "TTL is off: expired items are never removed",
+            f"turn TTL on for the attribute {TTL_ATTRIBUTE}",
         )
     elif name != TTL_ATTRIBUTE:
-        yield f"TTL goes by {name}", f"turn it off, then on, by the attribute {TTL_ATTRIBUTE}"
+        yield f"TTL uses the attribute {name}", f"turn it off, then on for {TTL_ATTRIBUTE}"
 
 
 def _of_care(table: Table, live: Live, care: Care) -> Iterable[tuple[str, str]]:
     billing: Mapping[str, Any] = live.table.get("BillingModeSummary") or {}
     if billing.get("BillingMode") != "PAY_PER_REQUEST":
         yield (
-            "its capacity is provisioned: more than that is throttled",
-            "make it on demand (PAY_PER_REQUEST), or provision for each index too",
+            "its capacity is provisioned: requests beyond it are throttled",
+            "switch it to on-demand (PAY_PER_REQUEST), or provision each index too",
         )
     if care.deletion_protection and not live.table.get("DeletionProtectionEnabled"):
         yield "it is not protected against deletion", "turn deletion protection on"
     if care.recovery and table.recoverable and live.recovery is False:
-        yield "it is not backed up continuously", "turn point-in-time recovery on"
+        yield "it has no continuous backups", "turn point-in-time recovery on"
     encryption: Mapping[str, Any] = live.table.get("SSEDescription") or {}
     if encryption.get("Status", "ENABLED") not in ON | {"UPDATING"}:
-        yield f"its encryption is {encryption['Status']}", "look into its key at AWS"
+        yield f"its encryption is {encryption['Status']}", "check its key in the AWS console"
     if care.kms_key is not None and encryption.get("KMSMasterKeyArn") != care.kms_key:
         yield f"it is not encrypted by {care.kms_key}", "set its server-side encryption to that key"
     wanted = {index.name for index in table.indexes}
     for index in indexes_of(live.table):
         if index["IndexName"] not in wanted:
             yield (
-                f"nobody needs the index {index['IndexName']}",
-                "delete it: each write pays for it",
+                f"no query uses the index {index['IndexName']}",
+                "delete it: it makes each write more expensive",
             )
 
 
 def _keys(described: Mapping[str, Any]) -> tuple[str, ...]:
-    schema = sorted(described["KeySchema"], key=lambda each: each["KeyType"] != "HASH")
-    return tuple(each["AttributeName"] for each in schema)
+    schema = sorted(described["KeySchema"], key=lambda item: item["KeyType"] != "HASH")
+    return tuple(item["AttributeName"] for item in schema)
 
 
 def _named(names: tuple[str, ...]) -> str:

@@ -1,7 +1,7 @@
-"""Marks: which records a claim set out to take, so that its repetition takes no others.
+"""Claim intents: the records that a claim intends to take, so its repetition takes no others.
 
-A mark is written before the first record is taken. Whoever repeats the claim, in whatever process,
-finds it by the claim's id, with a consistent read, and looks at those records alone.
+A mark is written before the first record is taken. A repetition of the claim, in any process, finds
+it by the claim's id, with a consistent read, and reads only those records.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import hashlib
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from cicd_core.model.instants import SECOND
 from cicd_core_dynamodb.expressions import Expression
 from cicd_core_dynamodb.failures import ConditionFailed
 from cicd_core_dynamodb.items import number, text
@@ -26,7 +27,6 @@ KEPT: Final = 86400
 _REMEMBERED: Final = 10_000
 #: The most bytes of keys in one item of a mark.
 _ITEM_BYTES: Final = 200 * 1024
-_MICROS: Final = 1_000_000
 _KEYS: Final = "K"
 
 
@@ -50,7 +50,6 @@ class SharedMarks:
     """Marks in the journal, for all processes: one write unit a claim that takes something."""
 
     def __init__(self, calls: Calls, namespace: str) -> None:
-        """Keep the marks of one namespace."""
         self._calls = calls
         self._namespace = namespace
 
@@ -58,18 +57,18 @@ class SharedMarks:
         """Return the keys that a claim set out to take; None: it has no mark."""
         query = Expression()
         query.require("{p} = {stream}", p=STREAM_KEY, stream=text(self._stream(claim_id)))
-        words = {
+        parameters = {
             "TableName": self._calls.table(JOURNAL.name),
             "ConsistentRead": True,
-            **query.query_words(),
+            **query.query_parameters(),
         }
         found: list[Item] = []
         while True:
-            answer = await self._calls("query", **words)
+            answer = await self._calls("query", **parameters)
             found += answer["Items"]
             if not answer.get("LastEvaluatedKey"):
                 break
-            words["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+            parameters["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
         return [key for item in found for key in _keys(item)] if found else None
 
     async def begin(self, claim_id: str, keys: Sequence[str]) -> list[str] | None:
@@ -99,24 +98,23 @@ class SharedMarks:
             STREAM_KEY: text(self._stream(claim_id)),
             PLACE_KEY: text(place),
             _KEYS: {"L": [text(key) for key in keys]},
-            TTL_ATTRIBUTE: number(now // _MICROS + KEPT),
+            TTL_ATTRIBUTE: number(now // SECOND + KEPT),
         }
-        words: dict[str, Any] = {
+        parameters: dict[str, Any] = {
             "TableName": self._calls.table(JOURNAL.name),
             "Item": item,
-            **put.condition_words(),
+            **put.condition_parameters(),
         }
-        await self._calls("put_item", **words)
+        await self._calls("put_item", **parameters)
 
     def _stream(self, claim_id: str) -> str:
         return f"{self._namespace}|m|{claim_id}"
 
 
 class OwnMarks:
-    """Marks in this process, for stores that nobody asks for a claim that another one made."""
+    """Marks in this process, for stores that get no repetitions of other processes' claims."""
 
     def __init__(self) -> None:
-        """Remember nothing yet."""
         self._marks: OrderedDict[str, list[str]] = OrderedDict()
 
     async def find(self, claim_id: str) -> list[str] | None:

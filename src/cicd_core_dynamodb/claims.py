@@ -14,8 +14,7 @@ from anyio import sleep
 from cicd_core.clock import monotonic_seconds
 from cicd_core.errors import CorruptRecord
 from cicd_core.model.instants import sort_key
-from cicd_core.store.limits import MAX_INSTANT
-from cicd_core.store.records import Lease
+from cicd_core.store.semantics import lease_of
 from cicd_core_dynamodb import items
 from cicd_core_dynamodb.calls import all_of
 from cicd_core_dynamodb.contention import Contention
@@ -40,11 +39,11 @@ if TYPE_CHECKING:
 _LOOKS: Final = 6
 #: How many rows beyond the limit are read in any case, to go on with where others were faster.
 _SPARE: Final = 8
-#: So many misses, before anything was taken, are reason enough to look anew.
+#: Number of misses, before the first success, after which the index is read again.
 _TRIES: Final = 3
 #: The most updates of one claim at a time.
 _AT_ONCE: Final = 25
-#: For how long (s) an index may still show what was taken by this process.
+#: Time (s) for which an index may still show records that this process took.
 _LAG: Final = 2.0
 
 
@@ -69,7 +68,7 @@ class Claimer:
         self._ids = ids
         self._elapsed = elapsed
         self._contention = Contention()
-        #: What was taken here lately: the index may show it still. When, and its sort value.
+        #: Records taken recently, which the index may still show: the time, and the sort value.
         self._taken: dict[tuple[str, str], tuple[float, str]] = {}
 
     async def claim(self, claim: Claim) -> list[Record]:
@@ -99,11 +98,11 @@ class Claimer:
         """Return what the claim holds, as far as it decodes; None: it holds nothing."""
         now = (await self._calls.now()).micros
         found = (await self._reader.items(layout, keys)).values()
-        held = [each for each in found if _holds(layout, claim.claim_id, each, now)]
+        held = [item for item in found if _holds(layout, claim.claim_id, item, now)]
         if not held:
             return None
-        records = (each.live(now) for each in layout.readable(held))
-        return _ordered([each for each in records if each is not None], claim)
+        records = (item.live(now) for item in layout.readable(held))
+        return _ordered([record for record in records if record is not None], claim)
 
     async def _take_some(self, layout: Layout, claim: Claim, rows: list[Row]) -> list[Record]:
         """Take what there is; where others are always faster, look again a few times."""
@@ -133,7 +132,7 @@ class Claimer:
         rows = await self._rows(layout, claim, want)
         fresh = [row for row in rows if stale.get(row.key) != row.sort]
         if len(fresh) < claim.limit and len(rows) >= want:
-            # What was taken here hides what is behind it: look further, by as much.
+            # Records taken here hide those after them: read that many more.
             rows = await self._rows(layout, claim, want + len(stale))
             fresh = [row for row in rows if stale.get(row.key) != row.sort]
         if not rows:
@@ -164,15 +163,16 @@ class Claimer:
         return rows.found
 
     def _lately(self, layout: Layout) -> dict[str, str]:
-        """Return the sort values of what was taken here lately, by key."""
+        """Return the sort values of records taken here recently, by key."""
         before = self._elapsed() - _LAG
-        for subject in [each for each, (at, _) in self._taken.items() if at < before]:
+        for subject in [item for item, (at, _) in self._taken.items() if at < before]:
             del self._taken[subject]
         name = layout.collection.name
         return {key: sort for (of, key), (_, sort) in self._taken.items() if of == name}
 
     async def _take(self, layout: Layout, claim: Claim, rows: Sequence[Row]) -> list[Record]:
-        taken: list[Record] = []
+        # By key: a record that moved while the index was read stands in two rows.
+        taken: dict[str, Record] = {}
         waiting = list(rows)
         misses = 0
         while waiting and len(taken) < claim.limit:
@@ -180,12 +180,12 @@ class Claimer:
             now = waiting[:few]
             del waiting[:few]
             answers = await all_of(partial(self._take_one, layout, claim, row) for row in now)
-            taken += [record for record in answers if record is not None]
+            taken.update((record.key, record) for record in answers if record is not None)
             misses += sum(record is None for record in answers)
             if misses > len(taken) and self._contention.is_calm and misses >= _TRIES:
                 break
         self._contention = self._contention.after(taken=len(taken), misses=misses)
-        return taken
+        return list(taken.values())
 
     async def _take_one(self, layout: Layout, claim: Claim, row: Row) -> Record | None:
         """Take a record; None: it is not there to be taken any more."""
@@ -194,9 +194,9 @@ class Claimer:
             now = (await self._calls.now()).micros
             update = _grant(layout, claim, row, limit, now)
             key = {items.KEY: layout.key(row.key)}
-            words = update.words(self._calls.table(claim.collection), key)
+            parameters = update.parameters(self._calls.table(claim.collection), key)
             try:
-                answer = await self._calls("update_item", ReturnValues="ALL_NEW", **words)
+                answer = await self._calls("update_item", ReturnValues="ALL_NEW", **parameters)
             except ConditionFailed as refused:
                 self._taken[claim.collection, row.key] = (self._elapsed(), row.sort)
                 there = _live(layout, refused.item, now)
@@ -221,15 +221,7 @@ def _live(layout: Layout, item: Item | None, now: int) -> Record | None:
 
 def _grant(layout: Layout, claim: Claim, row: Row, of_record: int | None, now: int) -> Expression:
     """Return the update that gives a record to a claim."""
-    limits = [each for each in (claim.lease_limit, of_record) if each is not None]
-    ends = now + min(limits) if limits else MAX_INSTANT
-    lease = Lease(
-        claim_id=claim.claim_id,
-        granted=now,
-        renewed=now,
-        expires=min(now + claim.duration, ends),
-        limit=ends,
-    )
+    lease = lease_of(claim, of_record, now)
     update = Expression()
     update.increment(items.VERSION)
     values = {items.GRANT: binary(claim.grant), **items.lease_values(lease)}
@@ -250,9 +242,9 @@ def _grant(layout: Layout, claim: Claim, row: Row, of_record: int | None, now: i
 
 
 def _require_ready(update: Expression, layout: Layout, claim: Claim, row: Row, now: int) -> None:
-    """Require that the record is where the index showed it, and not taken by this claim before.
+    """Require that the record is at its place in the index, and not taken by this claim before.
 
-    By its sort value too: an update that comes late must not take what became ready anew.
+    This includes its sort value: a late update must not take a record that became ready again.
     """
     name, sort = claim.index.partition, claim.index.sort
     update.require("{p} = {place}", p=name, place=layout.attribute(name, row.value, row.key))
@@ -289,4 +281,4 @@ def _holds(layout: Layout, claim_id: str, item: Item, now: int) -> bool:
 
 def _ordered(records: Iterable[Record], claim: Claim) -> list[Record]:
     sort = claim.index.sort
-    return sorted(records, key=lambda each: (each.attributes.get(sort, ""), each.key))
+    return sorted(records, key=lambda item: (item.attributes.get(sort, ""), item.key))

@@ -7,12 +7,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from anyio import sleep
-from attrs import frozen
 
 from cicd_core.clock import monotonic_seconds
 from cicd_core.errors import StoreUnavailable
 from cicd_core.store.records import Committed, Conflict, Put
 from cicd_core.store.semantics import applied_before, conflicts, subject_of
+from cicd_core.values import frozen
 from cicd_core_dynamodb import items
 from cicd_core_dynamodb.calls import all_of
 from cicd_core_dynamodb.elapsed import Stopwatch
@@ -25,14 +25,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from cicd_core.ids import IdSource
-    from cicd_core.store.records import Commit, StoreTime
-    from cicd_core.store.semantics import Subject
+    from cicd_core.store.records import Commit, StoreTime, Subject
     from cicd_core_dynamodb.calls import Calls, Item
     from cicd_core_dynamodb.items import Layout
     from cicd_core_dynamodb.journal import Journal
     from cicd_core_dynamodb.reads import Reader
 
-#: How often a commit is tried again for what was seen; each time somebody else was faster.
+#: Number of retries of a commit after a read; each time another writer was faster.
 _ATTEMPTS: Final = 8
 #: Seconds before the second attempt; it doubles.
 _PAUSE: Final = 0.01
@@ -93,7 +92,7 @@ class Committer:
             return [()] * len(commits)
         return await self._journal.write(commits, now, since)
 
-    async def _anew(self, commit: Commit, versions: dict[Subject, int]) -> _Attempt:
+    async def _once_more(self, commit: Commit, versions: dict[Subject, int]) -> _Attempt:
         """Journal a commit that is about to be sent: for other versions, or too late."""
         since = Stopwatch()
         now = await self._calls.now()
@@ -105,7 +104,7 @@ class Committer:
         seen: Mapping[Subject, Seen] | None = None
         for number in range(_ATTEMPTS):
             if attempts[-1].is_late:
-                attempts.append(await self._anew(commit, attempts[-1].versions))
+                attempts.append(await self._once_more(commit, attempts[-1].versions))
             seen = await self._write(commit, attempts[-1], seen, now)
             if seen is None:
                 return Committed(attempts[-1].versions)
@@ -120,11 +119,11 @@ class Committer:
                 raise StoreUnavailable(f"commit {commit.commit_id}: it took too long to apply")
             versions = _versions(commit, seen, least)
             if versions != attempts[-1].versions:
-                attempts.append(await self._anew(commit, versions))
+                attempts.append(await self._once_more(commit, versions))
             if number:
                 await sleep(_PAUSE * 2**number * (0.5 + self._ids.jitter()))
         keys = ", ".join(repr(subject) for subject in first.versions)
-        raise StoreUnavailable(f"commit {commit.commit_id}: {keys} changed under each attempt")
+        raise StoreUnavailable(f"commit {commit.commit_id}: {keys} changed during each attempt")
 
     async def _write(
         self,
@@ -157,7 +156,7 @@ class Committer:
     ) -> list[dict[str, Any]]:
         """Return the words of each update; the first put keeps the proofs."""
         anchor = anchor_of(commit)
-        words: list[dict[str, Any]] = []
+        parameters: list[dict[str, Any]] = []
         for write in commit.writes:
             subject, layout = subject_of(write), self._layouts[write.collection]
             proofs = attempt.proofs if subject == anchor else ()
@@ -169,8 +168,8 @@ class Committer:
                 Writing(commit_id=commit.commit_id, now=now, proofs=proofs),
             )
             key = {items.KEY: layout.key(write.key)}
-            words.append(update.words(self._calls.table(write.collection), key))
-        return words
+            parameters.append(update.parameters(self._calls.table(write.collection), key))
+        return parameters
 
     async def _look(self, commit: Commit) -> dict[Subject, Seen]:
         """Read all that a commit writes."""
@@ -218,9 +217,9 @@ def _was_applied(commit: Commit, attempt: _Attempt, seen: Mapping[Subject, Seen]
 def _judged(
     commit: Commit, seen: Mapping[Subject, Seen], now: StoreTime
 ) -> Committed | Conflict | None:
-    """Return what to answer after a look at the records; None: try again, for what was seen."""
-    records = {subject: each.live(now.micros) for subject, each in seen.items()}
-    given = {subject: each.given for subject, each in seen.items()}
+    """Return the answer after a read of the records; None: try again with their state."""
+    records = {subject: item.live(now.micros) for subject, item in seen.items()}
+    given = {subject: item.given for subject, item in seen.items()}
     before = applied_before(commit, records, given)
     if before is not None:
         return Committed(before)

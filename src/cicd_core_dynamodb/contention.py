@@ -1,18 +1,18 @@
-"""How a process spreads its claims while others take what it wants. Pure.
+"""Spreads the claims of a process under contention. Pure.
 
-Who meets nobody takes the best records of all shards, in order. Who is too late again and again
-looks at one shard of many, chooses at random among its first records, and pauses a little before
-it looks anew: the more often it was too late, the wider it spreads and the longer it pauses. So
-order is given up only as far as claims collide, and only by those who do.
+Without contention, a process takes the best records of all shards, in order. A process that is too
+late repeatedly reads one shard of many, chooses at random among its first records, and pauses a
+little before it reads again: the more often it was too late, the wider it spreads and the longer it
+pauses. So order is given up only as far as claims collide, and only by the colliding processes.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from attrs import evolve, frozen
+from cicd_core.values import evolve, frozen
 
-#: The level that nobody goes beyond; by how much one claim that met nobody lowers it: so about as
+#: The highest level; the decrease after a claim without contention: so about as
 #: many of a hundred claims are too late as keep the level where it is.
 _MOST: Final = 5.0
 _CALMING: Final = 1 / 16
@@ -26,7 +26,7 @@ _LONGEST_PAUSE: Final = 0.25
 
 @frozen(kw_only=True)
 class Contention:
-    """How often a process was too late lately, as a level; 0: it meets nobody."""
+    """How often a process was too late recently, as a level; 0: no contention."""
 
     level: float = 0.0
 
@@ -57,5 +57,5 @@ class Contention:
         return evolve(self, level=max(0.0, self.level - _CALMING)) if taken else self
 
     def nothing_there(self) -> Contention:
-        """Return how it is where there was nothing to take: nobody can be in the way."""
+        """Return the level after a claim that found no record: there was no contention."""
         return Contention()

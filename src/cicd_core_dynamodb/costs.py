@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from attrs import frozen
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,12 +59,12 @@ PRICES: Final = Prices(
 
 
 @frozen(kw_only=True)
-class Operation:
+class PricedOperation:
     """What one operation consumes, in parts."""
 
     name: str
     #: What a caller does for it.
-    told: str
+    description: str
     #: The records and their indexes.
     records: Units = Units()
     #: More for events and counters, unless the store is opened with ``log=off``.
@@ -91,157 +91,159 @@ _EVENTS: Final = Units(writes=1)
 _MARK: Final = Units(writes=1)
 
 OPERATIONS: Final = (
-    Operation(
+    PricedOperation(
         name="enqueue",
-        told="`queue.enqueue`",
+        description="`queue.enqueue`",
         records=Units(writes=3),
         log=_EVENTS,
     ),
-    Operation(
+    PricedOperation(
         name="enqueue 10 at once",
-        told="`queue.enqueue_many`, all ten together",
+        description="`queue.enqueue_many`, all ten together",
         records=Units(writes=30),
         log=Units(writes=6),
         exact=False,
     ),
-    Operation(
+    PricedOperation(
         name="enqueue with a deadline",
-        told="`queue.enqueue(… deadline_at=…)`",
+        description="`queue.enqueue(… deadline_at=…)`",
         records=Units(writes=4),
         log=_EVENTS,
     ),
-    Operation(
+    PricedOperation(
         name="claim",
-        told="`queue.claim`, of one job",
+        description="`queue.claim`, of one job",
         records=Units(writes=4),
         mark=_MARK,
         queries=1,
     ),
-    Operation(
+    PricedOperation(
         name="claim and start",
-        told="`queue.claim(… starting=True)`, as the agent does it",
+        description="`queue.claim(… start=True)`, as an agent does",
         records=Units(writes=6),
         mark=_MARK,
         queries=1,
     ),
-    Operation(
+    PricedOperation(
         name="claim 10 at once",
-        told="`queue.claim(… starting=True, limit=10)`, all ten together",
+        description="`queue.claim(… start=True, limit=10)`, all ten together",
         records=Units(writes=60),
         mark=_MARK,
         queries=1,
     ),
-    Operation(
+    PricedOperation(
         name="claim, nothing there",
-        told="`queue.claim`, and the pool's lanes read anew",
+        description="`queue.claim`, and a fresh read of the pool's lanes",
         records=Units(reads=1),
         mark=Units(reads=1),
         queries=1,
     ),
-    Operation(
+    PricedOperation(
         name="start",
-        told="`queue.start`",
+        description="`queue.start`",
         records=Units(writes=3),
         log=_EVENTS,
     ),
-    Operation(name="renew", told="`queue.renew`, a lease", records=Units(writes=1)),
-    Operation(
+    PricedOperation(name="renew", description="`queue.renew`, a lease", records=Units(writes=1)),
+    PricedOperation(
         name="progress",
-        told="`queue.progress`; two more for the first after a start",
+        description="`queue.progress`; two more for the first after a start",
         records=Units(writes=1),
         log=_EVENTS,
     ),
-    Operation(
+    PricedOperation(
         name="complete",
-        told="`queue.complete`",
+        description="`queue.complete`",
         records=Units(writes=4),
         log=_EVENTS,
     ),
-    Operation(
+    PricedOperation(
         name="retry",
-        told="`queue.complete` with a verdict that is tried again",
+        description="`queue.complete` with a verdict that is retried",
         records=Units(writes=5),
         log=_EVENTS,
     ),
-    Operation(
+    PricedOperation(
         name="dead-letter",
-        told="`queue.complete` of the last attempt",
+        description="`queue.complete` of the last attempt",
         records=Units(writes=5),
         log=_EVENTS,
     ),
-    Operation(name="release", told="`queue.release`", records=Units(writes=5), log=_EVENTS),
-    Operation(
+    PricedOperation(
+        name="release", description="`queue.release`", records=Units(writes=5), log=_EVENTS
+    ),
+    PricedOperation(
         name="replay",
-        told="`jobs.replay`",
+        description="`jobs.replay`",
         records=Units(writes=5, reads=2),
         log=_EVENTS,
     ),
-    Operation(
+    PricedOperation(
         name="cancel a queued job",
-        told="`jobs.cancel`",
+        description="`jobs.cancel`",
         records=Units(writes=4, reads=1),
         log=_EVENTS,
     ),
-    Operation(
+    PricedOperation(
         name="reprioritise",
-        told="`jobs.reprioritise`",
+        description="`jobs.reprioritise`",
         records=Units(writes=3, reads=1),
         log=_EVENTS,
     ),
-    Operation(
+    PricedOperation(
         name="sweep, nothing due",
-        told="`maintenance.sweep`, whatever the number of pools",
+        description="`maintenance.sweep`, for any number of pools",
         records=Units(reads=0.5),
         queries=4,
     ),
-    Operation(
+    PricedOperation(
         name="sweep that takes a job back",
-        told="a lease ran out: the job is to be tried again",
+        description="a lease has expired: the job is retried",
         records=Units(writes=5, reads=2),
         log=_EVENTS,
         queries=4,
     ),
-    Operation(
+    PricedOperation(
         name="sweep that makes a job ready",
-        told="its time to be tried again has come",
+        description="its retry is due",
         records=Units(writes=5, reads=2),
         log=_EVENTS,
         queries=4,
     ),
-    Operation(
+    PricedOperation(
         name="register",
-        told="`agents.register`, of a new agent",
+        description="`agents.register`, of a new agent",
         records=Units(writes=4, reads=1),
         log=_EVENTS,
     ),
-    Operation(
+    PricedOperation(
         name="heartbeat",
-        told="`agents.heartbeat`, its health unchanged",
+        description="`agents.heartbeat`, its health unchanged",
         records=Units(writes=1),
     ),
-    Operation(
+    PricedOperation(
         name="stats",
-        told="`queue.stats()`, after a few jobs",
+        description="`queue.stats()`, after a few jobs",
         records=Units(reads=8),
         queries=80,
         exact=False,
         needs_log=True,
     ),
-    Operation(name="get a job", told="`jobs.get`", records=Units(reads=1)),
-    Operation(
+    PricedOperation(name="get a job", description="`jobs.get`", records=Units(reads=1)),
+    PricedOperation(
         name="list 50 jobs",
-        told="`jobs.list(status=…, limit=50)`",
-        records=Units(reads=31),
+        description="`jobs.list(status=…, limit=50)`",
+        records=Units(reads=33),
         exact=False,
     ),
-    Operation(
+    PricedOperation(
         name="list an agent's jobs",
-        told="`jobs.list(agent_id=…, limit=10)`",
+        description="`jobs.list(agent_id=…, limit=10)`",
         records=Units(reads=5.5),
         exact=False,
     ),
 )
-BY_NAME: Final[Mapping[str, Operation]] = {each.name: each for each in OPERATIONS}
+BY_NAME: Final[Mapping[str, PricedOperation]] = {item.name: item for item in OPERATIONS}
 
 #: What a job goes through, step by step, and as the agent does it.
 LIFECYCLE: Final = ("enqueue", "claim", "start", "complete")
@@ -265,13 +267,13 @@ COPYING: Final = Units(writes=0.4, reads=2.6)
 #: A look at the log that finds nothing new, with four shards of it.
 LOG_LOOK: Final = Units(reads=16)
 #: A look at the log and its counters: one of all processes that write does one a minute or so, so
-#: that the log goes on though nobody reads it.
+#: that the log is updated without readers.
 TENDING: Final = Units(reads=36)
 #: Asking whether it is one's turn, as each process that writes does once a minute; and taking it.
 TURN_ASKED: Final = Units(reads=0.5)
 TURN_TAKEN: Final = Units(writes=1)
 #: What a lifecycle leaves in the journal, in bytes as they are read: each look at the log reads
-#: again what was journalled in the last seconds, twice if there is something new.
+#: again the last seconds of the journal, twice if there are new items.
 JOURNAL_BYTES: Final = 1020
 
 # ------------------------------------------------------------------------------------ storage
@@ -299,7 +301,7 @@ def _value_bytes(value: Mapping[str, Any]) -> int:
     if kind in {"SS", "BS"}:
         return sum(map(len, held))
     if kind == "L":
-        return 3 + sum(1 + _value_bytes(each) for each in held)
+        return 3 + sum(1 + _value_bytes(item) for item in held)
     if kind == "M":
         return 3 + len(held) + item_bytes(held)
     return 1

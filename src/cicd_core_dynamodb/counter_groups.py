@@ -14,7 +14,9 @@ import hashlib
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from attrs import field, frozen
+from attrs import field
+
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -64,7 +66,7 @@ class Group:
         """Return up to which item of the log any of its parts goes."""
         return max((part.up_to for part in self.parts.values()), default=0)
 
-    def place_of(self, rest: str) -> tuple[str, Part]:
+    def position_of(self, rest: str) -> tuple[str, Part]:
         """Return the path to the part that holds a name, and the part."""
         digits = _digits(rest)
         path, part = "", self.parts.get("", Part())
@@ -98,7 +100,7 @@ class Group:
             for name, amount in increments:
                 if group_of(name) != self.name:
                     continue
-                path, part = self.place_of(rest_of(name))
+                path, part = self.position_of(rest_of(name))
                 if at > part.up_to:
                     changed.setdefault(path, Counter(part.sums))[rest_of(name)] += amount
         written: dict[str, Part] = {}

@@ -52,7 +52,6 @@ class CounterBook:
     def __init__(
         self, calls: Calls, journal: Journal, log: Log, shards: Sequence[Sequencer]
     ) -> None:
-        """Fold the increments of these shards."""
         self._calls = calls
         self._journal = journal
         self._log = log
@@ -70,7 +69,7 @@ class CounterBook:
         return Counters(dict(totals), cursor=self._log.cursor([head for head, _ in parts]))
 
     async def fold(self) -> None:
-        """Bring the log up to date, and fold what has gathered behind the sums."""
+        """Update the log, and add its new increments to the sums."""
         await all_of(partial(self._sums, shard, "none|") for shard in range(len(self._shards)))
 
     async def _sums(self, shard: int, prefix: str) -> tuple[int, dict[str, int]]:
@@ -98,7 +97,7 @@ class CounterBook:
             for name, amount in increments:
                 if name.startswith(prefix):
                     group = groups.get(group_of(name), Group(group_of(name)))
-                    if at > group.place_of(rest_of(name))[1].up_to:
+                    if at > group.position_of(rest_of(name))[1].up_to:
                         totals[name] += amount
         if len(tail) >= FOLD:
             await self._fold(shard, head, tail)
@@ -111,17 +110,19 @@ class CounterBook:
         known = shard.increments(complete)
         if not (head <= complete or (known and complete + 1 in known)):
             for item in await shard.log.read(complete + 1):
-                known[item.at] = tuple(each for one in item.entries for each in one.increments)
+                known[item.at] = tuple(
+                    increment for one in item.entries for increment in one.increments
+                )
         return {
-            at: [(each.name, each.amount) for each in those]
+            at: [(item.name, item.amount) for item in those]
             for at, those in known.items()
             if complete < at <= head
         }
 
     async def _fold(self, shard: int, head: int, tail: Mapping[int, list[tuple[str, int]]]) -> None:
-        """Put the tail into the items of its groups, then say that all are complete up to it.
+        """Add the tail to the items of its groups, then record that all are complete up to it.
 
-        What is written follows from the log alone: whoever else does it writes the same.
+        The written values depend only on the log: any other process writes the same.
         """
         names = {group_of(name) for increments in tail.values() for name, _ in increments}
         await all_of(partial(self._fold_group, shard, group, head, tail) for group in sorted(names))
@@ -179,18 +180,18 @@ class CounterBook:
         query = Expression()
         query.require("{p} = {stream}", p=STREAM_KEY, stream=text(self._stream(shard)))
         query.require_prefix(PLACE_KEY, place)
-        words: dict[str, Any] = {
+        parameters: dict[str, Any] = {
             "TableName": self._calls.table(JOURNAL.name),
             "ConsistentRead": True,
-            **query.query_words(),
+            **query.query_parameters(),
         }
         found: list[Item] = []
         while True:
-            answer = await self._calls("query", **words)
+            answer = await self._calls("query", **parameters)
             found += answer["Items"]
             if not answer.get("LastEvaluatedKey"):
                 return found
-            words["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+            parameters["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
     async def _get(self, shard: int, place: str) -> Item | None:
         answer = await self._calls(
@@ -208,9 +209,9 @@ class CounterBook:
         item = {STREAM_KEY: text(self._stream(shard)), PLACE_KEY: text(place), **values}
         table = self._calls.table(JOURNAL.name)
         try:
-            await self._calls("put_item", TableName=table, Item=item, **put.condition_words())
+            await self._calls("put_item", TableName=table, Item=item, **put.condition_parameters())
         except ConditionFailed:
-            return  # somebody has folded further
+            return  # another process is further
 
     def _stream(self, shard: int) -> str:
         return self._journal.stream("c", shard)

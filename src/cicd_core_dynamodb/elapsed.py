@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from cicd_core.clock import boot_micros, wall_micros
-
-_MICROS = 1_000_000
+from cicd_core.model.instants import SECOND
 
 
 def awake_or_asleep() -> float:
     """Return seconds on a clock of this machine that also counts while it sleeps."""
-    return boot_micros() / _MICROS
+    return boot_micros() / SECOND
 
 
 def wall_ahead() -> float:
@@ -17,22 +16,21 @@ def wall_ahead() -> float:
 
     It changes when one of the two is set, or stopped with the machine that they are in.
     """
-    return (wall_micros() - boot_micros()) / _MICROS
+    return (wall_micros() - boot_micros()) / SECOND
 
 
 class Stopwatch:
     """How long ago something was: rather too long than too short, whatever became of the clocks."""
 
     def __init__(self) -> None:
-        """Start now."""
         self._began = awake_or_asleep()
         self._wall_ahead = wall_ahead()
 
     @property
     def seconds(self) -> float:
-        """How many seconds have passed.
+        """The elapsed seconds.
 
-        A machine that was stopped as a whole, a virtual one say, may know it by its wall clock
-        alone, which somebody sets when it goes on.
+        A machine that was suspended entirely, such as a virtual one, may notice it only by its
+        wall clock, which is set when the machine continues.
         """
         return awake_or_asleep() - self._began + max(0.0, wall_ahead() - self._wall_ahead)

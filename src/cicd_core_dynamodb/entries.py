@@ -10,22 +10,22 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from attrs import frozen
-
 from cicd_core.errors import CorruptRecord
 from cicd_core.increments import Increment
 from cicd_core.store.records import LogEntry
+from cicd_core.values import frozen
 from cicd_core_dynamodb.items import pack, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from cicd_core.store.semantics import Subject
+    from cicd_core.store.records import Subject
+
 
 #: The length of a head, before it.
 _LENGTH: Final = 4
 #: About how many bytes of a head an entry takes, and each event, increment and rank in it, besides
-#: what is as long as somebody likes.
+#: values of any length.
 _ENTRY_BYTES: Final = 100
 _EVENT_BYTES: Final = 60
 _OTHER_BYTES: Final = 30
@@ -44,7 +44,7 @@ class Entry:
     expected: int
     events: tuple[LogEntry, ...] = ()
     increments: tuple[Increment, ...] = ()
-    #: Each subject that it tells of, and the version after which that is told.
+    #: Each subject of the entry, with the version after which its events come.
     ranks: tuple[tuple[Subject, int], ...] = ()
 
     @property
@@ -55,11 +55,11 @@ class Entry:
     @property
     def size(self) -> int:
         """About how many bytes it has."""
-        names = [*self.anchor, *(each.name for each in self.increments)]
+        names = [*self.anchor, *(increment.name for increment in self.increments)]
         names += [name for subject, _ in self.ranks for name in subject]
         return (
             _ENTRY_BYTES
-            + sum(len(each.body) + len(each.key) + _EVENT_BYTES for each in self.events)
+            + sum(len(event.body) + len(event.key) + _EVENT_BYTES for event in self.events)
             + sum(len(name) + _OTHER_BYTES for name in names)
         )
 
@@ -93,10 +93,10 @@ def _head(entry: Entry) -> dict[str, Any]:
         "a": entry.anchor,
         "x": entry.expected,
         "e": [
-            [each.collection, each.key, each.version, each.ordinal, len(each.body)]
-            for each in entry.events
+            [event.collection, event.key, event.version, event.ordinal, len(event.body)]
+            for event in entry.events
         ],
-        "i": [[each.name, each.amount] for each in entry.increments],
+        "i": [[increment.name, increment.amount] for increment in entry.increments],
         "r": [[*subject, version] for subject, version in entry.ranks],
     }
 

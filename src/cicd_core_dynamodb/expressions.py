@@ -14,7 +14,6 @@ class Expression:
     """A condition, and what to set, remove and add; names and values are placeholders in it."""
 
     def __init__(self) -> None:
-        """Start with nothing."""
         self._names: dict[str, str] = {}
         self._values: dict[str, Value] = {}
         self._sets: list[str] = []
@@ -70,7 +69,7 @@ class Expression:
         word = self.value({"S": prefix})
         self._conditions.append(f"begins_with({self.name(attribute)}, {word})")
 
-    def condition_words(self) -> dict[str, Any]:
+    def condition_parameters(self) -> dict[str, Any]:
         """Return the words of a condition alone, for ``PutItem``."""
         return {
             "ConditionExpression": " AND ".join(self._conditions),
@@ -82,17 +81,17 @@ class Expression:
         """Leave out what a query finds and this does not hold for; written as a condition is."""
         self._filters.append(f"({self._filled(template, operands)})")
 
-    def query_words(self) -> dict[str, Any]:
+    def query_parameters(self) -> dict[str, Any]:
         """Return the words of ``Query``; the conditions are those on the keys."""
-        words: dict[str, Any] = {
+        parameters: dict[str, Any] = {
             "KeyConditionExpression": " AND ".join(self._conditions),
             **self._placeholders(),
         }
         if self._filters:
-            words["FilterExpression"] = " AND ".join(self._filters)
-        return words
+            parameters["FilterExpression"] = " AND ".join(self._filters)
+        return parameters
 
-    def words(self, table: str, key: Item) -> dict[str, Any]:
+    def parameters(self, table: str, key: Item) -> dict[str, Any]:
         """Return the words of ``UpdateItem``, or of an update in a transaction."""
         parts = [
             ("SET", self._sets),
@@ -100,7 +99,7 @@ class Expression:
             ("ADD", self._adds),
             ("DELETE", self._deletes),
         ]
-        words: dict[str, Any] = {
+        parameters: dict[str, Any] = {
             "TableName": table,
             "Key": key,
             "UpdateExpression": " ".join(
@@ -110,20 +109,20 @@ class Expression:
             **self._placeholders(),
         }
         if self._conditions:
-            words["ConditionExpression"] = " AND ".join(self._conditions)
-        return words
+            parameters["ConditionExpression"] = " AND ".join(self._conditions)
+        return parameters
 
     def _filled(self, template: str, operands: Mapping[str, str | Value]) -> str:
-        words = {
+        parameters = {
             word: self.name(operand) if isinstance(operand, str) else self.value(operand)
             for word, operand in operands.items()
         }
-        return template.format(**words)
+        return template.format(**parameters)
 
     def _placeholders(self) -> dict[str, Any]:
-        words: dict[str, Any] = {
+        parameters: dict[str, Any] = {
             "ExpressionAttributeNames": {word: name for name, word in self._names.items()}
         }
         if self._values:
-            words["ExpressionAttributeValues"] = self._values
-        return words
+            parameters["ExpressionAttributeValues"] = self._values
+        return parameters

@@ -11,8 +11,8 @@ from cicd_core.errors import (
     StoreUnavailable,
     TooLarge,
     UnsupportedCapability,
-    reduced,
 )
+from cicd_core.travelling import reduced
 
 #: The most bytes of an item, names and values together.
 MAX_ITEM_BYTES: Final = 400 * 1024
@@ -55,7 +55,7 @@ _STRANGERS: Final = frozenset(
         "UnrecognizedClientException",
     }
 )
-#: What is said of a signature whose time is wrong: of a machine that slept over a request, say.
+#: Texts of errors about a signature's time, such as after a suspend during a request.
 _WRONG_TIME: Final = ("expired", "not yet current")
 _WRITES: Final = frozenset(
     {"batch_write_item", "delete_item", "put_item", "transact_write_items", "update_item"}
@@ -84,12 +84,12 @@ class ConditionFailed(Exception):
 
     def __init__(self, item: dict[str, Any] | None) -> None:
         """Take the item; None: there is none."""
-        super().__init__("the condition of a write did not hold")
+        super().__init__("the condition of a write was not met")
         self.item = item
 
 
 class TableExists(Exception):
-    """Somebody else has made the table, or is making it."""
+    """Another process has created the table, or is creating it."""
 
 
 class TransactionRefused(Exception):
@@ -97,10 +97,10 @@ class TransactionRefused(Exception):
 
 
 def translated(cause: Exception, operation: str, table: str) -> Exception:
-    """Return what to raise for something that a call of the driver raised.
+    """Return the error to raise for an error of the driver.
 
     Args:
-        cause: what was raised.
+        cause: the error of the driver.
         operation: the method of the client, such as ``put_item``.
         table: the name of the table, or the prefix of several.
     """
@@ -141,14 +141,14 @@ def _answered(code: str, message: str, operation: str, table: str) -> Exception:
         return StoreUnavailable(f"{where}: {code}: {message}")
     if code == "ResourceNotFoundException":
         return UnsupportedCapability(
-            f"{where}: there is no such table or index; make it: `cicd-core dynamodb "
+            f"{where}: there is no such table or index; create it: `cicd-core dynamodb "
             f"create-tables`, the Terraform module, or ?create_tables=true on a local engine"
         )
     if code in _STRANGERS:
         return _unknown(where, code, message)
     if code == "AccessDeniedException":
         refused = StoreReadOnly if operation in _WRITES else UnsupportedCapability
-        return refused(f"{where}: {message}; give the role the policy of the module")
+        return refused(f"{where}: {message}; give the role the policy from the Terraform module")
     if code == "ValidationException":
         return _invalid(where, message)
     return StoreError(f"{where}: {code}: {message}")
@@ -156,7 +156,7 @@ def _answered(code: str, message: str, operation: str, table: str) -> Exception:
 
 def _unknown(where: str, code: str, message: str) -> Exception:
     if code.startswith("InvalidSignature") and any(word in message for word in _WRONG_TIME):
-        return StoreUnavailable(f"{where}: {message}; is the clock of this machine right?")
+        return StoreUnavailable(f"{where}: {message}; check the clock of this machine")
     return UnsupportedCapability(f"{where}: {code}: {message}; check the credentials")
 
 
@@ -166,7 +166,7 @@ def _invalid(where: str, message: str) -> Exception:
         return TooLarge("record", MAX_ITEM_BYTES + 1, MAX_ITEM_BYTES)
     if "specified index" in lowered:
         return UnsupportedCapability(
-            f"{where}: {message}; the table lacks an index: `cicd-core dynamodb check` says which"
+            f"{where}: {message}; the table lacks an index: `cicd-core dynamodb check` shows which"
         )
     return StoreError(f"{where}: {message}")
 
@@ -180,5 +180,5 @@ def _cancelled(answer: dict[str, Any], operation: str, table: str) -> Exception:
             return _answered(code.replace("Error", "Exception"), codes[code], operation, table)
     if "ConditionalCheckFailed" in codes:
         return TransactionRefused()
-    why = ", ".join(sorted(codes.keys() - {"None"}))
-    return StoreUnavailable(f"{operation} on {table!r}: the transaction was cancelled: {why}")
+    reason = ", ".join(sorted(codes.keys() - {"None"}))
+    return StoreUnavailable(f"{operation} on {table!r}: the transaction was cancelled: {reason}")

@@ -25,10 +25,10 @@ import zlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from attrs import frozen
-
 from cicd_core.errors import CorruptRecord
+from cicd_core.model.instants import SECOND
 from cicd_core.store.records import Collection, Lease, Record
+from cicd_core.values import frozen
 from cicd_core_dynamodb.log_times import KEPT
 from cicd_core_dynamodb.tables import (
     EXPIRY,
@@ -72,7 +72,6 @@ OWN: Final = (
 #: What the log is written on by, of every record, besides its key: no more is read, and roles that
 #: may not see a record may see this.
 PROVING: Final = (VERSION, DELETED, PROOFS, EXPIRY)
-_MICROS: Final = 1_000_000
 _PLAIN, _DEFLATED = b"\0", b"\1"
 #: Below this, deflating a body saves less than it costs.
 _SMALL: Final = 128
@@ -99,7 +98,7 @@ def optional_number(item: Item, name: str) -> int | None:
 
 
 def proofs_of(item: Item | None) -> frozenset[bytes]:
-    """Return the proofs that a record's item holds; what is no set of bytes holds none."""
+    """Return the proofs in a record's item; a value that is not a set of bytes has none."""
     proofs = {} if item is None else item.get(PROOFS, {})
     return frozenset(bytes(proof) for proof in proofs.get("BS", ()))
 
@@ -113,8 +112,8 @@ def shown_number(item: Item, name: str) -> int | None:
 
 
 def drop_after(expires_at: int, now: int) -> Value:
-    """Return when DynamoDB may drop what is written now and expires at that moment (µs)."""
-    return number(-(-max(expires_at, now) // _MICROS) + KEPT)
+    """Return when DynamoDB may remove an item that is written now and expires at that time (µs)."""
+    return number(-(-max(expires_at, now) // SECOND) + KEPT)
 
 
 def pack(data: bytes) -> bytes:
@@ -165,7 +164,7 @@ class Seen:
 
 
 @frozen
-class Held:
+class HeldLease:
     """A lease, and the version of the record that it is on."""
 
     version: int
@@ -176,7 +175,6 @@ class Layout:
     """The items of one collection in one namespace."""
 
     def __init__(self, collection: Collection, namespace: str, shards: int) -> None:
-        """Know the collection, and in how many shards its busy partitions are split."""
         self.collection = collection
         self._namespace = namespace
         self._shards = shards
@@ -271,7 +269,7 @@ class Layout:
                 left_alone(broken)
         return seen
 
-    def lease(self, item: Item | None, now: int) -> Held | None:
+    def lease(self, item: Item | None, now: int) -> HeldLease | None:
         """Return the lease on a live record, whether or not the rest decodes; None: it has none.
 
         Raises:
@@ -283,7 +281,7 @@ class Layout:
             expires, lease = optional_number(item, EXPIRY), _lease(item)
             if lease is None or (expires is not None and expires <= now):
                 return None
-            return Held(int(item[VERSION]["N"]), lease)
+            return HeldLease(int(item[VERSION]["N"]), lease)
 
     @contextmanager
     def _decoding(self, item: Item) -> Generator[None, None, None]:
@@ -304,14 +302,14 @@ class Layout:
 
 def left_alone(broken: CorruptRecord) -> None:
     """Tell of a record that does not decode, where others go on without it."""
-    _log.error("left alone: %s", broken)
+    _log.error("skipped: %s", broken)
 
 
 def layouts(
     collections: tuple[Collection, ...], namespace: str, shards: int
 ) -> Mapping[str, Layout]:
     """Return the layout of each collection, by name."""
-    return {each.name: Layout(each, namespace, shards) for each in collections}
+    return {collection.name: Layout(collection, namespace, shards) for collection in collections}
 
 
 def layout_of(known: Mapping[str, Layout], namespace: str, name: str) -> Layout:

@@ -1,9 +1,9 @@
-"""Writing ahead: what a commit will tell the log is durable before the commit is applied.
+"""The journal: the log entries of a commit are durable before the commit is applied.
 
-Each shard of the log has a stream of journal items, placed by the store's time. A commit whose
+Each shard of the log has a stream of journal items, ordered by the store's time. A commit whose
 item was not acknowledged within ``DELAY`` of that time is not sent, and one whose turn comes later
-than that is journalled again. So what is older than ``RIPE`` is all there, and a reader that goes
-on from there misses nothing; see :mod:`cicd_core_dynamodb.log_times`.
+is journalled again. So all items older than ``RIPE`` exist, and a reader that continues from there
+misses none; see :mod:`cicd_core_dynamodb.log_times`.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import zlib
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from attrs import evolve
-
 from cicd_core.errors import StoreUnavailable
+from cicd_core.model.instants import SECOND
 from cicd_core.store.records import LogEntry, Put
 from cicd_core.store.semantics import subject_of
+from cicd_core.values import evolve
 from cicd_core_dynamodb.calls import all_of
 from cicd_core_dynamodb.entries import Entry, encode
 from cicd_core_dynamodb.items import binary, number, text
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from cicd_core.ids import IdSource
-    from cicd_core.store.records import Commit, StoreTime
-    from cicd_core.store.semantics import Subject
+    from cicd_core.store.records import Commit, StoreTime, Subject
     from cicd_core_dynamodb.calls import Calls
     from cicd_core_dynamodb.elapsed import Stopwatch
 
@@ -42,7 +41,6 @@ _ITEM_BYTES: Final = 64 * 1024
 #: The most bytes of the events, or of the names of the counters, in one entry; with what stands
 #: around them it has still to fit into an item of 400 KB, beside one event that has more.
 _PORTION_BYTES: Final = 64 * 1024
-_MICROS: Final = 1_000_000
 
 
 class Journal:
@@ -64,7 +62,7 @@ class Journal:
         return self._shards
 
     def stream(self, kind: str, shard: int) -> str:
-        """Return the name of a stream: ``w`` of what is to come, ``d`` the log, ``c`` counters."""
+        """Return the name of a stream: ``w`` the journal, ``d`` the log, ``c`` counters."""
         return f"{self._namespace}|{kind}|{shard}"
 
     async def write(
@@ -84,12 +82,12 @@ class Journal:
             StoreUnavailable: it took too long; the commits must not be sent.
         """
         if now.uncertainty > UNCERTAIN:
-            raise StoreUnavailable("the store's clock is known too badly to write to the log")
+            raise StoreUnavailable("the store's time is too uncertain to write to the log")
         proofs: list[tuple[bytes, ...]] = []
         waiting: dict[int, list[Entry]] = {}
         for commit, versions in commits:
-            told = commit.events or commit.increments
-            entries = self._entries(commit, versions) if told else []
+            is_logged = commit.events or commit.increments
+            entries = self._entries(commit, versions) if is_logged else []
             proofs.append(tuple(sorted({entry.proof for _, entry in entries})))
             for shard, entry in entries:
                 waiting.setdefault(shard, []).append(entry)
@@ -100,7 +98,7 @@ class Journal:
         ]
         await all_of(partial(self._calls, "put_item", **item) for item in items)
         if since.seconds > DELAY:
-            raise StoreUnavailable("the journal was too slow; the commit was not sent")
+            raise StoreUnavailable("the journal was too slow; nothing was written")
         return proofs
 
     def _entries(self, commit: Commit, versions: Mapping[Subject, int]) -> list[tuple[int, Entry]]:
@@ -111,7 +109,7 @@ class Journal:
         for shard, events in self._by_shard(commit, versions).items():
             entries += [(shard, evolve(empty, events=some)) for some in _portions(events, _body)]
         shard = self._shard(empty.anchor)
-        for some in _portions(commit.increments, lambda each: len(each.name.encode())):
+        for some in _portions(commit.increments, lambda item: len(item.name.encode())):
             at = next(
                 (
                     n
@@ -129,7 +127,12 @@ class Journal:
         return [
             (
                 shard,
-                evolve(entry, proof=bytes([shard]) + attempt, part=part, ranks=_told(entry, ranks)),
+                evolve(
+                    entry,
+                    proof=bytes([shard]) + attempt,
+                    part=part,
+                    ranks=_last_ranks(entry, ranks),
+                ),
             )
             for part, (shard, entry) in enumerate(entries)
         ]
@@ -140,14 +143,14 @@ class Journal:
         shards: dict[int, list[LogEntry]] = {}
         for event in commit.events:
             subject = (event.collection, event.key)
-            told = LogEntry(
+            logged = LogEntry(
                 collection=event.collection,
                 key=event.key,
                 version=event.version or versions[subject],
                 ordinal=event.ordinal,
                 body=event.body,
             )
-            shards.setdefault(self._shard(subject), []).append(told)
+            shards.setdefault(self._shard(subject), []).append(logged)
         return shards
 
     def _shard(self, subject: Subject) -> int:
@@ -155,7 +158,7 @@ class Journal:
 
     def _item(self, shard: int, entries: Sequence[Entry], now: StoreTime) -> dict[str, Any]:
         place = f"{now.micros:016d}{self._ids.commit_id()}"
-        dropped = (now.micros + keeps_for(self._retention)) // _MICROS
+        dropped = (now.micros + keeps_for(self._retention)) // SECOND
         return {
             "TableName": self._calls.table(JOURNAL.name),
             "Item": {
@@ -176,12 +179,12 @@ def _ranks(commit: Commit, versions: Mapping[Subject, int]) -> dict[Subject, int
     return ranks
 
 
-def _told(entry: Entry, ranks: Mapping[Subject, int]) -> tuple[tuple[Subject, int], ...]:
-    told: dict[Subject, int] = {}
+def _last_ranks(entry: Entry, ranks: Mapping[Subject, int]) -> tuple[tuple[Subject, int], ...]:
+    last: dict[Subject, int] = {}
     for event in entry.events:
         subject = (event.collection, event.key)
-        told[subject] = max(told.get(subject, 0), ranks.get(subject, event.version))
-    return tuple(told.items())
+        last[subject] = max(last.get(subject, 0), ranks.get(subject, event.version))
+    return tuple(last.items())
 
 
 def _body(event: LogEntry) -> int:
@@ -194,12 +197,12 @@ def _portions(
     """Split the events, or the increments, of a commit, so that each portion fits into an item."""
     portion: list[Portioned] = []
     size = 0
-    for each in those:
-        if portion and size + size_of(each) > _PORTION_BYTES:
+    for item in those:
+        if portion and size + size_of(item) > _PORTION_BYTES:
             yield tuple(portion)
             portion, size = [], 0
-        portion.append(each)
-        size += size_of(each)
+        portion.append(item)
+        size += size_of(item)
     if portion:
         yield tuple(portion)
 

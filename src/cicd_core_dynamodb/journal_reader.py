@@ -5,16 +5,15 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from attrs import frozen
-
 from cicd_core.errors import CorruptRecord
+from cicd_core.values import frozen
 from cicd_core_dynamodb.calls import all_of
 from cicd_core_dynamodb.entries import decode
 from cicd_core_dynamodb.expressions import Expression
 from cicd_core_dynamodb.items import text
 from cicd_core_dynamodb.journal import DATA
 from cicd_core_dynamodb.log_times import RIPE
-from cicd_core_dynamodb.ordering import Waiting, moment
+from cicd_core_dynamodb.ordering import WaitingEntry, moment
 from cicd_core_dynamodb.tables import JOURNAL, PLACE_KEY, STREAM_KEY
 from cicd_core_dynamodb.unreadable import Unreadable
 
@@ -33,9 +32,9 @@ _LOOK_BYTES: Final = 4 * 1024 * 1024
 class Look:
     """What one look at the journal found."""
 
-    #: When it began: what is older by :data:`~cicd_core_dynamodb.log_times.RIPE` was all there.
+    #: Its start: all items older by :data:`~cicd_core_dynamodb.log_times.RIPE` existed.
     asked: StoreTime
-    waiting: list[Waiting]
+    waiting: list[WaitingEntry]
     #: The moment (µs) of the last item that was read. Others of that moment may be behind it.
     last: int
     #: Whether there is more behind it.
@@ -46,32 +45,31 @@ class JournalReader:
     """One stream of the journal."""
 
     def __init__(self, calls: Calls, stream: str) -> None:
-        """Read this stream."""
         self._calls = calls
         self._stream = stream
-        #: What is still open, by its place: an item of the journal never changes.
+        #: The open items, by place: an item of the journal never changes.
         self._kept: dict[str, Item] = {}
         self._unreadable = Unreadable("journal")
 
     async def look(
         self, reached: int, still_open: Sequence[StillOpen], *, beyond: Look | None = None
     ) -> Look:
-        """Return what stands behind ``reached`` (µs), and what is still open before it.
+        """Return the items after ``reached`` (µs), and the open ones before it.
 
-        It ends early where there is much, but never with the first moment, so that whoever goes on
-        from the moment before its last one gets somewhere. A second look, ``beyond`` the first one,
-        goes further by as much as clocks may be apart.
+        It ends early if there are many, but never within the first instant, so a reader that
+        continues from the instant before its last one makes progress. A second read, ``beyond``
+        the first one, goes further by the largest difference of clocks.
         """
         asked = await self._calls.now()
-        words = self._query(reached)
+        parameters = self._query(reached)
         waiting = await self._opened(still_open)
         size = first = last = 0
         while True:
-            answer = await self._calls("query", **words)
+            answer = await self._calls("query", **parameters)
             some: list[Item] = answer["Items"]
-            waiting += [each for item in some for each in self._waiting(item)]
+            waiting += [one for item in some for one in self._waiting(item)]
             size += sum(map(_size, some))
-            moments = [each for each in map(_moment, some) if each is not None]
+            moments = [item for item in map(_moment, some) if item is not None]
             if moments:
                 first, last = first or moments[0], moments[-1]
             rest = answer.get("LastEvaluatedKey")
@@ -81,15 +79,15 @@ class JournalReader:
                 enough = beyond.cut and last > beyond.last + 2 * RIPE
             if not rest or enough:
                 return Look(asked, waiting, last=last, cut=bool(rest))
-            words["ExclusiveStartKey"] = rest
+            parameters["ExclusiveStartKey"] = rest
 
-    def _waiting(self, item: Item) -> list[Waiting]:
+    def _waiting(self, item: Item) -> list[WaitingEntry]:
         """Return the entries of an item; of one that does not decode none, so that others go on."""
         place: str = item[PLACE_KEY]["S"]
         try:
             moment(place)
             return [
-                Waiting(place=place, index=index, entry=entry)
+                WaitingEntry(place=place, index=index, entry=entry)
                 for index, entry in enumerate(decode(item[DATA]["B"]))
             ]
         except (CorruptRecord, KeyError, ValueError) as broken:
@@ -104,12 +102,12 @@ class JournalReader:
         return {
             "TableName": self._calls.table(JOURNAL.name),
             "ConsistentRead": True,
-            **query.query_words(),
+            **query.query_parameters(),
         }
 
-    async def _opened(self, still_open: Sequence[StillOpen]) -> list[Waiting]:
+    async def _opened(self, still_open: Sequence[StillOpen]) -> list[WaitingEntry]:
         """Return the entries that are still open: those alone, and not what stands beside them."""
-        places = [each.place for each in still_open]
+        places = [item.place for item in still_open]
         self._kept = {place: self._kept[place] for place in places if place in self._kept}
         found = await all_of(
             partial(
@@ -126,10 +124,10 @@ class JournalReader:
         self._kept |= {item[PLACE_KEY]["S"]: item for item in items}
         return [
             waiting
-            for each in still_open
-            if each.place in self._kept
-            for waiting in self._waiting(self._kept[each.place])
-            if each.holds(waiting.index)
+            for item in still_open
+            if item.place in self._kept
+            for waiting in self._waiting(self._kept[item.place])
+            if item.holds(waiting.index)
         ]
 
 

@@ -33,25 +33,25 @@ _NO_GROUP: Final = "none|"
 
 
 def maintain(event: Mapping[str, Any], context: object) -> dict[str, int]:
-    """Do what is due: delays, deadlines, lost leases, silent agents; again and again for a while.
+    """Process due records repeatedly for a while: delays, deadlines, lost leases, silent agents.
 
     Args:
-        event: what the schedule says; ``seconds`` in it is how long to go on, instead of what the
-            variable ``CICD_SWEEP_SECONDS`` says. 0, or neither: one sweep.
+        event: from the schedule; its ``seconds`` is the time to continue, instead of the variable
+            ``CICD_SWEEP_SECONDS``. 0, or neither: one sweep.
         context: Lambda's; not needed.
 
     Returns:
-        How many sweeps there were, what they changed, and how many records (``unreadable``) were
-        due and do not decode: the function's log names them.
+        The number of sweeps, their changes, and the number of due records (``unreadable``) that
+        do not decode: the function's log names them.
 
     Raises:
-        InvalidInput: no store is named, or the time is no number of seconds.
-        StoreError: the store can't be opened, or not a single sweep succeeded.
+        InvalidInput: no store is given, or the time is not a number of seconds.
+        StoreError: the store cannot be opened, or no sweep succeeded.
     """
     del context
     url = os.environ.get(STORE)
     if not url:
-        raise InvalidInput(STORE, url, "name the store: dynamodb://?prefix=ci-&region=eu-west-1")
+        raise InvalidInput(STORE, url, "give the store: dynamodb://?prefix=ci-&region=eu-west-1")
     return anyio.run(_maintained, url, _seconds(event))
 
 
@@ -74,7 +74,7 @@ async def _maintained(url: str, seconds: float) -> dict[str, int]:
 
 
 async def _sweep(plane: ControlPlane) -> SweepReport | StoreError:
-    """Sweep once, and return what was done; or what went wrong, if that may pass."""
+    """Sweep once, and return the result; or the error, if it is temporary."""
     try:
         return await plane.maintenance.sweep()
     except StoreError as passing:
@@ -90,7 +90,7 @@ async def _tend(plane: ControlPlane) -> None:
     except StoreError as refused:  # there may be no log
         if not (refused.retryable or isinstance(refused, UnsupportedCapability)):
             raise
-        _log.info("the log was left as it is: %s", refused)
+        _log.info("the log was not updated: %s", refused)
 
 
 def _seconds(event: Mapping[str, Any]) -> float:

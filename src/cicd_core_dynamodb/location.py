@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from attrs import frozen
-
 from cicd_core.errors import InvalidInput
 from cicd_core.model.checks import check_integer, check_seconds
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,14 +18,21 @@ if TYPE_CHECKING:
 LOG_RETENTION: Final = 30 * 86400.0
 #: How many shards a busy partition of an index, and the log, have by default.
 SHARDS: Final = 4
-#: How many seconds one attempt of a request may take, and a count may be old.
+#: How many seconds one attempt of a request, and its connection, may take, and a count may be old.
 TIMEOUT: Final = 3.0
+CONNECT_TIMEOUT: Final = 2.0
 COUNT_SECONDS: Final = 5.0
 #: The longest time between two looks of a ``wait``, in seconds.
 POLL_SECONDS: Final = 2.0
 
 _NUMBERS: Final = ("shards", "log_shards")
-_SECONDS: Final = ("log_retention", "timeout", "count_seconds", "poll_seconds")
+_SECONDS: Final = (
+    "log_retention",
+    "timeout",
+    "connect_timeout",
+    "count_seconds",
+    "poll_seconds",
+)
 _SWITCHES: Final = ("create_tables", "log", "claim_marks")
 #: The options of a URL, besides ``namespace``.
 OPTIONS: Final = frozenset({"prefix", "region", "endpoint", *_NUMBERS, *_SECONDS, *_SWITCHES})
@@ -42,12 +48,12 @@ class Location:
 
     #: What the names of the tables begin with.
     prefix: str
-    #: The set of records in them; empty: the one that nobody named.
+    #: The namespace in them; empty: the default one.
     namespace: str
     #: None: what the usual configuration of AWS says.
     region: str | None
     endpoint: str | None
-    #: Make what is missing, for a test or an engine on this machine.
+    #: Create missing tables, for a test or a local engine.
     create_tables: bool
     #: None: as the tables were first used with.
     shards: int | None
@@ -59,6 +65,7 @@ class Location:
     #: In seconds, all of them.
     log_retention: float
     timeout: float
+    connect_timeout: float
     count_seconds: float
     poll_seconds: float
 
@@ -71,7 +78,7 @@ def locate(url: StoreURL, *, namespace: str | None, given: Mapping[str, Any]) ->
     """
     url.check_options(OPTIONS)
     if url.netloc or url.path.strip("/"):
-        reason = "the tables are named by options: dynamodb://?prefix=ci-&region=eu-west-1"
+        reason = "options name the tables: dynamodb://?prefix=ci-&region=eu-west-1"
         raise InvalidInput("url", str(url), reason)
     said = {**url.options, **{name: value for name, value in given.items() if value is not None}}
     prefix = str(said.get("prefix", "ci-"))
@@ -89,6 +96,7 @@ def locate(url: StoreURL, *, namespace: str | None, given: Mapping[str, Any]) ->
         claim_marks=_switch(said, "claim_marks", default=True),
         log_retention=_seconds(said, "log_retention", LOG_RETENTION),
         timeout=_seconds(said, "timeout", TIMEOUT),
+        connect_timeout=_seconds(said, "connect_timeout", CONNECT_TIMEOUT),
         count_seconds=_seconds(said, "count_seconds", COUNT_SECONDS),
         poll_seconds=_seconds(said, "poll_seconds", POLL_SECONDS),
     )

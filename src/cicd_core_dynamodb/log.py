@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from attrs import frozen
-
 from cicd_core.errors import InvalidCursor
 from cicd_core.store.records import LogPage
+from cicd_core.values import frozen
 from cicd_core_dynamodb.calls import all_of
 
 if TYPE_CHECKING:
@@ -34,11 +33,11 @@ class Position:
 
 @frozen
 class _Read:
-    """What was read of one shard."""
+    """The entries read from a shard."""
 
     entries: list[LogEntry]
     position: Position
-    torn: bool
+    truncated: bool
 
 
 class Log:
@@ -51,20 +50,20 @@ class Log:
         self._retention = retention
 
     async def read(self, cursor: str | None, limit: int) -> LogPage:
-        """Return events after the cursor; None is the beginning of what is kept."""
+        """Return events after the cursor; None starts at the oldest stored event."""
         start = [Position(0)] * len(self._shards) if cursor is None else self._parsed(cursor)
         heads = await all_of(shard.advance for shard in self._shards)
         if cursor is not None and any(map(_is_ahead, start, heads)):
             raise InvalidCursor(cursor, "it is ahead of this store's log")
         entries: list[LogEntry] = []
         reached: list[Position] = []
-        torn = False
+        truncated = False
         for shard, position in zip(self._shards, start, strict=True):
             read = await self._read(shard, position, limit - len(entries), cursor)
             entries += read.entries
             reached.append(read.position)
-            torn = torn or (read.torn and cursor is not None)
-        return LogPage(tuple(entries), cursor=_written(reached), torn=torn)
+            truncated = truncated or (read.truncated and cursor is not None)
+        return LogPage(tuple(entries), cursor=_written(reached), truncated=truncated)
 
     def cursor(self, heads: Sequence[int]) -> str:
         """Return the cursor behind these items."""
@@ -74,31 +73,31 @@ class Log:
         self, shard: Sequencer, position: Position, limit: int, cursor: str | None
     ) -> _Read:
         entries: list[LogEntry] = []
-        torn = False
+        truncated = False
         oldest = (await self._calls.now()).micros - self._retention
         while limit > len(entries) and position.at <= shard.head:
             found = await shard.log.read(position.at, _ITEMS)
             for item in found:
-                told = [event for entry in item.entries for event in entry.events]
-                torn = torn or self._is_gap(position, item)
+                events = [event for entry in item.entries for event in entry.events]
+                truncated = truncated or self._is_gap(position, item)
                 if item.is_unreadable:  # it is missing, as if retention had dropped it
-                    torn, position = True, Position(item.at + 1)
+                    truncated, position = True, Position(item.at + 1)
                     continue
                 skip = position.entries if item.at == position.at else 0
-                if skip > len(told):
-                    raise InvalidCursor(str(cursor), "it is none of this store's")
+                if skip > len(events):
+                    raise InvalidCursor(str(cursor), "it does not belong to this store")
                 if item.appended is not None and item.appended < oldest:
-                    torn = torn or len(told) > skip
+                    truncated = truncated or len(events) > skip
                     position = Position(item.at + 1)
                     continue
-                some = told[skip : skip + limit - len(entries)]
+                some = events[skip : skip + limit - len(entries)]
                 entries += some
-                if skip + len(some) < len(told):
-                    return _Read(entries, Position(item.at, skip + len(some)), torn)
+                if skip + len(some) < len(events):
+                    return _Read(entries, Position(item.at, skip + len(some)), truncated)
                 position = Position(item.at + 1)
             if len(found) < _ITEMS:
                 break
-        return _Read(entries, position, torn)
+        return _Read(entries, position, truncated)
 
     @staticmethod
     def _is_gap(position: Position, item: Numbered) -> bool:
@@ -108,10 +107,10 @@ class Log:
     def _parsed(self, cursor: str) -> list[Position]:
         parts = cursor.split("_") if _CURSOR.fullmatch(cursor) else []
         if len(parts) != len(self._shards):
-            raise InvalidCursor(cursor, "it is not one of this store's")
+            raise InvalidCursor(cursor, "it does not belong to this store")
         numbers = [tuple(map(int, part.split("."))) for part in parts]
         if any(entries and not at for at, entries in numbers):
-            raise InvalidCursor(cursor, "it is not one of this store's")
+            raise InvalidCursor(cursor, "it does not belong to this store")
         return [Position(at, entries) for at, entries in numbers]
 
 
@@ -122,4 +121,4 @@ def _is_ahead(position: Position, head: int) -> bool:
 
 
 def _written(positions: Sequence[Position]) -> str:
-    return "_".join(f"{each.at}.{each.entries}" for each in positions)
+    return "_".join(f"{position.at}.{position.entries}" for position in positions)

@@ -1,4 +1,4 @@
-"""Who tends the log where nobody reads it: once in a while one of all processes that write."""
+"""Which process tends the log where nothing reads it: now and then one of all that write."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from cicd_core.clock import monotonic_seconds
 from cicd_core.errors import CicdError
+from cicd_core.model.instants import SECOND
 from cicd_core_dynamodb.expressions import Expression
 from cicd_core_dynamodb.failures import ConditionFailed
 from cicd_core_dynamodb.items import number, shown_number, text
@@ -26,44 +27,42 @@ EVERY: Final = 60.0
 #: The attribute that says when it was done last (µs); and how long (s) that is kept.
 _DONE: Final = "A"
 _KEPT: Final = 7 * 86400
-_MICROS: Final = 1_000_000
 
 
 class Tender:
     """Does the work beside the traffic: no commit waits for it."""
 
-    def __init__(self, duty: Duty, work: Callable[[], Awaitable[None]]) -> None:
-        """Take whose turn it is, and what is to be done then."""
-        self._duty = duty
+    def __init__(self, leader: LogLeader, work: Callable[[], Awaitable[None]]) -> None:
+        self._leader = leader
         self._work = work
         self._task: asyncio.Task[None] | None = None
 
     def soon(self) -> None:
         """Begin, if it is time to ask whose turn it is, and nothing is under way."""
-        if self._duty.is_due and (self._task is None or self._task.done()):
+        if self._leader.is_due and (self._task is None or self._task.done()):
             self._task = asyncio.get_running_loop().create_task(self._tend())
 
     async def finished(self) -> None:
-        """Wait for what is under way."""
+        """Wait for a running update."""
         if self._task is not None:
             await asyncio.wait((self._task,))
 
     async def end(self) -> None:
-        """End what is under way: any other process may go on from there."""
+        """Stop a running update: any other process may continue it."""
         if self._task is not None:
             self._task.cancel()
             await self.finished()
 
     async def _tend(self) -> None:
         try:
-            if await self._duty.is_mine():
+            if await self._leader.is_elected():
                 await self._work()
-        except CicdError as failed:  # whoever is next does this
-            _log.warning("the log was not brought up to date: %s", failed)
+        except CicdError as failed:  # the next leader does this
+            _log.warning("the log was not updated: %s", failed)
 
 
-class Duty:
-    """The duty of one namespace."""
+class LogLeader:
+    """Which process tends the log of one namespace."""
 
     def __init__(self, calls: Calls, ids: IdSource, namespace: str) -> None:
         """Ask for the first time about a minute from now."""
@@ -78,10 +77,10 @@ class Duty:
         """Whether it is time to ask again. Cost: nothing."""
         return monotonic_seconds() - self._asked >= self._pause
 
-    async def is_mine(self) -> bool:
-        """Whether this process is to do it now; then nobody else will be for a while.
+    async def is_elected(self) -> bool:
+        """Whether this process should do it now; then no other process does for a while.
 
-        Cost: nothing but once a minute, then half a read unit; a write unit for who it is.
+        Cost: half a read unit once a minute; a write unit for the leader.
         """
         if not self.is_due:
             return False
@@ -94,7 +93,7 @@ class Duty:
         found: Item = answer.get("Item", {})
         before = shown_number(found, _DONE) or 0
         now = (await self._calls.now()).micros
-        if now - before < EVERY * _MICROS:
+        if now - before < EVERY * SECOND:
             return False
         put = Expression()
         if _DONE in found:
@@ -104,10 +103,10 @@ class Duty:
         item: Item = {
             **self._key,
             _DONE: number(now),
-            TTL_ATTRIBUTE: number(now // _MICROS + _KEPT),
+            TTL_ATTRIBUTE: number(now // SECOND + _KEPT),
         }
         try:
-            await self._calls("put_item", TableName=table, Item=item, **put.condition_words())
+            await self._calls("put_item", TableName=table, Item=item, **put.condition_parameters())
         except ConditionFailed:
             return False
         return True

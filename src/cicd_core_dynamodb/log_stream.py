@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from attrs import frozen
-
 from cicd_core.errors import CorruptRecord
+from cicd_core.model.instants import SECOND
+from cicd_core.values import frozen
 from cicd_core_dynamodb.entries import decode, encode
 from cicd_core_dynamodb.expressions import Expression
 from cicd_core_dynamodb.failures import ConditionFailed
@@ -29,7 +29,6 @@ _APPENDED, _REACHED, _OPEN, _FIRST = "A", "W", "O", "F"
 #: Where the number before the first one is kept, and the attribute with it.
 _BASE_PLACE: Final = "-"
 _BASE: Final = "A"
-_MICROS: Final = 1_000_000
 _MILLI: Final = 1000
 
 
@@ -41,7 +40,7 @@ class Numbered:
     entries: tuple[Entry, ...]
     #: When (µs); None: it does not say.
     appended: int | None
-    #: Up to where the journal was gone through, and what was still open; None: it does not say.
+    #: The processed end of the journal, and the open items; None: not recorded.
     reached: int | None
     open: tuple[StillOpen, ...]
     is_first: bool
@@ -62,8 +61,8 @@ class LogStream:
     async def read(self, first: int, limit: int | None = None) -> list[Numbered]:
         """Return the items from a number on, in order."""
         found: list[Numbered] = []
-        async for each in self._pages(first, limit, forward=True):
-            found += each
+        async for page in self._pages(first, limit, forward=True):
+            found += page
             if limit is not None and len(found) >= limit:
                 break
         return found if limit is None else found[:limit]
@@ -77,17 +76,17 @@ class LogStream:
         found: list[Numbered] = []
         reached: int | None = None
         async for page in self._pages(0, None, forward=False):
-            for each in page:
-                found.append(each)
+            for item in page:
+                found.append(item)
                 # One that does not say how far the journal was read is passed over.
-                reached = each.reached if reached is None else reached
-                when = each.appended
+                reached = item.reached if reached is None else reached
+                when = item.appended
                 if reached is not None and when is not None and when < reached - overlap:
                     return found[::-1]
         return found[::-1]
 
     async def append(self, item: Numbered) -> bool:
-        """Append an item; False: somebody else has appended one with that number."""
+        """Append an item; False: another process has appended one with that number."""
         put = Expression()
         put.require("attribute_not_exists({p})", p=STREAM_KEY)
         values: Item = {
@@ -95,16 +94,16 @@ class LogStream:
             DATA: binary(encode(item.entries)),
             _APPENDED: number(item.appended or 0),
             _REACHED: number(item.reached or 0),
-            _OPEN: {"L": [text(each.text) for each in item.open]},
+            _OPEN: {"L": [text(one.text) for one in item.open]},
             _FIRST: {"BOOL": item.is_first},
-            TTL_ATTRIBUTE: number(((item.appended or 0) + self._retention) // _MICROS + LOG_KEPT),
+            TTL_ATTRIBUTE: number(((item.appended or 0) + self._retention) // SECOND + LOG_KEPT),
         }
         return await self._put(values, put)
 
     async def base(self, now: int) -> int:
-        """Return the number before the first one, which all agree upon.
+        """Return the number before the first one, the same for all processes.
 
-        It is a time, so that a log all of whose items are long gone goes on with higher numbers.
+        It is a time, so a log whose items have all expired continues with higher numbers.
         """
         while True:
             answer = await self._calls(
@@ -114,7 +113,7 @@ class LogStream:
                 ConsistentRead=True,
             )
             before = int(answer["Item"][_BASE]["N"]) if "Item" in answer else 0
-            if before * _MILLI + self._retention + LOG_KEPT * _MICROS > now:
+            if before * _MILLI + self._retention + LOG_KEPT * SECOND > now:
                 return before
             put = Expression()
             put.require("attribute_not_exists({a}) OR {a} = {old}", a=_BASE, old=number(before))
@@ -124,9 +123,9 @@ class LogStream:
 
     async def _put(self, values: Item, condition: Expression) -> bool:
         table = self._calls.table(JOURNAL.name)
-        words = condition.condition_words()
+        parameters = condition.condition_parameters()
         try:
-            await self._calls("put_item", TableName=table, Item=values, **words)
+            await self._calls("put_item", TableName=table, Item=values, **parameters)
         except ConditionFailed:
             return False
         return True
@@ -138,23 +137,23 @@ class LogStream:
         query.require("{p} = {stream}", p=STREAM_KEY, stream=text(self._stream))
         # Every number is above the place of the base.
         query.require("{q} >= {first}", q=PLACE_KEY, first=text(f"{first:020d}"))
-        words: dict[str, Any] = {
+        parameters: dict[str, Any] = {
             "TableName": self._calls.table(JOURNAL.name),
             "ConsistentRead": True,
             "ScanIndexForward": forward,
-            **query.query_words(),
+            **query.query_parameters(),
         }
         if limit is not None or not forward:
-            words["Limit"] = limit or 1
+            parameters["Limit"] = limit or 1
         while True:
-            answer = await self._calls("query", **words)
+            answer = await self._calls("query", **parameters)
             numbered = map(self._numbered, answer["Items"])
-            yield [each for each in numbered if each is not None]
+            yield [item for item in numbered if item is not None]
             if not answer.get("LastEvaluatedKey"):
                 return
-            words["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+            parameters["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
             if not forward:
-                words["Limit"] = words["Limit"] * 4
+                parameters["Limit"] = parameters["Limit"] * 4
 
     def _numbered(self, item: Item) -> Numbered | None:
         """Return an item of the log, as far as it can be read; None: it has not even a number."""
@@ -195,7 +194,7 @@ def _whole(item: Item, at: int, entries: tuple[Entry, ...], *, is_unreadable: bo
         entries=entries,
         appended=int(item[_APPENDED]["N"]),
         reached=int(item[_REACHED]["N"]),
-        open=tuple(parsed(each["S"]) for each in item[_OPEN]["L"]),
+        open=tuple(parsed(one["S"]) for one in item[_OPEN]["L"]),
         is_first=bool(item[_FIRST]["BOOL"]),
         is_unreadable=is_unreadable,
     )

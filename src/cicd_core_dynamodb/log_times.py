@@ -1,30 +1,30 @@
-"""The times that the log's promises rest on, in one table, and what must hold between them. Pure.
+"""The times behind the log's promises, in one table, and the rules between them. Pure.
 
 =================  =========  =====================================================================
-time               value      what it bounds
+time               value      meaning
 =================  =========  =====================================================================
-``UNCERTAIN``      2 s        how far a clock that is used may be off; it is in ``server_clock``
-``APART``          4 s        how far two such clocks may be apart: one each way
-``DELAY``          10 s       how old a journal item may be when its commit is sent
-``RIPE``           14 s       what was placed longer ago is all there: a reader passes nothing by
-``SETTLED``        60 s       from then on an undecided commit is named instead of waited for
-``STALE``          35 min     after that no request that was sent can take effect any more
-``KEPT``           7 days     how long journal items, and proofs of records that are gone, outlive
-                              what they tell
+``UNCERTAIN``      2 s        largest error of a used clock; it is in ``server_clock``
+``APART``          4 s        largest difference of two such clocks: one each way
+``DELAY``          10 s       largest age of a journal item when its commit is sent
+``RIPE``           14 s       all items older than this exist: a reader skips none
+``SETTLED``        60 s       after this an undecided commit is named, not awaited
+``STALE``          35 min     after this a sent request can no longer take effect
+``KEPT``           7 days     how long journal items, and proofs of deleted records, outlive
+                              their events
 ``LOG_KEPT``       14 days    how long items of the log do
 =================  =========  =====================================================================
 
-:data:`RULES` says what must hold between them, and why; a property test runs journals by them.
+:data:`RULES` has the rules between them, with reasons; a property test runs journals by them.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
+from cicd_core.model.instants import SECOND
 from cicd_core_dynamodb.server_clock import UNCERTAIN
 
-_MICROS: Final = 1_000_000
-_MINUTE: Final = 60 * _MICROS
+_MINUTE: Final = 60 * SECOND
 _DAY: Final = 86_400
 
 #: How far (µs) two clocks may be apart.
@@ -32,9 +32,9 @@ APART: Final = 2 * UNCERTAIN
 #: Seconds within which a journal item must be acknowledged, or its commit is not sent; and after
 #: which a commit whose turn comes later is journalled again.
 DELAY: Final = 10.0
-#: What is older than this (µs) is all there, though the clocks of the writer and of the reader may
+#: All items older than this (µs) exist, although the clocks of the writer and the reader may
 #: be off by as much as they may.
-RIPE: Final = int(DELAY * _MICROS) + APART
+RIPE: Final = int(DELAY * SECOND) + APART
 #: After this long (µs) no process is about to create any more what another one has created.
 SETTLED: Final = _MINUTE
 #: For how long (µs) a signature is good, and how fast a clock may be that makes one that AWS takes.
@@ -47,21 +47,19 @@ STALE: Final = 35 * _MINUTE
 KEPT: Final = 7 * _DAY
 #: How long (s) an item of the log stays after what it tells has left the log.
 LOG_KEPT: Final = 14 * _DAY
-#: How late (s) DynamoDB may drop what has run out.
+#: Delay (s) with which DynamoDB may remove expired items.
 DROPPED_LATE: Final = 2 * _DAY
 
 #: What must hold, and why.
 RULES: Final[dict[str, bool]] = {
-    "a reader passes no item by that is not acknowledged yet": (
-        int(DELAY * _MICROS) + APART <= RIPE
+    "a reader skips no item before its acknowledgement": (int(DELAY * SECOND) + APART <= RIPE),
+    "an item named as undecided is ripe, so it exists": RIPE < SETTLED,
+    "a void item cannot be applied, even if sent late and signed by a fast clock": (
+        int(DELAY * SECOND) + SIGNED + FAST + APART <= STALE
     ),
-    "what is named as undecided is ripe, so that its item is there": RIPE < SETTLED,
-    "what is void can't be applied: its request was sent late, and signed by a fast clock": (
-        int(DELAY * _MICROS) + SIGNED + FAST + APART <= STALE
-    ),
-    "what is waited for may still be applied": SETTLED < STALE,
-    "a journal item is there until nothing of it can be applied": STALE < KEPT * _MICROS,
-    "the log outlives the journal, or what it has would be copied again": (
+    "an awaited item may still be applied": SETTLED < STALE,
+    "a journal item exists until no part of it can be applied": STALE < KEPT * SECOND,
+    "the log outlives the journal, or items would be copied twice": (
         KEPT + DROPPED_LATE < LOG_KEPT
     ),
 }
@@ -69,4 +67,4 @@ RULES: Final[dict[str, bool]] = {
 
 def keeps_for(retention: int) -> int:
     """Return how long (µs) the journal's items are kept, where the log's are for ``retention``."""
-    return retention + KEPT * _MICROS
+    return retention + KEPT * SECOND

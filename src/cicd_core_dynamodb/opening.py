@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import threading
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
-from importlib import import_module
+from functools import cache, partial
+from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any, Final
-
-from attrs import frozen
 
 from cicd_core.errors import InvalidInput, SchemaTooNew, SchemaTooOld, UnsupportedCapability
 from cicd_core.store.lifetime import Lifetime
-from cicd_core.store.limits import Limits
 from cicd_core.store.registry import require_asyncio
-from cicd_core_dynamodb.calls import ATTEMPTS, CONNECT_SECONDS, CONNECTIONS, Calls, all_of
+from cicd_core.values import frozen
+from cicd_core_dynamodb.calls import ATTEMPTS, CONNECTIONS, Calls, all_of
 from cicd_core_dynamodb.checking import Care
 from cicd_core_dynamodb.expressions import Expression
 from cicd_core_dynamodb.failures import ConditionFailed
 from cicd_core_dynamodb.items import number
 from cicd_core_dynamodb.location import SHARDS, locate
 from cicd_core_dynamodb.server_clock import clock_of
-from cicd_core_dynamodb.store import DynamoDBStore
+from cicd_core_dynamodb.store import DynamoDBBackend
 from cicd_core_dynamodb.table_making import TableMaker
 from cicd_core_dynamodb.tables import STREAM_KEY, tables_of
 
@@ -38,14 +36,14 @@ if TYPE_CHECKING:
     from cicd_core_dynamodb.tables import Table
 
 #: The version of the layout that ``items.py`` and ``journal.py`` describe.
-SCHEMA: Final = 4
+SCHEMA: Final = 5
 #: Tables that the store makes itself are those of tests and of engines on this machine.
 _NO_CARE: Final = Care(deletion_protection=False, recovery=False)
 
 
 @frozen
 class _Shards:
-    """How the tables are used, by everybody."""
+    """The settings of the tables, for all their users."""
 
     of_indexes: int
     of_log: int
@@ -57,6 +55,7 @@ def open_dynamodb(
     collections: tuple[Collection, ...],
     namespace: str | None = None,
     clock: Clock | None = None,
+    create: bool = True,
     client: Any | None = None,
     meter: Meter | None = None,
     prefix: str | None = None,
@@ -74,50 +73,51 @@ def open_dynamodb(
 ) -> AbstractAsyncContextManager[Store]:
     """Open a store on DynamoDB: ``dynamodb://?prefix=ci-&region=eu-west-1``.
 
-    Credentials come from where AWS looks for them, never from the URL. The options below, but for
-    ``client`` and ``meter``, may stand in the URL too; what is given here takes precedence.
+    Credentials come from AWS's usual places, never from the URL. All options below, except
+    ``client`` and ``meter``, may be in the URL too; the arguments take precedence.
 
     Args:
-        url: it has options alone.
-        collections: what the store keeps.
+        url: it has only options.
+        collections: those of the store.
         namespace: the set of records to open; it is a part of every key.
-        clock: must be None: DynamoDB's own time decides.
-        client: an aiobotocore client of DynamoDB to use instead of one of our own; it stays yours.
+        clock: must be None: DynamoDB's time decides.
+        create: False creates no tables, even with ``create_tables``.
+        client: your own aiobotocore client of DynamoDB; you close it yourself.
             Turn its retries down: ``standard``, two or three attempts.
-        meter: is told what each call consumed.
-        prefix: what the names of the tables begin with, ``ci-`` by default.
-        region: by default what the configuration of AWS says.
-        endpoint: the URL of an engine on this machine, say.
-        create_tables: make the tables that are missing; for tests and engines on this machine.
-        shards: into how many a busy partition of an index is split, 4 by default. Whoever uses the
-            tables first decides it for all.
-        log_shards: how many the log has, 4 by default; decided in the same way.
-        log: keep events and counters; true by default.
-        claim_marks: let every process recognise the repetition of a claim, for one write unit a
-            claim; true by default. Without, only the process that made the claim does.
-        log_retention: how many seconds an event stays in the log, 30 days by default.
-        timeout: how many seconds an attempt of a request may take, 3 by default.
-        count_seconds: how old a count may be, for each 1,000 rows that it takes; 5 by default.
-        poll_seconds: the longest time between two looks of a wait, 2 by default.
+        meter: called with the consumption of each call.
+        prefix: prefix of the table names, ``ci-`` by default.
+        region: by default that of the AWS configuration.
+        endpoint: the URL of, for example, a local engine.
+        create_tables: create missing tables; for tests and local engines.
+        shards: number of shards of a busy partition of an index, 4 by default. The first user of
+            the tables sets it for all.
+        log_shards: number of shards of the log, 4 by default; set in the same way.
+        log: store events and counters; true by default.
+        claim_marks: let every process recognise a repeated claim, for one write unit per claim;
+            true by default. Otherwise only the process that made the claim does.
+        log_retention: retention of events in the log, in seconds, 30 days by default.
+        timeout: time limit of an attempt of a request, in seconds, 3 by default.
+        count_seconds: maximum age of a count, per 1,000 rows that it reads; 5 by default.
+        poll_seconds: the longest time between two polls of a wait, 2 by default.
 
     Raises:
         InvalidInput: the URL or an option is wrong, a clock was given, or the tables are used with
             other shards.
         SchemaTooNew: a newer version of the library uses the tables; they stay as they are.
-        SchemaTooOld: an older one made them, in a layout that is not read any more.
+        SchemaTooOld: an older version created them, in a layout that is no longer read.
         StoreUnavailable: DynamoDB did not answer in time.
         UnsupportedCapability: the event loop is not asyncio's; the driver, the tables, the region
             or the credentials are missing.
     """
     if clock is not None:
-        raise InvalidInput("clock", clock, "DynamoDB's own time decides; give none")
+        raise InvalidInput("clock", clock, "DynamoDB's time decides; do not give a clock")
     if client is None:
         _require_driver()
     given = {
         "prefix": prefix,
         "region": region,
         "endpoint": endpoint,
-        "create_tables": create_tables,
+        "create_tables": create_tables if create else False,
         "shards": shards,
         "log_shards": log_shards,
         "log": log,
@@ -128,13 +128,12 @@ def open_dynamodb(
         "poll_seconds": poll_seconds,
     }
     location = locate(url, namespace=namespace, given=given)
-    limits = Limits(collections, store=f"the store in the tables {location.prefix!r}")
-    return open_location(location, limits, client, meter)
+    return open_location(location, collections, client, meter)
 
 
 @asynccontextmanager
 async def open_location(
-    location: Location, limits: Limits, client: Any | None, meter: Meter | None
+    location: Location, collections: tuple[Collection, ...], client: Any | None, meter: Meter | None
 ) -> AsyncGenerator[Store, None]:
     """Open a store by what :func:`open_dynamodb` made of its URL."""
     require_asyncio("dynamodb")
@@ -142,17 +141,22 @@ async def open_location(
         used = client
         if used is None:
             used = await stack.enter_async_context(new_client(location))
-        stack.callback(limits.lifetime.end)
-        store = await _opened(location, limits, used, meter, owned=client is None)
+        store = await _opened(location, collections, used, meter, owned=client is None)
+        stack.callback(store.lifetime.end)
         stack.push_async_callback(store.tender.end)
         yield store
 
 
 async def _opened(
-    location: Location, limits: Limits, client: Any, meter: Meter | None, *, owned: bool
-) -> DynamoDBStore:
+    location: Location,
+    collections: tuple[Collection, ...],
+    client: Any,
+    meter: Meter | None,
+    *,
+    owned: bool,
+) -> DynamoDBBackend:
     calls = new_calls(client, location, meter)
-    tables = tables_of(limits.collections)
+    tables = tables_of(collections)
     if location.create_tables:
         await create_missing(calls, tables)
     used = await _settled(calls, location, tables)
@@ -161,15 +165,15 @@ async def _opened(
     async def sibling() -> AsyncGenerator[Store, None]:
         if not owned:
             raise UnsupportedCapability(
-                "a client belongs to one event loop, and this store uses one that was given to "
+                "a client belongs to one event loop, and this store uses the one passed to "
                 "it: open a store there, with a client of that loop"
             )
-        async with open_location(location, limits.of_another(), None, meter) as store:
+        async with open_location(location, collections, None, meter) as store:
             yield store
 
-    return DynamoDBStore(
+    return DynamoDBBackend(
         calls,
-        limits,
+        collections,
         location,
         shards=used.of_indexes,
         log_shards=used.of_log,
@@ -180,7 +184,8 @@ async def _opened(
 def new_calls(client: Any, location: Location, meter: Meter | None = None) -> Calls:
     """Return the calls of a client, to the tables of a location."""
     clock = clock_of(str(client.meta.endpoint_url))
-    return Calls(client, location.prefix, clock, meter, timeout=location.timeout)
+    attempt = location.connect_timeout + location.timeout
+    return Calls(client, location.prefix, clock, meter, timeout=attempt)
 
 
 _sessions = threading.local()
@@ -198,9 +203,13 @@ async def new_client(location: Location) -> AsyncGenerator[Any, None]:
         _sessions.session = import_module("aioboto3").Session()
     config = import_module("aiobotocore.config").AioConfig(
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-        connect_timeout=CONNECT_SECONDS,
+        connect_timeout=location.connect_timeout,
         read_timeout=location.timeout,
         max_pool_connections=CONNECTIONS,
+        # The driver checks each argument against the service's model and spells out the platform in
+        # each request, which is a quarter of a call's CPU. Ours are made in one place, and tested.
+        parameter_validation=False,
+        user_agent=_user_agent(),
     )
     opening = _sessions.session.client(
         "dynamodb",
@@ -214,7 +223,7 @@ async def new_client(location: Location) -> AsyncGenerator[Any, None]:
         client = await opening.__aenter__()
     except Exception as cause:
         raise UnsupportedCapability(
-            f"no client of DynamoDB can be made ({type(cause).__name__}: {cause}); give the region "
+            f"cannot create a DynamoDB client ({type(cause).__name__}: {cause}); give the region "
             f"as ?region=… or where AWS looks for it"
         ) from cause
     lifetime = Lifetime("this client")
@@ -225,8 +234,15 @@ async def new_client(location: Location) -> AsyncGenerator[Any, None]:
             await opening.__aexit__(None, None, None)
 
 
+@cache
+def _user_agent() -> str:
+    """Who asks, as the service's logs show it."""
+    names = ("cicd-core", "aiobotocore", "botocore")
+    return " ".join(f"{name}/{metadata.version(name)}" for name in names)
+
+
 def _require_driver() -> None:
-    """Load the driver, which not everybody who installs the library has."""
+    """Load the driver, which is an optional dependency."""
     try:
         import_module("aioboto3")
     except ImportError as missing:
@@ -236,20 +252,20 @@ def _require_driver() -> None:
 
 
 async def _settled(calls: Calls, location: Location, tables: tuple[Table, ...]) -> _Shards:
-    """Return how the tables are used; whoever comes first says so for all.
+    """Return the settings of the tables; the first user sets them for all.
 
     Raises:
-        InvalidInput: they are used in another way than the location says.
+        InvalidInput: their settings differ from the location's.
         SchemaTooNew: a newer version of the library uses them.
-        SchemaTooOld: an older one made them, in a layout that is not read any more.
+        SchemaTooOld: an older version created them, in a layout that is no longer read.
     """
-    words = calls.settings_item()
-    item: Item | None = (await calls("get_item", **words)).get("Item")
+    parameters = calls.settings_item()
+    item: Item | None = (await calls("get_item", **parameters)).get("Item")
     if item is None:
-        if location.create_tables:  # whoever made some may have ended before they were complete
+        if location.create_tables:  # a process may have stopped before they were complete
             maker = TableMaker(calls)
             await all_of(partial(maker.complete, table, _NO_CARE, _tell_nobody) for table in tables)
-        item = await _settle(calls, words, location)
+        item = await _settle(calls, parameters, location)
     version = int(item["V"]["N"])
     if version > SCHEMA:
         raise SchemaTooNew(f"tables {location.prefix!r}", version, SCHEMA)
@@ -261,21 +277,23 @@ async def _settled(calls: Calls, location: Location, tables: tuple[Table, ...]) 
         ("log_shards", location.log_shards, used.of_log),
     ):
         if asked is not None and asked != found:
-            raise InvalidInput(name, asked, f"these tables are used with {found}; leave it out")
+            raise InvalidInput(name, asked, f"these tables are used with {found}; omit it")
     return used
 
 
-async def _settle(calls: Calls, words: dict[str, Any], location: Location) -> Item:
+async def _settle(calls: Calls, parameters: dict[str, Any], location: Location) -> Item:
     put = Expression()
     put.require("attribute_not_exists({p})", p=STREAM_KEY)
     item: Item = {
-        **words["Key"],
+        **parameters["Key"],
         "V": number(SCHEMA),
         "I": number(location.shards or SHARDS),
         "J": number(location.log_shards or SHARDS),
     }
     try:
-        await calls("put_item", TableName=words["TableName"], Item=item, **put.condition_words())
+        await calls(
+            "put_item", TableName=parameters["TableName"], Item=item, **put.condition_parameters()
+        )
     except ConditionFailed as first:
         return first.item or item
     return item

@@ -6,12 +6,12 @@ from heapq import heapify, heappop, heappush
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from cicd_core.store.semantics import Subject
+    from cicd_core.store.records import Subject
     from cicd_core_dynamodb.entries import Entry
 
 #: What tells an entry from all others.
@@ -19,7 +19,7 @@ Name = tuple[bytes, int]
 
 
 @frozen(kw_only=True)
-class Waiting:
+class WaitingEntry:
     """An entry of the journal that is not in the log yet."""
 
     #: Where it stands in the journal.
@@ -44,9 +44,11 @@ def moment(place: str) -> int:
     return int(place[:16])
 
 
-def with_predecessors(applied: Sequence[Waiting], late: Iterable[Waiting]) -> list[Waiting]:
+def with_predecessors(
+    applied: Sequence[WaitingEntry], late: Iterable[WaitingEntry]
+) -> list[WaitingEntry]:
     """Return entries with those of ``late`` that one of their subjects must tell of before."""
-    chosen = {each.name: each for each in applied}
+    chosen = {item.name: item for item in applied}
     by_subject = _by_subject(late)
     looking = list(applied)
     while looking:
@@ -59,19 +61,19 @@ def with_predecessors(applied: Sequence[Waiting], late: Iterable[Waiting]) -> li
     return list(chosen.values())
 
 
-def in_order(entries: Sequence[Waiting]) -> list[Waiting]:
+def in_order(entries: Sequence[WaitingEntry]) -> list[WaitingEntry]:
     """Return entries by their places in the journal, as far as the versions let them."""
-    known = {each.name: each for each in entries}
+    known = {entry.name: entry for entry in entries}
     followers: dict[Name, list[Name]] = {name: [] for name in known}
     leaders = dict.fromkeys(known, 0)
     for those in _by_subject(entries).values():
-        names = [each.name for _, each in those]
+        names = [item.name for _, item in those]
         for earlier, later in pairwise(names):
             followers[earlier].append(later)
             leaders[later] += 1
     ready = [(known[name].place, name) for name, count in leaders.items() if not count]
     heapify(ready)
-    ordered: list[Waiting] = []
+    ordered: list[WaitingEntry] = []
     while ready:
         _, name = heappop(ready)
         ordered.append(known.pop(name))
@@ -80,14 +82,14 @@ def in_order(entries: Sequence[Waiting]) -> list[Waiting]:
             if not leaders[later]:
                 heappush(ready, (known[later].place, later))
     # Events that tell of versions long gone may go in a circle: any order is right for them.
-    return [*ordered, *sorted(known.values(), key=lambda each: each.place)]
+    return [*ordered, *sorted(known.values(), key=lambda item: item.place)]
 
 
-def _by_subject(entries: Iterable[Waiting]) -> dict[Subject, list[tuple[int, Waiting]]]:
-    by_subject: dict[Subject, list[tuple[int, Waiting]]] = {}
-    for each in entries:
-        for subject, rank in each.entry.ranks:
-            by_subject.setdefault(subject, []).append((rank, each))
+def _by_subject(entries: Iterable[WaitingEntry]) -> dict[Subject, list[tuple[int, WaitingEntry]]]:
+    by_subject: dict[Subject, list[tuple[int, WaitingEntry]]] = {}
+    for entry in entries:
+        for subject, rank in entry.entry.ranks:
+            by_subject.setdefault(subject, []).append((rank, entry))
     for those in by_subject.values():
         those.sort(key=lambda pair: (pair[0], pair[1].entry.part, pair[1].place))
     return by_subject

@@ -61,7 +61,7 @@ class Reader:
         """Return the records as :meth:`get` does, without those that do not decode."""
         now = (await self._calls.now()).micros
         found = await self.items(layout, keys, strongly=strongly)
-        records = (each.live(now) for each in layout.readable(found.values()))
+        records = (item.live(now) for item in layout.readable(found.values()))
         return {record.key: record for record in records if record is not None}
 
     async def items(
@@ -186,9 +186,9 @@ class Reader:
     async def count(self, partitions: Sequence[Partition]) -> list[Count]:
         """Return about how many records each partition holds."""
         distinct = list(dict.fromkeys(partitions))
-        numbers = await all_of(partial(self._counted, each) for each in distinct)
+        numbers = await all_of(partial(self._counted, item) for item in distinct)
         known = dict(zip(distinct, numbers, strict=True))
-        return [Count(known[each], exact=False) for each in partitions]
+        return [Count(known[partition], exact=False) for partition in partitions]
 
     async def _counted(self, partition: Partition) -> int:
         """Return a count, as old as it may be: the more rows it takes, the longer it holds."""
@@ -198,7 +198,7 @@ class Reader:
             return kept[1]
         layout = self._layouts[partition.collection]
         found, looked = await self.indexes.count(layout, partition.index, partition.value)
-        for stale in [each for each, (until, _) in self._counts.items() if until < now]:
+        for stale in [item for item, (until, _) in self._counts.items() if until < now]:
             del self._counts[stale]
         holds = self._count_seconds * max(1.0, looked / COUNTED)
         self._counts[partition] = (now + holds, found)

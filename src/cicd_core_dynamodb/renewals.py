@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from cicd_core.errors import CorruptRecord, StoreUnavailable
-from cicd_core.store.semantics import answer_of
+from cicd_core.store.semantics import answer_of, extended
 from cicd_core_dynamodb import items
 from cicd_core_dynamodb.calls import all_of
 from cicd_core_dynamodb.expressions import Expression
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from cicd_core.store.records import Lease, Renewal, Renewed
     from cicd_core_dynamodb.calls import Calls, Item
-    from cicd_core_dynamodb.items import Held, Layout
+    from cicd_core_dynamodb.items import HeldLease, Layout
 
 #: How often a renewal is tried, where the lease's limit is near or others write.
 _ATTEMPTS: Final = 5
@@ -29,7 +29,6 @@ class Renewer:
     """Renews leases."""
 
     def __init__(self, calls: Calls, layouts: Mapping[str, Layout]) -> None:
-        """Take what it writes with."""
         self._calls = calls
         self._layouts = layouts
 
@@ -43,8 +42,8 @@ class Renewer:
                 answers[at] = await self._renew(renewals[at], now)
 
         same: dict[tuple[str, str], list[int]] = {}
-        for at, each in enumerate(renewals):
-            same.setdefault((each.collection, each.key), []).append(at)
+        for at, renewal in enumerate(renewals):
+            same.setdefault((renewal.collection, renewal.key), []).append(at)
         await all_of(partial(renew_each, numbers) for numbers in same.values())
         return [answers[at] for at in range(len(renewals))]
 
@@ -61,7 +60,7 @@ class Renewer:
                 held = there.lease
                 continue
             return None if moved is None else answer_of(moved.version, moved.lease)
-        raise StoreUnavailable(f"the lease of {renewal.key!r} changed under each renewal")
+        raise StoreUnavailable(f"the lease of {renewal.key!r} changed during each renewal")
 
     async def _move(self, renewal: Renewal, layout: Layout, held: Lease | None, now: int) -> Item:
         """Renew a lease that was seen as ``held``; None: as most are, far from its limit."""
@@ -73,21 +72,21 @@ class Renewer:
             update.require("{ll} >= {expires}", ll=items.LIMIT, expires=number(expires))
             update.require("{lr} <= {alive}", lr=items.RENEWED, alive=number(alive))
         else:
-            alive = max(held.renewed, now)
-            expires = max(held.expires, min(expires, held.limit))
+            lease = extended(held, renewal.duration, now)
+            alive, expires = lease.renewed, lease.expires
             update.require("{le} = {seen}", le=items.EXPIRES, seen=number(held.expires))
             update.require("{ll} = {limit}", ll=items.LIMIT, limit=number(held.limit))
             update.require("{lr} = {before}", lr=items.RENEWED, before=number(held.renewed))
         update.set({items.RENEWED: number(alive), items.EXPIRES: number(expires)})
-        words = update.words(
+        parameters = update.parameters(
             self._calls.table(renewal.collection), {items.KEY: layout.key(renewal.key)}
         )
-        answer = await self._calls("update_item", ReturnValues="ALL_NEW", **words)
+        answer = await self._calls("update_item", ReturnValues="ALL_NEW", **parameters)
         moved: Item = answer["Attributes"]
         return moved
 
 
-def _held(layout: Layout, item: Item | None, now: int) -> Held | None:
+def _held(layout: Layout, item: Item | None, now: int) -> HeldLease | None:
     """Return the lease that an item tells of; None: none, or one that does not decode.
 
     That must not hold up the other renewals of an agent.

@@ -12,8 +12,7 @@ from heapq import merge
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from attrs import frozen
-
+from cicd_core.values import frozen
 from cicd_core_dynamodb import items
 from cicd_core_dynamodb.calls import all_of, some_of
 from cicd_core_dynamodb.expressions import Expression
@@ -65,7 +64,7 @@ class Bounds:
         return self.before is not None and self.before <= (self.after or "")
 
     def behind(self, sort: str) -> Bounds:
-        """Return the bounds of what is behind a sort value."""
+        """Return the bounds of the part after a sort value."""
         if self.descending:
             return Bounds(after=self.after, before=sort, descending=True)
         return Bounds(after=sort, before=self.before)
@@ -91,7 +90,7 @@ class _Shard:
 
     index: Index
     place: str
-    #: Only what has this attribute with this value belongs to it.
+    #: Only items with this attribute and value belong to it.
     part: tuple[str, str] | None
 
 
@@ -99,7 +98,6 @@ class RowReader:
     """Reads the indexes of one namespace."""
 
     def __init__(self, calls: Calls) -> None:
-        """Take the client."""
         self._calls = calls
 
     async def rows(
@@ -122,9 +120,9 @@ class RowReader:
             return Rows(found=[])
         now = (await self._calls.now()).micros
         shards = [
-            (value, each)
+            (value, item)
             for value in values
-            for each in self._chosen(layout, index, value, shard=shard)
+            for item in self._chosen(layout, index, value, shard=shard)
         ]
         most = LEFT_OUT // len(shards) if is_bounded and shards else None
         scans, unavailable = await some_of(
@@ -133,12 +131,12 @@ class RowReader:
                 layout,
                 index,
                 value,
-                self._query(layout, each, bounds, now),
+                self._query(layout, item, bounds, now),
                 bounds=bounds,
                 want=want,
                 most=most,
             )
-            for value, each in shards
+            for value, item in shards
         )
         ordered = merge(
             *(scan.found for scan in scans), key=lambda row: row.sort, reverse=bounds.descending
@@ -163,7 +161,7 @@ class RowReader:
         layout: Layout,
         index: Index,
         value: str,
-        words: dict[str, Any],
+        parameters: dict[str, Any],
         *,
         bounds: Bounds,
         want: int,
@@ -174,7 +172,7 @@ class RowReader:
         left_out = 0
         limit = max(want + 1, 2 if whole_of(layout.collection, index) is None else _FILTERED)
         while True:
-            answer = await self._calls("query", Limit=limit, **words)
+            answer = await self._calls("query", Limit=limit, **parameters)
             for item in answer["Items"]:
                 row = _row(layout, index, value, item)
                 if row.sort not in {bounds.after, bounds.before}:
@@ -185,7 +183,7 @@ class RowReader:
                 return Rows(found=rows[:want])
             if most is not None and left_out >= most:
                 return Rows(found=rows, reached=last[index.sort]["S"])
-            words["ExclusiveStartKey"] = last
+            parameters["ExclusiveStartKey"] = last
             limit = self._next_limit(limit, want - len(rows) + 1, left_out, most)
 
     @staticmethod
@@ -199,7 +197,7 @@ class RowReader:
         return max(wanted, more)
 
     def _query(self, layout: Layout, shard: _Shard, bounds: Bounds, now: int) -> dict[str, Any]:
-        """Return the words of a query for what has not expired, as far as the index knows."""
+        """Return the query for items that have not expired, according to the index."""
         query, index = Expression(), shard.index
         if shard.part is not None:
             query.filter("{a} = {value}", a=shard.part[0], value=text(shard.part[1]))
@@ -218,15 +216,15 @@ class RowReader:
             "TableName": self._calls.table(layout.collection.name),
             "IndexName": index.name,
             "ScanIndexForward": not bounds.descending,
-            **query.query_words(),
+            **query.query_parameters(),
         }
 
     async def count(self, layout: Layout, index: Index, value: str) -> tuple[int, int]:
-        """Return about how many rows a partition has, and how many were looked at for that.
+        """Return the approximate number of a partition's rows, and the number of rows read for it.
 
-        It begins at the end of the order, where indexes by time have what is new, and ends where a
-        thousand rows one after the other are to be left out: those of records that have run out are
-        the oldest ones.
+        It starts at the end of the order, where indexes by time have new records, and stops at a
+        thousand consecutive rows to skip: expired records are the oldest
+        ones.
         """
         now = (await self._calls.now()).micros
         newest_first = Bounds(descending=True)
@@ -236,15 +234,15 @@ class RowReader:
         )
         return sum(number for number, _ in counts), sum(looked for _, looked in counts)
 
-    async def _count(self, words: dict[str, Any]) -> tuple[int, int]:
+    async def _count(self, parameters: dict[str, Any]) -> tuple[int, int]:
         found = looked = 0
         for _ in range(_COUNTS):
-            answer = await self._calls("query", Select="COUNT", Limit=COUNTED, **words)
+            answer = await self._calls("query", Select="COUNT", Limit=COUNTED, **parameters)
             found += answer["Count"]
             looked += answer["ScannedCount"]
             if not answer.get("LastEvaluatedKey") or not answer["Count"]:
                 break
-            words["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+            parameters["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
         return found, looked
 
 
@@ -255,7 +253,7 @@ def _shards_of(layout: Layout, index: Index, value: str) -> list[_Shard]:
         return [_Shard(index, place, None) for place in own]
     # The partition is named ``…|VALUE``, and is a part of the other index's partition ``VALUE``.
     places = layout.places(whole, value.rpartition("|")[2])
-    parts = ((index.partition, each) for each in own)
+    parts = ((index.partition, item) for item in own)
     return [_Shard(whole, *pair) for pair in zip(places, parts, strict=True)]
 
 

@@ -1,7 +1,7 @@
-"""The log of one shard: what was journalled and applied, copied to numbered items, in order.
+"""The log of a shard: applied journal items, copied to numbered items, in order.
 
-Any number of processes may do it at once. Each step is one conditional put of the next number, and
-that item says how far the journal has been gone through; so a step is done by one of them, whole.
+Any number of processes may do this concurrently. Each step is one conditional put of the next
+number, and its item has the processed end of the journal; so exactly one process does each step.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from anyio import Lock, sleep
-from attrs import frozen
 
 from cicd_core.clock import monotonic_seconds
 from cicd_core.errors import StoreReadOnly
+from cicd_core.values import frozen
 from cicd_core_dynamodb import items
 from cicd_core_dynamodb.applied_commits import is_proved, is_void, served
 from cicd_core_dynamodb.calls import all_of
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from cicd_core.increments import Increment
-    from cicd_core.store.semantics import Subject
+    from cicd_core.store.records import Subject
     from cicd_core_dynamodb.calls import Calls, Item
     from cicd_core_dynamodb.items import Layout
     from cicd_core_dynamodb.journal_reader import JournalReader, Look
     from cicd_core_dynamodb.log_stream import LogStream
-    from cicd_core_dynamodb.ordering import Name, Waiting
+    from cicd_core_dynamodb.ordering import Name, WaitingEntry
     from cicd_core_dynamodb.reads import Reader
     from cicd_core_dynamodb.still_open import StillOpen
 
@@ -55,7 +55,7 @@ _LEFTOVERS: Final = 200
 OPEN_BYTES: Final = 10_500
 #: How many items of the log are remembered for the counters.
 _REMEMBERED: Final = 512
-#: For how many seconds what is known of the log is worth reading on from.
+#: Seconds for which the cached end of the log is worth continuing from.
 _REMEMBERED_SECONDS: Final = 30.0
 
 
@@ -63,8 +63,8 @@ _REMEMBERED_SECONDS: Final = 30.0
 class _Step:
     """What a look at the journal leads to."""
 
-    entries: list[Waiting]
-    #: Proofs that nobody needs any more, by the record that holds them.
+    entries: list[WaitingEntry]
+    #: Proofs that are no longer needed, by the record that holds them.
     served: Mapping[Subject, Sequence[bytes]]
     reached: int
     open: tuple[StillOpen, ...]
@@ -74,7 +74,7 @@ class _Step:
     def is_owed(self, until: int) -> bool:
         """Whether anything may be in it, or behind it, that was journalled ``until`` then (µs)."""
         missing = self.cut is not None and self.cut <= until
-        return missing or any(each.micros <= until for each in self.entries)
+        return missing or any(entry.micros <= until for entry in self.entries)
 
 
 class Sequencer:
@@ -105,7 +105,7 @@ class Sequencer:
         self._retention = retention
         self._jitter = jitter
         self._lock = Lock()
-        #: When it was known what is there (monotonic seconds); None: never.
+        #: The time of the last complete read (monotonic seconds); None: never.
         self._known: float | None = None
         #: The items themselves.
         self.log = log
@@ -118,10 +118,10 @@ class Sequencer:
         self._increments: OrderedDict[int, tuple[Increment, ...]] = OrderedDict()
 
     async def advance(self) -> int:
-        """Bring the log up to what was applied, and return the number of its last item.
+        """Update the log with all applied commits, and return the number of its last item.
 
-        It has all that was applied before the call, whoever appended it. Others may always be
-        faster, and the log may grow meanwhile: what came after the call is not waited for.
+        It includes all commits applied before the call, by any process. Other processes may append
+        meanwhile, so the log may grow; commits after the start of the call are not awaited.
         """
         async with self._lock:
             now = await self._calls.now()
@@ -165,7 +165,7 @@ class Sequencer:
             self._increments.clear()
             found = await self.log.latest(APART)
             now = (await self._calls.now()).micros
-            # What is older is in a log all of whose items are gone, or has never been applied.
+            # Older items are in a log whose items have all expired, or were never applied.
             self._reached = max(0, now - keeps_for(self._retention))
         for item in found:
             self._note(item)
@@ -178,12 +178,12 @@ class Sequencer:
         # One that does not say when it was appended was so before the journal was read further.
         when = item.appended if item.appended is not None else self._reached + SETTLED + RIPE
         self._done.update((entry.name, when) for entry in item.entries)
-        # What is older was journalled before that moment, by clocks that are UNCERTAIN both.
+        # Older items were journalled before that time, with both clocks UNCERTAIN.
         oldest = self._reached - APART
-        for name in [each for each, when in self._done.items() if when < oldest]:
+        for name in [item for item, when in self._done.items() if when < oldest]:
             del self._done[name]
         self._increments[item.at] = tuple(
-            each for entry in item.entries for each in entry.increments
+            increment for entry in item.entries for increment in entry.increments
         )
         while len(self._increments) > _REMEMBERED:
             self._increments.popitem(last=False)
@@ -195,42 +195,42 @@ class Sequencer:
         look = await self._journal.look(self._reached, self._open)
         fresh = self._fresh(look)
         there = await self._anchors(fresh.values())
-        applied = [each for each in fresh.values() if is_proved(each, there)]
+        applied = [item for item in fresh.values() if is_proved(item, there)]
         if not applied:
             return self._step(look, fresh, there, [], {})
-        # What an applied commit built upon was journalled before it: so it is there by now.
+        # The commits before an applied commit were journalled before it: so they exist by now.
         beyond = self._fresh(await self._journal.look(self._reached, self._open, beyond=look))
         done = {} if look.cut else served(self._shard, there, beyond)
-        for each in applied:
-            beyond.pop(each.name, None)
+        for one in applied:
+            beyond.pop(one.name, None)
         later = await self._anchors(beyond.values())
         chosen = with_predecessors(applied, [e for e in beyond.values() if is_proved(e, later)])
         return self._step(look, fresh, {**there, **later}, chosen, done)
 
-    def _fresh(self, look: Look) -> dict[Name, Waiting]:
+    def _fresh(self, look: Look) -> dict[Name, WaitingEntry]:
         """Return what the log does not have yet."""
-        return {each.name: each for each in look.waiting if each.name not in self._done}
+        return {item.name: item for item in look.waiting if item.name not in self._done}
 
     def _step(
         self,
         look: Look,
-        fresh: Mapping[Name, Waiting],
+        fresh: Mapping[Name, WaitingEntry],
         there: Mapping[Subject, Item],
-        chosen: list[Waiting],
+        chosen: list[WaitingEntry],
         done: Mapping[Subject, Sequence[bytes]],
     ) -> _Step | None:
         now = look.asked
-        names = {each.name for each in chosen}
+        names = {item.name for item in chosen}
         undecided = [
-            each
-            for name, each in fresh.items()
-            if name not in names and not is_void(each, there, now.micros)
+            item
+            for name, item in fresh.items()
+            if name not in names and not is_void(item, there, now.micros)
         ]
         opened = still_open(undecided)
         reached = max(self._reached, min(self._bounds(look, undecided, opened)))
-        named = tuple(each for each in opened if each.micros <= reached)
-        passed = sum(self._reached < each.micros <= reached for each in look.waiting)
-        decided = len(self._open) - sum(each.micros <= self._reached for each in named)
+        named = tuple(item for item in opened if item.micros <= reached)
+        passed = sum(self._reached < item.micros <= reached for item in look.waiting)
+        decided = len(self._open) - sum(item.micros <= self._reached for item in named)
         if not chosen and passed < _LEFTOVERS and decided < _LEFTOVERS:
             return None
         return _Step(
@@ -243,28 +243,28 @@ class Sequencer:
 
     @staticmethod
     def _bounds(
-        look: Look, undecided: Iterable[Waiting], opened: Sequence[StillOpen]
+        look: Look, undecided: Iterable[WaitingEntry], opened: Sequence[StillOpen]
     ) -> Iterable[int]:
-        """Return the moments that the journal has not been gone through beyond.
+        """Return the times up to which the journal has been processed.
 
         That is what may still come; what may be decided soon; what was not looked at; and what
         would be too much to name.
         """
         now = look.asked
         yield now.micros - RIPE - max(0, now.uncertainty - UNCERTAIN)
-        for each in undecided:
-            if each.micros > now.micros - SETTLED:
-                yield each.micros - 1
+        for item in undecided:
+            if item.micros > now.micros - SETTLED:
+                yield item.micros - 1
         if look.cut:
             yield look.last - 1
         if (unnamed := first_too_many(opened, OPEN_BYTES)) is not None:
             yield unnamed.micros - 1
 
-    async def _anchors(self, entries: Iterable[Waiting]) -> dict[Subject, Item]:
+    async def _anchors(self, entries: Iterable[WaitingEntry]) -> dict[Subject, Item]:
         """Read the records that may prove entries, as they stand now."""
         keys: dict[str, set[str]] = {}
-        for each in entries:
-            collection, key = each.entry.anchor
+        for entry in entries:
+            collection, key = entry.entry.anchor
             keys.setdefault(collection, set()).add(key)
         found = await all_of(
             partial(self._reader.items, self._layout_of(name), sorted(wanted), only=items.PROVING)
@@ -279,7 +279,7 @@ class Sequencer:
     # ------------------------------------------------------------------------------ what is done
 
     async def _take(self, step: _Step) -> bool:
-        """Append what a step says; False: somebody else was faster, and there is more to read."""
+        """Append the item of a step; False: another process was faster, so read more."""
         now = await self._calls.now()
         # Never before what it has was journalled, but for UNCERTAIN: see what is done with _done.
         appended = now.micros + max(0, now.uncertainty - UNCERTAIN)
@@ -288,7 +288,7 @@ class Sequencer:
             is_last = part == len(parcels)
             item = Numbered(
                 at=(self.head or await self.log.base(appended)) + 1,
-                entries=tuple(each.entry for each in parcel),
+                entries=tuple(item.entry for item in parcel),
                 appended=appended,
                 reached=step.reached if is_last else self._reached,
                 open=step.open if is_last else self._open,
@@ -308,19 +308,19 @@ class Sequencer:
         update.require("attribute_exists({e})", e=items.PROOFS)
         key = {items.KEY: layout.key(anchor[1])}
         try:
-            await self._calls("update_item", **update.words(self._calls.table(anchor[0]), key))
+            await self._calls("update_item", **update.parameters(self._calls.table(anchor[0]), key))
         except (ConditionFailed, StoreReadOnly):
             return  # the record has gone, or this one may only read records: others will do it
 
 
-def _parcels(entries: Iterable[Waiting]) -> Iterable[list[Waiting]]:
-    parcel: list[Waiting] = []
+def _parcels(entries: Iterable[WaitingEntry]) -> Iterable[list[WaitingEntry]]:
+    parcel: list[WaitingEntry] = []
     size = 0
-    for each in entries:
-        if parcel and size + each.entry.size > _ITEM_BYTES:
+    for entry in entries:
+        if parcel and size + entry.entry.size > _ITEM_BYTES:
             yield parcel
             parcel, size = [], 0
-        parcel.append(each)
-        size += each.entry.size
+        parcel.append(entry)
+        size += entry.entry.size
     if parcel:
         yield parcel

@@ -17,26 +17,24 @@ import threading
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-from attrs import frozen
-
-from cicd_core.model.instants import to_micros
+from cicd_core.model.instants import SECOND, to_micros
 from cicd_core.store.records import StoreTime
+from cicd_core.values import frozen
 from cicd_core_dynamodb.elapsed import awake_or_asleep, wall_ahead
 
-_MICROS: Final = 1_000_000
-#: Seconds after which what was heard is not relied on any more.
+#: Seconds after which earlier answers are not used any more.
 _FRESH: Final = 60.0
 #: How far two clocks drift apart in a second, at most: 200 millionths, a bad crystal.
 _DRIFT: Final = 200e-6
 #: How far the clocks of the machines behind one endpoint may be apart, in seconds.
 _SKEW: Final = 0.01
-#: What is not known better than this (µs) is not known.
-UNCERTAIN: Final = 2 * _MICROS
+#: Uncertainty (µs) above which the time counts as unknown.
+UNCERTAIN: Final = 2 * SECOND
 #: A jump of the wall clock (s) that is more than a correction of it.
 _JUMP: Final = 1.0
 #: Answers that are further from the others than this (s) are of a clock that was set.
 _FAR: Final = 5.0
-#: How long (s) no answer may agree with what is known until it is given up.
+#: Time (s) without an agreeing answer after which the known time is dropped.
 _CONFIRMED: Final = 600.0
 
 
@@ -64,7 +62,6 @@ class ServerClock:
     """What time it is at one endpoint, as well as this process can know. Safe for threads."""
 
     def __init__(self) -> None:
-        """Know nothing yet."""
         self._lock = threading.Lock()
         self._known: _Window | None = None
         #: What contradicts it, and since when nothing else was heard.
@@ -77,7 +74,7 @@ class ServerClock:
         """Take the Date of an answer; ``sent`` is when it was asked for (``awake_or_asleep``)."""
         now = awake_or_asleep()
         try:
-            second = to_micros(parsedate_to_datetime(date)) / _MICROS
+            second = to_micros(parsedate_to_datetime(date)) / SECOND
         except (TypeError, ValueError):
             return  # something between us and the server wrote it
         with self._lock:
@@ -91,12 +88,12 @@ class ServerClock:
             if known is None or now - self._heard > _FRESH or self._was_stopped():
                 return None
             drift = (now - known.at) * _DRIFT
-            micros = round((now + (known.least + known.most) / 2) * _MICROS)
-            uncertainty = round(((known.most - known.least) / 2 + drift) * _MICROS)
+            micros = round((now + (known.least + known.most) / 2) * SECOND)
+            uncertainty = round(((known.most - known.least) / 2 + drift) * SECOND)
             if uncertainty > UNCERTAIN:
                 return None
-            if self._last - _FAR * _MICROS < micros < self._last:
-                # The contract: it never goes back. So what was said too high stays for a while.
+            if self._last - _FAR * SECOND < micros < self._last:
+                # The contract: it never goes back. So a time that was too high stays for a while.
                 uncertainty += self._last - micros
                 micros = self._last
             self._last = micros
@@ -105,16 +102,16 @@ class ServerClock:
     def _was_stopped(self) -> bool:
         return abs(wall_ahead() - self._wall_ahead) > _JUMP
 
-    def _take(self, told: _Window) -> None:
+    def _take(self, window: _Window) -> None:
         known = None if self._was_stopped() else self._known
-        self._heard, self._wall_ahead = told.at, wall_ahead()
-        agreed = None if known is None else known.narrowed(told)
-        if known is None or agreed is not None or not told.is_far_from(known):
-            self._known, self._rival = agreed or told, None
+        self._heard, self._wall_ahead = window.at, wall_ahead()
+        agreed = None if known is None else known.narrowed(window)
+        if known is None or agreed is not None or not window.is_far_from(known):
+            self._known, self._rival = agreed or window, None
             return
-        rival, since = self._rival or (told, told.at)
-        rival = rival.narrowed(told) or told
-        if told.at - since < _CONFIRMED:
+        rival, since = self._rival or (window, window.at)
+        rival = rival.narrowed(window) or window
+        if window.at - since < _CONFIRMED:
             self._rival = rival, since
         else:  # it is the rule by now, and what is known the exception
             self._known, self._rival = rival, None

@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from attrs import frozen
-
+from cicd_core.values import frozen
 from cicd_core_dynamodb.ordering import moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from cicd_core_dynamodb.ordering import Waiting
+    from cicd_core_dynamodb.ordering import WaitingEntry
 
 
 @frozen
@@ -45,28 +44,28 @@ class StillOpen:
 
 
 def parsed(text: str) -> StillOpen:
-    """Return what :attr:`StillOpen.text` told.
+    """Return the value of a :attr:`StillOpen.text`.
 
     Raises:
-        ValueError: it is no such text.
+        ValueError: it is not such a text.
     """
     place, _, entries = text.partition(".")
     return StillOpen(place, int(entries, 16))
 
 
-def still_open(undecided: Iterable[Waiting]) -> tuple[StillOpen, ...]:
+def still_open(undecided: Iterable[WaitingEntry]) -> tuple[StillOpen, ...]:
     """Return the names of undecided entries, those of one item together; by their places."""
     places: defaultdict[str, int] = defaultdict(int)
-    for each in undecided:
-        places[each.place] |= 1 << each.index
+    for item in undecided:
+        places[item.place] |= 1 << item.index
     return tuple(StillOpen(place, places[place]) for place in sorted(places))
 
 
 def first_too_many(names: Iterable[StillOpen], most: int) -> StillOpen | None:
     """Return the first one that more than ``most`` bytes are needed for; None: all have room."""
     size = 0
-    for each in names:
-        size += len(each.text)
+    for name in names:
+        size += len(name.text)
         if size > most:
-            return each
+            return name
     return None

@@ -10,6 +10,8 @@ from anyio import current_time, sleep
 
 from cicd_core.errors import UnsupportedCapability
 from cicd_core.ids import IdSource
+from cicd_core.model.instants import micros
+from cicd_core.store.lifetime import Lifetime
 from cicd_core.store.semantics import subject_of
 from cicd_core_dynamodb.claim_intents import OwnMarks, SharedMarks
 from cicd_core_dynamodb.claims import Claimer
@@ -19,7 +21,7 @@ from cicd_core_dynamodb.items import layout_of, layouts
 from cicd_core_dynamodb.journal import Journal
 from cicd_core_dynamodb.journal_reader import JournalReader
 from cicd_core_dynamodb.log import Log
-from cicd_core_dynamodb.log_leader import Duty, Tender
+from cicd_core_dynamodb.log_leader import LogLeader, Tender
 from cicd_core_dynamodb.log_stream import LogStream
 from cicd_core_dynamodb.reads import Reader
 from cicd_core_dynamodb.renewals import Renewer
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from cicd_core.store.contract import Store
-    from cicd_core.store.limits import Limits
     from cicd_core.store.records import (
         Claim,
         Collection,
@@ -59,10 +60,9 @@ _FIRST_PAUSE: Final = 0.05
 _LONGER: Final = 1.6
 #: Of how many sets of watches it is remembered how long the last pause was.
 _REMEMBERED: Final = 1000
-_MICROS: Final = 1_000_000
 
 
-class DynamoDBStore:
+class DynamoDBBackend:
     """A store in DynamoDB; what its methods promise stands in the contract.
 
     Order: a claim takes the smallest sort values as the index shows them, which lags behind; who
@@ -72,23 +72,25 @@ class DynamoDBStore:
     def __init__(
         self,
         calls: Calls,
-        limits: Limits,
+        collections: tuple[Collection, ...],
         location: Location,
         *,
         shards: int,
         log_shards: int,
         sibling: Callable[[], AbstractAsyncContextManager[Store]],
     ) -> None:
-        """Use these calls; the shards are those that the tables were first used with."""
         self._calls = calls
-        self._limits = limits
+        #: What the store keeps.
+        self.collections = collections
+        #: Until the block that opened the store ends.
+        self.lifetime = Lifetime(f"the store in the tables {location.prefix!r}")
         self._location = location
         self._sibling = sibling
         ids = IdSource()
         self._ids = ids
-        kept = layouts(limits.collections, location.namespace, shards)
+        kept = layouts(collections, location.namespace, shards)
         self._layouts = kept
-        retention = round(location.log_retention * _MICROS)
+        retention = micros(location.log_retention)
         self._reader = Reader(calls, kept, location.count_seconds)
         self._renewer = Renewer(calls, kept)
         marks = SharedMarks(calls, location.namespace) if location.claim_marks else OwnMarks()
@@ -118,24 +120,17 @@ class DynamoDBStore:
         self._committer = Committer(
             calls, kept, self._reader, journal if location.log else None, ids
         )
-        #: What brings the log up to date where nobody reads it.
-        self.tender = Tender(Duty(calls, ids, location.namespace), self._counters.fold)
+        #: The leader that updates the log while there are no readers.
+        self.tender = Tender(LogLeader(calls, ids, location.namespace), self._counters.fold)
         #: The last pause of those who waited in vain, by what they waited for.
         self._pauses: dict[frozenset[Partition], float] = {}
 
-    @property
-    def collections(self) -> tuple[Collection, ...]:
-        """What the store keeps."""
-        return self._limits.collections
-
     async def now(self) -> StoreTime:
         """Return the time at the server, as the Dates of its answers tell it."""
-        self._limits.lifetime.check()
         return await self._calls.now()
 
     async def get(self, collection: str, keys: Sequence[str]) -> Mapping[str, Record]:
         """Return the records that exist, by key. Cost: a read unit each begun 4 KiB of a record."""
-        self._limits.check_keys(collection, keys)
         return await self._reader.get(self._layouts[collection], keys)
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
@@ -144,14 +139,13 @@ class DynamoDBStore:
         Cost: a write unit each begun KiB of a record (two in a commit of several writes), one or
         two for each index that it moves in, and one for the journal if there are events.
         """
-        self._limits.check_commits(commits)
         if not commits:
             return []
         answers = await self._committer.commit(commits)
         for commit in commits:
             for collection, key in map(subject_of, commit.writes):
                 self._claimer.forget(collection, (key,))
-        if self._location.log and any(each.events or each.increments for each in commits):
+        if self._location.log and any(item.events or item.increments for item in commits):
             self.tender.soon()
         return answers
 
@@ -161,33 +155,27 @@ class DynamoDBStore:
         Cost: half a read unit a partition and shard, a write unit for the mark of the claim, and
         for each record one, and what its indexes cost.
         """
-        self._limits.check_claim(claim)
         return await self._claimer.claim(claim)
 
     async def renew(self, renewals: Sequence[Renewal]) -> list[Renewed | None]:
         """Move each lease's expiry. Cost: a write unit each begun KiB of a record."""
-        self._limits.check_renewals(renewals)
         return await self._renewer.renew(renewals)
 
     async def page(self, query: Query) -> RecordPage:
         """Return a page of one partition, as the index shows it; the records may lag too."""
-        self._limits.check_query(query)
         return await self._reader.page(query)
 
     async def count(self, partitions: Sequence[Partition]) -> list[Count]:
         """Return about how many records each partition holds."""
-        self._limits.check_partitions(partitions)
         return await self._reader.count(partitions)
 
     async def counters(self, prefix: str) -> Counters:
         """Return the counters whose names begin with ``prefix``; they never lag."""
-        self._limits.check_prefix(prefix)
         self._require_log()
         return await self._counters.read(prefix)
 
     async def read_log(self, cursor: str | None, limit: int) -> LogPage:
         """Return events after the cursor; the log never lags."""
-        self._limits.check_log_limit(limit)
         self._require_log()
         return await self._log.read(cursor, limit)
 
@@ -198,7 +186,6 @@ class DynamoDBStore:
         It looks, and waits for longer and longer; who waits for the same again, in vain so far,
         goes on with the long pauses. Cost of a look: half a read unit a shard.
         """
-        self._limits.check_watches(watches, timeout)
         until = current_time() + timeout
         watched = frozenset(watch.partition for watch in watches)
         pause = self._pauses.pop(watched, _FIRST_PAUSE)
@@ -228,5 +215,5 @@ class DynamoDBStore:
     def _require_log(self) -> None:
         if not self._location.log:
             raise UnsupportedCapability(
-                "this store was opened with log=off: it keeps no events and no counters"
+                "this store was opened with log=off: it has no events and no counters"
             )

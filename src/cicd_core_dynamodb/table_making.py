@@ -1,7 +1,7 @@
-"""Making tables: the one way, for the command and for ``?create_tables=true``.
+"""Creation of tables, for the command and for ``?create_tables=true``.
 
-A table is made in several requests, and whoever makes it may end between two of them. So each step
-looks at what is there, and does what is missing: run again, it comes to the same tables.
+A table is created in several requests, and the process may stop between two of them. So each step
+checks the current state, and does the missing part: a repetition ends with the same tables.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cicd_core_dynamodb.checking import Care
     from cicd_core_dynamodb.tables import Table
 
-    #: Is told what happens to a table: its name, and a few words.
+    #: Called with the changes of a table: its name, and a short text.
     Tell = Callable[[str, str], None]
 
 #: How many seconds a table may take to be made or deleted, and between two looks at it.
@@ -35,7 +35,6 @@ class TableMaker:
     """Makes tables, and completes those that were begun."""
 
     def __init__(self, calls: Calls) -> None:
-        """Take the client."""
         self._calls = calls
 
     async def existing(self) -> set[str]:
@@ -49,37 +48,37 @@ class TableMaker:
         return there
 
     async def make(self, table: Table, care: Care, tell: Tell) -> bool:
-        """Make a table and complete it; False: somebody else was faster, and it is complete too.
+        """Create and complete a table; False: another process was faster, and it is complete too.
 
         Raises:
             StoreUnavailable: it is not ready after ten minutes.
         """
         name = self._calls.table(table.name)
-        words = table.definition(self._calls.table("")) | _care_words(care)
+        parameters = table.definition(self._calls.table("")) | _care_parameters(care)
         try:
-            await self._calls("create_table", **words)
+            await self._calls("create_table", **parameters)
             made = True
         except TableExists:
             made = False
-        tell(name, "is being made" if made else "is being made by somebody else")
+        tell(name, "is being created" if made else "is being created by another process")
         await self.complete(table, care, tell)
         tell(name, "is ready")
         return made
 
     async def complete(self, table: Table, care: Care, tell: Tell) -> None:
-        """Turn on what a table lacks: its retention, and backups if it is worth them.
+        """Turn on the missing features of a table: its retention, and backups if needed.
 
-        One whose retention goes by another attribute stays as it is: ``check`` tells of it.
+        A table whose retention uses another attribute does not change: ``check`` reports it.
         """
         name = self._calls.table(table.name)
         await self.settle(name)
         if await self._begin_retention(name):
-            tell(name, "drops what has expired")
+            tell(name, "removes expired items")
         if not care.recovery or not table.recoverable:
             return
         backed_up = await self.is_backed_up(name)
         if backed_up is None:
-            tell(name, "is not backed up: this engine knows no backups")
+            tell(name, "is not backed up: this engine has no backups")
         elif not backed_up:
             tell(name, "is backed up" if await self._back_up(name) else "is not backed up")
 
@@ -88,7 +87,7 @@ class TableMaker:
         until = monotonic_seconds() + PATIENCE
         while True:
             described = (await self._calls("describe_table", TableName=name))["Table"]
-            of_indexes = (each["IndexStatus"] for each in indexes_of(described))
+            of_indexes = (index["IndexStatus"] for index in indexes_of(described))
             states: list[str] = [described["TableStatus"], *of_indexes]
             if all(state == "ACTIVE" for state in states):
                 return
@@ -104,19 +103,21 @@ class TableMaker:
             if not _is_unknown(refused):
                 raise
             return None
-        told = answer["ContinuousBackupsDescription"].get("PointInTimeRecoveryDescription", {})
-        return bool(told.get("PointInTimeRecoveryStatus") == "ENABLED")
+        recovery = answer["ContinuousBackupsDescription"].get("PointInTimeRecoveryDescription", {})
+        return bool(recovery.get("PointInTimeRecoveryStatus") == "ENABLED")
 
     async def _begin_retention(self, name: str) -> bool:
         if await self._has_retention(name):
             return False
-        words = {"Enabled": True, "AttributeName": TTL_ATTRIBUTE}
+        parameters = {"Enabled": True, "AttributeName": TTL_ATTRIBUTE}
         try:
-            await self._calls("update_time_to_live", TableName=name, TimeToLiveSpecification=words)
+            await self._calls(
+                "update_time_to_live", TableName=name, TimeToLiveSpecification=parameters
+            )
         except StoreError:
             if not await self._has_retention(name):
                 raise
-            return False  # somebody else has turned it on meanwhile
+            return False  # another process has turned it on meanwhile
         return True
 
     async def _has_retention(self, name: str) -> bool:
@@ -124,12 +125,12 @@ class TableMaker:
         return answer["TimeToLiveDescription"].get("TimeToLiveStatus") in ON
 
     async def _back_up(self, name: str) -> bool:
-        words = {"PointInTimeRecoveryEnabled": True}
+        parameters = {"PointInTimeRecoveryEnabled": True}
         try:
             await self._calls(
                 "update_continuous_backups",
                 TableName=name,
-                PointInTimeRecoverySpecification=words,
+                PointInTimeRecoverySpecification=parameters,
             )
         except StoreError as refused:
             if not _is_unknown(refused):
@@ -138,17 +139,17 @@ class TableMaker:
         return True
 
 
-def _care_words(care: Care) -> dict[str, Any]:
-    words: dict[str, Any] = {"DeletionProtectionEnabled": care.deletion_protection}
+def _care_parameters(care: Care) -> dict[str, Any]:
+    parameters: dict[str, Any] = {"DeletionProtectionEnabled": care.deletion_protection}
     if care.kms_key is not None:
-        words["SSESpecification"] = {
+        parameters["SSESpecification"] = {
             "Enabled": True,
             "SSEType": "KMS",
             "KMSMasterKeyId": care.kms_key,
         }
     if care.tags:
-        words["Tags"] = [{"Key": key, "Value": value} for key, value in care.tags.items()]
-    return words
+        parameters["Tags"] = [{"Key": key, "Value": value} for key, value in care.tags.items()]
+    return parameters
 
 
 def _is_unknown(refused: StoreError) -> bool:

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from attrs import frozen
-
 from cicd_core.store.records import Index
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from cicd_core.store.records import Collection
 
-#: The attribute that DynamoDB's own retention goes by, in every table: seconds since 1970.
+#: The attribute of DynamoDB's own retention, in every table: seconds since 1970.
 TTL_ATTRIBUTE: Final = "T"
 #: The key of a record's item.
 RECORD_KEY: Final = "K"
@@ -81,12 +80,12 @@ class Table:
     @property
     def key_attributes(self) -> tuple[str, ...]:
         """Every attribute that is part of a key, of the table or of an index; sorted."""
-        of_indexes = {name for each in self.indexes for name in (each.partition, each.sort)}
+        of_indexes = {name for index in self.indexes for name in (index.partition, index.sort)}
         return tuple(sorted({*self.keys, *of_indexes}))
 
     def definition(self, prefix: str) -> dict[str, Any]:
         """Return the words of ``CreateTable``."""
-        words: dict[str, Any] = {
+        parameters: dict[str, Any] = {
             "TableName": prefix + self.name,
             "BillingMode": "PAY_PER_REQUEST",
             "KeySchema": _schema(*self.keys),
@@ -95,11 +94,11 @@ class Table:
             ],
         }
         if self.indexes:
-            words["GlobalSecondaryIndexes"] = [_index(each) for each in self.indexes]
-        return words
+            parameters["GlobalSecondaryIndexes"] = [_index(index) for index in self.indexes]
+        return parameters
 
 
-#: What is no record.
+#: Items that are not records.
 JOURNAL: Final = Table(name="journal", keys=(STREAM_KEY, PLACE_KEY))
 
 
@@ -132,7 +131,7 @@ def whole_of(collection: Collection, index: Index) -> Index | None:
 
 def kept_indexes(collection: Collection) -> tuple[Index, ...]:
     """Return the indexes of a collection that its table has."""
-    return tuple(each for each in collection.indexes if whole_of(collection, each) is None)
+    return tuple(index for index in collection.indexes if whole_of(collection, index) is None)
 
 
 def _table(collection: Collection) -> Table:
@@ -148,7 +147,7 @@ def _table(collection: Collection) -> Table:
             )
             for index in kept_indexes(collection)
         ),
-        recoverable=collection.name != "sessions",
+        recoverable=not collection.is_secret,
     )
 
 

@@ -15,7 +15,6 @@ class Unreadable:
     """The items of one kind that this process could not read."""
 
     def __init__(self, kind: str) -> None:
-        """Remember none yet."""
         self._kind = kind
         self._named: set[str] = set()
 
@@ -27,7 +26,7 @@ class Unreadable:
             self._named.clear()
         self._named.add(name)
         _log.error(
-            "left alone: item %r of the %s does not decode (%s: %s); what it tells is missing",
+            "skipped: item %r of the %s does not decode (%s: %s); its data is missing",
             name,
             self._kind,
             type(broken).__name__,

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from attrs import frozen
-
 from cicd_core.model.instants import sort_key
 from cicd_core.store.records import KEEP, Guard, Lease, Put
 from cicd_core.store.semantics import replaced
+from cicd_core.values import frozen
 from cicd_core_dynamodb import items
 from cicd_core_dynamodb.expressions import Expression
 from cicd_core_dynamodb.items import number, text
@@ -42,10 +41,10 @@ def update_of(
     """Return one write of a commit as an update.
 
     Args:
-        write: what the commit says.
-        layout: of its collection.
-        seen: what stands there; None: nobody looked yet.
-        version: the one that a put gives.
+        write: that of the commit.
+        layout: that of its collection.
+        seen: the current record; None: not read yet.
+        version: that of a put.
         writing: the rest.
     """
     if not isinstance(write, Put):
@@ -72,7 +71,7 @@ def update_of(
 def _replace(
     update: Expression, layout: Layout, record: Record, now: int, put: Put | None = None
 ) -> None:
-    """Set all of a record; of one that nobody looked at, ``put`` says what to leave as it is."""
+    """Set all of a record; for one that was not read, ``put`` says which parts to keep."""
     values = layout.written(record)
     if record.lease_limit is not None:
         values[LEASE_LIMIT] = number(record.lease_limit)

@@ -1,4 +1,4 @@
-"""What goes over the pipe: calls, merged into parcels where one script can run several."""
+"""What goes over the pipeline: calls, merged into parcels where one script can run several."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 #: The scripts that take several items, whose number stands before them.
 _MERGED: Final = frozenset({Verb.COMMIT, Verb.CHANGE, Verb.CLAIM, Verb.RENEW, Verb.GET})
-#: The most items in one parcel: a script holds up everybody else on the server for as long.
+#: The most items in one parcel: a script blocks all other clients of the server while it runs.
 _MAX_ITEMS: Final = 32
 #: The most records that the items of one parcel speak of, for the same reason.
 _MAX_RECORDS: Final = 256
@@ -32,13 +32,13 @@ _CONFIRMING: Final = 2
 _MAX_CALLS: Final = 512
 
 
-class Call:
+class ScriptCall:
     """One caller's question, and the future that its answer goes to."""
 
     __slots__ = ("began", "count", "data", "future", "records", "verb")
 
     def __init__(
-        self, verb: Verb | None, words: Sequence[Argument], began: float, records: int
+        self, verb: Verb | None, arguments: Sequence[Argument], began: float, records: int
     ) -> None:
         """Take a script's arguments, or a plain command if there is no verb.
 
@@ -46,8 +46,8 @@ class Call:
         """
         self.verb = verb
         self.records = records
-        self.count = len(words)
-        self.data = packed(words)
+        self.count = len(arguments)
+        self.data = packed(arguments)
         self.began = began
         self.future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
 
@@ -65,8 +65,7 @@ class Call:
 class Parcel:
     """Calls that are sent as one command."""
 
-    def __init__(self, call: Call) -> None:
-        """Begin with one call."""
+    def __init__(self, call: ScriptCall) -> None:
         self.verb = call.verb
         self.calls = [call]
         self.size = len(call.data)
@@ -84,7 +83,7 @@ class Parcel:
         """Whether its effect must survive the server."""
         return self.verb in DURABLE
 
-    def has_room_for(self, call: Call) -> bool:
+    def has_room_for(self, call: ScriptCall) -> bool:
         """Whether a call can go along."""
         return (
             len(self.calls) < _MAX_ITEMS
@@ -92,7 +91,7 @@ class Parcel:
             and self.records + call.records <= _MAX_RECORDS
         )
 
-    def add(self, call: Call) -> None:
+    def add(self, call: ScriptCall) -> None:
         """Take a call along."""
         self.calls.append(call)
         self.size += len(call.data)
@@ -133,7 +132,6 @@ class Confirmation:
     """The question whether enough servers hold what some parcels wrote."""
 
     def __init__(self, confirming: Confirming, parcels: list[Parcel], meta: bytes) -> None:
-        """Make the parcels keep their answers back."""
         self._confirming = confirming
         self._meta = meta
         self._answers: list[Answer] = []
@@ -160,12 +158,12 @@ class Confirmation:
         return len(self._answers) == _CONFIRMING
 
     def shortfall(self, where: str) -> StoreUnavailable | None:
-        """Return the error of those whose writes too few servers hold; None: enough do.
+        """Return the error of writes that too few servers hold; None: enough do.
 
-        A refusal is not taken at its word: what was to be confirmed has taken effect.
+        A refusal does not mean failure: the write to confirm has taken effect.
         """
         wanted, seconds = self._confirming.replicas, self._confirming.timeout
-        refusals = [each for each in self._answers if isinstance(each, Exception)]
+        refusals = [answer for answer in self._answers if isinstance(answer, Exception)]
         found = refusals[0] if refusals else int(self._answers[-1])
         if isinstance(found, int) and found >= wanted:
             return None
@@ -182,7 +180,7 @@ class Confirmation:
             parcel.fail(error)
 
 
-def parcelled(queue: deque[Call]) -> list[Parcel]:
+def parcelled(queue: deque[ScriptCall]) -> list[Parcel]:
     """Take the calls of one write from a queue, merged; those whose callers have gone are dropped.
 
     Calls that wait together are concurrent, so their order is free.

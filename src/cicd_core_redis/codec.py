@@ -1,4 +1,4 @@
-"""The contract's words as the scripts take them, and the scripts' answers as the contract's words.
+"""The contract's values as scripts take them, and the scripts' answers as the contract's values.
 
 What a script takes and answers stands at the head of its file in ``lua/``.
 """
@@ -50,7 +50,7 @@ _NOT_OURS: Final = -3
 #: How the answer of a claim begins that could not be made.
 _REFUSED: Final = -1
 _RESTORE_THE_KEY: Final = (
-    "something else than the store wrote the key: restore it from a backup, or rename it, and ask "
+    "another program wrote the key: restore it from a backup, or rename it, and ask "
     "again with the same id"
 )
 
@@ -59,44 +59,43 @@ _hiredis: Any = hiredis
 _pack: Callable[[tuple[Argument, ...]], bytes] = _hiredis.pack_command
 
 
-def packed(words: Iterable[Argument]) -> bytes:
+def packed(arguments: Iterable[Argument]) -> bytes:
     """Return arguments as they are sent, without the number of them that stands before."""
-    data = _pack(tuple(words))
+    data = _pack(tuple(arguments))
     return data[data.index(b"\n") + 1 :]
 
 
-class Words:
+class Codec:
     """The translation for one store's collections."""
 
     def __init__(self, collections: Sequence[Collection]) -> None:
-        """Remember the order of each collection's attributes."""
-        self._attributes = {each.name: each.attributes for each in collections}
+        self._attributes = {collection.name: collection.attributes for collection in collections}
         self._positions = {
-            each.name: {name: at for at, name in enumerate(each.attributes, start=1)}
-            for each in collections
+            item.name: {name: at for at, name in enumerate(item.attributes, start=1)}
+            for item in collections
         }
 
     def commit(self, commit: Commit) -> list[Argument]:
         """Return a commit as arguments."""
-        words: list[Argument] = [
+        arguments: list[Argument] = [
             commit.commit_id,
             len(commit.writes),
             len(commit.events),
             len(commit.increments),
         ]
         for write in commit.writes:
-            self._write(words, write)
+            self._write(arguments, write)
         for event in commit.events:
-            _event(words, event)
+            _event(arguments, event)
         for increment in commit.increments:
-            words += (group_of(increment.name), increment.name, increment.amount)
-        return words
+            arguments += (group_of(increment.name), increment.name, increment.amount)
+        return arguments
 
     def claim(self, claim: Claim) -> list[Argument]:
         """Return a claim as arguments."""
         positions = self._positions[claim.collection]
         partitions = tuple(dict.fromkeys(claim.partitions))
-        words: list[Argument] = [
+        arguments: list[Argument] = [
             claim.claim_id,
             claim.collection,
             index_prefix(claim.collection, claim.index),
@@ -107,8 +106,8 @@ class Words:
             len(claim.patch),
         ]
         for name, value in claim.patch.items():
-            words += (positions[name], value or "")
-        return [*words, len(partitions), *partitions]
+            arguments += (positions[name], value or "")
+        return [*arguments, len(partitions), *partitions]
 
     def record(self, collection: str, answer: Answer) -> Record:
         """Return the record that a script answered."""
@@ -131,23 +130,23 @@ class Words:
             expires_at=int(expires_at) if expires_at else None,
         )
 
-    def _write(self, words: list[Argument], write: Put | Delete) -> None:
+    def _write(self, arguments: list[Argument], write: Put | Delete) -> None:
         guarded = "1" if write.guard is Guard.LEASE_EXPIRED else ""
         if not isinstance(write, Put):
-            words += ("d", write.collection, write.key, write.expected, guarded)
+            arguments += ("d", write.collection, write.key, write.expected, guarded)
             return
-        words += ("p", write.collection, write.key, write.expected, guarded, write.body)
+        arguments += ("p", write.collection, write.key, write.expected, guarded, write.body)
         lease = write.lease
         if lease is KEEP:
-            words.append("k")
+            arguments.append("k")
         elif lease is None:
-            words.append("n")
+            arguments.append("n")
         else:
-            words += ("l", lease.claim_id, lease.granted, lease.renewed)
-            words += (lease.expires, lease.limit)
-        words += (_optional(write.lease_limit), _optional(write.expires_at))
+            arguments += ("l", lease.claim_id, lease.granted, lease.renewed)
+            arguments += (lease.expires, lease.limit)
+        arguments += (_optional(write.lease_limit), _optional(write.expires_at))
         attributes = write.attributes
-        words += [attributes.get(name, "") for name in self._attributes[write.collection]]
+        arguments += [attributes.get(name, "") for name in self._attributes[write.collection]]
 
 
 def _lease(
@@ -187,7 +186,7 @@ def _meet(commits: Sequence[Commit]) -> bool:
     return len(set(subjects)) < len(subjects)
 
 
-def renewal_words(renewal: Renewal) -> list[Argument]:
+def renewal_arguments(renewal: Renewal) -> list[Argument]:
     """Return a renewal as arguments."""
     return [renewal.collection, renewal.key, renewal.claim_id, renewal.duration]
 
@@ -214,7 +213,7 @@ def outcome(commit: Commit, answer: Answer) -> Committed | Conflict:
     if answer[0] == _NO_INCREMENT:
         name = commit.increments[position - 1].name
         raise StoreError(
-            f"the counter {name!r} takes no such increment ({reason}): the commit was not applied; "
+            f"the counter {name!r} rejects the increment ({reason}): the commit was not applied; "
             f"a counter holds 64 bits"
         )
     corrupt = commit.writes[position - 1]
@@ -242,9 +241,9 @@ def renewed(answer: Answer) -> Renewed | None:
     return Renewed(version=version, renewed=int(last), expires=int(expires), limit=int(limit))
 
 
-def _event(words: list[Argument], event: EventWrite) -> None:
+def _event(arguments: list[Argument], event: EventWrite) -> None:
     version = "" if event.version is None else event.version
-    words += (event.collection, event.key, version, event.ordinal, event.body)
+    arguments += (event.collection, event.key, version, event.ordinal, event.body)
 
 
 def _optional(number: int | None) -> Argument:

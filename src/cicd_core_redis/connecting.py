@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Redis
 
-#: What we need of a connection, whatever its pool was told: an answer may take as long as it
-#: does (the pipe has a deadline of its own), and nothing is tried again behind our back.
+#: The settings of a connection, regardless of its pool: an answer may take as long as it
+#: does (the pipeline has a deadline of its own), and nothing is tried again behind our back.
 _OVERRIDES: Final[Mapping[str, Any]] = {
     "socket_timeout": None,
     "retry_on_timeout": False,

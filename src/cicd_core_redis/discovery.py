@@ -57,7 +57,6 @@ class _Finding(Connecting):
         where: str,
         connect_timeout: float,
     ) -> None:
-        """Take whom to ask, and the settings of connections to them and to the one found."""
         super().__init__(where, connect_timeout)
         #: In the order in which they are asked.
         self._asked = list(asked)
@@ -88,7 +87,7 @@ class _Finding(Connecting):
             except (RedisError, OSError) as cause:
                 failures.append(f"{host}:{port}: {str(cause) or type(cause).__name__}")
                 self._ask_another_first()
-        raise ConnectionError(f"nobody tells where it is: {'; '.join(failures)}")
+        raise ConnectionError(f"no server knows its address: {'; '.join(failures)}")
 
     async def _answer_of(self, host: str, port: int) -> Answer:
         connection = await self._to(host, port, self._asking)
@@ -103,9 +102,9 @@ class _Finding(Connecting):
             await self.disconnect(connection)
 
     async def _to(self, host: str, port: int, settings: Mapping[str, Any]) -> Connection:
-        words = {**settings, "host": host, "port": port}
-        kind = SSLConnection if words.pop("ssl", False) else PlainConnection
-        return await self._opened(kind, words)
+        arguments = {**settings, "host": host, "port": port}
+        kind = SSLConnection if arguments.pop("ssl", False) else PlainConnection
+        return await self._opened(kind, arguments)
 
     def _ask_another_first(self) -> None:
         self._asked.append(self._asked.pop(0))
@@ -118,7 +117,7 @@ class _Finding(Connecting):
 
 
 class SentinelSource(_Finding):
-    """The primary that some sentinels name, asked for anew at each connection."""
+    """The primary that the sentinels name, looked up at each connection."""
 
     def __init__(
         self,
@@ -155,9 +154,9 @@ class SentinelSource(_Finding):
         pool: Any = client.connection_pool
         settings = _settings_of(pool)
         del settings["connection_pool"]
-        pools = [each.connection_pool for each in pool.sentinel_manager.sentinels]
+        pools = [sentinel.connection_pool for sentinel in pool.sentinel_manager.sentinels]
         return cls(
-            [(each.connection_kwargs["host"], each.connection_kwargs["port"]) for each in pools],
+            [(item.connection_kwargs["host"], item.connection_kwargs["port"]) for item in pools],
             pool.service_name,
             asking=_settings_of(pools[0]),
             settings=settings,
@@ -175,13 +174,13 @@ class SentinelSource(_Finding):
     def _found(self, answer: Answer, asked: str) -> Address:
         del asked
         if answer is None:
-            raise ConnectionError(f"it knows no service {self._service!r}")
+            raise ConnectionError(f"it has no service {self._service!r}")
         host, port = answer
         return host.decode(), int(port)
 
 
 class ClusterSource(_Finding):
-    """The primary of a cluster that has a namespace's slot, asked for anew at each connection."""
+    """The primary of a cluster with a namespace's slot, looked up at each connection."""
 
     def __init__(
         self,
@@ -192,7 +191,6 @@ class ClusterSource(_Finding):
         where: str,
         connect_timeout: float,
     ) -> None:
-        """Take some of the nodes, and the namespace's key that tells its slot."""
         super().__init__(
             nodes,
             asking=settings,
@@ -209,11 +207,13 @@ class ClusterSource(_Finding):
     ) -> ClusterSource:
         """Ask the nodes that a client knows, by connections of our own."""
         lender: Any = client  # redis-py types what it holds in part only
-        words = lender.get_connection_kwargs()
+        arguments = lender.get_connection_kwargs()
         settings = {
-            name: value for name, value in words.items() if name in _LENT or name.startswith("ssl_")
+            name: value
+            for name, value in arguments.items()
+            if name in _LENT or name.startswith("ssl_")
         }
-        kind = words.get("connection_class", PlainConnection)
+        kind = arguments.get("connection_class", PlainConnection)
         return cls(
             [(node.host, int(node.port)) for node in lender.nodes_manager.startup_nodes.values()],
             {**settings, "ssl": issubclass(kind, SSLConnection)},
@@ -243,19 +243,19 @@ class ClusterSource(_Finding):
             if first <= self._slot <= last:
                 owner = addresses[0]
         if owner is None:
-            raise ConnectionError(f"no node of the cluster has the slot {self._slot}")
+            raise ConnectionError(f"no node of the cluster serves slot {self._slot}")
         self._ask_only(there)
         return owner
 
     def _ask_only(self, there: Mapping[Address, None]) -> None:
         """Forget nodes that have gone, but for those that were given; the order stays."""
-        known = [each for each in self._asked if each in there or each in self._given]
-        self._asked = [*known, *(each for each in there if each not in known)]
+        known = [item for item in self._asked if item in there or item in self._given]
+        self._asked = [*known, *(item for item in there if item not in known)]
 
 
-def _host(told: bytes | None, asked: str) -> str:
+def _host(answer: bytes | None, asked: str) -> str:
     """Return the host of a node; one that does not know its own name is where it was asked."""
-    return asked if told is None or told in {b"", b"?"} else str(told, "ascii")
+    return asked if answer is None or answer in {b"", b"?"} else str(answer, "ascii")
 
 
 def _settings_of(pool: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What the server keeps when it dies: what was asked for, checked against what it does."""
+"""Durability: the requested mode, checked against the server's settings."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 class Durability(Enum):
-    """What survives of what was acknowledged."""
+    """The acknowledged writes that survive a crash."""
 
-    #: Nothing need survive the server: for tests, and for work that anybody can ask for again.
+    #: No guarantee: for tests, and for work that can be requested again.
     NONE = "none"
     #: The server's disk has it a second later at the most: that second may be lost.
     EVERYSEC = "everysec"
@@ -39,7 +39,7 @@ def durability_of(text: str | Durability | None) -> Durability | None:
         raise InvalidInput("durability", text, f"give one of {names}") from None
 
 
-#: What a server must have been told, by the mode that is asked for; the first value will do.
+#: The required settings of a server, by mode; the first value suffices.
 _FSYNC: Final[Mapping[Durability | None, Mapping[str, tuple[str, ...]]]] = {
     Durability.EVERYSEC: {
         "appendfsync": ("everysec", "always"),
@@ -52,33 +52,33 @@ SETTINGS: Final = ("appendfsync", "no-appendfsync-on-rewrite", "save")
 
 
 class KeepsNothing(UserWarning):
-    """The server's disk does not keep what was acknowledged.
+    """The server's disk does not keep acknowledged writes.
 
-    When a server that keeps nothing ends, every job and every event is gone. A primary that is
-    started again before a replica has taken over comes back with what its own disk has; the
-    replicas follow it, whatever they confirmed.
+    When a server without persistence stops, all jobs and events are lost. A primary that restarts
+    before a replica takes over has only the data on its own disk; the replicas follow it, even
+    after they confirmed more.
     """
 
 
 def check_durability(facts: ServerFacts, wanted: Durability | None, where: str) -> None:
-    """Compare what a server keeps on its disk with what is asked for.
+    """Compare the persistence of a server with the requested mode.
 
     Raises:
-        UnsupportedCapability: it keeps less.
+        UnsupportedCapability: the server keeps less.
     """
     if wanted is None or wanted not in _FSYNC:
         return
     if not facts.has_log:
         raise UnsupportedCapability(
-            f"{where} has no append-only file, so durability {wanted.value!r} is not to be had: "
+            f"{where} has no append-only file, so durability {wanted.value!r} is not available: "
             f"set appendonly to yes"
         )
     for name, enough in _FSYNC[wanted].items():
         value = facts.settings.get(name)
         if value is not None and value not in enough:
             raise UnsupportedCapability(
-                f"{where} has {name} {value!r}, so durability {wanted.value!r} is not to be had: "
-                f"set {name} to {enough[0]}, or ask for less"
+                f"{where} has {name} {value!r}, so durability {wanted.value!r} is not available: "
+                f"set {name} to {enough[0]}, or choose a lower durability"
             )
 
 
@@ -88,11 +88,11 @@ def concern_of(facts: ServerFacts, wanted: Durability | None, where: str) -> str
         return None
     if wanted is Durability.REPLICATED:
         loss = (
-            "has no append-only file: if it is started again before a replica has taken over, "
-            "what was acknowledged is lost, on the replicas too"
+            "has no append-only file: if it restarts before a replica takes over, "
+            "acknowledged writes are lost, on the replicas too"
         )
     elif facts.settings.get("save") == "":
-        loss = "keeps nothing on its disk: when it ends, every job and every event is gone"
+        loss = "keeps no data on disk: when it stops, all jobs and events are lost"
     else:
         return None
     return f"{where} {loss}; set appendonly to yes"

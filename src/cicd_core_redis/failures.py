@@ -33,7 +33,7 @@ from cicd_core.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Answers after which another server may be the right one: the connection is made anew.
+#: Answers after which another server may be the right one: a new connection is opened.
 _ELSEWHERE: Final = (
     AskError,  # a MovedError is one too
     BusyLoadingError,
@@ -60,7 +60,7 @@ def points_elsewhere(answer: object) -> bool:
 def closed(where: str) -> StoreUnavailable:
     """Return the error of a call to a store that was closed."""
     return StoreUnavailable(
-        f"the store on {where} was closed: open it again; whether the call took effect is unknown"
+        f"the store on {where} is closed: open it again; whether the call took effect is unknown"
     )
 
 
@@ -68,8 +68,8 @@ def broken(where: str, cause: BaseException) -> StoreError:
     """Return the error of a call that met what neither the driver nor the server may do."""
     first = _first_of(cause)
     error = StoreError(
-        f"{where} could not be spoken to ({_told(first)}): whether the call took effect is "
-        f"unknown; check that a Redis or Valkey server is there, and the options"
+        f"cannot talk to {where} ({_text(first)}): whether the call took effect is "
+        f"unknown; check the options, and that a Redis or Valkey server listens there"
     )
     error.__cause__ = first
     return error
@@ -78,7 +78,7 @@ def broken(where: str, cause: BaseException) -> StoreError:
 def lost(where: str, cause: BaseException) -> StoreUnavailable:
     """Return the error of a call that was sent, and whose answer will not come."""
     error = StoreUnavailable(
-        f"the connection to {where} was lost before it answered ({_told(cause)}): whether the call "
+        f"the connection to {where} was lost before it answered ({_text(cause)}): whether the call "
         f"took effect is unknown; ask again with the same id"
     )
     error.__cause__ = cause
@@ -87,7 +87,7 @@ def lost(where: str, cause: BaseException) -> StoreUnavailable:
 
 def unreachable(where: str, cause: BaseException | None, seconds: float) -> StoreUnavailable:
     """Return the error of a call that was never sent."""
-    because = f" ({_told(cause)})" if cause else ""
+    because = f" ({_text(cause)})" if cause else ""
     error = StoreUnavailable(
         f"{where} could not be reached for {seconds:g} s{because}: nothing was written; try again"
     )
@@ -101,7 +101,7 @@ def unheard(where: str, cause: BaseException, *, fails_over: bool) -> BaseExcept
     if not isinstance(error, StoreUnavailable):
         return error
     deaf = StoreUnavailable(
-        f"{where} cannot be listened to ({_told(cause)}): ask whether there is work, and wait again"
+        f"cannot listen to {where} ({_text(cause)}): check for work, then wait again"
     )
     deaf.__cause__ = cause
     return deaf
@@ -115,22 +115,22 @@ def unconfirmed(
     ``confirmed`` is how many would, or why that could not be found out.
     """
     if isinstance(confirmed, BaseException):
-        found = f"its replicas could not be asked who has that ({_told(confirmed)})"
+        found = f"its replicas did not answer ({_text(confirmed)})"
     else:
         found = f"{confirmed} of {wanted} replicas confirmed it within {seconds:g} s"
     error = StoreUnavailable(
-        f"{where} answered, but {found}: a failover may undo what it did, or read; ask again with "
-        f"the same id, and look after the replicas"
+        f"{where} answered, but {found}: a failover may undo the call; ask again with "
+        f"the same id, and check the replicas"
     )
     error.__cause__ = confirmed if isinstance(confirmed, BaseException) else None
     return error
 
 
 def translated(cause: BaseException, where: str, *, fails_over: bool = False) -> BaseException:
-    """Return the error that stands for ``cause``, with ``cause`` as its cause.
+    """Return the library's error for ``cause``, with ``cause`` as its cause.
 
-    What is ours already, and what no driver raised (a cancellation, a bug), comes back as it is.
-    Where another server takes over (``fails_over``), a replica's refusal is a matter of time.
+    An error of the library, and one that no driver raised (a cancellation, a bug), is returned
+    unchanged. With failover (``fails_over``), a replica's refusal is temporary.
     """
     if isinstance(cause, CicdError) or not isinstance(cause, RedisError | OSError):
         return cause
@@ -138,7 +138,7 @@ def translated(cause: BaseException, where: str, *, fails_over: bool = False) ->
     if isinstance(cause, ReadOnlyError) and fails_over:
         error = _not_now(where, cause)
     elif isinstance(cause, AskError) and not fails_over:  # a MovedError is one too
-        error = of_a_cluster(where, _told(cause))
+        error = of_a_cluster(where, _text(cause))
     elif isinstance(cause, tuple(_MEANINGS)):
         error = next(mean for kind, mean in _MEANINGS.items() if isinstance(cause, kind))(
             where, cause
@@ -161,45 +161,45 @@ def _answered(cause: ResponseError, where: str) -> StoreError:
         return _moving(where, cause)
     if says.startswith(_LATER):
         return _not_now(where, cause)
-    known = "nothing was written; check the URL, and the server's settings"
+    known = "nothing was written; check the URL and the server's settings"
     if "script:" in says:  # it ended in its midst, which no key of ours makes it do
         known = (
-            "whether any of it took effect is unknown; look after the key that this speaks of, and "
+            "whether any of it took effect is unknown; check the key in this message, then "
             "ask again with the same id"
         )
-    return StoreError(f"{where} refused what was asked of it ({says}): {known}")
+    return StoreError(f"{where} refused the command ({says}): {known}")
 
 
 def _not_now(where: str, cause: Exception) -> StoreUnavailable:
     return StoreUnavailable(
-        f"{where} cannot answer now ({_told(cause)}): nothing was written; try again"
+        f"{where} cannot answer now ({_text(cause)}): nothing was written; try again"
     )
 
 
 def _moving(where: str, cause: Exception) -> StoreUnavailable:
     return StoreUnavailable(
-        f"the slot of the namespace moves away from {where} ({_told(cause)}): nothing was written; "
-        f"try again when it has"
+        f"the namespace's slot is moving away from {where} ({_text(cause)}): nothing was written; "
+        f"try again later"
     )
 
 
 def _full(where: str, cause: Exception) -> StoreFull:
     return StoreFull(
-        f"{where} has no memory left ({_told(cause)}): nothing was written; raise its maxmemory, "
+        f"{where} is out of memory ({_text(cause)}): nothing was written; raise its maxmemory, "
         f"or shorten the retention"
     )
 
 
 def _cannot_persist(where: str, cause: Exception) -> StoreReadOnly:
     return StoreReadOnly(
-        f"{where} cannot write to its disk and so takes no writes ({_told(cause)}): nothing was "
-        f"written; look after its disk"
+        f"{where} cannot write to its disk and takes no writes ({_text(cause)}): nothing was "
+        f"written; check its disk"
     )
 
 
 def _read_only(where: str, cause: Exception) -> StoreReadOnly:
     return StoreReadOnly(
-        f"{where} is a replica and takes no writes ({_told(cause)}): nothing was written; give the "
+        f"{where} is a replica and takes no writes ({_text(cause)}): nothing was written; give the "
         f"URL of the primary, or of the sentinels"
     )
 
@@ -214,25 +214,25 @@ def of_a_cluster(where: str, reason: str) -> UnsupportedCapability:
 
 def _forbidden(where: str, cause: Exception) -> UnsupportedCapability:
     return UnsupportedCapability(
-        f"{where} forbids what the store needs ({_told(cause)}): nothing was written; give its "
-        f"user the rights that 'Run on Redis' in the documentation lists, and ask again with the "
-        f"same id"
+        f"{where} denies a right that the store needs ({_text(cause)}): nothing was written; give "
+        f"its user the rights listed in 'Run on Redis' in the documentation, and ask again with "
+        f"the same id"
     )
 
 
 def _wrong_credentials(where: str, cause: Exception) -> UnsupportedCapability:
     return UnsupportedCapability(
-        f"{where} refused the credentials ({_told(cause)}): check the user and the password"
+        f"{where} refused the credentials ({_text(cause)}): check the user and the password"
     )
 
 
 def _first_of(cause: BaseException) -> BaseException:
-    """Return the first error of a group, however deep; of what is no group, itself."""
+    """Return the first error of a group, at any depth; an error that is not a group, itself."""
     inner: tuple[BaseException, ...] = getattr(cause, "exceptions", ())
     return _first_of(inner[0]) if inner else cause
 
 
-def _told(cause: BaseException) -> str:
+def _text(cause: BaseException) -> str:
     return str(cause) or type(cause).__name__
 
 

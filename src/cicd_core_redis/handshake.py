@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Final
 
 from redis.exceptions import BusyLoadingError, RedisError
 
-from cicd_core.errors import SchemaTooNew, SchemaTooOld, UnrecognizedDatabase, UnsupportedCapability
+from cicd_core.errors import (
+    SchemaTooNew,
+    SchemaTooOld,
+    StoreError,
+    UnrecognizedDatabase,
+    UnsupportedCapability,
+)
 from cicd_core_redis.codec import packed
 from cicd_core_redis.durability import SETTINGS, check_durability, concern_of
 from cicd_core_redis.failures import of_a_cluster
@@ -31,16 +37,22 @@ if TYPE_CHECKING:
 _log = logging.getLogger("cicd_core_redis")
 
 #: The version of the layout that ``keys.py`` describes.
-SCHEMA: Final = 4
+SCHEMA: Final = 5
 #: The oldest server that has what the scripts need.
 _OLDEST: Final = (7, 0)
+
+
+class NothingThere(StoreError):
+    """No store was opened in the namespace before, and none may be begun."""
+
+    retryable = False
+    recoverable = False
 
 
 class Handshake:
     """Opens connections of a store, and lets none of a server that does not pass be used."""
 
     def __init__(self, location: Location) -> None:
-        """Take where the store is, and what was asked for."""
         self._location = location
         self._meta = meta_key(location.namespace)
         #: What of the last server's durability deserves a warning.
@@ -50,13 +62,13 @@ class Handshake:
         self.has_created = False
 
     async def connect(self) -> Connection:
-        """Return a connection whose server keeps what was asked for, in our layout.
+        """Return a connection to a server with the requested durability and the library's layout.
 
         Raises:
-            RedisError, OSError: none could be had, or the server cannot answer yet.
-            UnsupportedCapability: the server is too old, does less than was asked for, throws our
-                keys away when its memory is full, forbids what is needed, or is one of a cluster.
-            UnrecognizedDatabase, SchemaTooNew, SchemaTooOld: the namespace is not of our layout.
+            RedisError, OSError: there is no connection, or the server cannot answer yet.
+            UnsupportedCapability: the server is too old, has less durability than requested, evicts
+                keys when its memory is full, denies a needed right, or is part of a cluster.
+            UnrecognizedDatabase, SchemaTooNew, SchemaTooOld: the namespace has another layout.
         """
         source = self._location.source
         connection = await source.connect()
@@ -80,7 +92,7 @@ class Handshake:
         )
         facts = ServerFacts.of(_sound(info), settings)
         if facts.is_loading:  # until it has its data, it says that it has no append-only file
-            raise BusyLoadingError("it loads its data")
+            raise BusyLoadingError("it is loading its data")
         self._check_server(facts, where)
         check_durability(facts, wanted, where)
         self._check_rights(_sound(rights))
@@ -101,7 +113,7 @@ class Handshake:
             raise of_a_cluster(where, "its keys may move to another node")
         if facts.evicts_ours:
             raise UnsupportedCapability(
-                f"{where} throws keys away when its memory is full (maxmemory-policy "
+                f"{where} evicts keys when its memory is full (maxmemory-policy "
                 f"{facts.eviction}): jobs would be lost; set maxmemory-policy to noeviction"
             )
 
@@ -110,27 +122,32 @@ class Handshake:
         if forbidden := answer[1:]:  # behind the time, which this one does not tell
             names = ", ".join(sorted(name.decode() for name in forbidden))
             raise UnsupportedCapability(
-                f"{self._location.source.where} forbids what the store needs to its user ({names}, "
-                f"or their keys or channels): give it the rights that 'Run on Redis' in the "
-                f"documentation lists"
+                f"{self._location.source.where} denies its user rights that the store needs "
+                f"({names}, or their keys or channels): give the user the rights listed in "
+                f"'Run on Redis' in the documentation"
             )
 
     async def _check_schema(self, connection: Connection, found: bytes | None) -> None:
-        """Mark a namespace with the version of its layout, or refuse one of another version."""
+        """Mark a namespace with the version of its layout, or refuse one of another version.
+
+        One that has nothing is refused where the first connection may begin none.
+        """
         name = f"namespace {self._location.namespace or ''!r}"
+        if found is None and not (self._location.create or self._greeted):
+            raise NothingThere(f"there is no data of the {name}; check the database")
         if found is None:
             (marked,) = await _ask(connection, (b"HSETNX", self._meta, b"schema", SCHEMA))
             self.has_created = self.has_created or _sound(marked) == 1
             if self._greeted:
                 _log.error(
-                    "%s has nothing of the %s: it lost its data, or is another server",
+                    "%s has no data of the %s: it lost its data, or is another server",
                     self._location.source.where,
                     name,
                 )
         elif not found.isdigit():
             raise UnrecognizedDatabase(
-                f"{self._location.source.where} has a key {self._meta.decode()!r} that is not "
-                f"ours: give another namespace; nothing was changed"
+                f"{self._location.source.where} has a key {self._meta.decode()!r} of another "
+                f"program: choose another namespace; nothing was changed"
             )
         elif int(found) > SCHEMA:
             raise SchemaTooNew(name, int(found), SCHEMA)
@@ -140,7 +157,7 @@ class Handshake:
 
 async def _ask(connection: Connection, *commands: Sequence[Argument]) -> list[Answer]:
     """Send commands in one write, and return their answers; a refusal is one too."""
-    data = [part for each in commands for part in (b"*%d\r\n" % len(each), packed(each))]
+    data = [part for command in commands for part in (b"*%d\r\n" % len(command), packed(command))]
     await connection.send_packed_command(data, check_health=False)
     return [await _answer(connection) for _ in commands]
 

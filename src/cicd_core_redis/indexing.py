@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from cicd_core.store.records import Collection
     from cicd_core_redis.codec import Argument
-    from cicd_core_redis.pipeline import Pipe
+    from cicd_core_redis.pipeline import Pipeline
 
 _log = logging.getLogger("cicd_core_redis")
 
@@ -31,14 +31,18 @@ _Index = tuple[str, str, int]
 def indexes_of(collections: Sequence[Collection]) -> list[_Index]:
     """Return the indexes of some collections."""
     return [
-        (f"index:{index_prefix(each.name, index)}", each.name, number)
-        for each in collections
-        for number, index in enumerate(each.indexes, start=1)
+        (f"index:{index_prefix(collection.name, index)}", collection.name, number)
+        for collection in collections
+        for number, index in enumerate(collection.indexes, start=1)
     ]
 
 
 async def complete_indexes(
-    pipe: Pipe, meta: bytes, collections: Sequence[Collection], *, is_new: Callable[[], bool]
+    pipeline: Pipeline,
+    meta: bytes,
+    collections: Sequence[Collection],
+    *,
+    is_new: Callable[[], bool],
 ) -> None:
     """Bring every record into every index of its collection.
 
@@ -48,32 +52,32 @@ async def complete_indexes(
     Raises:
         UnsupportedCapability: there is a new index, and the user may not ``SCAN``.
     """
-    found = await pipe.ask(b"HGETALL", meta)  # which connects
+    found = await pipeline.ask(b"HGETALL", meta)  # which connects
     known = {field.decode() for field in found[::2]}
-    missing = [each for each in indexes_of(collections) if each[0] not in known]
+    missing = [index for index in indexes_of(collections) if index[0] not in known]
     if not is_new():  # the connection tells
-        await _build(pipe, missing)
+        await _build(pipeline, missing)
     if missing:
         marks = [word for field, _, _ in missing for word in (field, 1)]
-        await pipe.ask(b"HSET", meta, *marks)
+        await pipeline.ask(b"HSET", meta, *marks)
 
 
-async def _build(pipe: Pipe, missing: Sequence[_Index]) -> None:
+async def _build(pipeline: Pipeline, missing: Sequence[_Index]) -> None:
     if not missing:
         return
     names = ", ".join(field.removeprefix("index:") for field, _, _ in missing)
-    _log.info("records are brought into new indexes: %s", names)
-    words: list[Argument] = [await _run_of(pipe, names), _NAMES, len(missing)]
-    words += [word for each in missing for word in each]
+    _log.info("adding records to new indexes: %s", names)
+    arguments: list[Argument] = [await _run_of(pipeline, names), _NAMES, len(missing)]
+    arguments += [word for item in missing for word in item]
     done = entries = 0
     while not done:
-        done, made = await pipe.run(Verb.INDEX, words)
+        done, made = await pipeline.run(Verb.INDEX, arguments)
         entries += made
-    _log.info("%d entries were made in new indexes", entries)
+    _log.info("added %d entries to new indexes", entries)
 
 
-async def _run_of(pipe: Pipe, names: str) -> str:
-    """Return what is built in which run of the server: a cursor is good for both alone."""
-    said = (await pipe.ask(b"INFO", b"server")).decode()
+async def _run_of(pipeline: Pipeline, names: str) -> str:
+    """Return the index to build and the run of the server: a cursor is valid only for both."""
+    said = (await pipeline.ask(b"INFO", b"server")).decode()
     run = next((line for line in said.splitlines() if line.startswith("run_id:")), "")
     return sha256(f"{run} {names}".encode()).hexdigest()[:16]

@@ -1,7 +1,7 @@
-"""The names of a namespace's keys, and of what stands in them.
+"""The names of a namespace's keys, and of their fields.
 
-Every key begins with ``cicd:{NAMESPACE}:``. The braces are a hash tag: a Redis Cluster keeps all
-keys of one namespace in one slot, so that one script may touch any of them. Behind the prefix:
+Every key starts with ``cicd:{NAMESPACE}:``. The braces are a hash tag: a Redis Cluster keeps all
+keys of one namespace in one slot, so one script may use any of them. After the prefix:
 
 ======================  ==========================================================================
 ``meta``                hash: the layout's version, the version floor, the last event dropped, the
@@ -10,11 +10,11 @@ keys of one namespace in one slot, so that one script may touch any of them. Beh
 ``r:COLLECTION:KEY``    hash, a record: ``h`` its header, ``b`` its body
 ``i:COLLECTION:…``      zset, one partition of one index: members of score 0 in sort order
 ``h:COLLECTION:CLAIM``  set: the keys of the records that a claim holds
-``expiring``            zset: when each record that will run out does
+``expiring``            zset: the expiry of each record that has one
 ``log``                 stream: the events
 ``n:GROUP``             hash: the counters of a group
-``groups``              zset: the groups that there are
-``waiting``             zset: who waits with a turn, by partition; see ``lua/waking.lua``
+``groups``              zset: the existing groups
+``waiting``             zset: the waiters with a turn, by partition; see ``lua/waking.lua``
 ======================  ==========================================================================
 """
 
@@ -24,7 +24,7 @@ from typing import Final
 
 from cicd_core.store.records import Index, Partition
 
-#: The hash tag of the namespace that nobody named: no namespace can have this name.
+#: The hash tag of the default namespace: no namespace can have this name.
 _UNNAMED: Final = "@"
 
 

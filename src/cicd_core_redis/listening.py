@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from cicd_core_redis.connecting import Connection, Source
 
-#: How many channels that nobody needs stay subscribed: who waits in rounds comes back soon.
+#: Number of unused channels that stay subscribed: repeated waits use them again soon.
 _IDLE_CHANNELS: Final = 256
 #: After so many seconds in which nothing was heard, the server is asked whether it still speaks to
 #: us: what stands between forgets connections that are silent for long, and tells nobody.
@@ -26,7 +26,7 @@ _QUIET: Final = 10.0
 
 
 class Listening:
-    """Subscribes to channels, and hands on what is said there."""
+    """Subscribes to channels, and passes their messages on."""
 
     def __init__(
         self,
@@ -146,7 +146,7 @@ class Listening:
             self._heard = False
             await asyncio.sleep(_QUIET)
             if asked and not self._heard:
-                raise TimeoutError(f"nothing was heard for {2 * _QUIET:g} s")
+                raise TimeoutError(f"no message for {2 * _QUIET:g} s")
             asked = not self._heard and bool(self._channels)
             if asked:  # to subscribe again changes nothing, and is answered
                 self._fresh.append(next(iter(self._channels)))
@@ -164,14 +164,14 @@ class Listening:
         elif kind == b"sunsubscribe":
             confirmed = self._channels.get(channel)
             if confirmed is not None and confirmed.done():  # else it is what we asked for
-                raise ConnectionError("another server has the namespace now")
+                raise ConnectionError("another server now has the namespace")
 
     def _forget_all(self, error: BaseException) -> None:
-        """Have everybody woken for nothing: what they ask next meets the failure, or goes well."""
+        """Wake all waiters: their next calls meet the failure, or succeed."""
         for confirmed in self._channels.values():
             if not confirmed.done():
                 confirmed.set_exception(error)
-                confirmed.exception()  # it is seen, also where nobody waits for it any more
+                confirmed.exception()  # retrieved even if no task waits for it any more
         self._channels.clear()
         self._fresh.clear()
         self._lose()

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
-from attrs import evolve, frozen
 from redis.asyncio import Redis, RedisCluster
 
 from cicd_core.errors import InvalidInput
 from cicd_core.model.checks import check_seconds
+from cicd_core.values import evolve, frozen
 from cicd_core_redis.connecting import ClientSource
 from cicd_core_redis.discovery import ClusterSource, SentinelSource
 from cicd_core_redis.durability import (
@@ -66,6 +66,8 @@ class Location:
     timeout: float
     log_retention: float
     clock_skew: float
+    #: Whether a namespace that has nothing of ours may be begun.
+    create: bool = True
 
     def sibling(self) -> Location:
         """Return the same for another event loop."""
@@ -108,7 +110,7 @@ def _confirming(durability: Durability | None, settings: Mapping[str, Any]) -> C
     if durability is not Durability.REPLICATED:
         for name in ("replicas", "replica_timeout"):
             if name in settings:
-                raise InvalidInput(name, settings[name], "it goes with durability=replicated only")
+                raise InvalidInput(name, settings[name], "it is only for durability=replicated")
         return None
     text = settings.get("replicas", 1)
     try:
@@ -133,11 +135,11 @@ def _seconds(
 
 
 def _check_tls(url: StoreURL) -> None:
-    """Refuse what would be left aside, and leave somebody believe in a connection that is safe."""
+    """Refuse options that would be ignored and suggest a secure connection."""
     if url.scheme in {"redis", "unix"}:
         for name, value in _tls(url).items():
             raise InvalidInput(
-                name, value, "it goes with rediss://, redis+sentinel:// and redis+cluster:// only"
+                name, value, "it is only for rediss://, redis+sentinel:// and redis+cluster://"
             )
 
 
@@ -149,7 +151,7 @@ def _source(
 ) -> Source:
     if client is not None:
         if url.netloc or url.path:
-            reason = "with a client of your own, give its scheme alone, such as redis://"
+            reason = "with your own client, give only its scheme, such as redis://"
             raise InvalidInput("url", str(url), reason)
         return _of_client(client, namespace, connect_timeout)
     if url.scheme == "redis+cluster":
@@ -182,7 +184,7 @@ def _of_client(client: object, namespace: str | None, connect_timeout: float) ->
 
 def _cluster(url: StoreURL, namespace: str | None, connect_timeout: float) -> Source:
     if url.path.strip("/"):
-        raise InvalidInput("url", url.path, "a cluster has no databases: leave the path out")
+        raise InvalidInput("url", url.path, "a cluster has no databases: omit the path")
     nodes = _addresses(url, _PORTS[url.scheme])
     settings = {**_credentials(url), **_tls(url), "ssl": bool(_tls(url))}
     where = "the cluster of " + ", ".join(f"{host}:{port}" for host, port in nodes)
@@ -195,7 +197,7 @@ def _sentinel(url: StoreURL, connect_timeout: float) -> Source:
     nodes = _addresses(url, _PORTS[url.scheme])
     service, _, database = url.path.strip("/").partition("/")
     if not service:
-        reason = "name the service: redis+sentinel://host:26379,host:26379/SERVICE/DATABASE"
+        reason = "give the service: redis+sentinel://host:26379,host:26379/SERVICE/DATABASE"
         raise InvalidInput("url", str(url), reason)
     tls = {**_tls(url), "ssl": bool(_tls(url))}
     return SentinelSource(
@@ -211,7 +213,7 @@ def _sentinel(url: StoreURL, connect_timeout: float) -> Source:
 def _database(url: StoreURL, path: str) -> int:
     text = path.strip("/")
     if text and not (text.isascii() and text.isdecimal() and len(text) <= _DIGITS):
-        raise InvalidInput("url", str(url), "the path is the number of a database, such as /0")
+        raise InvalidInput("url", str(url), "the path must be the number of a database, such as /0")
     return int(text or 0)
 
 
@@ -227,7 +229,7 @@ def _addresses(url: StoreURL, default_port: int) -> list[tuple[str, int]]:
             raise InvalidInput("url", str(url), "write each server as host or host:port") from None
         addresses.append((host, port))
     if len(addresses) > 1 and url.scheme not in _PORTS:
-        reason = "one server is meant; several are for redis+sentinel:// and redis+cluster://"
+        reason = "give one server; only redis+sentinel:// and redis+cluster:// take several"
         raise InvalidInput("url", str(url), reason)
     return addresses
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from attrs import frozen
-
 from cicd_core.errors import InvalidCursor
 from cicd_core.store.records import LogEntry, LogPage
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,8 +23,8 @@ Entry = tuple[bytes, "Sequence[bytes]"]
 
 
 @frozen
-class LogPlace:
-    """A place in the stream."""
+class LogPosition:
+    """A position in the stream."""
 
     #: The id of an entry: milliseconds, and a number among those of the same one.
     id: tuple[int, int]
@@ -33,15 +32,15 @@ class LogPlace:
     read: int = 0
 
     @classmethod
-    def parse(cls, cursor: str) -> LogPlace:
-        """Return the place that a cursor names.
+    def parse(cls, cursor: str) -> LogPosition:
+        """Return the position that a cursor names.
 
         Raises:
             InvalidCursor: it names none.
         """
         found = _CURSOR.fullmatch(cursor)
         if found is None:
-            raise InvalidCursor(cursor, "it is not one of this store's")
+            raise InvalidCursor(cursor, "it does not belong to this store")
         millis, number, read = (int(digits or 0) for digits in found.groups())
         return cls((millis, number), read)
 
@@ -57,11 +56,11 @@ class LogPlace:
         return self.id[0]
 
     def is_ahead_of(self, last: bytes) -> bool:
-        """Whether the place is behind the last entry that there ever was."""
+        """Whether the position is behind the last entry that there ever was."""
         return self.id > _id(last)
 
-    def is_torn_by(self, dropped: bytes) -> bool:
-        """Whether retention dropped entries that follow this place, or the rest of its own."""
+    def is_truncated_by(self, dropped: bytes) -> bool:
+        """Whether retention dropped entries that follow this position, or the rest of its own."""
         last = _id(dropped)
         return self.id < last or (self.id == last and self.read > 0)
 
@@ -69,20 +68,22 @@ class LogPlace:
         return f"{self.id[0]}-{self.id[1]}" + (f".{self.read}" if self.read else "")
 
 
-def log_page(place: LogPlace, found: Sequence[Entry], limit: int, *, torn: bool) -> LogPage:
-    """Return up to ``limit`` events behind a place, of the entries that were found there."""
+def log_page(
+    position: LogPosition, found: Sequence[Entry], limit: int, *, truncated: bool
+) -> LogPage:
+    """Return up to ``limit`` events behind a position, of the entries that were found there."""
     entries: list[LogEntry] = []
     for name, fields in found:
         here = _id(name)
         events = [_entry(*pair) for pair in zip(fields[::2], fields[1::2], strict=True)]
-        begin = place.read if here == place.id else 0
+        begin = position.read if here == position.id else 0
         taken = events[begin : begin + limit - len(entries)]
         entries += taken
         end = begin + len(taken)
-        place = LogPlace(here, end if end < len(events) else 0)
+        position = LogPosition(here, end if end < len(events) else 0)
         if len(entries) == limit:
             break
-    return LogPage(tuple(entries), cursor=str(place), torn=torn)
+    return LogPage(tuple(entries), cursor=str(position), truncated=truncated)
 
 
 def _entry(name: bytes, body: bytes) -> LogEntry:

@@ -1,27 +1,29 @@
-"""Opening a store on Redis: connected, compared with what was asked for, and marked as ours."""
+"""Opens a store on Redis: connects, checks the server's settings, and marks the namespace."""
 
 from __future__ import annotations
 
 import warnings
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from anyio import CancelScope
 
 from cicd_core.errors import InvalidInput
-from cicd_core.store.limits import Limits
+from cicd_core.model.instants import micros
+from cicd_core.store.lifetime import Lifetime
 from cicd_core.store.registry import require_asyncio
-from cicd_core_redis.codec import Words
+from cicd_core.values import evolve
+from cicd_core_redis.codec import Codec
 from cicd_core_redis.durability import KeepsNothing
 from cicd_core_redis.failures import broken
-from cicd_core_redis.handshake import Handshake
+from cicd_core_redis.handshake import Handshake, NothingThere
 from cicd_core_redis.indexing import complete_indexes
 from cicd_core_redis.keys import meta_key
 from cicd_core_redis.location import locate
-from cicd_core_redis.pipeline import Pipe
+from cicd_core_redis.pipeline import Pipeline
 from cicd_core_redis.scripts import Verb, scripts_for
 from cicd_core_redis.server_clock import ServerClock
-from cicd_core_redis.store import RedisStore
+from cicd_core_redis.store import RedisBackend
 from cicd_core_redis.waiting import Waiting
 
 if TYPE_CHECKING:
@@ -36,8 +38,6 @@ if TYPE_CHECKING:
     from cicd_core_redis.durability import Durability
     from cicd_core_redis.location import Location
 
-_MICROS: Final = 1_000_000
-
 
 @asynccontextmanager
 async def open_redis(
@@ -46,6 +46,7 @@ async def open_redis(
     collections: tuple[Collection, ...],
     namespace: str | None = None,
     clock: Clock | None = None,
+    create: bool = True,
     client: Redis | RedisCluster | None = None,
     durability: Durability | str | None = None,
     replicas: int | None = None,
@@ -59,19 +60,20 @@ async def open_redis(
 
     ``redis://user:password@host:6379/0?namespace=team-a``, ``rediss://…`` for TLS,
     ``unix:///run/redis.sock``, ``redis+sentinel://host:26379,host:26379/SERVICE/0`` and
-    ``redis+cluster://host:6379,host:6379``. The options below, but for ``client``, may stand in
-    the URL too; what is given here takes precedence.
+    ``redis+cluster://host:6379,host:6379``. All options below, except ``client``, may be in the
+    URL too; the arguments take precedence.
 
     Args:
-        url: where the servers are.
-        collections: what the store keeps.
+        url: the servers.
+        collections: those of the store.
         namespace: the set of records to open; in a cluster, all of it is in one slot.
         clock: must be None: the server's own clock decides.
-        client: a redis-py client to take the connections' settings from; it stays yours, and is
-            not used for commands. The URL is its scheme alone then.
-        durability: ``none``, ``everysec``, ``always`` or ``replicated``: what the server must keep
-            when it dies. By default whatever it keeps is enough, with a warning if that is nothing.
-        replicas: how many replicas must hold a write before it is acknowledged, with
+        create: False refuses a namespace that does not exist yet.
+        client: a redis-py client with the connections' settings; you close it yourself, and it is
+            not used for commands. The URL is then only its scheme.
+        durability: ``none``, ``everysec``, ``always`` or ``replicated``: the durability that the
+            server must have. By default any is enough, with a warning if there is none.
+        replicas: number of replicas that must have a write before its acknowledgement, with
             ``replicated``; 1 by default.
         replica_timeout: how many seconds they have for it, 1 by default.
         call_timeout: how many seconds a call may take, 5 by default.
@@ -82,7 +84,8 @@ async def open_redis(
 
     Raises:
         UnrecognizedDatabase: the namespace's first key is not ours.
-        InvalidInput: the URL or an option is wrong, or a clock was given.
+        InvalidInput: the URL or an option is wrong, a clock was given, or there is nothing in the
+            namespace and ``create`` is false.
         SchemaTooNew: a newer version of the library wrote the namespace; it stays as it is.
         SchemaTooOld: an older one wrote it, in a layout that is not read any more.
         StoreUnavailable: the server did not answer in time, or too few replicas confirmed it.
@@ -90,7 +93,7 @@ async def open_redis(
             less than was asked for, forbids what is needed, or throws keys away.
     """
     if clock is not None:
-        raise InvalidInput("clock", clock, "the server's clock decides; give none")
+        raise InvalidInput("clock", clock, "the server's clock decides; do not give a clock")
     given = {
         "durability": durability,
         "replicas": replicas,
@@ -101,48 +104,52 @@ async def open_redis(
         "clock_skew": clock_skew,
     }
     require_asyncio(url.scheme)
-    location = locate(url, namespace=namespace, client=client, given=given)
-    limits = Limits(collections, store=f"the store on {location.source.where}")
-    async with open_location(location, limits) as store:
+    location = evolve(locate(url, namespace=namespace, client=client, given=given), create=create)
+    async with open_location(location, collections) as store:
         yield store
 
 
 @asynccontextmanager
-async def open_location(location: Location, limits: Limits) -> AsyncGenerator[RedisStore, None]:
+async def open_location(
+    location: Location, collections: tuple[Collection, ...]
+) -> AsyncGenerator[RedisBackend, None]:
     """Open a store by what :func:`open_redis` made of its URL."""
-    skew = round(location.clock_skew * _MICROS)
+    skew = micros(location.clock_skew)
     clock = ServerClock(skew)
     handshake = Handshake(location)
-    pipe = Pipe(
+    pipeline = Pipeline(
         location.source,
         connect=handshake.connect,
-        scripts=scripts_for(limits.collections, skew=skew, in_cluster=location.source.in_cluster),
+        scripts=scripts_for(collections, skew=skew, in_cluster=location.source.in_cluster),
         meta=meta_key(location.namespace),
         clock=clock,
         timeout=location.timeout,
         confirming=location.confirming,
     )
-    store = RedisStore(
-        limits=limits,
-        words=Words(limits.collections),
-        pipe=pipe,
+    store = RedisBackend(
+        collections=collections,
+        lifetime=Lifetime(f"the store on {location.source.where}"),
+        codec=Codec(collections),
+        pipeline=pipeline,
         clock=clock,
         waiting=lambda store: Waiting(
             location.source, handshake.connect, store.look, location.namespace
         ),
         log_retention=location.log_retention,
-        sibling=lambda: open_location(location.sibling(), limits.of_another()),
+        sibling=lambda: open_location(location.sibling(), collections),
     )
     try:
         meta = meta_key(location.namespace)
         try:
             await complete_indexes(
-                pipe, meta, limits.collections, is_new=lambda: handshake.has_created
+                pipeline, meta, collections, is_new=lambda: handshake.has_created
             )
+        except NothingThere as missing:
+            raise InvalidInput("url", location.source.where, str(missing)) from missing
         except (AttributeError, TypeError, ValueError) as nonsense:  # no server answers so
             raise broken(location.source.where, nonsense) from nonsense
         if location.confirming:
-            await pipe.run(Verb.GET, ["", 0])  # nothing at all, which replicas must confirm
+            await pipeline.run(Verb.GET, ["", 0])  # nothing at all, which replicas must confirm
         if handshake.concern is not None:
             warnings.warn(handshake.concern, KeepsNothing, stacklevel=2)
         yield store

@@ -22,7 +22,7 @@ from redis.exceptions import (
 
 from cicd_core.clock import monotonic_seconds
 from cicd_core.errors import StoreError, UnsupportedCapability
-from cicd_core_redis.batching import Call, Confirmation, Parcel, parcelled
+from cicd_core_redis.batching import Confirmation, Parcel, ScriptCall, parcelled
 from cicd_core_redis.failures import (
     broken,
     closed,
@@ -61,7 +61,7 @@ class _Elsewhere(ConnectionError):
     """The server says that another one is to be asked, or that it is not ready."""
 
 
-class Pipe:
+class Pipeline:
     """Calls to one server, for one event loop."""
 
     def __init__(
@@ -83,7 +83,7 @@ class Pipe:
         self._clock = clock
         self._timeout = timeout
         self._confirming = confirming
-        self._queue: deque[Call] = deque()
+        self._queue: deque[ScriptCall] = deque()
         self._again: list[Parcel] = []
         self._inflight: deque[Parcel | Confirmation] = deque()
         self._wanted = asyncio.Event()
@@ -95,21 +95,21 @@ class Pipe:
         self._leaving = False
 
     def submit(
-        self, verb: Verb, words: Sequence[Argument], *, records: int = 1
+        self, verb: Verb, arguments: Sequence[Argument], *, records: int = 1
     ) -> asyncio.Future[Answer]:
         """Put a script on the way; its answer comes without the time.
 
-        Those that take several items take the words of one here, which speaks of so many records
-        at most.
+        Those that take several items take the arguments of one here, which speaks of at most so
+        many records.
 
         Raises:
-            StoreUnavailable: the pipe was closed.
+            StoreUnavailable: the pipeline was closed.
         """
-        return self._submit(verb, words, records)
+        return self._submit(verb, arguments, records)
 
-    async def run(self, verb: Verb, words: Sequence[Argument], *, records: int = 1) -> Answer:
+    async def run(self, verb: Verb, arguments: Sequence[Argument], *, records: int = 1) -> Answer:
         """Run a script and return its answer; see :meth:`submit`."""
-        return await self._submit(verb, words, records)
+        return await self._submit(verb, arguments, records)
 
     async def ask(self, *command: Argument) -> Answer:
         """Send a plain command and return its answer."""
@@ -124,7 +124,7 @@ class Pipe:
         self._fail_all(closed(self._source.where))
 
     def _submit(
-        self, verb: Verb | None, words: Sequence[Argument], records: int
+        self, verb: Verb | None, arguments: Sequence[Argument], records: int
     ) -> asyncio.Future[Answer]:
         if self._closed:
             raise closed(self._source.where)
@@ -137,7 +137,7 @@ class Pipe:
             )
         if self._serving is None:
             self._start()
-        call = Call(verb, words, monotonic_seconds(), records)
+        call = ScriptCall(verb, arguments, monotonic_seconds(), records)
         self._queue.append(call)
         self._wanted.set()
         return call.future
@@ -189,7 +189,7 @@ class Pipe:
         try:
             self._leaving = False
             if self._closed:  # redis-py may swallow a cancellation while it connects
-                raise ConnectionError("the store was closed")
+                raise ConnectionError("the store is closed")
             await self._converse(connection)
         finally:
             await self._source.disconnect(connection)
@@ -246,11 +246,11 @@ class Pipe:
             except _REFUSALS as refusal:
                 answer = refusal
             if not self._inflight:
-                raise ConnectionError("an answer came that nobody asked for")
+                raise ConnectionError("the server sent an unexpected answer")
             self._take(self._inflight[0], answer)
             self._inflight.popleft()  # not before: what can't be taken is failed with the rest
             self._leaving = self._leaving or points_elsewhere(answer)
-        raise _Elsewhere("this is not the server to ask now")
+        raise _Elsewhere("this server does not serve the namespace now")
 
     def _take(self, parcel: Parcel | Confirmation, answer: Answer) -> None:
         if isinstance(parcel, Confirmation):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from cicd_core_redis.codec import Argument

@@ -12,8 +12,7 @@ from hashlib import sha1
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
-from attrs import frozen
-
+from cicd_core.values import frozen
 from cicd_core_redis.keys import index_prefix
 
 if TYPE_CHECKING:
@@ -115,7 +114,10 @@ def shapes_text(collections: Iterable[Collection]) -> str:
 
     The names need no escaping: a collection's and an attribute's are of ``[a-z0-9_-]`` alone.
     """
-    lines = [f"  if name == '{each.name}' then return {_shape(each)} end" for each in collections]
+    lines = [
+        f"  if name == '{collection.name}' then return {_shape(collection)} end"
+        for collection in collections
+    ]
     return "\n".join(["local function shape_of(name)", *lines, "end", ""])
 
 

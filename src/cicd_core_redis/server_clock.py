@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from attrs import frozen
-
 from cicd_core.clock import boot_micros, monotonic_seconds, plausible
+from cicd_core.model.instants import SECOND
 from cicd_core.store.records import StoreTime
+from cicd_core.values import frozen
 
-_MICROS: Final = 1_000_000
 #: Seconds after which what was heard is not relied on any more.
 _FRESH: Final = 10.0
 #: How far two clocks drift apart in a second, at most: 200 millionths, a bad crystal.
@@ -30,10 +29,10 @@ class _Sample:
     error: float
 
     def error_at(self, now: float) -> float:
-        return self.error + (now - self.heard) * _DRIFT * _MICROS
+        return self.error + (now - self.heard) * _DRIFT * SECOND
 
     def micros_at(self, now: float) -> int:
-        return self.micros + round((now - self.heard) * _MICROS)
+        return self.micros + round((now - self.heard) * SECOND)
 
 
 class _Bounds:
@@ -76,7 +75,7 @@ class ServerClock:
     def heard(self, micros: int, calendar: int, *, sent: float) -> None:
         """Take the two clocks of an answer; ``sent`` is when it was asked for."""
         now = monotonic_seconds()
-        trip = round((now - sent) * _MICROS)
+        trip = round((now - sent) * SECOND)
         self._last = max(self._last, micros)  # the server has come that far, whatever is estimated
         self._bounds.narrow(micros, micros + trip, boot_micros())
         self._ahead = plausible(calendar, micros) - micros

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,17 +30,17 @@ class ServerFacts:
     def of(cls, info: bytes, settings: Sequence[list[bytes] | bytes | Exception]) -> ServerFacts:
         """Return what an answer to INFO says, and those to CONFIG GET, refusals among them."""
         lines = info.decode(errors="replace").splitlines()
-        told = dict(line.split(":", 1) for line in lines if ":" in line)
-        parts = told.get("redis_version", "").split(".")
-        policy = told.get("maxmemory_policy", "noeviction")
-        pairs = [each for each in settings if isinstance(each, list) and each]
+        facts = dict(line.split(":", 1) for line in lines if ":" in line)
+        parts = facts.get("redis_version", "").split(".")
+        policy = facts.get("maxmemory_policy", "noeviction")
+        pairs = [setting for setting in settings if isinstance(setting, list) and setting]
         return cls(
             version=tuple(map(int, parts)) if all(map(str.isdigit, parts)) else None,
-            is_loading=told.get("loading") == "1",
-            is_in_cluster=told.get("cluster_enabled") == "1",
-            has_log=told.get("aof_enabled") == "1",
+            is_loading=facts.get("loading") == "1",
+            is_in_cluster=facts.get("cluster_enabled") == "1",
+            has_log=facts.get("aof_enabled") == "1",
             eviction=policy,
             # The volatile ones take keys that have a time to live; none of ours has.
-            evicts_ours=policy.startswith("allkeys") and told.get("maxmemory", "0") != "0",
+            evicts_ours=policy.startswith("allkeys") and facts.get("maxmemory", "0") != "0",
             settings={name.decode(): value.decode() for name, value in pairs},
         )

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 from cicd_core.clock import monotonic_seconds
 from cicd_core.errors import CorruptRecord, InvalidCursor, StoreError
+from cicd_core.model.instants import SECOND, micros
 from cicd_core.store.counter_days import first_kept_day
 from cicd_core.store.records import Count, Counters, LogPage, RecordPage
-from cicd_core_redis.codec import claimed, outcome, renewal_words, renewed, verbs_of
+from cicd_core_redis.codec import claimed, outcome, renewal_arguments, renewed, verbs_of
 from cicd_core_redis.keys import lower_bound, upper_bound, zset_of
-from cicd_core_redis.log import LogPlace, log_page
+from cicd_core_redis.log import LogPosition, log_page
 from cicd_core_redis.scripts import Verb
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from cicd_core.store.contract import Store
-    from cicd_core.store.limits import Limits
+    from cicd_core.store.lifetime import Lifetime
     from cicd_core.store.records import (
         Claim,
         Collection,
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
         StoreTime,
         Watch,
     )
-    from cicd_core_redis.codec import Answer, Argument, Words
-    from cicd_core_redis.pipeline import Pipe
+    from cicd_core_redis.codec import Answer, Argument, Codec
+    from cicd_core_redis.pipeline import Pipeline
     from cicd_core_redis.server_clock import ServerClock
     from cicd_core_redis.waiting import Look, Waiting
 
@@ -49,12 +50,14 @@ _SWEEP: Final = 200
 _KEYS: Final = 256
 #: How far the time of an event may be ahead of the clock that is asked later, in microseconds: a
 #: server that takes over may have fallen behind by what it had not noted.
-_AHEAD: Final = 60_000_000
+_AHEAD: Final = 60 * SECOND
 #: The length of what a script answers of a record whose header does not decode: key and error.
 _UNREADABLE: Final = 2
+#: ... of one whose body a claim left out, since it had read as many bytes as a script may.
+_WITHOUT_BODY: Final = 4
 
 
-class RedisStore:
+class RedisBackend:
     """A store on a Redis or Valkey server; what its methods promise stands in the contract.
 
     Atomicity: a script runs whole on the server, and nothing else runs beside it.
@@ -68,151 +71,164 @@ class RedisStore:
     def __init__(
         self,
         *,
-        limits: Limits,
-        words: Words,
-        pipe: Pipe,
+        collections: tuple[Collection, ...],
+        lifetime: Lifetime,
+        codec: Codec,
+        pipeline: Pipeline,
         clock: ServerClock,
-        waiting: Callable[[RedisStore], Waiting],
+        waiting: Callable[[RedisBackend], Waiting],
         log_retention: float,
         sibling: Callable[[], AbstractAsyncContextManager[Store]],
     ) -> None:
-        """Put together what :func:`cicd_core_redis.open_redis` made."""
-        self._limits = limits
-        self._words = words
-        self._pipe = pipe
+        #: What the store keeps.
+        self.collections = collections
+        #: From the opening to :meth:`close`.
+        self.lifetime = lifetime
+        self._codec = codec
+        self._pipeline = pipeline
         self._clock = clock
         self._waiting = waiting(self)
-        self._log_retention = round(log_retention * 1_000_000)
+        self._log_retention = micros(log_retention)
         self._sibling = sibling
         self._swept = monotonic_seconds()
         self._sweeping: asyncio.Task[None] | None = None
         #: The first day whose counters are kept, when they were looked at last.
         self._first_kept = ""
 
-    @property
-    def collections(self) -> tuple[Collection, ...]:
-        """What the store keeps."""
-        return self._limits.collections
-
     async def now(self) -> StoreTime:
         """Return the server's two clocks, as the last answers tell them; asked for if they are old.
 
         Uncertainty: half of the round trip that told it, and the drift since then.
         """
-        self._limits.lifetime.check()
         known = self._clock.read()
         while known is None:
-            await self._pipe.run(Verb.LOOK, [0])  # at nothing: every answer tells the time
+            await self._pipeline.run(Verb.LOOK, [0])  # at nothing: every answer tells the time
             known = self._clock.read()
         return known
 
     async def get(self, collection: str, keys: Sequence[str]) -> Mapping[str, Record]:
         """Return the records that exist, by key."""
-        self._limits.check_keys(collection, keys)
-        distinct = tuple(dict.fromkeys(keys))
-        found: dict[str, Record] = {}
+        answers = await self._looked_up(collection, tuple(dict.fromkeys(keys)))
+        records = (self._record(collection, answer) for answer in answers)
+        return {record.key: record for record in records}
+
+    async def _looked_up(self, collection: str, distinct: Sequence[str]) -> list[Answer]:
+        """Return the answers for those of some keys whose records exist."""
+        found: list[Answer] = []
         first = 0
         while first < len(distinct):  # others have their turn in between
             some = distinct[first : first + _KEYS]
             number = len(some)
-            looked, *answer = await self._pipe.run(
+            looked, *answer = await self._pipeline.run(
                 Verb.GET, [collection, number, *some], records=number
             )
-            found |= {each.key: each for each in (self._record(collection, one) for one in answer)}
+            found += answer
             first += looked
         return found
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
         """Apply each commit whole, or not at all; answer in the order given."""
-        self._limits.check_commits(commits)
         self._sweep_soon()  # before: a server that is full needs it most
         calls = [
-            (verb, self._words.commit(each), len(each.writes))
-            for verb, each in zip(verbs_of(commits), commits, strict=True)
+            (verb, self._codec.commit(item), len(item.writes))
+            for verb, item in zip(verbs_of(commits), commits, strict=True)
         ]
         answers = await self._each(calls)
-        return [outcome(commit, each) for commit, each in zip(commits, answers, strict=True)]
+        return [outcome(commit, answer) for commit, answer in zip(commits, answers, strict=True)]
 
     async def claim(self, claim: Claim) -> list[Record]:
         """Take up to ``limit`` records with the smallest sort values over the partitions."""
-        self._limits.check_claim(claim)
-        words = self._words.claim(claim)
+        arguments = self._codec.claim(claim)
         size = claim.limit + len(claim.partitions)  # it looks at the first of each
-        answer = await self._pipe.run(Verb.CLAIM, words, records=size)
+        answer = await self._pipeline.run(Verb.CLAIM, arguments, records=size)
         repeated, found = claimed(answer)
-        records = self._readable(claim.collection, found)
+        answers = await self._with_bodies(claim.collection, found)
+        taken = self._readable(claim.collection, answers)
+        # What was read by itself may be another's by now: a repetition would not hold it either.
+        records = [item for item in taken if item.lease and item.lease.claim_id == claim.claim_id]
         if repeated:
             sort = claim.index.sort
             records.sort(key=lambda record: (record.attributes.get(sort, ""), record.key))
         return records
 
+    async def _with_bodies(self, collection: str, found: Sequence[Answer]) -> list[Answer]:
+        """Return the answers for what a claim took; where a body was left out, read the record."""
+        missing = [answer[0].decode() for answer in found if len(answer) == _WITHOUT_BODY]
+        if not missing:
+            return [*found]
+        later = {answer[0]: answer for answer in await self._looked_up(collection, missing)}
+        whole = [
+            answer if len(answer) != _WITHOUT_BODY else later.get(answer[0]) for answer in found
+        ]
+        return [answer for answer in whole if answer is not None]
+
     async def renew(self, renewals: Sequence[Renewal]) -> list[Renewed | None]:
         """Move each lease's expiry to now + ``duration`` where the claim id matches."""
-        self._limits.check_renewals(renewals)
-        calls = [(Verb.RENEW, renewal_words(renewal), 1) for renewal in renewals]
+        calls = [(Verb.RENEW, renewal_arguments(renewal), 1) for renewal in renewals]
         answers = await self._each(calls)
         for renewal, answer in zip(renewals, answers, strict=True):
             if len(answer) == 1:  # as good as lost: it must not hold up the other renewals
                 broken = _corrupt(renewal.collection, renewal.key.encode(), answer[0])
-                _log.error("left alone: %s", broken)
+                _log.error("skipped: %s", broken)
         return [renewed(answer) for answer in answers]
 
     async def page(self, query: Query) -> RecordPage:
         """Return a page of one partition; it never lags."""
-        self._limits.check_query(query)
         partition, descending = query.partition, query.descending
         bounds = [lower_bound(query.after), upper_bound(query.before)]
         found: list[Answer] = []
         broken: list[Answer] = []
         more = True
         while more:  # a script looks at some of what ran out, and says where to go on
-            words: list[Argument] = [partition.collection, zset_of(partition)]
-            words += [query.limit + 1 - len(found), int(descending), *bounds]
-            records, passed, bounds[descending] = await self._pipe.run(Verb.PAGE, words)
+            arguments: list[Argument] = [partition.collection, zset_of(partition)]
+            arguments += [query.limit + 1 - len(found), int(descending), *bounds]
+            records, passed, bounds[descending] = await self._pipeline.run(Verb.PAGE, arguments)
             found += records
             broken += passed
             more = bool(bounds[descending])
-        kept = self._readable(partition.collection, [*broken, *found[: query.limit]])
-        return RecordPage(tuple(kept), more=len(found) > query.limit)
+        self._readable(partition.collection, [wrong[:2] for wrong in broken])  # which names them
+        kept = self._readable(partition.collection, found[: query.limit])
+        unreadable = [(name.decode(), key.decode()) for key, _, name in broken]
+        more = len(found) > query.limit
+        if more and kept:  # what is behind the end belongs to the next page
+            end = kept[-1].attributes[partition.index.sort]
+            unreadable = [named for named in unreadable if (named[0] < end) is not descending]
+        return RecordPage(tuple(kept), more=more, unreadable=tuple(unreadable))
 
     async def count(self, partitions: Sequence[Partition]) -> list[Count]:
         """Return how many records each partition holds, always exactly."""
-        self._limits.check_partitions(partitions)
-        words: list[Argument] = [len(partitions), *map(zset_of, partitions)]
+        arguments: list[Argument] = [len(partitions), *map(zset_of, partitions)]
         more = True
         numbers: list[int] = []
         while more:  # what ran out is dropped first: each record once, so this ends
-            more, *numbers = await self._pipe.run(Verb.COUNT, words)
+            more, *numbers = await self._pipeline.run(Verb.COUNT, arguments)
         return [Count(number, exact=True) for number in numbers]
 
     async def counters(self, prefix: str) -> Counters:
         """Return the counters whose names begin with ``prefix``."""
-        self._limits.check_prefix(prefix)
         group, bar, _ = prefix.partition("|")
-        cursor, *pairs = await self._pipe.run(Verb.COUNTERS, [prefix, group if bar else ""])
+        cursor, *pairs = await self._pipeline.run(Verb.COUNTERS, [prefix, group if bar else ""])
         values = zip(pairs[::2], pairs[1::2], strict=True)
         return Counters({name.decode(): int(value) for name, value in values}, cursor.decode())
 
     async def read_log(self, cursor: str | None, limit: int) -> LogPage:
         """Return events after the cursor; None is the beginning of what is kept."""
-        self._limits.check_log_limit(limit)
-        place = None if cursor is None else LogPlace.parse(cursor)
-        first = "-" if place is None else place.first
-        last, dropped, found = await self._pipe.run(Verb.READ_LOG, [first, limit])
-        if place is not None and place.is_ahead_of(last):
-            if place.millis * 1000 > (await self.now()).micros + _AHEAD:
+        position = None if cursor is None else LogPosition.parse(cursor)
+        first = "-" if position is None else position.first
+        last, dropped, found = await self._pipeline.run(Verb.READ_LOG, [first, limit])
+        if position is not None and position.is_ahead_of(last):
+            if position.millis * 1000 > (await self.now()).micros + _AHEAD:
                 raise InvalidCursor(cursor or "", "it is ahead of this store's log")
             # The server lost its last moment, of which the reader knows: it goes on from here.
-            return LogPage((), cursor=last.decode(), torn=True)
-        torn = place is not None and place.is_torn_by(dropped)
-        if place is None or torn:  # where there is nothing, the gap is told once
-            place = LogPlace.parse((dropped if torn else last).decode())
-        return log_page(place, found, limit, torn=torn)
+            return LogPage((), cursor=last.decode(), truncated=True)
+        truncated = position is not None and position.is_truncated_by(dropped)
+        if position is None or truncated:  # where there is nothing, the gap is told once
+            position = LogPosition.parse((dropped if truncated else last).decode())
+        return log_page(position, found, limit, truncated=truncated)
 
     async def wait(self, watches: Sequence[Watch], timeout: float) -> bool:  # noqa: ASYNC109 - as
         # in the contract: it is how long work may stay away, not a limit on the call
         """Return True when one of the watches may have come true, False after the timeout."""
-        self._limits.check_watches(watches, timeout)
         return await self._waiting.wait(watches, timeout)
 
     def sibling(self) -> AbstractAsyncContextManager[Store]:
@@ -221,13 +237,13 @@ class RedisStore:
 
     async def close(self) -> None:
         """Disconnect; what is under way fails. In a forked child: does nothing."""
-        if not self._limits.lifetime.end():
+        if not self.lifetime.end():
             return
         if self._sweeping is not None:
             self._sweeping.cancel()
             await asyncio.wait([self._sweeping])
         await self._waiting.close()
-        await self._pipe.close()
+        await self._pipeline.close()
 
     async def look(self, looks: Sequence[Look], given_back: Sequence[str] = ()) -> bool:
         """Return whether any of the watches is true; else those wait that have a ticket.
@@ -236,22 +252,30 @@ class RedisStore:
             looks: the watches.
             given_back: tickets of those who wait no more.
         """
-        words: list[Argument] = [len(looks)]
+        arguments: list[Argument] = [len(looks)]
         for watch, ticket in looks:
             partition = watch.partition
-            words += [partition.collection, zset_of(partition), lower_bound(watch.after), ticket]
-        (is_true,) = await self._pipe.run(Verb.LOOK, [*words, *given_back])
+            arguments += [
+                partition.collection,
+                zset_of(partition),
+                lower_bound(watch.after),
+                ticket,
+            ]
+        (is_true,) = await self._pipeline.run(Verb.LOOK, [*arguments, *given_back])
         return bool(is_true)
 
     async def _each(self, calls: Sequence[tuple[Verb, list[Argument], int]]) -> list[Answer]:
-        """Run scripts, which the pipe sends together, those of one kind in the order given.
+        """Run scripts, which the pipeline sends together, those of one kind in the order given.
 
-        Each is its script, its words, and how many records it speaks of.
+        Each is its script, its arguments, and how many records it speaks of.
         """
         if len(calls) == 1:
-            ((verb, words, records),) = calls
-            return [await self._pipe.run(verb, words, records=records)]
-        sent = [self._pipe.submit(verb, words, records=records) for verb, words, records in calls]
+            ((verb, arguments, records),) = calls
+            return [await self._pipeline.run(verb, arguments, records=records)]
+        sent = [
+            self._pipeline.submit(verb, arguments, records=records)
+            for verb, arguments, records in calls
+        ]
         return await asyncio.gather(*sent)
 
     def _record(self, collection: str, answer: Answer) -> Record:
@@ -263,7 +287,7 @@ class RedisStore:
         if len(answer) == _UNREADABLE:
             raise _corrupt(collection, *answer)
         try:
-            return self._words.record(collection, answer)
+            return self._codec.record(collection, answer)
         except (AttributeError, TypeError, ValueError) as broken:
             raise _corrupt(collection, answer[0], str(broken).encode()) from broken
 
@@ -277,7 +301,7 @@ class RedisStore:
             try:
                 records.append(self._record(collection, answer))
             except CorruptRecord as broken:
-                _log.error("left alone: %s", broken)
+                _log.error("skipped: %s", broken)
         return records
 
     def _sweep_soon(self) -> None:
@@ -293,7 +317,7 @@ class RedisStore:
             day = "" if first_kept == self._first_kept else first_kept
             gone: Sequence[int] = (_SWEEP,)
             while _SWEEP in gone:
-                gone = await self._pipe.run(Verb.SWEEP, [_SWEEP, self._log_retention, day])
+                gone = await self._pipeline.run(Verb.SWEEP, [_SWEEP, self._log_retention, day])
                 self._first_kept, day = first_kept, ""
         except StoreError:
             return  # the next one does it: what ran out is hidden all the same

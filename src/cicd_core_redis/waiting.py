@@ -51,7 +51,6 @@ class Waiting:
         look: Callable[[Sequence[Look], Sequence[str]], Awaitable[bool]],
         namespace: str | None,
     ) -> None:
-        """Take where to listen, how to connect, and the script that looks."""
         self._look = look
         self._prefix = prefix_of(namespace)
         self._listener = IdSource().claim_id()

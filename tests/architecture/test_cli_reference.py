@@ -46,3 +46,15 @@ def test_every_option_of_a_command_is_told(name: str) -> None:
     section = PAGE.partition(f"\n## `{name}`\n")[2].partition("\n## ")[0]
     options = [opt for each in COMMANDS[name].params for opt in each.opts if opt[0] == "-"]
     assert [option for option in options if f"`{option}" not in section] == []
+
+
+def test_every_argument_and_option_says_what_it_is() -> None:
+    rows = [line for line in PAGE.splitlines() if line.startswith("| `")]
+    assert rows
+    said = {row: row.rpartition(" | ")[2].replace("Required.", "") for row in rows}
+    assert [row for row, text in said.items() if not text.strip(" |")] == []
+
+
+def test_what_is_required_is_marked() -> None:
+    assert "cicd-core deployments fail [OPTIONS] --error TEXT DEPLOYMENT\n" in PAGE
+    assert "| `--error TEXT` |  | The cause. Required. |" in PAGE

@@ -12,13 +12,17 @@ import pytest
 
 from cicd_core import errors
 from cicd_core.errors import CicdError
+from cicd_core.job_logs import contract
+from cicd_core.job_logs.contract import LogOffsetMismatch
+from cicd_core.model import principal
+from cicd_core.model.principal import NotAuthenticated, NotPermitted
 from cicd_core.persistence import collections
 from cicd_core.queueing.why import ReasonCode
 from cicd_core.settings import Settings
-from cicd_core.store.contract import Store
 from cicd_core.store.memory.store import LOG_RETENTION
 from cicd_core.store.registry import GROUP
 from cicd_core.store.sqlite import location
+from tests.verbs import VERBS
 
 DOCS = Path(__file__).parents[2] / "docs"
 REFERENCE = DOCS / "reference"
@@ -30,14 +34,20 @@ SAMPLES: dict[str, CicdError] = {
     "TooLarge": errors.TooLarge("field", 2, 1),
     "InvalidCursor": errors.InvalidCursor("cursor", "reason"),
     "NotFound": errors.NotFound("job", "key"),
+    "WaitTimedOut": errors.WaitTimedOut("job", "running", 5.0),
     "IllegalTransition": errors.IllegalTransition("job", "key", "start", "failed", ()),
     "LeaseLost": errors.LeaseLost("job", 1, "reason"),
     "IdempotencyConflict": errors.IdempotencyConflict("key", "job"),
     "AlreadyExists": errors.AlreadyExists("job", "key"),
     "TooManyLanes": errors.TooManyLanes("pool", 256),
     "AgentReplaced": errors.AgentReplaced("agent", "incarnation"),
+    "ChangedMeanwhile": errors.ChangedMeanwhile("pool", "linux"),
+    "LogOffsetMismatch": LogOffsetMismatch(20, 10),
+    "AgentDeregistered": errors.AgentDeregistered("agent", "terminated", "deregistered"),
     "AgentUnavailable": errors.AgentUnavailable("agent", "unhealthy", "disk at 99 %"),
     "SessionRejected": errors.SessionRejected("reason"),
+    "NotAuthenticated": NotAuthenticated("reason"),
+    "NotPermitted": NotPermitted("principal", "reason"),
     "TooManyConflicts": errors.TooManyConflicts(["job"], 8),
     "CorruptRecord": errors.CorruptRecord("jobs", "key", "reason"),
     "UnknownScheme": errors.UnknownScheme("acme", ["memory"]),
@@ -73,7 +83,7 @@ def subclasses(root: type[CicdError]) -> set[type[CicdError]]:
 ERRORS = {
     each.__name__: each
     for each in subclasses(CicdError) - {CicdError}
-    if each.__module__ == errors.__name__
+    if each.__module__ in {errors.__name__, principal.__name__, contract.__name__}
 }
 
 
@@ -165,7 +175,7 @@ def test_the_page_on_reliability_names_every_promise_in_order() -> None:
 
 def test_the_page_on_the_architecture_names_every_verb_of_a_store() -> None:
     text = (DOCS / "explanation" / "architecture.md").read_text(encoding="utf-8")
-    verbs = [name for name in vars(Store) if name[0] != "_" and name != "sibling"]
+    verbs = [name for name in VERBS if name != "sibling"]
     assert [name for name in rows_of(text) if name in verbs] == verbs
 
 

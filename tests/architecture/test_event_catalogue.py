@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING
 import pytest
 from attrs import evolve
 
+from cicd_core.keys import rules
+from cicd_core.keys.model import KeySpec
 from cicd_core.lifecycle import agents, deployments, jobs, leases, pools, sessions
 from cicd_core.lifecycle.decision import Decision
 from cicd_core.model.agent import AgentMetrics, AgentSpec, AgentStatus
 from cicd_core.model.deployment import DeploymentMetrics, DeploymentSpec
+from cicd_core.model.event_types import EVENT_TYPES
 from cicd_core.model.job import (
     Delivery,
     Job,
@@ -36,10 +39,12 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "reference" / "events.md"
-LIFECYCLE = ROOT / "src" / "cicd_core" / "lifecycle"
+CORE = ROOT / "src" / "cicd_core"
+#: Where the decide functions are.
+RULES = (*(CORE / "lifecycle").glob("*.py"), *CORE.glob("*/rules.py"))
 NOW = datetime(2027, 1, 15, 8, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
-WHOLE_NAME = re.compile(r"(?:job|agent|deployment|session|pool)\.\w+")
+WHOLE_NAME = re.compile(r"(?:job|agent|deployment|session|pool|key)\.\w+")
 PREFIXES = {
     "jobs.py": "job.",
     "leases.py": "job.",
@@ -70,7 +75,7 @@ def keys_of(text: str) -> frozenset[str]:
 def in_the_code() -> set[str]:
     """The names of events that stand in the decide functions."""
     found: set[str] = set()
-    for path in LIFECYCLE.glob("*.py"):
+    for path in RULES:
         prefix = PREFIXES.get(path.name, "")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             found |= {f"{prefix}{text}" for text in short_names(node)}
@@ -108,15 +113,15 @@ def texts(node: ast.AST) -> set[str]:
 
 
 def made(spec: JobSpec | None = None) -> Decision[Job]:
-    return jobs.create(spec or JobSpec(job_type="build"), job_id="j", now=NOW, by="ada")
+    return jobs.create(spec or JobSpec(job_type="build"), job_id="j", now=NOW, actor="ada")
 
 
 def queued(spec: JobSpec | None = None) -> Decision[Job]:
-    return jobs.enqueue(made(spec).value, now=NOW, by="ada")
+    return jobs.submit(made(spec).value, now=NOW, actor="ada")
 
 
 def running(spec: JobSpec | None = None) -> tuple[Job, LeaseToken]:
-    job = leases.claim(queued(spec).value, agent_id="a", claim_id="c", now=NOW, starting=True).value
+    job = leases.claim(queued(spec).value, agent_id="a", claim_id="c", now=NOW, start=True).value
     token = job.token
     assert token is not None
     return job, token
@@ -135,7 +140,7 @@ def job_decisions() -> Iterator[Decision[Job]]:
     yield queued()
     yield queued(late)
     yield jobs.promote(queued(late).value, now=LATER)
-    yield leases.claim(queued().value, agent_id="a", claim_id="c", now=NOW, starting=True)
+    yield leases.claim(queued().value, agent_id="a", claim_id="c", now=NOW, start=True)
     job, token = running()
     yield leases.report_progress(job, token, Progress(at=NOW, percent=5), now=NOW)
     yield ended(Outcome.exited(0))
@@ -144,46 +149,46 @@ def job_decisions() -> Iterator[Decision[Job]]:
     yield ended(Outcome.error("broken"))
     yield (dead := ended(Outcome.error("broken"), single))
     yield ended(Outcome.error("broken"), once)
-    yield leases.release(job, token, now=NOW, why="drain")
+    yield leases.release(job, token, now=NOW, reason="drain")
     yield leases.expire_lease(job, now=LATER)
     yield leases.expire_lease(job, now=LATER, limit_reached=True)
-    yield jobs.replay(dead.value, now=LATER, by="ada")
-    yield jobs.reprioritise(job, Priority.HIGH, now=NOW, by="ada")
-    yield (asked := jobs.cancel(job, now=NOW, by="ada", reason="no"))
+    yield jobs.replay(dead.value, now=LATER, actor="ada")
+    yield jobs.reprioritise(job, Priority.HIGH, now=NOW, actor="ada")
+    yield (asked := jobs.cancel(job, now=NOW, actor="ada", reason="no"))
     yield leases.complete(asked.value, token, Outcome.cancelled("stopped"), now=LATER)
-    yield leases.release(asked.value, token, now=LATER, why="drain")
-    yield jobs.cancel(made().value, now=NOW, by="ada", reason="no")
+    yield leases.release(asked.value, token, now=LATER, reason="drain")
+    yield jobs.cancel(made().value, now=NOW, actor="ada", reason="no")
     yield jobs.expire_deadline(made(late).value, now=LATER)
     yield from tracked_decisions()
 
 
 def tracked_decisions() -> Iterator[Decision[Job]]:
-    job = jobs.record_start(made().value, now=NOW, by="ci", started_at=None)
+    job = jobs.record_start(made().value, now=NOW, actor="ci", started_at=None)
     yield job
     for verdict in Verdict:
         outcome = Outcome(verdict=verdict)
-        yield jobs.record_execution(job.value, outcome, now=LATER, by="ci")
+        yield jobs.record_execution(job.value, outcome, now=LATER, actor="ci")
 
 
 def deployment_decisions() -> Iterator[Decision[object]]:
     plain = DeploymentSpec(service_name="web", version="1")
     spec = evolve(plain, environment="eu")
     for each, job_id in ((plain, None), (spec, "job-1")):
-        one = deployments.create(each, deployment_id="d", now=NOW, by="ada")
+        one = deployments.create(each, deployment_id="d", now=NOW, actor="ada")
         yield one
-        staging = deployments.begin_staging(one.value, now=NOW, by="ada", staging_job_id=job_id)
+        staging = deployments.begin_staging(one.value, now=NOW, actor="ada", staging_job_id=job_id)
         yield staging
-        staged = deployments.record_staging(staging.value, succeeded=True, now=NOW, by="ada")
+        staged = deployments.record_staging(staging.value, succeeded=True, now=NOW, actor="ada")
         yield staged
         production = deployments.begin_production(
-            staged.value, now=NOW, by="ada", production_job_id=job_id
+            staged.value, now=NOW, actor="ada", production_job_id=job_id
         )
         yield production
-        live = deployments.record_production(production.value, succeeded=True, now=NOW, by="ada")
+        live = deployments.record_production(production.value, succeeded=True, now=NOW, actor="ada")
         yield live
-        yield deployments.fail(staged.value, now=NOW, by="ada", error_message="no")
+        yield deployments.fail(staged.value, now=NOW, actor="ada", error_message="no")
         target = None if job_id is None else "2"
-        yield deployments.roll_back(live.value, now=NOW, by="ada", reason="bad", target=target)
+        yield deployments.roll_back(live.value, now=NOW, actor="ada", reason="bad", target=target)
     yield from metrics_decisions(plain, DeploymentMetrics(latency_ms=1.0))
     figures = DeploymentMetrics(error_rate=0.1, requests_per_second=3.0)
     yield from metrics_decisions(spec, figures)
@@ -192,9 +197,9 @@ def deployment_decisions() -> Iterator[Decision[object]]:
 def metrics_decisions(
     spec: DeploymentSpec, metrics: DeploymentMetrics
 ) -> Iterator[Decision[object]]:
-    new = deployments.create(spec, deployment_id="d", now=NOW, by="ada").value
-    staged = deployments.record_staging(new, succeeded=True, now=NOW, by="ada").value
-    entered = deployments.begin_production(staged, now=NOW, by="ada").value
+    new = deployments.create(spec, deployment_id="d", now=NOW, actor="ada").value
+    staged = deployments.record_staging(new, succeeded=True, now=NOW, actor="ada").value
+    entered = deployments.begin_production(staged, now=NOW, actor="ada").value
     yield deployments.record_metrics(entered, metrics=metrics, now=NOW)
 
 
@@ -205,33 +210,53 @@ def agent_decisions() -> Iterator[Decision[object]]:
     yield agents.register(new.value, spec=spec, incarnation="other", now=NOW)
     busy = AgentMetrics(cpu_percent=99)
     yield agents.heartbeat(new.value, incarnation="i", now=NOW, metrics=busy)
-    yield agents.set_status(new.value, status=AgentStatus.OFFLINE, now=NOW, by="ada", reason="no")
-    yield agents.drain(new.value, now=NOW, by="ada", reason="no")
-    yield agents.deregister(new.value, now=NOW, by="ada")
-    yield agents.mark_offline(new.value, now=NOW, by="maintenance")
+    yield agents.set_status(
+        new.value, status=AgentStatus.OFFLINE, now=NOW, actor="ada", reason="no"
+    )
+    yield agents.drain(new.value, now=NOW, actor="ada", reason="no")
+    yield agents.deregister(new.value, now=NOW, actor="ada")
+    yield agents.mark_offline(new.value, now=NOW, actor="maintenance")
 
 
 def other_decisions() -> Iterator[Decision[object]]:
-    pool = pools.put(None, spec=PoolSpec(pool_name="p"), now=NOW, by="ada")
+    pool = pools.put(None, spec=PoolSpec(pool_name="p"), now=NOW, actor="ada")
     yield pool
     wanted = PoolSpec(pool_name="p", target_agents=3)
-    yield pools.put(None, spec=wanted, now=NOW, by="ada")
-    yield pools.put(pool.value, spec=wanted, now=NOW, by="ada")
-    yield pools.put(pool.value, spec=PoolSpec(pool_name="p", max_agents=3), now=NOW, by="ada")
-    deleted = pools.delete("p", now=NOW, by="ada", jobs=0, agents=0, force=False)
+    yield pools.put(None, spec=wanted, now=NOW, actor="ada")
+    yield pools.put(pool.value, spec=wanted, now=NOW, actor="ada")
+    yield pools.put(pool.value, spec=PoolSpec(pool_name="p", max_agents=3), now=NOW, actor="ada")
+    deleted = pools.delete("p", now=NOW, actor="ada", jobs=0, agents=0, force=False)
     yield Decision(pool.value, (deleted,))
     spec = SessionSpec(user_id="ada")
     session = sessions.create(spec, session_id=hash_token("secret"), now=NOW)
     yield session
-    yield sessions.log_out(session.value, now=NOW, by="ada")
-    yield Decision(session.value, (sessions.withdraw("ada", now=NOW, by="ada"),))
+    yield sessions.log_out(session.value, now=NOW, actor="ada")
+    yield Decision(session.value, (sessions.withdraw("ada", now=NOW, actor="ada"),))
     yield sessions.expire(session.value, now=LATER, idle_expires_at=NOW)
+
+
+def key_decisions() -> Iterator[Decision[object]]:
+    keys = {
+        agent_id: rules.create(
+            KeySpec(name="ci", scopes=("queue:claim",), agent_id=agent_id),
+            key_id="0" * 16,
+            digest=hash_token("secret"),
+            now=NOW,
+            actor="ada",
+        )
+        for agent_id in (None, "a")
+    }
+    yield from keys.values()
+    key = keys[None].value
+    yield rules.shorten(key, now=NOW, overlap_seconds=60, actor="ada")
+    yield rules.revoke(key, now=NOW, actor="ada", reason="leaked")
 
 
 def told() -> dict[str, Keys]:
     """What the decisions of every kind tell: the keys that all have, and those that some have."""
     seen: defaultdict[str, list[frozenset[str]]] = defaultdict(list)
-    for decisions in (job_decisions, deployment_decisions, agent_decisions, other_decisions):
+    kinds = (job_decisions, deployment_decisions, agent_decisions, other_decisions, key_decisions)
+    for decisions in kinds:
         for decision in decisions():
             for draft in decision.events:
                 seen[draft.type].append(frozenset(draft.data))
@@ -246,6 +271,10 @@ TOLD = told()
 
 def test_the_page_names_every_event_in_the_code() -> None:
     assert sorted(in_the_page()) == sorted(in_the_code())
+
+
+def test_the_list_of_types_names_every_event_in_the_code() -> None:
+    assert list(EVENT_TYPES) == sorted(in_the_code())
 
 
 def test_every_event_in_the_code_is_told_here() -> None:

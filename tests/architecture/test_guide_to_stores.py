@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from cicd_core.store.contract import Store
 from cicd_core.testing import Capability, HistoryConformance, StoreConformance
 from cicd_core.testing.conformance.suite import Suite
+from tests.verbs import VERBS
 
 DOCS = Path(__file__).parents[2] / "docs"
 GUIDE = (DOCS / "how-to" / "write-a-store.md").read_text(encoding="utf-8")
-VERBS = [name for name in vars(Store) if name[0] != "_"]
 TOPICS = [each for each in StoreConformance.__mro__ if Suite in each.__bases__]
 
 

@@ -34,9 +34,10 @@ def isort_style(name: str) -> tuple[int, str]:
 def public_imports() -> set[str]:
     """The names that `cicd_core/__init__.py` binds for its users."""
     tree = ast.parse((SRC / "cicd_core" / "__init__.py").read_text(encoding="utf-8"))
-    imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     ours = [node for node in imports if (node.module or "").startswith("cicd_core")]
-    return {alias.asname or alias.name for node in ours for alias in node.names}
+    names = {alias.asname or alias.name for node in ours for alias in node.names}
+    return {name for name in names if not name.startswith("_")}
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)

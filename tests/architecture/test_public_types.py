@@ -8,11 +8,13 @@ import re
 import sys
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import cicd_core
 import cicd_core.store
 from cicd_core import ControlPlane
+from cicd_core.entities import COLLECTIONS
+from cicd_core.store.memory import MemoryBackend
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +29,7 @@ def exported(package: ModuleType) -> set[object]:
 
 def public_objects() -> list[Any]:
     """What the top exports, and the services, which a control plane gives."""
-    plane = ControlPlane(cast("Any", object()))
+    plane = ControlPlane(MemoryBackend(COLLECTIONS))
     services: list[Any] = [
         type(each) for name, each in vars(plane).items() if not name.startswith("_")
     ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from cicd_core.persistence.collections import COLLECTIONS
+from cicd_core.entities import COLLECTIONS
 from cicd_core.store.registry import open_store
 from tests.cli.person import Person
 
@@ -28,12 +28,12 @@ def person(
 ) -> Iterator[Person]:
     """A person in a folder of their own, whose store is a SQLite file there, without a record."""
     monkeypatch.chdir(tmp_path)
-    for name in ("CICD_BY", "COLUMNS", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE"):
+    for name in ("CICD_ACTOR", "COLUMNS", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE"):
         monkeypatch.delenv(name, raising=False)
     url = f"sqlite:///{tmp_path}/ci.db"
     anyio.run(make, url)
     monkeypatch.setenv("CICD_STORE", url)
-    monkeypatch.setenv("CICD_BY", "ada")
+    monkeypatch.setenv("CICD_ACTOR", "ada")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     someone = Person(capsys, monkeypatch)
     yield someone

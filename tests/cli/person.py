@@ -47,15 +47,18 @@ class Person:
         self._monkeypatch = monkeypatch
         self._started: list[subprocess.Popen[str]] = []
 
-    def types(self, *words: str) -> Answer:
+    def types(self, *words: str, **environment: str) -> Answer:
         """Run a command in this process, from its first word to its exit."""
         self._capsys.readouterr()
-        self._monkeypatch.setattr(sys, "argv", ["cicd-core", *words])
         code: object = 0
-        try:
-            main()
-        except SystemExit as ended:
-            code = ended.code
+        with self._monkeypatch.context() as shell:
+            shell.setattr(sys, "argv", ["cicd-core", *words])
+            for name, value in environment.items():
+                shell.setenv(name, value)
+            try:
+                main()
+            except SystemExit as ended:
+                code = ended.code
         said = self._capsys.readouterr()
         assert isinstance(code, int)
         return Answer(code, said.out, said.err)

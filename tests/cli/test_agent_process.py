@@ -50,45 +50,6 @@ def test_two_agents_share_one_file_and_run_each_job_once(person: Person, tmp_pat
     assert person.types("audit").code == 0
 
 
-def test_wait_follows_a_job_to_its_end(person: Person) -> None:
-    agent = person.starts("agent", "--json", "--send-log-tail")
-    said_that(agent, "registered")
-    good = person.types("enqueue", "shell", "--wait", "--", "true")
-    assert good.code == 0
-    assert "job.started" in good.out
-    assert good.out.splitlines()[-1].startswith("success ")
-    bad = person.types("enqueue", "--shell", "echo oh no; exit 3", "--wait")
-    assert bad.code == 1
-    assert "exit code 3" in bad.out
-    assert "oh no" in bad.out
-
-
-def test_wait_gives_machines_the_job_as_it_ended(person: Person, tmp_path: Path) -> None:
-    agent = person.starts("agent", "--json")
-    said_that(agent, "registered")
-    ended = person.types("enqueue", "--shell", "exit 3", "--wait", "--json")
-    assert (ended.code, ended.json["state"], ended.json["exit_code"]) == (1, "failed", 3)
-    lines = [{"job_type": "shell", "payload": {"shell": f"exit {code}"}} for code in (0, 0, 1)]
-    (tmp_path / "jobs.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    many = person.types("enqueue", "--from", "jobs.jsonl", "--wait", "--json")
-    assert many.code == 1
-    assert many.json["by_state"] == {"success": 2, "failed": 1}
-
-
-def test_wait_for_a_dead_letter_does_not_last_for_ever(person: Person) -> None:
-    agent = person.starts("agent", "--json")
-    said_that(agent, "registered")
-    words = ("--shell", "exit 3", "--retry-on", "failed", "--max-attempts", "1", "--wait")
-    ended = person.types("enqueue", *words, "--json")
-    assert (ended.code, ended.json["state"]) == (1, "dead_lettered")
-
-
-def test_wait_for_what_has_ended_before_ends_at_once(person: Person) -> None:
-    person.types("cancel", person.enqueues("build", "--key", "k1"))
-    ended = person.types("enqueue", "build", "--key", "k1", "--wait", "--json")
-    assert (ended.code, ended.json["state"]) == (1, "cancelled")
-
-
 def test_sigterm_lets_a_job_finish(person: Person, tmp_path: Path) -> None:
     go = tmp_path / "go"
     job_id = person.enqueues("--shell", f"until [ -e {go} ]; do sleep 0.02; done")
@@ -117,7 +78,7 @@ def test_a_running_job_is_cancelled_from_elsewhere(person: Person) -> None:
     agent = person.starts("agent", "--json", "--lease", "6")
     said_that(agent, "running")
     told = person.types("cancel", job_id, "--reason", "a mistake").out
-    assert told == f"{job_id} was asked to stop; its agent ends it soon\n"
+    assert told == f"{job_id} cancel requested; its agent stops it soon\n"
     said_that(agent, "cancelled")
     assert person.asks("job", job_id)["state"] == "cancelled"
 
@@ -125,7 +86,7 @@ def test_a_running_job_is_cancelled_from_elsewhere(person: Person) -> None:
 def test_an_agent_takes_other_types_by_name_alone(person: Person) -> None:
     mine = person.enqueues("build", "--", "true")
     theirs = person.enqueues("other", "--", "true")
-    assert person.runs("agent", "--once", "--type", "build", "-q").code == 0
+    assert person.types("agent", "--once", "--type", "build", "-q").code == 0
     assert person.asks("job", mine)["state"] == "success"
     assert person.asks("job", theirs)["state"] == "queued"
 
@@ -133,20 +94,20 @@ def test_an_agent_takes_other_types_by_name_alone(person: Person) -> None:
 def test_an_agent_gives_jobs_the_variables_that_it_was_told_to(person: Person) -> None:
     line = 'test "$TEAM" = core && test -z "$SECRET"'
     job_id = person.enqueues("--shell", line)
-    agent = person.runs("agent", "--once", "-q", "--env", "TEAM", TEAM="core", SECRET="x")
+    agent = person.types("agent", "--once", "-q", "--env", "TEAM", TEAM="core", SECRET="x")
     assert agent.code == 0
     assert person.asks("job", job_id)["state"] == "success"
 
 
 def test_an_agent_works_where_it_is_told_to(person: Person, tmp_path: Path) -> None:
     job_id = person.enqueues("shell", "--", "pwd")
-    assert person.runs("agent", "--once", "-q", "--workdir", "work", "--send-log-tail").code == 0
+    assert person.types("agent", "--once", "-q", "--workdir", "work", "--send-log-tail").code == 0
     place = Path(person.asks("job", job_id)["logs_summary"].strip())
     assert place.is_relative_to((tmp_path / "work").resolve())
 
 
 def test_a_log_in_json_is_an_object_a_line(person: Person) -> None:
-    answer = person.runs("agent", "--once", "--json")
+    answer = person.types("agent", "--once", "--json")
     lines: list[dict[str, Any]] = [json.loads(line) for line in answer.err.splitlines()]
     assert lines
     assert all(each.keys() >= {"at", "level", "logger", "message"} for each in lines)

@@ -59,9 +59,9 @@ def busy_board() -> Board:
     for number in range(50):
         key = f"j{number}"
         made.add_job(key, f"job {number}", Priority.LOW)
-        made.note(event("job.claimed", ("jobs", key), to="claimed", by="agent-a", attempt=1))
-        made.note(event("job.retried", ("jobs", key), to="queued", why=LONG))
-        made.note(event("job.claimed", ("jobs", key), to="claimed", by="agent-b", attempt=2))
+        made.note(event("job.claimed", ("jobs", key), to="claimed", actor="agent-a", attempt=1))
+        made.note(event("job.retried", ("jobs", key), to="queued", reason=LONG))
+        made.note(event("job.claimed", ("jobs", key), to="claimed", actor="agent-b", attempt=2))
     for scene in Scene:
         made.say(scene, LONG)
     made.note(event("agent.draining", ("agents", "agent-a"), to="terminating"))
@@ -110,9 +110,9 @@ def test_setbacks_and_ends_are_told_line_by_line() -> None:
     lines = Lines()
     made = board(lines)
     made.add_job("j1", "compile", Priority.HIGH)
-    made.note(event("job.claimed", to="claimed", by="agent-b", attempt=1))
-    made.note(event("job.lease_expired", to="queued", why="nobody renewed it"))
-    made.note(event("job.claimed", to="claimed", by="agent-a", attempt=2))
+    made.note(event("job.claimed", to="claimed", actor="agent-b", attempt=1))
+    made.note(event("job.lease_expired", to="queued", reason="nobody renewed it"))
+    made.note(event("job.claimed", to="claimed", actor="agent-a", attempt=2))
     made.note(event("job.started", to="running"))
     made.note(event("job.progress", percent=50))
     made.note(event("job.succeeded", to="success"))
@@ -140,7 +140,7 @@ def test_what_a_killed_agent_still_holds_is_told() -> None:
     made.see_running([running, other], NOW)
     made.note(event("agent.status_changed", ("agents", "agent-b"), to="healthy"))
     (line,) = [line for line in shown(made, console()) if "agent-b" in line and "killed" in line]
-    assert "leases run out: soak (3.0s)" in line
+    assert "leases expire: soak (3.0s)" in line
 
 
 def test_a_scene_keeps_what_it_found() -> None:

@@ -126,3 +126,9 @@ def test_deployments_are_listed_by_service_and_status(person: Person, deployment
     assert services("--until", "1h") == []
     assert deployment in person.types("deployments").out
     assert person.types("deployments", "--status", "odd").code == 2
+
+
+def test_metrics_without_a_value_are_refused_without_python(person: Person) -> None:
+    person.types("deployments", "create", "web", "1", "--id", "d1")
+    refused = person.types("deployments", "metrics", "d1")
+    assert refused.err.startswith("error: metrics: give at least one of error_rate, ")

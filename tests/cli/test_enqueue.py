@@ -34,7 +34,7 @@ def test_every_option_arrives_in_the_job(person: Person) -> None:
         "job_type": "build",
         "state": "queued",
         "payload": {"target": "all"},
-        "priority": "CRITICAL",
+        "priority": "critical",
         "pool_name": "linux",
         "labels": ["arm", "gpu"],
         "tags": ["nightly"],
@@ -49,7 +49,7 @@ def test_every_option_arrives_in_the_job(person: Person) -> None:
     assert job["retry"]["retry_on"] == ["failed", "timeout"]
     assert job["git"]["repo"] == "https://example.org/app.git"
     assert (job["git"]["ref"], job["git"]["commit_sha"]) == ("main", "ab" * 20)
-    assert job["history"][0]["by"] == "ada"
+    assert job["history"][0]["actor"] == "ada"
 
 
 def test_a_command_behind_two_dashes_keeps_its_own_options(person: Person) -> None:
@@ -57,10 +57,39 @@ def test_a_command_behind_two_dashes_keeps_its_own_options(person: Person) -> No
     assert job["payload"] == {"argv": ["make", "-j2", "--json", "test"]}
 
 
-def test_a_shell_line_is_a_job_for_the_shell(person: Person) -> None:
-    job = person.asks("enqueue", "--shell", "make | tee log", "--payload", '{"env": {"A": "1"}}')
-    assert job["job_type"] == "shell"
-    assert job["payload"] == {"env": {"A": "1"}, "shell": "make | tee log"}
+def test_command_without_a_type_is_a_shell_job(person: Person) -> None:
+    job = person.asks("enqueue", "--key", "build", "--priority", "high", "--", "make", "-j2", "--")
+    assert (job["job_type"], job["payload"]) == ("shell", {"argv": ["make", "-j2", "--"]})
+    assert (job["idempotency_key"], job["priority"]) == ("build", "high")
+    other = person.asks("enqueue", "--tag", "x", "build", "--", "make")
+    assert (other["job_type"], other["payload"]) == ("build", {"argv": ["make"]})
+
+
+def test_shell_line_is_a_shell_job(person: Person) -> None:
+    job = person.asks("enqueue", "--shell", "make | tee log")
+    assert (job["job_type"], job["payload"]) == ("shell", {"shell": "make | tee log"})
+
+
+@pytest.mark.parametrize("words", [["--shell", "make"], ["build", "--", "make"], ["--", "make"]])
+def test_work_beside_a_payload_is_refused_before_a_store_is_made(
+    person: Person, tmp_path: Path, words: list[str]
+) -> None:
+    given = ("--payload", '{"env": {"A": "1"}}', "--store", "sqlite:///new.db", "--json")
+    refused = person.types("enqueue", *given, *words)
+    assert (refused.code, refused.error["field"]) == (2, "payload")
+    assert "sets the payload: omit one of them" in refused.error["message"]
+    assert not (tmp_path / "new.db").exists()
+
+
+@pytest.mark.parametrize("verdicts", ["success", "sometimes", "none,failed"])
+def test_advice_names_only_verdicts_to_retry_on(person: Person, verdicts: str) -> None:
+    refused = person.types("enqueue", "build", "--retry-on", verdicts)
+    assert refused.err.endswith("was refused: give some of failed, error, timeout, or none\n")
+
+
+def test_options_beside_a_file_are_named_as_people_type_them(person: Person) -> None:
+    refused = person.types("enqueue", "--from", "-", "--max-attempts", "2", "build", "--", "make")
+    assert "omit the type, the command, --max-attempts" in refused.err
 
 
 def test_a_delay_counts_from_now_and_a_moment_stands_as_it_is(person: Person) -> None:
@@ -85,7 +114,7 @@ def test_a_key_whose_job_has_ended_says_so(person: Person) -> None:
     job_id = person.enqueues("build", "--key", "k1")
     person.types("cancel", job_id)
     answer = person.types("enqueue", "build", "--key", "k1")
-    assert answer.out == f"{job_id} cancelled: the key made it before\n"
+    assert answer.out == f"{job_id} cancelled: the key exists already\n"
 
 
 @pytest.mark.parametrize(
@@ -104,6 +133,11 @@ def test_a_key_whose_job_has_ended_says_so(person: Person) -> None:
         (["build", "--run-at", "2099-01-01"], "run-at"),
         (["build", "--deadline", "later"], "deadline"),
         (["build", "--max-attempts", "0"], "retry.max_attempts"),
+        (["--"], "type"),
+        (["--", ""], "command"),
+        (["--shell", " "], "shell"),
+        (["build", "--repo", ""], "git.repo"),
+        (["build", "--", "", "x"], "command"),
         (["build", "--retry-on", "success"], "retry-on"),
         (["build", "--retry-on", "sometimes"], "retry-on"),
         (["build", "--sha", "abc"], "sha"),
@@ -143,10 +177,21 @@ def test_a_file_makes_a_job_of_each_line_in_its_order(person: Person, tmp_path: 
     done = person.asks("enqueue", "--from", written(tmp_path / "jobs.jsonl", *lines))
     assert (done["count"], done["by_state"]) == (3, {"queued": 3})
     a, b, c = (person.asks("job", each["job_id"]) for each in done["items"])
-    assert (a["job_type"], a["priority"], a["delivery"]) == ("a", "HIGH", "at_most_once")
+    assert (a["job_type"], a["priority"], a["delivery"]) == ("a", "high", "at_most_once")
     assert (b["max_attempts"], b["retry"]["retry_on"]) == (1, ["failed"])
     assert c["run_at"] == "2099-01-01T00:00:00.000000Z"
     assert [each["job_type"] for each in person.asks("jobs")["items"]] == ["c", "b", "a"]
+
+
+def test_value_that_is_missing_is_none_of_the_error(person: Person, tmp_path: Path) -> None:
+    refused = person.types("enqueue", "--from", written(tmp_path / "jobs.jsonl", {}), "--json")
+    assert refused.error["field"].endswith("job_type")
+    assert "value" not in refused.error
+
+
+def test_file_without_a_line_makes_no_job(person: Person, tmp_path: Path) -> None:
+    file = written(tmp_path / "jobs.jsonl", "")
+    assert person.types("enqueue", "--from", file, "--wait").out == "enqueued 0 jobs\n"
 
 
 def test_more_jobs_than_one_call_to_the_store_takes(person: Person, tmp_path: Path) -> None:
@@ -159,19 +204,29 @@ def test_more_jobs_than_one_call_to_the_store_takes(person: Person, tmp_path: Pa
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("{", "it is no JSON"),
-        ("@/etc/hostname", "it is no JSON"),
+        ("{", "it is not JSON"),
+        ("@/etc/hostname", "it is not JSON"),
         ('"build"', "give a JSON object"),
-        ({}, "required field missing @ $.job_type"),
-        ({"job_type": 5}, "expected str @ $.job_type"),
-        ({"job_type": "build", "typo": 1}, "extra fields found (typo)"),
+        ({}, "job_type: JobSpec requires it"),
+        ({"job_type": 5}, "job_type: 5 was refused: give a string"),
+        ({"job_type": "build", "typo": 1}, "typo: 1 was refused: there is no such field"),
+        (
+            {"job_type": "build", "retry": {"retry_on": ["success"]}},
+            "one of failed, timeout, error",
+        ),
         ({"job_type": "build", "priority": "urgent"}, "give one of critical, high, normal, low"),
-        ({"job_type": "build", "labels": "linux"}, "give a list @ $.labels"),
-        ({"job_type": "build", "retry": {"max_attempts": "3"}}, "expected int"),
-        ({"job_type": "build", "timeout_seconds": True}, "expected float"),
+        ({"job_type": "build", "labels": "linux"}, "labels: 'linux' was refused: give a list"),
+        (
+            {"job_type": "build", "retry": {"max_attempts": "3"}},
+            "retry.max_attempts: '3' was refused: give a whole number",
+        ),
+        (
+            {"job_type": "build", "timeout_seconds": True},
+            "timeout_seconds: True was refused: give a number",
+        ),
         ({"job_type": "build", "timeout_seconds": -1}, "give at least 0.001"),
-        ({"job_type": "build", "run_at": "2099-01-01T00:00:00"}, "with a time zone"),
-        ({"job_type": "build", "run_at": "soon"}, "@ $.run_at"),
+        ({"job_type": "build", "run_at": "2099-01-01T00:00:00"}, "with its time zone"),
+        ({"job_type": "build", "run_at": "soon"}, "run_at: 'soon' was refused"),
         ({"job_type": "build", "payload": {"x": "y" * 270_000}}, "over the limit of 262144 bytes"),
     ],
 )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 import pytest
 
-from cicd_core import AgentSpec, ControlPlane
+from cicd_core import AgentSpec, ChangedMeanwhile, ControlPlane, Pool, PoolSpec
+from cicd_core.cli.pools import change_pool
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,6 +85,66 @@ def test_a_pool_is_made_and_replaced(person: Person) -> None:
     replaced = person.asks("pools", "show", "mac")["pool"]
     assert (replaced["min_agents"], replaced["region"]) == (0, None)
     assert (replaced["slots_per_agent"], replaced["metadata"]) == (2, {"team": "core"})
+
+
+def test_set_changes_only_what_is_named(person: Person) -> None:
+    person.types(
+        "pools", "put", "mac", "--min", "1", "--max", "4", "--region", "eu", "--meta", "a=b"
+    )
+    before = person.asks("pools", "show", "mac")["pool"]
+    told = person.types("pools", "set", "mac", "--max", "6", "--target", "5", "--meta", "c=d")
+    assert told.out == "mac: 1 to 6 agents\n"
+    after = person.asks("pools", "show", "mac")["pool"]
+    changed = {"max_agents": 6, "target_agents": 5, "metadata": {"a": "b", "c": "d"}}
+    assert after == before | changed | {"updated_at": after["updated_at"]}
+    person.types("pools", "set", "mac", "--target", "none", "--region", "", "--meta", "a=")
+    last = person.asks("pools", "show", "mac")["pool"]
+    assert (last["target_agents"], last["region"], last["metadata"]) == (None, None, {"c": "d"})
+    assert last["min_agents"] == 1
+
+
+class MeddledPools:
+    """Pools that somebody else changes after each of the first reads."""
+
+    def __init__(self, plane: ControlPlane, changes: int) -> None:
+        self.pools = self
+        self._plane = plane
+        self._left = changes
+
+    async def get(self, pool_name: str) -> Pool:
+        seen = await self._plane.pools.get(pool_name)
+        if self._left:
+            self._left -= 1
+            spec = PoolSpec(pool_name=pool_name, warm_agents=seen.warm_agents + 1)
+            await self._plane.pools.put(spec)
+        return seen
+
+    async def put(self, spec: PoolSpec, **words: Any) -> Pool:
+        return await self._plane.pools.put(spec, **words)
+
+
+@pytest.mark.parametrize("changes", [2, 5])
+def test_set_loses_no_change_that_another_one_makes_meanwhile(changes: int) -> None:
+    async def meddle() -> Pool:
+        async with ControlPlane.open("memory://", maintenance=False) as plane:
+            await plane.pools.put(PoolSpec(pool_name="mac"))
+            meddled = cast("ControlPlane", MeddledPools(plane, changes))
+            return await change_pool(meddled, "mac", {"max_agents": 7}, {}, actor="ada")
+
+    if changes == 5:
+        with pytest.raises(ChangedMeanwhile):
+            anyio.run(meddle)
+    else:
+        pool = anyio.run(meddle)
+        assert (pool.max_agents, pool.warm_agents) == (7, 2)
+
+
+def test_set_refuses_a_wrong_target_and_a_pool_that_is_not_there(person: Person) -> None:
+    person.types("pools", "put", "mac")
+    refused = person.types("pools", "set", "mac", "--target", "many", "--json")
+    assert (refused.code, refused.error["field"]) == (2, "target")
+    assert person.types("pools", "set", "linux", "--max", "3").code == 3
+    assert "give a field to change" in person.types("pools", "set", "mac").err
 
 
 def test_a_pool_is_deleted_when_it_is_empty_or_by_force(person: Person) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -18,7 +19,8 @@ COMMANDS = [
 ]
 GROUPS = {
     "agents": ["list", "show", "drain", "set-status", "deregister"],
-    "pools": ["list", "show", "put", "scaling"],
+    "pools": ["list", "show", "put", "set", "scaling", "delete"],
+    "keys": ["list", "show", "create", "replace", "revoke"],
     "deployments": [
         *("list", "show", "create", "stage", "staged", "production", "live", "fail"),
         *("rollback", "metrics"),
@@ -44,6 +46,13 @@ def test_the_help_names_every_command(person: Person) -> None:
     told = person.types("--help").out
     for name in [*COMMANDS, *GROUPS]:
         assert f"│ {name} " in told
+
+
+def test_flags_are_shown_without_a_type_and_required_options_with_a_mark(person: Person) -> None:
+    for words in (["events"], ["agents", "list"], []):
+        assert "<bool>" not in person.types(*words, "--help").out
+    told = person.types("deployments", "fail", "--help").out
+    assert re.search(r"\* +--error +TEXT +The cause. \[required\]", told)
 
 
 @pytest.mark.parametrize("group", GROUPS)

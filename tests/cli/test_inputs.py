@@ -60,9 +60,8 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
         inputs.seconds("timeout", text)
 
 
-def test_a_duration_means_a_moment_before_now_or_after_it() -> None:
+def test_duration_means_a_moment_before_now() -> None:
     assert inputs.moment("since", "2h", NOW) == NOW - timedelta(hours=2)
-    assert inputs.moment("deadline", "2h", NOW, ahead=True) == NOW + timedelta(hours=2)
 
 
 def test_an_instant_is_read_in_its_own_time_zone() -> None:
@@ -97,13 +96,13 @@ def test_a_json_object_may_stand_in_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("{", "it is no JSON"),
+        ("{", "it is not JSON"),
         ("[1]", "give a JSON object"),
         ("@nowhere.json", "No such file"),
-        ("[" * 100_000, "it is no JSON"),
+        ("[" * 100_000, "it is not JSON"),
         ("[" * 65 + "]" * 65, "nests deeper than 64"),
-        ('{"a": 1, "a": 2}', "the key 'a' is there twice"),
-        ('{"a": NaN}', "NaN is no number"),
+        ('{"a": 1, "a": 2}', "the key 'a' appears twice"),
+        ('{"a": NaN}', "NaN is not a JSON number"),
     ],
 )
 def test_what_is_no_json_object_is_refused(text: str, reason: str) -> None:
@@ -112,14 +111,14 @@ def test_what_is_no_json_object_is_refused(text: str, reason: str) -> None:
 
 
 def test_the_text_itself_names_no_file() -> None:
-    with pytest.raises(InvalidInput, match="it is no JSON"):
+    with pytest.raises(InvalidInput, match="it is not JSON"):
         inputs.json_object("job", "@/etc/hostname")
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "binary"
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InvalidInput, match="no text in UTF-8"):
+    with pytest.raises(InvalidInput, match="not UTF-8 text"):
         inputs.read_text("from", str(path))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cicd_core.agent.capped_log import HEAD_BYTES, LEAST_LIMIT
+from cicd_core.job_logs.limits import HEAD_BYTES, LEAST_LIMIT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +25,7 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def does(person: Person, folders: list[str], shell: str, *words: str) -> str:
     """Have an agent run a job, and return the job's id."""
     job_id = person.enqueues("--shell", shell)
-    answer = person.runs("agent", "--until-idle", "--quiet", *folders, *words)
+    answer = person.types("agent", "--until-idle", "--quiet", *folders, *words)
     assert answer.code == 0, answer.err
     return job_id
 
@@ -53,9 +53,10 @@ def test_a_cut_is_shown_as_a_line(person: Person, folders: list[str]) -> None:
 
 
 def fails_twice(person: Person, tmp_path: Path) -> str:
-    """Enqueue a job with two attempts at once, one after the other."""
+    """Enqueue a job with two attempts, one after the other as soon as there is a file ``go``."""
     retry = {"max_attempts": 2, "retry_on": ["failed"], "backoff_base": 0, "jitter": 0}
-    payload = {"shell": "echo try $CICD_ATTEMPT; exit 1"}
+    line = f"echo try $CICD_ATTEMPT; until [ -e {tmp_path}/go ]; do sleep 0.02; done; exit 1"
+    payload = {"shell": line}
     spec = {"job_type": "shell", "payload": payload, "retry": retry}
     (tmp_path / "jobs.jsonl").write_text(json.dumps(spec))
     (made,) = person.asks("enqueue", "--from", str(tmp_path / "jobs.jsonl"))["items"]
@@ -67,14 +68,15 @@ def test_each_attempt_has_its_log_and_a_follower_reads_them_all(
     person: Person, folders: list[str], tmp_path: Path
 ) -> None:
     job_id = fails_twice(person, tmp_path)
+    person.starts("agent", "--quiet", *folders)
     follower = person.starts("logs", job_id, "--follow")
-    first = person.starts("logs", job_id, "--follow", "--attempt", "1")
-    while person.asks("job", job_id)["state"] != "dead_lettered":
-        person.runs("agent", "--until-idle", "--quiet", *folders)
+    assert follower.stdout is not None
+    assert follower.stdout.readline() == "try 1\n"
+    (tmp_path / "go").touch()
     followed = person.awaits(follower)
-    assert (followed.code, followed.out) == (0, "try 1\ntry 2\n")
+    assert (followed.code, followed.out) == (0, "try 2\n")
     assert followed.err == "attempt 2\n"
-    assert person.awaits(first).out == "try 1\n"
+    assert person.types("logs", job_id, "--follow", "--attempt", "1").out == "try 1\n"
     assert person.types("logs", job_id).out == "try 2\n"
     assert person.types("logs", job_id, "--attempt", "1").out == "try 1\n"
     refused = person.types("logs", job_id, "--attempt", "3")
@@ -84,7 +86,7 @@ def test_each_attempt_has_its_log_and_a_follower_reads_them_all(
 def test_a_log_that_is_followed_ends_with_the_job(person: Person, folders: list[str]) -> None:
     job_id = person.enqueues("--shell", "echo one; sleep 0.3; echo two")
     follower = person.starts("logs", job_id, "--follow")
-    person.runs("agent", "--until-idle", "--quiet", *folders)
+    person.types("agent", "--until-idle", "--quiet", *folders)
     answer = person.awaits(follower)
     assert (answer.code, answer.out) == (0, "one\ntwo\n")
 
@@ -106,7 +108,7 @@ def test_a_log_that_is_not_here_says_where_it_is(
     assert f"{elsewhere} has no log of it" in answer.err
     monkeypatch.setattr("socket.gethostname", lambda: "another-host")
     answer = person.types("logs", job_id, "--log-dir", elsewhere)
-    assert answer.err.endswith("; run this command there\n")
+    assert answer.err.endswith(f"; run `cicd-core logs {job_id}` there\n")
 
 
 def test_a_job_that_does_not_exist_ends_with_3(person: Person) -> None:

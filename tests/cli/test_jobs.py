@@ -29,7 +29,7 @@ def dead_letter(person: Person, tmp_path: Path) -> str:
         async with ControlPlane.open(url, maintenance=False) as plane:
             spec = JobSpec(job_type="deploy", retry=RetryPolicy(max_attempts=1))
             job = await plane.queue.enqueue(spec)
-            (claimed,) = await plane.queue.claim(agent_id="a1", starting=True)
+            (claimed,) = await plane.queue.claim(agent_id="a1", start=True)
             await plane.queue.complete(claimed, Outcome.error("the network broke"))
             return job.job_id
 
@@ -38,12 +38,15 @@ def dead_letter(person: Person, tmp_path: Path) -> str:
 
 def test_jobs_are_listed_the_newest_first_by_their_filters(person: Person) -> None:
     for kind, pool in (("a", "linux"), ("b", "mac"), ("c", "linux")):
-        person.types("enqueue", kind, "--pool", pool)
+        person.types("enqueue", kind, "--pool", pool, "--tag", f"of-{kind}", "--meta", "x=1")
     cancelled = person.asks("jobs", "--pool", "mac")["items"][0]["job_id"]
     person.types("cancel", cancelled)
     assert types_of(person.asks("jobs")) == ["c", "b", "a"]
     assert types_of(person.asks("jobs", "--pool", "linux")) == ["c", "a"]
     assert types_of(person.asks("jobs", "--status", "Cancelled")) == ["b"]
+    assert types_of(person.asks("jobs", "--type", "a")) == ["a"]
+    assert types_of(person.asks("jobs", "--tag", "of-b")) == ["b"]
+    assert types_of(person.asks("jobs", "--tag", "x=1", "--pool", "linux")) == ["c", "a"]
     assert types_of(person.asks("jobs", "--since", "1h")) == ["c", "b", "a"]
     assert types_of(person.asks("jobs", "--until", "1h")) == []
     assert types_of(person.asks("jobs", "--agent", "nobody")) == []
@@ -88,7 +91,7 @@ def test_a_cursor_of_another_query_is_refused(person: Person) -> None:
     cursor = person.asks("jobs", "--limit", "2")["cursor"]
     refused = person.types("jobs", "--status", "queued", "--cursor", cursor)
     assert refused.code == 2
-    assert "it was given by another query" in refused.err
+    assert "it belongs to another query" in refused.err
 
 
 def test_a_job_is_shown_with_its_history(person: Person) -> None:
@@ -111,12 +114,22 @@ def test_a_dead_letter_is_shown_with_its_attempt(person: Person, dead_letter: st
     )
 
 
+def test_statuses_that_are_advised_are_those_that_are_taken(person: Person) -> None:
+    refused = person.types("jobs", "--status", "lost")
+    advised = refused.err.strip().partition("give one of ")[2].split(", ")
+    assert "dead_lettered" in advised
+    for status in (*advised, "dead-lettered"):
+        assert person.asks("jobs", "--status", status)["items"] == []
+    filtered = person.types("jobs", "--status", "dead_lettered", "--pool", "x", "--json")
+    assert filtered.error["field"] == "status"
+
+
 def test_a_job_that_nobody_runs_is_cancelled(person: Person) -> None:
     job_id = person.enqueues("build")
     assert person.types("cancel", job_id, "--reason", "a mistake").out == f"{job_id} cancelled\n"
     job = person.asks("job", job_id)
     assert (job["state"], job["cancel_reason"]) == ("cancelled", "a mistake")
-    assert (job["history"][-1]["by"], job["history"][-1]["why"]) == ("ada", "a mistake")
+    assert (job["history"][-1]["actor"], job["history"][-1]["reason"]) == ("ada", "a mistake")
 
 
 def test_one_refusal_keeps_no_other_job_from_its_cancel(person: Person) -> None:
@@ -147,17 +160,28 @@ def test_replay_wants_ids_or_all_of_them(person: Person) -> None:
     assert person.types("replay", "j1", "--all").code == 2
 
 
+def test_refusals_and_numbers_are_plain_english(person: Person, dead_letter: str) -> None:
+    assert person.types("replay").err.startswith("error: job: '' was refused: give ids")
+    assert person.types("jobs", "--dead", "--pool", "x").err.startswith("error: dead: '--dead' was")
+    late = person.types("jobs", "--since", "1h", "--until", "2h").err
+    assert "datetime" not in late
+    one = person.types("replay", dead_letter, "--attempts", "1").out
+    assert one == f"{dead_letter} queued again, with 1 more attempt\n"
+
+
 def test_a_job_that_is_no_dead_letter_is_not_replayed(person: Person) -> None:
     refused = person.types("replay", person.enqueues("build"))
     assert refused.code == 4
-    assert "is queued: 'replay' is not legal there" in refused.err
+    assert refused.err.endswith(
+        " is queued: replay is not possible now; possible: cancel, reprioritise\n"
+    )
 
 
 def test_a_job_gets_another_priority(person: Person) -> None:
     job_id = person.enqueues("build")
     told = person.types("reprioritise", job_id, "critical").out
-    assert told == f"{job_id} has priority CRITICAL now\n"
-    assert person.asks("job", job_id)["priority"] == "CRITICAL"
+    assert told == f"{job_id} now has priority critical\n"
+    assert person.asks("job", job_id)["priority"] == "critical"
     assert person.types("reprioritise", job_id, "urgent").code == 2
 
 
@@ -166,7 +190,7 @@ def test_why_tells_what_stands_in_the_way_and_what_helps(person: Person) -> None
     (reason, *_) = person.asks("why", job_id)
     assert reason["code"] == "no_pool"
     told = person.types("why", job_id).out
-    assert "there is no pool 'mac'" in told
+    assert "pool 'mac' does not exist" in told
     assert "start an agent in pool 'mac'" in told
 
 
@@ -208,6 +232,16 @@ def test_stats_count_what_there_is(person: Person, dead_letter: str) -> None:
     assert "1 queued, 1 dead letter" in told
 
 
+def test_stats_of_an_unknown_pool_are_refused(person: Person) -> None:
+    job = person.enqueues("build", "--pool", "linux")
+    person.types("cancel", job)
+    person.types("pools", "put", "mac")
+    for known in ("linux", "mac", "default"):
+        assert person.types("stats", "--pool", known).code == 0
+    refused = person.types("stats", "--pool", "lnux", "--json")
+    assert (refused.code, refused.error["kind"], refused.error["key"]) == (3, "pool", "lnux")
+
+
 def test_the_summary_counts_the_day_of_a_time_zone(person: Person, dead_letter: str) -> None:
     seen = person.asks("summary", "--tz", "Asia/Tokyo")
     assert seen["jobs_by_status"]["error"] == 1
@@ -235,6 +269,6 @@ def test_the_default_store_is_a_file_here_and_a_note_says_so(
     person.types("enqueue", "--shell", "true")
     answer = person.types("jobs", "--status", "running")
     assert answer.out == "no jobs\n"
-    assert answer.err == "store: sqlite:///cicd.db (choose another by --store or CICD_STORE)\n"
+    assert answer.err == "store: sqlite:///cicd.db (--store or CICD_STORE set another)\n"
     assert (tmp_path / "cicd.db").exists()
     assert person.types("jobs", "--json").err == ""

@@ -16,8 +16,8 @@ from rich.text import Text
 
 from cicd_core.cli.logs import log_to_stderr
 from cicd_core.cli.output import dump
-from cicd_core.cli.printable import printable, printable_json
 from cicd_core.cli.screen import facts, line, status, table, text
+from cicd_core.printable import printable, printable_json
 
 if TYPE_CHECKING:
     from tests.cli.person import Person
@@ -83,7 +83,7 @@ def test_a_log_line_is_not_obeyed(as_json: bool, capsys: pytest.CaptureFixture[s
 
 
 def test_no_command_lets_the_texts_of_others_through(person: Person) -> None:
-    by = ("--by", f"me{ESCAPES}")
+    by = ("--actor", f"me{ESCAPES}")
     person.types("deployments", "create", "web", f"1.0{ESCAPES}", "--id", "d1", *by)
     person.types("deployments", "fail", "d1", "--error", f"boom{ESCAPES}", *by)
     job = person.enqueues("build", "--meta", f"a={ESCAPES}", *by)

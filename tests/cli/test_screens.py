@@ -115,3 +115,21 @@ def test_top_leaves_the_terminal_as_it_was(person: Person, busy: list[str]) -> N
     assert b"Traceback" not in drawn
     entered, left = drawn.index(b"\x1b[?1049h"), drawn.rindex(b"\x1b[?1049l")
     assert entered < left
+
+
+def test_ctrl_c_in_a_wait_says_that_the_job_goes_on(person: Person) -> None:
+    words = ("enqueue", "build", "--wait")
+    code, drawn = seen_on_a_terminal(*words, interrupt_after=b"queued: build")
+    (job,) = person.asks("jobs")["items"]
+    assert (code, job["state"]) == (130, "queued")
+    assert f"job {job['job_id']} continues; `cicd-core logs".encode() in drawn
+    assert b"Traceback" not in drawn
+
+
+def test_end_of_a_job_stands_below_output_that_ends_in_no_line(person: Person) -> None:
+    words = ("enqueue", "--key", "k1", "--wait", "--", "printf", "%s", "50 %")
+    person.types(*(word for word in words if word != "--wait"))
+    assert person.types("agent", "--until-idle", "--quiet").code == 0
+    code, drawn = seen_on_a_terminal(*words)
+    assert code == 0
+    assert b"50 %\r\n" in drawn

@@ -8,10 +8,9 @@ from unicodedata import normalize
 from anyio.lowlevel import checkpoint
 from attrs import evolve
 
-from cicd_core.errors import InvalidInput
 from cicd_core.store import Count, Counters, Partition, RecordPage
+from cicd_core.testing.passing_store import PassingStore
 from cicd_core.testing.samples import COLLECTIONS
-from tests.conformance.altered import Altered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,12 +27,12 @@ if TYPE_CHECKING:
     )
 
 
-class ReadsTheFirstHundred(Altered):
+class ReadsTheFirstHundred(PassingStore):
     async def get(self, collection: str, keys: Sequence[str]) -> Mapping[str, Record]:
         return await super().get(collection, keys[:100])
 
 
-class CachesReads(Altered):
+class CachesReads(PassingStore):
     """Each handle keeps what it has read, until it writes itself."""
 
     def __init__(self, store: Store) -> None:
@@ -51,7 +50,7 @@ class CachesReads(Altered):
         return await super().commit(commits)
 
 
-class CachesCounts(Altered):
+class CachesCounts(PassingStore):
     """Each handle counts a partition once, until it writes itself."""
 
     def __init__(self, store: Store) -> None:
@@ -75,7 +74,7 @@ def with_this_value(value: str) -> list[Partition]:
     return [Partition(each.name, index, value) for each in COLLECTIONS for index in each.indexes]
 
 
-class CountsByTheValueAlone(Altered):
+class CountsByTheValueAlone(PassingStore):
     async def count(self, partitions: Sequence[Partition]) -> list[Count]:
         every = [await super().count(with_this_value(each.value)) for each in partitions]
         exact = await super().count(partitions)
@@ -85,13 +84,13 @@ class CountsByTheValueAlone(Altered):
         ]
 
 
-class CountsTheFirstHundred(Altered):
+class CountsTheFirstHundred(PassingStore):
     async def count(self, partitions: Sequence[Partition]) -> list[Count]:
         found = await super().count(partitions)
         return [*found[:100], *(evolve(each, number=0) for each in found[100:])]
 
 
-class CountsWithoutCase(Altered):
+class CountsWithoutCase(PassingStore):
     async def count(self, partitions: Sequence[Partition]) -> list[Count]:
         found = await super().count(partitions)
         other = await super().count([evolve(it, value=it.value.swapcase()) for it in partitions])
@@ -103,7 +102,7 @@ class CountsWithoutCase(Altered):
         ]
 
 
-class PagesByTheValueAlone(Altered):
+class PagesByTheValueAlone(PassingStore):
     """What has the value in another index of the collection is on the page too."""
 
     async def page(self, query: Query) -> RecordPage:
@@ -124,56 +123,56 @@ class PagesByTheValueAlone(Altered):
         return evolve(page, records=(*page.records, *strange)[: query.limit])
 
 
-class PagesOfFiveHundred(Altered):
+class PagesOfFiveHundred(PassingStore):
     async def page(self, query: Query) -> RecordPage:
         return evolve(await super().page(evolve(query, limit=min(query.limit, 500))), more=False)
 
 
-class NormalisesPages(Altered):
+class NormalisesPages(PassingStore):
     async def page(self, query: Query) -> RecordPage:
         value = normalize("NFC", query.partition.value)
         return await super().page(evolve(query, partition=evolve(query.partition, value=value)))
 
 
-class TellsNoGapWithoutAnEvent(Altered):
+class TellsNoGapWithoutAnEvent(PassingStore):
     async def read_log(self, cursor: str | None, limit: int) -> LogPage:
         page = await super().read_log(cursor, limit)
-        return evolve(page, torn=page.torn and bool(page.entries))
+        return evolve(page, truncated=page.truncated and bool(page.entries))
 
 
-class TellsTheGapAgain(Altered):
+class TellsTheGapAgain(PassingStore):
     """A reader that begins is told of what it never asked for."""
 
-    torn = False
+    truncated = False
 
     async def read_log(self, cursor: str | None, limit: int) -> LogPage:
         page = await super().read_log(cursor, limit)
-        type(self).torn = self.torn or page.torn
-        return evolve(page, torn=page.torn or (self.torn and cursor is None))
+        type(self).truncated = self.truncated or page.truncated
+        return evolve(page, truncated=page.truncated or (self.truncated and cursor is None))
 
 
-class CutsEventBodies(Altered):
+class CutsEventBodies(PassingStore):
     async def read_log(self, cursor: str | None, limit: int) -> LogPage:
         page = await super().read_log(cursor, limit)
         entries = [evolve(each, body=each.body[:65535]) for each in page.entries]
         return evolve(page, entries=tuple(entries))
 
 
-class KeepsOrdinalsIn31Bits(Altered):
+class KeepsOrdinalsIn31Bits(PassingStore):
     async def read_log(self, cursor: str | None, limit: int) -> LogPage:
         page = await super().read_log(cursor, limit)
         entries = [evolve(each, ordinal=each.ordinal & 0x7FFF_FFFF) for each in page.entries]
         return evolve(page, entries=tuple(entries))
 
 
-class KeepsEventVersionsAsDoubles(Altered):
+class KeepsEventVersionsAsDoubles(PassingStore):
     async def read_log(self, cursor: str | None, limit: int) -> LogPage:
         page = await super().read_log(cursor, limit)
         entries = [evolve(each, version=int(float(each.version))) for each in page.entries]
         return evolve(page, entries=tuple(entries))
 
 
-class CachesTheEndOfTheLog(Altered):
+class CachesTheEndOfTheLog(PassingStore):
     """A handle that found nothing new is sure of it until it writes itself."""
 
     def __init__(self, store: Store) -> None:
@@ -192,27 +191,27 @@ class CachesTheEndOfTheLog(Altered):
         return await super().commit(commits)
 
 
-class ReadsTheCursorBeforeTheCounters(Altered):
+class ReadsTheCursorBeforeTheCounters(PassingStore):
     async def counters(self, prefix: str) -> Counters:
         early = await super().counters(prefix)
         await checkpoint()
         return Counters((await super().counters(prefix)).values, early.cursor)
 
 
-class ReadsTheCursorAfterTheCounters(Altered):
+class ReadsTheCursorAfterTheCounters(PassingStore):
     async def counters(self, prefix: str) -> Counters:
         early = await super().counters(prefix)
         await checkpoint()
         return Counters(early.values, (await super().counters(prefix)).cursor)
 
 
-class WaitsForTheFirstHundred(Altered):
+class WaitsForTheFirstHundred(PassingStore):
     async def wait(self, watches: Sequence[Watch], timeout: float) -> bool:  # noqa: ASYNC109 - as
         # in the contract
         return await super().wait(watches[:100], timeout)
 
 
-class WaitsWithoutCase(Altered):
+class WaitsWithoutCase(PassingStore):
     async def wait(self, watches: Sequence[Watch], timeout: float) -> bool:  # noqa: ASYNC109 - as
         # in the contract
         folded = [
@@ -222,19 +221,19 @@ class WaitsWithoutCase(Altered):
         return await super().wait(folded, timeout)
 
 
-class LooksAndDoesNotWait(Altered):
+class LooksAndDoesNotWait(PassingStore):
     async def wait(self, watches: Sequence[Watch], timeout: float) -> bool:  # noqa: ASYNC109 - as
         # in the contract
         return await super().wait(watches, 0)
 
 
-class WaitsTooBriefly(Altered):
+class WaitsTooBriefly(PassingStore):
     async def wait(self, watches: Sequence[Watch], timeout: float) -> bool:  # noqa: ASYNC109 - as
         # in the contract
         return await super().wait(watches, timeout / 4)
 
 
-class LooksAgainOnce(Altered):
+class LooksAgainOnce(PassingStore):
     """It looks twice and then sleeps: who writes right after the question is found by luck."""
 
     async def wait(self, watches: Sequence[Watch], timeout: float) -> bool:  # noqa: ASYNC109 - as
@@ -246,7 +245,7 @@ class LooksAgainOnce(Altered):
         return await super().wait([], timeout)
 
 
-class ReadsNoMoreThanAThousandEvents(Altered):
+class ReadsNoMoreThanAThousandEvents(PassingStore):
     """Behind so many events its log has an end."""
 
     async def read_log(self, cursor: str | None, limit: int) -> LogPage:
@@ -255,19 +254,11 @@ class ReadsNoMoreThanAThousandEvents(Altered):
         return evolve(page, entries=entries)
 
 
-class TakesAnyPrefix(Altered):
-    """What is no prefix of any name is answered with no counters."""
-
-    async def counters(self, prefix: str) -> Counters:
-        try:
-            return await super().counters(prefix)
-        except InvalidInput:
-            return evolve(await super().counters("none"), values={})
-
-
-class ReadsTheLogInACircle(Altered):
+class ReadsTheLogInACircle(PassingStore):
     """The cursor of a page leads back to its beginning."""
 
     async def read_log(self, cursor: str | None, limit: int) -> LogPage:
         page = await super().read_log(cursor, limit)
-        return page if cursor is None else evolve(await super().read_log(None, limit), torn=False)
+        return (
+            page if cursor is None else evolve(await super().read_log(None, limit), truncated=False)
+        )

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cicd_core.store.memory import MemoryStore
+from cicd_core.store.memory import MemoryBackend
 from cicd_core.testing import StoreConformance, StoreHarness, VirtualClock
+from cicd_core.testing.passing_store import PassingStore
 from cicd_core.testing.samples import COLLECTIONS
-from tests.conformance.altered import Altered
 from tests.conformance.faulty_suites import FaultyHarness
 from tests.conformance.subtle_mistakes import ALTERED, ENGINES
 from tests.conformance.test_sqlite import SQLiteHarness, shared_harness
@@ -30,11 +30,11 @@ class HandlesHarness(StoreHarness):
 
     patience = FaultyHarness.patience
 
-    def __init__(self, faulty: type[Altered | MemoryStore]) -> None:
+    def __init__(self, faulty: type[PassingStore | MemoryBackend]) -> None:
         self.clock = VirtualClock()
         self._faulty = faulty
-        self._stores: dict[str, MemoryStore] = {}
-        if faulty in {Altered, MemoryStore}:
+        self._stores: dict[str, MemoryBackend] = {}
+        if faulty in {PassingStore, MemoryBackend}:
             self.patience = StoreHarness.patience
 
     @asynccontextmanager
@@ -42,11 +42,11 @@ class HandlesHarness(StoreHarness):
         self, namespace: str, collections: tuple[Collection, ...] = COLLECTIONS
     ) -> AsyncGenerator[Store, None]:
         if namespace not in self._stores:
-            kind = self._faulty if issubclass(self._faulty, MemoryStore) else MemoryStore
+            kind = self._faulty if issubclass(self._faulty, MemoryBackend) else MemoryBackend
             self._stores[namespace] = kind(collections, clock=self.clock)
         handle = self._stores[namespace].another()
         try:
-            yield self._faulty(handle) if issubclass(self._faulty, Altered) else handle
+            yield self._faulty(handle) if issubclass(self._faulty, PassingStore) else handle
         finally:
             handle.close()
 
@@ -56,11 +56,11 @@ class AlteredSQLiteHarness(StoreHarness):
 
     patience = 3.0
 
-    def __init__(self, faulty: type[Altered]) -> None:
+    def __init__(self, faulty: type[PassingStore]) -> None:
         self._file: SQLiteHarness = shared_harness()
         self.clock = self._file.clock
         self._faulty = faulty
-        if faulty is Altered:
+        if faulty is PassingStore:
             self.patience = StoreHarness.patience
 
     @asynccontextmanager
@@ -85,16 +85,19 @@ def suite_over(name: str, harness: StoreHarness, tests: Iterable[str]) -> type[S
     return type(name, (StoreConformance,), members | {"harness": pytest.fixture(fixture)})
 
 
-_FOUND_BY: list[tuple[type[Altered | MemoryStore], str]] = [*ENGINES.items(), *ALTERED.items()]
+_FOUND_BY: list[tuple[type[PassingStore | MemoryBackend], str]] = [
+    *ENGINES.items(),
+    *ALTERED.items(),
+]
 _ALL: list[str] = [test for _, test in _FOUND_BY]
-_CHOSEN: list[tuple[type[Altered | MemoryStore], list[str]]] = [
-    (MemoryStore, _ALL),
-    (Altered, _ALL),
+_CHOSEN: list[tuple[type[PassingStore | MemoryBackend], list[str]]] = [
+    (MemoryBackend, _ALL),
+    (PassingStore, _ALL),
     *((store, [test]) for store, test in _FOUND_BY),
 ]
 for _store, _tests in _CHOSEN:
     _name = f"Test{_store.__name__}"
     globals()[_name] = suite_over(_name, HandlesHarness(_store), _tests)
-    if issubclass(_store, Altered):
+    if issubclass(_store, PassingStore):
         _name = f"TestSQLite{_store.__name__}"
         globals()[_name] = suite_over(_name, AlteredSQLiteHarness(_store), _tests)

@@ -11,8 +11,8 @@ from attrs import evolve
 
 from cicd_core.errors import StoreUnavailable
 from cicd_core.store import KEEP, Conflict, Delete, Put
+from cicd_core.testing.passing_store import PassingStore
 from cicd_core.testing.samples import COLLECTIONS
-from tests.conformance.altered import Altered
 from tests.conformance.faulty_writes import each_put
 
 if TYPE_CHECKING:
@@ -30,24 +30,24 @@ if TYPE_CHECKING:
 INDEXES = {each.name: each.indexes for each in COLLECTIONS}
 
 
-class ClaimsFromTwoHundred(Altered):
+class ClaimsFromTwoHundred(PassingStore):
     async def claim(self, claim: Claim) -> list[Record]:
         return await super().claim(evolve(claim, partitions=claim.partitions[:200]))
 
 
-class ClaimsAHundredAtMost(Altered):
+class ClaimsAHundredAtMost(PassingStore):
     async def claim(self, claim: Claim) -> list[Record]:
         return await super().claim(evolve(claim, limit=min(claim.limit, 100)))
 
 
-class ClaimsByTheFirstIndex(Altered):
+class ClaimsByTheFirstIndex(PassingStore):
     async def claim(self, claim: Claim) -> list[Record]:
         if claim.index not in INDEXES.get(claim.collection, ()):
             return await super().claim(claim)
         return await super().claim(evolve(claim, index=INDEXES[claim.collection][0]))
 
 
-class RepeatsByTheFirstIndex(Altered):
+class RepeatsByTheFirstIndex(PassingStore):
     """What a repeated claim answers is in the order of the first index."""
 
     async def claim(self, claim: Claim) -> list[Record]:
@@ -58,19 +58,19 @@ class RepeatsByTheFirstIndex(Altered):
         return sorted(held, key=lambda record: record.attributes.get(sort, ""))
 
 
-class ClaimsWithoutCase(Altered):
+class ClaimsWithoutCase(PassingStore):
     async def claim(self, claim: Claim) -> list[Record]:
         lower = tuple(value.lower() for value in claim.partitions)
         return await super().claim(evolve(claim, partitions=lower))
 
 
-class ClaimsNormalised(Altered):
+class ClaimsNormalised(PassingStore):
     async def claim(self, claim: Claim) -> list[Record]:
         composed = tuple(normalize("NFC", value) for value in claim.partitions)
         return await super().claim(evolve(claim, partitions=composed))
 
 
-class TakesClaimIdsForOne(Altered):
+class TakesClaimIdsForOne(PassingStore):
     async def claim(self, claim: Claim) -> list[Record]:
         return await super().claim(evolve(claim, claim_id=claim.claim_id.lower()))
 
@@ -80,12 +80,12 @@ class TakesClaimIdsForOne(Altered):
         )
 
 
-class PadsClaimIds(Altered):
+class PadsClaimIds(PassingStore):
     async def claim(self, claim: Claim) -> list[Record]:
         return await super().claim(evolve(claim, claim_id=claim.claim_id.rstrip() or " "))
 
 
-class _CutsGrants(Altered):
+class _CutsGrants(PassingStore):
     def cut(self, grant: bytes | None) -> bytes | None:
         raise NotImplementedError
 
@@ -107,13 +107,13 @@ class CutsLargeGrants(_CutsGrants):
         return grant and grant[:65535]
 
 
-class ClaimsForAYearAtMost(Altered):
+class ClaimsForAYearAtMost(PassingStore):
     async def claim(self, claim: Claim) -> list[Record]:
         year = 365 * 86400 * 1_000_000
         return await super().claim(evolve(claim, duration=min(claim.duration, year)))
 
 
-class _Rewrites(Altered):
+class _Rewrites(PassingStore):
     def rewritten(self, commit: Commit) -> Commit:
         raise NotImplementedError
 
@@ -183,7 +183,7 @@ def rounded(number: int) -> int:
     return max(-(10**16) + 2, min(10**16 - 2, int(float(number))))
 
 
-class DropsExpiredLeases(Altered):
+class DropsExpiredLeases(PassingStore):
     """A write keeps the lease, unless it has expired."""
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
@@ -215,7 +215,7 @@ def dropped(gone: set[tuple[str, str]], put: Put) -> Put:
     return evolve(put, lease=None) if keeps else put
 
 
-class DeletesLast(Altered):
+class DeletesLast(PassingStore):
     """Of a list, it makes all commits that delete something last."""
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
@@ -234,7 +234,7 @@ def deletes(commit: Commit) -> bool:
     return any(isinstance(each, Delete) for each in commit.writes)
 
 
-class AnswersLongListsInPieces(Altered):
+class AnswersLongListsInPieces(PassingStore):
     """Pieces of a long list are answered as they come: here the last one first."""
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
@@ -242,13 +242,13 @@ class AnswersLongListsInPieces(Altered):
         return answers if len(commits) <= 500 else [*answers[500:], *answers[:500]]
 
 
-class RenewsTheFirstHundred(Altered):
+class RenewsTheFirstHundred(PassingStore):
     async def renew(self, renewals: Sequence[Renewal]) -> list[Renewed | None]:
         answers = await super().renew(renewals)
         return [*answers[:100], *([None] * len(answers[100:]))]
 
 
-class RenewsInTheOrderGiven(Altered):
+class RenewsInTheOrderGiven(PassingStore):
     """It locks one row after the other; of two that wait for each other one is refused."""
 
     locked: ClassVar[dict[int, set[tuple[str, str]]]] = {}
@@ -270,7 +270,7 @@ class RenewsInTheOrderGiven(Altered):
         return answers
 
 
-class StopsAtTheFirstStranger(Altered):
+class StopsAtTheFirstStranger(PassingStore):
     """A renewal that is not its holder's stops those behind it."""
 
     async def renew(self, renewals: Sequence[Renewal]) -> list[Renewed | None]:

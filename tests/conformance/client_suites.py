@@ -15,7 +15,7 @@ import anyio
 import pytest
 
 from cicd_core.clock import SystemClock
-from cicd_core.store.memory import MemoryStore
+from cicd_core.store.memory import MemoryBackend
 from cicd_core.testing import StoreConformance, StoreHarness
 from cicd_core.testing.samples import COLLECTIONS
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from cicd_core.store.records import Collection, Watch
 
 
-class Steady(MemoryStore):
+class Steady(MemoryBackend):
     """It makes no mistake."""
 
     #: What tells it the time.
@@ -103,7 +103,7 @@ class Harness(StoreHarness):
 
     def __init__(self, kind: type[Steady]) -> None:
         self._kind = kind
-        self._stores: dict[str, MemoryStore] = {}
+        self._stores: dict[str, MemoryBackend] = {}
 
     @asynccontextmanager
     async def open(

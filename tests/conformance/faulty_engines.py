@@ -8,15 +8,15 @@ from anyio.lowlevel import checkpoint
 from attrs import evolve
 
 from cicd_core.store import StoreTime, sort_key
-from cicd_core.store.memory import MemoryStore
-from cicd_core.store.memory.rows import Row, Rows, place_of
+from cicd_core.store.memory import MemoryBackend
+from cicd_core.store.memory.rows import Row, Rows, key_of_partition
 from cicd_core.store.waiters import Waiters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from cicd_core.store import Claim, Commit, Put, Record, Renewal, Renewed
-    from cicd_core.store.memory.rows import Place
+    from cicd_core.store.memory.rows import PartitionKey
 
 #: By how much its clock may be off, in microseconds.
 UNCERTAINTY = 2_000_000
@@ -27,16 +27,16 @@ class _Reordered(Rows):
         super().__init__(*args, **options)
         self._order = order
 
-    def smallest(self, places: Iterable[Place], now: int) -> Iterator[Row]:
-        places = list(places)
-        if not places:
+    def smallest(self, partitions: Iterable[PartitionKey], now: int) -> Iterator[Row]:
+        partitions = list(partitions)
+        if not partitions:
             return iter(())
-        sort = places[0][2]
-        rows = super().smallest(places, now)
+        sort = partitions[0][2]
+        rows = super().smallest(partitions, now)
         return iter(sorted(rows, key=lambda row: self._order(row.record.attributes[sort])))
 
 
-class _ByAnotherOrder(MemoryStore):
+class _ByAnotherOrder(MemoryBackend):
     def order(self, text: str) -> Any:
         raise NotImplementedError
 
@@ -56,20 +56,20 @@ class ClaimsWithoutCaseInOrder(_ByAnotherOrder):
 
 
 class _AnyIndex(Rows):
-    def smallest(self, places: Iterable[Place], now: int) -> Iterator[Row]:
-        places = list(places)
-        if not places:
+    def smallest(self, partitions: Iterable[PartitionKey], now: int) -> Iterator[Row]:
+        partitions = list(partitions)
+        if not partitions:
             return iter(())
-        collection, _, _, _ = places[0]
+        collection, _, _, _ = partitions[0]
         indexes = self._indexes[collection]
-        wider = [(collection, *index, it[3]) for it in places for index in indexes]
+        wider = [(collection, *index, it[3]) for it in partitions for index in indexes]
         seen: dict[str, Row] = {}
-        for row in super().smallest([*places, *wider], now):
+        for row in super().smallest([*partitions, *wider], now):
             seen.setdefault(row.record.key, row)
         return iter(seen.values())
 
 
-class ClaimsByTheValueAlone(MemoryStore):
+class ClaimsByTheValueAlone(MemoryBackend):
     """What has the value in another index of the collection can be claimed too."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -77,11 +77,10 @@ class ClaimsByTheValueAlone(MemoryStore):
         self._rows = _AnyIndex(self.collections, entered=self._waiters.tell)
 
 
-class ClaimsTwiceAtOnce(MemoryStore):
+class ClaimsTwiceAtOnce(MemoryBackend):
     """It looks for its claim id in one step, and takes in another."""
 
     async def claim(self, claim: Claim) -> list[Record]:
-        self._limits.check_claim(claim)
         held = await super().claim(evolve(claim, limit=0))
         if held or not claim.limit:
             return held
@@ -93,7 +92,7 @@ class ClaimsTwiceAtOnce(MemoryStore):
             return [self._grant(claim, row, now) for row in rows[: claim.limit]]
 
 
-class ClaimIdsOfAllCollections(MemoryStore):
+class ClaimIdsOfAllCollections(MemoryBackend):
     """It finds what a claim id holds in whatever collection that is."""
 
     async def claim(self, claim: Claim) -> list[Record]:
@@ -106,7 +105,7 @@ class ClaimIdsOfAllCollections(MemoryStore):
         return records or await super().claim(claim)
 
 
-class KeepsTheFirstGrant(MemoryStore):
+class KeepsTheFirstGrant(MemoryBackend):
     """A record that is claimed again keeps the moment of the claim before."""
 
     def _grant(self, claim: Claim, row: Row, now: int) -> Record:
@@ -119,7 +118,7 @@ class KeepsTheFirstGrant(MemoryStore):
         return record
 
 
-class MovesEveryDueDate(MemoryStore):
+class MovesEveryDueDate(MemoryBackend):
     """A renewal writes its expiry over a deadline that a commit has put there."""
 
     def _renew(self, renewal: Renewal, now: int) -> Renewed | None:
@@ -133,7 +132,7 @@ class MovesEveryDueDate(MemoryStore):
         return answer
 
 
-class ForgetsItsUncertainty(MemoryStore):
+class ForgetsItsUncertainty(MemoryBackend):
     """It says by how much its clock may be off, and takes leases away as if it were right."""
 
     async def now(self) -> StoreTime:
@@ -148,7 +147,7 @@ class AddsItsUncertainty(ForgetsItsUncertainty):
         self._uncertainty = UNCERTAINTY
 
 
-class VersionsOfEachHandle(MemoryStore):
+class VersionsOfEachHandle(MemoryBackend):
     """Each handle remembers the versions that it has seen go, and none that another has."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -156,7 +155,7 @@ class VersionsOfEachHandle(MemoryStore):
         self._rows = _WithoutFloor(self.collections, entered=self._waiters.tell)
         self._floor = 1
 
-    def another(self) -> MemoryStore:
+    def another(self) -> MemoryBackend:
         other = super().another()
         vars(other)["_floor"] = 1
         return other
@@ -172,16 +171,16 @@ class _WithoutFloor(Rows):
         return now
 
 
-class WakesItsOwnHandle(MemoryStore):
+class WakesItsOwnHandle(MemoryBackend):
     """Who waits at another handle is not told."""
 
-    def another(self) -> MemoryStore:
+    def another(self) -> MemoryBackend:
         other = super().another()
-        vars(other)["_waiters"] = Waiters(place_of)
+        vars(other)["_waiters"] = Waiters(key_of_partition)
         return other
 
 
-class WakesByCommitsAlone(MemoryStore):
+class WakesByCommitsAlone(MemoryBackend):
     """A claim brings a record into a partition, and nobody is told."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -189,9 +188,9 @@ class WakesByCommitsAlone(MemoryStore):
         self._claiming: list[str] = []  # of all handles
         self._rows = Rows(self.collections, entered=self._tell)
 
-    def _tell(self, place: Place, sort: str) -> None:
+    def _tell(self, partition: PartitionKey, sort: str) -> None:
         if not self._claiming:
-            self._waiters.tell(place, sort)
+            self._waiters.tell(partition, sort)
 
     def _grant(self, claim: Claim, row: Row, now: int) -> Record:
         self._claiming.append(claim.claim_id)

@@ -9,14 +9,14 @@ from attrs import evolve
 from cicd_core.errors import InvalidCursor
 from cicd_core.store import StoreTime, sort_key
 from cicd_core.store.counter_days import first_kept_day
-from cicd_core.store.memory import MemoryStore
+from cicd_core.store.memory import MemoryBackend
 from cicd_core.store.memory.log import Log
-from cicd_core.store.memory.rows import Row, Rows, place_of
+from cicd_core.store.memory.rows import Row, Rows, key_of_partition
 from cicd_core.store.waiters import Waiter, Waiters
 
 if TYPE_CHECKING:
     from cicd_core.store import Claim, Commit, LogPage, Put, Record, Renewal, Renewed, Watch
-    from cicd_core.store.memory.rows import Place
+    from cicd_core.store.memory.rows import PartitionKey
 
 #: In microseconds.
 DAY = 86400 * 1_000_000
@@ -27,7 +27,7 @@ class _Endless(Log):
         """Leave all as it is."""
 
 
-class KeepsEveryEvent(MemoryStore):
+class KeepsEveryEvent(MemoryBackend):
     """Its log grows for ever."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -35,7 +35,7 @@ class KeepsEveryEvent(MemoryStore):
         self._log = _Endless(retention=30 * DAY)
 
 
-class _DropsDaysByItsOwnTime(MemoryStore):
+class _DropsDaysByItsOwnTime(MemoryBackend):
     def time_of(self, now: StoreTime) -> StoreTime:
         raise NotImplementedError
 
@@ -69,7 +69,7 @@ class _WrongAboutDays(Log):
         super().drop_days(first_kept)
 
 
-class FailsWhereADayIsOver(MemoryStore):
+class FailsWhereADayIsOver(MemoryBackend):
     """What it remembers of a day's counters is wrong, which it finds out when the day is over."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -77,30 +77,30 @@ class FailsWhereADayIsOver(MemoryStore):
         self._log = _WrongAboutDays(retention=30 * DAY)
 
 
-class _Forgetful(Waiters["Place"]):
-    def _remove(self, waiter: Waiter[Place]) -> None:
+class _Forgetful(Waiters["PartitionKey"]):
+    def _remove(self, waiter: Waiter[PartitionKey]) -> None:
         super()._remove(waiter)
         for watch in waiter.watches:
-            self._crowds.pop(place_of(watch.partition), None)
+            self._crowds.pop(key_of_partition(watch.partition), None)
 
 
-class ForgetsWhoWaitsBeside(MemoryStore):
+class ForgetsWhoWaitsBeside(MemoryBackend):
     """One wait that ends takes all others with it."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._waiters = _Forgetful(place_of)
+        self._waiters = _Forgetful(key_of_partition)
         self._rows._entered = self._waiters.tell  # noqa: SLF001 - the mistake is made inside
 
 
-class WaitsForWhatStaysAlone(MemoryStore):
+class WaitsForWhatStaysAlone(MemoryBackend):
     """A record whose retention ends some day is not there for who waits."""
 
     def _is_true(self, watch: Watch, now: int) -> bool:
         return super()._is_true(watch, now + 365 * DAY)
 
 
-class ClaimsWhatStaysAlone(MemoryStore):
+class ClaimsWhatStaysAlone(MemoryBackend):
     """A record whose retention ends some day can't be claimed."""
 
     def _grant(self, claim: Claim, row: Row, now: int) -> Record:
@@ -115,14 +115,16 @@ class ClaimsWhatStaysAlone(MemoryStore):
 class _Unordered(Rows):
     """Told of a record that comes, it passes on the key in the place of the sort value."""
 
-    def _enter(self, place: Place, entry: tuple[str, str], expires_at: int | None) -> None:
+    def _enter(
+        self, partition: PartitionKey, entry: tuple[str, str], expires_at: int | None
+    ) -> None:
         entered, self._entered = self._entered, lambda *_: None
-        super()._enter(place, entry, expires_at)
+        super()._enter(partition, entry, expires_at)
         self._entered = entered
-        entered(place, entry[1])
+        entered(partition, entry[1])
 
 
-class WakesByTheKey(MemoryStore):
+class WakesByTheKey(MemoryBackend):
     """Who waits above a bound is woken by the keys above it."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -131,17 +133,19 @@ class WakesByTheKey(MemoryStore):
 
 
 class _HalfIn(Rows):
-    def _posts(
-        self, collection: str, record: Record | None
-    ) -> set[tuple[Place, tuple[str, str], int | None]]:
+    def _move_in_indexes(self, collection: str, old: Record | None, new: Record | None) -> None:
+        super()._move_in_indexes(
+            collection, self._whole(collection, old), self._whole(collection, new)
+        )
+
+    def _whole(self, collection: str, record: Record | None) -> Record | None:
         if record is None:
-            return set()
+            return None
         missing = {sort: f"0:{record.key}" for _, sort in self._indexes[collection]}
-        whole = evolve(record, attributes={**missing, **record.attributes})
-        return super()._posts(collection, whole)
+        return evolve(record, attributes={**missing, **record.attributes})
 
 
-class ShowsWhatIsHalfInAnIndex(MemoryStore):
+class ShowsWhatIsHalfInAnIndex(MemoryBackend):
     """A record that lacks the attribute of an index's order stands first in it."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -149,7 +153,7 @@ class ShowsWhatIsHalfInAnIndex(MemoryStore):
         self._rows = _HalfIn(self.collections, entered=self._waiters.tell)
 
 
-class MovesTheDueDateOfAnother(MemoryStore):
+class MovesTheDueDateOfAnother(MemoryBackend):
     """A renewal writes an attribute that follows the lease, with a key that is not the record's."""
 
     def _renew(self, renewal: Renewal, now: int) -> Renewed | None:
@@ -166,7 +170,7 @@ class MovesTheDueDateOfAnother(MemoryStore):
         return answer
 
 
-class RepeatsWithoutASortValue(MemoryStore):
+class RepeatsWithoutASortValue(MemoryBackend):
     """It can't order what has lost the attribute by which it was claimed."""
 
     async def claim(self, claim: Claim) -> list[Record]:
@@ -175,7 +179,7 @@ class RepeatsWithoutASortValue(MemoryStore):
         return sorted(taken, key=lambda record: sort not in record.attributes)
 
 
-class NamesNoCursor(MemoryStore):
+class NamesNoCursor(MemoryBackend):
     """A cursor that is refused is not named."""
 
     async def read_log(self, cursor: str | None, limit: int) -> LogPage:
@@ -185,7 +189,7 @@ class NamesNoCursor(MemoryStore):
             raise InvalidCursor(None, refused.reason) from None
 
 
-class ForgetsVersionsThatRanAhead(MemoryStore):
+class ForgetsVersionsThatRanAhead(MemoryBackend):
     """It goes by the clock alone, where a record was made again that had expired."""
 
     def _put(self, put: Put, old: Record | None, commit: Commit, now: int) -> int:

@@ -11,7 +11,7 @@ from attrs import evolve
 
 from cicd_core.clock import calendar_of
 from cicd_core.errors import StoreUnavailable
-from cicd_core.store.memory import MemoryStore
+from cicd_core.store.memory import MemoryBackend
 from cicd_core.store.memory.rows import Row, Rows
 from cicd_core.store.records import Conflict, Guard
 from cicd_core.store.semantics import answer_of, conflicts, subject_of
@@ -21,17 +21,19 @@ from cicd_core.testing.samples import SECOND
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from cicd_core.store.memory.rows import Place
+    from cicd_core.store.memory.rows import PartitionKey
     from cicd_core.store.records import Claim, Commit, Committed, Record, Renewal, Renewed, Watch
 
 
 class _OneAfterTheOther(Rows):
-    def smallest(self, places: Iterable[Place], now: int) -> Iterator[Row]:
-        each = (super(_OneAfterTheOther, self).smallest([place], now) for place in places)
+    def smallest(self, partitions: Iterable[PartitionKey], now: int) -> Iterator[Row]:
+        each = (
+            super(_OneAfterTheOther, self).smallest([partition], now) for partition in partitions
+        )
         return chain.from_iterable(each)
 
 
-class ClaimsPartitionByPartition(MemoryStore):
+class ClaimsPartitionByPartition(MemoryBackend):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._rows = _OneAfterTheOther(self.collections, entered=self._waiters.tell)
@@ -40,22 +42,22 @@ class ClaimsPartitionByPartition(MemoryStore):
         return await super().claim(evolve(claim, partitions=tuple(dict.fromkeys(claim.partitions))))
 
 
-class ClaimsOutOfOrder(MemoryStore):
+class ClaimsOutOfOrder(MemoryBackend):
     async def claim(self, claim: Claim) -> list[Record]:
         return list(reversed(await super().claim(claim)))
 
 
-class ClaimsFromOnePartition(MemoryStore):
+class ClaimsFromOnePartition(MemoryBackend):
     async def claim(self, claim: Claim) -> list[Record]:
         return await super().claim(evolve(claim, partitions=claim.partitions[:1]))
 
 
-class ForgetsThePatch(MemoryStore):
+class ForgetsThePatch(MemoryBackend):
     async def claim(self, claim: Claim) -> list[Record]:
         return await super().claim(evolve(claim, patch={}))
 
 
-class ClaimsWithoutAVersion(MemoryStore):
+class ClaimsWithoutAVersion(MemoryBackend):
     def _grant(self, claim: Claim, row: Row, now: int) -> Record:
         record = super()._grant(claim, row, now)
         record = evolve(record, version=record.version - 1)
@@ -68,21 +70,21 @@ class _Forgetful(Rows):
         return []
 
 
-class TakesMoreWhenRepeated(MemoryStore):
+class TakesMoreWhenRepeated(MemoryBackend):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._rows = _Forgetful(self.collections, entered=self._waiters.tell)
 
 
-class ClaimsInTwoSteps(MemoryStore):
+class ClaimsInTwoSteps(MemoryBackend):
     """It finds the heads in one step and takes them in another, whatever became of them."""
 
     async def claim(self, claim: Claim) -> list[Record]:
         heads = await super().claim(evolve(claim, limit=0))
         if heads or not claim.limit:
             return heads
-        places = [(*self._index(claim), value) for value in claim.partitions]
-        found = list(self._rows.smallest(places, self._tick()))[: claim.limit]
+        partitions = [(*self._index(claim), value) for value in claim.partitions]
+        found = list(self._rows.smallest(partitions, self._tick()))[: claim.limit]
         await checkpoint()
         with self._lock:
             return [
@@ -105,7 +107,7 @@ class ClaimsWhatIsNotLeased(ClaimsInTwoSteps):
         return row is not None and row.record.lease is None
 
 
-class RemembersClaims(MemoryStore):
+class RemembersClaims(MemoryBackend):
     """It keeps what each claim id was answered, beside the records."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -119,7 +121,7 @@ class RemembersClaims(MemoryStore):
         return known
 
 
-class RenewsForAnybody(MemoryStore):
+class RenewsForAnybody(MemoryBackend):
     async def renew(self, renewals: Sequence[Renewal]) -> list[Renewed | None]:
         allowed = []
         for renewal in renewals:
@@ -129,14 +131,14 @@ class RenewsForAnybody(MemoryStore):
         return await super().renew(allowed)
 
 
-class RenewsTooLong(MemoryStore):
+class RenewsTooLong(MemoryBackend):
     async def renew(self, renewals: Sequence[Renewal]) -> list[Renewed | None]:
         return await super().renew(
             [evolve(each, duration=each.duration + SECOND) for each in renewals]
         )
 
 
-class MovesLeasesBack(MemoryStore):
+class MovesLeasesBack(MemoryBackend):
     def _renew(self, renewal: Renewal, now: int) -> Renewed | None:
         row = self._rows.live((renewal.collection, renewal.key), now)
         if not row or not row.record.lease or row.record.lease.claim_id != renewal.claim_id:
@@ -146,7 +148,7 @@ class MovesLeasesBack(MemoryStore):
         return answer_of(row.record.version, lease)
 
 
-class CountsRenewals(MemoryStore):
+class CountsRenewals(MemoryBackend):
     def _renew(self, renewal: Renewal, now: int) -> Renewed | None:
         answer = super()._renew(renewal, now)
         row = self._rows.live((renewal.collection, renewal.key), now)
@@ -157,12 +159,12 @@ class CountsRenewals(MemoryStore):
         return evolve(answer, version=record.version)
 
 
-class ForgetsGuards(MemoryStore):
+class ForgetsGuards(MemoryBackend):
     async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
         return await super().commit([unguarded(each) for each in commits])
 
 
-class GrantsBeyondTheLimit(MemoryStore):
+class GrantsBeyondTheLimit(MemoryBackend):
     """Its first leases last as long as the claim says, whatever their limit is."""
 
     def _grant(self, claim: Claim, row: Row, now: int) -> Record:
@@ -174,7 +176,7 @@ class GrantsBeyondTheLimit(MemoryStore):
         return record
 
 
-class DatesNoRenewals(MemoryStore):
+class DatesNoRenewals(MemoryBackend):
     """It writes nothing where a renewal moves no expiry."""
 
     def _renew(self, renewal: Renewal, now: int) -> Renewed | None:
@@ -186,11 +188,10 @@ class DatesNoRenewals(MemoryStore):
         return answer
 
 
-class LooksAtLeasesTooEarly(MemoryStore):
+class LooksAtLeasesTooEarly(MemoryBackend):
     """It asks whether leases have expired in one step, and takes them away in another."""
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
-        self._limits.check_commits(commits)
         held = [self._held(commit, self._tick()) for commit in commits]
         await checkpoint()
         with self._lock:
@@ -204,7 +205,7 @@ class LooksAtLeasesTooEarly(MemoryStore):
         return conflicts(commit, {at: row and row.record for at, row in rows.items()}, now)
 
 
-class GoesByAnotherClock(MemoryStore):
+class GoesByAnotherClock(MemoryBackend):
     """Each machine compares with its own clock: this one has not moved since it was started."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -215,7 +216,7 @@ class GoesByAnotherClock(MemoryStore):
         return self._machine.micros()
 
 
-class DropsByTheCalendar(MemoryStore):
+class DropsByTheCalendar(MemoryBackend):
     """What runs out is told by the wall clock: one that is a year ahead drops everything."""
 
     def _tick(self) -> int:
@@ -225,32 +226,31 @@ class DropsByTheCalendar(MemoryStore):
         return self._clock.micros()
 
 
-class LeasesByTheCalendar(MemoryStore):
+class LeasesByTheCalendar(MemoryBackend):
     """Leases go by the wall clock, which was set."""
 
     def _tick(self) -> int:
         return calendar_of(self._clock)
 
 
-class NeverWakes(MemoryStore):
+class NeverWakes(MemoryBackend):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._rows = Rows(self.collections, entered=lambda _place, _sort: None)
 
 
-class ListensTooLate(MemoryStore):
+class ListensTooLate(MemoryBackend):
     """What comes after it looked and before it listens is lost."""
 
     async def wait(self, watches: Sequence[Watch], timeout: float) -> bool:  # noqa: ASYNC109 - as
         # in the contract
-        self._limits.check_watches(watches, timeout)
         now = self._tick()
         if any(self._is_true(watch, now) for watch in watches):
             return True
         await checkpoint()
         await checkpoint()
         return await self._waiters.wait(
-            watches, timeout, owner=self, look=_sees_nothing, check=self._limits.lifetime.check
+            watches, timeout, owner=self, look=_sees_nothing, check=self.lifetime.check
         )
 
 
@@ -258,13 +258,13 @@ async def _sees_nothing() -> bool:
     return False
 
 
-class WaitsForever(MemoryStore):
+class WaitsForever(MemoryBackend):
     async def wait(self, watches: Sequence[Watch], timeout: float) -> bool:  # noqa: ASYNC109 - as
         # in the contract
         return await super().wait([], timeout)
 
 
-class LeavesTransactionsOpen(MemoryStore):
+class LeavesTransactionsOpen(MemoryBackend):
     """BEGIN, an await, COMMIT: a call that is cancelled in between never ends what it began."""
 
     begun = False
@@ -278,7 +278,7 @@ class LeavesTransactionsOpen(MemoryStore):
         return answers
 
 
-class SharesCancellations(MemoryStore):
+class SharesCancellations(MemoryBackend):
     """Reads that come together are one round trip: the first one makes it for all of them."""
 
     #: What the others of the round trip wait for; None: there is none under way.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cicd_core.store.memory import MemoryStore
+from cicd_core.store.memory import MemoryBackend
 from cicd_core.testing import StoreConformance, StoreHarness, VirtualClock
 from cicd_core.testing.samples import COLLECTIONS
 from tests.conformance.mistakes import FAULTY
@@ -29,11 +29,11 @@ class FaultyHarness(StoreHarness):
     #: What does not come within this was lost on purpose. The store without a fault takes its time.
     patience = 0.3
 
-    def __init__(self, faulty: type[MemoryStore]) -> None:
+    def __init__(self, faulty: type[MemoryBackend]) -> None:
         self.clock = VirtualClock()
         self._faulty = faulty
-        self._stores: dict[str, MemoryStore] = {}
-        if faulty is MemoryStore:
+        self._stores: dict[str, MemoryBackend] = {}
+        if faulty is MemoryBackend:
             self.patience = StoreHarness.patience
 
     @asynccontextmanager
@@ -45,7 +45,7 @@ class FaultyHarness(StoreHarness):
         yield self._stores[namespace]
 
 
-def suite_over(faulty: type[MemoryStore]) -> type[StoreConformance]:
+def suite_over(faulty: type[MemoryBackend]) -> type[StoreConformance]:
     """Return the suite over a store."""
 
     def harness(_self: Any) -> StoreHarness:
@@ -54,5 +54,5 @@ def suite_over(faulty: type[MemoryStore]) -> type[StoreConformance]:
     return type(f"Test{faulty.__name__}", (StoreConformance,), {"harness": pytest.fixture(harness)})
 
 
-STORES: list[type[MemoryStore]] = [MemoryStore, *FAULTY.values()]
+STORES: list[type[MemoryBackend]] = [MemoryBackend, *FAULTY.values()]
 globals().update({f"Test{store.__name__}": suite_over(store) for store in STORES})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from anyio.lowlevel import checkpoint
 from attrs import evolve
 
-from cicd_core.store.memory import MemoryStore
+from cicd_core.store.memory import MemoryBackend
 from cicd_core.store.memory.rows import Row, Rows
 from cicd_core.store.records import KEEP, Committed, Conflict, LogEntry, Put, RecordPage
 from cicd_core.store.semantics import conflicts, subject_of
@@ -15,7 +15,7 @@ from cicd_core.store.semantics import conflicts, subject_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from cicd_core.store.memory.rows import Entry, Place
+    from cicd_core.store.memory.rows import Entry, PartitionKey
     from cicd_core.store.records import (
         Commit,
         Count,
@@ -28,26 +28,25 @@ if TYPE_CHECKING:
 class _StaleRows(Rows):
     """A row that moves leaves its old index entry behind."""
 
-    def _leave(self, place: Place, entry: Entry, expires_at: int | None) -> None:
-        if (place[0], entry[1]) not in self._rows:
-            super()._leave(place, entry, expires_at)
+    def _leave(self, partition: PartitionKey, entry: Entry, expires_at: int | None) -> None:
+        if (partition[0], entry[1]) not in self._rows:
+            super()._leave(partition, entry, expires_at)
 
     def _walk(self, collection: str, entries: Iterable[Entry], now: int) -> Iterator[Row]:
         there = (entry for entry in entries if (collection, entry[1]) in self._rows)
         return super()._walk(collection, there, now)
 
 
-class LeavesIndexEntries(MemoryStore):
+class LeavesIndexEntries(MemoryBackend):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._rows = _StaleRows(self.collections, entered=self._waiters.tell)
 
 
-class LosesUpdates(MemoryStore):
+class LosesUpdates(MemoryBackend):
     """It compares versions in one step, and writes in another."""
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
-        self._limits.check_commits(commits)
         found = [self._conflicts(commit) for commit in commits]
         await checkpoint()
         with self._lock:
@@ -74,7 +73,7 @@ class LosesUpdates(MemoryStore):
         return evolve(commit, writes=tuple(writes))
 
 
-class WritesWhatFits(MemoryStore):
+class WritesWhatFits(MemoryBackend):
     def _commit(self, commit: Commit, now: int) -> Committed | Conflict:
         answer = super()._commit(commit, now)
         if isinstance(answer, Conflict):
@@ -84,7 +83,7 @@ class WritesWhatFits(MemoryStore):
         return answer
 
 
-class TellsInASecondStep(MemoryStore):
+class TellsInASecondStep(MemoryBackend):
     """A call that is cancelled between the two leaves records without their events."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -101,7 +100,7 @@ class TellsInASecondStep(MemoryStore):
         return answers
 
 
-class ForgetsCommits(MemoryStore):
+class ForgetsCommits(MemoryBackend):
     seen = 0
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
@@ -111,12 +110,12 @@ class ForgetsCommits(MemoryStore):
         return await super().commit([evolve(each, commit_id=name) for each, name in renamed])
 
 
-class LosesEvents(MemoryStore):
+class LosesEvents(MemoryBackend):
     async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
         return await super().commit([evolve(each, events=each.events[:1]) for each in commits])
 
 
-class TellsTwice(MemoryStore):
+class TellsTwice(MemoryBackend):
     """A commit that is repeated is recognised, and tells its events again."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -131,14 +130,14 @@ class TellsTwice(MemoryStore):
         return answer
 
 
-class CountsBeforeItCompares(MemoryStore):
+class CountsBeforeItCompares(MemoryBackend):
     def _commit(self, commit: Commit, now: int) -> Committed | Conflict:
         for increment in commit.increments:
             self._log.increment(increment)
         return super()._commit(evolve(commit, increments=()), now)
 
 
-class LosesIncrements(MemoryStore):
+class LosesIncrements(MemoryBackend):
     async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
         return await super().commit([evolve(each, increments=()) for each in commits])
 
@@ -148,18 +147,18 @@ class _RowsFromOne(Rows):
         return 1
 
 
-class RestartsVersions(MemoryStore):
+class RestartsVersions(MemoryBackend):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._rows = _RowsFromOne(self.collections, entered=self._waiters.tell)
 
 
-class ForgetsLeases(MemoryStore):
+class ForgetsLeases(MemoryBackend):
     async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
         return await super().commit([each_put(each, drop_lease) for each in commits])
 
 
-class KeepsGrants(MemoryStore):
+class KeepsGrants(MemoryBackend):
     def _put(self, put: Put, old: Record | None, commit: Commit, now: int) -> int:
         version = super()._put(put, old, commit, now)
         row = self._rows.live((put.collection, put.key), now)
@@ -169,22 +168,20 @@ class KeepsGrants(MemoryStore):
         return version
 
 
-class KeepsRecordsTooLong(MemoryStore):
+class KeepsRecordsTooLong(MemoryBackend):
     async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
         return await super().commit([each_put(each, live_on) for each in commits])
 
 
-class TakesKeysForOne(MemoryStore):
+class TakesKeysForOne(MemoryBackend):
     """Its collation ignores case; the keys that it answers are those that were asked for."""
 
     async def get(self, collection: str, keys: Sequence[str]) -> Mapping[str, Record]:
-        self._limits.check_keys(collection, keys)
         found = await super().get(collection, [folded(collection, key) for key in keys])
         there = [(key, found.get(folded(collection, key))) for key in keys]
         return {key: evolve(record, key=key) for key, record in there if record is not None}
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
-        self._limits.check_commits(commits)
         return await super().commit(
             [
                 each_put(each, lambda put: evolve(put, key=folded(put.collection, put.key)))
@@ -193,12 +190,12 @@ class TakesKeysForOne(MemoryStore):
         )
 
 
-class LosesWhatWasRead(MemoryStore):
+class LosesWhatWasRead(MemoryBackend):
     async def get(self, collection: str, keys: Sequence[str]) -> Mapping[str, Record]:
         return await super().get(collection, keys[:1])
 
 
-class PagesByNumber(MemoryStore):
+class PagesByNumber(MemoryBackend):
     """It goes on behind as many records as there were on the pages before."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -220,23 +217,23 @@ class PagesByNumber(MemoryStore):
         return page
 
 
-class IgnoresBounds(MemoryStore):
+class IgnoresBounds(MemoryBackend):
     async def page(self, query: Query) -> RecordPage:
         return await super().page(evolve(query, before=None))
 
 
-class PagesInOneDirection(MemoryStore):
+class PagesInOneDirection(MemoryBackend):
     async def page(self, query: Query) -> RecordPage:
         return await super().page(evolve(query, descending=False))
 
 
-class Miscounts(MemoryStore):
+class Miscounts(MemoryBackend):
     async def count(self, partitions: Sequence[Partition]) -> list[Count]:
         counts = await super().count(partitions)
         return [evolve(each, number=min(each.number, 1)) for each in counts]
 
 
-def tell(store: MemoryStore, commit: Commit, answer: Committed) -> None:
+def tell(store: MemoryBackend, commit: Commit, answer: Committed) -> None:
     """Append a commit's events to the log."""
     for event in commit.events:
         entry = LogEntry(

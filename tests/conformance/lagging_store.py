@@ -14,16 +14,15 @@ from typing import TYPE_CHECKING, Final
 from anyio.lowlevel import checkpoint
 from attrs import evolve
 
-from cicd_core.store.memory import MemoryStore
+from cicd_core.store.memory import MemoryBackend
 from cicd_core.store.memory.log import Log
-from cicd_core.store.memory.rows import Row, Rows, place_of
+from cicd_core.store.memory.rows import Row, Rows, key_of_partition
 from cicd_core.store.records import Conflict, Count, Query, RecordPage, StoreTime
 from cicd_core.store.semantics import applied_before, conflicts, subject_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from cicd_core.store.memory.rows import Subject
     from cicd_core.store.records import (
         Claim,
         Collection,
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
         LogPage,
         Partition,
         Record,
+        Subject,
         Watch,
     )
 
@@ -84,7 +84,7 @@ def _do_all(changes: Iterable[partial[None]]) -> None:
         change()
 
 
-class LaggingStore(MemoryStore):
+class LaggingStore(MemoryBackend):
     """Records are consistent; what finds them is behind.
 
     A store that is ``frozen`` shows nothing new until it is told to catch up.
@@ -119,7 +119,6 @@ class LaggingStore(MemoryStore):
         return answers
 
     async def claim(self, claim: Claim) -> list[Record]:
-        self._limits.check_claim(claim)
         await checkpoint()
         with self._lock:
             now = self._tick()
@@ -131,7 +130,6 @@ class LaggingStore(MemoryStore):
         return sorted(taken, key=lambda record: (record.attributes.get(sort, ""), record.key))
 
     async def page(self, query: Query) -> RecordPage:
-        self._limits.check_query(query)
         await checkpoint()
         with self._lock:
             now = self._tick()
@@ -140,11 +138,10 @@ class LaggingStore(MemoryStore):
             return RecordPage(records, more=len(rows) > query.limit)
 
     async def count(self, partitions: Sequence[Partition]) -> list[Count]:
-        self._limits.check_partitions(partitions)
         await checkpoint()
         with self._lock:
             now = self._tick()
-            numbers = [self._view.count(place_of(each), now) for each in partitions]
+            numbers = [self._view.count(key_of_partition(each), now) for each in partitions]
             return [Count(number, exact=False) for number in numbers]
 
     async def counters(self, prefix: str) -> Counters:

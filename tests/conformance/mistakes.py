@@ -14,12 +14,12 @@ from tests.conformance import faulty_writes as writes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cicd_core.store.memory import MemoryStore
+    from cicd_core.store.memory import MemoryBackend
 
 GUIDE: Final = Path(__file__).parents[2] / "docs" / "how-to" / "write-a-store.md"
 
 #: Each mistake, in the words and in the order of the guide.
-FAULTY: Final[dict[str, type[MemoryStore]]] = {
+FAULTY: Final[dict[str, type[MemoryBackend]]] = {
     "a stale index entry": writes.LeavesIndexEntries,
     "a lost update": writes.LosesUpdates,
     "half a commit": writes.WritesWhatFits,
@@ -29,10 +29,10 @@ FAULTY: Final[dict[str, type[MemoryStore]]] = {
     "an event that is lost": writes.LosesEvents,
     "an event that comes twice": writes.TellsTwice,
     "a counter outside of the commit": writes.CountsBeforeItCompares,
-    "an increment that is lost": writes.LosesIncrements,
+    "a lost increment": writes.LosesIncrements,
     "a count that is too small": writes.Miscounts,
     "a record that outlives its retention": writes.KeepsRecordsTooLong,
-    "keys that are not told apart": writes.TakesKeysForOne,
+    "keys that become equal": writes.TakesKeysForOne,
     "a read that leaves records out": writes.LosesWhatWasRead,
     "a page that skips": writes.PagesByNumber,
     "a page that goes one way": writes.PagesInOneDirection,
@@ -42,7 +42,7 @@ FAULTY: Final[dict[str, type[MemoryStore]]] = {
     "a claim of one partition": owners.ClaimsFromOnePartition,
     "a claim that forgets the patch": owners.ForgetsThePatch,
     "a claim that forgets the version": owners.ClaimsWithoutAVersion,
-    "a claim that takes more when it is repeated": owners.TakesMoreWhenRepeated,
+    "a repeated claim that takes more": owners.TakesMoreWhenRepeated,
     "two owners": owners.ClaimsInTwoSteps,
     "a claim that overlooks a cancel": owners.ClaimsWhatIsNotLeased,
     "a claim that answers what it has lost": owners.RemembersClaims,
@@ -62,7 +62,7 @@ FAULTY: Final[dict[str, type[MemoryStore]]] = {
     "a wait that never wakes": owners.NeverWakes,
     "a wake-up that is lost": owners.ListensTooLate,
     "a wait that does not look first": owners.WaitsForever,
-    "a transaction that nobody owns": owners.LeavesTransactionsOpen,
+    "a transaction without an owner": owners.LeavesTransactionsOpen,
     "a cancellation that spreads": owners.SharesCancellations,
 }
 
@@ -78,7 +78,7 @@ class Row:
 
 def rows() -> Iterator[Row]:
     """Read the guide's table of mistakes."""
-    table = GUIDE.read_text(encoding="utf-8").partition("| the mistake |")[2].partition("\n\n")[0]
+    table = GUIDE.read_text(encoding="utf-8").partition("| mistake |")[2].partition("\n\n")[0]
     for line in table.splitlines()[2:]:
         mistake, _, found_by = line.strip("| ").split(" | ")
         yield Row(mistake, tuple(re.findall(r"`(test_\w+)`", found_by)))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
-from cicd_core.store.memory import MemoryStore
+from cicd_core.store.memory import MemoryBackend
 from cicd_core.testing import StoreConformance, StoreHarness
 from tests.conformance.faulty_suites import FaultyHarness
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cicd_core.store.records import Claim, Record, Renewal, Renewed, Watch
 
 
-class ClaimsNothing(MemoryStore):
+class ClaimsNothing(MemoryBackend):
     """Its claims find no record."""
 
     async def claim(self, claim: Claim) -> list[Record]:
@@ -28,14 +28,14 @@ class ClaimsNothing(MemoryStore):
         return []
 
 
-class RenewsNothing(MemoryStore):
+class RenewsNothing(MemoryBackend):
     """Its renewals find no lease."""
 
     async def renew(self, renewals: Sequence[Renewal]) -> list[Renewed | None]:
         return [None for _ in await super().renew(renewals)]
 
 
-class WakesNobody(MemoryStore):
+class WakesNobody(MemoryBackend):
     """Its waits end with their timeout, and find nothing."""
 
     async def wait(self, watches: Sequence[Watch], timeout: float) -> bool:  # noqa: ASYNC109 - as
@@ -44,7 +44,7 @@ class WakesNobody(MemoryStore):
         return False
 
 
-def suite_over(store: type[MemoryStore]) -> type[StoreConformance]:
+def suite_over(store: type[MemoryBackend]) -> type[StoreConformance]:
     """Return the suite over a store."""
 
     def harness(_self: Any) -> StoreHarness:

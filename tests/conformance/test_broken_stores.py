@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from cicd_core.store.memory import MemoryStore
+from cicd_core.store.memory import MemoryBackend
 from cicd_core.testing import store_machine
 from tests.conformance import faulty_owners as owners
 from tests.conformance import faulty_writes as writes
@@ -58,7 +58,7 @@ def test_the_guide_tells_of_the_same_mistakes() -> None:
 def told(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], set[str]]:
     """How the tests that the guide names ended, by store and test."""
     pairs = {(FAULTY[mistake], test) for mistake, tests in FOUND_BY.items() for test in tests}
-    sound = {(MemoryStore, test) for _, test in pairs}
+    sound = {(MemoryBackend, test) for _, test in pairs}
     chosen = [f"{SUITES}::Test{store.__name__}::{test}" for store, test in pairs | sound]
     options = ["-q", "-rA", "--tb=no", "--no-header", "-p", "no:cacheprovider", "-p", "no:xdist"]
     done = subprocess.run(
@@ -90,7 +90,7 @@ def test_the_suite_finds_each_mistake_where_the_guide_says(
 def test_a_store_without_a_mistake_passes_all_of_these(
     told: dict[tuple[str, str], set[str]],
 ) -> None:
-    assert results_of(told, MemoryStore.__name__) == {"PASSED"}
+    assert results_of(told, MemoryBackend.__name__) == {"PASSED"}
 
 
 def results_of(told: dict[tuple[str, str], set[str]], store: str) -> set[str]:
@@ -100,7 +100,7 @@ def results_of(told: dict[tuple[str, str], set[str]], store: str) -> set[str]:
 
 
 @pytest.mark.parametrize("broken", FOUND_IN_LOCKSTEP)
-def test_the_machine_finds_a_broken_store(broken: type[MemoryStore]) -> None:
+def test_the_machine_finds_a_broken_store(broken: type[MemoryBackend]) -> None:
     machine = store_machine(lambda: FaultyHarness(broken))
     trying = settings(
         max_examples=300,

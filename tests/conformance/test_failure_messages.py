@@ -18,7 +18,7 @@ from tests.conformance.talking_suites import ClaimsNothing, RenewsNothing
 from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
-    from cicd_core.store.memory import MemoryStore
+    from cicd_core.store.memory import MemoryBackend
 
 SUITES: Final = Path(__file__).with_name("talking_suites.py")
 #: Of each store the topics that ask it for what it does not do.
@@ -117,7 +117,7 @@ def test_a_wake_up_that_is_lost_names_the_wait(failures: dict[tuple[str, str], s
     ],
 )
 def test_the_machine_names_the_verb_the_request_and_both_answers(
-    broken: type[MemoryStore], verb: str, request_: str, answered: str, right: str
+    broken: type[MemoryBackend], verb: str, request_: str, answered: str, right: str
 ) -> None:
     trying = settings(
         max_examples=300,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cicd_core.ids import IdSource
-from cicd_core.store.memory import MemoryStore
+from cicd_core.store.memory import MemoryBackend
 from cicd_core.store.registry import open_store
 from cicd_core.testing import (
     HistoryConformance,
@@ -17,6 +17,7 @@ from cicd_core.testing import (
     VirtualClock,
     store_machine,
 )
+from cicd_core.testing.harness import checked
 from cicd_core.testing.samples import COLLECTIONS
 from cicd_core.testing.tracing import untraced
 from tests.conformance.lagging_store import LaggingStore
@@ -28,11 +29,11 @@ if TYPE_CHECKING:
     from cicd_core.store.contract import Store
     from cicd_core.store.memory import open_memory
     from cicd_core.store.records import Collection
-    from cicd_core.store.registry import StoreFactory
+    from cicd_core.store.registry import BackendFactory
 
     # What the type checker is told of every store and of what opens it.
-    _store: type[Store] = MemoryStore
-    _factory: StoreFactory = open_memory
+    _store: type[Store] = MemoryBackend
+    _factory: BackendFactory = open_memory
 
 IDS = IdSource()
 
@@ -40,8 +41,8 @@ IDS = IdSource()
 async def damage(harness: StoreHarness, namespace: str, collection: str, key: str) -> bool:
     """Damage a record of a store that is open by its name."""
     async with harness.open(namespace) as store:
-        memory = untraced(store)
-        return isinstance(memory, MemoryStore) and memory.damage(collection, key)
+        memory = checked(untraced(store)).backend
+        return isinstance(memory, MemoryBackend) and memory.damage(collection, key)
 
 
 class MemoryHarness(StoreHarness):
@@ -137,6 +138,7 @@ TestMemoryInLockstepWithItself = store_machine(MemoryHarness).TestCase
 TestMemoryInLockstepOnTrio = store_machine(MemoryHarness, backend="trio").TestCase
 
 
+@pytest.mark.thorough
 class TestStoreWhoseClocksAreFarApart(StoreConformance):
     @pytest.fixture
     def harness(self) -> StoreHarness:
@@ -146,6 +148,7 @@ class TestStoreWhoseClocksAreFarApart(StoreConformance):
 TestStoreWhoseClocksAreFarApartInLockstep = store_machine(ClocksApartHarness).TestCase
 
 
+@pytest.mark.thorough
 class TestStoreWithAServersClock(StoreConformance):
     @pytest.fixture
     def harness(self) -> StoreHarness:

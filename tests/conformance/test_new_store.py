@@ -8,29 +8,29 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from cicd_core.store.contract import Store
 from cicd_core.testing.new_store.__main__ import main
 from tests.conformance.installing import installed, run
+from tests.verbs import VERBS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 OPTIONS: Final = ("-q", "-W", "error", "-p", "no:cacheprovider", "-p", "few_examples")
-VERBS: Final = [name for name in vars(Store) if name[0] != "_" and name != "sibling"]
+ASKED: Final = [name for name in VERBS if name != "sibling"]
 #: How a verb that refuses is written, and its parameters.
 REFUSAL: Final = re.compile(
-    r"(?P<head>async def (?P<verb>\w+)\(self(?P<parameters>[^)]*)\) -> [^\n]+\n\s+[^\n]+\n\s+)"
+    r"(?P<head>async def (?P<verb>\w+)\(self(?P<parameters>[^)]*)\) -> [^\n]+\n\s+)"
     r"raise not_written\(\"\w+\"\)"
 )
 #: What a verb that is written calls: one memory store a namespace.
 MEMORY: Final = """
-from cicd_core.store.memory import MemoryStore
+from cicd_core.store.memory import MemoryBackend
 
-MEMORIES: dict[str, MemoryStore] = {}
+MEMORIES: dict[str, MemoryBackend] = {}
 
 
-def memory_of(store: MyDbStore) -> MemoryStore:
-    memory = MemoryStore(store.limits.collections, clock=store.clock)
+def memory_of(store: MyDbBackend) -> MemoryBackend:
+    memory = MemoryBackend(store.collections, clock=store.clock)
     return MEMORIES.setdefault(store.namespace, memory)
 """
 
@@ -52,7 +52,7 @@ def write_verbs(package: Path) -> None:
     """Write each verb of the store."""
     module = package / "my_db_store.py"
     source, number = REFUSAL.subn(written, module.read_text(encoding="utf-8"))
-    assert number == len(VERBS)
+    assert number == len(ASKED)
     module.write_text(source + MEMORY, encoding="utf-8")
 
 
@@ -73,7 +73,7 @@ def test_the_package_registers_its_store_and_names_everything_alike(package: Pat
     assert sorted(each.name for each in package.iterdir()) == names
     texts = "".join(each.read_text(encoding="utf-8") for each in package.iterdir())
     assert "$" not in texts
-    assert "class MyDbStore:" in texts
+    assert "class MyDbBackend:" in texts
 
 
 def test_a_new_store_is_red_and_each_verb_refuses_by_its_name(
@@ -81,15 +81,15 @@ def test_a_new_store_is_red_and_each_verb_refuses_by_its_name(
 ) -> None:
     code, output = run_tests(package, tmp_path, "--tb=short", "-k", "warm or closed or lockstep")
     assert code == 1
-    assert "UnsupportedCapability: my-db:// has no 'commit' yet: write MyDbStore.commit" in output
+    assert "UnsupportedCapability: my-db:// has no 'commit' yet: write MyDbBackend.commit" in output
     assert "the promise (ClosingPromises): every verb of a closed store is refused" in output
     assert "passed" not in output.splitlines()[-1]
 
 
 def test_every_verb_of_a_new_store_refuses_by_its_name(package: Path) -> None:
     source = (package / "my_db_store.py").read_text(encoding="utf-8")
-    assert [match["verb"] for match in REFUSAL.finditer(source)] == VERBS
-    assert re.findall(r'not_written\("(\w+)"\)', source) == VERBS
+    assert [match["verb"] for match in REFUSAL.finditer(source)] == ASKED
+    assert re.findall(r'not_written\("(\w+)"\)', source) == ASKED
 
 
 def test_a_store_whose_verbs_are_written_is_green(package: Path, tmp_path: Path) -> None:

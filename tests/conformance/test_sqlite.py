@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
     from cicd_core.store.contract import Store
     from cicd_core.store.records import Collection
-    from cicd_core.store.registry import StoreFactory
-    from cicd_core.store.sqlite import SQLiteStore, open_sqlite
+    from cicd_core.store.registry import BackendFactory
+    from cicd_core.store.sqlite import SQLiteBackend, open_sqlite
 
     # What the type checker is told of every store and of what opens it.
-    _store: type[Store] = SQLiteStore
-    _factory: StoreFactory = open_sqlite
+    _store: type[Store] = SQLiteBackend
+    _factory: BackendFactory = open_sqlite
 
 
 class SQLiteHarness(StoreHarness):

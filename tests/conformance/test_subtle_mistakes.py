@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from cicd_core.store.memory import MemoryStore
+from cicd_core.store.memory import MemoryBackend
 from cicd_core.testing import store_machine
-from tests.conformance.altered import Altered
+from cicd_core.testing.passing_store import PassingStore
 from tests.conformance.faulty_engines import AddsItsUncertainty, ForgetsItsUncertainty
 from tests.conformance.faulty_suites import FaultyHarness
 from tests.conformance.subtle_mistakes import ALTERED, ENGINES
@@ -28,8 +28,12 @@ MISTAKES: Final = [
     *((f"SQLite{store.__name__}", test) for store, test in ALTERED.items()),
 ]
 SOUND: Final = [
-    *((MemoryStore.__name__, test) for test in {*ENGINES.values(), *ALTERED.values()}),
-    *((name, test) for test in {*ALTERED.values()} for name in (Altered.__name__, "SQLiteAltered")),
+    *((MemoryBackend.__name__, test) for test in {*ENGINES.values(), *ALTERED.values()}),
+    *(
+        (name, test)
+        for test in {*ALTERED.values()}
+        for name in (PassingStore.__name__, f"SQLite{PassingStore.__name__}")
+    ),
 ]
 
 
@@ -42,7 +46,7 @@ def test_the_machine_finds_a_store_that_forgets_its_uncertainty() -> None:
         try_in_lockstep(ForgetsItsUncertainty, examples=600)  # 121 at most, in 24 tries
 
 
-def try_in_lockstep(store: type[MemoryStore], *, examples: int) -> None:
+def try_in_lockstep(store: type[MemoryBackend], *, examples: int) -> None:
     """Run the machine over a store, until it finds something."""
     trying = settings(
         max_examples=examples,
@@ -57,6 +61,7 @@ def try_in_lockstep(store: type[MemoryStore], *, examples: int) -> None:
     run_state_machine_as_test(store_machine(lambda: FaultyHarness(store)), settings=trying)
 
 
+@pytest.mark.thorough
 def test_the_suite_finds_each_mistake_and_none_in_sound_stores() -> None:
     # One test, since one process tries them all.
     ended = endings()

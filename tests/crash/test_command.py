@@ -33,7 +33,7 @@ def test_it_prints_its_findings_as_json_and_its_progress_beside_them(
     assert "is not empty" in capsys.readouterr().err
     assert report["enqueued"] > 0
     assert main(["--store", store, *words]) == 2
-    assert "holds jobs already" in capsys.readouterr().err
+    assert "has jobs already" in capsys.readouterr().err
 
 
 def test_a_store_that_lives_in_one_process_is_refused(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING
 
-from cicd_core.testing.crash.disk import Disk, Kind, Step, load_trace, save_trace
+from tests.crash.disk import Disk, Kind, Step, load_trace, save_trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -92,7 +92,7 @@ def test_a_trace_is_the_same_when_it_was_saved(tmp_path: Path) -> None:
         made("a"),
         write("a", bytes(range(256)), offset=7),
         sync("a", 2, folder=False),
-        Step(kind=Kind.TOLD, note=("job", "queued")),
+        Step(kind=Kind.ACKNOWLEDGED, note=("job", "queued")),
         Step(kind=Kind.REMOVE, name="a", folder=True),
     ]
     save_trace(steps, tmp_path / "trace")

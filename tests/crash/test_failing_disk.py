@@ -1,4 +1,4 @@
-"""The disk fails at one change after the other: typed errors, and nothing that was told is lost."""
+"""The disk fails at one change after the other: typed errors, and no acknowledged call is lost."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.crash.power_loss import ROOT
+
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 def sweep(folder: Path, illness: str, changes: int, step: int) -> dict[str, Any]:
-    command = [sys.executable, "-m", "cicd_core.testing.crash.failing_disk", str(folder)]
+    command = [sys.executable, "-m", "tests.crash.failing_disk", str(folder)]
     words = ["--illness", illness, "--changes", str(changes), "--step", str(step)]
-    done = subprocess.run([*command, *words], capture_output=True, text=True, check=False)
+    done = subprocess.run([*command, *words], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stdout, done.stderr
     report: dict[str, Any] = json.loads(done.stdout)
     return report

@@ -1,4 +1,4 @@
-"""A worker ends exactly where it is told to, and leaves behind what that point says."""
+"""A worker ends exactly at its kill point, and leaves behind what that point says."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 import cattrs
 import pytest
 
+from cicd_core.testing.crash.calls import Ending, answer_to, read_calls
 from cicd_core.testing.crash.fault_points import Fuse
-from cicd_core.testing.crash.journal import Ending, read_calls
-from cicd_core.testing.crash.plan import Bomb, Point, WorkerOrder
+from cicd_core.testing.crash.plan import KillPoint, Point, WorkerOrder
 from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
-    from cicd_core.testing.crash.journal import Call
+    from cicd_core.testing.crash.calls import LabCall
 
 RUN = """
 import json, sys, cattrs
@@ -36,24 +36,24 @@ import anyio
 from cicd_core import COLLECTIONS, ControlPlane, JobSpec, open_store
 from cicd_core.testing.crash.fault_setup import arm_process
 from cicd_core.testing.crash.fault_points import pointed
-from cicd_core.testing.crash.plan import Bomb, Point
+from cicd_core.testing.crash.plan import KillPoint, Point
 
 point = Point(sys.argv[2])
-bomb = Bomb(point=point, verb="commit", countdown=1)
+kill_point = KillPoint(point=point, verb="commit", countdown=1)
 
 async def main():
     async with open_store(f"sqlite:///{sys.argv[1]}", collections=COLLECTIONS) as store:
         await ControlPlane(store).queue.enqueue(JobSpec(job_type="build", payload={"number": 1}))
-    arm_process(bomb)
+    arm_process(kill_point)
     async with open_store(f"sqlite:///{sys.argv[1]}", collections=COLLECTIONS) as store:
-        plane = ControlPlane(pointed(store, bomb, random.Random(0)))
+        plane = ControlPlane(pointed(store, kill_point, random.Random(0)))
         await plane.queue.enqueue(JobSpec(job_type="build", payload={"number": 2}))
 
 anyio.run(main)
 """
 
 
-def run_worker(folder: Path, point: Point, verb: str) -> tuple[int, list[Call]]:
+def run_worker(folder: Path, point: Point, verb: str) -> tuple[int, list[LabCall]]:
     order = WorkerOrder(
         slot=0,
         generation=0,
@@ -64,7 +64,7 @@ def run_worker(folder: Path, point: Point, verb: str) -> tuple[int, list[Call]]:
         tasks=1,
         jumps=True,
         wrap=None,
-        bomb=Bomb(point=point, verb=verb, countdown=5),
+        kill_point=KillPoint(point=point, verb=verb, countdown=5),
         accident=None,
     )
     words = json.dumps(cattrs.unstructure(order))
@@ -79,7 +79,7 @@ def test_a_worker_kills_itself_at_the_point_and_the_file_stays_whole(
     code, calls = run_worker(tmp_path, point, "commit")
     assert code == -signal.SIGKILL
     assert calls
-    assert any(call.ending is Ending.UNKNOWN for call in calls)
+    assert any(answer_to(call).ending is Ending.UNKNOWN for call in calls)
     with closing(sqlite3.connect(tmp_path / "lab.db")) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
@@ -120,8 +120,8 @@ def test_what_was_not_committed_is_gone_and_what_was_is_there(
 
 def test_a_fuse_burns_down_by_the_passings_of_its_own_point_and_verb() -> None:
     ended: list[bool] = []
-    bomb = Bomb(point=Point.COMMIT, verb="claim", countdown=2)
-    fuse = Fuse(bomb, end=lambda: ended.append(True))
+    kill_point = KillPoint(point=Point.COMMIT, verb="claim", countdown=2)
+    fuse = Fuse(kill_point, end=lambda: ended.append(True))
     fuse.pass_by(Point.BEGIN, "claim")
     fuse.pass_by(Point.COMMIT, "renew")
     fuse.pass_by(Point.COMMIT, "renew", "claim")

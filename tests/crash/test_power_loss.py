@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 from attrs import evolve
 
-from cicd_core.testing.crash.disk import Kind
-from cicd_core.testing.crash.power_loss import cut_power, main, record
+from tests.crash.disk import Kind
+from tests.crash.power_loss import cut_power, main, record
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cicd_core.testing.crash.disk import Step
-    from cicd_core.testing.crash.power_loss import PowerLossReport
+    from tests.crash.disk import Step
+    from tests.crash.power_loss import PowerLossReport
 
 Synchronous = Literal["full", "normal"]
 
@@ -41,14 +41,14 @@ def test_the_trace_holds_checkpoints_a_second_log_and_what_was_acknowledged(
     written = [step.name for step in full if step.kind is Kind.WRITE]
     assert {"store.db", "store.db-wal", "store.db-journal"} <= set(written)
     assert sum(step.kind is Kind.MADE and step.name == "store.db-wal" for step in full) == 2
-    assert sum(step.kind is Kind.TOLD for step in full) == 3 * 24
+    assert sum(step.kind is Kind.ACKNOWLEDGED for step in full) == 3 * 24
 
 
 def test_at_full_every_acknowledged_commit_survives_every_power_loss(
     full: list[Step], tmp_path: Path
 ) -> None:
     report = cut(full, tmp_path, states=40)
-    assert report.told == []
+    assert report.details == []
     assert report.states == 40
     assert report.states_with_losses == 0
     assert report.ok
@@ -58,7 +58,7 @@ def test_at_normal_the_last_commits_may_be_lost_and_the_file_is_whole(
     normal: list[Step], tmp_path: Path
 ) -> None:
     report = cut(normal, tmp_path, states=30, synchronous="normal")
-    assert report.told == []
+    assert report.details == []
     assert report.states_with_losses > 0
     assert report.ok
     assert not evolve(report, synchronous="full").ok
@@ -73,7 +73,7 @@ def test_a_power_loss_while_the_file_is_made_leaves_a_file_that_opens(
         if step.kind is Kind.REMOVE and step.name == "store.db-journal"
     )
     report = cut(full[: journaled + 1], tmp_path, states=40)
-    assert report.told == []
+    assert report.details == []
     assert report.ok
 
 

@@ -45,12 +45,16 @@ def test_fates_are_kills_at_any_moment_at_every_point_and_stops(
     plan: Callable[..., LabPlan],
 ) -> None:
     found = fates(plan(life=2.0))
-    assert {fate.bomb.point for fate in found if fate.bomb} == set(Point)
-    assert {fate.bomb.verb for fate in found if fate.bomb} == {"claim", "commit", "renew"}
-    assert all(fate.bomb.countdown >= 1 for fate in found if fate.bomb)
+    assert {fate.kill_point.point for fate in found if fate.kill_point} == set(Point)
+    assert {fate.kill_point.verb for fate in found if fate.kill_point} == {
+        "claim",
+        "commit",
+        "renew",
+    }
+    assert all(fate.kill_point.countdown >= 1 for fate in found if fate.kill_point)
     young = [fate for fate in found if fate.at_birth]
     assert 0 < len(young) < len(found) / 5
-    assert all(fate.bomb is None and fate.stopped is None for fate in young)
+    assert all(fate.kill_point is None and fate.stopped is None for fate in young)
     stopped = [fate for fate in found if fate.stopped is not None]
     assert stopped
     for fate in stopped:
@@ -68,7 +72,7 @@ def test_some_workers_fork_a_child_and_some_lose_the_lanes_of_a_pool(
     assert {accident.mishap for accident in accidents} == set(Mishap)
     assert {accident.pool % 2 for accident in accidents} == {0, 1}
     assert 0 < len(accidents) < len(found) / 2
-    assert {fate.bomb.forks for fate in found if fate.bomb} == {True, False}
+    assert {fate.kill_point.forks for fate in found if fate.kill_point} == {True, False}
     assert order_of(plan(), 1, 0).accident == fate_of(plan(), 1, 0).accident
 
 
@@ -76,7 +80,7 @@ def test_a_store_without_a_file_of_its_own_has_the_points_of_every_store(
     plan: Callable[..., LabPlan],
 ) -> None:
     found = fates(plan(store="redis://localhost/0"))
-    assert {fate.bomb.point for fate in found if fate.bomb} == set(ANYWHERE)
+    assert {fate.kill_point.point for fate in found if fate.kill_point} == set(ANYWHERE)
 
 
 def test_only_one_worker_has_a_clock_that_jumps(plan: Callable[..., LabPlan]) -> None:

@@ -58,23 +58,24 @@ def test_workers_that_start_late_live_as_long_as_those_that_start_at_once(
     assert report.operations >= 50
 
 
-def test_workers_that_end_by_themselves_end_the_storm_and_are_told(
+def test_workers_that_end_by_themselves_end_the_storm_and_are_reported(
     plan: Callable[..., LabPlan],
 ) -> None:
     report = run_lab(plan(wrap="tests.crash.faulty_stores:no_such_store"))
-    (told,) = report.broken.told
-    assert "no_such_store" in told
+    (details,) = report.broken.details
+    assert "no_such_store" in details
     assert report.operations == 0
     assert not report.ok
 
 
+@pytest.mark.thorough
 def test_children_that_keep_the_files_of_a_worker_that_was_killed_are_found_out(
     plan: Callable[..., LabPlan],
 ) -> None:
     wrap = "tests.crash.faulty_stores:sharing"
     report = run_lab(plan(wrap=wrap, kills=1000, operations=1, patience=15.0))
-    (told,) = report.broken.told
-    assert "no call was acknowledged for 15 s" in told
+    (details,) = report.broken.details
+    assert "no call was acknowledged for 15 s" in details
     assert report.mishaps["fork at the kill"] > 0
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from cicd_core import ClaimedJob
     from cicd_core.model.agent import Agent
-    from cicd_core_dynamodb.bill import Workload
+    from cicd_core_dynamodb.bill import BilledWorkload
 
 HOUR: Final = 3600.0
 POOL: Final = "linux"
@@ -156,7 +156,7 @@ class Fleet:
     """Agents, a process that enqueues, and how long they go on."""
 
     url: str
-    workload: Workload
+    workload: BilledWorkload
     settings: Settings
     meters: Meters = field(factory=Meters)
     #: How many jobs ended.
@@ -214,7 +214,7 @@ class Fleet:
             tasks.start_soon(self._beat, plane, me)
             while True:
                 claims = await plane.queue.claim(
-                    agent_id=agent_id, pool_name=POOL, wait=_WAIT, starting=True
+                    agent_id=agent_id, pool_name=POOL, wait=_WAIT, start=True
                 )
                 for claimed in claims:
                     await self._work(plane, claimed)
@@ -223,7 +223,7 @@ class Fleet:
         _DOING.set("heartbeats")
         while True:
             await plane.agents.heartbeat(me.agent_id, me.incarnation)
-            await anyio.sleep(self.workload.heartbeat_seconds)
+            await anyio.sleep(self.workload.heartbeat_interval_seconds)
 
     async def _work(self, plane: ControlPlane, claimed: ClaimedJob) -> None:
         left, every = self.workload.minutes * 60, self.settings.lease_seconds / 3

@@ -7,9 +7,13 @@ from functools import cache, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from anyio import sleep
+
+from cicd_core.errors import StoreUnavailable
 from cicd_core.store.registry import StoreURL
+from cicd_core.store.retrying import RetryingStore
 from cicd_core.testing import StoreHarness
-from cicd_core.testing.patient import as_services_ask, patiently
+from cicd_core.testing.harness import PATIENT
 from cicd_core.testing.samples import COLLECTIONS
 from cicd_core_dynamodb import open_dynamodb
 from tests.dynamodb.engines import proxied, running
@@ -41,7 +45,7 @@ class DynamoDBHarness(StoreHarness):
         return (
             f"dynamodb://?prefix=suite-&region=us-east-1&endpoint={self.endpoint}"
             f"&create_tables=true&shards={SHARDS}&log_shards=2&count_seconds=0&poll_seconds=0.1"
-            "&timeout=10"
+            "&timeout=30&connect_timeout=30"
         )
 
     def open(
@@ -79,14 +83,14 @@ class FaultyHarness(DynamoDBHarness):
 
     @property
     def url(self) -> str:
-        return super().url.replace("&timeout=10", "&timeout=1")
+        return super().url.replace("&timeout=30&connect_timeout=30", "&timeout=1")
 
     @asynccontextmanager
     async def open(
         self, namespace: str, collections: tuple[Collection, ...] = COLLECTIONS, **options: Any
     ) -> AsyncGenerator[Store, None]:
         async with self.open_once(namespace, collections, **options) as store:
-            yield as_services_ask(store)
+            yield RetryingStore(store, attempts=PATIENT)
 
     def open_once(
         self, namespace: str, collections: tuple[Collection, ...] = COLLECTIONS, **options: Any
@@ -97,7 +101,7 @@ class FaultyHarness(DynamoDBHarness):
     @asynccontextmanager
     async def open_forgetful(self, namespace: str) -> AsyncGenerator[Store, None]:
         async with open_patiently(partial(super().open_forgetful, namespace)) as store:
-            yield as_services_ask(store)
+            yield RetryingStore(store, attempts=PATIENT)
 
     async def settle(self) -> None:
         async with (
@@ -113,7 +117,15 @@ async def open_patiently(
 ) -> AsyncGenerator[Store, None]:
     """Open a store, though its endpoint fails now and then."""
     async with AsyncExitStack() as stack:
-        yield await patiently(lambda: stack.enter_async_context(opening()))
+        for attempt in range(PATIENT - 1):
+            try:
+                store = await stack.enter_async_context(opening())
+                break
+            except StoreUnavailable:
+                await sleep(0.002 * 2**attempt)
+        else:
+            store = await stack.enter_async_context(opening())
+        yield store
 
 
 @cache

@@ -80,10 +80,10 @@ class Lab:
         """Enqueue a small job."""
         return await self.plane.queue.enqueue(spec or small())
 
-    async def claim(self, *, starting: bool = False, limit: int = 1) -> list[ClaimedJob]:
+    async def claim(self, *, start: bool = False, limit: int = 1) -> list[ClaimedJob]:
         """Claim as the agent does."""
         return await self.plane.queue.claim(
-            agent_id=AGENT, pool_name=POOL, limit=limit, starting=starting
+            agent_id=AGENT, pool_name=POOL, limit=limit, start=start
         )
 
     async def swept(self) -> bool:
@@ -117,7 +117,9 @@ def small(**changes: Any) -> JobSpec:
 async def lab(url: str) -> AsyncGenerator[Lab, None]:
     """Open a control plane by its URL, with an agent; what is read once has been read."""
     meter = Meter()
-    settings = Settings(lane_refresh_seconds=3600, lease_seconds=1.0, heartbeat_seconds=3600)
+    settings = Settings(
+        lane_refresh_seconds=3600, lease_seconds=1.0, heartbeat_timeout_seconds=3600
+    )
     async with ControlPlane.open(url, settings=settings, maintenance=False, meter=meter) as plane:
         agent = await plane.agents.register(AgentSpec(agent_id=AGENT, pool_name=POOL))
         made = Lab(plane, meter, agent)
@@ -178,7 +180,7 @@ async def _lifecycle(made: Lab) -> None:
     await made.note("complete", queue.complete(claimed, Outcome.success()))
     await made.note("get a job", made.plane.jobs.get(job.job_id))
     await made.enqueue()
-    (claimed,) = await made.note("claim and start", made.claim(starting=True))
+    (claimed,) = await made.note("claim and start", made.claim(start=True))
     await queue.complete(claimed, Outcome.success())
     await made.note("claim, nothing there", made.claim())
 
@@ -186,14 +188,14 @@ async def _lifecycle(made: Lab) -> None:
 async def _batches(made: Lab) -> None:
     queue = made.plane.queue
     await made.note("enqueue 10 at once", queue.enqueue_many([small() for _ in range(10)]))
-    claims = await made.note("claim 10 at once", made.claim(limit=10, starting=True))
+    claims = await made.note("claim 10 at once", made.claim(limit=10, start=True))
     assert len(claims) == 10
     for claimed in claims:
         await queue.complete(claimed, Outcome.success())
     late = await made.plane.store.now()
     deadline = from_micros(late.micros + 3_600_000_000)
     await made.note("enqueue with a deadline", made.enqueue(small(deadline_at=deadline)))
-    (claimed,) = await made.claim(starting=True)
+    (claimed,) = await made.claim(start=True)
     await queue.complete(claimed, Outcome.success())
 
 
@@ -202,16 +204,16 @@ async def _returns(made: Lab) -> None:
     queue, jobs = made.plane.queue, made.plane.jobs
     at_once = RetryPolicy(max_attempts=2, backoff_base=0.0)
     job = await made.enqueue(small(retry=at_once))
-    (claimed,) = await made.claim(starting=True)
+    (claimed,) = await made.claim(start=True)
     await made.note("retry", queue.complete(claimed, Outcome.error("the disk is full")))
     await made.until(made.swept)
-    (claimed,) = await made.claim(starting=True)
+    (claimed,) = await made.claim(start=True)
     await made.note("dead-letter", queue.complete(claimed, Outcome.error("the disk is full")))
     await made.note("replay", jobs.replay(job.job_id))
     await made.note("cancel a queued job", jobs.cancel(job.job_id))
     job = await made.enqueue()
     await made.note("reprioritise", jobs.reprioritise(job.job_id, Priority.HIGH))
-    (claimed,) = await made.claim(starting=True)
+    (claimed,) = await made.claim(start=True)
     await made.note("release", queue.release(claimed))
     await jobs.cancel(job.job_id)
 
@@ -227,7 +229,7 @@ async def _reads(made: Lab) -> None:
     await made.plane.queue.enqueue_many([small() for _ in range(50)])
     await made.note("list 50 jobs", made.plane.jobs.list(status=JobStatus.QUEUED, limit=50))
     await made.note("list an agent's jobs", made.plane.jobs.list(agent_id=AGENT, limit=10))
-    while claims := await made.claim(limit=50, starting=True):
+    while claims := await made.claim(limit=50, start=True):
         for claimed in claims:
             await made.plane.queue.complete(claimed, Outcome.success())
 
@@ -237,12 +239,20 @@ async def _sweeps(made: Lab) -> None:
     while await made.swept():
         pass
     made.found["sweep, nothing due"] = made.found.pop("sweep")
-    await made.enqueue(small(retry=RetryPolicy(backoff_base=0.5, jitter=0)))
-    await made.claim(starting=True)
-    await made.until(made.swept)
+    await _taken_back(made, backoff=0.5)
     made.found["sweep that takes a job back"] = made.found.pop("sweep")
     await made.until(made.swept)
     made.found["sweep that makes a job ready"] = made.found.pop("sweep")
+
+
+async def _taken_back(made: Lab, *, backoff: float) -> None:
+    """Take a job back from who lost it, by a sweep that does not make it ready too."""
+    job = await made.enqueue(small(retry=RetryPolicy(backoff_base=backoff, jitter=0)))
+    await made.claim(start=True)
+    await made.until(made.swept)
+    if (await made.plane.jobs.get(job.job_id)).ready_at is not None:  # the sweep took longer
+        await made.plane.jobs.cancel(job.job_id)
+        await _taken_back(made, backoff=2 * backoff)
 
 
 async def measure_storage(made: Lab, url: str) -> dict[str, float]:

@@ -28,17 +28,17 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 from attrs import evolve
 
+from cicd_core.entities import COLLECTIONS
 from cicd_core.ids import IdSource
-from cicd_core.persistence.collections import COLLECTIONS
 from cicd_core.store.registry import open_store
 from cicd_core.testing.crash import LabPlan, run_lab
 from tests.dynamodb.engines import engines, started
 from tests.dynamodb.fault_proxy import FAULTS, MIXES
 from tests.dynamodb.undecided_lists import COUNTER
+from tests.storming import Results, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import TextIO
 
     from cicd_core.testing.crash import CrashReport
     from tests.dynamodb.engines import Server
@@ -102,15 +102,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     # Each lease that is lost is a warning, and here they are lost by the thousand.
     logging.getLogger("cicd_core").setLevel(logging.ERROR)
-    results = Results(given.results)
+    results = Results(given.results, "engine", "mix")
     parts: list[dict[str, Any]] = []
     for seed in range(given.seed, given.seed + given.parts):
         found = results.of(given.engine, given.mix, seed)
         if found is None:
-            found = results.add(given.engine, given.mix, seed, _one(given, seed))
+            found = results.add(given.engine, given.mix, seed, found=_one(given, seed))
         parts.append(found)
     for name in ("kills", "operations", "lost", "double_owned"):
-        _say(sys.stderr, f"{name:<14} {sum(part[name] for part in parts):,}")
+        say(sys.stderr, f"{name:<14} {sum(part[name] for part in parts):,}")
     return 0 if all(part["ok"] for part in parts) else 1
 
 
@@ -129,46 +129,16 @@ def _one(given: argparse.Namespace, seed: int) -> dict[str, Any]:
             workers=given.workers,
             tasks=given.tasks,
         )
-        report, faults = storm(proxy, plan, lambda line: _say(sys.stderr, line))
+        report, faults = storm(proxy, plan, lambda line: say(sys.stderr, line))
     found = {"faults": faults, **report.as_json()}
     if given.json:
-        _say(sys.stdout, json.dumps(found, indent=2))
+        say(sys.stdout, json.dumps(found, indent=2))
     else:
         told = ", ".join(f"{name} {number:,}" for name, number in faults.items() if number)
-        _say(sys.stdout, f"engine         {given.engine}, mix {given.mix}")
-        _say(sys.stdout, f"faults         {told}")
-        _say(sys.stdout, report.as_text())
+        say(sys.stdout, f"engine         {given.engine}, mix {given.mix}")
+        say(sys.stdout, f"faults         {told}")
+        say(sys.stdout, report.as_text())
     return found
-
-
-class Results:
-    """The storms that were run, a line of JSON each, so that a long run can be taken up again."""
-
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-        self._found: dict[tuple[str, str, int], dict[str, Any]] = {}
-        if path is not None and path.exists():
-            for line in path.read_text(encoding="utf-8").splitlines():
-                words = json.loads(line)
-                self._found[words["engine"], words["mix"], words["seed"]] = words
-
-    def of(self, engine: str, mix: str, seed: int) -> dict[str, Any] | None:
-        """Return what one storm found; None: it was not run."""
-        return self._found.get((engine, mix, seed))
-
-    def add(self, engine: str, mix: str, seed: int, found: dict[str, Any]) -> dict[str, Any]:
-        """Keep what a storm found."""
-        words = {**found, "engine": engine, "mix": mix, "seed": seed}
-        self._found[engine, mix, seed] = words
-        if self._path is not None:
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(words) + "\n")
-        return words
-
-
-def _say(stream: TextIO, text: str) -> None:
-    stream.write(f"{text}\n")
-    stream.flush()
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -9,11 +9,11 @@ from attrs import evolve
 
 from cicd_core.errors import InvalidInput
 from cicd_core_dynamodb import costs
-from cicd_core_dynamodb.bill import Bill, Line, Workload, bill_of
+from cicd_core_dynamodb.bill import Bill, BilledWorkload, Line, bill_of
 from cicd_core_dynamodb.costs import MONTH, PRICES, Units
 from cicd_core_dynamodb.log_leader import EVERY
 
-NOTHING = Workload(jobs=0, agents=0, sweepers=0)
+NOTHING = BilledWorkload(jobs=0, agents=0, sweepers=0)
 
 
 def line(bill: Bill, name: str) -> Line:
@@ -37,7 +37,7 @@ def test_a_million_jobs_cost_what_their_operations_consume() -> None:
 
 
 def test_the_whole_is_the_sum_of_its_lines_the_dearest_first() -> None:
-    bill = bill_of(Workload())
+    bill = bill_of(BilledWorkload())
     dollars = [each.dollars for each in bill.lines]
     assert dollars == sorted(dollars, reverse=True)
     assert bill.dollars == pytest.approx(sum(dollars))
@@ -45,7 +45,7 @@ def test_the_whole_is_the_sum_of_its_lines_the_dearest_first() -> None:
 
 
 def test_agents_pay_for_heartbeats_though_nothing_is_to_do() -> None:
-    bill = bill_of(evolve(NOTHING, agents=1000, heartbeat_seconds=10.0))
+    bill = bill_of(evolve(NOTHING, agents=1000, heartbeat_interval_seconds=10.0))
     beats = 1000 * MONTH / 10
     assert line(bill, "heartbeats").dollars == pytest.approx(beats * PRICES.writes / 1e6)
 
@@ -56,7 +56,7 @@ def test_a_lease_is_renewed_three_times_as_long_as_the_job_runs() -> None:
 
 
 def test_agents_that_work_do_not_poll() -> None:
-    busy = Workload(jobs=MONTH / 60, minutes=1.0, agents=1)
+    busy = BilledWorkload(jobs=MONTH / 60, minutes=1.0, agents=1)
     assert "idle polling" not in {each.name for each in bill_of(busy).lines}
     assert "idle polling" in {each.name for each in bill_of(evolve(busy, agents=2)).lines}
 
@@ -68,7 +68,7 @@ def test_agents_that_work_do_not_poll() -> None:
         ({"lane_refresh_seconds": 2.0}, "idle polling"),
         ({"shards": 8}, "idle polling"),
         ({"lanes": 4}, "idle polling"),
-        ({"heartbeat_seconds": 5.0}, "heartbeats"),
+        ({"heartbeat_interval_seconds": 5.0}, "heartbeats"),
         ({"lease_seconds": 10.0}, "lease renewals"),
         ({"sweep_seconds": 0.5}, "maintenance"),
         ({"pools": 10}, "maintenance"),
@@ -83,13 +83,13 @@ def test_agents_that_work_do_not_poll() -> None:
 )
 def test_what_is_set_otherwise_shows_in_its_line(change: dict[str, Any], dearer: str) -> None:
     assert (
-        line(bill_of(Workload(**change)), dearer).dollars
-        > line(bill_of(Workload()), dearer).dollars
+        line(bill_of(BilledWorkload(**change)), dearer).dollars
+        > line(bill_of(BilledWorkload()), dearer).dollars
     )
 
 
 def test_the_log_is_brought_up_to_date_once_a_minute_however_many_could() -> None:
-    few, many = (Workload(agents=agents, jobs=1e9, sweepers=0) for agents in (1, 1000))
+    few, many = (BilledWorkload(agents=agents, jobs=1e9, sweepers=0) for agents in (1, 1000))
     once = line(bill_of(few), "log's readers").units
     assert once.writes == MONTH / EVERY
     more = line(bill_of(many), "log's readers").units
@@ -109,7 +109,7 @@ def test_the_more_jobs_the_more_a_reader_of_the_log_reads_again() -> None:
 
 @pytest.mark.parametrize(("name", "gone"), [("log", "log"), ("claim_marks", "claim marks")])
 def test_what_is_turned_off_is_not_paid_for(name: str, gone: str) -> None:
-    names = {each.name for each in bill_of(Workload(**{name: False})).lines}
+    names = {each.name for each in bill_of(BilledWorkload(**{name: False})).lines}
     assert gone not in names
 
 
@@ -119,7 +119,7 @@ def test_what_is_turned_off_is_not_paid_for(name: str, gone: str) -> None:
 )
 def test_numbers_that_cannot_be_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput) as refused:
-        Workload(**change)
+        BilledWorkload(**change)
     assert ("seconds" in str(refused.value)) is ("poll_seconds" in change)
 
 

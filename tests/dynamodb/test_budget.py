@@ -20,7 +20,7 @@ from tests.dynamodb.metering import lab, measure, measure_log, measure_storage
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cicd_core_dynamodb.costs import Operation
+    from cicd_core_dynamodb.costs import PricedOperation
 
 #: How tables are used: the options of the URL, and what they mean for the figures.
 SETUPS: Final = {
@@ -41,7 +41,7 @@ def url_of(engine: str, prefix: str, setup: str = "as by default") -> str:
     endpoint = running(engine).endpoint
     return (
         f"dynamodb://?prefix={prefix}&region=us-east-1&endpoint={endpoint}&create_tables=true"
-        f"&timeout=10{options}"
+        f"&timeout=30&connect_timeout=30{options}"
     )
 
 
@@ -63,7 +63,7 @@ def measured(engine: str, setup: str) -> Mapping[str, Units]:
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: each.name)
 def test_an_operation_consumes_what_the_table_says(
-    measured: Mapping[str, Units], setup: str, engine: str, operation: Operation
+    measured: Mapping[str, Units], setup: str, engine: str, operation: PricedOperation
 ) -> None:
     _, shards, log, marks = SETUPS[setup]
     if operation.needs_log and not log:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from cicd_core.errors import StoreUnavailable
 from cicd_core.testing.samples import claim, commit, item, write
+from cicd_core_dynamodb.claims import Claimer
 from tests.dynamodb.faults import faulty_client
 
 if TYPE_CHECKING:
+    from cicd_core_dynamodb.rows import Row
     from tests.dynamodb.harness import DynamoDBHarness
 
 pytestmark = pytest.mark.anyio
@@ -65,3 +67,19 @@ async def test_a_shard_that_cannot_answer_does_not_keep_a_claim_from_the_others(
         with pytest.raises(StoreUnavailable):
             await store.claim(claim(30))
         assert len(await store.claim(claim(30))) == 28
+
+
+async def test_a_record_that_moves_while_the_index_is_read_is_given_once(
+    dynamodb: DynamoDBHarness, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with dynamodb.open(namespace) as store:
+        await write(store, *(item(key) for key in "abc"))
+        rows = vars(Claimer)["_rows"]
+
+        async def in_two_places(*arguments: Any, **options: Any) -> list[Row]:
+            """Return each row twice, as a query for each of two lanes does with what moves."""
+            return [row for row in await rows(*arguments, **options) for _ in range(2)]
+
+        monkeypatch.setattr(Claimer, "_rows", in_two_places)
+        taken = [[each.key for each in await store.claim(claim(2))] for _ in range(2)]
+        assert taken == [["a", "b"], ["c"]]

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cicd_core.persistence.collections import COLLECTIONS
+from cicd_core.entities import COLLECTIONS
 from cicd_core_dynamodb.checking import Care, Live, findings
 from cicd_core_dynamodb.tables import tables_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cicd_core_dynamodb.checking import Finding
+    from cicd_core_dynamodb.checking import TableFinding
 
 TABLES = {table.name: table for table in tables_of(COLLECTIONS)}
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/0"
@@ -41,7 +41,7 @@ def told(
     retention: dict[str, Any] | None = None,
     recovery: bool | None = True,
     care: Care | None = None,
-) -> list[Finding]:
+) -> list[TableFinding]:
     table = described(name)
     change(table)
     ttl = retention or {"TimeToLiveStatus": "ENABLED", "AttributeName": "T"}
@@ -108,7 +108,7 @@ def with_local_index(table: dict[str, Any]) -> None:
         (with_number, "created_at is of type N"),
         (with_other_index_key, "the key of status-created_at-index is status, due"),
         (with_index_in_making, "lane-rank-index is CREATING"),
-        (with_whole_projection, "lane-rank-index projects everything"),
+        (with_whole_projection, "lane-rank-index projects all attributes"),
         (with_narrow_projection, "lane-rank-index projects the keys alone"),
         (in_deletion, "its status is DELETING"),
         (with_local_index, "local secondary indexes"),
@@ -127,7 +127,7 @@ def test_a_shape_that_the_store_would_fail_on_must_be_changed(
     ("retention", "says"),
     [
         ({"TimeToLiveStatus": "DISABLED"}, "TTL is off"),
-        ({"TimeToLiveStatus": "ENABLED", "AttributeName": "ttl"}, "TTL goes by ttl"),
+        ({"TimeToLiveStatus": "ENABLED", "AttributeName": "ttl"}, "TTL uses the attribute ttl"),
     ],
 )
 def test_retention_must_go_by_our_attribute(retention: dict[str, Any], says: str) -> None:
@@ -157,7 +157,7 @@ def with_lost_key(table: dict[str, Any]) -> None:
     [
         (provisioned, "its capacity is provisioned"),
         (unprotected, "not protected against deletion"),
-        (with_more_indexes, "nobody needs the index mine"),
+        (with_more_indexes, "no query uses the index mine"),
         (with_lost_key, "its encryption is INACCESSIBLE_ENCRYPTION_CREDENTIALS"),
     ],
 )
@@ -170,7 +170,7 @@ def test_what_the_store_can_live_with_is_advice(
 
 
 def test_backups_are_advised_where_they_are_worth_it_and_can_be_had() -> None:
-    assert [each.found for each in told(recovery=False)] == ["it is not backed up continuously"]
+    assert [each.found for each in told(recovery=False)] == ["it has no continuous backups"]
     assert told(name="sessions", recovery=False) == []
     assert told(recovery=None) == []
     assert told(recovery=False, care=Care(recovery=False)) == []

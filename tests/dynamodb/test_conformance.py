@@ -17,14 +17,17 @@ from tests.dynamodb.harness import harness_of
 
 if TYPE_CHECKING:
     from cicd_core.store.contract import Store
-    from cicd_core.store.registry import StoreFactory
-    from cicd_core_dynamodb import DynamoDBStore, open_dynamodb
+    from cicd_core.store.registry import BackendFactory
+    from cicd_core_dynamodb import DynamoDBBackend, open_dynamodb
 
     # What the type checker is told of every store and of what opens it.
-    _store: type[Store] = DynamoDBStore
-    _factory: StoreFactory = open_dynamodb
+    _store: type[Store] = DynamoDBBackend
+    _factory: BackendFactory = open_dynamodb
 
 
+# Each of its calls is several requests, so that it takes a minute of CPU: the machine and the
+# histories below call every verb in less.
+@pytest.mark.thorough
 class TestDynamoDBStore(StoreConformance):
     @pytest.fixture
     def harness(self, engine: str) -> StoreHarness:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from benchmarks.dynamodb_contention.contest import Setup, contest
 from cicd_core_dynamodb.contention import Contention
-from cicd_core_dynamodb.simulation.contest import Setup, contest
 
 
 def level_after(*claims: tuple[int, int]) -> Contention:

@@ -9,7 +9,8 @@ import pytest
 from attrs import define, field
 
 from cicd_core import AgentSpec, ControlPlane, JobSpec, Outcome
-from cicd_core.persistence.collections import COLLECTIONS, JOBS, READY
+from cicd_core.entities import COLLECTIONS
+from cicd_core.persistence.collections import JOBS, READY
 from cicd_core.store.records import Partition, Watch
 from tests.dynamodb.harness import SHARDS
 

@@ -50,7 +50,7 @@ def read(group: Group, tail: Mapping[int, list[tuple[str, int]]]) -> Counter[str
     totals = Counter(dict(group.sums()))
     for at, increments in tail.items():
         for name, amount in increments:
-            if at > group.place_of(counter_groups.rest_of(name))[1].up_to:
+            if at > group.position_of(counter_groups.rest_of(name))[1].up_to:
                 totals[name] += amount
     return totals
 
@@ -95,7 +95,7 @@ def test_a_group_that_is_too_large_is_split_and_written_from_the_bottom_up(
     # Only those parts are written again that something was added to.
     group = Group(GROUP, written)
     (path,) = group.folded({2: [(f"{GROUP}|007", 1)]}, 2)
-    assert path == group.place_of("|007")[0]
+    assert path == group.position_of("|007")[0]
 
 
 async def counted(store: Store, prefix: str) -> dict[str, int]:

@@ -9,9 +9,9 @@ import anyio
 import pytest
 
 from cicd_core import ControlPlane, JobSpec, Settings
+from cicd_core.entities import COLLECTIONS as JOBS_AND_MORE
 from cicd_core.errors import CorruptRecord
 from cicd_core.model.instants import from_micros
-from cicd_core.persistence.collections import COLLECTIONS as JOBS_AND_MORE
 from cicd_core.store.records import Query, Renewal
 from cicd_core.testing.samples import ITEMS, SECOND, claim, find, in_state, item, write
 from tests.dynamodb.faults import faulty_client
@@ -113,7 +113,7 @@ async def test_lists_and_sweeps_name_an_item_that_does_not_decode(
         specs = [JobSpec(job_type="build", run_at=run_at)] * 3
         bad, *others = [job.job_id for job in await plane.queue.enqueue_many(specs)]
         if kind == "leased":
-            await plane.queue.claim(agent_id="a-1", limit=3, starting=True)
+            await plane.queue.claim(agent_id="a-1", limit=3, start=True)
         await client.client.update_item(
             TableName="suite-jobs",
             Key={"K": {"S": f"{namespace}|{bad}"}},

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from cicd_core import ControlPlane
+from cicd_core.entities import COLLECTIONS
 from cicd_core.ids import IdSource
-from cicd_core.persistence.collections import BY_AGENT, BY_POOL, BY_STATUS, COLLECTIONS, JOBS
+from cicd_core.persistence.collections import BY_AGENT, BY_POOL, BY_STATUS, JOBS
 from cicd_core.store.limits import MAX_INSTANT
 from cicd_core.store.records import Commit, Partition, Put, Query, Watch
 from cicd_core_dynamodb.rows import COUNTED, LEFT_OUT

@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from cicd_core.store.retrying import RetryingStore
 from cicd_core.testing import StoreConformance
 from cicd_core.testing.conformance.commits import CommitPromises, RepetitionPromises
 from cicd_core.testing.conformance.histories import HistoryConformance, check
 from cicd_core.testing.conformance.leases import GuardPromises, LeasePromises
 from cicd_core.testing.conformance.log import LogPromises
 from cicd_core.testing.conformance.renewals import RenewalPromises
+from cicd_core.testing.harness import PATIENT
 from cicd_core.testing.histories import Workload
 from cicd_core.testing.histories.recorder import Recorder
 from cicd_core.testing.histories.workload import conclude, work
-from cicd_core.testing.patient import as_services_ask
 from tests.dynamodb.harness import faulty_harness_of
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class PatientRecorder(Recorder):
     """Writes down each attempt by itself, since a failed one may have taken effect."""
 
     def wrap(self, store: Store, client: str) -> RecordingStore:
-        return cast("RecordingStore", as_services_ask(super().wrap(store, client)))
+        return cast("RecordingStore", RetryingStore(super().wrap(store, client), attempts=PATIENT))
 
 
 @pytest.mark.anyio
@@ -77,5 +78,6 @@ async def test_some_order_explains_what_clients_see_in_a_storm(
     harness, recorder = faulty_harness_of(engine, "storm"), PatientRecorder()
     async with harness.open_once(namespace) as store:
         await work(store, Workload(seed=seed, clients=6), recorder)
-        recording = await conclude(as_services_ask(store), recorder.history(), harness.settle)
+        patient = RetryingStore(store, attempts=PATIENT)
+        recording = await conclude(patient, recorder.history(), harness.settle)
     check(recording, harness, tmp_path / "history.jsonl")

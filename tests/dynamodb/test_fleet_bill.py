@@ -10,7 +10,7 @@ from attrs import evolve
 
 from cicd_core import Settings
 from cicd_core.ids import IdSource
-from cicd_core_dynamodb.bill import Workload, bill_of
+from cicd_core_dynamodb.bill import BilledWorkload, bill_of
 from cicd_core_dynamodb.costs import MONTH, Units
 from tests.dynamodb.engines import engines, running
 from tests.dynamodb.fleets import HOUR, WORK, Fleet
@@ -38,9 +38,9 @@ PARTS: Final = {
 OFF: Final = 0.15
 
 
-def workload(agents: int) -> Workload:
+def workload(agents: int) -> BilledWorkload:
     """Jobs of two minutes that keep one agent busy for two fifths of the hour."""
-    return Workload(
+    return BilledWorkload(
         jobs=12 * MONTH / HOUR,
         minutes=2.0,
         retried=0.0,
@@ -49,7 +49,7 @@ def workload(agents: int) -> Workload:
         shards=1,
         poll_seconds=POLL,
         lane_refresh_seconds=SETTINGS.lane_refresh_seconds,
-        heartbeat_seconds=SETTINGS.heartbeat_seconds / 3,
+        heartbeat_interval_seconds=SETTINGS.heartbeat_timeout_seconds / 3,
         lease_seconds=SETTINGS.lease_seconds,
         sweep_seconds=SETTINGS.sweep_seconds,
     )
@@ -60,7 +60,7 @@ def measured(agents: int) -> Mapping[str, Units]:
     """Return what a fleet consumes in an hour, by what for."""
     url = (
         f"dynamodb://?prefix=fleet-&region=us-east-1&endpoint={running(engines()[0]).endpoint}"
-        f"&create_tables=true&shards=1&poll_seconds={POLL:g}&timeout=30"
+        f"&create_tables=true&shards=1&poll_seconds={POLL:g}&timeout=30&connect_timeout=30"
         f"&namespace=fleet-{IdSource().commit_id()}"
     )
     fleet = Fleet(url, workload(agents), SETTINGS)
@@ -78,7 +78,7 @@ def said(agents: int) -> dict[str, Units]:
     return {part: units for part, units in parts.items() if units != Units()}
 
 
-@pytest.mark.parametrize("agents", [SMALL, LARGE])
+@pytest.mark.parametrize("agents", [SMALL, pytest.param(LARGE, marks=pytest.mark.thorough)])
 def test_a_fleet_consumes_what_its_bill_says(agents: int) -> None:
     found, told = measured(agents), said(agents)
     assert set(found) == set(told)
@@ -87,6 +87,7 @@ def test_a_fleet_consumes_what_its_bill_says(agents: int) -> None:
         assert found[part].reads == pytest.approx(units.reads, rel=OFF, abs=20), part
 
 
+@pytest.mark.thorough
 def test_a_thousand_agents_consume_what_their_bill_says() -> None:
     small, large = (sum(measured(agents).values(), Units()) for agents in (SMALL, LARGE))
     an_agent = (large + small.times(-1)).times(1 / (LARGE - SMALL))

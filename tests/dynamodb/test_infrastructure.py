@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cicd_core.persistence.collections import COLLECTIONS, SESSIONS
+from cicd_core.entities import COLLECTIONS
 from cicd_core_dynamodb.infrastructure import module_files, template
 from cicd_core_dynamodb.infrastructure.hcl import Attribute, Block, Expression, rendered
 from cicd_core_dynamodb.infrastructure.rights import AGENT, CONTROL_PLANE, READER, ROLES, Role
@@ -33,6 +33,9 @@ def person(
 ) -> Person:
     monkeypatch.chdir(tmp_path)
     return Person(capsys, monkeypatch)
+
+
+SECRET = {"sessions", "api-keys"}
 
 
 def actions_of(role: Role) -> set[str]:
@@ -124,7 +127,7 @@ def test_the_templates_tables_are_looked_after() -> None:
     for name, properties in LIVE_TABLES.items():
         assert properties["TimeToLiveSpecification"] == {"AttributeName": "T", "Enabled": "true"}
         recovery = properties["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"]
-        assert recovery == ("false" if name == SESSIONS.name else {"Ref": "PointInTimeRecovery"})
+        assert recovery == ("false" if name in SECRET else {"Ref": "PointInTimeRecovery"})
         assert properties["DeletionProtectionEnabled"] == {"Ref": "DeletionProtection"}
     assert all(
         each["DeletionPolicy"] == "Retain"
@@ -185,10 +188,10 @@ def test_the_control_plane_may_use_every_table() -> None:
 
 
 @pytest.mark.parametrize("role", [AGENT, READER], ids=lambda each: each.name)
-def test_only_the_control_plane_may_see_sessions(role: Role) -> None:
+def test_only_the_control_plane_may_see_sessions_and_keys(role: Role) -> None:
     tables = {name for right in role.rights if not right.attributes for name in right.tables}
     indexes = {name for right in role.rights for name, _ in right.indexes}
-    assert SESSIONS.name not in tables | indexes
+    assert not SECRET & (tables | indexes)
 
 
 def test_of_what_others_may_not_see_they_see_the_proofs_alone() -> None:

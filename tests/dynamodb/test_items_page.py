@@ -21,7 +21,7 @@ from cicd_core import (
     PoolSpec,
     Priority,
 )
-from cicd_core.persistence.collections import COLLECTIONS
+from cicd_core.entities import COLLECTIONS
 from cicd_core.store.registry import StoreURL, open_store
 from cicd_core.testing.samples import COLLECTIONS as SAMPLES
 from cicd_core.testing.samples import item, remove, told, write
@@ -121,7 +121,7 @@ def test_the_page_shows_an_example_of_every_item(monkeypatch: pytest.MonkeyPatch
     endpoint = running(engines()[-1]).endpoint
     url = (
         f"dynamodb://?prefix={prefix}&region=us-east-1&endpoint={endpoint}&create_tables=true"
-        "&log_shards=1&timeout=10"
+        "&log_shards=1&timeout=30&connect_timeout=30"
     )
     found = {name: shape_of(item) for name, item in anyio.run(written, url).items()}
     assert found == examples()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cicd_core import ControlPlane, JobSpec, Outcome, QueueStatus
-from cicd_core.persistence.collections import COLLECTIONS
+from cicd_core.entities import COLLECTIONS
 
 if TYPE_CHECKING:
     from cicd_core import Job
@@ -38,9 +38,9 @@ async def test_a_pool_lists_and_counts_its_own_jobs_of_each_status(
             specs = [JobSpec(job_type="build", pool_name=pool)] * number
             made[pool] = [job.job_id for job in await plane.queue.enqueue_many(specs)]
         await dynamodb.settle()
-        (ended,) = await plane.queue.claim(agent_id="a-1", pool_name="rare", starting=True)
+        (ended,) = await plane.queue.claim(agent_id="a-1", pool_name="rare", start=True)
         await plane.queue.complete(ended, Outcome.exited(0))
-        (running,) = await plane.queue.claim(agent_id="a-1", pool_name="rare", starting=True)
+        (running,) = await plane.queue.claim(agent_id="a-1", pool_name="rare", start=True)
         await dynamodb.settle()
         for limit in (1, 2, 50):
             jobs = await every_job(plane, limit, pool_name="rare")

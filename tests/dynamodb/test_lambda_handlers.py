@@ -30,7 +30,7 @@ def url(engine: str, monkeypatch: pytest.MonkeyPatch) -> str:
     endpoint = running(engine).endpoint
     url = (
         f"dynamodb://?prefix=lambda-&region=us-east-1&endpoint={endpoint}&namespace={namespace}"
-        "&create_tables=true&timeout=10"
+        "&create_tables=true&timeout=30&connect_timeout=30"
     )
     monkeypatch.setenv("CICD_STORE", url)
     monkeypatch.delenv("CICD_SWEEP_SECONDS", raising=False)

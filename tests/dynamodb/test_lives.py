@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from benchmarks.dynamodb_contention.lives import Lives, lives, steps_of_a_life
 from cicd_core_dynamodb import costs
 from cicd_core_dynamodb.costs import AGENT_LIFECYCLE
 from cicd_core_dynamodb.location import SHARDS
-from cicd_core_dynamodb.simulation.lives import Lives, lives, steps_of_a_life
 
 #: A partition takes 1,000 writes a second, and two of a job's life.
 A_SHARD = 500
@@ -17,7 +17,7 @@ def test_a_simulated_job_writes_what_a_real_one_was_measured_to() -> None:
     for step in steps_of_a_life():
         measured = costs.BY_NAME[step.name].total(shards=SHARDS, log=False, marks=False)
         assert step.units == measured.writes
-        assert step.told is (costs.BY_NAME[step.name].log.writes > 0)
+        assert step.has_events is (costs.BY_NAME[step.name].log.writes > 0)
     assert tuple(step.name for step in steps_of_a_life()) == AGENT_LIFECYCLE
 
 

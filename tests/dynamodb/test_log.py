@@ -241,7 +241,7 @@ async def test_counters_that_others_fold_meanwhile_are_whole(
         # All that was written before is counted; what came later, where its shard was read after.
         assert 1 <= dict(counted.values)["n"] <= writes
         assert writes > 1
-        assert not (await reader.read_log(counted.cursor, 100)).torn
+        assert not (await reader.read_log(counted.cursor, 100)).truncated
         assert dict((await reader.counters("n")).values) == {"n": writes}
 
 

@@ -152,10 +152,10 @@ async def test_an_item_of_the_log_that_does_not_decode_is_told_as_a_gap(
             await spoil_journal(client, bad, damage)
     await tell(store, "b", "c")
     page = await store.read_log(cursor, 10)
-    assert page.torn
+    assert page.truncated
     assert {each.key for each in page.entries} >= {"b", "c"}
     again = await store.read_log(page.cursor, 10)
-    assert (again.entries, again.torn) == ((), False)
+    assert (again.entries, again.truncated) == ((), False)
     async with dynamodb.open(namespace) as late:
         # Nothing tells what the damaged items had: what the journal still has is told once more.
         assert {"b", "c"} <= set(await told_by(late))

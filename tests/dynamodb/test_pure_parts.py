@@ -24,7 +24,7 @@ from cicd_core_dynamodb.entries import Entry, decode, encode
 from cicd_core_dynamodb.failures import TableExists, translated
 from cicd_core_dynamodb.items import Layout, pack, unpack
 from cicd_core_dynamodb.log_times import APART, SETTLED, STALE
-from cicd_core_dynamodb.ordering import Waiting, in_order, with_predecessors
+from cicd_core_dynamodb.ordering import WaitingEntry, in_order, with_predecessors
 from cicd_core_dynamodb.server_clock import ServerClock
 from cicd_core_dynamodb.still_open import first_too_many, parsed, still_open
 
@@ -43,9 +43,11 @@ def entry(name: str, rank: int, *, key: str = "a", expected: int = 0) -> Entry:
     )
 
 
-def waiting(name: str, rank: int, *, at: int = NOW, key: str = "a", expected: int = 0) -> Waiting:
+def waiting(
+    name: str, rank: int, *, at: int = NOW, key: str = "a", expected: int = 0
+) -> WaitingEntry:
     one = entry(name, rank, key=key, expected=expected)
-    return Waiting(place=f"{at:016d}{name}", index=0, entry=one)
+    return WaitingEntry(place=f"{at:016d}{name}", index=0, entry=one)
 
 
 # ---------------------------------------------------------------------------------------- bytes
@@ -109,7 +111,9 @@ def test_versions_that_go_in_a_circle_lose_nobody() -> None:
     subjects = [("items", "a"), ("items", "b")]
     one = evolve(entry("x", 0), ranks=((subjects[0], 1), (subjects[1], 2)))
     two = evolve(entry("y", 0), ranks=((subjects[0], 2), (subjects[1], 1)))
-    some = [Waiting(place=f"{NOW}{n}", index=0, entry=each) for n, each in enumerate((one, two))]
+    some = [
+        WaitingEntry(place=f"{NOW}{n}", index=0, entry=each) for n, each in enumerate((one, two))
+    ]
     assert in_order(some) == some
 
 

@@ -12,8 +12,8 @@ import anyio
 import pytest
 
 from cicd_core import ControlPlane, JobSpec
+from cicd_core.entities import COLLECTIONS
 from cicd_core.ids import IdSource
-from cicd_core.persistence.collections import COLLECTIONS
 from cicd_core.store.registry import StoreURL
 from cicd_core_dynamodb.tables import tables_of
 from tests.cli.person import Person
@@ -132,7 +132,7 @@ def test_retention_that_goes_by_another_attribute_is_found(person: Person, url: 
     changed(url, "jobs", turn_off)
     answer = person.types("dynamodb", "check", "--store", url)
     assert answer.code == 1
-    assert "TTL goes by ttl" in answer.out
+    assert "TTL uses the attribute ttl" in answer.out
 
 
 def test_an_index_that_is_gone_is_found(person: Person, url: str) -> None:

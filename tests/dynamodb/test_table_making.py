@@ -119,6 +119,20 @@ async def test_tables_that_were_begun_are_completed_by_whoever_makes_them_next(
     raise AssertionError(f"{ENOUGH} requests were not enough")
 
 
+async def test_opening_that_may_create_nothing_makes_no_table(engine: str) -> None:
+    url = new_url(engine)
+    async with client_of(url) as client:
+        with pytest.raises(CicdError, match="there is no such table"):
+            async with open_dynamodb(
+                url, collections=COLLECTIONS, client=client, create_tables=True, create=False
+            ):
+                pass
+        assert await lacking(url, client) != []
+        pages = client.get_paginator("list_tables").paginate()
+        names = [name async for page in pages for name in page["TableNames"]]
+    assert [name for name in names if name.startswith(str(url.options["prefix"]))] == []
+
+
 async def test_tables_that_several_make_at_once_are_complete(engine: str) -> None:
     url = new_url(engine)
     async with client_of(url) as client:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from cicd_core.persistence.collections import COLLECTIONS, JOBS
+from cicd_core.entities import COLLECTIONS
+from cicd_core.persistence.collections import JOBS
 from cicd_core.testing.samples import ITEMS
 from cicd_core_dynamodb.tables import JOURNAL, hot_partitions, tables_of
 

@@ -11,10 +11,11 @@ from anyio import Event, fail_after
 from cicd_core.errors import StoreUnavailable
 from cicd_core.ids import IdSource
 from cicd_core.store.registry import StoreURL
+from cicd_core.testing.harness import checked
 from cicd_core.testing.samples import item, plain, told, whole_log, write
-from cicd_core_dynamodb import DynamoDBStore, costs, log_leader
+from cicd_core_dynamodb import DynamoDBBackend, costs, log_leader
 from cicd_core_dynamodb.location import locate
-from cicd_core_dynamodb.log_leader import EVERY, Duty, Tender
+from cicd_core_dynamodb.log_leader import EVERY, LogLeader, Tender
 from cicd_core_dynamodb.opening import new_calls
 from tests.dynamodb.faults import faulty_client
 
@@ -48,8 +49,9 @@ async def tell(store: Store, key: str) -> None:
 
 
 def tender_of(store: Store) -> Tender:
-    assert isinstance(store, DynamoDBStore)
-    return store.tender
+    backend = checked(store).backend
+    assert isinstance(backend, DynamoDBBackend)
+    return backend.tender
 
 
 def looks(client: Faults) -> int:
@@ -162,15 +164,15 @@ async def test_to_ask_whose_turn_it_is_costs_what_is_said(
 
     location = locate(StoreURL.parse(dynamodb.url), namespace=namespace, given={})
     async with faulty_client(dynamodb) as client, dynamodb.open(namespace):
-        duty = Duty(new_calls(client, location, meter), IdSource(), namespace)
-        assert not await duty.is_mine()
+        leader = LogLeader(new_calls(client, location, meter), IdSource(), namespace)
+        assert not await leader.is_elected()
         assert units == Counter()
         time.now += 2 * EVERY
-        assert await duty.is_mine()
+        assert await leader.is_elected()
         taken = costs.TURN_ASKED + costs.TURN_TAKEN
         assert (units["get_item"], units["put_item"]) == (taken.reads, taken.writes)
         time.now += 2 * EVERY
-        assert not await duty.is_mine()
+        assert not await leader.is_elected()
         assert units["get_item"] == 2 * costs.TURN_ASKED.reads
         assert units["put_item"] == costs.TURN_TAKEN.writes
 

@@ -71,6 +71,7 @@ module "ci" {
   point_in_time_recovery = var.recovery
   create_policies        = var.policies
   maintenance_package    = var.package
+  http_package           = var.package
 }
 
 output "store_url" { value = module.ci.store_url }
@@ -174,7 +175,7 @@ def test_the_module_is_valid_and_applied_and_leaves_nothing_to_change(
     )
     assert (answer.code, answer.json["findings"]) == (0, [])
     policies_hold_the_rights_of_each_role(outputs["policy_documents"])
-    policies_and_the_function_can_be_planned(terraform)
+    policies_and_the_functions_can_be_planned(terraform)
 
 
 def policies_hold_the_rights_of_each_role(documents: Mapping[str, str]) -> None:
@@ -189,12 +190,15 @@ def policies_hold_the_rights_of_each_role(documents: Mapping[str, str]) -> None:
             )
 
 
-def policies_and_the_function_can_be_planned(applied: Terraform) -> None:
+def policies_and_the_functions_can_be_planned(applied: Terraform) -> None:
     package = applied.folder / "package.zip"
     with zipfile.ZipFile(package, "w") as archive:
         archive.writestr("nothing.py", "")
     more = ("-var=policies=true", f"-var=package={package}")
     told = applied.run("plan", "-no-color", "-input=false", "-detailed-exitcode", *more, expected=2)
     assert "module.ci.aws_iam_policy.agent[0] will be created" in told
-    assert "module.ci.aws_lambda_function.maintenance[0] will be created" in told
+    for made in ("maintenance", "http"):
+        assert f"module.ci.aws_lambda_function.{made}[0] will be created" in told
+    assert "module.ci.aws_apigatewayv2_api.http[0] will be created" in told
+    assert "module.ci.aws_apigatewayv2_route.http[0] will be created" in told
     assert "0 to change, 0 to destroy" in told

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 ENGINES: Final = {"sqlite": SQLITE, "redis": REDIS, "dynamodb": DYNAMODB}
 ROOT: Final = SOURCES.parent
-_CHOSEN: Final = "not crash and not cluster and not thorough"
 _OPTIONS: Final = ("-q", "-x", "--tb=no", "--no-header", "-p", "no:cacheprovider", "-n", "0")
 #: Seconds for a named test: one that waits for a wake-up gives up after two minutes.
 _HANG: Final = 400.0
@@ -102,7 +101,7 @@ class Copy:
         target = self.folder / fault.file
         target.write_text(fault.altered(), encoding="utf-8")
         try:
-            if self.failing("-k", fault.test) is not None:
+            if self.failing(fault.test) is not None:
                 return "killed"
             return self.failing() or "survived"
         finally:
@@ -115,21 +114,25 @@ class Copy:
             RuntimeError: one of them fails, so that a failure over a fault would prove nothing.
         """
         named = sorted({fault.test for fault in faults})
-        failing = self.failing("-k", " or ".join(named))
+        failing = self.failing(*named)
         if failing is not None:
             raise RuntimeError(f"{failing} fails over {self.engine.package} without a fault")
 
-    def failing(self, *options: str) -> str | None:
-        """Return the first of the engine's tests that fails over the copy; None: all pass.
+    def failing(self, *named: str) -> str | None:
+        """Return the first of the named tests that fails over the copy, by default of all.
+
+        None: all pass.
 
         Raises:
             RuntimeError: no test was run.
         """
-        chosen = [*_OPTIONS, f"--timeout={_HANG}", "-m", _CHOSEN, *options, *self.engine.tests]
+        parts = [f"({' or '.join(named)})"] if named else []
+        words = " and ".join([*parts, *(f"not {word}" for word in self.engine.without)])
+        chosen = ["-m", self.engine.marks, "-k", words, *self.engine.tests]
         bytecode = {"PYTHONPYCACHEPREFIX": str(self.folder / "bytecode")}
         kept = {name: text for name, text in os.environ.items() if "BYTECODE" not in name}
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", *chosen],
+            [sys.executable, "-m", "pytest", *_OPTIONS, f"--timeout={_HANG}", *chosen],
             cwd=ROOT,
             env={**kept, **bytecode, "PYTHONPATH": f"{self.folder}{os.pathsep}{SOURCES}"},
             capture_output=True,
@@ -137,7 +140,7 @@ class Copy:
             check=False,
         )
         if done.returncode not in {0, 1} and done.returncode > 0:
-            raise RuntimeError(f"{options}: {done.stdout}{done.stderr}")
+            raise RuntimeError(f"{chosen}: {done.stdout}{done.stderr}")
         failed = _FAILED.search(done.stdout)
         return (failed[1] if failed else "no test") if done.returncode else None
 

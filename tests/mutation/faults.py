@@ -48,3 +48,6 @@ class Engine:
     #: What judges: files of tests and, behind ``::``, classes.
     tests: tuple[str, ...]
     faults: tuple[Fault, ...]
+    #: Which of those tests: an expression of marks, and words in the names of those left out.
+    marks: str = "not crash and not cluster and not thorough"
+    without: tuple[str, ...] = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from tests.dynamodb.engines import engines
 from tests.mutation.faults import Engine, Fault
 
 _PACKAGE: Final = "cicd_core_dynamodb"
@@ -129,17 +130,10 @@ FAULTS: Final = (
         "test_a_claim_writes_version_grant_lease_and_patch",
     ),
     Fault(
-        "the larger limit of a lease",
+        "a record's own limit does not count for a lease",
         _CLAIMS,
-        "ends = now + min(limits) if limits",
-        "ends = now + max(limits) if limits",
-        "test_a_lease_ends_at_the_smaller_limit_at_the_latest",
-    ),
-    Fault(
-        "a lease without an end at its limit",
-        _CLAIMS,
-        "expires=min(now + claim.duration, ends)",
-        "expires=now + claim.duration",
+        "lease_of(claim, of_record, now)",
+        "lease_of(claim, None, now)",
         "test_a_lease_ends_at_the_smaller_limit_at_the_latest",
     ),
     Fault(
@@ -217,5 +211,7 @@ FAULTS: Final = (
 DYNAMODB: Final = Engine(
     package=_PACKAGE,
     tests=("tests/dynamodb/test_conformance.py",),
+    marks="not crash and not cluster",  # its suite takes a minute of CPU, and is a thorough one
+    without=tuple(engines()[1:]),
     faults=FAULTS,
 )

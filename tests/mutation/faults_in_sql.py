@@ -10,6 +10,7 @@ _PACKAGE: Final = "cicd_core/store/sqlite"
 _TABLES: Final = f"{_PACKAGE}/tables.py"
 _BATCH: Final = f"{_PACKAGE}/batch.py"
 _LOG: Final = f"{_PACKAGE}/log.py"
+_RETENTION: Final = f"{_PACKAGE}/retention.py"
 _READS: Final = f"{_PACKAGE}/reads.py"
 _APART: Final = "test_namespaces_do_not_see_each_other"
 
@@ -217,14 +218,14 @@ FAULTS: Final = (
     ),
     Fault(
         "retention drops every namespace's log",
-        _LOG,
+        _RETENTION,
         "DELETE FROM log WHERE id > ? AND id <= ?",
         "DELETE FROM log WHERE id > ? OR id <= ?",
         "test_retention_drops_the_log_of_its_own_namespace_alone",
     ),
     Fault(
         "a gap is not said",
-        _LOG,
+        _RETENTION,
         "UPDATE namespaces SET log_dropped = ? WHERE id = ?",
         "UPDATE namespaces SET log_dropped = 0 * ? WHERE id = ?",
         "test_events_go_some_time_after_their_retention_has_ended_and_leave_a_gap",

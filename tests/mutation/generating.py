@@ -28,8 +28,7 @@ MODULES: Final = {
     "memory": ("memory.log", "memory.rows", "memory.store", "semantics", "waiters"),
     "sqlite": (
         "sqlite.batch",
-        "sqlite.claims",
-        "sqlite.commits",
+        "sqlite.decisions",
         "sqlite.log",
         "sqlite.reads",
         "sqlite.retention",

@@ -19,55 +19,21 @@ import json
 import logging
 import sys
 import tempfile
-import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TextIO
+from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
 from cicd_core.testing.crash import LabPlan, run_lab
-from cicd_core.testing.crash.plan import drawn
 from tests.redis.engines import Engine, redis_server, valkey
 from tests.redis.scenes import SCENES
+from tests.storming import Disturber, Results, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from cicd_core.testing.crash import CrashReport
     from tests.redis.scenes import Scene
-
-#: How long servers are left alone between two kills, in seconds.
-_CALM: Final = (0.1, 0.9)
-
-
-class Disturber(threading.Thread):
-    """Disturbs the servers of a scene, one after the other, until it is to stop."""
-
-    def __init__(self, scene: Scene, seed: int) -> None:
-        """Draw the pauses from a seed."""
-        super().__init__(daemon=True)
-        self._scene = scene
-        self._random = drawn(seed, "servers")
-        self._stopped = threading.Event()
-        self.times = 0
-        self.failure: BaseException | None = None
-
-    def run(self) -> None:
-        """Go on until :meth:`stop`; all is as before then."""
-        try:
-            while not self._stopped.wait(self._random.uniform(*_CALM)):
-                self._scene.disturb(self._random)
-                self.times += 1
-        except BaseException as failure:  # noqa: BLE001 - it is told where the storm ends
-            self.failure = failure
-
-    def stop(self) -> None:
-        """Let the servers be, all of them up."""
-        self._stopped.set()
-        if self.ident is not None:
-            self.join()
-        if self.failure is not None:
-            raise self.failure
 
 
 def storm(
@@ -105,10 +71,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if engine is None:
         sys.stderr.write("there is no redis-server on PATH\n")
         return 2
-    results = Results(given.results)
+    results = Results(given.results, "scene", "engine")
     for seed in range(given.seed, given.seed + given.parts):
         if results.of(given.scene, engine.name, seed) is None:
-            results.add(given.scene, engine.name, seed, _one(given, engine, seed))
+            results.add(given.scene, engine.name, seed, found=_one(given, engine, seed))
     return _conclude(given, engine, results)
 
 
@@ -126,12 +92,12 @@ def _one(given: argparse.Namespace, engine: Engine, seed: int) -> dict[str, Any]
             kills=-(-given.kills // given.parts),
             workers=given.workers,
         )
-        report, times = storm(scene, plan, lambda line: _say(sys.stderr, line))
+        report, times = storm(scene, plan, lambda line: say(sys.stderr, line))
     if not given.json:
         version = ".".join(map(str, engine.version))
-        _say(sys.stdout, f"servers        {given.scene}, {engine.name} {version}, {times} times")
+        say(sys.stdout, f"servers        {given.scene}, {engine.name} {version}, {times} times")
         # The lab's own kills are of workers, which is to be told from the servers here.
-        _say(sys.stdout, report.as_text().replace("kills  ", "workers", 1))
+        say(sys.stdout, report.as_text().replace("kills  ", "workers", 1))
     return {"disturbances": times, **report.as_json()}
 
 
@@ -143,44 +109,14 @@ def _conclude(given: argparse.Namespace, engine: Engine, results: Results) -> in
     sums = {name: sum(each[name] for each in found) for name in names}
     sums["storms_with_a_violation"] = sum(not each["ok"] for each in found)
     if given.json:
-        _say(sys.stdout, json.dumps(found if given.parts > 1 else found[0], indent=2))
+        say(sys.stdout, json.dumps(found if given.parts > 1 else found[0], indent=2))
     elif given.parts > 1:
-        _say(sys.stdout, "together       " + ", ".join(f"{n} {sums[n]}" for n in sums))
+        say(sys.stdout, "together       " + ", ".join(f"{n} {sums[n]}" for n in sums))
     if sums["disturbances"] < given.disturbances:
         asked = f"{given.disturbances} were asked for: give more --kills"
-        _say(sys.stderr, f"only {sums['disturbances']} disturbances, and {asked}")
+        say(sys.stderr, f"only {sums['disturbances']} disturbances, and {asked}")
         return 1
     return 1 if sums["storms_with_a_violation"] else 0
-
-
-class Results:
-    """The figures of the storms that were run, a line of JSON each, so that a run can go on."""
-
-    def __init__(self, path: Path | None) -> None:
-        """Read those that a file holds; without one they are kept for this run alone."""
-        self._path = path
-        text = path.read_text("utf-8") if path is not None and path.exists() else ""
-        self._found: dict[tuple[str, str, int], dict[str, Any]] = {}
-        for line in text.splitlines():
-            words = json.loads(line)
-            self._found[words["scene"], words["engine"], words["seed"]] = words
-
-    def of(self, scene: str, engine: str, seed: int) -> dict[str, Any] | None:
-        """Return what a storm found; None: it was not run."""
-        return self._found.get((scene, engine, seed))
-
-    def add(self, scene: str, engine: str, seed: int, found: dict[str, Any]) -> None:
-        """Keep what a storm found."""
-        words = {"scene": scene, "engine": engine, "seed": seed, **found}
-        self._found[scene, engine, seed] = words
-        if self._path is not None:
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(words) + "\n")
-
-
-def _say(stream: TextIO, text: str) -> None:
-    stream.write(f"{text}\n")
-    stream.flush()
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from cicd_core.store.records import Query
-from cicd_core.testing.samples import in_lane, item, told, write
-from cicd_core_redis.pipeline import Pipe
+from cicd_core.store.records import Increment, Query
+from cicd_core.testing.samples import IDS, apply, claim, commit, in_lane, item, plain, told, write
+from cicd_core_redis.pipeline import Pipeline
 from tests.redis.stores import opened
 
 if TYPE_CHECKING:
@@ -41,14 +41,16 @@ async def store(server: Server) -> AsyncGenerator[Store, None]:
 def answered(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many bytes each script has answered."""
     sizes: list[int] = []
-    run = Pipe.run
+    run = Pipeline.run
 
-    async def measured(pipe: Pipe, verb: Verb, words: Sequence[Any], **rest: Any) -> Any:
-        answer = await run(pipe, verb, words, **rest)
+    async def measured(
+        pipeline: Pipeline, verb: Verb, arguments: Sequence[Any], **rest: Any
+    ) -> Any:
+        answer = await run(pipeline, verb, arguments, **rest)
         sizes.append(size_of(answer))
         return answer
 
-    monkeypatch.setattr(Pipe, "run", measured)
+    monkeypatch.setattr(Pipeline, "run", measured)
     return sizes
 
 
@@ -72,6 +74,23 @@ async def test_a_read_of_large_records_is_several_scripts_of_some_bytes_each(
     assert len(answered) <= 4
 
 
+async def test_a_claim_of_large_records_is_several_scripts_of_some_bytes_each(
+    store: Store, answered: list[int]
+) -> None:
+    one = claim(20)
+    for _ in range(2):  # it takes them, and is answered them again
+        answered.clear()
+        taken = await store.claim(one)
+        assert [record.key for record in taken] == [*keys(), "small"]
+        assert [record.body[:1] for record in taken[:-1]] == [
+            bytes([each]) for each in range(NUMBER)
+        ]
+        assert {len(record.body) for record in taken[:-1]} == {BODY}
+        assert {record.lease.claim_id for record in taken if record.lease} == {one.claim_id}
+        assert max(answered) < ENOUGH + 2 * BODY
+        assert len(answered) <= 5
+
+
 @pytest.mark.parametrize("descending", [False, True])
 async def test_a_page_of_large_records_is_several_scripts_of_some_bytes_each(
     store: Store, answered: list[int], *, descending: bool
@@ -84,6 +103,27 @@ async def test_a_page_of_large_records_is_several_scripts_of_some_bytes_each(
         assert [record.key for record in page.records] == wanted[:limit]
         assert page.more == (limit < len(every))
     assert max(answered) < ENOUGH + 2 * BODY
+
+
+async def test_some_counters_of_a_group_are_picked_by_the_server(server: Server) -> None:
+    odd = {
+        f"odd|{start}{number}": number
+        for start in ("*a", "[a", "\\a", "?", "^", "-a")
+        for number in (1, 2)
+    }
+    many = {f"odd|{number:04}": number for number in range(1, 1200)}
+    async with opened(server.url) as store:
+        increments = [Increment(name, amount) for name, amount in (odd | many).items()]
+        for first in range(0, len(increments), 400):
+            some = increments[first : first + 400]
+            await apply(store, commit(plain(IDS.commit_id()), increments=some))
+        with server.client() as client:
+            client.config_resetstat()
+            for name, amount in odd.items():
+                assert (await store.counters(name)).values == {name: amount}
+            assert len((await store.counters("odd|00")).values) == 99
+            assert "cmdstat_hgetall" not in client.info("commandstats")
+        assert (await store.counters("odd|")).values == odd | many
 
 
 async def test_a_read_of_the_log_answers_no_more_events_than_were_asked_for(

@@ -19,7 +19,8 @@ from cicd_core import (
     PoolSpec,
     RetryPolicy,
 )
-from cicd_core.persistence.collections import COLLECTIONS, SESSIONS
+from cicd_core.entities import COLLECTIONS
+from cicd_core.persistence.collections import SESSIONS
 from cicd_core.store.records import EventWrite, Put
 from cicd_core.store.registry import open_store
 from cicd_core.testing.samples import IDS, write

@@ -199,7 +199,7 @@ async def test_a_store_that_is_closed_under_load_answers_or_fails_every_call(
                 tasks.start_soon(wait, store)
             for _ in range(turns):
                 await anyio.lowlevel.checkpoint()
-        with pytest.raises(StoreClosed, match="was closed"):
+        with pytest.raises(StoreClosed, match="is closed"):
             await read(store, "a")
     assert len(ends) == 160
     async with opened(server.url, namespace=namespace) as store:

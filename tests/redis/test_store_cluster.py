@@ -207,9 +207,9 @@ async def test_a_slot_that_moves_key_by_key_takes_no_calls_until_it_has_moved_an
                 *(item(key, expected=versions[key], rank="9") for key in "ab"),
                 events=[told("a")],
             )
-            with pytest.raises(StoreUnavailable, match="slot of the namespace moves"):
+            with pytest.raises(StoreUnavailable, match="namespace's slot is moving"):
                 await apply(store, both)
-            with pytest.raises(StoreUnavailable, match="slot of the namespace moves"):
+            with pytest.raises(StoreUnavailable, match="namespace's slot is moving"):
                 await read(store, "a")
             move_keys(source, target, source.ask("CLUSTER", "GETKEYSINSLOT", slot, 1000))
             end_move(slot, target, cluster)

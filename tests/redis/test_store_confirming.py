@@ -129,7 +129,7 @@ async def test_a_store_whose_replicas_do_not_confirm_does_not_open(
         error = await refused(server.url, **words)
     assert isinstance(error, StoreUnavailable)
     assert "0 of 1 replicas confirmed it" in str(error)
-    assert "look after the replicas" in str(error)
+    assert "check the replicas" in str(error)
 
 
 async def test_a_server_without_replicas_is_refused_who_wants_some(

@@ -205,6 +205,20 @@ async def test_it_is_left_out_of_pages_and_the_log_of_the_program_names_it(
     assert await numbers_in(store, in_lane()) == [3]
 
 
+@pytest.mark.parametrize("damage", [*IN_THE_HEADER, lose_the_body], indirect=True)
+async def test_page_names_it_in_the_stretch_that_it_stands_in(
+    store: Store, damage: Callable[[], None]
+) -> None:
+    sort = (await read(store, "bad")).attributes["rank"]
+    damage()
+    whole = await store.page(Query(partition=in_lane(), limit=5))
+    assert (whole.unreadable, whole.more) == (((sort, "bad"),), False)
+    first = await store.page(Query(partition=in_lane(), limit=1))
+    assert (first.unreadable, first.more) == (((sort, "bad"),), True)
+    last = await store.page(Query(partition=in_lane(), limit=1, descending=True))
+    assert ([record.key for record in last.records], last.unreadable) == (["third"], ())
+
+
 @in_the_header
 async def test_who_renews_it_has_lost_it_and_the_other_leases_are_renewed(
     store: Store, damage: Callable[[], None], caplog: pytest.LogCaptureFixture

@@ -24,6 +24,7 @@ class TestRedisHistories(HistoryConformance):
         return harness_of(shared_server())
 
 
+@pytest.mark.thorough
 class TestHistoriesOfTheOldestServer(HistoryConformance):
     @pytest.fixture
     def store_url(self) -> str:

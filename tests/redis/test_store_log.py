@@ -137,9 +137,9 @@ async def test_a_gap_is_told_once_where_nothing_stands_behind_it(
             await write(forgetful, item(IDS.commit_id()))
             await anyio.lowlevel.checkpoint()
     page = await store.read_log(cursor, 10)
-    assert (page.entries, page.torn) == ((), True)
+    assert (page.entries, page.truncated) == ((), True)
     again = await store.read_log(page.cursor, 10)
-    assert (again.entries, again.torn, again.cursor) == ((), False, page.cursor)
+    assert (again.entries, again.truncated, again.cursor) == ((), False, page.cursor)
 
 
 async def test_a_reader_of_a_moment_that_the_server_lost_is_told_of_a_gap_and_goes_on(
@@ -156,10 +156,10 @@ async def test_a_reader_of_a_moment_that_the_server_lost_is_told_of_a_gap_and_go
             read = await store.read_log(None, 10)
             client.restore(key, 0, kept, replace=True)  # as its disk had it when it died
             page = await store.read_log(read.cursor, 10)
-            assert (page.entries, page.torn) == ((), True)
+            assert (page.entries, page.truncated) == ((), True)
             await write(store, item("new"), events=[told("new")])
             page = await store.read_log(page.cursor, 10)
-            assert ([each.key for each in page.entries], page.torn) == (["new"], False)
+            assert ([each.key for each in page.entries], page.truncated) == (["new"], False)
             far = f"{(await store.now()).micros // 1000 + 3_600_000}-0"
             with pytest.raises(InvalidCursor, match="ahead"):
                 await store.read_log(far, 10)

@@ -11,7 +11,7 @@ from cicd_core.errors import UnsupportedCapability
 from cicd_core.store.records import Collection, Index, Partition, Query
 from cicd_core.store.registry import open_store
 from cicd_core.testing.samples import ITEMS, NOTES, claim, in_lane, item, note, write
-from cicd_core_redis.pipeline import Pipe
+from cicd_core_redis.pipeline import Pipeline
 from tests.redis.test_store_users import MINIMAL, allow
 
 if TYPE_CHECKING:
@@ -43,13 +43,13 @@ async def listed(store: Store, state: str = "new") -> list[str]:
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The scripts that are run."""
-    run, verbs = Pipe.run, list[str]()
+    run, verbs = Pipeline.run, list[str]()
 
-    async def counted(pipe: Pipe, verb: Verb, words: Sequence[Any], **rest: Any) -> Any:
+    async def counted(pipeline: Pipeline, verb: Verb, arguments: Sequence[Any], **rest: Any) -> Any:
         verbs.append(verb.value)
-        return await run(pipe, verb, words, **rest)
+        return await run(pipeline, verb, arguments, **rest)
 
-    monkeypatch.setattr(Pipe, "run", counted)
+    monkeypatch.setattr(Pipeline, "run", counted)
     return verbs
 
 
@@ -96,15 +96,15 @@ async def test_a_build_that_was_cut_short_goes_on_where_it_was(
     async with opened(server.url, namespace, ITEMS) as before:
         for number in range(200):
             await write(before, item(f"{number:03}"))
-    counted = Pipe.run
+    counted = Pipeline.run
 
-    async def dying(pipe: Pipe, verb: Verb, words: Sequence[Any], **rest: Any) -> Any:
+    async def dying(pipeline: Pipeline, verb: Verb, arguments: Sequence[Any], **rest: Any) -> Any:
         if calls.count("index") == 10:
             raise ConnectionError("the process died")
-        return await counted(pipe, verb, words, **rest)
+        return await counted(pipeline, verb, arguments, **rest)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Pipe, "run", dying)
+        patched.setattr(Pipeline, "run", dying)
         with pytest.raises(ConnectionError):
             async with opened(server.url, namespace, WITH_IT):
                 pass

@@ -73,6 +73,22 @@ async def test_the_path_of_the_url_is_the_database(server: Server) -> None:
         await read(default, "b", "plain")
 
 
+async def test_unused_namespace_is_refused_and_left_unused_where_nothing_may_be_created(
+    server: Server,
+) -> None:
+    namespace = IDS.commit_id()
+    error = await refused(server.url, namespace=namespace, create=False)
+    assert isinstance(error, InvalidInput)
+    assert f"there is no data of the namespace '{namespace}'" in str(error)
+    client: Client = redis.asyncio.Redis.from_url(server.url)
+    async with client:
+        assert await client.keys(f"*{namespace}*") == []
+    async with opened(server.url, namespace=namespace) as store:
+        await write(store, plain("a"))
+    async with opened(server.url, namespace=namespace, create=False) as store:
+        await read(store, "a", "plain")
+
+
 async def test_a_database_that_the_server_has_not_is_refused(server: Server) -> None:
     error = await refused(f"redis://127.0.0.1:{server.port}/4711")
     assert isinstance(error, StoreError)
@@ -228,7 +244,7 @@ async def test_a_client_of_a_unix_socket_will_do(server: Server) -> None:
 
 async def test_a_client_and_a_host_are_one_too_many(client: Client) -> None:
     error = await refused("redis://localhost/0", client=client)
-    assert "its scheme alone" in str(error)
+    assert "only its scheme" in str(error)
 
 
 # ------------------------------------------------------------------------------------ namespaces

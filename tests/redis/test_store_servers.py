@@ -181,7 +181,7 @@ async def test_what_answers_as_no_server_does_fails_the_call_and_not_the_store()
     words |= {"HGETALL": f"*{len(fields)}\r\n{known}", "EVAL": empty, "EVALSHA": empty}
     async with answering(**words) as url, opened(url) as store:
         for _ in range(2):  # it serves on
-            with pytest.raises(StoreError, match="could not be spoken to"):
+            with pytest.raises(StoreError, match="cannot talk to"):
                 await store.get("plain", ["a"])
 
 
@@ -191,7 +191,7 @@ async def test_what_answers_nonsense_when_a_store_is_opened_is_refused_as_no_ser
     async with answering(**words) as url:
         error = await refused(url)
     assert isinstance(error, StoreError)
-    assert "could not be spoken to" in str(error)
+    assert "cannot talk to" in str(error)
 
 
 async def test_what_speaks_another_protocol_is_unavailable() -> None:

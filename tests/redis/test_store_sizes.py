@@ -46,7 +46,7 @@ async def finish(plane: ControlPlane) -> None:
     """Let many agents do all that there is."""
 
     async def work(agent: int) -> None:
-        while claims := await plane.queue.claim(agent_id=f"agent-{agent}", starting=True):
+        while claims := await plane.queue.claim(agent_id=f"agent-{agent}", start=True):
             await plane.queue.complete(claims[0], Outcome.exited(0))
 
     async with anyio.create_task_group() as tasks:
@@ -75,8 +75,8 @@ async def measured(server: Server) -> dict[str, float]:
     one = (without_log(queued) - without_log(empty)) / COUNTED
     others = without_log(empty) - BEFORE * one  # what the server takes for itself
     return {
-        "a job that is queued": one,
-        "a job that has ended": (without_log(ended) - others) / (BEFORE + COUNTED),
+        "a queued job": one,
+        "an ended job": (without_log(ended) - others) / (BEFORE + COUNTED),
         "the events of a job": ended["log"] / (BEFORE + COUNTED),
     }
 

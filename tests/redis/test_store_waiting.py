@@ -16,7 +16,7 @@ from cicd_core.testing.samples import (
     watch,
     write,
 )
-from cicd_core_redis.pipeline import Pipe
+from cicd_core_redis.pipeline import Pipeline
 from cicd_core_redis.scripts import Verb
 from tests.patience import PATIENCE
 from tests.redis.stores import (
@@ -62,14 +62,14 @@ class Waiter:
 @pytest.fixture
 def waiter(store: Store, monkeypatch: pytest.MonkeyPatch) -> Waiter:
     waiter = Waiter(store)
-    run = Pipe.run
+    run = Pipeline.run
 
-    async def counted(pipe: Pipe, verb: Verb, words: Sequence[Any], **rest: Any) -> Any:
-        answer = await run(pipe, verb, words, **rest)
-        waiter.looks += verb is Verb.LOOK and words[0] > 0  # at nothing: it asks for the time
+    async def counted(pipeline: Pipeline, verb: Verb, arguments: Sequence[Any], **rest: Any) -> Any:
+        answer = await run(pipeline, verb, arguments, **rest)
+        waiter.looks += verb is Verb.LOOK and arguments[0] > 0  # at nothing: it asks for the time
         return answer
 
-    monkeypatch.setattr(Pipe, "run", counted)
+    monkeypatch.setattr(Pipeline, "run", counted)
     return waiter
 
 
@@ -130,7 +130,7 @@ async def test_who_begins_to_wait_while_the_server_is_away_is_told(
     await proxy.refuse()
     await proxy.cut_all()
     await settle()
-    with pytest.raises(StoreUnavailable, match=r"cannot be listened to .*wait again"):
+    with pytest.raises(StoreUnavailable, match=r"cannot listen to .*wait again"):
         await store.wait([watch(in_lane())], PATIENCE)
     await proxy.heal()
     assert not await insist(lambda: store.wait([watch(in_lane())], 0))

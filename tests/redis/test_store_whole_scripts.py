@@ -41,7 +41,7 @@ pytestmark = pytest.mark.anyio
 PREFIX: Final = "cicd:{a}:"
 #: What none of the three verbs that write runs over a connection that is open already.
 BESIDE_THE_SCRIPTS: Final = frozenset(
-    {"eval", "info", "hmget", "hsetnx", "hgetall", "ssubscribe", "sunsubscribe"}
+    {"eval", "info", "hmget", "hsetnx", "hgetall", "hscan", "ssubscribe", "sunsubscribe"}
 )
 
 

@@ -9,8 +9,8 @@ import anyio
 import pytest
 
 from cicd_core import open_store
-from cicd_core.persistence.collections import COLLECTIONS
-from cicd_core.testing.samples import IDS, claim, in_lane, item, remove, watch, write
+from cicd_core.entities import COLLECTIONS
+from cicd_core.testing.samples import claim, in_lane, item, remove, watch, write
 from tests.patience import PATIENCE
 from tests.redis.fault_proxy import open_proxy
 from tests.redis.stores import insist, opened, settle
@@ -26,9 +26,10 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture(params=[1, 5])
-async def stores(request: pytest.FixtureRequest, server: Server) -> AsyncIterator[list[Store]]:
+async def stores(
+    request: pytest.FixtureRequest, server: Server, namespace: str
+) -> AsyncIterator[list[Store]]:
     """One store that all agents share, or several as in a fleet."""
-    namespace = IDS.commit_id()
     async with AsyncExitStack() as stack:
         yield [
             await stack.enter_async_context(
@@ -52,6 +53,12 @@ def tickets(server: Server, namespace: str) -> list[str]:
     return found
 
 
+@pytest.fixture
+def line(server: Server, namespace: str) -> Callable[[], int]:
+    """How many wait in the line of the server."""
+    return lambda: len(tickets(server, namespace))
+
+
 def scripts(server: Server) -> int:
     """Return how many scripts a server has run."""
     return sum(
@@ -70,21 +77,22 @@ async def test_a_job_costs_the_same_calls_however_many_agents_are_idle(
 
 
 async def test_claims_that_wait_in_rounds_are_served_in_the_order_they_came(
-    stores: list[Store],
+    stores: list[Store], line: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await crowds.first_come_first_served(stores)
+    monkeypatch.setattr("cicd_core_redis.waiting._LINGER", PATIENCE)
+    await crowds.first_come_first_served(stores, line)
 
 
 async def test_a_job_whose_chosen_agents_are_cancelled_goes_to_the_one_that_is_left(
-    stores: list[Store],
+    stores: list[Store], line: Callable[[], int]
 ) -> None:
-    await crowds.each_chosen_one_is_cancelled(stores)
+    await crowds.each_chosen_one_is_cancelled(stores, line)
 
 
 async def test_a_job_whose_chosen_agents_drain_goes_to_the_one_that_is_left(
-    stores: list[Store],
+    stores: list[Store], line: Callable[[], int]
 ) -> None:
-    await crowds.each_chosen_one_is_unfit(stores)
+    await crowds.each_chosen_one_is_unfit(stores, line)
 
 
 async def test_as_many_agents_are_woken_as_there_are_jobs(stores: list[Store]) -> None:

@@ -184,7 +184,7 @@ class FakeSource:
         job_types: Collection[str] | None = None,
         limit: int = 1,
         wait: float = 0.0,
-        starting: bool = False,
+        start: bool = False,
         lease_seconds: float | None = None,
         request_id: str | None = None,
     ) -> list[ClaimedJob]:
@@ -195,7 +195,7 @@ class FakeSource:
             "job_types": job_types,
             "limit": limit,
             "wait": wait,
-            "starting": starting,
+            "start": start,
             "lease_seconds": lease_seconds,
             "request_id": request_id,
         }
@@ -307,12 +307,12 @@ class FakeSource:
             self.jobs[job_id] = evolve(self.jobs[job_id], state=JobState(outcome.verdict.value))
             return self.jobs[job_id]
 
-    async def release(self, claimed: ClaimedJob, *, why: str, began: bool = True) -> Job:
+    async def release(self, claimed: ClaimedJob, *, reason: str, began: bool = True) -> Job:
         job_id = claimed.job.job_id
-        async with self._called("release", job_id=job_id, why=why, began=began):
-            check_text("why", why)
+        async with self._called("release", job_id=job_id, reason=reason, began=began):
+            check_text("reason", reason)
             self._require(claimed)
-            self.releases[job_id] = why
+            self.releases[job_id] = reason
             self.jobs[job_id] = evolve(self.jobs[job_id], state=JobState.QUEUED)
             return self.jobs[job_id]
 
@@ -342,12 +342,14 @@ class FakeSource:
         async with self._called("heartbeat", **facts):
             return self._agent(agent_id)
 
-    async def drain(self, agent_id: str, *, reason: str, by: str, incarnation: str) -> Agent:
+    async def drain(self, agent_id: str, *, reason: str, actor: str, incarnation: str) -> Agent:
         async with self._called("drain", reason=reason, incarnation=incarnation):
             self.agent_status = AgentStatus.TERMINATING
             return self._agent(agent_id)
 
-    async def deregister(self, agent_id: str, *, reason: str, by: str, incarnation: str) -> Agent:
+    async def deregister(
+        self, agent_id: str, *, reason: str, actor: str, incarnation: str
+    ) -> Agent:
         async with self._called("deregister", reason=reason, incarnation=incarnation):
             self.agent_status = AgentStatus.TERMINATED
             return self._agent(agent_id)

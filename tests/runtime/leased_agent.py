@@ -20,7 +20,7 @@ async def main(folder: Path) -> None:
     settings = Settings(lease_seconds=LEASE_SECONDS)
     url = f"sqlite:///{folder / 'ci.db'}"
     async with ControlPlane.open(url, settings=settings, maintenance=False) as plane:
-        agent = Agent(plane, agent_id="first", heartbeat_seconds=0.2)
+        agent = Agent(plane, agent_id="first", heartbeat_interval_seconds=0.2)
         agent.add_handler("shell", ShellHandler(work_dir=folder / "first"))
 
         @agent.handler("thread")

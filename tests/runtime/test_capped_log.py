@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cicd_core.agent.capped_log import (
-    HEAD_BYTES,
-    LEAST_LIMIT,
     CappedFile,
-    cut_line,
     parts_of,
     read_piece,
 )
+from cicd_core.job_logs.limits import HEAD_BYTES, LEAST_LIMIT, cut_line
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -51,7 +51,15 @@ COUNT = {
 }
 
 
-@pytest.mark.parametrize("form", ["folder", "file", "http", "plain http"])
+@pytest.mark.parametrize(
+    "form",
+    [
+        "folder",
+        "http",
+        pytest.param("file", marks=pytest.mark.thorough),
+        pytest.param("plain http", marks=pytest.mark.thorough),
+    ],
+)
 async def test_a_history_is_cut_where_the_job_says(shell: Shell, tmp_path: Path, form: str) -> None:
     folder = made(tmp_path / "repository", commits=4)
     with git_server(tmp_path, modern=form == "http") as server:
@@ -62,10 +70,9 @@ async def test_a_history_is_cut_where_the_job_says(shell: Shell, tmp_path: Path,
             assert lines_of(outcome) == [count], depth
         earlier = git(folder, "rev-parse", "HEAD~1")
         pinned = GitContext(repo=repo, ref="main", commit_sha=earlier, depth=2)
-        if form != "plain http":  # which gives no commit that no ref names
-            assert lines_of(await shell.run(COUNT, pinned)) == ["2"]
-        else:
-            assert lines_of(await shell.run(COUNT, pinned)) == ["3"]
+        assert lines_of(await shell.run(COUNT, pinned)) == ["2"]
+        branchless = evolve(pinned, ref=None, depth=1)
+        assert lines_of(await shell.run(COUNT, branchless)) == ["1"]
 
 
 async def test_the_depth_of_one_commit_does_not_change_with_those_of_others(

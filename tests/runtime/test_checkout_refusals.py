@@ -105,7 +105,7 @@ async def test_a_link_that_leads_out_is_refused_unless_the_agent_allows_it(
     commit(repository, "with a link")
     context = GitContext(repo=str(repository))
     said = reason_of(await shell.run({"argv": ["true"]}, context))
-    assert "leads out of the checkout" in said
+    assert "points out of the checkout" in said
     settings = CheckoutSettings(outside_links=True)
     outcome = await shell.run({"argv": ["true"]}, context, checkout=settings)
     assert outcome.verdict is Verdict.SUCCESS, outcome.error_message
@@ -140,7 +140,7 @@ def with_submodule(folder: Path, inner: Path, **settings: str) -> None:
     [
         ({"url": "ext::sh -c 'touch pwned'"}, "a transport that runs a command"),
         ({"url": "-u/bin/sh"}, "the submodule 'lib': url"),
-        ({"url": "https://ada:s3cret@example.org/x"}, "without credentials"),
+        ({"url": "https://ada:s3cret@example.org/x"}, "remove the credentials"),
         ({"url": "ssh://-oProxyCommand=touch/x"}, "the submodule 'lib': url"),
         ({"url": ""}, "the submodule 'lib': url"),
         ({"path": "../lib"}, "the submodule path '../lib' leads out of the checkout"),

@@ -81,7 +81,14 @@ def scene_in(folder: Path) -> Scene:
     return Scene(folder, str(folder), first, first, branched, evil, pull)
 
 
-@pytest.fixture(params=["folder", "file", "bare", "packed", "ssh", "http", "https", "plain http"])
+#: The addresses whose transports differ; the other ones are variants of theirs.
+ADDRESSES = ("folder", "ssh", "https")
+VARIANTS = ("file", "bare", "packed", "http", "plain http")
+
+
+@pytest.fixture(
+    params=[*ADDRESSES, *(pytest.param(each, marks=pytest.mark.thorough) for each in VARIANTS)]
+)
 def scene(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Generator[Scene]:
@@ -160,8 +167,8 @@ async def test_every_address_refuses_what_names_no_commit(shell: Shell, scene: S
         (None, "f" * 40, "f" * 40),
         ("release~1", None, "git.ref"),
         (None, scene.branched[:7], "git.commit_sha"),
-        (None, tree, f"{tree} is a tree that leads to no commit"),
-        (None, tag, f"the commit {tag} was asked for, but {scene.first} is checked out"),
+        (None, tree, f"{tree} is a tree that does not lead to a commit"),
+        (None, tag, f"commit {tag} was requested, but {scene.first} is checked out"),
     ):
         outcome = await shell.run(SHOW, GitContext(repo=scene.address, ref=ref, commit_sha=sha))
         assert outcome.verdict is Verdict.ERROR, (ref, sha)
@@ -267,4 +274,4 @@ async def test_a_repository_without_a_commit_is_an_error(shell: Shell, tmp_path:
     for address in (str(tmp_path / "empty"), (tmp_path / "empty").as_uri()):
         outcome = await shell.run(SHOW, GitContext(repo=address))
         assert outcome.verdict is Verdict.ERROR
-        assert "no commit that its HEAD names" in str(outcome.error_message)
+        assert "HEAD of the repository points to no commit" in str(outcome.error_message)

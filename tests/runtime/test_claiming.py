@@ -55,7 +55,7 @@ async def test_a_claim_says_all_that_the_agent_is(source: FakeSource) -> None:
     assert claim["pool_name"] == "arm"
     assert claim["labels"] == ("gpu", "linux")
     assert claim["lease_seconds"] == 12.0
-    assert claim["starting"] is True
+    assert claim["start"] is True
 
 
 async def test_it_asks_for_as_many_jobs_as_slots_are_free(source: FakeSource) -> None:
@@ -176,7 +176,7 @@ async def test_a_claim_whose_answer_is_lost_is_repeated_with_the_same_id(
     [
         None,
         StoreFull("no room"),
-        CorruptRecord("jobs", "job-9", "torn"),
+        CorruptRecord("jobs", "job-9", "damaged"),
         StoreError("locking protocol"),
     ],
 )
@@ -228,7 +228,7 @@ async def test_a_job_whose_claim_was_long_on_its_way_is_confirmed_before_it_begi
     async def look(run: JobRun) -> None:
         confirmed.append(len(source.called("renew")))
 
-    async with running(agent_of(source, look, heartbeat_seconds=0.1)):
+    async with running(agent_of(source, look, heartbeat_interval_seconds=0.1)):
         # Six heartbeats take most of a lease's time; only then the answer comes.
         await source.until(lambda: len(source.called("heartbeat")) >= 6)
         source.add()
@@ -244,7 +244,7 @@ async def test_a_job_that_was_lost_on_its_way_never_begins() -> None:
         runs.append(run.job.job_id)
 
     source.expires_on_the_way = True
-    async with running(agent_of(source, look, heartbeat_seconds=0.1)):
+    async with running(agent_of(source, look, heartbeat_interval_seconds=0.1)):
         await source.until(lambda: len(source.called("heartbeat")) >= 6)
         source.add()
         await source.until(lambda: len(source.called("claim")) >= 2)
@@ -262,19 +262,19 @@ async def test_a_job_that_can_t_be_confirmed_never_begins(
         runs.append(run.job.job_id)
 
     source.trouble("renew", times=None)
-    async with running(agent_of(source, look, heartbeat_seconds=0.1)):
+    async with running(agent_of(source, look, heartbeat_interval_seconds=0.1)):
         await source.until(lambda: len(source.called("heartbeat")) >= 4)
         source.add()
         await source.until(lambda: len(source.called("claim")) >= 2)
     assert runs == []
-    assert "it can't be confirmed" in caplog.text
+    assert "it cannot be confirmed" in caplog.text
 
 
 async def test_a_second_run_at_the_same_time_is_refused(source: FakeSource) -> None:
     agent = agent_of(source, succeed)
     async with running(agent):
         await source.until(lambda: source.called("claim"))
-        with pytest.raises(Exception, match="runs already"):
+        with pytest.raises(Exception, match="already runs"):
             await agent.run(handle_signals=False)
 
 
@@ -306,7 +306,7 @@ async def test_a_made_up_id_tells_the_host_and_is_never_the_same(source: FakeSou
         ("pool", "no such name!"),
         ("grace_seconds", -1.0),
         ("claim_wait", float("nan")),
-        ("heartbeat_seconds", 0.0),
+        ("heartbeat_interval_seconds", 0.0),
         ("agent_id", "a b"),
     ],
 )

@@ -12,9 +12,9 @@ from cicd_core.agent.fitness import Fitness
 from cicd_core.agent.handlers import Handlers
 from cicd_core.agent.lease_clock import lease_clock
 from cicd_core.agent.lease_renewer import Heartbeat, LeaseRenewer
-from cicd_core.agent.log_folder import LogLimits
 from cicd_core.agent.shutdown import Drain
 from cicd_core.agent.slots import Slots
+from cicd_core.job_logs.limits import LogLimits
 from cicd_core.model.agent import AgentSpec
 
 if TYPE_CHECKING:

@@ -71,9 +71,9 @@ async def test_a_job_that_could_not_begin_goes_back_unused(source: FakeSource) -
         await run_until_idle(agent_of(source, fail_to_begin))
     assert source.outcomes == {}
     assert list(source.releases) == jobs[:3]
-    assert set(source.releases.values()) == {"the agent's machine can't run it: no space left"}
+    assert set(source.releases.values()) == {"the agent's machine cannot run it: no space left"}
     (farewell,) = source.called("drain")
-    assert farewell["reason"] == "this machine can't run jobs: no space left"
+    assert farewell["reason"] == "this machine cannot run jobs: no space left"
 
 
 async def test_an_at_most_once_job_that_could_not_begin_goes_back_unused(
@@ -192,7 +192,7 @@ async def test_a_log_folder_that_goes_comes_back(
     await run_until_idle(agent_of(source, remove_it, log_dir=logs))
     assert list(source.outcomes) == [jobs[0], jobs[2]]
     assert list(source.releases) == [jobs[1]]
-    assert "is no folder any more" in caplog.text
+    assert "no longer exists" in caplog.text
 
 
 async def come_true(get: Callable[[], Awaitable[T]], is_so: Callable[[T], bool]) -> T:
@@ -235,7 +235,7 @@ async def test_a_broken_machine_uses_no_attempt_and_leaves_the_jobs_to_another(
     assert {job.state for job in ended} == {JobState.SUCCESS}
     assert {job.agent_id for job in ended} == {"good"}
     assert {job.attempts_used for job in ended} == {1}
-    assert str(said.status_reason).startswith("it can't run jobs: the work folder")
+    assert str(said.status_reason).startswith("it cannot run jobs: the work folder")
 
 
 async def test_a_job_that_may_start_once_goes_back_unused_when_it_could_not_begin() -> None:
@@ -332,4 +332,4 @@ async def test_an_embedded_agent_says_what_it_cannot_do(
     agent.add_handler("work", fail_to_begin)
     with caplog.at_level(logging.WARNING, "cicd_core.agent"), pytest.raises(SetupFailed):
         await run_until_idle(agent)
-    assert "could not begin a job: no space left" in caplog.text
+    assert "could not start a job: no space left" in caplog.text

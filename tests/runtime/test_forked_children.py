@@ -36,7 +36,7 @@ async def work_here(run):
     return work(run)
 
 async def main():
-    async with ControlPlane.open() as plane:
+    async with ControlPlane.open("memory://") as plane:
         agent = Agent(plane)
         agent.add_handler("fork", work_here if kind == "async" else work)
         job = await plane.queue.enqueue(JobSpec(job_type="fork"))

@@ -236,7 +236,7 @@ async def test_the_decorator_gives_the_function_back(source: FakeSource) -> None
 
 async def test_a_type_has_one_handler(source: FakeSource) -> None:
     agent = agent_of(source, len_of_payload)
-    with pytest.raises(AlreadyExists, match="work"):
+    with pytest.raises(AlreadyExists, match="'work' exists already; a job type has one handler"):
         agent.add_handler("work", len_of_payload)
 
 

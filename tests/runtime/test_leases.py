@@ -323,7 +323,7 @@ async def test_heartbeats_tell_the_load_and_the_slots_in_use(source: FakeSource)
         )
 
     source.add()
-    agent = agent_of(source, wait, slots=2, metrics=lambda: load, heartbeat_seconds=0.05)
+    agent = agent_of(source, wait, slots=2, metrics=lambda: load, heartbeat_interval_seconds=0.05)
     await run_until_idle(agent)
     assert {call["incarnation"] for call in source.called("heartbeat")} == {"incarnation-1"}
 
@@ -340,7 +340,7 @@ async def test_metrics_that_hang_stop_no_heartbeat_and_take_one_thread(source: F
             assert may_end.wait(PATIENCE)
         return AgentMetrics(cpu_percent=1)
 
-    agent = agent_of(source, succeed, metrics=measure, heartbeat_seconds=0.05)
+    agent = agent_of(source, succeed, metrics=measure, heartbeat_interval_seconds=0.05)
     try:
         async with running(agent):
             await source.until(lambda: len(source.called("heartbeat")) >= 4)
@@ -360,20 +360,20 @@ def broken() -> AgentMetrics:
 async def test_metrics_that_can_t_be_measured_do_not_stop_the_heartbeat(
     source: FakeSource, metrics: object
 ) -> None:
-    async with running(agent_of(source, succeed, metrics=metrics, heartbeat_seconds=0.05)):
+    async with running(agent_of(source, succeed, metrics=metrics, heartbeat_interval_seconds=0.05)):
         await source.until(lambda: len(source.called("heartbeat")) >= 2)
     assert {beat["metrics"] for beat in source.called("heartbeat")} == {None}
 
 
 async def test_a_heartbeat_that_fails_is_sent_again(source: FakeSource) -> None:
     source.trouble("heartbeat", times=2)
-    async with running(agent_of(source, succeed, heartbeat_seconds=0.05)):
+    async with running(agent_of(source, succeed, heartbeat_interval_seconds=0.05)):
         await source.until(lambda: len(source.called("heartbeat")) >= 4)
 
 
 async def test_an_agent_that_was_forgotten_registers_again(source: FakeSource) -> None:
     source.trouble("heartbeat", NotFound("agent", "a"))
-    async with running(agent_of(source, succeed, heartbeat_seconds=0.05)):
+    async with running(agent_of(source, succeed, heartbeat_interval_seconds=0.05)):
         await source.until(lambda: len(source.called("heartbeat")) >= 3)
     assert source.called("heartbeat")[-1]["incarnation"] == "incarnation-2"
 
@@ -388,7 +388,7 @@ async def test_a_registration_that_is_refused_is_tried_again_at_the_next_heartbe
             source.trouble("register", AlreadyExists("agent", "a"), times=2)
 
     source.on_call("heartbeat", refuse)
-    async with running(agent_of(source, succeed, heartbeat_seconds=0.05)):
+    async with running(agent_of(source, succeed, heartbeat_interval_seconds=0.05)):
         await source.until(lambda: len(source.called("heartbeat")) >= 5)
     assert len(source.called("register")) == 4
 
@@ -408,7 +408,7 @@ async def test_a_store_error_without_a_class_of_its_own_ends_no_agent(
         await source.until(lambda: len(source.called("heartbeat")) >= 3)
 
     job = source.add()
-    await run_until_idle(agent_of(source, work, heartbeat_seconds=0.05))
+    await run_until_idle(agent_of(source, work, heartbeat_interval_seconds=0.05))
     assert method not in source.troubles
     assert source.outcomes[job].verdict is Verdict.SUCCESS
 
@@ -421,7 +421,7 @@ async def test_an_agent_whose_place_was_taken_finishes_and_ends_with_the_error(
         await source.until(lambda: "heartbeat" not in source.troubles)
 
     job = source.add()
-    agent = agent_of(source, wait, heartbeat_seconds=0.05)
+    agent = agent_of(source, wait, heartbeat_interval_seconds=0.05)
     with anyio.fail_after(PATIENCE), pytest.raises(OperationRejected, match="another process"):
         await agent.run(handle_signals=False)
     assert source.outcomes[job].verdict is Verdict.SUCCESS
@@ -429,7 +429,7 @@ async def test_an_agent_whose_place_was_taken_finishes_and_ends_with_the_error(
 
 
 async def test_the_control_plane_can_drain_an_agent(source: FakeSource) -> None:
-    agent = agent_of(source, succeed, heartbeat_seconds=0.05)
+    agent = agent_of(source, succeed, heartbeat_interval_seconds=0.05)
 
     def drain_it(count: int) -> None:
         source.agent_status = AgentStatus.TERMINATING
@@ -472,8 +472,8 @@ async def test_the_death_of_the_keeper_ends_the_agent_and_gives_its_jobs_back(
         await anyio.sleep_forever()
 
     job = source.add()
-    with pytest.raises(RuntimeError, match="the lease keeper died") as caught:
-        await run_until_idle(agent_of(source, wait, heartbeat_seconds=0.05))
+    with pytest.raises(RuntimeError, match="the lease renewer failed") as caught:
+        await run_until_idle(agent_of(source, wait, heartbeat_interval_seconds=0.05))
     assert caught.value.__cause__ is not None
     assert job in source.releases
 

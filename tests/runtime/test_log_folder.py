@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cicd_core.agent import LogLimits
-from cicd_core.agent.capped_log import LEAST_LIMIT, part_path
+from cicd_core.agent.capped_log import part_path
 from cicd_core.agent.log_folder import note_log, remove_old_logs
 from cicd_core.agent.logs import JobLog
 from cicd_core.errors import InvalidInput
+from cicd_core.job_logs.limits import LEAST_LIMIT
 from tests.runtime.embedding import agent_of, run_until_idle
 
 if TYPE_CHECKING:

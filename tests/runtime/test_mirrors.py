@@ -240,6 +240,7 @@ async def test_a_mirror_that_a_job_borrows_is_not_dropped(
     assert nothing_is_left(work_dir)
 
 
+@pytest.mark.thorough
 async def test_many_jobs_of_one_repository_at_once(
     source: FakeSource, tmp_path: Path, repository: Path, settings: CheckoutSettings, work_dir: Path
 ) -> None:
@@ -281,6 +282,7 @@ async def test_the_packs_of_many_fetches_are_joined_and_lose_nothing(
         assert git(mirror, "cat-file", "-t", sha) == "commit"
 
 
+@pytest.mark.thorough
 async def test_a_repository_that_is_rewritten_all_the_time_is_checked_out(
     shell: Shell, repository: Path, settings: CheckoutSettings
 ) -> None:
@@ -390,6 +392,7 @@ async def test_a_lock_is_held_by_one_at_a_time_and_waited_for(tmp_path: Path) ->
 
 
 @pytest.mark.asyncio_only
+@pytest.mark.thorough
 async def test_agents_share_mirrors_and_leave_nothing(tmp_path: Path) -> None:
     storm = Storm(tmp_path, commits=10)
     states = await anyio.to_thread.run_sync(lambda: run_all(storm, 60, agents=2, slots=16))

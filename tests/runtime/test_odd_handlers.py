@@ -332,7 +332,7 @@ async def test_metrics_that_cannot_be_measured_cost_no_heartbeat(
     async def succeed(run: JobRun) -> None:
         """Nothing to do."""
 
-    agent = agent_of(source, succeed, metrics=measure, heartbeat_seconds=0.01)
+    agent = agent_of(source, succeed, metrics=measure, heartbeat_interval_seconds=0.01)
     async with running(agent):
         await source.until(measured.is_set)
         before = len(source.called("heartbeat"))

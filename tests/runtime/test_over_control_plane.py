@@ -187,13 +187,13 @@ async def test_an_agent_takes_over_from_one_that_was_lost(plane: ControlPlane) -
         fences.append(run.fence)
 
     job_id = await added(plane, retry=AT_ONCE)
-    (lost,) = await plane.queue.claim(agent_id="lost", starting=True)  # and never renewed
+    (lost,) = await plane.queue.claim(agent_id="lost", start=True)  # and never renewed
     async with running(agent_of(plane, work)):
         job = await when(plane, job_id, lambda job: job.completed_at is not None)
     assert job.state is JobState.SUCCESS
     assert fences[0] > lost.token.fence
     with pytest.raises(LeaseLost):
-        await plane.queue.release(lost, why="late")
+        await plane.queue.release(lost, reason="late")
 
 
 async def test_several_agents_share_the_work(plane: ControlPlane) -> None:
@@ -227,7 +227,7 @@ async def test_heartbeats_tell_how_the_agent_is(plane: ControlPlane) -> None:
         """A job with nothing to do."""
 
     hot = AgentMetrics(cpu_percent=99)
-    agent = agent_of(plane, work, metrics=lambda: hot, heartbeat_seconds=0.05)
+    agent = agent_of(plane, work, metrics=lambda: hot, heartbeat_interval_seconds=0.05)
     async with running(agent):
         await asked(
             partial(plane.agents.in_pool, "default"),
@@ -241,7 +241,7 @@ async def test_an_operator_drains_an_agent(plane: ControlPlane) -> None:
 
     job_id = await added(plane)
     with anyio.fail_after(PATIENCE):
-        await agent_of(plane, work, heartbeat_seconds=0.05).run(handle_signals=False)
+        await agent_of(plane, work, heartbeat_interval_seconds=0.05).run(handle_signals=False)
     assert (await plane.jobs.get(job_id)).state is JobState.SUCCESS
 
 
@@ -250,7 +250,7 @@ async def test_an_agent_whose_id_another_process_takes_ends(plane: ControlPlane)
         await plane.agents.register(AgentSpec(agent_id="twin"))
 
     await added(plane)
-    agent = agent_of(plane, work, agent_id="twin", heartbeat_seconds=0.05)
+    agent = agent_of(plane, work, agent_id="twin", heartbeat_interval_seconds=0.05)
     with anyio.fail_after(PATIENCE), pytest.raises(AgentReplaced, match="another process"):
         await agent.run(handle_signals=False)
 
@@ -265,7 +265,7 @@ async def test_an_agent_that_was_unhealthy_works_when_it_is_better(plane: Contro
         work,
         agent_id="ill",
         metrics=lambda: AgentMetrics(disk_percent=load[0]),
-        heartbeat_seconds=0.05,
+        heartbeat_interval_seconds=0.05,
     )
     async with running(agent):
         await asked(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 async def run_one(handler: Handler, *, cancel: bool = False, timeout_seconds: float = 60.0) -> Job:
     """Run one job in a program's own event loop, and return how it ended."""
-    async with ControlPlane.open() as plane:
+    async with ControlPlane.open("memory://") as plane:
         agent = Agent(plane)
 
         async def cancelling(run: JobRun) -> None:
@@ -71,7 +71,7 @@ def test_handler_that_caught_the_error_of_a_task_group_is_stopped_with_its_true_
 
 async def end_twice(*, while_it_gives_back: bool) -> tuple[Job, AgentStatus]:
     """Cancel an agent that has claimed a job, and again while it gives back, or says farewell."""
-    async with ControlPlane.open() as plane:
+    async with ControlPlane.open("memory://") as plane:
         agent = Agent(plane, agent_id="a-1", claim_wait=0.0)
         agent.add_handler("build", go_on_after_a_failed_group)
         claimed, ending = asyncio.Event(), asyncio.Event()
@@ -123,7 +123,7 @@ def test_agent_that_is_cancelled_twice_gives_back_and_says_farewell(
 
 async def claim_cancelled_twice() -> Job:
     """Cancel a claim whose answer has not come, and again while it is given back."""
-    async with ControlPlane.open() as plane:
+    async with ControlPlane.open("memory://") as plane:
         claimed, giving_back = asyncio.Event(), asyncio.Event()
         claim = plane.store.claim
 
@@ -137,7 +137,7 @@ async def claim_cancelled_twice() -> Job:
         with mock.patch.object(plane.store, "claim", claim_slowly):
             spec = JobSpec(job_type="build", delivery=Delivery.AT_MOST_ONCE)
             job = await plane.queue.enqueue(spec)
-            task = asyncio.create_task(plane.queue.claim(agent_id="a-1", starting=True))
+            task = asyncio.create_task(plane.queue.claim(agent_id="a-1", start=True))
             for step in (claimed, giving_back):
                 await asyncio.wait_for(step.wait(), PATIENCE)
                 task.cancel()

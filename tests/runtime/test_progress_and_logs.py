@@ -15,6 +15,7 @@ import anyio
 import anyio.from_thread
 import pytest
 
+from cicd_core.agent import LogMasks
 from cicd_core.agent.logs import TAIL_BYTES
 from cicd_core.errors import InvalidInput
 from cicd_core.model.job import Verdict
@@ -257,7 +258,7 @@ async def test_a_log_that_can_t_be_written_does_not_harm_the_job(
         await run_until_idle(agent_of(source, talk, log_dir=tmp_path))
     assert source.outcomes[job].verdict is Verdict.SUCCESS
     assert source.outcomes[job].logs_summary == "one\ntwo ?\n"
-    assert caplog.text.count("can't be written") == 1
+    assert caplog.text.count("cannot be written") == 1
 
 
 async def test_the_log_stays_on_the_machine_unless_the_agent_is_to_send_it(
@@ -270,3 +271,33 @@ async def test_the_log_stays_on_the_machine_unless_the_agent_is_to_send_it(
 
     await run_until_idle(agent_of(source, work, send_log_tail=False))
     assert source.outcomes[job].logs_summary is None
+
+
+@pytest.mark.parametrize("folder", [True, False])
+async def test_a_secret_that_begins_before_the_end_of_a_log_is_hidden_there(
+    source: FakeSource, tmp_path: Path, *, folder: bool
+) -> None:
+    key = ["-----BEGIN PRIVATE KEY-----", *["c2VjcmV0" * 8] * 60, "-----END PRIVATE KEY-----"]
+    plain = ["plain " * 10] * 100
+
+    async def talk(run: JobRun) -> None:
+        for line in [*plain, *plain, *plain, *plain, *plain, *plain, *key, *plain]:
+            if folder and run.log_path is not None:  # a handler may write to the file itself
+                with run.log_path.open("a") as file:
+                    file.write(f"{line}\n")
+            else:
+                run.log(line)
+
+    job = source.add()
+    await run_until_idle(agent_of(source, talk, log_dir=tmp_path if folder else None))
+    lines = str(source.outcomes[job].logs_summary).splitlines()
+    assert {*lines} == {"***", plain[0]}
+
+
+async def test_a_mask_that_cuts_a_character_does_not_harm_the_verdict(source: FakeSource) -> None:
+    job = source.add()
+    masks = LogMasks.of(patterns=["key_.{3}"])
+    work = agent_of(source, lambda run: run.log("key_aa\u00e9."), log_masks=masks)
+    await run_until_idle(work)
+    assert source.outcomes[job].verdict is Verdict.SUCCESS
+    assert source.outcomes[job].logs_summary == "***\ufffd.\n"

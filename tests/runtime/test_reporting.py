@@ -45,6 +45,22 @@ async def test_a_report_whose_answer_is_lost_is_repeated(source: FakeSource) -> 
     assert source.outcomes[job] == first["outcome"]
 
 
+async def test_line_of_a_result_carries_its_reason(
+    source: FakeSource, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(run: JobRun) -> Outcome:
+        return Outcome.failed("the disk\nis full")
+
+    source.add()
+    with caplog.at_level(logging.INFO, "cicd_core.agent"):
+        await run_until_idle(agent_of(source, fail))
+        source.add()
+        await run_until_idle(agent_of(source, succeed))
+    results = [line for line in caplog.messages if line.startswith("job ")]
+    assert any(line.endswith("): failed: the disk is full") for line in results)
+    assert any(line.endswith("): success") for line in results)
+
+
 async def test_the_lease_lives_while_the_report_is_repeated(quick_source: FakeSource) -> None:
     source = quick_source
     job = source.add()
@@ -141,7 +157,7 @@ async def test_a_job_whose_every_report_is_refused_is_left_to_its_lease(
         await run_until_idle(agent_of(source, succeed))
     assert set(source.outcomes) == {sound}
     assert f"job {refused}" in caplog.text
-    assert "left to run out" in caplog.text
+    assert "its lease will expire" in caplog.text
 
 
 async def test_a_release_that_is_refused_is_logged(
@@ -154,7 +170,7 @@ async def test_a_release_that_is_refused_is_logged(
         await anyio.sleep_forever()
 
     source.add()
-    source.trouble("release", InvalidInput("why", "", "say why"))
+    source.trouble("release", InvalidInput("reason", "", "say why"))
     async with running(agent_of(source, wait, grace_seconds=0.0)):
         await began.wait()
     assert source.releases == {}

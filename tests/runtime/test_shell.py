@@ -212,9 +212,9 @@ async def test_an_agent_that_a_hook_started_checks_out_what_it_was_told(
     [
         (None, "no-such-branch", "no-such-branch of "),
         ("file:///no/such/repository", "main", "no folder /no/such/repository"),
-        ("https://ada:s3cret@127.0.0.1:1/x", "main", "without credentials"),
-        (f"http://oauth2:{'s3cret' * 60}@127.0.0.1:1/x", "main", "without credentials"),
-        ("http://a:s3/cret@127.0.0.1:1/x#s3cret@x", "main", "without credentials"),
+        ("https://ada:s3cret@127.0.0.1:1/x", "main", "remove the credentials"),
+        (f"http://oauth2:{'s3cret' * 60}@127.0.0.1:1/x", "main", "remove the credentials"),
+        ("http://a:s3/cret@127.0.0.1:1/x#s3cret@x", "main", "remove the credentials"),
     ],
 )
 async def test_a_checkout_that_fails_is_an_error(

@@ -186,7 +186,7 @@ async def test_a_handler_of_the_program_stays_where_it_is(
             await agent_of(source, look).run(until_idle=True)
         assert source.outcomes[job].error_message is None
         assert signal.getsignal(signal.SIGTERM) is own
-        assert "SIGTERM is left to" in caplog.text
+        assert "SIGTERM is handled by" in caplog.text
         assert "own" in caplog.text
         assert signal.getsignal(signal.SIGINT) is before[signal.SIGINT]
         assert signal.getsignal(signal.SIGHUP) is before[signal.SIGHUP]

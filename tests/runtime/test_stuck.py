@@ -46,10 +46,10 @@ class Hangs:
 async def test_heartbeats_name_a_job_that_is_stuck_until_it_ends(source: FakeSource) -> None:
     hangs = Hangs()
     job = source.add(timeout_seconds=0.05)
-    async with running(agent_of(source, hangs, heartbeat_seconds=0.05)):
+    async with running(agent_of(source, hangs, heartbeat_interval_seconds=0.05)):
         await source.until(lambda: any(beat["stuck"] for beat in source.called("heartbeat")))
         (stuck,) = source.called("heartbeat")[-1]["stuck"]
-        assert (stuck.job_id, stuck.why) == (job, "timeout")
+        assert (stuck.job_id, stuck.reason) == (job, "timeout")
         assert stuck.seconds > hangs.stop_seconds
         hangs.let_go.set()
         await source.until(lambda: source.outcomes)
@@ -70,7 +70,7 @@ async def test_a_handler_that_has_ended_is_not_stuck_while_its_report_is_repeate
 
     source.add(timeout_seconds=0.05)
     source.trouble("complete", times=None)
-    async with running(agent_of(source, Quick(), heartbeat_seconds=0.05, slots=2)):
+    async with running(agent_of(source, Quick(), heartbeat_interval_seconds=0.05, slots=2)):
         await source.until(lambda: source.called("complete"))
         number = len(source.called("heartbeat"))
         await source.until(lambda: len(source.called("heartbeat")) > number + 2)
@@ -82,7 +82,7 @@ async def test_the_fleet_and_a_job_that_waits_know_of_a_slot_that_is_stuck() -> 
     hangs = Hangs()
     async with ControlPlane.open("memory://") as plane:
         hung = await plane.queue.enqueue(JobSpec(job_type="work", timeout_seconds=0.1))
-        agent = agent_of(plane, hangs, agent_id="a-1", heartbeat_seconds=0.05)
+        agent = agent_of(plane, hangs, agent_id="a-1", heartbeat_interval_seconds=0.05)
         async with running(agent):
             await asked(partial(plane.agents.in_pool, "default"), lambda agents: agents)
             record = await asked(partial(plane.agents.get, "a-1"), lambda agent: agent.stuck)
@@ -109,10 +109,10 @@ async def test_a_process_with_a_stuck_slot_ends_so_that_it_is_started_again(
         with fail_after(PATIENCE):
             ended = await run_process(command, cwd=ROOT, check=False)
         assert ended.returncode == EXIT_STUCK
-        assert b"slots are stuck" in ended.stderr
+        assert b"1 slot is stuck for more than" in ended.stderr
         agent = await plane.agents.get("stuck")
         assert agent.status is AgentStatus.TERMINATED
-        assert "slots are stuck" in str(agent.status_reason)
+        assert "1 slot is stuck" in str(agent.status_reason)
         if how == "thread":
             assert (await plane.jobs.get(ends.job_id)).state is JobState.SUCCESS
 

@@ -6,68 +6,17 @@ from typing import TYPE_CHECKING
 
 from cicd_core.ids import IdSource
 from cicd_core.store.records import Commit, Committed, Put
+from cicd_core.testing.passing_store import PassingStore
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from contextlib import AbstractAsyncContextManager
-
     from cicd_core.store.contract import Store
-    from cicd_core.store.records import (
-        Claim,
-        Conflict,
-        Count,
-        Counters,
-        LogPage,
-        Partition,
-        Query,
-        Record,
-        RecordPage,
-        Renewal,
-        Renewed,
-        StoreTime,
-        Watch,
-    )
 
 
-class Relay:
+class Relay(PassingStore):
     """A store that hands everything on to another one; what is broken overrides a verb."""
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
-
-    async def now(self) -> StoreTime:
-        return await self.store.now()
-
-    async def get(self, collection: str, keys: Sequence[str]) -> Mapping[str, Record]:
-        return await self.store.get(collection, keys)
-
-    async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
-        return await self.store.commit(commits)
-
-    async def claim(self, claim: Claim) -> list[Record]:
-        return await self.store.claim(claim)
-
-    async def renew(self, renewals: Sequence[Renewal]) -> list[Renewed | None]:
-        return await self.store.renew(renewals)
-
-    async def page(self, query: Query) -> RecordPage:
-        return await self.store.page(query)
-
-    async def count(self, partitions: Sequence[Partition]) -> list[Count]:
-        return await self.store.count(partitions)
-
-    async def counters(self, prefix: str) -> Counters:
-        return await self.store.counters(prefix)
-
-    async def read_log(self, cursor: str | None, limit: int) -> LogPage:
-        return await self.store.read_log(cursor, limit)
-
-    async def wait(self, watches: Sequence[Watch], timeout: float) -> bool:  # noqa: ASYNC109 - as
-        # in the contract
-        return await self.store.wait(watches, timeout)
-
-    def sibling(self) -> AbstractAsyncContextManager[Store]:
-        return self.store.sibling()
+    def before(self, sibling: Store) -> Store:
+        return sibling
 
 
 async def damage(store: Store, collection: str, key: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cicd_core import ControlPlane, open_store
-from cicd_core.persistence.collections import COLLECTIONS
+from cicd_core.entities import COLLECTIONS
 from cicd_core.testing import VirtualClock
 from tests.services.scenes import SETTINGS
 
@@ -16,6 +16,23 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cicd_core.store.contract import Store
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Spread the loops over the stores: memory with asyncio is tried by `thorough` alone.
+
+    The loop is tried with the store in a file, and the store on trio.
+    """
+    for item in items:
+        if item.path.parent.name == "services" and _is_in_both(item):
+            item.add_marker(pytest.mark.thorough)
+
+
+def _is_in_both(item: pytest.Item) -> bool:
+    """Whether a test runs on asyncio in memory, and with both changed as well."""
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    return (params.get("anyio_backend"), params.get("store_url")) == ("asyncio", "memory")
 
 
 @pytest.fixture

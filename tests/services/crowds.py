@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from tests.services.broken_stores import Relay
 from tests.services.scenes import SETTINGS, enqueue, finish
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
 
     from cicd_core.store.contract import Store
     from cicd_core.store.records import Claim, Record, Watch
@@ -71,11 +72,16 @@ class Watched(Relay):
         return place < len(self.rounds) and begun <= self.rounds[place]
 
 
+#: How many wait in a line that a server keeps, which hears of them later than the store does.
+Line = Callable[[], int]
+
+
 class Crowd:
     """Agents that each claim one job, over stores that may be shared."""
 
-    def __init__(self, stores: Sequence[Store]) -> None:
+    def __init__(self, stores: Sequence[Store], line: Line | None) -> None:
         self.stores = [Watched(store) for store in stores]
+        self._line = line
         self.scopes: dict[str, anyio.CancelScope] = {}
         self.planes: dict[str, ControlPlane] = {}
         #: Who got a job, in order, and how many did not.
@@ -88,8 +94,10 @@ class Crowd:
         return sum(store.waiting for store in self.stores)
 
     def have_come(self, number: int) -> bool:
-        """Whether so many claims have begun to wait."""
-        return sum(store.came for store in self.stores) >= number
+        """Whether so many claims wait, also where the line is a server's."""
+        if sum(store.came for store in self.stores) < number:
+            return False
+        return self._line is None or self._line() >= number
 
     def have_served(self, number: int) -> bool:
         """Whether so many jobs were taken."""
@@ -104,7 +112,7 @@ class Crowd:
         plane = self.planes[agent_id] = ControlPlane(store, settings=SETTINGS)
         with anyio.CancelScope() as self.scopes[agent_id]:
             try:
-                claims = await plane.queue.claim(agent_id=agent_id, wait=3600.0, starting=True)
+                claims = await plane.queue.claim(agent_id=agent_id, wait=3600.0, start=True)
             except AgentUnavailable:
                 self.unfit.append(agent_id)
             else:
@@ -125,10 +133,10 @@ class Crowd:
 
 @asynccontextmanager
 async def crowd_of(
-    number: int, stores: Sequence[Store], *, rounds: Sequence[int] = ()
+    number: int, stores: Sequence[Store], *, rounds: Sequence[int] = (), line: Line | None = None
 ) -> AsyncGenerator[Crowd, None]:
     """Have so many agents wait for a job in a lane that is there, one after the other."""
-    crowd = Crowd(stores)
+    crowd = Crowd(stores, line)
     for store in crowd.stores:
         store.rounds = [*rounds]
     await enqueue(crowd.head)
@@ -157,18 +165,18 @@ async def one_job_costs(number: int, stores: Sequence[Store]) -> Counter[str]:
         return crowd.calls
 
 
-async def first_come_first_served(stores: Sequence[Store]) -> None:
+async def first_come_first_served(stores: Sequence[Store], line: Line | None = None) -> None:
     """Claims keep their places in the line, also where the first ones wait in the most rounds."""
-    async with crowd_of(4, stores, rounds=[200, 100, 50, 0]) as crowd:
+    async with crowd_of(4, stores, rounds=[200, 100, 50, 0], line=line) as crowd:
         for served in range(4):
             await enqueue(crowd.head)
             await crowd.until(partial(crowd.have_served, served + 1))
         assert crowd.served == [f"agent-{each:03}" for each in range(4)]
 
 
-async def each_chosen_one_is_cancelled(stores: Sequence[Store]) -> None:
+async def each_chosen_one_is_cancelled(stores: Sequence[Store], line: Line | None = None) -> None:
     """A job outlives every agent that it wakes but the last one."""
-    async with crowd_of(6, stores) as crowd:
+    async with crowd_of(6, stores, line=line) as crowd:
         gone: list[str] = []
 
         async def cancel() -> None:
@@ -183,9 +191,9 @@ async def each_chosen_one_is_cancelled(stores: Sequence[Store]) -> None:
         assert (crowd.served, len(gone)) == (["agent-005"], 5)
 
 
-async def each_chosen_one_is_unfit(stores: Sequence[Store]) -> None:
+async def each_chosen_one_is_unfit(stores: Sequence[Store], line: Line | None = None) -> None:
     """A job that wakes agents which drain meanwhile goes to the one that does not."""
-    async with crowd_of(0, stores) as crowd:
+    async with crowd_of(0, stores, line=line) as crowd:
         async with anyio.create_task_group() as tasks:
             for each in range(5):
                 agent_id = f"agent-{each:03}"

@@ -9,6 +9,7 @@ from cicd_core import (
     DeploymentMetrics,
     DeploymentSpec,
     JobSpec,
+    KeySpec,
     Outcome,
     PoolSpec,
     Priority,
@@ -34,6 +35,7 @@ async def live(plane: ControlPlane, clock: VirtualClock) -> dict[str, str]:
     await _disturbed(plane, clock, made)
     await _tracked(plane, clock, made)
     await _deployed(plane, clock)
+    await _used_keys(plane)
     await _unended(plane, made)
     return made
 
@@ -69,7 +71,7 @@ async def _ended(plane: ControlPlane, clock: VirtualClock, made: dict[str, str])
 
 async def _disturbed(plane: ControlPlane, clock: VirtualClock, made: dict[str, str]) -> None:
     made["released"] = await enqueue(plane)
-    await plane.queue.release(await start(plane), why="the agent drains")
+    await plane.queue.release(await start(plane), reason="the agent drains")
     clock.advance(5.0)
     await plane.maintenance.sweep()
     await plane.queue.complete(await start(plane), Outcome.exited(0))
@@ -105,13 +107,22 @@ async def _deployed(plane: ControlPlane, clock: VirtualClock) -> None:
     await deployments.record_staging(other, succeeded=False)
 
 
+async def _used_keys(plane: ControlPlane) -> None:
+    revoked, kept, _ = [
+        await plane.keys.create(KeySpec(name="ci", scopes=["jobs:read"])) for _ in range(3)
+    ]
+    for issued in (revoked, kept):
+        await plane.keys.authenticate(issued.token)
+    await plane.keys.revoke(revoked.key.key_id)
+
+
 async def _unended(plane: ControlPlane, made: dict[str, str]) -> None:
     made["dead letter"] = await enqueue(plane, retry=RetryPolicy(max_attempts=1))
     await plane.queue.complete(await start(plane), Outcome.error("no disk"))
     made["claimed"] = await enqueue(plane)
     await claim(plane)
     made["running"] = await enqueue(plane)
-    await claim(plane, starting=True)
+    await claim(plane, start=True)
     made["queued"] = await enqueue(plane)
     made["pending"] = (await plane.jobs.create(JobSpec(job_type="build"))).job_id
 
@@ -122,9 +133,9 @@ async def enqueue(plane: ControlPlane, retry: RetryPolicy | None = None) -> str:
     return (await plane.queue.enqueue(spec)).job_id
 
 
-async def claim(plane: ControlPlane, *, starting: bool = False) -> ClaimedJob:
+async def claim(plane: ControlPlane, *, start: bool = False) -> ClaimedJob:
     """Claim the one job that is next."""
-    (claimed,) = await plane.queue.claim(agent_id="a-1", starting=starting)
+    (claimed,) = await plane.queue.claim(agent_id="a-1", start=start)
     return claimed
 
 

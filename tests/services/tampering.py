@@ -11,7 +11,7 @@ import anyio
 
 from cicd_core import ControlPlane, open_store
 from cicd_core.audit import audit
-from cicd_core.persistence.collections import COLLECTIONS
+from cicd_core.entities import COLLECTIONS
 from cicd_core.testing import VirtualClock
 from cicd_core.testing.clock import START
 

@@ -33,7 +33,7 @@ async def test_an_agent_that_beats_is_kept_however_long_it_lives(
 ) -> None:
     agent = await plane.agents.register(AgentSpec(agent_id="a1"))
     await plane.agents.heartbeat("a1", agent.incarnation)
-    clock.advance(SETTINGS.heartbeat_seconds + 1)
+    clock.advance(SETTINGS.heartbeat_timeout_seconds + 1)
     await plane.maintenance.sweep()
     assert (await plane.agents.get("a1")).status is AgentStatus.OFFLINE
     back = await plane.agents.heartbeat("a1", agent.incarnation)

@@ -176,7 +176,7 @@ async def test_an_agent_that_beats_stays_and_one_that_is_silent_is_offline(
 async def test_an_agent_is_offline_after_the_time_that_was_set_and_the_reason_says_so(
     store: Store, clock: VirtualClock
 ) -> None:
-    plane = ControlPlane(store, settings=Settings(heartbeat_seconds=120))
+    plane = ControlPlane(store, settings=Settings(heartbeat_timeout_seconds=120))
     await beating(plane)
     clock.advance(120)
     assert (await plane.maintenance.sweep()).silenced == 0
@@ -214,7 +214,7 @@ async def test_a_second_incarnation_refuses_the_first(
     for through in (plane, other_plane):
         for farewell in (through.agents.drain, through.agents.deregister):
             with pytest.raises(AgentReplaced):
-                await farewell("a-1", reason="old", by="a-1", incarnation=first.incarnation)
+                await farewell("a-1", reason="old", actor="a-1", incarnation=first.incarnation)
         with pytest.raises(AgentReplaced, match="another process has registered") as replaced:
             await through.agents.heartbeat("a-1", first.incarnation)
         assert (replaced.value.agent_id, replaced.value.incarnation) == ("a-1", first.incarnation)
@@ -241,7 +241,7 @@ async def test_an_agent_that_drains_goes_on_beating_and_leaves(
     plane: ControlPlane, other_plane: ControlPlane, clock: VirtualClock
 ) -> None:
     agent = await beating(plane)
-    drained = await other_plane.agents.drain("a-1", reason="maintenance", by="bob")
+    drained = await other_plane.agents.drain("a-1", reason="maintenance", actor="bob")
     assert (drained.status, drained.drain_reason) == (S.TERMINATING, "maintenance")
     clock.advance(20)
     beaten = await plane.agents.heartbeat("a-1", agent.incarnation)
@@ -272,7 +272,7 @@ async def test_an_operator_says_how_an_agent_is_until_it_is_taken_back(
     plane: ControlPlane, other_plane: ControlPlane
 ) -> None:
     agent = await beating(plane)
-    forced = await other_plane.agents.set_status("a-1", "degraded", reason="fan", by="bob")
+    forced = await other_plane.agents.set_status("a-1", "degraded", reason="fan", actor="bob")
     assert (forced.status, forced.set_by_operator) == (S.DEGRADED, True)
     beaten = await plane.agents.heartbeat("a-1", agent.incarnation, metrics=FINE)
     assert beaten.status is S.DEGRADED
@@ -356,7 +356,7 @@ async def test_an_agent_that_never_registered_is_not_found(
         ("status", lambda plane, _: plane.agents.set_status("a-1", "fine", reason="x")),
         ("reason", lambda plane, _: plane.agents.set_status("a-1", "healthy", reason="")),
         ("reason", lambda plane, _: plane.agents.drain("a-1", reason="")),
-        ("by", lambda plane, _: plane.agents.drain("a-1", reason="x", by="")),
+        ("actor", lambda plane, _: plane.agents.drain("a-1", reason="x", actor="")),
         ("status", lambda plane, _: plane.agents.list(status="fine")),
         ("pool_name", lambda plane, _: plane.agents.list(pool_name="no good")),
         ("agent_id", lambda plane, _: plane.agents.get("")),

@@ -18,7 +18,7 @@ from cicd_core import (
     open_store,
 )
 from cicd_core.audit import CheckResult, Promise, audit
-from cicd_core.persistence.collections import COLLECTIONS
+from cicd_core.entities import COLLECTIONS
 from cicd_core.testing import VirtualClock
 from tests.services.lived import claim, enqueue, live, start
 from tests.services.tampering import Tamperer
@@ -84,7 +84,7 @@ async def test_jobs_that_should_have_ended_and_have_not_are_named(
     assert faults(report) == {
         Promise.ACCOUNTED: (
             f"job {made['running']} has not ended: it is running",
-            "job x was enqueued, and no record tells of it",
+            "job x was enqueued, but has no record",
         )
     }
 
@@ -101,7 +101,7 @@ async def test_others_may_work_while_it_looks(plane: ControlPlane, clock: Virtua
             if left % 3:
                 await plane.queue.complete(await start(plane), Outcome.exited(left % 2))
             else:
-                await claim(plane, starting=True)
+                await claim(plane, start=True)
 
     found: list[dict[Promise, tuple[str, ...]]] = []
     async with anyio.create_task_group() as tasks:
@@ -225,7 +225,7 @@ def test_a_lost_job_is_found(tamperer: Tamperer) -> None:
 
 def test_a_job_that_no_list_shows_is_found(tamperer: Tamperer) -> None:
     tamperer.run("UPDATE c_jobs SET a_status = NULL WHERE key = ?", tamperer.made["queued"])
-    assert found(tamperer, Promise.INDEXES, tamperer.made["queued"], "none of the lists")
+    assert found(tamperer, Promise.INDEXES, tamperer.made["queued"], "is in no index")
 
 
 def test_a_job_in_the_wrong_list_is_found(tamperer: Tamperer) -> None:
@@ -256,7 +256,7 @@ def test_a_wrong_sum_of_waits_is_found(tamperer: Tamperer, part: str) -> None:
 
 def test_a_missing_counter_is_found(tamperer: Tamperer) -> None:
     tamperer.run("DELETE FROM counters WHERE name LIKE 'ended/%|success'")
-    assert found(tamperer, Promise.COUNTERS, "|success is 0, the log makes it 4")
+    assert found(tamperer, Promise.COUNTERS, "|success is 0, a recount of the log gives 4")
 
 
 def test_a_wrong_count_is_found(tamperer: Tamperer) -> None:
@@ -292,7 +292,7 @@ def test_a_lease_of_somebody_else_is_found(tamperer: Tamperer) -> None:
 def test_a_held_job_without_a_lease_is_found(tamperer: Tamperer) -> None:
     key = tamperer.made["success"]
     tamperer.change_job("success", state="running")
-    assert found(tamperer, Promise.LEASES, key, "nobody has a lease on it")
+    assert found(tamperer, Promise.LEASES, key, "no agent has a lease on it")
 
 
 def test_an_illegal_step_is_found(tamperer: Tamperer) -> None:

@@ -132,7 +132,7 @@ WRONG_FIELDS: list[tuple[str, Callable[[Scene], Awaitable[object]]]] = [
     ("percent", lambda scene: scene.plane.queue.progress(scene.running, percent=101)),
     ("attempts", lambda scene: scene.plane.jobs.replay(scene.done, attempts=101)),
     # A text that not every store can keep.
-    ("why", lambda scene: scene.plane.queue.release(scene.running, why=NO_TEXT)),
+    ("reason", lambda scene: scene.plane.queue.release(scene.running, reason=NO_TEXT)),
     ("message", lambda scene: scene.plane.queue.progress(scene.running, message=NO_TEXT)),
     ("reason", lambda scene: scene.plane.jobs.cancel(scene.done, reason=NO_TEXT)),
     ("idempotency_key", enqueued(idempotency_key=LONE)),
@@ -159,7 +159,7 @@ WRONG_FIELDS: list[tuple[str, Callable[[Scene], Awaitable[object]]]] = [
     ("tz", lambda scene: scene.plane.dashboard.summary(tz="Mars/Olympus")),
     # An id that is none.
     ("job_id", lambda scene: scene.plane.jobs.get("no good")),
-    ("by", lambda scene: scene.plane.jobs.cancel(scene.done, by="")),
+    ("actor", lambda scene: scene.plane.jobs.cancel(scene.done, actor="")),
 ]
 
 
@@ -168,7 +168,7 @@ async def test_a_cancel_and_a_release_never_fail_for_their_text(
     plane: ControlPlane, said: str
 ) -> None:
     first, second = await enqueue(plane), await enqueue(plane)
-    released = await plane.queue.release(await run(plane), why=said)
+    released = await plane.queue.release(await run(plane), reason=said)
     assert (released.job_id, released.state) == (first.job_id, JobState.QUEUED)
     cancelled = await plane.jobs.cancel(second.job_id, reason=said)
     assert cancelled.state is JobState.CANCELLED
@@ -199,7 +199,7 @@ async def test_a_body_over_256_kib_is_refused_with_its_size(scene: Scene) -> Non
         await scene.plane.queue.enqueue(spec(payload={"x": "x" * MAX_BODY_BYTES}))
     error = refused.value
     assert (error.field, error.limit) == ("payload", 256 * 1024)
-    assert error.size == MAX_BODY_BYTES + len('{"x": ""}')
+    assert error.size == MAX_BODY_BYTES + len('{"x":""}')
     assert "over the limit" in str(error)
 
 
@@ -258,7 +258,9 @@ def test_an_exit_code_with_no_verdict_is_refused() -> None:
     assert refused.value.field == "verdict"
 
 
-@pytest.mark.parametrize("name", ["lease_seconds", "heartbeat_seconds", "job_retention_seconds"])
+@pytest.mark.parametrize(
+    "name", ["lease_seconds", "heartbeat_timeout_seconds", "job_retention_seconds"]
+)
 def test_a_setting_that_cannot_be_is_refused_by_its_name(name: str) -> None:
     wrong: dict[str, Any] = {name: -1}
     with pytest.raises(InvalidInput) as refused:

@@ -22,8 +22,8 @@ from cicd_core import (
     RetryPolicy,
     open_store,
 )
+from cicd_core.entities import COLLECTIONS
 from cicd_core.model.instants import to_micros
-from cicd_core.persistence.collections import COLLECTIONS
 from cicd_core.testing import VirtualClock
 from tests.services.scenes import claim, enqueue, finish, ids, one_of_each
 
@@ -59,7 +59,7 @@ async def test_an_empty_dashboard_counts_nothing(plane: ControlPlane) -> None:
 
 async def test_totals_by_status_are_those_of_the_jobs(plane: ControlPlane) -> None:
     made = await one_of_each(plane)
-    await claim(plane, starting=True)
+    await claim(plane, start=True)
     summary = await plane.dashboard.summary()
     assert summary.jobs_by_status == {
         JobStatus.PENDING: 1,

@@ -56,14 +56,14 @@ async def test_a_job_that_is_started_just_before_its_deadline_runs(
     assert (await plane.queue.start(running)).job.state is JobState.RUNNING
 
 
-@pytest.mark.parametrize("starting", [False, True])
+@pytest.mark.parametrize("start", [False, True])
 async def test_a_claim_that_comes_after_the_deadline_gets_the_jobs_behind_it(
-    plane: ControlPlane, clock: VirtualClock, starting: bool
+    plane: ControlPlane, clock: VirtualClock, start: bool
 ) -> None:
     late = [await enqueue(plane, deadline_at=after(clock, 10)) for _ in range(2)]
     fine = await enqueue(plane)
     clock.advance(10)
-    held = await claim(plane, starting=starting)
+    held = await claim(plane, start=start)
     assert held.job.job_id == fine.job_id
     for job in late:
         ended = await plane.jobs.get(job.job_id)

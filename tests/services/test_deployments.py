@@ -35,7 +35,7 @@ S = DeploymentStatus
 
 async def make(plane: ControlPlane, service: str = "shop", **fields: Any) -> Deployment:
     spec = DeploymentSpec(service_name=service, version="1.4.2", **fields)
-    return await plane.deployments.create(spec, by="ann")
+    return await plane.deployments.create(spec, actor="ann")
 
 
 async def listed(plane: ControlPlane, **filters: Any) -> list[Deployment]:
@@ -55,11 +55,11 @@ async def test_a_deployment_goes_live_and_is_rolled_back(
     made = await make(plane, build_job_id="b-1")
     key = made.deployment_id
     steps: list[Callable[[], Awaitable[Deployment]]] = [
-        lambda: plane.deployments.begin_staging(key, staging_job_id="s-1", by="ann"),
-        lambda: plane.deployments.record_staging(key, succeeded=True, by="ann"),
-        lambda: plane.deployments.begin_production(key, production_job_id="p-1", by="ann"),
-        lambda: plane.deployments.record_production(key, succeeded=True, by="ann"),
-        lambda: plane.deployments.roll_back(key, reason="slow", target="1.4.1", by="bob"),
+        lambda: plane.deployments.begin_staging(key, staging_job_id="s-1", actor="ann"),
+        lambda: plane.deployments.record_staging(key, succeeded=True, actor="ann"),
+        lambda: plane.deployments.begin_production(key, production_job_id="p-1", actor="ann"),
+        lambda: plane.deployments.record_production(key, succeeded=True, actor="ann"),
+        lambda: plane.deployments.roll_back(key, reason="slow", target="1.4.1", actor="bob"),
     ]
     passed = [made.status]
     for take in steps:
@@ -131,9 +131,15 @@ async def test_a_name_of_ones_own_makes_a_repetition_recognisable(plane: Control
     spec = DeploymentSpec(service_name="shop", version="1")
     made = await plane.deployments.create(spec, deployment_id="shop-17")
     assert made.deployment_id == "shop-17"
-    with pytest.raises(AlreadyExists) as refused:
-        await plane.deployments.create(spec, deployment_id="shop-17")
-    assert (refused.value.kind, refused.value.key) == ("deployment", "shop-17")
+    staging = await plane.deployments.begin_staging("shop-17")
+    assert await plane.deployments.create(spec, deployment_id="shop-17") == staging
+    for other in (
+        DeploymentSpec(service_name="shop", version="2"),
+        DeploymentSpec(service_name="shop", version="1", metadata={"a": "b"}),
+    ):
+        with pytest.raises(AlreadyExists, match="choose another id, or give that spec") as refused:
+            await plane.deployments.create(other, deployment_id="shop-17")
+        assert (refused.value.kind, refused.value.key) == ("deployment", "shop-17")
     with pytest.raises(InvalidInput) as empty:
         await plane.deployments.create(spec, deployment_id="")
     assert empty.value.field == "deployment_id"

@@ -47,13 +47,13 @@ async def test_what_is_enqueued_is_what_is_kept(plane: ControlPlane, clock: Virt
 async def test_a_job_may_be_made_first_and_enqueued_later(
     plane: ControlPlane, clock: VirtualClock
 ) -> None:
-    made = await plane.jobs.create(JobSpec(job_type="build"), by="ann")
+    made = await plane.jobs.create(JobSpec(job_type="build"), actor="ann")
     assert (made.state, made.queue_status) == (JobState.PENDING, None)
     clock.advance(60)
-    queued = await plane.jobs.enqueue(made.job_id, by="bob")
+    queued = await plane.jobs.submit(made.job_id, actor="bob")
     assert (queued.state, queued.queued_at) == (JobState.QUEUED, from_micros(clock.micros()))
-    assert [step.by for step in queued.history] == ["ann", "bob"]
-    assert await plane.jobs.enqueue(made.job_id) == queued
+    assert [step.actor for step in queued.history] == ["ann", "bob"]
+    assert await plane.jobs.submit(made.job_id) == queued
 
 
 async def test_the_same_key_and_the_same_body_is_the_same_job(
@@ -62,7 +62,7 @@ async def test_the_same_key_and_the_same_body_is_the_same_job(
     job = await plane.queue.enqueue(KEYED)
     clock.advance(60)
     assert await plane.queue.enqueue(KEYED) == job
-    assert await other_plane.queue.enqueue(KEYED, by="somebody else") == job
+    assert await other_plane.queue.enqueue(KEYED, actor="somebody else") == job
     assert await every_job(plane) == [job]
 
 
@@ -215,9 +215,9 @@ async def test_a_job_that_was_made_under_a_key_is_enqueued_under_it(
     plane: ControlPlane, other_plane: ControlPlane
 ) -> None:
     made = await plane.jobs.create(KEYED)
-    queued = await other_plane.queue.enqueue(KEYED, by="bob")
+    queued = await other_plane.queue.enqueue(KEYED, actor="bob")
     assert (queued.job_id, queued.state) == (made.job_id, JobState.QUEUED)
-    assert queued.history[-1].by == "bob"
+    assert queued.history[-1].actor == "bob"
     assert (await claim(plane)).job.job_id == made.job_id
     assert (await plane.jobs.create(KEYED)).state is JobState.CLAIMED
 

@@ -19,8 +19,8 @@ from cicd_core import (
     Outcome,
     open_store,
 )
+from cicd_core.entities import COLLECTIONS
 from cicd_core.model.instants import from_micros
-from cicd_core.persistence.collections import COLLECTIONS
 from tests.patience import PATIENCE
 from tests.services.scenes import (
     claim,
@@ -75,7 +75,7 @@ async def test_pages_of_any_size_tell_the_same(plane: ControlPlane, limit: int) 
     while True:
         page = await plane.events.read(cursor, limit=limit)
         assert len(page.events) <= limit
-        assert not page.torn
+        assert not page.truncated
         if not page.events:
             assert page.cursor == cursor
             break
@@ -110,8 +110,8 @@ async def test_an_event_says_what_when_and_to_whom(
     assert claimed.data == {
         "from": "queued",
         "to": "claimed",
-        "by": "a-1",
-        "why": "attempt 1",
+        "actor": "a-1",
+        "reason": "attempt 1",
         "attempt": 1,
         "fence": clock.micros(),
         "pool": "fast",
@@ -163,7 +163,7 @@ async def test_many_writers_at_once_leave_no_gap(
     await plane.queue.enqueue_many([JobSpec(job_type="build")] * 12)
 
     async def work(through: ControlPlane, agent_id: str) -> None:
-        for claimed in await through.queue.claim(agent_id=agent_id, limit=4, starting=True):
+        for claimed in await through.queue.claim(agent_id=agent_id, limit=4, start=True):
             await through.queue.complete(claimed, Outcome.exited(0))
 
     async with anyio.create_task_group() as tasks:
@@ -186,15 +186,15 @@ async def test_a_log_that_retention_tore_says_so(store_url: str, clock: VirtualC
         await enqueue(plane)
         cursor = (await plane.events.read(limit=1)).cursor
         clock.advance(101)
-        await claim(plane, starting=True)
+        await claim(plane, start=True)
         clock.advance(31)
         for _ in range(3):
             clock.advance(1)
             await plane.maintenance.sweep()
         page = await plane.events.read(cursor)
-        assert page.torn
+        assert page.truncated
         assert "job.enqueued" not in [event.type for event in page.events]
-        assert not (await plane.events.read(page.cursor)).torn
+        assert not (await plane.events.read(page.cursor)).truncated
 
 
 @pytest.mark.parametrize("limit", [0, 1001, -1, True, "5"])

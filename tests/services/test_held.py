@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 async def test_held_answers_what_a_claim_took_and_takes_nothing(plane: ControlPlane) -> None:
     first = await enqueue(plane)
     second = await enqueue(plane)
-    claimed = await claim(plane, request_id="r-1", starting=True)
+    claimed = await claim(plane, request_id="r-1", start=True)
     assert claimed.job.job_id == first.job_id
     for request_id, expected in (("r-1", [first.job_id]), ("r-2", [])):
         held = await plane.queue.held(agent_id="a-1", request_id=request_id)
@@ -45,7 +45,7 @@ async def test_an_agent_that_takes_no_work_learns_what_it_holds(plane: ControlPl
     await plane.agents.heartbeat("a-1", str(agent.incarnation))
     job = await enqueue(plane)
     await claim(plane, request_id="r-1")
-    await plane.agents.drain("a-1", reason="done", by="test")
+    await plane.agents.drain("a-1", reason="done", actor="test")
     assert taken(await plane.queue.held(agent_id="a-1", request_id="r-1")) == [job.job_id]
     assert await plane.queue.held(agent_id="a-1", request_id="r-2") == []
 
@@ -55,8 +55,8 @@ async def test_a_job_that_never_began_goes_back_to_the_queue(
     plane: ControlPlane, delivery: Delivery
 ) -> None:
     job = await enqueue(plane, delivery=delivery)
-    claimed = await claim(plane, starting=True)
-    back = await plane.queue.release(claimed, why="no slot", began=False)
+    claimed = await claim(plane, start=True)
+    back = await plane.queue.release(claimed, reason="no slot", began=False)
     assert (back.state, back.attempts_used) == (JobState.QUEUED, 0)
     assert (await plane.jobs.get(job.job_id)).error_message is None
 
@@ -75,7 +75,7 @@ async def test_a_cancelled_claim_gives_an_at_most_once_job_back_unused(store: St
     plane = ControlPlane(TakesAndHangs(store), settings=SETTINGS)
     job = await enqueue(plane, delivery=Delivery.AT_MOST_ONCE)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(partial(plane.queue.claim, agent_id="a-1", starting=True))
+        tasks.start_soon(partial(plane.queue.claim, agent_id="a-1", start=True))
         while (await plane.jobs.get(job.job_id)).state is JobState.QUEUED:
             await anyio.lowlevel.checkpoint()
         tasks.cancel_scope.cancel()
@@ -105,7 +105,7 @@ async def test_a_claim_that_fails_after_it_took_gives_back_what_it_took(store: S
     plane = ControlPlane(LosesItsClock(store), settings=SETTINGS)
     job = await enqueue(plane, delivery=Delivery.AT_MOST_ONCE)
     with pytest.raises(StoreUnavailable):
-        await plane.queue.claim(agent_id="a-1", starting=True)
+        await plane.queue.claim(agent_id="a-1", start=True)
     back = await plane.jobs.get(job.job_id)
     assert (back.state, back.releases) == (JobState.QUEUED, 1)
     assert await nothing_to_claim(plane)  # it waits a second, as what was released does

@@ -21,6 +21,7 @@ from cicd_core import (
     RetryPolicy,
     TooLarge,
 )
+from cicd_core.model.choices import text_of
 from cicd_core.model.instants import from_micros
 from tests.services.scenes import claim, enqueue, finish, nothing_to_claim, one_of_each, run, story
 
@@ -35,7 +36,7 @@ pytestmark = pytest.mark.anyio
 #: Every command on a job that names it by its id.
 COMMANDS: dict[str, Callable[[ControlPlane, str], Awaitable[object]]] = {
     "get": lambda plane, job_id: plane.jobs.get(job_id),
-    "enqueue": lambda plane, job_id: plane.jobs.enqueue(job_id),
+    "submit": lambda plane, job_id: plane.jobs.submit(job_id),
     "cancel": lambda plane, job_id: plane.jobs.cancel(job_id),
     "reprioritise": lambda plane, job_id: plane.jobs.reprioritise(job_id, Priority.HIGH),
     "replay": lambda plane, job_id: plane.jobs.replay(job_id),
@@ -64,7 +65,7 @@ async def test_what_is_no_id_is_refused(plane: ControlPlane, command: str, job_i
 
 async def test_a_queued_job_is_cancelled_at_once_and_for_good(plane: ControlPlane) -> None:
     job = await enqueue(plane)
-    cancelled = await plane.jobs.cancel(job.job_id, by="bob", reason="wrong branch")
+    cancelled = await plane.jobs.cancel(job.job_id, actor="bob", reason="wrong branch")
     assert (cancelled.state, cancelled.cancel_reason) == (JobState.CANCELLED, "wrong branch")
     assert await nothing_to_claim(plane)
     assert await plane.jobs.cancel(job.job_id) == cancelled
@@ -130,26 +131,26 @@ async def test_concurrent_commands_on_one_job_all_take_effect(
         for event in await story(plane, job.job_id)
         if event.type == "job.reprioritised"
     ]
-    assert sorted(told) == ["CRITICAL", "HIGH"]
-    assert after.priority.name == told[-1]
+    assert sorted(told) == ["critical", "high"]
+    assert text_of(after.priority) == told[-1]
 
 
 async def test_a_run_of_another_system_is_recorded(
     plane: ControlPlane, clock: VirtualClock
 ) -> None:
     job = await plane.jobs.create(JobSpec(job_type="build"))
-    started = await plane.jobs.record_start(job.job_id, by="jenkins")
+    started = await plane.jobs.record_start(job.job_id, actor="jenkins")
     assert (started.state, started.tracked) == (JobState.RUNNING, True)
     assert await plane.jobs.record_start(job.job_id) == started
     clock.advance(90)
     outcome = Outcome.exited(3, logs_url="https://ci/17", logs_summary="3 tests failed")
-    ended = await plane.jobs.record_execution(job.job_id, outcome, by="jenkins")
+    ended = await plane.jobs.record_execution(job.job_id, outcome, actor="jenkins")
     assert (ended.state, ended.exit_code) == (JobState.FAILED, 3)
     assert (ended.duration_seconds, ended.logs_url) == (90.0, "https://ci/17")
     assert await plane.jobs.record_execution(job.job_id, outcome) == ended
     with pytest.raises(IllegalTransition):
         await plane.jobs.record_execution(job.job_id, Outcome.exited(0))
-    told = [(event.type, event.data["by"]) for event in await story(plane, job.job_id)]
+    told = [(event.type, event.data["actor"]) for event in await story(plane, job.job_id)]
     assert told[1:] == [("job.started", "jenkins"), ("job.failed", "jenkins")]
 
 
@@ -166,6 +167,34 @@ async def test_a_run_is_recorded_with_the_times_that_it_had(
     )
     assert ended.duration_seconds == 3600.0
     assert (await plane.queue.stats()).average_run_seconds == 3600.0
+
+
+async def test_a_run_is_recorded_with_its_length_and_who_ran_it(plane: ControlPlane) -> None:
+    job = await plane.jobs.create(JobSpec(job_type="build"))
+    ended = await plane.jobs.record_execution(
+        job.job_id, Outcome.exited(0), duration_seconds=90, agent_id="jenkins-1"
+    )
+    assert (ended.duration_seconds, ended.agent_id) == (90.0, "jenkins-1")
+    assert (await plane.jobs.list(agent_id="jenkins-1")).items == (ended,)
+    with pytest.raises(InvalidInput, match="started_at or duration_seconds, not both"):
+        await plane.jobs.record_execution(
+            job.job_id, Outcome.exited(0), duration_seconds=9, started_at=ended.started_at
+        )
+
+
+async def test_jobs_are_listed_by_type_and_by_tag(plane: ControlPlane) -> None:
+    build = await enqueue(plane, tags=["nightly"], metadata={"team": "web"})
+    test = await enqueue(plane, job_type="test", metadata={"nightly": "no"})
+    for filters, expected in (
+        ({"job_type": "test"}, [test]),
+        ({"tag": "nightly"}, [build]),
+        ({"tag": "team=web"}, [build]),
+        ({"tag": "team"}, []),
+        ({"tag": "nightly=no", "job_type": "build"}, []),
+    ):
+        given: dict[str, Any] = filters
+        assert [*(await plane.jobs.list(**given)).items] == expected, filters
+        assert [job async for job in plane.jobs.iterate(**given)] == expected
 
 
 async def test_a_tracked_run_is_given_to_no_agent_and_lost_by_none(
@@ -222,11 +251,11 @@ async def test_in_every_state_a_command_that_is_not_legal_changes_nothing(
     plane: ControlPlane,
 ) -> None:
     for job in (await one_of_each(plane)).values():
-        for command in ("enqueue", "replay", "record_start"):
+        for command in ("submit", "replay", "record_start"):
             before = await plane.jobs.get(job.job_id)
             if (job.state, command) in {
-                (JobState.PENDING, "enqueue"),
-                (JobState.QUEUED, "enqueue"),
+                (JobState.PENDING, "submit"),
+                (JobState.QUEUED, "submit"),
                 (JobState.DEAD_LETTERED, "replay"),
                 (JobState.PENDING, "record_start"),
             }:
@@ -237,21 +266,7 @@ async def test_in_every_state_a_command_that_is_not_legal_changes_nothing(
             assert await plane.jobs.get(job.job_id) == before
 
 
-@pytest.mark.parametrize(
-    ("field", "give"),
-    [
-        ("by", lambda plane, job_id: plane.jobs.cancel(job_id, by="")),
-        ("by", lambda plane, job_id: plane.jobs.cancel(job_id, by=chr(0xD800))),
-        ("by", lambda plane, job_id: plane.jobs.enqueue(job_id, by="nul\0")),
-        ("by", lambda plane, job_id: plane.queue.enqueue(JobSpec(job_type="b"), by="")),
-        ("by", lambda plane, job_id: plane.jobs.create(JobSpec(job_type="b"), by="")),
-        ("by", lambda plane, job_id: plane.jobs.replay(job_id, by="")),
-        ("reason", lambda plane, job_id: plane.jobs.cancel(job_id, reason=7)),
-        ("attempts", lambda plane, job_id: plane.jobs.replay(job_id, attempts=0)),
-        ("priority", lambda plane, job_id: plane.jobs.reprioritise(job_id, "HIGH")),
-    ],
-)
-async def test_a_wrong_argument_is_refused_by_its_name_and_nothing_is_written(
+async def is_refused_and_nothing_is_written(
     plane: ControlPlane, field: str, give: Callable[[ControlPlane, str], Awaitable[object]]
 ) -> None:
     await enqueue(plane, retry=RetryPolicy(max_attempts=1))
@@ -264,8 +279,39 @@ async def test_a_wrong_argument_is_refused_by_its_name_and_nothing_is_written(
     assert await story(plane, dead.job_id) == before
 
 
+@pytest.mark.parametrize(
+    ("field", "give"),
+    [
+        ("reason", lambda plane, job_id: plane.jobs.cancel(job_id, reason=7)),
+        ("attempts", lambda plane, job_id: plane.jobs.replay(job_id, attempts=0)),
+        ("priority", lambda plane, job_id: plane.jobs.reprioritise(job_id, "urgent")),
+    ],
+)
+async def test_a_wrong_argument_of_a_command_is_refused_and_nothing_is_written(
+    plane: ControlPlane, field: str, give: Callable[[ControlPlane, str], Awaitable[object]]
+) -> None:
+    await is_refused_and_nothing_is_written(plane, field, give)
+
+
+@pytest.mark.parametrize(
+    "give",
+    [
+        lambda plane, job_id: plane.jobs.cancel(job_id, actor=""),
+        lambda plane, job_id: plane.jobs.cancel(job_id, actor=chr(0xD800)),
+        lambda plane, job_id: plane.jobs.submit(job_id, actor="nul\0"),
+        lambda plane, job_id: plane.queue.enqueue(JobSpec(job_type="b"), actor=""),
+        lambda plane, job_id: plane.jobs.create(JobSpec(job_type="b"), actor=""),
+        lambda plane, job_id: plane.jobs.replay(job_id, actor=""),
+    ],
+)
+async def test_a_wrong_name_of_a_caller_is_refused_and_nothing_is_written(
+    plane: ControlPlane, give: Callable[[ControlPlane, str], Awaitable[object]]
+) -> None:
+    await is_refused_and_nothing_is_written(plane, "actor", give)
+
+
 async def test_a_name_of_a_caller_that_is_too_long_is_refused(plane: ControlPlane) -> None:
     job = await enqueue(plane)
     with pytest.raises(TooLarge) as refused:
-        await plane.jobs.cancel(job.job_id, by="x" * 257)
-    assert refused.value.field == "by"
+        await plane.jobs.cancel(job.job_id, actor="x" * 257)
+    assert refused.value.field == "actor"

@@ -187,7 +187,7 @@ async def test_agent_asks_for_fewer_lanes_when_empty_ones_are_dropped(
     store: Store, plane: ControlPlane, clock: VirtualClock
 ) -> None:
     await plane.queue.enqueue_many([JobSpec(job_type=f"t{number}") for number in range(100)])
-    for held in await plane.queue.claim(agent_id="a-1", limit=256, starting=True):
+    for held in await plane.queue.claim(agent_id="a-1", limit=256, start=True):
         await plane.queue.complete(held, Outcome.exited(0))
     kept = await enqueue(plane, "kept")
     clock.advance(HOUR + 1)
@@ -241,7 +241,7 @@ async def test_retired_lanes_go_two_minutes_later_unless_work_came(
     plane: ControlPlane, other_plane: ControlPlane, store: Store, clock: VirtualClock
 ) -> None:
     await plane.queue.enqueue_many([JobSpec(job_type=f"t{number}") for number in range(256)])
-    for held in await other_plane.queue.claim(agent_id="a-1", limit=256, starting=True):
+    for held in await other_plane.queue.claim(agent_id="a-1", limit=256, start=True):
         await other_plane.queue.complete(held, Outcome.exited(0))
     await other_plane.queue.enqueue(JobSpec(job_type="one-more"))  # retires the others
     relied = await enqueue(plane, "t7")  # this process relies on what it read before that
@@ -258,7 +258,7 @@ async def test_lanes_that_are_retired_count_up_to_a_limit(
     for first in range(0, 1024, 256):
         names = [f"t{number}" for number in range(first, first + 256)]
         await plane.queue.enqueue_many([JobSpec(job_type=name) for name in names])
-        for held in await plane.queue.claim(agent_id="a-1", limit=256, starting=True):
+        for held in await plane.queue.claim(agent_id="a-1", limit=256, start=True):
             await plane.queue.complete(held, Outcome.exited(0))
     with pytest.raises(TooManyLanes):
         await enqueue(plane, "one-more")
@@ -350,7 +350,7 @@ async def test_job_that_comes_back_to_a_dropped_lane_can_be_claimed(
     if back == "replay":
         await plane.jobs.replay(job.job_id)
     if back == "enqueue":
-        await plane.jobs.enqueue(job.job_id)
+        await plane.jobs.submit(job.job_id)
     clock.advance(HOUR + 1)
     await other_plane.maintenance.sweep()
     clock.advance(HOUR + 1)

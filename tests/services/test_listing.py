@@ -57,6 +57,62 @@ async def test_a_page_may_hold_everything(plane: ControlPlane, clock: VirtualClo
     assert (list(page.items), page.cursor) == (jobs, None)
 
 
+async def test_jobs_are_found_by_the_beginning_of_their_id(
+    plane: ControlPlane, clock: VirtualClock
+) -> None:
+    jobs = await made_in_turn(plane, clock, 5)
+    keyed = await enqueue(plane, idempotency_key="one")
+    for wanted in (jobs[2], keyed):
+        for length in (18, len(wanted.job_id)):
+            found = await plane.jobs.list(id_prefix=wanted.job_id[:length])
+            assert found.items == (wanted,)
+    # Of a short one the pages follow each other, and the time is that of the caller too.
+    every = await every_job(plane, id_prefix=jobs[0].job_id[:4], limit=2)
+    assert every == jobs
+    assert (
+        await every_job(plane, id_prefix=jobs[0].job_id[:4], since=jobs[1].created_at) == jobs[:2]
+    )
+    assert await every_job(plane, id_prefix=jobs[0].job_id, until=jobs[4].created_at) == []
+    assert await every_job(plane, id_prefix="ZZ") == []
+
+
+async def test_a_job_is_found_by_its_id_without_a_look_at_those_of_other_times(
+    plane: ControlPlane, clock: VirtualClock, store: Store
+) -> None:
+    wanted = await enqueue(plane)
+    clock.advance(3600)
+    await made_in_turn(plane, clock, 20)
+
+    class Counting(Relay):
+        async def page(self, query: Query) -> RecordPage:
+            page = await super().page(query)
+            rows.extend(page.records)
+            return page
+
+    rows: list[object] = []
+    found = await ControlPlane(Counting(store)).jobs.list(id_prefix=wanted.job_id[:12])
+    assert found.items == (wanted,)
+    assert len(rows) == 1
+
+
+async def test_a_job_is_found_by_its_id_wherever_the_calendar_has_gone_since_the_steady_clock(
+    plane: ControlPlane, clock: VirtualClock
+) -> None:
+    first = await enqueue(plane)
+    clock.advance(1)
+    # The machine is off for three days: elapsed time goes on from where it was, the calendar not.
+    clock.step_calendar(3 * 86_400)
+    jobs = [*await made_in_turn(plane, clock, 3), first]
+    for job in jobs:
+        for length in (12, len(job.job_id)):
+            assert await every_job(plane, id_prefix=job.job_id[:length]) == [job]
+    # The clocks move apart by a little all the time: a cursor stays that of its query.
+    page = await plane.jobs.list(id_prefix=jobs[0].job_id[:6], limit=2)
+    clock.step_calendar(1.5)
+    rest = await plane.jobs.list(id_prefix=jobs[0].job_id[:6], limit=2, cursor=page.cursor)
+    assert [*page.items, *rest.items] == jobs
+
+
 async def test_an_empty_list_has_one_page(plane: ControlPlane) -> None:
     page = await plane.jobs.list()
     assert (page.items, page.cursor) == ((), None)
@@ -123,7 +179,7 @@ async def test_a_filter_that_no_index_answers_gives_incomplete_pages_and_misses_
     rare = await finish(plane, Outcome.failed("no"))
     for _ in range(9):
         await plane.queue.enqueue_many([JobSpec(job_type="build")] * 256)
-        await plane.queue.claim(agent_id="a-1", limit=256, starting=True)
+        await plane.queue.claim(agent_id="a-1", limit=256, start=True)
     for limit in (1, 500):
         page = await plane.jobs.list(agent_id="a-1", status="failed", limit=limit)
         assert (page.items, page.incomplete, page.cursor is None) == ((), True, False)
@@ -222,7 +278,7 @@ async def test_a_cursor_of_another_query_is_refused(
 ) -> None:
     await made_in_turn(plane, clock, 3)
     cursor = (await plane.jobs.list(limit=1)).cursor
-    with pytest.raises(InvalidCursor, match="given by another query") as refused:
+    with pytest.raises(InvalidCursor, match="belongs to another query") as refused:
         await plane.jobs.list(cursor=cursor, **other)
     assert refused.value.field == "cursor"
     assert "start again without a cursor" in str(refused.value)
@@ -352,7 +408,7 @@ async def test_a_time_range_does_not_end_before_it_begins(plane: ControlPlane) -
 
 async def test_a_list_shows_claims_that_nobody_told_of_yet(plane: ControlPlane) -> None:
     await enqueue(plane)
-    held = await claim(plane, starting=True)
+    held = await claim(plane, start=True)
     assert (await plane.jobs.list(status="running")).items == (held.job,)
     assert (await plane.jobs.list(status="queued")).items == ()
     await plane.queue.complete(held, Outcome.exited(0))

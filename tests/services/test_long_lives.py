@@ -30,7 +30,7 @@ async def test_a_job_of_256_kib_ends_however_much_is_said_of_it(
     policy = RetryPolicy(max_attempts=30, retry_on=(Verdict.FAILED,), backoff_max=1.0)
     job = await enqueue(plane, payload={"x": "x" * (MAX_BODY_BYTES - frame)}, retry=policy)
     for number in range(30):
-        held = await claim(plane, starting=True)
+        held = await claim(plane, start=True)
         held = await plane.queue.progress(held, percent=99.9, message=COLOURED)
         said = Outcome.failed(f"{COLOURED} attempt {number}", logs_summary=COLOURED)
         await plane.queue.complete(held, said)
@@ -51,7 +51,7 @@ async def test_a_job_of_256_kib_ends_however_much_is_said_of_it(
 async def test_a_reason_of_any_length_cancels_the_largest_job(plane: ControlPlane) -> None:
     frame = len('{"x": ""}')
     job = await enqueue(plane, payload={"x": "x" * (MAX_BODY_BYTES - frame)})
-    held = await claim(plane, starting=True)
+    held = await claim(plane, start=True)
     asked = await plane.jobs.cancel(job.job_id, reason="\x1b" * 1000)
     assert asked.cancel_reason is not None
     assert asked.cancel_reason.startswith("…")

@@ -111,7 +111,7 @@ async def test_created_job_that_was_enqueued_meanwhile_is_the_answer(
 ) -> None:
     async def enqueue_it() -> None:
         (job,) = await every_job(plane)
-        await plane.jobs.enqueue(job.job_id)
+        await plane.jobs.submit(job.job_id)
 
     losing.meanwhile = enqueue_it
     assert (await over.jobs.create(JobSpec(job_type="build"))).state is JobState.QUEUED
@@ -122,7 +122,7 @@ async def test_pending_job_that_was_enqueued_and_started_meanwhile_is_the_answer
 ) -> None:
     job = await over.jobs.create(JobSpec(job_type="build"))
     losing.meanwhile = lambda: run(plane)
-    assert (await over.jobs.enqueue(job.job_id)).state is JobState.RUNNING
+    assert (await over.jobs.submit(job.job_id)).state is JobState.RUNNING
 
 
 async def test_replayed_job_that_was_started_meanwhile_is_replayed_once(
@@ -171,17 +171,19 @@ async def test_deployment_that_went_on_meanwhile_is_the_answer(
     losing.meanwhile = lambda: plane.deployments.begin_production("d-1")
     staged = await over.deployments.record_staging("d-1", succeeded=True)
     assert staged.status is DeploymentStatus.PRODUCTION
+    other = DeploymentSpec(service_name="shop", version="2")
     with pytest.raises(AlreadyExists):
-        await over.deployments.create(spec, deployment_id="d-1")
+        await over.deployments.create(other, deployment_id="d-1")
 
 
-async def test_deployment_that_another_made_at_the_same_instant_exists_already(
+async def test_another_deployment_that_was_made_at_the_same_instant_exists_already(
     over: ControlPlane, plane: ControlPlane
 ) -> None:
     spec = DeploymentSpec(service_name="shop", version="1")
     await plane.deployments.create(spec, deployment_id="d-1")
+    other = DeploymentSpec(service_name="shop", version="2")
     with pytest.raises(AlreadyExists):
-        await over.deployments.create(spec, deployment_id="d-1")
+        await over.deployments.create(other, deployment_id="d-1")
 
 
 async def test_pool_that_another_resized_meanwhile_keeps_the_other_size(

@@ -101,7 +101,7 @@ async def test_what_was_claimed_and_never_told_of_is_in_the_log_when_it_is_lost(
     plane: ControlPlane, clock: VirtualClock
 ) -> None:
     job = await enqueue(plane)
-    await claim(plane, starting=True)
+    await claim(plane, start=True)
     clock.advance(31)
     await plane.maintenance.sweep()
     told = await story(plane, job.job_id)
@@ -152,7 +152,7 @@ async def test_a_dead_letter_is_replayed_by_an_operator_with_attempts_and_fence_
     job = await enqueue(plane, retry=RetryPolicy(max_attempts=1))
     dead = await finish(plane, Outcome.error("no disk"))
     clock.advance(100)
-    replayed = await plane.jobs.replay(job.job_id, by="bob", attempts=2)
+    replayed = await plane.jobs.replay(job.job_id, actor="bob", attempts=2)
     assert (replayed.state, replayed.max_attempts) == (JobState.QUEUED, 3)
     assert (replayed.attempt, replayed.fence) == (1, dead.fence)
     assert (await plane.jobs.dead_letters()).items == ()
@@ -160,7 +160,7 @@ async def test_a_dead_letter_is_replayed_by_an_operator_with_attempts_and_fence_
     assert again.job.attempt == 2
     assert again.token.fence > dead.fence
     audited = [event for event in await story(plane, job.job_id) if event.type == "job.replayed"]
-    assert [event.data["by"] for event in audited] == ["bob"]
+    assert [event.data["actor"] for event in audited] == ["bob"]
     ended = await plane.queue.complete(again, Outcome.exited(0))
     assert (ended.state, ended.attempts_used) == (JobState.SUCCESS, 2)
 
@@ -237,6 +237,6 @@ async def test_more_jobs_than_one_page_holds_are_all_looked_after(
 ) -> None:
     jobs = await plane.queue.enqueue_many([JobSpec(job_type="build")] * 450)
     for _ in range(2):
-        await plane.queue.claim(agent_id="a-1", limit=225, starting=True)
+        await plane.queue.claim(agent_id="a-1", limit=225, start=True)
     clock.advance(31)
     assert (await plane.maintenance.sweep()).requeued == len(jobs)

@@ -11,6 +11,7 @@ import pytest
 from cicd_core import (
     AgentSpec,
     AgentStatus,
+    ChangedMeanwhile,
     IllegalTransition,
     InvalidInput,
     JobSpec,
@@ -41,16 +42,34 @@ async def staff(plane: ControlPlane, number: int, *, slots: int = 1) -> None:
 
 
 async def test_a_pool_is_put_and_put_again(plane: ControlPlane, clock: VirtualClock) -> None:
-    made = await plane.pools.put(PoolSpec(pool_name="fast", max_agents=5), by="ann")
+    made = await plane.pools.put(PoolSpec(pool_name="fast", max_agents=5), actor="ann")
     clock.advance(60)
-    changed = await plane.pools.put(PoolSpec(pool_name="fast", max_agents=9), by="bob")
+    changed = await plane.pools.put(PoolSpec(pool_name="fast", max_agents=9), actor="bob")
     assert (changed.max_agents, changed.created_at) == (9, made.created_at)
     assert changed.updated_at - made.updated_at == timedelta(minutes=1)
     clock.advance(60)
     assert await plane.pools.put(PoolSpec(pool_name="fast", max_agents=9)) == changed
     assert await plane.pools.get("fast") == changed
-    told = [(event.type, event.data["by"]) for event in await story(plane, "fast")]
+    told = [(event.type, event.data["actor"]) for event in await story(plane, "fast")]
     assert told == [("pool.created", "ann"), ("pool.updated", "bob")]
+
+
+async def test_a_pool_that_was_changed_since_it_was_read_is_left_as_it_is(
+    plane: ControlPlane,
+) -> None:
+    read = await plane.pools.put(PoolSpec(pool_name="fast", max_agents=5))
+    sized = await plane.pools.scale("fast", 3, expected=read)
+    changes: list[Callable[[], Awaitable[object]]] = [
+        lambda: plane.pools.put(PoolSpec(pool_name="fast"), expected=read),
+        lambda: plane.pools.scale("fast", 4, expected=read),
+        lambda: plane.pools.put(PoolSpec(pool_name="slow"), expected=read),
+    ]
+    for change in changes:
+        with pytest.raises(ChangedMeanwhile):
+            await change()
+    assert await plane.pools.get("fast") == sized
+    wider = await plane.pools.put(PoolSpec(pool_name="fast", max_agents=9), expected=sized)
+    assert (wider.max_agents, wider.target_agents) == (9, None)
 
 
 async def test_two_who_put_one_pool_at_once_make_one(
@@ -70,7 +89,7 @@ async def test_an_empty_pool_is_deleted_and_may_be_put_again(
     await enqueue(plane, pool_name="fast")
     await finish(plane, pool_name="fast")
     clock.advance(1)
-    await plane.pools.delete("fast", by="ann")
+    await plane.pools.delete("fast", actor="ann")
     assert (await other_plane.pools.list()).items == ()
     assert not await other_plane.pools.exists("fast")
     with pytest.raises(NotFound):
@@ -78,7 +97,7 @@ async def test_an_empty_pool_is_deleted_and_may_be_put_again(
     clock.advance(1)
     again = await plane.pools.put(PoolSpec(pool_name="fast"))
     assert (again.max_agents, await other_plane.pools.get("fast")) == (10, again)
-    told = [(event.type, event.data["by"]) for event in await story(plane, "fast")]
+    told = [(event.type, event.data["actor"]) for event in await story(plane, "fast")]
     assert told[:2] == [("pool.created", "operator"), ("pool.deleted", "ann")]
     assert (await audit(plane)).ok
 

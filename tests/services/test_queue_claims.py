@@ -70,7 +70,7 @@ async def test_a_claim_gives_a_lease_with_its_token(
 
 async def test_a_claim_that_starts_at_once_gives_a_running_job(plane: ControlPlane) -> None:
     await enqueue(plane)
-    claimed = await claim(plane, starting=True)
+    claimed = await claim(plane, start=True)
     assert claimed.job.state is JobState.RUNNING
     assert claimed.job.started_at == claimed.job.claimed_at
     assert await plane.queue.start(claimed) == claimed
@@ -203,7 +203,7 @@ async def test_a_claim_that_is_repeated_gives_what_the_first_one_gave(
 async def test_a_repeated_claim_gives_what_is_still_held_as_it_is_now(plane: ControlPlane) -> None:
     await plane.queue.enqueue_many([JobSpec(job_type="build")] * 3)
     done, started, kept = await plane.queue.claim(agent_id="a-1", limit=3, request_id="r-1")
-    await plane.queue.release(done, why="too many")
+    await plane.queue.release(done, reason="too many")
     running = await plane.queue.start(started)
     again = await plane.queue.claim(agent_id="a-1", limit=3, request_id="r-1")
     assert {each.job.job_id: each.job for each in again} == {
@@ -312,7 +312,7 @@ async def test_what_cannot_be_given_back_is_left_to_its_lease(
             await slow.claimed.wait()
             slow.broken = True
             tasks.cancel_scope.cancel()
-    assert "a cancelled claim was not given back: the cable is out" in caplog.text
+    assert "a cancelled claim was not released: the cable is out" in caplog.text
     clock.advance(31)
     assert (await plane.maintenance.sweep()).requeued == 1
     assert (await plane.jobs.get(job.job_id)).attempt == 1

@@ -79,7 +79,7 @@ async def test_what_is_left_of_a_lease_ends_at_its_limit(
     plane: ControlPlane, clock: VirtualClock
 ) -> None:
     await enqueue(plane, timeout_seconds=60)
-    held = await claim(plane, starting=True)
+    held = await claim(plane, start=True)
     limit = 60 + SETTINGS.grace_seconds
     clock.advance(limit - 10)
     (status,) = await plane.queue.renew([held])
@@ -118,7 +118,7 @@ async def test_the_clock_s_uncertainty_is_no_part_of_what_is_left(
 
 async def test_a_lost_lease_has_nothing_left(plane: ControlPlane) -> None:
     await enqueue(plane)
-    held = await claim(plane, starting=True)
+    held = await claim(plane, start=True)
     await plane.queue.complete(held, Outcome.exited(0))
     (status,) = await plane.queue.renew([held])
     assert (status.held, status.seconds_left) == (False, None)
@@ -184,7 +184,7 @@ async def test_no_renewal_passes_the_time_in_which_a_claimed_job_must_start(
     clock.advance(11)
     assert (await plane.maintenance.sweep()).requeued == 1
     job = await plane.jobs.get(held.job.job_id)
-    assert job.error_message == "agent 'a-1' claimed it and did not start it in time"
+    assert job.error_message == "agent 'a-1' claimed it but did not start it in time"
 
 
 async def test_a_start_moves_the_limit_to_the_timeout_and_the_grace(
@@ -224,7 +224,7 @@ async def test_a_claim_that_starts_at_once_has_the_whole_timeout(
     plane: ControlPlane, clock: VirtualClock
 ) -> None:
     await enqueue(plane, timeout_seconds=1000)
-    held = await claim(plane, starting=True)
+    held = await claim(plane, start=True)
     for _ in range(50):
         clock.advance(20)
         assert (await plane.queue.renew([held]))[0].held
@@ -310,7 +310,7 @@ async def test_a_release_gives_the_job_back_after_a_while_and_uses_no_attempt(
     plane: ControlPlane, clock: VirtualClock
 ) -> None:
     job = await enqueue(plane)
-    given_back = await plane.queue.release(await run(plane), why="SIGTERM")
+    given_back = await plane.queue.release(await run(plane), reason="SIGTERM")
     assert (given_back.state, given_back.attempts_used) == (JobState.QUEUED, 0)
     assert (await plane.maintenance.sweep()).total == 0
     clock.advance(1)
@@ -401,7 +401,7 @@ async def test_a_job_that_is_cancelled_before_its_start_is_lost_to_its_holder(
 ) -> None:
     await enqueue(plane)
     held = await claim(plane)
-    cancelled = await plane.jobs.cancel(held.job.job_id, by="bob", reason="no")
+    cancelled = await plane.jobs.cancel(held.job.job_id, actor="bob", reason="no")
     assert cancelled.state is JobState.CANCELLED
     with pytest.raises(LeaseLost, match="the job is cancelled now"):
         await plane.queue.start(held)

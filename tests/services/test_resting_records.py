@@ -19,10 +19,10 @@ from cicd_core import (
     Settings,
 )
 from cicd_core.control_plane.timers import LONG_REST
+from cicd_core.entities import COLLECTIONS
 from cicd_core.ids import IdSource
 from cicd_core.model.instants import from_micros
-from cicd_core.persistence.collections import COLLECTIONS
-from cicd_core.store.memory import MemoryStore
+from cicd_core.store.memory import MemoryBackend
 from cicd_core.store.records import Commit, Committed, Put
 from tests.services.broken_stores import damage
 from tests.services.metering import Meter
@@ -47,7 +47,7 @@ MINUTES = 10
 A_MINUTE = 60 / 20 + 1
 
 
-class Unmoving(MemoryStore):
+class Unmoving(MemoryBackend):
     """A store whose renewals leave the lower bound in the index as it is, as the contract lets."""
 
     _is_renewing = False
@@ -97,7 +97,7 @@ async def beat(plane: ControlPlane, agents: Sequence[Agent]) -> None:
 
 async def running(plane: ControlPlane, number: int) -> list[ClaimedJob]:
     await plane.queue.enqueue_many([JobSpec(job_type="build")] * number)
-    return await plane.queue.claim(agent_id="a-0", limit=number, starting=True)
+    return await plane.queue.claim(agent_id="a-0", limit=number, start=True)
 
 
 async def test_agents_that_beat_are_read_once_in_what_is_left_of_their_leases(
@@ -166,7 +166,7 @@ async def test_a_shorter_lease_is_not_hidden_by_the_rest_of_a_longer_one(
     plane: ControlPlane, sweeper: ControlPlane, store: Store, clock: VirtualClock
 ) -> None:
     await plane.queue.enqueue(JobSpec(job_type="build", timeout_seconds=7200))
-    (claimed,) = await plane.queue.claim(agent_id="a-0", starting=True)
+    (claimed,) = await plane.queue.claim(agent_id="a-0", start=True)
     clock.advance(29)
     patient = ControlPlane(store, settings=Settings(lease_seconds=3600))
     await patient.queue.renew([claimed])
@@ -175,7 +175,7 @@ async def test_a_shorter_lease_is_not_hidden_by_the_rest_of_a_longer_one(
     await plane.queue.release(claimed)
     clock.advance(60)
     await sweeper.maintenance.sweep()
-    (again,) = await plane.queue.claim(agent_id="a-1", starting=True, lease_seconds=2)
+    (again,) = await plane.queue.claim(agent_id="a-1", start=True, lease_seconds=2)
     assert again.job.job_id == claimed.job.job_id
     clock.advance(3)
     assert (await sweeper.maintenance.sweep()).requeued == 1
@@ -239,7 +239,7 @@ async def test_records_that_cannot_be_read_are_read_once_a_minute_and_named_by_e
         for _ in range(50):
             clock.advance(1)
             assert (await sweeper.maintenance.sweep()).unreadable == names
-        assert "left alone" not in caplog.text
+        assert "skipped" not in caplog.text
     overlap, lanes = 6, 4 * len(broken)
     assert meter.rows <= overlap * len(broken) + lanes
     clock.advance(20)
@@ -305,7 +305,7 @@ async def test_a_pause_ends_in_time_though_the_calendar_is_behind_its_deadline(
     deadline = from_micros(clock.calendar()) + timedelta(seconds=10)
     retry = RetryPolicy(max_attempts=3, backoff_base=40.0, jitter=0)
     await plane.queue.enqueue(JobSpec(job_type="build", retry=retry, deadline_at=deadline))
-    (claimed,) = await plane.queue.claim(agent_id="a-0", starting=True)
+    (claimed,) = await plane.queue.claim(agent_id="a-0", start=True)
     clock.step_calendar(-3600)
     await plane.queue.complete(claimed, Outcome.error("the disk is full"))
     promoted: list[int] = []

@@ -15,8 +15,8 @@ from cicd_core import (
     Outcome,
     PoolSpec,
 )
-from cicd_core.control_plane.listing import MAX_SCANNED
 from cicd_core.model.instants import from_micros
+from cicd_core.persistence.listing import MAX_SCANNED
 from tests.services.metering import Meter
 from tests.services.scenes import SETTINGS, claim, enqueue, finish, run
 
@@ -70,7 +70,7 @@ async def fall_silent(plane: ControlPlane, clock: VirtualClock, number: int) -> 
     """Let as many agents register, and vanish; ``a-1``, if it is there, goes on."""
     for each in range(number):
         await plane.agents.register(AgentSpec(agent_id=f"silent-{each}"))
-    clock.advance(SETTINGS.heartbeat_seconds + 1)
+    clock.advance(SETTINGS.heartbeat_timeout_seconds + 1)
     for agent in (await plane.agents.list(limit=500)).items:
         if agent.agent_id == "a-1":
             await plane.agents.heartbeat("a-1", agent.incarnation)
@@ -184,7 +184,7 @@ async def test_a_filter_that_no_index_answers_looks_at_1000_records_a_call(
 ) -> None:
     for _ in range(5):
         await wait_in_line(plane, 256)
-        await plane.queue.claim(agent_id="a-1", limit=256, starting=True)
+        await plane.queue.claim(agent_id="a-1", limit=256, start=True)
     for limit in (1, 50, 500):
         page = {"agent_id": "a-1", "status": "failed", "limit": limit}
         assert await rows(meter, metered.jobs.list, **page) == MAX_SCANNED

@@ -34,7 +34,7 @@ async def join(plane: ControlPlane, agent_id: str, **fields: object) -> None:
 async def occupy(plane: ControlPlane, *agents: str) -> None:
     for agent_id in agents:
         await enqueue(plane, pool_name="b")
-        await claim(plane, agent_id, pool_name="b", starting=True)
+        await claim(plane, agent_id, pool_name="b", start=True)
 
 
 async def test_agents_that_drain_and_still_work_are_not_replaced(plane: ControlPlane) -> None:
@@ -99,11 +99,11 @@ async def test_agents_that_can_not_be_read_are_counted_and_named(
     await damage(store, "agents", "a-1")
     signal = await plane.pools.scaling("b")
     assert (signal.desired, signal.current) == (before.desired, before.current) == (3, 3)
-    assert "1 of the agents can't be read" in signal.reason
+    assert "1 of the agents cannot be read" in signal.reason
     status = await plane.pools.status("b")
     assert status.fleet.unreadable == ("a-1",)
     assert status.condition.health is PoolHealth.DEGRADED
-    assert "can't be read" in status.condition.reason
+    assert "cannot be read" in status.condition.reason
 
 
 async def test_a_job_says_that_agents_of_its_pool_can_not_be_read(
@@ -113,8 +113,8 @@ async def test_a_job_says_that_agents_of_its_pool_can_not_be_read(
     job = await enqueue(plane, pool_name="b", labels=("gpu",))
     await damage(store, "agents", "a-0")
     (reason,) = await plane.jobs.why(job.job_id)
-    assert "1 agent can't be read here" in reason.message
+    assert "1 agent cannot be read here" in reason.message
     await join(plane, "a-9")
     (reason,) = await plane.jobs.why(job.job_id)
     assert reason.code == "no_agent_with_labels"
-    assert "1 agent of the pool can't be read here" in reason.message
+    assert "1 agent of the pool cannot be read here" in reason.message

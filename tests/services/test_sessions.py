@@ -90,7 +90,7 @@ async def test_the_hash_of_a_token_opens_nothing(plane: ControlPlane) -> None:
 async def test_a_session_that_is_not_used_ends(plane: ControlPlane, clock: VirtualClock) -> None:
     opened = await plane.sessions.create("ann")
     clock.advance(8 * HOUR)
-    with pytest.raises(SessionRejected, match="was not used for 28800 s"):
+    with pytest.raises(SessionRejected, match="was idle for 28800 s"):
         await plane.sessions.validate(opened.token)
     clock.advance(micros=1)
     for _ in range(2):
@@ -155,7 +155,7 @@ async def test_a_session_has_the_times_that_it_was_opened_with(
     opened = await brief.sessions.create("ann")
     assert opened.session.idle_seconds == 10
     clock.advance(11)
-    with pytest.raises(SessionRejected, match="not used for 10 s"):
+    with pytest.raises(SessionRejected, match="idle for 10 s"):
         await brief.sessions.validate(opened.token)
 
 
@@ -185,7 +185,7 @@ async def test_an_operator_ends_one_session_or_all_of_a_user(
     assert [session.session_id for session in shown] == [
         opened.session.session_id for opened in reversed(anns)
     ]
-    await plane.sessions.revoke(shown[0].session_id, by="admin")
+    await plane.sessions.revoke(shown[0].session_id, actor="admin")
     with pytest.raises(SessionRejected):
         await plane.sessions.validate(anns[2].token)
     assert await plane.sessions.log_out_everywhere("ann") == 2
@@ -196,21 +196,43 @@ async def test_an_operator_ends_one_session_or_all_of_a_user(
     assert (await plane.sessions.validate(bobs.token)).user_id == "bob"
 
 
+async def test_a_session_gets_another_token_and_ends_when_it_would_have(
+    plane: ControlPlane, clock: VirtualClock
+) -> None:
+    first = await plane.sessions.create(
+        "ann", ttl_seconds=600, idle_seconds=300, metadata={"ip": "::1"}
+    )
+    clock.advance(60)
+    second = await plane.sessions.rotate(first.token)
+    assert second.token != first.token
+    assert await plane.sessions.validate(second.token) == second.session
+    old, new = first.session, second.session
+    assert (new.user_id, new.idle_seconds, new.metadata) == ("ann", 300, {"ip": "::1"})
+    assert new.expires_at == old.expires_at
+    for token in (first.token, "none", None):
+        with pytest.raises(SessionRejected):
+            await plane.sessions.rotate(token)
+
+
 @pytest.mark.parametrize("body", [b"\xff not JSON", b'{"v": 99, "user_id": "ann"}'])
 async def test_a_log_out_everywhere_ends_sessions_that_it_cannot_read(
     plane: ControlPlane, store: Store, clock: VirtualClock, body: bytes
 ) -> None:
     readable, unreadable = await plane.sessions.create("ann"), await plane.sessions.create("ann")
     record = await replace_body(store, unreadable.session.session_id, body)
-    assert await plane.sessions.log_out_everywhere("ann", by="admin") == 2
-    assert await plane.sessions.log_out_everywhere("ann", by="admin") == 0
+    assert await plane.sessions.log_out_everywhere("ann", actor="admin") == 2
+    assert await plane.sessions.log_out_everywhere("ann", actor="admin") == 0
     for opened in (readable, unreadable):
         with pytest.raises(SessionRejected):
             await plane.sessions.validate(opened.token)
     assert await store.get("sessions", [record.key]) == {}
     told = (await story(plane, record.key))[-1]
     assert told.type == "session.logged_out"
-    assert told.data == {"user_id": "ann", "by": "admin", "why": "its record was not readable"}
+    assert told.data == {
+        "user_id": "ann",
+        "actor": "admin",
+        "reason": "its record was not readable",
+    }
 
 
 async def test_a_log_out_and_a_revocation_end_sessions_that_cannot_be_read(
@@ -240,7 +262,7 @@ async def test_a_session_that_cannot_be_read_nor_removed_is_reported(
 
 async def test_an_absent_token_is_rejected_and_logs_nothing_out(plane: ControlPlane) -> None:
     opened = await plane.sessions.create("ann")
-    with pytest.raises(SessionRejected, match="there is no token"):
+    with pytest.raises(SessionRejected, match="no token was given"):
         await plane.sessions.validate(None)
     await plane.sessions.log_out(None)
     assert (await plane.sessions.validate(opened.token)).user_id == "ann"

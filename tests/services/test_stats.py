@@ -124,7 +124,7 @@ async def test_a_claim_that_nobody_told_of_yet_is_counted_in_the_depths(
 ) -> None:
     await enqueue(plane)
     await enqueue(plane)
-    await claim(plane, starting=True)
+    await claim(plane, start=True)
     await claim(plane)
     depth = (await plane.queue.stats()).depth
     assert (depth[QueueStatus.CLAIMED], depth[QueueStatus.RUNNING]) == (1, 1)
@@ -254,7 +254,7 @@ async def test_the_oldest_is_the_one_that_is_ready_for_longest_not_the_first_cre
     clock.advance(100)
     await enqueue(plane)
     clock.advance(50)
-    await plane.jobs.enqueue(created.job_id)
+    await plane.jobs.submit(created.job_id)
     clock.advance(10)
     assert await ages(plane) == (60.0, 60.0)
     await finish(plane)

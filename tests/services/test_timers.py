@@ -43,7 +43,7 @@ async def test_the_wait_of_a_delayed_job_counts_from_its_moment(
     clock.advance(70)
     await plane.maintenance.sweep()
     clock.advance(10)
-    await claim(plane, starting=True)
+    await claim(plane, start=True)
     clock.advance(31)
     await plane.maintenance.sweep()
     assert (await plane.queue.stats()).average_wait_seconds == 20.0

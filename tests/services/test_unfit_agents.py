@@ -51,7 +51,7 @@ async def test_an_agent_that_says_it_can_run_nothing_gets_no_work_until_it_can(
     said = await plane.agents.heartbeat("a-1", agent.incarnation, fault="no space left\0\udcff")
     assert said.status is AgentStatus.UNHEALTHY
     await enqueue(plane)
-    with pytest.raises(AgentUnavailable, match=r"can't run jobs: no space left\?\?"):
+    with pytest.raises(AgentUnavailable, match=r"cannot run jobs: no space left\?\?"):
         await plane.queue.claim(agent_id="a-1")
     stays = await plane.agents.heartbeat("a-1", agent.incarnation, fault="no space left")
     assert stays.status is AgentStatus.UNHEALTHY

@@ -21,9 +21,9 @@ from cicd_core import (
     UnreadableEvent,
     open_store,
 )
+from cicd_core.entities import COLLECTIONS
 from cicd_core.ids import IdSource
 from cicd_core.model.session import hash_token
-from cicd_core.persistence.collections import COLLECTIONS
 from cicd_core.store.records import Commit, Committed, EventWrite, Put
 from tests.patience import PATIENCE
 from tests.services.broken_stores import Relay, damage
@@ -318,7 +318,7 @@ async def test_a_follower_is_told_of_a_gap_that_retention_tore(
         await enqueue(plane)
         cursor = (await plane.events.read(limit=1)).cursor
         clock.advance(101)
-        await claim(plane, starting=True)
+        await claim(plane, start=True)
         for _ in range(4):
             clock.advance(31)
             await plane.maintenance.sweep()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cicd_core import open_store
-from cicd_core.persistence.collections import COLLECTIONS
+from cicd_core.entities import COLLECTIONS
 from tests.patience import PATIENCE
 from tests.services import crowds
 

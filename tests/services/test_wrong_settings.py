@@ -9,7 +9,7 @@ import pytest
 
 from cicd_core import CicdError, ControlPlane, InvalidInput, open_store
 from cicd_core.agent import Agent
-from cicd_core.persistence.collections import COLLECTIONS
+from cicd_core.entities import COLLECTIONS
 from tests.wrong_values import WRONG
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ OPENING: dict[str, Callable[[Any], AbstractAsyncContextManager[object]]] = {
     "log_retention": lambda value: open_store(
         "memory://", log_retention=value, collections=COLLECTIONS
     ),
-    "settings": lambda value: ControlPlane.open(settings=value),
+    "settings": lambda value: ControlPlane.open("memory://", settings=value),
 }
 AGENT = [name for name in inspect.signature(Agent).parameters if name != "source"]
 
@@ -69,3 +69,10 @@ def test_url_of_a_wrong_type_is_not_shown() -> None:
     with pytest.raises(InvalidInput) as refused:
         open_store(url, collections=COLLECTIONS)
     assert "secret" not in str(refused.value)
+
+
+async def test_control_plane_over_no_store_says_what_to_pass() -> None:
+    opening = open_store("memory://", collections=COLLECTIONS)
+    for value in (None, "memory://", opening, *WRONG):
+        with pytest.raises(InvalidInput, match=r"^store: .*ControlPlane\.open\(url\)"):
+            ControlPlane(value)

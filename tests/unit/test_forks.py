@@ -45,6 +45,9 @@ import os, sys
 from cicd_core.forks import never_end_in_a_child
 
 class Connection:
+    def close(self):
+        os.write(1, b"closed\\n")
+
     def __del__(self):
         os.write(1, b"ended\\n")
 
@@ -54,6 +57,28 @@ if process := os.fork():
     os.waitpid(process, 0)
     os.write(1, b"parent\\n")
 del connection
+"""
+
+#: Forks while an id is drawn, as another thread may, and draws one in the child.
+DRAW_IN_A_CHILD: Final = """
+import os, random, signal
+from cicd_core.ids import IdSource
+
+source = IdSource()
+last = source.sortable(1000)
+bits = random.SystemRandom.getrandbits
+
+def fork(self, number):
+    random.SystemRandom.getrandbits = bits
+    if os.fork() == 0:
+        signal.alarm(20)
+        os.write(1, (source.sortable(1000) + "\\n").encode())
+        os._exit(0)
+    os.wait()
+    return bits(self, number)
+
+random.SystemRandom.getrandbits = fork
+os.write(1, (source.sortable(1000) + "\\n").encode())
 """
 
 
@@ -79,3 +104,9 @@ def test_forked_child_never_finalizes_a_connection_of_its_parent() -> None:
     command = [sys.executable, "-c", DROP_IN_A_CHILD]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     assert done.stdout == "parent\nended\n"
+
+
+def test_a_child_draws_ids_of_its_own_also_if_a_thread_of_its_parent_drew_one() -> None:
+    command = [sys.executable, "-c", DRAW_IN_A_CHILD]
+    drawn = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    assert len({*drawn}) == 2

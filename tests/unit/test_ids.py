@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import threading
 
-from cicd_core.ids import IdSource
+import pytest
+
+from cicd_core.ids import IdSource, made_between
 
 #: 2026-11-21, in microseconds.
 NOW = 1_795_219_200_000_000
@@ -73,6 +75,21 @@ def test_a_seed_makes_every_identifier_reproducible() -> None:
 
     assert draw(1) == draw(1)
     assert draw(1) != draw(2)
+
+
+@pytest.mark.parametrize("length", range(27))
+def test_an_id_lies_in_the_time_that_each_beginning_of_it_names(length: int) -> None:
+    made = IdSource(seed=1).sortable(NOW)
+    between = made_between(made[:length])
+    assert between is not None
+    assert between[0] <= NOW < between[1]
+    if length >= 10:  # the digits of the time
+        assert between == (NOW // 1000 * 1000, NOW // 1000 * 1000 + 1000)
+
+
+@pytest.mark.parametrize("prefix", ["k0a1", "01IL", "0" * 27])
+def test_a_beginning_that_no_sortable_id_has_names_no_time(prefix: str) -> None:
+    assert made_between(prefix) is None
 
 
 def test_jitter_lies_between_0_and_1() -> None:

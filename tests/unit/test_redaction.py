@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
+from cicd_core.model.job import Priority, Verdict
 from cicd_core.redaction import redacted, redacted_quote, redacted_url, shown_value
 
 
@@ -57,3 +60,18 @@ def test_the_user_of_a_secure_shell_is_no_secret_elsewhere() -> None:
 
 def test_a_path_is_no_url() -> None:
     assert redacted_url("/srv/x@y") == "/srv/x@y"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (datetime(2030, 1, 31, 8, tzinfo=UTC), "2030-01-31T08:00:00+00:00"),
+        (("a", datetime(2030, 1, 31, tzinfo=UTC)), "['a', 2030-01-31T00:00:00+00:00]"),
+        ([Verdict.FAILED, Priority.HIGH, 3], "['failed', 'high', 3]"),
+        ({"at": [datetime(2030, 1, 31, tzinfo=UTC)]}, "{'at': [2030-01-31T00:00:00+00:00]}"),
+        ({"a": {1: Priority.HIGH}, "b": None}, "{'a': {1: 'high'}, 'b': None}"),
+        (timedelta(hours=1), "1:00:00"),
+    ],
+)
+def test_value_is_shown_as_callers_write_it(value: object, shown: str) -> None:
+    assert shown_value(value) == shown

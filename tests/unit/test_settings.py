@@ -16,7 +16,7 @@ DURATIONS = [each.name for each in fields(Settings) if each.name != "commit_atte
 
 def test_the_defaults_are_right() -> None:
     settings = Settings()
-    assert (settings.lease_seconds, settings.heartbeat_seconds) == (30.0, 30.0)
+    assert (settings.lease_seconds, settings.heartbeat_timeout_seconds) == (30.0, 30.0)
     assert settings.lease_seconds <= settings.max_lease_seconds
 
 

@@ -18,6 +18,7 @@ import cicd_core_dynamodb
 import cicd_core_redis
 from cicd_core import errors
 from cicd_core.agent import JobFailed
+from cicd_core.http.wire.problems import INTERNAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,11 +28,15 @@ _GIVEN: dict[str, Any] = {
     "str": "a 'text'\n",
     "str | None": "why",
     "int": 7,
+    "bool": True,
+    "float": 2.5,
     "int | None": 7,
     "object": {"any": "thing"},
     "Iterable[str]": iter(("b", "a")),
     "Sequence[str]": ["b", "a"],
     "dict[str, Any] | None": {"pk": {"S": "x"}},
+    "Mapping[str, str] | None": {"allow": "GET"},
+    "ProblemKind": INTERNAL,
 }
 
 
@@ -154,7 +159,7 @@ def test_error_of_another_process_comes_out_as_it_was_raised() -> None:
             processes.submit(raise_it, 0).result()
         with pytest.raises(JobFailed) as failed:
             processes.submit(raise_it, 1).result()
-        with pytest.raises(errors.IllegalTransition, match="that state is final"):
+        with pytest.raises(errors.IllegalTransition, match="the state is final"):
             processes.submit(raise_it, 2).result()
         assert processes.submit(int, "1").result() == 1
     assert (missing.value.kind, missing.value.key) == ("job", "01M7")

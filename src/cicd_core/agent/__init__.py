@@ -10,8 +10,9 @@ from cicd_core.agent.answers import JobFailed, SetupFailed
 from cicd_core.agent.handlers import Handler
 from cicd_core.agent.init import leave_process_one
 from cicd_core.agent.job_run import JobRun
-from cicd_core.agent.log_folder import LogLimits
-from cicd_core.agent.protocols import WorkSource
+from cicd_core.agent.protocols import LogSink, WorkSource
+from cicd_core.job_logs.limits import LogLimits
+from cicd_core.job_logs.masking import LogMasks
 
 __all__ = [
     "Agent",
@@ -19,6 +20,8 @@ __all__ = [
     "JobFailed",
     "JobRun",
     "LogLimits",
+    "LogMasks",
+    "LogSink",
     "SetupFailed",
     "StopReason",
     "WorkSource",

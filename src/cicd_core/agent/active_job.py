@@ -9,9 +9,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import anyio
-from attrs import frozen
 
 from cicd_core.agent.lease_clock import lease_clock
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

@@ -6,7 +6,8 @@ import logging
 import os
 import re
 import socket
-from contextlib import nullcontext
+from contextlib import asynccontextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -16,13 +17,15 @@ from cicd_core.agent.agent_session import AgentSession, Plan
 from cicd_core.agent.answers import SetupFailed, alone
 from cicd_core.agent.claim_loop import ClaimTerms
 from cicd_core.agent.handlers import Handler, Handlers
-from cicd_core.agent.log_folder import LogLimits
 from cicd_core.agent.logs import log_dir_probe
 from cicd_core.agent.shutdown import Drain
 from cicd_core.agent.signals import drained_by_signals
 from cicd_core.agent.stuck import StuckLimit
+from cicd_core.background import beside
 from cicd_core.errors import InvalidInput, OperationRejected
 from cicd_core.ids import IdSource
+from cicd_core.job_logs.limits import LogLimits
+from cicd_core.job_logs.masking import LogMasks
 from cicd_core.model.agent import AgentSpec, checked
 from cicd_core.model.checks import (
     check_integer,
@@ -34,9 +37,9 @@ from cicd_core.model.checks import (
 from cicd_core.threads import run_soon_here
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 
-    from cicd_core.agent.protocols import WorkSource
+    from cicd_core.agent.protocols import LogSink, WorkSource
     from cicd_core.model.agent import AgentMetrics
 
 _log = logging.getLogger("cicd_core.agent")
@@ -92,10 +95,12 @@ class Agent:
         grace_seconds: float = 30.0,
         claim_wait: float = 20.0,
         lease_seconds: float | None = None,
-        heartbeat_seconds: float = 10.0,
+        heartbeat_interval_seconds: float = 10.0,
         log_dir: str | os.PathLike[str] | None = None,
         log_limits: LogLimits | None = None,
         send_log_tail: bool = False,
+        send_logs: LogSink | None = None,
+        log_masks: LogMasks | None = None,
         metrics: Callable[[], AgentMetrics | None] | None = None,
         exit_when_stuck: int | None = None,
         stuck_seconds: float = 60.0,
@@ -115,8 +120,8 @@ class Agent:
             claim_wait: how many seconds one claim waits at the other side for work.
             lease_seconds: how long a lease lasts without a renewal; the control plane's own choice
                 when left out.
-            heartbeat_seconds: between two heartbeats; take a third of what the control plane waits
-                for one.
+            heartbeat_interval_seconds: between two heartbeats; take a third of the control
+                plane's ``heartbeat_timeout_seconds``.
             log_dir: a folder for the jobs' logs, made when it is missing; None keeps only the last
                 lines, in memory, while the job runs.
             log_limits: how much is kept there, and for how long; left out, 64 MiB a job, 10 GiB
@@ -124,6 +129,11 @@ class Agent:
             send_log_tail: whether the end of each log (at most 8 KiB) goes to the control plane
                 with the outcome. Off by default: logs may hold secrets, and the control plane is
                 never to see one.
+            send_logs: where logs are sent while jobs run: ``RemoteControlPlane.job_logs``, or a
+                ``JobLogService`` where the agent reaches the store itself. Needs ``log_dir``: what
+                could not be sent yet waits there. None, the default: nowhere.
+            log_masks: what is hidden of a log before it leaves the agent, besides the values of the
+                job's variables with the names of secrets, and what has the form of a secret.
             metrics: measures the load of the machine for a heartbeat, in a thread.
             exit_when_stuck: so many slots that are stuck end the process, with exit code 75, so
                 that its supervisor starts another one; None: never. A slot is stuck when its
@@ -143,6 +153,11 @@ class Agent:
         if log_limits is not None:
             check_kind("log_limits", log_limits, LogLimits)
         check_kind("send_log_tail", send_log_tail, bool)
+        if send_logs is not None and log_dir is None:
+            raise InvalidInput("send_logs", ..., "give a log_dir too: logs are sent from there")
+        self._send_logs = send_logs
+        self._log_masks = log_masks or LogMasks()
+        check_kind("log_masks", self._log_masks, LogMasks)
         if metrics is not None and not callable(metrics):
             raise InvalidInput("metrics", metrics, "give a function of no arguments")
         host = hostname or socket.gethostname()
@@ -160,7 +175,9 @@ class Agent:
         self._grace_seconds = check_seconds("grace_seconds", grace_seconds)
         self._claim_wait = check_seconds("claim_wait", claim_wait, most=3600)
         self._lease_seconds = lease_seconds
-        self._heartbeat_seconds = check_seconds("heartbeat_seconds", heartbeat_seconds, least=0.001)
+        self._heartbeat_interval_seconds = check_seconds(
+            "heartbeat_interval_seconds", heartbeat_interval_seconds, least=0.001
+        )
         # A handler may change the folder that the process works in.
         self._log_dir = None if log_dir is None else Path(log_dir).absolute()
         self._log_limits = log_limits or LogLimits()
@@ -203,7 +220,7 @@ class Agent:
         """
         self._handlers.add(job_type, handler)
 
-    def drain(self, reason: str = "asked by its program") -> None:
+    def drain(self, reason: str = "the program called drain()") -> None:
         """Ask it to go: claim nothing more, finish within the time of grace, release the rest.
 
         Safe to call from any thread, and from a handler; before :meth:`run`, that ends at once.
@@ -239,11 +256,10 @@ class Agent:
         check_kind("handle_signals", handle_signals, bool)
         check_kind("until_idle", until_idle, bool)
         plan = self._plan(until_idle=until_idle)
-        if self._runs:
-            raise OperationRejected(f"agent {self.agent_id!r} runs already; make another Agent")
+        self._refuse_second_run()
         if os.getpid() == 1:
             _log.warning(
-                "this is process 1, which nothing buries the dead for: begin the program with "
+                "this is process 1, so exited child processes stay: begin the program with "
                 "leave_process_one(), or run the container with an init"
             )
         self._runs = True
@@ -257,6 +273,25 @@ class Agent:
             self._drain = Drain()
         if failure is not None:  # raised here, it keeps its own cause
             raise failure
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[Agent]:
+        """Run in the background while the block runs; drain when the block ends.
+
+        Signals are left to the program. At the end of the block it drains as :meth:`run` does:
+        within the time of grace. When the block is cancelled, all of that happens at once.
+
+        Raises:
+            InvalidInput, OperationRejected, SetupFailed: as :meth:`run` does. What ends the agent
+                early cancels the block, and is raised in its place; an error of the block's own is
+                raised as it is.
+        """
+        self._plan(until_idle=False)  # what is wrong shows here, not as a cancellation
+        self._refuse_second_run()
+        run = partial(self.run, handle_signals=False)
+        drain = partial(self.drain, "its `async with` block has ended")
+        async with beside(run, end=drain):
+            yield self
 
     async def _live(self, plan: Plan, *, handle_signals: bool) -> None:
         await self._check_machine(plan.log_dir)
@@ -304,13 +339,19 @@ class Agent:
                 until_idle=until_idle,
             ),
             grace_seconds=self._grace_seconds,
-            heartbeat_seconds=self._heartbeat_seconds,
+            heartbeat_interval_seconds=self._heartbeat_interval_seconds,
             metrics=self._metrics,
             log_dir=self._log_dir,
             log_limits=self._log_limits,
             send_log_tail=self._send_log_tail,
+            send_logs=self._send_logs,
+            log_masks=self._log_masks,
             exit_when_stuck=self._stuck_limit,
         )
+
+    def _refuse_second_run(self) -> None:
+        if self._runs:
+            raise OperationRejected(f"agent {self.agent_id!r} already runs; create another Agent")
 
     def _made_up_id(self, host: str) -> str:
         name = re.sub(r"[^A-Za-z0-9._-]", "-", host)[:80]

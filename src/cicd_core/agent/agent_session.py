@@ -7,7 +7,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
-from attrs import frozen
 
 from cicd_core.agent.answers import SetupFailed
 from cicd_core.agent.claim_loop import ClaimLoop
@@ -19,6 +18,9 @@ from cicd_core.agent.retry import LAST_WORDS_SECONDS, patiently
 from cicd_core.agent.slots import Slots
 from cicd_core.agent.stuck import StuckWatch, end_process, stuck_reports
 from cicd_core.errors import AlreadyExists, CicdError
+from cicd_core.job_logs.masking import LogMasks
+from cicd_core.model.amounts import amount
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -27,12 +29,12 @@ if TYPE_CHECKING:
     from cicd_core.agent.active_job import ActiveJob
     from cicd_core.agent.claim_loop import ClaimTerms
     from cicd_core.agent.handlers import Handlers
-    from cicd_core.agent.log_folder import LogLimits
-    from cicd_core.agent.protocols import WorkSource
+    from cicd_core.agent.protocols import LogSink, WorkSource
     from cicd_core.agent.shutdown import Drain
     from cicd_core.agent.stuck import StuckLimit
     from cicd_core.errors import OperationRejected
     from cicd_core.ids import IdSource
+    from cicd_core.job_logs.limits import LogLimits
     from cicd_core.model.agent import Agent, AgentMetrics, AgentSpec
     from cicd_core.threads import RunSoon
 
@@ -46,11 +48,14 @@ class Plan:
     spec: AgentSpec
     terms: ClaimTerms
     grace_seconds: float
-    heartbeat_seconds: float
+    heartbeat_interval_seconds: float
     metrics: Callable[[], AgentMetrics | None] | None
     log_dir: Path | None
     log_limits: LogLimits
     send_log_tail: bool
+    #: Where logs are sent; None: nowhere.
+    send_logs: LogSink | None = None
+    log_masks: LogMasks = LogMasks()
     #: When the process is to end since slots can't be freed; None: never.
     exit_when_stuck: StuckLimit | None = None
 
@@ -125,7 +130,7 @@ class AgentSession:
         return Heartbeat(
             spec=self._plan.spec,
             agent=agent,
-            every_seconds=self._plan.heartbeat_seconds,
+            every_seconds=self._plan.heartbeat_interval_seconds,
             running=lambda: self._slots.busy,
             fault=lambda: self._fitness.fault,
             metrics=self._plan.metrics,
@@ -140,7 +145,7 @@ class AgentSession:
         if self._keeper is not None:
             self._keeper.beat_soon()
         if self._plan.terms.until_idle and self._fitness.fault is not None:
-            self._drain.ask(f"this machine can't run jobs: {self._fitness.fault}")
+            self._drain.ask(f"this machine cannot run jobs: {self._fitness.fault}")
 
     def _be_refused(self, refused: OperationRejected) -> None:
         """Finish what runs, then end with the error: another process may be this agent now."""
@@ -182,6 +187,8 @@ class AgentSession:
             log_dir=self._plan.log_dir,
             log_limits=self._plan.log_limits,
             send_log_tail=self._plan.send_log_tail,
+            send_logs=self._plan.send_logs,
+            log_masks=self._plan.log_masks,
             threads=anyio.CapacityLimiter(self._plan.spec.slots),
         )
 
@@ -191,13 +198,15 @@ class AgentSession:
         """Wait until the agent is to go, then for its jobs, then fire their scopes."""
         try:
             await self._drain.begun.wait()
-            _log.info("draining, %d jobs run: %s", self._slots.busy, self._drain.reason)
+            running = amount(self._slots.busy, "job")
+            _log.info("draining with %s running: %s", running, self._drain.reason)
             loop.interrupt()
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._tell_drain, keeper)
                 with anyio.move_on_after(self._plan.grace_seconds):
                     await self._drain.immediate.wait()
-                _log.info("the time of grace is over, %d jobs are stopped", self._slots.busy)
+                stopped = amount(self._slots.busy, "job")
+                _log.info("the grace period is over: stopping %s", stopped)
                 executor.stop_all(f"the agent drains: {self._drain.reason}")
                 loop.give_up()
         finally:
@@ -205,7 +214,7 @@ class AgentSession:
             executor.stop_all(f"the agent stops: {self._drain.reason or 'it was cancelled'}")
 
     async def _tell_drain(self, keeper: LeaseRenewer) -> None:
-        await self._tell("the word that it drains", self._source.agents.drain, keeper)
+        await self._tell("the drain request", self._source.agents.drain, keeper)
 
     async def _say_farewell(self, keeper: LeaseRenewer) -> None:
         with anyio.move_on_after(LAST_WORDS_SECONDS, shield=True):
@@ -220,11 +229,13 @@ class AgentSession:
         reason = self._drain.reason or "the agent was cancelled"
         try:
             await patiently(
-                lambda: tell(agent_id, reason=reason, by=agent_id, incarnation=keeper.incarnation),
+                lambda: tell(
+                    agent_id, reason=reason, actor=agent_id, incarnation=keeper.incarnation
+                ),
                 what=f"agent {agent_id}: {what}",
             )
         except CicdError as failed:
-            _log.warning("agent %s: %s was not heard: %s", agent_id, what, failed)
+            _log.warning("agent %s: %s failed: %s", agent_id, what, failed)
 
 
 async def _cancel_on(event: anyio.Event, scope: anyio.CancelScope) -> None:

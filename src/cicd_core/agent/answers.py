@@ -46,7 +46,7 @@ def outcome_of(returned: object, job_type: str) -> Outcome:
         return Outcome.error(f"the handler for {job_type!r}: {refused}")
     except BaseException as error:  # noqa: BLE001 - comparing the answer runs the embedder's code
         why = described(error)
-        return Outcome.error(f"the answer of the handler for {job_type!r} can't be read: {why}")
+        return Outcome.error(f"the answer of the handler for {job_type!r} cannot be read: {why}")
 
 
 def _outcome_of(returned: object, job_type: str) -> Outcome:

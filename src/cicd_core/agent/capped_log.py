@@ -15,25 +15,16 @@ import re
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from attrs import frozen
+from cicd_core.job_logs.limits import CUT_LINE, HEAD_BYTES, cut_line, part_bytes
+from cicd_core.job_logs.pieces import Span, piece_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-#: How many bytes of the beginning are kept in any case.
-HEAD_BYTES: Final = 1024 * 1024
-#: The least limit: the beginning must be a small part of it.
-LEAST_LIMIT: Final = 4 * HEAD_BYTES
-#: How many parts would fill what a limit leaves beside the beginning.
-_PARTS: Final = 8
+    from cicd_core.job_logs.pieces import LogPiece
+
 _COPY_BYTES: Final = 256 * 1024
-_CUT: Final = re.compile(rb"\n\[cicd-core: ([0-9]{1,18}) bytes are left out here\]\n")
 _LONGEST_CUT: Final = 80
-
-
-def cut_line(missing: int) -> str:
-    """Return the line that stands where so many bytes were left out."""
-    return f"\n[cicd-core: {missing} bytes are left out here]\n"
 
 
 class CappedFile:
@@ -52,7 +43,7 @@ class CappedFile:
         """
         self._path = path
         self._limit = limit
-        self._part_bytes = (limit - HEAD_BYTES) // _PARTS
+        self._part_bytes = part_bytes(limit)
         self._parts: deque[tuple[int, int]] = deque()
         self._missing = 0
         try:
@@ -101,6 +92,18 @@ class CappedFile:
                 self._parts[-1] = (start, size + written)
             else:
                 self._main_bytes += written
+
+    def read(self, offset: int) -> LogPiece:
+        """Return bytes of the log from a place on, as :func:`read_piece` does.
+
+        It knows the files, and looks for none.
+
+        Raises:
+            OSError: they can't be read.
+        """
+        spans = [Span(0, self._main_bytes, self._path)]
+        parts = [Span(start, size, part_path(self._path, start)) for start, size in self._parts]
+        return piece_of([*spans, *parts], offset)
 
     def close(self) -> None:
         """Join the parts to the file, and close it.
@@ -154,27 +157,6 @@ class CappedFile:
             self._parts.popleft()
 
 
-@frozen(kw_only=True)
-class LogPiece:
-    """Some bytes of a log that is read."""
-
-    data: bytes
-    #: How many bytes before them are left out.
-    missing: int
-    #: Where the next piece begins.
-    next_offset: int
-
-
-@frozen
-class _Span:
-    """Where some bytes of a log are."""
-
-    start: int
-    size: int
-    path: Path
-    offset: int
-
-
 def read_piece(path: Path, offset: int) -> LogPiece:
     """Return bytes of a log from a place in it on, while it is written or afterwards.
 
@@ -186,15 +168,7 @@ def read_piece(path: Path, offset: int) -> LogPiece:
         FileNotFoundError: there is no such log.
         OSError: it can't be read.
     """
-    spans = [span for span in _spans(path) if span.start + span.size > offset]
-    if not spans:
-        return LogPiece(data=b"", missing=0, next_offset=offset)
-    span = min(spans, key=lambda span: span.start)
-    start = max(span.start, offset)
-    with span.path.open("rb") as file:
-        file.seek(span.offset + start - span.start)
-        data = file.read(min(_COPY_BYTES, span.start + span.size - start))
-    return LogPiece(data=data, missing=start - offset, next_offset=start + len(data))
+    return piece_of(_spans(path), offset)
 
 
 def part_path(path: Path, start: int) -> Path:
@@ -215,19 +189,19 @@ def parts_of(path: Path) -> list[tuple[int, Path]]:
     )
 
 
-def _spans(path: Path) -> list[_Span]:
+def _spans(path: Path) -> list[Span]:
     size = path.stat().st_size
-    spans = [_Span(0, size, path, 0)]
+    spans = [Span(0, size, path)]
     missing, line = _cut_of(path) if size > HEAD_BYTES else (0, 0)
     if missing:
         behind = HEAD_BYTES + line
         spans = [
-            _Span(0, HEAD_BYTES, path, 0),
-            _Span(HEAD_BYTES + missing, size - behind, path, behind),
+            Span(0, HEAD_BYTES, path),
+            Span(HEAD_BYTES + missing, size - behind, path, behind),
         ]
     for start, part in parts_of(path):
         with contextlib.suppress(FileNotFoundError):
-            spans.append(_Span(start, part.stat().st_size, part, 0))
+            spans.append(Span(start, part.stat().st_size, part))
     return spans
 
 
@@ -235,7 +209,7 @@ def _cut_of(path: Path) -> tuple[int, int]:
     """Return how many bytes are missing behind the beginning, and how long the line is."""
     with path.open("rb") as file:
         file.seek(HEAD_BYTES)
-        found = _CUT.match(file.read(_LONGEST_CUT))
+        found = CUT_LINE.match(file.read(_LONGEST_CUT))
     return (0, 0) if found is None else (int(found[1]), len(found[0]))
 
 

@@ -6,7 +6,6 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 import anyio
-from attrs import frozen
 
 from cicd_core.agent.lease_clock import lease_clock
 from cicd_core.agent.retry import (
@@ -16,6 +15,8 @@ from cicd_core.agent.retry import (
     answer_within,
 )
 from cicd_core.errors import AgentUnavailable, CicdError
+from cicd_core.model.claim import MAX_CLAIM
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,8 +32,6 @@ _log = logging.getLogger("cicd_core.agent")
 
 #: How often an agent that runs until it is idle asks while it is unfit, before it ends with that.
 _UNFIT_TRIES: Final = 5
-#: The most jobs that one claim asks for.
-_MAX_CLAIM: Final = 256
 
 
 @frozen(kw_only=True)
@@ -109,7 +108,7 @@ class ClaimLoop:
 
     async def _claim_and_begin(self) -> None:
         request_id = self._ids.claim_id()
-        limit = 1 if self._fitness.doubt else min(self._room(), _MAX_CLAIM)
+        limit = 1 if self._fitness.doubt else min(self._room(), MAX_CLAIM)
         sent_at = lease_clock()
         try:
             claims = await self._claim(request_id, limit)
@@ -120,7 +119,7 @@ class ClaimLoop:
         for claimed in claims:
             self._begin(claimed, sent_at)
         if not claims and self._terms.until_idle and not self._slots.busy:
-            self._drain.ask("nothing is left to do")
+            self._drain.ask("no work is left")
             await self._drain.begun.wait()
 
     async def _claim(self, request_id: str, limit: int) -> list[ClaimedJob]:
@@ -173,7 +172,7 @@ class ClaimLoop:
                 job_types=terms.job_types,
                 limit=limit,
                 wait=wait,
-                starting=True,
+                start=True,
                 lease_seconds=terms.lease_seconds,
                 request_id=request_id,
             )
@@ -190,12 +189,12 @@ class ClaimLoop:
         try:
             claims = await self._ask_what_is_held(request_id)
         except CicdError as failed:
-            _log.warning("a claim in flight is left to its leases: %s", failed)
+            _log.warning("a pending claim was not released; its leases will expire: %s", failed)
             return
         for claimed in claims:
             try:
                 await self._queue.release(
-                    claimed, why="the agent stopped while it claimed", began=False
+                    claimed, reason="the agent stopped while it claimed", began=False
                 )
             except CicdError as failed:
-                _log.warning("job %s is left to its lease: %s", claimed.job.job_id, failed)
+                _log.warning("job %s was not released: %s", claimed.job.job_id, failed)

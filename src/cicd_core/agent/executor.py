@@ -6,7 +6,6 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 import anyio
-from attrs import frozen
 
 from cicd_core.agent.active_job import ActiveJob, StopReason
 from cicd_core.agent.answers import SetupFailed, outcome_of_error, reason_of
@@ -14,27 +13,30 @@ from cicd_core.agent.handlers import call, is_cancelled, probe_of
 from cicd_core.agent.job_run import JobRun
 from cicd_core.agent.lease_clock import lease_clock
 from cicd_core.agent.log_folder import log_path
+from cicd_core.agent.log_sender import LogSender, variables_of
 from cicd_core.agent.logs import JobLog, check_log_dir, log_dir_probe
 from cicd_core.agent.own_task import run_apart
 from cicd_core.agent.progress import ProgressPost
 from cicd_core.agent.reporting import Release, report, result_of, with_log
 from cicd_core.agent.retry import LAST_WORDS_SECONDS, patiently
 from cicd_core.errors import CicdError, StoreUnavailable
+from cicd_core.job_logs.masking import LogMasks
 from cicd_core.threads import run_soon_here
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from anyio.abc import TaskGroup
 
-    from cicd_core.agent.fitness import Fitness
-    from cicd_core.agent.handlers import Handler, Handlers, Probe
+    from cicd_core.agent.fitness import Fitness, Probe
+    from cicd_core.agent.handlers import Handler, Handlers
     from cicd_core.agent.lease_renewer import LeaseRenewer
-    from cicd_core.agent.log_folder import LogLimits
-    from cicd_core.agent.protocols import WorkQueue
+    from cicd_core.agent.protocols import LogSink, WorkQueue
     from cicd_core.agent.reporting import Ending
     from cicd_core.agent.shutdown import Drain
     from cicd_core.agent.slots import Slots
+    from cicd_core.job_logs.limits import LogLimits
     from cicd_core.model.claim import ClaimedJob
     from cicd_core.model.job import Job
     from cicd_core.model.outcome import Outcome
@@ -59,6 +61,9 @@ class ExecutorContext:
     log_dir: Path | None
     log_limits: LogLimits
     send_log_tail: bool
+    #: Where logs are sent; None: nowhere.
+    send_logs: LogSink | None = None
+    log_masks: LogMasks = LogMasks()
     #: Bounds the threads of handlers that are no async functions.
     threads: anyio.CapacityLimiter
 
@@ -154,7 +159,7 @@ class Executor:
         stop = holding.stop
         if holding.gone or stop is None:
             return None
-        _log.warning("%s: it is not begun: %s", holding, stop.why)
+        _log.warning("%s: it was not started: %s", holding, stop.why)
         return Release(stop.why)
 
     async def _confirmed(self, holding: ActiveJob, sent_at: float) -> _Lease | None:
@@ -167,20 +172,20 @@ class Executor:
                 asked_at = lease_clock()
                 (status,) = await patiently(
                     lambda: self._workshop.queue.renew([holding.claimed]),
-                    what=f"{holding}: the renewal of a lease that was long on its way",
+                    what=f"{holding}: the renewal of a lease from a slow claim",
                     give_up=lambda: lease_clock() > patient_until,
                 )
                 if not status.held:
-                    holding.lose("it ran out before the job began")
+                    holding.lose("it expired before the job started")
                     return None
                 left = status.seconds_left
                 lease = _Lease(
                     asked_at, claimed.lease_seconds if left is None else left, status.at_limit
                 )
                 if not lease.is_fresh and asked_at > patient_until:
-                    raise StoreUnavailable("its renewals take as long as it lasts")
+                    raise StoreUnavailable("its renewals take as long as the lease")
         except CicdError as failed:
-            holding.fire(StopReason.LEASE_LOST, f"it can't be confirmed: {failed}")
+            holding.fire(StopReason.LEASE_LOST, f"it cannot be confirmed: {failed}")
             return None
         return lease
 
@@ -194,6 +199,8 @@ class Executor:
             return self._given_back(holding, failed, log_dir_probe(directory))
         path = None if directory is None else log_path(directory, job)
         log = JobLog(path, workshop.log_limits)
+        masks = workshop.log_masks.with_variables(variables_of(job))
+        sender = self._sender(holding, log, masks)
         post = ProgressPost(holding, workshop.queue, self._run_soon, self._tasks.start_soon)
         run = JobRun(holding, log, post)
         try:
@@ -204,10 +211,25 @@ class Executor:
             if isinstance(said, SetupFailed):
                 return self._given_back(holding, said, probe_of(self._handler(job)))
             workshop.fitness.worked()
-            return with_log(result_of(holding, said), log, tail=workshop.send_log_tail)
+            if sender is not None:
+                sender.end()
+                await sender.wait_a_moment()
+            tail = masks if workshop.send_log_tail else None
+            return with_log(result_of(holding, said), log, tail=tail)
         finally:
             post.close()
             await log.aclose()
+            if sender is not None:
+                sender.end()
+
+    def _sender(self, holding: ActiveJob, log: JobLog, masks: LogMasks) -> LogSender | None:
+        """Begin to send a log, where it is to be sent; it may go on after the attempt's report."""
+        if self._workshop.send_logs is None:
+            return None
+        sender = LogSender(holding, log, self._workshop.send_logs, masks, self._run_soon)
+        log.on_news = sender.call
+        self._tasks.start_soon(sender.run)
+        return sender
 
     def _handler(self, job: Job) -> Handler:
         return self._workshop.handlers.get(job.job_type)
@@ -218,7 +240,7 @@ class Executor:
         if holding.stop is not None:  # which may have been what made it fail
             return result_of(holding, None)
         self._workshop.fitness.failed(failed, probe)
-        return Release(f"the agent's machine can't run it: {reason_of(failed)}")
+        return Release(f"the agent's machine cannot run it: {reason_of(failed)}")
 
     async def _said(self, holding: ActiveJob, run: JobRun) -> Outcome | SetupFailed | None:
         """Call the handler in a task of its own, and return what it said; None: it was stopped.

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Final
+from collections.abc import Awaitable, Callable
+from typing import Final
 
 import anyio
 
 from cicd_core.agent.answers import reason_of
 from cicd_core.agent.retry import Backoff
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from cicd_core.agent.handlers import Probe
-
 _log = logging.getLogger("cicd_core.agent")
+
+#: Returns if the machine can run a job of the handler that brings it; raises SetupFailed if not.
+Probe = Callable[[], Awaitable[object]]
 
 #: How many set-ups fail in a row before the agent is unhealthy.
 MOST_FAILURES: Final = 3
@@ -68,7 +67,7 @@ class Fitness:
         self._probe = probe
         why = self.doubt = reason_of(failed)
         if self._failures < MOST_FAILURES:
-            _log.warning("this machine could not begin a job: %s", why)
+            _log.warning("this machine could not start a job: %s", why)
         else:
             self._set_fault(why)
 
@@ -97,6 +96,6 @@ class Fitness:
         if fault is None:
             _log.warning("this machine can run jobs again")
         else:
-            _log.error("this machine can't run jobs, the agent is unhealthy: %s", fault)
+            _log.error("this machine cannot run jobs, the agent is unhealthy: %s", fault)
         self.fault = fault
         self._on_change()

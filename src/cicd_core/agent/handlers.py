@@ -23,14 +23,13 @@ from cicd_core.model.outcome import Outcome
 if TYPE_CHECKING:
     from anyio import CapacityLimiter
 
+    from cicd_core.agent.fitness import Probe
     from cicd_core.agent.job_run import JobRun
 
 #: What raises KeyboardInterrupt when a person asks for it, wherever the loop is just then.
 _INTERRUPTERS: Final = frozenset({"asyncio.runners", "trio._core._ki"})
 #: None is a success, a number an exit code.
 Answer = Outcome | int | None
-#: Returns if the machine can run a job of the handler that brings it; raises SetupFailed if not.
-Probe = Callable[[], Awaitable[object]]
 #: An async function is awaited in the agent's event loop, any other one runs in a thread.
 Handler = Callable[["JobRun"], Awaitable[Answer]] | Callable[["JobRun"], Answer]
 
@@ -39,7 +38,6 @@ class Handlers:
     """The handlers of an agent, by job type."""
 
     def __init__(self) -> None:
-        """Begin with none."""
         self._by_type: dict[str, Handler] = {}
         self._stop_seconds: dict[str, float] = {}
 
@@ -56,7 +54,8 @@ class Handlers:
         if not callable(handler):
             raise InvalidInput("handler", handler, "give a function that takes a JobRun")
         if job_type in self._by_type:
-            raise AlreadyExists("handler", job_type)
+            advice = "a job type has one handler: choose another type, or extend that handler"
+            raise AlreadyExists("handler", job_type, advice)
         if len(self._by_type) >= MAX_JOB_TYPES:
             raise TooLarge("handlers", len(self._by_type) + 1, MAX_JOB_TYPES, "job types")
         needs = getattr(handler, "stop_seconds", STOP_SECONDS)
@@ -102,7 +101,7 @@ async def call(
         returned, raised = None, error
     if raised is not None:
         return _outcome_of_raised(raised, run, is_async=is_async)
-    if returned is None and _told_to_stop(run, is_async=is_async):
+    if returned is None and _was_asked_to_stop(run, is_async=is_async):
         return None
     return outcome_of(returned, run.job.job_type)
 
@@ -119,7 +118,7 @@ def _outcome_of_raised(
     if outcome.verdict is Verdict.FAILED:
         return outcome
     run.log(traceback_of(error, left_out=__file__))
-    return None if _told_to_stop(run, is_async=is_async) else outcome
+    return None if _was_asked_to_stop(run, is_async=is_async) else outcome
 
 
 def probe_of(handler: Handler) -> Probe | None:
@@ -128,7 +127,7 @@ def probe_of(handler: Handler) -> Probe | None:
     return cast("Probe", probe) if callable(probe) else None
 
 
-def _told_to_stop(run: JobRun, *, is_async: bool) -> bool:
+def _was_asked_to_stop(run: JobRun, *, is_async: bool) -> bool:
     return run.noticed or (is_async and run.scope.cancel_called)
 
 

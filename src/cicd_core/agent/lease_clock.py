@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from cicd_core.clock import boot_micros, monotonic_seconds, wall_micros
+from cicd_core.model.instants import SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,7 +16,7 @@ _DRIFT_SECONDS: Final = 0.5
 
 def lease_clock() -> float:
     """Return seconds on the clock that leases are counted by; it counts while a machine sleeps."""
-    return boot_micros() / 1_000_000
+    return boot_micros() / SECOND
 
 
 class PauseWatch:
@@ -31,7 +32,7 @@ class PauseWatch:
         self,
         lease: Callable[[], float] = lease_clock,
         awake: Callable[[], float] = monotonic_seconds,
-        wall: Callable[[], float] = lambda: wall_micros() / 1_000_000,
+        wall: Callable[[], float] = lambda: wall_micros() / SECOND,
     ) -> None:
         """Begin to watch; the clocks are those that count, do not count, and may jump."""
         self._clocks = (lease, awake, wall)

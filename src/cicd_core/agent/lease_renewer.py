@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 from anyio.lowlevel import current_token
-from attrs import frozen
 
 from cicd_core.agent.lease_clock import PauseWatch, lease_clock
 from cicd_core.agent.lease_table import LeaseTable
@@ -29,7 +28,9 @@ from cicd_core.agent.retry import (
 from cicd_core.agent.stuck import end_process
 from cicd_core.errors import CicdError, NotFound, OperationRejected
 from cicd_core.model.agent import AgentStatus
+from cicd_core.model.amounts import amount
 from cicd_core.threads import run_soon_here
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -132,7 +133,7 @@ class LeaseRenewer:
         if self.ended.is_set():
             self._thread.join()
         else:
-            _log.warning("the lease keeper does not end; it is left to the end of the process")
+            _log.warning("the lease renewer does not stop; it ends with the process")
 
     async def fail_with_it(self) -> None:
         """Wait for the end of the thread, which must not come before the keeper is left.
@@ -141,7 +142,7 @@ class LeaseRenewer:
             RuntimeError: it came; the cause is what the thread died of.
         """
         await self.ended.wait()
-        raise RuntimeError("the lease keeper died; no lease is renewed any more") from self._error
+        raise RuntimeError("the lease renewer failed; leases are not renewed") from self._error
 
     @property
     def incarnation(self) -> str:
@@ -222,7 +223,7 @@ class LeaseRenewer:
             except CicdError as failed:
                 if not failed.recoverable:
                     raise
-                _log.warning("the lease keeper is not connected, next try soon: %s", failed)
+                _log.warning("the lease renewer is not connected, next try soon: %s", failed)
             await anyio.sleep(backoff.next_delay())
 
     async def _keep(self, tasks: TaskGroup) -> None:
@@ -251,11 +252,11 @@ class LeaseRenewer:
                     await self._link.agents.deregister(
                         agent.agent_id,
                         reason=watch.reason,
-                        by=agent.agent_id,
+                        actor=agent.agent_id,
                         incarnation=agent.incarnation,
                     )
         except CicdError as failed:
-            _log.warning("agent %s: its farewell was not heard: %s", agent.agent_id, failed)
+            _log.warning("agent %s: its deregistration failed: %s", agent.agent_id, failed)
         finally:
             end_process(watch.reason)
 
@@ -263,7 +264,7 @@ class LeaseRenewer:
         """After a pause of the machine ask the other side at once what is still held."""
         lost = self._pauses.look(due_at)
         if lost and self._book.held():
-            _log.warning("%.1f s were lost (a suspend?): the leases are renewed at once", lost)
+            _log.warning("%.1f s were lost (a suspend?): renewing all leases now", lost)
             self._book.renew_soon(lease_clock())
             self._renew_not_before = 0.0
 
@@ -302,7 +303,8 @@ class LeaseRenewer:
         except CicdError as failed:
             if not failed.recoverable:
                 raise
-            _log.warning("%d leases were not renewed, next try soon: %s", len(holdings), failed)
+            leases = amount(len(holdings), "lease")
+            _log.warning("%s not renewed, next try soon: %s", leases, failed)
             delay = self._renew_backoff.next_delay()
             if self._book.alarm_at() < math.inf:  # else there is nothing left to be in time for
                 delay = min(delay, shortest * _RETRY_PART)
@@ -325,26 +327,26 @@ class LeaseRenewer:
         except CicdError as failed:
             if not failed.recoverable:
                 raise
-            _log.warning("the heartbeat was not sent, next try at its next turn: %s", failed)
+            _log.warning("the heartbeat was not sent, next try at the next interval: %s", failed)
         self._beating = False
         self._woken.set()
 
     async def _send_heartbeat(self, source: WorkSource, metrics: AgentMetrics | None) -> None:
-        told = self._agent
+        agent = self._agent
         try:
-            told = await source.agents.heartbeat(
-                told.agent_id,
-                told.incarnation,
+            agent = await source.agents.heartbeat(
+                agent.agent_id,
+                agent.incarnation,
                 metrics=metrics,
                 running=self._heartbeat.running(),
                 fault=self._heartbeat.fault(),
                 **self._stuck_slots(),
             )
         except NotFound:
-            _log.warning("the control plane has forgotten agent %s: registering", told.agent_id)
+            _log.warning("the control plane has no record of agent %s: registering", agent.agent_id)
             await self._register_again(source)
-        if told.status is AgentStatus.TERMINATING:
-            self._heartbeat.on_drain(told.drain_reason or "the control plane drains it")
+        if agent.status is AgentStatus.TERMINATING:
+            self._heartbeat.on_drain(agent.drain_reason or "the control plane drains it")
 
     def _stuck_slots(self) -> dict[str, Any]:
         """Return what is stuck; a source is only asked to take it where there is something."""

@@ -31,7 +31,6 @@ class LeaseTable:
     """The leases held. Safe to use from several threads; instants are seconds of one clock."""
 
     def __init__(self) -> None:
-        """Begin with none."""
         self._entries: dict[ActiveJob, _Entry] = {}
         self._lock = threading.Lock()
 
@@ -90,7 +89,7 @@ class LeaseTable:
                 else:
                     del self._entries[holding]
             if not status.held:
-                holding.lose("the queue has given the job to another")
+                holding.lose("the queue gave the job to another agent")
             elif status.cancel_requested:
                 why = status.cancel_reason or "a cancel was requested"
                 holding.fire(StopReason.CANCEL, why)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from attrs import evolve, frozen
+from cicd_core.values import evolve, frozen
 
 if TYPE_CHECKING:
     from typing import Self

@@ -11,6 +11,8 @@ import anyio.to_thread
 from cicd_core.agent.lease_clock import lease_clock
 from cicd_core.agent.log_folder import remove_old_logs
 from cicd_core.clock import wall_micros
+from cicd_core.model.amounts import amount
+from cicd_core.model.instants import SECOND
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskStatus
 
-    from cicd_core.agent.log_folder import LogLimits
+    from cicd_core.job_logs.limits import LogLimits
 
 _log = logging.getLogger("cicd_core.agent")
 
@@ -46,14 +48,14 @@ async def clean_log_dir(
     """
     began = lease_clock()
     while True:
-        now = min(wall_micros() / 1e6, registered_at.timestamp() + lease_clock() - began)
+        now = min(wall_micros() / SECOND, registered_at.timestamp() + lease_clock() - began)
         try:
             removed = await anyio.to_thread.run_sync(remove_old_logs, log_dir, limits, now)
         except OSError as refused:
-            _log.warning("old logs in %s can't be removed: %s", log_dir, refused)
+            _log.warning("old logs in %s cannot be removed: %s", log_dir, refused)
         else:
             if removed:
-                _log.info("removed %d old logs from %s", len(removed), log_dir)
+                _log.info("removed %s from %s", amount(len(removed), "old log"), log_dir)
         task_status.started()
         task_status = anyio.TASK_STATUS_IGNORED
         await anyio.sleep(_EVERY_SECONDS)

@@ -10,60 +10,24 @@ import contextlib
 import logging
 import os
 import re
-import sys
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from attrs import frozen
-
-from cicd_core.agent.capped_log import LEAST_LIMIT, parts_of
-from cicd_core.model.checks import check_integer, check_seconds
-
-if sys.platform != "win32":
-    import fcntl
+from cicd_core.agent.capped_log import parts_of
+from cicd_core.job_logs.limits import KeptLog, over_limits
+from cicd_core.job_logs.locks import lock
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Generator
     from pathlib import Path
 
+    from cicd_core.job_logs.limits import LogLimits
     from cicd_core.model.job import Job
 
 _log = logging.getLogger("cicd_core.agent")
 
 _LIST: Final = ".cicd-core-logs"
 _NAME: Final = re.compile(r"[^/\n]+-[0-9]+\.log")
-_MEBIBYTE: Final = 1024 * 1024
-_MOST: Final = 2**60
-
-
-@frozen(kw_only=True)
-class LogLimits:
-    """How much of its jobs' logs an agent keeps, and for how long.
-
-    Raises:
-        InvalidInput: a field is wrong; the error names it.
-    """
-
-    #: Bytes of one attempt's log: its first MiB and its end are kept. At least 4 MiB.
-    job_bytes: int = 64 * _MEBIBYTE
-    #: Seconds since a log was last written to.
-    keep_seconds: float = 14 * 86400.0
-    #: Bytes of all logs in the folder together: the oldest go first.
-    total_bytes: int = 10 * 1024 * _MEBIBYTE
-
-    def __attrs_post_init__(self) -> None:
-        check_integer("job_bytes", self.job_bytes, least=LEAST_LIMIT, most=_MOST)
-        check_seconds("keep_seconds", self.keep_seconds)
-        check_integer("total_bytes", self.total_bytes, least=0, most=_MOST)
-
-
-@frozen
-class _Kept:
-    """A log on disk."""
-
-    name: str
-    written_at: float
-    size: int
 
 
 def log_name(job_id: str, attempt: int) -> str:
@@ -89,7 +53,7 @@ def note_log(path: Path) -> None:
 def lock_log(descriptor: int) -> None:
     """Keep other agents from removing a log, as long as the file is open."""
     with contextlib.suppress(OSError):  # not every file system has locks
-        _lock(descriptor, shared=True)
+        lock(descriptor, shared=True)
 
 
 def remove_old_logs(log_dir: Path, limits: LogLimits, now: float) -> list[str]:
@@ -111,7 +75,7 @@ def remove_old_logs(log_dir: Path, limits: LogLimits, now: float) -> list[str]:
         size = os.fstat(names).st_size
         listed = os.pread(names, size, 0).decode(errors="replace").splitlines()
         kept = [found for name in dict.fromkeys(listed) if (found := _found(log_dir, name))]
-        removed = {old.name for old in _too_many(kept, limits, now) if _remove(log_dir, old.name)}
+        removed = {old.name for old in over_limits(kept, limits, now) if _remove(log_dir, old.name)}
         left = [log.name for log in kept if log.name not in removed]
         if left != listed:
             os.ftruncate(names, 0)
@@ -124,13 +88,13 @@ def _listed(log_dir: Path) -> Generator[int]:
     """Open the list of logs for appending, and keep all others from it."""
     names = os.open(log_dir / _LIST, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
     try:
-        _lock(names, wait=True)
+        lock(names, wait=True)
         yield names
     finally:
         os.close(names)
 
 
-def _found(log_dir: Path, name: str) -> _Kept | None:
+def _found(log_dir: Path, name: str) -> KeptLog[str] | None:
     """Return a log of the list, if it is there, and is one."""
     path = log_dir / name
     if not _NAME.fullmatch(name) or path.is_symlink():
@@ -139,45 +103,18 @@ def _found(log_dir: Path, name: str) -> _Kept | None:
         files = [path.stat(), *(part.stat() for _, part in parts_of(path))]
     except OSError:
         return None
-    return _Kept(name, max(f.st_mtime for f in files), sum(f.st_size for f in files))
-
-
-def _too_many(kept: Iterable[_Kept], limits: LogLimits, now: float) -> Generator[_Kept]:
-    """Yield the logs that are too old, and the oldest while all are too large together."""
-    left = sum(log.size for log in kept)
-    for log in sorted(kept, key=lambda log: log.written_at):
-        if now - log.written_at <= limits.keep_seconds and left <= limits.total_bytes:
-            return
-        left -= log.size
-        yield log
+    return KeptLog(name, max(f.st_mtime for f in files), sum(f.st_size for f in files))
 
 
 def _remove(log_dir: Path, name: str) -> bool:
     path = log_dir / name
     try:
         with path.open("rb") as file:
-            _lock(file.fileno())
+            lock(file.fileno())
             for _, part in parts_of(path):
                 part.unlink(missing_ok=True)
             path.unlink(missing_ok=True)
     except OSError as refused:  # most often a job writes to it
-        _log.debug("the log %s stays: %s", path, refused)
+        _log.debug("the log %s was not removed: %s", path, refused)
         return False
     return True
-
-
-if sys.platform == "win32":
-
-    def _lock(descriptor: int, *, shared: bool = False, wait: bool = False) -> None:
-        """Do nothing: an open file can't be removed there."""
-
-else:
-
-    def _lock(descriptor: int, *, shared: bool = False, wait: bool = False) -> None:
-        """Lock a file until it is closed.
-
-        Raises:
-            OSError: another one has the lock.
-        """
-        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-        fcntl.flock(descriptor, kind if wait else kind | fcntl.LOCK_NB)

@@ -11,19 +11,25 @@ import anyio
 import anyio.to_thread
 
 from cicd_core.agent.answers import SetupFailed
-from cicd_core.agent.capped_log import CappedFile
-from cicd_core.agent.log_folder import LogLimits, lock_log, note_log
+from cicd_core.agent.capped_log import CappedFile, read_piece
+from cicd_core.agent.log_folder import lock_log, note_log
+from cicd_core.job_logs.limits import LogLimits
 from cicd_core.model.outcome import MAX_URL
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-    from cicd_core.agent.handlers import Probe
+    from cicd_core.agent.fitness import Probe
+    from cicd_core.job_logs.pieces import LogPiece
 
 _log = logging.getLogger("cicd_core.agent")
 
 #: How much of the end of a log is kept for the outcome.
 TAIL_BYTES: Final = 8 * 1024
+#: How much before it is looked at for secrets that end within it: a private key is this long.
+_BEFORE_TAIL: Final = 24 * 1024
+_SEEN: Final = _BEFORE_TAIL + TAIL_BYTES
 
 
 def check_log_dir(log_dir: Path | None) -> None:
@@ -34,7 +40,7 @@ def check_log_dir(log_dir: Path | None) -> None:
     """
     if log_dir is None or os.access(log_dir, os.W_OK | os.X_OK):
         return
-    why = "can't be written by this user" if log_dir.is_dir() else "is no folder any more"
+    why = "is not writable for this user" if log_dir.is_dir() else "no longer exists"
     raise SetupFailed(f"the folder of the logs, {log_dir}, {why}; choose another (--log-dir)")
 
 
@@ -49,13 +55,12 @@ def log_dir_probe(log_dir: Path | None) -> Probe:
     return probe
 
 
-def read_tail(path: Path) -> str:
-    """Return the last 8 KiB of a file, from the beginning of a line."""
+def _end_of(path: Path) -> tuple[bytes, bool]:
+    """Return the end of a file that is looked at for its tail, and whether something is before."""
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - TAIL_BYTES))
-        data = file.read()
-    return _from_a_line(data, cut=size > TAIL_BYTES)
+        file.seek(max(0, size - _SEEN))
+        return file.read(), size > _SEEN
 
 
 class JobLog:
@@ -64,15 +69,25 @@ class JobLog:
     A disk that refuses bytes loses them, never the job: the end is kept in memory too.
     """
 
-    def __init__(self, path: Path | None, limits: LogLimits | None = None) -> None:
-        """Write to the end of the file at ``path``; None keeps the end in memory only."""
+    def __init__(
+        self,
+        path: Path | None,
+        limits: LogLimits | None = None,
+        on_news: Callable[[], object] | None = None,
+    ) -> None:
+        """Write to the end of the file at ``path``; None keeps the end in memory only.
+
+        ``on_news`` is called after each write, in the thread that writes.
+        """
         self.path = path
+        self.on_news = on_news
         self._limits = limits or LogLimits()
         self._lock = threading.Lock()
         self._file: CappedFile | None = None
         self._broken = False
         self._said = 0
-        self._end = b""
+        #: The end of it, and up to as much again.
+        self._end = bytearray()
 
     def write(self, line: str) -> None:
         """Add a line."""
@@ -83,9 +98,31 @@ class JobLog:
         """Add bytes as they are."""
         with self._lock:
             self._said += len(data)
-            self._end = (self._end + data[-TAIL_BYTES:])[-TAIL_BYTES:]
+            self._end += data[-_SEEN:]
+            if len(self._end) > 2 * _SEEN:  # not at each line: that would copy all of it
+                del self._end[:-_SEEN]
             if self.path is not None and not self._broken:
                 self._to_file(self.path, data)
+        if self.on_news is not None:
+            self.on_news()
+
+    @property
+    def said(self) -> int:
+        """How many bytes were written, with those that the file lost."""
+        return self._said
+
+    def read(self, offset: int) -> LogPiece:
+        """Return bytes of the file from a place on, while it is written or afterwards.
+
+        Raises:
+            OSError: there is no file, or it can't be read.
+        """
+        with self._lock:
+            if self.path is None:
+                raise FileNotFoundError("the log has no file")
+            if self._file is not None:
+                return self._file.read(offset)
+            return read_piece(self.path, offset)
 
     def _to_file(self, path: Path, data: bytes) -> None:
         try:
@@ -94,7 +131,7 @@ class JobLog:
             self._file.write(data)
         except OSError as refused:
             self._broken = True
-            _log.warning("the log %s can't be written, its lines are lost: %s", path, refused)
+            _log.warning("the log %s cannot be written, its lines are lost: %s", path, refused)
 
     def _opened(self, path: Path) -> CappedFile:
         file = CappedFile(path, self._limits.job_bytes)
@@ -114,18 +151,21 @@ class JobLog:
             return None
         return uri if 0 < len(uri) <= MAX_URL else None
 
-    def tail(self) -> str | None:
-        """Return the end of what was said, at most 8 KiB; None if that is nothing."""
+    def tail(self, mask: Callable[[bytes], bytes] = bytes) -> str | None:
+        """Return the end of what was said, at most 8 KiB; None if that is nothing.
+
+        ``mask`` hides secrets; it sees more than the tail, so that it finds those that end in it.
+        """
         with self._lock:
-            end, said = self._end, self._said
+            end, said = bytes(self._end[-_SEEN:]), self._said
             written = 0 if self._file is None else self._file.end
         if self.path is not None and not self._broken:
             try:
                 if self.path.stat().st_size > written:  # the handler wrote to the file itself
-                    return read_tail(self.path)
+                    return _tail_of(*_end_of(self.path), mask)
             except OSError:  # it was removed
                 pass
-        return _from_a_line(end, cut=said > len(end)) or None
+        return _tail_of(end, said > len(end), mask) or None
 
     async def aclose(self) -> None:
         """Join the parts of the file, if there are any, and close it."""
@@ -144,11 +184,13 @@ class JobLog:
                 try:
                     file.close()
                 except OSError as refused:
-                    _log.warning("the log %s stays in parts: %s", self.path, refused)
+                    _log.warning("the parts of the log %s were not joined: %s", self.path, refused)
 
 
-def _from_a_line(data: bytes, *, cut: bool) -> str:
-    """Return a text from the beginning of a line on."""
-    if cut:
-        data = data.partition(b"\n")[2] or data
-    return data.decode(errors="replace")
+def _tail_of(end: bytes, is_cut: bool, mask: Callable[[bytes], bytes]) -> str:  # noqa: FBT001 - the answer of _end_of
+    """Return what may be seen of the end of a log, from the beginning of a line on."""
+    shown = mask(end)
+    if is_cut or len(shown) > TAIL_BYTES:
+        shown = shown[-TAIL_BYTES:]
+        shown = shown.partition(b"\n")[2] or shown
+    return shown.decode(errors="replace")

@@ -45,10 +45,10 @@ class Measuring:
         except BaseException as error:  # the embedder's code: whatever it raises, also at the end
             if own_error(error) is None:
                 raise
-            _log.exception("the metrics were not measured; the heartbeat goes without them")
+            _log.exception("the metrics function failed; heartbeats have no metrics")
             return None
         _log.warning(
-            "the metrics were not measured within %g s; heartbeats go without them until that ends",
+            "the metrics function takes over %g s; heartbeats have no metrics until it returns",
             within,
         )
         return None

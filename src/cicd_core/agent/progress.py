@@ -38,7 +38,6 @@ class ProgressPost:
         run_soon: RunSoon,
         spawn: Callable[[Callable[[], Coroutine[Any, Any, None]]], object],
     ) -> None:
-        """Take the job, where reports go, and what starts a task in the job's event loop."""
         self._holding = holding
         self._queue = queue
         self._run_soon = run_soon
@@ -122,5 +121,5 @@ class ProgressPost:
             )
         self._holding.claimed = claimed
         if claimed.job.cancel_requested_at is not None:
-            why = claimed.job.cancel_reason or "a cancel was requested"
-            self._holding.fire(StopReason.CANCEL, why)
+            reason = claimed.job.cancel_reason or "a cancel was requested"
+            self._holding.fire(StopReason.CANCEL, reason)

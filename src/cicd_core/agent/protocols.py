@@ -8,8 +8,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from contextlib import AbstractAsyncContextManager
 
+    from cicd_core.job_logs.contract import LogState
     from cicd_core.model.agent import Agent, AgentMetrics, AgentSpec, StuckReport
-    from cicd_core.model.claim import ClaimedJob, LeaseStatus
+    from cicd_core.model.claim import ClaimedJob, ClaimRef, LeaseStatus
     from cicd_core.model.job import Job
     from cicd_core.model.outcome import Outcome
 
@@ -31,13 +32,13 @@ class WorkQueue(Protocol):
         job_types: Collection[str] | None = None,
         limit: int = 1,
         wait: float = 0.0,
-        starting: bool = False,
+        start: bool = False,
         lease_seconds: float | None = None,
         request_id: str | None = None,
     ) -> list[ClaimedJob]:
         """Return up to ``limit`` jobs, best first; wait up to ``wait`` seconds for the first one.
 
-        With ``starting`` they are RUNNING already. The same ``request_id`` again answers what the
+        With ``start`` they are RUNNING already. The same ``request_id`` again answers what the
         first call gave and what is still held, or takes new jobs where nothing is. Raises
         ``AgentUnavailable`` while the agent is unhealthy or goes, and holds nothing by that
         request.
@@ -68,7 +69,7 @@ class WorkQueue(Protocol):
         """End the attempt with a verdict."""
         ...
 
-    async def release(self, claimed: ClaimedJob, *, why: str, began: bool = True) -> Job:
+    async def release(self, claimed: ClaimedJob, *, reason: str, began: bool = True) -> Job:
         """Give the job back unfinished; it uses no attempt.
 
         With ``began=False`` its handler certainly did not begin: it goes back unused, also a job
@@ -103,15 +104,17 @@ class AgentRegistry(Protocol):
         """
         ...
 
-    async def drain(self, agent_id: str, *, reason: str, by: str, incarnation: str) -> Agent:
-        """Say that it takes nothing new and will go; ``by`` is the agent itself.
+    async def drain(self, agent_id: str, *, reason: str, actor: str, incarnation: str) -> Agent:
+        """Say that it takes nothing new and will go; ``actor`` is the agent itself.
 
         Raises ``AgentReplaced`` when another incarnation took its place, which works on.
         """
         ...
 
-    async def deregister(self, agent_id: str, *, reason: str, by: str, incarnation: str) -> Agent:
-        """Say that it has gone; ``by`` is the agent itself.
+    async def deregister(
+        self, agent_id: str, *, reason: str, actor: str, incarnation: str
+    ) -> Agent:
+        """Say that it has gone; ``actor`` is the agent itself.
 
         Raises ``AgentReplaced`` when another incarnation took its place, which works on.
         """
@@ -133,4 +136,23 @@ class WorkSource(Protocol):
 
     def sibling(self) -> AbstractAsyncContextManager[WorkSource]:
         """Open a second way to the same place, for another thread's event loop."""
+        ...
+
+
+class LogSink(Protocol):
+    """Where an agent sends its logs: ``RemoteControlPlane.job_logs``, or a ``JobLogService``."""
+
+    async def append(
+        self,
+        claimed: ClaimedJob | ClaimRef,
+        offset: int,
+        data: bytes,
+        *,
+        complete: bool = False,
+    ) -> LogState:
+        """Append bytes to the attempt's log at their place; with ``complete`` nothing follows.
+
+        What is there already is passed over. Raises ``LogOffsetMismatch`` with the end of the log
+        when the bytes begin behind it, and ``LeaseLost`` when no attempt has that token.
+        """
         ...

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Final
-
-from attrs import evolve, frozen
 
 from cicd_core.agent.active_job import StopReason
 from cicd_core.agent.retry import patiently
 from cicd_core.errors import CicdError, LeaseLost, StoreError
+from cicd_core.job_logs.masking import LogMasker
 from cicd_core.model.checks import shorten
 from cicd_core.model.outcome import Outcome
+from cicd_core.values import evolve, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from cicd_core.agent.active_job import ActiveJob
     from cicd_core.agent.logs import JobLog
     from cicd_core.agent.protocols import WorkQueue
+    from cicd_core.job_logs.masking import LogMasks
 
 #: The most bytes that a release may give as its reason.
 _MAX_WHY: Final = 1024
@@ -59,17 +61,21 @@ def result_of(holding: ActiveJob, said: Outcome | None) -> Ending:
     return Release(stop.why)
 
 
-def with_log(ending: Ending, log: JobLog, *, tail: bool) -> Ending:
+def with_log(ending: Ending, log: JobLog, *, tail: LogMasks | None) -> Ending:
     """Return the ending with where the log is, unless the handler said that.
 
-    How the log ends is told too where ``tail`` says so: only then does it leave the machine.
+    How the log ends is told too where ``tail`` says what to hide of it: only then does it leave the
+    machine.
     """
     if not isinstance(ending, Outcome):
         return ending
+    summary = ending.logs_summary
+    if summary is None and tail is not None:
+        summary = log.tail(partial(LogMasker(tail).feed, final=True))
     return evolve(
         ending,
         logs_url=ending.logs_url if ending.logs_url is not None else log.url,
-        logs_summary=log.tail() if tail and ending.logs_summary is None else ending.logs_summary,
+        logs_summary=summary,
     )
 
 
@@ -116,7 +122,7 @@ async def _tell(
     if isinstance(ending, Release):
         why = shorten(ending.why, _MAX_WHY) or "released"
         await patiently(
-            lambda: queue.release(holding.claimed, why=why, began=holding.began),
+            lambda: queue.release(holding.claimed, reason=why, began=holding.began),
             what=f"{holding}: the release",
             give_up=give_up,
         )
@@ -127,7 +133,14 @@ async def _tell(
         what=f"{holding}: the report",
         give_up=give_up,
     )
-    _log.info("%s: %s, exit code %s", holding, ending.verdict.value, ending.exit_code)
+    _log.info("%s: %s", holding, _described(ending))
+
+
+def _described(ending: Outcome) -> str:
+    """Return how an attempt ended, and why."""
+    code = "" if ending.exit_code is None else f", exit code {ending.exit_code}"
+    why = shorten(" ".join((ending.error_message or "").split()), _MAX_WHY)
+    return f"{ending.verdict.value}{code}{why and f': {why}'}"
 
 
 async def _report_refusal(
@@ -145,7 +158,7 @@ async def _report_refusal(
     try:
         await _tell(queue, holding, error, in_haste)
     except Exception as again:  # noqa: BLE001 - as above
-        _log.error("%s: the lease is left to run out: %s", holding, again, exc_info=_defect(again))
+        _log.error("%s: its lease will expire: %s", holding, again, exc_info=_defect(again))
 
 
 def _defect(error: Exception) -> Exception | None:

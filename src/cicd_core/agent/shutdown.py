@@ -20,7 +20,6 @@ class Drain:
     """
 
     def __init__(self) -> None:
-        """Begin with nobody asking."""
         self._lock = threading.Lock()
         self._run_soon: RunSoon | None = None
         self._at_once = False

@@ -33,7 +33,7 @@ _SIGNALS: Final = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)
 )
 #: Ctrl-C, and a terminal that is closed: a shell or ``nohup`` that ignores them means it.
-_MAY_BE_IGNORED: Final = tuple(each for each in _SIGNALS if each != signal.SIGTERM)
+_MAY_BE_IGNORED: Final = tuple(item for item in _SIGNALS if item != signal.SIGTERM)
 #: Event loops handle Ctrl-C until a program does.
 _LOOPS: Final = frozenset({"asyncio.runners", "trio._core._ki"})
 
@@ -78,7 +78,7 @@ class _Switchboard:
 
     def remove(self, listener: _Listener) -> None:
         """Let it hear nothing more; the last one puts back what was there before."""
-        self._listeners = tuple(each for each in self._listeners if each is not listener)
+        self._listeners = tuple(one for one in self._listeners if one is not listener)
         if not self._listeners:
             for number in _SIGNALS:
                 self._put_back(number)
@@ -113,7 +113,7 @@ class _Switchboard:
         if found == self._receive:
             return
         if not _is_free(number, found):
-            _log.info("%s is left to %s: it drains no agent", number.name, _shown(found))
+            _log.info("%s is handled by %s: it drains no agent", number.name, _shown(found))
             return
         self._before[number] = found
         signal.signal(number, self._receive)
@@ -148,7 +148,7 @@ def drained_by_signals(drain: Drain) -> Generator[None]:
     Signals reach the main thread alone; in any other one this does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
-        _log.info("signals are left to the main thread: they do not drain this agent")
+        _log.info("only the main thread handles signals: they do not drain this agent")
         yield
         return
     listener = _Listener(drain, run_soon_here())
@@ -173,8 +173,8 @@ def _is_free(number: signal.Signals, handler: _Handler) -> bool:
 
 def _shown(handler: _Handler) -> str:
     if handler is None:
-        return "a handler that is not Python's"
+        return "a handler outside Python"
     if handler == signal.SIG_IGN:
-        return "the program that started this one, which ignores it"
+        return "the parent process, which ignores it"
     module = getattr(handler, "__module__", type(handler).__module__)
     return f"{module}.{getattr(handler, '__qualname__', type(handler).__qualname__)}"

@@ -14,7 +14,6 @@ class Slots:
     """Counts slots in use. For the main loop; :attr:`busy` may be read by any thread."""
 
     def __init__(self, total: int) -> None:
-        """Begin with all of them free."""
         self._total = total
         self._busy = 0
         self._changed = anyio.Event()

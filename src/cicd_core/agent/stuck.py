@@ -12,10 +12,10 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from attrs import frozen
-
 from cicd_core.agent.lease_clock import lease_clock
 from cicd_core.model.agent import StuckReport
+from cicd_core.model.amounts import amount
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,7 +45,7 @@ def stuck_reports(stuck: Sequence[ActiveJob]) -> list[StuckReport]:
         StuckReport(
             job_id=holding.claimed.job.job_id,
             seconds=max(0.0, now - holding.stopped_at),
-            why=holding.stop.reason.value,
+            reason=holding.stop.reason.value,
         )
         for holding in stuck
         if holding.stop is not None
@@ -89,7 +89,7 @@ class StuckWatch:
             self.reason = self._found(now)
             if self.reason is None:
                 return False
-            _log.critical("%s: the process ends with code %d soon", self.reason, EXIT_STUCK)
+            _log.critical("%s: the process will exit with code %d", self.reason, EXIT_STUCK)
             self._ends_at = now + self._patience_seconds
             self._on_drain(self.reason)
         return self._running() <= len(self._stuck()) or now >= self._ends_at
@@ -104,12 +104,13 @@ class StuckWatch:
         if len(stuck) < limit.slots:
             return None
         jobs = ", ".join(holding.claimed.job.job_id for holding in stuck[:5])
-        return f"{len(stuck)} slots are stuck for more than {limit.seconds:g} s (job {jobs})"
+        slots = amount(len(stuck), "slot is", "slots are")
+        return f"{slots} stuck for more than {limit.seconds:g} s (job {jobs})"
 
 
 def end_process(reason: str) -> NoReturn:
     """End this process at once: its threads are not waited for, and nothing is cleaned up."""
-    _log.critical("%s: the process ends now with code %d", reason, EXIT_STUCK)
+    _log.critical("%s: the process exits now with code %d", reason, EXIT_STUCK)
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, AttributeError):

@@ -1,8 +1,8 @@
 """The audit: a store checked against its own log.
 
-Every record is read, and every event; then each promise of the library is checked by what they
-say: nothing lost, one final verdict a job, fences that only grow, a log without a gap, counters
-and counts that agree with the records. Nothing is written, and others may work meanwhile.
+It reads every record and every event, then checks each promise of the library against them: no job
+lost, one final verdict per job, fences that only grow, a log without a gap, counters and counts
+that agree with the records. It writes nothing, and other processes may work meanwhile.
 """
 
 from __future__ import annotations

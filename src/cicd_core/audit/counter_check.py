@@ -1,4 +1,4 @@
-"""The counters, counted again from the log."""
+"""Recount of the counters from the log."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from cicd_core.model.event import Event
 
 _NAME: Final = re.compile(rf"({WAIT}|{RUN}|{ENDED}|{DEPLOYMENT_COUNTS})/(\d{{8}})\|.+")
-#: What of the waits the log does not tell: since when each job was ready.
-_UNTOLD: Final = re.compile(rf"({WAIT}/\d{{8}}\|.+)\|(b\d+|ms)")
+#: The part of the waits that the log does not have: since when each job was ready.
+_UNREPORTED: Final = re.compile(rf"({WAIT}/\d{{8}}\|.+)\|(b\d+|ms)")
 _DEPLOYMENT_RESULTS: Final = {
     DeploymentStatus.PENDING.value: "created",
     DeploymentStatus.LIVE.value: "live",
@@ -37,15 +37,14 @@ _DEPLOYMENT_RESULTS: Final = {
 
 
 class Recount:
-    """What the counters must be, by the events that were added."""
+    """The expected counters, from the events added so far."""
 
     def __init__(self) -> None:
-        """Begin at nothing."""
         self._expected: Counter[str] = Counter()
         self._unknown: str | None = None
 
     def add(self, event: Event, trail: Trail, known: Known | None) -> None:
-        """Count what happened by an event; ``trail`` is where its subject stood before it."""
+        """Count an event; ``trail`` is the state of its subject before it."""
         collection, _ = event.subject
         if collection == JOBS.name:
             self._add_job(event, trail, known)
@@ -55,20 +54,20 @@ class Recount:
                 self._expected[counted(event.at, result).name] += 1
 
     def compare(self, values: Mapping[str, int], findings: Findings, first_day: str) -> None:
-        """Compare the counters of the days from ``first_day`` (such as 20261121) on."""
+        """Compare the counters of all days from ``first_day`` (such as 20261121) on."""
         if self._unknown is not None:
             findings.skip(Promise.COUNTERS, self._unknown)
             return
         for name in sorted(values.keys() | self._expected.keys()):
             found = _NAME.fullmatch(name)
-            if found is None or found[2] < first_day or _UNTOLD.fullmatch(name):
+            if found is None or found[2] < first_day or _UNREPORTED.fullmatch(name):
                 continue
             findings.examine(Promise.COUNTERS)
             number, recounted = values.get(name, 0), self._expected[name]
             findings.require(
                 Promise.COUNTERS,
                 number == recounted,
-                f"{name} is {number}, the log makes it {recounted}",
+                f"{name} is {number}, a recount of the log gives {recounted}",
             )
         _check_waits(values, findings, first_day)
 
@@ -84,7 +83,7 @@ class Recount:
             self._expected[increment.name] += increment.amount
         if started is not None:
             dated = max(0.0, (finished - started).total_seconds())
-            seconds = event.data.get("ran", dated)  # told where the calendar was set meanwhile
+            seconds = event.data.get("ran", dated)  # present if the calendar was set meanwhile
             runs = () if seconds is None else ran(finished, pool_name, seconds)
             for increment in runs:
                 self._expected[increment.name] += increment.amount
@@ -92,15 +91,15 @@ class Recount:
     def _span(
         self, event: Event, trail: Trail, known: Known | None
     ) -> tuple[datetime | None, datetime]:
-        """Return when what ended had started (None: it never ran), and when it ended."""
+        """Return the start (None: it never ran) and the end of an execution."""
         tracked = event.data.get("tracked") is True or (known is not None and known.tracked)
         if not tracked:
             ran_before = states_of(event)[0] == JobState.RUNNING.value
             if ran_before and trail.started_at is None:
-                self._unknown = "an execution ended in the log and began before it"
+                self._unknown = "the log holds the end of an execution but not its start"
             return (trail.started_at if ran_before else None), event.at
         if known is None or known.completed_at is None:
-            self._unknown = "the times of a tracked run are not known any more"
+            self._unknown = "the times of a tracked run are no longer known"
             return None, event.at
         return known.started_at, known.completed_at
 
@@ -111,7 +110,7 @@ def _pool_of(event: Event, trail: Trail, known: Known | None) -> str:
 
 
 def _result_of(event: Event) -> str | None:
-    """Return how an attempt, or a job, ended by an event; None if none did."""
+    """Return the verdict with which an attempt or a job ended by an event; None if none ended."""
     source, target = states_of(event)
     if target in FINAL or target == JobState.DEAD_LETTERED.value:
         return target
@@ -121,10 +120,10 @@ def _result_of(event: Event) -> str | None:
 
 
 def _check_waits(values: Mapping[str, int], findings: Findings, first_day: str) -> None:
-    """Check the histograms of waits by what they say themselves: number, sum and buckets."""
+    """Check that the number, the sum and the buckets of wait histograms agree."""
     buckets: dict[str, Counter[int]] = {}
     for name, number in values.items():
-        found = _UNTOLD.fullmatch(name)
+        found = _UNREPORTED.fullmatch(name)
         if found is not None and found[1].partition("/")[2][:8] >= first_day:
             tally = buckets.setdefault(found[1], Counter())
             if found[2] != "ms":
@@ -135,19 +134,19 @@ def _check_waits(values: Mapping[str, int], findings: Findings, first_day: str) 
         findings.require(
             Promise.COUNTERS,
             tally.total() == count,
-            f"{group}: the buckets hold {tally.total()} waits, and {count} were counted",
+            f"{group}: the buckets hold {tally.total()} waits, but {count} were counted",
         )
         findings.require(
             Promise.COUNTERS,
             _may_be_sum(tally, total),
-            f"{group}: the waits of the buckets can't take {total} ms together",
+            f"{group}: the waits in the buckets cannot add up to {total} ms",
         )
 
 
 def _may_be_sum(tally: Mapping[int, int], milliseconds: int) -> bool:
-    """Return whether durations in those buckets can have that sum."""
+    """Return whether durations in these buckets can have that sum."""
     if any(bucket >= LAST_BUCKET and number for bucket, number in tally.items()):
         return True  # it has no upper bound
     middle = sum(1000 * value_of(bucket) * number for bucket, number in tally.items())
-    rounding = sum(tally.values())  # the shortest durations read as 0, and each is rounded
+    rounding = sum(tally.values())  # the shortest durations count as 0, and each is rounded
     return abs(milliseconds - middle) <= RELATIVE_ERROR * middle + rounding

@@ -1,4 +1,4 @@
-"""What the log says of one subject, as far as it was read."""
+"""The history of a subject, from the part of the log read so far."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ if TYPE_CHECKING:
 
 @define
 class Trail:
-    """Where the log has led one subject so far."""
+    """The state of a subject according to the log so far."""
 
     version: int = 0
     ordinal: int = -1
     state: str | None = None
     #: Whether its first event is in the log.
     born: bool = False
-    #: Whether its last event says that its record was removed.
+    #: Whether its last event is the removal of its record.
     deleted: bool = False
-    #: The moment of its last event.
+    #: The time of its last event.
     at: datetime | None = None
-    #: Whether it was compared with its record.
+    #: Whether it has been compared with its record.
     compared: bool = False
-    #: The rest is a job's.
+    #: The rest is only for jobs.
     fence: int = 0
     verdicts: int = 0
     pool_name: str | None = None

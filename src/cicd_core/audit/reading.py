@@ -1,4 +1,4 @@
-"""What an audit reads of a store: every record of a partition, the whole log, and the counts."""
+"""The reads of an audit: all records of a partition, the log, and the counts."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from cicd_core.persistence.context import Context
     from cicd_core.store.records import Collection, Count, Record
 
-#: How many records or events are asked for at once.
+#: Number of records or events per read.
 _PAGE: Final = 500
-#: How often a partition that changes is counted again.
+#: Number of times that a changing partition is counted again.
 _COUNTED: Final = 5
 
 
@@ -37,7 +37,7 @@ async def read_partition(context: Context, partition: Partition) -> AsyncIterato
 
 
 async def read_records(context: Context, collection: str, keys: Sequence[str]) -> dict[str, Record]:
-    """Return the records that exist, by key, however many are asked for."""
+    """Return the records that exist, by key; any number of keys is allowed."""
     found: dict[str, Record] = {}
     for first in range(0, len(keys), _PAGE):
         some = keys[first : first + _PAGE]
@@ -46,21 +46,20 @@ async def read_records(context: Context, collection: str, keys: Sequence[str]) -
 
 
 class LogReader:
-    """Reads the log from its beginning, and on from where it stopped."""
+    """Reads the log from its beginning, and continues after a stop."""
 
     def __init__(self, context: Context, findings: Findings) -> None:
-        """Begin at the beginning."""
         self._context = context
         self._findings = findings
         self._cursor: str | None = None
 
     async def rest(self, cursor: str | None = None) -> AsyncIterator[Event]:
-        """Yield the events that were not read yet, up to the end; or those behind a cursor."""
+        """Yield the events not read yet, up to the end; or those after a cursor."""
         position = self._cursor if cursor is None else cursor
         while True:
             page = await self._context.store.read_log(position, _PAGE)
-            if page.torn:
-                self._findings.skip(Promise.LOG, "the log was shortened while it was read")
+            if page.truncated:
+                self._findings.skip(Promise.LOG, "retention removed events during the audit")
             for entry in page.entries:
                 try:
                     event = decode_event(entry)
@@ -77,7 +76,7 @@ class LogReader:
 
 
 async def count(context: Context, partitions: Sequence[Partition]) -> list[Count]:
-    """Return how many records each partition holds, however many partitions there are."""
+    """Return the number of records in each partition; any number of partitions is allowed."""
     counts: list[Count] = []
     for first in range(0, len(partitions), _PAGE):
         some = partitions[first : first + _PAGE]
@@ -88,10 +87,10 @@ async def count(context: Context, partitions: Sequence[Partition]) -> list[Count
 async def check_counts(
     context: Context, listed: Mapping[Partition, int], findings: Findings
 ) -> None:
-    """Check that each partition's count is what a listing of it found."""
+    """Check that each partition's count equals the length of its listing."""
     partitions = list(listed)
     counts = await count(context, partitions)
-    if not all(each.exact for each in counts):
+    if not all(item.exact for item in counts):
         findings.skip(Promise.COUNTS, "this store's counts are estimates")
         return
     for partition, found in zip(partitions, counts, strict=True):
@@ -101,10 +100,10 @@ async def check_counts(
 
 
 async def _count_again(context: Context, partition: Partition, findings: Findings) -> None:
-    """Count between two listings until all agree; what changes all the time is not judged.
+    """Count between two listings until all agree; skip partitions that keep changing.
 
-    Two listings that show the same versions saw nothing change between them but what came and went
-    again. A count that is wrong is wrong by the same number every time.
+    Two listings with the same versions saw no change between them, except records that came and
+    went. A wrong count is wrong by the same number every time.
     """
     errors: set[int] = set()
     number = counted = 0
@@ -134,7 +133,7 @@ async def _count_one(context: Context, partition: Partition) -> int:
 
 
 def partitions_of(record: Record, collection: Collection) -> list[Partition]:
-    """Return the partitions that a record is in, by its attributes."""
+    """Return the partitions of a record, from its attributes."""
     return [
         Partition(collection.name, index, record.attributes[index.partition])
         for index in collection.indexes

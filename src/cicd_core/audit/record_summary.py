@@ -1,12 +1,10 @@
-"""What the records say: checks of each one by itself, and what the log is compared with."""
+"""Summaries of records: checks of each one, and the values to compare with the log."""
 
 from __future__ import annotations
 
 from datetime import datetime  # noqa: TC003 - attrs reads the annotations of its fields
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
-
-from attrs import frozen
 
 from cicd_core.audit.report import Promise
 from cicd_core.lifecycle.job_steps import FIRST_STEPS
@@ -15,6 +13,7 @@ from cicd_core.model.job import FINAL_STATES, JobState
 from cicd_core.persistence.codec import decode_event
 from cicd_core.persistence.collections import JOBS
 from cicd_core.store.records import LogEntry
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,33 +23,31 @@ if TYPE_CHECKING:
     from cicd_core.persistence.grants import Loaded
     from cicd_core.store.records import Collection, Record
 
-#: A collection and a key.
-Subject = tuple[str, str]
 
 _HELD: Final = frozenset({JobState.CLAIMED, JobState.RUNNING})
 
 
 @frozen(kw_only=True)
 class Known:
-    """What a record says, as far as the log must say it too."""
+    """The values of a record that the log must have too."""
 
     version: int
     created_at: datetime
     #: None for an entity without states.
     state: str | None = None
-    #: What a live claim still owes to the log.
+    #: The events that a live claim has not written yet.
     pending: tuple[Event, ...] = ()
-    #: The rest is a job's.
+    #: The rest is only for jobs.
     fence: int = 0
     pool_name: str | None = None
-    #: Of a tracked run: what was recorded, which its events do not say.
+    #: Of a tracked run: recorded values that its events do not have.
     tracked: bool = False
     started_at: datetime | None = None
     completed_at: datetime | None = None
 
 
 def known_job(loaded: Loaded[Job]) -> Known:
-    """Return what the log must say of a job."""
+    """Return the values that the log must have for a job."""
     job = loaded.value
     pending = tuple(
         decode_event(
@@ -78,7 +75,7 @@ def known_job(loaded: Loaded[Job]) -> Known:
 
 
 def check_job(record: Record, loaded: Loaded[Job], findings: Findings) -> None:
-    """Check what the record of a job says of itself."""
+    """Check the record of a job by itself."""
     _check_lease(record, loaded.value, findings)
     _check_verdict(loaded.value, findings)
     _check_attempts(loaded.value, findings)
@@ -88,15 +85,15 @@ def check_job(record: Record, loaded: Loaded[Job], findings: Findings) -> None:
 def check_indexes(
     record: Record, collection: Collection, expected: Mapping[str, str], findings: Findings
 ) -> None:
-    """Check that a record is in the partitions where its state belongs, and in no other one."""
+    """Check that a record is in the partitions of its state, and in no other."""
     findings.examine(Promise.INDEXES)
     for index in collection.indexes:
         found, wanted = record.attributes.get(index.partition), expected.get(index.partition)
         findings.require(
             Promise.INDEXES,
             found == wanted,
-            f"{collection.name} {record.key}: {index.name} has it under {found!r}, "
-            f"its state belongs under {wanted!r}",
+            f"{collection.name} {record.key}: {index.name} lists it under {found!r}, "
+            f"but its state belongs under {wanted!r}",
         )
 
 
@@ -106,14 +103,12 @@ def _check_lease(record: Record, job: Job, findings: Findings) -> None:
     who = f"job {job.job_id}"
     if lease is None:
         findings.require(
-            Promise.LEASES, not held, f"{who} is {job.state.value}, and nobody has a lease on it"
+            Promise.LEASES, not held, f"{who} is {job.state.value}, but no agent has a lease on it"
         )
-        findings.require(
-            Promise.LEASES, record.grant is None, f"{who} has the grant of a claim without a lease"
-        )
+        findings.require(Promise.LEASES, record.grant is None, f"{who} has a grant but no lease")
         return
     findings.require(
-        Promise.LEASES, held, f"{who} is {job.state.value}, and {lease.claim_id} has a lease on it"
+        Promise.LEASES, held, f"{who} is {job.state.value}, but {lease.claim_id} has a lease on it"
     )
     findings.require(
         Promise.LEASES,
@@ -171,7 +166,7 @@ def _check_attempts(job: Job, findings: Findings) -> None:
 def _check_history(job: Job, findings: Findings) -> None:
     steps = job.history
     pairs = list(pairwise(steps))
-    if job.history_left_out:  # behind the first ones there is a gap
+    if job.history_left_out:  # there is a gap after the first ones
         del pairs[FIRST_STEPS - 1 : FIRST_STEPS]
     joined = all(one.target is other.source for one, other in pairs)
     findings.require(

@@ -1,23 +1,24 @@
-"""What an audit says: a check for each promise, and what the log tells of the work."""
+"""The report of an audit: a check per promise, and statistics from the log."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping  # noqa: TC003 - the shape of the report, for whoever reads it
+from collections.abc import Mapping  # noqa: TC003 - the shape of the report, for its readers
 from datetime import datetime  # noqa: TC003 - as above
 from enum import StrEnum
 from typing import Final
 
-from attrs import field, frozen
+from attrs import field
 
 from cicd_core.model.job import JobState  # noqa: TC001 - as above
+from cicd_core.values import frozen
 
-#: How many faults of one check are told; all of them are counted.
-TOLD_FAULTS: Final = 20
+#: Maximum number of faults reported per check; all are counted.
+SHOWN_FAULTS: Final = 20
 
 
 class Promise(StrEnum):
-    """What is checked, in the order in which it is told."""
+    """The checked promises, in the order of the report."""
 
     READABLE = "readable"
     ACCOUNTED = "accounted"
@@ -31,15 +32,15 @@ class Promise(StrEnum):
     COUNTS = "counts"
 
 
-#: What each check is about, in a sentence.
+#: Each promise in a sentence.
 PROMISES: Final[Mapping[Promise, str]] = {
     Promise.READABLE: "every record and every event decodes",
-    Promise.ACCOUNTED: "no job that was enqueued is lost",
-    Promise.VERDICTS: "one final verdict a job, and nothing after it",
-    Promise.FENCES: "each claim's fence is above all before it",
-    Promise.LEASES: "a lease has an owner, a held job has a lease",
+    Promise.ACCOUNTED: "no enqueued job is lost",
+    Promise.VERDICTS: "each job has one final verdict and no event after it",
+    Promise.FENCES: "each claim has a higher fence than all claims before it",
+    Promise.LEASES: "each lease has an owner, each held job a lease",
     Promise.LOG: "no gap: versions and ordinals are dense",
-    Promise.PATHS: "every step is legal, and leads to the record",
+    Promise.PATHS: "every transition is legal, and together they lead to the record",
     Promise.COUNTERS: "the counters equal a recount of the log",
     Promise.INDEXES: "each record is found where its state belongs",
     Promise.COUNTS: "each count equals a full listing",
@@ -47,36 +48,36 @@ PROMISES: Final[Mapping[Promise, str]] = {
 
 
 class CheckResult(StrEnum):
-    """How a check ended."""
+    """The result of a check."""
 
     OK = "ok"
     FAILED = "failed"
-    #: It could not be made; the check says why.
+    #: It could not be made; the check has the reason.
     SKIPPED = "skipped"
 
 
 @frozen(kw_only=True)
 class Check:
-    """One promise, and whether it holds."""
+    """A promise, and the result of its check."""
 
     name: Promise
-    #: What was looked at: records, events, claims or counters.
+    #: The number of examined records, events, claims or counters.
     examined: int
-    #: All that contradict the promise.
+    #: The number of contradictions.
     fault_count: int
-    #: The first 20 of them, each a sentence that names the record.
+    #: The first 20 contradictions, each a sentence that names the record.
     faults: tuple[str, ...]
-    #: Why it could not be made; None where it was.
+    #: Why the check could not be made; None if it was.
     skipped: str | None = None
 
     @property
     def promise(self) -> str:
-        """What is promised, in a sentence."""
+        """The promise, in a sentence."""
         return PROMISES[self.name]
 
     @property
     def result(self) -> CheckResult:
-        """Whether it holds; a fault that was found counts, whatever could not be looked at."""
+        """The result; a fault counts even if a part could not be examined."""
         if self.fault_count:
             return CheckResult.FAILED
         return CheckResult.OK if self.skipped is None else CheckResult.SKIPPED
@@ -86,19 +87,19 @@ class Check:
 class AuditReport:
     """The state of a store, checked against its own log."""
 
-    #: On the store's clock (UTC), when the audit began.
+    #: The start of the audit, on the store's clock (UTC).
     as_of: datetime
-    #: Records of jobs; and how many are in each state.
+    #: Number of jobs, in total and by state.
     jobs: int
     jobs_by_state: Mapping[JobState, int] = field(factory=dict["JobState", int])
     #: Events in the log.
     events: int = 0
-    #: Claims that the log tells of.
+    #: Claims in the log.
     attempts: int = 0
-    #: Attempts that led to another one, releases left out.
+    #: Attempts that led to another one, without releases.
     retries: int = 0
     releases: int = 0
-    #: Leases that ran out because nobody renewed them.
+    #: Leases that expired without a renewal.
     lost_leases: int = 0
     dead_letters: int = 0
     replays: int = 0
@@ -115,33 +116,32 @@ class AuditReport:
 
 
 class Findings:
-    """What the checks found so far."""
+    """The findings so far."""
 
     def __init__(self) -> None:
-        """Begin with nothing examined."""
         self._examined: Counter[Promise] = Counter()
         self._faults: Counter[Promise] = Counter()
-        self._told: dict[Promise, list[str]] = {name: [] for name in Promise}
+        self._shown: dict[Promise, list[str]] = {name: [] for name in Promise}
         self._skipped: dict[Promise, str] = {}
 
     def examine(self, name: Promise, number: int = 1) -> None:
-        """Count what was looked at."""
+        """Count examined items."""
         self._examined[name] += number
 
     def fault(self, name: Promise, text: str) -> None:
-        """Count a contradiction, and keep its description while there are few."""
+        """Count a contradiction, and keep the description of the first ones."""
         self._faults[name] += 1
-        if len(self._told[name]) < TOLD_FAULTS:
-            self._told[name].append(text)
+        if len(self._shown[name]) < SHOWN_FAULTS:
+            self._shown[name].append(text)
 
     def require(self, name: Promise, holds: object, text: str) -> None:
         """Count a contradiction unless ``holds`` is true."""
         if not holds:
             self.fault(name, text)
 
-    def skip(self, name: Promise, why: str) -> None:
-        """Say why a check, or a part of it, could not be made."""
-        self._skipped.setdefault(name, why)
+    def skip(self, name: Promise, reason: str) -> None:
+        """Record why a check, or a part of it, could not be made."""
+        self._skipped.setdefault(name, reason)
 
     def checks(self) -> tuple[Check, ...]:
         """Return all checks, in their order."""
@@ -150,7 +150,7 @@ class Findings:
                 name=name,
                 examined=self._examined[name],
                 fault_count=self._faults[name],
-                faults=tuple(self._told[name]),
+                faults=tuple(self._shown[name]),
                 skipped=self._skipped.get(name),
             )
             for name in Promise

@@ -1,4 +1,4 @@
-"""The audit itself: what the records say is compared with what the log says."""
+"""The audit: compares the records with the log."""
 
 from __future__ import annotations
 
@@ -18,23 +18,13 @@ from cicd_core.audit.reading import (
 from cicd_core.audit.record_summary import Known, check_indexes, check_job, known_job
 from cicd_core.audit.report import AuditReport, Findings, Promise
 from cicd_core.audit.transition_check import FINAL
+from cicd_core.entities import MAPPINGS
 from cicd_core.errors import CicdError
 from cicd_core.ids import IdSource
-from cicd_core.model.agent import AgentStatus
-from cicd_core.model.deployment import DeploymentStatus
 from cicd_core.model.instants import from_micros
 from cicd_core.model.job import JobState
-from cicd_core.persistence import mappings
 from cicd_core.persistence.collections import (
-    AGENTS,
-    BY_DEPLOYMENT_STATUS,
-    BY_KIND,
-    BY_STATUS,
-    DEPLOYMENTS,
     JOBS,
-    POOL_KIND,
-    POOLS,
-    job_statuses,
 )
 from cicd_core.persistence.context import Context
 from cicd_core.store.counter_days import first_kept_day
@@ -44,56 +34,42 @@ if TYPE_CHECKING:
     from collections.abc import Collection as AnyCollection
 
     from cicd_core.audit.history import Trail
-    from cicd_core.audit.record_summary import Subject
     from cicd_core.control_plane.plane import ControlPlane
-    from cicd_core.persistence.repository import EntityKind
-    from cicd_core.store.records import Record
+    from cicd_core.persistence.mapping import EntityMapping
+    from cicd_core.store.records import Record, Subject
 
-#: Partitions that hold every record of a collection together, each one once.
-_LISTS: Final = {
-    JOBS.name: tuple(Partition(JOBS.name, BY_STATUS, value) for value in job_statuses()),
-    DEPLOYMENTS.name: tuple(
-        Partition(DEPLOYMENTS.name, BY_DEPLOYMENT_STATUS, each.value) for each in DeploymentStatus
-    ),
-    AGENTS.name: tuple(Partition(AGENTS.name, BY_STATUS, each.value) for each in AgentStatus),
-    POOLS.name: (Partition(POOLS.name, BY_KIND, POOL_KIND),),
-}
+#: The entities whose records are all in indexes.
+_AUDITED: Final = tuple(mapping for mapping in MAPPINGS if mapping.lists)
 
 _AT_REST: Final = FINAL | {JobState.DEAD_LETTERED.value}
 
 
 async def audit(plane: ControlPlane, *, ended: AnyCollection[str] = ()) -> AuditReport:
-    """Check all that a store keeps against its own log; nothing is written.
+    """Check a store against its own log; writes nothing.
 
-    It may run while others work: what they change meanwhile is told apart from a fault. It reads
-    every record and every event, and keeps a few hundred bytes of each entity in memory.
+    It may run while others work: it tells changes in the meantime from faults. It reads every
+    record and every event, and keeps a few hundred bytes per entity in memory.
 
     Args:
-        plane: over the store to be checked.
-        ended: ids of jobs that must be there, with a final verdict or among the dead letters.
+        plane: the control plane of the store to check.
+        ended: ids of jobs that must exist, with a final verdict or as dead letters.
 
     Raises:
-        StoreError: the store can't be read.
+        StoreError: the store cannot be read.
     """
     return await _Audit(plane).run(ended)
 
 
 class _Audit:
-    """One audit, while it goes on."""
+    """A running audit."""
 
     def __init__(self, plane: ControlPlane) -> None:
         settings = plane.settings
         self._context = Context(plane.store, IdSource(), settings)
-        self._kinds: tuple[EntityKind[Any], ...] = (
-            mappings.job_kind(settings),
-            mappings.deployment_kind(settings),
-            mappings.agent_kind(settings),
-            mappings.pool_kind(),
-        )
         self._retention = {
-            JOBS.name: settings.job_retention_seconds,
-            DEPLOYMENTS.name: settings.deployment_retention_seconds,
-            AGENTS.name: settings.agent_retention_seconds,
+            mapping.collection.name: mapping.retention(settings)
+            for mapping in _AUDITED
+            if mapping.retention is not None
         }
         self._findings = Findings()
         self._known: dict[Subject, Known] = {}
@@ -103,8 +79,8 @@ class _Audit:
     async def run(self, ended: AnyCollection[str]) -> AuditReport:
         """Read the records, then the log, then compare: the log is never behind the records."""
         began = await self._context.store.now()
-        for kind in self._kinds:
-            await self._read_records(kind)
+        for mapping in _AUDITED:
+            await self._read_records(mapping)
         trails = await self._read_log()
         await self._check_without_record(trails.without_record(), began)
         self._check_ended(ended)
@@ -122,36 +98,36 @@ class _Audit:
             **trails.tallies,
         )
 
-    async def _read_records(self, kind: EntityKind[Any]) -> None:
-        for partition in _LISTS[kind.collection.name]:
-            self._listed[partition] += 0  # an empty partition must be counted as one
+    async def _read_records(self, mapping: EntityMapping[Any]) -> None:
+        for partition in mapping.lists:
+            self._listed[partition] += 0  # an empty partition must be checked too
             async for record in read_partition(self._context, partition):
-                subject = (kind.collection.name, record.key)
+                subject = (mapping.collection.name, record.key)
                 known = self._known.get(subject)
-                # One that moved while the lists were read is in two of them.
+                # A record that moved during the reads is in two lists.
                 if subject not in self._unreadable and (
                     known is None or known.version < record.version
                 ):
-                    self._read_record(kind, record)
+                    self._read_record(mapping, record)
 
-    def _read_record(self, kind: EntityKind[Any], record: Record) -> None:
-        findings, subject = self._findings, (kind.collection.name, record.key)
+    def _read_record(self, mapping: EntityMapping[Any], record: Record) -> None:
+        findings, subject = self._findings, (mapping.collection.name, record.key)
         findings.examine(Promise.READABLE)
-        self._listed.update(partitions_of(record, kind.collection))
+        self._listed.update(partitions_of(record, mapping.collection))
         try:
-            loaded = kind.load(record)
+            loaded = mapping.load(record)
         except CicdError as broken:
             findings.fault(Promise.READABLE, str(broken))
             self._unreadable.add(subject)
             return
-        if kind.collection is JOBS:
+        if mapping.collection is JOBS:
             findings.examine(Promise.ACCOUNTED)
             check_job(record, loaded, findings)
             self._known[subject] = known_job(loaded)
         else:
             self._known[subject] = _known_entity(loaded.value, record.version)
         check_indexes(
-            record, kind.collection, kind.attributes(loaded.value, record.lease), findings
+            record, mapping.collection, mapping.attributes(loaded.value, record.lease), findings
         )
 
     async def _read_log(self) -> Trails:
@@ -160,22 +136,22 @@ class _Audit:
         reader = LogReader(self._context, self._findings)
         async for event in reader.rest():
             trails.add(event, counted=True)
-        # The counters are complete up to a cursor: what the log says behind it is not in them.
+        # The counters include all events up to a cursor, and none after it.
         counters = await self._context.store.counters("")
         tail = [event async for event in reader.rest()]
         later = {event.event_id async for event in reader.rest(counters.cursor)}
         for event in tail:
             trails.add(event, counted=event.event_id not in later)
         trails.finish()
-        # A store drops by whichever clock is behind: never more than its steady one says.
+        # A store removes events by the clock that is behind, at most up to its steady clock.
         steady = (await self._context.store.now()).micros
         first_day = max(_first_whole_day(trails), first_kept_day(StoreTime(steady)))
         recount.compare(counters.values, self._findings, first_day)
         return trails
 
     async def _check_without_record(self, trails: dict[Subject, Trail], began: StoreTime) -> None:
-        """Look for those that the log tells of and no list has: lost, dropped, or just made."""
-        for collection in _LISTS:
+        """Check subjects of the log that no list has: lost, expired, or just created."""
+        for collection in (mapping.collection.name for mapping in _AUDITED):
             keys = [
                 key
                 for name, key in trails
@@ -194,13 +170,13 @@ class _Audit:
             self._findings.require(
                 Promise.INDEXES,
                 _moved_since(record, trail, began),
-                f"{who} is there, and in none of the lists of its collection",
+                f"{who} exists, but is in no index of its collection",
             )
             return
         self._findings.require(
             Promise.ACCOUNTED,
             trail.deleted or self._may_be_dropped(collection, trail, began),
-            f"{who}: the log tells of it up to {trail.state}, and its record is gone",
+            f"{who}: the log follows it to {trail.state}, but its record is gone",
         )
 
     def _may_be_dropped(self, collection: str, trail: Trail, began: StoreTime) -> bool:
@@ -209,8 +185,8 @@ class _Audit:
             return False
         if collection == JOBS.name and trail.state not in FINAL:
             return False
-        # Retention is elapsed time, and events tell the calendar's, which may have been set back
-        # since. Versions begin at the steady clock's moment of the creation: no end was before it.
+        # Retention is elapsed time; events have the calendar's time, which may have been set back.
+        # Versions start at the steady clock's time of the creation: no end was before it.
         retention = timedelta(seconds=seconds)
         by_steady = trail.version + retention // timedelta(microseconds=1) <= began.micros
         return by_steady or trail.at + retention <= from_micros(began.calendar)
@@ -220,7 +196,7 @@ class _Audit:
             known = self._known.get((JOBS.name, job_id))
             if known is None:
                 self._findings.fault(
-                    Promise.ACCOUNTED, f"job {job_id} was enqueued, and no record tells of it"
+                    Promise.ACCOUNTED, f"job {job_id} was enqueued, but has no record"
                 )
             else:
                 self._findings.require(
@@ -240,13 +216,13 @@ def _known_entity(value: Any, version: int) -> Known:
 
 
 def _moved_since(record: Record, trail: Trail, began: StoreTime) -> bool:
-    """Whether a record may have moved from list to list while the lists were read."""
+    """Whether a record may have moved between lists during the reads."""
     claimed = record.lease is not None and record.lease.granted >= began.micros
     return claimed or (trail.at is not None and trail.at >= from_micros(began.calendar))
 
 
 def _first_whole_day(trails: Trails) -> str:
-    """Return the first UTC day, as counters name it, of which the log kept every event."""
+    """Return the first UTC day, as counters name it, with all its events in the log."""
     if trails.is_whole or trails.oldest is None:
         return ""
     return f"{trails.oldest + timedelta(days=1):%Y%m%d}"

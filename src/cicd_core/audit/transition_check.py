@@ -1,14 +1,11 @@
-"""What an event says of its subject's state, and whether the table of its kind allows it."""
+"""The state change in an event, and whether the table of its kind allows it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from cicd_core.lifecycle.agent_table import AGENT_TABLE
-from cicd_core.lifecycle.deployment_table import DEPLOYMENT_TABLE
-from cicd_core.lifecycle.job_table import JOB_TABLE
+from cicd_core.entities import MAPPINGS
 from cicd_core.model.job import FINAL_STATES, JobState
-from cicd_core.persistence.collections import AGENTS, DEPLOYMENTS, JOBS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,11 +13,11 @@ if TYPE_CHECKING:
     from cicd_core.lifecycle.table import TransitionTable
     from cicd_core.model.event import Event
 
-#: The states of jobs that someone holds, and those that nothing leaves, as events name them.
+#: The states of held jobs, and the final states, as events name them.
 HELD: Final = frozenset({JobState.CLAIMED.value, JobState.RUNNING.value})
 FINAL: Final = frozenset(state.value for state in FINAL_STATES)
 
-#: Events that tell of something within a state, and the command that each one is.
+#: Events that keep the state, and their commands.
 _NOTES: Final[Mapping[str, str]] = {
     "job.promoted": "promote",
     "job.progress": "progress",
@@ -29,27 +26,31 @@ _NOTES: Final[Mapping[str, str]] = {
     "deployment.metrics": "record_metrics",
 }
 #: The first events of entities without states.
-_STATELESS_BIRTHS: Final = frozenset({"pool.created", "session.created"})
+_STATELESS_BIRTHS: Final = frozenset[str]().union(*(mapping.births for mapping in MAPPINGS))
 
-#: The last events of entities whose records are removed on purpose.
-DELETIONS: Final = frozenset({"pool.deleted"})
+#: The last events of entities whose records are deleted.
+DELETIONS: Final = frozenset[str]().union(*(mapping.deletions for mapping in MAPPINGS))
+
+#: The collections whose records may be written without an event.
+QUIET: Final = frozenset(
+    mapping.collection.name for mapping in MAPPINGS if mapping.has_quiet_writes
+)
 
 
 class Steps:
-    """The legal steps of one kind of entity, as events tell them: by the names of states."""
+    """The legal steps of a kind of entity, by the state names in events."""
 
     def __init__(self, table: TransitionTable[Any]) -> None:
-        """Take them from the table."""
         self._initial = frozenset(state.value for state in table.initial)
-        self._moves = frozenset((each.source.value, each.target.value) for each in table.edges)
-        self._commands = frozenset((each.command, each.source.value) for each in table.edges)
+        self._moves = frozenset((edge.source.value, edge.target.value) for edge in table.edges)
+        self._commands = frozenset((item.command, item.source.value) for item in table.edges)
 
     def refusal(self, event: Event, state: str | None) -> str | None:
         """Return why the event can't follow ``state``, None if it can.
 
         Args:
             event: of an entity of this kind.
-            state: where the events before it led; None where the log does not say.
+            state: the state after the earlier events; None if the log does not have it.
         """
         command = _NOTES.get(event.type)
         if command is not None:
@@ -59,22 +60,22 @@ class Steps:
         if source is None:
             return None if target in self._initial else f"{event.type} begins in {target}"
         if state is not None and source != state:
-            return f"{event.type} leaves {source}, and the state was {state}"
+            return f"{event.type} leaves {source}, but the state was {state}"
         if (source, target) not in self._moves:
-            return f"{event.type} goes from {source} to {target}, which no command does"
+            return f"{event.type} goes from {source} to {target}, but no command does that"
         return None
 
 
-#: By collection; what is not in it has no states.
+#: By collection; entities of other collections have no states.
 STEPS: Final[Mapping[str, Steps]] = {
-    JOBS.name: Steps(JOB_TABLE),
-    DEPLOYMENTS.name: Steps(DEPLOYMENT_TABLE),
-    AGENTS.name: Steps(AGENT_TABLE),
+    mapping.collection.name: Steps(mapping.table)
+    for mapping in MAPPINGS
+    if mapping.table is not None
 }
 
 
 def states_of(event: Event) -> tuple[str | None, str | None]:
-    """Return the state that an event leaves and the one that it leads to; None for none."""
+    """Return the old and the new state of an event; None for no state."""
     if event.type in _NOTES:
         return None, None
     source, target = event.data.get("from"), event.data.get("to")

@@ -1,5 +1,5 @@
-"""The command line: what a person or a script asks of a store of jobs, and an agent to start.
+"""The command line: commands on a store of jobs for people and scripts, and an agent.
 
-Needs the extra ``cli``. Heavy imports stand inside the functions that need them, so that
-``--help`` and completion stay quick.
+It needs the extra ``cli``. Heavy imports are inside the functions that need them, so
+``--help`` and completion stay fast.
 """

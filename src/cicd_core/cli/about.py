@@ -1,4 +1,4 @@
-"""``stores`` and ``version``: what this installation is, and what it can open."""
+"""``stores`` and ``version``: this installation, and the stores that it can open."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import platform
 from typing import TYPE_CHECKING
 
 from cicd_core.cli.options import JsonOption
-from cicd_core.persistence.collections import COLLECTIONS
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -62,7 +61,8 @@ def _described(entry_point: EntryPoint) -> dict[str, str | None]:
 
 
 def _problem(entry_point: EntryPoint) -> str | None:
-    """Return why a store can't be opened here; the address of one does not matter for that."""
+    """Return why a store cannot be opened here; this does not depend on its address."""
+    from cicd_core.entities import COLLECTIONS
     from cicd_core.errors import CicdError
     from cicd_core.store.registry import open_store
 

@@ -1,51 +1,68 @@
-"""``agent``: a process that claims shell jobs and runs them, until it is told to go."""
+"""``agent``: a process that claims shell jobs and runs them."""
 
 from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cicd_core.cli.options import StoreOption
+from cicd_core.cli import completion
+from cicd_core.cli.options import LocalStoreOption, ServerOption
+
+if TYPE_CHECKING:
+    from cicd_core.agent.protocols import WorkSource
 
 _CHECKOUTS = "Checkouts"
+_SENT_LOGS = "Logs that are sent"
 
 
 def agent(
     *,
-    pool: Annotated[str, typer.Option("--pool", metavar="POOL", help="Whose jobs it takes.")] = (
-        "default"
-    ),
+    pool: Annotated[
+        str,
+        typer.Option(
+            "--pool",
+            metavar="POOL",
+            autocompletion=completion.pools,
+            help="Pool whose jobs the agent runs.",
+        ),
+    ] = ("default"),
     label: Annotated[
         list[str] | None,
-        typer.Option("--label", metavar="LABEL", help="What it has; may be repeated."),
+        typer.Option("--label", metavar="LABEL", help="Label of the agent; repeatable."),
     ] = None,
     slots: Annotated[
-        int, typer.Option("--slots", metavar="N", help="How many jobs it runs at once.")
+        int, typer.Option("--slots", metavar="N", help="Number of jobs to run at once.")
     ] = 1,
     kind: Annotated[
         list[str] | None,
         typer.Option(
-            "--type", metavar="TYPE", help="Run jobs of this type too, as shell jobs; repeatable."
+            "--type",
+            metavar="TYPE",
+            autocompletion=completion.job_types,
+            help="Also run jobs of this type, as shell jobs; repeatable.",
         ),
     ] = None,
     agent_id: Annotated[
         str | None,
         typer.Option(
-            "--agent-id", metavar="ID", help="Unique among all agents. Left out: made up."
+            "--agent-id", metavar="ID", help="Unique id of the agent. Default: generated."
         ),
     ] = None,
     grace: Annotated[
         str,
-        typer.Option("--grace", metavar="SECONDS", help="What a drain waits for running jobs."),
+        typer.Option(
+            "--grace", metavar="SECONDS", help="Time that a drain waits for running jobs."
+        ),
     ] = "30",
     lease: Annotated[
         str | None,
         typer.Option(
-            "--lease", metavar="SECONDS", help="How long a claim holds without a renewal."
+            "--lease", metavar="SECONDS", help="How long a lease lasts without a renewal."
         ),
     ] = None,
     exit_when_stuck: Annotated[
@@ -53,7 +70,7 @@ def agent(
         typer.Option(
             "--exit-when-stuck",
             metavar="N",
-            help="End with 75 when N slots can't be freed, to be started again.",
+            help="Exit with 75 when N slots are stuck, for a restart.",
         ),
     ] = None,
     stuck_after: Annotated[
@@ -61,19 +78,19 @@ def agent(
         typer.Option(
             "--stuck-after",
             metavar="SECONDS",
-            help="How long a slot can't be freed before it counts for that.",
+            help="How long a slot is stuck before it counts.",
         ),
     ] = "60",
     workdir: Annotated[
         Path | None,
-        typer.Option("--workdir", metavar="DIR", help="Where jobs get their folders."),
+        typer.Option("--workdir", metavar="DIR", help="Folder for the jobs' work folders."),
     ] = None,
     cache_dir: Annotated[
         Path | None,
         typer.Option(
             "--cache-dir",
             metavar="DIR",
-            help="Where mirrors of repositories are kept; in the user's cache folder by default.",
+            help="Folder for mirrors of repositories. Default: the user's cache folder.",
             rich_help_panel=_CHECKOUTS,
         ),
     ] = None,
@@ -82,7 +99,7 @@ def agent(
         typer.Option(
             "--cache-limit",
             metavar="SIZE",
-            help="The most that all mirrors may take: those used longest ago go first.",
+            help="Maximum size of all mirrors; the least recently used go first.",
             rich_help_panel=_CHECKOUTS,
         ),
     ] = "10G",
@@ -91,7 +108,7 @@ def agent(
         typer.Option(
             "--checkout-limit",
             metavar="SIZE",
-            help="The most that one checkout, or one download, may take.",
+            help="Maximum size of one checkout, or one download.",
             rich_help_panel=_CHECKOUTS,
         ),
     ] = "10G",
@@ -100,7 +117,7 @@ def agent(
         typer.Option(
             "--git-timeout",
             metavar="SECONDS",
-            help="How long one git command may take.",
+            help="Time limit of one git command.",
             rich_help_panel=_CHECKOUTS,
         ),
     ] = "30m",
@@ -109,7 +126,7 @@ def agent(
         typer.Option(
             "--git-config",
             metavar="FILE",
-            help="Git's configuration: credential helpers, proxies. Jobs' own is never read.",
+            help="Git configuration: credential helpers, proxies. A job's own is never read.",
             rich_help_panel=_CHECKOUTS,
         ),
     ] = None,
@@ -118,7 +135,7 @@ def agent(
         typer.Option(
             "--ssh-key",
             metavar="FILE",
-            help="The private key (a deploy key) that ssh uses, and no other.",
+            help="Private key (a deploy key) for ssh; no other key is used.",
             rich_help_panel=_CHECKOUTS,
         ),
     ] = None,
@@ -127,7 +144,7 @@ def agent(
         typer.Option(
             "--trust-repository",
             metavar="DIR",
-            help="A folder whose repositories may belong to other users; repeatable.",
+            help="Folder with repositories that other users may own; repeatable.",
             rich_help_panel=_CHECKOUTS,
         ),
     ] = None,
@@ -135,7 +152,7 @@ def agent(
         bool,
         typer.Option(
             "--outside-links",
-            help="Allow symbolic links that lead out of a checkout.",
+            help="Allow symbolic links that point out of a checkout.",
             rich_help_panel=_CHECKOUTS,
         ),
     ] = False,
@@ -144,16 +161,16 @@ def agent(
         typer.Option(
             "--depth",
             metavar="N",
-            help="Commits of the history, for jobs that do not say; 0: all.",
+            help="Default history depth, in commits; 0: all.",
             rich_help_panel=_CHECKOUTS,
         ),
     ] = 0,
-    filter: Annotated[  # noqa: A002 - the name of the option, as git has it
+    filter: Annotated[  # noqa: A002 - the name of git's option
         str,
         typer.Option(
             "--filter",
             metavar="FILTER",
-            help="blob:none or none, for jobs that do not say.",
+            help="Default filter: blob:none or none.",
             rich_help_panel=_CHECKOUTS,
         ),
     ] = "none",
@@ -162,7 +179,7 @@ def agent(
         typer.Option(
             "--submodules",
             metavar="WHICH",
-            help="off, shallow or recursive, for jobs that do not say.",
+            help="Default for submodules: off, shallow or recursive.",
             rich_help_panel=_CHECKOUTS,
         ),
     ] = "off",
@@ -170,7 +187,7 @@ def agent(
         bool,
         typer.Option(
             "--lfs",
-            help="Fetch the files of Git LFS, for jobs that do not say.",
+            help="Default for Git LFS: whether to fetch its files.",
             rich_help_panel=_CHECKOUTS,
         ),
     ] = False,
@@ -179,7 +196,7 @@ def agent(
         typer.Option(
             "--log-dir",
             metavar="DIR",
-            help="Where the jobs' logs go; cicd-core/logs in the user's state folder by default.",
+            help="Folder for job logs. Default: cicd-core/logs in the user's state folder.",
         ),
     ] = None,
     log_limit: Annotated[
@@ -187,7 +204,7 @@ def agent(
         typer.Option(
             "--log-limit",
             metavar="SIZE",
-            help="The most of one log that is kept: its first MiB, and its end. At least 4M.",
+            help="Maximum size of a log: its first MiB and its end are kept. At least 4M.",
         ),
     ] = "64M",
     keep_logs: Annotated[
@@ -195,7 +212,7 @@ def agent(
         typer.Option(
             "--keep-logs",
             metavar="SECONDS",
-            help="How long a log is kept (36h, 14d) after it was last written to.",
+            help="Retention of a log (36h, 14d) after its last write.",
         ),
     ] = "14d",
     logs_limit: Annotated[
@@ -203,43 +220,88 @@ def agent(
         typer.Option(
             "--logs-limit",
             metavar="SIZE",
-            help="The most that all logs together may take: the oldest go first.",
+            help="Maximum size of all logs together; the oldest go first.",
         ),
     ] = "10G",
     send_log_tail: Annotated[
         bool,
         typer.Option(
             "--send-log-tail",
-            help="Send the end of each log to the store: only if logs hold no secret.",
+            help="Send the end of each log to the store; only if logs contain no secrets.",
         ),
     ] = False,
+    send_logs: Annotated[
+        bool,
+        typer.Option(
+            "--send-logs",
+            help="Send logs to the server while jobs run, with secrets masked.",
+            rich_help_panel=_SENT_LOGS,
+        ),
+    ] = False,
+    send_logs_to: Annotated[
+        str | None,
+        typer.Option(
+            "--send-logs-to",
+            metavar="FOLDER",
+            help="Without a server: send logs to a folder (or a URL), with secrets masked.",
+            rich_help_panel=_SENT_LOGS,
+        ),
+    ] = None,
+    mask_env: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--mask-env",
+            metavar="NAME",
+            help="A variable of its own whose value is masked in what is sent; repeatable.",
+            rich_help_panel=_SENT_LOGS,
+        ),
+    ] = None,
+    mask_file: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--mask-file",
+            metavar="FILE",
+            help="A file with a secret in each line, masked in what is sent; repeatable.",
+            rich_help_panel=_SENT_LOGS,
+        ),
+    ] = None,
+    mask_pattern: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--mask-pattern",
+            metavar="REGEX",
+            help="What is masked in what is sent; repeatable.",
+            rich_help_panel=_SENT_LOGS,
+        ),
+    ] = None,
     env: Annotated[
         list[str] | None,
         typer.Option(
             "--env",
             metavar="NAME",
-            help="A variable of its own that jobs see too, or CI_*; repeatable.",
+            help="Agent's variable to pass to jobs, or CI_*; repeatable.",
         ),
     ] = None,
     until_idle: Annotated[
         bool,
-        typer.Option("--until-idle", "--once", help="End when nothing is left that it can claim."),
+        typer.Option("--until-idle", "--once", help="Exit when there is no job left to claim."),
     ] = False,
     no_maintenance: Annotated[
         bool,
-        typer.Option(
-            "--no-maintenance", help="Leave what is due, and what others lost, to others."
-        ),
+        typer.Option("--no-maintenance", help="Do not run maintenance in this process."),
     ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings.")] = False,
-    store: StoreOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Log in JSON, an object a line.")] = False,
+    store: LocalStoreOption = None,
+    server: ServerOption = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Log in JSON, one object per line.")
+    ] = False,
 ) -> None:
     """Run an agent: it claims shell jobs and runs them.
 
-    SIGTERM, SIGHUP or Ctrl-C lets it finish what it runs, for the time of
-    --grace, and give back the rest; a second one gives back everything at once.
+    SIGTERM, SIGHUP or Ctrl-C lets it finish its jobs, for the time of
+    --grace, and release the rest; a second one releases everything at once.
     """
     import anyio
 
@@ -249,17 +311,36 @@ def agent(
     from cicd_core.cli.exits import reporting
     from cicd_core.cli.inputs import seconds, size
     from cicd_core.cli.logs import log_to_stderr
-    from cicd_core.cli.opening import store_url
+    from cicd_core.cli.opening import far_plane, store_url
+    from cicd_core.cli.sent_logs import log_masks, log_sink
     from cicd_core.control_plane.plane import ControlPlane
 
     leave_process_one()
     log_to_stderr(verbose=verbose, quiet=quiet, as_json=as_json)
 
     async def live() -> None:
-        url = store_url(store, quiet=as_json or quiet)
-        async with ControlPlane.open(url, maintenance=not no_maintenance) as plane:
+        async with AsyncExitStack() as stack:
+            if server is None:
+                url = store_url(store, quiet=as_json or quiet)
+                opening = ControlPlane.open(url, maintenance=not no_maintenance)
+                source: WorkSource = await stack.enter_async_context(opening)
+            else:
+                source = await stack.enter_async_context(far_plane(server))
+            limits = LogLimits(
+                job_bytes=size("log-limit", log_limit),
+                keep_seconds=seconds("keep-logs", keep_logs),
+                total_bytes=size("logs-limit", logs_limit),
+            )
+            sink = await log_sink(
+                stack,
+                source,
+                sends=send_logs,
+                place=send_logs_to,
+                is_far=server is not None,
+                limits=limits,
+            )
             worker = Agent(
-                plane,
+                source,
                 pool,
                 label or (),
                 slots,
@@ -267,12 +348,10 @@ def agent(
                 grace_seconds=seconds("grace", grace),
                 lease_seconds=None if lease is None else seconds("lease", lease),
                 log_dir=log_dir or default_log_dir(),
-                log_limits=LogLimits(
-                    job_bytes=size("log-limit", log_limit),
-                    keep_seconds=seconds("keep-logs", keep_logs),
-                    total_bytes=size("logs-limit", logs_limit),
-                ),
+                log_limits=limits,
                 send_log_tail=send_log_tail,
+                send_logs=sink,
+                log_masks=log_masks(mask_env or (), mask_file or (), mask_pattern or ()),
                 exit_when_stuck=exit_when_stuck,
                 stuck_seconds=seconds("stuck-after", stuck_after),
             )
@@ -303,14 +382,14 @@ def agent(
 
 
 def default_log_dir() -> Path:
-    """Return the folder of the logs of an agent that was given none."""
+    """Return the default folder of an agent's logs."""
     return _state_folder() / "logs"
 
 
 def _state_folder() -> Path:
-    """Return where programs keep what should outlive them (XDG Base Directory Specification).
+    """Return the folder for permanent data of programs (XDG Base Directory Specification).
 
-    A user without a home has the temporary folder: what is there may not outlive the machine.
+    A user without a home has the temporary folder, which may not survive a restart.
     """
     given = os.environ.get("XDG_STATE_HOME")
     try:

@@ -1,4 +1,4 @@
-"""``agents``: who asks for work, how they are, and who should take no more of it."""
+"""``agents``: list agents, show their status, drain and deregister them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cicd_core.cli import completion
 from cicd_core.cli.groups import group
 from cicd_core.cli.options import (
-    ByOption,
+    ActorOption,
     CursorOption,
     JsonOption,
     LimitOption,
@@ -19,13 +20,18 @@ from cicd_core.cli.options import (
 
 if TYPE_CHECKING:
     from cicd_core.cli.screen import Screen
-    from cicd_core.control_plane.listing import Page
     from cicd_core.control_plane.plane import ControlPlane
     from cicd_core.model.agent import Agent
+    from cicd_core.persistence.listing import Page
 
-app = group("See and steer the agents. Alone: list them.")
+app = group("Show and manage agents. Without a command: list them.")
 
-Id = Annotated[str, typer.Argument(metavar="AGENT", show_default=False, help="An agent's id.")]
+Id = Annotated[
+    str,
+    typer.Argument(
+        metavar="AGENT", autocompletion=completion.agents, show_default=False, help="An agent's id."
+    ),
+]
 
 
 @app.command("list")
@@ -33,7 +39,13 @@ def list_agents(
     *,
     pool: PoolFilter = None,
     status: Annotated[
-        str | None, typer.Option("--status", metavar="STATUS", help="Such as healthy or offline.")
+        str | None,
+        typer.Option(
+            "--status",
+            metavar="STATUS",
+            autocompletion=completion.agent_statuses,
+            help="A status, such as healthy or offline.",
+        ),
     ] = None,
     limit: LimitOption = 50,
     cursor: CursorOption = None,
@@ -84,17 +96,17 @@ def drain(
     agent_id: Id,
     *,
     reason: Annotated[
-        str, typer.Option("--reason", metavar="TEXT", help="Why, for people.")
+        str, typer.Option("--reason", metavar="TEXT", help="The reason, for people.")
     ] = "drained by an operator",
-    by: ByOption = None,
+    actor: ActorOption = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Let it finish what it runs, and take nothing new."""
+    """Let the agent finish its jobs and claim no new ones."""
     from cicd_core.cli.inputs import asker
 
     async def step(plane: ControlPlane) -> Agent:
-        return await plane.agents.drain(agent_id, reason=reason, by=asker(by))
+        return await plane.agents.drain(agent_id, reason=reason, actor=asker(actor))
 
     _step(step, store=store, as_json=as_json)
 
@@ -104,22 +116,27 @@ def set_status(
     agent_id: Id,
     *,
     status: Annotated[
-        str, typer.Argument(metavar="STATUS", help="healthy, degraded, unhealthy or offline.")
+        str,
+        typer.Argument(
+            metavar="STATUS",
+            autocompletion=completion.agent_statuses,
+            help="healthy, degraded, unhealthy or offline.",
+        ),
     ],
     reason: Annotated[
-        str, typer.Option("--reason", metavar="TEXT", help="Why, for people.")
+        str, typer.Option("--reason", metavar="TEXT", help="The reason, for people.")
     ] = "set by an operator",
-    by: ByOption = None,
+    actor: ActorOption = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say how an agent is, over what its heartbeats say."""
+    """Set an agent's status; it overrides heartbeats."""
     from cicd_core.cli.inputs import asker, choose
     from cicd_core.model.agent import AgentStatus
 
     async def step(plane: ControlPlane) -> Agent:
         wanted = choose("status", status, AgentStatus)
-        return await plane.agents.set_status(agent_id, wanted, reason=reason, by=asker(by))
+        return await plane.agents.set_status(agent_id, wanted, reason=reason, actor=asker(actor))
 
     _step(step, store=store, as_json=as_json)
 
@@ -129,17 +146,17 @@ def deregister(
     agent_id: Id,
     *,
     reason: Annotated[
-        str, typer.Option("--reason", metavar="TEXT", help="Why, for people.")
+        str, typer.Option("--reason", metavar="TEXT", help="The reason, for people.")
     ] = "deregistered by an operator",
-    by: ByOption = None,
+    actor: ActorOption = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say that it is gone for good; its leases run out, and its jobs come back."""
+    """Mark the agent as gone; its leases expire, and its jobs return to the queue."""
     from cicd_core.cli.inputs import asker
 
     async def step(plane: ControlPlane) -> Agent:
-        return await plane.agents.deregister(agent_id, reason=reason, by=asker(by))
+        return await plane.agents.deregister(agent_id, reason=reason, actor=asker(actor))
 
     _step(step, store=store, as_json=as_json)
 
@@ -147,14 +164,14 @@ def deregister(
 def _step(
     step: Callable[[ControlPlane], Awaitable[Agent]], *, store: str | None, as_json: bool
 ) -> None:
-    """Take one step, and tell how the agent is then."""
+    """Take a step, and show the agent after it."""
     from cicd_core.cli.opening import answer
 
-    def told(screen: Screen, agent: Agent) -> None:
+    def show(screen: Screen, agent: Agent) -> None:
         from cicd_core.cli.screen import status, text
 
-        why = f": {agent.status_reason}" if agent.status_reason else ""
+        reason = f": {agent.status_reason}" if agent.status_reason else ""
         shown = text(f"{agent.agent_id} ").append(status(agent.status.value))
-        screen.show(shown.append(why, ""))
+        screen.show(shown.append(reason, ""))
 
-    answer(step, told, store=store, as_json=as_json)
+    answer(step, show, store=store, as_json=as_json)

@@ -1,4 +1,4 @@
-"""``audit``: a store checked against its own log, for people and for machines."""
+"""``audit``: checks a store against its own log, for people and machines."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cicd_core.cli.options import JsonOption, StoreOption
+from cicd_core.cli import completion
+from cicd_core.cli.options import JsonOption, LocalStoreOption
+from cicd_core.model.amounts import amount
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -21,16 +23,17 @@ def audit_command(
         list[str] | None,
         typer.Argument(
             metavar="[JOB…]",
+            autocompletion=completion.jobs,
             show_default=False,
-            help="Jobs that must be there, and must have ended.",
+            help="Jobs that must exist and must have ended.",
         ),
     ] = None,
-    store: StoreOption = None,
+    store: LocalStoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check every record against the log: nothing lost, owned twice, or counted wrong.
+    """Check every record against the log: no job lost, owned twice, or counted wrong.
 
-    Reads the whole store and writes nothing; others may go on working meanwhile. Exits with 1 if
+    It reads the whole store and writes nothing; others may work meanwhile. It exits with 1 if
     a check fails.
     """
     from cicd_core.audit import audit
@@ -47,10 +50,10 @@ def audit_command(
 
 
 def audit_parts(report: AuditReport) -> list[RenderableType]:
-    """Return what a person wants to see of an audit: the checks, and what they found."""
+    """Return the table of an audit's checks, and their findings."""
     from cicd_core.cli.screen import line, table, text
 
-    shown = table("CHECK", "RESULT", "EXAMINED", "WHAT IS PROMISED", right=("EXAMINED",))
+    shown = table("CHECK", "RESULT", "EXAMINED", "PROMISE", right=("EXAMINED",))
     notes: list[RenderableType] = []
     for check in report.checks:
         style = {"ok": "green", "failed": "bold red", "skipped": "yellow"}[check.result.value]
@@ -60,15 +63,10 @@ def audit_parts(report: AuditReport) -> list[RenderableType]:
         notes += [line(f"{check.name.value}: {fault}", "red") for fault in check.faults]
         hidden = check.fault_count - len(check.faults)
         if hidden:
-            notes.append(line(f"{check.name.value}: {hidden} more of them", "red"))
+            notes.append(line(f"{check.name.value}: {hidden} more", "red"))
         if check.skipped is not None:
             notes.append(line(f"{check.name.value}: not checked: {check.skipped}", "yellow"))
     return [shown, *notes]
-
-
-def amount(number: int, one: str, many: str | None = None) -> str:
-    """Return a number with its noun, which ends in s for many unless ``many`` is given."""
-    return f"{number} {one if number == 1 else many or f'{one}s'}"
 
 
 def _show(screen: Screen, report: AuditReport) -> None:
@@ -93,4 +91,4 @@ def _show(screen: Screen, report: AuditReport) -> None:
     if failed:
         screen.show(text(f"FAILED: {', '.join(failed)}", "bold red"))
     else:
-        screen.show(text("every check that was made holds", "green"))
+        screen.show(text("all checks passed", "green"))

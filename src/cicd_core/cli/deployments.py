@@ -1,4 +1,4 @@
-"""``deployments``: a version of a service on its way through staging to production, and back."""
+"""``deployments``: versions of services on their way to production, and back."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cicd_core.cli import completion
 from cicd_core.cli.groups import group
 from cicd_core.cli.options import (
-    ByOption,
+    ActorOption,
     CursorOption,
     JsonOption,
     LimitOption,
@@ -20,21 +21,30 @@ from cicd_core.cli.options import (
 
 if TYPE_CHECKING:
     from cicd_core.cli.screen import Screen
-    from cicd_core.control_plane.listing import Page
     from cicd_core.control_plane.plane import ControlPlane
     from cicd_core.model.deployment import Deployment, DeploymentSpec
+    from cicd_core.persistence.listing import Page
 
-app = group("Take a version to production, or back. Alone: list them.")
+app = group("Deploy a version, or roll it back. Without a command: list deployments.")
 
 Id = Annotated[
-    str, typer.Argument(metavar="DEPLOYMENT", show_default=False, help="A deployment's id.")
+    str,
+    typer.Argument(
+        metavar="DEPLOYMENT",
+        autocompletion=completion.deployments,
+        show_default=False,
+        help="A deployment's id.",
+    ),
 ]
 JobOption = Annotated[
-    str | None, typer.Option("--job", metavar="JOB", help="The job that does it.")
+    str | None,
+    typer.Option(
+        "--job", metavar="JOB", autocompletion=completion.jobs, help="The job that deploys it."
+    ),
 ]
-FailedOption = Annotated[bool, typer.Option("--failed", help="It did not succeed.")]
+FailedOption = Annotated[bool, typer.Option("--failed", help="Record a failure.")]
 ErrorOption = Annotated[
-    str | None, typer.Option("--error", metavar="TEXT", help="Why it failed, with --failed.")
+    str | None, typer.Option("--error", metavar="TEXT", help="The cause, with --failed.")
 ]
 
 
@@ -42,10 +52,22 @@ ErrorOption = Annotated[
 def list_deployments(
     *,
     service: Annotated[
-        str | None, typer.Option("--service", metavar="SERVICE", help="Only those of this one.")
+        str | None,
+        typer.Option(
+            "--service",
+            metavar="SERVICE",
+            autocompletion=completion.services,
+            help="Only deployments of this service.",
+        ),
     ] = None,
     status: Annotated[
-        str | None, typer.Option("--status", metavar="STATUS", help="Such as staged or live.")
+        str | None,
+        typer.Option(
+            "--status",
+            metavar="STATUS",
+            autocompletion=completion.deployment_statuses,
+            help="A status, such as staged or live.",
+        ),
     ] = None,
     since: SinceOption = None,
     until: UntilOption = None,
@@ -107,14 +129,25 @@ def show(deployment_id: Id, *, store: StoreOption = None, as_json: JsonOption = 
 @app.command()
 def create(
     *,
-    service: Annotated[str, typer.Argument(metavar="SERVICE", show_default=False)],
-    version: Annotated[str, typer.Argument(metavar="VERSION", show_default=False)],
+    service: Annotated[
+        str,
+        typer.Argument(
+            metavar="SERVICE",
+            autocompletion=completion.services,
+            show_default=False,
+            help="The service.",
+        ),
+    ],
+    version: Annotated[
+        str,
+        typer.Argument(metavar="VERSION", show_default=False, help="The version, in any scheme."),
+    ],
     deployment_id: Annotated[
         str | None,
-        typer.Option("--id", metavar="ID", help="A name of yours: a repetition is recognised."),
+        typer.Option("--id", metavar="ID", help="Your own id, for safe repeats."),
     ] = None,
     environment: Annotated[
-        str | None, typer.Option("--env", metavar="NAME", help="Such as eu-west or customers.")
+        str | None, typer.Option("--env", metavar="NAME", help="The environment, such as eu-west.")
     ] = None,
     repo: Annotated[
         str | None, typer.Option("--repo", metavar="URL", help="A git repository.")
@@ -122,18 +155,36 @@ def create(
     ref: Annotated[str | None, typer.Option("--ref", metavar="REF", help="A branch.")] = None,
     sha: Annotated[str | None, typer.Option("--sha", metavar="SHA", help="A commit.")] = None,
     build_job: Annotated[
-        str | None, typer.Option("--build-job", metavar="JOB", help="The job that built it.")
+        str | None,
+        typer.Option(
+            "--build-job",
+            metavar="JOB",
+            autocompletion=completion.jobs,
+            help="The job that built it.",
+        ),
     ] = None,
     test_job: Annotated[
-        str | None, typer.Option("--test-job", metavar="JOB", help="The job that tested it.")
+        str | None,
+        typer.Option(
+            "--test-job",
+            metavar="JOB",
+            autocompletion=completion.jobs,
+            help="The job that tested it.",
+        ),
     ] = None,
     deploy_job: Annotated[
-        str | None, typer.Option("--deploy-job", metavar="JOB", help="The job that deploys it.")
+        str | None,
+        typer.Option(
+            "--deploy-job",
+            metavar="JOB",
+            autocompletion=completion.jobs,
+            help="The job that deploys it.",
+        ),
     ] = None,
     meta: Annotated[
-        list[str] | None, typer.Option("--meta", metavar="NAME=VALUE", help="May be repeated.")
+        list[str] | None, typer.Option("--meta", metavar="NAME=VALUE", help="Repeatable.")
     ] = None,
-    by: ByOption = None,
+    actor: ActorOption = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -155,7 +206,9 @@ def create(
         )
 
     async def step(plane: ControlPlane) -> Deployment:
-        return await plane.deployments.create(spec(), deployment_id=deployment_id, by=asker(by))
+        return await plane.deployments.create(
+            spec(), deployment_id=deployment_id, actor=asker(actor)
+        )
 
     _step(step, store=store, as_json=as_json, create=True)
 
@@ -165,16 +218,16 @@ def stage(
     deployment_id: Id,
     *,
     job: JobOption = None,
-    by: ByOption = None,
+    actor: ActorOption = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Staging begins: pending -> staging."""
+    """Start staging: pending -> staging."""
     from cicd_core.cli.inputs import asker
 
     async def step(plane: ControlPlane) -> Deployment:
         return await plane.deployments.begin_staging(
-            deployment_id, staging_job_id=job, by=asker(by)
+            deployment_id, staging_job_id=job, actor=asker(actor)
         )
 
     _step(step, store=store, as_json=as_json)
@@ -187,11 +240,11 @@ def staged(
     job: JobOption = None,
     failed: FailedOption = False,
     error: ErrorOption = None,
-    by: ByOption = None,
+    actor: ActorOption = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """It stands in staging: -> staged (or failed, with --failed)."""
+    """Finish staging: -> staged (or failed, with --failed)."""
     from cicd_core.cli.inputs import asker
 
     async def step(plane: ControlPlane) -> Deployment:
@@ -200,7 +253,7 @@ def staged(
             succeeded=not failed,
             staging_job_id=job,
             error_message=error,
-            by=asker(by),
+            actor=asker(actor),
         )
 
     _step(step, store=store, as_json=as_json)
@@ -211,16 +264,16 @@ def production(
     deployment_id: Id,
     *,
     job: JobOption = None,
-    by: ByOption = None,
+    actor: ActorOption = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Production begins: staged -> production."""
+    """Start production: staged -> production."""
     from cicd_core.cli.inputs import asker
 
     async def step(plane: ControlPlane) -> Deployment:
         return await plane.deployments.begin_production(
-            deployment_id, production_job_id=job, by=asker(by)
+            deployment_id, production_job_id=job, actor=asker(actor)
         )
 
     _step(step, store=store, as_json=as_json)
@@ -232,16 +285,16 @@ def live(
     *,
     failed: FailedOption = False,
     error: ErrorOption = None,
-    by: ByOption = None,
+    actor: ActorOption = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """It serves: production -> live (or failed, with --failed)."""
+    """Finish production: production -> live (or failed, with --failed)."""
     from cicd_core.cli.inputs import asker
 
     async def step(plane: ControlPlane) -> Deployment:
         return await plane.deployments.record_production(
-            deployment_id, succeeded=not failed, error_message=error, by=asker(by)
+            deployment_id, succeeded=not failed, error_message=error, actor=asker(actor)
         )
 
     _step(step, store=store, as_json=as_json)
@@ -252,17 +305,17 @@ def fail(
     deployment_id: Id,
     *,
     error: Annotated[
-        str, typer.Option("--error", metavar="TEXT", show_default=False, help="Why it failed.")
+        str, typer.Option("--error", metavar="TEXT", show_default=False, help="The cause.")
     ],
-    by: ByOption = None,
+    actor: ActorOption = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """It failed, before it was live."""
+    """Record a failure before it is live."""
     from cicd_core.cli.inputs import asker
 
     async def step(plane: ControlPlane) -> Deployment:
-        return await plane.deployments.fail(deployment_id, error_message=error, by=asker(by))
+        return await plane.deployments.fail(deployment_id, error_message=error, actor=asker(actor))
 
     _step(step, store=store, as_json=as_json)
 
@@ -272,22 +325,22 @@ def rollback(
     deployment_id: Id,
     *,
     reason: Annotated[
-        str, typer.Option("--reason", metavar="TEXT", show_default=False, help="Why, for people.")
+        str, typer.Option("--reason", metavar="TEXT", show_default=False, help="The reason.")
     ],
     target: Annotated[
         str | None,
-        typer.Option("--to", metavar="TARGET", help="The deployment or version in its place."),
+        typer.Option("--to", metavar="TARGET", help="The deployment or version that replaces it."),
     ] = None,
-    by: ByOption = None,
+    actor: ActorOption = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Take it back from production: -> rolled back."""
+    """Roll it back from production: -> rolled back."""
     from cicd_core.cli.inputs import asker
 
     async def step(plane: ControlPlane) -> Deployment:
         return await plane.deployments.roll_back(
-            deployment_id, reason=reason, target=target, by=asker(by)
+            deployment_id, reason=reason, target=target, actor=asker(actor)
         )
 
     _step(step, store=store, as_json=as_json)
@@ -304,12 +357,13 @@ def metrics(
         float | None, typer.Option("--latency-ms", metavar="MS", help="Milliseconds.")
     ] = None,
     requests: Annotated[
-        float | None, typer.Option("--requests-per-second", "--rps", metavar="N")
+        float | None,
+        typer.Option("--requests-per-second", "--rps", metavar="N", help="Requests per second."),
     ] = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Record how it behaves under traffic."""
+    """Record its metrics under traffic."""
 
     async def step(plane: ControlPlane) -> Deployment:
         from cicd_core.model.deployment import DeploymentMetrics
@@ -329,10 +383,10 @@ def _step(
     as_json: bool,
     create: bool = False,
 ) -> None:
-    """Take one step, and tell where the deployment stands then."""
+    """Take a step, and show the deployment after it."""
     from cicd_core.cli.opening import answer
 
-    def told(screen: Screen, each: Deployment) -> None:
+    def show(screen: Screen, each: Deployment) -> None:
         from cicd_core.cli.screen import status, text
 
         where = status(each.status.value)
@@ -342,4 +396,4 @@ def _step(
             .append(f": {each.service_name} {each.version}", "")
         )
 
-    answer(step, told, store=store, as_json=as_json, create=create)
+    answer(step, show, store=store, as_json=as_json, create=create)

@@ -1,4 +1,4 @@
-"""One job, deployment, agent or pool in full, for people."""
+"""A job, deployment, agent or pool in detail, for people."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from cicd_core.cli.screen import Screen, facts, instant, line, span, status, table, text
+from cicd_core.model.amounts import amount
+from cicd_core.model.choices import text_of
 from cicd_core.redaction import redacted, redacted_url
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def show_job(screen: Screen, job: Job) -> None:
-    """Write all that is known of a job."""
+    """Write all details of a job."""
     screen.show(facts([*_job_facts(screen, job), *_git_facts(job.git), *_work_facts(job)]))
     if job.attempts:
         screen.show("", text("attempts", "bold"), _attempts(job))
@@ -35,7 +37,7 @@ def show_job(screen: Screen, job: Job) -> None:
 
 
 def show_deployment(screen: Screen, each: Deployment) -> None:
-    """Write all that is known of a deployment."""
+    """Write all details of a deployment."""
     rows: list[tuple[str, object]] = [
         ("deployment", each.deployment_id),
         ("service", each.service_name),
@@ -60,15 +62,15 @@ def show_deployment(screen: Screen, each: Deployment) -> None:
 
 
 def _stuck_facts(screen: Screen, agent: Agent) -> list[tuple[str, object]]:
-    """Return the jobs whose handlers were stopped and go on."""
+    """Return the jobs whose stopped handlers still run."""
     return [
-        ("stuck", f"job {job.job_id} since {_moment(screen, job.since)}, stopped by {job.why}")
+        ("stuck", f"job {job.job_id} since {_moment(screen, job.since)}, stopped by {job.reason}")
         for job in agent.stuck
     ]
 
 
 def show_agent(screen: Screen, agent: Agent) -> None:
-    """Write all that is known of an agent."""
+    """Write all details of an agent."""
     rows: list[tuple[str, object]] = [
         ("agent", agent.agent_id),
         ("status", status(agent.status.value)),
@@ -92,7 +94,7 @@ def show_agent(screen: Screen, agent: Agent) -> None:
 
 
 def show_pool(screen: Screen, each: PoolStatus) -> None:
-    """Write all that is known of a pool, and how it is now."""
+    """Write all details of a pool, with its current condition."""
     pool, load = each.pool, each.load
     rows: list[tuple[str, object]] = [
         ("pool", pool.pool_name),
@@ -100,12 +102,12 @@ def show_pool(screen: Screen, each: PoolStatus) -> None:
         ("health", status(each.condition.health.value)),
         ("because", each.condition.reason),
         ("agents", each.fleet.described() or "none"),
-        ("can't be read", ", ".join(each.fleet.unreadable) or None),
+        ("unreadable", ", ".join(each.fleet.unreadable) or None),
         ("slots", each.fleet.slots),
-        ("bounds", f"{pool.min_agents} to {pool.max_agents} agents"),
+        ("bounds", f"{pool.min_agents} to {amount(pool.max_agents, 'agent')}"),
         ("target", pool.target_agents),
         ("warm agents", pool.warm_agents or None),
-        ("slots an agent", pool.slots_per_agent),
+        ("slots per agent", pool.slots_per_agent),
         ("jobs", f"{load.ready} ready, {load.leased} leased, {load.delayed} delayed"),
         ("region", pool.region),
         ("zone", pool.zone),
@@ -117,12 +119,12 @@ def show_pool(screen: Screen, each: PoolStatus) -> None:
 
 
 def show_scaling(screen: Screen, signal: ScalingSignal) -> None:
-    """Write how many agents a pool should have, and why."""
+    """Write the scaling signal of a pool, with its reason."""
     change = f"{signal.change:+d}" if signal.change else "no change"
     rows: list[tuple[str, object]] = [
         ("pool", signal.pool_name),
-        ("desired", f"{signal.desired} agents ({change})"),
-        ("current", f"{signal.current} agents"),
+        ("desired", f"{amount(signal.desired, 'agent')} ({change})"),
+        ("current", amount(signal.current, "agent")),
         ("decided by", signal.term),
         ("because", signal.reason),
     ]
@@ -130,18 +132,18 @@ def show_scaling(screen: Screen, signal: ScalingSignal) -> None:
 
 
 def _job_facts(screen: Screen, job: Job) -> Iterable[tuple[str, object]]:
-    by = "" if job.agent_id is None else f" on {job.agent_id}"
+    place = "" if job.agent_id is None else f" on {job.agent_id}"
     took = "" if job.duration_seconds is None else f", took {span(job.duration_seconds)}"
     return [
         ("job", job.job_id),
         ("type", job.job_type),
-        ("status", Text.assemble(status(job.state.value), text(f"{by}{took}"))),
+        ("status", Text.assemble(status(job.state.value), text(f"{place}{took}"))),
         ("verdict", None if job.verdict is None else status(job.verdict.value)),
         ("exit code", job.exit_code),
         ("error", job.error_message),
-        ("cancel asked for", _moment(screen, job.cancel_requested_at, job.cancel_reason)),
+        ("cancel requested", _moment(screen, job.cancel_requested_at, job.cancel_reason)),
         ("progress", _progress(screen, job)),
-        ("priority", status(job.priority.name)),
+        ("priority", status(text_of(job.priority))),
         ("pool", job.pool_name),
         ("labels", ", ".join(job.labels)),
         ("created", _moment(screen, job.created_at)),
@@ -211,16 +213,16 @@ def _metrics_facts(screen: Screen, each: Deployment) -> Iterable[tuple[str, obje
 
 def _allowance(job: Job) -> str:
     retried = ", ".join(job.retry.retry_on) or "nothing"
-    claims = "" if job.attempt == job.attempts_used else f"; claimed {job.attempt} times"
+    claims = "" if job.attempt == job.attempts_used else f"; claimed {amount(job.attempt, 'time')}"
     return f"{job.attempts_used} of {job.max_attempts} used, retried on {retried}{claims}"
 
 
 def _progress(screen: Screen, job: Job) -> str | None:
-    told = job.progress
-    if told is None:
+    progress = job.progress
+    if progress is None:
         return None
-    percent = "" if told.percent is None else f"{told.percent:g}% "
-    return f"{percent}{told.message or ''} ({screen.age(told.at)} ago)"
+    percent = "" if progress.percent is None else f"{progress.percent:g}% "
+    return f"{percent}{progress.message or ''} ({screen.age(progress.at)} ago)"
 
 
 def _load(agent: Agent) -> str | None:
@@ -239,8 +241,8 @@ def _moment(screen: Screen, value: datetime | None, why: str | None = None) -> s
     if value is None:
         return None
     age = screen.age(value)
-    told = age if age.startswith("in ") else f"{age} ago"
-    return f"{instant(value)} ({told})" + (f", {why}" if why else "")
+    distance = age if age.startswith("in ") else f"{age} ago"
+    return f"{instant(value)} ({distance})" + (f", {why}" if why else "")
 
 
 def _attempts(job: Job) -> Table:
@@ -275,5 +277,5 @@ def _history(steps: Sequence[Transition] | Sequence[DeploymentTransition]) -> Ta
     shown = table("WHEN (UTC)", "STATUS", "BY", "WHY")
     for each in steps:
         at = f"{each.at:%m-%d %H:%M:%S.%f}"[:-3]
-        shown.add_row(text(at), status(each.target.value), line(each.by), line(each.why))
+        shown.add_row(text(at), status(each.target.value), line(each.actor), line(each.reason))
     return shown

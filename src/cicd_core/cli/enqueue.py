@@ -1,31 +1,51 @@
-"""``enqueue``: one job from options, or many from a file; and waiting until they have ended."""
+"""``enqueue``: one job from options, or many from a file; optionally waits for their end."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
-from cicd_core.cli.options import ByOption, JsonOption, StoreOption
+from cicd_core.cli import completion
+from cicd_core.cli.options import ActorOption, JsonOption, StoreOption
 
 _WORK = "The work"
-_PLACE = "Where and when"
+_PLACE = "Placement and time"
 _RETRY = "How often"
-_GIT = "Where it comes from"
+_GIT = "Source"
+
+
+class ShellByDefault(TyperCommand):
+    """A command whose words after ``--`` are a shell job, unless a type is before them."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Set the type ``shell`` if a command follows without a type."""
+        if "--" in args[:-1]:
+            dashes = args.index("--")
+            given, _, _ = self.make_parser(ctx).parse_args(args=args[:dashes])
+            if not given.get("job_type"):
+                args = [*args[:dashes], "shell", *args[dashes:]]
+        return super().parse_args(ctx, args)
 
 
 def enqueue(
     *,
     job_type: Annotated[
         str | None,
-        typer.Argument(metavar="TYPE", show_default=False, help="Left out with --shell: shell."),
+        typer.Argument(
+            metavar="TYPE",
+            autocompletion=completion.job_types,
+            show_default=False,
+            help="The job type. Default with a command or --shell: shell.",
+        ),
     ] = None,
     argv: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="-- ARGV",
+            metavar="-- COMMAND",
             show_default=False,
-            help="A command and its arguments, as they are.",
+            help="A command and its arguments, passed unchanged.",
         ),
     ] = None,
     payload: Annotated[
@@ -46,7 +66,7 @@ def enqueue(
         typer.Option(
             "--from",
             metavar="FILE",
-            help="Many jobs: a JSON object a line, with the fields of JobSpec; - for stdin.",
+            help="Many jobs: one JSON object per line, with the fields of JobSpec; - for stdin.",
             rich_help_panel=_WORK,
         ),
     ] = None,
@@ -55,7 +75,7 @@ def enqueue(
         typer.Option(
             "--timeout",
             metavar="SECONDS",
-            help="How long an attempt may run (90, 5m, 2h). Left out: an hour.",
+            help="Time limit of an attempt (90, 5m, 2h). Default: 1h.",
             rich_help_panel=_WORK,
         ),
     ] = None,
@@ -64,26 +84,37 @@ def enqueue(
         typer.Option(
             "--priority",
             metavar="PRIORITY",
+            autocompletion=completion.priorities,
             help="critical, high, normal or low.",
             rich_help_panel=_PLACE,
         ),
     ] = "normal",
     pool: Annotated[
-        str, typer.Option("--pool", metavar="POOL", help="Whose agents.", rich_help_panel=_PLACE)
+        str,
+        typer.Option(
+            "--pool",
+            metavar="POOL",
+            autocompletion=completion.pools,
+            help="Whose agents.",
+            rich_help_panel=_PLACE,
+        ),
     ] = "default",
     label: Annotated[
         list[str] | None,
         typer.Option(
             "--label",
             metavar="LABEL",
-            help="What an agent must have; may be repeated.",
+            help="Label that the agent must have; repeatable.",
             rich_help_panel=_PLACE,
         ),
     ] = None,
     delay: Annotated[
         str | None,
         typer.Option(
-            "--delay", metavar="SECONDS", help="Not before (30, 5m).", rich_help_panel=_PLACE
+            "--delay",
+            metavar="SECONDS",
+            help="Delay before the job may start (30, 5m).",
+            rich_help_panel=_PLACE,
         ),
     ] = None,
     run_at: Annotated[
@@ -91,7 +122,7 @@ def enqueue(
         typer.Option(
             "--run-at",
             metavar="WHEN",
-            help="Not before: ISO 8601 with a time zone.",
+            help="Earliest start: ISO 8601 with a time zone.",
             rich_help_panel=_PLACE,
         ),
     ] = None,
@@ -100,14 +131,14 @@ def enqueue(
         typer.Option(
             "--deadline",
             metavar="WHEN",
-            help="Started by then, or it ends in timeout: ISO 8601, or from now (2h).",
+            help="Latest start, else the job times out: ISO 8601, or from now (2h).",
             rich_help_panel=_PLACE,
         ),
     ] = None,
     max_attempts: Annotated[
         int | None,
         typer.Option(
-            "--max-attempts", metavar="N", help="The first included.", rich_help_panel=_RETRY
+            "--max-attempts", metavar="N", help="Attempts in total.", rich_help_panel=_RETRY
         ),
     ] = None,
     retry_on: Annotated[
@@ -115,7 +146,7 @@ def enqueue(
         typer.Option(
             "--retry-on",
             metavar="VERDICTS",
-            help="Some of failed,error,timeout, or none. Left out: error.",
+            help="Verdicts to retry: some of failed,error,timeout, or none. Default: error.",
             rich_help_panel=_RETRY,
         ),
     ] = None,
@@ -123,7 +154,7 @@ def enqueue(
         bool,
         typer.Option(
             "--at-most-once",
-            help="Never started a second time, whatever becomes of its agent.",
+            help="Start the job at most once, even if its agent crashes.",
             rich_help_panel=_RETRY,
         ),
     ] = False,
@@ -132,7 +163,7 @@ def enqueue(
         typer.Option(
             "--key",
             metavar="TEXT",
-            help="Idempotency key: the same key and fields again give the same job.",
+            help="Idempotency key: the same key and fields return the same job.",
             rich_help_panel=_RETRY,
         ),
     ] = None,
@@ -145,7 +176,7 @@ def enqueue(
         typer.Option(
             "--ref",
             metavar="REF",
-            help="A branch, else a tag, or a full name: refs/pull/7/head.",
+            help="A branch, a tag, or a full name: refs/pull/7/head.",
             rich_help_panel=_GIT,
         ),
     ] = None,
@@ -154,7 +185,7 @@ def enqueue(
         typer.Option(
             "--sha",
             metavar="SHA",
-            help="A commit, all of its digits; it comes before the ref.",
+            help="A full commit id; it overrides --ref.",
             rich_help_panel=_GIT,
         ),
     ] = None,
@@ -163,16 +194,16 @@ def enqueue(
         typer.Option(
             "--depth",
             metavar="N",
-            help="Commits of the history; 0: all. Left out: the agent decides.",
+            help="History depth, in commits; 0: all. Default: the agent decides.",
             rich_help_panel=_GIT,
         ),
     ] = None,
-    filter: Annotated[  # noqa: A002 - the name of the option, as git has it
+    filter: Annotated[  # noqa: A002 - the name of git's option
         str | None,
         typer.Option(
             "--filter",
             metavar="FILTER",
-            help="blob:none fetches file contents when they are needed; none: all.",
+            help="blob:none fetches file contents on demand; none: all at once.",
             rich_help_panel=_GIT,
         ),
     ] = None,
@@ -181,7 +212,7 @@ def enqueue(
         typer.Option(
             "--sparse",
             metavar="FOLDER",
-            help="Check out this folder alone; may be repeated.",
+            help="Check out only this folder; repeatable.",
             rich_help_panel=_GIT,
         ),
     ] = None,
@@ -196,29 +227,35 @@ def enqueue(
     ] = None,
     lfs: Annotated[
         bool | None,
-        typer.Option("--lfs/--no-lfs", help="Fetch the files of Git LFS.", rich_help_panel=_GIT),
+        typer.Option("--lfs/--no-lfs", help="Fetch Git LFS files.", rich_help_panel=_GIT),
     ] = None,
     tag: Annotated[
         list[str] | None,
         typer.Option(
-            "--tag", metavar="TAG", help="For people; may be repeated.", rich_help_panel=_GIT
+            "--tag", metavar="TAG", help="A tag, for people; repeatable.", rich_help_panel=_GIT
         ),
     ] = None,
     meta: Annotated[
         list[str] | None,
-        typer.Option("--meta", metavar="NAME=VALUE", help="May be repeated.", rich_help_panel=_GIT),
+        typer.Option(
+            "--meta", metavar="NAME=VALUE", help="Metadata; repeatable.", rich_help_panel=_GIT
+        ),
     ] = None,
     wait: Annotated[
         bool,
-        typer.Option("--wait", help="Follow it until it has ended; exit 1 unless it succeeded."),
+        typer.Option(
+            "--wait",
+            help="Wait for the job to end: show its output if its agent runs on this machine, "
+            "and exit with its exit code.",
+        ),
     ] = False,
-    by: ByOption = None,
+    actor: ActorOption = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Put a job into the queue.
 
-    A command:    cicd-core enqueue shell -- make test
+    A command:    cicd-core enqueue -- make test
 
     A shell line: cicd-core enqueue --shell 'make test | tee log'
 
@@ -255,6 +292,6 @@ def enqueue(
         meta=tuple(meta or ()),
     )
     if file is None:
-        enqueue_one(options, wait=wait, by=by, store=store, as_json=as_json)
+        enqueue_one(options, wait=wait, actor=actor, store=store, as_json=as_json)
     else:
-        enqueue_file(file, options, wait=wait, by=by, store=store, as_json=as_json)
+        enqueue_file(file, options, wait=wait, actor=actor, store=store, as_json=as_json)

@@ -1,82 +1,99 @@
-"""What ``enqueue`` does with its options: one job or many, and the wait for their end."""
+"""The implementation of ``enqueue``: one job or many, and the wait for their end."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from cicd_core.cli.exits import ExitCode, code_of, report, reporting
+import anyio
+
+from cicd_core.cli.exits import ExitCode, code_of, report, report_interrupt, reporting
 from cicd_core.cli.inputs import asker
 from cicd_core.cli.opening import answer, plane_now
+from cicd_core.cli.unserved import warn_of_unserved
+from cicd_core.cli.waiting import wait_for
 from cicd_core.errors import CicdError, InvalidInput
+from cicd_core.model.amounts import amount
+from cicd_core.model.choices import text_of
 from cicd_core.model.job import Job, JobState
 
 if TYPE_CHECKING:
     from cicd_core.cli.screen import Screen
     from cicd_core.cli.specs import JobOptions
     from cicd_core.control_plane.plane import ControlPlane
-    from cicd_core.model.event import Event
     from cicd_core.model.spec import JobSpec
 
-#: How many jobs go to the store at once.
+#: Number of jobs per call to the store.
 _BATCH: Final = 500
+#: The largest exit code of a process.
+_LARGEST_EXIT_CODE: Final = 255
 
 
 def enqueue_one(
-    options: JobOptions, *, wait: bool, by: str | None, store: str | None, as_json: bool
+    options: JobOptions, *, wait: bool, actor: str | None, store: str | None, as_json: bool
 ) -> None:
-    """Enqueue the job that the options mean, and perhaps wait for its end.
+    """Enqueue the job of the options, and optionally wait for its end.
 
     Raises:
-        SystemExit: something was refused, or the job did not succeed.
+        SystemExit: a request was refused, or the job did not succeed.
     """
+    with reporting(as_json=as_json):
+        spec = options.spec()
 
     async def work(plane: ControlPlane) -> Job:
         cursor = await plane.events.end() if wait else ""
-        spec = options.spec(await plane_now(plane))
-        job = await plane.queue.enqueue(spec, by=asker(by))
-        if not wait:
-            return job
-        (ended,) = await _ended(plane, [job], cursor, as_json=as_json)
-        return ended
+        job = await plane.queue.enqueue(spec, actor=asker(actor))
+        if wait:
+            return await _waited_for(plane, job, cursor, as_json=as_json)
+        if not as_json:
+            await warn_of_unserved(plane, [job])
+        return job
 
     def show(screen: Screen, job: Job) -> None:
-        if wait:
-            _show_end(screen, job)
-        else:
+        if not wait:  # the wait has shown the end
             screen.show(_described(screen, job))
 
     job = answer(work, show, store=store, as_json=as_json, create=True)
     if wait and job.state is not JobState.SUCCESS:
-        raise SystemExit(int(ExitCode.FAILED))
+        raise SystemExit(_exit_code(job))
 
 
 def enqueue_file(
-    file: str, options: JobOptions, *, wait: bool, by: str | None, store: str | None, as_json: bool
+    file: str,
+    options: JobOptions,
+    *,
+    wait: bool,
+    actor: str | None,
+    store: str | None,
+    as_json: bool,
 ) -> None:
-    """Enqueue the jobs of a file, and perhaps wait for their end.
+    """Enqueue the jobs of a file, and optionally wait for their end.
 
-    Every line is read and checked before the first job is made. If the store refuses on the way,
-    the jobs that were made are told, then the error.
+    Every line is read and checked before the first job is created. If the store refuses a batch,
+    the command reports the created jobs, then the error.
 
     Raises:
-        SystemExit: something was refused, or a job did not succeed.
+        SystemExit: a request was refused, or a job did not succeed.
     """
     from cicd_core.cli.specs import specs_in
 
     with reporting(as_json=as_json):
         if options.given:
-            others = ", ".join(options.given)
-            raise InvalidInput("from", file, f"its lines say all there is: leave {others} out")
+            others = ", ".join(map(_as_typed, options.given))
+            raise InvalidInput("from", file, f"its lines describe the jobs: omit {others}")
         specs = specs_in(file)
     refused: list[CicdError] = []
 
     async def work(plane: ControlPlane) -> dict[str, Any]:
         cursor = await plane.events.end() if wait else ""
-        jobs = await _enqueue_all(plane, specs, asker(by), refused)
+        jobs = await _enqueue_all(plane, specs, asker(actor), refused)
+        if not as_json:
+            await warn_of_unserved(plane, jobs)
         if wait and not refused:
-            jobs = await _ended(plane, jobs, cursor, as_json=True)
+            with _going_on_if_interrupted(jobs, as_json=as_json):
+                jobs = await wait_for(plane, jobs, cursor, lambda _: None)
         return {
             "count": len(jobs),
             "by_state": Counter(job.state.value for job in jobs),
@@ -84,8 +101,11 @@ def enqueue_file(
         }
 
     def show(screen: Screen, done: dict[str, Any]) -> None:
-        told = ", ".join(f"{number} {state}" for state, number in done["by_state"].items())
-        screen.show(f"enqueued {done['count']} jobs" + (f": {told}" if wait else ""))
+        by_state = ", ".join(f"{number} {state}" for state, number in done["by_state"].items())
+        screen.show(
+            f"enqueued {amount(done['count'], 'job')}"
+            + (f": {by_state}" if wait and by_state else "")
+        )
 
     done = answer(work, show, store=store, as_json=as_json, create=True)
     if refused:
@@ -95,10 +115,16 @@ def enqueue_file(
         raise SystemExit(int(ExitCode.FAILED))
 
 
+def _as_typed(name: str) -> str:
+    """Return the name of an option or argument of the command, from the field's name."""
+    words = {"job_type": "the type", "argv": "the command"}
+    return words.get(name) or f"--{name.replace('_', '-')}"
+
+
 async def _enqueue_all(
-    plane: ControlPlane, specs: Sequence[JobSpec], by: str, refused: list[CicdError]
+    plane: ControlPlane, specs: Sequence[JobSpec], actor: str, refused: list[CicdError]
 ) -> list[Job]:
-    """Enqueue batch by batch, with a bar for whoever looks on; stop at the first refusal."""
+    """Enqueue batch by batch, with a progress bar; stop at the first refusal."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -108,7 +134,7 @@ async def _enqueue_all(
         task = progress.add_task("enqueueing", total=len(specs))
         for first in range(0, len(specs), _BATCH):
             try:
-                jobs += await plane.queue.enqueue_many(specs[first : first + _BATCH], by=by)
+                jobs += await plane.queue.enqueue_many(specs[first : first + _BATCH], actor=actor)
             except CicdError as error:
                 refused.append(error)
                 break
@@ -116,35 +142,57 @@ async def _enqueue_all(
     return jobs
 
 
-async def _ended(
-    plane: ControlPlane, jobs: Sequence[Job], cursor: str, *, as_json: bool
-) -> list[Job]:
-    """Wait for the end of the jobs; tell what happens to them to people."""
-    from cicd_core.cli.waiting import wait_for
+async def _waited_for(plane: ControlPlane, job: Job, cursor: str, *, as_json: bool) -> Job:
+    """Return the job when it has ended; show people its progress and its end."""
+    with _going_on_if_interrupted([job], as_json=as_json):
+        if as_json:
+            (ended,) = await wait_for(plane, [job], cursor, lambda _: None)
+            return ended
+        from cicd_core.cli.following import JobFollower
+        from cicd_core.cli.screen import Screen
 
-    if as_json:
-        return await wait_for(plane, jobs, cursor, lambda _: None)
-    from cicd_core.cli.event_lines import event_row
-    from cicd_core.cli.screen import Screen
+        screen = Screen(await plane_now(plane), stderr=True)
+        screen.show(_described(screen, job))
+        await warn_of_unserved(plane, [job])
+        follower = JobFollower(plane, screen)
+        ended = await follower.follow(job, cursor)
+        _show_end(screen, ended, has_output=follower.has_output)
+        return ended
 
-    screen = Screen(await plane_now(plane))
 
-    def tell(event: Event) -> None:
-        screen.show(event_row(screen, event))
+@contextmanager
+def _going_on_if_interrupted(jobs: Sequence[Job], *, as_json: bool) -> Generator[None]:
+    """Explain at Ctrl-C that the jobs continue, and how to see or cancel them."""
+    try:
+        yield
+    except anyio.get_cancelled_exc_class():
+        one = jobs[0].job_id if len(jobs) == 1 else None
+        if one is None:
+            hint = f"{amount(len(jobs), 'job')} continue; `cicd-core jobs` lists them, "
+            hint += "`cicd-core cancel JOB` cancels one"
+        else:
+            hint = f"job {one} continues; `cicd-core logs {one} --follow` shows its output, "
+            hint += f"`cicd-core cancel {one}` cancels it"
+        report_interrupt(hint, [job.job_id for job in jobs], as_json=as_json)
+        raise
 
-    return await wait_for(plane, jobs, cursor, tell)
+
+def _exit_code(job: Job) -> int:
+    """Return the exit code of a job that did not succeed, if a process can exit with it."""
+    code = job.exit_code or 0
+    return code if 0 < code <= _LARGEST_EXIT_CODE else int(ExitCode.FAILED)
 
 
 def _described(screen: Screen, job: Job) -> str:
-    where = f"{job.priority.name.lower()} priority, pool {job.pool_name}"
+    where = f"{text_of(job.priority)} priority, pool {job.pool_name}"
     if job.state is not JobState.QUEUED:
-        return f"{job.job_id} {job.state.value}: the key made it before"
+        return f"{job.job_id} {job.state.value}: the key exists already"
     delayed = job.ready_at is None and job.attempt == 0
     when = f", {screen.age(job.run_at)}" if delayed else ""
     return f"{job.job_id} queued: {job.job_type}, {where}{when}"
 
 
-def _show_end(screen: Screen, job: Job) -> None:
+def _show_end(screen: Screen, job: Job, *, has_output: bool) -> None:
     from cicd_core.cli.screen import span, status, text
 
     code = "" if job.exit_code is None else f", exit code {job.exit_code}"
@@ -153,5 +201,5 @@ def _show_end(screen: Screen, job: Job) -> None:
     if job.state is not JobState.SUCCESS:
         if job.error_message:
             screen.show(text(job.error_message))
-        if job.logs_summary:
+        if job.logs_summary and not has_output:
             screen.show(text(job.logs_summary.rstrip(), "dim"))

@@ -1,7 +1,8 @@
-"""Events for people, a row each."""
+"""Events for people, a row per event."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -26,26 +27,28 @@ _STYLES = {
     "released": "yellow",
     "rolled_back": "magenta",
 }
-#: What the line tells before the rest: the rest repeats it.
-_KNOWN = frozenset({"from", "to", "by", "why", "attempt", "fence", "job_type", "pool"})
+#: The fields shown first, which the rest omits.
+_KNOWN = frozenset(
+    {"from", "to", "actor", "reason", "attempt", "fence", "job_type", "pool", "stamp"}
+)
 
 
-def show_events(events: Sequence[Event | UnreadableEvent], *, torn: bool) -> None:
-    """Write events, each with when it was (UTC), what, of whom, and what one wants to know."""
+def show_events(events: Sequence[Event | UnreadableEvent], *, truncated: bool) -> None:
+    """Write events, each with its time (UTC), type, subject and details."""
     if not events:
         return
     screen = Screen(from_micros(0))  # no age is shown here
-    if torn:
-        screen.show("(older events have left the log)")
+    if truncated:
+        screen.show("(older events have expired)")
     for each in events:
         if isinstance(each, UnreadableEvent):
-            screen.show(f"(an event can't be read: {each.event_id}: {each.reason})")
+            screen.show(f"(unreadable event: {each.event_id}: {each.reason})")
         else:
             screen.show(event_row(screen, each))
 
 
 def event_row(screen: Screen, event: Event) -> Table:
-    """Return an event as a row, whose last column is continued below itself."""
+    """Return an event as a row, whose last column wraps below itself."""
     name = event.type.rpartition(".")[2]
     subject = event.subject[1]
     time = f"{event.at:%H:%M:%S}"
@@ -65,11 +68,22 @@ def event_row(screen: Screen, event: Event) -> Table:
 
 
 def _facts(kind: str, data: Mapping[str, Any]) -> str:
-    told: list[str] = []
-    if kind == "job.claimed":  # the ones that follow repeat it
-        told += [f"{name} {data[name]}" for name in ("attempt", "fence") if name in data]
-    elif data.get("why"):
-        told.append(str(data["why"]))
-    told += [f"by {data['by']}"] if "by" in data else []
-    told += [f"{name} {value}" for name, value in data.items() if name not in _KNOWN]
-    return ", ".join(told)
+    parts: list[str] = []
+    if kind == "job.claimed":  # the following events repeat it
+        parts += [f"{name} {data[name]}" for name in ("attempt", "fence") if name in data]
+    elif kind == "job.reprioritised":
+        parts.append(f"{data.get('from')} to {data.get('to')}")
+    elif data.get("reason"):
+        parts.append(str(data["reason"]))
+    parts += [f"by {data['actor']}"] if "actor" in data else []
+    rest = {
+        name: value
+        for name, value in data.items()
+        if name not in _KNOWN and value is not None  # such as a missing exit code
+    }
+    return ", ".join([*parts, *(f"{name} {_shown(value)}" for name, value in rest.items())])
+
+
+def _shown(value: object) -> str:
+    """Return a value of an event as a text."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""The exit codes, what they mean, and how an error becomes one of them and one line."""
+"""Exit codes and their meanings; converts errors to an exit code and a line."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from cicd_core.errors import (
     CicdError,
     CorruptRecord,
+    IllegalTransition,
     InvalidInput,
     NotFound,
     OperationRejected,
@@ -24,14 +25,14 @@ from cicd_core.errors import (
     UnrecognizedDatabase,
     UnsupportedCapability,
 )
-from cicd_core.redaction import redacted_url
+from cicd_core.redaction import redacted_url, shown_value
 
 if TYPE_CHECKING:
     from cicd_core.agent.answers import SetupFailed
 
 
 class ExitCode(IntEnum):
-    """What the program tells the one who called it."""
+    """The exit codes of the program."""
 
     OK = 0
     FAILED = 1
@@ -49,21 +50,21 @@ class ExitCode(IntEnum):
 
 #: For people; ``cicd-core --help`` shows it.
 MEANINGS: Final[Mapping[ExitCode, str]] = {
-    ExitCode.OK: "it is done",
-    ExitCode.FAILED: "the job waited for did not succeed, or an audit or a check failed",
-    ExitCode.INVALID: "a wrong option or value, or a store that this installation can't open",
-    ExitCode.NOT_FOUND: "there is no such job, deployment, agent or pool",
+    ExitCode.OK: "success",
+    ExitCode.FAILED: "an audit or check failed, or the awaited job failed without an exit code",
+    ExitCode.INVALID: "a wrong option or value, or a store that this installation cannot open",
+    ExitCode.NOT_FOUND: "job, deployment, agent or pool not found",
     ExitCode.REFUSED: "not allowed now: an illegal transition, a lost lease, a conflict",
     ExitCode.STORE: "the store is unavailable, full or read-only",
-    ExitCode.FOREIGN: "the data is not ours, is damaged, or was written by another version",
-    ExitCode.DEFECT: "a defect of this program; the traceback says where",
-    ExitCode.MACHINE: "this machine can't do it: a folder, no space, no process, a closed output",
-    ExitCode.STUCK: "an agent ended since slots were stuck (--exit-when-stuck): start it again",
+    ExitCode.FOREIGN: "the data is damaged, or belongs to another program or version",
+    ExitCode.DEFECT: "a bug in this program; see the traceback",
+    ExitCode.MACHINE: "this machine failed: a folder, no space, no process, a closed output",
+    ExitCode.STUCK: "an agent exited because slots were stuck (--exit-when-stuck): restart it",
     ExitCode.INTERRUPTED: "interrupted by Ctrl-C",
-    ExitCode.BROKEN_PIPE: "whoever read the output went away",
+    ExitCode.BROKEN_PIPE: "the output pipe was closed",
 }
 
-#: The first class that an error is an instance of decides.
+#: The first matching class decides.
 _BY_CLASS: Final = (
     (InvalidInput, ExitCode.INVALID),
     (UnknownScheme, ExitCode.INVALID),
@@ -85,20 +86,20 @@ def code_of(error: CicdError) -> ExitCode:
 
 
 def described(error: CicdError) -> dict[str, Any]:
-    """Return an error as JSON can say it: class, message, and what it carries."""
-    from cicd_core.cli.output import plain
+    """Return an error as JSON: class, message and attributes."""
+    from cicd_core.public_json.writing import write
 
-    told = {"error": type(error).__name__, "message": str(error), "retryable": error.retryable}
+    problem = {"error": type(error).__name__, "message": str(error), "retryable": error.retryable}
     carried = {
-        name: _without_credentials(plain(value))
+        name: _without_credentials(write(value, shown_value))
         for name, value in vars(error).items()
-        if name[0] != "_"
+        if name[0] != "_" and value is not ...  # a missing value, or one that must not be shown
     }
-    return told | {name: value for name, value in carried.items() if name not in told}
+    return problem | {name: value for name, value in carried.items() if name not in problem}
 
 
 def _without_credentials(value: Any) -> Any:
-    """Return a value that JSON can say without the credentials of URLs in it."""
+    """Return a JSON value without the credentials of its URLs."""
     if isinstance(value, str):
         return redacted_url(value)
     if isinstance(value, list):
@@ -111,20 +112,40 @@ def _without_credentials(value: Any) -> Any:
 
 def report(error: CicdError, *, as_json: bool) -> None:
     """Write an error to stderr: one line, or one JSON object."""
-    _write(described(error), as_json=as_json)
+    problem = described(error)
+    if isinstance(error, IllegalTransition) and not as_json:
+        from cicd_core.cli.refusals import in_words
+
+        problem["message"] = in_words(error)
+    _write(problem, as_json=as_json)
 
 
-def _write(told: Mapping[str, Any], *, as_json: bool) -> None:
+def report_usage(message: str) -> None:
+    """Write a usage error to stderr, as JSON."""
+    _write({"error": "UsageError", "message": message, "retryable": False}, as_json=True)
+
+
+def report_interrupt(message: str, job_ids: list[str], *, as_json: bool) -> None:
+    """Write to stderr which jobs continue after Ctrl-C, without the word error."""
+    if as_json:
+        problem = {"error": "Interrupted", "message": message, "retryable": False}
+        _write(problem | {"job_ids": job_ids}, as_json=True)
+    else:
+        with suppress(OSError):
+            sys.stderr.write(f"\n{message}\n")
+
+
+def _write(problem: Mapping[str, Any], *, as_json: bool) -> None:
     from cicd_core.cli.output import dump
-    from cicd_core.cli.printable import printable
+    from cicd_core.printable import printable
 
-    line = dump(told) if as_json else f"error: {printable(' '.join(told['message'].split()))}"
-    with suppress(OSError):  # stderr may be what can't be written
+    line = dump(problem) if as_json else f"error: {printable(' '.join(problem['message'].split()))}"
+    with suppress(OSError):  # stderr itself may not be writable
         sys.stderr.write(f"{line}\n")
 
 
 class ClosedOutput(io.StringIO):
-    """Stands for a stdout that was closed when the program began."""
+    """Replaces a stdout that was closed at the start of the program."""
 
 
 def _require_output() -> None:
@@ -135,15 +156,15 @@ def _require_output() -> None:
 
 @contextmanager
 def reporting(*, as_json: bool, writes: bool = True) -> Generator[None]:
-    """Turn what goes wrong inside into a report and an exit code.
+    """Convert errors in the block to a report and an exit code.
 
     Args:
         as_json: whether the report is JSON.
-        writes: whether the result goes to stdout: nothing is done then where that is closed.
+        writes: whether the result goes to stdout; if so, a closed stdout stops the command.
 
     Raises:
-        SystemExit: the error is one of the library, an interrupt, a reader that went away, or the
-            machine's; anything else is a defect, and passes through.
+        SystemExit: the error is one of the library, an interrupt, a closed output pipe, or a
+            problem of the machine; any other error is a bug, and passes through.
     """
     try:
         if writes:
@@ -151,8 +172,8 @@ def reporting(*, as_json: bool, writes: bool = True) -> Generator[None]:
         yield
         sys.stdout.flush()
     except BaseException as raised:
-        # Imported late, since a command that succeeds needs nothing of the agent. Task groups wrap
-        # what they pass on.
+        # Imported late: a successful command does not need the agent. Task groups wrap
+        # the errors that they pass on.
         from cicd_core.agent.answers import SetupFailed, alone
 
         error = alone(raised)
@@ -165,13 +186,13 @@ def reporting(*, as_json: bool, writes: bool = True) -> Generator[None]:
             _drop_output()
             raise SystemExit(int(ExitCode.BROKEN_PIPE)) from None
         if isinstance(error, OSError | SetupFailed):
-            _write(_told_by_machine(error), as_json=as_json)
+            _write(_machine_problem(error), as_json=as_json)
             raise SystemExit(int(ExitCode.MACHINE)) from None
         raise
 
 
-def _told_by_machine(error: OSError | SetupFailed) -> dict[str, Any]:
-    """Return what to report; if stdout can't be written, what it holds is dropped."""
+def _machine_problem(error: OSError | SetupFailed) -> dict[str, Any]:
+    """Return the report; if stdout is not writable, drop its content."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -183,5 +204,5 @@ def _told_by_machine(error: OSError | SetupFailed) -> dict[str, Any]:
 
 
 def _drop_output() -> None:
-    """Send what is still buffered nowhere: it would complain once more when Python ends."""
+    """Discard the buffered output: otherwise Python reports it again at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""What people type, made into what the library takes; a refusal names the field."""
+"""Conversion of typed text to the library's values; an error names the field."""
 
 from __future__ import annotations
 
@@ -27,29 +27,30 @@ _UNITS: Final = {
     "d": 86400.0,
     "w": 604800.0,
 }
+_INSTANT: Final = "give ISO 8601 with a time zone, 2030-01-31T08:00:00Z, or a duration such as 2h"
 _SIZES: Final = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _SIZE: Final = re.compile(r"([0-9]{1,15})([KMGT]?)(?:i?B)?", re.IGNORECASE)
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?|\.\d+)(ms|[smhdw]?)", re.IGNORECASE)
 
 
 def choose(field: str, text: str, kind: type[Kind]) -> Kind:
-    """Return the member of an enum, named in any case, with ``-`` for ``_`` if one likes.
+    """Return the member of an enum, named in any case, with ``-`` or ``_``.
 
     Raises:
-        InvalidInput: there is none of that name; the error lists those that there are.
+        InvalidInput: there is no member with that name; the error lists them.
     """
     try:
         return kind[text.strip().replace("-", "_").upper()]
-    except (AttributeError, KeyError):  # JSON may hold anything
+    except (AttributeError, KeyError):  # JSON may have any type
         names = ", ".join(name.lower() for name in kind.__members__)
         raise InvalidInput(field, text, f"give one of {names}") from None
 
 
 def choose_some(field: str, text: str, kind: type[Kind]) -> tuple[Kind, ...]:
-    """Return the members that a list with commas names; none for an empty text or ``none``.
+    """Return the members of a comma-separated list; none for an empty text or ``none``.
 
     Raises:
-        InvalidInput: one of them is no member.
+        InvalidInput: one of them is not a member.
     """
     if text.strip().lower() in {"", "none"}:
         return ()
@@ -60,7 +61,7 @@ def seconds(field: str, text: str) -> float:
     """Return a duration: a number of seconds, or a number with ``ms``, ``s``, ``m``, ``h``, ``d``.
 
     Raises:
-        InvalidInput: it is none of these.
+        InvalidInput: it has none of these forms.
     """
     found = _DURATION.fullmatch(text.strip())
     value = math.inf if found is None else float(found[1]) * _UNITS[found[2].lower()]
@@ -75,10 +76,10 @@ def is_duration(text: str) -> bool:
 
 
 def size(field: str, text: str) -> int:
-    """Return a number of bytes: as it is, or with ``K``, ``M``, ``G`` or ``T`` for powers of 1,024.
+    """Return a number of bytes: plain, or with ``K``, ``M``, ``G`` or ``T`` for powers of 1,024.
 
     Raises:
-        InvalidInput: it is neither.
+        InvalidInput: it has neither form.
     """
     found = _SIZE.fullmatch(text.strip())
     if found is None:
@@ -86,29 +87,37 @@ def size(field: str, text: str) -> int:
     return int(found[1]) * _SIZES[found[2].upper()]
 
 
-def moment(field: str, text: str, now: datetime, *, ahead: bool = False) -> datetime:
-    """Return an instant: ISO 8601 with a time zone, or a duration before (or after) now.
+def moment(field: str, text: str, now: datetime) -> datetime:
+    """Return an instant: ISO 8601 with a time zone, or a duration before now.
 
     Raises:
-        InvalidInput: it is neither, or it has no time zone.
+        InvalidInput: it has neither form, or no time zone.
     """
-    expected = "give ISO 8601 with a time zone, 2030-01-31T08:00:00Z, or a duration such as 2h"
+    if not is_duration(text):
+        return instant(field, text)
     try:
-        if is_duration(text):
-            distance = timedelta(seconds=seconds(field, text))
-            return now + distance if ahead else now - distance
-        instant = datetime.fromisoformat(text.strip())
-        if instant.tzinfo is None:
-            raise InvalidInput(field, text, expected)
-        return instant.astimezone(UTC)
-    except (ValueError, OverflowError) as refused:
-        if isinstance(refused, InvalidInput):
-            raise
-        raise InvalidInput(field, text, expected) from None
+        return now - timedelta(seconds=seconds(field, text))
+    except OverflowError:
+        raise InvalidInput(field, text, _INSTANT) from None
+
+
+def instant(field: str, text: str) -> datetime:
+    """Return an instant in UTC, from ISO 8601 with a time zone.
+
+    Raises:
+        InvalidInput: it is not ISO 8601, or has no time zone.
+    """
+    try:
+        given = datetime.fromisoformat(text.strip())
+        if given.tzinfo is not None:
+            return given.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise InvalidInput(field, text, _INSTANT)
 
 
 def pairs(field: str, texts: Iterable[str]) -> dict[str, str]:
-    """Return a mapping from texts of the form ``name=value``; the last one of a name counts.
+    """Return a mapping from texts of the form ``name=value``; the last value of a name counts.
 
     Raises:
         InvalidInput: one has no ``=``, or no name before it.
@@ -123,45 +132,45 @@ def pairs(field: str, texts: Iterable[str]) -> dict[str, str]:
 
 
 def json_option(field: str, text: str) -> dict[str, Any]:
-    """Return a JSON object, given as it is, or as ``@file``, or as ``@-`` for stdin.
+    """Return a JSON object, given as text, as ``@file``, or as ``@-`` for stdin.
 
     Raises:
-        InvalidInput: the file can't be read, or what it holds is no JSON object.
+        InvalidInput: the file cannot be read, or is not a JSON object.
     """
     return json_object(field, read_text(field, text[1:]) if text.startswith("@") else text)
 
 
 def json_object(field: str, text: str) -> dict[str, Any]:
-    """Return the JSON object that a text is.
+    """Return a text as a JSON object.
 
     Raises:
-        InvalidInput: it is none.
+        InvalidInput: it is not a JSON object.
     """
     try:
         value = parse_json(text.encode())
     except ValueError as broken:
-        raise InvalidInput(field, text, f"it is no JSON: {broken}") from None
+        raise InvalidInput(field, text, f"it is not JSON: {broken}") from None
     if not isinstance(value, dict):
         raise InvalidInput(field, text, "give a JSON object, such as '{\"name\": 1}'")
     return cast("dict[str, object]", value)
 
 
 def read_text(field: str, name: str) -> str:
-    """Return what a file holds, as UTF-8; ``-`` is stdin.
+    """Return the content of a file, as UTF-8; ``-`` is stdin.
 
     Raises:
-        InvalidInput: it can't be read, or is no text.
+        InvalidInput: it cannot be read, or is not text.
     """
     try:
         return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
     except OSError as refused:
         raise InvalidInput(field, name, refused.strerror or str(refused)) from None
     except UnicodeDecodeError:
-        raise InvalidInput(field, name, "it is no text in UTF-8") from None
+        raise InvalidInput(field, name, "it is not UTF-8 text") from None
 
 
 def asker(given: str | None) -> str:
-    """Return who asks: what was given, or the name of the user."""
+    """Return the actor: the given one, or the name of the user."""
     if given is not None:
         return given
     try:
@@ -173,22 +182,23 @@ def asker(given: str | None) -> str:
 def git_context(
     repo: str | None, ref: str | None, sha: str | None, **options: Any
 ) -> GitContext | None:
-    """Return where work comes from; a folder on this machine as the absolute path that it has.
+    """Return the git context; a folder on this machine becomes an absolute path.
 
     Args:
         repo: a URL, ``host:path`` or a folder.
         ref: a branch, a tag, or the full name of a ref.
         sha: a commit.
-        options: further fields of the git context; those that are None are left out.
+        options: further fields of the git context; None is omitted.
 
     Raises:
-        InvalidInput: something else was given, and no repository.
+        InvalidInput: other fields are given without a repository.
     """
     given = {name: value for name, value in options.items() if value not in {None, ()}}
     if repo is not None:
-        known = str(Path(repo).resolve()) if "://" not in repo and Path(repo).is_dir() else repo
+        is_folder = repo and "://" not in repo and Path(repo).is_dir()  # "" is not a folder here
+        known = str(Path(repo).resolve()) if is_folder else repo
         return GitContext(repo=known, ref=ref, commit_sha=sha, **given)
     for name, value in (("ref", ref), ("sha", sha), *given.items()):
         if value is not None:
-            raise InvalidInput(name, value, "say of which repository, with --repo")
+            raise InvalidInput(name, value, "give the repository with --repo")
     return None

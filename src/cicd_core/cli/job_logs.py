@@ -1,9 +1,7 @@
-"""``logs``: what a job printed, on the machine of the agent that ran it."""
+"""``logs``: a job's output, on the machine of the agent that ran it."""
 
 from __future__ import annotations
 
-import codecs
-import io
 import socket
 import sys
 from collections.abc import Iterator
@@ -15,60 +13,82 @@ from urllib.parse import unquote, urlsplit
 import typer
 
 from cicd_core.cli.jobs import JobArgument
+from cicd_core.cli.log_output import Output
 from cicd_core.cli.options import StoreOption
 from cicd_core.errors import CicdError, InvalidInput, NotFound
+from cicd_core.model.amounts import amount
 
 if TYPE_CHECKING:
     from cicd_core.control_plane.plane import ControlPlane
     from cicd_core.model.job import Job
 
-#: How soon one looks again while a job prints nothing, in seconds.
+#: Interval of reads while a job prints nothing, in seconds.
 _PAUSE: Final = 0.2
 
 
 class LogNotFound(NotFound):
-    """An attempt's log is not on this machine, or there is none."""
+    """An attempt's log is not on this machine, or does not exist."""
 
-    def __init__(self, job_id: str, why: str) -> None:
-        """Name the job, and say why it has no log here."""
-        CicdError.__init__(self, f"no log of job {job_id!r} here: {why}")
+    def __init__(self, job_id: str, why: str, *, elsewhere: bool = False) -> None:
+        """Name the job, and say why it has no log here, and whether another machine has it."""
+        CicdError.__init__(self, f"no log of job {job_id!r} on this machine: {why}")
         self.kind = "log"
         self.key = job_id
+        self.elsewhere = elsewhere
 
 
 def logs(
     job_id: JobArgument,
     *,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")
+        bool, typer.Option("--follow", "-f", help="Follow the log until the job ends.")
     ] = False,
     attempt: Annotated[
         int | None,
-        typer.Option("--attempt", metavar="N", min=1, help="Which attempt. Left out: the newest."),
+        typer.Option(
+            "--attempt", metavar="N", min=1, help="Number of the attempt. Default: the newest."
+        ),
     ] = None,
     raw: Annotated[
-        bool, typer.Option("--raw", help="Bytes as the job printed them, escape sequences too.")
+        bool, typer.Option("--raw", help="Raw bytes of the output, with escape sequences.")
     ] = False,
     log_dir: Annotated[
         Path | None,
         typer.Option(
             "--log-dir",
             metavar="DIR",
-            help="Where the agent keeps its logs. Left out: where the job says, or the default.",
+            help="The agent's log folder. Default: the one that the job names, or the default.",
+        ),
+    ] = None,
+    sent_to: Annotated[
+        str | None,
+        typer.Option(
+            "--sent-to",
+            metavar="FOLDER",
+            help="Where agents without a server send their logs (agent --send-logs-to).",
         ),
     ] = None,
     store: StoreOption = None,
 ) -> None:
-    """Show what a job printed; run it on the machine of the job's agent.
+    """Show a job's output: from its server, or on the machine of its agent.
 
-    Of a long log the beginning and the end are kept; a line says how many
-    bytes are left out. Control characters are made visible.
+    A server has the logs that agents send (agent --send-logs); other logs are
+    with their agents. Of a long log the start and the end are kept; a line has
+    the number of omitted bytes. Control characters are made visible.
     """
     from cicd_core.cli.exits import reporting
     from cicd_core.cli.opening import run, store_url
+    from cicd_core.cli.sent_logs import sent_logs, show_sent
 
     async def work(plane: ControlPlane) -> None:
         job = await plane.jobs.get(job_id)
+        async with sent_logs(plane, sent_to) as sent:
+            if (
+                sent is not None
+                and log_dir is None
+                and await show_sent(sent, job_id, attempt, follow=follow, raw=raw)
+            ):
+                return
         reader = LogReader(plane, log_dir, raw=raw)
         await (reader.follow(job, attempt) if follow else reader.show(job, attempt))
 
@@ -77,55 +97,57 @@ def logs(
 
 
 class LogReader:
-    """Writes logs of one job to stdout."""
+    """Writes the logs of a job to stdout."""
 
     def __init__(self, plane: ControlPlane, log_dir: Path | None, *, raw: bool) -> None:
-        """Look in ``log_dir``; None: where the job says, then in the default folder."""
+        """Look in ``log_dir``; None: in the job's folder, then in the default folder."""
         self._plane = plane
         self._log_dir = log_dir
         self._raw = raw
+        self._output = Output(raw=raw)
 
     async def show(self, job: Job, attempt: int | None) -> None:
-        """Write what is there of an attempt's log.
+        """Write the existing part of an attempt's log.
 
         Raises:
-            InvalidInput: there was no such attempt.
-            LogNotFound: it is not here.
+            InvalidInput: there is no such attempt.
+            LogNotFound: it is not on this machine.
         """
         number = attempt or job.attempt
         if number > job.attempt:
-            raise InvalidInput("attempt", number, f"the job was claimed {job.attempt} times")
+            raise InvalidInput(
+                "attempt", number, f"the job was claimed {amount(job.attempt, 'time')}"
+            )
         if number == 0:
             raise LogNotFound(job.job_id, "no agent has claimed the job yet")
-        output = _Output(raw=self._raw)
         path = self._find(job, number)
         if path is None:
             raise await self._missing(job, number)
-        output.copy(path)
-        output.end()
+        self._output.copy(path)
+        self._output.end()
 
     async def follow(self, job: Job, attempt: int | None) -> None:
         """Write the log until the attempt, or without a number the job, has ended.
 
         Raises:
-            LogNotFound: it is not here.
+            LogNotFound: it is not on this machine.
         """
         import anyio
 
         from cicd_core.agent.retry import patiently
 
         number, found = attempt or max(job.attempt, 1), False
-        output = _Output(raw=self._raw)
         while True:
             path = self._find(job, number)
             if path is not None:
                 found = True
-                output.copy(path)
+                self._output.copy(path)
             elif job.attempt >= number and not found:
                 await self._check_host(job, number)
             if job.attempt > number and attempt is None:
-                output.end()
-                number, output = number + 1, _Output(raw=self._raw)
+                self._output.end()
+                self.end_line()
+                number, self._output = number + 1, Output(raw=self._raw)
                 sys.stderr.write(f"attempt {number}\n")
                 continue
             if _is_over(job, number):
@@ -133,9 +155,16 @@ class LogReader:
             await anyio.sleep(_PAUSE)
             read = partial(self._plane.jobs.get, job.job_id)
             job = await patiently(read, what="reading a job")
-        output.end()
+        self._output.end()
         if not found:
             raise await self._missing(job, number)
+
+    def end_line(self) -> None:
+        """End an open line of the job, on a terminal that shows messages below it."""
+        if self._output.in_line and sys.stdout.isatty() and sys.stderr.isatty():
+            sys.stderr.write("\n")
+            sys.stderr.flush()
+            self._output.in_line = False
 
     def _find(self, job: Job, number: int) -> Path | None:
         from cicd_core.agent.log_folder import log_name
@@ -155,17 +184,18 @@ class LogReader:
         yield default_log_dir()
 
     async def _missing(self, job: Job, number: int) -> LogNotFound:
-        """Return the error that says where the log is, as far as that is known."""
+        """Return the error with the place of the log, if known."""
         if job.attempt < number:
-            return LogNotFound(job.job_id, f"no agent has begun attempt {number}")
+            return LogNotFound(job.job_id, f"no agent has started attempt {number}")
         agent_id, host = await self._ran_on(job, number)
         folders = ", ".join(dict.fromkeys(str(folder) for folder in self._folders(job)))
         where = f"agent {agent_id} ran attempt {number} on host {host or '(unknown)'}"
         if host is not None and host != socket.gethostname():
-            return LogNotFound(job.job_id, f"{where}; run this command there")
+            hint = f"{where}; run `cicd-core logs {job.job_id}` there"
+            return LogNotFound(job.job_id, hint, elsewhere=True)
         return LogNotFound(
             job.job_id,
-            f"{where}, and {folders} has no log of it: it printed nothing, its log was removed, or "
+            f"{where}, but {folders} has no log of it: it printed nothing, its log was removed, or "
             f"the agent keeps its logs elsewhere (--log-dir)",
         )
 
@@ -173,14 +203,14 @@ class LogReader:
         """Refuse to wait for a log that grows on another machine.
 
         Raises:
-            LogNotFound: it does.
+            LogNotFound: the log is on another machine.
         """
         _, host = await self._ran_on(job, number)
         if host is not None and host != socket.gethostname() and self._log_dir is None:
             raise await self._missing(job, number)
 
     async def _ran_on(self, job: Job, number: int) -> tuple[str | None, str | None]:
-        """Return the agent of an attempt and its host, as far as they are known."""
+        """Return the agent of an attempt and its host, if known."""
         agents = {attempt.number: attempt.agent_id for attempt in job.attempts}
         agent_id = agents.get(number, job.agent_id)
         try:
@@ -190,48 +220,8 @@ class LogReader:
         return agent_id, None if agent is None else agent.hostname
 
 
-class _Output:
-    """Writes one attempt's log to stdout, from its beginning on."""
-
-    def __init__(self, *, raw: bool) -> None:
-        self._raw = raw
-        self._offset = 0
-        bytes_decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        self._decoder = io.IncrementalNewlineDecoder(bytes_decoder, translate=True)
-
-    def copy(self, path: Path) -> None:
-        """Write what came since the last call."""
-        from cicd_core.agent.capped_log import cut_line, read_piece
-
-        while True:
-            try:
-                piece = read_piece(path, self._offset)
-            except FileNotFoundError:  # a part has just been joined to the file, or was left out
-                break
-            if piece.missing:
-                self._write(cut_line(piece.missing).encode())
-            if not piece.data:
-                break
-            self._write(piece.data)
-            self._offset = piece.next_offset
-        sys.stdout.flush()
-
-    def end(self) -> None:
-        """Write what may have been the first bytes of a character."""
-        self._write(b"", final=True)
-        sys.stdout.flush()
-
-    def _write(self, data: bytes, *, final: bool = False) -> None:
-        from cicd_core.cli.printable import printable
-
-        if self._raw:
-            sys.stdout.buffer.write(data)
-        else:
-            sys.stdout.write(printable(self._decoder.decode(data, final=final)))
-
-
 def _is_over(job: Job, attempt: int) -> bool:
-    """Return whether an attempt prints nothing more, and none comes that is waited for."""
-    from cicd_core.cli.waiting import RESTING
+    """Return whether an attempt prints no more, and no awaited attempt follows."""
+    from cicd_core.model.job import RESTING_STATES
 
-    return job.attempt > attempt or job.state in RESTING
+    return job.attempt > attempt or job.state in RESTING_STATES

@@ -1,4 +1,4 @@
-"""Jobs: list, look at, cancel, replay, reprioritise, and ask why one is not being picked up."""
+"""Jobs: list, show, cancel, replay, reprioritise, and explain why a job is not picked up."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cicd_core.cli import completion
 from cicd_core.cli.options import (
-    ByOption,
+    ActorOption,
     CursorOption,
     JsonOption,
     LimitOption,
@@ -17,59 +18,96 @@ from cicd_core.cli.options import (
     StoreOption,
     UntilOption,
 )
+from cicd_core.model.amounts import amount
+from cicd_core.model.choices import text_of
 
 if TYPE_CHECKING:
     from cicd_core.cli.screen import Screen
-    from cicd_core.control_plane.listing import Page
     from cicd_core.control_plane.plane import ControlPlane
-    from cicd_core.model.job import Job
+    from cicd_core.model.job import Job, JobStatus
+    from cicd_core.persistence.listing import Page
     from cicd_core.queueing.why import Reason
 
-JobArgument = Annotated[str, typer.Argument(metavar="JOB", show_default=False, help="A job's id.")]
+JobArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="JOB", autocompletion=completion.jobs, show_default=False, help="A job's id."
+    ),
+]
 JobsArgument = Annotated[
-    list[str], typer.Argument(metavar="JOB", show_default=False, help="Ids of jobs.")
+    list[str],
+    typer.Argument(
+        metavar="JOB", autocompletion=completion.open_jobs, show_default=False, help="Ids of jobs."
+    ),
 ]
 
 
 def jobs(
     *,
     status: Annotated[
-        str | None, typer.Option("--status", metavar="STATUS", help="Such as queued or failed.")
+        str | None,
+        typer.Option(
+            "--status",
+            metavar="STATUS",
+            autocompletion=completion.job_statuses,
+            help="A status, such as queued or failed.",
+        ),
     ] = None,
     pool: PoolFilter = None,
     agent: Annotated[
         str | None,
-        typer.Option("--agent", metavar="AGENT", help="Only those that it claimed last."),
+        typer.Option(
+            "--agent",
+            metavar="AGENT",
+            autocompletion=completion.agents,
+            help="Only jobs that this agent claimed last.",
+        ),
+    ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            "--type",
+            metavar="TYPE",
+            autocompletion=completion.job_types,
+            help="Only jobs of this type.",
+        ),
+    ] = None,
+    tag: Annotated[
+        str | None,
+        typer.Option("--tag", metavar="TAG", help="A tag, or NAME=VALUE of the metadata."),
     ] = None,
     since: SinceOption = None,
     until: UntilOption = None,
-    dead: Annotated[bool, typer.Option("--dead", help="Only the dead letters.")] = False,
+    dead: Annotated[bool, typer.Option("--dead", help="Only dead letters.")] = False,
     limit: LimitOption = 20,
     cursor: CursorOption = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List jobs, the newest first."""
-    from cicd_core.cli.inputs import choose
     from cicd_core.cli.opening import answer, plane_now
     from cicd_core.cli.paging import TimeRange, filled
     from cicd_core.cli.tables import jobs_table, show_page
     from cicd_core.errors import InvalidInput
-    from cicd_core.model.job import JobStatus
 
-    again = ""
+    again, by = "", ("dead", "--dead")
+
+    if not dead and status is not None and _is_dead(status):
+        by = ("status", status)
+        dead, status = True, None
 
     async def work(plane: ControlPlane) -> Page[Job]:
         nonlocal again
         if dead:
-            if status or pool or agent or since or until:
-                raise InvalidInput("dead", True, "it lists all dead letters: leave the filters out")
+            if any((status, pool, agent, kind, tag, since, until)):
+                hint = "it lists all dead letters: omit the other filters"
+                raise InvalidInput(*by, hint)
             return await filled(
                 lambda number, start: plane.jobs.dead_letters(limit=number, cursor=start),
                 limit=limit,
                 cursor=cursor,
             )
-        wanted = None if status is None else choose("status", status, JobStatus)
+        wanted = None if status is None else _status(status)
         times = TimeRange(since, until, await plane_now(plane))
         again = times.again
         return await filled(
@@ -77,6 +115,8 @@ def jobs(
                 status=wanted,
                 pool_name=pool,
                 agent_id=agent,
+                job_type=kind,
+                tag=tag,
                 since=times.since,
                 until=times.until,
                 limit=number,
@@ -108,7 +148,7 @@ def job(job_id: JobArgument, *, store: StoreOption = None, as_json: JsonOption =
 
 
 def why(job_id: JobArgument, *, store: StoreOption = None, as_json: JsonOption = False) -> None:
-    """Say why a job is not being picked up, and what helps."""
+    """Explain why a job is not picked up, and how to fix it."""
     from cicd_core.cli.opening import answer
 
     async def work(plane: ControlPlane) -> tuple[Reason, ...]:
@@ -126,9 +166,9 @@ def cancel(
     job_ids: JobsArgument,
     *,
     reason: Annotated[
-        str, typer.Option("--reason", metavar="TEXT", help="Why, for people.")
+        str, typer.Option("--reason", metavar="TEXT", help="The reason, for people.")
     ] = "cancelled",
-    by: ByOption = None,
+    actor: ActorOption = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -136,19 +176,24 @@ def cancel(
     from cicd_core.cli.inputs import asker
 
     async def change(plane: ControlPlane, job_id: str) -> Job:
-        return await plane.jobs.cancel(job_id, by=asker(by), reason=reason)
+        return await plane.jobs.cancel(job_id, actor=asker(actor), reason=reason)
 
-    def told(changed: Job) -> str:
-        return "cancelled" if changed.is_final else "was asked to stop; its agent ends it soon"
+    def describe(changed: Job) -> str:
+        return "cancelled" if changed.is_final else "cancel requested; its agent stops it soon"
 
-    _change_each(job_ids, change, told, store=store, as_json=as_json)
+    _change_each(job_ids, change, describe, store=store, as_json=as_json)
 
 
 def replay(
     *,
     job_ids: Annotated[
         list[str] | None,
-        typer.Argument(metavar="JOB", show_default=False, help="Ids of dead letters."),
+        typer.Argument(
+            metavar="JOB",
+            autocompletion=completion.dead_letters,
+            show_default=False,
+            help="Ids of dead letters.",
+        ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Replay every dead letter.")] = False,
     attempts: Annotated[
@@ -159,52 +204,59 @@ def replay(
             min=1,
             max=100,
             show_default=False,
-            help="How many more attempts each may use. Left out: as many as it had at first.",
+            help="Number of new attempts for each. Default: as many as it had at first.",
         ),
     ] = None,
-    by: ByOption = None,
+    actor: ActorOption = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Put dead letters into the queue again."""
+    """Put dead letters back into the queue."""
     from cicd_core.cli.exits import reporting
     from cicd_core.cli.inputs import asker
     from cicd_core.errors import InvalidInput
 
     with reporting(as_json=as_json):
         if everything == bool(job_ids):
-            raise InvalidInput("job", job_ids or [], "give ids of dead letters, or else --all")
+            given = " ".join(job_ids or ())
+            raise InvalidInput("job", given, "give ids of dead letters, or --all")
 
     async def change(plane: ControlPlane, job_id: str) -> Job:
-        return await plane.jobs.replay(job_id, by=asker(by), attempts=attempts)
+        return await plane.jobs.replay(job_id, actor=asker(actor), attempts=attempts)
 
-    def told(changed: Job) -> str:
-        return f"queued again, with {changed.max_attempts - changed.attempts_used} more attempts"
+    def describe(changed: Job) -> str:
+        more = amount(changed.max_attempts - changed.attempts_used, "more attempt")
+        return f"queued again, with {more}"
 
-    _change_each(None if everything else job_ids, change, told, store=store, as_json=as_json)
+    _change_each(None if everything else job_ids, change, describe, store=store, as_json=as_json)
 
 
 def reprioritise(
     job_id: JobArgument,
     *,
     priority: Annotated[
-        str, typer.Argument(metavar="PRIORITY", help="critical, high, normal or low.")
+        str,
+        typer.Argument(
+            metavar="PRIORITY",
+            autocompletion=completion.priorities,
+            help="critical, high, normal or low.",
+        ),
     ],
-    by: ByOption = None,
+    actor: ActorOption = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Give a job another priority."""
+    """Change the priority of a job."""
     from cicd_core.cli.inputs import asker, choose
     from cicd_core.cli.opening import answer
     from cicd_core.model.job import Priority
 
     async def work(plane: ControlPlane) -> Job:
         wanted = choose("priority", priority, Priority)
-        return await plane.jobs.reprioritise(job_id, wanted, by=asker(by))
+        return await plane.jobs.reprioritise(job_id, wanted, actor=asker(actor))
 
     def show(screen: Screen, changed: Job) -> None:
-        screen.show(f"{changed.job_id} has priority {changed.priority.name} now")
+        screen.show(f"{changed.job_id} now has priority {text_of(changed.priority)}")
 
     answer(work, show, store=store, as_json=as_json)
 
@@ -212,14 +264,14 @@ def reprioritise(
 def _change_each(
     job_ids: list[str] | None,
     change: Callable[[ControlPlane, str], Awaitable[Job]],
-    told: Callable[[Job], str],
+    describe: Callable[[Job], str],
     *,
     store: str | None,
     as_json: bool,
 ) -> None:
     """Change each of the jobs (None: every dead letter); the first refusal gives the exit code.
 
-    A job that is refused is reported and does not keep the others from their change.
+    A refused job is reported and does not block the others.
     """
     from cicd_core.cli.exits import code_of, report
     from cicd_core.cli.opening import answer
@@ -235,13 +287,13 @@ def _change_each(
             except CicdError as error:
                 report(error, as_json=as_json)
                 refused.append(error)
-                if isinstance(error, StoreError):  # it would refuse the others as well
+                if isinstance(error, StoreError):  # it would refuse the others too
                     break
         return {"items": done}
 
     def show(screen: Screen, done: dict[str, list[Job]]) -> None:
         for each in done["items"]:
-            screen.show(f"{each.job_id} {told(each)}")
+            screen.show(f"{each.job_id} {describe(each)}")
         if not done["items"] and not refused:
             screen.show("there are no dead letters")
 
@@ -259,3 +311,26 @@ async def _dead_letters(plane: ControlPlane) -> list[str]:
         cursor = page.cursor
         if cursor is None:
             return found
+
+
+def _is_dead(status: str) -> bool:
+    from cicd_core.model.job import JobState
+
+    return status.strip().replace("-", "_").lower() == JobState.DEAD_LETTERED.value
+
+
+def _status(text: str) -> JobStatus:
+    """Return the named status.
+
+    Raises:
+        InvalidInput: it is not a status; the error lists them.
+    """
+    from cicd_core.cli.inputs import choose
+    from cicd_core.errors import InvalidInput
+    from cicd_core.model.job import JobState, JobStatus
+
+    try:
+        return choose("status", text, JobStatus)
+    except InvalidInput as wrong:
+        hint = f"{wrong.reason}, {JobState.DEAD_LETTERED.value}"
+        raise InvalidInput("status", text, hint) from None

@@ -1,4 +1,4 @@
-"""What a long-running command says on stderr: lines for people, or JSON for a collector."""
+"""The log of a long-running command on stderr: lines for people, or JSON for a collector."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import logging
 from datetime import UTC, datetime
 
-from cicd_core.cli.printable import printable, printable_json
+from cicd_core.printable import printable, printable_json
 
 
 class _People(logging.Formatter):
@@ -25,22 +25,22 @@ class _People(logging.Formatter):
 
 
 class _Machines(_People):
-    """One JSON object a line."""
+    """One JSON object per line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        told = {
+        entry = {
             "at": datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
         }
         if record.exc_info is not None:
-            told["traceback"] = self._traceback(record)
-        return printable_json(json.dumps(told, ensure_ascii=False))
+            entry["traceback"] = self._traceback(record)
+        return printable_json(json.dumps(entry, ensure_ascii=False))
 
 
 def log_to_stderr(*, verbose: bool, quiet: bool, as_json: bool) -> None:
-    """Send what the library logs to stderr."""
+    """Send the library's log to stderr."""
     handler = logging.StreamHandler()
     handler.setFormatter(_Machines() if as_json else _People())
     ours = logging.getLogger("cicd_core")

@@ -1,25 +1,25 @@
-"""Opening the store that a command is about, and running its work there."""
+"""Opens the store of a command, and runs the command's work."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from cicd_core.cli.exits import reporting
-from cicd_core.cli.options import STORE_VARIABLE
-from cicd_core.persistence.collections import COLLECTIONS
+from cicd_core.entities import COLLECTIONS
+from cicd_core.errors import InvalidInput, UnsupportedCapability
+from cicd_core.store.default import DEFAULT_URL, STORE_VARIABLE
 
 if TYPE_CHECKING:
     from cicd_core.cli.screen import Screen
     from cicd_core.control_plane.plane import ControlPlane
+    from cicd_core.http.client import RemoteControlPlane
 
 Result = TypeVar("Result")
-
-#: The store of those who name none.
-DEFAULT_URL: Final = "sqlite:///cicd.db"
 
 
 def store_url(given: str | None, *, quiet: bool = False) -> str:
@@ -27,34 +27,61 @@ def store_url(given: str | None, *, quiet: bool = False) -> str:
     if given:
         return given
     if not quiet:
-        sys.stderr.write(f"store: {DEFAULT_URL} (choose another by --store or {STORE_VARIABLE})\n")
+        sys.stderr.write(f"store: {DEFAULT_URL} (--store or {STORE_VARIABLE} set another)\n")
     return DEFAULT_URL
 
 
 @asynccontextmanager
 async def opened(url: str, *, create: bool = False) -> AsyncGenerator[ControlPlane]:
-    """Open a control plane that runs nothing in the background.
+    """Open a control plane without background tasks; for an HTTP URL, that of the server.
 
-    Only a command that makes something makes a file that is missing: a mistyped path would look
-    like an empty store to all others.
+    Only a command that creates something creates a missing file: to all others, a mistyped path
+    would look like an empty store.
 
     Raises:
         InvalidInput: the URL is wrong, or there is no file and ``create`` is false.
         UnknownScheme: no store is registered for the URL's scheme.
-        StoreError: the store can't be opened.
+        StoreError: the store cannot be opened.
     """
     from cicd_core.control_plane.plane import ControlPlane
     from cicd_core.store.registry import open_store
 
+    if url.startswith(("http://", "https://")):
+        async with far_plane(url) as far:
+            yield cast("ControlPlane", far)  # it has the same services
+        return
     async with open_store(url, create=create, collections=COLLECTIONS) as store:
         yield ControlPlane(store)
+
+
+def far_plane(url: str) -> RemoteControlPlane:
+    """Return the control plane of a server; its key is in ``CICD_KEY``.
+
+    Raises:
+        InvalidInput: it is not an HTTP URL.
+        UnsupportedCapability: the extra ``http`` is not installed.
+    """
+    try:
+        from cicd_core.http.client import RemoteControlPlane
+    except ModuleNotFoundError as missing:
+        hint = f"{missing.name} is not installed; run pip install 'cicd-core[http]'"
+        raise UnsupportedCapability(hint) from missing
+    return RemoteControlPlane(url, os.environ.get("CICD_KEY") or None)
 
 
 def run(
     work: Callable[[ControlPlane], Awaitable[Result]], url: str, *, create: bool = False
 ) -> Result:
-    """Run ``work`` on the store of that URL, in an event loop of its own."""
+    """Run ``work`` on the store of that URL, in a new event loop.
+
+    Raises:
+        InvalidInput: the store is in memory, so it would exist only during this command.
+    """
     import anyio
+
+    if url.startswith("memory:"):
+        hint = "it ends with this command: give a permanent store, such as sqlite:///ci.db"
+        raise InvalidInput("store", url, hint)
 
     async def whole() -> Result:
         async with opened(url, create=create) as plane:
@@ -71,17 +98,18 @@ def answer(
     as_json: bool,
     create: bool = False,
 ) -> Result:
-    """Do the work of a command, and write its result: as JSON, or as ``show`` does for people.
+    """Run the work of a command, and write its result: as JSON, or with ``show`` for people.
 
     Raises:
-        SystemExit: something went wrong, and was reported.
+        SystemExit: the work failed, and the error was reported.
     """
 
     async def timed(plane: ControlPlane) -> tuple[Result, datetime]:
         return await work(plane), await plane_now(plane)
 
     with reporting(as_json=as_json):
-        result, now = run(timed, store_url(store, quiet=as_json), create=create)
+        url = store_url(store, quiet=as_json)
+        result, now = run(timed, url, create=create)
         write(result, show, now=now, as_json=as_json)
         return result
 
@@ -89,7 +117,7 @@ def answer(
 def write(
     result: Result, show: Callable[[Screen, Result], None], *, now: datetime, as_json: bool
 ) -> None:
-    """Write a result to stdout: as JSON, or as ``show`` does for people."""
+    """Write a result to stdout: as JSON, or with ``show`` for people."""
     if as_json:
         from cicd_core.cli.output import emit
 
@@ -101,5 +129,5 @@ def write(
 
 
 async def plane_now(plane: ControlPlane) -> datetime:
-    """Return the store's time, which is what ages and delays are measured from."""
+    """Return the store's time, the base of ages and delays."""
     return await plane.now()

@@ -47,7 +47,7 @@ def stats_table(screen: Screen, seen: QueueStats) -> Table:
             ("measured since", _moment(screen, seen.since)),
             ("failure rate", None if seen.failure_rate is None else f"{seen.failure_rate:.1%}"),
             ("counted since", _moment(screen, seen.failures_since)),
-            ("can't be read", ", ".join(seen.unreadable) or None),
+            ("unreadable", ", ".join(seen.unreadable) or None),
         ]
     )
 
@@ -64,7 +64,7 @@ def show_summary(screen: Screen, seen: DashboardSummary) -> None:
                 ("today began", instant(seen.today_since)),
                 ("jobs", counts(seen.jobs_by_status)),
                 ("deployments", counts(seen.deployments_by_status)),
-                ("can't be read", ", ".join(key for _, key in seen.unreadable) or None),
+                ("unreadable", ", ".join(key for _, key in seen.unreadable) or None),
             ]
         )
     )

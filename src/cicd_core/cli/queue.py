@@ -1,4 +1,4 @@
-"""The queue as a whole: its statistics, the summary, and the sweeps of an operator."""
+"""The queue: its statistics, the summary, and an operator's sweeps."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cicd_core.cli.options import JsonOption, StoreOption
+from cicd_core.cli import completion
+from cicd_core.cli.options import JsonOption, LocalStoreOption, StoreOption
+from cicd_core.errors import NotFound
+from cicd_core.model.amounts import amount
 
 if TYPE_CHECKING:
     from cicd_core.cli.screen import Screen
@@ -20,26 +23,34 @@ def stats(
     *,
     pool: Annotated[
         str | None,
-        typer.Option("--pool", metavar="POOL", help="One pool. Left out: all of them together."),
+        typer.Option(
+            "--pool",
+            metavar="POOL",
+            autocompletion=completion.pools,
+            help="A pool. Default: all pools together.",
+        ),
     ] = None,
     since: Annotated[
         str | None,
         typer.Option(
             "--since",
             metavar="WHEN",
-            help="Measure from then on: ISO 8601, or a duration ago. Left out: 24h.",
+            help="Start of the period: ISO 8601, or a duration ago. Default: 24h.",
         ),
     ] = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show how deep the queue is, how long it takes, what fails."""
+    """Show the queue's depth, times and failures."""
     from cicd_core.cli.inputs import moment
     from cicd_core.cli.opening import answer, plane_now
 
     async def work(plane: ControlPlane) -> QueueStats:
         begin = None if since is None else moment("since", since, await plane_now(plane))
-        return await plane.queue.stats(pool, since=begin)
+        seen = await plane.queue.stats(pool, since=begin)
+        if pool is not None and not seen.by_lane and not any(seen.depth.values()):
+            await _require_pool(plane, pool)
+        return seen
 
     def show(screen: Screen, seen: QueueStats) -> None:
         from cicd_core.cli.overview import show_stats
@@ -49,15 +60,32 @@ def stats(
     answer(work, show, store=store, as_json=as_json)
 
 
+async def _require_pool(plane: ControlPlane, pool_name: str) -> None:
+    """Refuse a pool without a record, agents and jobs: its name is mistyped.
+
+    Raises:
+        NotFound: it is such a pool. ``default`` is always valid.
+    """
+    if pool_name == "default" or await plane.pools.exists(pool_name):
+        return
+    agents = await plane.agents.list(pool_name=pool_name, limit=1)
+    if agents.items or (await plane.jobs.list(pool_name=pool_name, limit=1)).items:
+        return
+    raise NotFound("pool", pool_name)
+
+
 def summary(
     *,
     tz: Annotated[
-        str, typer.Option("--tz", metavar="ZONE", help="The time zone of today: Europe/Zurich.")
+        str,
+        typer.Option(
+            "--tz", metavar="ZONE", help="Time zone that defines today, such as Europe/Zurich."
+        ),
     ] = "UTC",
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the day: what runs, what failed, what is new."""
+    """Show today: running, failed and new jobs."""
     from cicd_core.cli.opening import answer
 
     async def work(plane: ControlPlane) -> DashboardSummary:
@@ -72,19 +100,19 @@ def summary(
 
 
 def requeue_expired(*, store: StoreOption = None, as_json: JsonOption = False) -> None:
-    """Take jobs back from agents that lost their leases.
+    """Requeue jobs of agents that lost their leases.
 
-    Every agent does so by itself, unless it is told not to.
+    Every agent does so by itself, unless you turn maintenance off.
     """
     from cicd_core.cli.opening import answer
 
     answer(lambda plane: plane.maintenance.requeue_expired(), _show, store=store, as_json=as_json)
 
 
-def sweep(*, store: StoreOption = None, as_json: JsonOption = False) -> None:
-    """Do what is due: delays, deadlines, lost leases, silence.
+def sweep(*, store: LocalStoreOption = None, as_json: JsonOption = False) -> None:
+    """Process due records: delays, deadlines, expired leases, silent agents.
 
-    Every agent does so by itself, unless it is told not to.
+    Every agent does so by itself, unless you turn maintenance off.
     """
     from cicd_core.cli.opening import answer
 
@@ -93,13 +121,13 @@ def sweep(*, store: StoreOption = None, as_json: JsonOption = False) -> None:
 
 def _show(screen: Screen, done: SweepReport) -> None:
     names = (
-        ("requeued", done.requeued),
-        ("promoted", done.promoted),
-        ("dead letters", done.dead_lettered),
-        ("ended", done.ended),
-        ("silent agents", done.silenced),
+        (done.requeued, f"{done.requeued} requeued"),
+        (done.promoted, f"{done.promoted} promoted"),
+        (done.dead_lettered, amount(done.dead_lettered, "dead letter")),
+        (done.ended, f"{done.ended} ended"),
+        (done.silenced, amount(done.silenced, "silent agent")),
     )
-    told = ", ".join(f"{number} {name}" for name, number in names if number)
-    screen.show(told or ("nothing was done" if done.unreadable else "nothing was due"))
+    counts = ", ".join(words for number, words in names if number)
+    screen.show(counts or ("nothing was done" if done.unreadable else "nothing was due"))
     for collection, key in done.unreadable:
-        screen.show(f"could not be read, and was left alone: {collection} {key}")
+        screen.show(f"unreadable, skipped: {collection} {key}")

@@ -1,4 +1,4 @@
-"""The terminal: how wide it is, what is coloured, and how values look in a cell."""
+"""The terminal: its width, colours, and the form of values in cells."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from cicd_core.cli.printable import printable
+from cicd_core.printable import printable
 
-#: The width for a file or a pipe, where nothing has to fit.
+#: The width for a file or a pipe, which need no limit.
 _UNBOUNDED: Final = 200
-#: From here on a table has room for what is good to know.
+#: Width from which a table shows optional columns.
 _WIDE: Final = 110
 
 _STYLES: Final = {
@@ -43,40 +43,42 @@ _STYLES: Final = {
     "terminating": "magenta",
     "terminated": "bright_black",
     "empty": "bright_black",
-    "CRITICAL": "bold red",
-    "HIGH": "yellow",
-    "LOW": "bright_black",
+    "critical": "bold red",
+    "high": "yellow",
+    "low": "bright_black",
 }
 
 
 class _Pipe(Console):
     def on_broken_pipe(self) -> None:
-        """Leave the exit code to us."""
+        """Leave the exit code to the program."""
         raise BrokenPipeError
 
 
 class Screen:
-    """Stdout for people, as of a moment on the store's clock."""
+    """Stdout, or stderr, for people, at a time of the store's clock."""
 
-    def __init__(self, now: datetime) -> None:
-        """Look at the terminal once."""
-        bounded = sys.stdout.isatty() or "COLUMNS" in os.environ
+    def __init__(self, now: datetime, *, stderr: bool = False) -> None:
+        """Read the properties of the terminal."""
+        stream = sys.stderr if stderr else sys.stdout
+        bounded = stream.isatty() or "COLUMNS" in os.environ
+        width = None if bounded else _UNBOUNDED
         self.now = now
-        self.console = _Pipe(highlight=False, width=None if bounded else _UNBOUNDED)
+        self.console = _Pipe(highlight=False, width=width, stderr=stderr)
 
     @property
     def wide(self) -> bool:
-        """Whether there is room for more columns than the needed ones."""
+        """Whether there is room for optional columns."""
         return self.console.width >= _WIDE
 
     def show(self, *parts: RenderableType) -> None:
-        """Write them, one below the other; a plain string stands as it is."""
+        """Write them, one below the other; a plain string is unchanged."""
         for part in parts:
             shown = text(part) if isinstance(part, str) else part
             self.console.print(shown, soft_wrap=isinstance(part, str))
 
     def age(self, instant: datetime | None) -> str:
-        """Return how long ago something was, or ``in 5m`` for what is to come."""
+        """Return the time since an event, or ``in 5m`` for the future."""
         if instant is None:
             return ""
         passed = (self.now - instant).total_seconds()
@@ -84,7 +86,7 @@ class Screen:
 
 
 def text(value: object, style: str = "") -> Text:
-    """Return a value as it stands, without markup and without control characters."""
+    """Return a value as text, without markup and control characters."""
     return Text("" if value is None else printable(str(value)), style)
 
 
@@ -104,7 +106,7 @@ def span(passed: float | None) -> str:
         return ""
     if passed < 1:
         return f"{max(0, passed) * 1000:.0f}ms"
-    if passed < 10:  # noqa: PLR2004 - below that, a tenth matters
+    if passed < 10:  # noqa: PLR2004 - below that, tenths matter
         return f"{passed:.1f}s"
     whole = int(passed)
     for size, name, smaller, rest in (
@@ -127,9 +129,9 @@ def table(*headers: str, right: Iterable[str] = (), fold: Iterable[str] = ()) ->
     """Return an empty table.
 
     Args:
-        headers: of the columns.
+        headers: the headers of the columns.
         right: the columns with numbers.
-        fold: the columns that take several lines where there is no room; the last one does too.
+        fold: the columns that may wrap; the last one always may.
     """
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     folded = {*fold, headers[-1]}
@@ -144,7 +146,7 @@ def table(*headers: str, right: Iterable[str] = (), fold: Iterable[str] = ()) ->
 
 
 def facts(rows: Iterable[tuple[str, object]]) -> Table:
-    """Return names and values below each other; those without a value are left out."""
+    """Return names and values below each other, without names that have no value."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold", no_wrap=True)
     grid.add_column(overflow="fold")

@@ -1,21 +1,20 @@
-"""Specs of jobs from what was typed, and from a file with a JSON object a line."""
+"""Specs of jobs from typed options, and from a file with a JSON object per line."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, cast, get_args, get_origin
+from typing import TYPE_CHECKING, Any, cast
 
-from attrs import evolve, fields, frozen
+from attrs import fields
 
 from cicd_core.cli.inputs import (
     choose,
     choose_some,
     git_context,
+    instant,
     is_duration,
     json_object,
     json_option,
-    moment,
     pairs,
     read_text,
     seconds,
@@ -23,16 +22,15 @@ from cicd_core.cli.inputs import (
 from cicd_core.errors import InvalidInput
 from cicd_core.model.job import Delivery, Priority, RetryPolicy, Verdict
 from cicd_core.model.spec import JobSpec, checked
+from cicd_core.values import evolve, frozen
 
 if TYPE_CHECKING:
-    from cattrs import Converter
-
     from cicd_core.model.git import GitContext
 
 
 @frozen(kw_only=True)
 class JobOptions:
-    """The options of ``enqueue``, as they were typed; the defaults are those of the options."""
+    """The typed options of ``enqueue``, with their defaults."""
 
     job_type: str | None = None
     argv: tuple[str, ...] = ()
@@ -67,14 +65,14 @@ class JobOptions:
             each.name for each in fields(JobOptions) if getattr(self, each.name) != each.default
         ]
 
-    def spec(self, now: datetime) -> JobSpec:
-        """Return the spec that the options mean; delays begin at ``now``.
+    def spec(self) -> JobSpec:
+        """Return the spec of the options; delays start at the enqueue.
 
         Raises:
             InvalidInput: an option is wrong, or contradicts another one.
         """
-        run_at, delay_seconds = self._start(now)
-        deadline_at, deadline_seconds = _when("deadline", self.deadline, now)
+        run_at, delay_seconds = self._start()
+        deadline_at, deadline_seconds = _when("deadline", self.deadline)
         plain = JobSpec(
             job_type=self._job_type(),
             payload=self._payload(),
@@ -112,18 +110,27 @@ class JobOptions:
         if self.job_type is not None:
             return self.job_type
         if self.shell is None:
-            raise InvalidInput("type", None, "name the type of the job, or give --shell or --from")
+            hint = "give the job type, a command (-- make test), --shell or --from"
+            raise InvalidInput("type", "", hint)
         return "shell"
 
     def _payload(self) -> dict[str, Any]:
+        if self.argv and not self.argv[0]:
+            raise InvalidInput("command", "", "give the program to run, such as -- make test")
+        if self.shell is not None and not self.shell.strip():
+            raise InvalidInput("shell", self.shell, "give a shell line, such as 'make test'")
         if self.argv and self.shell is not None:
-            raise InvalidInput("shell", self.shell, "give a shell line or an argv, not both")
-        payload = {} if self.payload is None else json_option("payload", self.payload)
-        if self.argv:
-            payload["argv"] = list(self.argv)
-        if self.shell is not None:
-            payload["shell"] = self.shell
-        return payload
+            raise InvalidInput("shell", self.shell, "give a shell line or a command, not both")
+        if self.payload is None:
+            return {"argv": list(self.argv)} if self.argv else self._script()
+        if self.argv or self.shell is not None:
+            given, field = ("a command", "argv") if self.argv else ("--shell", "shell")
+            hint = f'{given} sets the payload: omit one of them, or put "{field}" into the JSON'
+            raise InvalidInput("payload", self.payload, hint)
+        return json_option("payload", self.payload)
+
+    def _script(self) -> dict[str, Any]:
+        return {} if self.shell is None else {"shell": self.shell}
 
     def _retry(self) -> RetryPolicy:
         policy = RetryPolicy()
@@ -133,107 +140,67 @@ class JobOptions:
             policy = evolve(policy, retry_on=_retryable(self.retry_on))
         return policy
 
-    def _start(self, now: datetime) -> tuple[datetime | None, float | None]:
+    def _start(self) -> tuple[datetime | None, float | None]:
         if self.delay is not None and self.run_at is not None:
             raise InvalidInput("run-at", self.run_at, "give --delay or --run-at, not both")
         if self.delay is not None:
             return None, seconds("delay", self.delay)
-        return _when("run-at", self.run_at, now)
+        return _when("run-at", self.run_at)
 
 
-def _when(field: str, text: str | None, now: datetime) -> tuple[datetime | None, float | None]:
-    """Return an instant, or seconds from now: what was typed, which is the same the next time."""
+def _when(field: str, text: str | None) -> tuple[datetime | None, float | None]:
+    """Return a time, or seconds from now, as typed, so that a repetition has the same value."""
     if text is not None and is_duration(text):
         return None, seconds(field, text)
-    return (None if text is None else moment(field, text, now)), None
+    return (None if text is None else instant(field, text)), None
 
 
 def _retryable(text: str) -> tuple[Verdict, ...]:
-    verdicts = choose_some("retry-on", text, Verdict)
+    hint = "give some of failed, error, timeout, or none"
+    try:
+        verdicts = choose_some("retry-on", text, Verdict)
+    except InvalidInput as wrong:  # other verdicts cannot be retried
+        raise InvalidInput("retry-on", wrong.value, hint) from None
     if not {Verdict.FAILED, Verdict.ERROR, Verdict.TIMEOUT}.issuperset(verdicts):
-        raise InvalidInput("retry-on", text, "give some of failed, error, timeout, or none")
+        raise InvalidInput("retry-on", text, hint)
     return verdicts
 
 
 def specs_in(file: str) -> list[JobSpec]:
-    """Return the specs in a file, one JSON object a line; empty lines are left out.
+    """Return the specs in a file, one JSON object per line; empty lines are skipped.
 
     Raises:
-        InvalidInput: the file can't be read, or a line is no spec; the error names the line.
+        InvalidInput: the file cannot be read, or a line is not a spec; the error names the line.
     """
-    converter = _converter()
     return [
-        _spec(converter, line, f"{file}:{number}")
+        _spec(line, f"{file}:{number}")
         for number, line in enumerate(read_text("from", file).split("\n"), start=1)
         if line.strip()
     ]
 
 
-def _spec(converter: Converter, line: str, place: str) -> JobSpec:
-    from cattrs import BaseValidationError, transform_error
+def _spec(line: str, place: str) -> JobSpec:
+    from cicd_core.public_json import from_json
 
     try:
-        return checked(converter.structure(json_object("job", line), JobSpec))
+        return checked(from_json(JobSpec, _choices_named(json_object("job", line))))
     except InvalidInput as refused:
         raise InvalidInput(f"{place}: {refused.field}", refused.value, refused.reason) from None
-    except BaseValidationError as broken:
-        reasons = transform_error(broken, format_exception=_reason)
-        raise InvalidInput(place, line, "; ".join(reasons)) from None
 
 
-def _converter() -> Converter:
-    """Return what makes specs from JSON: names as one types them, instants in ISO 8601."""
-    from cattrs import Converter
-
-    converter = Converter(forbid_extra_keys=True)
-
-    def listed(value: Any, kind: Any) -> Any:
-        if not isinstance(value, list):  # a text would become a tuple of its letters
-            raise InvalidInput("list", value, "give a list")
-        item, _ = get_args(kind)
-        return tuple(converter.structure(each, item) for each in cast("list[object]", value))
-
-    converter.register_structure_hook_func(_is_tuple, listed)
-    converter.register_structure_hook(str, _strict(str))
-    converter.register_structure_hook(int, _strict(int))
-    converter.register_structure_hook(float, _strict(int | float))
-    converter.register_structure_hook(bool, _flag)
-    converter.register_structure_hook(datetime, lambda value, _: datetime.fromisoformat(value))
-    converter.register_structure_hook(
-        Priority, lambda value, _: choose("priority", value, Priority)
-    )
-    converter.register_structure_hook(
-        Delivery, lambda value, _: choose("delivery", value, Delivery)
-    )
-    for kind in (Delivery, Priority, Verdict):
-        converter.register_structure_hook(kind, lambda value, kind: choose("", value, kind))
-    return converter
+def _choices_named(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a line, with choices as in JSON: ``HIGH`` becomes ``high``."""
+    found: dict[str, object] = {
+        name: _choice(fields[name]) for name in ("priority", "delivery") if name in fields
+    }
+    if isinstance(fields.get("retry"), dict):
+        retry = cast("dict[str, object]", fields["retry"])
+        if isinstance(verdicts := retry.get("retry_on"), list):
+            named = [_choice(each) for each in cast("list[object]", verdicts)]
+            found["retry"] = {**retry, "retry_on": named}
+    return fields | found
 
 
-def _is_tuple(kind: Any) -> bool:
-    return get_origin(kind) is tuple
-
-
-def _strict(accepted: Any) -> Callable[[Any, Any], Any]:
-    """Return a hook that makes no number of a text and no text of a number."""
-
-    def hook(value: Any, _kind: Any) -> Any:
-        if isinstance(value, bool) or not isinstance(value, accepted):
-            raise TypeError(f"{value!r} is of another type")
-        return value
-
-    return hook
-
-
-def _flag(value: Any, _kind: Any) -> bool:
-    """Take true and false alone: every other text and number would be one of them."""
-    if not isinstance(value, bool):
-        raise TypeError(f"{value!r} is neither true nor false")
-    return value
-
-
-def _reason(error: BaseException, kind: type | None) -> str:
-    """Return what is wrong with a field of a line."""
-    from cattrs.v import format_exception
-
-    return error.reason if isinstance(error, InvalidInput) else format_exception(error, kind)
+def _choice(value: object) -> object:
+    """Return a name as in JSON; a value that is not a text stays, for a later check."""
+    return value.strip().replace("-", "_").lower() if isinstance(value, str) else value

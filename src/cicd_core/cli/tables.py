@@ -1,4 +1,4 @@
-"""Lists for people: one table a kind of thing, narrower on a narrow terminal."""
+"""Lists for people: a table per kind of entity, narrower on a narrow terminal."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from cicd_core.cli.screen import Screen, line, span, status, table, text
+from cicd_core.model.choices import text_of
 from cicd_core.model.job import JobState
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from cicd_core.control_plane.listing import Page
     from cicd_core.control_plane.pools import PoolStatus
     from cicd_core.model.agent import Agent
     from cicd_core.model.deployment import Deployment
     from cicd_core.model.job import Job
+    from cicd_core.persistence.listing import Page
     from cicd_core.queueing.why import Reason
 
 
@@ -25,10 +26,10 @@ def show_page(
     """Write a table of a page, and how to get the next one.
 
     Args:
-        screen: where to.
+        screen: the output.
         shown: the table.
-        page: what it shows.
-        nothing: what is said of an empty list.
+        page: its entities.
+        nothing: the message for an empty list.
         again: the options that the next call needs besides the cursor.
     """
     if not page.items:
@@ -36,7 +37,7 @@ def show_page(
     else:
         screen.show(shown)
     if page.unreadable:
-        screen.show(f"left out, they can't be read: {', '.join(page.unreadable)}")
+        screen.show(f"unreadable, skipped: {', '.join(page.unreadable)}")
     if page.cursor is not None:
         screen.show(f"more:{again} --cursor {page.cursor}")
 
@@ -55,7 +56,7 @@ def jobs_table(screen: Screen, jobs: Sequence[Job]) -> Table:
             text(job.job_id),
             text(job.job_type),
             status(job.state.value),
-            status(job.priority.name),
+            status(text_of(job.priority)),
             text(job.pool_name),
             text(f"{job.attempts_used}/{job.max_attempts}"),
             text(screen.age(job.created_at)),
@@ -122,7 +123,7 @@ def agents_table(screen: Screen, agents: Sequence[Agent]) -> Table:
 
 
 def pools_table(screen: Screen, pools: Sequence[PoolStatus]) -> Table:
-    """Return a table of pools, counted."""
+    """Return a table of pools with their counts."""
     wide = ("TARGET", "WARM", "REGION", "ZONE", "WHY") if screen.wide else ()
     numbers = ("AGENTS", "MIN", "MAX", "READY", "LEASED", "DELAYED", "TARGET", "WARM")
     shown = table("POOL", "HEALTH", *numbers[:6], *wide, right=numbers, fold=("POOL",))
@@ -147,7 +148,7 @@ def pools_table(screen: Screen, pools: Sequence[PoolStatus]) -> Table:
 
 
 def show_reasons(screen: Screen, reasons: Sequence[Reason]) -> None:
-    """Write why a job is not being picked up, and what helps."""
+    """Write why a job is not picked up, and how to fix it."""
     from rich.table import Table
 
     grid = Table.grid(padding=(0, 2))
@@ -160,7 +161,7 @@ def show_reasons(screen: Screen, reasons: Sequence[Reason]) -> None:
 
 
 def _took(screen: Screen, job: Job) -> float | None:
-    """Return how long the last attempt took, or has taken so far, in seconds."""
+    """Return the duration of the last attempt, so far or final, in seconds."""
     if job.state is JobState.RUNNING and job.started_at is not None:
         return max(0.0, (screen.now - job.started_at).total_seconds())
     return job.duration_seconds

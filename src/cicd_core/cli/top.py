@@ -1,4 +1,4 @@
-"""``top``: what the queue and its agents do, live."""
+"""``top``: a live view of the queue and its agents."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cicd_core.control_plane.plane import ControlPlane
     from cicd_core.model.agent import Agent
 
-#: The lines that are neither a job nor an agent, and the rows that are shown on any terminal.
+#: The lines besides jobs and agents, and the rows shown on any terminal.
 _HEADINGS: Final = 15
 _LEAST: Final = 6
 _PRESENT: Final = (
@@ -33,13 +33,14 @@ _PRESENT: Final = (
 
 def top(
     *,
-    once: Annotated[bool, typer.Option("--once", help="Show it once, and end.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Show it once, then exit.")] = False,
     interval: Annotated[
-        float, typer.Option("--interval", metavar="SECONDS", min=0.1, help="Between two looks.")
+        float,
+        typer.Option("--interval", metavar="SECONDS", min=0.1, help="Time between two updates."),
     ] = 1.0,
     store: StoreOption = None,
 ) -> None:
-    """Watch the queue, what runs, and the agents, until Ctrl-C."""
+    """Watch the queue, running jobs and agents, until Ctrl-C."""
     from cicd_core.cli.exits import reporting
     from cicd_core.cli.opening import run, store_url
 
@@ -74,7 +75,7 @@ async def _watch(plane: ControlPlane, interval: float) -> None:
 
 
 async def _picture(plane: ControlPlane, screen: Screen) -> Group:
-    """Return what there is to see now, no higher than the terminal."""
+    """Return the current view, no higher than the terminal."""
     from rich.console import Group
 
     from cicd_core.cli.overview import stats_table
@@ -95,7 +96,7 @@ async def _picture(plane: ControlPlane, screen: Screen) -> Group:
 
 
 async def _agents(plane: ControlPlane, limit: int) -> list[Agent]:
-    """Return the agents that are not gone for good, those that take work first."""
+    """Return the agents that are not gone, those that take work first."""
     found: list[Agent] = []
     for status in _PRESENT:
         if len(found) < limit:

@@ -1,32 +1,32 @@
-"""Agents: they register, beat, drain and go; a heartbeat is the renewal of their record's lease."""
+"""Agents: registration, heartbeats, drain; a heartbeat renews the lease of the agent's record."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping  # noqa: TC003 - to_json resolves annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-import anyio
-from attrs import evolve, frozen
-
 from cicd_core.background import together
-from cicd_core.control_plane.listing import Listing, Page, read_page
+from cicd_core.clock import monotonic_seconds
 from cicd_core.errors import (
+    AgentDeregistered,
     AgentReplaced,
     AgentUnavailable,
-    InvalidInput,
     OperationRejected,
     TooManyConflicts,
 )
 from cicd_core.lifecycle import agents as lifecycle
 from cicd_core.model.agent import Agent, AgentStatus, HealthPolicy, checked, checked_stuck
 from cicd_core.model.checks import check_name
-from cicd_core.model.instants import from_micros
+from cicd_core.model.choices import check_choice
+from cicd_core.model.instants import SECOND, from_micros, micros
 from cicd_core.persistence.collections import AGENTS, BY_POOL, BY_STATUS, of_pool
-from cicd_core.persistence.mappings import micros
+from cicd_core.persistence.listing import Listing, Page, read_page
 from cicd_core.store.records import Lease, Partition, Renewal
+from cicd_core.values import evolve, frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from cicd_core.lifecycle.decision import Decision
@@ -36,13 +36,12 @@ if TYPE_CHECKING:
     from cicd_core.persistence.repository import Repository
     from cicd_core.store.records import StoreTime
 
-#: No renewal of a heartbeat is ever too late: the lease's limit lies a century ahead.
-_CENTURY = 100 * 365 * 24 * 3_600_000_000
-#: How many agents are remembered between their heartbeats.
+#: A heartbeat is never too late to renew: the limit of the lease is a century ahead.
+_CENTURY = 100 * 365 * 24 * 3600 * SECOND
+#: Number of agents cached between their heartbeats.
 _REMEMBERED = 16_384
 
-
-#: The statuses of agents whose processes are there.
+#: The statuses of agents whose processes run.
 PRESENT = (
     AgentStatus.REGISTERING,
     AgentStatus.HEALTHY,
@@ -54,12 +53,12 @@ PRESENT = (
 
 @frozen(kw_only=True)
 class PresentAgents:
-    """The agents of a pool whose processes are there, as far as heartbeats tell."""
+    """The agents of a pool whose processes run, according to their heartbeats."""
 
     agents: tuple[Agent, ...]
-    #: How many are offline.
+    #: Number of offline agents.
     offline: int
-    #: The ids of those whose records do not decode, by status.
+    #: The ids of agents whose records do not decode, by status.
     unreadable: Mapping[AgentStatus, tuple[str, ...]]
 
 
@@ -67,27 +66,26 @@ class AgentService:
     """Agents. Satisfies the runtime's ``AgentRegistry``."""
 
     def __init__(self, context: Context, repository: Repository[Agent]) -> None:
-        """Take the way to the store, and the agents' records."""
         self._context = context
         self._repository = repository
-        self._policy = HealthPolicy(heartbeat_ttl=context.settings.heartbeat_seconds)
+        self._policy = HealthPolicy(heartbeat_ttl=context.settings.heartbeat_timeout_seconds)
         self._beating: dict[str, Loaded[Agent]] = {}
-        #: When each agent was last found fit for work, in seconds of the event loop's clock.
+        #: When each agent was last found fit for work, in seconds of this process's clock.
         self._fit: dict[str, float] = {}
 
     async def register(self, spec: AgentSpec) -> Agent:
-        """Begin a new incarnation of an agent; the one before, if it lives, is refused from now on.
+        """Start a new incarnation of an agent; the previous one is refused from now on.
 
-        The answer is REGISTERING, and carries the ``incarnation`` that its heartbeats must show.
+        The answer is REGISTERING and has the ``incarnation`` that heartbeats must send.
 
         Raises:
             InvalidInput: a field is wrong; the error names it.
-            AgentReplaced: another incarnation began before the answer came.
+            AgentReplaced: another incarnation started before the answer came.
         """
         wanted = checked(spec)
         incarnation = self._context.ids.claim_id()
 
-        def decide(agent: Agent | None, now: datetime) -> Decision[Agent]:
+        def decide(agent: Agent | None, now: datetime, _: int = 0) -> Decision[Agent]:
             return lifecycle.register(agent, spec=wanted, incarnation=incarnation, now=now)
 
         def lease(_: object, time: StoreTime) -> Lease:
@@ -120,40 +118,40 @@ class AgentService:
         fault: str | None = None,
         stuck: Sequence[StuckReport] = (),
     ) -> Agent:
-        """Say that this incarnation lives; one round trip, and a commit when its health changes.
+        """Report that this incarnation runs: one round trip, and a commit when its health changes.
 
         Args:
             agent_id: the agent.
-            incarnation: of the process that beats.
-            metrics: of its machine; None: not measured this time, the last ones hold.
-            running: slots in use; None: the agent does not say.
-            fault: why its machine can't run any job, in the agent's own words: it is unhealthy, and
-                gets none, until a heartbeat comes without one.
-            stuck: the slots among those in use that it can't free; they are part of its health, and
-                its record names them (:attr:`cicd_core.model.agent.Agent.stuck`).
+            incarnation: that of the reporting process.
+            metrics: those of its machine; None: not measured, the last ones stay.
+            running: slots in use; None: not reported.
+            fault: why its machine cannot run any job, in the agent's words: the agent is unhealthy
+                and gets no jobs until a heartbeat has no fault.
+            stuck: the used slots that it cannot free; they affect its health, and its record
+                lists them (:attr:`cicd_core.model.agent.Agent.stuck`).
 
         Raises:
-            AgentReplaced: another incarnation took its place: stop.
-            OperationRejected: it has gone: register again, or stop.
+            AgentReplaced: another incarnation replaced this one: stop.
+            AgentDeregistered: it is gone: register again, or stop.
             NotFound: it never registered.
             InvalidInput: a metric is not 0 to 100, ``running`` is out of range, or a field of
                 ``stuck`` is wrong.
         """
         check_name("agent_id", agent_id)
         check_name("incarnation", incarnation)
-        stuck = checked_stuck(stuck)  # it is read more than once from here on
+        stuck = checked_stuck(stuck)  # it may be an iterator, and is read more than once
         renewal = Renewal(
             collection=AGENTS.name,
             key=agent_id,
             claim_id=incarnation,
-            duration=micros(self._context.settings.heartbeat_seconds),
+            duration=micros(self._context.settings.heartbeat_timeout_seconds),
         )
         (answer,) = await self._context.store.renew([renewal])
         known = self._beating.get(agent_id)
         if known is None or answer is None or known.version != answer.version:
             known = await self._repository.get(agent_id)
 
-        def decide(agent: Agent, now: datetime) -> Decision[Agent]:
+        def decide(agent: Agent, now: datetime, _: int = 0) -> Decision[Agent]:
             return lifecycle.heartbeat(
                 agent,
                 incarnation=incarnation,
@@ -166,9 +164,9 @@ class AgentService:
             )
 
         decision = decide(known.value, await self._context.calendar())
-        if answer is None:  # the decision says why, unless it was taken away in this very moment
+        if answer is None:  # the decision says why, unless the record was deleted just now
             raise OperationRejected(
-                f"agent {agent_id!r}: its heartbeat holds nothing any more; register it"
+                f"agent {agent_id!r}: its record has no heartbeat any more; register it again"
             )
         if decision.changed:
             changed = await self._repository.change(agent_id, decide, before=known)
@@ -176,20 +174,20 @@ class AgentService:
         return self._seen(evolve(known, value=decision.value))
 
     async def set_status(
-        self, agent_id: str, status: AgentStatus | str, *, reason: str, by: str = "operator"
+        self, agent_id: str, status: AgentStatus | str, *, reason: str, actor: str = "operator"
     ) -> Agent:
-        """An operator's word on an agent's health.
+        """Set an agent's status, as an operator.
 
         Raises:
-            InvalidInput: an unknown status, or no reason.
+            InvalidInput: the status is unknown, or the reason missing.
             NotFound: there is no such agent.
             IllegalTransition: it is draining or gone.
         """
         wanted = _checked_status(status)
         return await self._change(
             agent_id,
-            lambda agent, now: lifecycle.set_status(
-                agent, status=wanted, now=now, by=by, reason=reason
+            lambda agent, now, _: lifecycle.set_status(
+                agent, status=wanted, now=now, actor=actor, reason=reason
             ),
         )
 
@@ -198,27 +196,27 @@ class AgentService:
         agent_id: str,
         *,
         reason: str,
-        by: str = "operator",
+        actor: str = "operator",
         incarnation: str | None = None,
     ) -> Agent:
-        """Let it finish what it runs, and take nothing new.
+        """Let the agent finish its jobs and claim no new ones.
 
         Args:
             agent_id: the agent.
-            reason: why, for people.
-            by: who asks.
-            incarnation: of the process that drains itself, so that it never drains its successor;
-                None for an operator, who means whoever has the id.
+            reason: the reason, for people.
+            actor: the caller.
+            incarnation: that of a process that drains itself, so that it cannot drain its
+                successor; None for an operator, which means any incarnation.
 
         Raises:
             NotFound: there is no such agent.
-            AgentReplaced: another incarnation has taken its place.
-            IllegalTransition: it is gone.
+            AgentReplaced: another incarnation has replaced it.
+            AgentDeregistered: it is gone.
         """
         return await self._change(
             agent_id,
-            lambda agent, now: lifecycle.drain(
-                agent, now=now, by=by, reason=reason, incarnation=incarnation
+            lambda agent, now, _: lifecycle.drain(
+                agent, now=now, actor=actor, reason=reason, incarnation=incarnation
             ),
         )
 
@@ -227,54 +225,57 @@ class AgentService:
         agent_id: str,
         *,
         reason: str = "deregistered",
-        by: str = "operator",
+        actor: str = "operator",
         incarnation: str | None = None,
     ) -> Agent:
-        """Say that it is gone for good; what it still runs is lost by its leases.
+        """Mark the agent as gone; the leases of jobs that it still runs expire.
 
         Args:
             agent_id: the agent.
-            reason: why, for people.
-            by: who asks.
-            incarnation: of the process that leaves, so that it never ends its successor; None for
+            reason: the reason, for people.
+            actor: the caller.
+            incarnation: that of the leaving process, so that it cannot end its successor; None for
                 an operator.
 
         Raises:
             NotFound: there is no such agent.
-            AgentReplaced: another incarnation has taken its place.
+            AgentReplaced: another incarnation has replaced it.
         """
         return await self._change(
             agent_id,
-            lambda agent, now: lifecycle.deregister(
-                agent, now=now, by=by, reason=reason, incarnation=incarnation
+            lambda agent, now, _: lifecycle.deregister(
+                agent, now=now, actor=actor, reason=reason, incarnation=incarnation
             ),
         )
 
     async def require_fit(self, agent_id: str) -> None:
-        """Check that work may be given to an agent; one that never registered is not judged.
+        """Check that an agent may get work; an agent that never registered passes.
 
-        Its record is read, unless it was found fit within ``lane_refresh_seconds``: a claim then
-        costs no read, and an agent that falls ill elsewhere is given work for a few seconds more.
+        The check reads its record, unless it passed within ``lane_refresh_seconds``: then a claim
+        costs no read, and an agent that has become unhealthy gets work for a few seconds more.
 
         Raises:
-            AgentUnavailable: it is unhealthy, drains, or has gone.
+            AgentUnavailable: it is unhealthy or drains.
+            AgentDeregistered: it has gone for good.
         """
         check_name("agent_id", agent_id)
         found_fit = self._fit.get(agent_id)
         longest = self._context.settings.lane_refresh_seconds
-        if found_fit is not None and anyio.current_time() - found_fit < longest:
+        if found_fit is not None and monotonic_seconds() - found_fit < longest:
             return
-        # Of one that does not decode nobody can say that it is unfit.
+        # The status of a record that does not decode is unknown, so the agent passes.
         found = (await self._repository.get_readable([agent_id])).get(agent_id)
         if found is not None and not found.value.may_claim:
             agent = found.value
+            if agent.status is AgentStatus.TERMINATED:
+                raise AgentDeregistered(agent_id, agent.status.value, agent.status_reason)
             raise AgentUnavailable(agent_id, agent.status.value, agent.status_reason)
         if len(self._fit) >= _REMEMBERED:
             self._fit.clear()
-        self._fit[agent_id] = anyio.current_time()
+        self._fit[agent_id] = monotonic_seconds()
 
     async def get(self, agent_id: str) -> Agent:
-        """Return the agent, with the moment of its last heartbeat.
+        """Return the agent, with the time of its last heartbeat.
 
         Raises:
             NotFound: there is no such agent.
@@ -283,20 +284,20 @@ class AgentService:
         return self._beaten(found, await self._context.store.now())
 
     async def in_pool(self, pool_name: str) -> list[Agent]:
-        """Return every agent of a pool that is not gone for good, those that are offline too."""
+        """Return every agent of a pool that is not gone, including offline agents."""
         offline = await self._of_status(pool_name, AgentStatus.OFFLINE)
         return [*(await self.present(pool_name)).agents, *offline.items]
 
     async def present(self, pool_name: str) -> PresentAgents:
-        """Return the agents of a pool that are there; those that are offline are only counted.
+        """Return the online agents of a pool; offline ones are only counted.
 
-        Cost: it grows with the agents that are there, not with those that have gone.
+        Cost: grows with the online agents, not with those that are gone.
         """
-        pages = await together([partial(self._of_status, pool_name, each) for each in PRESENT])
+        pages = await together([partial(self._of_status, pool_name, item) for item in PRESENT])
         silent = _partitions(pool_name, AgentStatus.OFFLINE)
         (offline,) = await self._context.store.count(silent)
         return PresentAgents(
-            agents=tuple({each.agent_id: each for page in pages for each in page.items}.values()),
+            agents=tuple({item.agent_id: item for page in pages for item in page.items}.values()),
             offline=offline.number,
             unreadable={
                 status: page.unreadable
@@ -330,7 +331,7 @@ class AgentService:
 
         Raises:
             InvalidInput: an unknown status, or another field is wrong.
-            InvalidCursor: it is damaged, or of another query.
+            InvalidCursor: it is damaged, or belongs to another query.
         """
         wanted = None if status is None else _checked_status(status)
         time = await self._context.store.now()
@@ -348,25 +349,25 @@ class AgentService:
             claim_id=incarnation,
             granted=instant,
             renewed=instant,
-            expires=instant + micros(self._context.settings.heartbeat_seconds),
+            expires=instant + micros(self._context.settings.heartbeat_timeout_seconds),
             limit=instant + _CENTURY,
         )
 
     async def _change(
-        self, agent_id: str, decide: Callable[[Agent, datetime], Decision[Agent]]
+        self, agent_id: str, decide: Callable[[Agent, datetime, int], Decision[Agent]]
     ) -> Agent:
         check_name("agent_id", agent_id)
         return self._seen(await self._repository.change(agent_id, decide))
 
     def _own(self, loaded: Loaded[Agent], incarnation: str) -> Agent:
-        """Remember the agent, and refuse an incarnation that was replaced since it wrote."""
+        """Cache the agent, and refuse an incarnation that was replaced after its write."""
         agent = self._seen(loaded)
         if agent.incarnation != incarnation:
             raise AgentReplaced(agent.agent_id, incarnation)
         return agent
 
     def _seen(self, loaded: Loaded[Agent]) -> Agent:
-        """Remember what the next heartbeat is compared with."""
+        """Cache the values that the next heartbeat is compared with."""
         if len(self._beating) >= _REMEMBERED:
             self._beating.clear()
         self._beating[loaded.value.agent_id] = loaded
@@ -378,7 +379,7 @@ class AgentService:
         return evolve(loaded, value=self._beaten(loaded, time))
 
     def _beaten(self, loaded: Loaded[Agent], time: StoreTime) -> Agent:
-        """Return the agent with its last heartbeat: by the lease, whatever a calendar showed."""
+        """Return the agent with its last heartbeat, which the lease has, not the calendar."""
         if loaded.lease is None:
             return loaded.value
         heard = time.calendar_of(loaded.lease.renewed)
@@ -387,14 +388,11 @@ class AgentService:
 
 def _partitions(pool_name: str | None, *statuses: AgentStatus) -> tuple[Partition, ...]:
     if pool_name is None:
-        return tuple(Partition(AGENTS.name, BY_STATUS, each.value) for each in statuses)
+        return tuple(Partition(AGENTS.name, BY_STATUS, item.value) for item in statuses)
     check_name("pool_name", pool_name)
-    values = [of_pool(pool_name, each.value) for each in statuses]
+    values = [of_pool(pool_name, item.value) for item in statuses]
     return tuple(Partition(AGENTS.name, BY_POOL, value) for value in values)
 
 
 def _checked_status(status: AgentStatus | str) -> AgentStatus:
-    try:
-        return AgentStatus(status)
-    except ValueError:
-        raise InvalidInput("status", status, f"give one of {', '.join(AgentStatus)}") from None
+    return check_choice("status", status, AgentStatus)

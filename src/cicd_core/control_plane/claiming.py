@@ -1,4 +1,4 @@
-"""Claiming: what an agent asks for becomes one claim of the store, and its records handles."""
+"""Claiming: an agent's request becomes one claim of the store; its records become handles."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import anyio
-from attrs import define, evolve, frozen
+from attrs import define
 
+from cicd_core.clock import monotonic_seconds
 from cicd_core.errors import AgentUnavailable, CicdError, InvalidInput, LeaseLost
 from cicd_core.lifecycle import leases
 from cicd_core.model.checks import (
@@ -20,12 +21,12 @@ from cicd_core.model.checks import (
     check_seconds,
     check_text,
 )
-from cicd_core.model.claim import ClaimedJob
-from cicd_core.model.instants import from_micros, sort_key
+from cicd_core.model.claim import MAX_CLAIM, MAX_WAIT_SECONDS, ClaimedJob
+from cicd_core.model.instants import SECOND, from_micros, micros, sort_key
 from cicd_core.persistence.collections import JOBS, READY
 from cicd_core.persistence.grants import Grant, Loaded, load_job
-from cicd_core.persistence.mappings import micros
 from cicd_core.store.records import Claim
+from cicd_core.values import evolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Sequence
@@ -39,89 +40,88 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("cicd_core.queue")
 
-#: The most jobs in one claim, and the longest that a claim waits for the first one, in seconds.
-MAX_CLAIM = 256
-MAX_WAIT = 3600.0
-#: How long a claim that was cancelled may take to give back what it got, in seconds.
+#: Time limit for a cancelled claim to release its jobs, in seconds.
 _GIVE_BACK_SECONDS = 5.0
-
-
-@frozen(kw_only=True)
-class ClaimRequest:
-    """What an agent asks for; the fields mean what they mean to ``QueueService.claim``."""
-
-    agent_id: str
-    pool_name: str
-    labels: Collection[str]
-    job_types: Collection[str] | None
-    limit: int
-    wait: float
-    starting: bool
-    lease_seconds: float | None
-    request_id: str | None
 
 
 @define
 class _PlaceInLine:
-    """How a claim waits for work."""
+    """The place of a claim among those that wait."""
 
-    #: Its turn, once it has waited.
+    #: Its turn, after its first wait.
     turn: str = ""
-    #: The lanes for whose work it may have been woken, until it has claimed from them.
+    #: The lanes that may have woken it, until it has claimed from them.
     woken_for: tuple[str, ...] = ()
 
 
 class Claimer:
-    """Takes jobs for agents."""
+    """Claims jobs for agents."""
 
     def __init__(
         self, context: Context, repository: Repository[Job], lanes: LaneBook, agents: AgentService
     ) -> None:
-        """Take the way to the store, the jobs' records, the lanes and the agents."""
         self._context = context
         self._repository = repository
         self._lanes = lanes
         self._agents = agents
         self._turns = 0
 
-    async def claim(self, request: ClaimRequest) -> list[ClaimedJob]:
-        """Claim, and wait for the first job as long as the request says.
+    async def claim(
+        self,
+        *,
+        agent_id: str,
+        pool_name: str,
+        labels: Collection[str],
+        job_types: Collection[str] | None,
+        limit: int,
+        wait: float,
+        start: bool,
+        lease_seconds: float | None,
+        request_id: str | None,
+    ) -> list[ClaimedJob]:
+        """Claim, and wait for the first job; the arguments are those of ``QueueService.claim``.
 
         Raises:
-            InvalidInput: a field is wrong; the error names it.
-            AgentUnavailable: the agent takes no work, and holds nothing by this request.
+            InvalidInput: an argument is wrong; the error names it.
+            AgentUnavailable: the agent takes no work, and holds no job of this request.
         """
-        seconds = self._lease_seconds(request.lease_seconds)
-        claim = self._claim_of(request, seconds)
-        repeatable = request.request_id is not None
-        pool_name, has = request.pool_name, frozenset(check_names("labels", request.labels))
-        types = request.job_types
+        seconds = self._lease_seconds(lease_seconds)
+        check_name("agent_id", agent_id)
+        check_name("pool_name", pool_name)
+        check_kind("start", start, bool)
+        grant = Grant(agent_id=agent_id, start=start)
+        claim = self._claim_of(grant, pool_name, limit, seconds, request_id)
+        repeatable = request_id is not None
+        has = frozenset(check_names("labels", labels))
         types = (
             None
-            if types is None
-            else frozenset(check_names("job_types", types, most=MAX_JOB_TYPES))
+            if job_types is None
+            else frozenset(check_names("job_types", job_types, most=MAX_JOB_TYPES))
         )
-        until = anyio.current_time() + check_seconds("wait", request.wait, most=MAX_WAIT)
+        until = monotonic_seconds() + check_seconds("wait", wait, most=MAX_WAIT_SECONDS)
         served = await self._lanes.serving(pool_name, has, types)
         place = _PlaceInLine()
         try:
             while True:
                 try:
-                    await self._agents.require_fit(request.agent_id)
+                    await self._agents.require_fit(agent_id)
                 except AgentUnavailable:
-                    # A repetition must learn what the first call got: nobody else knows of it.
+                    # A repetition must return the first call's jobs: no other caller knows them.
                     held = await self._held(claim, seconds) if repeatable else []
                     held = await self._in_time(held)
                     if held:
                         return held
                     raise
-                wanted = await self._dated(evolve(claim, partitions=served.keys), request)
+                wanted = await self._dated(claim, grant, served.keys)
                 claimed, claim = await self._take(wanted, seconds, repeatable=repeatable)
-                place.woken_for = ()  # a claim that leaves work behind wakes the next one
+                place.woken_for = ()  # a claim that leaves work wakes the next one
                 if claimed:
                     return claimed
-                # Nothing in the lanes that were known: new ones may have come, which cost a look.
-                known, served = served, await self._lanes.serving(pool_name, has, types, anew=True)
+                # The known lanes have no work: look for new ones, which costs a read.
+                known, served = (
+                    served,
+                    await self._lanes.serving(pool_name, has, types, refresh=True),
+                )
                 if served.keys == known.keys and not await self._more_may_come(
                     served, claim, until, place
                 ):
@@ -130,49 +130,47 @@ class Claimer:
             if place.woken_for:
                 await _beside(self._pass_on, claim, place.woken_for)
 
-    def _claim_of(self, request: ClaimRequest, seconds: float) -> Claim:
-        """Return the claim, for the store, of what is in no lane yet."""
-        agent_id = check_name("agent_id", request.agent_id)
-        check_name("pool_name", request.pool_name)
-        check_kind("starting", request.starting, bool)
-        grant = Grant(agent_id=agent_id, starting=request.starting)
-        longest = None if request.starting else self._context.settings.start_timeout_seconds
+    def _claim_of(
+        self, grant: Grant, pool_name: str, limit: int, seconds: float, request_id: str | None
+    ) -> Claim:
+        """Return the store's claim, which has no lanes yet."""
+        longest = None if grant.start else self._context.settings.start_timeout_seconds
         return Claim(
-            claim_id=self._claim_id(agent_id, request.request_id),
+            claim_id=self._claim_id(grant.agent_id, request_id),
             collection=JOBS.name,
             index=READY,
             partitions=(),
-            limit=check_integer("limit", request.limit, least=1, most=MAX_CLAIM),
+            limit=check_integer("limit", limit, least=1, most=MAX_CLAIM),
             grant=grant.encode(),
             duration=micros(seconds),
             lease_limit=None if longest is None else micros(longest),
-            patch=grant.patch(request.pool_name),
+            patch=grant.patch(pool_name),
         )
 
-    async def _dated(self, claim: Claim, request: ClaimRequest) -> Claim:
-        """Return the claim with what tells the calendar's moment of it: a lease does not."""
+    async def _dated(self, claim: Claim, grant: Grant, lanes: tuple[str, ...]) -> Claim:
+        """Return the claim of some lanes, and of the calendar's moment: a lease tells none."""
         ahead = (await self._context.store.now()).ahead
-        grant = Grant(agent_id=request.agent_id, starting=request.starting, ahead=ahead)
-        return evolve(claim, grant=grant.encode())
+        dated = claim.grant if ahead == grant.ahead else evolve(grant, ahead=ahead).encode()
+        return evolve(claim, partitions=lanes, grant=dated)
 
     async def _take(
         self, claim: Claim, seconds: float, *, repeatable: bool
     ) -> tuple[list[ClaimedJob], Claim]:
-        """Claim; if that fails, or is cancelled, give back what the caller will not know of.
+        """Claim; if that fails, or is cancelled, release the jobs that the caller does not know.
 
-        A caller that chose the request id can ask what the request got, and may repeat it.
+        A caller that chose the request id can ask for its jobs, and may repeat the request.
 
         Returns:
-            What was taken, and the claim to go on with: another one holds what can't be read.
+            The jobs, and the next claim: another one if this one holds unreadable records.
         """
         try:
             while True:
-                records = await self._claimed(claim)
+                records = await self._context.store.claim(claim)
                 claims = _decoded(records, seconds, await self._context.store.now())
                 in_time = await self._in_time(claims)
                 if in_time or not records:
                     return in_time, claim
-                # All of them came too late, or can't be read: there may be others behind them.
+                # All were too late or unreadable: there may be others after them.
                 if not claims:
                     claim = _beyond(claim)
         except BaseException:
@@ -181,9 +179,9 @@ class Claimer:
             raise
 
     async def _in_time(self, claims: Sequence[ClaimedJob]) -> list[ClaimedJob]:
-        """Return those that were claimed before their deadlines, and end the others.
+        """Return the jobs claimed before their deadlines, and end the others.
 
-        Maintenance ends them too, but looks only now and then.
+        Maintenance also ends them, but later.
         """
         kept: list[ClaimedJob] = []
         for claimed in claims:
@@ -192,71 +190,59 @@ class Claimer:
                 continue
             try:
                 await self._turn_away(claimed)
-            except LeaseLost as lost:  # somebody else was faster
-                _log.debug("nothing to end: %s", lost)
+            except LeaseLost as lost:  # another caller was faster
+                _log.debug("the claim has already ended: %s", lost)
         return kept
 
     async def _turn_away(self, claimed: ClaimedJob) -> None:
-        token, steady = claimed.token, (await self._context.store.now()).micros
+        token = claimed.token
         await self._repository.change(
             claimed.job.job_id,
-            lambda job, now: leases.expire_claim(job, token, now=now, steady=steady),
+            lambda job, now, steady: leases.expire_claim(job, token, now=now, steady=steady),
         )
 
     async def held(self, agent_id: str, request_id: str, seconds: float | None) -> list[ClaimedJob]:
-        """Return what a request has taken and still holds; it takes nothing, whatever it finds.
+        """Return the jobs that a request has claimed and still holds; claim nothing.
 
         Raises:
             InvalidInput: a field is wrong; the error names it.
         """
-        request = ClaimRequest(
-            agent_id=agent_id,
-            pool_name="default",  # it tells where to look for work, and none is looked for
-            labels=(),
-            job_types=None,
-            limit=1,
-            wait=0.0,
-            starting=True,
-            lease_seconds=seconds,
-            request_id=request_id,
-        )
+        # The lanes do not matter here: nothing is claimed.
+        grant = Grant(agent_id=check_name("agent_id", agent_id), start=True)
         lasting = self._lease_seconds(seconds)
-        return await self._held(self._claim_of(request, lasting), lasting)
+        claim = self._claim_of(grant, "default", 1, lasting, request_id)
+        return await self._held(claim, lasting)
 
     async def _held(self, claim: Claim, seconds: float) -> list[ClaimedJob]:
         asked = evolve(claim, limit=0)
-        while records := await self._claimed(asked):
+        while records := await self._context.store.claim(asked):
             claims = _decoded(records, seconds, await self._context.store.now())
             if claims:
                 return claims
             asked = _beyond(asked)
         return []
 
-    async def _claimed(self, claim: Claim) -> list[Record]:
-        return await self._context.store.claim(claim)
-
     async def _give_back(self, claim: Claim, seconds: float) -> None:
         with anyio.move_on_after(_GIVE_BACK_SECONDS, shield=True):
             try:
                 for claimed in await self._held(claim, seconds):
                     await self._release(claimed)
-            except CicdError as refused:  # the leases run out by themselves
-                _log.warning("a cancelled claim was not given back: %s", refused)
+            except CicdError as refused:  # the leases expire by themselves
+                _log.warning("a cancelled claim was not released: %s", refused)
 
     async def _release(self, claimed: ClaimedJob) -> None:
-        token, steady = claimed.token, (await self._context.store.now()).micros
-        why = "the claim was cancelled"
+        token, reason = claimed.token, "the claim was cancelled"
         await self._repository.change(
             claimed.job.job_id,
-            lambda job, now: leases.release(
-                job, token, now=now, why=why, began=False, steady=steady
+            lambda job, now, steady: leases.release(
+                job, token, now=now, reason=reason, began=False, steady=steady
             ),
         )
 
     async def _more_may_come(
         self, served: ServedLanes, claim: Claim, until: float, place: _PlaceInLine
     ) -> bool:
-        left = until - anyio.current_time()
+        left = until - monotonic_seconds()
         if left <= 0:
             return False
         if not place.turn:
@@ -268,16 +254,16 @@ class Claimer:
         return True
 
     def _next_turn(self, now: int, claim_id: str) -> str:
-        """Return a turn of a claim's own, behind those of all that came before."""
+        """Return a new turn, after those of all earlier claims."""
         self._turns += 1
         return sort_key(now, f"{self._turns:012d}{claim_id}")
 
     async def _pass_on(self, claim: Claim, keys: tuple[str, ...]) -> None:
-        """Have another one woken for the work that this claim was woken for, and does not take."""
+        """Wake another claim for the work that woke this one, if this one does not take it."""
         nothing = evolve(claim, claim_id=self._context.ids.claim_id(), partitions=keys, limit=0)
         with anyio.move_on_after(_GIVE_BACK_SECONDS, shield=True):
             try:
-                await self._claimed(nothing)
+                await self._context.store.claim(nothing)
             except CicdError as refused:  # the others look again by themselves
                 _log.warning("a wake-up was not passed on: %s", refused)
 
@@ -293,7 +279,7 @@ class Claimer:
             return self._context.ids.claim_id()
         check_text("request_id", request_id, most=256)
         if not request_id:
-            raise InvalidInput("request_id", request_id, "give a unique text, or None")
+            raise InvalidInput("request_id", request_id, "give a unique string, or None")
         whole = f"{agent_id}\0{request_id}"
         return hashlib.blake2b(whole.encode(), digest_size=16).hexdigest()
 
@@ -301,7 +287,7 @@ class Claimer:
 async def _beside(call: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> None:
     """Make a call that no cancellation of this task ends.
 
-    A program of asyncio may cancel its task again, which heeds no shield: so it is another task's.
+    A second cancellation on asyncio ignores shields, so another task makes the call.
     """
     with anyio.CancelScope(shield=True):
         async with anyio.create_task_group() as tasks:
@@ -309,10 +295,10 @@ async def _beside(call: Callable[..., Coroutine[Any, Any, None]], *arguments: An
 
 
 def _beyond(claim: Claim) -> Claim:
-    """Return the claim that goes on behind records that this one took and that can't be read.
+    """Return the claim that continues after this one's unreadable records.
 
-    They stay under their lease, and would be all that a repetition of this claim is answered. Its
-    id follows from this one's, so that a repeated request goes the same way.
+    They stay leased, and a repetition of this claim would return only them. The new id is derived
+    from this one's, so that a repeated request takes the same path.
     """
     further = hashlib.blake2b(f"beyond\0{claim.claim_id}".encode(), digest_size=16)
     return evolve(claim, claim_id=further.hexdigest())
@@ -321,23 +307,25 @@ def _beyond(claim: Claim) -> Claim:
 def handle_of(
     loaded: Loaded[Job], seconds: float, time: StoreTime, holder: LeaseToken | None = None
 ) -> ClaimedJob:
-    """Return what the holder of a job gets.
+    """Return the handle for the holder of a job.
 
     Args:
         loaded: the job's record.
-        seconds: how long a renewal lasts.
-        time: what the store's clocks say after the lease was granted.
-        holder: who asks, if that is not known to own the lease.
+        seconds: the length of a renewal.
+        time: the store's time after the lease was granted.
+        holder: the caller, if it is not known to own the lease.
 
     Raises:
-        LeaseLost: nobody holds it, or not the ``holder`` that asks.
+        LeaseLost: it has no holder, or another one than ``holder``.
     """
     job = loaded.value
     token: LeaseToken | None = job.token
     if holder is not None and token != holder:
         raise LeaseLost(job.job_id, holder.fence, f"it is {job.state.value} by now")
     if token is None or loaded.lease is None:
-        raise LeaseLost(job.job_id, job.fence, f"it is {job.state.value} ({job.history[-1].why})")
+        raise LeaseLost(
+            job.job_id, job.fence, f"it is {job.state.value} ({job.history[-1].reason})"
+        )
     lease = loaded.lease
     return ClaimedJob(
         job=job,
@@ -352,20 +340,20 @@ def handle_of(
 
 
 def seconds_left(expires: int, limit: int, time: StoreTime) -> float:
-    """Return how many seconds of a lease are left for certain, at least 0.
+    """Return the seconds of a lease that are left for certain, at least 0.
 
-    A lease may be taken away when ``expires`` has passed for certain; its holder counts the other
-    way, as if the clock were as far ahead as it may be.
+    A lease may be taken away when ``expires`` has certainly passed; its holder assumes the
+    opposite: that the clock is as far ahead as it may be.
     """
-    return max(0, min(expires, limit) - time.micros - time.uncertainty) / 1_000_000
+    return max(0, min(expires, limit) - time.micros - time.uncertainty) / SECOND
 
 
 def _decoded(records: Sequence[Record], seconds: float, time: StoreTime) -> list[ClaimedJob]:
-    """Return the handles; a record that does not decode must not hold up the others."""
+    """Return the handles; a record that does not decode must not block the others."""
     claims: list[ClaimedJob] = []
     for record in records:
         try:
             claims.append(handle_of(load_job(record), seconds, time))
         except CicdError:
-            _log.exception("job %s was claimed and can't be read; skipped", record.key)
+            _log.exception("job %s was claimed but cannot be read; skipped", record.key)
     return claims

@@ -7,8 +7,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from attrs import frozen
-
+from cicd_core.control_plane.activity import Activity, read_activity
 from cicd_core.control_plane.statistics import read_measured
 from cicd_core.errors import InvalidInput
 from cicd_core.lifecycle.deployment_counts import DEPLOYMENTS as DEPLOYMENT_COUNTS
@@ -24,25 +23,26 @@ from cicd_core.persistence.collections import (
 )
 from cicd_core.queueing.measures import groups_between
 from cicd_core.store.records import Partition
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from cicd_core.control_plane.deployments import DeploymentService
     from cicd_core.control_plane.jobs import JobService
     from cicd_core.persistence.context import Context
 
-#: Known without a time zone database.
+#: Time zones that need no time zone database.
 _UTC = ("UTC", "Etc/UTC", "Z")
-#: How many of the newest jobs and deployments are shown.
+#: Number of newest jobs and deployments shown.
 RECENT = 5
 
 
 @frozen(kw_only=True)
 class DashboardSummary:
-    """What a person wants to see first."""
+    """The overview for the start page."""
 
     #: On the store's clock (UTC).
     as_of: datetime
-    #: The local midnight (in the time zone that was asked for) that "today" begins with.
+    #: The local midnight (in the requested time zone) at which "today" starts.
     today_since: datetime
     jobs_running: int
     #: Jobs that ended as failed, timeout, error or dead letter today.
@@ -53,8 +53,8 @@ class DashboardSummary:
     deployments_by_status: Mapping[DeploymentStatus, int]
     recent_jobs: tuple[Job, ...]
     recent_deployments: tuple[Deployment, ...]
-    #: The collections and keys of records that are newer than the last ones above, and do not
-    #: decode: they were left out.
+    #: The collections and keys of records that are newer than the last ones above and do not
+    #: decode: they are omitted.
     unreadable: tuple[tuple[str, str], ...] = ()
     #: False: some counts are estimates.
     exact: bool
@@ -64,7 +64,6 @@ class DashboardService:
     """The summary; its cost does not grow with the number of jobs."""
 
     def __init__(self, context: Context, jobs: JobService, deployments: DeploymentService) -> None:
-        """Take the way to the store, and the lists of jobs and deployments."""
         self._context = context
         self._jobs = jobs
         self._deployments = deployments
@@ -76,11 +75,11 @@ class DashboardService:
             tz: the time zone of "today": a name such as ``Europe/Zurich``, or a tzinfo.
 
         Raises:
-            InvalidInput: there is no time zone of that name.
+            InvalidInput: there is no time zone with that name.
         """
         zone = _zone(tz)
         now = await self._context.calendar()
-        # The first of two midnights, where the clocks go back over it.
+        # The first of two midnights, if the clocks go back over midnight.
         midnight = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
         since = midnight.astimezone(UTC)
         jobs = [Partition(JOBS.name, BY_STATUS, value) for value in job_statuses()]
@@ -114,11 +113,13 @@ class DashboardService:
             exact=all(count.exact for count in counts),
         )
 
+    async def activity(self) -> Activity:
+        """Return the endings of the last 24 hours, and the times of the last 14 days."""
+        return await read_activity(self._context)
+
     async def _deployments_since(self, since: datetime, now: datetime) -> int:
         until = now + timedelta(microseconds=1)
-        values: dict[str, int] = {}
-        for group in groups_between(DEPLOYMENT_COUNTS, since, until):
-            values |= (await self._context.store.counters(group)).values
+        values = await self._context.counters(groups_between(DEPLOYMENT_COUNTS, since, until))
         return counts_between(values, since, until).get("created", 0)
 
 

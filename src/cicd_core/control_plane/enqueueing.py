@@ -1,4 +1,4 @@
-"""Making jobs: specs are checked, named, and written in one call to the store."""
+"""Creation of jobs: specs are checked, named and written in one call to the store."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
-
-from attrs import evolve, frozen
 
 from cicd_core.errors import AlreadyExists, IdempotencyConflict, InvalidInput
 from cicd_core.lifecycle import jobs as lifecycle
@@ -20,6 +18,7 @@ from cicd_core.model.spec import JobSpec, checked, placed
 from cicd_core.persistence.codec import CONVERTER
 from cicd_core.queueing.lanes import Lane
 from cicd_core.store.records import Committed, StoreTime
+from cicd_core.values import evolve, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from cicd_core.persistence.repository import Repository
     from cicd_core.store.records import Commit
 
-#: The most jobs that one call to the store makes.
+#: Maximum number of jobs created by one call to the store.
 BATCH = 500
 
 
@@ -45,36 +44,35 @@ class JobFactory:
     """Creates jobs, enqueued or not, once for each idempotency key."""
 
     def __init__(self, context: Context, repository: Repository[Job], lanes: LaneBook) -> None:
-        """Take the way to the store, the jobs' records and the lanes."""
         self._context = context
         self._repository = repository
         self._lanes = lanes
 
-    async def make(self, specs: Sequence[JobSpec], *, by: str, enqueue: bool) -> list[Job]:
-        """Return the jobs, in the order of the specs; those of one call keep that order in a lane.
+    async def make(self, specs: Sequence[JobSpec], *, actor: str, enqueue: bool) -> list[Job]:
+        """Return the jobs, in the order of the specs; jobs of one call keep that order in a lane.
 
         Raises:
-            InvalidInput: a field of a spec is wrong; no job was made.
-            IdempotencyConflict: a key was used with other fields. Those before it, and others of
-                its batch, were made: a repetition of the call with keys makes none twice.
+            InvalidInput: a field of a spec is wrong; no job was created.
+            IdempotencyConflict: a key was used with other fields. The jobs before it, and others of
+                its batch, were created: repeating the call with keys creates none twice.
         """
-        check_label("by", by)
+        check_label("actor", actor)
         if not isinstance(specs, Iterable) or isinstance(specs, str | bytes | Mapping):
             raise InvalidInput("specs", specs, "give a list of JobSpec")
         wanted = [checked(spec) for spec in specs]
-        # Also for what is not enqueued yet: a pool without room refuses it where it is made.
-        lanes = await self._list_lanes(wanted)
+        # Also for jobs that are not enqueued yet: a pool without room refuses them here.
+        lanes, begin = await self._list_lanes(wanted)
         made: list[Job] = []
-        begin = await self._context.store.now()
         for first in range(0, len(wanted), BATCH):
+            if first:
+                begin = max(_later(begin, BATCH), await self._context.store.now(), key=_steady)
             batch = wanted[first : first + BATCH]
-            made += await self._make_batch(batch, begin, by=by, enqueue=enqueue)
-            begin = max(_later(begin, BATCH), await self._context.store.now(), key=_steady)
+            made += await self._make_batch(batch, begin, actor=actor, enqueue=enqueue)
         await self._lanes.confirm(lanes)
         return made
 
-    async def _list_lanes(self, specs: Sequence[JobSpec]) -> list[Lane]:
-        """List the lanes of the jobs that will be made, and return them.
+    async def _list_lanes(self, specs: Sequence[JobSpec]) -> tuple[list[Lane], StoreTime]:
+        """List the lanes of the jobs that will be made; return them, and the time by then.
 
         What was made before under its key needs no lane, or has one: a call that is refused lists
         nothing.
@@ -83,7 +81,10 @@ class JobFactory:
         for spec in specs:
             lane = Lane(pool_name=spec.pool_name, job_type=spec.job_type, labels=spec.labels)
             lanes.setdefault(lane, []).append(spec)
-        missing = await self._lanes.unlisted(lanes)
+        time = await self._context.store.now()
+        missing = await self._lanes.unlisted(lanes, time)
+        if not missing:
+            return list(lanes), time
         keyed = [
             _keyed_id(spec.idempotency_key)
             for lane in missing
@@ -96,14 +97,14 @@ class JobFactory:
             if all(key is not None and _keyed_id(key) in taken for key in keys):
                 del lanes[lane]
         await self._lanes.ensure(lanes)
-        return list(lanes)
+        return list(lanes), await self._context.store.now()
 
     async def _make_batch(
-        self, specs: list[JobSpec], begin: StoreTime, *, by: str, enqueue: bool
+        self, specs: list[JobSpec], begin: StoreTime, *, actor: str, enqueue: bool
     ) -> list[Job]:
         # A microsecond apart, so that first in, first out holds within the call as well.
         drafts = [
-            self._draft(spec, _later(begin, position), by=by, enqueue=enqueue)
+            self._draft(spec, _later(begin, position), actor=actor, enqueue=enqueue)
             for position, spec in enumerate(specs)
         ]
         commits = [self._repository.commit_of(None, draft.decision, time=begin) for draft in drafts]
@@ -111,19 +112,19 @@ class JobFactory:
         return [
             draft.decision.value
             if isinstance(answer, Committed)
-            else (await self._existing(draft, commit, by)).value
+            else (await self._existing(draft, commit, actor)).value
             for draft, commit, answer in zip(drafts, commits, answers, strict=True)
         ]
 
-    def _draft(self, spec: JobSpec, time: StoreTime, *, by: str, enqueue: bool) -> _Draft:
+    def _draft(self, spec: JobSpec, time: StoreTime, *, actor: str, enqueue: bool) -> _Draft:
         now = from_micros(time.calendar)
         job_id, request_hash = self._identity(spec, time)
         created = lifecycle.create(
-            placed(spec, now), job_id=job_id, now=now, by=by, request_hash=request_hash
+            placed(spec, now), job_id=job_id, now=now, actor=actor, request_hash=request_hash
         )
         if not enqueue:
             return _Draft(spec, created)
-        queued = lifecycle.enqueue(created.value, now=now, by=by, steady=time.micros)
+        queued = lifecycle.submit(created.value, now=now, actor=actor, steady=time.micros)
         both = Decision(
             queued.value,
             created.events + queued.events,
@@ -143,23 +144,22 @@ class JobFactory:
         request_hash = hashlib.blake2b(fields.encode(), digest_size=16).hexdigest()
         return _keyed_id(spec.idempotency_key), request_hash
 
-    async def _existing(self, draft: _Draft, commit: Commit, by: str) -> Loaded[Job]:
-        """Return the job that stands where this one was to be made: its own, or its key's."""
+    async def _existing(self, draft: _Draft, commit: Commit, actor: str) -> Loaded[Job]:
+        """Return the existing job with this id: the caller's own, or that of its key."""
         wanted = draft.decision.value
         own = await self._repository.made_by(commit)
         if own is not None:
             return own
         found = await self._repository.get(wanted.job_id)
         if wanted.idempotency_key is None:
-            raise AlreadyExists("job", wanted.job_id)
+            raise AlreadyExists("job", wanted.job_id, "the generated id is in use: try again")
         if found.value.request_hash != wanted.request_hash:
             raise IdempotencyConflict(wanted.idempotency_key, wanted.job_id)
         if wanted.state is JobState.QUEUED and found.value.state is JobState.PENDING:
-            # It was made, to be enqueued later: that is now.
-            steady = (await self._context.store.now()).micros
+            # It was created to be enqueued later: that is now.
             return await self._repository.change(
                 wanted.job_id,
-                lambda job, now: lifecycle.enqueue(job, now=now, by=by, steady=steady),
+                lambda job, now, steady: lifecycle.submit(job, now=now, actor=actor, steady=steady),
                 before=found,
             )
         return found
@@ -174,5 +174,5 @@ def _steady(time: StoreTime) -> int:
 
 
 def _keyed_id(idempotency_key: str) -> str:
-    """Return the id of the job that an idempotency key makes."""
+    """Return the id of an idempotency key's job."""
     return "k" + hashlib.blake2b(idempotency_key.encode(), digest_size=15).hexdigest()

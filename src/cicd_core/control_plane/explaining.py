@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from cicd_core.persistence.context import Context
     from cicd_core.queueing.why import Reason
 
-#: Counting what is ahead, in its own lane and in all others together, stops here.
+#: The maximum count of jobs ahead, in its own lane and in all others together.
 _COUNTED = 500
-#: How many of the agents that are offline are looked at, the newest first.
+#: Number of offline agents examined, the newest first.
 _SILENT_AGENTS = 50
 
 
@@ -43,7 +43,7 @@ async def explain_job(
     listed = await lanes.of_pool(job.pool_name)
     own = lane_of(job).key
     held = await read_held(context, job.pool_name, await count_pool(context, job.pool_name, listed))
-    nothing = dict.fromkeys((each.agent_id for each in in_pool), 0) if held.complete else {}
+    nothing = dict.fromkeys((item.agent_id for item in in_pool), 0) if held.complete else {}
     in_lane, elsewhere, more = 0, 0, False
     if job.state is JobState.QUEUED and job.ready_at is not None:
         mine = rank_of(job)
@@ -73,14 +73,14 @@ async def explain_job(
 
 
 def _shared(job: Job, listed: Sequence[str], agents: Sequence[Agent]) -> list[str]:
-    """Return the other lanes that the agents which can run this job serve too."""
+    """Return the other lanes that agents for this job also serve."""
     own = lane_of(job)
-    able = [each for each in agents if serves(own, each.labels, each.job_types)]
+    able = [agent for agent in agents if serves(own, agent.labels, agent.job_types)]
     return [
         key
         for key in listed
         if key != own.key
-        and any(serves(parse_lane(key), each.labels, each.job_types) for each in able)
+        and any(serves(parse_lane(key), item.labels, item.job_types) for item in able)
     ]
 
 

@@ -1,9 +1,9 @@
-"""Looking after the lists of lanes: empty lanes are dropped, lost ones are listed again.
+"""Maintenance of lane lists: drops empty lanes and lists lost ones again.
 
-A lane is dropped when no list vouched for it for an hour and nothing waits in it. Whoever sends
-work there vouches for it first, and relies on that for far less than an hour; so no work is on its
-way to a lane that is dropped. A job that waits in a lane that no list names, since a record was
-lost, is found by walking over the queued jobs, a page at a time.
+A lane is dropped when no process has confirmed it for an hour and no job waits in it. A process
+confirms a lane before it sends work there, and relies on that for much less than an hour; so no
+work is on its way to a dropped lane. If a record was lost, a job may wait in a lane that no list
+names: maintenance finds it by reading the queued jobs, a page at a time.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from cicd_core.control_plane.lanes import directory_of
 from cicd_core.errors import InvalidInput
+from cicd_core.model.instants import SECOND
 from cicd_core.model.job import JobStatus
 from cicd_core.persistence.collections import (
     ALL_LANES,
@@ -37,37 +38,35 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("cicd_core.maintenance")
 
-#: How often the lists are looked after, in seconds of the store's clock.
+#: Time between two checks of the lists, in seconds of the store's clock.
 TENDING_SECONDS: Final = 30
-_MICROS: Final = 1_000_000
-#: How many lists, and how many queued jobs, are looked at each time.
+#: Number of lists, and of queued jobs, read each time.
 LISTS: Final = 64
 _JOBS: Final = 100
 
 
 class LaneTender:
-    """Looks after the lists of lanes, a page at a time. Any number may run at once."""
+    """Maintains the lists of lanes, a page at a time. Any number may run at once."""
 
     def __init__(self, context: Context, lanes: LaneBook) -> None:
-        """Take the way to the store, and the lanes."""
         self._context = context
         self._lanes = lanes
         self._due = 0
         self._lists_after: str | None = None
-        #: The statuses, in the index, of jobs that may wait in a lane: the first is walked over.
+        #: The index statuses of jobs that may wait in a lane; the first is read page by page.
         self._ready = deque([JobStatus.QUEUED.value, LATE])
         self._jobs_after: str | None = None
 
     async def tend(self) -> None:
-        """Look at the next page of lists and of queued jobs, every half a minute.
+        """Check the next page of lists and of queued jobs, every half minute.
 
-        Cost: three pages, a read, and a count of the lanes that may be dropped; the same whatever
-            the store holds.
+        Cost: three pages, a read, and a count of the lanes that may be dropped; independent of the
+            size of the store.
         """
         now = (await self._context.store.now()).micros
         if now < self._due:
             return
-        self._due = now + TENDING_SECONDS * _MICROS
+        self._due = now + TENDING_SECONDS * SECOND
         await self._drop_empty(now)
         await self._find_lost()
 
@@ -79,9 +78,9 @@ class LaneTender:
             try:
                 listed = directory_of(record.key, record)
             except UNREADABLE as broken:
-                _log.error("left alone: %s", broken)
+                _log.error("skipped: %s", broken)
                 continue
-            if disused(listed, now):  # as the page shows it, which may lag behind
+            if disused(listed, now):  # according to the page, which may lag behind
                 await self._lanes.drop_empty(record.key)
 
     async def _find_lost(self) -> None:
@@ -93,7 +92,7 @@ class LaneTender:
             try:
                 directory = directory_of(pool_name, lists.get(pool_name))
             except UNREADABLE as broken:
-                _log.error("left alone: %s", broken)
+                _log.error("skipped: %s", broken)
                 continue
             lost = [lane for lane in lanes if seen_at(directory, lane.key) is None]
             if lost:
@@ -105,7 +104,7 @@ class LaneTender:
                 )
 
     async def _next_jobs(self) -> list[Record]:
-        """Return the next page of jobs; where one status ends, that of the next one with it."""
+        """Return the next page of jobs; at the end of a status, add the page of the next one."""
         found: list[Record] = []
         for _ in range(len(self._ready)):
             partition = Partition(JOBS.name, BY_STATUS, self._ready[0])
@@ -123,9 +122,9 @@ class LaneTender:
 
 
 def _lanes_of(records: Iterable[Record]) -> dict[str, list[Lane]]:
-    """Return the lanes in which these jobs wait, by pool; the bodies are not looked at."""
+    """Return the lanes in which these jobs wait, by pool, without decoding their bodies."""
     pools: dict[str, list[Lane]] = {}
-    for key in dict.fromkeys(each.attributes.get("lane", "") for each in records):
+    for key in dict.fromkeys(record.attributes.get("lane", "") for record in records):
         try:
             lane = parse_lane(key)
         except InvalidInput:  # it cannot be claimed now, or is damaged

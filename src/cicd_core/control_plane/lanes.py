@@ -1,10 +1,10 @@
 """The lanes of each pool: one record a pool, cached where it is used.
 
-Agents find work by this list alone, so work goes to a lane only while the list vouches for it. A
-process relies on what it has read for ``lane_refresh_seconds``, a minute at most, and then reads it
-again: a list that was lost (a failover, a restore, a flush) is written again then, with every lane
-that this process sent work to meanwhile. :mod:`cicd_core.control_plane.lane_tending` finds the rest
-and drops what is empty.
+Agents find work only through this list, so work may go to a lane only while the list confirms it.
+A process relies on its last read for ``lane_refresh_seconds``, at most a minute, and then reads
+again: it restores a lost list (after a failover, a restore, a flush) with every lane that it has
+sent work to meanwhile. :mod:`cicd_core.control_plane.lane_tending` finds the rest and drops empty
+lanes.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import logging
 from typing import TYPE_CHECKING
 
 import anyio
-from attrs import define, field, frozen
+from attrs import define, field
 
+from cicd_core.clock import monotonic_seconds
 from cicd_core.errors import StoreError, TooManyConflicts, TooManyLanes
-from cicd_core.model.instants import sort_key
+from cicd_core.model.instants import SECOND, sort_key
 from cicd_core.model.job import JobState
 from cicd_core.persistence.codec import LANE_DIRECTORY
 from cicd_core.persistence.collections import (
@@ -43,36 +44,37 @@ from cicd_core.queueing.lanes import (
     without_lanes,
 )
 from cicd_core.store.records import Commit, Committed, Partition, Put, Watch
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from cicd_core.model.job import Job
     from cicd_core.persistence.context import Context
-    from cicd_core.store.records import Record
+    from cicd_core.store.records import Record, StoreTime
 
 _log = logging.getLogger("cicd_core.control_plane")
 
-#: How many pools are remembered: what goes over costs a read again.
+#: Number of cached pools; others cost a read.
 _REMEMBERED = 4_096
-#: How long an empty list is kept (µs).
-_EMPTY_MICROS = 60 * 1_000_000
+#: Retention of an empty list (µs).
+_EMPTY_MICROS = 60 * SECOND
 
 
 @frozen
 class _Listed:
-    """A pool's lanes as they were read."""
+    """A pool's lanes, as read from the store."""
 
     directory: LaneDirectory
-    #: The newest change that the directory holds; None where the pool has no record.
+    #: The newest change of the directory; None if the pool has no record.
     changed_at: str | None
-    #: When it was read, in seconds of the event loop's clock.
+    #: When it was read, in seconds of this process's clock.
     read_at: float
 
 
 @frozen
 class _Moment:
-    """One moment, on the store's clock (µs) and on the event loop's (s)."""
+    """One moment, on the store's clock (µs) and on this process's (s)."""
 
     micros: int
     seconds: float
@@ -80,28 +82,28 @@ class _Moment:
 
 @define(eq=False)
 class _Sent:
-    """What this process knows of a pool whose lanes it sends work to."""
+    """The cache of a pool whose lanes this process sends work to."""
 
-    #: When the list was read last.
+    #: The time of the last read of the list.
     read: _Moment
-    #: The lanes that it vouched for.
+    #: The lanes that the list confirmed.
     vouched: frozenset[str] = frozenset()
-    #: The lanes that work went to, and when last (µs).
+    #: The lanes that work went to, with the last time (µs).
     used: dict[str, int] = field(factory=dict[str, int])
 
 
 @frozen
 class ServedLanes:
-    """The lanes that an agent can serve, and what to wait for."""
+    """The lanes that an agent can serve, and the changes to wait for."""
 
     pool_name: str
     keys: tuple[str, ...]
     changed_at: str | None
 
     def watches(self, turn: str) -> tuple[Watch, ...]:
-        """Return what to wait for: work in one of these lanes, or a new lane of the pool.
+        """Return the changes to wait for: work in one of these lanes, or a new lane of the pool.
 
-        A job wakes one of those who wait for it, by their turns; a new lane concerns all of them.
+        A job wakes one waiting call, in turn; a new lane wakes all of them.
         """
         return (
             *(Watch(Partition(JOBS.name, READY, key), turn=turn) for key in self.keys),
@@ -110,24 +112,23 @@ class ServedLanes:
 
 
 class LaneBook:
-    """Knows which lanes exist, and writes down the new ones before work goes there."""
+    """Caches the existing lanes, and lists new ones before work goes there."""
 
     def __init__(self, context: Context) -> None:
-        """Remember nothing yet."""
         self._context = context
         self._sent: dict[str, _Sent] = {}
         self._listing = anyio.Lock()
         self._read: dict[str, _Listed] = {}
 
-    async def unlisted(self, lanes: Iterable[Lane]) -> list[Lane]:
-        """Return those of the lanes that work may not go to yet; it lists none of them.
+    async def unlisted(self, lanes: Iterable[Lane], time: StoreTime) -> list[Lane]:
+        """Return the lanes to which work may not go yet; this lists none of them.
 
-        Cost: nothing where the pool was read a moment ago, else a read a pool.
+        Cost: nothing if the pool was read recently, else a read per pool.
         """
         longest = min(self._context.settings.lane_refresh_seconds, TRUSTED_SECONDS)
         missing: list[Lane] = []
         for pool_name, wanted in _by_pool(lanes).items():
-            now = await self._moment()
+            now = _Moment(time.micros, monotonic_seconds())
             sent = self._sent.get(pool_name)
             if sent is None or not _is_recent(sent.read, now, longest):
                 sent = await self._look(pool_name, now)
@@ -139,15 +140,15 @@ class LaneBook:
         return missing
 
     async def ensure(self, lanes: Iterable[Lane], *, beyond: bool = False) -> None:
-        """Make sure that the list vouches for each lane: agents find work by the list alone.
+        """Make sure that the list confirms each lane: agents find work only through the list.
 
         Args:
-            lanes: where work is to go.
-            beyond: list them also where there is no room, and let a list that does not decode be:
-                for work that exists already, which must not be lost over it.
+            lanes: those that work will go to.
+            beyond: list them even if there is no room, and skip a list that does not decode:
+                for existing work, which must not be lost.
 
         Raises:
-            TooManyLanes: the pool has no room for another one.
+            TooManyLanes: the pool has no room for another lane.
         """
         for pool_name, wanted in _by_pool(lanes).items():
             try:
@@ -155,18 +156,18 @@ class LaneBook:
             except UNREADABLE as broken:
                 if not beyond:
                     raise
-                _log.error("work goes to lanes that cannot be listed: %s", broken)
+                _log.error("jobs are in lanes that cannot be listed: %s", broken)
 
     async def ensure_for(self, job: Job) -> None:
-        """Make sure that agents find a job that exists already, when it is queued."""
+        """Make sure that agents find an existing job when it is queued."""
         if job.state is JobState.QUEUED:
             await self.ensure([lane_of(job)], beyond=True)
 
     async def confirm(self, lanes: Iterable[Lane]) -> None:
-        """Make sure, after a commit, that its work went to lanes that are listed.
+        """Make sure, after a commit, that its work went to listed lanes.
 
-        One that took longer than a list may be relied on came to lanes that others may have
-        dropped meanwhile. The work is there all the same: a failure is only logged.
+        If the commit took longer than a list may be relied on, others may have dropped its lanes
+        meanwhile. The work exists in any case, so a failure is only logged.
         """
         now = await self._moment()
         stale = [
@@ -176,10 +177,12 @@ class LaneBook:
             if (sent := self._sent.get(pool_name)) is None
             or not _is_recent(sent.read, now, TRUSTED_SECONDS)
         ]
+        if not stale:
+            return
         try:
             await self.ensure(stale, beyond=True)
         except StoreError as failed:
-            _log.warning("maintenance will look whether these lanes are listed: %s", failed)
+            _log.warning("maintenance will check that these lanes are listed: %s", failed)
 
     async def serving(
         self,
@@ -187,36 +190,36 @@ class LaneBook:
         labels: Collection[str],
         job_types: Collection[str] | None,
         *,
-        anew: bool = False,
+        refresh: bool = False,
     ) -> ServedLanes:
-        """Return the lanes of a pool that such an agent serves.
+        """Return the lanes of a pool that an agent serves.
 
-        Unless it is to read ``anew``, what was read within ``lane_refresh_seconds`` is good
+        Without ``refresh``, a read within the last ``lane_refresh_seconds`` is good
         enough: a claim then costs no read.
         """
         listed = self._read.get(pool_name)
         longest = self._context.settings.lane_refresh_seconds
-        if anew or listed is None or anyio.current_time() - listed.read_at > longest:
-            listed = await self._read_anew(pool_name)
+        if refresh or listed is None or monotonic_seconds() - listed.read_at > longest:
+            listed = await self._refresh(pool_name)
         keys = lanes_for(listed.directory, labels, job_types)
         return ServedLanes(pool_name, keys, listed.changed_at)
 
     async def of_pool(self, pool_name: str) -> tuple[str, ...]:
-        """Return every lane that the pool lists, read anew."""
-        return (await self._read_anew(pool_name)).directory.lanes
+        """Return every lane that the pool lists."""
+        return (await self._refresh(pool_name)).directory.lanes
 
     async def records(self, pool_names: Collection[str]) -> Mapping[str, Record]:
-        """Return the records of some pools' lists, by the pools' names."""
+        """Return the records of the lists, by pool name."""
         return await self._context.store.get(LANES.name, tuple(pool_names))
 
     async def list_lanes(
         self, pool_name: str, lanes: Collection[Lane], *, beyond: bool = False
     ) -> None:
-        """Write a pool's list so that it vouches for the lanes.
+        """Write a pool's list so that it confirms the lanes.
 
         Raises:
-            TooManyLanes: the pool has no room for another one.
-            TooManyConflicts: others wrote the list each time.
+            TooManyLanes: the pool has no room for another lane.
+            TooManyConflicts: other writers changed the list each time.
         """
         attempts = self._context.settings.commit_attempts
         for attempt in range(attempts):
@@ -242,18 +245,18 @@ class LaneBook:
             _log.info("pool %s: %d empty lanes were dropped", pool_name, len(empty))
 
     async def _retire_empty(self, pool_name: str) -> None:
-        """Make room in the list of a pool by the lanes that are empty now."""
+        """Make room in the list of a pool by dropping empty lanes."""
         now = (await self._context.store.now()).micros
         record = (await self.records([pool_name])).get(pool_name)
         directory = directory_of(pool_name, record)
         empty = await self._empty(directory.lanes)
         gone = {*empty} & {*disused(directory, now)}
         left = retired(without_lanes(directory, gone), empty, now)
-        if left != directory:  # where another process was first, the next try sees it
+        if left != directory:  # if another process was first, the next try sees it
             await self._write(record, left, now)
 
     async def _empty(self, keys: Sequence[str]) -> list[str]:
-        """Return the lanes in which nothing waits."""
+        """Return the lanes without waiting jobs."""
         if not keys:
             return []
         partitions = [Partition(JOBS.name, READY, key) for key in keys]
@@ -261,10 +264,10 @@ class LaneBook:
         return [key for key, count in zip(keys, counts, strict=True) if not count.number]
 
     async def _ensure(self, pool_name: str, lanes: Collection[Lane], *, beyond: bool) -> None:
-        missing = await self.unlisted(lanes)
+        missing = await self.unlisted(lanes, await self._context.store.now())
         if not missing:
             return
-        async with self._listing:  # within a process they need not race for the record
+        async with self._listing:  # tasks of one process do not race for the record
             try:
                 await self.list_lanes(pool_name, missing)
             except TooManyLanes:
@@ -272,15 +275,15 @@ class LaneBook:
                 await self.list_lanes(pool_name, missing, beyond=beyond)
 
     async def _write(self, record: Record | None, directory: LaneDirectory, now: int) -> bool:
-        """Replace a pool's list; False where another one was first.
+        """Replace a pool's list; False if another writer was first.
 
-        Only a lane that was not listed before moves ``changed_at``, which agents wait for. An empty
-        list goes by itself after a minute: only pools with work, or that had some lately, have one.
+        Only a newly listed lane changes ``changed_at``, which agents wait for. An empty
+        list expires after a minute: only pools with current or recent work have one.
         """
         changed_at = None if record is None else record.attributes["changed_at"]
         before = directory_of(directory.pool_name, record)
         if changed_at is None or not set(directory.lanes) <= set(before.lanes):
-            # Waiters look for a larger value: two additions in one µs differ.
+            # Waiters look for a larger value, so two additions in one µs must differ.
             least = 0 if changed_at is None else int(changed_at.partition(":")[0]) + 1
             changed_at = sort_key(max(now, least), directory.pool_name)
         put = Put(
@@ -300,7 +303,7 @@ class LaneBook:
         return isinstance(answer, Committed)
 
     async def _look(self, pool_name: str, now: _Moment) -> _Sent:
-        """Read a pool's list; lanes that work went to since the last time, and that were lost."""
+        """Read a pool's list, and the lost lanes that work went to since the last read."""
         record = (await self.records([pool_name])).get(pool_name)
         directory = directory_of(pool_name, record)
         known = self._sent.get(pool_name)
@@ -324,12 +327,12 @@ class LaneBook:
         sent.used |= dict.fromkeys(used, now.micros)
         return sent
 
-    async def _read_anew(self, pool_name: str) -> _Listed:
+    async def _refresh(self, pool_name: str) -> _Listed:
         record = (await self.records([pool_name])).get(pool_name)
         listed = _Listed(
             directory_of(pool_name, record),
             None if record is None else record.attributes["changed_at"],
-            anyio.current_time(),
+            monotonic_seconds(),
         )
         if len(self._read) >= _REMEMBERED:
             self._read.clear()
@@ -337,11 +340,11 @@ class LaneBook:
         return listed
 
     async def _moment(self) -> _Moment:
-        return _Moment((await self._context.store.now()).micros, anyio.current_time())
+        return _Moment((await self._context.store.now()).micros, monotonic_seconds())
 
 
 def directory_of(pool_name: str, record: Record | None) -> LaneDirectory:
-    """Return the list that a pool's record holds.
+    """Return the list in a pool's record.
 
     Raises:
         CorruptRecord: it does not decode.
@@ -359,13 +362,13 @@ def _by_pool(lanes: Iterable[Lane]) -> dict[str, dict[str, Lane]]:
 
 
 def _is_recent(read: _Moment, now: _Moment, longest: float) -> bool:
-    """Return whether little time went by on either clock: one of them may have stood still."""
-    passed = (now.micros - read.micros) / 1_000_000
+    """Return whether little time has passed on both clocks: one of them may have stood still."""
+    passed = (now.micros - read.micros) / SECOND
     return passed <= longest and now.seconds - read.seconds <= longest
 
 
 def _lost(sent: _Sent, directory: LaneDirectory, now: int) -> list[Lane]:
-    """Return lanes that work went to so lately that nobody can have dropped them."""
+    """Return lanes that work went to so recently that no process can have dropped them."""
     return [
         parse_lane(key)
         for key, at in sent.used.items()

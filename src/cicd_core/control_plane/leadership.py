@@ -1,8 +1,8 @@
-"""Leadership: of all control planes on the same data, one does what need not be done by several.
+"""Leadership: one of all control planes on the same data does the shared duties.
 
 It is a lease on one record, like that on a job: taken by a commit, kept by renewals, and free for
-others once it has run out. It saves work and decides nothing: two leaders for a moment, one of them
-stopped in its sleep say, do no harm where each step is guarded by the record that it is about.
+others after its expiry. It saves work and is not needed for safety: two leaders at once, such as
+after a suspend, do no harm, because the record of each step guards that step.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from cicd_core.errors import CicdError
+from cicd_core.model.instants import SECOND, micros
 from cicd_core.persistence.collections import COORDINATION
 from cicd_core.store.records import Commit, Committed, Guard, Lease, Put, Renewal
 
@@ -20,38 +21,38 @@ if TYPE_CHECKING:
     from cicd_core.persistence.context import Context
     from cicd_core.store.records import StoreTime
 
-_MICROS: Final = 1_000_000
-#: The longest and the shortest time, in seconds, that a leader keeps its lease without a renewal.
+#: The longest and the shortest lease of a leader without a renewal, in seconds.
 _LONGEST: Final = 15.0
 _SHORTEST: Final = 1.0
-#: How often a lease is renewed while it lasts.
+#: Renewals per lease.
 RENEWALS: Final = 3
-#: No renewal is ever too late: the lease's limit lies a century ahead.
-_CENTURY: Final = 100 * 365 * 24 * 3600 * _MICROS
-#: How many seconds the end of a program may wait for the lease to be given back.
+#: A renewal is never too late: the limit of the lease is a century ahead.
+_CENTURY: Final = 100 * 365 * 24 * 3600 * SECOND
+#: Maximum wait for the release of the lease at the end of a program, in seconds.
 _PATIENCE: Final = 1.0
 
 
-def leadership_of(lease_seconds: float, heartbeat_seconds: float) -> float:
-    """Return for how many seconds a leader that died is waited for.
+def leadership_of(lease_seconds: float, heartbeat_timeout_seconds: float) -> float:
+    """Return the time until a crashed leader is replaced, in seconds.
 
-    That is half as long as the holder of a job, or an agent, is waited for.
+    It is half the time allowed for a job's holder or an agent.
     """
-    return max(_SHORTEST, min(_LONGEST, lease_seconds / 2, heartbeat_seconds / 2))
+    return max(_SHORTEST, min(_LONGEST, lease_seconds / 2, heartbeat_timeout_seconds / 2))
 
 
 class Leadership:
-    """Whether this control plane is the one that does a duty."""
+    """Whether this control plane leads for a duty."""
 
     def __init__(self, context: Context, duty: str) -> None:
-        """Stand for a duty; nothing is asked yet."""
         self._context = context
         self._duty = duty
-        lasts = leadership_of(context.settings.lease_seconds, context.settings.heartbeat_seconds)
-        self._duration = round(lasts * _MICROS)
+        lasts = leadership_of(
+            context.settings.lease_seconds, context.settings.heartbeat_timeout_seconds
+        )
+        self._duration = micros(lasts)
         self._leads = False
         self._version = 0
-        #: Until then (µs, steady) the store is not asked again.
+        #: The store is not asked again before this time (µs, steady).
         self._asks_at = 0
 
     @cached_property
@@ -59,10 +60,10 @@ class Leadership:
         return self._context.ids.claim_id()
 
     async def is_mine(self) -> bool:
-        """Whether this one leads; it takes the lead where nobody has it.
+        """Whether this one leads; takes over if there is no leader.
 
-        Cost: a renewal three times in a leader's lease; for each of the others a read about every
-            one and a half of it; in between nothing.
+        Cost: for the leader three renewals per lease; for each of the others a read about every
+            one and a half leases; otherwise nothing.
         """
         now = await self._context.store.now()
         if now.micros >= self._asks_at:
@@ -70,14 +71,14 @@ class Leadership:
         return self._leads
 
     async def rest_seconds(self) -> float:
-        """Return for how many seconds :meth:`is_mine` will give the same answer."""
+        """Return the seconds during which :meth:`is_mine` keeps its answer."""
         now = await self._context.store.now()
-        return max(0, self._asks_at - now.micros) / _MICROS
+        return max(0, self._asks_at - now.micros) / SECOND
 
     async def resign(self) -> None:
-        """Give the lease back, if this one has it, so that another one need not wait for its end.
+        """Release the lease, if held, so that another process need not wait for its expiry.
 
-        It takes a second at most, and is done though the caller is cancelled.
+        It takes at most a second, and completes even if the caller is cancelled.
         """
         if not self._leads:
             return
@@ -86,7 +87,7 @@ class Leadership:
             try:
                 await self._context.store.commit([self._commit(self._version, None)])
             except CicdError:
-                return  # it runs out by itself
+                return  # it expires by itself
 
     async def _renew(self) -> bool:
         renewal = Renewal(
@@ -101,12 +102,12 @@ class Leadership:
         return answer is not None
 
     async def _take(self, now: StoreTime) -> bool:
-        """Take the lease, if it is free; else wait for its end, and not all at the same moment."""
+        """Take the lease if it is free; else wait for its expiry, with a random spread."""
         found = await self._context.store.get(COORDINATION.name, [self._duty])
         record = found.get(self._duty)
         lease = None if record is None else record.lease
         if record is not None and lease is not None and lease.claim_id == self._claim_id:
-            self._version = record.version  # a commit of this one, whose answer was lost
+            self._version = record.version  # an own commit whose answer was lost
             return await self._renew()
         free_at = 0 if lease is None else lease.expires + now.uncertainty + 1
         if free_at <= now.micros:

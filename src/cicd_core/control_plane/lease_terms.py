@@ -1,17 +1,18 @@
-"""How long a job's lease may last, and whether its holder lived up to the end of it.
+"""Limits of a job's lease, and whether its holder was alive at its end.
 
-A lease's own limit is the one place where both are kept: ``limit`` lies ``timeout_seconds`` and
-``grace_seconds`` after the start. So a holder that gave a sign of life in the last
-``grace_seconds`` before the limit was alive when its time was up, whatever the lease's length is.
+The lease's own limit has both: ``limit`` is ``timeout_seconds`` plus ``grace_seconds`` after the
+start. So a holder that renewed in the last ``grace_seconds`` before the limit was alive at its
+timeout, whatever the length of the lease.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import evolve
-
-from cicd_core.persistence.mappings import longest_lease, micros
+from cicd_core.model.instants import micros
+from cicd_core.persistence.mappings import longest_lease
+from cicd_core.store.semantics import extended
+from cicd_core.values import evolve
 
 if TYPE_CHECKING:
     from cicd_core.model.job import Job
@@ -20,12 +21,11 @@ if TYPE_CHECKING:
 
 
 def lease_of_start(held: Lease, job: Job, settings: Settings, *, seconds: float, now: int) -> Lease:
-    """Return the lease of a job that starts now (µs, steady) and lasts ``seconds`` at first."""
+    """Return the lease, ``seconds`` long at first, of a job that starts now (µs, steady)."""
     limit = max(held.limit, now + longest_lease(job, settings))
-    expires = max(held.expires, min(now + micros(seconds), limit))
-    return evolve(held, renewed=max(held.renewed, now), expires=expires, limit=limit)
+    return extended(evolve(held, limit=limit), micros(seconds), now)
 
 
 def outlived_timeout(lease: Lease, settings: Settings) -> bool:
-    """Whether the holder was heard when the job's ``timeout_seconds`` had passed."""
+    """Whether the holder renewed after the job's ``timeout_seconds`` had passed."""
     return lease.renewed >= lease.limit - micros(settings.grace_seconds)

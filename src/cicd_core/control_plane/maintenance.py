@@ -1,17 +1,18 @@
-"""The reaper and the timers: what is due is decided and committed. Any number may run at once.
+"""The reaper and the timers: decide on due records and commit. Any number may run at once.
 
-Of those that run in the background one sweeps, see :mod:`cicd_core.control_plane.leadership`.
+One of all background loops sweeps, see :mod:`cicd_core.control_plane.leadership`.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import anyio
-from attrs import frozen
 
+from cicd_core.background import together
 from cicd_core.control_plane.lane_tending import LaneTender
 from cicd_core.control_plane.leadership import Leadership
 from cicd_core.control_plane.lease_terms import outlived_timeout
@@ -36,6 +37,7 @@ from cicd_core.persistence.collections import (
 )
 from cicd_core.persistence.repository import UNREADABLE
 from cicd_core.store.records import Committed, Guard, Partition
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -46,44 +48,44 @@ if TYPE_CHECKING:
     from cicd_core.persistence.context import Context
     from cicd_core.persistence.grants import Loaded
     from cicd_core.persistence.repository import Repository
-    from cicd_core.store.records import Commit, Conflict, Record, StoreTime
+    from cicd_core.store.records import Commit, Conflict, Record, RecordPage, StoreTime
 
 Entity = TypeVar("Entity")
 
 _log = logging.getLogger("cicd_core.maintenance")
 
-#: How many due records are looked at in one call to the store.
+#: Number of due records read in one call to the store.
 _BATCH = 200
-#: How long maintenance rests after an error, in seconds, at least.
+#: Minimum pause after an error, in seconds.
 _AFTER_ERROR: Final = 1.0
-#: The record that says who sweeps.
+#: The record of the sweeping leader.
 _DUTY: Final = "sweeper"
 
 
 @frozen(kw_only=True)
 class SweepReport:
-    """What one sweep did, counted by the state that each entity came to."""
+    """The result of a sweep, counted by the new state of each entity."""
 
-    #: Delayed jobs that can be claimed now.
+    #: Delayed jobs that became ready.
     promoted: int = 0
-    #: Jobs taken from holders that were gone, and queued again.
+    #: Jobs with expired leases that were queued again.
     requeued: int = 0
     dead_lettered: int = 0
-    #: Jobs that ended otherwise: timeout, error or cancelled.
+    #: Jobs that ended with timeout, error or cancelled.
     ended: int = 0
-    #: Agents that are offline, or gone, from now on.
+    #: Agents that became offline or gone.
     silenced: int = 0
-    #: The collections and keys of records that are due and do not decode: they are left alone, and
-    #: read again once a minute.
+    #: The collections and keys of due records that do not decode: they are skipped, and read again
+    #: once a minute.
     unreadable: tuple[tuple[str, str], ...] = ()
 
     @property
     def total(self) -> int:
-        """How many entities were changed."""
+        """Number of changed entities."""
         return self.promoted + self.requeued + self.dead_lettered + self.ended + self.silenced
 
     def __add__(self, other: SweepReport) -> SweepReport:
-        """Return what two sweeps did together; a record that neither could read counts once."""
+        """Return the sum of two sweeps; a record that neither could read counts once."""
         return SweepReport(
             promoted=self.promoted + other.promoted,
             requeued=self.requeued + other.requeued,
@@ -95,7 +97,7 @@ class SweepReport:
 
 
 class MaintenanceService:
-    """Looks for what is due. Every control plane stands for it, unless it is opened without."""
+    """Processes due records. Every control plane runs it, unless opened without."""
 
     def __init__(
         self,
@@ -104,24 +106,24 @@ class MaintenanceService:
         agents: Repository[Agent],
         lanes: LaneBook,
     ) -> None:
-        """Take the way to the store, the records of jobs and agents, and the lanes."""
         self._context = context
         self._leased = self._timer_of_jobs(jobs, LEASED)
         others = [self._timer_of_jobs(jobs, timer) for timer in (DELAYED, PAUSED, WAITING)]
         self._timers: tuple[Timer[Any], ...] = (self._leased, self._heartbeats(agents), *others)
         self._tender = LaneTender(context, lanes)
         self._leadership = Leadership(context, _DUTY)
-        #: When the next sweep of the background is, in seconds of the event loop's clock.
+        #: Time of the next background sweep, in seconds of the event loop's clock.
         self._next = 0.0
 
     async def run(self) -> NoReturn:
-        """Sweep for ever, every ``sweep_seconds``, while this control plane leads.
+        """Sweep forever, every ``sweep_seconds``, while this control plane leads.
 
-        Of all that run on the same data one leads. Where it dies, another one takes its place once
-        its lease has run out: that lasts for 15 seconds, or for half of the shorter one of
-        ``lease_seconds`` and ``heartbeat_seconds`` if that is less, and the others look up to as
-        long after that. One that ends by itself leaves the place free for a program that starts.
-        An error is logged and does not end it.
+        One of all processes on the same data leads. If it crashes, another one takes over once its
+        lease has expired: the lease is 15 seconds, or half of the shorter one of ``lease_seconds``
+        and ``heartbeat_timeout_seconds`` if that is less; the others look up to the same time
+        later. A process that exits normally releases its lease, so that the next one can
+        start at once.
+        An error is logged and does not end the loop.
         """
         try:
             while True:
@@ -131,8 +133,8 @@ class MaintenanceService:
             await self._leadership.resign()
 
     async def _turn(self) -> float:
-        """Sweep, if it is this one's turn, and return for how many seconds nothing is to do."""
-        # Many processes that started together should not look together.
+        """Sweep, if this one leads, and return the seconds until the next check."""
+        # Processes that start together must not check at the same time.
         pause = self._context.settings.sweep_seconds * (0.75 + self._context.ids.jitter() / 2)
         try:
             if not await self._leadership.is_mine():
@@ -144,26 +146,26 @@ class MaintenanceService:
             return max(0.0, min(self._next - anyio.current_time(), rest))
         except CicdError as failed:
             _log.warning("a sweep failed and will be repeated: %s", failed)
-        except Exception:  # noqa: BLE001 - the one loop that must outlive its own defects
-            _log.exception("a sweep failed on a defect of ours and will be repeated")
+        except Exception:  # noqa: BLE001 - the one loop that must survive its own bugs
+            _log.exception("a sweep failed because of a bug in cicd_core and will be repeated")
         return max(pause, _AFTER_ERROR)
 
     async def sweep(self) -> SweepReport:
-        """Do all that is due now, whoever leads, and return what that was.
+        """Process all due records, leader or not, and return the result.
 
-        Lost leases come first, and one batch of each timer in turn: however much is due of one
-        kind, a holder that is lost meanwhile is noticed a batch later.
+        Expired leases come first, and one batch of each timer in turn: a large backlog of one kind
+        delays the detection of lost holders by at most a batch.
 
-        Cost: a page a timer where nothing is due, whatever the store holds. A record whose lease
-            was renewed is read once in the time that its lease has left, and once a minute in a
-            page: what this one has learned it remembers for its next sweep.
+        Cost: a page per timer if nothing is due, whatever the size of the store. A record with a
+            renewed lease is read once per remaining lease time, and once a minute in a page: this
+            process remembers it between sweeps.
         """
         report = await self._in_turn(*self._timers)
         await self._tender.tend()
         return report
 
     async def requeue_expired(self) -> SweepReport:
-        """Take jobs from holders whose leases have run out, and leave the other timers alone."""
+        """Requeue jobs with expired leases; do not run the other timers."""
         return await self._in_turn(self._leased)
 
     async def _in_turn(self, *timers: Timer[Any]) -> SweepReport:
@@ -172,10 +174,16 @@ class MaintenanceService:
         more = True
         while more:
             more = False
-            for timer in timers:  # one that had no more may have some by now
-                now = await self._context.store.now()
-                begun = rounds.pop(timer, None) or timer.begin(now)
-                await self._go_on(begun, now, done)
+            now = await self._context.store.now()
+            for timer in timers:  # a timer without records may have some by now
+                if timer not in rounds:
+                    rounds[timer] = timer.begin(now)
+            pages = await together([partial(self._page, rounds[timer]) for timer in timers])
+            for timer, page in zip(timers, pages, strict=True):
+                if isinstance(page, CicdError):
+                    raise page  # in its turn: expired leases don't wait for another timer's page
+                begun, now = rounds.pop(timer), await self._context.store.now()
+                await self._go_on(begun, page, now, done)
                 if begun.is_over:
                     timer.end(begun, now)
                 else:
@@ -197,11 +205,11 @@ class MaintenanceService:
         )
 
     def _heartbeats(self, agents: Repository[Agent]) -> Timer[Agent]:
-        policy = HealthPolicy(heartbeat_ttl=self._context.settings.heartbeat_seconds)
+        policy = HealthPolicy(heartbeat_ttl=self._context.settings.heartbeat_timeout_seconds)
 
         def decide(loaded: Loaded[Agent], now: StoreTime) -> Decision[Agent]:
             return agent_lifecycle.mark_offline(
-                loaded.value, now=from_micros(now.calendar), by="maintenance", policy=policy
+                loaded.value, now=from_micros(now.calendar), actor="maintenance", policy=policy
             )
 
         return Timer(
@@ -214,19 +222,25 @@ class MaintenanceService:
             due_at=lambda _: None,
         )
 
-    async def _go_on(self, begun: Round[Entity], now: StoreTime, done: Counter[str]) -> None:
+    async def _page(self, begun: Round[Any]) -> RecordPage | CicdError | None:
+        """Return the next page of a round, or its error; None: there is none."""
+        query = begun.query(_BATCH)
+        try:
+            return None if query is None else await self._context.store.page(query)
+        except CicdError as failed:
+            return failed
+
+    async def _go_on(
+        self, begun: Round[Entity], page: RecordPage | None, now: StoreTime, done: Counter[str]
+    ) -> None:
         """Do one batch of a round.
 
-        It pages what may be due, reads it anew, decides, commits: pages may lag, decisions not.
+        It takes from a page what may be due, reads that again, decides, commits: pages may lag,
+        decisions not.
         """
-        query = begun.query(_BATCH)
-        page = None
-        if query is not None:
-            asked = query
-            page = await self._context.store.page(asked)
         keys = begun.take(page, now, _BATCH)
         timer = begun.timer
-        changes = [each async for each in self._changes(timer, keys, now)]
+        changes = [change async for change in self._changes(timer, keys, now)]
         answers = await self._committed([commit for _, _, commit in changes])
         for (before, after, commit), answer in zip(changes, answers, strict=True):
             (write,) = commit.writes
@@ -236,20 +250,20 @@ class MaintenanceService:
                 timer.log(before, after)
             elif answer is None:
                 timer.rest(write.key, write.expected, until=now.micros + LONG_REST)
-            else:  # somebody else's move: the next sweep sees what is left to do
+            else:  # another process was first: the next sweep sees the rest
                 timer.rest(write.key, write.expected, until=now.micros)
 
     async def _changes(
         self, timer: Timer[Entity], keys: Sequence[str], now: StoreTime
     ) -> AsyncGenerator[tuple[Entity, Entity, Commit], None]:
-        """Decide on records, and return what each was and is to be, with its commit."""
+        """Decide on records, and return each one's old and new value, with its commit."""
         for key, record in (await self._read(timer, keys, now)).items():
             if not timer.is_due(record, now):
                 continue
             try:
                 loaded = timer.repository.load(record)
             except UNREADABLE as broken:
-                _log.error("left alone: %s", broken)
+                _log.error("skipped: %s", broken)
                 timer.rest_unread(key, record.version, now)
                 continue
             timer.unreadable.discard(key)
@@ -270,24 +284,24 @@ class MaintenanceService:
     async def _read(
         self, timer: Timer[Entity], keys: Sequence[str], now: StoreTime
     ) -> dict[str, Record]:
-        """Return the records that still are in the timer's partition, by key."""
+        """Return the records that are still in the timer's partition, by key."""
         wanted = list(keys)
         found: Mapping[str, Record] = {}
         while wanted:
             try:
                 found = await timer.repository.records(wanted)
                 break
-            except CorruptRecord as broken:  # not even the store can read it
+            except CorruptRecord as broken:  # the store itself cannot read it
                 if broken.key not in wanted:
                     raise
-                _log.error("left alone: %s", broken)
+                _log.error("skipped: %s", broken)
                 timer.rest_unread(broken.key, 0, now)
                 wanted.remove(broken.key)
         timer.forget(key for key in wanted if not timer.holds(found.get(key)))
         return {key: record for key, record in found.items() if timer.holds(record)}
 
     async def _committed(self, commits: list[Commit]) -> list[Committed | Conflict | None]:
-        """Commit; what the store refuses (None) must not hold up the others."""
+        """Commit; a refused commit (None) must not block the others."""
         if not commits:
             return []
         try:
@@ -295,9 +309,9 @@ class MaintenanceService:
         except InvalidInput as refused:
             if len(commits) == 1:
                 (write,) = commits[0].writes
-                _log.error("%s %s left alone: %s", write.collection, write.key, refused)
+                _log.error("%s %s skipped: %s", write.collection, write.key, refused)
                 return [None]
-            return [answer for each in commits for answer in await self._committed([each])]
+            return [answer for commit in commits for answer in await self._committed([commit])]
 
     @staticmethod
     def _decide_timer(loaded: Loaded[Job], now: StoreTime) -> Decision[Job]:
@@ -317,7 +331,7 @@ class MaintenanceService:
 
 
 def _log_nothing(_before: object, _after: object) -> None:
-    """Leave what is ordinary to the store's own log."""
+    """Log only unusual changes; the event log has the others."""
 
 
 def _log_lost_job(before: Job, after: Job) -> None:

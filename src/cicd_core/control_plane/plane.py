@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final, Unpack
 
 from cicd_core.background import beside
 from cicd_core.control_plane.agents import AgentService
@@ -17,19 +17,17 @@ from cicd_core.control_plane.maintenance import MaintenanceService
 from cicd_core.control_plane.pools import PoolService
 from cicd_core.control_plane.queue import QueueService
 from cicd_core.control_plane.sessions import SessionService
+from cicd_core.entities import COLLECTIONS
+from cicd_core.errors import InvalidInput
 from cicd_core.ids import IdSource
+from cicd_core.keys.mapping import API_KEY
+from cicd_core.keys.service import KeyService
 from cicd_core.model.checks import check_kind
-from cicd_core.persistence.collections import COLLECTIONS
+from cicd_core.persistence import mappings
 from cicd_core.persistence.context import Context
-from cicd_core.persistence.mappings import (
-    agent_kind,
-    deployment_kind,
-    job_kind,
-    pool_kind,
-    session_kind,
-)
 from cicd_core.persistence.repository import Repository
 from cicd_core.settings import Settings
+from cicd_core.store.default import chosen_url
 from cicd_core.store.registry import open_store
 
 if TYPE_CHECKING:
@@ -37,12 +35,19 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from cicd_core.store.contract import Store
+    from cicd_core.store.options import StoreOptions
+
+#: The advice for an argument that is not a store.
+_NO_STORE: Final = (
+    "give an open store, which `async with open_store(url, collections=COLLECTIONS) as store` "
+    "yields; or open both with `async with ControlPlane.open(url)`"
+)
 
 
 class ControlPlane:
     """Jobs, the queue, deployments, agents, pools, sessions, events: all over one store.
 
-    Open one with :meth:`open`, or give a store of your own, which stays yours to close. It holds
+    Open one with :meth:`open`, or pass your own store, which you then close yourself. It has
     no state but caches: any number of them, in any number of processes, may share a store.
     """
 
@@ -52,36 +57,40 @@ class ControlPlane:
         """Build the services over ``store``; nothing runs in the background.
 
         Raises:
-            InvalidInput: ``settings`` are something else.
+            InvalidInput: ``store`` is not an open store, or ``settings`` is not a ``Settings``.
         """
+        # Checked by its verbs: a store may be a proxy, or a class without the protocol.
+        if not all(hasattr(store, name) for name in ("lifetime", "commit")):
+            raise InvalidInput("store", store, _NO_STORE)
         if settings is not None:
             check_kind("settings", settings, Settings)
-        self.store = store
         self.settings = settings or Settings()
         self._ids = ids or IdSource()
         self._context = context = Context(store, self._ids, self.settings)
+        #: The store, with the checks and the retries that the services use.
+        self.store = context.store
         lanes = LaneBook(context)
-        job_records = Repository(job_kind(self.settings), context, lanes.ensure_for)
-        agent_records = Repository(agent_kind(self.settings), context)
+        job_records = Repository(mappings.JOB, context, lanes.ensure_for)
+        agent_records = Repository(mappings.AGENT, context)
         maker = JobFactory(context, job_records, lanes)
         #: Agents: register, heartbeat, drain.
         self.agents = AgentService(context, agent_records)
-        #: Jobs: create, list, cancel, replay, record, why.
-        self.jobs = JobService(context, job_records, lanes, maker, self.agents)
+        #: The log of events.
+        self.events = EventService(context, job_records)
+        #: Jobs: create, list, wait, cancel, replay, record, why.
+        self.jobs = JobService(context, job_records, lanes, maker, self.agents, events=self.events)
         #: The queue: enqueue, claim, start, renew, complete, release, stats.
         self.queue = QueueService(context, job_records, lanes, maker, self.agents)
         #: Deployments: staging, production, rollback, metrics.
-        self.deployments = DeploymentService(
-            context, Repository(deployment_kind(self.settings), context)
-        )
+        self.deployments = DeploymentService(context, Repository(mappings.DEPLOYMENT, context))
         #: Pools: sizes, condition, the scaling signal.
-        self.pools = PoolService(context, Repository(pool_kind(), context), lanes, self.agents)
+        self.pools = PoolService(context, Repository(mappings.POOL, context), lanes, self.agents)
         #: Sessions: create, validate, log out.
-        self.sessions = SessionService(context, Repository(session_kind(), context))
+        self.sessions = SessionService(context, Repository(mappings.SESSION, context))
+        #: API keys of programs and agents: create, replace, revoke, authenticate.
+        self.keys = KeyService(context, Repository(API_KEY, context))
         #: The dashboard's summary.
         self.dashboard = DashboardService(context, self.jobs, self.deployments)
-        #: The log of events.
-        self.events = EventService(context)
         #: The reaper and the timers.
         self.maintenance = MaintenanceService(context, job_records, agent_records, lanes)
 
@@ -89,27 +98,30 @@ class ControlPlane:
     @asynccontextmanager
     async def open(
         cls,
-        url: str = "memory://",
+        url: str | None = None,
         *,
         settings: Settings | None = None,
         maintenance: bool = True,
-        **options: Any,
+        **options: Unpack[StoreOptions],
     ) -> AsyncGenerator[ControlPlane]:
         """Open a store by its URL, and run maintenance in the background.
 
         Args:
-            url: such as ``memory://`` or ``sqlite:///ci.db``.
+            url: such as ``memory://`` or ``sqlite:///ci.db``. By default the value of the variable
+                ``CICD_STORE``, or ``sqlite:///cicd.db`` in the current folder, as on the command
+                line; the program's log says which.
             settings: leases, retention and so on.
-            maintenance: whether this one looks for what is due; at least one must.
-            options: for the store, see :func:`cicd_core.store.registry.open_store`.
+            maintenance: whether this one runs maintenance; at least one must.
+            options: those of the store, see :func:`cicd_core.store.registry.open_store`.
 
         Raises:
             UnknownScheme: no store is registered for the URL's scheme.
-            StoreError: the store can't be opened.
-            InvalidInput: ``maintenance`` is no boolean, or ``settings`` are something else.
+            StoreError: the store cannot be opened.
+            InvalidInput: ``maintenance`` is not a boolean, or ``settings`` is not a ``Settings``.
         """
         check_kind("maintenance", maintenance, bool)
-        async with open_store(url, **options, collections=COLLECTIONS) as store:
+        address = chosen_url() if url is None else url
+        async with open_store(address, **options, collections=COLLECTIONS) as store:
             plane = cls(store, settings=settings)
             if not maintenance:
                 yield plane
@@ -118,7 +130,7 @@ class ControlPlane:
                 yield plane
 
     async def now(self) -> datetime:
-        """Return the store's calendar (UTC): what ages and delays are measured from."""
+        """Return the time of the store's calendar (UTC), the base of ages and delays."""
         return await self._context.calendar()
 
     @asynccontextmanager

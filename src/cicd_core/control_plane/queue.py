@@ -1,27 +1,32 @@
-"""The queue: work goes in, is claimed under a lease, and comes out with a verdict."""
+"""The queue: callers enqueue jobs, agents claim them with a lease and report verdicts."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, cast
 
-from attrs import evolve
-
-from cicd_core.control_plane.claiming import Claimer, ClaimRequest, handle_of, seconds_left
+from cicd_core.control_plane.claiming import Claimer, handle_of, seconds_left
+from cicd_core.control_plane.lease_owners import LeaseOwners, require_owner
 from cicd_core.control_plane.lease_terms import lease_of_start
+from cicd_core.control_plane.ready_jobs import ReadyJobs, read_ready
 from cicd_core.control_plane.statistics import read_stats
 from cicd_core.errors import InvalidInput, LeaseLost, NotFound
 from cicd_core.lifecycle import leases
-from cicd_core.model.checks import MAX_REASON, check_kind, check_name, kept_text
+from cicd_core.model.checks import (
+    MAX_REASON,
+    check_kind,
+    check_name,
+    check_seconds,
+    kept_text,
+)
 from cicd_core.model.claim import ClaimedJob, ClaimRef, LeaseStatus
-from cicd_core.model.instants import from_micros, require_aware
+from cicd_core.model.instants import from_micros, micros, require_aware
 from cicd_core.model.job import Job, LeaseToken, Progress
 from cicd_core.model.outcome import Outcome
 from cicd_core.persistence.collections import JOBS
 from cicd_core.persistence.grants import Loaded
-from cicd_core.persistence.mappings import micros
 from cicd_core.store.records import Renewal
+from cicd_core.values import evolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -37,14 +42,6 @@ if TYPE_CHECKING:
     from cicd_core.queueing.stats import QueueStats
     from cicd_core.store.records import Lease, Renewed, StoreTime
 
-_log = logging.getLogger("cicd_core.queue")
-
-#: The most jobs in one claim, and the longest that a claim waits for the first one, in seconds.
-MAX_CLAIM = 256
-MAX_WAIT = 3600.0
-#: How long a claim that was cancelled may take to give back what it got, in seconds.
-_GIVE_BACK_SECONDS = 5.0
-
 
 class QueueService:
     """Enqueue, claim, start, renew, complete, release. Satisfies the runtime's ``WorkQueue``."""
@@ -57,34 +54,34 @@ class QueueService:
         maker: JobFactory,
         agents: AgentService,
     ) -> None:
-        """Take the way to the store, the jobs' records, the lanes, what makes jobs, the agents."""
         self._context = context
         self._repository = repository
         self._lanes = lanes
         self._maker = maker
         self._claimer = Claimer(context, repository, lanes, agents)
+        self._owners = LeaseOwners(repository)
 
-    async def enqueue(self, spec: JobSpec, *, by: str = "caller") -> Job:
+    async def enqueue(self, spec: JobSpec, *, actor: str = "caller") -> Job:
         """Create a job and put it into the queue, in one commit.
 
-        With an idempotency key the same spec again returns the job of the first call.
+        With an idempotency key, the same spec returns the job of the first call.
 
         Raises:
             InvalidInput: a field is wrong; the error names it.
             IdempotencyConflict: the key was used with other fields.
             TooManyLanes: the pool has no room for another combination of job type and labels.
         """
-        (job,) = await self._maker.make([spec], by=by, enqueue=True)
+        (job,) = await self._maker.make([spec], actor=actor, enqueue=True)
         return job
 
-    async def enqueue_many(self, specs: Sequence[JobSpec], *, by: str = "caller") -> list[Job]:
-        """Enqueue many jobs, 500 a call to the store; each is created whole or not at all.
+    async def enqueue_many(self, specs: Sequence[JobSpec], *, actor: str = "caller") -> list[Job]:
+        """Enqueue many jobs, 500 per call to the store; each is created entirely or not at all.
 
         Raises:
-            InvalidInput: a field of any spec is wrong; no job was made.
+            InvalidInput: a field of any spec is wrong; no job was created.
             IdempotencyConflict: a key was used with other fields; the other jobs may exist.
         """
-        return await self._maker.make(specs, by=by, enqueue=True)
+        return await self._maker.make(specs, actor=actor, enqueue=True)
 
     async def claim(
         self,
@@ -95,58 +92,57 @@ class QueueService:
         job_types: Collection[str] | None = None,
         limit: int = 1,
         wait: float = 0.0,
-        starting: bool = False,
+        start: bool = False,
         lease_seconds: float | None = None,
         request_id: str | None = None,
     ) -> list[ClaimedJob]:
-        """Take up to ``limit`` jobs, the best rank over all lanes that the agent can serve first.
+        """Claim up to ``limit`` jobs, the best rank over all lanes that the agent can serve first.
 
         Args:
-            agent_id: who takes them.
+            agent_id: the agent.
             pool_name: the agent's pool.
-            labels: all that the agent has; a job's required labels are among them.
-            job_types: what it has handlers for; None takes every type.
-            limit: the most jobs, 1 to 256.
-            wait: how many seconds to wait for the first one, at most 3,600.
-            starting: the jobs are RUNNING at once, which saves the call to ``start``.
-            lease_seconds: how long the lease lasts without a renewal; the settings' when left out.
-            request_id: makes a repetition safe: the same id of the same agent answers what the
-                first call gave and is still held. Without one, a call that fails or is cancelled
-                gives back what it got; with one it does not: :meth:`held` tells what that was.
-                A repetition that finds nothing held takes new jobs, so choose a new id for each
+            labels: all labels of the agent; they include a job's required labels.
+            job_types: the types that it has handlers for; None: every type.
+            limit: maximum number of jobs, 1 to 256.
+            wait: maximum wait for the first job, in seconds, at most 3,600.
+            start: make the jobs RUNNING at once, which saves the call to ``start``.
+            lease_seconds: length of the lease without a renewal. Default: that of the settings.
+            request_id: makes a repetition safe: the same id of the same agent returns the jobs of
+                the first call that are still held. Without one, a call that fails or is cancelled
+                releases its jobs; with one it does not: :meth:`held` returns them.
+                A repetition that holds no job claims new ones, so choose a new id for each
                 claim, and don't repeat one whose answer you have.
 
         Raises:
             InvalidInput: a field is wrong; the error names it.
-            AgentUnavailable: the agent is unhealthy, drains or has gone, and holds nothing by that
-                request id; one that never registered is not judged.
+            AgentUnavailable: the agent is unhealthy or drains, and holds nothing by that request
+                id; one that never registered is not judged.
+            AgentDeregistered: it has gone for good, and holds nothing by that request id.
         """
         return await self._claimer.claim(
-            ClaimRequest(
-                agent_id=agent_id,
-                pool_name=pool_name,
-                labels=labels,
-                job_types=job_types,
-                limit=limit,
-                wait=wait,
-                starting=starting,
-                lease_seconds=lease_seconds,
-                request_id=request_id,
-            )
+            agent_id=agent_id,
+            pool_name=pool_name,
+            labels=labels,
+            job_types=job_types,
+            limit=limit,
+            wait=wait,
+            start=start,
+            lease_seconds=lease_seconds,
+            request_id=request_id,
         )
 
     async def held(
         self, *, agent_id: str, request_id: str, lease_seconds: float | None = None
     ) -> list[ClaimedJob]:
-        """Return what a claim with this request id took, and what its leases still hold.
+        """Return the jobs that a claim with this request id took and still holds.
 
-        Unlike a repeated claim it never takes anything, and answers agents that take no work too:
-        ask it before you give back what a claim without an answer may have got.
+        Unlike a repeated claim it never claims anything, and also answers agents that take no
+        work: use it before you release the jobs of a claim without an answer.
 
         Args:
-            agent_id: who claimed.
-            request_id: the claim's.
-            lease_seconds: the claim's: how long each renewal lasts.
+            agent_id: the agent that claimed.
+            request_id: that of the claim.
+            lease_seconds: that of the claim: the length of a renewal.
 
         Raises:
             InvalidInput: a field is wrong; the error names it.
@@ -157,14 +153,11 @@ class QueueService:
         """CLAIMED -> RUNNING; the handler runs only after this has returned.
 
         Raises:
-            LeaseLost: the token does not own the job; or its ``deadline_at`` has come, so that it
+            LeaseLost: the token does not own the job; or its ``deadline_at`` has passed, so it
                 has ended in TIMEOUT.
         """
         token = _token(claimed)
-        settings = self._context.settings
-        seconds = (
-            claimed.lease_seconds if isinstance(claimed, ClaimedJob) else settings.lease_seconds
-        )
+        settings, seconds = self._context.settings, self._lease_seconds(claimed)
 
         def lease(loaded: Loaded[Job], time: StoreTime) -> Lease | None:
             if loaded.lease is None:
@@ -173,46 +166,46 @@ class QueueService:
             return lease_of_start(loaded.lease, job, settings, seconds=seconds, now=now)
 
         loaded = await self._change(
-            claimed, lambda job, now: leases.start(job, token, now=now), lease
+            claimed, lambda job, now, _: leases.start(job, token, now=now), lease
         )
         return handle_of(loaded, seconds, await self._context.store.now(), token)
 
     async def renew(self, claims: Sequence[ClaimedJob | ClaimRef]) -> list[LeaseStatus]:
         """Renew the leases, in one call for all of them; the answers come in the order given.
 
-        Each says how many seconds its lease is sure to hold from before this call on: never more
+        Each has the seconds that its lease is certain to last from before this call: never more
         than the store granted, nor past the lease's limit.
+
+        Raises:
+            InvalidInput: one of them is not a claim, or a field of it is wrong.
+            NotPermitted: a reference has the lease of another agent; none was renewed.
         """
         if not isinstance(claims, Iterable) or isinstance(claims, str | bytes | Mapping):
-            raise InvalidInput("claims", claims, "give a list of what was claimed")
+            raise InvalidInput("claims", claims, "give a list of claimed jobs")
         claims = tuple(claims)
         renewals = [
             Renewal(
                 collection=JOBS.name,
-                claim_id=_token(each, f"claims[{position}]").claim_id,
-                key=_job_id(each),
-                duration=micros(
-                    each.lease_seconds
-                    if isinstance(each, ClaimedJob)
-                    else self._context.settings.lease_seconds
-                ),
+                claim_id=_token(claim, f"claims[{position}]").claim_id,
+                key=_job_id(claim),
+                duration=micros(self._lease_seconds(claim, f"claims[{position}]")),
             )
-            for position, each in enumerate(claims)
+            for position, claim in enumerate(claims)
         ]
+        await self._owners.require(claims)
         answers = await self._context.store.renew(renewals)
-        # Somebody wrote to these since the holder did: to ask for a cancel, perhaps.
+        # Another writer changed these after the holder: perhaps to request a cancel.
         moved = [
-            _job_id(each)
-            for each, answer in zip(claims, answers, strict=True)
-            if answer is not None
-            and not (isinstance(each, ClaimedJob) and each.version == answer.version)
+            _job_id(item)
+            for item, answer in zip(claims, answers, strict=True)
+            if answer is not None and item.version != answer.version
         ]
-        # One that does not decode is held all the same: its holder may still end it.
-        now_told = await self._repository.get_readable(moved)
+        # A job that does not decode is held too: its holder may still end it.
+        changed = await self._repository.get_readable(moved)
         time = await self._context.store.now()
         return [
-            _lease_status(each, answer, now_told.get(_job_id(each)), time)
-            for each, answer in zip(claims, answers, strict=True)
+            _lease_status(claim, answer, changed.get(_job_id(claim)), time)
+            for claim, answer in zip(claims, answers, strict=True)
         ]
 
     async def progress(
@@ -222,7 +215,7 @@ class QueueService:
         percent: float | None = None,
         message: str | None = None,
     ) -> ClaimedJob:
-        """Keep how far the work is (0 to 100), and tell it in the log.
+        """Store the progress of the job (0 to 100), and add it to the event log.
 
         Raises:
             LeaseLost: the token does not own the job.
@@ -230,57 +223,54 @@ class QueueService:
         """
         token = _token(claimed)
 
-        def decide(job: Job, now: datetime) -> Decision[Job]:
-            told = Progress(at=now, percent=percent, message=message)
-            return leases.report_progress(job, token, told, now=now)
+        def decide(job: Job, now: datetime, _: int) -> Decision[Job]:
+            report = Progress(at=now, percent=percent, message=message)
+            return leases.report_progress(job, token, report, now=now)
 
         loaded = await self._change(claimed, decide)
-        seconds = (
-            claimed.lease_seconds
-            if isinstance(claimed, ClaimedJob)
-            else self._context.settings.lease_seconds
-        )
+        seconds = self._lease_seconds(claimed)
         return handle_of(loaded, seconds, await self._context.store.now(), token)
 
     async def complete(self, claimed: ClaimedJob | ClaimRef, outcome: Outcome) -> Job:
         """End the attempt: a verdict that the job's policy retries leads to another attempt.
 
-        The same outcome again is a no-op.
+        Repeating the same outcome is a no-op.
 
         Raises:
             LeaseLost: the token does not own the job.
             IllegalTransition: it was never started, or no cancel was requested.
         """
         check_kind("outcome", outcome, Outcome)
-        token, steady = _token(claimed), (await self._context.store.now()).micros
+        token = _token(claimed)
         loaded = await self._change(
-            claimed, lambda job, now: leases.complete(job, token, outcome, now=now, steady=steady)
+            claimed,
+            lambda job, now, steady: leases.complete(job, token, outcome, now=now, steady=steady),
         )
         return loaded.value
 
     async def release(
-        self, claimed: ClaimedJob | ClaimRef, *, why: str = "released", began: bool = True
+        self, claimed: ClaimedJob | ClaimRef, *, reason: str = "released", began: bool = True
     ) -> Job:
-        """Give the job back unfinished; it uses no attempt, but every tenth in a row does.
+        """Release the job unfinished; this uses no attempt, but every tenth in a row does.
 
-        An at-most-once job that has begun ends in ERROR, since it may not begin again.
+        An at-most-once job that has started ends in ERROR, since it may not start again.
 
         Args:
-            claimed: what the claim gave.
-            why: the reason, for people.
-            began: whether its handler may have begun. Say False where you know that it did not: a
-                job that was claimed ``starting`` then goes back unused, also at most once.
+            claimed: the result of the claim.
+            reason: the reason, for people.
+            began: whether its handler may have started. Pass False if you know that it did not: a
+                job claimed with ``start`` then returns unused, even an at-most-once job.
 
         Raises:
             LeaseLost: the token does not own the job.
         """
-        token, steady = _token(claimed), (await self._context.store.now()).micros
+        token = _token(claimed)
         check_kind("began", began, bool)
-        reason = kept_text("why", why, most=MAX_REASON, empty="released")
+        reason = kept_text("reason", reason, most=MAX_REASON, empty="released")
         loaded = await self._change(
             claimed,
-            lambda job, now: leases.release(
-                job, token, now=now, why=reason, began=began, steady=steady
+            lambda job, now, steady: leases.release(
+                job, token, now=now, reason=reason, began=began, steady=steady
             ),
         )
         return loaded.value
@@ -290,15 +280,16 @@ class QueueService:
     ) -> QueueStats:
         """Return depths, waits, executions, the failure rate and the oldest age.
 
-        It costs the same at a thousand jobs and at a million.
+        The cost is independent of the number of jobs. Over all pools it grows with the days since
+        ``since``, and with the pools that had work on them.
 
         Args:
-            pool_name: one pool; None: all of them.
-            since: the beginning of what is measured, at most 92 days ago; 24 hours ago when left
-                out.
+            pool_name: a pool; None: all pools.
+            since: the start of the period, at most 92 days ago; 24 hours ago by
+                default.
 
         Raises:
-            InvalidInput: ``pool_name`` is no name, or ``since`` is naive, lies in the future or
+            InvalidInput: ``pool_name`` is not a name, or ``since`` is naive, in the future or
                 more than 92 days ago.
         """
         if pool_name is not None:
@@ -306,26 +297,59 @@ class QueueService:
         begin = require_aware("since", since)
         return await read_stats(self._context, self._lanes, pool_name, begin)
 
+    async def ready(self, pool_name: str = "default", *, limit: int = 50) -> ReadyJobs:
+        """Return the jobs of a pool that are claimed next: by priority, then by age.
+
+        Args:
+            pool_name: the pool.
+            limit: 1 to 500.
+
+        Raises:
+            InvalidInput: an argument is wrong.
+        """
+        return await read_ready(self._context, self._lanes, pool_name, limit)
+
+    def _lease_seconds(self, claimed: ClaimedJob | ClaimRef, field: str = "claimed") -> float:
+        """Return the length of a renewal, as requested by the claim.
+
+        Raises:
+            InvalidInput: a reference has a length that no claim can have.
+        """
+        if isinstance(claimed, ClaimedJob):
+            return claimed.lease_seconds
+        if claimed.lease_seconds is None:
+            return self._context.settings.lease_seconds
+        longest = self._context.settings.max_lease_seconds
+        name = f"{field}.lease_seconds"
+        return check_seconds(name, claimed.lease_seconds, least=1.0, most=longest)
+
     async def _change(
         self,
         claimed: ClaimedJob | ClaimRef,
-        decide: Callable[[Job, datetime], Decision[Job]],
+        decide: Callable[[Job, datetime, int], Decision[Job]],
         lease: Callable[[Loaded[Job], StoreTime], Lease | None] | None = None,
     ) -> Loaded[Job]:
-        """Decide from the handle without a load; what has gone is a lost lease to its holder."""
+        """Decide from the handle without a read; a missing job is a lost lease to its holder."""
         before = _basis(claimed)
         job_id = _job_id(claimed)
+
+        def decide_for_owner(job: Job, now: datetime, steady: int) -> Decision[Job]:
+            require_owner(job, claimed)
+            return decide(job, now, steady)
+
         try:
-            return await self._repository.change(job_id, decide, before=before, lease=lease)
+            return await self._repository.change(
+                job_id, decide_for_owner, before=before, lease=lease
+            )
         except NotFound as gone:
             raise LeaseLost(job_id, claimed.token.fence, "the job is gone") from gone
 
 
 def _token(claimed: ClaimedJob | ClaimRef, field: str = "claimed") -> LeaseToken:
-    """Return the token that is presented.
+    """Return the token of a claim.
 
     Raises:
-        InvalidInput: there is none.
+        InvalidInput: there is no token.
     """
     check_kind(field, claimed, ClaimedJob, ClaimRef)
     check_kind(f"{field}.token", claimed.token, LeaseToken)
@@ -334,7 +358,7 @@ def _token(claimed: ClaimedJob | ClaimRef, field: str = "claimed") -> LeaseToken
 
 
 def _basis(claimed: ClaimedJob | ClaimRef) -> Loaded[Job] | None:
-    """Return what this control plane, or another one on the same store, knew at the claim."""
+    """Return the job's data at the claim, from this control plane or another one on the store."""
     basis = claimed.basis if isinstance(claimed, ClaimedJob) else None
     return cast("Loaded[Job]", basis) if isinstance(basis, Loaded) else None
 
@@ -346,7 +370,7 @@ def _job_id(claimed: ClaimedJob | ClaimRef) -> str:
 def _lease_status(
     claimed: ClaimedJob | ClaimRef,
     answer: Renewed | None,
-    told: Loaded[Job] | None,
+    loaded: Loaded[Job] | None,
     time: StoreTime,
 ) -> LeaseStatus:
     if answer is None:
@@ -357,12 +381,12 @@ def _lease_status(
         seconds_left=seconds_left(answer.expires, answer.limit, time),
         at_limit=answer.expires >= answer.limit,
     )
-    if told is None:
+    if loaded is None:
         return held
-    if told.lease is None or told.value.token != claimed.token:
+    if loaded.lease is None or loaded.value.token != claimed.token:
         return LeaseStatus(held=False)
     return evolve(
         held,
-        cancel_requested=told.value.cancel_requested_at is not None,
-        cancel_reason=told.value.cancel_reason,
+        cancel_requested=loaded.value.cancel_requested_at is not None,
+        cancel_reason=loaded.value.cancel_reason,
     )

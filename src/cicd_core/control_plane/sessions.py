@@ -5,16 +5,13 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from attrs import evolve, frozen
-
-from cicd_core.control_plane.listing import Listing, Page, read_page
 from cicd_core.errors import NotFound, SessionRejected, TooManyConflicts
 from cicd_core.lifecycle import sessions as lifecycle
 from cicd_core.model.checks import check_label
-from cicd_core.model.instants import from_micros
+from cicd_core.model.instants import SECOND, from_micros, micros
 from cicd_core.model.session import Session, SessionSpec, check_session_id, checked, hash_token
 from cicd_core.persistence.collections import BY_USER, SESSIONS
-from cicd_core.persistence.mappings import micros
+from cicd_core.persistence.listing import Listing, Page, read_page
 from cicd_core.persistence.repository import UNREADABLE
 from cicd_core.store.records import (
     Commit,
@@ -24,6 +21,7 @@ from cicd_core.store.records import (
     Partition,
     Renewal,
 )
+from cicd_core.values import evolve, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,23 +35,23 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("cicd_core.control_plane")
 
-#: A use moves the idle expiry at most this often, in seconds: validating is a read otherwise. Of
-#: a short idle time it is this part.
+#: A use moves the idle expiry at most this often, in seconds: otherwise validating is a read. For
+#: a short idle time it is this fraction of it.
 _TOUCH_SECONDS = 30.0
 _TOUCH_PART = 0.1
-#: How far the two clocks may drift apart before a use writes down how far they are (µs).
-_DRIFT = 1_000_000
+#: Drift of the two clocks from which a use records their offset (µs).
+_DRIFT = SECOND
 
 
 @frozen(kw_only=True)
 class IssuedSession:
-    """A new session, and the one time that its token is seen."""
+    """A new session with its token, which is shown only once."""
 
     session: Session
     token: str
 
     def __repr__(self) -> str:
-        """Leave the token out: a repr ends in logs."""
+        """Omit the token: a repr may end up in logs."""
         return f"IssuedSession(session={self.session!r}, token='…')"
 
 
@@ -61,7 +59,6 @@ class SessionService:
     """Sessions of people and programs: create, validate, log out."""
 
     def __init__(self, context: Context, repository: Repository[Session]) -> None:
-        """Take the way to the store, and the sessions' records."""
         self._context = context
         self._repository = repository
 
@@ -73,12 +70,12 @@ class SessionService:
         idle_seconds: float | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> IssuedSession:
-        """Open a session.
+        """Create a session.
 
         Args:
-            user_id: whose it is.
-            ttl_seconds: how long it lasts at most; the settings' (24 hours) when left out.
-            idle_seconds: how long without a use; the settings' when left out.
+            user_id: the user.
+            ttl_seconds: maximum lifetime. Default: that of the settings (24 hours).
+            idle_seconds: maximum time without a use. Default: that of the settings.
             metadata: such as ``user_agent`` and ``ip``.
 
         Raises:
@@ -116,20 +113,20 @@ class SessionService:
     async def validate(self, token: str | None) -> Session:
         """Return the session that a token opens, and count this as a use of it.
 
-        A session is over when its time, or its idle time, has passed on the store's steady clock.
-        It is also refused while the calendar says so: from its ``expires_at`` on, and from
-        ``idle_seconds`` after its last use on. The time that the store's machine was off, or a
-        calendar that is ahead, may bring that earlier. That refusal is not written down: once the
-        calendar is right again, so is the session.
+        A session ends when its lifetime, or its idle time, has passed on the store's steady clock.
+        It is also refused according to the calendar: from ``expires_at``, and ``idle_seconds``
+        after its last use. If the store's machine was off, or the calendar is ahead, that may be
+        earlier. This refusal is not stored: once the calendar is right again, the session is
+        valid again.
 
         Raises:
-            SessionRejected: there is no token (None); or its session is unknown, expired, idle for
+            SessionRejected: there is no token (None); or the session is unknown, expired, idle for
                 too long, or logged out.
-            InvalidInput: the token is no string.
-            CorruptRecord: its record does not decode: it opens nothing. So does ``SchemaTooNew``.
+            InvalidInput: the token is not a string.
+            CorruptRecord: its record does not decode. ``SchemaTooNew`` likewise.
         """
         if token is None:
-            raise SessionRejected("there is no token")
+            raise SessionRejected("no token was given")
         key = hash_token(token)
         loaded = (await self._repository.get_many([key])).get(key)
         time = await self._context.store.now()
@@ -148,47 +145,80 @@ class SessionService:
             await self._touch(loaded, time)
         return session
 
-    async def log_out(self, token: str | None, *, by: str = "user") -> None:
-        """End the session that a token opens; one that has ended already, or never was, is fine.
+    async def rotate(self, token: str | None) -> IssuedSession:
+        """Replace a session's token, after a log-in or periodically; the old session ends.
 
-        One whose record does not decode is ended as well: see :meth:`log_out_everywhere`.
+        The new session ends when the old one would have; idle time and metadata are the same. If
+        the answer is lost, the user has to log in again. Of several concurrent calls one succeeds,
+        and a session that ends meanwhile has no successor.
+
+        Raises:
+            SessionRejected: as for :meth:`validate`.
+            InvalidInput: the token is not a string.
+        """
+        old = await self.validate(token)
+        left = (old.expires_at - await self._context.calendar()).total_seconds()
+        issued = await self.create(
+            old.user_id,
+            ttl_seconds=max(left, 1.0),
+            idle_seconds=old.idle_seconds,
+            metadata=old.metadata,
+        )
+        if not await self._log_out(old.session_id, "user"):
+            await self._log_out(issued.session.session_id, "user")
+            raise SessionRejected("it has ended, or was rotated, meanwhile")
+        return issued
+
+    async def log_out(self, token: str | None, *, actor: str = "user") -> None:
+        """End the session of a token; a session that has ended or never existed is no error.
+
+        A session whose record does not decode ends too: see :meth:`log_out_everywhere`.
         """
         if token is not None:
-            await self._log_out(hash_token(token), by)
+            await self._log_out(hash_token(token), actor)
 
-    async def revoke(self, session_id: str, *, by: str = "operator") -> None:
-        """End a session by its id, as :meth:`list` tells it, whether or not its record decodes.
-
-        Raises:
-            InvalidInput: it is no session's id.
-        """
-        await self._log_out(check_session_id(session_id), by)
-
-    async def log_out_everywhere(self, user_id: str, *, by: str = "operator") -> int:
-        """End every session of a user, and return how many there were.
-
-        A session whose record this process can't read, because a newer version of the library made
-        it or because it is damaged, may open doors in another process. It is ended too, and
-        counted: its record is removed. The program's log names it, and its event says why.
+    async def revoke(self, session_id: str, *, actor: str = "operator") -> None:
+        """End a session by its id, which :meth:`list` returns, even if its record does not decode.
 
         Raises:
-            InvalidInput: ``user_id`` or ``by`` is wrong; no session was ended.
-            TooManyConflicts: one kept changing. It may still be valid: repeat the call. So for
-                every other error.
+            InvalidInput: it is not the id of a session.
         """
-        check_label("by", by)
-        ended, cursor = 0, None
+        await self._log_out(check_session_id(session_id), actor)
+
+    async def log_out_everywhere(self, user_id: str, *, actor: str = "operator") -> int:
+        """End every session of a user, and return their number.
+
+        It repeats the search until there are none: a session may be rotated meanwhile.
+
+        A session that this process cannot read, because a newer version of the library wrote it or
+        because it is damaged, may be valid for another process. It ends too, and counts: its
+        record is removed. The program's log names it, and its event has the reason.
+
+        Raises:
+            InvalidInput: ``user_id`` or ``actor`` is wrong; no session was ended.
+            TooManyConflicts: a session kept changing. It may still be valid: repeat the call, as
+                after every other error.
+        """
+        check_label("actor", actor)
+        ended = 0
+        known: set[str] = set()
+        while found := await self._open_sessions(user_id) - known:
+            for session_id in sorted(found):
+                ended += await self._log_out(session_id, actor)
+            known |= found
+        return ended
+
+    async def _open_sessions(self, user_id: str) -> set[str]:
+        """Return the ids of a user's sessions that have not ended, or cannot be read."""
+        found: set[str] = set()
+        cursor: str | None = None
         while True:
             page = await self.list(user_id, limit=100, cursor=cursor)
-            for session in page.items:
-                if session.logged_out_at is None and session.expired_at is None:
-                    await self._log_out(session.session_id, by)
-                    ended += 1
-            for session_id in page.unreadable:
-                ended += await self._withdraw(session_id, by)
+            found |= {each.session_id for each in page.items if not lifecycle.has_ended(each)}
+            found |= {*page.unreadable}
             cursor = page.cursor
             if cursor is None:
-                return ended
+                return found
 
     async def list(
         self, user_id: str, *, limit: int = 50, cursor: str | None = None
@@ -198,22 +228,29 @@ class SessionService:
         listing = Listing(partitions=(partition,), load=self._repository.load)
         return await read_page(self._context, listing, limit=limit, cursor=cursor)
 
-    async def _log_out(self, session_id: str, by: str) -> None:
-        def decide(session: Session, now: datetime) -> Decision[Session]:
-            return lifecycle.log_out(session, now=now, by=by)
+    async def _log_out(self, session_id: str, actor: str) -> bool:
+        """End a session; return whether this call ended it."""
+        is_ours = False
+
+        def decide(session: Session, now: datetime, _: int = 0) -> Decision[Session]:
+            nonlocal is_ours
+            decision = lifecycle.log_out(session, now=now, actor=actor)
+            is_ours = decision.changed
+            return decision
 
         try:
             await self._repository.change(session_id, decide)
         except NotFound:
-            return
+            return False
         except UNREADABLE:
-            await self._withdraw(session_id, by)
+            return await self._withdraw(session_id, actor)
+        return is_ours
 
-    async def _withdraw(self, session_id: str, by: str) -> bool:
-        """End a session that does not decode: from now on its record is absent, in every process.
+    async def _withdraw(self, session_id: str, actor: str) -> bool:
+        """End a session that does not decode by removing its record for every process.
 
         Raises:
-            TooManyConflicts: it conflicted as often as the settings allow.
+            TooManyConflicts: it had as many conflicts as the settings allow.
         """
         attempts = self._context.settings.commit_attempts
         for attempt in range(attempts):
@@ -221,24 +258,24 @@ class SessionService:
             if record is None:
                 return attempt > 0
             time = await self._context.store.now()
-            commit = self._withdrawal(record, by, time)
+            commit = self._withdrawal(record, actor, time)
             (answer,) = await self._context.store.commit([commit])
             if isinstance(answer, Committed):
-                _log.error("session %s… was not readable, and is removed", session_id[:8])
+                _log.error("session %s… was not readable and has been removed", session_id[:8])
                 return True
             await self._context.store.pause(attempt)
         raise TooManyConflicts([f"session {session_id[:8]}…"], attempts)
 
-    def _withdrawal(self, record: Record, by: str, time: StoreTime) -> Commit:
+    def _withdrawal(self, record: Record, actor: str, time: StoreTime) -> Commit:
         user_id = record.attributes.get(BY_USER.partition, "")
-        draft = lifecycle.withdraw(user_id, now=from_micros(time.calendar), by=by)
+        draft = lifecycle.withdraw(user_id, now=from_micros(time.calendar), actor=actor)
         return self._repository.removal(record, draft, time=time)
 
     async def _expire(self, loaded: Loaded[Session]) -> None:
-        """Write down that it is over, if its lease is; a use that came in between wins."""
+        """Record its end, if its lease has expired; a use in between wins."""
         time = await self._context.store.now()
         if loaded.lease is not None and loaded.lease.expires >= time.micros:
-            return  # the calendar alone says so, and it may be wrong
+            return  # only the calendar says so, and it may be wrong
         decision = lifecycle.expire(
             loaded.value,
             now=from_micros(time.calendar),
@@ -251,7 +288,7 @@ class SessionService:
             await self._context.store.commit([commit])
 
     async def _touch(self, loaded: Loaded[Session], time: StoreTime) -> None:
-        """Write a use down; who wrote in between has done so as well, or has ended the session."""
+        """Record a use; a writer in between has also recorded a use, or has ended the session."""
         session, lease = loaded.value, loaded.lease
         idle = micros(session.idle_seconds)
         if lease is None or abs(time.ahead - session.calendar_ahead) <= _DRIFT:
@@ -274,10 +311,10 @@ def _claim_id(session_id: str) -> str:
 
 
 def _idle_expires_at(loaded: Loaded[Session], time: StoreTime) -> datetime:
-    """Return when it ends unless it is used before, on the calendar as it is now.
+    """Return when it ends without a further use, on the current calendar.
 
     That is the end of its lease on the steady clock, or its idle time after the last use on the
-    calendar, whatever comes first.
+    calendar, whichever comes first.
     """
     session, lease = loaded.value, loaded.lease
     if lease is None:

@@ -6,7 +6,7 @@ from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from cicd_core.errors import InvalidInput
 from cicd_core.model.instants import from_micros, to_micros
@@ -33,6 +33,7 @@ from cicd_core.queueing.measures import ENDED, RUN, WAIT, Measured, groups_betwe
 from cicd_core.queueing.scaling import load_of
 from cicd_core.queueing.stats import QueueStats, queue_stats
 from cicd_core.store.records import Partition, Query
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -40,18 +41,19 @@ if TYPE_CHECKING:
 
     from cicd_core.control_plane.agents import PresentAgents
     from cicd_core.control_plane.lanes import LaneBook
+    from cicd_core.model.job import Job
     from cicd_core.persistence.context import Context
     from cicd_core.queueing.scaling import Load
     from cicd_core.store.records import Count, Record, RecordPage, StoreTime
 
-#: How far back is measured when the caller does not say.
+#: Default period.
 _DAY = timedelta(days=1)
-#: How far back can be measured: each day costs three calls to the store.
+#: Maximum period: each day costs three calls to the store.
 MAX_SINCE = timedelta(days=92)
-#: How many of the jobs that agents hold are looked at, of a kind.
+#: Maximum number of held jobs that are read, of each kind.
 _HELD = 500
-#: How many queued jobs are looked at in one call at most, for the one that has been ready for
-#: longest, and how many of those that became ready later than they were created in all.
+#: Maximum number of queued jobs that are read in one call to find the one that has been ready the
+#: longest, and of those in total that became ready after their creation.
 _LOOKED_AT = 100
 _MOST_LOOKED_AT = 1_000
 
@@ -59,17 +61,18 @@ _MOST_LOOKED_AT = 1_000
 async def read_stats(
     context: Context, lanes: LaneBook, pool_name: str | None, since: datetime | None
 ) -> QueueStats:
-    """Return the statistics of one pool, or of all of them together.
+    """Return the statistics of one pool, or of all pools together.
 
     Raises:
-        InvalidInput: ``since`` lies in the future, or more than 92 days ago.
+        InvalidInput: ``since`` is in the future, or more than 92 days ago.
     """
     now = await context.calendar()
     begin = now - _DAY if since is None else since
     if begin > now:
-        raise InvalidInput("since", begin, f"give a moment before now, {now}")
+        raise InvalidInput("since", begin, f"give a moment before now, {now.isoformat()}")
     if begin < now - MAX_SINCE:
-        reason = f"give a moment within the last {MAX_SINCE.days} days, from {now - MAX_SINCE} on"
+        begins = (now - MAX_SINCE).isoformat()
+        reason = f"give a moment within the last {MAX_SINCE.days} days, on or after {begins}"
         raise InvalidInput("since", begin, reason)
     seen = await read_measured(context, begin, now, pool_name)
     if pool_name is None:
@@ -80,26 +83,25 @@ async def read_stats(
 async def read_measured(
     context: Context, since: datetime, until: datetime, pool_name: str | None
 ) -> Measured:
-    """Return what the counters say of a time.
+    """Return the counts of a period.
 
-    Cost: it grows with the days, and with the pools that had work on them.
+    Cost: one round trip; it grows with the days, and with the pools that had work on them.
     """
-    values: dict[str, int] = {}
-    for kind in (WAIT, RUN, ENDED):
-        # What ended is kept by the quarter of an hour first, and has no prefix of one pool.
-        behind = "" if pool_name is None or kind == ENDED else f"{pool_name}|"
-        for group in groups_between(kind, since, until + timedelta(microseconds=1)):
-            prefix = f"{group}{behind}"
-            values |= (await context.store.counters(prefix)).values
-    return measured(values, since, until + timedelta(microseconds=1), pool_name)
+    end = until + timedelta(microseconds=1)
+    # Counters of ended jobs are ordered by quarter of an hour, and have no prefix of a pool.
+    behind = "" if pool_name is None else f"{pool_name}|"
+    timed = [*groups_between(WAIT, since, end), *groups_between(RUN, since, end)]
+    prefixes = [*(f"{group}{behind}" for group in timed), *groups_between(ENDED, since, end)]
+    values = await context.counters(prefixes)
+    return measured(values, since, end, pool_name)
 
 
 async def read_load(
     context: Context, lanes: LaneBook, pool_name: str, present: PresentAgents, slots: int
 ) -> Load:
-    """Return how much work a pool has, for agents such as it has; ``slots`` are their capacity's.
+    """Return the load of a pool for its agents; ``slots`` is their capacity.
 
-    Cost: it grows with the jobs that are held, up to 1,000, and never with those that wait.
+    Cost: grows with the held jobs, up to 1,000, and never with the waiting ones.
     """
     counts = await count_pool(context, pool_name, await lanes.of_pool(pool_name))
     held = await read_held(context, pool_name, counts)
@@ -128,17 +130,17 @@ class PoolCounts:
 
     @property
     def ready(self) -> int:
-        """Those that could be claimed now."""
+        """Jobs that can be claimed now."""
         return sum(self.by_lane.values())
 
     @property
     def leased(self) -> int:
-        """Those that agents hold."""
+        """Jobs that agents hold."""
         return self.claimed + self.running
 
 
 async def count_pool(context: Context, pool_name: str, lane_keys: Sequence[str]) -> PoolCounts:
-    """Return the counts of a pool, whose lanes these are."""
+    """Return the counts of a pool with these lanes."""
     statuses = (JobStatus.QUEUED, LATE, DELAYED, JobStatus.RUNNING, TRACKED)
     parts = [_in_pool(pool_name, status) for status in statuses]
     counts = await _counts(context, [*parts, *map(_lane, lane_keys)])
@@ -146,7 +148,7 @@ async def count_pool(context: Context, pool_name: str, lane_keys: Sequence[str])
     return PoolCounts(
         by_lane=dict(zip(lane_keys, in_lanes, strict=True)),
         delayed=delayed,
-        # What is claimed reads as queued in the index, and is in no lane.
+        # A claimed job has status queued in the index, and is in no lane.
         claimed=max(0, at_once + late - sum(in_lanes)),
         running=running,
         tracked=tracked,
@@ -155,25 +157,27 @@ async def count_pool(context: Context, pool_name: str, lane_keys: Sequence[str])
 
 
 @frozen
-class Held:
-    """How many of a pool's jobs each agent holds, and whether all were counted."""
+class HeldJobs:
+    """Number of a pool's jobs that each agent holds, and whether all were counted."""
 
     by_agent: Mapping[str, int]
     complete: bool
 
 
-async def read_held(context: Context, pool_name: str, counts: PoolCounts) -> Held:
-    """Return who holds the jobs of a pool: up to 1,000 records are looked at."""
+async def read_held(context: Context, pool_name: str, counts: PoolCounts) -> HeldJobs:
+    """Return the holders of a pool's jobs, from at most 1,000 records."""
     running = await _page_of(context, _in_pool(pool_name, JobStatus.RUNNING))
     held = list(running.records)
     complete = not running.more
-    if counts.claimed:  # those are in no partition of their own
+    if counts.claimed:  # they have no partition of their own
         leased = await _page_of(context, Partition(JOBS.name, TIMERS, LEASED))
-        queued = {of_pool(pool_name, each) for each in (JobStatus.QUEUED, LATE)}
-        held += [each for each in leased.records if each.attributes[BY_POOL.partition] in queued]
+        queued = {of_pool(pool_name, item) for item in (JobStatus.QUEUED, LATE)}
+        held += [
+            record for record in leased.records if record.attributes[BY_POOL.partition] in queued
+        ]
         complete = complete and not leased.more
-    agents = (each.attributes.get(BY_AGENT.partition, "") for each in held)
-    return Held(Counter(agents), complete)
+    agents = (item.attributes.get(BY_AGENT.partition, "") for item in held)
+    return HeldJobs(Counter(agents), complete)
 
 
 async def _page_of(context: Context, partition: Partition) -> RecordPage:
@@ -190,10 +194,10 @@ async def _all_pools(
     counts = await _counts(context, [dead_letters, held, *statuses])
     dead, leased, *numbers = (count.number for count in counts)
     by_status = dict(zip(job_statuses(), numbers, strict=True))
-    # A claimed job reads as queued in the index, a dead letter as its last verdict.
+    # A claimed job has status queued in the index, a dead letter its last verdict.
     claimed = max(0, leased - by_status[JobStatus.RUNNING])
-    queued = sum(by_status[each] for each in job_statuses(JobStatus.QUEUED))
-    failed = sum(by_status[each] for each in (JobStatus.FAILED, JobStatus.TIMEOUT, JobStatus.ERROR))
+    queued = sum(by_status[job_status] for job_status in job_statuses(JobStatus.QUEUED))
+    failed = sum(by_status[item] for item in (JobStatus.FAILED, JobStatus.TIMEOUT, JobStatus.ERROR))
     oldest = await _longest_ready(
         context,
         Partition(JOBS.name, BY_STATUS, JobStatus.QUEUED),
@@ -242,7 +246,7 @@ async def _one_pool(
             QueueStatus.CLAIMED: counts.claimed,
             QueueStatus.RUNNING: counts.running + counts.tracked,
             QueueStatus.COMPLETED: ended.get("success", 0),
-            QueueStatus.FAILED: sum(ended.get(each, 0) for each in ("failed", "timeout", "error")),
+            QueueStatus.FAILED: sum(ended.get(item, 0) for item in ("failed", "timeout", "error")),
             QueueStatus.DEAD_LETTERED: ended.get("dead_lettered", 0),
             QueueStatus.CANCELLED: ended.get("cancelled", 0),
         },
@@ -269,15 +273,15 @@ async def _counts(context: Context, partitions: Sequence[Partition]) -> list[Cou
 
 @define
 class _Oldest:
-    """The ready job that has been ready for longest, as far as was looked."""
+    """The job that has been ready the longest, among the examined ones."""
 
+    time: StoreTime
+    #: On the current calendar.
     ready_at: datetime | None = None
-    #: The stamp of its enqueue, on the steady clock (µs).
-    queued_stamp: int | None = None
     unreadable: list[str] = field(factory=list[str])
 
     def look(self, record: Record) -> None:
-        """Take the job of a record into account, unless an agent holds it."""
+        """Consider the job of a record, unless an agent holds it."""
         if record.lease is not None:
             return
         try:
@@ -285,25 +289,32 @@ class _Oldest:
         except UNREADABLE:
             self.unreadable.append(record.key)
             return
-        if job.ready_at is not None and (self.ready_at is None or job.ready_at < self.ready_at):
-            self.ready_at, self.queued_stamp = job.ready_at, job.queued_stamp
+        ready_at = _ready_since(job, self.time)
+        if ready_at is not None and (self.ready_at is None or ready_at < self.ready_at):
+            self.ready_at = ready_at
 
-    def bounded(self, time: StoreTime) -> _Oldest:
-        """Return it with a wait that is no longer than what has passed since its enqueue."""
-        if self.ready_at is not None and self.queued_stamp is not None:
-            queued_at = from_micros(time.calendar_of(self.queued_stamp))
-            self.ready_at = max(self.ready_at, queued_at)
-        return self
+
+def _ready_since(job: Job, time: StoreTime) -> datetime | None:
+    """Return since when a job is ready, on the current calendar, which may have been set since.
+
+    It is ready for no longer than the time since its enqueue, on the steady clock.
+    """
+    if job.ready_at is None or job.queued_stamp is None or job.queued_at is None:
+        return job.ready_at
+    queued_at = from_micros(time.calendar_of(job.queued_stamp))
+    if job.ready_at <= from_micros(time.calendar_of(time.micros)):
+        return max(job.ready_at, queued_at)
+    return queued_at + max(timedelta(), job.ready_at - job.queued_at)  # the calendar was set back
 
 
 async def _longest_ready(context: Context, at_once: Partition, late: Partition) -> _Oldest:
-    """Return which job has been ready for longest, of those ready at once and those ready later.
+    """Return the job that has been ready the longest, of those ready at once and those ready later.
 
-    The first of the former that no agent holds is the oldest of its kind. Among the latter none
-    was ready before it was created, so that the search ends at the first one created after the
-    oldest known, or after 1,000 jobs.
+    The first of the former that no agent holds is the oldest of its kind. The latter become ready
+    after their creation, so the search ends at the first one created after the oldest known, or
+    after 1,000 jobs. While the calendar is behind its earlier time, it may end earlier.
     """
-    oldest = _Oldest()
+    oldest = _Oldest(await context.store.now())
 
     def is_found(record: Record) -> bool:
         oldest.look(record)
@@ -317,7 +328,7 @@ async def _longest_ready(context: Context, at_once: Partition, late: Partition) 
 
     await _look_through(context, at_once, is_found)
     await _look_through(context, late, is_past, most=_MOST_LOOKED_AT)
-    return oldest.bounded(await context.store.now())
+    return oldest
 
 
 def _created(record: Record) -> int:
@@ -330,7 +341,7 @@ async def _look_through(
     is_enough: Callable[[Record], bool],
     most: int | None = None,
 ) -> None:
-    """Show the records, the first created first, until one is enough, or ``most`` were shown."""
+    """Pass the records in order of creation, until one is enough or ``most`` were passed."""
     after: str | None = None
     shown, size = 0, 1
     while most is None or shown < most:

@@ -1,9 +1,9 @@
-"""Timers: which records of one partition may be due, and what is known of those that are not.
+"""Timers: find due records of a partition, and remember those that are not due yet.
 
-A timer's partition is in the order of a lower bound: nothing in it is due earlier, and a record may
-be due much later, since a renewal need not move the bound. So a record that was looked at rests: it
-is not read again before its own time. Between two looks at the whole partition a sweep reads what
-came in since the last one, and by its key each record whose rest is over.
+A timer's partition is ordered by a lower bound: no record in it is due earlier, but a record may be
+due much later, since a renewal need not move the bound. So an examined record rests: it is not read
+again before its own time. Between two reads of the whole partition, a sweep reads the records that
+came since the last sweep, and by key the records whose rest is over.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Generic, TypeGuard, TypeVar
 
-from attrs import define, field, frozen
+from attrs import define, field
 
+from cicd_core.model.instants import SECOND
 from cicd_core.store.records import Guard, Query
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -25,21 +27,20 @@ if TYPE_CHECKING:
 
 Entity = TypeVar("Entity")
 
-_MICROS: Final = 1_000_000
-#: How long (µs) a record rests that cannot be read or that the store refuses, and how long a sweep
-#: relies on its memory until it looks at the whole partition again.
-LONG_REST: Final = 60 * _MICROS
-#: How long (µs) a record rests whose decision was refused for a reason that no time is known of.
-SHORT_REST: Final = 5 * _MICROS
-#: How far (µs) behind the last sweep's moment the next one begins: commits come late, pages lag.
-OVERLAP: Final = 5 * _MICROS
-#: So many records that rest are read along, where their own time is not that of a lease.
+#: Rest (µs) of a record that cannot be read or that the store refuses; also the time for which a
+#: sweep relies on its memory before it reads the whole partition again.
+LONG_REST: Final = 60 * SECOND
+#: Rest (µs) of a record whose decision was refused for a reason without a known end.
+SHORT_REST: Final = 5 * SECOND
+#: Overlap (µs) of a sweep with the previous one: commits come late, pages lag.
+OVERLAP: Final = 5 * SECOND
+#: Number of resting records read per batch, if their own time is not that of a lease.
 _FEW: Final = 20
 
 
 @frozen
 class _Rest:
-    """A record that is not looked at for a while, as long as it is the one that was seen."""
+    """A record that is skipped for a while, as long as its version is the same."""
 
     version: int
     #: When the rest is over (µs, steady).
@@ -48,36 +49,36 @@ class _Rest:
 
 @define(kw_only=True, eq=False)
 class Timer(Generic[Entity]):
-    """One timer: how what is due is decided, and what the sweeps before learned of the rest.
+    """A timer: its decision on due records, and the memory of previous sweeps.
 
-    Its memory is of this process: it takes a few dozen bytes for each record that rests.
+    The memory is local to the process: a few dozen bytes per resting record.
     """
 
     partition: Partition
     repository: Repository[Entity]
     decide: Callable[[Loaded[Entity], StoreTime], Decision[Entity]]
     guard: Guard = Guard.NONE
-    #: Whether the partition is in the order of the steady clock, or of the calendar.
+    #: Whether the partition is ordered by the steady clock, or by the calendar.
     steady: bool = True
-    #: The name, in the report, of what became of an entity.
+    #: The name of the new state of an entity, in the report.
     result: Callable[[Entity], str]
-    #: Logs the change of an entity, from what it was to what it is, once that is committed.
+    #: Logs a committed change of an entity, from its old to its new value.
     log: Callable[[Entity, Entity], object]
-    #: When (µs, steady) an entity is due that a decision left as it is; None: no time is known.
+    #: When (µs, steady) an unchanged entity is due again; None: unknown.
     due_at: Callable[[Entity], int | None]
-    #: The keys of records that were due and do not decode.
+    #: The keys of due records that do not decode.
     unreadable: set[str] = field(factory=set[str], init=False)
-    #: The keys of those that not even the store can read, as its pages name them.
+    #: The keys of records that the store itself cannot read, from its pages.
     undecodable: set[str] = field(factory=set[str], init=False)
-    #: The records that rest, by their keys.
+    #: The resting records, by key.
     _rests: dict[str, _Rest] = field(factory=dict[str, _Rest], init=False)
-    #: The moment, on the timer's clock, up to which all records were looked at.
+    #: The time, on the timer's clock, up to which all records were examined.
     _seen: int = field(default=0, init=False)
-    #: When (µs, steady) the whole partition is looked at again.
+    #: When (µs, steady) the whole partition is read again.
     _whole_at: int = field(default=0, init=False)
 
     def begin(self, now: StoreTime) -> Round[Entity]:
-        """Return a round over what may be due now."""
+        """Return a round over the records that may be due."""
         moment = now.micros if self.steady else now.calendar
         is_whole = now.micros >= self._whole_at or (
             self.guard is not Guard.LEASE_EXPIRED and len(self._rests) <= _FEW
@@ -89,13 +90,13 @@ class Timer(Generic[Entity]):
         return Round(timer=self, moment=moment, after=_bound(start), woken=woken, is_whole=is_whole)
 
     def end(self, finished: Round[Entity], now: StoreTime) -> None:
-        """Note that a round has looked at everything."""
+        """Record that a round has examined all records."""
         self._seen = finished.moment
         if finished.is_whole and now.micros >= self._whole_at:
             self._whole_at = now.micros + LONG_REST
 
     def is_due(self, record: Record, now: StoreTime) -> bool:
-        """Whether a record is due as far as it tells without its body; else it rests until then."""
+        """Whether a record may be due, without decoding its body; if not, it rests until then."""
         rest = self._rests.get(record.key)
         if rest is not None and rest.version == record.version and rest.until > now.micros:
             return False
@@ -109,25 +110,25 @@ class Timer(Generic[Entity]):
 
     @property
     def named(self) -> set[str]:
-        """The keys of all records that were due, or may be, and can't be read."""
+        """The keys of all records that are or may be due and cannot be read."""
         return self.unreadable | self.undecodable
 
     def holds(self, record: Record | None) -> TypeGuard[Record]:
-        """Whether a record, read again, still is in the partition."""
+        """Whether a record, read again, is still in the partition."""
         index = self.partition.index
         return record is not None and record.attributes.get(index.partition) == self.partition.value
 
     def rest(self, key: str, version: int, *, until: int) -> None:
-        """Leave a record alone until a moment (µs, steady), or until it has another version."""
+        """Skip a record until a time (µs, steady), or until it has another version."""
         self._rests[key] = _Rest(version, until)
 
     def rest_unread(self, key: str, version: int, now: StoreTime) -> None:
-        """Leave a record alone that does not decode."""
+        """Skip a record that does not decode."""
         self.unreadable.add(key)
         self.rest(key, version, until=now.micros + LONG_REST)
 
     def forget(self, keys: Iterable[str]) -> None:
-        """Know nothing of records any more: they have gone on, or are to be looked at anew."""
+        """Forget records: they have changed, or must be examined again."""
         for key in keys:
             self._rests.pop(key, None)
             self.unreadable.discard(key)
@@ -135,12 +136,12 @@ class Timer(Generic[Entity]):
 
 @define(kw_only=True, eq=False)
 class Round(Generic[Entity]):
-    """One sweep's way over one timer, a batch at a time."""
+    """One sweep over one timer, a batch at a time."""
 
     timer: Timer[Entity]
-    #: What is due at this moment of the timer's clock is looked at.
+    #: Records due at this time of the timer's clock are examined.
     moment: int
-    #: The sort value behind which the next page begins; None: there is no page left.
+    #: The sort value after which the next page starts; None: no page is left.
     after: str | None
     #: The keys of records whose rest is over.
     woken: Sequence[str]
@@ -148,7 +149,7 @@ class Round(Generic[Entity]):
 
     @property
     def is_over(self) -> bool:
-        """Whether everything was looked at."""
+        """Whether all records were examined."""
         return self.after is None and not self.woken
 
     def query(self, limit: int) -> Query | None:
@@ -163,10 +164,10 @@ class Round(Generic[Entity]):
         )
 
     def take(self, page: RecordPage | None, now: StoreTime, limit: int) -> list[str]:
-        """Return the keys to look at next: what the page shows, and some whose rest is over."""
+        """Return the keys to examine next: those of the page, and some whose rest is over."""
         keys: list[str] = []
         if page is not None:
-            keys = [each.key for each in page.records if self.timer.is_due(each, now)]
+            keys = [record.key for record in page.records if self.timer.is_due(record, now)]
             self.timer.undecodable.update(key for _, key in page.unreadable)
             self.after = page.end(self.timer.partition.index) if page.more else None
         some = list(islice(self.woken, limit))
@@ -175,5 +176,5 @@ class Round(Generic[Entity]):
 
 
 def _bound(instant: int) -> str:
-    """Return what every sort value of this moment, or a later one, is above."""
+    """Return the bound below every sort value of this or a later time."""
     return f"{instant:016d}"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from attrs import evolve, fields
+from attrs import fields
 
-from cicd_core.errors import AgentReplaced, InvalidInput
+from cicd_core.errors import AgentDeregistered, AgentReplaced
 from cicd_core.lifecycle.agent_table import AGENT_TABLE
 from cicd_core.lifecycle.decision import Decision, unchanged
 from cicd_core.lifecycle.health import (
@@ -36,7 +36,9 @@ from cicd_core.model.checks import (
     shorten,
     storable,
 )
+from cicd_core.model.choices import check_choice
 from cicd_core.model.event import EventDraft
+from cicd_core.values import evolve
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
     from cicd_core.model.agent import AgentMetrics, HealthPolicy, StuckReport
 
 _S = AgentStatus
+#: What an agent does itself, which must know that it has gone and may come back.
+_OF_ITSELF: Final = frozenset({"heartbeat", "drain"})
 
 
 def register(
@@ -78,10 +82,10 @@ def register(
         metadata=spec.metadata,
         forced_status=None if agent is None else agent.forced_status,
     )
-    told: dict[str, Any] = {"to": registered.status.value, "pool": spec.pool_name}
+    details: dict[str, Any] = {"to": registered.status.value, "pool": spec.pool_name}
     if agent is not None:
-        told["from"] = agent.status.value
-    return Decision(registered, (EventDraft("agent.registered", now, told),))
+        details["from"] = agent.status.value
+    return Decision(registered, (EventDraft("agent.registered", now, details),))
 
 
 def heartbeat(
@@ -114,7 +118,7 @@ def heartbeat(
 
     Raises:
         AgentReplaced: another incarnation has taken its place: stop.
-        IllegalTransition: it is TERMINATED: register again, or stop.
+        AgentDeregistered: it is TERMINATED: register again, or stop.
         InvalidInput: a metric is not 0 to 100, or ``running`` not 0 to 1,024.
     """
     _require(agent, "heartbeat", incarnation)
@@ -134,7 +138,9 @@ def heartbeat(
     if same and agent.status in {_S.TERMINATING, health.status}:
         return Decision(beaten, changed=False)
     target = agent.status if agent.status is _S.TERMINATING else health.status
-    return _moved(beaten, target, now, event="status_changed", by=agent.agent_id, why=health.reason)
+    return _moved(
+        beaten, target, now, event="status_changed", actor=agent.agent_id, reason=health.reason
+    )
 
 
 def _stuck(agent: Agent, reports: Sequence[StuckReport], now: datetime) -> tuple[StuckJob, ...]:
@@ -142,17 +148,17 @@ def _stuck(agent: Agent, reports: Sequence[StuckReport], now: datetime) -> tuple
     known = {job.job_id: job.since for job in agent.stuck}
     jobs = [
         StuckJob(
-            job_id=each.job_id,
-            since=known.get(each.job_id, now - timedelta(seconds=each.seconds)),
-            why=each.why,
+            job_id=report.job_id,
+            since=known.get(report.job_id, now - timedelta(seconds=report.seconds)),
+            reason=report.reason,
         )
-        for each in reports
+        for report in reports
     ]
     return tuple(sorted(jobs, key=lambda job: (job.since, job.job_id))[:MAX_STUCK])
 
 
 def set_status(
-    agent: Agent, *, status: AgentStatus, now: datetime, by: str, reason: str
+    agent: Agent, *, status: AgentStatus, now: datetime, actor: str, reason: str
 ) -> Decision[Agent]:
     """An operator's word: HEALTHY, DEGRADED, UNHEALTHY or OFFLINE.
 
@@ -162,26 +168,30 @@ def set_status(
 
     Raises:
         IllegalTransition: it is draining or gone, or ``status`` is reached by another command.
-        InvalidInput: ``status`` is none, there is no reason, or ``by`` is empty.
+        InvalidInput: ``status`` is none, there is no reason, or ``actor`` is empty.
     """
-    check_label("by", by)
-    why = f"set by {by}: {check_reason('reason', reason)}"
-    if not isinstance(status, AgentStatus):
-        raise InvalidInput("status", status, f"give one of {', '.join(AgentStatus)}")
+    check_label("actor", actor)
+    reason = f"set by {actor}: {check_reason('reason', reason)}"
+    status = check_choice("status", status, AgentStatus)
     targets = AGENT_TABLE.require(agent.agent_id, agent.status, "set_status")
     if status not in targets:
         choices = ", ".join(sorted(targets))
         raise AGENT_TABLE.refusal(
-            agent.agent_id, agent.status, "set_status", why=f"{status.value} is none of {choices}"
+            agent.agent_id,
+            agent.status,
+            "set_status",
+            reason=f"{status.value} is not one of {choices}",
         )
     forced = status if status in {_S.DEGRADED, _S.UNHEALTHY} else None
     if (agent.status, agent.forced_status) == (status, forced):
         return unchanged(agent)
-    return _moved(agent, status, now, event="status_changed", by=by, why=why, forced_status=forced)
+    return _moved(
+        agent, status, now, event="status_changed", actor=actor, reason=reason, forced_status=forced
+    )
 
 
 def drain(
-    agent: Agent, *, now: datetime, by: str, reason: str, incarnation: str | None = None
+    agent: Agent, *, now: datetime, actor: str, reason: str, incarnation: str | None = None
 ) -> Decision[Agent]:
     """It finishes what it runs and takes nothing new: any status -> TERMINATING.
 
@@ -190,28 +200,36 @@ def drain(
     Args:
         agent: to be changed.
         now: on the store's clock.
-        by: who asked.
+        actor: who asked.
         reason: why, for people.
         incarnation: of the process that drains itself; None for an operator.
 
     Raises:
         AgentReplaced: another incarnation has taken its place.
-        IllegalTransition: it is TERMINATED.
-        InvalidInput: there is no reason, or ``by`` is empty.
+        AgentDeregistered: it is TERMINATED.
+        InvalidInput: there is no reason, or ``actor`` is empty.
     """
-    check_label("by", by)
-    why = check_reason("reason", reason)
+    check_label("actor", actor)
+    reason = check_reason("reason", reason)
     _require(agent, "drain", incarnation)
     if agent.status is _S.TERMINATING:
         return unchanged(agent)
-    return _moved(agent, _S.TERMINATING, now, event="draining", by=by, why=why, drain_reason=why)
+    return _moved(
+        agent,
+        _S.TERMINATING,
+        now,
+        event="draining",
+        actor=actor,
+        reason=reason,
+        drain_reason=reason,
+    )
 
 
 def deregister(
     agent: Agent,
     *,
     now: datetime,
-    by: str,
+    actor: str,
     reason: str = "deregistered",
     incarnation: str | None = None,
 ) -> Decision[Agent]:
@@ -220,44 +238,44 @@ def deregister(
     Args:
         agent: to be changed.
         now: on the store's clock.
-        by: who asked.
+        actor: who asked.
         reason: why, for people.
         incarnation: of the process that leaves; None for an operator.
 
     Raises:
         AgentReplaced: another incarnation has taken its place, which must not be ended so.
-        InvalidInput: there is no reason, or ``by`` is empty.
+        InvalidInput: there is no reason, or ``actor`` is empty.
     """
-    check_label("by", by)
-    why = check_reason("reason", reason)
+    check_label("actor", actor)
+    reason = check_reason("reason", reason)
     _require(agent, "deregister", incarnation)
     if agent.status is _S.TERMINATED:
         return unchanged(agent)
-    return _moved(agent, _S.TERMINATED, now, event="terminated", by=by, why=why)
+    return _moved(agent, _S.TERMINATED, now, event="terminated", actor=actor, reason=reason)
 
 
 def mark_offline(
-    agent: Agent, *, now: datetime, by: str, policy: HealthPolicy = DEFAULT_HEALTH
+    agent: Agent, *, now: datetime, actor: str, policy: HealthPolicy = DEFAULT_HEALTH
 ) -> Decision[Agent]:
     """Its heartbeats stopped: -> OFFLINE, or TERMINATED where it was draining.
 
     Whether they did is the store's to say: commit this under the guard that the record's lease has
     expired, so that a heartbeat that came in between wins. What is gone already stays as it is.
     """
-    check_label("by", by)
+    check_label("actor", actor)
     _require(agent, "mark_offline", None)
     if agent.status in {_S.OFFLINE, _S.TERMINATED}:
         return unchanged(agent)
-    why = health_of(agent.metrics, math.inf, policy).reason
+    reason = health_of(agent.metrics, math.inf, policy).reason
     if agent.status is _S.TERMINATING:
-        return _moved(agent, _S.TERMINATED, now, event="terminated", by=by, why=why)
-    return _moved(agent, _S.OFFLINE, now, event="offline", by=by, why=why)
+        return _moved(agent, _S.TERMINATED, now, event="terminated", actor=actor, reason=reason)
+    return _moved(agent, _S.OFFLINE, now, event="offline", actor=actor, reason=reason)
 
 
 def _is_registered(agent: Agent, spec: AgentSpec, incarnation: str) -> bool:
     """Whether that incarnation has registered so already, whatever happened to it since."""
     return agent.incarnation == incarnation and all(
-        getattr(agent, each.name) == getattr(spec, each.name) for each in fields(AgentSpec)
+        getattr(agent, field.name) == getattr(spec, field.name) for field in fields(AgentSpec)
     )
 
 
@@ -272,13 +290,15 @@ def _judged(agent: Agent, policy: HealthPolicy) -> Health:
 
 def _faulty(fault: str) -> Health:
     said = str(storable("fault", fault))
-    return Health(_S.UNHEALTHY, str(shorten(f"it can't run jobs: {said}", MAX_REASON)))
+    return Health(_S.UNHEALTHY, str(shorten(f"it cannot run jobs: {said}", MAX_REASON)))
 
 
 def _require(agent: Agent, command: str, incarnation: str | None) -> None:
     """Check the edge, and that ``incarnation`` (None: not the agent itself) is the present one."""
     if incarnation is not None and incarnation != agent.incarnation:
         raise AgentReplaced(agent.agent_id, incarnation)
+    if agent.status is _S.TERMINATED and command in _OF_ITSELF:
+        raise AgentDeregistered(agent.agent_id, agent.status.value, agent.status_reason)
     AGENT_TABLE.require(agent.agent_id, agent.status, command)
 
 
@@ -288,13 +308,13 @@ def _moved(
     now: datetime,
     *,
     event: str,
-    by: str,
-    why: str,
+    actor: str,
+    reason: str,
     **changes: Any,
 ) -> Decision[Agent]:
-    told = {"from": agent.status.value, "to": target.value, "by": by, "why": why}
-    told["pool"] = agent.pool_name
+    details = {"from": agent.status.value, "to": target.value, "actor": actor, "reason": reason}
+    details["pool"] = agent.pool_name
     return Decision(
-        evolve(agent, status=target, status_reason=why, status_changed_at=now, **changes),
-        (EventDraft(f"agent.{event}", now, told),),
+        evolve(agent, status=target, status_reason=reason, status_changed_at=now, **changes),
+        (EventDraft(f"agent.{event}", now, details),),
     )

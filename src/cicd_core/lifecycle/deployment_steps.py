@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from attrs import evolve, frozen
-
 from cicd_core.lifecycle.decision import Decision
 from cicd_core.lifecycle.deployment_counts import counted
 from cicd_core.lifecycle.deployment_table import DEPLOYMENT_TABLE
 from cicd_core.model.checks import shorten
 from cicd_core.model.deployment import Deployment, DeploymentStatus, DeploymentTransition
 from cicd_core.model.event import EventDraft
+from cicd_core.values import evolve, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,8 +49,8 @@ def arrive(
     source: DeploymentStatus | None,
     *,
     now: datetime,
-    by: str,
-    why: str,
+    actor: str,
+    reason: str,
     data: Mapping[str, str] | None = None,
 ) -> Decision[Deployment]:
     """Return the decision for a value that has just come to its status from ``source``.
@@ -59,16 +58,24 @@ def arrive(
     Its time, its history, the event and the counter follow from the status.
     """
     status, arrival = deployment.status, _ARRIVALS[deployment.status]
-    short = shorten(why, WHY_KEPT) or ""
-    transition = DeploymentTransition(source=source, target=status, at=now, by=by, why=short)
+    short = shorten(reason, WHY_KEPT) or ""
+    transition = DeploymentTransition(
+        source=source, target=status, at=now, actor=actor, reason=short
+    )
     history = (*deployment.history, transition)[-HISTORY_KEPT:]
     changes: dict[str, Any] = {arrival.time: now, "history": history}
-    told = {"to": status.value, "by": by, "why": short, **identity(deployment), **(data or {})}
+    details = {
+        "to": status.value,
+        "actor": actor,
+        "reason": short,
+        **identity(deployment),
+        **(data or {}),
+    }
     if source is not None:
-        told["from"] = source.value
+        details["from"] = source.value
     return Decision(
         evolve(deployment, **changes),
-        (EventDraft(arrival.event, now, told),),
+        (EventDraft(arrival.event, now, details),),
         () if arrival.counter is None else (counted(now, arrival.counter),),
     )
 
@@ -78,14 +85,14 @@ def step(
     target: DeploymentStatus,
     *,
     now: datetime,
-    by: str,
-    why: str,
+    actor: str,
+    reason: str,
     data: Mapping[str, str] | None = None,
     **changes: Any,
 ) -> Decision[Deployment]:
     """Return the decision to move to ``target`` and to change some fields."""
     moved = evolve(deployment, status=target, **changes)
-    return arrive(moved, deployment.status, now=now, by=by, why=why, data=data)
+    return arrive(moved, deployment.status, now=now, actor=actor, reason=reason, data=data)
 
 
 def after(first: Decision[Deployment], then: Decision[Deployment]) -> Decision[Deployment]:
@@ -97,16 +104,16 @@ def after(first: Decision[Deployment], then: Decision[Deployment]) -> Decision[D
 
 def identity(deployment: Deployment) -> dict[str, str]:
     """Return what every event of a deployment says of it."""
-    told = {"service_name": deployment.service_name, "version": deployment.version}
+    details = {"service_name": deployment.service_name, "version": deployment.version}
     if deployment.environment is not None:
-        told["environment"] = deployment.environment
-    return told
+        details["environment"] = deployment.environment
+    return details
 
 
-def require(deployment: Deployment, command: str, *, why: str = "") -> None:
+def require(deployment: Deployment, command: str, *, reason: str = "") -> None:
     """Check that the table has an edge for ``command``.
 
     Raises:
         IllegalTransition: it has none; the error says which commands are legal.
     """
-    DEPLOYMENT_TABLE.require(deployment.deployment_id, deployment.status, command, why=why)
+    DEPLOYMENT_TABLE.require(deployment.deployment_id, deployment.status, command, reason=reason)

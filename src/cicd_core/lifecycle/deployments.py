@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import evolve
-
 from cicd_core.errors import InvalidInput
 from cicd_core.lifecycle.decision import Decision, unchanged
 from cicd_core.lifecycle.deployment_steps import after, arrive, identity, require, step
@@ -26,6 +24,7 @@ from cicd_core.model.checks import (
 )
 from cicd_core.model.deployment import Deployment, DeploymentStatus, checked_metrics
 from cicd_core.model.event import EventDraft
+from cicd_core.values import evolve
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -36,14 +35,14 @@ _S = DeploymentStatus
 
 
 def create(
-    spec: DeploymentSpec, *, deployment_id: str, now: datetime, by: str
+    spec: DeploymentSpec, *, deployment_id: str, now: datetime, actor: str
 ) -> Decision[Deployment]:
     """Return a new PENDING deployment.
 
     ``spec`` must be checked (:func:`cicd_core.model.deployment.checked`).
 
     Raises:
-        InvalidInput: ``deployment_id`` is no name, or ``by`` is empty.
+        InvalidInput: ``deployment_id`` is no name, or ``actor`` is empty.
     """
     deployment = Deployment(
         deployment_id=check_name("deployment_id", deployment_id),
@@ -51,7 +50,7 @@ def create(
         version=spec.version,
         status=_S.PENDING,
         created_at=now,
-        created_by=check_label("by", by),
+        created_by=check_label("actor", actor),
         environment=spec.environment,
         git=spec.git,
         metadata=spec.metadata,
@@ -59,11 +58,11 @@ def create(
         test_job_id=spec.test_job_id,
         deploy_job_id=spec.deploy_job_id,
     )
-    return arrive(deployment, None, now=now, by=by, why="created")
+    return arrive(deployment, None, now=now, actor=actor, reason="created")
 
 
 def begin_staging(
-    deployment: Deployment, *, now: datetime, by: str, staging_job_id: str | None = None
+    deployment: Deployment, *, now: datetime, actor: str, staging_job_id: str | None = None
 ) -> Decision[Deployment]:
     """PENDING -> STAGING.
 
@@ -71,12 +70,12 @@ def begin_staging(
         IllegalTransition: it is not PENDING.
         InvalidInput: an argument is wrong; the error names it.
     """
-    check_label("by", by)
+    check_label("actor", actor)
     check_optional_name("staging_job_id", staging_job_id)
     if deployment.status is _S.STAGING and deployment.staging_job_id == staging_job_id:
         return unchanged(deployment)
     require(deployment, "begin_staging")
-    return _enter_staging(deployment, now, by, staging_job_id)
+    return _enter_staging(deployment, now, actor, staging_job_id)
 
 
 def record_staging(
@@ -84,7 +83,7 @@ def record_staging(
     *,
     succeeded: bool,
     now: datetime,
-    by: str,
+    actor: str,
     staging_job_id: str | None = None,
     error_message: str | None = None,
 ) -> Decision[Deployment]:
@@ -94,7 +93,7 @@ def record_staging(
         deployment: to be changed.
         succeeded: whether it stands in staging now.
         now: on the store's clock.
-        by: who, or which job, reports.
+        actor: who, or which job, reports.
         staging_job_id: the job that did it; None keeps the one that is known.
         error_message: why it failed; at most 4,096 bytes of its end are kept. It is never refused
             for its text: one that is empty, or None, reads "staging failed".
@@ -103,7 +102,7 @@ def record_staging(
         IllegalTransition: it is neither PENDING nor STAGING.
         InvalidInput: an argument is wrong, or a success comes with an error message.
     """
-    check_label("by", by)
+    check_label("actor", actor)
     check_optional_name("staging_job_id", staging_job_id)
     error = _checked_result(error_message, "staging", succeeded=succeeded)
     same_job = staging_job_id in {None, deployment.staging_job_id}
@@ -111,14 +110,14 @@ def record_staging(
         return unchanged(deployment)
     require(deployment, "record_staging")
     if deployment.status is _S.PENDING:
-        entered = _enter_staging(deployment, now, by, staging_job_id)
-        return after(entered, _end_stage(entered.value, _S.STAGED, now, by, error))
+        entered = _enter_staging(deployment, now, actor, staging_job_id)
+        return after(entered, _end_stage(entered.value, _S.STAGED, now, actor, error))
     known = evolve(deployment, staging_job_id=staging_job_id or deployment.staging_job_id)
-    return _end_stage(known, _S.STAGED, now, by, error)
+    return _end_stage(known, _S.STAGED, now, actor, error)
 
 
 def begin_production(
-    deployment: Deployment, *, now: datetime, by: str, production_job_id: str | None = None
+    deployment: Deployment, *, now: datetime, actor: str, production_job_id: str | None = None
 ) -> Decision[Deployment]:
     """STAGED -> PRODUCTION.
 
@@ -126,17 +125,17 @@ def begin_production(
         IllegalTransition: it is not STAGED.
         InvalidInput: an argument is wrong; the error names it.
     """
-    check_label("by", by)
+    check_label("actor", actor)
     check_optional_name("production_job_id", production_job_id)
     if deployment.status is _S.PRODUCTION and deployment.production_job_id == production_job_id:
         return unchanged(deployment)
-    require(deployment, "begin_production", why="production needs a staged deployment")
+    require(deployment, "begin_production", reason="production needs a staged deployment")
     return step(
         deployment,
         _S.PRODUCTION,
         now=now,
-        by=by,
-        why="production began",
+        actor=actor,
+        reason="production began",
         data=_job(production_job_id),
         production_job_id=production_job_id,
     )
@@ -147,7 +146,7 @@ def record_production(
     *,
     succeeded: bool,
     now: datetime,
-    by: str,
+    actor: str,
     error_message: str | None = None,
 ) -> Decision[Deployment]:
     """PRODUCTION -> LIVE or FAILED.
@@ -156,16 +155,16 @@ def record_production(
         IllegalTransition: it is not in PRODUCTION.
         InvalidInput: an argument is wrong, or a success comes with an error message.
     """
-    check_label("by", by)
+    check_label("actor", actor)
     error = _checked_result(error_message, "production", succeeded=succeeded)
     if _recorded(deployment, _S.PRODUCTION, _S.LIVE, error):
         return unchanged(deployment)
     require(deployment, "record_production")
-    return _end_stage(deployment, _S.LIVE, now, by, error)
+    return _end_stage(deployment, _S.LIVE, now, actor, error)
 
 
 def fail(
-    deployment: Deployment, *, now: datetime, by: str, error_message: str
+    deployment: Deployment, *, now: datetime, actor: str, error_message: str
 ) -> Decision[Deployment]:
     """Any status before LIVE -> FAILED; ``failed_stage`` keeps in which one it failed.
 
@@ -174,24 +173,24 @@ def fail(
         InvalidInput: an argument is wrong. An error message that is empty is none: it reads
             "failed".
     """
-    check_label("by", by)
+    check_label("actor", actor)
     error = kept_text("error_message", error_message, most=MAX_MESSAGE, empty="failed")
     if deployment.status is _S.FAILED and deployment.error_message == error:
         return unchanged(deployment)
     live = deployment.status is _S.LIVE
-    require(deployment, "fail", why="what is live is rolled back" if live else "")
-    return _fail(deployment, now, by, error)
+    require(deployment, "fail", reason="roll back a live deployment instead" if live else "")
+    return _fail(deployment, now, actor, error)
 
 
 def roll_back(
-    deployment: Deployment, *, now: datetime, by: str, reason: str, target: str | None = None
+    deployment: Deployment, *, now: datetime, actor: str, reason: str, target: str | None = None
 ) -> Decision[Deployment]:
     """PRODUCTION, LIVE, or FAILED in production -> ROLLED_BACK.
 
     Args:
         deployment: to be changed.
         now: on the store's clock.
-        by: who asked.
+        actor: who asked.
         reason: why, for people; at most 4,096 bytes of its end are kept.
         target: the deployment's id, or the version, that takes its place.
 
@@ -199,30 +198,30 @@ def roll_back(
         IllegalTransition: it never entered production, or is rolled back already.
         InvalidInput: there is no reason, or the target is the deployment itself.
     """
-    check_label("by", by)
-    why = check_reason("reason", reason, most=MAX_MESSAGE)
+    check_label("actor", actor)
+    reason = check_reason("reason", reason, most=MAX_MESSAGE)
     check_optional_label("target", target)
     if target == deployment.deployment_id:
         raise InvalidInput("target", target, "give another deployment than the one rolled back")
     before = (deployment.rollback_reason, deployment.rollback_target)
-    if deployment.status is _S.ROLLED_BACK and before == (why, target):
+    if deployment.status is _S.ROLLED_BACK and before == (reason, target):
         return unchanged(deployment)
     if not deployment.entered_production:
         raise DEPLOYMENT_TABLE.refusal(
             deployment.deployment_id,
             deployment.status,
             "roll_back",
-            why="it never entered production, so there is nothing to roll back",
+            reason="it was never in production",
         )
     require(deployment, "roll_back")
     return step(
         deployment,
         _S.ROLLED_BACK,
         now=now,
-        by=by,
-        why=why,
+        actor=actor,
+        reason=reason,
         data={} if target is None else {"target": target},
-        rollback_reason=why,
+        rollback_reason=reason,
         rollback_target=target,
     )
 
@@ -242,7 +241,7 @@ def record_metrics(
         InvalidInput: no figure is given, or one is out of its range.
     """
     given = checked_metrics(metrics)
-    require(deployment, "record_metrics", why="only production and live have traffic")
+    require(deployment, "record_metrics", reason="only production and live have traffic")
     known = deployment.metrics
     if known is not None and given in {known, evolve(known, recorded_at=None)}:
         return unchanged(deployment)
@@ -255,10 +254,10 @@ def record_metrics(
         "latency_ms": measured.latency_ms,
         "requests_per_second": measured.requests_per_second,
     }
-    told = {name: value for name, value in figures.items() if value is not None}
+    details = {name: value for name, value in figures.items() if value is not None}
     return Decision(
         evolve(deployment, metrics=measured),
-        (EventDraft("deployment.metrics", now, identity(deployment) | told),),
+        (EventDraft("deployment.metrics", now, identity(deployment) | details),),
     )
 
 
@@ -267,35 +266,35 @@ def _job(job_id: str | None) -> dict[str, str]:
 
 
 def _enter_staging(
-    deployment: Deployment, now: datetime, by: str, job_id: str | None
+    deployment: Deployment, now: datetime, actor: str, job_id: str | None
 ) -> Decision[Deployment]:
     return step(
         deployment,
         _S.STAGING,
         now=now,
-        by=by,
-        why="staging began",
+        actor=actor,
+        reason="staging began",
         data=_job(job_id),
         staging_job_id=job_id,
     )
 
 
 def _end_stage(
-    deployment: Deployment, success: DeploymentStatus, now: datetime, by: str, error: str | None
+    deployment: Deployment, success: DeploymentStatus, now: datetime, actor: str, error: str | None
 ) -> Decision[Deployment]:
     if error is not None:
-        return _fail(deployment, now, by, error)
-    return step(deployment, success, now=now, by=by, why=f"{deployment.status} succeeded")
+        return _fail(deployment, now, actor, error)
+    return step(deployment, success, now=now, actor=actor, reason=f"{deployment.status} succeeded")
 
 
-def _fail(deployment: Deployment, now: datetime, by: str, error: str) -> Decision[Deployment]:
+def _fail(deployment: Deployment, now: datetime, actor: str, error: str) -> Decision[Deployment]:
     stage = deployment.status
     return step(
         deployment,
         _S.FAILED,
         now=now,
-        by=by,
-        why=error,
+        actor=actor,
+        reason=error,
         data={"stage": stage.value},
         failed_stage=stage,
         error_message=error,
@@ -318,5 +317,5 @@ def _checked_result(error_message: str | None, stage: str, *, succeeded: bool) -
         empty = f"{stage} failed"
         return kept_text("error_message", error_message, most=MAX_MESSAGE, empty=empty)
     if (storable("error_message", error_message) or "").strip():
-        raise InvalidInput("error_message", error_message, "a success has none: leave it out")
+        raise InvalidInput("error_message", error_message, "a success has no error message")
     return None

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 from cicd_core.lifecycle.job_steps import (
     closed_attempts,
     end_measures,
+    run_details,
     stamp_of,
     step,
-    told_of_run,
 )
 from cicd_core.model.checks import MAX_MESSAGE, MAX_SUMMARY, shorten
 from cicd_core.model.job import Delivery, Job, JobState, Verdict
@@ -37,7 +37,7 @@ def conclude(
     outcome: Outcome,
     *,
     now: datetime,
-    by: str,
+    actor: str,
     event: str,
     steady: int | None = None,
 ) -> Decision[Job]:
@@ -47,15 +47,15 @@ def conclude(
     if final:
         target = JobState(verdict.value)
         event = EVENTS[verdict]
-        return finish(job, outcome, target, now=now, by=by, event=event, steady=steady)
+        return finish(job, outcome, target, now=now, actor=actor, event=event, steady=steady)
     code = "" if outcome.exit_code is None else f", exit code {outcome.exit_code}"
-    why = outcome.error_message or f"{verdict.value}{code}"
+    reason = outcome.error_message or f"{verdict.value}{code}"
     return again(
         job,
         verdict,
-        why,
+        reason,
         now=now,
-        by=by,
+        actor=actor,
         event=event if event == "lease_expired" else "retried",
         error=outcome.error_message,
         exit_code=outcome.exit_code,
@@ -76,7 +76,7 @@ def finish(
     target: JobState,
     *,
     now: datetime,
-    by: str,
+    actor: str,
     event: str,
     steady: int | None = None,
 ) -> Decision[Job]:
@@ -87,19 +87,19 @@ def finish(
         target,
         now,
         event=event,
-        by=by,
-        why=reason,
+        actor=actor,
+        reason=reason,
         increments=end_measures(job, now, target.value, steady),
         data={
             "exit_code": outcome.exit_code,
             "pool": job.pool_name,
-            **told_of_run(job, now, steady),
+            **run_details(job, now, steady),
         },
         steady=steady,
         attempts=closed_attempts(
             job,
             now,
-            by=by,
+            actor=actor,
             verdict=outcome.verdict,
             reason=reason,
             exit_code=outcome.exit_code,
@@ -117,10 +117,10 @@ def finish(
 def again(
     job: Job,
     verdict: Verdict | None,
-    why: str,
+    reason: str,
     *,
     now: datetime,
-    by: str,
+    actor: str,
     event: str,
     delay: float | None = None,
     error: str | None = None,
@@ -129,7 +129,9 @@ def again(
     **details: Any,
 ) -> Decision[Job]:
     """Queue it again, or dead-letter it, or cancel it if that was requested."""
-    closed = closed_attempts(job, now, by=by, verdict=verdict, reason=why, exit_code=exit_code)
+    closed = closed_attempts(
+        job, now, actor=actor, verdict=verdict, reason=reason, exit_code=exit_code
+    )
     changes: dict[str, Any] = {"attempts": closed, **details}
     if verdict is not None:
         changes |= {
@@ -141,11 +143,11 @@ def again(
     if job.cancel_requested_at is not None:
         target, event, result = JobState.CANCELLED, "cancelled", "cancelled"
         changes |= {"verdict": Verdict.CANCELLED, "completed_at": now}
-        why = f"cancel requested: {job.cancel_reason}; {why}"
+        reason = f"cancel requested: {job.cancel_reason}; {reason}"
     elif job.attempts_used >= job.max_attempts:
         target, event, result = JobState.DEAD_LETTERED, "dead_lettered", "dead_lettered"
         changes |= {"completed_at": now}
-        why = f"attempt {job.attempts_used} of {job.max_attempts}: {why}"
+        reason = f"attempt {job.attempts_used} of {job.max_attempts}: {reason}"
     else:
         target, result = JobState.QUEUED, "released" if verdict is None else "retried"
         seed = f"{job.job_id}:{job.attempt}"
@@ -161,13 +163,13 @@ def again(
         target,
         now,
         event=event,
-        by=by,
-        why=why,
+        actor=actor,
+        reason=reason,
         increments=end_measures(job, now, result, steady),
         data={
             "verdict": verdict.value if verdict else None,
             "pool": job.pool_name,
-            **told_of_run(job, now, steady),
+            **run_details(job, now, steady),
         },
         steady=steady,
         **changes,

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from attrs import frozen
-
 from cicd_core.model.agent import AgentStatus, HealthPolicy
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from cicd_core.model.agent import Agent, AgentMetrics, LoadThreshold
@@ -54,7 +53,7 @@ def health_of(
         reasons = () if metrics is None else _loads_over(metrics, threshold, status)
         if reasons:
             return Health(status, ", ".join(reasons))
-    return Health(AgentStatus.HEALTHY, "the loads are below every threshold")
+    return Health(AgentStatus.HEALTHY, "all loads are below their thresholds")
 
 
 def with_stuck_slots(health: Health, agent: Agent) -> Health:
@@ -68,7 +67,7 @@ def with_stuck_slots(health: Health, agent: Agent) -> Health:
     first = agent.stuck[0]
     reason = (
         f"{agent.stuck_slots} of {agent.slots} slots are stuck: job {first.job_id!r} was stopped "
-        f"({first.why}) at {first.since:%Y-%m-%dT%H:%M:%SZ} and goes on"
+        f"({first.reason}) at {first.since:%Y-%m-%dT%H:%M:%SZ} but still runs"
     )
     return Health(status, reason)
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from attrs import evolve
-
 from cicd_core.errors import LeaseLost
 from cicd_core.lifecycle.decision import Decision
 from cicd_core.model.checks import shorten
 from cicd_core.model.event import EventDraft
-from cicd_core.model.instants import to_micros
+from cicd_core.model.instants import SECOND, to_micros
 from cicd_core.model.job import Attempt, Job, JobState, LeaseToken, Transition, Verdict
 from cicd_core.queueing.measures import ended, ran
+from cicd_core.values import evolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,8 +39,8 @@ def step(
     now: datetime,
     *,
     event: str,
-    by: str,
-    why: str,
+    actor: str,
+    reason: str,
     increments: Iterable[Increment] = (),
     data: dict[str, Any] | None = None,
     steady: int | None = None,
@@ -51,18 +50,23 @@ def step(
 
     Where the store's steady clock (µs) tells something else than the calendar, the event says so.
     """
-    short = shorten(why, WHY_KEPT) or event
-    transition = Transition(source=job.state, target=target, at=now, by=by, why=short)
+    short = shorten(reason, WHY_KEPT) or event
+    transition = Transition(source=job.state, target=target, at=now, actor=actor, reason=short)
     history = first_and_last((*job.history, transition), FIRST_STEPS, LAST_STEPS)
     left_out = job.history_left_out + len(job.history) + 1 - len(history)
     value = evolve(job, state=target, history=history, history_left_out=left_out, **changes)
-    told: dict[str, Any] = {"from": job.state.value, "to": target.value, "by": by, "why": short}
+    details: dict[str, Any] = {
+        "from": job.state.value,
+        "to": target.value,
+        "actor": actor,
+        "reason": short,
+    }
     if value.attempt:
-        told |= {"attempt": value.attempt, "fence": value.fence}
+        details |= {"attempt": value.attempt, "fence": value.fence}
     if steady is not None and steady != to_micros(now):
-        told["stamp"] = steady
+        details["stamp"] = steady
     return Decision(
-        value, (EventDraft(f"job.{event}", now, told | (data or {})),), tuple(increments)
+        value, (EventDraft(f"job.{event}", now, details | (data or {})),), tuple(increments)
     )
 
 
@@ -84,7 +88,7 @@ def closed_attempts(
     job: Job,
     now: datetime,
     *,
-    by: str,
+    actor: str,
     verdict: Verdict | None,
     reason: str | None,
     exit_code: int | None = None,
@@ -96,7 +100,7 @@ def closed_attempts(
         evolve(
             last,
             ended_at=now,
-            ended_by=by,
+            ended_by=actor,
             verdict=verdict,
             reason=shorten(reason, WHY_KEPT),
             exit_code=exit_code,
@@ -117,7 +121,7 @@ def end_measures(
     return counted if seconds is None else (*ran(now, job.pool_name, seconds), *counted)
 
 
-def told_of_run(job: Job, now: datetime, steady: int | None) -> dict[str, Any]:
+def run_details(job: Job, now: datetime, steady: int | None) -> dict[str, Any]:
     """Return what the event tells of a run whose moments tell another length than was counted.
 
     None is told of one that was started, and whose handler never began: it is not counted.
@@ -148,7 +152,7 @@ def passed(seconds: float, since: int | None, steady: int | None) -> float:
         steady: the stamp of the second one; None: it is not known.
     """
     if since is not None and steady is not None:
-        most = (steady - since) / 1_000_000
+        most = (steady - since) / SECOND
         # The two clocks are read one behind the other: a calendar that was set tells of more.
         seconds = most if seconds > most + _SET else seconds
     return max(0.0, seconds)
@@ -174,7 +178,7 @@ def require_token(job: Job, token: LeaseToken) -> None:
     if held and job.agent_id is not None:
         reason = f"agent {job.agent_id!r} holds the job now, with fence {job.fence}"
     elif held:
-        reason = "the run is recorded from outside, and nobody holds it"
+        reason = "it is a tracked run, which no agent holds"
     else:
         last = past_attempt(job, token)
         ended_by = f" ({last.reason})" if last is not None and last.reason else ""

@@ -16,7 +16,7 @@ JOB_TABLE: Final = TransitionTable(
     kind="job",
     initial=(_S.PENDING,),
     edges=(
-        *edges_of("enqueue", (_S.PENDING, (_S.QUEUED,))),
+        *edges_of("submit", (_S.PENDING, (_S.QUEUED,))),
         *edges_of("promote", (_S.QUEUED, (_S.QUEUED,))),
         # A claim may start at once: the grant says so, and both events are pending on it.
         *edges_of("claim", (_S.QUEUED, (_S.CLAIMED, _S.RUNNING))),

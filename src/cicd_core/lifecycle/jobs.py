@@ -8,8 +8,6 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from attrs import evolve
-
 from cicd_core.errors import InvalidInput
 from cicd_core.lifecycle.decision import Decision, unchanged
 from cicd_core.lifecycle.job_steps import (
@@ -21,9 +19,12 @@ from cicd_core.lifecycle.job_steps import (
     step,
 )
 from cicd_core.lifecycle.job_table import JOB_TABLE
+from cicd_core.model.amounts import amount
 from cicd_core.model.checks import MAX_MESSAGE, MAX_REASON, MAX_SUMMARY, check_integer, shorten
+from cicd_core.model.choices import check_choice, text_of
 from cicd_core.model.event import EventDraft
 from cicd_core.model.job import Job, JobState, Priority, Transition, Verdict
+from cicd_core.values import evolve
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def create(
-    spec: JobSpec, *, job_id: str, now: datetime, by: str, request_hash: str | None = None
+    spec: JobSpec, *, job_id: str, now: datetime, actor: str, request_hash: str | None = None
 ) -> Decision[Job]:
     """Return a new PENDING job. ``spec`` must be checked (:func:`cicd_core.model.spec.checked`)."""
     job = Job(
@@ -56,19 +57,26 @@ def create(
         idempotency_key=spec.idempotency_key,
         request_hash=request_hash,
         max_attempts=spec.retry.max_attempts,
-        history=(Transition(source=None, target=JobState.PENDING, at=now, by=by, why="created"),),
+        history=(
+            Transition(source=None, target=JobState.PENDING, at=now, actor=actor, reason="created"),
+        ),
     )
-    told = {"to": JobState.PENDING.value, "by": by, "job_type": job.job_type, "pool": job.pool_name}
-    return Decision(job, (EventDraft("job.created", now, told),))
+    details = {
+        "to": JobState.PENDING.value,
+        "actor": actor,
+        "job_type": job.job_type,
+        "pool": job.pool_name,
+    }
+    return Decision(job, (EventDraft("job.created", now, details),))
 
 
-def enqueue(job: Job, *, now: datetime, by: str, steady: int | None = None) -> Decision[Job]:
+def submit(job: Job, *, now: datetime, actor: str, steady: int | None = None) -> Decision[Job]:
     """PENDING -> QUEUED; ready at once, or at its ``run_at``.
 
     Args:
         job: to be changed.
         now: on the store's calendar.
-        by: who asked.
+        actor: who asked.
         steady: the store's steady clock (µs) at ``now``; the same as ``now`` when left out.
 
     Raises:
@@ -76,16 +84,16 @@ def enqueue(job: Job, *, now: datetime, by: str, steady: int | None = None) -> D
     """
     if job.state is JobState.QUEUED and job.attempt == 0:
         return unchanged(job)
-    JOB_TABLE.require(job.job_id, job.state, "enqueue")
+    JOB_TABLE.require(job.job_id, job.state, "submit")
     delayed = job.run_at is not None and job.run_at > now
     return step(
         job,
         JobState.QUEUED,
         now,
         event="enqueued",
-        by=by,
-        why=f"delayed until {job.run_at:%Y-%m-%dT%H:%M:%SZ}" if delayed else "enqueued",
-        data={"priority": job.priority.name, "pool": job.pool_name},
+        actor=actor,
+        reason=f"delayed until {job.run_at:%Y-%m-%dT%H:%M:%SZ}" if delayed else "enqueued",
+        data={"priority": text_of(job.priority), "pool": job.pool_name},
         queued_at=now,
         queued_stamp=stamp_of(now, steady),
         ready_at=None if delayed else now,
@@ -95,7 +103,7 @@ def enqueue(job: Job, *, now: datetime, by: str, steady: int | None = None) -> D
 def promote(job: Job, *, now: datetime, steady: int | None = None) -> Decision[Job]:
     """A delayed job becomes ready; unchanged when it is ready, or not due yet.
 
-    A pause ends when its time has passed (``steady``, as in :func:`enqueue`), however the calendar
+    A pause ends when its time has passed (``steady``, as in :func:`submit`), however the calendar
     was set meanwhile; a ``run_at`` of the caller's comes when the calendar says so.
 
     Raises:
@@ -108,8 +116,8 @@ def promote(job: Job, *, now: datetime, steady: int | None = None) -> Decision[J
     due = job.run_at or now
     if job.paused_until is not None:
         due = now - timedelta(microseconds=stamp_of(now, steady) - job.paused_until)
-    told = {"by": "maintenance"}
-    return note(job, now, event="promoted", data=told, ready_at=due, paused_until=None)
+    details = {"actor": "maintenance"}
+    return note(job, now, event="promoted", data=details, ready_at=due, paused_until=None)
 
 
 def _is_due(job: Job, now: datetime, steady: int) -> bool:
@@ -118,7 +126,7 @@ def _is_due(job: Job, now: datetime, steady: int) -> bool:
     return job.run_at is None or job.run_at <= now
 
 
-def cancel(job: Job, *, now: datetime, by: str, reason: str) -> Decision[Job]:
+def cancel(job: Job, *, now: datetime, actor: str, reason: str) -> Decision[Job]:
     """End a job that nobody runs; a running one is asked to stop (``cancel_requested_at``).
 
     The holder of a job that was only claimed has not started it, and its start will be refused.
@@ -129,18 +137,18 @@ def cancel(job: Job, *, now: datetime, by: str, reason: str) -> Decision[Job]:
     if job.state is JobState.CANCELLED:
         return unchanged(job)
     if job.state is JobState.RUNNING and not job.tracked:
-        return request_cancel(job, now=now, by=by, reason=reason)
+        return request_cancel(job, now=now, actor=actor, reason=reason)
     JOB_TABLE.require(job.job_id, job.state, "cancel")
     attempts = job.attempts
     if job.state is JobState.CLAIMED:
-        attempts = closed_attempts(job, now, by=by, verdict=Verdict.CANCELLED, reason=reason)
+        attempts = closed_attempts(job, now, actor=actor, verdict=Verdict.CANCELLED, reason=reason)
     return step(
         job,
         JobState.CANCELLED,
         now,
         event="cancelled",
-        by=by,
-        why=reason,
+        actor=actor,
+        reason=reason,
         increments=end_measures(job, now, "cancelled"),
         attempts=attempts,
         verdict=Verdict.CANCELLED,
@@ -150,7 +158,7 @@ def cancel(job: Job, *, now: datetime, by: str, reason: str) -> Decision[Job]:
     )
 
 
-def request_cancel(job: Job, *, now: datetime, by: str, reason: str) -> Decision[Job]:
+def request_cancel(job: Job, *, now: datetime, actor: str, reason: str) -> Decision[Job]:
     """Ask the holder of a running job to stop; from now on it can't be queued again.
 
     Raises:
@@ -163,25 +171,24 @@ def request_cancel(job: Job, *, now: datetime, by: str, reason: str) -> Decision
         job,
         now,
         event="cancel_requested",
-        data={"by": by, "why": shorten(reason, WHY_KEPT)},
+        data={"actor": actor, "reason": shorten(reason, WHY_KEPT)},
         cancel_requested_at=now,
         cancel_reason=shorten(reason, MAX_REASON),
     )
 
 
-def reprioritise(job: Job, priority: Priority, *, now: datetime, by: str) -> Decision[Job]:
+def reprioritise(job: Job, priority: Priority, *, now: datetime, actor: str) -> Decision[Job]:
     """Give the job another priority; its place among equals stays.
 
     Raises:
         IllegalTransition: it has ended.
     """
-    if not isinstance(priority, Priority):
-        raise InvalidInput("priority", priority, f"give one of {[each.name for each in Priority]}")
+    priority = check_choice("priority", priority, Priority)
     JOB_TABLE.require(job.job_id, job.state, "reprioritise")
     if job.priority is priority:
         return unchanged(job)
-    told = {"by": by, "from": job.priority.name, "to": priority.name}
-    return note(job, now, event="reprioritised", data=told, priority=priority)
+    details = {"actor": actor, "from": text_of(job.priority), "to": text_of(priority)}
+    return note(job, now, event="reprioritised", data=details, priority=priority)
 
 
 def expire_deadline(job: Job, *, now: datetime) -> Decision[Job]:
@@ -195,31 +202,33 @@ def expire_deadline(job: Job, *, now: datetime) -> Decision[Job]:
     JOB_TABLE.require(job.job_id, job.state, "expire_deadline")
     if job.start_deadline is None or job.start_deadline > now:
         return unchanged(job)
-    why = f"not started by its deadline {job.start_deadline:%Y-%m-%dT%H:%M:%SZ}"
+    reason = f"not started by its deadline {job.start_deadline:%Y-%m-%dT%H:%M:%SZ}"
     attempts = job.attempts
     if job.state is JobState.CLAIMED:
-        attempts = closed_attempts(job, now, by="maintenance", verdict=Verdict.TIMEOUT, reason=why)
+        attempts = closed_attempts(
+            job, now, actor="maintenance", verdict=Verdict.TIMEOUT, reason=reason
+        )
     return step(
         job,
         JobState.TIMEOUT,
         now,
         event="timed_out",
-        by="maintenance",
-        why=why,
+        actor="maintenance",
+        reason=reason,
         increments=end_measures(job, now, "timeout"),
         attempts=attempts,
         verdict=Verdict.TIMEOUT,
-        error_message=why,
+        error_message=reason,
         completed_at=now,
     )
 
 
 def replay(
-    job: Job, *, now: datetime, by: str, attempts: int | None = None, steady: int | None = None
+    job: Job, *, now: datetime, actor: str, attempts: int | None = None, steady: int | None = None
 ) -> Decision[Job]:
     """DEAD_LETTERED -> QUEUED, with ``attempts`` more (the policy's number when left out).
 
-    ``attempt`` and the fence go on from where they were; ``steady`` is as in :func:`enqueue`.
+    ``attempt`` and the fence go on from where they were; ``steady`` is as in :func:`submit`.
 
     Raises:
         IllegalTransition: it is not a dead letter.
@@ -233,8 +242,8 @@ def replay(
         JobState.QUEUED,
         now,
         event="replayed",
-        by=by,
-        why=f"replayed with {more} more attempts",
+        actor=actor,
+        reason=f"replayed with {amount(more, 'more attempt')}",
         data={"attempts": more},
         max_attempts=job.attempts_used + more,
         queued_at=now,
@@ -261,7 +270,9 @@ _RECORDED = {
 }
 
 
-def record_start(job: Job, *, now: datetime, by: str, started_at: datetime | None) -> Decision[Job]:
+def record_start(
+    job: Job, *, now: datetime, actor: str, started_at: datetime | None
+) -> Decision[Job]:
     """A tracked run has started somewhere else: PENDING -> RUNNING.
 
     Raises:
@@ -276,8 +287,8 @@ def record_start(job: Job, *, now: datetime, by: str, started_at: datetime | Non
         JobState.RUNNING,
         now,
         event="started",
-        by=by,
-        why="recorded",
+        actor=actor,
+        reason="recorded",
         data={"tracked": True},
         tracked=True,
         started_at=began,
@@ -289,14 +300,17 @@ def record_execution(
     outcome: Outcome,
     *,
     now: datetime,
-    by: str,
+    actor: str,
     started_at: datetime | None = None,
     completed_at: datetime | None = None,
+    duration_seconds: float | None = None,
+    agent_id: str | None = None,
 ) -> Decision[Job]:
     """A tracked run has ended somewhere else: PENDING or RUNNING -> its verdict.
 
     A start that was recorded before may come from another clock than the end: one that lies in the
-    future counts as now, and one up to five minutes after the end as the end.
+    future counts as now, and one up to five minutes after the end as the end. A duration says when
+    it began, counted back from its end; ``agent_id`` names who ran it, None keeps who is known.
 
     Raises:
         IllegalTransition: the queue has it, or it has ended with another verdict.
@@ -306,11 +320,16 @@ def record_execution(
     if job.tracked and job.state is target:
         return unchanged(job)
     _require_tracked(job, target)
+    if duration_seconds is not None:
+        completed_at = completed_at or now
+        started_at = completed_at - timedelta(seconds=duration_seconds)
     # Another machine's clock told when it began: by ours that may be still to come.
     finished = completed_at or max(now, started_at or job.started_at or now)
     began = started_at or _recorded_start(job, finished, now)
     if finished < began:
-        raise InvalidInput("completed_at", finished, f"give a moment after started_at, {began}")
+        raise InvalidInput(
+            "completed_at", finished, f"give a moment after started_at, {began.isoformat()}"
+        )
     running = evolve(job, state=JobState.RUNNING, started_at=began)
     counted = end_measures(running, finished, target.value)
     return step(
@@ -318,13 +337,14 @@ def record_execution(
         target,
         now,
         event=_RECORDED[target],
-        by=by,
-        why="recorded",
+        actor=actor,
+        reason="recorded",
         increments=counted,
         data={"tracked": True},
         tracked=True,
         started_at=began,
         completed_at=finished,
+        agent_id=agent_id or job.agent_id,
         verdict=outcome.verdict,
         exit_code=outcome.exit_code,
         error_message=shorten(outcome.error_message, MAX_MESSAGE),
@@ -343,9 +363,12 @@ def _recorded_start(job: Job, finished: datetime, now: datetime) -> datetime:
 def _require_tracked(job: Job, target: JobState) -> None:
     if job.state is JobState.RUNNING and not job.tracked:
         raise JOB_TABLE.refusal(
-            job.job_id, job.state, "record", why="an agent holds it and reports for itself"
+            job.job_id, job.state, "record", reason="an agent holds it and reports its progress"
         )
     if target not in JOB_TABLE.require(job.job_id, job.state, "record"):
         raise JOB_TABLE.refusal(
-            job.job_id, job.state, "record", why=f"{target.value} can't be recorded before a start"
+            job.job_id,
+            job.state,
+            "record",
+            reason=f"{target.value} cannot be recorded before a start",
         )

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import evolve
-
 from cicd_core.lifecycle.decision import Decision, unchanged
 from cicd_core.lifecycle.endings import EVENTS, again, conclude, finish, may_not_run_again
 from cicd_core.lifecycle.job_steps import (
@@ -35,6 +33,7 @@ from cicd_core.queueing.retry import (
     RELEASES_PER_ATTEMPT,
     release_delay_seconds,
 )
+from cicd_core.values import evolve
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -55,10 +54,10 @@ def claim(
     agent_id: str,
     claim_id: str,
     now: datetime,
-    starting: bool = False,
+    start: bool = False,
     steady: int | None = None,
 ) -> Decision[Job]:
-    """QUEUED -> CLAIMED, or RUNNING when the holder is ``starting`` at once.
+    """QUEUED -> CLAIMED, or RUNNING when ``start`` is set.
 
     The fence is ``max(previous + 1, now in microseconds)``: it grows with every claim, whatever
     the calendar does, also after a restore from a backup that has forgotten the last ones.
@@ -80,8 +79,8 @@ def claim(
         JobState.CLAIMED,
         now,
         event="claimed",
-        by=agent_id,
-        why=f"attempt {number}",
+        actor=agent_id,
+        reason=f"attempt {number}",
         increments=waited(now, job.pool_name, wait),
         data={"attempt": number, "fence": fence, "pool": job.pool_name},
         steady=steady,
@@ -97,7 +96,7 @@ def claim(
         completed_at=None,
         progress=None,
     )
-    if not starting:
+    if not start:
         return claimed
     begun = _begun(claimed.value, now)
     return Decision(
@@ -130,8 +129,8 @@ def _begun(job: Job, now: datetime) -> Decision[Job]:
         JobState.RUNNING,
         now,
         event="started",
-        by=last.agent_id,
-        why=f"attempt {job.attempt}",
+        actor=last.agent_id,
+        reason=f"attempt {job.attempt}",
         attempts=(*earlier, evolve(last, started_at=now)),
         started_at=now,
         first_started=job.first_started or job.attempt,
@@ -164,7 +163,7 @@ def expire_claim(
     require_token(job, token)
     late = Outcome.timeout("claimed after its deadline")
     return finish(
-        job, late, JobState.TIMEOUT, now=now, by="maintenance", event="timed_out", steady=steady
+        job, late, JobState.TIMEOUT, now=now, actor="maintenance", event="timed_out", steady=steady
     )
 
 
@@ -184,8 +183,8 @@ def report_progress(
         check_number("percent", progress.percent, least=0, most=100)
     message = shorten(storable("message", progress.message), MAX_MESSAGE)
     kept = evolve(progress, message=message)
-    told = {"percent": kept.percent, "message": kept.message, "attempt": job.attempt}
-    return note(job, now, event="progress", data=told, progress=kept)
+    details = {"percent": kept.percent, "message": kept.message, "attempt": job.attempt}
+    return note(job, now, event="progress", data=details, progress=kept)
 
 
 def complete(
@@ -205,13 +204,15 @@ def complete(
         return unchanged(job)
     require_token(job, token)
     command = _COMMANDS[outcome.verdict]
-    JOB_TABLE.require(job.job_id, job.state, command, why="it needs an acknowledged start")
+    JOB_TABLE.require(job.job_id, job.state, command, reason="it needs an acknowledged start")
     if outcome.verdict is Verdict.CANCELLED and job.cancel_requested_at is None:
         raise JOB_TABLE.refusal(
-            job.job_id, job.state, command, why="no cancel was requested; release it instead"
+            job.job_id, job.state, command, reason="no cancel was requested; release it instead"
         )
     holder = job.attempts[-1].agent_id
-    return conclude(job, outcome, now=now, by=holder, event=EVENTS[outcome.verdict], steady=steady)
+    return conclude(
+        job, outcome, now=now, actor=holder, event=EVENTS[outcome.verdict], steady=steady
+    )
 
 
 def release(
@@ -219,7 +220,7 @@ def release(
     token: LeaseToken,
     *,
     now: datetime,
-    why: str,
+    reason: str,
     began: bool = True,
     steady: int | None = None,
 ) -> Decision[Job]:
@@ -244,8 +245,8 @@ def release(
     if not began and job.state is JobState.RUNNING:
         job = _never_begun(job)
     elif may_not_run_again(job) and job.cancel_requested_at is None:
-        lost = Outcome.error(f"released after its start ({why}), and it may run at most once")
-        ended = conclude(job, lost, now=now, by=holder, event="released", steady=steady)
+        lost = Outcome.error(f"released after its start ({reason}), but it may run at most once")
+        ended = conclude(job, lost, now=now, actor=holder, event="released", steady=steady)
         return _given_back(ended)
     releases = job.releases + 1
     counts = releases % RELEASES_PER_ATTEMPT == 0
@@ -257,9 +258,9 @@ def release(
         again(
             returned,
             None,
-            f"released: {why}",
+            f"released: {reason}",
             now=now,
-            by=holder,
+            actor=holder,
             event="released",
             delay=delay,
             steady=steady,
@@ -283,36 +284,46 @@ def expire_lease(
     """
     JOB_TABLE.require(job.job_id, job.state, "expire_lease")
     if job.tracked:
-        raise JOB_TABLE.refusal(job.job_id, job.state, "expire_lease", why="nobody leased it")
+        raise JOB_TABLE.refusal(job.job_id, job.state, "expire_lease", reason="it has no lease")
     holder = job.attempts[-1].agent_id
     if job.state is JobState.RUNNING:
         if limit_reached:
             late = Outcome.timeout(f"ran longer than {job.timeout_seconds:g} s on agent {holder!r}")
-            return conclude(job, late, now=now, by="maintenance", event="timed_out", steady=steady)
-        why = f"agent {holder!r} stopped renewing its lease"
+            return conclude(
+                job, late, now=now, actor="maintenance", event="timed_out", steady=steady
+            )
+        reason = f"agent {holder!r} stopped renewing its lease"
         if job.cancel_requested_at is not None:
-            return _lost(job, why, now=now, steady=steady)
-        lost = Outcome.error(why)
-        return conclude(job, lost, now=now, by="maintenance", event="lease_expired", steady=steady)
+            return _lost(job, reason, now=now, steady=steady)
+        lost = Outcome.error(reason)
+        return conclude(
+            job, lost, now=now, actor="maintenance", event="lease_expired", steady=steady
+        )
     if _is_late(job, now):
         late = Outcome.timeout("claimed, but not started by its deadline")
         return finish(
-            job, late, JobState.TIMEOUT, now=now, by="maintenance", event="timed_out", steady=steady
+            job,
+            late,
+            JobState.TIMEOUT,
+            now=now,
+            actor="maintenance",
+            event="timed_out",
+            steady=steady,
         )
     # It never started: whatever the policy and the delivery say, it may be tried again.
-    why = f"agent {holder!r} claimed it and did not start it in time"
-    return _lost(job, why, now=now, steady=steady)
+    reason = f"agent {holder!r} claimed it but did not start it in time"
+    return _lost(job, reason, now=now, steady=steady)
 
 
-def _lost(job: Job, why: str, *, now: datetime, steady: int | None) -> Decision[Job]:
+def _lost(job: Job, reason: str, *, now: datetime, steady: int | None) -> Decision[Job]:
     return again(
         job,
         Verdict.ERROR,
-        why,
+        reason,
         now=now,
-        by="maintenance",
+        actor="maintenance",
         event="lease_expired",
-        error=why,
+        error=reason,
         steady=steady,
     )
 

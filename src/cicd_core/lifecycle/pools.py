@@ -1,22 +1,25 @@
-"""What happens to a pool: it is put, whole, over the one that was there, or deleted."""
+"""What happens to a pool: it is put, whole, over the one that was there, scaled, or deleted."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from attrs import evolve, fields
+from attrs import fields
 
-from cicd_core.errors import IllegalTransition
+from cicd_core.errors import ChangedMeanwhile, IllegalTransition
 from cicd_core.lifecycle.decision import Decision, unchanged
 from cicd_core.model.checks import check_label
 from cicd_core.model.event import EventDraft
-from cicd_core.model.pool import Pool, PoolSpec
+from cicd_core.model.pool import Pool, PoolSpec, checked
+from cicd_core.values import evolve
 
 if TYPE_CHECKING:
     from datetime import datetime
 
 
-def put(pool: Pool | None, *, spec: PoolSpec, now: datetime, by: str) -> Decision[Pool]:
+def put(
+    pool: Pool | None, *, spec: PoolSpec, now: datetime, actor: str, expected: Pool | None = None
+) -> Decision[Pool]:
     """Create a pool, or replace all of its fields but the moment of its creation.
 
     The same spec again changes nothing.
@@ -25,53 +28,83 @@ def put(pool: Pool | None, *, spec: PoolSpec, now: datetime, by: str) -> Decisio
         pool: the one that is there, of the same name; None: create it.
         spec: what it becomes; must be checked (:func:`cicd_core.model.pool.checked`).
         now: on the store's clock.
-        by: who asked.
+        actor: who asked.
+        expected: the pool as the caller read it; None: it takes whatever is there.
 
     Raises:
-        InvalidInput: ``by`` is empty.
+        ChangedMeanwhile: it is not the one that was expected.
+        InvalidInput: ``actor`` is empty.
     """
-    check_label("by", by)
-    wanted = {each.name: getattr(spec, each.name) for each in fields(PoolSpec)}
+    check_label("actor", actor)
+    if expected is not None and pool != expected:
+        raise ChangedMeanwhile("pool", spec.pool_name)
+    wanted = {field.name: getattr(spec, field.name) for field in fields(PoolSpec)}
     if pool is None:
         created = Pool(created_at=now, updated_at=now, **wanted)
-        return Decision(created, (EventDraft("pool.created", now, _sizes(created, by)),))
+        return Decision(created, (EventDraft("pool.created", now, _sizes(created, actor)),))
     changed = sorted(name for name, value in wanted.items() if getattr(pool, name) != value)
     if not changed:
         return unchanged(pool)
     updated = evolve(pool, updated_at=now, **wanted)
-    told = _sizes(updated, by) | {"changed": ", ".join(changed)}
-    return Decision(updated, (EventDraft("pool.updated", now, told),))
+    details = _sizes(updated, actor) | {"changed": ", ".join(changed)}
+    return Decision(updated, (EventDraft("pool.updated", now, details),))
+
+
+def scale(
+    pool: Pool,
+    target_agents: int | None,
+    *,
+    now: datetime,
+    actor: str,
+    expected: Pool | None = None,
+) -> Decision[Pool]:
+    """Set the size that an operator wants, and nothing else.
+
+    Args:
+        pool: to be changed.
+        target_agents: within ``min_agents`` and ``max_agents``; None: what the queue calls for.
+        now: on the store's clock.
+        actor: who asked.
+        expected: as in :func:`put`.
+
+    Raises:
+        ChangedMeanwhile: it is not the one that was expected.
+        InvalidInput: the size is out of these bounds, or ``actor`` is empty.
+    """
+    same: dict[str, Any] = {field.name: getattr(pool, field.name) for field in fields(PoolSpec)}
+    wanted = evolve(PoolSpec(**same), target_agents=target_agents)
+    return put(pool, spec=checked(wanted), now=now, actor=actor, expected=expected)
 
 
 def delete(
-    pool_name: str, *, now: datetime, by: str, jobs: int, agents: int, force: bool
+    pool_name: str, *, now: datetime, actor: str, jobs: int, agents: int, force: bool
 ) -> EventDraft:
     """Return the event of a pool's deletion.
 
     Args:
         pool_name: the pool's.
         now: on the store's clock.
-        by: who asked.
+        actor: who asked.
         jobs: how many of its jobs have not ended.
         agents: how many of its agents are not gone for good.
         force: delete it all the same: its jobs and agents stay as they are.
 
     Raises:
         IllegalTransition: it has jobs or agents.
-        InvalidInput: ``by`` is empty.
+        InvalidInput: ``actor`` is empty.
     """
-    check_label("by", by)
+    check_label("actor", actor)
     if (jobs or agents) and not force:
-        why = (
+        reason = (
             f"jobs that have not ended: {jobs}, agents that are not gone: {agents}; end the "
-            f"jobs, drain and deregister the agents, or force it"
+            f"jobs, drain and deregister the agents, or use force"
         )
-        raise IllegalTransition("pool", pool_name, "delete", "in use", ["put"], why)
-    return EventDraft("pool.deleted", now, {"by": by, "jobs": jobs, "agents": agents})
+        raise IllegalTransition("pool", pool_name, "delete", "in use", ["put"], reason)
+    return EventDraft("pool.deleted", now, {"actor": actor, "jobs": jobs, "agents": agents})
 
 
-def _sizes(pool: Pool, by: str) -> dict[str, str | int]:
+def _sizes(pool: Pool, actor: str) -> dict[str, str | int]:
     sizes = {"min_agents": pool.min_agents, "max_agents": pool.max_agents}
     if pool.target_agents is not None:
         sizes["target_agents"] = pool.target_agents
-    return {"by": by, **sizes}
+    return {"actor": actor, **sizes}

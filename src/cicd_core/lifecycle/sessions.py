@@ -9,13 +9,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from attrs import evolve
-
 from cicd_core.errors import SessionRejected
 from cicd_core.lifecycle.decision import Decision, unchanged
 from cicd_core.model.checks import check_label
 from cicd_core.model.event import EventDraft
 from cicd_core.model.session import Session, check_session_id
+from cicd_core.values import evolve
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -75,29 +74,38 @@ def use(session: Session, *, calendar_ahead: int) -> Decision[Session]:
     return Decision(evolve(session, calendar_ahead=calendar_ahead))
 
 
-def withdraw(user_id: str, *, now: datetime, by: str) -> EventDraft:
+def withdraw(user_id: str, *, now: datetime, actor: str) -> EventDraft:
     """Return the event of a session that is ended by removing its record, which was not readable.
 
     Raises:
-        InvalidInput: ``by``, who asked, is empty.
+        InvalidInput: ``actor``, who asked, is empty.
     """
-    told = {"user_id": user_id, "by": check_label("by", by), "why": "its record was not readable"}
-    return EventDraft("session.logged_out", now, told)
+    details = {
+        "user_id": user_id,
+        "actor": check_label("actor", actor),
+        "reason": "its record was not readable",
+    }
+    return EventDraft("session.logged_out", now, details)
 
 
-def log_out(session: Session, *, now: datetime, by: str) -> Decision[Session]:
+def log_out(session: Session, *, now: datetime, actor: str) -> Decision[Session]:
     """End the session; one that has ended stays as it is.
 
     Raises:
-        InvalidInput: ``by``, who asked, is empty.
+        InvalidInput: ``actor``, who asked, is empty.
     """
-    check_label("by", by)
-    if _has_ended(session):
+    check_label("actor", actor)
+    if has_ended(session):
         return unchanged(session)
-    told = {"user_id": session.user_id, "by": by}
+    details = {"user_id": session.user_id, "actor": actor}
     return Decision(
-        evolve(session, logged_out_at=now), (EventDraft("session.logged_out", now, told),)
+        evolve(session, logged_out_at=now), (EventDraft("session.logged_out", now, details),)
     )
+
+
+def has_ended(session: Session) -> bool:
+    """Return whether its end is written down."""
+    return session.logged_out_at is not None or session.expired_at is not None
 
 
 def expire(session: Session, *, now: datetime, idle_expires_at: datetime) -> Decision[Session]:
@@ -106,14 +114,10 @@ def expire(session: Session, *, now: datetime, idle_expires_at: datetime) -> Dec
     Commit this under the guard that the record's lease has expired: a use in between wins.
     """
     reason = _expiry(session, now, idle_expires_at)
-    if _has_ended(session) or reason is None:
+    if has_ended(session) or reason is None:
         return unchanged(session)
-    told = {"user_id": session.user_id, "why": reason}
-    return Decision(evolve(session, expired_at=now), (EventDraft("session.expired", now, told),))
-
-
-def _has_ended(session: Session) -> bool:
-    return session.logged_out_at is not None or session.expired_at is not None
+    details = {"user_id": session.user_id, "reason": reason}
+    return Decision(evolve(session, expired_at=now), (EventDraft("session.expired", now, details),))
 
 
 def _expiry(session: Session, now: datetime, idle_expires_at: datetime) -> str | None:
@@ -121,5 +125,5 @@ def _expiry(session: Session, now: datetime, idle_expires_at: datetime) -> str |
     if now >= session.expires_at:
         return "it has expired"
     if now >= idle_expires_at:
-        return f"it was not used for {session.idle_seconds:g} s"
+        return f"it was idle for {session.idle_seconds:g} s"
     return None

@@ -6,9 +6,10 @@ from collections import defaultdict
 from functools import cached_property
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from attrs import define, frozen
+from attrs import define
 
 from cicd_core.errors import IllegalTransition
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,7 +52,9 @@ class TransitionTable(Generic[State]):
         """Return the states that ``command`` may lead to from ``state``; none if it is illegal."""
         return self._targets.get((state, command), frozenset())
 
-    def require(self, key: str, state: State, command: str, *, why: str = "") -> frozenset[State]:
+    def require(
+        self, key: str, state: State, command: str, *, reason: str = ""
+    ) -> frozenset[State]:
         """Return the states that ``command`` may lead to.
 
         Raises:
@@ -59,13 +62,15 @@ class TransitionTable(Generic[State]):
         """
         targets = self._targets.get((state, command))
         if targets is None:
-            raise self.refusal(key, state, command, why=why)
+            raise self.refusal(key, state, command, reason=reason)
         return targets
 
-    def refusal(self, key: str, state: State, command: str, *, why: str = "") -> IllegalTransition:
+    def refusal(
+        self, key: str, state: State, command: str, *, reason: str = ""
+    ) -> IllegalTransition:
         """Return the error that refuses ``command`` in ``state``."""
         return IllegalTransition(
-            self.kind, key, command, state.value, self.commands(state) - {command}, why
+            self.kind, key, command, state.value, self.commands(state) - {command}, reason
         )
 
 

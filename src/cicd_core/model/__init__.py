@@ -1,4 +1,4 @@
-"""Frozen values: what a job, a deployment, an agent, a pool, a session and an event are.
+"""Frozen values: jobs, deployments, agents, pools, sessions and events.
 
-No behaviour but derived properties. The rules that change them are in :mod:`cicd_core.lifecycle`.
+They have derived properties only. The rules that change them are in :mod:`cicd_core.lifecycle`.
 """

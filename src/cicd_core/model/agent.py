@@ -1,4 +1,4 @@
-"""An agent: a process that asks for work, and how well it is."""
+"""Agents: processes that claim jobs, and their health."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
 
-from attrs import field, frozen
+from attrs import field
 
 from cicd_core.errors import InvalidInput, TooLarge
 from cicd_core.model.checks import (
@@ -21,6 +21,8 @@ from cicd_core.model.checks import (
     check_optional_label,
     check_seconds,
 )
+from cicd_core.model.choices import as_names
+from cicd_core.values import frozen
 
 #: The most jobs that one agent may run at once.
 MAX_SLOTS = 1024
@@ -31,28 +33,28 @@ MAX_STUCK = 16
 #: The highest threshold, in percent: no load reaches it.
 _NEVER = 1000.0
 _DAY = 24 * 3600.0
-#: How long a handler may be stuck, in seconds, so that the moment can be told.
+#: The longest time that a handler may be reported stuck, in seconds.
 _LONGEST_STUCK = 3650 * _DAY
 
 
 class AgentStatus(StrEnum):
-    """How an agent is."""
+    """The status of an agent."""
 
-    #: It has registered, and its first heartbeat has not come yet.
+    #: It has registered, but has not sent its first heartbeat.
     REGISTERING = "registering"
     HEALTHY = "healthy"
     DEGRADED = "degraded"
     UNHEALTHY = "unhealthy"
     #: Its heartbeats stopped; the next one brings it back.
     OFFLINE = "offline"
-    #: It finishes what it runs and takes nothing new.
+    #: It finishes its jobs and claims no new ones.
     TERMINATING = "terminating"
     TERMINATED = "terminated"
 
 
 @frozen(kw_only=True)
 class AgentMetrics:
-    """The load of an agent's machine, each from 0 to 100; what was not measured is None."""
+    """The load of an agent's machine, each from 0 to 100; None if not measured."""
 
     cpu_percent: float | None = None
     memory_percent: float | None = None
@@ -61,29 +63,29 @@ class AgentMetrics:
 
 @frozen(kw_only=True)
 class StuckReport:
-    """What an agent says of a slot that it can't free: the handler was stopped, and goes on."""
+    """An agent's report of a slot that it cannot free: the stopped handler still runs."""
 
     job_id: str
-    #: For how many seconds it has gone on since it was stopped.
+    #: Seconds since it was stopped.
     seconds: float
-    #: Why it was stopped, such as ``timeout``.
-    why: str
+    #: The reason for the stop, such as ``timeout``.
+    reason: str
 
 
 @frozen(kw_only=True)
 class StuckJob:
-    """A job whose handler was stopped and goes on, so that it takes a slot of its agent."""
+    """A job whose stopped handler still runs and so uses a slot of its agent."""
 
     job_id: str
     #: When it was stopped, on the store's calendar.
     since: datetime
-    #: Why it was stopped, such as ``timeout``.
-    why: str
+    #: The reason for the stop, such as ``timeout``.
+    reason: str
 
 
 @frozen(kw_only=True)
 class LoadThreshold:
-    """From which load on, in percent, a machine is less than healthy; above 100 means never."""
+    """Loads, in percent, from which a machine is less than healthy; above 100: never."""
 
     cpu_percent: float
     memory_percent: float
@@ -92,11 +94,11 @@ class LoadThreshold:
 
 @frozen(kw_only=True)
 class HealthPolicy:
-    """What makes an agent degraded, unhealthy or offline."""
+    """The limits at which an agent is degraded, unhealthy or offline."""
 
     degraded: LoadThreshold = LoadThreshold(cpu_percent=85, memory_percent=85, disk_percent=85)
     unhealthy: LoadThreshold = LoadThreshold(cpu_percent=97, memory_percent=97, disk_percent=95)
-    #: Seconds after its last heartbeat from which an agent is offline.
+    #: Seconds after its last heartbeat until an agent is offline.
     heartbeat_ttl: float = 30.0
 
 
@@ -105,25 +107,25 @@ class Agent:
     """An agent. Instants are aware UTC datetimes of the store's clock.
 
     A heartbeat renews the lease of the agent's record, and writes the record only when the health
-    or the stuck jobs change: ``heartbeat_at``, ``metrics`` and ``running`` are those of the last
-    write, and the lease knows better when the agent was heard of last.
+    or the stuck jobs change. So ``heartbeat_at``, ``metrics`` and ``running`` are those of the
+    last write; the lease has the time of the last heartbeat.
     """
 
     agent_id: str
     pool_name: str
     status: AgentStatus
-    #: 128 random bits as hexadecimal digits, one a start of the agent's process: the claim id of
-    #: the lease on its record.
-    incarnation: str
-    #: The first registration ever.
+    #: 128 random bits as hexadecimal digits, new at each start of the agent's process: the claim
+    #: id of the lease on its record. Omitted from the repr, which may end up in logs.
+    incarnation: str = field(repr=False)
+    #: The first registration.
     created_at: datetime
     #: The registration of this incarnation.
     registered_at: datetime
 
     labels: tuple[str, ...] = ()
-    #: The types of jobs that it has handlers for; None: any.
+    #: The job types that it has handlers for; None: any.
     job_types: tuple[str, ...] | None = None
-    #: How many jobs it runs at once.
+    #: Number of jobs that it runs at once.
     slots: int = 1
     hostname: str | None = None
     version: str | None = None
@@ -131,58 +133,70 @@ class Agent:
 
     heartbeat_at: datetime | None = None
     metrics: AgentMetrics | None = None
-    #: Slots in use; None where the agent does not say.
+    #: Slots in use; None if the agent does not report them.
     running: int | None = None
-    #: Slots in use by handlers that were stopped and go on: no job gets them until they end.
+    #: Slots used by stopped handlers that still run: no job gets them until they end.
     stuck_slots: int = 0
-    #: The jobs in them, at most 16, those that are stuck for the longest time first.
+    #: The jobs in them, at most 16, the longest stuck first.
     stuck: tuple[StuckJob, ...] = ()
-    #: Why it is as it is, for people.
+    #: The reason for its status, for people.
     status_reason: str | None = None
-    #: Since when it is as it is; None before its first change.
+    #: The time of the last status change; None before the first.
     status_changed_at: datetime | None = None
-    #: Why it drains.
+    #: The reason for the drain.
     drain_reason: str | None = None
-    #: What an operator said of its health: heartbeats make it worse, never better.
+    #: The status that an operator set: heartbeats make it worse, never better.
     forced_status: AgentStatus | None = None
 
     @property
     def set_by_operator(self) -> bool:
-        """Whether an operator forced a status that still holds."""
+        """Whether an operator forced a status that is still in effect."""
         return self.forced_status is not None
 
     @property
     def usable_slots(self) -> int:
-        """How many of its slots are not stuck."""
+        """Number of slots that are not stuck."""
         return max(0, self.slots - self.stuck_slots)
 
     @property
     def takes_work(self) -> bool:
-        """Whether it counts as capacity: not draining, gone, or unhealthy."""
+        """Whether it counts as capacity: not draining, gone or unhealthy."""
         return self.status in {AgentStatus.HEALTHY, AgentStatus.DEGRADED}
 
     @property
     def may_claim(self) -> bool:
-        """Whether work is given to it: to one whose heartbeat is missing too, since it asks."""
+        """Whether it gets work; an agent with a missing heartbeat does, since it asks."""
         return self.takes_work or self.status in {AgentStatus.REGISTERING, AgentStatus.OFFLINE}
+
+
+def _job_types(values: Iterable[str] | None) -> tuple[str, ...] | None:
+    return None if values is None else as_names(values)
 
 
 @frozen(kw_only=True)
 class AgentSpec:
-    """An agent that registers. The fields mean what they mean on :class:`Agent`."""
+    """An agent to register. Any list may be given for a tuple."""
 
+    #: Unique among all agents: 1 to 128 characters of ``A-Z a-z 0-9 . _ : / -``, as all names.
     agent_id: str
+    #: The pool whose jobs it claims. ``"default"`` by default.
     pool_name: str = "default"
-    labels: tuple[str, ...] = ()
-    job_types: tuple[str, ...] | None = None
+    #: Its labels, at most 16 names: a job's labels must be among them. None by default.
+    labels: tuple[str, ...] = field(default=(), converter=as_names)
+    #: The job types that it runs, at most 256; None (the default): any.
+    job_types: tuple[str, ...] | None = field(default=None, converter=_job_types)
+    #: Number of jobs that it runs at once: 1 to 1,024, 1 by default.
     slots: int = 1
+    #: The name of its machine, for people.
     hostname: str | None = None
+    #: The version of its program, for people.
     version: str | None = None
+    #: Texts by name, for people and your own programs.
     metadata: Mapping[str, str] = field(factory=dict[str, str])
 
 
 def checked(spec: AgentSpec) -> AgentSpec:
-    """Return the spec with its names and its metadata sorted.
+    """Return the spec with its names and metadata sorted.
 
     Raises:
         InvalidInput: a field is wrong; the error names it.
@@ -210,7 +224,7 @@ def checked_metrics(metrics: AgentMetrics) -> AgentMetrics:
     """Return the metrics.
 
     Raises:
-        InvalidInput: one is no number from 0 to 100; the error names it.
+        InvalidInput: one is not a number from 0 to 100; the error names it.
     """
     check_kind("metrics", metrics, AgentMetrics)
     for name in ("cpu_percent", "memory_percent", "disk_percent"):
@@ -221,12 +235,12 @@ def checked_metrics(metrics: AgentMetrics) -> AgentMetrics:
 
 
 def checked_stuck(stuck: Iterable[StuckReport]) -> tuple[StuckReport, ...]:
-    """Return what an agent says of its stuck slots.
+    """Return an agent's reports of its stuck slots.
 
     Raises:
-        InvalidInput: it is no list of reports, a job's id is none, or a duration is no number of
-            seconds; the error names the field.
-        TooLarge: there are more than an agent may have slots.
+        InvalidInput: it is not a list of reports, a job's id is invalid, or a duration is not a
+            number of seconds; the error names the field.
+        TooLarge: there are more reports than an agent may have slots.
     """
     given: object = stuck
     if isinstance(given, str) or not isinstance(given, Iterable):
@@ -238,7 +252,7 @@ def checked_stuck(stuck: Iterable[StuckReport]) -> tuple[StuckReport, ...]:
         check_kind("stuck", report, StuckReport)
         check_name("stuck.job_id", report.job_id)
         check_seconds("stuck.seconds", report.seconds, most=_LONGEST_STUCK)
-        check_label("stuck.why", report.why)
+        check_label("stuck.reason", report.reason)
     return reports
 
 

@@ -1,4 +1,4 @@
-"""What a field may hold: checks at the edge, each naming the field that it refuses."""
+"""Checks of fields at the edge; each error names its field."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from cicd_core.errors import InvalidCursor, InvalidInput, TooLarge
 
 #: Pool names, labels, job types, agent ids, service names.
 NAME_PATTERN = re.compile(r"[A-Za-z0-9._:/-]{1,128}")
+#: Characters that not every store can keep: NUL and lone surrogates.
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 #: The most labels or tags that one entity may have.
 MAX_NAMES = 16
 #: The most job types of one agent: a pool has no more lanes than that.
@@ -20,29 +22,29 @@ MAX_JOB_TYPES = 256
 #: The most bytes of JSON that callers may put into an entity when it is created: payload,
 #: metadata, git context, tags and labels together.
 MAX_BODY_BYTES = 256 * 1024
-#: The most bytes kept of an error message and of what is said of progress, of a summary of logs,
-#: and of a reason: as JSON has them, without its quotation marks.
+#: The most bytes kept of an error message or a progress message, of a summary of logs, and of a
+#: reason: counted as JSON, without its quotation marks.
 MAX_MESSAGE = 4096
 MAX_SUMMARY = 16384
 MAX_REASON = 1024
-#: The most bytes of a version, a host name, a user's id, or of who asked for something.
+#: The most bytes of a version, a host name, a user's id, or of an actor.
 MAX_LABEL = 256
 
-#: The longest duration, in seconds, where no other bound is named: ten years. Now and twice as much
-#: is an instant that every store can hold.
+#: The longest duration, in seconds, where no other bound is named: ten years. Now plus twice as
+#: much is an instant that every store can hold.
 MAX_SECONDS = 3650 * 86400.0
 
-#: As the codec writes: what is no ASCII stands for itself, in UTF-8.
-_ENCODER: Final = json.JSONEncoder(ensure_ascii=False)
+#: As the codec writes: characters outside ASCII stay as they are, in UTF-8.
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 #: The most bytes of JSON that one character takes: the six of ``\\u001b``.
 _WIDEST: Final = 6
-#: What stands for the part of a text that was left out.
+#: Replaces the omitted part of a text.
 _LEFT_OUT: Final = "…"
 _LEFT_OUT_BYTES: Final = len(_LEFT_OUT.encode())
 
 
 def check_name(field: str, value: object) -> str:
-    """Return ``value``, a name of ours.
+    """Return ``value``, a name.
 
     Raises:
         InvalidInput: it is not 1 to 128 of the characters ``A-Z a-z 0-9 . _ : / -``.
@@ -53,10 +55,10 @@ def check_name(field: str, value: object) -> str:
 
 
 def check_kind(field: str, value: object, *kinds: type) -> None:
-    """Check that a whole value is of one of the classes that are taken there.
+    """Check that a value is of one of the allowed classes.
 
     Raises:
-        InvalidInput: it is of another one.
+        InvalidInput: it is of another class.
     """
     if not isinstance(value, kinds):
         names = " or ".join(kind.__name__ for kind in kinds)
@@ -67,7 +69,7 @@ def check_names(field: str, values: Iterable[str], *, most: int = MAX_NAMES) -> 
     """Return the names sorted, without repetition.
 
     Raises:
-        InvalidInput: it is no list, or one is not a name; the error names its position.
+        InvalidInput: it is not a list, or one is not a name; the error gives its position.
         TooLarge: there are more than ``most``.
     """
     if isinstance(values, str) or not isinstance(values, Iterable):
@@ -87,7 +89,7 @@ def check_seconds(
     """Return ``value``, a duration in seconds.
 
     Raises:
-        InvalidInput: it is no number, not finite, or outside ``least`` to ``most``.
+        InvalidInput: it is not a number, not finite, or outside ``least`` to ``most``.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
         raise InvalidInput(field, value, "give a finite number of seconds")
@@ -98,13 +100,13 @@ def check_seconds(
 
 
 def check_cursor(cursor: object) -> str:
-    """Return ``cursor``, a text that a page gave.
+    """Return ``cursor``, the cursor of a page.
 
     Raises:
-        InvalidCursor: it is no text.
+        InvalidCursor: it is not a text.
     """
     if not isinstance(cursor, str):
-        raise InvalidCursor(cursor, "give the text that a page gave")
+        raise InvalidCursor(cursor, "give the cursor of a page, unchanged")
     return cursor
 
 
@@ -112,7 +114,7 @@ def check_integer(field: str, value: object, *, least: int, most: int) -> int:
     """Return ``value``, a whole number.
 
     Raises:
-        InvalidInput: it is no whole number, or outside ``least`` to ``most``.
+        InvalidInput: it is not a whole number, or outside ``least`` to ``most``.
     """
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise InvalidInput(field, value, f"give a whole number from {least} to {most}")
@@ -120,37 +122,37 @@ def check_integer(field: str, value: object, *, least: int, most: int) -> int:
 
 
 def check_text(field: str, value: object, *, most: int = 1024) -> str:
-    """Return ``value``, a text that people read.
+    """Return ``value``, a text for people.
 
     Raises:
-        InvalidInput: it is no string, or holds a NUL or a lone surrogate, which not every store
-            can keep.
+        InvalidInput: it is not a string, or contains a NUL or a lone surrogate, which not every
+            store can keep.
         TooLarge: it has more than ``most`` characters.
     """
     if not isinstance(value, str):
         raise InvalidInput(field, value, "give a string")
     if len(value) > most:
         raise TooLarge(field, len(value), most, "characters")
-    if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+    if _UNSTORABLE.search(value):
         raise InvalidInput(field, value, "give text without NUL and lone surrogates")
     return value
 
 
 def json_size(value: object) -> int:
-    """Return how many bytes a value of JSON takes."""
+    """Return the size of a JSON value in bytes."""
     return len(_ENCODER.encode(value).encode("utf-8", "surrogatepass"))
 
 
 def json_bytes(text: str) -> int:
-    """Return how many bytes a text takes within JSON, without its quotation marks."""
+    """Return the size of a text within JSON in bytes, without its quotation marks."""
     return json_size(text) - 2
 
 
 def check_bytes(field: str, text: str, *, most: int) -> str:
-    """Return ``text``, which takes at most ``most`` bytes of JSON.
+    """Return ``text``, of at most ``most`` bytes of JSON.
 
     Raises:
-        TooLarge: it takes more.
+        TooLarge: it is larger.
     """
     if len(text) * _WIDEST > most and (size := json_bytes(text)) > most:
         raise TooLarge(field, size, most)
@@ -158,10 +160,10 @@ def check_bytes(field: str, text: str, *, most: int) -> str:
 
 
 def shorten(text: str | None, most: int) -> str | None:
-    """Return at most ``most`` bytes of JSON, the end kept, since errors end with what matters.
+    """Return the last ``most`` bytes of JSON: errors end with the important part.
 
-    Bytes and not characters: a coloured terminal's output takes six times its length, and a record
-    that grew over the store's limit could never be given its end.
+    The limit is in bytes, not characters: the output of a coloured terminal takes six times its
+    length, and a record over the store's limit could never be completed.
     """
     if text is None or len(text) * _WIDEST <= most or _fits(text, most):
         return text
@@ -176,10 +178,10 @@ def _fits(text: str, most: int) -> bool:
 
 
 def storable(field: str, text: str | None) -> str | None:
-    """Return what a machine says of its work, as well as every store can keep it.
+    """Return a machine's text in a form that every store can keep.
 
-    A NUL, and a lone surrogate, which stands for a byte that was no text, become question marks: to
-    refuse them would leave the work without an end.
+    A NUL, and a lone surrogate (a byte that was not text), become question marks: a refusal would
+    leave the work without a result.
 
     Raises:
         InvalidInput: it is neither a string nor None.
@@ -192,9 +194,9 @@ def storable(field: str, text: str | None) -> str | None:
 
 
 def kept_text(field: str, text: str | None, *, most: int, empty: str) -> str:
-    """Return the last ``most`` bytes of what is said of an end, as every store can keep it.
+    """Return the last ``most`` bytes of a result's text, as every store can keep it.
 
-    The end itself matters, and is never refused for its text: ``empty`` stands for one without.
+    A result is never refused because of its text; ``empty`` replaces an empty one.
 
     Raises:
         InvalidInput: it is neither a string nor None.
@@ -207,8 +209,8 @@ def check_label(field: str, value: str) -> str:
     """Return ``value``, a short text that is not empty: a version, a host name, a user's id.
 
     Raises:
-        InvalidInput: it is empty, no string, or holds a NUL or a lone surrogate.
-        TooLarge: it takes more than 256 bytes of JSON.
+        InvalidInput: it is empty, not a string, or contains a NUL or a lone surrogate.
+        TooLarge: it is larger than 256 bytes of JSON.
     """
     if check_text(field, value, most=MAX_LABEL) == "":
         raise InvalidInput(field, value, f"give 1 to {MAX_LABEL} characters")
@@ -216,12 +218,12 @@ def check_label(field: str, value: str) -> str:
 
 
 def check_optional_label(field: str, value: str | None) -> str | None:
-    """Return ``value``, None or what :func:`check_label` takes; it raises the same."""
+    """Return ``value``, None or a label; raises as :func:`check_label` does."""
     return None if value is None else check_label(field, value)
 
 
 def check_optional_name(field: str, value: str | None) -> str | None:
-    """Return ``value``, None or a name of ours.
+    """Return ``value``, None or a name.
 
     Raises:
         InvalidInput: it is not 1 to 128 of the characters ``A-Z a-z 0-9 . _ : / -``.
@@ -230,27 +232,27 @@ def check_optional_name(field: str, value: str | None) -> str | None:
 
 
 def check_number(field: str, value: float, *, least: float, most: float) -> float:
-    """Return ``value``, a number, perhaps with a fraction.
+    """Return ``value``, a number, which may have a fraction.
 
     Raises:
-        InvalidInput: it is no number, or outside ``least`` to ``most``.
+        InvalidInput: it is not a number, or outside ``least`` to ``most``.
     """
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not least <= value <= most:  # NaN is outside of everything
+    if not number or not least <= value <= most:  # NaN fails every comparison
         raise InvalidInput(field, value, f"give a number from {least:g} to {most:g}")
     return value
 
 
 def check_reason(field: str, value: str, *, most: int = MAX_REASON) -> str:
-    """Return the last ``most`` bytes of ``value``: why something was done, for people.
+    """Return the last ``most`` bytes of ``value``, a reason for people.
 
-    It may come from a machine: characters that not every store can keep become question marks.
+    It may come from a machine: characters that not every store can keep become ``?``.
 
     Raises:
-        InvalidInput: it is empty, or no string.
+        InvalidInput: it is empty, or not a string.
     """
     if not isinstance(value, str) or not value:
-        raise InvalidInput(field, value, "say why, in at least one character")
+        raise InvalidInput(field, value, "give a reason of at least one character")
     return kept_text(field, value, most=most, empty=value)
 
 
@@ -258,9 +260,9 @@ def check_metadata(values: Mapping[str, str]) -> dict[str, str]:
     """Return a copy of the metadata, sorted by its names.
 
     Raises:
-        InvalidInput: it is no mapping of strings to strings, or holds what not every store can
-            keep; the error names the entry.
-        TooLarge: a name has more than 128 characters, a value more than 1,024, or all of it is
+        InvalidInput: it is not a mapping of strings to strings, or has a text that not every store
+            can keep; the error names the entry.
+        TooLarge: a name has more than 128 characters, a value more than 1,024, or the total is
             over 256 KiB of JSON.
     """
     if not isinstance(values, Mapping):
@@ -273,10 +275,10 @@ def check_metadata(values: Mapping[str, str]) -> dict[str, str]:
 
 
 def check_together(field: str, *parts: object, besides: int = 0) -> None:
-    """Check that what a caller puts into an entity fits into its body, all of it together.
+    """Check that all fields that a caller sets fit into the entity's body together.
 
-    Counted as JSON: what is said of the entity later has its own room in the record. ``besides``
-    are bytes that were counted already.
+    The size is counted as JSON; later messages about the entity have their own room in the record.
+    ``besides`` are bytes that were already counted.
 
     Raises:
         TooLarge: it is over 256 KiB; the error names ``field``.
@@ -289,5 +291,5 @@ def check_together(field: str, *parts: object, besides: int = 0) -> None:
 def _is_finite(value: float) -> bool:
     try:
         return math.isfinite(value)
-    except OverflowError:  # a whole number beyond every float
+    except OverflowError:  # a whole number too large for a float
         return False

@@ -1,12 +1,18 @@
-"""What a claim gives to an agent, and what a renewal answers."""
+"""The results of claims and renewals."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 
-from attrs import Factory, field, frozen
+from attrs import Factory, field
 
 from cicd_core.model.job import Job, LeaseToken
+from cicd_core.values import frozen
+
+#: The most jobs in one claim, and the longest that a claim waits for the first one, in seconds.
+MAX_CLAIM: Final = 256
+MAX_WAIT_SECONDS: Final = 3600.0
 
 
 def _whole_lease(claimed: ClaimedJob) -> float:
@@ -15,51 +21,59 @@ def _whole_lease(claimed: ClaimedJob) -> float:
 
 @frozen(kw_only=True)
 class ClaimedJob:
-    """A job that its holder may work on, for as long as the lease is renewed.
+    """A job that its holder may run while it renews the lease.
 
-    Start, complete, release and progress take it whole: the source that gave it commits from it
-    without reading the job again.
+    Pass it unchanged to start, complete, release and progress: the source that gave it then
+    commits without reading the job again.
     """
 
     job: Job
     token: LeaseToken
-    #: The version of the job's record: what the next write expects.
+    #: The version of the job's record, which the next write expects.
     version: int
-    #: How long a renewal lasts, in seconds, counted from the moment when it was asked for.
+    #: The length of a renewal, in seconds, from the moment of its request.
     lease_seconds: float
     #: When the lease ends, on the store's clock (UTC).
     expires_at: datetime
-    #: How many seconds of the lease are left for certain: what the store granted, less the
-    #: uncertainty of its clock. Count them from before the call was sent, not from its answer. A
-    #: whole ``lease_seconds`` where the source does not say.
+    #: Seconds of the lease that are left for certain: the granted time, less the uncertainty of
+    #: the store's clock. Count them from before the call was sent, not from its answer. The full
+    #: ``lease_seconds`` if the source does not give it.
     seconds_left: float = field(default=Factory(_whole_lease, takes_self=True))
-    #: Whether no renewal moves the end of the lease any more: the attempt lasts as long as it may.
+    #: Whether no renewal extends the lease any more: the attempt is at its time limit.
     at_limit: bool = False
-    #: What the source knows besides; nobody else looks inside.
+    #: Private data of the source.
     basis: object = field(default=None, eq=False, repr=False)
 
 
 @frozen(kw_only=True)
 class LeaseStatus:
-    """What became of one lease that was to be renewed."""
+    """The result of renewing one lease."""
 
-    #: False: the job has another owner now, or none; stop the work and drop its result.
+    #: False: the job now has another owner, or none; stop the work and drop its result.
     held: bool
-    #: When the lease ends now (UTC); None when it is lost.
+    #: The new end of the lease (UTC); None if it is lost.
     expires_at: datetime | None = None
-    #: How many seconds of the lease are left for certain, counted from before the call was sent;
-    #: None where the source does not say, or the lease is lost.
+    #: Seconds of the lease that are left for certain, counted from before the call was sent;
+    #: None if the source does not give them, or the lease is lost.
     seconds_left: float | None = None
-    #: Whether no renewal moves the end of the lease any more: the attempt lasts as long as it may.
+    #: Whether no renewal extends the lease any more: the attempt is at its time limit.
     at_limit: bool = False
-    #: Somebody asks the holder to stop.
+    #: Whether a cancel was requested: the holder should stop.
     cancel_requested: bool = False
     cancel_reason: str | None = None
 
 
 @frozen(kw_only=True)
 class ClaimRef:
-    """The id and the token of a :class:`ClaimedJob`: all that travels over HTTP, say."""
+    """The parts of a :class:`ClaimedJob` that another process needs, for use over HTTP."""
 
     job_id: str
     token: LeaseToken
+    #: The length of a renewal, in seconds, as in the claim. Default: that of the settings.
+    lease_seconds: float | None = None
+    #: The version of the job's record as the holder last saw it, so that a renewal reads the job
+    #: only when something changed. None: it is read each time.
+    version: int | None = None
+    #: The agent that uses it: another agent's lease is refused with ``NotPermitted``.
+    #: None: the token alone decides.
+    agent_id: str | None = None

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 
-from attrs import evolve, field, frozen
+from attrs import field
 
 from cicd_core.errors import InvalidInput
 from cicd_core.model.checks import (
@@ -20,13 +20,14 @@ from cicd_core.model.checks import (
 )
 from cicd_core.model.git import GitContext, check_git, git_texts
 from cicd_core.model.instants import require_aware
+from cicd_core.values import evolve, frozen
 
-#: The most that each figure may be.
+#: The maximum of each metric.
 _MOST = {"error_rate": 1.0, "latency_ms": 1e9, "requests_per_second": 1e12}
 
 
 class DeploymentStatus(StrEnum):
-    """Where a deployment stands."""
+    """The status of a deployment."""
 
     PENDING = "pending"
     STAGING = "staging"
@@ -42,25 +43,25 @@ class DeploymentTransition:
     """One step of a deployment's history."""
 
     #: None for its creation.
-    source: DeploymentStatus | None
+    source: DeploymentStatus | None = None
     target: DeploymentStatus
     at: datetime
-    #: Who asked, or which job reported.
-    by: str
-    why: str
+    #: The caller, or the job that reported.
+    actor: str
+    reason: str
 
 
 @frozen(kw_only=True)
 class DeploymentMetrics:
-    """How a deployment behaves under traffic; what was not measured is None."""
+    """Metrics of a deployment under traffic; None if not measured."""
 
     #: The share of requests that fail, 0 to 1.
     error_rate: float | None = None
-    #: Milliseconds, up to 1e9; which percentile is the reporter's business.
+    #: Milliseconds, up to 1e9; the reporter chooses the percentile.
     latency_ms: float | None = None
     #: Up to 1e12.
     requests_per_second: float | None = None
-    #: When it was measured; None in a report, and a moment still to come, mean now.
+    #: The time of measurement; None, and a time in the future, mean now.
     recorded_at: datetime | None = None
 
 
@@ -75,7 +76,7 @@ class Deployment:
     created_at: datetime
     created_by: str
 
-    #: Such as ``eu-west`` or ``customers``; staging and production are stages, no environments.
+    #: Such as ``eu-west`` or ``customers``; staging and production are stages, not environments.
     environment: str | None = None
     git: GitContext | None = None
     metadata: Mapping[str, str] = field(factory=dict[str, str])
@@ -96,22 +97,22 @@ class Deployment:
     #: The status in which it failed.
     failed_stage: DeploymentStatus | None = None
     error_message: str | None = None
-    #: The deployment's id, or the version, that took its place.
+    #: The id or version of the deployment that replaces it.
     rollback_target: str | None = None
     rollback_reason: str | None = None
-    #: The newest figures.
+    #: The newest metrics.
     metrics: DeploymentMetrics | None = None
     #: The newest 100 transitions.
     history: tuple[DeploymentTransition, ...] = ()
 
     @property
     def entered_production(self) -> bool:
-        """Whether its production stage was ever begun: only then can it be rolled back."""
+        """Whether its production stage has started: only then can it be rolled back."""
         return self.production_started_at is not None
 
     @property
     def is_final(self) -> bool:
-        """Whether no command changes its status any more."""
+        """Whether its status is final."""
         if self.status is DeploymentStatus.FAILED:
             return not self.entered_production
         return self.status is DeploymentStatus.ROLLED_BACK
@@ -119,16 +120,24 @@ class Deployment:
 
 @frozen(kw_only=True)
 class DeploymentSpec:
-    """A deployment to be made. The fields mean what they mean on :class:`Deployment`."""
+    """A deployment to create."""
 
+    #: The service: 1 to 128 characters of ``A-Z a-z 0-9 . _ : / -``, as all names.
     service_name: str
     #: 1 to 256 characters, in any scheme.
     version: str
+    #: The environment, such as ``eu-west`` or ``customers``: a name, or None. Staging and
+    #: production are stages of every deployment, not environments.
     environment: str | None = None
+    #: The sources of the version, for people and for the jobs that build it; None: not given.
     git: GitContext | None = None
+    #: The ids of the jobs that built, tested and deploy it, for people: no job is started or
+    #: checked. None: not given.
     build_job_id: str | None = None
     test_job_id: str | None = None
     deploy_job_id: str | None = None
+    #: Texts by name, for people and your own programs. With the git context at most
+    #: 256 KiB of JSON.
     metadata: Mapping[str, str] = field(factory=dict[str, str])
 
 
@@ -156,14 +165,14 @@ def checked(spec: DeploymentSpec) -> DeploymentSpec:
 
 
 def checked_metrics(metrics: DeploymentMetrics) -> DeploymentMetrics:
-    """Return the figures, their instant in UTC.
+    """Return the metrics, with their time in UTC.
 
     Raises:
-        InvalidInput: none is given, or one is out of its range; the error names it.
+        InvalidInput: no metric is given, or one is out of its range; the error names it.
     """
     check_kind("metrics", metrics, DeploymentMetrics)
     if all(getattr(metrics, name) is None for name in _MOST):
-        raise InvalidInput("metrics", metrics, f"give at least one of {', '.join(_MOST)}")
+        raise InvalidInput("metrics", ..., f"give at least one of {', '.join(_MOST)}")
     for name, most in _MOST.items():
         value = getattr(metrics, name)
         if value is not None:

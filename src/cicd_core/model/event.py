@@ -1,4 +1,4 @@
-"""Events and counter increments: what rides in the same commit as a transition."""
+"""Events and counter increments, which share the commit of their transition."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from attrs import field, frozen
+from attrs import field
+
+from cicd_core.values import frozen
 
 
 @frozen
 class EventDraft:
-    """An event that a decision wants to be told of; the commit gives it its place in the log."""
+    """An event of a decision; the commit gives it its place in the log."""
 
     #: Such as ``job.claimed``.
     type: str
@@ -22,7 +24,7 @@ class EventDraft:
 
 @frozen(kw_only=True)
 class Event:
-    """An event as the log tells it. ``(subject, version, ordinal)`` is its identity (I3)."""
+    """An event in the log. ``(subject, version, ordinal)`` is its identity (I3)."""
 
     #: The collection and the key, such as ``("jobs", "01J…")``.
     subject: tuple[str, str]
@@ -43,13 +45,13 @@ class Event:
 
 @frozen(kw_only=True)
 class UnreadableEvent:
-    """An entry of the log that does not decode: something happened there, nobody can say what."""
+    """An entry of the log that does not decode: its event is unknown."""
 
     #: The collection and the key.
     subject: tuple[str, str]
     version: int
     ordinal: int
-    #: What did not decode, for people.
+    #: The decoding error, for people.
     reason: str
 
     @property
@@ -61,7 +63,7 @@ class UnreadableEvent:
 
 @frozen(kw_only=True)
 class EventGap:
-    """Retention dropped events that a follower had not read: what it built of them may be wrong."""
+    """Retention removed events that a follower had not read: data built from them may be wrong."""
 
-    #: The cursor behind the last event before the gap; None: the follower had none.
+    #: The cursor after the last event before the gap; None: the follower had none.
     after: str | None

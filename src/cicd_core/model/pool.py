@@ -1,11 +1,11 @@
-"""A pool: a named group of agents, and how large it may be."""
+"""Pools: named groups of agents, with limits of size."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
 
-from attrs import field, frozen
+from attrs import field
 
 from cicd_core.errors import InvalidInput
 from cicd_core.model.agent import MAX_SLOTS
@@ -17,6 +17,7 @@ from cicd_core.model.checks import (
     check_optional_name,
     check_text,
 )
+from cicd_core.values import frozen
 
 #: The most agents that one pool may have.
 MAX_AGENTS = 100_000
@@ -24,7 +25,7 @@ MAX_AGENTS = 100_000
 
 @frozen(kw_only=True)
 class Pool:
-    """A pool. How many agents and jobs it has is counted when somebody asks, and never stored."""
+    """A pool. Its numbers of agents and jobs are counted on demand, never stored."""
 
     pool_name: str
     created_at: datetime
@@ -34,11 +35,11 @@ class Pool:
     zone: str | None = None
     min_agents: int = 0
     max_agents: int = 10
-    #: The size that an operator asks for; None: what the queue calls for.
+    #: The size that an operator sets; None: as the queue needs.
     target_agents: int | None = None
-    #: Agents to keep beyond what the queue calls for, so that new work starts at once.
+    #: Agents beyond the need of the queue, so that new work starts at once.
     warm_agents: int = 0
-    #: How many jobs an agent of this pool runs at once, where no agent is there to say.
+    #: Number of jobs that an agent runs at once, used while the pool has no agents.
     slots_per_agent: int = 1
     description: str = ""
     metadata: Mapping[str, str] = field(factory=dict[str, str])
@@ -46,17 +47,29 @@ class Pool:
 
 @frozen(kw_only=True)
 class PoolSpec:
-    """A pool to be made or replaced. The fields mean what they mean on :class:`Pool`."""
+    """A pool to create or replace: omitted fields get their defaults."""
 
+    #: 1 to 128 characters of ``A-Z a-z 0-9 . _ : / -``, as all names.
     pool_name: str
+    #: The region of its agents, for people. A name, or None.
     region: str | None = None
+    #: The zone within the region, for people. A name, or None.
     zone: str | None = None
+    #: Minimum of the scaling signal, in agents: 0 to 100,000, 0 by default.
     min_agents: int = 0
+    #: Maximum of the scaling signal, in agents: 0 to 100,000, 10 by default.
     max_agents: int = 10
+    #: The size that an operator sets; None (the default): as the queue needs.
     target_agents: int | None = None
+    #: Agents beyond the need of the queue, so that new work starts at once. 0 by
+    #: default.
     warm_agents: int = 0
+    #: Number of jobs that an agent runs at once, used while the pool has no agents: 1 to 1,024,
+    #: 1 by default.
     slots_per_agent: int = 1
+    #: For people: at most 1,024 characters.
     description: str = ""
+    #: Texts by name, for people and your own programs.
     metadata: Mapping[str, str] = field(factory=dict[str, str])
 
 

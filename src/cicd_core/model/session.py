@@ -1,4 +1,4 @@
-"""A session: a user who has logged in. Only the hash of its token is ever kept."""
+"""Sessions of logged-in users. Only the hash of a token is stored."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 
-from attrs import field, frozen
+from attrs import field
 
 from cicd_core.errors import InvalidInput
 from cicd_core.model.checks import check_label, check_metadata, check_seconds
+from cicd_core.values import frozen
 
-#: How long a session lasts at most, in seconds, unless its spec says otherwise: a day.
+#: Default lifetime of a session, in seconds: a day.
 SESSION_SECONDS = 24 * 3600.0
-#: How long it lasts without being used, in seconds: eight hours.
+#: Default idle time of a session, in seconds: eight hours.
 IDLE_SECONDS = 8 * 3600.0
-#: The longest that a session may be asked to last, in seconds: 365 days.
+#: Maximum lifetime of a session, in seconds: 365 days.
 MAX_SESSION_SECONDS = 365 * 24 * 3600.0
 
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -25,24 +26,24 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 def hash_token(token: str) -> str:
     """Return the id of the session that ``token`` opens: its SHA-256 in hexadecimal digits.
 
-    No salt is needed, since a token is 256 random bits: nobody can try them all.
+    No salt is needed, since a token is 256 random bits: they cannot be guessed.
 
     Raises:
-        InvalidInput: it is no string.
+        InvalidInput: it is not a string.
     """
-    if not isinstance(token, str):  # the value is left out: it may be the token all the same
+    if not isinstance(token, str):  # the value is omitted: it may be the token
         raise InvalidInput("token", type(token).__name__, "give the session's token, a string")
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def check_session_id(value: str) -> str:
-    """Return ``value``, a hash that :func:`hash_token` made.
+    """Return ``value``, a result of :func:`hash_token`.
 
     Raises:
-        InvalidInput: it is none. It may be the token itself, so the error does not show it.
+        InvalidInput: it is not a hash. It may be the token, so the error does not show it.
     """
     if not isinstance(value, str) or not _HASH.fullmatch(value):
-        raise InvalidInput("session_id", "(not shown)", "give what hash_token() makes of the token")
+        raise InvalidInput("session_id", "(not shown)", "give the result of hash_token(token)")
     return value
 
 
@@ -50,35 +51,35 @@ def check_session_id(value: str) -> str:
 class Session:
     """A session. Instants are aware UTC datetimes of the store's clock, durations are seconds.
 
-    Its idle expiry is that of the lease on its record, which each use renews without a write. The
-    calendar refuses it as well, from ``expires_at`` and from ``idle_seconds`` after its last use
-    on: the steady clock, which ends leases, does not count the time that a machine was off.
+    The lease on its record has the idle expiry; each use renews it without a write. The calendar
+    ends it as well, at ``expires_at`` and ``idle_seconds`` after its last use: the steady clock,
+    which ends leases, does not count the time while a machine is off.
     """
 
-    #: The hash of the token, which nobody can turn back into the token.
+    #: The hash of the token, from which the token cannot be derived.
     session_id: str = field(repr=lambda value: f"'{value[:8]}…'")
     user_id: str
     created_at: datetime
-    #: From this moment it is over, however much it is used.
+    #: The session ends at this time, regardless of its use.
     expires_at: datetime
-    #: How long it lasts without being used.
+    #: Time without use after which it ends.
     idle_seconds: float = IDLE_SECONDS
-    #: Such as ``user_agent`` and ``ip``. Left out of the repr: it tells of a person.
+    #: Such as ``user_agent`` and ``ip``. Omitted from the repr: it is personal data.
     metadata: Mapping[str, str] = field(factory=dict[str, str], repr=False)
-    #: How far the store's calendar was ahead of its steady clock when it was used last (µs): the
-    #: lease knows the steady clock alone.
+    #: Offset of the store's calendar from its steady clock at the last use (µs): the lease has only
+    #: the steady clock.
     calendar_ahead: int = field(default=0, repr=False)
     logged_out_at: datetime | None = None
-    #: When it was found to be over.
+    #: The time at which the session was ended.
     expired_at: datetime | None = None
 
 
 @frozen(kw_only=True)
 class SessionSpec:
-    """A session to be made. The fields mean what they mean on :class:`Session`."""
+    """A session to create. The fields are those of :class:`Session`."""
 
     user_id: str
-    #: How long it lasts, however much it is used: at most 365 days.
+    #: Its lifetime, regardless of its use: at most 365 days.
     ttl_seconds: float = SESSION_SECONDS
     #: At most ``ttl_seconds`` has an effect.
     idle_seconds: float = IDLE_SECONDS
@@ -86,7 +87,7 @@ class SessionSpec:
 
 
 def checked(spec: SessionSpec) -> SessionSpec:
-    """Return the spec with its metadata sorted, and its idle time within its whole time.
+    """Return the spec with its metadata sorted, and its idle time within its lifetime.
 
     Raises:
         InvalidInput: a field is wrong; the error names it.

@@ -1,4 +1,4 @@
-"""What a caller asks for when it creates a job: every field is checked at this edge."""
+"""The spec of a new job: every field is checked at this edge."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from attrs import Factory, evolve, field, frozen
+from attrs import field
 
 from cicd_core.errors import InvalidInput
 from cicd_core.model.checks import (
@@ -20,57 +20,84 @@ from cicd_core.model.checks import (
     check_seconds,
     check_together,
 )
+from cicd_core.model.choices import as_names, check_choice, taken_as
 from cicd_core.model.git import GitContext, check_git, git_texts
 from cicd_core.model.instants import require_aware
-from cicd_core.model.job import Delivery, Priority, RetryPolicy, Verdict
+from cicd_core.model.job import DEFAULT_RETRY, Delivery, Priority, RetryPolicy, Verdict
 from cicd_core.model.json_values import check_json_object
+from cicd_core.values import evolve, frozen
 
 #: A week, in seconds: the longest that one attempt may run.
 MAX_TIMEOUT = 7 * 24 * 3600.0
 
-#: The verdicts that a policy may try again.
-_RETRYABLE = frozenset({Verdict.FAILED, Verdict.TIMEOUT, Verdict.ERROR})
+#: The verdicts that a policy may retry.
+_RETRYABLE = (Verdict.FAILED, Verdict.TIMEOUT, Verdict.ERROR)
+
+
+def _priority(value: Priority | str) -> Priority:
+    return taken_as(value, Priority)
+
+
+def _delivery(value: Delivery | str) -> Delivery:
+    return taken_as(value, Delivery)
 
 
 @frozen(kw_only=True)
 class JobSpec:
-    """A job to be made. The fields mean what they mean on :class:`~cicd_core.model.job.Job`."""
+    """A job to create. Enums may be given as texts, and any list for a tuple.
 
+    Payload, metadata, git context, tags and labels may take 256 KiB of JSON together, without
+    spaces between its parts. A service checks the fields when it gets the spec.
+    """
+
+    #: Selects the handler: an agent with a handler for it runs the job. 1 to 128 characters of
+    #: ``A-Z a-z 0-9 . _ : / -``, as all names.
     job_type: str
+    #: The input of the handler: a JSON object, opaque to the library. ``{}`` by default.
     payload: Mapping[str, Any] = field(factory=dict[str, Any])
+    #: The pool whose agents may run it. ``"default"`` by default.
     pool_name: str = "default"
-    priority: Priority = Priority.NORMAL
-    labels: tuple[str, ...] = ()
+    #: ``critical``, ``high``, ``normal`` (the default) or ``low``, as a member or a text.
+    priority: Priority = field(default=Priority.NORMAL, converter=_priority)
+    #: An agent must have all these labels to claim it: at most 16 names. None by default.
+    labels: tuple[str, ...] = field(default=(), converter=as_names)
+    #: The repository, ref and commit of its sources. None by default.
     git: GitContext | None = None
-    tags: tuple[str, ...] = ()
+    #: For people and filters: at most 16 names. They do not affect the queue.
+    tags: tuple[str, ...] = field(default=(), converter=as_names)
+    #: Texts by name, for people and your own programs.
     metadata: Mapping[str, str] = field(factory=dict[str, str])
-    delivery: Delivery = Delivery.AT_LEAST_ONCE
-    retry: RetryPolicy = Factory(RetryPolicy)
+    #: ``at_least_once`` (the default), or ``at_most_once`` for work that must never start twice.
+    delivery: Delivery = field(default=Delivery.AT_LEAST_ONCE, converter=_delivery)
+    #: The number of attempts, the verdicts to retry, and the waits in between. The default is 3
+    #: attempts, after ``error`` only.
+    retry: RetryPolicy = DEFAULT_RETRY
+    #: Time limit of an attempt, in seconds: 0.001 to 604,800 (a week), 3,600 by default.
     timeout_seconds: float = 3600.0
+    #: The job is not claimed before this time, which has a time zone. None: at once.
     run_at: datetime | None = None
+    #: It ends in ``timeout`` if no attempt has started by this time. None: it waits forever.
     deadline_at: datetime | None = None
-    #: Seconds from the moment at which the job is made, by the store's clock, in place of
-    #: ``run_at``. The same call again asks for the same, so that an idempotency key finds its job.
+    #: Seconds after the creation of the job, by the store's clock, instead of ``run_at``. The
+    #: same call again has the same value, so an idempotency key finds its job.
     delay_seconds: float | None = None
-    #: Seconds from that moment, instead of ``deadline_at``.
+    #: Seconds after that moment, instead of ``deadline_at``.
     deadline_seconds: float | None = None
-    #: The same key with the same fields gives the same job, for as long as that job is kept.
+    #: The same key with the same fields returns the same job, for as long as it is stored. At
+    #: most 256 bytes. None by default.
     idempotency_key: str | None = None
 
 
 def checked(spec: JobSpec) -> JobSpec:
-    """Return the spec with its names sorted, its instants in UTC, and its payload as JSON has it.
+    """Return the spec with names sorted, times in UTC, and the payload as JSON.
 
     Raises:
         InvalidInput: a field is wrong; the error names it.
         TooLarge: payload, metadata, git context, tags and labels are over 256 KiB of JSON together.
     """
     check_kind("spec", spec, JobSpec)
-    priority, delivery = spec.priority, spec.delivery
-    if not isinstance(priority, Priority):
-        raise InvalidInput("priority", priority, f"give one of {[each.name for each in Priority]}")
-    if not isinstance(delivery, Delivery):
-        raise InvalidInput("delivery", delivery, f"give one of {[each.value for each in Delivery]}")
+    priority = check_choice("priority", spec.priority, Priority)
+    delivery = check_choice("delivery", spec.delivery, Delivery)
     git, metadata = check_git(spec.git), check_metadata(spec.metadata)
     labels, tags = check_names("labels", spec.labels), check_names("tags", spec.tags)
     payload, size = check_json_object("payload", spec.payload)
@@ -106,6 +133,8 @@ def check_retry(policy: RetryPolicy) -> RetryPolicy:
     Raises:
         InvalidInput: a field is out of its range; the error names it.
     """
+    if policy is DEFAULT_RETRY:
+        return policy
     if not isinstance(policy, RetryPolicy):
         raise InvalidInput("retry", policy, "give a RetryPolicy")
     verdicts: object = policy.retry_on
@@ -113,12 +142,11 @@ def check_retry(policy: RetryPolicy) -> RetryPolicy:
         raise InvalidInput("retry.retry_on", verdicts, "give a list of verdicts")
     given = tuple(policy.retry_on)
     for verdict in given:
-        if not isinstance(verdict, str) or verdict not in _RETRYABLE:
-            raise InvalidInput("retry.retry_on", verdict, f"give some of {sorted(_RETRYABLE)}")
+        check_choice("retry.retry_on", verdict, Verdict, _RETRYABLE)
     return evolve(
         policy,
         max_attempts=check_integer("retry.max_attempts", policy.max_attempts, least=1, most=100),
-        # The same set is written, and hashed, the same, whatever the order in which it was given.
+        # The same set has the same text and hash, in any order.
         retry_on=tuple(verdict for verdict in Verdict if verdict in given),
         backoff_base=check_seconds("retry.backoff_base", policy.backoff_base),
         backoff_factor=float(
@@ -130,10 +158,10 @@ def check_retry(policy: RetryPolicy) -> RetryPolicy:
 
 
 def placed(spec: JobSpec, now: datetime) -> JobSpec:
-    """Return a checked spec whose times are instants, for a job that is made at ``now``.
+    """Return a checked spec with absolute times, for a job created at ``now``.
 
     Raises:
-        InvalidInput: the deadline comes before the job may start, or is beyond all calendars.
+        InvalidInput: the deadline comes before the job may start, or is beyond the calendar.
     """
     if spec.delay_seconds is None and spec.deadline_seconds is None:
         return spec
@@ -164,11 +192,11 @@ def _instant(name: str, seconds: float | None, now: datetime) -> datetime | None
 
 
 def _checked_times(spec: JobSpec) -> tuple[datetime | None, datetime | None]:
-    """Return ``run_at`` and ``deadline_at`` in UTC; together they must leave time for a start."""
+    """Return ``run_at`` and ``deadline_at`` in UTC; they must leave time for a start."""
     run_at = require_aware("run_at", spec.run_at)
     deadline_at = require_aware("deadline_at", spec.deadline_at)
     if run_at is not None and deadline_at is not None and deadline_at <= run_at:
-        reason = f"give a moment after run_at, {run_at}: the job could never start"
+        reason = f"give a moment after run_at, {run_at.isoformat()}: the job could never start"
         raise InvalidInput("deadline_at", deadline_at, reason)
     delay, deadline = spec.delay_seconds, spec.deadline_seconds
     if delay is not None and deadline is not None and deadline <= delay:

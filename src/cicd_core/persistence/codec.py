@@ -9,13 +9,15 @@ microseconds since the epoch (UTC).
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from functools import partial
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, Union, get_args, get_origin
 
-from attrs import frozen
+import msgspec
 from cattrs import Converter, transform_error
+from cattrs.fns import identity
 from cattrs.gen import make_dict_unstructure_fn, override
 
 from cicd_core.errors import CorruptRecord, SchemaTooNew
@@ -30,6 +32,7 @@ from cicd_core.model.session import Session
 from cicd_core.model.spec import JobSpec
 from cicd_core.persistence.unknown_fields import find_unknown, put_back
 from cicd_core.queueing.lanes import LaneDirectory
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from cicd_core.store.records import LogEntry
@@ -44,13 +47,13 @@ _EMPTY: Final[Mapping[str, Any]] = {}
 _COMMITS: Final = "c"
 #: How deep a body may nest: a payload, within an entity, and room for fields of a newer library.
 _MAX_DEPTH: Final = MAX_DEPTH + 8
-_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def _converter() -> Converter:
     converter = Converter(omit_if_default=True)
     converter.register_unstructure_hook(datetime, to_micros)
     converter.register_structure_hook(datetime, lambda value, _: from_micros(value))
+    converter.register_unstructure_hook_factory(_is_optional, partial(_optional, converter))
     for kind in (Job, JobSpec):  # a payload is JSON already: nothing looks into it on its way
         converter.register_unstructure_hook(
             kind,
@@ -62,6 +65,18 @@ def _converter() -> Converter:
             ),
         )
     return converter
+
+
+def _is_optional(kind: Any) -> bool:
+    parts = set(get_args(kind)) if get_origin(kind) in {Union, UnionType} else set[Any]()
+    return NoneType in parts and len(parts - {NoneType}) == 1
+
+
+def _optional(converter: Converter, kind: Any) -> Callable[[Any], Any]:
+    """Return how what may be None is written: without a call, where the value is JSON already."""
+    (given,) = (part for part in get_args(kind) if part is not NoneType)
+    written: Callable[[Any], Any] = converter.get_unstructure_hook(given)
+    return identity if written is identity else converter.gen_unstructure_optional(kind)
 
 
 def _as_it_is(value: object) -> object:
@@ -87,7 +102,6 @@ class EntityCodec(Generic[Entity]):
     def __init__(
         self, kind: type[Entity], collection: str, *, upgrades: tuple[Upgrade, ...] = ()
     ) -> None:
-        """Take the class, its collection, and the upgrades from version 1, 2, … to the next."""
         self._kind = kind
         self._collection = collection
         self._upgrades = upgrades
@@ -130,31 +144,33 @@ class EntityCodec(Generic[Entity]):
 
     def _refuse_newer(self, key: str, version: object) -> None:
         if isinstance(version, bool) or not isinstance(version, int) or version < 1:
-            raise TypeError(f"{version!r} is no version of a schema")
+            raise TypeError(f"{version!r} is not a schema version")
         if version > self.version:
             raise SchemaTooNew(f"{self._collection}/{key}", version, self.version)
 
 
 def _checked_commits(commits: object) -> str:
     if not isinstance(commits, str):
-        raise TypeError(f"{commits!r} is no list of commits")
+        raise TypeError(f"{commits!r} is not a list of commits")
     return commits
 
 
-#: One encoder for all bodies: ``json.dumps`` with settings of one's own makes one a call.
-_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+_ENCODER: Final = msgspec.json.Encoder()
+_DECODER: Final = msgspec.json.Decoder()
+#: Refuses what is not finite, which the encoder above writes as null.
+_STRICT: Final = json.JSONEncoder(allow_nan=False)
 
 
 def dump_json(raw: object) -> bytes:
-    """Return compact UTF-8 JSON."""
-    return _ENCODER.encode(raw).encode()
+    """Return compact UTF-8 JSON.
 
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no number of JSON")
-
-
-_DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant)
+    Raises:
+        ValueError: it holds a number that is not finite, or a lone surrogate.
+    """
+    body = _ENCODER.encode(raw)
+    if b"null" in body:
+        _STRICT.encode(raw)
+    return body
 
 
 def load_json(body: bytes) -> Any:
@@ -166,14 +182,20 @@ def load_json(body: bytes) -> Any:
     """
     if nests_deeper(body, _MAX_DEPTH):
         raise ValueError(f"it nests deeper than {_MAX_DEPTH}")
-    raw = _DECODER.decode(body.decode())
-    if _SURROGATE.search(body):  # it is never written so; one without its twin cannot be written
-        dump_json(raw)
+    try:
+        return _DECODER.decode(body)
+    except msgspec.MsgspecError as broken:
+        raise ValueError(str(broken)) from broken
+
+
+def _same(raw: dict[str, Any]) -> dict[str, Any]:
+    """Leave a body as it is: the version before says more than this one, and all that this does."""
     return raw
 
 
-JOB: Final = EntityCodec(Job, "jobs")
-DEPLOYMENT: Final = EntityCodec(Deployment, "deployments")
+# Version 2 leaves the source out of the transition that made an entity; version 1 asks for it.
+JOB: Final = EntityCodec(Job, "jobs", upgrades=(_same,))
+DEPLOYMENT: Final = EntityCodec(Deployment, "deployments", upgrades=(_same,))
 AGENT: Final = EntityCodec(Agent, "agents")
 POOL: Final = EntityCodec(Pool, "agent-pools")
 SESSION: Final = EntityCodec(Session, "sessions")
@@ -181,7 +203,7 @@ LANE_DIRECTORY: Final = EntityCodec(
     LaneDirectory,
     "lanes",
     # Version 1 never dropped a lane, and relied for ever on what it had read: it must not write.
-    upgrades=(lambda raw: raw,),
+    upgrades=(_same,),
 )
 
 

@@ -83,12 +83,10 @@ LANES_KIND: Final = "lanes"
 BY_USER: Final = Index("user_id", "created_at")
 
 #: A session's lease is its idle expiry; its lease's limit is the absolute one.
-SESSIONS: Final = Collection(name="sessions", indexes=(BY_USER,))
+SESSIONS: Final = Collection(name="sessions", indexes=(BY_USER,), is_secret=True)
 
 #: A record a duty that one of all control planes does: its lease says which one. No index finds it.
 COORDINATION: Final = Collection(name="coordination", indexes=())
-
-COLLECTIONS: Final = (JOBS, DEPLOYMENTS, AGENTS, POOLS, LANES, SESSIONS, COORDINATION)
 
 _HELD = (JobState.CLAIMED, JobState.RUNNING)
 
@@ -124,7 +122,7 @@ def of_pool(pool_name: str, status: str) -> str:
 def job_statuses(status: JobStatus | None = None) -> tuple[str, ...]:
     """Return the values of the indexes by status that hold jobs of a status; None: of any."""
     if status is None:
-        return tuple(value for each in JobStatus for value in job_statuses(each))
+        return tuple(value for item in JobStatus for value in job_statuses(item))
     return (status.value, *_MORE_STATUSES.get(status, ()))
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
+from cicd_core.background import together
 from cicd_core.model.instants import from_micros
 from cicd_core.store.retrying import RetryingStore
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from cicd_core.ids import IdSource
@@ -23,6 +26,11 @@ class Context:
         self.store = RetryingStore(store, attempts=settings.commit_attempts, jitter=ids.jitter)
         self.ids = ids
         self.settings = settings
+
+    async def counters(self, prefixes: Sequence[str]) -> dict[str, int]:
+        """Return the counters whose names begin with one of the prefixes, all asked at once."""
+        found = await together([partial(self.store.counters, prefix) for prefix in prefixes])
+        return {name: value for answer in found for name, value in answer.values.items()}
 
     async def calendar(self) -> datetime:
         """Return the store's calendar (UTC)."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from attrs import evolve, field, frozen
+from attrs import field
 
 from cicd_core.errors import CorruptRecord
 from cicd_core.lifecycle import leases
@@ -17,6 +17,7 @@ from cicd_core.model.instants import from_micros
 from cicd_core.persistence.codec import JOB, EntityCodec, dump_json, encode_event, load_json
 from cicd_core.persistence.collections import JOBS, LEASED, of_pool
 from cicd_core.store.records import EventWrite, Lease
+from cicd_core.values import evolve, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,15 +36,15 @@ class Grant:
 
     agent_id: str
     #: The holder starts at once: the job reads as RUNNING.
-    starting: bool
+    start: bool
     #: How far the store's calendar was ahead of its steady clock at the claim (µs): a lease knows
     #: the steady clock alone.
     ahead: int = 0
 
     def encode(self) -> bytes:
         """Return the bytes that a store keeps."""
-        told = {"agent_id": self.agent_id, "starting": self.starting}
-        return dump_json({**told, "ahead": self.ahead} if self.ahead else told)
+        members = {"agent_id": self.agent_id, "start": self.start}
+        return dump_json({**members, "ahead": self.ahead} if self.ahead else members)
 
     def patch(self, pool_name: str) -> dict[str, str | None]:
         """Return the attributes that the claim changes, as ``job_attributes`` would say them."""
@@ -52,7 +53,7 @@ class Grant:
             "timer": LEASED,
             "agent_id": self.agent_id,
         }
-        if self.starting:
+        if self.start:
             patch |= {"status": "running", "pool_status": of_pool(pool_name, "running")}
         return patch
 
@@ -121,14 +122,14 @@ def _claimed(record: Record, queued: Job, lease: Lease) -> Decision[Job]:
     """Return what the domain's own claim says of the job (I5)."""
     try:
         raw = load_json(record.grant or b"")
-        grant = Grant(agent_id=raw["agent_id"], starting=raw["starting"], ahead=raw.get("ahead", 0))
+        grant = Grant(agent_id=raw["agent_id"], start=raw["start"], ahead=raw.get("ahead", 0))
         return leases.claim(
             queued,
             agent_id=grant.agent_id,
             claim_id=lease.claim_id,
             now=from_micros(max(0, lease.granted + grant.ahead)),
             steady=lease.granted,
-            starting=grant.starting,
+            start=grant.start,
         )
     except Exception as broken:  # no JSON, other JSON, or a body that was never in the queue
         raise CorruptRecord(JOBS.name, record.key, f"its grant: {broken}") from broken

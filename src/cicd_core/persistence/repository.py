@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from attrs import frozen
-
 from cicd_core.errors import (
     CorruptRecord,
     NotFound,
@@ -15,7 +13,7 @@ from cicd_core.errors import (
     TooManyConflicts,
 )
 from cicd_core.model.instants import from_micros
-from cicd_core.persistence.codec import EntityCodec, encode_event
+from cicd_core.persistence.codec import encode_event
 from cicd_core.persistence.grants import Loaded
 from cicd_core.store.own_commits import holds_commit, with_commit
 from cicd_core.store.records import (
@@ -36,7 +34,8 @@ if TYPE_CHECKING:
     from cicd_core.lifecycle.decision import Decision
     from cicd_core.model.event import EventDraft
     from cicd_core.persistence.context import Context
-    from cicd_core.store.records import Collection, Record, StoreTime
+    from cicd_core.persistence.mapping import EntityMapping
+    from cicd_core.store.records import Record, StoreTime
 
 Entity = TypeVar("Entity")
 
@@ -47,37 +46,16 @@ _log = logging.getLogger("cicd_core.control_plane")
 UNREADABLE: Final = (CorruptRecord, SchemaTooNew)
 
 
-@frozen(kw_only=True)
-class EntityKind(Generic[Entity]):
-    """How one kind of entity is kept."""
-
-    #: What it is called in an error.
-    name: str
-    collection: Collection
-    codec: EntityCodec[Entity]
-    load: Callable[[Record], Loaded[Entity]]
-    key: Callable[[Entity], str]
-    attributes: Callable[[Entity, Lease | None], Mapping[str, str]]
-    #: Whether the entity, as it is now, keeps the lease that its record has.
-    keeps_lease: Callable[[Entity], bool]
-    #: How long a lease on it may last in all (µs), or None.
-    lease_limit: Callable[[Entity], int | None]
-    #: When it is dropped, on the steady clock (µs), or None: from the entity, the time of the
-    #: commit, and the lease on its record until then.
-    expires_at: Callable[[Entity, StoreTime, Lease | None], int | None]
-
-
 class Repository(Generic[Entity]):
     """The records of one kind of entity."""
 
     def __init__(
         self,
-        kind: EntityKind[Entity],
+        mapping: EntityMapping[Entity],
         context: Context,
         prepare: Callable[[Entity], Awaitable[None]] | None = None,
     ) -> None:
-        """Take how the entity is kept, the way to the store, and what comes before a commit."""
-        self._kind = kind
+        self._mapping = mapping
         self._context = context
         self._prepare = prepare
 
@@ -87,7 +65,7 @@ class Repository(Generic[Entity]):
         Raises:
             CorruptRecord: it does not decode.
         """
-        return self._kind.load(record)
+        return self._mapping.load(record)
 
     async def get(self, key: str) -> Loaded[Entity]:
         """Return the entity.
@@ -98,7 +76,7 @@ class Repository(Generic[Entity]):
         """
         found = await self.get_many([key])
         if key not in found:
-            raise NotFound(self._kind.name, key)
+            raise NotFound(self._mapping.name, key)
         return found[key]
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, Loaded[Entity]]:
@@ -108,7 +86,7 @@ class Repository(Generic[Entity]):
             CorruptRecord: one does not decode.
         """
         records = await self.records(keys)
-        return {key: self._kind.load(record) for key, record in records.items()}
+        return {key: self._mapping.load(record) for key, record in records.items()}
 
     async def get_readable(self, keys: Sequence[str]) -> dict[str, Loaded[Entity]]:
         """Return those that exist and decode, by key; the others are named in the program's log."""
@@ -123,9 +101,9 @@ class Repository(Generic[Entity]):
         unreadable: list[str] = []
         for key, record in (await self.records(keys)).items():
             try:
-                found[key] = self._kind.load(record)
+                found[key] = self._mapping.load(record)
             except UNREADABLE as broken:
-                _log.error("left alone: %s", broken)
+                _log.error("skipped: %s", broken)
                 unreadable.append(key)
         return found, unreadable
 
@@ -133,7 +111,7 @@ class Repository(Generic[Entity]):
         """Return the records that exist, by key, whether or not they decode."""
         if not keys:
             return {}
-        return await self._context.store.get(self._kind.collection.name, keys)
+        return await self._context.store.get(self._mapping.collection.name, keys)
 
     async def prepare(self, value: Entity) -> None:
         """Do what must be done before an entity that exists is committed as ``value``."""
@@ -158,26 +136,26 @@ class Repository(Generic[Entity]):
             lease: a lease to set; else the record's own is kept while the entity is held.
             guard: a condition besides the version.
         """
-        value, kind = decision.value, self._kind
-        key, commit_id = kind.key(value), self._context.ids.commit_id()
+        value, mapping = decision.value, self._mapping
+        key, commit_id = mapping.key(value), self._context.ids.commit_id()
         held = None if before is None else before.lease
-        kept = held if kind.keeps_lease(value) else None
+        kept = held if mapping.keeps_lease(value) else None
         put = Put(
-            collection=kind.collection.name,
+            collection=mapping.collection.name,
             key=key,
             expected=0 if before is None else before.version,
-            body=kind.codec.encode(
+            body=mapping.codec.encode(
                 value,
                 {} if before is None else before.unknown,
                 _commits_after(before, commit_id),
             ),
-            attributes=kind.attributes(value, lease or kept),
+            attributes=mapping.attributes(value, lease or kept),
             lease=lease or (KEEP if kept is not None else None),
-            lease_limit=kind.lease_limit(value),
-            expires_at=kind.expires_at(value, time, lease or held),
+            lease_limit=mapping.lease_limit(value, self._context.settings),
+            expires_at=mapping.expires_at(value, time, lease or held, self._context.settings),
             guard=guard,
         )
-        told = tuple(
+        events = tuple(
             EventWrite(
                 collection=put.collection,
                 key=key,
@@ -192,7 +170,7 @@ class Repository(Generic[Entity]):
         return Commit(
             commit_id=commit_id,
             writes=(put,),
-            events=pending_events + told,
+            events=pending_events + events,
             increments=pending_increments + decision.increments,
         )
 
@@ -202,7 +180,7 @@ class Repository(Generic[Entity]):
         Its event is kept, as a deletion alone could not: a commit puts at least one record.
         """
         put = Put(
-            collection=self._kind.collection.name,
+            collection=self._mapping.collection.name,
             key=record.key,
             expected=record.version,
             body=record.body,
@@ -228,9 +206,9 @@ class Repository(Generic[Entity]):
         lease: Lease | None = None,
     ) -> Loaded[Entity]:
         """Return the entity as it stands after its commit."""
-        value, kind = decision.value, self._kind
-        version = committed.versions[kind.collection.name, kind.key(value)]
-        kept = before.lease if before is not None and kind.keeps_lease(value) else None
+        value, mapping = decision.value, self._mapping
+        version = committed.versions[mapping.collection.name, mapping.key(value)]
+        kept = before.lease if before is not None and mapping.keeps_lease(value) else None
         unknown: Mapping[str, Any] = {} if before is None else before.unknown
         return Loaded(
             value=value,
@@ -271,7 +249,7 @@ class Repository(Generic[Entity]):
     async def change(
         self,
         key: str,
-        decide: Callable[[Entity, datetime], Decision[Entity]],
+        decide: Callable[[Entity, datetime, int], Decision[Entity]],
         *,
         before: Loaded[Entity] | None = None,
         lease: Callable[[Loaded[Entity], StoreTime], Lease | None] | None = None,
@@ -285,8 +263,8 @@ class Repository(Generic[Entity]):
 
         Args:
             key: the entity's.
-            decide: the decision, from the entity and the calendar; it must recognise its own
-                effect.
+            decide: the decision, from the entity, the calendar, and the steady clock (µs) at that
+                moment; it must recognise its own effect.
             before: what the caller knows; it saves the load.
             lease: makes the lease to set, from what was loaded and now.
             guard: a condition besides the version.
@@ -304,7 +282,7 @@ class Repository(Generic[Entity]):
                 return loaded
             time = await self._context.store.now()
             try:
-                decision = decide(loaded.value, from_micros(time.calendar))
+                decision = decide(loaded.value, from_micros(time.calendar), time.micros)
             except OperationRejected:
                 if before is None:
                     raise
@@ -315,7 +293,7 @@ class Repository(Generic[Entity]):
                     return loaded
                 before = None  # nor is there nothing to do because it once was so
                 continue
-            held = lease is not None and self._kind.keeps_lease(decision.value)
+            held = lease is not None and self._mapping.keeps_lease(decision.value)
             new_lease = lease(loaded, time) if lease is not None and held else None
             await self.prepare(decision.value)
             commit = self.commit_of(loaded, decision, time=time, lease=new_lease, guard=guard)
@@ -328,7 +306,7 @@ class Repository(Generic[Entity]):
         last = None if commit is None else await self.made_by(commit)
         if last is not None:
             return last
-        raise TooManyConflicts([f"{self._kind.name} {key}"], attempts)
+        raise TooManyConflicts([f"{self._mapping.name} {key}"], attempts)
 
 
 def _commits_after(before: Loaded[Any] | None, commit_id: str) -> str:

@@ -33,7 +33,7 @@ def find_unknown(raw: Mapping[str, Any], value: object) -> dict[str, Any]:
     known, nested = _shape(kind)
     # Nearly always there is nothing, and every read of a record comes through here.
     if known.issuperset(raw) and not any(
-        _is_strange(raw.get(each), nested[each]) for each in nested
+        _is_strange(raw[name], within) for name, within in nested.items() if name in raw
     ):
         return {}
     found = {name: raw[name] for name in raw.keys() - known}
@@ -41,7 +41,7 @@ def find_unknown(raw: Mapping[str, Any], value: object) -> dict[str, Any]:
         within = {
             _identity(part): extra
             for inner, part in _pairs(raw.get(name), getattr(value, name))
-            if (extra := {each: inner[each] for each in inner.keys() - fields_of_part})
+            if (extra := {item: inner[item] for item in inner.keys() - fields_of_part})
         }
         if within:
             found[name] = within
@@ -67,13 +67,13 @@ def _shape(kind: Any) -> tuple[frozenset[str], dict[str, frozenset[str]]]:
     """Return a class's fields; and those that hold attrs values, one or a tuple, with theirs."""
     hints = get_type_hints(kind)
     nested = {
-        name: _names(each) for name, hint in hints.items() for each in _classes(hint) if has(each)
+        name: _names(item) for name, hint in hints.items() for item in _classes(hint) if has(item)
     }
     return _names(kind), nested
 
 
 def _names(kind: Any) -> frozenset[str]:
-    return frozenset(each.name for each in fields(kind))
+    return frozenset(field.name for field in fields(kind))
 
 
 def _classes(hint: Any) -> Iterator[Any]:

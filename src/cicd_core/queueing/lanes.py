@@ -10,10 +10,12 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from attrs import evolve, field, frozen
+from attrs import field
 
 from cicd_core.errors import InvalidInput, TooLarge, TooManyLanes
 from cicd_core.model.checks import check_name, check_names
+from cicd_core.model.instants import SECOND
+from cicd_core.values import evolve, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -28,14 +30,14 @@ MAX_LANE_BYTES: Final = 900
 
 #: Work goes to a lane only while the directory vouches for it: for this long after ``seen``. Who
 #: comes later vouches for it again first, which is one write a lane in that time.
-VOUCHED_MICROS: Final = 15 * 60 * 1_000_000
+VOUCHED_MICROS: Final = 15 * 60 * SECOND
 #: How long a process may rely on a directory that it has read, in seconds of its own clock.
 TRUSTED_SECONDS: Final = 60.0
 #: A lane that nobody vouched for since, and that is empty, may be dropped. By then nobody relies on
 #: an older reading: it is far more than the two above together.
-DISUSED_MICROS: Final = 60 * 60 * 1_000_000
+DISUSED_MICROS: Final = 60 * 60 * SECOND
 #: A lane that was retired is listed for this long yet, more than anybody relies on a reading.
-RETIRED_MICROS: Final = 2 * 60 * 1_000_000
+RETIRED_MICROS: Final = 2 * 60 * SECOND
 #: The most lanes that one pool lists, those that were retired among them.
 MAX_LISTED: Final = 4 * MAX_LANES
 
@@ -101,7 +103,7 @@ def parse_lane(key: str) -> Lane:
         check_names("lane.labels", labels.split(_BETWEEN_LABELS) if labels else ()),
     )
     if lane.key != key:
-        raise InvalidInput("lane", key, f"its labels are not sorted and distinct: {lane.key!r}")
+        raise InvalidInput("lane", key, f"its labels must be sorted and distinct: {lane.key!r}")
     return lane
 
 

@@ -16,11 +16,12 @@ from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from attrs import Factory, field, frozen
+from attrs import Factory, field
 
 from cicd_core.errors import InvalidInput
 from cicd_core.increments import Increment
 from cicd_core.queueing.histogram import bucket_of, quantile
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -36,6 +37,8 @@ FAILURES: Final = frozenset({"failed", "timeout", "error", "dead_lettered"})
 _MICROSECOND = timedelta(microseconds=1)
 _DAY = timedelta(days=1)
 _QUARTER = timedelta(minutes=15)
+#: Of a slot, the part that names the hour.
+_HOUR_LENGTH: Final = len("20261121|09")
 _DURATION_NAME = re.compile(r"(wait|run)/(\d{8})\|([^|]+)\|(b\d+|ms|n)")
 _ENDED_NAME = re.compile(r"ended/(\d{8}\|\d{4})\|([^|]+)\|([^|]+)")
 
@@ -128,7 +131,7 @@ def slot_of(at: datetime) -> str:
     that day.
     """
     utc = at.astimezone(UTC)
-    return f"{utc:%Y%m%d|%H}{utc.minute - utc.minute % 15:02d}"
+    return f"{_day(utc)}|{utc.hour:02d}{utc.minute - utc.minute % 15:02d}"
 
 
 def begin_of_slot(at: datetime) -> datetime:
@@ -140,6 +143,24 @@ def begin_of_slot(at: datetime) -> datetime:
 def begin_of_day(at: datetime) -> datetime:
     """Return the first moment of the UTC day that holds ``at``: waits and executions count so."""
     return at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def ended_by_hour(values: Mapping[str, int]) -> dict[str, Counter[str]]:
+    """Return how many ended with each result, in all pools, by the UTC hour: ``20261121|09``.
+
+    Args:
+        values: counters; names of another kind are passed over.
+    """
+    hours: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for name, amount in values.items():
+        if found := _ENDED_NAME.fullmatch(name):
+            hours[found[1][:_HOUR_LENGTH]][found[3]] += amount
+    return dict(hours)
+
+
+def hour_of(at: datetime) -> str:
+    """Return the day and the hour, in UTC, that hold ``at``: ``20261121|09``."""
+    return slot_of(at)[:_HOUR_LENGTH]
 
 
 def groups_between(kind: str, since: datetime, until: datetime) -> list[str]:
@@ -252,13 +273,14 @@ def _duration(kind: str, at: datetime, pool_name: str, seconds: float) -> tuple[
 
 
 def _day(at: datetime) -> str:
-    return f"{at.astimezone(UTC):%Y%m%d}"
+    utc = at.astimezone(UTC)
+    return f"{utc.year:04d}{utc.month:02d}{utc.day:02d}"
 
 
 def _days(since: datetime, until: datetime) -> list[str]:
     """Return the UTC days of which at least a moment lies in that time."""
     if until < since:
-        raise InvalidInput("until", until.isoformat(), f"give a moment from {since.isoformat()} on")
+        raise InvalidInput("until", until.isoformat(), f"give a time from {since.isoformat()} on")
     if until == since:
         return []
     first = since.astimezone(UTC).date()

@@ -8,10 +8,9 @@ from datetime import datetime  # noqa: TC003 - cattrs resolves annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from attrs import frozen
-
 from cicd_core.model.agent import AgentStatus
 from cicd_core.queueing.lanes import parse_lane, serves
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -174,7 +173,7 @@ def fleet_of(
     return Fleet(
         by_status=dict(by_status),
         slots=slots,
-        unreadable=tuple(each for ids in unread.values() for each in ids),
+        unreadable=tuple(item for ids in unread.values() for item in ids),
     )
 
 
@@ -202,17 +201,17 @@ def load_of(
         unreadable: the ids of those that do not decode, by status: they may run anything.
         slots: of the agents that are capacity.
     """
-    capacity = {each.agent_id for each in agents if each.status in _CAPACITY}
+    capacity = {agent.agent_id for agent in agents if agent.status in _CAPACITY}
     capacity.update(
-        each for status, ids in unreadable.items() if status in _CAPACITY for each in ids
+        item for status, ids in unreadable.items() if status in _CAPACITY for item in ids
     )
-    inside = slots if held is None else sum(held.get(each, 0) for each in capacity)
+    inside = slots if held is None else sum(held.get(item, 0) for item in capacity)
     unmatched = 0
     if agents and not unreadable:
         unmatched = sum(
             number
             for key, number in by_lane.items()
-            if not any(serves(parse_lane(key), each.labels, each.job_types) for each in agents)
+            if not any(serves(parse_lane(key), agent.labels, agent.job_types) for agent in agents)
         )
     return Load(
         ready=ready,
@@ -244,7 +243,7 @@ def scaling_signal(pool: Pool, fleet: Fleet, load: Load, *, as_of: datetime) -> 
     slots_per_agent = fleet.slots / fleet.capacity if fleet.capacity else pool.slots_per_agent
     sentence = _demand_text(pool, load, needed, slots_per_agent)
     if pool.target_agents is not None:
-        sentence = f"target_agents {wanted} was asked for (the work calls for {sentence})"
+        sentence = f"target_agents is set to {wanted} (the work needs {sentence})"
     return ScalingSignal(
         pool_name=pool.pool_name,
         desired=desired,
@@ -315,15 +314,15 @@ def _rest_text(fleet: Fleet, load: Load) -> str:
     """Return what was left out of the count, so that nobody has to wonder."""
     idle = fleet.described(*_CAPACITY)
     parts = (
-        (idle, f"agents that are no capacity: {idle}"),
+        (idle, f"agents without capacity: {idle}"),
         (load.delayed, f"{load.delayed} delayed not counted"),
         (
             load.unmatched,
-            f"{load.unmatched} ready not counted: no agent of the pool has their labels and types",
+            f"{load.unmatched} ready not counted: no agent in the pool has their labels and types",
         ),
         (
             load.elsewhere,
-            f"{load.elsewhere} leased not counted: held by what is no capacity of the pool",
+            f"{load.elsewhere} leased not counted: their agents are not capacity of the pool",
         ),
         (fleet.unreadable, _unreadable_text(fleet)),
     )
@@ -331,4 +330,4 @@ def _rest_text(fleet: Fleet, load: Load) -> str:
 
 
 def _unreadable_text(fleet: Fleet) -> str:
-    return f"{len(fleet.unreadable)} of the agents can't be read and are counted by their status"
+    return f"{len(fleet.unreadable)} of the agents cannot be read and are counted by their status"

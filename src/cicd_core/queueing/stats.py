@@ -6,10 +6,11 @@ from collections.abc import Mapping  # noqa: TC003 - cattrs resolves annotations
 from datetime import datetime  # noqa: TC003 - cattrs resolves annotations
 from typing import TYPE_CHECKING
 
-from attrs import field, frozen
+from attrs import field
 
 from cicd_core.model.job import QueueStatus
 from cicd_core.queueing.measures import begin_of_day, begin_of_slot
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from cicd_core.queueing.measures import Measured
@@ -55,7 +56,8 @@ class QueueStats:
     failure_rate: float | None
     #: The longest time for which a job that is ready now has been ready: since its enqueue, or
     #: since its delay, backoff or release was over. None where no job is ready. Where more than
-    #: 1,000 jobs became ready later than they were created, it is at least this.
+    #: 1,000 jobs became ready later than they were created, or jobs came after the calendar was
+    #: set back, it is at least this.
     oldest_queued_seconds: float | None
 
     @property

@@ -6,11 +6,13 @@ from collections import Counter
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from attrs import evolve, field, frozen
+from attrs import field
 
 from cicd_core.model.agent import AgentStatus
+from cicd_core.model.amounts import amount
 from cicd_core.model.job import FINAL_STATES, JobState
 from cicd_core.queueing.lanes import lane_of
+from cicd_core.values import evolve, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -102,8 +104,8 @@ def explain(job: Job, around: JobContext) -> tuple[Reason, ...]:
 
 _SOON = Reason(
     ReasonCode.ABOUT_TO_BE_CLAIMED,
-    "nothing stands in its way: an agent that can run it has a free slot",
-    "nothing: it is claimed when that agent asks the next time",
+    "nothing blocks it: an agent that can run it has a free slot",
+    "nothing: the agent claims it at its next request",
 )
 
 
@@ -123,26 +125,26 @@ def _state(job: Job) -> Reason:
         return Reason(
             ReasonCode.DEAD_LETTERED,
             f"it is a dead letter: {job.attempts_used} of {job.max_attempts} attempts were used; "
-            f"the last one said: {job.error_message or 'nothing'}",
-            "mend what made it fail, then replay it",
+            f"the last error: {job.error_message or 'none'}",
+            "fix the cause, then replay it",
         )
     if job.state in FINAL_STATES:
         message = f"it has ended: {job.state}"
         return Reason(ReasonCode.ENDED, message, "create another job to run the work again")
     if job.state is JobState.PENDING:
         return Reason(ReasonCode.NOT_ENQUEUED, *_PENDING[job.tracked])
-    holder = "something else executes it" if job.agent_id is None else f"agent {job.agent_id!r}"
+    holder = "an external system runs it" if job.agent_id is None else f"agent {job.agent_id!r}"
     return Reason(
         ReasonCode.HELD,
-        f"it is {job.state} already: {holder}",
-        "nothing: it ends, or comes back to the queue when its lease is lost",
+        f"it is already {job.state}: {holder}",
+        "nothing: it ends, or returns to the queue when its lease expires",
     )
 
 
 #: By whether something else executes it.
 _PENDING: Mapping[bool, tuple[str, str]] = {
-    False: ("it was never given to the queue", "enqueue it"),
-    True: ("something else executes it; it is only recorded here", "record its execution"),
+    False: ("it was never enqueued", "enqueue it"),
+    True: ("an external system runs it; cicd_core only records it", "record its progress"),
 }
 
 
@@ -151,7 +153,7 @@ def _deadline(job: Job, around: JobContext) -> Reason | None:
         return None
     return Reason(
         ReasonCode.DEADLINE_PASSED,
-        f"its deadline, {_moment(job.start_deadline)}, has passed: maintenance ends it in timeout",
+        f"its deadline, {_moment(job.start_deadline)}, has passed: maintenance ends it as timeout",
         "enqueue another job, with a later deadline or none",
     )
 
@@ -162,16 +164,17 @@ def _delay(job: Job, around: JobContext) -> Reason | None:
     if job.run_at is None or job.run_at <= around.now:
         return Reason(
             ReasonCode.DUE,
-            "its delay is over, and maintenance has not made it ready yet",
-            "see that a control plane runs its maintenance on this store",
+            "its delay is over, but maintenance has not made it ready yet",
+            "run maintenance on this store: a ControlPlane, `cicd-core agent` or `cicd-core serve` "
+            "does, unless maintenance is turned off",
         )
     last = job.attempts[-1].reason if job.attempts else None
     why = f"attempt {job.attempt} ended: {last}" if job.attempts else "its run_at says so"
     seconds = (job.run_at - around.now).total_seconds()
     return Reason(
         ReasonCode.DELAYED,
-        f"it is delayed until {_moment(job.run_at)}, {seconds:.0f} s from now: {why}",
-        "wait until then",
+        f"it is delayed until {_moment(job.run_at)}, in {seconds:.0f} s: {why}",
+        "wait",
     )
 
 
@@ -180,10 +183,10 @@ def _lane(job: Job, around: JobContext) -> Reason | None:
         return None
     return Reason(
         ReasonCode.LANE_NOT_LISTED,
-        f"the lanes of pool {job.pool_name!r} do not name {lane_of(job).key!r}, so that no agent "
-        f"looks there",
-        "nothing: maintenance walks over the queued jobs and lists their lanes again; another job "
-        "with the same pool, job type and labels does so too, after a minute at most",
+        f"the lanes of pool {job.pool_name!r} do not include {lane_of(job).key!r}, so no agent "
+        f"looks for it",
+        "nothing: maintenance checks the queued jobs and lists their lanes again; another job "
+        "with the same pool, job type and labels also does so, after at most a minute",
     )
 
 
@@ -193,31 +196,31 @@ def _fleet_and_stuck(job: Job, around: JobContext) -> tuple[Reason | None, ...]:
     if fleet is None or fleet.code not in {ReasonCode.NO_AGENT_TAKES_WORK, ReasonCode.ALL_BUSY}:
         return (fleet,)
     able = _able(job, around.agents)
-    if all(each.stuck_slots >= each.slots for each in able):
+    if all(item.stuck_slots >= item.slots for item in able):
         return (_stuck(able),)
     return fleet, _stuck(able)
 
 
 def _fleet(job: Job, around: JobContext) -> Reason | None:
     """Return why no agent of the pool can take the job now, if that is so."""
-    agents = [each for each in around.agents if each.status is not AgentStatus.TERMINATED]
+    agents = [agent for agent in around.agents if agent.status is not AgentStatus.TERMINATED]
     if not agents:
         return _unread_agents(job, around) if around.unreadable else _no_agents(job, around)
     reason = _of_agents(job, agents, around)
     if reason is None or not around.unreadable:
         return reason
-    unread = f"; {_count(around.unreadable, 'agent')} of the pool can't be read here"
+    unread = f"; {amount(around.unreadable, 'agent')} of the pool cannot be read here"
     return evolve(reason, message=reason.message + unread)
 
 
 def _of_agents(job: Job, agents: Sequence[Agent], around: JobContext) -> Reason | None:
-    labelled = [each for each in agents if not _missing(job, each)]
+    labelled = [agent for agent in agents if not _missing(job, agent)]
     if not labelled:
         return _no_labels(job, agents)
     able = _able(job, agents)
     if not able:
         return _no_type(job, labelled)
-    serving = [each for each in able if each.takes_work]
+    serving = [item for item in able if item.takes_work]
     if not serving:
         return _none_serving(able, around)
     return _busy(serving, around)
@@ -226,11 +229,11 @@ def _of_agents(job: Job, agents: Sequence[Agent], around: JobContext) -> Reason 
 def _able(job: Job, agents: Sequence[Agent]) -> list[Agent]:
     """Return those that have not gone and have what the job needs."""
     return [
-        each
-        for each in agents
-        if each.status is not AgentStatus.TERMINATED
-        and not _missing(job, each)
-        and (each.job_types is None or job.job_type in each.job_types)
+        agent
+        for agent in agents
+        if agent.status is not AgentStatus.TERMINATED
+        and not _missing(job, agent)
+        and (agent.job_types is None or job.job_type in agent.job_types)
     ]
 
 
@@ -241,66 +244,67 @@ def _no_agents(job: Job, around: JobContext) -> Reason:
         return Reason(ReasonCode.NO_AGENTS, message, f"start an agent in pool {pool}")
     return Reason(
         ReasonCode.NO_POOL,
-        f"there is no pool {pool}, and no agent in it",
-        f"start an agent in pool {pool}, or enqueue the job in a pool that exists",
+        f"pool {pool} does not exist and has no agents",
+        f"start an agent in pool {pool}, or enqueue the job in an existing pool",
     )
 
 
 def _unread_agents(job: Job, around: JobContext) -> Reason:
     return Reason(
         ReasonCode.NO_AGENTS,
-        f"no agent of pool {job.pool_name!r} is known to serve it: "
-        f"{_count(around.unreadable, 'agent')} can't be read here",
-        "update the library here, or start these agents again, so that they register",
+        f"no readable agent of pool {job.pool_name!r} can run it: "
+        f"{amount(around.unreadable, 'agent')} cannot be read here",
+        "upgrade cicd_core here, or restart these agents so that they register again",
     )
 
 
 def _no_labels(job: Job, agents: Sequence[Agent]) -> Reason:
     nearest = min(
-        agents, key=lambda each: (len(_missing(job, each)), not each.takes_work, each.agent_id)
+        agents, key=lambda item: (len(_missing(job, item)), not item.takes_work, item.agent_id)
     )
     missing = ", ".join(_missing(job, nearest))
     return Reason(
         ReasonCode.NO_AGENT_WITH_LABELS,
-        f"no agent in pool {job.pool_name!r} has all of its labels ({', '.join(job.labels)}): the "
-        f"nearest of {len(agents)}, {nearest.agent_id!r}, lacks {missing}",
-        f"start an agent with those labels, or give {nearest.agent_id!r} also {missing}",
+        f"no agent in pool {job.pool_name!r} has all its labels ({', '.join(job.labels)}): the "
+        f"closest of {len(agents)}, {nearest.agent_id!r}, lacks {missing}",
+        f"start an agent with those labels, or restart {nearest.agent_id!r} with {missing} added",
     )
 
 
 def _no_type(job: Job, labelled: Sequence[Agent]) -> Reason:
-    example = min(labelled, key=lambda each: (not each.takes_work, each.agent_id))
+    example = min(labelled, key=lambda item: (not item.takes_work, item.agent_id))
     handled = ", ".join(example.job_types or ())
+    which, those = (" with its labels", " with those labels") if job.labels else ("", "")
     return Reason(
         ReasonCode.NO_AGENT_FOR_TYPE,
-        f"no agent with its labels handles the job type {job.job_type!r}: of {len(labelled)}, "
+        f"no agent{which} handles the job type {job.job_type!r}: of {len(labelled)}, "
         f"{example.agent_id!r} handles {handled}",
-        f"register a handler for {job.job_type!r} on an agent with those labels",
+        f"start an agent{those} that has a handler for {job.job_type!r}",
     )
 
 
 def _none_serving(able: Sequence[Agent], around: JobContext) -> Reason:
-    statuses = Counter(each.status for each in able)
+    statuses = Counter(item.status for item in able)
     described = ", ".join(f"{number} {status}" for status, number in sorted(statuses.items()))
     if around.more_offline:
         described += f" ({around.more_offline} more of the pool are offline)"
     return Reason(
         ReasonCode.NO_AGENT_TAKES_WORK,
-        f"no agent that could run it takes work: {described}",
-        "bring one of them back (see the reason of its status), or start another one",
+        f"no agent that can run it takes work: {described}",
+        "restore one of them (see the reason for its status), or start another agent",
     )
 
 
 def _busy(serving: Sequence[Agent], around: JobContext) -> Reason | None:
-    used = {each.agent_id: _used(each, around) for each in serving}
-    if any(used[each.agent_id] < each.slots for each in serving):
+    used = {item.agent_id: _used(item, around) for item in serving}
+    if any(used[item.agent_id] < item.slots for item in serving):
         return None
-    slots = sum(each.slots for each in serving)
+    slots = sum(item.slots for item in serving)
     return Reason(
         ReasonCode.ALL_BUSY,
-        f"all that can run it are busy: {_count(len(serving), 'agent')}, {sum(used.values())} of "
-        f"{_count(slots, 'slot')} used",
-        "wait until one is free, or add agents or slots",
+        f"all agents for it are busy: {amount(len(serving), 'agent')}, {sum(used.values())} of "
+        f"{amount(slots, 'slot')} used",
+        "wait for a free slot, or add agents or slots",
     )
 
 
@@ -308,25 +312,25 @@ def _used(agent: Agent, around: JobContext) -> int:
     """Return how many slots are in use, by what it holds and by what it has lost and still runs."""
     if agent.agent_id not in around.held:
         return agent.running or 0
-    lost = sum(job.why == "lease_lost" for job in agent.stuck)
+    lost = sum(job.reason == "lease_lost" for job in agent.stuck)
     return min(agent.slots, around.held[agent.agent_id] + lost)
 
 
 def _stuck(able: Sequence[Agent]) -> Reason | None:
     """Return which agents that could run it have slots that no job gets."""
-    stuck = [each for each in able if each.stuck]
+    stuck = [item for item in able if item.stuck]
     if not stuck:
         return None
     first = min(stuck, key=lambda agent: (agent.stuck[0].since, agent.agent_id))
     held = first.stuck[0]
-    slots = sum(each.stuck_slots for each in stuck)
+    slots = sum(item.stuck_slots for item in stuck)
     return Reason(
         ReasonCode.SLOTS_STUCK,
-        f"{_count(slots, 'slot')} of {_count(len(stuck), 'agent')} stuck: on {first.agent_id!r} "
-        f"job {held.job_id!r} was stopped ({held.why}) at {_moment(held.since)}, and its handler "
-        f"goes on",
-        f"restart agent {first.agent_id!r}, or let it end by itself in such a case (the option "
-        f"exit_when_stuck); a handler in a thread must look at run.cancelled",
+        f"{amount(slots, 'slot')} of {amount(len(stuck), 'agent')} stuck: on {first.agent_id!r} "
+        f"job {held.job_id!r} was stopped ({held.reason}) at {_moment(held.since)}, but its "
+        f"handler still runs",
+        f"restart agent {first.agent_id!r}, or let it exit by itself in that case (option "
+        f"exit_when_stuck); a handler in a thread must check run.cancelled",
     )
 
 
@@ -337,19 +341,15 @@ def _ahead(around: JobContext) -> Reason | None:
     least = "at least " if around.more_ahead else ""
     return Reason(
         ReasonCode.JOBS_AHEAD,
-        f"{least}{_count(total, 'job')} ahead of it, with a higher priority or enqueued before: "
+        f"{least}{amount(total, 'job')} ahead of it, with a higher priority or enqueued earlier: "
         f"{around.ahead_in_lane} in its own lane, {around.ahead_elsewhere} in others that the same "
         f"agents serve",
-        "wait, add agents, or give it a higher priority",
+        "wait, add agents, or raise its priority",
     )
 
 
 def _missing(job: Job, agent: Agent) -> list[str]:
     return [label for label in job.labels if label not in agent.labels]
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _moment(instant: datetime) -> str:

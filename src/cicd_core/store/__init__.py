@@ -1,9 +1,10 @@
 """The store contract, and everything that a store of your own imports, from one place.
 
 :class:`Store` is the contract, and the words of its verbs, from :class:`Claim` to :class:`Watch`,
-stand beside it. :class:`Limits` refuses what no store takes, and the functions from
-:func:`applied_before` to :func:`replaced` say what the verbs do to one record.
-:class:`StoreFactory` is the function that an entry point names, :func:`open_store` calls it, and
+stand beside it. :class:`RetryingStore` stands before every backend: it checks the limits of each
+call, and makes it again when that may help. The functions from :func:`applied_before` to
+:func:`replaced` say what the verbs do to one record.
+:class:`BackendFactory` is the function that an entry point names, :func:`open_store` calls it, and
 :class:`StoreURL` and :func:`require_asyncio` help it. The errors are those that a store raises.
 
 The codec and the stores that need no other package are modules of their own.
@@ -11,8 +12,9 @@ The codec and the stores that need no other package are modules of their own.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
+
+from cicd_core.lazily import exports as _exports
 
 if TYPE_CHECKING:
     from cicd_core.clock import Clock, SystemClock, calendar_of
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from cicd_core.store.contract import Store
     from cicd_core.store.counter_days import day_of, end_of, first_kept_day
     from cicd_core.store.lifetime import Lifetime
-    from cicd_core.store.limits import MAX_DURATION, MAX_INSTANT, MAX_ITEMS, SORT_SEPARATOR, Limits
+    from cicd_core.store.limits import MAX_DURATION, MAX_INSTANT, MAX_ITEMS, SORT_SEPARATOR
     from cicd_core.store.records import (
         KEEP,
         MAX_COMMIT_BYTES,
@@ -66,15 +68,18 @@ if TYPE_CHECKING:
         Renewal,
         Renewed,
         StoreTime,
+        Subject,
         Watch,
     )
-    from cicd_core.store.registry import StoreFactory, StoreURL, open_store, require_asyncio
+    from cicd_core.store.registry import BackendFactory, StoreURL, open_store, require_asyncio
+    from cicd_core.store.retrying import RetryingStore
     from cicd_core.store.semantics import (
-        Subject,
         answer_of,
         applied_before,
         conflicts,
+        extended,
         granted,
+        lease_of,
         renewed,
         replaced,
         subject_of,
@@ -91,6 +96,7 @@ __all__ = [
     "MAX_RECORD_BYTES",
     "MAX_WRITES",
     "SORT_SEPARATOR",
+    "BackendFactory",
     "Claim",
     "Clock",
     "Collection",
@@ -110,7 +116,6 @@ __all__ = [
     "Keep",
     "Lease",
     "Lifetime",
-    "Limits",
     "LogEntry",
     "LogPage",
     "Partition",
@@ -120,12 +125,12 @@ __all__ = [
     "RecordPage",
     "Renewal",
     "Renewed",
+    "RetryingStore",
     "SchemaTooNew",
     "SchemaTooOld",
     "Store",
     "StoreClosed",
     "StoreError",
-    "StoreFactory",
     "StoreFull",
     "StoreReadOnly",
     "StoreTime",
@@ -143,8 +148,10 @@ __all__ = [
     "conflicts",
     "day_of",
     "end_of",
+    "extended",
     "first_kept_day",
     "granted",
+    "lease_of",
     "open_store",
     "renewed",
     "replaced",
@@ -154,9 +161,9 @@ __all__ = [
     "subject_of",
 ]
 
-#: Where the names are. They are imported when they are asked for, so that the modules of this
-#: package, which import each other, stand in no circle.
-_PLACES: Final = {
+#: The module of each name. The modules of this package, which import each other, stand in no circle
+#: that way.
+_HOMES: Final = {
     name: module
     for module, names in {
         "cicd_core.clock": ("Clock", "SystemClock", "calendar_of"),
@@ -180,7 +187,6 @@ _PLACES: Final = {
         "cicd_core.store.counter_days": ("day_of", "end_of", "first_kept_day"),
         "cicd_core.store.lifetime": ("Lifetime",),
         "cicd_core.store.limits": (
-            "Limits",
             "MAX_DURATION",
             "MAX_INSTANT",
             "MAX_ITEMS",
@@ -216,15 +222,18 @@ _PLACES: Final = {
             "Renewal",
             "Renewed",
             "StoreTime",
+            "Subject",
             "Watch",
         ),
-        "cicd_core.store.registry": ("StoreFactory", "StoreURL", "open_store", "require_asyncio"),
+        "cicd_core.store.registry": ("BackendFactory", "StoreURL", "open_store", "require_asyncio"),
+        "cicd_core.store.retrying": ("RetryingStore",),
         "cicd_core.store.semantics": (
-            "Subject",
             "answer_of",
             "applied_before",
             "conflicts",
+            "extended",
             "granted",
+            "lease_of",
             "renewed",
             "replaced",
             "subject_of",
@@ -234,9 +243,5 @@ _PLACES: Final = {
     for name in names
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Import one of the names above."""
-    if name not in _PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_PLACES[name]), name)
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = _exports(__name__, _HOMES)

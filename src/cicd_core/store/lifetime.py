@@ -27,14 +27,12 @@ class Lifetime:
             StoreClosed: the store was closed, or another process opened it.
         """
         if self._ended:
-            raise StoreClosed(
-                f"{self._store} was closed: open it again; nothing was written by this call"
-            )
+            raise StoreClosed(f"{self._store} is closed: open it again; this call wrote nothing")
         if os.getpid() != self._process:
             raise StoreClosed(
                 f"{self._store} was opened by process {self._process}, of which this process "
-                f"{os.getpid()} is a fork: open a store of its own after the fork; nothing was "
-                f"written by this call"
+                f"{os.getpid()} is a fork: open a new store after the fork; this call "
+                f"wrote nothing"
             )
 
     def end(self) -> bool:

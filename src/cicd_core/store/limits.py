@@ -1,7 +1,8 @@
-"""What a store refuses at its edge: the same limits for every store, checked before any I/O.
+"""The limits of every store, checked before any I/O.
 
-A store makes one :class:`Limits` of its collections and asks it first in every verb; what passes
-can be written by every backend. These checks run on each call, so they do no more than they must.
+:class:`~cicd_core.store.retrying.RetryingStore` stands before every backend and asks
+:class:`Limits` first in each verb; every backend can write what passes. These checks run on each
+call, so they do no more than they must.
 """
 
 from __future__ import annotations
@@ -9,10 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from attrs import frozen
-
 from cicd_core.errors import InvalidInput, TooLarge
-from cicd_core.store.lifetime import Lifetime
 from cicd_core.store.records import (
     KEEP,
     MAX_COMMIT_BYTES,
@@ -21,6 +19,7 @@ from cicd_core.store.records import (
     MAX_WRITES,
     Put,
 )
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -83,13 +82,10 @@ class _Shape:
 
 
 class Limits:
-    """The checks of one store, which knows these collections.
+    """The checks of one store, which knows these collections."""
 
-    The check of each verb refuses a store that was closed, or that was opened before a fork, too.
-    """
-
-    def __init__(self, collections: Iterable[Collection], *, store: str = "this store") -> None:
-        """Look at the collections once; ``store`` names the store in errors.
+    def __init__(self, collections: Iterable[Collection]) -> None:
+        """Look at the collections once.
 
         Raises:
             InvalidInput: two have one name; a name is not ``[a-z][a-z0-9_-]*`` of at most 64
@@ -99,15 +95,8 @@ class Limits:
         self._shapes: dict[str, _Shape] = {}
         for collection in collections:
             if collection.name in self._shapes:
-                raise InvalidInput("collections", collection.name, "give each name once")
+                raise InvalidInput("collections", collection.name, "give each name only once")
             self._shapes[collection.name] = _shape(collection)
-        self._store = store
-        #: Whether the store may be used; every check of a verb asks it first.
-        self.lifetime = Lifetime(store)
-
-    def of_another(self) -> Limits:
-        """Return the checks of another store that is opened now, with the same collections."""
-        return Limits(self.collections, store=self._store)
 
     @property
     def collections(self) -> tuple[Collection, ...]:
@@ -129,7 +118,6 @@ class Limits:
             InvalidInput: the collection is unknown, or a key is none.
             TooLarge: a key is over its limit.
         """
-        self.lifetime.check()
         self._shape(collection)
         for key in keys:
             check_key(key)
@@ -140,7 +128,6 @@ class Limits:
         Raises:
             InvalidInput, TooLarge: as :meth:`check_commit`.
         """
-        self.lifetime.check()
         for commit in commits:
             self.check_commit(commit)
 
@@ -163,10 +150,10 @@ class Limits:
             size += self._check_write(write)
             subject = (write.collection, write.key)
             if subject in put or subject in deleted:
-                raise InvalidInput("writes", subject, "a commit writes a record once")
+                raise InvalidInput("writes", subject, "a commit writes each record at most once")
             (put if isinstance(write, Put) else deleted).add(subject)
         if not put:
-            raise InvalidInput("writes", commit.writes, "a commit puts at least one record")
+            raise InvalidInput("writes", commit.writes, "a commit writes at least one record")
         for event in commit.events:
             size += self._check_event(event, put)
         for increment in commit.increments:
@@ -183,7 +170,6 @@ class Limits:
                 the index is unknown; or the patch sets what is no partition attribute.
             TooLarge: something in it is over its limit of bytes.
         """
-        self.lifetime.check()
         shape = self._shape(claim.collection)
         _check_index(shape.collection, claim.index)
         check_key(claim.claim_id, "claim_id")
@@ -195,7 +181,7 @@ class Limits:
         _check_bytes("grant", claim.grant)
         for name, constant in claim.patch.items():
             if name not in shape.partitions:
-                raise InvalidInput("patch", name, f"a claim sets {_listed(shape.partitions)} only")
+                raise InvalidInput("patch", name, f"a claim sets only {_listed(shape.partitions)}")
             if constant is not None:
                 check_key(constant, f"patch.{name}")
 
@@ -206,7 +192,6 @@ class Limits:
             InvalidInput: a collection is unknown, a key is none, or a duration is not above 0.
             TooLarge: a key is over its limit.
         """
-        self.lifetime.check()
         for renewal in renewals:
             self._shape(renewal.collection)
             check_key(renewal.key)
@@ -220,7 +205,6 @@ class Limits:
             InvalidInput: the limit is not 1 to 1,000, or the collection or the index is unknown.
             TooLarge: a bound is over its limit.
         """
-        self.lifetime.check()
         self.check_partition(query.partition)
         _check_number("limit", query.limit, least=1, most=MAX_ITEMS)
         for field, bound in (("after", query.after), ("before", query.before)):
@@ -243,7 +227,6 @@ class Limits:
         Raises:
             InvalidInput, TooLarge: as :meth:`check_partition`.
         """
-        self.lifetime.check()
         for partition in partitions:
             self.check_partition(partition)
 
@@ -254,7 +237,6 @@ class Limits:
             InvalidInput: a partition or a turn cannot be, or ``timeout`` is below 0 or no number.
             TooLarge: a bound or a turn is over its limit.
         """
-        self.lifetime.check()
         if not timeout >= 0:  # said this way round, it refuses NaN too
             raise InvalidInput("timeout", timeout, "give 0 or more seconds")
         for watch in watches:
@@ -271,23 +253,21 @@ class Limits:
             InvalidInput: it holds a lone surrogate.
             TooLarge: it is longer than a name may be.
         """
-        self.lifetime.check()
         if prefix:
             check_key(prefix, "prefix")
 
-    def check_log_limit(self, limit: int) -> None:
-        """Check the arguments of ``read_log`` that are the same in every store.
+    def check_log_read(self, _cursor: str | None, limit: int) -> None:
+        """Check the arguments of ``read_log``; only the backend can judge a cursor.
 
         Raises:
             InvalidInput: ``limit`` is not 1 to 1,000.
         """
-        self.lifetime.check()
         _check_number("limit", limit, least=1, most=MAX_ITEMS)
 
     def _shape(self, name: str) -> _Shape:
         shape = self._shapes.get(name)
         if shape is None:
-            raise InvalidInput("collection", name, f"this store has {_listed(self._shapes)}")
+            raise InvalidInput("collection", name, f"this store has only {_listed(self._shapes)}")
         return shape
 
     def _check_write(self, write: Put | Delete) -> int:
@@ -308,7 +288,7 @@ class Limits:
     def _check_event(self, event: EventWrite, put: set[tuple[str, str]]) -> int:
         if event.version is None:
             if (event.collection, event.key) not in put:
-                reason = "this commit gives it no version; name the version that it led to"
+                reason = "this commit does not write it; give the version that it wrote"
                 raise InvalidInput("events", (event.collection, event.key), reason)
         else:
             self._shape(event.collection)
@@ -350,13 +330,13 @@ def _check_attributes(shape: _Shape, key: str, attributes: Mapping[str, str]) ->
                 reason = f"a record that has {partition!r} must have {sort!r} too"
                 raise InvalidInput("attributes", partition, reason)
         elif attributes[sort].partition(SORT_SEPARATOR)[2] != key:
-            reason = f"what follows its first {SORT_SEPARATOR!r} must be the record's key {key!r}"
+            reason = f"the part after its first {SORT_SEPARATOR!r} must be the record's key {key!r}"
             raise InvalidInput(f"attributes.{sort}", attributes[sort], reason)
 
 
 def _check_index(collection: Collection, index: Index) -> None:
     if index not in collection.indexes:
-        known = _listed(each.name for each in collection.indexes)
+        known = _listed(item.name for item in collection.indexes)
         raise InvalidInput("index", index.name, f"{collection.name!r} has {known}")
 
 
@@ -381,7 +361,8 @@ def _check_lease_limit(limit: int | None) -> None:
 
 def _check_number(field: str, number: int, *, least: int, most: int) -> None:
     # Annotations stop nobody at run time, and each store would do something else with 1.5.
-    if not isinstance(number, int) or isinstance(number, bool) or not least <= number <= most:
+    is_whole = type(number) is int or (isinstance(number, int) and not isinstance(number, bool))
+    if not is_whole or not least <= number <= most:
         raise InvalidInput(field, number, f"give a whole number from {least} to {most}")
 
 
@@ -389,7 +370,7 @@ def _encoded_size(field: str, text: str) -> int:
     try:
         return len(text.encode())
     except UnicodeEncodeError:
-        reason = "it holds a lone surrogate, which is no character"
+        reason = "it contains a lone surrogate, which is not a character"
         raise InvalidInput(field, text, reason) from None
 
 

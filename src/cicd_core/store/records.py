@@ -1,4 +1,4 @@
-"""The words of the store contract: what a record, a commit, a claim and a page are.
+"""The values of the store contract: records, commits, claims and pages.
 
 Instants are integers here: microseconds on the store's own steady clock (:class:`StoreTime`).
 """
@@ -8,9 +8,10 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, Final, Literal
 
-from attrs import Factory, field, frozen
+from attrs import Factory, field
 
 from cicd_core.increments import Increment
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,15 +42,19 @@ __all__ = [
     "Renewal",
     "Renewed",
     "StoreTime",
+    "Subject",
     "Watch",
 ]
 
-#: The most writes in one commit, and the most bytes of bodies and events in one.
+#: The subject of a write, an event or an answer: a collection, and a record's key in it.
+Subject = tuple[str, str]
+
+#: Maximum writes per commit, and maximum bytes of its bodies and events.
 MAX_WRITES: Final = 25
 MAX_COMMIT_BYTES: Final = 1024 * 1024
-#: The most bytes (UTF-8) of a key, an attribute's value or a claim id.
+#: Maximum bytes (UTF-8) of a key, an attribute's value or a claim id.
 MAX_KEY_BYTES: Final = 1024
-#: The most bytes of one body: more than a new entity may have, since its history grows.
+#: Maximum bytes of a body: more than for a new entity, since its history grows.
 MAX_RECORD_BYTES: Final = 384 * 1024
 
 
@@ -64,7 +69,7 @@ KEEP: Final = Keep.KEEP
 
 
 class Guard(Enum):
-    """A condition on a write besides its version."""
+    """A condition of a write besides its version."""
 
     NONE = "none"
     #: No record, no lease, or one whose expiry (with the clock's uncertainty) has passed on the
@@ -74,28 +79,28 @@ class Guard(Enum):
 
 @frozen
 class StoreTime:
-    """What the store's two clocks say: how much time has passed, and which moment it is.
+    """The time of the store's two clocks: elapsed time, and the date.
 
-    Whatever a duration or an order depends on is an instant of the steady clock: leases, retention,
-    versions, fences, ranks. Whatever a person or a calendar names is an instant of the calendar.
+    Durations and orders use instants of the steady clock: leases, retention, versions, fences,
+    ranks. Times for people and calendars are instants of the calendar.
     """
 
     #: The steady clock, in microseconds: it grows as time passes, never goes back, and no wall
-    #: clock moves it. It began at the Unix epoch's count, as well as that was known then.
+    #: clock moves it. It started with the best known Unix time.
     micros: int
     #: The steady clock may be off by this much in either direction, in microseconds.
     uncertainty: int = 0
     #: The best known wall clock: microseconds since the Unix epoch (UTC). It may step forward or
-    #: back whenever it is corrected. A store that cannot tell leaves it out: it is the steady one.
+    #: back whenever it is corrected. A store without one omits it: it is then the steady one.
     calendar: int = field(default=Factory(lambda self: self.micros, takes_self=True), kw_only=True)
 
     @property
     def ahead(self) -> int:
-        """How far the calendar is ahead of the steady clock now, in microseconds."""
+        """The offset of the calendar from the steady clock, in microseconds."""
         return self.calendar - self.micros
 
     def calendar_of(self, steady: int) -> int:
-        """Return the moment on the calendar, as it is now, of an instant of the steady clock."""
+        """Return an instant of the steady clock on the current calendar."""
         return max(0, steady + self.ahead)
 
 
@@ -103,10 +108,10 @@ class StoreTime:
 class Index:
     """A sparse index: a record is in it while it has the partition attribute.
 
-    Every record that has the partition attribute must have the sort attribute too. A sort value is
+    Every record with the partition attribute must have the sort attribute too. A sort value is
     ``text:key``: a text without a colon, which may be empty, a colon, and the record's key. So it
-    is unique in its partition, and a page goes on from it without losing a record.
-    :func:`~cicd_core.store.sort_key` makes one of an instant.
+    is unique in its partition, and the next page continues from it without losing a record.
+    :func:`~cicd_core.store.sort_key` makes one from an instant.
     """
 
     partition: str
@@ -114,19 +119,22 @@ class Index:
 
     @property
     def name(self) -> str:
-        """The name that a database gives it, such as ``status-created_at-index``."""
+        """Its name in a database, such as ``status-created_at-index``."""
         return f"{self.partition}-{self.sort}-index"
 
 
 @frozen(kw_only=True)
 class Collection:
-    """A named set of records, and how they are found."""
+    """A named set of records with its indexes."""
 
     name: str
     indexes: tuple[Index, ...]
     #: The sort attribute that follows the lease: a claim writes ``sort_key(expires, key)`` there.
-    #: It is a lower bound: a renewal may move it on to the new expiry, and need not.
+    #: It is a lower bound: a renewal may, but need not, move it to the new expiry.
     lease_sort: str | None = None
+    #: Whether its records authenticate people (sessions, keys). A backend may exclude them from
+    #: backups, encrypt them with a separate key, and hide them from processes that only read.
+    is_secret: bool = False
 
     @property
     def attributes(self) -> tuple[str, ...]:
@@ -146,15 +154,15 @@ class Partition:
 
 @frozen(kw_only=True)
 class Lease:
-    """Who holds a record, and until when."""
+    """The holder of a record, and the end of its lease."""
 
     #: The claim's request id.
     claim_id: str
-    #: When the claim was made.
+    #: The time of the claim.
     granted: int
-    #: The holder's last sign of life: the claim, a renewal, or a put that set this lease.
+    #: The holder's last sign of life: the claim, a renewal, or the put of this lease.
     renewed: int
-    #: After this moment (and the clock's uncertainty) the record may be taken away; at it, not yet.
+    #: After (not at) this time, plus the clock's uncertainty, the record may be taken away.
     expires: int
     #: ``expires`` is never past this.
     limit: int
@@ -162,22 +170,22 @@ class Lease:
 
 @frozen(kw_only=True)
 class Record:
-    """What a store keeps. It knows nothing of what ``body`` and ``grant`` mean."""
+    """A stored record. The store does not interpret ``body`` and ``grant``."""
 
     key: str
-    #: +1 a commit or a claim; a creation starts at max(1, steady time), so that delete and create
-    #: again never repeats one.
+    #: +1 per commit or claim; a creation starts at max(1, steady time), so delete and create
+    #: again never repeats a version.
     version: int
-    #: The commit that wrote it last; claim and renew leave it.
+    #: The commit that wrote it last; claim and renew do not change it.
     commit_id: str
     body: bytes
     attributes: Mapping[str, str] = field(factory=dict[str, str])
-    #: What the last claim gave; a commit clears it.
+    #: The grant of the last claim; a commit clears it.
     grant: bytes | None = None
     lease: Lease | None = None
-    #: How long a lease on this record may last in all (µs); a claim makes its limit of it.
+    #: Maximum total length of a lease on this record (µs), from which a claim sets its limit.
     lease_limit: int | None = None
-    #: From this moment of the steady clock the record is absent, in every verb.
+    #: From this time of the steady clock the record is absent, in every verb.
     expires_at: int | None = None
 
 
@@ -187,13 +195,13 @@ class Put:
 
     collection: str
     key: str
-    #: The version that the record has now; 0: it must not exist.
+    #: The current version of the record; 0: it must not exist.
     expected: int
     body: bytes
-    #: All of them: an attribute that is left out is removed.
+    #: All attributes: an omitted one is removed.
     attributes: Mapping[str, str] = field(factory=dict[str, str])
-    #: KEEP, None (clear it), or a lease to set. A lease with the claim id that the record has
-    #: already never moves ``renewed`` back, nor ``expires``, unless its own ``limit`` is earlier.
+    #: KEEP, None (clear it), or a lease to set. A lease with the record's current claim id
+    #: never moves ``renewed`` back, nor ``expires``, unless its own ``limit`` is earlier.
     lease: Lease | Literal[Keep.KEEP] | None = KEEP
     lease_limit: int | None = None
     expires_at: int | None = None
@@ -206,7 +214,7 @@ class Delete:
 
     collection: str
     key: str
-    #: The version that the record has now, at least 1.
+    #: The current version of the record, at least 1.
     expected: int
     guard: Guard = Guard.NONE
 
@@ -217,7 +225,7 @@ class EventWrite:
 
     collection: str
     key: str
-    #: The version that it led to; None: the one that this commit gives to the record.
+    #: The version that it led to; None: the version that this commit gives to the record.
     version: int | None
     ordinal: int
     body: bytes
@@ -225,11 +233,11 @@ class EventWrite:
 
 @frozen(kw_only=True)
 class Commit:
-    """Writes, events and increments that happen together or not at all."""
+    """Writes, events and increments that apply together or not at all."""
 
-    #: Unique; a repetition of an applied commit is recognised by it (I6).
+    #: Unique; it identifies a repetition of an applied commit (I6).
     commit_id: str
-    #: 1 to 25, at least one of them a Put, no two of one record.
+    #: 1 to 25, at least one Put, at most one per record.
     writes: tuple[Put | Delete, ...]
     events: tuple[EventWrite, ...] = ()
     increments: tuple[Increment, ...] = ()
@@ -239,35 +247,35 @@ class Commit:
 class Committed:
     """The commit was applied, now or by an earlier call with the same id."""
 
-    #: The new version of each record that was put, by (collection, key).
-    versions: Mapping[tuple[str, str], int]
+    #: The new version of each put record, by (collection, key).
+    versions: Mapping[Subject, int]
 
 
 @frozen
 class Conflict:
-    """The commit did nothing: these records are not as it expected, or a guard did not hold."""
+    """The commit did nothing: these records have another version, or a guard was false."""
 
-    keys: tuple[tuple[str, str], ...]
+    keys: tuple[Subject, ...]
 
 
 @frozen(kw_only=True)
 class Claim:
-    """Take the records with the smallest sort values over some partitions of one index."""
+    """Claim the records with the smallest sort values over some partitions of an index."""
 
-    #: 128 random bits as hexadecimal digits: the claim id of every lease that it gives.
-    #: A repetition answers what it gave and is still held.
+    #: 128 random bits as hexadecimal digits: the claim id of all its leases.
+    #: A repetition returns the records that it still holds.
     claim_id: str
     collection: str
     index: Index
     partitions: tuple[str, ...]
-    #: The most records to take; 0 only answers a repetition.
+    #: Maximum number of records; 0 only answers a repetition.
     limit: int
-    #: Kept in each record until its next commit.
+    #: Stored in each record until its next commit.
     grant: bytes
-    #: How long each lease lasts at first, in microseconds; its limit may end it sooner.
+    #: First length of each lease, in microseconds; its limit may end it sooner.
     duration: int
-    #: The most that each lease may last in all (microseconds); the record's own ``lease_limit``
-    #: counts too, the smaller one wins. Without either, its limit is ``MAX_INSTANT``.
+    #: Maximum total length of each lease (microseconds); the record's own ``lease_limit``
+    #: counts too, and the smaller one wins. Without either, its limit is ``MAX_INSTANT``.
     lease_limit: int | None = None
     #: Attributes to set to a constant, or to remove (None): partition attributes only.
     patch: Mapping[str, str | None] = field(factory=dict[str, "str | None"])
@@ -280,18 +288,18 @@ class Renewal:
     collection: str
     key: str
     claim_id: str
-    #: Counted from now, in microseconds; the lease's limit may end it sooner.
+    #: From now, in microseconds; the lease's limit may end it sooner.
     duration: int
 
 
 @frozen(kw_only=True)
 class Renewed:
-    """A lease that was renewed."""
+    """A renewed lease."""
 
-    #: The record's version: larger than the holder's when somebody wrote, a cancel request say.
+    #: The record's version: larger than the holder's after another write, such as a cancel request.
     version: int
-    #: The last sign of life: now, or a later one that another call has left. What is left of the
-    #: lease is ``expires - renewed``, whatever the caller's clock says.
+    #: The last sign of life: now, or a later one from another call. The rest of the lease is
+    #: ``expires - renewed``, whatever the caller's clock shows.
     renewed: int
     expires: int
     limit: int
@@ -304,29 +312,29 @@ class Query:
     partition: Partition
     limit: int
     descending: bool = False
-    #: Only sort values above this one, itself left out.
+    #: Only sort values above this one, exclusive.
     after: str | None = None
-    #: Only sort values below this one, itself left out.
+    #: Only sort values below this one, exclusive.
     before: str | None = None
 
 
 @frozen
 class RecordPage:
-    """Some records in order; ask on from :meth:`end`."""
+    """Some records in order; continue from :meth:`end`."""
 
     records: tuple[Record, ...]
-    #: Whether there may be more behind the end.
+    #: Whether there may be more after the end.
     more: bool
-    #: Where the page ends, if that is not at its last record: a store may end a page early, even
-    #: without a record, when it has looked at much that is none of the partition any more. There is
-    #: nothing of the partition between its last record and this sort value.
+    #: The end of the page, if not its last record: a store may end a page early, even without a
+    #: record, after many index entries of records that have left the partition. The partition has
+    #: no record between the page's last record and this sort value.
     resume: str | None = None
-    #: The sort value and the key of each record, in the page's stretch, that the store itself can't
-    #: read: it is left out, and ``get`` raises for it.
+    #: The sort value and the key of each record within the page that the store cannot read: it is
+    #: omitted, and ``get`` raises for it.
     unreadable: tuple[tuple[str, str], ...] = ()
 
     def end(self, index: Index) -> str | None:
-        """Return the sort value to ask on from; None: the page has no record, and no more."""
+        """Return the sort value to continue from; None: the page is empty, and the last one."""
         if self.resume is not None:
             return self.resume
         return self.records[-1].attributes[index.sort] if self.records else None
@@ -334,7 +342,7 @@ class RecordPage:
 
 @frozen
 class Count:
-    """How many records a partition holds."""
+    """The number of records in a partition."""
 
     number: int
     #: False: an estimate, cached or capped.
@@ -343,9 +351,9 @@ class Count:
 
 @frozen
 class Counters:
-    """The sums of all increments, and how far the log has been folded into them."""
+    """The sums of all increments, and the log position that they include."""
 
-    #: By name; one that sums to 0 may be missing.
+    #: By name; a sum of 0 may be missing.
     values: Mapping[str, int]
     #: The log's cursor up to which the sums are complete.
     cursor: str
@@ -353,7 +361,7 @@ class Counters:
 
 @frozen(kw_only=True)
 class LogEntry:
-    """An event as the store keeps it."""
+    """A stored event."""
 
     collection: str
     key: str
@@ -367,21 +375,21 @@ class LogPage:
     """Entries of the log after a cursor."""
 
     entries: tuple[LogEntry, ...]
-    #: Read on from here; it stays the same when there was nothing new.
+    #: The cursor to continue from; unchanged if there were no new entries.
     cursor: str
-    #: Retention dropped entries between the cursor that was given and the first one here, or all
-    #: that were behind it. Never where no cursor was given.
-    torn: bool = False
+    #: Whether retention removed entries between the given cursor and the first one here, or all
+    #: entries after it. Never without a given cursor.
+    truncated: bool = False
 
 
 @frozen
 class Watch:
-    """Something to wait for: a record in ``partition`` whose sort value is above ``after``."""
+    """A condition to wait for: a record in ``partition`` with a sort value above ``after``."""
 
     partition: Partition
     #: None: any record at all.
     after: str | None = None
-    #: For a waiter that will claim what comes: a record wakes one of those who have a turn, the
-    #: smallest one first. It is unique, and the waiter keeps it while it waits again;
-    #: ``sort_key(micros, name)`` serves those first who came first. None: a record wakes all.
+    #: For a waiter that will claim the work: a record wakes one of the waiters with a turn, the
+    #: smallest turn first. It is unique, and the waiter keeps it while it waits again;
+    #: ``sort_key(micros, name)`` is first come, first served. None: a record wakes all.
     turn: str | None = None

@@ -5,7 +5,7 @@ A package that brings a store of its own says in its ``pyproject.toml``::
     [project.entry-points."cicd_core.stores"]
     acme = "acme_store:open_acme"
 
-and ``open_store("acme://…")`` then calls ``acme_store.open_acme``, a :class:`StoreFactory`.
+and ``open_store("acme://…")`` then calls ``acme_store.open_acme``, a :class:`BackendFactory`.
 """
 
 from __future__ import annotations
@@ -13,20 +13,24 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterable
+from contextlib import asynccontextmanager
 from importlib.metadata import entry_points
 from inspect import signature
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from attrs import field, frozen
+from attrs import field
 
 from cicd_core.errors import InvalidInput, UnknownScheme, UnsupportedCapability
 from cicd_core.model.checks import check_integer, check_kind, check_name
 from cicd_core.redaction import HIDDEN, redacted_url
+from cicd_core.store.limits import Limits
 from cicd_core.store.records import Collection
+from cicd_core.store.retrying import RetryingStore
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import AsyncGenerator, Callable, Mapping
     from contextlib import AbstractAsyncContextManager
     from importlib.metadata import EntryPoint
 
@@ -90,12 +94,13 @@ class StoreURL:
         try:
             parts = urlsplit(text)
         except ValueError:  # its message may quote a password
-            raise InvalidInput("url", hidden, f"it is no URL; {_EXAMPLE}") from None
+            raise InvalidInput("url", hidden, f"it is not a URL; {_EXAMPLE}") from None
         if parts.fragment:
-            reason = f"a URL of a store has no fragment; write a # as %23; {_ENCODE}"
+            reason = f"a store URL has no fragment; write # as %23; {_ENCODE}"
             raise InvalidInput("url", hidden, reason)
-        if "@" in f"{parts.path}{parts.query}" and _is_cut(parts.netloc):
-            raise InvalidInput("url", hidden, f"it can be read in two ways; {_ENCODE}")
+        is_unclear = "@" in parts.netloc or _is_cut(parts.netloc)
+        if is_unclear and "@" in f"{parts.path}{parts.query}":
+            raise InvalidInput("url", hidden, f"it is ambiguous; {_ENCODE}")
         return cls(
             text=text,
             scheme=parts.scheme,
@@ -113,7 +118,7 @@ class StoreURL:
         names = {"namespace", *known}
         for name in self.options:
             if name not in names:
-                reason = f"{self.scheme}:// knows the options {', '.join(sorted(names))}"
+                reason = f"the options of {self.scheme}:// are {', '.join(sorted(names))}"
                 raise InvalidInput("url", name, reason)
 
     def seconds(self, option: str, default: float) -> float:
@@ -160,8 +165,8 @@ class StoreURL:
         return f"StoreURL({str(self)!r})"
 
 
-class StoreFactory(Protocol):
-    """What an entry point of the group ``cicd_core.stores`` names: it opens a store.
+class BackendFactory(Protocol):
+    """The function that an entry point of the group ``cicd_core.stores`` names: it opens a backend.
 
     Usually an ``@asynccontextmanager``, so that it opens nothing before the answer is entered,
     and closes it when the answer is left, by an error or a cancellation too.
@@ -169,7 +174,8 @@ class StoreFactory(Protocol):
     A factory refuses what it does not know: options of the URL (:meth:`StoreURL.check_options`),
     and keywords, as Python does by itself. Settings of its own are further keywords, each with a
     default. A store that has a clock of its own, a server's say, refuses any ``clock`` but None.
-    One that makes files takes ``create``: False refuses a place where there is none.
+    One that makes something by being opened, such as a file, takes ``create``: False refuses a
+    place where there is nothing yet.
     One that needs asyncio asks :func:`require_asyncio` when it is entered.
 
     What was written before, in another layout of the store's own, is never read as if it were of
@@ -189,7 +195,7 @@ class StoreFactory(Protocol):
         namespace: str | None,
         clock: Clock | None,
     ) -> AbstractAsyncContextManager[Store]:
-        """Return a context manager that opens the store.
+        """Return a context manager that opens the store's backend.
 
         Args:
             url: where the store is.
@@ -209,8 +215,12 @@ def open_store(
     clock: Clock | None = None,
     create: bool = True,
     **options: Any,
-) -> AbstractAsyncContextManager[Store]:
+) -> AbstractAsyncContextManager[RetryingStore]:
     """Open the store that a URL names, such as ``memory://`` or ``sqlite:///ci.db``.
+
+    Each call is checked against the limits and made once. For more tries put a
+    :class:`~cicd_core.store.retrying.RetryingStore` with more ``attempts`` over it; a control
+    plane does that itself.
 
     Args:
         url: its scheme chooses the store.
@@ -218,15 +228,16 @@ def open_store(
         namespace: the set of records to open (a team, a tenant, a test); it takes precedence over
             the URL's ``?namespace=``.
         clock: a clock for a store that has none of its own, for a simulation or a test.
-        create: whether a store that makes a file may make it here; False refuses a path at which
-            there is none. Stores that make nothing by being opened don't know it.
+        create: whether the store may make what it keeps its records in, such as a file; False
+            refuses a place where there is nothing yet. A store that makes nothing ignores it.
         options: the settings of that store.
 
     Returns:
         A context manager; the store is open inside of it.
 
     Raises:
-        InvalidInput: the URL is malformed, has an unknown option, or the namespace is no name.
+        InvalidInput: the URL is malformed, has an unknown option, the namespace is no name, or the
+            collections are malformed.
         UnknownScheme: no store is registered for the scheme; the error says what to install.
         UnsupportedCapability: the store's package cannot be loaded; the error says why.
     """
@@ -239,7 +250,15 @@ def open_store(
         check_name("namespace", namespace)
     if not create and "create" in signature(factory).parameters:
         options["create"] = False
-    return factory(parsed, collections=kept, namespace=namespace, clock=clock, **options)
+    return _opened(factory(parsed, collections=kept, namespace=namespace, clock=clock, **options))
+
+
+@asynccontextmanager
+async def _opened(
+    opening: AbstractAsyncContextManager[Store],
+) -> AsyncGenerator[RetryingStore]:
+    async with opening as backend:
+        yield RetryingStore(backend)
 
 
 def require_asyncio(scheme: str) -> None:
@@ -252,7 +271,7 @@ def require_asyncio(scheme: str) -> None:
         asyncio.get_running_loop()
     except RuntimeError as other_loop:
         raise UnsupportedCapability(
-            f"{scheme}:// needs asyncio, since its driver does: run it by anyio.run(…, "
+            f"{scheme}:// needs asyncio, since its driver does: run it with anyio.run(…, "
             'backend="asyncio"), or use memory://, which works on trio too'
         ) from other_loop
 
@@ -261,8 +280,9 @@ def _checked_collections(collections: Iterable[Collection]) -> tuple[Collection,
     if not isinstance(collections, Iterable):
         raise InvalidInput("collections", collections, "give a list of Collection")
     kept = tuple(collections)
-    for position, each in enumerate(kept):
-        check_kind(f"collections[{position}]", each, Collection)
+    for position, item in enumerate(kept):
+        check_kind(f"collections[{position}]", item, Collection)
+    Limits(kept)  # refuses what no store can keep, before anything is opened
     return kept
 
 
@@ -280,19 +300,19 @@ def _options(hidden: str, query: str) -> dict[str, str]:
         raise InvalidInput("url", hidden, reason) from None
     options = dict(pairs)
     if len(options) < len(pairs):
-        raise InvalidInput("url", hidden, "an option stands in it twice")
+        raise InvalidInput("url", hidden, "an option appears twice")
     return options
 
 
 def _find(scheme: str) -> EntryPoint:
     registered = entry_points(group=GROUP)
     # One distribution can be found twice, installed and in the source tree.
-    found = {each.value: each for each in registered if each.name == scheme}
+    found = {item.value: item for item in registered if item.name == scheme}
     if not found:
-        raise UnknownScheme(scheme, {each.name for each in registered}, _how_to_install(scheme))
+        raise UnknownScheme(scheme, {item.name for item in registered}, _how_to_install(scheme))
     if len(found) > 1:
         raise UnsupportedCapability(
-            f"{scheme}:// is registered by {' and by '.join(sorted(found))}: nobody can say which "
+            f"{scheme}:// is registered by {' and by '.join(sorted(found))}: it is unclear which "
             f"store is meant; uninstall all but one of their packages"
         )
     return next(iter(found.values()))

@@ -1,20 +1,25 @@
-"""A store that repeats a call while its failure may pass."""
+"""The store that stands before every backend: it checks each call, and repeats it if need be."""
 
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, TypeVarTuple, cast
 
 import anyio
 
 from cicd_core.errors import StoreError
+from cicd_core.ids import IdSource
+from cicd_core.store.limits import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+    from types import CoroutineType
 
     from cicd_core.store.contract import Store
+    from cicd_core.store.lifetime import Lifetime
     from cicd_core.store.records import (
         Claim,
+        Collection,
         Commit,
         Committed,
         Conflict,
@@ -32,100 +37,158 @@ if TYPE_CHECKING:
     )
 
 Answer = TypeVar("Answer")
+Arguments = TypeVarTuple("Arguments")
+Parameters = ParamSpec("Parameters")
 
 #: The first pause between two tries, in seconds; it doubles up to the last.
 _FIRST_PAUSE = 0.01
 _LAST_PAUSE = 1.0
 
 
-class RetryingStore:
-    """A :class:`~cicd_core.store.contract.Store` over another one, which it asks again.
+def _typed(
+    function: Callable[Parameters, Coroutine[Any, Any, Answer]],
+) -> Callable[Parameters, CoroutineType[Any, Any, Answer]]:
+    """Name the type of a coroutine as both type checkers take it for what ``async def`` returns."""
+    return cast("Callable[Parameters, CoroutineType[Any, Any, Answer]]", function)
 
-    A failure that may pass (``StoreError.retryable``) is tried again after a pause, ``attempts``
-    times in all; then it comes out. Each verb may be repeated: a commit has its id, a claim its
-    claim id, a renewal its lease. What every verb promises is what the store below promises.
+
+class RetryingStore:
+    """A :class:`~cicd_core.store.contract.Store` over a backend: it checks, asks, and asks again.
+
+    Before each try it asks the backend's lifetime whether the store may be used, and before a call
+    :class:`~cicd_core.store.limits.Limits` whether every backend can take the arguments: once for
+    the whole list, however often the call is made. A failure that may pass
+    (``StoreError.retryable``) is tried again after a pause, ``attempts`` times in all; then it
+    comes out. Each verb may be repeated: a commit has its id, a claim its claim id, a renewal its
+    lease. What an answer promises is what the backend promises.
+
+    Every verb raises, besides the errors of the backend:
+
+    - ``StoreClosed``: the store was closed, or another process opened it.
+    - ``InvalidInput`` or ``TooLarge``: an argument is malformed or over a limit; the backend was
+      not asked.
     """
 
-    def __init__(self, store: Store, *, attempts: int, jitter: Callable[[], float]) -> None:
+    def __init__(
+        self, store: Store, *, attempts: int = 1, jitter: Callable[[], float] | None = None
+    ) -> None:
         """Stand before ``store``.
 
         Args:
-            store: it stays its owner's to close. If it is a ``RetryingStore`` itself, the store
-                below that is asked, so that tries are never multiplied.
-            attempts: how often a call is made at most, at least 1.
-            jitter: returns a number from 0 to 1, another one each time.
+            store: a backend, which its owner closes. If it is a ``RetryingStore`` itself, its
+                backend is asked, so that checks and tries are never multiplied.
+            attempts: how often a call is made at most, at least 1; by default once.
+            jitter: returns a number from 0 to 1, another one each time; by default random ones.
+
+        Raises:
+            InvalidInput: the backend's collections are malformed.
         """
         #: The store that is asked.
-        self.driver: Store = store.driver if isinstance(store, RetryingStore) else store
+        self.backend: Store = store.backend if isinstance(store, RetryingStore) else store
         #: How often a call is made at most; decisions that conflict are made again as often.
         self.attempts = attempts
-        self._jitter = jitter
+        self._limits = Limits(self.backend.collections)
+        self._jitter = jitter or IdSource().jitter
 
     def __getattr__(self, name: str) -> Any:
-        """Return what the store below has besides the verbs."""
-        return getattr(self.driver, name)
+        """Return an attribute of the backend besides the verbs."""
+        return getattr(self.backend, name)
+
+    @property
+    def collections(self) -> tuple[Collection, ...]:
+        """The collections that the store was opened with."""
+        return self.backend.collections
+
+    @property
+    def lifetime(self) -> Lifetime:
+        """Whether the store may be used."""
+        return self.backend.lifetime
 
     async def pause(self, attempt: int) -> None:
         """Wait a little, longer with each attempt (from 0), each caller for another time."""
         longest = min(_FIRST_PAUSE * 2**attempt, _LAST_PAUSE)
         await anyio.sleep(longest * (0.5 + self._jitter() / 2))
 
-    async def now(self) -> StoreTime:
+    def now(self) -> CoroutineType[Any, Any, StoreTime]:
         """Return the time on the store's two clocks."""
-        return await self._repeat(self.driver.now)
+        return self._ask(None, self.backend.now)
 
-    async def get(self, collection: str, keys: Sequence[str]) -> Mapping[str, Record]:
+    def get(
+        self, collection: str, keys: Sequence[str]
+    ) -> CoroutineType[Any, Any, Mapping[str, Record]]:
         """Return the records that exist, by key."""
-        return await self._repeat(lambda: self.driver.get(collection, keys))
+        return self._ask(self._limits.check_keys, self.backend.get, collection, keys)
 
-    async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
+    def commit(
+        self, commits: Sequence[Commit]
+    ) -> CoroutineType[Any, Any, list[Committed | Conflict]]:
         """Commit, and repeat while the store is unavailable: each commit's id makes that safe.
 
         Raises:
             StoreUnavailable: it stayed so; whether the commits took effect is unknown.
         """
-        return await self._repeat(lambda: self.driver.commit(commits))
+        return self._ask(self._limits.check_commits, self.backend.commit, commits)
 
-    async def claim(self, claim: Claim) -> list[Record]:
+    def claim(self, claim: Claim) -> CoroutineType[Any, Any, list[Record]]:
         """Claim; a repetition gets what the first try got."""
-        return await self._repeat(lambda: self.driver.claim(claim))
+        return self._ask(self._limits.check_claim, self.backend.claim, claim)
 
-    async def renew(self, renewals: Sequence[Renewal]) -> list[Renewed | None]:
+    def renew(self, renewals: Sequence[Renewal]) -> CoroutineType[Any, Any, list[Renewed | None]]:
         """Renew leases."""
-        return await self._repeat(lambda: self.driver.renew(renewals))
+        return self._ask(self._limits.check_renewals, self.backend.renew, renewals)
 
-    async def page(self, query: Query) -> RecordPage:
+    def page(self, query: Query) -> CoroutineType[Any, Any, RecordPage]:
         """Return a page of a partition."""
-        return await self._repeat(lambda: self.driver.page(query))
+        return self._ask(self._limits.check_query, self.backend.page, query)
 
-    async def count(self, partitions: Sequence[Partition]) -> list[Count]:
+    def count(self, partitions: Sequence[Partition]) -> CoroutineType[Any, Any, list[Count]]:
         """Return how many records each partition holds."""
-        return await self._repeat(lambda: self.driver.count(partitions))
+        return self._ask(self._limits.check_partitions, self.backend.count, partitions)
 
-    async def counters(self, prefix: str) -> Counters:
+    def counters(self, prefix: str) -> CoroutineType[Any, Any, Counters]:
         """Return the counters whose names begin with ``prefix``."""
-        return await self._repeat(lambda: self.driver.counters(prefix))
+        return self._ask(self._limits.check_prefix, self.backend.counters, prefix)
 
-    async def read_log(self, cursor: str | None, limit: int) -> LogPage:
+    def read_log(self, cursor: str | None, limit: int) -> CoroutineType[Any, Any, LogPage]:
         """Return the entries of the log after a cursor."""
-        return await self._repeat(lambda: self.driver.read_log(cursor, limit))
+        return self._ask(self._limits.check_log_read, self.backend.read_log, cursor, limit)
 
-    async def wait(self, watches: Sequence[Watch], timeout: float) -> bool:  # noqa: ASYNC109 - the contract's
-        """Wait until something comes into one of the partitions."""
-        return await self._repeat(lambda: self.driver.wait(watches, timeout))
+    def wait(self, watches: Sequence[Watch], timeout: float) -> CoroutineType[Any, Any, bool]:
+        """Wait until something comes into a partition; a repetition waits for the rest."""
+        end: float | None = None
+
+        def wait(watches: Sequence[Watch], timeout: float) -> Coroutine[Any, Any, bool]:
+            nonlocal end
+            if end is None:
+                end = anyio.current_time() + timeout
+                return self.backend.wait(watches, timeout)
+            return self.backend.wait(watches, max(0.0, end - anyio.current_time()))
+
+        return self._ask(self._limits.check_watches, wait, watches, timeout)
 
     @asynccontextmanager
     async def sibling(self) -> AsyncGenerator[RetryingStore]:
         """Open another store on the same data, for another event loop."""
-        async with self.driver.sibling() as store:
+        async with self.backend.sibling() as store:
             yield RetryingStore(store, attempts=self.attempts, jitter=self._jitter)
 
-    async def _repeat(self, call: Callable[[], Awaitable[Answer]]) -> Answer:
+    @_typed
+    async def _ask(
+        self,
+        check: Callable[[*Arguments], None] | None,
+        verb: Callable[[*Arguments], Coroutine[Any, Any, Answer]],
+        *arguments: *Arguments,
+    ) -> Answer:
+        """Check a call, and make it. The verbs return this coroutine: an await, and no more."""
+        self.backend.lifetime.check()
+        if check is not None:
+            check(*arguments)
         for attempt in range(self.attempts - 1):
             try:
-                return await call()
+                return await verb(*arguments)
             except StoreError as failed:
                 if not failed.retryable:
                     raise
                 await self.pause(attempt)
-        return await call()
+                self.backend.lifetime.check()
+        return await verb(*arguments)

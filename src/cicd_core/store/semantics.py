@@ -1,30 +1,26 @@
-"""What the verbs of the contract do to one record, for stores that decide in Python.
+"""The effect of the contract's verbs on a record, for stores that decide in Python.
 
-The functions are pure. A store whose engine decides (a script inside a server, a conditional
-update) says the same in that engine's words; the conformance suite holds both to it.
+The functions are pure. A store whose engine decides (a script in a server, a conditional update)
+implements the same rules in its engine; the conformance suite tests both.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import evolve
-
 from cicd_core.model.instants import sort_key
 from cicd_core.store.limits import MAX_INSTANT
 from cicd_core.store.records import KEEP, Guard, Lease, Put, Record, Renewed
+from cicd_core.values import evolve
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cicd_core.store.records import Claim, Commit, Delete, Renewal
-
-#: A collection and a key.
-Subject = tuple[str, str]
+    from cicd_core.store.records import Claim, Commit, Delete, Renewal, Subject
 
 
 def subject_of(write: Put | Delete) -> Subject:
-    """Return which record a write is about."""
+    """Return the collection and key of a write."""
     return write.collection, write.key
 
 
@@ -33,12 +29,12 @@ def applied_before(
     records: Mapping[Subject, Record | None],
     given: Mapping[Subject, int],
 ) -> dict[Subject, int] | None:
-    """Return the versions that a commit gave when it was applied before; None: it was not (I6).
+    """Return the versions of a commit that was applied before; None: it was not (I6).
 
     Args:
         commit: the commit.
-        records: what stands now under each record that it writes; None: absent.
-        given: the version that the last commit of each record gave; claims may have moved it on.
+        records: the current state of each record that it writes; None: absent.
+        given: the version from the last commit of each record; claims may have raised it.
     """
     subjects = [subject_of(write) for write in commit.writes if isinstance(write, Put)]
     for subject in subjects:
@@ -51,7 +47,7 @@ def applied_before(
 def conflicts(
     commit: Commit, records: Mapping[Subject, Record | None], now: int
 ) -> tuple[Subject, ...]:
-    """Return the records that are not as a commit expects them, or whose guard does not hold."""
+    """Return the records that differ from a commit's expectation, or whose guard is false."""
     return tuple(
         subject_of(write)
         for write in commit.writes
@@ -68,7 +64,7 @@ def _is_as_expected(write: Put | Delete, record: Record | None, now: int) -> boo
 
 
 def replaced(put: Put, old: Record | None, commit_id: str, version: int) -> Record:
-    """Return the record that a put makes in the place of ``old``."""
+    """Return the record with which a put replaces ``old``."""
     return Record(
         key=put.key,
         version=version,
@@ -94,17 +90,28 @@ def _lease_after(put: Put, held: Lease | None) -> Lease | None:
     return put.lease
 
 
-def granted(claim: Claim, record: Record, lease_sort: str | None, now: int) -> Record:
-    """Return a record as a claim leaves it; ``lease_sort`` is its collection's."""
-    limits = [each for each in (claim.lease_limit, record.lease_limit) if each is not None]
-    limit = now + min(limits) if limits else MAX_INSTANT
-    lease = Lease(
+def lease_of(claim: Claim, of_record: int | None, now: int) -> Lease:
+    """Return the lease of a claim; ``of_record`` is the record's own ``lease_limit``."""
+    limits = [limit for limit in (claim.lease_limit, of_record) if limit is not None]
+    ends = now + min(limits) if limits else MAX_INSTANT
+    return Lease(
         claim_id=claim.claim_id,
         granted=now,
         renewed=now,
-        expires=min(now + claim.duration, limit),
-        limit=limit,
+        expires=min(now + claim.duration, ends),
+        limit=ends,
     )
+
+
+def extended(held: Lease, duration: int, now: int) -> Lease:
+    """Return an extended lease: never shorter, nor past its limit."""
+    expires = max(held.expires, min(now + duration, held.limit))
+    return evolve(held, renewed=max(held.renewed, now), expires=expires)
+
+
+def granted(claim: Claim, record: Record, lease_sort: str | None, now: int) -> Record:
+    """Return a record after a claim; ``lease_sort`` is that of its collection."""
+    lease = lease_of(claim, record.lease_limit, now)
     attributes: dict[str, str | None] = {**record.attributes, **claim.patch}
     if lease_sort is not None:
         attributes[lease_sort] = sort_key(lease.expires, record.key)
@@ -120,20 +127,19 @@ def granted(claim: Claim, record: Record, lease_sort: str | None, now: int) -> R
 def renewed(
     renewal: Renewal, record: Record | None, lease_sort: str | None, now: int
 ) -> Record | None:
-    """Return a record with its lease moved on; None where the renewal is not its holder's.
+    """Return a record with its lease extended; None if the renewal is not by its holder.
 
-    The attribute that follows the lease is moved along, unless it says something else, a deadline
-    before the lease's end say: that spares the reaper from looking at every record that is held
-    for long, again and again.
+    The attribute that follows the lease moves along, unless it has another value, such as a
+    deadline before the lease's end: so the reaper need not read every long-held record again and
+    again.
     """
     held = None if record is None else record.lease
     if record is None or held is None or held.claim_id != renewal.claim_id:
         return None
-    expires = max(held.expires, min(now + renewal.duration, held.limit))
+    lease = extended(held, renewal.duration, now)
     attributes = dict(record.attributes)
     if lease_sort and attributes.get(lease_sort) == sort_key(held.expires, record.key):
-        attributes[lease_sort] = sort_key(expires, record.key)
-    lease = evolve(held, renewed=max(held.renewed, now), expires=expires)
+        attributes[lease_sort] = sort_key(lease.expires, record.key)
     return evolve(record, lease=lease, attributes=attributes)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cicd_core.store.records import Partition, Watch
 
 #: How a store names a partition; hashable.
-Place = TypeVar("Place")
+PartitionKey = TypeVar("PartitionKey")
 #: A turn, and a number that tells equal ones apart.
 _Turn = tuple[str, int]
 
@@ -34,7 +34,7 @@ LOOK_PERIOD: Final = 5.0
 _CLAIM_PERIOD: Final = 1.0
 
 
-class Waiter(Generic[Place]):
+class Waiter(Generic[PartitionKey]):
     """One call of ``wait``."""
 
     def __init__(self, watches: Sequence[Watch], owner: object, number: int) -> None:
@@ -45,7 +45,7 @@ class Waiter(Generic[Place]):
         #: Whether it was woken; its event follows, in the turn of its own loop.
         self.is_woken = False
         #: The arrival that it alone was woken by: the partition and the sort value.
-        self.chosen_for: tuple[Place, str] | None = None
+        self.chosen_for: tuple[PartitionKey, str] | None = None
         self._woken = Event()
         self._run_soon = run_soon_here()
 
@@ -61,35 +61,38 @@ class Waiter(Generic[Place]):
         return self._woken.is_set()
 
 
-class Waiters(Generic[Place]):
+class Waiters(Generic[PartitionKey]):
     """Who waits, by partition. Safe for threads."""
 
     def __init__(
         self,
-        place_of: Callable[[Partition], Place],
+        key_of_partition: Callable[[Partition], PartitionKey],
         *,
-        pass_on: Callable[[Place, str], object] | None = None,
+        pass_on: Callable[[PartitionKey, str], object] | None = None,
     ) -> None:
         """Start with nobody.
 
         Args:
-            place_of: names a partition.
+            key_of_partition: names a partition.
             pass_on: gets the partition and the sort value of an arrival whose chosen waiter ends
                 without an answer; by default :meth:`offer`.
         """
-        self._place_of = place_of
+        self._key_of = key_of_partition
         self._pass_on = pass_on or self.offer
         self._lock = threading.RLock()
         self._number = 0
-        self._waiters: dict[int, Waiter[Place]] = {}
+        self._waiters: dict[int, Waiter[PartitionKey]] = {}
         #: Those without a turn, with the bound above which a sort value wakes them.
-        self._crowds: dict[Place, dict[Waiter[Place], str]] = {}
+        self._crowds: dict[PartitionKey, dict[Waiter[PartitionKey], str]] = {}
         #: Those with one.
-        self._lines: dict[Place, SortedDict[_Turn, tuple[Waiter[Place], str]]] = {}
+        self._lines: dict[PartitionKey, SortedDict[_Turn, tuple[Waiter[PartitionKey], str]]] = {}
         #: When one of a line was chosen last, while others stand in it.
-        self._chosen: dict[Place, float] = {}
+        self._chosen: dict[PartitionKey, float] = {}
         #: Where one was chosen since a record is there: the news of it may be yet to come.
-        self._foreseen: set[Place] = set()
+        self._foreseen: set[PartitionKey] = set()
+        #: How many claims there were, and which one was a line's last.
+        self.claims = 0
+        self._last_claims: dict[PartitionKey, int] = {}
 
     async def wait(
         self,
@@ -121,73 +124,85 @@ class Waiters(Generic[Place]):
                 self._pass_on(*waiter.chosen_for)
         return answer
 
-    def tell(self, place: Place, sort: str) -> None:
+    def tell(self, partition: PartitionKey, sort: str) -> None:
         """Wake those whom a record with this sort value in a partition concerns."""
-        if place in self._crowds:
-            self.announce(place, sort)
-        if place in self._foreseen:
-            self._foreseen.discard(place)  # where it was another record, the claim passes it on
-        elif place in self._lines:
-            self.offer(place, sort)
+        if partition in self._crowds:
+            self.announce(partition, sort)
+        if partition in self._foreseen:
+            self._foreseen.discard(partition)  # of another record, the claim passes it on
+        elif partition in self._lines:
+            self.offer(partition, sort)
 
-    def announce(self, place: Place, sort: str) -> None:
+    def announce(self, partition: PartitionKey, sort: str) -> None:
         """Wake all who wait without a turn."""
         with self._lock:
-            for waiter, bound in self._crowds.get(place, {}).items():
+            for waiter, bound in self._crowds.get(partition, {}).items():
                 if sort > bound:
                     waiter.wake()
 
-    def offer(self, place: Place, sort: str) -> bool:
+    def offer(self, partition: PartitionKey, sort: str) -> bool:
         """Wake the first of those who wait with a turn; False: there is none."""
         with self._lock:
-            line = self._lines.get(place)
+            line = self._lines.get(partition)
             if line is None:
                 return False
             for turn, (waiter, bound) in line.items():
                 if sort > bound and not waiter.is_woken and waiter.wake():
-                    waiter.chosen_for = (place, sort)
+                    waiter.chosen_for = (partition, sort)
                     del line[turn]
-                    self._chosen[place] = monotonic_seconds()
-                    self._tidy(place)
+                    self._chosen[partition] = monotonic_seconds()
+                    self._tidy(partition)
                     return True
             return False
 
-    def offer_to(self, place: Place, turn: str, sort: str) -> bool:
+    def offer_to(self, partition: PartitionKey, turn: str, sort: str) -> bool:
         """Wake one with this very turn; False: it does not wait any more."""
         with self._lock:
-            line = self._lines.get(place, SortedDict())
+            line = self._lines.get(partition, SortedDict())
             for key in line.irange((turn, 0)):
                 if key[0] != turn:
                     break
                 waiter, bound = line[key]
                 if sort > bound and not waiter.is_woken and waiter.wake():
-                    waiter.chosen_for = (place, sort)
+                    waiter.chosen_for = (partition, sort)
                     return True
             return False
 
-    def offer_what_is_there(self, place: Place, sort: str) -> None:
-        """Wake the first with a turn, unless one was a moment ago, who may be about to claim."""
-        with self._lock:
-            chosen = self._chosen.get(place)
-            may_choose = chosen is None or monotonic_seconds() - chosen > _CLAIM_PERIOD
-            if may_choose and self.offer(place, sort) and place in self._lines:
-                self._foreseen.add(place)
+    def offer_what_is_there(self, partition: PartitionKey, sort: str, claims: int) -> None:
+        """Wake the first with a turn, unless one was a moment ago, who may be about to claim.
 
-    def claimed(self, place: Place) -> bool:
+        Args:
+            partition: where a record was seen.
+            sort: a sort value that it is above.
+            claims: :attr:`claims` before the look that saw it. A claim since then may have taken
+                it, and has a look of its own at what it left.
+        """
+        with self._lock:
+            chosen = self._chosen.get(partition)
+            may_choose = chosen is None or monotonic_seconds() - chosen > _CLAIM_PERIOD
+            may_choose = may_choose and self._last_claims.get(partition, 0) <= claims
+            if may_choose and self.offer(partition, sort) and partition in self._lines:
+                self._foreseen.add(partition)
+
+    def claimed(self, partition: PartitionKey) -> bool:
         """Note that somebody claimed from a partition; whether any wait there with a turn."""
         with self._lock:
-            self._chosen.pop(place, None)
-            self._foreseen.discard(place)
-            return place in self._lines
+            self._chosen.pop(partition, None)
+            self._foreseen.discard(partition)
+            if partition not in self._lines:
+                return False
+            self.claims += 1
+            self._last_claims[partition] = self.claims
+            return True
 
     @property
     def have_turns(self) -> bool:
         """Whether any wait with a turn, anywhere."""
         return bool(self._lines)
 
-    def wait_in_turn(self, place: Place) -> bool:
+    def wait_in_turn(self, partition: PartitionKey) -> bool:
         """Whether any wait in a partition with a turn."""
-        return place in self._lines
+        return partition in self._lines
 
     def wake_all(self, owner: object) -> None:
         """Wake every waiter of a store, for nothing: it was closed, or its connection was lost."""
@@ -196,44 +211,47 @@ class Waiters(Generic[Place]):
                 if waiter.owner is owner:
                     waiter.wake()
 
-    def _add(self, watches: Sequence[Watch], owner: object) -> Waiter[Place]:
+    def _add(self, watches: Sequence[Watch], owner: object) -> Waiter[PartitionKey]:
         with self._lock:
             self._number += 1
             waiter = self._waiters[self._number] = Waiter(watches, owner, self._number)
             for watch in watches:
-                place, bound = self._place_of(watch.partition), watch.after or ""
+                partition, bound = self._key_of(watch.partition), watch.after or ""
                 # Every sort value is above the empty one; of two watches the wider one counts.
                 if watch.turn is None:
-                    crowd = self._crowds.setdefault(place, {})
+                    crowd = self._crowds.setdefault(partition, {})
                     crowd[waiter] = min(bound, crowd.get(waiter, bound))
                 else:
-                    line = self._lines.setdefault(place, SortedDict())
+                    line = self._lines.setdefault(partition, SortedDict())
                     turn = (watch.turn, waiter.number)
                     line[turn] = (waiter, min(bound, line[turn][1] if turn in line else bound))
         return waiter
 
-    def _remove(self, waiter: Waiter[Place]) -> None:
+    def _remove(self, waiter: Waiter[PartitionKey]) -> None:
         with self._lock:
             del self._waiters[waiter.number]
             for watch in waiter.watches:
-                place = self._place_of(watch.partition)
+                partition = self._key_of(watch.partition)
                 if watch.turn is None:
-                    crowd = self._crowds.get(place, {})
+                    crowd = self._crowds.get(partition, {})
                     crowd.pop(waiter, None)
                     if not crowd:
-                        self._crowds.pop(place, None)
-                elif place in self._lines:
-                    self._lines[place].pop((watch.turn, waiter.number), None)
-                    self._tidy(place)
+                        self._crowds.pop(partition, None)
+                elif partition in self._lines:
+                    self._lines[partition].pop((watch.turn, waiter.number), None)
+                    self._tidy(partition)
 
-    def _tidy(self, place: Place) -> None:
-        if not self._lines[place]:
-            del self._lines[place]
-            self._chosen.pop(place, None)
-            self._foreseen.discard(place)
+    def _tidy(self, partition: PartitionKey) -> None:
+        if not self._lines[partition]:
+            del self._lines[partition]
+            self._chosen.pop(partition, None)
+            self._foreseen.discard(partition)
+            self._last_claims.pop(partition, None)
 
 
-async def _is_met(waiter: Waiter[Place], until: float, look: Callable[[], Awaitable[bool]]) -> bool:
+async def _is_met(
+    waiter: Waiter[PartitionKey], until: float, look: Callable[[], Awaitable[bool]]
+) -> bool:
     while not await look():
         left = until - current_time()
         if await waiter.is_woken_within(min(left, LOOK_PERIOD)):

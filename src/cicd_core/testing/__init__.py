@@ -1,6 +1,6 @@
-"""What proves a store: the conformance suite, the lockstep machine, and a clock to move by hand.
+"""Tests for stores: the conformance suite, the lockstep machine, and a manual clock.
 
-To prove a store of your own, give one fixture::
+To test your own store, provide one fixture::
 
     class TestAcmeStore(StoreConformance):
         @pytest.fixture
@@ -16,8 +16,9 @@ Needs the extra ``testing``.
 from __future__ import annotations
 
 import sys
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
+
+from cicd_core.lazily import exports as _exports
 
 if TYPE_CHECKING:
     from cicd_core.testing.clock import VirtualClock
@@ -35,25 +36,21 @@ __all__ = [
     "store_machine",
 ]
 
-#: Where the names are. They are imported when they are asked for: pytest loads the plugin in this
-#: package also for those who never test a store, and who may lack what the suite needs.
-_PLACES: Final = {
-    "Capability": "harness",
-    "HistoryConformance": "conformance.histories",
-    "StoreConformance": "conformance",
-    "StoreHarness": "harness",
-    "VirtualClock": "clock",
-    "store_machine": "machine",
+#: The module of each name. pytest loads the plugin in this package also for users who never test a
+#: store, and who may lack the dependencies of the suite.
+_HOMES: Final = {
+    "Capability": "cicd_core.testing.harness",
+    "HistoryConformance": "cicd_core.testing.conformance.histories",
+    "StoreConformance": "cicd_core.testing.conformance",
+    "StoreHarness": "cicd_core.testing.harness",
+    "VirtualClock": "cicd_core.testing.clock",
+    "store_machine": "cicd_core.testing.machine",
 }
 
-# Before their import: pytest then shows what the two sides of a failed assertion were.
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = _exports(__name__, _HOMES)
+
+# Before their import: pytest then shows both sides of a failed assertion.
 if "pytest" in sys.modules:
     for _module in ("conformance", "lockstep", "samples"):
         sys.modules["pytest"].register_assert_rewrite(f"cicd_core.testing.{_module}")
-
-
-def __getattr__(name: str) -> Any:
-    """Import one of the names above."""
-    if name not in _PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)

@@ -17,10 +17,9 @@ if TYPE_CHECKING:
 
 
 class ClientClock:
-    """By how much the wall clock of this process is off."""
+    """The offset of this process's wall clock."""
 
     def __init__(self) -> None:
-        """Show the right time."""
         self._ahead = 0
 
     def step(self, seconds: float) -> None:
@@ -28,21 +27,21 @@ class ClientClock:
         self._ahead += round(seconds * 1_000_000_000)
 
     def shown(self, nanoseconds: int) -> int:
-        """Return what the clock shows at an instant; never a time before 1970."""
+        """Return the clock's time at an instant; never before 1970."""
         return max(0, nanoseconds + self._ahead)
 
 
 @contextmanager
 def client_clock() -> Generator[ClientClock, None, None]:
-    """Let every module of this process read a wall clock that a test sets, until the end."""
+    """Give every module of this process a wall clock that a test sets, until the end."""
     clock = ClientClock()
     with replaced_everywhere(_replacements(clock)):
         yield clock
 
 
 def _replacements(clock: ClientClock) -> list[tuple[object, object]]:
-    """Return each function and class that reads the wall clock, and what stands in for it."""
-    real_ns: Callable[[], int] = time.time_ns  # noqa: TID251 - it is set on purpose
+    """Return each function and class that reads the wall clock, and its replacement."""
+    real_ns: Callable[[], int] = time.time_ns  # noqa: TID251 - it is replaced on purpose
 
     def time_ns() -> int:
         return clock.shown(real_ns())
@@ -59,7 +58,7 @@ def _replacements(clock: ClientClock) -> list[tuple[object, object]]:
 
 def _datetime_by(seconds: Callable[[], float]) -> type[datetime]:
     class Kind(type):
-        """Any date is an instance of the class that stands in."""
+        """Any date is an instance of the replacement."""
 
         def __instancecheck__(cls, instance: object) -> bool:
             return isinstance(instance, datetime)

@@ -6,16 +6,17 @@ import threading
 from typing import Final
 
 from cicd_core.errors import InvalidInput
+from cicd_core.model.instants import SECOND
 
-#: Where a clock starts by default: 2027-01-15, 08:00 UTC, in microseconds.
+#: The default start of a clock: 2027-01-15, 08:00 UTC, in microseconds.
 START: Final = 1_800_000_000_000_000
 
 
 class VirtualClock:
-    """Elapsed time and a calendar that go only when a test moves them. Safe for threads."""
+    """Elapsed time and a calendar that only a test moves. Safe for threads."""
 
     def __init__(self, start: int = START) -> None:
-        """Stand at ``start``, in microseconds since the Unix epoch (UTC)."""
+        """Start at ``start``, in microseconds since the Unix epoch (UTC)."""
         self._micros = start
         self._ahead = 0
         self._lock = threading.Lock()
@@ -32,15 +33,15 @@ class VirtualClock:
     def step_calendar(self, seconds: float) -> None:
         """Set the wall clock forward or back (below 0), as an administrator or NTP does."""
         with self._lock:
-            self._ahead += round(seconds * 1_000_000)
+            self._ahead += round(seconds * SECOND)
 
     def advance(self, seconds: float = 0.0, *, micros: int = 0) -> None:
-        """Move on by some seconds and microseconds.
+        """Advance by some seconds and microseconds.
 
         Raises:
-            InvalidInput: that would be a step back.
+            InvalidInput: the step is negative.
         """
-        step = round(seconds * 1_000_000) + micros
+        step = round(seconds * SECOND) + micros
         if step < 0:
             raise InvalidInput("seconds", seconds, "a clock does not go back")
         with self._lock:

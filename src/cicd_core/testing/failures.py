@@ -1,7 +1,7 @@
-"""What a failure of the suite says: the promise, the verb, the request, and both answers.
+"""Readable failures of the suite: the promise, the verb, the request, and both answers.
 
-An error of a test is made readable before pytest shows it. One that a task group wraps surfaces as
-itself, a number of answers that is wrong is said in words, and notes name the promise and the last
+An error of a test is rewritten before pytest shows it. An error inside a task group surfaces
+directly, a wrong number of answers is explained in words, and notes have the promise and the last
 calls to the store.
 """
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from types import TracebackType
 
-    from cicd_core.testing.tracing import Call
+    from cicd_core.testing.tracing import TracedCall
 
 #: How many calls a failure shows, and how many characters of a request or of an answer.
 _SHOWN: Final = 5
@@ -25,10 +25,10 @@ _TOO_FEW: Final = re.compile(
     r"not enough values to unpack \(expected (?:at least )?(\d+), got (\d+)\)"
 )
 _TOO_MANY: Final = re.compile(r"too many values to unpack \(expected (\d+)")
-#: Says nothing: the request and the answer have gone from it.
+#: An error without its request and answer.
 _EMPTY: Final = "None is not None"
 _BARE: Final = re.compile(r"(?:assert (?:False|None|not True))?")
-#: What passes an error on, and has no part in it.
+#: Frames that only pass an error on.
 _BETWEEN: Final = re.compile(r"[/\\](anyio|asyncio|trio|exceptiongroup)[/\\]|[/\\]tracing\.py$")
 
 
@@ -38,7 +38,7 @@ def surfaced(error: BaseException) -> BaseException:
     The others are named in a note.
     """
     leaves = list(_leaves(error))
-    chosen = next((each for each in leaves if isinstance(each, AssertionError)), leaves[0])
+    chosen = next((leaf for leaf in leaves if isinstance(leaf, AssertionError)), leaves[0])
     if chosen is not error:
         chosen.__traceback__ = _without_the_group(chosen.__traceback__)
     for other in leaves:
@@ -47,13 +47,13 @@ def surfaced(error: BaseException) -> BaseException:
     return chosen
 
 
-def readable(error: BaseException, calls: Sequence[Call]) -> BaseException:
-    """Return an error that says in words what a bare one leaves out; else the error itself."""
+def readable(error: BaseException, calls: Sequence[TracedCall]) -> BaseException:
+    """Return an error with an explanation; else the error itself."""
     text = str(error)
     if isinstance(error, ValueError) and (words := _miscounted(text, calls)):
         return _replaced(error, words)
     if isinstance(error, TimeoutError) and not text:
-        waiting = ", ".join(each.verb for each in calls if not each.is_over)
+        waiting = ", ".join(call.verb for call in calls if not call.is_over)
         return _replaced(error, f"nothing came in time{waiting and f'; under way: {waiting}'}")
     if isinstance(error, AssertionError) and _EMPTY in text:
         verb = calls[-1].verb if calls else "the store"
@@ -63,8 +63,8 @@ def readable(error: BaseException, calls: Sequence[Call]) -> BaseException:
     return error
 
 
-def explain(error: BaseException, promise: str, topic: str, calls: Sequence[Call]) -> None:
-    """Add to an error what was promised, what must hold, and the last calls to the store."""
+def explain(error: BaseException, promise: str, topic: str, calls: Sequence[TracedCall]) -> None:
+    """Add the promise, the condition and the last calls to the store to an error."""
     error.add_note(f"the promise ({topic}): {promise}")
     if isinstance(error, AssertionError) and (wanted := _asked(error)):
         error.add_note(f"must hold: {wanted}")
@@ -82,14 +82,14 @@ def promise_of(test: str) -> str:
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:
     if isinstance(error, BaseExceptionGroup):
-        for each in cast("BaseExceptionGroup[BaseException]", error).exceptions:
-            yield from _leaves(each)
+        for exception in cast("BaseExceptionGroup[BaseException]", error).exceptions:
+            yield from _leaves(exception)
     else:
         yield error
 
 
-def _miscounted(text: str, calls: Sequence[Call]) -> str | None:
-    """Return in words what unpacking an answer found wrong with the number of its parts."""
+def _miscounted(text: str, calls: Sequence[TracedCall]) -> str | None:
+    """Return in words the wrong number of an answer's parts."""
     if few := _TOO_FEW.search(text):
         wanted, came = few[1], int(few[2])
         verb = _verb_that_answered(came, calls)
@@ -99,8 +99,8 @@ def _miscounted(text: str, calls: Sequence[Call]) -> str | None:
     return None
 
 
-def _verb_that_answered(number: int, calls: Sequence[Call]) -> str:
-    """Return the verb of the last call whose answer has so many parts."""
+def _verb_that_answered(number: int, calls: Sequence[TracedCall]) -> str:
+    """Return the verb of the last call whose answer has this number of parts."""
     for call in reversed(calls):
         answer: object = call.answer
         if isinstance(answer, list) and len(cast("list[object]", answer)) == number:
@@ -131,7 +131,7 @@ def _without_the_group(trace: TracebackType | None) -> TracebackType | None:
     return trace
 
 
-def _outcome(call: Call) -> str:
+def _outcome(call: TracedCall) -> str:
     if not call.is_over:
         return "nothing yet"
     return f"raised {call.error!r}" if call.error is not None else _short(call.answer)

@@ -1,11 +1,12 @@
-"""What a store's author gives to the suite: how the store is opened, and what it can do."""
+"""The harness of a store's author: opens the store, and lists its capabilities."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from enum import Enum
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
+from cicd_core.store.retrying import RetryingStore
 from cicd_core.testing.samples import COLLECTIONS
 
 if TYPE_CHECKING:
@@ -16,6 +17,15 @@ if TYPE_CHECKING:
     from cicd_core.testing.clock import VirtualClock
 
 
+#: How often a call is made at most that a store can't answer under load.
+PATIENT: Final = 9
+
+
+def checked(store: Store) -> RetryingStore:
+    """Return a store that checks its calls, as the one that ``open_store`` opens does."""
+    return store if isinstance(store, RetryingStore) else RetryingStore(store)
+
+
 class Capability(Enum):
     """Something that the contract leaves to the store."""
 
@@ -23,21 +33,21 @@ class Capability(Enum):
     EXACT_COUNTS = "exact counts"
     #: A claim sees every record that was put before, in one order over all of its partitions.
     STRICT_ORDER = "strict order"
-    #: A wait learns of what other handles did by a push. Without it the store asks again and again.
+    #: A push wakes a wait after another handle's write. Without it the store polls.
     PUSHED_WAKE_UPS = "wake-ups by a push"
 
 
 class StoreHarness(ABC):
     """Opens a store for the suite.
 
-    A harness lives for one test or for many: a namespace keeps them apart, so that what is dear,
-    a file or a server, may be made once and shared.
+    A harness is for one test or for many: namespaces keep them apart, so an expensive resource,
+    such as a file or a server, may be created once and shared.
     """
 
-    #: What the store can do; the suite skips what needs more, and says so.
+    #: The capabilities of the store; the suite skips tests that need more, with a reason.
     capabilities: ClassVar[frozenset[Capability]] = frozenset(Capability)
-    #: The store's clock, if a test can move it. None: the time is a server's, say, and passes by
-    #: itself; then tests wait until the store's ``now`` says that it has come.
+    #: The store's clock, if a test can move it. None: the time is, for example, a server's, and
+    #: passes by itself; then tests wait until the store's ``now`` shows it.
     clock: VirtualClock | None = None
     #: Seconds: where the clock cannot be moved, what a test waits out lasts so long, or longer if
     #: the store was too slow for that. Some thirty tests wait once each.
@@ -50,19 +60,20 @@ class StoreHarness(ABC):
     def open(
         self, namespace: str, collections: tuple[Collection, ...] = COLLECTIONS
     ) -> AbstractAsyncContextManager[Store]:
-        """Open the store on a namespace that is new, or open now.
+        """Open the store on a namespace that is new, or open now, as ``open_store`` does.
 
+        A backend will do: the suite puts the checks of every call before it.
         Two that are open on one namespace at once share its data. The collections are those of
         :mod:`cicd_core.testing.samples` or, for the tests of whole jobs, the library's own.
         """
 
     async def set_wall_clock(self, seconds: float) -> bool:
-        """Set the wall clock that the store lives with forward, or back (below 0), by so much.
+        """Move the wall clock that the store uses forward, or back (below 0).
 
-        It is the server's where a server keeps the time, and :attr:`clock`'s calendar where that is
-        given; the suite itself sets the clock of the client's process. No time passes: what has
-        passed is not the wall clock's to say. Whether that could be done; where it cannot, the
-        tests of a wall clock of the store's that is set are skipped. By default it can where
+        It is the clock of the server if a server keeps the time, and the calendar of
+        :attr:`clock` if that is given; the suite itself sets the clock of the client's process.
+        Elapsed time does not change. Returns whether it could be done; if not, the tests with a
+        moved wall clock of the store are skipped. By default it can be done if
         :attr:`clock` is given.
         """
         if self.clock is None:
@@ -71,27 +82,27 @@ class StoreHarness(ABC):
         return True
 
     def open_forgetful(self, namespace: str) -> AbstractAsyncContextManager[Store] | None:
-        """Open the store so that an event stays in its log for :attr:`brief` alone.
+        """Open the store with a log retention of :attr:`brief`.
 
-        It is asked for where the clock cannot be moved. None: there is no such setting, and the
-        one test that lets the log run out is skipped.
+        It is needed if the clock cannot be moved. None: there is no such setting, and the
+        test that lets the log expire is skipped.
         """
         return None
 
     async def damage(self, namespace: str, collection: str, key: str) -> bool:
-        """Damage a record where it is kept, so that it does not decode any more.
+        """Damage a stored record so that it does not decode any more.
 
-        Whether that was done. Where it cannot be, the tests of unreadable records are skipped; by
-        default it cannot. A store whose engine keeps a record as bytes of its own can always.
+        Returns whether that was done. If not, the tests of unreadable records are skipped; by
+        default it is not. A store whose engine keeps a record as its own bytes always can.
         """
         return False
 
     def work(self) -> int | None:
-        """Return how much work the store has done so far, in units that no load changes.
+        """Return how much work the store has done so far, in units that load does not change.
 
-        Rows that were read, say, or requests to a server. ``python -m cicd_core.testing.cost`` asks
-        before and after a call, and fails where a call costs more the more records there are. None,
-        the default: nothing is counted, and the calls are timed.
+        Such as rows read, or requests to a server. ``python -m cicd_core.testing.cost`` reads it
+        before and after a call, and fails if the cost of a call grows with the number of records.
+        None, the default: nothing is counted, and the calls are timed.
         """
         return None
 

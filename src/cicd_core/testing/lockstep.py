@@ -12,12 +12,12 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from anyio import create_task_group
-from attrs import evolve
 
-from cicd_core.store.memory import MemoryStore
-from cicd_core.store.records import Committed, Partition, Put, Query, Record
+from cicd_core.store.memory import MemoryBackend
+from cicd_core.store.records import Committed, Partition, Put, Query, Record, Subject
 from cicd_core.testing.harness import Capability
 from cicd_core.testing.samples import COLLECTIONS, pages_of_log
+from cicd_core.values import evolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -38,14 +38,13 @@ if TYPE_CHECKING:
     )
     from cicd_core.testing.harness import StoreHarness
 
-Subject = tuple[str, str]
 #: The version, ordinal and body of each event, by subject.
 _Log = dict[Subject, list[tuple[int, int, bytes]]]
 
-_LEASE_SORTS = {each.name: each.lease_sort for each in COLLECTIONS}
+_LEASE_SORTS = {item.name: item.lease_sort for item in COLLECTIONS}
 
 
-class Model(MemoryStore):
+class Model(MemoryBackend):
     """The memory store as the model of a store whose clock may be off.
 
     It takes a lease away as late as that store does: where both have one clock, they must agree on
@@ -61,7 +60,7 @@ class Model(MemoryStore):
 
 
 class Lockstep:
-    """Calls both stores, in the words of the memory store, and compares what they answer."""
+    """Calls both stores, with the memory store's values, and compares their answers."""
 
     def __init__(
         self, harness: StoreHarness, store: Store, model: Store, subjects: Iterable[Subject]
@@ -75,18 +74,18 @@ class Lockstep:
             self._keys[collection].append(key)
         #: The versions that a record began with, in the store and in the model.
         self._began: dict[Subject, tuple[int, int]] = {}
-        #: What each applied commit answered, in the store and in the model.
+        #: The answer of each applied commit, in the store and in the model.
         self._applied: dict[str, tuple[Committed, Committed]] = {}
-        #: The versions that each event tells of, in the store: several, if its commit was applied
+        #: The versions of each event, in the store: several, if its commit was applied
         #: again after its records had gone.
-        self._told: dict[bytes, list[int]] = defaultdict(list)
+        self._logged: dict[bytes, list[int]] = defaultdict(list)
 
     async def now(self) -> int:
         """Return the time, which both must agree on if it can be moved."""
         model = await self._model.now()
         if self._harness.clock is not None:
             store = await self._store.now()
-            # By how much the store may be wrong is its own to say; the model takes it over.
+            # The store gives its own uncertainty; the model uses it.
             agree(
                 "now",
                 "a clock that was moved",
@@ -244,11 +243,11 @@ class Lockstep:
         right = await _log_by_subject(self._model)
         events = _without_versions(answer), _without_versions(right)
         agree("read_log", "the whole log", *events)
-        told: dict[bytes, list[int]] = defaultdict(list)
+        logged: dict[bytes, list[int]] = defaultdict(list)
         for entries in answer.values():
             for version, _, body in entries:
-                told[body].append(version)
-        agree("read_log", "the versions of each event", dict(told), dict(self._told))
+                logged[body].append(version)
+        agree("read_log", "the versions of each event", dict(logged), dict(self._logged))
         counters = await self._store.counters("")
         totals = {name: total for name, total in counters.values.items() if total}
         expected = (await self._model.counters("")).values
@@ -299,14 +298,14 @@ class Lockstep:
                 agree("commit", f"{commit}, and how far the version has come", *given)
         for event in commit.events:
             subject = (event.collection, event.key)
-            self._told[event.body].append(event.version or answer.versions[subject])
+            self._logged[event.body].append(event.version or answer.versions[subject])
 
     def _plain(self, record: Record, side: int, collection: str) -> tuple[Any, ...]:
-        """Return what must be the same of a record; ``side`` is 0 in the store, 1 in the model."""
+        """Return the part of a record that must agree; ``side`` is 0: the store, 1: the model."""
         subject = (collection, record.key)
         assert subject in self._began, f"{subject} is there, and no commit that made it was applied"
         began = self._began[subject][side]
-        lease_sort = {each.name: each.lease_sort for each in COLLECTIONS}[collection]
+        lease_sort = _LEASE_SORTS[collection]
         attributes = {name: text for name, text in record.attributes.items() if name != lease_sort}
         lease: object = record.lease
         if record.lease is not None and self._harness.clock is None:
@@ -338,7 +337,7 @@ def agree(verb: str, asked: object, answer: object, right: object) -> None:
 
 
 def _conflicts(answer: Committed | Conflict) -> object:
-    """Return what must be the same of an answer to a commit that one of the stores refused."""
+    """Return the part of an answer that must agree if one of the stores refused the commit."""
     return "applied" if isinstance(answer, Committed) else ("a conflict on", set(answer.keys))
 
 
@@ -357,6 +356,6 @@ async def _log_by_subject(store: Store) -> _Log:
     subjects: _Log = defaultdict(list)
     async for page in pages_of_log(store):
         for entry in page.entries:
-            told = (entry.version, entry.ordinal, entry.body)
-            subjects[entry.collection, entry.key].append(told)
+            logged = (entry.version, entry.ordinal, entry.body)
+            subjects[entry.collection, entry.key].append(logged)
     return subjects

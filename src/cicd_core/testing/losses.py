@@ -1,4 +1,4 @@
-"""What a failover, a restore or a flush loses: records that a process relies on."""
+"""Losses by a failover, a restore or a flush: records that a process relies on."""
 
 from __future__ import annotations
 

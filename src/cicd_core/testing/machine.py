@@ -24,6 +24,7 @@ from cicd_core.store.records import (
     Watch,
 )
 from cicd_core.testing.clock import VirtualClock
+from cicd_core.testing.harness import checked
 from cicd_core.testing.lockstep import Lockstep, Model
 from cicd_core.testing.progress import Examples
 from cicd_core.testing.samples import (
@@ -45,16 +46,16 @@ from cicd_core.testing.samples import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cicd_core.store.records import Commit, Index
+    from cicd_core.store.records import Commit, Index, Subject
     from cicd_core.testing.harness import StoreHarness
-    from cicd_core.testing.lockstep import Subject
+
 
 #: Few keys, so that they meet; one of them ends another one, one is not ASCII.
 SUBJECTS: Final = (
     *((ITEMS.name, key) for key in ("a", "b", "ba", "c", "z\0\N{SNOWMAN}")),
     *((NOTES.name, key) for key in ("a", "n")),
 )
-#: What a commit puts that would only delete otherwise.
+#: The put of a commit that otherwise only deletes.
 BYSTANDER: Final = (PLAIN.name, "p")
 CLAIM_IDS: Final = ("ann", "bob", "cy")
 LANES: Final = ("red", "red\0")
@@ -65,7 +66,7 @@ lanes = st.sampled_from(LANES)
 counter_names = st.sampled_from(["wait|1", "wait|2", "wait_|1", "runs|1"])
 ranks = st.sampled_from(["1", "2", "3"])
 seconds = st.sampled_from([1, 2, 5, 30])
-#: What a second of a lease becomes where the store's clock can't be moved, in microseconds.
+#: Length of a lease's second if the store's clock cannot be moved, in microseconds.
 _LONG: Final = 1000 * SECOND
 partitions = st.one_of(
     st.builds(Partition, st.just(ITEMS.name), st.just(READY), lanes),
@@ -149,7 +150,7 @@ def event_versions(expected: int) -> st.SearchStrategy[list[int | None]]:
 
 
 class _Machine(RuleBasedStateMachine):
-    """What the machine does; :func:`store_machine` says to which store."""
+    """The rules of the machine; :func:`store_machine` sets the store."""
 
     def __init__(self, harness: StoreHarness, backend: str) -> None:
         super().__init__()
@@ -160,7 +161,8 @@ class _Machine(RuleBasedStateMachine):
         self._stack = ExitStack()
         self._portal = self._stack.enter_context(start_blocking_portal(backend))
         opening = self._harness.open(f"machine-{IDS.commit_id()}")
-        store = self._stack.enter_context(self._portal.wrap_async_context_manager(opening))
+        opened = self._stack.enter_context(self._portal.wrap_async_context_manager(opening))
+        store = checked(opened)
         #: By how much the store's clock may be off, in microseconds.
         self._uncertainty = self._portal.call(store.now).uncertainty
         model = Model(
@@ -168,7 +170,7 @@ class _Machine(RuleBasedStateMachine):
             clock=self._harness.clock or VirtualClock(),
             uncertainty=self._uncertainty,
         )
-        self._both = Lockstep(self._harness, store, model, [*SUBJECTS, BYSTANDER])
+        self._both = Lockstep(self._harness, store, checked(model), [*SUBJECTS, BYSTANDER])
         self._earlier: list[Commit] = []
         self._events = 0
         #: By how many seconds the wall clock was set, in all: others may share the harness.
@@ -318,14 +320,14 @@ class _Machine(RuleBasedStateMachine):
             data.draw(writes(subject, version, now, timed=self._timed))
             for subject, version in versions.items()
         ]
-        if not any(isinstance(each, Put) for each in chosen):
+        if not any(isinstance(item, Put) for item in chosen):
             version = self._portal.call(self._both.version, BYSTANDER)
             chosen.append(plain(BYSTANDER[1], expected=version))
         events = [
-            self._event(each, version)
-            for each in chosen
-            if isinstance(each, Put)
-            for version in data.draw(event_versions(each.expected))
+            self._event(item, version)
+            for item in chosen
+            if isinstance(item, Put)
+            for version in data.draw(event_versions(item.expected))
         ]
         amounts = data.draw(st.lists(st.tuples(counter_names, st.integers(-2, 3)), max_size=2))
         increments = [Increment(name, amount) for name, amount in amounts]

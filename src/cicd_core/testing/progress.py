@@ -1,4 +1,4 @@
-"""How far a long test has come: a line now and then, where somebody looks at a terminal."""
+"""Progress of a long test: a line at intervals, on a terminal."""
 
 from __future__ import annotations
 

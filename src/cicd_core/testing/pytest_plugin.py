@@ -1,4 +1,4 @@
-"""What pytest learns of the suite: how hard to try, and how to show what it finds.
+"""The pytest plugin of the suite: its effort options, and readable failures.
 
 Every pytest that runs beside an installed ``cicd-core`` loads this module, so it imports nothing
 that such a run does not need.
@@ -86,9 +86,9 @@ def pytest_runtest_makereport(
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
-    """Print what the calls of the suite cost."""
-    reports = [each for group in terminalreporter.stats.values() for each in group]
-    if terminalreporter.verbosity < 0 or not any(hasattr(each, COSTS) for each in reports):
+    """Print the cost of the suite's calls."""
+    reports = [item for group in terminalreporter.stats.values() for item in group]
+    if terminalreporter.verbosity < 0 or not any(hasattr(report, COSTS) for report in reports):
         return
     from cicd_core.testing import showing  # noqa: PLC0415 - imported where the suite is already
 

@@ -37,7 +37,7 @@ def _places(
         if name.split(".", maxsplit=1)[0] in _SPARED or name.startswith(_OURS):
             continue
         own: dict[str, Any] = getattr(module, "__dict__", {})
-        for each, value in tuple(own.items()):
+        for item, value in tuple(own.items()):
             found = replacements.get(id(value))
             if found is not None and found[0] is value:
-                yield own, each, *found
+                yield own, item, *found

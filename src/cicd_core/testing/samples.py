@@ -32,14 +32,14 @@ SECOND: Final = 1_000_000
 READY: Final = Index("lane", "rank")
 BY_STATE: Final = Index("state", "made-at")
 TIMERS: Final = Index("timer", "due")
-#: What is claimed: it has a lease that an index follows.
+#: Records to claim, with a lease that an index follows.
 ITEMS: Final = Collection(name="items", indexes=(READY, BY_STATE, TIMERS), lease_sort="due")
 
 ON_SHELF: Final = Index("shelf", "place")
-#: What is only listed, and may have longer keys.
+#: Records to list, which may have longer keys.
 NOTES: Final = Collection(name="side-notes", indexes=(ON_SHELF,))
 
-#: What is found by its key alone.
+#: Records found only by key.
 PLAIN: Final = Collection(name="plain", indexes=())
 
 COLLECTIONS: Final = (ITEMS, NOTES, PLAIN)
@@ -60,7 +60,7 @@ def item(
 
 
 def note(key: str, *, expected: int = 0, shelf: str = "top", **fields: Any) -> Put:
-    """Return a write of a note on a shelf, which stands there at ``place_of(key)``."""
+    """Return a write of a note on a shelf, at ``place_of(key)``."""
     words: dict[str, Any] = {
         "body": b"",
         "attributes": {"shelf": shelf, "place": place_of(key)},
@@ -75,7 +75,7 @@ def place_of(key: str) -> str:
 
 
 def plain(key: str, *, expected: int = 0, **fields: Any) -> Put:
-    """Return a write of a record that no index knows."""
+    """Return a write of a record in no index."""
     words: dict[str, Any] = {"body": b"", **fields}
     return Put(collection=PLAIN.name, key=key, expected=expected, **words)
 
@@ -83,7 +83,7 @@ def plain(key: str, *, expected: int = 0, **fields: Any) -> Put:
 def told(
     key: str, ordinal: int = 0, *, version: int | None = None, body: bytes = b""
 ) -> EventWrite:
-    """Return an event of an item; without a version, it tells of the commit that it is in."""
+    """Return an event of an item; without a version, it has that of its commit."""
     return EventWrite(collection=ITEMS.name, key=key, version=version, ordinal=ordinal, body=body)
 
 
@@ -174,7 +174,7 @@ async def keys_in(store: Store, partition: Partition, *, descending: bool = Fals
 
 async def numbers_in(store: Store, *partitions: Partition) -> list[int]:
     """Return how many records partitions hold."""
-    return [each.number for each in await store.count(partitions)]
+    return [number.number for number in await store.count(partitions)]
 
 
 async def whole_log(store: Store, step: int = 1000) -> list[LogEntry]:

@@ -1,4 +1,4 @@
-"""How pytest shows what the suite found: failures that explain themselves, and a table of costs."""
+"""The suite's output in pytest: readable failures, and a table of costs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FEW: Final = 2
 
 
 def explain_failure(item: pytest.Item, call: pytest.CallInfo[Any]) -> None:
-    """Make the error of a test or of its fixtures say what was promised, asked and answered."""
+    """Add the promise, the request and the answer to the error of a test or its fixtures."""
     if call.excinfo is None:
         return
     error = surfaced(call.excinfo.value)
@@ -63,7 +63,7 @@ def _row(
     suite: str, verb: str, cost: Cost, tests: Iterable[tuple[str, Mapping[str, Cost]]]
 ) -> tuple[str, ...]:
     longest = next(
-        (test for test, costs in tests for each in costs.values() if each.longest == cost.longest),
+        (test for test, costs in tests for item in costs.values() if item.longest == cost.longest),
         "",
     )
     mean = 1000 * cost.seconds / cost.calls
@@ -82,7 +82,7 @@ def _trace_of(item: pytest.Item) -> Trace:
 
 
 def _topic_of(item: pytest.Item) -> str:
-    """Return the class of the suite that a test stands in."""
+    """Return the suite's class of a test."""
     name = getattr(item, "originalname", item.name)
-    found = (each.__name__ for each in getattr(item, "cls", object).__mro__ if name in vars(each))
+    found = (one.__name__ for one in getattr(item, "cls", object).__mro__ if name in vars(one))
     return next(found, "")

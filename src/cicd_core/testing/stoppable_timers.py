@@ -1,6 +1,6 @@
-"""Timers that can be stopped: what polls then sleeps, and what is pushed arrives.
+"""Timers that can be stopped: then polls sleep, and pushes arrive.
 
-Those of one event loop, and the sleeps and waits of every thread while they are held.
+It stops those of one event loop, and the sleeps and waits of every thread meanwhile.
 """
 
 from __future__ import annotations
@@ -29,13 +29,12 @@ class StoppableTimers:
     """The clock of one event loop, which runs in a thread of its own. Safe for threads."""
 
     def __init__(self) -> None:
-        """Let time pass."""
         self._stopped_at: float | None = None
         self._going = threading.Event()
         self._going.set()
 
     def stop(self) -> None:
-        """Let no timer of the loop end from now on; what arrives by a socket still arrives."""
+        """Stop all timers of the loop; data from sockets still arrives."""
         self._stopped_at = monotonic_seconds()
         self._going.clear()
 
@@ -75,10 +74,10 @@ class StoppableTimers:
         return monotonic_seconds() if self._stopped_at is None else self._stopped_at
 
     def run(self, function: Callable[[], Awaitable[None]], backend: str) -> None:
-        """Run a coroutine function to its end on such a loop, in the thread that calls this.
+        """Run a coroutine function to its end on such a loop, in the calling thread.
 
         Args:
-            function: what to run.
+            function: the function to run.
             backend: ``asyncio`` or ``trio``.
         """
         anyio.run(function, backend=backend, backend_options=self._options(backend))
@@ -86,7 +85,7 @@ class StoppableTimers:
     def _options(self, backend: str) -> dict[str, Any]:
         if backend == "asyncio":
             return {"loop_factory": lambda: _Loop(self)}
-        from trio.abc import Clock  # noqa: PLC0415 - for those who run on trio
+        from trio.abc import Clock  # noqa: PLC0415 - only for trio
 
         timers = self
 
@@ -116,7 +115,6 @@ class Signal:
     """Something that happens once, in any thread."""
 
     def __init__(self) -> None:
-        """Wait for it."""
         self._event = threading.Event()
 
     def set(self) -> None:

@@ -1,4 +1,4 @@
-"""The calls that a test makes of a store: what was asked, what was answered, and how long it took.
+"""The calls of a test to a store: requests, answers and durations.
 
 Every store that a harness opens within :func:`traced` notes its calls. A failure of the suite is
 explained by the last of them, and the table at the end of a run adds up all.
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from attrs import define, field
 
 from cicd_core.clock import monotonic_seconds
+from cicd_core.testing.harness import checked
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from cicd_core.store.contract import Store
+    from cicd_core.store.lifetime import Lifetime
     from cicd_core.store.records import (
         Claim,
         Collection,
@@ -49,19 +51,19 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 
-#: How many calls are kept whole, the last ones.
+#: Number of last calls that are kept in full.
 _KEPT: Final = 32
 
 
 @define(eq=False)
-class Call:
+class TracedCall:
     """One call of a verb."""
 
     verb: str
     arguments: tuple[object, ...]
-    #: What came of it; meaningless while it is under way.
+    #: The result; meaningless while it runs.
     answer: Any = None
-    #: What it raised instead of an answer.
+    #: The error instead of an answer.
     error: BaseException | None = None
     is_over: bool = False
 
@@ -87,7 +89,7 @@ class Trace:
     """The calls of one test."""
 
     #: The last ones, in the order in which they were made.
-    calls: deque[Call] = field(factory=lambda: deque[Call](maxlen=_KEPT))
+    calls: deque[TracedCall] = field(factory=lambda: deque[TracedCall](maxlen=_KEPT))
     costs: dict[str, Cost] = field(factory=dict[str, Cost])
 
     async def call(
@@ -96,9 +98,9 @@ class Trace:
         """Make a call, and note it.
 
         Raises:
-            BaseException: what the call raises.
+            BaseException: the error of the call.
         """
-        call = Call(verb, arguments)
+        call = TracedCall(verb, arguments)
         self.calls.append(call)
         begun = monotonic_seconds()
         try:
@@ -116,12 +118,21 @@ class Trace:
 
 
 class TracedStore:
-    """A store whose calls are noted; what it has besides its verbs is the other store's own."""
+    """A store whose calls are recorded; its other attributes are those of the wrapped store."""
 
     def __init__(self, store: Store, trace: Trace) -> None:
-        """Pass each call on to ``store``."""
         self.untraced = store
         self._trace = trace
+
+    @property
+    def collections(self) -> tuple[Collection, ...]:
+        """The collections that the store was opened with."""
+        return self.untraced.collections
+
+    @property
+    def lifetime(self) -> Lifetime:
+        """Whether the store may be used."""
+        return self.untraced.lifetime
 
     async def now(self) -> StoreTime:
         """Return the time on the store's two clocks."""
@@ -156,7 +167,7 @@ class TracedStore:
         return await self._trace.call("counters", self.untraced.counters, prefix)
 
     async def read_log(self, cursor: str | None, limit: int) -> LogPage:
-        """Return events after the cursor; None is the beginning of what is kept."""
+        """Return events after the cursor; None starts at the oldest stored event."""
         return await self._trace.call("read_log", self.untraced.read_log, cursor, limit)
 
     async def wait(self, watches: Sequence[Watch], timeout: float) -> bool:  # noqa: ASYNC109 - as
@@ -215,13 +226,13 @@ async def _opened(
     opening: AbstractAsyncContextManager[Store], trace: Trace
 ) -> AsyncGenerator[Store, None]:
     async with opening as store:
-        yield store if isinstance(store, TracedStore) else TracedStore(store, trace)
+        yield store if isinstance(store, TracedStore) else TracedStore(checked(store), trace)
 
 
 def added_up(costs: Iterable[Mapping[str, Cost]]) -> dict[str, Cost]:
     """Return the sum of some costs, by verb."""
     total: dict[str, Cost] = {}
-    for each in costs:
-        for verb, cost in each.items():
+    for item in costs:
+        for verb, cost in item.items():
             total.setdefault(verb, Cost()).add(cost)
     return total

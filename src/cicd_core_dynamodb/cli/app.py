@@ -6,12 +6,14 @@ from typing import Final
 
 import typer
 
+from cicd_core.cli.groups import Commands
 from cicd_core_dynamodb.cli.cost import cost
 from cicd_core_dynamodb.cli.generating import cloudformation, terraform
 from cicd_core_dynamodb.cli.tables import check, create_tables, delete_tables
 
 app: Final = typer.Typer(
-    help="Tables of a store on DynamoDB: make them, check them, know what they cost.",
+    cls=Commands,
+    help="Manage the tables of a DynamoDB store: create, check, estimate costs.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",

@@ -20,39 +20,37 @@ def _number(name: str, metavar: str, help_text: str) -> typer.models.OptionInfo:
 def cost(
     *,
     jobs: Annotated[float, _number("--jobs", "N", "Jobs a month: 1e6.")] = 1e6,
-    minutes: Annotated[float, _number("--minutes", "N", "How long each runs.")] = 3.0,
-    agents: Annotated[float, _number("--agents", "N", "Agents that are always there.")] = 100,
+    minutes: Annotated[float, _number("--minutes", "N", "Duration of a job.")] = 3.0,
+    agents: Annotated[float, _number("--agents", "N", "Agents that always run.")] = 100,
     retried: Annotated[
-        float, _number("--retried", "N", "How many of a hundred jobs are tried again.")
+        float, _number("--retried", "N", "Jobs in a hundred that are retried.")
     ] = 2.0,
     pools: Annotated[int, _number("--pools", "N", "Pools.")] = 1,
     lanes: Annotated[
-        int, _number("--lanes", "N", "Lanes that an agent serves: job types and labels.")
+        int, _number("--lanes", "N", "Lanes (job types and labels) an agent serves.")
     ] = 1,
-    shards: Annotated[int, _number("--shards", "N", "The shards of a busy partition.")] = 4,
+    shards: Annotated[int, _number("--shards", "N", "Shards of a busy partition.")] = 4,
     sweepers: Annotated[
-        int, _number("--sweepers", "N", "Processes that run maintenance: one of them sweeps.")
+        int, _number("--sweepers", "N", "Processes that run maintenance; one of them sweeps.")
     ] = 2,
     followers: Annotated[
-        int, _number("--followers", "N", "Readers that look at the log once a second.")
+        int, _number("--followers", "N", "Readers that poll the log once a second.")
     ] = 0,
     poll: Annotated[
-        float, _number("--poll", "SECONDS", "The store's poll_seconds: a waiting agent's looks.")
+        float, _number("--poll", "SECONDS", "The store's poll_seconds: how often an agent polls.")
     ] = 2.0,
     refresh: Annotated[
         float, _number("--refresh", "SECONDS", "The setting lane_refresh_seconds.")
     ] = 5.0,
     heartbeat: Annotated[
-        float, _number("--heartbeat", "SECONDS", "Between two heartbeats of an agent.")
+        float, _number("--heartbeat", "SECONDS", "Interval of an agent's heartbeats.")
     ] = 10.0,
     lease: Annotated[
-        float, _number("--lease", "SECONDS", "The setting lease_seconds; renewed thrice in it.")
+        float, _number("--lease", "SECONDS", "The setting lease_seconds; three renewals each.")
     ] = 30.0,
     sweep: Annotated[float, _number("--sweep", "SECONDS", "The setting sweep_seconds.")] = 1.0,
-    job_days: Annotated[
-        float, _number("--job-days", "DAYS", "How long a job that has ended is kept.")
-    ] = 90.0,
-    log_days: Annotated[float, _number("--log-days", "DAYS", "How long an event is kept.")] = 30.0,
+    job_days: Annotated[float, _number("--job-days", "DAYS", "Retention of ended jobs.")] = 90.0,
+    log_days: Annotated[float, _number("--log-days", "DAYS", "Retention of events.")] = 30.0,
     no_log: Annotated[bool, typer.Option("--no-log", help="With log=off.")] = False,
     no_marks: Annotated[bool, typer.Option("--no-marks", help="With claim_marks=off.")] = False,
     as_json: JsonOption = False,
@@ -65,11 +63,11 @@ def cost(
     """
     from cicd_core.cli.exits import reporting
     from cicd_core.cli.output import emit
-    from cicd_core_dynamodb.bill import Workload, bill_of
+    from cicd_core_dynamodb.bill import BilledWorkload, bill_of
 
     with reporting(as_json=as_json):
         bill = bill_of(
-            Workload(
+            BilledWorkload(
                 jobs=jobs,
                 minutes=minutes,
                 agents=round(agents),
@@ -83,7 +81,7 @@ def cost(
                 claim_marks=not no_marks,
                 poll_seconds=poll,
                 lane_refresh_seconds=refresh,
-                heartbeat_seconds=heartbeat,
+                heartbeat_interval_seconds=heartbeat,
                 lease_seconds=lease,
                 sweep_seconds=sweep,
                 job_days=job_days,
@@ -120,12 +118,12 @@ def _show(bill: Bill) -> None:
             text(_amount(line.units.reads)),
             text(f"{line.gigabytes:.1f}" if line.gigabytes else ""),
             text(line.name),
-            text(line.told),
+            text(line.description),
         )
     screen.show(shown)
     screen.show(f"{bill.dollars:,.2f} dollars a month, {bill.dollars_a_job:.7f} a job")
     prices = f"prices of {bill.prices.since} in {bill.prices.region}"
-    screen.show(f"{prices}, on demand, without free tier and taxes")
+    screen.show(f"{prices}, on demand, excluding free tier and taxes")
 
 
 def _part(share: float) -> str:

@@ -18,12 +18,12 @@ def terraform(
         typer.Argument(
             metavar="[FOLDER]",
             show_default=False,
-            help="Where to write the module's files. Left out: all of them go to stdout.",
+            help="Folder for the module's files. Default: write all of them to stdout.",
         ),
     ] = None,
     *,
     force: Annotated[
-        bool, typer.Option("--force", help="Write over files that were changed by hand.")
+        bool, typer.Option("--force", help="Overwrite files that were changed by hand.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -53,12 +53,12 @@ def cloudformation(
     file: Annotated[
         str | None,
         typer.Argument(
-            metavar="[FILE]", show_default=False, help="Where to write it. Left out: to stdout."
+            metavar="[FILE]", show_default=False, help="File to write. Default: stdout."
         ),
     ] = None,
     *,
     force: Annotated[
-        bool, typer.Option("--force", help="Write over a file that was changed by hand.")
+        bool, typer.Option("--force", help="Overwrite a file that was changed by hand.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -81,10 +81,10 @@ def cloudformation(
 
 
 def _write(path: Path, text: str, *, force: bool) -> str:
-    """Write a file, unless it holds something else.
+    """Write a file, unless it has other content.
 
     Raises:
-        OperationRejected: it does, and nobody said to write over it.
+        OperationRejected: it has other content, and overwriting is not allowed.
         InvalidInput: it cannot be written.
     """
     from cicd_core.errors import InvalidInput, OperationRejected
@@ -92,8 +92,8 @@ def _write(path: Path, text: str, *, force: bool) -> str:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not force and path.exists() and path.read_text(encoding="utf-8") != text:
-            raise OperationRejected(f"{path} holds something else; look at it, then give --force")
+            raise OperationRejected(f"{path} has other content; check it, then give --force")
         path.write_text(text, encoding="utf-8")
     except (OSError, UnicodeDecodeError) as failed:
-        raise InvalidInput("file", str(path), f"it cannot be written: {failed}") from failed
+        raise InvalidInput("file", str(path), f"cannot write it: {failed}") from failed
     return str(path)

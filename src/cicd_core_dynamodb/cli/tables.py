@@ -21,7 +21,7 @@ from cicd_core_dynamodb.cli.target import (
 
 if TYPE_CHECKING:
     from cicd_core_dynamodb.administration import Tables
-    from cicd_core_dynamodb.checking import Finding
+    from cicd_core_dynamodb.checking import TableFinding
 
 
 def create_tables(
@@ -33,7 +33,7 @@ def create_tables(
     kms_key: KmsKeyOption = None,
     tag: Annotated[
         list[str] | None,
-        typer.Option("--tag", metavar="KEY=VALUE", help="A tag of each table; may be repeated."),
+        typer.Option("--tag", metavar="KEY=VALUE", help="A tag for each table; repeatable."),
     ] = None,
     no_recovery: NoRecoveryOption = False,
     no_deletion_protection: NoProtectionOption = False,
@@ -75,9 +75,7 @@ def check(
     kms_key: KmsKeyOption = None,
     no_recovery: NoRecoveryOption = False,
     no_deletion_protection: NoProtectionOption = False,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Advice makes the exit code 1 too.")
-    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 on advice too.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Compare the tables with what this version needs, and say what to change.
@@ -97,7 +95,7 @@ def check(
         )
         place = location_of(store, prefix, region, endpoint)
         found = run(lambda tables: tables.check(care), place)
-        failed = any(each.needed or strict for each in found)
+        failed = any(item.needed or strict for item in found)
         if as_json:
             emit({"prefix": place.prefix, "ok": not failed, "findings": found})
         else:
@@ -117,11 +115,11 @@ def delete_tables(
         typer.Option(
             "--confirm",
             metavar="PREFIX",
-            help="The prefix once more, for scripts. Left out: you are asked to type it.",
+            help="The prefix again, for scripts. Default: ask for it.",
         ),
     ] = None,
     unprotect: Annotated[
-        bool, typer.Option("--unprotect", help="Turn protection against deletion off first.")
+        bool, typer.Option("--unprotect", help="Turn deletion protection off first.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -144,35 +142,35 @@ def delete_tables(
 
 
 def _require_confirmed(prefix: str, confirm: str | None, names: Sequence[str]) -> None:
-    """Refuse to go on unless somebody has typed the prefix.
+    """Refuse to continue unless the user has typed the prefix.
 
     Raises:
-        OperationRejected: it is another one, or nobody is there to be asked.
+        OperationRejected: the prefix is wrong, or there is no terminal to ask.
     """
     from cicd_core.errors import OperationRejected
 
     if confirm is None and sys.stdin.isatty():
-        sys.stderr.write(f"This deletes, with all that they hold: {', '.join(names)}\n")
-        confirm = typer.prompt("Type the prefix to go on", err=True, default="", show_default=False)
+        sys.stderr.write(f"This deletes these tables and all their items: {', '.join(names)}\n")
+        confirm = typer.prompt("Type the prefix again", err=True, default="", show_default=False)
     if not prefix or confirm != prefix:
-        reason = "tables without a prefix are deleted one by one, by other tools"
+        reason = "delete tables without a prefix one by one, with other tools"
         if prefix:
             reason = f"type the prefix to confirm it: --confirm {prefix}"
         raise OperationRejected(f"nothing was deleted; {reason}")
 
 
-def _show_findings(found: Sequence[Finding], prefix: str) -> None:
-    for each in found:
-        kind = "must" if each.needed else "should"
-        print(f"{each.table}: {each.found}\n  {kind} change: {each.change}")
-    if not any(each.needed for each in found):
-        print(f"the tables with the prefix {prefix!r} are as the code needs them")
+def _show_findings(found: Sequence[TableFinding], prefix: str) -> None:
+    for item in found:
+        kind = "must" if item.needed else "should"
+        print(f"{item.table}: {item.found}\n  {kind} change: {item.change}")
+    if not any(item.needed for item in found):
+        print(f"the tables with the prefix {prefix!r} match the code")
 
 
 def _tags(given: Sequence[str]) -> dict[str, str]:
     from cicd_core.errors import InvalidInput
 
-    pairs = [each.partition("=") for each in given]
+    pairs = [item.partition("=") for item in given]
     for key, sign, _ in pairs:
         if not key or not sign:
             raise InvalidInput("tag", key, "give KEY=VALUE")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from cicd_core.cli.options import STORE_VARIABLE
 from cicd_core.errors import InvalidInput
+from cicd_core.store.default import STORE_VARIABLE
 
 if TYPE_CHECKING:
     from cicd_core_dynamodb.administration import Tables
@@ -32,29 +32,29 @@ PrefixOption = Annotated[
     typer.Option(
         "--prefix",
         metavar="PREFIX",
-        help="What the names of the tables begin with, instead of what the URL says.",
+        help="Prefix of the table names; overrides the URL.",
     ),
 ]
 RegionOption = Annotated[
-    str | None, typer.Option("--region", metavar="REGION", help="Likewise: the region.")
+    str | None, typer.Option("--region", metavar="REGION", help="The region; overrides the URL.")
 ]
 EndpointOption = Annotated[
     str | None,
-    typer.Option("--endpoint", metavar="URL", help="Likewise: an engine on this machine."),
+    typer.Option("--endpoint", metavar="URL", help="A local engine; overrides the URL."),
 ]
 KmsKeyOption = Annotated[
     str | None,
     typer.Option(
         "--kms-key",
         metavar="ARN",
-        help="The key that encrypts the tables. Left out: DynamoDB's own.",
+        help="The key that encrypts the tables. Default: DynamoDB's own.",
     ),
 ]
 NoRecoveryOption = Annotated[
-    bool, typer.Option("--no-recovery", help="Without continuous backups.")
+    bool, typer.Option("--no-recovery", help="Turn continuous backups off.")
 ]
 NoProtectionOption = Annotated[
-    bool, typer.Option("--no-deletion-protection", help="Without protection against deletion.")
+    bool, typer.Option("--no-deletion-protection", help="Turn deletion protection off.")
 ]
 
 
@@ -83,7 +83,7 @@ def location_of(
 
 def needed_tables() -> tuple[Table, ...]:
     """Return the tables of the domain's own collections."""
-    from cicd_core.persistence.collections import COLLECTIONS
+    from cicd_core.entities import COLLECTIONS
     from cicd_core_dynamodb.tables import tables_of
 
     return tables_of(COLLECTIONS)

@@ -22,7 +22,7 @@ def template(tables: Iterable[Table]) -> dict[str, Any]:
     resources |= {f"{_logical(role.name)}Policy": _policy(role, known) for role in ROLES}
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
-        "Description": "Tables of cicd-core, and the least rights on them.",
+        "Description": "Tables of cicd-core, and policies with the fewest rights on them.",
         "Parameters": _parameters(),
         "Conditions": {
             "HasKey": {"Fn::Not": [{"Fn::Equals": [{"Ref": "KmsKeyArn"}, ""]}]},
@@ -39,7 +39,7 @@ def _parameters() -> dict[str, Any]:
             "Type": "String",
             "Default": "ci-",
             "AllowedPattern": "[A-Za-z0-9_.-]{0,100}",
-            "Description": "What the names of tables and policies begin with.",
+            "Description": "Prefix of the names of tables and policies.",
         },
         "DeletionProtection": {
             **switch,
@@ -47,7 +47,7 @@ def _parameters() -> dict[str, Any]:
         },
         "PointInTimeRecovery": {
             **switch,
-            "Description": "Back the tables up continuously, but for the sessions.",
+            "Description": "Back up all tables continuously, except the sessions.",
         },
         "KmsKeyArn": {
             "Type": "String",
@@ -67,8 +67,8 @@ def _outputs() -> dict[str, Any]:
 
 
 def _table(table: Table) -> dict[str, Any]:
-    words = table.definition("")
-    words["TableName"] = {"Fn::Sub": f"${{Prefix}}{table.name}"}
+    parameters = table.definition("")
+    parameters["TableName"] = {"Fn::Sub": f"${{Prefix}}{table.name}"}
     recovery = {"Ref": "PointInTimeRecovery"} if table.recoverable else "false"
     key = {"SSEEnabled": "true", "SSEType": "KMS", "KMSMasterKeyId": {"Ref": "KmsKeyArn"}}
     return {
@@ -76,7 +76,7 @@ def _table(table: Table) -> dict[str, Any]:
         "DeletionPolicy": "Retain",
         "UpdateReplacePolicy": "Retain",
         "Properties": {
-            **words,
+            **parameters,
             "TimeToLiveSpecification": {"AttributeName": TTL_ATTRIBUTE, "Enabled": "true"},
             "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": recovery},
             "SSESpecification": {"Fn::If": ["HasKey", key, {"Ref": "AWS::NoValue"}]},
@@ -98,7 +98,7 @@ def _policy(role: Role, known: set[str]) -> dict[str, Any]:
         "Type": "AWS::IAM::ManagedPolicy",
         "Properties": {
             "ManagedPolicyName": {"Fn::Sub": f"${{Prefix}}{role.name}"},
-            "Description": f"What cicd-core needs for {role.told}.",
+            "Description": f"Rights that cicd-core needs for {role.description}.",
             "PolicyDocument": {
                 "Version": "2012-10-17",
                 "Statement": [*statements, {"Fn::If": ["HasKey", key, {"Ref": "AWS::NoValue"}]}],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, cast
 
-from attrs import frozen
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -61,8 +61,8 @@ def _block(block: Block, depth: int) -> list[str]:
 
 
 def _aligned(run: Sequence[Attribute], depth: int) -> list[str]:
-    width = max((len(each.name) for each in run), default=0)
-    return [f"{_pad(depth)}{each.name.ljust(width)} = {_value(each.value, depth)}" for each in run]
+    width = max((len(item.name) for item in run), default=0)
+    return [f"{_pad(depth)}{item.name.ljust(width)} = {_value(item.value, depth)}" for item in run]
 
 
 def _value(value: object, depth: int) -> str:
@@ -70,14 +70,14 @@ def _value(value: object, depth: int) -> str:
         return value.text
     if isinstance(value, dict):
         pairs = cast("dict[str, object]", value).items()
-        inner = rendered([Attribute(name, each) for name, each in pairs], depth + 1)
+        inner = rendered([Attribute(name, item) for name, item in pairs], depth + 1)
         return f"{{\n{inner}\n{_pad(depth)}}}"
     if isinstance(value, list | tuple):
-        members = [_value(each, depth + 1) for each in cast("Sequence[object]", value)]
+        members = [_value(item, depth + 1) for item in cast("Sequence[object]", value)]
         inline = f"[{', '.join(members)}]"
         if len(inline) <= _ROOM:
             return inline
-        inner = "".join(f"{_pad(depth + 1)}{each},\n" for each in members)
+        inner = "".join(f"{_pad(depth + 1)}{member},\n" for member in members)
         return f"[\n{inner}{_pad(depth)}]"
     return json.dumps(value)
 

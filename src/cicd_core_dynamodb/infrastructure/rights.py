@@ -1,25 +1,23 @@
-"""The least rights of each role: what its code calls, on which tables and indexes, and no more.
+"""The fewest rights of each role: the calls of its code, on their tables and indexes.
 
-Nobody deletes items, scans tables, or changes them: a store does none of that.
+No role may delete items, scan tables, or change them: a store does none of that.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from attrs import frozen
-
+from cicd_core.entities import COLLECTIONS
 from cicd_core.persistence.collections import (
     AGENTS,
-    COLLECTIONS,
     DEPLOYMENTS,
     JOBS,
     LANE_CHANGES,
     LANES,
     POOLS,
     READY,
-    SESSIONS,
 )
+from cicd_core.values import frozen
 from cicd_core_dynamodb.items import KEY, PROVING
 from cicd_core_dynamodb.tables import JOURNAL
 
@@ -51,7 +49,7 @@ class Right:
         if self.attributes:
             limits += [
                 ("ForAllValues:StringEquals", "dynamodb:Attributes", self.attributes),
-                # Whoever names no attributes in a query asks for all of them.
+                # A query without named attributes requests all of them.
                 ("StringEqualsIfExists", "dynamodb:Select", ("SPECIFIC_ATTRIBUTES",)),
             ]
         return tuple(limits)
@@ -62,12 +60,13 @@ class Role:
     """What one kind of process may do."""
 
     name: str
-    told: str
+    description: str
     rights: tuple[Right, ...]
 
 
 _ALL: Final = tuple(collection.name for collection in COLLECTIONS)
-_PUBLIC: Final = tuple(name for name in _ALL if name != SESSIONS.name)
+_SECRET: Final = tuple(collection.name for collection in COLLECTIONS if collection.is_secret)
+_PUBLIC: Final = tuple(name for name in _ALL if name not in _SECRET)
 _GET: Final = "dynamodb:BatchGetItem"
 _READ_JOURNAL: Final = ("dynamodb:GetItem", "dynamodb:Query")
 
@@ -87,7 +86,7 @@ _WRITE_JOURNAL: Final = Right(
 )
 CONTROL_PLANE: Final = Role(
     name="control-plane",
-    told="the control plane: every verb, maintenance, the log",
+    description="the control plane: every verb, maintenance, the log",
     rights=(
         Right(name="Records", actions=(_GET, "dynamodb:UpdateItem"), tables=_ALL),
         Right(
@@ -100,7 +99,7 @@ CONTROL_PLANE: Final = Role(
 )
 AGENT: Final = Role(
     name="agent",
-    told="an agent that opens the store itself, without maintenance",
+    description="an agent that opens the store itself, without maintenance",
     rights=(
         Right(
             name="Records",
@@ -108,7 +107,7 @@ AGENT: Final = Role(
             tables=(JOBS.name, AGENTS.name),
         ),
         Right(name="Lanes", actions=(_GET,), tables=(LANES.name,)),
-        _proofs((DEPLOYMENTS.name, POOLS.name, SESSIONS.name)),
+        _proofs((DEPLOYMENTS.name, POOLS.name, *_SECRET)),
         Right(
             name="Work",
             actions=("dynamodb:Query",),
@@ -119,17 +118,17 @@ AGENT: Final = Role(
 )
 READER: Final = Role(
     name="reader",
-    told="dashboards and followers of the log; not sessions",
+    description="dashboards and followers of the log; not sessions",
     rights=(
         Right(name="Records", actions=(_GET,), tables=_PUBLIC),
-        _proofs((SESSIONS.name,)),
+        _proofs(_SECRET),
         Right(
             name="Indexes",
             actions=("dynamodb:Query",),
             indexes=tuple((name, "*") for name in _PUBLIC),
         ),
         Right(name="Journal", actions=_READ_JOURNAL, tables=(JOURNAL.name,)),
-        # Whoever reads the log writes it on.
+        # Readers of the log also continue it.
         Right(
             name="Log",
             actions=("dynamodb:PutItem",),

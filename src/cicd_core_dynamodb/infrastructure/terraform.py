@@ -22,9 +22,9 @@ def module_files(tables: Iterable[Table]) -> dict[str, str]:
     """Return the module, file by file."""
     needed = tuple(tables)
     written = {
-        each.name: each.read_text(encoding="utf-8")
-        for each in (files("cicd_core_dynamodb.infrastructure") / "static").iterdir()
-        if each.name.endswith((".tf", ".md"))
+        path.name: path.read_text(encoding="utf-8")
+        for path in (files("cicd_core_dynamodb.infrastructure") / "static").iterdir()
+        if path.name.endswith((".tf", ".md"))
     }
     made = {"tables.tf": _tables(needed), "policies.tf": _policies(needed)}
     return dict(sorted((written | made).items()))
@@ -86,7 +86,7 @@ def _index(index: IndexTable) -> Block:
 
 
 def _encryption(table: Table) -> Block:
-    key = "local.sessions_kms_key_arn" if table.name == "sessions" else "var.kms_key_arn"
+    key = "local.sessions_kms_key_arn" if not table.recoverable else "var.kms_key_arn"
     content = [
         Attribute("enabled", value=True),
         Attribute("kms_key_arn", Expression("server_side_encryption.value")),
@@ -173,7 +173,7 @@ def _policy(role: Role) -> Block:
         [
             Attribute("count", Expression("var.create_policies ? 1 : 0")),
             Attribute("name", Expression(f'"${{var.prefix}}{role.name}"')),
-            Attribute("description", f"What cicd-core needs for {role.told}."),
+            Attribute("description", f"Rights that cicd-core needs for {role.description}."),
             Attribute(
                 "policy", Expression(f"data.aws_iam_policy_document.{label(role.name)}.json")
             ),

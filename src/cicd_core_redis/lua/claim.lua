@@ -4,7 +4,22 @@
 -- duration, lease_limit or '', grant, number of patches (each: position of the attribute, value or
 -- ''), number of partitions, the partitions.
 -- Answer: the time; for each claim {1 if it is a repetition, else 0, then {key, body, header} for
--- each record, or {key, error} of one that could not be granted}, or {-1, error}. Safe to repeat: what a claim id holds already is answered, nothing more is taken.
+-- each record, {key, '', header, 1} where its body is to be read by itself, or {key, error} of one that
+-- could not be granted}, or {-1, error}. Safe to repeat: what a claim id holds already is answered,
+-- nothing more is taken.
+
+-- How many bytes of bodies the script may still read: see reading.lua.
+local bytes_left = 1048576
+
+-- A record's body, or nil if it has none; and 1 where it is there and was left out.
+local function body_of(collection, key)
+  local name = record_key(collection, key)
+  if bytes_left <= 0 then return call('HEXISTS', name, 'b') == 1 and '' or nil, 1 end
+  local body = call('HGET', name, 'b')
+  if not body then return nil end
+  bytes_left = bytes_left - #body
+  return body
+end
 
 -- Lua compares text by the server's locale; the order of the store is that of the bytes.
 local function is_before(a, b)
@@ -60,7 +75,7 @@ local function most_of(...) -- the limit of a lease: the smaller one that is nam
 end
 
 -- All that a grant will write, found out while nothing is written; nothing for what has no body.
-local function prepare_grant(claim, key, old, body)
+local function prepare_grant(claim, key, old, body, left_out)
   if not body then return nil end
   local new = copied(old)
   local most = most_of(claim.lease_limit, old[LEASE_LIMIT])
@@ -73,7 +88,10 @@ local function prepare_grant(claim, key, old, body)
   local follows = shape(claim.collection)[2]
   if follows > 0 then new[LAST + follows] = format('%016d:', ends) .. key end
   local steps = moves(claim.collection, key, old, new)
-  return {key = key, old = old, body = body, new = new, header = packed(claim.collection, key, new), steps = steps}
+  return {
+    key = key, old = old, body = body, left_out = left_out, new = new,
+    header = packed(claim.collection, key, new), steps = steps,
+  }
 end
 
 -- The grants to make, each prepared, and what is broken: it must not block the rest.
@@ -88,8 +106,9 @@ local function winners(claim)
     if not line then break end
     local key = key_in(line.head)
     local header, broken = load(collection, key)
-    local body = header and call('HGET', record_key(collection, key), 'b')
-    local prepared, grant = attempt(prepare_grant, claim, key, header, body)
+    local body, left_out
+    if header then body, left_out = body_of(collection, key) end
+    local prepared, grant = attempt(prepare_grant, claim, key, header, body, left_out)
     if prepared and grant then won[#won + 1] = grant else gone = gone + 1 end
     if not prepared then broken_ones[#broken_ones + 1] = {key, reason(grant)} end
     if not header and not broken then call('ZREM', line.zset, line.head) end -- it stands for nothing

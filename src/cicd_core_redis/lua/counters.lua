@@ -4,18 +4,30 @@
 -- Answer: the time; the cursor; name, number, name, number, …
 
 local prefix, whole = take(), take()
-local groups = {whole}
-if whole == '' then
-  local upper = prefix == '' and '+' or '(' .. prefix .. '\255'
-  groups = call('ZRANGE', PREFIX .. 'groups', '[' .. prefix, upper, 'BYLEX')
-end
 local answer = {TOLD, last_id(PREFIX .. 'log')}
-for _, group in ipairs(groups) do
-  local values = call('HGETALL', PREFIX .. 'n:' .. group)
+
+local function add(values)
   for i = 1, #values, 2 do
+    -- Again what the pattern says, in case a server takes it otherwise.
     if string.sub(values[i], 1, #prefix) == prefix then
       answer[#answer + 1], answer[#answer + 2] = values[i], values[i + 1]
     end
   end
+end
+
+if whole == '' then -- every counter of some groups
+  local upper = prefix == '' and '+' or '(' .. prefix .. '\255'
+  for _, group in ipairs(call('ZRANGE', PREFIX .. 'groups', '[' .. prefix, upper, 'BYLEX')) do
+    add(call('HGETALL', PREFIX .. 'n:' .. group))
+  end
+elseif #prefix <= #whole + 1 then -- a whole group
+  add(call('HGETALL', PREFIX .. 'n:' .. whole))
+else -- some of a group that may have many: the server picks them, and Lua sees no others
+  local pattern, cursor = string.gsub(prefix, '[%*%?%[%]\\%^]', '\\%0') .. '*', '0'
+  repeat
+    local found = call('HSCAN', PREFIX .. 'n:' .. whole, cursor, 'MATCH', pattern, 'COUNT', 10000)
+    cursor = found[1]
+    add(found[2])
+  until cursor == '0'
 end
 return answer

@@ -5,8 +5,9 @@ local function held_by(collection, id)
   local held, is_more = {}, false
   for _, key in ipairs(call('SMEMBERS', holders(collection, id))) do
     local header, broken = load(collection, key)
-    local body = header and call('HGET', record_key(collection, key), 'b')
-    if body then held[#held + 1] = {key, body, header}
+    local body, left_out
+    if header then body, left_out = body_of(collection, key) end
+    if body then held[#held + 1] = {key, body, header, left_out}
     elseif header or broken then is_more = true end
   end
   return held, is_more
@@ -16,7 +17,7 @@ local function grant(claim, made)
   local collection, key = claim.collection, made.key
   move(collection, key, made.old, made.new, made.steps)
   call('HSET', record_key(collection, key), 'h', made.header)
-  return {key, made.body, made.new}
+  return {key, made.body, made.new, made.left_out}
 end
 
 -- Wake one more in each partition where something is left. What does not decode stays at the head of

@@ -14,6 +14,7 @@ local log, counters = PREFIX .. 'log', PREFIX .. 'n:-'
 local function need_to_write() -- all that a script runs which writes
   need('TIME')
   need('HGET', record, '-')
+  need('HEXISTS', record, '-')
   need('HSET', record, '-', '-')
   need('DEL', record)
   need('ZCARD', index)

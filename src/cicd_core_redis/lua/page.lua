@@ -2,8 +2,8 @@
 --
 -- ARGV: collection, the zset without the prefix, the most records, '1' if descending, the lower and
 -- the upper bound as ZRANGE takes them.
--- Answer: the time; records as {key, body, header}; {key, error} of each that was passed over since
--- it does not decode; the bound behind which to ask on for what is missing, or '' if nothing is.
+-- Answer: the time; records as {key, body, header}; {key, error, name} of each that was passed over
+-- since it does not decode; the bound behind which to ask on for what is missing, or '' if nothing is.
 
 local collection, zset, most = take(), PREFIX .. take(), tonumber(take())
 local descending, lower, upper = take() == '1', take(), take()
@@ -22,7 +22,9 @@ repeat
   local more = names(wanted)
   for _, name in ipairs(more) do
     -- Those that ran out are skipped, and those that do not decode must not hold up the rest.
-    found[#found + 1], broken[#broken + 1] = read(collection, key_in(name))
+    local record, wrong = read(collection, key_in(name))
+    found[#found + 1] = record
+    if wrong then broken[#broken + 1] = {wrong[1], wrong[2], name} end
     if #found == most then return {TOLD, found, broken, ''} end
     if bytes_left <= 0 then return {TOLD, found, broken, '(' .. name} end
   end

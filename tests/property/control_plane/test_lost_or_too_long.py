@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cicd_core import ControlPlane, JobSpec, JobState, Settings, Verdict, open_store
-from cicd_core.persistence.collections import COLLECTIONS
+from cicd_core.entities import COLLECTIONS
 from cicd_core.testing import VirtualClock
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ DEFAULTS = Settings()
 
 
 async def lost(
-    *, lease: float, limit: float, grace: float, death: float, starting: bool
+    *, lease: float, limit: float, grace: float, death: float, start: bool
 ) -> tuple[Job, float, float]:
     """Let a holder renew as agents do and die ``death`` seconds after its start.
 
@@ -32,8 +32,8 @@ async def lost(
     async with open_store("memory://", clock=clock, collections=COLLECTIONS) as store:
         plane = ControlPlane(store, settings=Settings(grace_seconds=grace))
         job = await plane.queue.enqueue(JobSpec(job_type="build", timeout_seconds=limit))
-        (held,) = await plane.queue.claim(agent_id="a-1", lease_seconds=lease, starting=starting)
-        if not starting:
+        (held,) = await plane.queue.claim(agent_id="a-1", lease_seconds=lease, start=start)
+        if not start:
             clock.advance(0.5)
             held = await plane.queue.start(held)
         began = clock.micros()
@@ -62,20 +62,20 @@ async def lost(
     timeout=st.sampled_from([1.0, 5.0, 20.0, 60.0, 600.0]),
     grace=st.sampled_from([0.0, 1.0, 5.0, 30.0, 120.0]),
     part=st.floats(0.0, 1.0),
-    starting=st.booleans(),
+    start=st.booleans(),
 )
-@example(lease=60.0, timeout=600.0, grace=30.0, part=590 / 630, starting=True)
-@example(lease=300.0, timeout=5.0, grace=30.0, part=0.0, starting=False)
-@example(lease=300.0, timeout=60.0, grace=30.0, part=0.9, starting=True)
-@example(lease=5.0, timeout=60.0, grace=5.0, part=1.0, starting=False)
+@example(lease=60.0, timeout=600.0, grace=30.0, part=590 / 630, start=True)
+@example(lease=300.0, timeout=5.0, grace=30.0, part=0.0, start=False)
+@example(lease=300.0, timeout=60.0, grace=30.0, part=0.9, start=True)
+@example(lease=5.0, timeout=60.0, grace=5.0, part=1.0, start=False)
 def test_the_verdict_follows_the_last_sign_of_life_whatever_the_lease_is(
-    lease: float, timeout: float, grace: float, part: float, starting: bool
+    lease: float, timeout: float, grace: float, part: float, start: bool
 ) -> None:
     death = part * (timeout + grace)
 
     async def check() -> None:
         job, last_sign, taken_at = await lost(
-            lease=lease, limit=timeout, grace=grace, death=death, starting=starting
+            lease=lease, limit=timeout, grace=grace, death=death, start=start
         )
         if last_sign >= timeout:
             assert (job.state, job.verdict) == (JobState.TIMEOUT, Verdict.TIMEOUT)
@@ -103,7 +103,7 @@ def test_the_verdict_is_the_same_as_with_the_default_lease(
             limit=timeout,
             grace=DEFAULTS.grace_seconds,
             death=death,
-            starting=True,
+            start=True,
         )
         return job.state
 

@@ -45,16 +45,16 @@ class Clocks:
 Step: TypeAlias = "Callable[[Job, Clocks], Decision[Job]]"
 
 
-def claim(job: Job, at: Clocks, *, starting: bool) -> Decision[Job]:
+def claim(job: Job, at: Clocks, *, start: bool) -> Decision[Job]:
     claim_id = f"{job.attempt:032d}"
     return leases.claim(
-        job, agent_id="a-1", claim_id=claim_id, now=at.now, starting=starting, steady=at.steady
+        job, agent_id="a-1", claim_id=claim_id, now=at.now, start=start, steady=at.steady
     )
 
 
 def release(job: Job, at: Clocks, *, began: bool) -> Decision[Job]:
     token = job.token or STRANGER
-    return leases.release(job, token, now=at.now, why="-", began=began, steady=at.steady)
+    return leases.release(job, token, now=at.now, reason="-", began=began, steady=at.steady)
 
 
 def end(job: Job, at: Clocks, *, verdict: Verdict) -> Decision[Job]:
@@ -67,8 +67,8 @@ def expire(job: Job, at: Clocks, *, late: bool) -> Decision[Job]:
 
 
 STEPS: dict[str, Step] = {
-    "claim": partial(claim, starting=False),
-    "claim and start": partial(claim, starting=True),
+    "claim": partial(claim, start=False),
+    "claim and start": partial(claim, start=True),
     "start": lambda job, at: leases.start(job, job.token or STRANGER, now=at.now),
     "give back": partial(release, began=True),
     "give back unused": partial(release, began=False),
@@ -77,8 +77,8 @@ STEPS: dict[str, Step] = {
     "turn away": lambda job, at: leases.expire_claim(
         job, job.token or STRANGER, now=at.now, steady=at.steady
     ),
-    "replay": lambda job, at: jobs.replay(job, now=at.now, by="ann", steady=at.steady),
-    "cancel": lambda job, at: jobs.cancel(job, now=at.now, by="ann", reason="-"),
+    "replay": lambda job, at: jobs.replay(job, now=at.now, actor="ann", steady=at.steady),
+    "cancel": lambda job, at: jobs.cancel(job, now=at.now, actor="ann", reason="-"),
     "miss the deadline": lambda job, at: jobs.expire_deadline(job, now=at.now),
     **{f"end in {verdict}": partial(end, verdict=verdict) for verdict in Verdict},
 }
@@ -125,10 +125,10 @@ def lived(delivery: Delivery, moves: list[Move]) -> Life:
         )
     )
     at = Clocks(NOON, to_micros(NOON))
-    made = jobs.create(spec, job_id="j", now=NOON, by="ann")
+    made = jobs.create(spec, job_id="j", now=NOON, actor="ann")
     life = Life(made.value)
     life.take(made)
-    life.take(jobs.enqueue(life.job, now=at.now, by="ann", steady=at.steady))
+    life.take(jobs.submit(life.job, now=at.now, actor="ann", steady=at.steady))
     for name, passed, further in moves:
         at = Clocks(at.now + timedelta(microseconds=passed + further), at.steady + passed)
         first = NAMES.index(name)

@@ -12,6 +12,7 @@ from attrs import evolve, frozen
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from cicd_core.entities import COLLECTIONS
 from cicd_core.errors import IllegalTransition, LeaseLost
 from cicd_core.ids import IdSource
 from cicd_core.lifecycle import deployments, jobs, leases
@@ -31,15 +32,14 @@ from cicd_core.model.job import (
 )
 from cicd_core.model.outcome import MAX_URL, Outcome
 from cicd_core.model.spec import JobSpec, checked
+from cicd_core.persistence import mappings
 from cicd_core.persistence.codec import JOB, encode_event
-from cicd_core.persistence.collections import COLLECTIONS
 from cicd_core.persistence.context import Context
 from cicd_core.persistence.grants import Loaded
-from cicd_core.persistence.mappings import deployment_kind, job_kind
 from cicd_core.persistence.repository import Repository
 from cicd_core.settings import Settings
 from cicd_core.store.limits import Limits
-from cicd_core.store.memory import MemoryStore
+from cicd_core.store.memory import MemoryBackend
 from cicd_core.store.records import MAX_RECORD_BYTES, EventWrite, StoreTime
 
 if TYPE_CHECKING:
@@ -58,9 +58,9 @@ LONGEST = math.nextafter(MAX_SECONDS, 0.0)
 STRANGER = LeaseToken(fence=1, claim_id="0" * 32)
 EVERYTHING = (Verdict.FAILED, Verdict.TIMEOUT, Verdict.ERROR)
 LIMITS = Limits(COLLECTIONS)
-CONTEXT = Context(MemoryStore(COLLECTIONS), IdSource(), Settings())
-JOBS = Repository(job_kind(Settings()), CONTEXT)
-DEPLOYMENTS = Repository(deployment_kind(Settings()), CONTEXT)
+CONTEXT = Context(MemoryBackend(COLLECTIONS), IdSource(), Settings())
+JOBS = Repository(mappings.JOB, CONTEXT)
+DEPLOYMENTS = Repository(mappings.DEPLOYMENT, CONTEXT)
 
 
 def filled(letter: str, most: int) -> str:
@@ -114,7 +114,7 @@ class Speech:
     length: int
 
     @property
-    def by(self) -> str:
+    def actor(self) -> str:
         return filled(self.letter, MAX_LABEL)
 
     @property
@@ -138,8 +138,8 @@ def token_of(job: Job) -> LeaseToken:
     return job.token or STRANGER
 
 
-def claim(_: Speech, job: Job, now: datetime, *, starting: bool) -> Decision[Job]:
-    return leases.claim(job, agent_id=NAME, claim_id=CLAIM_ID, now=now, starting=starting)
+def claim(_: Speech, job: Job, now: datetime, *, start: bool) -> Decision[Job]:
+    return leases.claim(job, agent_id=NAME, claim_id=CLAIM_ID, now=now, start=start)
 
 
 def end(said: Speech, job: Job, now: datetime, *, verdict: Verdict) -> Decision[Job]:
@@ -152,17 +152,17 @@ def tell(said: Speech, job: Job, now: datetime) -> Decision[Job]:
 
 
 STEPS: dict[str, Step] = {
-    "claim": partial(claim, starting=False),
-    "claim and start": partial(claim, starting=True),
+    "claim": partial(claim, start=False),
+    "claim and start": partial(claim, start=True),
     "start": lambda _, job, now: leases.start(job, token_of(job), now=now),
     "progress": tell,
     "give back": lambda said, job, now: leases.release(
-        job, token_of(job), now=now, why=said.text or "-"
+        job, token_of(job), now=now, reason=said.text or "-"
     ),
     "lose": lambda _, job, now: leases.expire_lease(job, now=now),
     "hang": lambda _, job, now: leases.expire_lease(job, now=now, limit_reached=True),
-    "replay": lambda said, job, now: jobs.replay(job, now=now, by=said.by, attempts=100),
-    "cancel": lambda said, job, now: jobs.cancel(job, now=now, by=said.by, reason=said.text),
+    "replay": lambda said, job, now: jobs.replay(job, now=now, actor=said.actor, attempts=100),
+    "cancel": lambda said, job, now: jobs.cancel(job, now=now, actor=said.actor, reason=said.text),
     **{f"end in {verdict}": partial(end, verdict=verdict) for verdict in Verdict},
 }
 
@@ -190,8 +190,8 @@ def granted(before: Loaded[Job], decision: Decision[Job]) -> Loaded[Job]:
 
 def lived(said: Speech, spec: JobSpec, steps: list[str]) -> Job:
     """Return a job after those of the steps that are legal; each of its commits is taken."""
-    made = jobs.create(spec, job_id=NAME, now=NOON, by=said.by, request_hash=CLAIM_ID)
-    queued = jobs.enqueue(made.value, now=NOON, by=said.by)
+    made = jobs.create(spec, job_id=NAME, now=NOON, actor=said.actor, request_hash=CLAIM_ID)
+    queued = jobs.submit(made.value, now=NOON, actor=said.actor)
     job = taken(None, Decision(queued.value, made.events + queued.events))
     for number, name in enumerate(steps, 1):
         try:
@@ -255,15 +255,17 @@ def test_each_commit_of_the_largest_deployment_is_within_the_limits(letter: str)
     room = MAX_BODY_BYTES - json_size(git_texts(spec.git))
     wanted = deployment_model.checked(evolve(spec, metadata=metadata_of(letter, room // entry)))
     steps: list[Callable[[Deployment], Decision[Deployment]]] = [
-        lambda each: deployments.begin_staging(each, now=NOON, by=said.by, staging_job_id=NAME),
-        lambda each: deployments.record_staging(each, succeeded=True, now=NOON, by=said.by),
-        lambda each: deployments.begin_production(
-            each, now=NOON, by=said.by, production_job_id=NAME
+        lambda each: deployments.begin_staging(
+            each, now=NOON, actor=said.actor, staging_job_id=NAME
         ),
-        lambda each: deployments.fail(each, now=NOON, by=said.by, error_message=said.text),
-        lambda each: deployments.roll_back(each, now=NOON, by=said.by, reason=said.text),
+        lambda each: deployments.record_staging(each, succeeded=True, now=NOON, actor=said.actor),
+        lambda each: deployments.begin_production(
+            each, now=NOON, actor=said.actor, production_job_id=NAME
+        ),
+        lambda each: deployments.fail(each, now=NOON, actor=said.actor, error_message=said.text),
+        lambda each: deployments.roll_back(each, now=NOON, actor=said.actor, reason=said.text),
     ]
-    decision = deployments.create(wanted, deployment_id=NAME, now=NOON, by=said.by)
+    decision = deployments.create(wanted, deployment_id=NAME, now=NOON, actor=said.actor)
     LIMITS.check_commit(DEPLOYMENTS.commit_of(None, decision, time=AT))
     for step in steps:
         before = Loaded(value=decision.value, version=1, lease=None)

@@ -107,7 +107,7 @@ class JobMachine(RuleBasedStateMachine):
         return STRANGER
 
     def create(self, spec: JobSpec) -> None:
-        decision = jobs.create(checked(spec), job_id="j-1", now=self.now, by="ann")
+        decision = jobs.create(checked(spec), job_id="j-1", now=self.now, actor="ann")
         self.job: Job = decision.value
         self.path = [decision.value.history[0]]
         self.told = list(decision.events)
@@ -122,7 +122,7 @@ class JobMachine(RuleBasedStateMachine):
 
     @rule()
     def enqueue(self) -> None:
-        self.give(lambda job: jobs.enqueue(job, now=self.now, by="ann"))
+        self.give(lambda job: jobs.submit(job, now=self.now, actor="ann"))
 
     @rule()
     def promote(self) -> None:
@@ -148,31 +148,33 @@ class JobMachine(RuleBasedStateMachine):
     def cancel(self, really: bool) -> None:
         if not really:
             return
-        self.give(lambda job: jobs.cancel(job, now=self.now, by="bob", reason="no"))
+        self.give(lambda job: jobs.cancel(job, now=self.now, actor="bob", reason="no"))
 
     @rule(priority=st.sampled_from(Priority))
     def reprioritise(self, priority: Priority) -> None:
-        self.give(lambda job: jobs.reprioritise(job, priority, now=self.now, by="bob"))
+        self.give(lambda job: jobs.reprioritise(job, priority, now=self.now, actor="bob"))
 
     @rule(attempts=st.none() | st.integers(0, 3))
     def replay(self, attempts: int | None) -> None:
-        self.give(lambda job: jobs.replay(job, now=self.now, by="bob", attempts=attempts))
+        self.give(lambda job: jobs.replay(job, now=self.now, actor="bob", attempts=attempts))
 
     @rule(really=SELDOM)
     def record_start(self, really: bool) -> None:
         if not really:
             return
-        self.give(lambda job: jobs.record_start(job, now=self.now, by="jenkins", started_at=None))
+        self.give(
+            lambda job: jobs.record_start(job, now=self.now, actor="jenkins", started_at=None)
+        )
 
     @rule(end=OUTCOMES, really=SELDOM)
     def record_execution(self, end: str, really: bool) -> None:
         if not really:
             return
         outcome = ENDS[end]
-        self.give(lambda job: jobs.record_execution(job, outcome, now=self.now, by="jenkins"))
+        self.give(lambda job: jobs.record_execution(job, outcome, now=self.now, actor="jenkins"))
 
-    @rule(target=tokens, agent=AGENTS, starting=st.booleans(), ready=st.booleans())
-    def claim(self, agent: str, starting: bool, ready: bool) -> LeaseToken:
+    @rule(target=tokens, agent=AGENTS, start=st.booleans(), ready=st.booleans())
+    def claim(self, agent: str, start: bool, ready: bool) -> LeaseToken:
         if ready and self.job.state is S.QUEUED and self.job.run_at is not None:
             self.now = max(self.now, self.job.run_at)
             self.promote()
@@ -180,7 +182,7 @@ class JobMachine(RuleBasedStateMachine):
         claim_id = f"{len(self.told):032x}"
         self.give(
             lambda job: leases.claim(
-                job, agent_id=agent, claim_id=claim_id, now=self.now, starting=starting
+                job, agent_id=agent, claim_id=claim_id, now=self.now, start=start
             )
         )
         if self.job is before:
@@ -217,7 +219,7 @@ class JobMachine(RuleBasedStateMachine):
 
     @rule(token=tokens)
     def release(self, token: LeaseToken) -> None:
-        self.give_by(token, lambda job: leases.release(job, token, now=self.now, why="drained"))
+        self.give_by(token, lambda job: leases.release(job, token, now=self.now, reason="drained"))
 
     @rule(token=consumes(tokens), end=OUTCOMES)
     def complete_twice(self, token: LeaseToken, end: str) -> None:

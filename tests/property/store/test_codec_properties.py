@@ -29,6 +29,7 @@ from cicd_core.persistence.codec import (
     decode_event,
     dump_json,
     encode_event,
+    load_json,
 )
 from cicd_core.queueing.lanes import LaneDirectory
 from cicd_core.store.records import LogEntry
@@ -305,3 +306,32 @@ def test_an_event_that_breaks_what_reads_it_is_corrupt(body: bytes) -> None:
         decode_event(entry(body))
     with pytest.raises(CorruptRecord):
         JOB.decode("j-1", body)
+
+
+@given(st.sampled_from([float("nan"), float("inf"), float("-inf")]), JSON)
+def test_a_number_that_is_not_finite_is_never_written(number: float, beside: Any) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        dump_json({"beside": beside, "list": [{"number": number}]})
+
+
+@pytest.mark.parametrize(
+    "body", [b"NaN", b"[Infinity]", b"1e400", b'"\\ud800"', b'"\xff"', b"[1,]", b"", b"{} {}"]
+)
+def test_what_could_not_be_written_again_is_not_read(body: bytes) -> None:
+    with pytest.raises(ValueError, match=r"\S"):
+        load_json(body)
+
+
+@given(JSON)
+def test_json_comes_back_as_it_was(value: Any) -> None:
+    assert load_json(dump_json(value)) == value
+
+
+def test_the_first_version_of_a_job_said_that_its_creation_has_no_source() -> None:
+    made = {"target": "pending", "at": 0, "actor": "caller", "reason": "created"}
+    fields = {"job_id": "j", "job_type": "b", "state": "pending", "created_at": 0}
+    old = JOB.decode("j", dump_json({"v": 1, **fields, "history": [{"source": None, **made}]}))
+    new = JOB.decode("j", dump_json({"v": 2, **fields, "history": [made]}))
+    assert old == new
+    assert old.value.history[0].source is None
+    assert b"null" not in JOB.encode(old.value)

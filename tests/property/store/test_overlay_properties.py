@@ -13,6 +13,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cicd_core.entities import COLLECTIONS
 from cicd_core.errors import CorruptRecord
 from cicd_core.lifecycle import jobs, leases
 from cicd_core.model.instants import sort_key, to_micros
@@ -20,10 +21,10 @@ from cicd_core.model.job import Delivery, Job, Priority, RetryPolicy
 from cicd_core.model.outcome import Outcome
 from cicd_core.model.spec import JobSpec, checked
 from cicd_core.persistence.codec import JOB, decode_event, dump_json
-from cicd_core.persistence.collections import COLLECTIONS, JOBS, READY, job_attributes
+from cicd_core.persistence.collections import JOBS, READY, job_attributes
 from cicd_core.persistence.grants import Grant, load_job
 from cicd_core.queueing.lanes import lane_of
-from cicd_core.store.memory import MemoryStore
+from cicd_core.store.memory import MemoryBackend
 from cicd_core.store.records import Claim, Commit, Lease, LogEntry, Put, Record
 from cicd_core.testing import VirtualClock
 from tests.property.store.entities import JSON
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 CLAIM_ID = "1" * 32
 NAMES = st.text("abcxyz.-", min_size=1, max_size=5)
-GRANTS = st.builds(Grant, agent_id=NAMES, starting=st.booleans())
+GRANTS = st.builds(Grant, agent_id=NAMES, start=st.booleans())
 
 
 @st.composite
@@ -51,15 +52,15 @@ def ready_jobs(draw: st.DrawFn) -> Job:
         payload=draw(st.dictionaries(st.text(max_size=5), JSON, max_size=2)),
     )
     now = NOON
-    job = jobs.create(checked(spec), job_id="j-1", now=now, by="ann").value
-    job = jobs.enqueue(job, now=now, by="ann").value
+    job = jobs.create(checked(spec), job_id="j-1", now=now, actor="ann").value
+    job = jobs.submit(job, now=now, actor="ann").value
     for end in draw(st.lists(st.sampled_from(["release", "error", "lose"]), max_size=3)):
         now += timedelta(seconds=draw(st.integers(0, 1000)))
         held = leases.claim(job, agent_id="a-0", claim_id="0" * 32, now=now).value
         token = held.token
         assert token is not None
         if end == "release":
-            job = leases.release(held, token, now=now, why="drained").value
+            job = leases.release(held, token, now=now, reason="drained").value
         elif end == "error":
             job = leases.complete(held, token, Outcome.error("no disk"), now=now).value
         else:
@@ -73,7 +74,7 @@ def ready_jobs(draw: st.DrawFn) -> Job:
 async def claim_from_a_store(job: Job, grant: Grant, seconds: float) -> tuple[Record, Record]:
     """Put the job into a store, claim it there a while later, and return both its records."""
     clock = VirtualClock(to_micros(NOON + timedelta(days=1)))
-    store = MemoryStore(COLLECTIONS, clock=clock)
+    store = MemoryBackend(COLLECTIONS, clock=clock)
     put = Put(
         collection=JOBS.name,
         key=job.job_id,
@@ -110,7 +111,7 @@ def test_a_claimed_record_reads_as_the_domains_own_claim(
         agent_id=grant.agent_id,
         claim_id=CLAIM_ID,
         now=granted,
-        starting=grant.starting,
+        start=grant.start,
     )
     loaded = load_job(record)
     assert loaded.value == expected.value
@@ -148,10 +149,10 @@ def told(event: Any) -> tuple[str, datetime, Any]:
 
 
 JOB_BODY = JOB.encode(
-    jobs.enqueue(
-        jobs.create(checked(JobSpec(job_type="b")), job_id="j-1", now=NOON, by="ann").value,
+    jobs.submit(
+        jobs.create(checked(JobSpec(job_type="b")), job_id="j-1", now=NOON, actor="ann").value,
         now=NOON,
-        by="ann",
+        actor="ann",
     ).value
 )
 RECORD = Record(
@@ -159,7 +160,7 @@ RECORD = Record(
     version=7,
     commit_id="c-1",
     body=JOB_BODY,
-    grant=Grant(agent_id="a-1", starting=False).encode(),
+    grant=Grant(agent_id="a-1", start=False).encode(),
     lease=Lease(
         claim_id=CLAIM_ID, granted=to_micros(NOON), renewed=to_micros(NOON), expires=2, limit=3
     ),
@@ -167,8 +168,8 @@ RECORD = Record(
 
 
 def test_the_claims_own_events_are_told_under_the_claims_own_version() -> None:
-    starting = evolve(RECORD, grant=Grant(agent_id="a-1", starting=True).encode())
-    events: Sequence[Any] = load_job(starting).pending_events
+    start = evolve(RECORD, grant=Grant(agent_id="a-1", start=True).encode())
+    events: Sequence[Any] = load_job(start).pending_events
     assert [(each.collection, each.key, each.version, each.ordinal) for each in events] == [
         ("jobs", "j-1", 7, 0),
         ("jobs", "j-1", 7, 1),
@@ -192,10 +193,10 @@ def test_a_grant_that_does_not_decode_is_corrupt(grant: bytes) -> None:
 
 @given(JSON, JSON)
 def test_a_grant_of_other_things_is_taken_or_corrupt_and_nothing_else(
-    agent_id: Any, starting: Any
+    agent_id: Any, start: Any
 ) -> None:
     with suppress(CorruptRecord):
-        load_job(evolve(RECORD, grant=dump_json({"agent_id": agent_id, "starting": starting})))
+        load_job(evolve(RECORD, grant=dump_json({"agent_id": agent_id, "start": start})))
 
 
 def test_a_grant_over_a_job_that_was_not_in_the_queue_is_corrupt() -> None:

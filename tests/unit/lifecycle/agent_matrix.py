@@ -59,19 +59,19 @@ def beat(agent: Agent, metrics: AgentMetrics | None = FINE, **more: Any) -> Deci
 
 
 def set_to(agent: Agent, status: AgentStatus) -> Decision[Agent]:
-    return agents.set_status(agent, status=status, now=LATER, by="ann", reason="a noisy fan")
+    return agents.set_status(agent, status=status, now=LATER, actor="ann", reason="a noisy fan")
 
 
 def drain(agent: Agent) -> Decision[Agent]:
-    return agents.drain(agent, now=LATER, by="ann", reason="maintenance")
+    return agents.drain(agent, now=LATER, actor="ann", reason="maintenance")
 
 
 def deregister(agent: Agent) -> Decision[Agent]:
-    return agents.deregister(agent, now=LATER, by="ann")
+    return agents.deregister(agent, now=LATER, actor="ann")
 
 
 def mark_offline(agent: Agent) -> Decision[Agent]:
-    return agents.mark_offline(agent, now=LATER, by="maintenance")
+    return agents.mark_offline(agent, now=LATER, actor="maintenance")
 
 
 def register(agent: Agent | None, incarnation: str = SECOND) -> Decision[Agent]:

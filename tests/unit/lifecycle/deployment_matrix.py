@@ -47,28 +47,28 @@ MACHINE: dict[DeploymentStatus, dict[str, set[DeploymentStatus]]] = {
 #: Each command, once for each status that it may lead to.
 COMMANDS: dict[tuple[str, DeploymentStatus | None], Callable[..., Decision[Deployment]]] = {
     ("begin_staging", S.STAGING): lambda value: deployments.begin_staging(
-        value, now=LATER, by="ann", staging_job_id="job-new"
+        value, now=LATER, actor="ann", staging_job_id="job-new"
     ),
     ("record_staging", S.STAGED): lambda value: deployments.record_staging(
-        value, succeeded=True, now=LATER, by="ann", staging_job_id="job-new"
+        value, succeeded=True, now=LATER, actor="ann", staging_job_id="job-new"
     ),
     ("record_staging", S.FAILED): lambda value: deployments.record_staging(
-        value, succeeded=False, now=LATER, by="ann", error_message="no staging today"
+        value, succeeded=False, now=LATER, actor="ann", error_message="no staging today"
     ),
     ("begin_production", S.PRODUCTION): lambda value: deployments.begin_production(
-        value, now=LATER, by="ann", production_job_id="job-new"
+        value, now=LATER, actor="ann", production_job_id="job-new"
     ),
     ("record_production", S.LIVE): lambda value: deployments.record_production(
-        value, succeeded=True, now=LATER, by="ann"
+        value, succeeded=True, now=LATER, actor="ann"
     ),
     ("record_production", S.FAILED): lambda value: deployments.record_production(
-        value, succeeded=False, now=LATER, by="ann", error_message="no production today"
+        value, succeeded=False, now=LATER, actor="ann", error_message="no production today"
     ),
     ("fail", S.FAILED): lambda value: deployments.fail(
-        value, now=LATER, by="ann", error_message="called off"
+        value, now=LATER, actor="ann", error_message="called off"
     ),
     ("roll_back", S.ROLLED_BACK): lambda value: deployments.roll_back(
-        value, now=LATER, by="ann", reason="errors went up", target="1.4.1"
+        value, now=LATER, actor="ann", reason="errors went up", target="1.4.1"
     ),
     ("record_metrics", None): lambda value: deployments.record_metrics(
         value, metrics=DeploymentMetrics(error_rate=0.25), now=LATER
@@ -78,7 +78,7 @@ COMMANDS: dict[tuple[str, DeploymentStatus | None], Callable[..., Decision[Deplo
 
 def new() -> Decision[Deployment]:
     spec = DeploymentSpec(service_name="shop/cart", version="1.4.2+b7", environment="eu-west")
-    return deployments.create(checked(spec), deployment_id="d-1", now=NOON, by="ci")
+    return deployments.create(checked(spec), deployment_id="d-1", now=NOON, actor="ci")
 
 
 def pending() -> Deployment:
@@ -86,29 +86,29 @@ def pending() -> Deployment:
 
 
 def staging() -> Deployment:
-    return deployments.begin_staging(pending(), now=NOON, by="ci", staging_job_id="job-s").value
+    return deployments.begin_staging(pending(), now=NOON, actor="ci", staging_job_id="job-s").value
 
 
 def staged() -> Deployment:
-    return deployments.record_staging(staging(), succeeded=True, now=NOON, by="ci").value
+    return deployments.record_staging(staging(), succeeded=True, now=NOON, actor="ci").value
 
 
 def production() -> Deployment:
     return deployments.begin_production(
-        staged(), now=NOON, by="ci", production_job_id="job-p"
+        staged(), now=NOON, actor="ci", production_job_id="job-p"
     ).value
 
 
 def live() -> Deployment:
-    return deployments.record_production(production(), succeeded=True, now=NOON, by="ci").value
+    return deployments.record_production(production(), succeeded=True, now=NOON, actor="ci").value
 
 
 def failed_in(before: Callable[[], Deployment]) -> Deployment:
-    return deployments.fail(before(), now=NOON, by="ci", error_message="broke").value
+    return deployments.fail(before(), now=NOON, actor="ci", error_message="broke").value
 
 
 def rolled_back() -> Deployment:
-    return deployments.roll_back(live(), now=NOON, by="ci", reason="broke").value
+    return deployments.roll_back(live(), now=NOON, actor="ci", reason="broke").value
 
 
 #: A deployment in each status, and a failed one for each status it can have failed in.

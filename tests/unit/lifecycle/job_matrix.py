@@ -41,7 +41,7 @@ AGAIN = {S.QUEUED, S.DEAD_LETTERED, S.CANCELLED}
 #: The state machine as the design draws it; the table in the library must say the same.
 MACHINE: dict[JobState, dict[str, set[JobState]]] = {
     S.PENDING: {
-        "enqueue": {S.QUEUED},
+        "submit": {S.QUEUED},
         "cancel": {S.CANCELLED},
         "expire_deadline": {S.TIMEOUT},
         "reprioritise": {S.PENDING},
@@ -93,11 +93,11 @@ MACHINE: dict[JobState, dict[str, set[JobState]]] = {
 
 def created(**fields: Any) -> Job:
     spec = checked(JobSpec(job_type="build", **fields))
-    return jobs.create(spec, job_id="j-1", now=NOON, by="ann").value
+    return jobs.create(spec, job_id="j-1", now=NOON, actor="ann").value
 
 
 def queued(**fields: Any) -> Job:
-    return jobs.enqueue(created(**fields), now=NOON, by="ann").value
+    return jobs.submit(created(**fields), now=NOON, actor="ann").value
 
 
 def claimed(**fields: Any) -> Job:
@@ -122,11 +122,11 @@ def token_of(job: Job) -> LeaseToken:
 
 
 def asked_to_stop(job: Job) -> Job:
-    return jobs.request_cancel(job, now=STARTED_AT, by="bob", reason="wrong branch").value
+    return jobs.request_cancel(job, now=STARTED_AT, actor="bob", reason="wrong branch").value
 
 
 def tracked(**fields: Any) -> Job:
-    return jobs.record_start(created(**fields), now=NOON, by="jenkins", started_at=None).value
+    return jobs.record_start(created(**fields), now=NOON, actor="jenkins", started_at=None).value
 
 
 def end(job: Job, outcome: Outcome, *, at: datetime = LATER) -> Job:
@@ -203,7 +203,7 @@ def _complete(name: str, outcome: Outcome) -> Command:
 
 def _record(outcome: Outcome) -> Command:
     return Command(
-        "record", lambda job: jobs.record_execution(job, outcome, now=LATER, by="jenkins")
+        "record", lambda job: jobs.record_execution(job, outcome, now=LATER, actor="jenkins")
     )
 
 
@@ -214,14 +214,14 @@ ERROR = Outcome.error("no disk")
 CANCELLED = Outcome.cancelled("stopped")
 
 COMMANDS: dict[str, Command] = {
-    "enqueue": Command("enqueue", lambda job: jobs.enqueue(job, now=LATER, by="ann")),
+    "submit": Command("submit", lambda job: jobs.submit(job, now=LATER, actor="ann")),
     "promote": Command("promote", lambda job: jobs.promote(job, now=LATER)),
     "claim": Command(
         "claim", lambda job: leases.claim(job, agent_id="a-2", claim_id="2" * 32, now=LATER)
     ),
     "claim, starting": Command(
         "claim",
-        lambda job: leases.claim(job, agent_id="a-2", claim_id="2" * 32, now=LATER, starting=True),
+        lambda job: leases.claim(job, agent_id="a-2", claim_id="2" * 32, now=LATER, start=True),
     ),
     "start": Command(
         "start", lambda job: leases.start(job, token_of(job), now=LATER), of_holder=True
@@ -240,7 +240,7 @@ COMMANDS: dict[str, Command] = {
     "complete, cancelled": _complete("confirm_cancel", CANCELLED),
     "release": Command(
         "release",
-        lambda job: leases.release(job, token_of(job), now=LATER, why="drained"),
+        lambda job: leases.release(job, token_of(job), now=LATER, reason="drained"),
         of_holder=True,
     ),
     "expire lease": Command("expire_lease", lambda job: leases.expire_lease(job, now=LATER)),
@@ -248,18 +248,18 @@ COMMANDS: dict[str, Command] = {
         "expire_lease", lambda job: leases.expire_lease(job, now=LATER, limit_reached=True)
     ),
     "expire deadline": Command("expire_deadline", lambda job: jobs.expire_deadline(job, now=LATER)),
-    "cancel": Command("cancel", lambda job: jobs.cancel(job, now=LATER, by="bob", reason="no")),
+    "cancel": Command("cancel", lambda job: jobs.cancel(job, now=LATER, actor="bob", reason="no")),
     "request cancel": Command(
-        "request_cancel", lambda job: jobs.request_cancel(job, now=LATER, by="bob", reason="no")
+        "request_cancel", lambda job: jobs.request_cancel(job, now=LATER, actor="bob", reason="no")
     ),
-    "replay": Command("replay", lambda job: jobs.replay(job, now=LATER, by="bob")),
+    "replay": Command("replay", lambda job: jobs.replay(job, now=LATER, actor="bob")),
     "reprioritise": Command(
         "reprioritise",
-        lambda job: jobs.reprioritise(job, Priority.CRITICAL, now=LATER, by="bob"),
+        lambda job: jobs.reprioritise(job, Priority.CRITICAL, now=LATER, actor="bob"),
     ),
     "record start": Command(
         "record",
-        lambda job: jobs.record_start(job, now=LATER, by="jenkins", started_at=None),
+        lambda job: jobs.record_start(job, now=LATER, actor="jenkins", started_at=None),
     ),
     "record success": _record(SUCCESS),
     "record failed": _record(FAILED),

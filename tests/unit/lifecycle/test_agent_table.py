@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cicd_core.errors import IllegalTransition
+from cicd_core.errors import AgentDeregistered, IllegalTransition
 from cicd_core.lifecycle.agent_table import AGENT_TABLE
 from tests.unit.lifecycle.agent_matrix import COMMANDS, LEGAL, MACHINE, STANDING, S
 
@@ -50,6 +50,11 @@ def test_every_command_in_every_status_takes_an_edge_or_is_refused(
         decision = give(before)
         assert decision.value.status in legal[command]
         assert decision.changed == bool(decision.events)
+        return
+    if status is S.TERMINATED and command in {"heartbeat", "drain"}:
+        with pytest.raises(AgentDeregistered) as gone:
+            give(before)
+        assert (gone.value.agent_id, gone.value.status) == ("a-1", "terminated")
         return
     with pytest.raises(IllegalTransition) as refused:
         give(before)

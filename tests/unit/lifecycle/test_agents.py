@@ -86,25 +86,25 @@ def test_no_event_tells_the_incarnation_since_it_owns_the_lease() -> None:
 
 
 @pytest.mark.parametrize(
-    ("metrics", "status", "why"),
+    ("metrics", "status", "reason"),
     [
-        (FINE, S.HEALTHY, "the loads are below every threshold"),
+        (FINE, S.HEALTHY, "all loads are below their thresholds"),
         (BUSY, S.DEGRADED, "cpu at 90 % (degraded from 85 %)"),
         (FULL, S.UNHEALTHY, "disk at 99 % (unhealthy from 95 %)"),
     ],
 )
 def test_a_heartbeat_that_changes_the_health_tells_why(
-    metrics: AgentMetrics, status: AgentStatus, why: str
+    metrics: AgentMetrics, status: AgentStatus, reason: str
 ) -> None:
     decision = beat(REGISTERING, metrics)
-    assert (decision.value.status, decision.value.status_reason) == (status, why)
+    assert (decision.value.status, decision.value.status_reason) == (status, reason)
     (event,) = decision.events
     assert event.type == "agent.status_changed"
     assert event.data == {
         "from": "registering",
         "to": status.value,
-        "by": "a-1",
-        "why": why,
+        "actor": "a-1",
+        "reason": reason,
         "pool": "linux",
     }
 
@@ -146,9 +146,11 @@ def test_a_process_that_was_replaced_is_told_to_stop(command: str) -> None:
     replaced = {
         "heartbeat": lambda: agents.heartbeat(HEALTHY, incarnation=SECOND, now=LATER),
         "drain": lambda: agents.drain(
-            HEALTHY, now=LATER, by="a-1", reason="SIGTERM", incarnation=SECOND
+            HEALTHY, now=LATER, actor="a-1", reason="SIGTERM", incarnation=SECOND
         ),
-        "deregister": lambda: agents.deregister(HEALTHY, now=LATER, by="a-1", incarnation=SECOND),
+        "deregister": lambda: agents.deregister(
+            HEALTHY, now=LATER, actor="a-1", incarnation=SECOND
+        ),
     }
     with pytest.raises(AgentReplaced, match="stop this one") as refused:
         replaced[command]()
@@ -163,9 +165,9 @@ def test_work_is_given_to_whoever_is_well_enough_and_stays() -> None:
 
 
 def test_a_process_may_drain_and_deregister_itself() -> None:
-    drained = agents.drain(HEALTHY, now=LATER, by="a-1", reason="SIGTERM", incarnation=FIRST)
+    drained = agents.drain(HEALTHY, now=LATER, actor="a-1", reason="SIGTERM", incarnation=FIRST)
     assert drained.value.drain_reason == "SIGTERM"
-    gone = agents.deregister(drained.value, now=LATER, by="a-1", incarnation=FIRST)
+    gone = agents.deregister(drained.value, now=LATER, actor="a-1", incarnation=FIRST)
     assert gone.value.status is S.TERMINATED
 
 
@@ -174,7 +176,7 @@ def test_an_operator_says_how_an_agent_is() -> None:
     agent = decision.value
     assert (agent.status, agent.set_by_operator) == (S.DEGRADED, True)
     assert agent.status_reason == "set by ann: a noisy fan"
-    assert decision.events[0].data["by"] == "ann"
+    assert decision.events[0].data["actor"] == "ann"
 
 
 def test_heartbeats_make_it_worse_than_the_operator_said_and_never_better() -> None:
@@ -214,14 +216,14 @@ def test_the_operator_takes_it_back(word: AgentStatus) -> None:
 @pytest.mark.parametrize("status", [S.REGISTERING, S.TERMINATING, S.TERMINATED])
 def test_a_status_that_another_command_reaches_cannot_be_set(status: AgentStatus) -> None:
     with pytest.raises(
-        IllegalTransition, match=f"{status} is none of degraded, healthy"
+        IllegalTransition, match=f"{status} is not one of degraded, healthy"
     ) as refused:
         set_to(HEALTHY, status)
     assert {"drain", "deregister"} <= set(refused.value.legal)
 
 
 def test_an_unknown_status_is_refused() -> None:
-    unknown: Any = "healthy"  # the text is not the member
+    unknown: Any = "asleep"
     with pytest.raises(InvalidInput) as refused:
         set_to(HEALTHY, unknown)
     assert refused.value.field == "status"
@@ -230,7 +232,7 @@ def test_an_unknown_status_is_refused() -> None:
 def test_the_first_drain_and_its_reason_stand() -> None:
     first = drain(HEALTHY)
     assert first.events[0].type == "agent.draining"
-    second = agents.drain(first.value, now=LATER, by="a-1", reason="SIGTERM")
+    second = agents.drain(first.value, now=LATER, actor="a-1", reason="SIGTERM")
     assert not second.changed
     assert second.value.drain_reason == "maintenance"
 
@@ -238,7 +240,10 @@ def test_the_first_drain_and_its_reason_stand() -> None:
 def test_a_silent_agent_is_offline_and_the_event_says_for_how_long_nobody_heard_it() -> None:
     decision = mark_offline(HEALTHY)
     (event,) = decision.events
-    assert (event.type, event.data["why"]) == ("agent.offline", "no heartbeat for more than 30 s")
+    assert (event.type, event.data["reason"]) == (
+        "agent.offline",
+        "no heartbeat for more than 30 s",
+    )
     assert decision.value.status_reason == "no heartbeat for more than 30 s"
 
 
@@ -253,16 +258,19 @@ def test_an_agent_that_falls_silent_while_it_drains_has_left() -> None:
     [
         ("metrics.cpu_percent", lambda: beat(HEALTHY, AgentMetrics(cpu_percent=101))),
         ("running", lambda: beat(HEALTHY, FINE, running=-1)),
-        ("by", lambda: agents.set_status(HEALTHY, status=S.OFFLINE, now=NOON, by="", reason="x")),
+        (
+            "actor",
+            lambda: agents.set_status(HEALTHY, status=S.OFFLINE, now=NOON, actor="", reason="x"),
+        ),
         (
             "reason",
-            lambda: agents.set_status(HEALTHY, status=S.OFFLINE, now=NOON, by="ann", reason=""),
+            lambda: agents.set_status(HEALTHY, status=S.OFFLINE, now=NOON, actor="ann", reason=""),
         ),
-        ("by", lambda: agents.drain(HEALTHY, now=NOON, by="", reason="x")),
-        ("reason", lambda: agents.drain(HEALTHY, now=NOON, by="ann", reason="")),
-        ("by", lambda: agents.deregister(HEALTHY, now=NOON, by="")),
-        ("reason", lambda: agents.deregister(HEALTHY, now=NOON, by="ann", reason="")),
-        ("by", lambda: agents.mark_offline(HEALTHY, now=NOON, by="")),
+        ("actor", lambda: agents.drain(HEALTHY, now=NOON, actor="", reason="x")),
+        ("reason", lambda: agents.drain(HEALTHY, now=NOON, actor="ann", reason="")),
+        ("actor", lambda: agents.deregister(HEALTHY, now=NOON, actor="")),
+        ("reason", lambda: agents.deregister(HEALTHY, now=NOON, actor="ann", reason="")),
+        ("actor", lambda: agents.mark_offline(HEALTHY, now=NOON, actor="")),
     ],
 )
 def test_a_wrong_argument_is_refused_by_its_name(

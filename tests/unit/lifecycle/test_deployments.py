@@ -48,8 +48,8 @@ def test_a_new_one_is_pending_and_keeps_what_was_asked_for() -> None:
     assert (event.type, event.at) == ("deployment.created", NOON)
     assert event.data == {
         "to": "pending",
-        "by": "ci",
-        "why": "created",
+        "actor": "ci",
+        "reason": "created",
         "service_name": "shop/cart",
         "version": "1.4.2+b7",
         "environment": "eu-west",
@@ -58,34 +58,36 @@ def test_a_new_one_is_pending_and_keeps_what_was_asked_for() -> None:
 
 def test_an_id_that_is_no_name_is_refused() -> None:
     with pytest.raises(InvalidInput) as refused:
-        deployments.create(SPEC, deployment_id="a b", now=NOON, by="ci")
+        deployments.create(SPEC, deployment_id="a b", now=NOON, actor="ci")
     assert refused.value.field == "deployment_id"
 
 
 def test_an_event_of_a_deployment_without_environment_has_none() -> None:
-    (event,) = deployments.create(SPEC, deployment_id="d", now=NOON, by="ci").events
+    (event,) = deployments.create(SPEC, deployment_id="d", now=NOON, actor="ci").events
     assert "environment" not in event.data
 
 
 def test_each_stage_keeps_when_it_was_and_which_job_did_it() -> None:
     value = staging()
     assert (value.staging_started_at, value.staging_job_id) == (NOON, "job-s")
-    value = deployments.record_staging(value, succeeded=True, now=LATER, by="ci").value
+    value = deployments.record_staging(value, succeeded=True, now=LATER, actor="ci").value
     assert (value.staged_at, value.staging_job_id) == (LATER, "job-s")
-    value = deployments.begin_production(value, now=LATER, by="ci", production_job_id="job-p").value
+    value = deployments.begin_production(
+        value, now=LATER, actor="ci", production_job_id="job-p"
+    ).value
     assert (value.production_started_at, value.production_job_id) == (LATER, "job-p")
-    value = deployments.record_production(value, succeeded=True, now=LATER, by="ci").value
+    value = deployments.record_production(value, succeeded=True, now=LATER, actor="ci").value
     assert value.live_at == LATER
 
 
 def test_the_way_to_production_is_told_event_by_event() -> None:
     decisions = [
         new(),
-        deployments.begin_staging(pending(), now=NOON, by="ci", staging_job_id="job-s"),
-        deployments.record_staging(staging(), succeeded=True, now=NOON, by="ci"),
-        deployments.begin_production(staged(), now=NOON, by="ci", production_job_id="job-p"),
-        deployments.record_production(production(), succeeded=True, now=NOON, by="ci"),
-        deployments.roll_back(live(), now=NOON, by="ann", reason="slow", target="1.4.1"),
+        deployments.begin_staging(pending(), now=NOON, actor="ci", staging_job_id="job-s"),
+        deployments.record_staging(staging(), succeeded=True, now=NOON, actor="ci"),
+        deployments.begin_production(staged(), now=NOON, actor="ci", production_job_id="job-p"),
+        deployments.record_production(production(), succeeded=True, now=NOON, actor="ci"),
+        deployments.roll_back(live(), now=NOON, actor="ann", reason="slow", target="1.4.1"),
     ]
     assert [event.type for decision in decisions for event in decision.events] == [
         "deployment.created",
@@ -98,8 +100,8 @@ def test_the_way_to_production_is_told_event_by_event() -> None:
     jobs = [event.data.get("job_id") for decision in decisions for event in decision.events]
     assert jobs == [None, "job-s", None, "job-p", None, None]
     last = decisions[-1].events[0].data
-    assert (last["from"], last["to"], last["by"]) == ("live", "rolled_back", "ann")
-    assert (last["why"], last["target"]) == ("slow", "1.4.1")
+    assert (last["from"], last["to"], last["actor"]) == ("live", "rolled_back", "ann")
+    assert (last["reason"], last["target"]) == ("slow", "1.4.1")
 
 
 def test_creations_and_ends_are_counted_in_their_quarter_of_an_hour() -> None:
@@ -107,12 +109,12 @@ def test_creations_and_ends_are_counted_in_their_quarter_of_an_hour() -> None:
         [increment.name for increment in decision.increments]
         for decision in (
             new(),
-            deployments.begin_staging(pending(), now=NOON, by="ci"),
-            deployments.record_staging(staging(), succeeded=True, now=NOON, by="ci"),
-            deployments.begin_production(staged(), now=NOON, by="ci"),
-            deployments.record_production(production(), succeeded=True, now=NOON, by="ci"),
-            deployments.fail(production(), now=NOON, by="ci", error_message="no"),
-            deployments.roll_back(live(), now=LATER, by="ci", reason="no"),
+            deployments.begin_staging(pending(), now=NOON, actor="ci"),
+            deployments.record_staging(staging(), succeeded=True, now=NOON, actor="ci"),
+            deployments.begin_production(staged(), now=NOON, actor="ci"),
+            deployments.record_production(production(), succeeded=True, now=NOON, actor="ci"),
+            deployments.fail(production(), now=NOON, actor="ci", error_message="no"),
+            deployments.roll_back(live(), now=LATER, actor="ci", reason="no"),
         )
     ]
     assert names == [
@@ -137,7 +139,7 @@ def test_recording_staging_of_a_pending_one_passes_through_staging(
     succeeded: bool, end: DeploymentStatus, event: str, counted: list[str]
 ) -> None:
     decision = deployments.record_staging(
-        pending(), succeeded=succeeded, now=NOON, by="ci", staging_job_id="job-s"
+        pending(), succeeded=succeeded, now=NOON, actor="ci", staging_job_id="job-s"
     )
     value = decision.value
     steps = [(each.source, each.target) for each in value.history[1:]]
@@ -150,43 +152,43 @@ def test_recording_staging_of_a_pending_one_passes_through_staging(
 
 def test_the_job_that_reports_staging_may_be_another_than_the_one_that_began_it() -> None:
     value = deployments.record_staging(
-        staging(), succeeded=True, now=NOON, by="ci", staging_job_id="job-2"
+        staging(), succeeded=True, now=NOON, actor="ci", staging_job_id="job-2"
     ).value
     assert value.staging_job_id == "job-2"
 
 
 def test_another_job_is_no_repetition() -> None:
     with pytest.raises(IllegalTransition):
-        deployments.begin_staging(staging(), now=NOON, by="ci", staging_job_id="job-2")
+        deployments.begin_staging(staging(), now=NOON, actor="ci", staging_job_id="job-2")
     with pytest.raises(IllegalTransition):
         deployments.record_staging(
-            staged(), succeeded=True, now=NOON, by="ci", staging_job_id="job-2"
+            staged(), succeeded=True, now=NOON, actor="ci", staging_job_id="job-2"
         )
     with pytest.raises(IllegalTransition):
-        deployments.begin_production(production(), now=NOON, by="ci", production_job_id="job-2")
+        deployments.begin_production(production(), now=NOON, actor="ci", production_job_id="job-2")
 
 
 def test_another_result_is_no_repetition() -> None:
     with pytest.raises(IllegalTransition):
-        deployments.record_staging(staged(), succeeded=False, now=NOON, by="ci")
+        deployments.record_staging(staged(), succeeded=False, now=NOON, actor="ci")
     with pytest.raises(IllegalTransition):
-        deployments.record_staging(failed_in(staging), succeeded=True, now=NOON, by="ci")
+        deployments.record_staging(failed_in(staging), succeeded=True, now=NOON, actor="ci")
     with pytest.raises(IllegalTransition):
-        deployments.record_production(live(), succeeded=False, now=NOON, by="ci")
+        deployments.record_production(live(), succeeded=False, now=NOON, actor="ci")
     with pytest.raises(IllegalTransition):
-        deployments.fail(failed_in(staging), now=NOON, by="ci", error_message="another")
+        deployments.fail(failed_in(staging), now=NOON, actor="ci", error_message="another")
     with pytest.raises(IllegalTransition):
-        deployments.roll_back(rolled_back(), now=NOON, by="ci", reason="another")
+        deployments.roll_back(rolled_back(), now=NOON, actor="ci", reason="another")
 
 
 def test_production_needs_a_staged_deployment_and_the_error_says_so() -> None:
     with pytest.raises(IllegalTransition, match="production needs a staged deployment"):
-        deployments.begin_production(staging(), now=NOON, by="ci")
+        deployments.begin_production(staging(), now=NOON, actor="ci")
 
 
 def test_what_is_live_is_rolled_back_and_does_not_fail() -> None:
-    with pytest.raises(IllegalTransition, match="what is live is rolled back"):
-        deployments.fail(live(), now=NOON, by="ci", error_message="too late")
+    with pytest.raises(IllegalTransition, match="roll back a live deployment instead"):
+        deployments.fail(live(), now=NOON, actor="ci", error_message="too late")
 
 
 @pytest.mark.parametrize(
@@ -196,16 +198,16 @@ def test_what_is_live_is_rolled_back_and_does_not_fail() -> None:
 def test_a_failure_keeps_its_stage_its_time_and_its_error(
     before: Callable[[], Deployment], stage: DeploymentStatus
 ) -> None:
-    decision = deployments.fail(before(), now=LATER, by="ann", error_message="broke")
+    decision = deployments.fail(before(), now=LATER, actor="ann", error_message="broke")
     value = decision.value
     assert (value.failed_stage, value.failed_at, value.error_message) == (stage, LATER, "broke")
     assert decision.events[0].data["stage"] == stage.value
 
 
 def test_a_failure_that_nobody_explains_is_explained_by_its_stage() -> None:
-    value = deployments.record_staging(staging(), succeeded=False, now=NOON, by="ci").value
+    value = deployments.record_staging(staging(), succeeded=False, now=NOON, actor="ci").value
     assert value.error_message == "staging failed"
-    value = deployments.record_production(production(), succeeded=False, now=NOON, by="ci").value
+    value = deployments.record_production(production(), succeeded=False, now=NOON, actor="ci").value
     assert value.error_message == "production failed"
 
 
@@ -214,17 +216,17 @@ def test_a_failure_that_nobody_explains_is_explained_by_its_stage() -> None:
 )
 def test_a_failure_is_recorded_whatever_its_error_holds(said: str, kept: str | None) -> None:
     in_staging = deployments.record_staging(
-        staging(), succeeded=False, now=NOON, by="ci", error_message=said
+        staging(), succeeded=False, now=NOON, actor="ci", error_message=said
     )
     in_production = deployments.record_production(
-        production(), succeeded=False, now=NOON, by="ci", error_message=said
+        production(), succeeded=False, now=NOON, actor="ci", error_message=said
     )
-    given_up = deployments.fail(staged(), now=NOON, by="ci", error_message=said)
+    given_up = deployments.fail(staged(), now=NOON, actor="ci", error_message=said)
     assert in_staging.value.error_message == (kept or "staging failed")
     assert in_production.value.error_message == (kept or "production failed")
     assert given_up.value.error_message == (kept or "failed")
     again = deployments.record_staging(
-        in_staging.value, succeeded=False, now=LATER, by="ci", error_message=said
+        in_staging.value, succeeded=False, now=LATER, actor="ci", error_message=said
     )
     assert not again.changed
 
@@ -232,53 +234,53 @@ def test_a_failure_is_recorded_whatever_its_error_holds(said: str, kept: str | N
 @pytest.mark.parametrize("said", ["", "\n"])
 def test_an_empty_error_is_none_of_a_success(said: str) -> None:
     decision = deployments.record_staging(
-        staging(), succeeded=True, now=NOON, by="ci", error_message=said
+        staging(), succeeded=True, now=NOON, actor="ci", error_message=said
     )
     assert decision.value.status is DeploymentStatus.STAGED
 
 
 @pytest.mark.parametrize("reason", ["a\0b", "caf\udce9"])
 def test_a_roll_back_never_fails_for_the_characters_of_its_reason(reason: str) -> None:
-    decision = deployments.roll_back(live(), now=NOON, by="ann", reason=reason)
+    decision = deployments.roll_back(live(), now=NOON, actor="ann", reason=reason)
     assert "?" in str(decision.value.rollback_reason)
 
 
 def test_of_a_long_error_the_end_is_kept_and_less_of_it_in_the_history_and_the_event() -> None:
     decision = deployments.fail(
-        staging(), now=NOON, by="ci", error_message="x" * 2 * MAX_MESSAGE + "the cause"
+        staging(), now=NOON, actor="ci", error_message="x" * 2 * MAX_MESSAGE + "the cause"
     )
     message = decision.value.error_message or ""
     assert json_bytes(message) == MAX_MESSAGE
-    why = decision.value.history[-1].why
-    assert json_bytes(why) == WHY_KEPT
-    assert decision.events[0].data["why"] == why
+    reason = decision.value.history[-1].reason
+    assert json_bytes(reason) == WHY_KEPT
+    assert decision.events[0].data["reason"] == reason
     assert message.endswith("the cause")
-    assert why.endswith("the cause")
+    assert reason.endswith("the cause")
 
 
 def test_what_never_entered_production_is_not_rolled_back() -> None:
     for value in (pending(), staged(), failed_in(staging)):
-        with pytest.raises(IllegalTransition, match="never entered production"):
-            deployments.roll_back(value, now=NOON, by="ci", reason="no")
+        with pytest.raises(IllegalTransition, match="never in production"):
+            deployments.roll_back(value, now=NOON, actor="ci", reason="no")
 
 
 def test_a_rollback_keeps_its_reason_and_its_target() -> None:
     value = deployments.roll_back(
-        failed_in(production), now=LATER, by="ann", reason="broke", target="1.4.1"
+        failed_in(production), now=LATER, actor="ann", reason="broke", target="1.4.1"
     ).value
     assert (value.rollback_reason, value.rollback_target) == ("broke", "1.4.1")
-    assert (value.rolled_back_at, value.history[-1].by) == (LATER, "ann")
+    assert (value.rolled_back_at, value.history[-1].actor) == (LATER, "ann")
 
 
 def test_a_rollback_needs_no_target() -> None:
-    decision = deployments.roll_back(live(), now=NOON, by="ann", reason="broke")
+    decision = deployments.roll_back(live(), now=NOON, actor="ann", reason="broke")
     assert decision.value.rollback_target is None
     assert "target" not in decision.events[0].data
 
 
 def test_a_deployment_is_not_rolled_back_to_itself() -> None:
     with pytest.raises(InvalidInput) as refused:
-        deployments.roll_back(live(), now=NOON, by="ann", reason="broke", target="d-1")
+        deployments.roll_back(live(), now=NOON, actor="ann", reason="broke", target="d-1")
     assert refused.value.field == "target"
 
 
@@ -341,40 +343,48 @@ def test_the_same_figures_measured_anew_are_no_repetition() -> None:
 @pytest.mark.parametrize(
     ("field", "give"),
     [
-        ("by", lambda: deployments.create(SPEC, deployment_id="d", now=NOON, by="")),
-        ("by", lambda: deployments.begin_staging(pending(), now=NOON, by="")),
-        ("by", lambda: deployments.record_staging(staging(), succeeded=True, now=NOON, by="")),
-        ("by", lambda: deployments.begin_production(staged(), now=NOON, by="")),
+        ("actor", lambda: deployments.create(SPEC, deployment_id="d", now=NOON, actor="")),
+        ("actor", lambda: deployments.begin_staging(pending(), now=NOON, actor="")),
         (
-            "by",
-            lambda: deployments.record_production(production(), succeeded=True, now=NOON, by=""),
+            "actor",
+            lambda: deployments.record_staging(staging(), succeeded=True, now=NOON, actor=""),
         ),
-        ("by", lambda: deployments.fail(staging(), now=NOON, by="", error_message="x")),
-        ("by", lambda: deployments.roll_back(live(), now=NOON, by="", reason="x")),
+        ("actor", lambda: deployments.begin_production(staged(), now=NOON, actor="")),
+        (
+            "actor",
+            lambda: deployments.record_production(production(), succeeded=True, now=NOON, actor=""),
+        ),
+        ("actor", lambda: deployments.fail(staging(), now=NOON, actor="", error_message="x")),
+        ("actor", lambda: deployments.roll_back(live(), now=NOON, actor="", reason="x")),
         (
             "staging_job_id",
-            lambda: deployments.begin_staging(pending(), now=NOON, by="ci", staging_job_id="a b"),
+            lambda: deployments.begin_staging(
+                pending(), now=NOON, actor="ci", staging_job_id="a b"
+            ),
         ),
         (
             "staging_job_id",
             lambda: deployments.record_staging(
-                pending(), succeeded=True, now=NOON, by="ci", staging_job_id="a b"
+                pending(), succeeded=True, now=NOON, actor="ci", staging_job_id="a b"
             ),
         ),
         (
             "production_job_id",
             lambda: deployments.begin_production(
-                staged(), now=NOON, by="ci", production_job_id="a b"
+                staged(), now=NOON, actor="ci", production_job_id="a b"
             ),
         ),
         (
             "error_message",
             lambda: deployments.record_staging(
-                staging(), succeeded=True, now=NOON, by="ci", error_message="but"
+                staging(), succeeded=True, now=NOON, actor="ci", error_message="but"
             ),
         ),
-        ("reason", lambda: deployments.roll_back(live(), now=NOON, by="ci", reason="")),
-        ("target", lambda: deployments.roll_back(live(), now=NOON, by="ci", reason="x", target="")),
+        ("reason", lambda: deployments.roll_back(live(), now=NOON, actor="ci", reason="")),
+        (
+            "target",
+            lambda: deployments.roll_back(live(), now=NOON, actor="ci", reason="x", target=""),
+        ),
         (
             "metrics.error_rate",
             lambda: deployments.record_metrics(
@@ -394,6 +404,6 @@ def test_a_wrong_argument_is_refused_by_its_name(
 def test_only_the_newest_transitions_are_carried_along() -> None:
     value = live()
     for number in range(HISTORY_KEPT):
-        value = step(value, S.LIVE, now=NOON, by="ci", why=f"turn {number}").value
+        value = step(value, S.LIVE, now=NOON, actor="ci", reason=f"turn {number}").value
     assert len(value.history) == HISTORY_KEPT
-    assert [each.why for each in value.history[:: HISTORY_KEPT - 1]] == ["turn 0", "turn 99"]
+    assert [each.reason for each in value.history[:: HISTORY_KEPT - 1]] == ["turn 0", "turn 99"]

@@ -31,12 +31,12 @@ def test_a_release_after_the_holders_own_error_is_refused_with_what_became_of_th
     ended = end(held, Outcome.error("the cluster is gone"))
     assert (ended.state, ended.attempts[-1].released) == (JobState.ERROR, False)
     with pytest.raises(LeaseLost, match=r"error now .*the cluster is gone"):
-        leases.release(ended, token_of(held), now=LATER, why="drained")
+        leases.release(ended, token_of(held), now=LATER, reason="drained")
 
 
 def test_an_error_after_the_holders_own_release_is_refused() -> None:
     held = running(**ONCE)
-    given_back = leases.release(held, token_of(held), now=LATER, why="drained").value
+    given_back = leases.release(held, token_of(held), now=LATER, reason="drained").value
     assert (given_back.state, given_back.verdict) == (JobState.ERROR, Verdict.ERROR)
     assert given_back.attempts[-1].released
     with pytest.raises(LeaseLost, match="released after its start"):
@@ -46,9 +46,9 @@ def test_an_error_after_the_holders_own_release_is_refused() -> None:
 @pytest.mark.parametrize("fields", [{}, ONCE])
 def test_a_release_that_is_repeated_changes_nothing(fields: dict[str, Delivery]) -> None:
     for held in (running(**fields), claimed(**fields)):
-        given_back = leases.release(held, token_of(held), now=LATER, why="drained").value
+        given_back = leases.release(held, token_of(held), now=LATER, reason="drained").value
         assert given_back.attempts[-1].released
-        again = leases.release(given_back, token_of(held), now=LATER, why="drained")
+        again = leases.release(given_back, token_of(held), now=LATER, reason="drained")
         assert (again.changed, again.value) == (False, given_back)
 
 

@@ -39,12 +39,12 @@ from tests.unit.lifecycle.job_matrix import (
 HELD = {"attempt": 1, "fence": to_micros(CLAIMED_AT)}
 FIRST = {"attempt": 1, "fence": to_micros(LATER)}
 LOST = "agent 'a-1' stopped renewing its lease"
-UNSTARTED = "agent 'a-1' claimed it and did not start it in time"
-ONCE = "released after its start (drained), and it may run at most once"
+UNSTARTED = "agent 'a-1' claimed it but did not start it in time"
+ONCE = "released after its start (drained), but it may run at most once"
 
 #: By the job and the command: the event, who, why, and what else it says.
 TOLD: dict[tuple[str, str], tuple[str, str, str, dict[str, Any]]] = {
-    ("pending", "enqueue"): ("enqueued", "ann", "enqueued", {"priority": "NORMAL"}),
+    ("pending", "submit"): ("enqueued", "ann", "enqueued", {"priority": "normal"}),
     ("queued", "claim"): ("claimed", "a-2", "attempt 1", FIRST),
     ("claimed", "start"): ("started", "a-1", "attempt 1", HELD),
     ("running", "complete, success"): ("succeeded", "a-1", "success", HELD | {"exit_code": 0}),
@@ -113,7 +113,7 @@ WITHOUT_POOL = {"started"}
 
 @pytest.mark.parametrize(("name", "given"), TOLD)
 def test_a_step_tells_who_made_it_why_and_what_it_belongs_to(name: str, given: str) -> None:
-    before, (told, by, why, more) = STANDING[name], TOLD[name, given]
+    before, (told, actor, reason, more) = STANDING[name], TOLD[name, given]
     decision = COMMANDS[given].give(before)
     (event,) = decision.events
     assert event.type == f"job.{told}"
@@ -121,8 +121,8 @@ def test_a_step_tells_who_made_it_why_and_what_it_belongs_to(name: str, given: s
     assert event.data == {
         "from": before.state.value,
         "to": decision.value.state.value,
-        "by": by,
-        "why": why,
+        "actor": actor,
+        "reason": reason,
         **more,
         **pool,
     }
@@ -130,31 +130,43 @@ def test_a_step_tells_who_made_it_why_and_what_it_belongs_to(name: str, given: s
 
 def test_a_promotion_is_told_by_maintenance() -> None:
     (event,) = COMMANDS["promote"].give(STANDING["delayed, due"]).events
-    assert event.data == {"by": "maintenance"}
+    assert event.data == {"actor": "maintenance"}
 
 
 def test_what_was_recorded_says_so() -> None:
-    started = jobs.record_start(created(), now=LATER, by="jenkins", started_at=None)
-    ended = jobs.record_execution(tracked(), SUCCESS, now=LATER, by="jenkins")
+    started = jobs.record_start(created(), now=LATER, actor="jenkins", started_at=None)
+    ended = jobs.record_execution(tracked(), SUCCESS, now=LATER, actor="jenkins")
     assert [event.data for event in (*started.events, *ended.events)] == [
-        {"from": "pending", "to": "running", "by": "jenkins", "why": "recorded", "tracked": True},
-        {"from": "running", "to": "success", "by": "jenkins", "why": "recorded", "tracked": True},
+        {
+            "from": "pending",
+            "to": "running",
+            "actor": "jenkins",
+            "reason": "recorded",
+            "tracked": True,
+        },
+        {
+            "from": "running",
+            "to": "success",
+            "actor": "jenkins",
+            "reason": "recorded",
+            "tracked": True,
+        },
     ]
     (_created, start), (_first, _second, last) = started.value.history, ended.value.history
     for step in (start, last):
-        assert (step.at, step.by, step.why) == (LATER, "jenkins", "recorded")
+        assert (step.at, step.actor, step.reason) == (LATER, "jenkins", "recorded")
 
 
 def test_a_run_of_which_nothing_was_known_is_measured_by_the_times_that_are_told() -> None:
     recorded = jobs.record_execution(
-        created(), SUCCESS, now=LATER, by="jenkins", started_at=NOON, completed_at=STARTED_AT
+        created(), SUCCESS, now=LATER, actor="jenkins", started_at=NOON, completed_at=STARTED_AT
     )
     assert Increment("run/20261121|default|ms", 15_000) in recorded.increments
 
 
 def test_the_same_recorded_verdict_again_leaves_the_job_as_it_is() -> None:
-    job = jobs.record_execution(tracked(), SUCCESS, now=LATER, by="jenkins").value
-    assert jobs.record_execution(job, SUCCESS, now=LATER, by="jenkins").value is job
+    job = jobs.record_execution(tracked(), SUCCESS, now=LATER, actor="jenkins").value
+    assert jobs.record_execution(job, SUCCESS, now=LATER, actor="jenkins").value is job
 
 
 def test_a_run_of_less_than_a_second_is_measured_as_it_was() -> None:
@@ -164,20 +176,20 @@ def test_a_run_of_less_than_a_second_is_measured_as_it_was() -> None:
 
 
 def test_a_job_that_misses_its_deadline_in_an_agents_hands_says_so_in_the_attempt() -> None:
-    why = "not started by its deadline 2026-11-21T12:05:00Z"
+    reason = "not started by its deadline 2026-11-21T12:05:00Z"
     decision = jobs.expire_deadline(claimed(deadline_at=LATER), now=LATER)
     (attempt,) = decision.value.attempts
-    assert (attempt.ended_at, attempt.ended_by, attempt.reason) == (LATER, "maintenance", why)
+    assert (attempt.ended_at, attempt.ended_by, attempt.reason) == (LATER, "maintenance", reason)
     (event,) = decision.events
-    assert (event.data["by"], event.data["why"]) == ("maintenance", why)
+    assert (event.data["actor"], event.data["reason"]) == ("maintenance", reason)
 
 
 def test_a_job_that_was_claimed_too_late_is_ended_by_maintenance() -> None:
     late = claimed(deadline_at=LATER)
     decision = leases.expire_claim(late, token_of(late), now=LATER)
     (event,) = decision.events
-    assert (event.type, event.data["by"]) == ("job.timed_out", "maintenance")
-    assert event.data["why"] == "claimed after its deadline"
+    assert (event.type, event.data["actor"]) == ("job.timed_out", "maintenance")
+    assert event.data["reason"] == "claimed after its deadline"
     assert decision.value.attempts[-1].ended_by == "maintenance"
 
 
@@ -194,7 +206,7 @@ def test_an_attempt_keeps_its_exit_code_when_another_one_follows(
 
 def test_an_attempt_that_a_cancel_ends_is_over() -> None:
     job = asked_to_stop(running())
-    after = leases.release(job, token_of(job), now=LATER, why="drained").value
+    after = leases.release(job, token_of(job), now=LATER, reason="drained").value
     (attempt,) = after.attempts
     assert (attempt.ended_at, attempt.ended_by) == (LATER, "a-1")
     assert (attempt.verdict, attempt.reason) == (None, "released: drained")
@@ -218,5 +230,5 @@ def test_a_claim_begins_with_nothing_of_the_last_end() -> None:
 
 def test_a_replay_begins_with_no_delay_and_no_releases() -> None:
     dead = evolve(dead_letter(), run_at=NOON, releases=9)
-    again = jobs.replay(dead, now=LATER, by="bob").value
+    again = jobs.replay(dead, now=LATER, actor="bob").value
     assert (again.run_at, again.releases) == (None, 0)

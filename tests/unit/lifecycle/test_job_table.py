@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 HELD = {S.CLAIMED, S.RUNNING}
 #: A command that finds its own effect already there, or nothing to do, and changes nothing.
 NO_OPS = {
-    ("queued", "enqueue"),
-    ("queued, deadline passed", "enqueue"),
-    ("delayed", "enqueue"),
-    ("delayed, due", "enqueue"),
+    ("queued", "submit"),
+    ("queued, deadline passed", "submit"),
+    ("delayed", "submit"),
+    ("delayed, due", "submit"),
     ("cancelled", "cancel"),
     ("running, cancel requested", "cancel"),
     ("running, cancel requested", "request cancel"),
@@ -105,9 +105,11 @@ def assert_says_what_is_legal(refused: IllegalTransition, before: Job, command: 
     assert (refused.state, refused.command) == (before.state.value, command)
     legal = MACHINE[before.state].keys() - {command}
     assert refused.legal == tuple(sorted(legal))
-    assert f"job 'j-1' is {before.state.value}: {command!r} is not legal there" in str(refused)
+    assert f"job 'j-1' is {before.state.value}: {command!r} is not legal in that state" in str(
+        refused
+    )
     assert all(each in str(refused) for each in legal)
-    assert legal or "that state is final" in str(refused)
+    assert legal or "the state is final" in str(refused)
 
 
 def assert_takes_an_edge(decision: Decision[Job], name: str, given: str) -> None:

@@ -64,7 +64,7 @@ def test_a_new_job_is_what_its_spec_asks_for() -> None:
             idempotency_key="push 17",
         )
     )
-    decision = jobs.create(spec, job_id="j-9", now=NOON, by="ann", request_hash="5eed")
+    decision = jobs.create(spec, job_id="j-9", now=NOON, actor="ann", request_hash="5eed")
     job = decision.value
     relative = {"delay_seconds", "deadline_seconds"}  # instants have taken their place
     for each in (each for each in fields(JobSpec) if each.name not in relative):
@@ -73,35 +73,39 @@ def test_a_new_job_is_what_its_spec_asks_for() -> None:
     assert (job.max_attempts, job.request_hash) == (7, "5eed")
     assert (job.attempt, job.attempts_used, job.fence, job.queued_at) == (0, 0, 0, None)
     assert job.history == (
-        Transition(source=None, target=S.PENDING, at=NOON, by="ann", why="created"),
+        Transition(source=None, target=S.PENDING, at=NOON, actor="ann", reason="created"),
     )
     (event,) = decision.events
     assert (event.type, event.at) == ("job.created", NOON)
-    assert event.data == {"to": "pending", "by": "ann", "job_type": "deploy", "pool": "fast"}
+    assert event.data == {"to": "pending", "actor": "ann", "job_type": "deploy", "pool": "fast"}
 
 
 def test_a_job_that_is_enqueued_is_ready_at_once() -> None:
-    decision = jobs.enqueue(created(), now=LATER, by="ann")
+    decision = jobs.submit(created(), now=LATER, actor="ann")
     job = decision.value
     assert (job.queued_at, job.ready_at) == (LATER, LATER)
     (event,) = decision.events
     assert event.type == "job.enqueued"
-    assert (event.data["from"], event.data["to"], event.data["by"]) == ("pending", "queued", "ann")
-    assert (event.data["priority"], event.data["pool"]) == ("NORMAL", "default")
+    assert (event.data["from"], event.data["to"], event.data["actor"]) == (
+        "pending",
+        "queued",
+        "ann",
+    )
+    assert (event.data["priority"], event.data["pool"]) == ("normal", "default")
 
 
 def test_a_job_with_a_run_at_waits_for_it_and_a_moment_ago_is_now() -> None:
-    delayed = jobs.enqueue(created(run_at=NOON + HOUR), now=NOON, by="ann").value
+    delayed = jobs.submit(created(run_at=NOON + HOUR), now=NOON, actor="ann").value
     assert (delayed.queued_at, delayed.ready_at) == (NOON, None)
-    assert delayed.history[-1].why == "delayed until 2026-11-21T13:00:00Z"
-    assert jobs.enqueue(created(run_at=NOON), now=NOON, by="ann").value.ready_at == NOON
+    assert delayed.history[-1].reason == "delayed until 2026-11-21T13:00:00Z"
+    assert jobs.submit(created(run_at=NOON), now=NOON, actor="ann").value.ready_at == NOON
 
 
 def test_a_job_that_an_agent_had_already_is_not_enqueued_again() -> None:
-    returned = leases.release(claimed(), token_of(claimed()), now=LATER, why="drained").value
+    returned = leases.release(claimed(), token_of(claimed()), now=LATER, reason="drained").value
     assert returned.state is S.QUEUED
     with pytest.raises(IllegalTransition):
-        jobs.enqueue(returned, now=LATER, by="ann")
+        jobs.submit(returned, now=LATER, actor="ann")
 
 
 def test_the_wait_of_a_delayed_job_is_measured_from_the_moment_it_was_due() -> None:
@@ -132,7 +136,7 @@ def test_a_promotion_keeps_the_place_in_the_queue() -> None:
 
 @pytest.mark.parametrize("job", [created(), queued(), dead_letter()])
 def test_what_nobody_runs_is_cancelled_at_once(job: Any) -> None:
-    decision = jobs.cancel(job, now=LATER, by="bob", reason="wrong branch")
+    decision = jobs.cancel(job, now=LATER, actor="bob", reason="wrong branch")
     after = decision.value
     assert (after.state, after.verdict, after.completed_at) == (
         S.CANCELLED,
@@ -143,13 +147,13 @@ def test_what_nobody_runs_is_cancelled_at_once(job: Any) -> None:
     assert after.attempts == job.attempts
     assert decision.increments == (Increment("ended/20261121|1200|default|cancelled"),)
     (event,) = decision.events
-    assert (event.type, event.data["by"]) == ("job.cancelled", "bob")
-    assert event.data["why"] == "wrong branch"
+    assert (event.type, event.data["actor"]) == ("job.cancelled", "bob")
+    assert event.data["reason"] == "wrong branch"
 
 
 def test_the_holder_of_a_claimed_job_loses_it_to_a_cancel() -> None:
     job = claimed()
-    after = jobs.cancel(job, now=LATER, by="bob", reason="no").value
+    after = jobs.cancel(job, now=LATER, actor="bob", reason="no").value
     (attempt,) = after.attempts
     assert (attempt.ended_at, attempt.ended_by, attempt.verdict) == (
         LATER,
@@ -161,46 +165,46 @@ def test_the_holder_of_a_claimed_job_loses_it_to_a_cancel() -> None:
 
 
 def test_a_running_job_is_asked_to_stop_and_goes_on_until_its_holder_says_so() -> None:
-    decision = jobs.cancel(running(), now=LATER, by="bob", reason="no")
+    decision = jobs.cancel(running(), now=LATER, actor="bob", reason="no")
     job = decision.value
     assert (job.state, job.cancel_requested_at, job.cancel_reason) == (S.RUNNING, LATER, "no")
     assert (job.attempts, job.completed_at) == (running().attempts, None)
     (event,) = decision.events
-    assert (event.type, event.data) == ("job.cancel_requested", {"by": "bob", "why": "no"})
+    assert (event.type, event.data) == ("job.cancel_requested", {"actor": "bob", "reason": "no"})
 
 
 def test_the_first_request_to_stop_stands() -> None:
     asked = asked_to_stop(running())
-    again = jobs.cancel(asked, now=LATER, by="eve", reason="another one")
+    again = jobs.cancel(asked, now=LATER, actor="eve", reason="another one")
     assert not again.changed
     assert again.value.cancel_reason == "wrong branch"
 
 
 def test_a_tracked_run_is_cancelled_at_once_since_nobody_here_could_confirm_it() -> None:
-    decision = jobs.cancel(tracked(), now=LATER, by="bob", reason="no")
+    decision = jobs.cancel(tracked(), now=LATER, actor="bob", reason="no")
     assert decision.value.state is S.CANCELLED
     assert Increment("run/20261121|default|ms", 300_000) in decision.increments
 
 
 def test_the_first_reason_to_cancel_a_tracked_run_stands() -> None:
-    asked = jobs.request_cancel(tracked(), now=STARTED_AT, by="bob", reason="wrong branch").value
-    cancelled = jobs.cancel(asked, now=LATER, by="eve", reason="another one").value
+    asked = jobs.request_cancel(tracked(), now=STARTED_AT, actor="bob", reason="wrong branch").value
+    cancelled = jobs.cancel(asked, now=LATER, actor="eve", reason="another one").value
     assert (cancelled.cancel_requested_at, cancelled.cancel_reason) == (STARTED_AT, "wrong branch")
 
 
 def test_another_priority_leaves_the_place_among_equals() -> None:
-    decision = jobs.reprioritise(queued(), Priority.CRITICAL, now=LATER, by="bob")
+    decision = jobs.reprioritise(queued(), Priority.CRITICAL, now=LATER, actor="bob")
     assert (decision.value.priority, decision.value.queued_at) == (Priority.CRITICAL, NOON)
     (event,) = decision.events
     assert event.type == "job.reprioritised"
-    assert event.data == {"by": "bob", "from": "NORMAL", "to": "CRITICAL"}
-    assert not jobs.reprioritise(queued(), Priority.NORMAL, now=LATER, by="bob").changed
+    assert event.data == {"actor": "bob", "from": "normal", "to": "critical"}
+    assert not jobs.reprioritise(queued(), Priority.NORMAL, now=LATER, actor="bob").changed
 
 
-@pytest.mark.parametrize("priority", [0, "HIGH", None])
+@pytest.mark.parametrize("priority", [0, "urgent", None])
 def test_what_is_no_priority_is_refused(priority: Any) -> None:
     with pytest.raises(InvalidInput) as refused:
-        jobs.reprioritise(queued(), priority, now=LATER, by="bob")
+        jobs.reprioritise(queued(), priority, now=LATER, actor="bob")
     assert refused.value.field == "priority"
 
 
@@ -230,7 +234,7 @@ def test_a_job_without_a_deadline_has_no_end_to_its_patience() -> None:
 
 def test_replay_raises_the_allowance_and_neither_attempt_nor_fence_restarts() -> None:
     dead = dead_letter()
-    decision = jobs.replay(dead, now=LATER, by="bob")
+    decision = jobs.replay(dead, now=LATER, actor="bob")
     job = decision.value
     assert (job.attempt, job.fence, job.attempts_used) == (dead.attempt, dead.fence, 1)
     assert (dead.max_attempts, job.max_attempts) == (1, 2)
@@ -238,49 +242,50 @@ def test_replay_raises_the_allowance_and_neither_attempt_nor_fence_restarts() ->
     assert (job.run_at, job.deadline_at, job.completed_at) == (None, None, None)
     assert job.attempts == dead.attempts
     (event,) = decision.events
-    assert (event.type, event.data["by"], event.data["attempts"]) == ("job.replayed", "bob", 1)
+    assert (event.type, event.data["actor"], event.data["attempts"]) == ("job.replayed", "bob", 1)
     claimed_again = claim(job, at=LATER + HOUR, claim_id="2" * 32)
     assert claimed_again.attempt == 2
     assert claimed_again.fence > dead.fence
 
 
 def test_a_replay_may_allow_more_attempts_than_the_policy() -> None:
-    job = jobs.replay(dead_letter(), now=LATER, by="bob", attempts=5).value
+    job = jobs.replay(dead_letter(), now=LATER, actor="bob", attempts=5).value
     assert job.max_attempts == 6
-    assert job.history[-1].why == "replayed with 5 more attempts"
+    assert job.history[-1].reason == "replayed with 5 more attempts"
 
 
 def test_a_replayed_job_is_not_ended_by_the_deadline_that_it_has_missed() -> None:
     spec = {"deadline_at": NOON + HOUR, "retry": RetryPolicy(max_attempts=1)}
-    replayed = jobs.replay(end(running(**spec), ERROR), now=NOON + 2 * HOUR, by="bob").value
+    replayed = jobs.replay(end(running(**spec), ERROR), now=NOON + 2 * HOUR, actor="bob").value
     assert not jobs.expire_deadline(replayed, now=NOON + 3 * HOUR).changed
 
 
 def test_ten_releases_before_a_replay_do_not_count_after_it() -> None:
     dead = evolve(dead_letter(), releases=9)
-    replayed = jobs.replay(dead, now=LATER, by="bob").value
+    replayed = jobs.replay(dead, now=LATER, actor="bob").value
     held = claim(replayed, at=LATER)
-    returned = leases.release(held, token_of(held), now=LATER, why="drained").value
+    returned = leases.release(held, token_of(held), now=LATER, reason="drained").value
     assert (returned.state, returned.attempts_used) == (S.QUEUED, 1)
 
 
 @pytest.mark.parametrize("attempts", [0, 101, -1, 2.5, "3", True])
 def test_a_number_of_attempts_that_cannot_be_is_refused(attempts: Any) -> None:
     with pytest.raises(InvalidInput) as refused:
-        jobs.replay(dead_letter(), now=LATER, by="bob", attempts=attempts)
+        jobs.replay(dead_letter(), now=LATER, actor="bob", attempts=attempts)
     assert refused.value.field == "attempts"
 
 
 def test_a_long_reason_is_shortened_in_the_history_and_in_the_event() -> None:
-    decision = jobs.cancel(queued(), now=LATER, by="bob", reason="x" * 1000 + "the end")
-    why = decision.value.history[-1].why
-    assert (json_bytes(why), why[-7:]) == (WHY_KEPT, "the end")
-    assert decision.events[0].data["why"] == why
+    decision = jobs.cancel(queued(), now=LATER, actor="bob", reason="x" * 1000 + "the end")
+    reason = decision.value.history[-1].reason
+    assert (json_bytes(reason), reason[-7:]) == (WHY_KEPT, "the end")
+    assert decision.events[0].data["reason"] == reason
 
 
 def test_a_transition_without_a_reason_says_what_happened() -> None:
     assert (
-        jobs.cancel(queued(), now=LATER, by="bob", reason="").value.history[-1].why == "cancelled"
+        jobs.cancel(queued(), now=LATER, actor="bob", reason="").value.history[-1].reason
+        == "cancelled"
     )
 
 
@@ -288,7 +293,7 @@ def test_of_the_history_the_first_ten_transitions_and_the_newest_thirty_are_kept
     job, whole = queued(retry=RetryPolicy(max_attempts=100)), list(queued().history)
     for number in range(100):
         held = claim(job, at=NOON + timedelta(seconds=number), claim_id=f"{number:032x}")
-        job = leases.release(held, token_of(held), now=LATER, why=f"release {number}").value
+        job = leases.release(held, token_of(held), now=LATER, reason=f"release {number}").value
         whole += [held.history[-1], job.history[-1]]
         if len(whole) <= 40:
             assert (job.history, job.history_left_out) == (tuple(whole), 0)
@@ -300,14 +305,14 @@ def test_of_the_history_the_first_ten_transitions_and_the_newest_thirty_are_kept
 def test_a_job_that_was_tried_before_and_is_cancelled_in_the_queue_took_as_long_as_it_ran() -> None:
     tried = end(running(), ERROR, at=STARTED_AT + timedelta(seconds=20))
     assert (tried.state, tried.duration_seconds) == (S.QUEUED, 20.0)
-    stopped = jobs.cancel(tried, now=LATER, by="bob", reason="no").value
+    stopped = jobs.cancel(tried, now=LATER, actor="bob", reason="no").value
     assert stopped.duration_seconds == 20.0
 
 
 def test_a_dead_letter_that_is_cancelled_reads_as_cancelled() -> None:
     dead = dead_letter()
     assert dead.status is JobStatus.ERROR
-    after = jobs.cancel(dead, now=LATER, by="bob", reason="no").value
+    after = jobs.cancel(dead, now=LATER, actor="bob", reason="no").value
     assert (after.status, after.attempts) == (JobStatus.CANCELLED, dead.attempts)
 
 

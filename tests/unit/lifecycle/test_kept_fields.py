@@ -58,7 +58,7 @@ def test_a_deployment_keeps_every_field_of_its_spec() -> None:
             metadata={"team": "shop"},
         )
     )
-    value = deployments.create(spec, deployment_id="d-9", now=NOON, by="ci").value
+    value = deployments.create(spec, deployment_id="d-9", now=NOON, actor="ci").value
     for each in fields(DeploymentSpec):
         assert getattr(value, each.name) == getattr(spec, each.name), each.name
     assert (value.deployment_id, value.created_at, value.created_by) == ("d-9", NOON, "ci")
@@ -86,9 +86,9 @@ def test_a_heartbeat_is_never_silence_however_short_the_time_to_live() -> None:
 
 def test_of_a_long_reason_as_much_is_kept_as_of_an_error() -> None:
     long = "x" * 2 * MAX_MESSAGE + "the cause"
-    rolled_back = deployments.roll_back(live(), now=NOON, by="ann", reason=long).value
+    rolled_back = deployments.roll_back(live(), now=NOON, actor="ann", reason=long).value
     unstaged = deployments.record_staging(
-        staging(), succeeded=False, now=NOON, by="ci", error_message=long
+        staging(), succeeded=False, now=NOON, actor="ci", error_message=long
     ).value
     for kept in (rolled_back.rollback_reason, unstaged.error_message):
         assert kept is not None
@@ -104,20 +104,20 @@ def test_a_failure_somewhere_else_with_the_same_words_is_no_repetition() -> None
     in_production = failed_in(production)
     with pytest.raises(IllegalTransition):
         deployments.record_staging(
-            in_production, succeeded=False, now=NOON, by="ci", error_message="broke"
+            in_production, succeeded=False, now=NOON, actor="ci", error_message="broke"
         )
-    rolled_back = deployments.roll_back(in_production, now=NOON, by="ci", reason="broke").value
+    rolled_back = deployments.roll_back(in_production, now=NOON, actor="ci", reason="broke").value
     with pytest.raises(IllegalTransition):
         deployments.record_production(
-            rolled_back, succeeded=False, now=NOON, by="ci", error_message="broke"
+            rolled_back, succeeded=False, now=NOON, actor="ci", error_message="broke"
         )
 
 
 def test_a_stage_without_a_job_tells_of_none() -> None:
     decisions = [
-        deployments.begin_staging(pending(), now=NOON, by="ci"),
-        deployments.record_staging(pending(), succeeded=True, now=NOON, by="ci"),
-        deployments.begin_production(staged(), now=NOON, by="ci"),
+        deployments.begin_staging(pending(), now=NOON, actor="ci"),
+        deployments.record_staging(pending(), succeeded=True, now=NOON, actor="ci"),
+        deployments.begin_production(staged(), now=NOON, actor="ci"),
     ]
     told = [event.data for decision in decisions for event in decision.events]
     assert all("job_id" not in data for data in told)
@@ -125,6 +125,6 @@ def test_a_stage_without_a_job_tells_of_none() -> None:
 
 def test_a_step_without_a_reason_has_none() -> None:
     moved = deployment_steps.step(
-        live(), live().status, now=NOON + timedelta(seconds=1), by="ci", why=""
+        live(), live().status, now=NOON + timedelta(seconds=1), actor="ci", reason=""
     )
-    assert moved.value.history[-1].why == ""
+    assert moved.value.history[-1].reason == ""

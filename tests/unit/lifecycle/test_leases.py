@@ -56,8 +56,8 @@ TWICE = RetryPolicy(retry_on=RETRIED, max_attempts=2, jitter=0.0)
 ONCE = RetryPolicy(retry_on=RETRIED, max_attempts=1)
 
 
-def release(job: Job, *, why: str = "drained") -> Decision[Job]:
-    return leases.release(job, token_of(job), now=LATER, why=why)
+def release(job: Job, *, reason: str = "drained") -> Decision[Job]:
+    return leases.release(job, token_of(job), now=LATER, reason=reason)
 
 
 def test_a_claim_gives_the_job_to_one_agent_under_a_token() -> None:
@@ -71,7 +71,7 @@ def test_a_claim_gives_the_job_to_one_agent_under_a_token() -> None:
     assert (attempt.claimed_at, attempt.ended_at, attempt.verdict) == (CLAIMED_AT, None, None)
     (event,) = decision.events
     assert (event.type, event.at) == ("job.claimed", CLAIMED_AT)
-    assert (event.data["by"], event.data["attempt"]) == (AGENT, 1)
+    assert (event.data["actor"], event.data["attempt"]) == (AGENT, 1)
     assert event.data["fence"] == to_micros(CLAIMED_AT)
 
 
@@ -85,7 +85,7 @@ def test_a_claim_counts_how_long_the_job_was_ready() -> None:
 
 
 def test_a_claim_that_starts_at_once_is_a_claim_and_a_start() -> None:
-    both = leases.claim(queued(), agent_id=AGENT, claim_id=CLAIM_ID, now=CLAIMED_AT, starting=True)
+    both = leases.claim(queued(), agent_id=AGENT, claim_id=CLAIM_ID, now=CLAIMED_AT, start=True)
     held = claim(queued(), at=CLAIMED_AT)
     assert both.value == start(held, at=CLAIMED_AT)
     assert [event.type for event in both.events] == ["job.claimed", "job.started"]
@@ -203,7 +203,7 @@ def test_the_backoff_grows_with_the_attempts() -> None:
 
 def test_what_is_tried_again_says_with_which_exit_code_it_ended() -> None:
     def why(outcome: Outcome) -> str:
-        return end(running(retry=TWICE), outcome).history[-1].why
+        return end(running(retry=TWICE), outcome).history[-1].reason
 
     assert why(FAILED) == "failed, exit code 1"
     assert why(Outcome(verdict=Verdict.TIMEOUT)) == "timeout"
@@ -215,7 +215,7 @@ def test_when_the_attempts_are_used_up_it_is_a_dead_letter_and_no_verdict() -> N
     job = decision.value
     assert (job.state, job.is_final, job.verdict) == (S.DEAD_LETTERED, False, Verdict.FAILED)
     assert (job.completed_at, job.attempts_used) == (LATER, 1)
-    assert job.history[-1].why == "attempt 1 of 1: failed, exit code 1"
+    assert job.history[-1].reason == "attempt 1 of 1: failed, exit code 1"
     assert [event.type for event in decision.events] == ["job.dead_lettered"]
     assert decision.increments[-1] == Increment("ended/20261121|1200|default|dead_lettered")
 
@@ -275,7 +275,7 @@ def test_the_holder_confirms_a_cancel() -> None:
     "leave",
     [
         lambda job: leases.complete(job, token_of(job), ERROR, now=LATER),
-        lambda job: leases.release(job, token_of(job), now=LATER, why="drained"),
+        lambda job: leases.release(job, token_of(job), now=LATER, reason="drained"),
         lambda job: leases.expire_lease(job, now=LATER),
     ],
 )
@@ -286,7 +286,7 @@ def test_once_a_cancel_is_requested_it_is_never_queued_or_dead_lettered_again(
     decision = leave(asked_to_stop(running(retry=policy)))
     job = decision.value
     assert (job.state, job.verdict, job.completed_at) == (S.CANCELLED, Verdict.CANCELLED, LATER)
-    assert job.history[-1].why.startswith("cancel requested: wrong branch; ")
+    assert job.history[-1].reason.startswith("cancel requested: wrong branch; ")
     assert [event.type for event in decision.events] == ["job.cancelled"]
     assert decision.increments[-1] == Increment("ended/20261121|1200|default|cancelled")
 
@@ -341,13 +341,13 @@ def test_a_verdict_ends_the_row_of_releases() -> None:
 def test_the_same_release_again_is_a_no_op() -> None:
     for job in (claimed(), running(), running(delivery=Delivery.AT_MOST_ONCE)):
         released = release(job).value
-        again = leases.release(released, token_of(job), now=LATER + HOUR, why="drained")
+        again = leases.release(released, token_of(job), now=LATER + HOUR, reason="drained")
         assert not again.changed
 
 
 def test_a_release_after_a_verdict_is_refused() -> None:
     job = running(retry=TWICE)
     with pytest.raises(LeaseLost):
-        leases.release(end(job, ERROR), token_of(job), now=LATER, why="drained")
+        leases.release(end(job, ERROR), token_of(job), now=LATER, reason="drained")
     with pytest.raises(LeaseLost):
-        leases.release(end(job, SUCCESS), token_of(job), now=LATER, why="drained")
+        leases.release(end(job, SUCCESS), token_of(job), now=LATER, reason="drained")

@@ -51,7 +51,7 @@ VERBS: dict[str, Callable[[Job, LeaseToken], Decision[Job]]] = {
         job, token, Progress(at=LATER), now=LATER
     ),
     "complete": lambda job, token: leases.complete(job, token, SUCCESS, now=LATER),
-    "release": lambda job, token: leases.release(job, token, now=LATER, why="drained"),
+    "release": lambda job, token: leases.release(job, token, now=LATER, reason="drained"),
 }
 
 
@@ -82,7 +82,7 @@ def test_a_job_whose_policy_does_not_retry_errors_ends_in_error_when_it_is_lost(
     "lose",
     [
         lambda job: leases.expire_lease(job, now=LATER),
-        lambda job: leases.release(job, token_of(job), now=LATER, why="drained"),
+        lambda job: leases.release(job, token_of(job), now=LATER, reason="drained"),
         lambda job: leases.complete(job, token_of(job), ERROR, now=LATER),
     ],
 )
@@ -97,7 +97,7 @@ def test_an_at_most_once_job_that_has_started_never_runs_a_second_time(
     "lose",
     [
         lambda job: leases.expire_lease(job, now=LATER),
-        lambda job: leases.release(job, token_of(job), now=LATER, why="drained"),
+        lambda job: leases.release(job, token_of(job), now=LATER, reason="drained"),
         lambda job: leases.complete(job, token_of(job), ERROR, now=LATER),
     ],
 )
@@ -109,8 +109,8 @@ def test_an_at_most_once_job_that_never_started_is_tried_again(
 
 def test_an_at_most_once_job_says_that_it_was_given_back() -> None:
     job = running(delivery=Delivery.AT_MOST_ONCE)
-    after = leases.release(job, token_of(job), now=LATER, why="drained").value
-    assert after.error_message == "released after its start (drained), and it may run at most once"
+    after = leases.release(job, token_of(job), now=LATER, reason="drained").value
+    assert after.error_message == "released after its start (drained), but it may run at most once"
 
 
 def test_a_job_that_lasts_longer_than_it_may_times_out() -> None:
@@ -124,7 +124,7 @@ def test_a_job_that_lasts_longer_than_it_may_times_out() -> None:
 def test_a_job_that_was_claimed_and_never_started_is_tried_again_whatever_the_policy() -> None:
     job = leases.expire_lease(claimed(retry=RetryPolicy(retry_on=())), now=LATER).value
     assert (job.state, job.verdict) == (S.QUEUED, Verdict.ERROR)
-    assert job.error_message == "agent 'a-1' claimed it and did not start it in time"
+    assert job.error_message == "agent 'a-1' claimed it but did not start it in time"
     at_its_limit = leases.expire_lease(claimed(), now=LATER, limit_reached=True).value
     assert at_its_limit.state is S.QUEUED
 
@@ -140,7 +140,7 @@ def test_a_job_that_was_claimed_and_not_started_by_its_deadline_times_out() -> N
 
 
 def test_nobody_can_lose_what_nobody_leased() -> None:
-    with pytest.raises(IllegalTransition, match="nobody leased it"):
+    with pytest.raises(IllegalTransition, match="it has no lease"):
         leases.expire_lease(tracked(), now=LATER)
     with pytest.raises(IllegalTransition):
         leases.expire_lease(queued(), now=LATER)
@@ -178,7 +178,7 @@ def test_a_stale_owner_is_told_what_became_of_the_job() -> None:
         leases.start(requeued, token_of(lost), now=LATER)
     with pytest.raises(LeaseLost, match="the job is queued now;"):
         leases.start(queued(), STRANGER, now=LATER)
-    with pytest.raises(LeaseLost, match="recorded from outside"):
+    with pytest.raises(LeaseLost, match="a tracked run"):
         leases.start(tracked(), STRANGER, now=LATER)
 
 
@@ -188,7 +188,7 @@ def test_a_holder_whose_attempt_is_forgotten_is_still_refused() -> None:
     for number in range(26):
         held = claim(job, at=LATER, claim_id=f"{number:032x}")
         tokens.append(token_of(held))
-        job = leases.release(held, token_of(held), now=LATER, why="drained").value
+        job = leases.release(held, token_of(held), now=LATER, reason="drained").value
     assert (FIRST_ATTEMPTS, LAST_ATTEMPTS) == (5, 20)
     assert [each.number for each in job.attempts] == [1, 2, 3, 4, 5, *range(7, 27)]
     assert job.attempt == 26
@@ -211,9 +211,9 @@ def test_of_what_a_holder_says_the_end_is_kept() -> None:
         assert job.logs_summary is not None
         assert json_bytes(job.error_message) == 4096
         assert json_bytes(job.logs_summary) == 16_384
-        attempt, step, told = job.attempts[-1], job.history[-1], decision.events[0].data["why"]
+        attempt, step, told = job.attempts[-1], job.history[-1], decision.events[0].data["reason"]
         assert attempt.reason is not None
-        for kept in (attempt.reason, step.why, told):
+        for kept in (attempt.reason, step.reason, told):
             assert (json_bytes(kept), kept[-7:]) == (WHY_KEPT, "the end")
 
 

@@ -27,23 +27,21 @@ ONCE = {"delivery": Delivery.AT_MOST_ONCE}
 SOON = LATER + timedelta(hours=1)
 
 
-def starting(**fields: object) -> Job:
+def start(**fields: object) -> Job:
     """Return a job that was claimed by an agent that starts at once."""
     ready = queued(**fields)
-    return leases.claim(
-        ready, agent_id=AGENT, claim_id=CLAIM_ID, now=CLAIMED_AT, starting=True
-    ).value
+    return leases.claim(ready, agent_id=AGENT, claim_id=CLAIM_ID, now=CLAIMED_AT, start=True).value
 
 
 def given_back(job: Job, *, began: bool = False) -> Job:
-    return leases.release(job, token_of(job), now=LATER, why="no slot", began=began).value
+    return leases.release(job, token_of(job), now=LATER, reason="no slot", began=began).value
 
 
 @pytest.mark.parametrize("delivery", Delivery)
 def test_a_job_that_never_began_goes_back_unused(delivery: Delivery) -> None:
-    held = starting(delivery=delivery)
+    held = start(delivery=delivery)
     assert held.state is JobState.RUNNING
-    decision = leases.release(held, token_of(held), now=LATER, why="no slot", began=False)
+    decision = leases.release(held, token_of(held), now=LATER, reason="no slot", began=False)
     back = decision.value
     assert (back.state, back.verdict, back.error_message) == (JobState.QUEUED, None, None)
     assert (back.attempts_used, back.releases, back.started_at) == (0, 1, None)
@@ -53,28 +51,28 @@ def test_a_job_that_never_began_goes_back_unused(delivery: Delivery) -> None:
 
 
 def test_an_at_most_once_job_that_went_back_unused_runs_later() -> None:
-    back = given_back(starting(**ONCE))
+    back = given_back(start(**ONCE))
     ready = jobs.promote(back, now=SOON).value
-    again = leases.claim(ready, agent_id="a-2", claim_id="2" * 32, now=SOON, starting=True).value
+    again = leases.claim(ready, agent_id="a-2", claim_id="2" * 32, now=SOON, start=True).value
     assert (again.state, again.attempt, again.attempts_used) == (JobState.RUNNING, 2, 1)
 
 
 def test_an_at_most_once_job_that_may_have_begun_ends_in_an_error() -> None:
-    assert given_back(starting(**ONCE), began=True).state is JobState.ERROR
+    assert given_back(start(**ONCE), began=True).state is JobState.ERROR
 
 
 def test_a_repeated_release_of_what_never_began_changes_nothing() -> None:
-    held = starting(**ONCE)
+    held = start(**ONCE)
     back = given_back(held)
-    again = leases.release(back, token_of(held), now=LATER, why="no slot", began=False)
+    again = leases.release(back, token_of(held), now=LATER, reason="no slot", began=False)
     assert (again.changed, again.value) == (False, back)
 
 
 def test_only_the_holder_gives_back_what_never_began() -> None:
-    held = starting(**ONCE)
+    held = start(**ONCE)
     other = claim(queued(**ONCE), at=LATER, claim_id="f" * 32)
     with pytest.raises(LeaseLost):
-        leases.release(held, token_of(other), now=LATER, why="no slot", began=False)
+        leases.release(held, token_of(other), now=LATER, reason="no slot", began=False)
 
 
 def test_a_job_that_was_only_claimed_goes_back_as_before_whatever_its_holder_says() -> None:
@@ -87,7 +85,7 @@ def test_a_job_that_was_only_claimed_goes_back_as_before_whatever_its_holder_say
 def test_a_released_job_whose_cancel_was_requested_is_cancelled(
     delivery: Delivery, began: bool
 ) -> None:
-    ended = given_back(asked_to_stop(starting(delivery=delivery)), began=began)
+    ended = given_back(asked_to_stop(start(delivery=delivery)), began=began)
     assert (ended.state, ended.verdict) == (JobState.CANCELLED, Verdict.CANCELLED)
 
 

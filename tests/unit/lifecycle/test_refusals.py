@@ -30,27 +30,27 @@ COMMANDS = {
 REFUSALS: dict[str, tuple[Callable[[], object], str]] = {
     "an agent is set to what another command reaches": (
         lambda: A.set_to(A.HEALTHY, A.S.TERMINATED),
-        "terminated is none of degraded, healthy, offline, unhealthy",
+        "terminated is not one of degraded, healthy, offline, unhealthy",
     ),
     "a deployment is staged twice": (
-        lambda: deployments.begin_staging(D.live(), now=NOON, by="ci"),
+        lambda: deployments.begin_staging(D.live(), now=NOON, actor="ci"),
         "",
     ),
     "production without staging": (
-        lambda: deployments.begin_production(D.staging(), now=NOON, by="ci"),
+        lambda: deployments.begin_production(D.staging(), now=NOON, actor="ci"),
         "production needs a staged deployment",
     ),
     "a failure of what is live": (
-        lambda: deployments.fail(D.live(), now=NOON, by="ci", error_message="too late"),
-        "what is live is rolled back",
+        lambda: deployments.fail(D.live(), now=NOON, actor="ci", error_message="too late"),
+        "roll back a live deployment instead",
     ),
     "a failure of what is over": (
-        lambda: deployments.fail(D.rolled_back(), now=NOON, by="ci", error_message="too late"),
+        lambda: deployments.fail(D.rolled_back(), now=NOON, actor="ci", error_message="too late"),
         "",
     ),
     "a rollback of what was never in production": (
-        lambda: deployments.roll_back(D.staged(), now=NOON, by="ci", reason="no"),
-        "it never entered production, so there is nothing to roll back",
+        lambda: deployments.roll_back(D.staged(), now=NOON, actor="ci", reason="no"),
+        "it was never in production",
     ),
     "metrics of what has no traffic": (
         lambda: deployments.record_metrics(
@@ -58,7 +58,7 @@ REFUSALS: dict[str, tuple[Callable[[], object], str]] = {
         ),
         "only production and live have traffic",
     ),
-    "a job is enqueued twice": (lambda: jobs.enqueue(J.claimed(), now=NOON, by="ann"), ""),
+    "a job is enqueued twice": (lambda: jobs.submit(J.claimed(), now=NOON, actor="ann"), ""),
     "a verdict before the start": (
         lambda: leases.complete(J.claimed(), J.token_of(J.claimed()), J.SUCCESS, now=NOON),
         "it needs an acknowledged start",
@@ -69,28 +69,30 @@ REFUSALS: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "a lease that was never given": (
         lambda: leases.expire_lease(J.tracked(), now=NOON),
-        "nobody leased it",
+        "it has no lease",
     ),
     "a record of what an agent runs": (
-        lambda: jobs.record_execution(J.running(), J.SUCCESS, now=NOON, by="jenkins"),
-        "an agent holds it and reports for itself",
+        lambda: jobs.record_execution(J.running(), J.SUCCESS, now=NOON, actor="jenkins"),
+        "an agent holds it and reports its progress",
     ),
     "a timeout of what never started": (
-        lambda: jobs.record_execution(J.created(), J.TIMEOUT, now=NOON, by="jenkins"),
-        "timeout can't be recorded before a start",
+        lambda: jobs.record_execution(J.created(), J.TIMEOUT, now=NOON, actor="jenkins"),
+        "timeout cannot be recorded before a start",
     ),
 }
 
 
 @pytest.mark.parametrize("case", REFUSALS)
 def test_a_refused_command_says_which_it_was_where_and_why(case: str) -> None:
-    give, why = REFUSALS[case]
+    give, reason = REFUSALS[case]
     with pytest.raises(IllegalTransition) as refused:
         give()
     error = refused.value
     assert error.command in COMMANDS
-    because = f" ({why})" if why else ""
-    beginning = f"{error.kind} {error.key!r} is {error.state}: {error.command!r} is not legal there"
+    because = f" ({reason})" if reason else ""
+    beginning = (
+        f"{error.kind} {error.key!r} is {error.state}: {error.command!r} is not legal in that state"
+    )
     assert str(error).startswith(f"{beginning}{because}; legal from {error.state}: ")
     assert error.key in {"a-1", "d-1", "j-1"}
     assert error.command not in error.legal
@@ -105,33 +107,35 @@ WRONG: dict[str, tuple[Callable[[], object], object, str]] = {
         "give one of registering, healthy, degraded, unhealthy, offline, terminating, terminated",
     ),
     "no priority": (
-        lambda: jobs.reprioritise(J.queued(), UNKNOWN, now=NOON, by="bob"),
+        lambda: jobs.reprioritise(J.queued(), UNKNOWN, now=NOON, actor="bob"),
         "nonsense",
-        "give one of ['CRITICAL', 'HIGH', 'NORMAL', 'LOW']",
+        "give one of critical, high, normal, low",
     ),
     "a rollback to itself": (
-        lambda: deployments.roll_back(D.live(), now=NOON, by="ann", reason="broke", target="d-1"),
+        lambda: deployments.roll_back(
+            D.live(), now=NOON, actor="ann", reason="broke", target="d-1"
+        ),
         "d-1",
         "give another deployment than the one rolled back",
     ),
     "a success with an error": (
         lambda: deployments.record_staging(
-            D.staging(), succeeded=True, now=NOON, by="ci", error_message="but"
+            D.staging(), succeeded=True, now=NOON, actor="ci", error_message="but"
         ),
         "but",
-        "a success has none: leave it out",
+        "a success has no error message",
     ),
     "an end before the start": (
         lambda: jobs.record_execution(
             J.created(),
             J.SUCCESS,
             now=NOON,
-            by="jenkins",
+            actor="jenkins",
             started_at=J.LATER,
             completed_at=NOON,
         ),
         NOON,
-        f"give a moment after started_at, {J.LATER}",
+        f"give a moment after started_at, {J.LATER.isoformat()}",
     ),
 }
 
@@ -146,7 +150,7 @@ def test_a_wrong_argument_is_shown_with_what_to_give_instead(case: str) -> None:
 
 LOST: dict[str, tuple[Callable[[], Job], str]] = {
     "another holds it": (J.running, f"agent 'a-1' holds the job now, with fence {FENCE}"),
-    "nobody holds it": (J.tracked, "the run is recorded from outside, and nobody holds it"),
+    "nobody holds it": (J.tracked, "it is a tracked run, which no agent holds"),
     "it waits": (J.queued, "the job is queued now"),
     "it has ended": (lambda: J.end(J.running(), J.SUCCESS), "the job is success now"),
 }
@@ -156,7 +160,7 @@ LOST: dict[str, tuple[Callable[[], Job], str]] = {
 def test_whoever_holds_nothing_is_told_what_became_of_the_job(case: str) -> None:
     make, reason = LOST[case]
     with pytest.raises(LeaseLost) as refused:
-        leases.release(make(), J.STRANGER, now=NOON, why="drained")
+        leases.release(make(), J.STRANGER, now=NOON, reason="drained")
     assert refused.value.reason == reason
 
 

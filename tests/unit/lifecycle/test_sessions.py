@@ -51,9 +51,9 @@ def test_a_session_is_good_until_its_last_moment() -> None:
     ("session", "now", "idle_expires_at", "reason"),
     [
         (None, NOON, IDLE, "it is unknown"),
-        (sessions.log_out(new(), now=NOON, by="ann").value, NOON, IDLE, "it was logged out"),
+        (sessions.log_out(new(), now=NOON, actor="ann").value, NOON, IDLE, "it was logged out"),
         (new(), END, END + MINUTE, "it has expired"),
-        (new(), IDLE, IDLE, "it was not used for 600 s"),
+        (new(), IDLE, IDLE, "it was idle for 600 s"),
         (
             sessions.expire(new(), now=IDLE, idle_expires_at=IDLE).value,
             NOON,
@@ -72,27 +72,27 @@ def test_a_session_that_is_not_there_or_over_is_rejected_with_the_reason_alone(
 
 
 def test_a_logout_ends_a_session_and_is_told() -> None:
-    decision = sessions.log_out(new(), now=NOON + MINUTE, by="admin")
+    decision = sessions.log_out(new(), now=NOON + MINUTE, actor="admin")
     assert decision.value.logged_out_at == NOON + MINUTE
     (event,) = decision.events
-    assert (event.type, event.data) == ("session.logged_out", {"user_id": "ann", "by": "admin"})
+    assert (event.type, event.data) == ("session.logged_out", {"user_id": "ann", "actor": "admin"})
 
 
 def test_who_logs_out_must_be_said() -> None:
     with pytest.raises(InvalidInput) as refused:
-        sessions.log_out(new(), now=NOON, by="")
-    assert refused.value.field == "by"
+        sessions.log_out(new(), now=NOON, actor="")
+    assert refused.value.field == "actor"
 
 
 @pytest.mark.parametrize(
-    ("now", "why"),
-    [(IDLE, "it was not used for 600 s"), (END, "it has expired")],
+    ("now", "reason"),
+    [(IDLE, "it was idle for 600 s"), (END, "it has expired")],
 )
-def test_a_session_that_is_over_expires_and_the_event_says_why(now: datetime, why: str) -> None:
+def test_a_session_that_is_over_expires_and_the_event_says_why(now: datetime, reason: str) -> None:
     decision = sessions.expire(new(), now=now, idle_expires_at=IDLE)
     assert decision.value.expired_at == now
     (event,) = decision.events
-    assert (event.type, event.data) == ("session.expired", {"user_id": "ann", "why": why})
+    assert (event.type, event.data) == ("session.expired", {"user_id": "ann", "reason": reason})
 
 
 def test_a_session_that_is_in_use_does_not_expire() -> None:
@@ -103,10 +103,10 @@ def test_a_session_that_is_in_use_does_not_expire() -> None:
 
 
 def test_a_session_ends_once() -> None:
-    logged_out = sessions.log_out(new(), now=NOON, by="ann").value
+    logged_out = sessions.log_out(new(), now=NOON, actor="ann").value
     expired = sessions.expire(new(), now=IDLE, idle_expires_at=IDLE).value
     for session in (logged_out, expired):
-        again = sessions.log_out(session, now=END, by="ann")
+        again = sessions.log_out(session, now=END, actor="ann")
         assert (again.changed, again.value) == (False, session)
         assert not sessions.expire(session, now=END, idle_expires_at=IDLE).changed
 
@@ -118,6 +118,6 @@ def test_a_use_after_the_calendar_was_set_keeps_how_far_that_is_ahead() -> None:
 
 
 def test_a_session_that_is_not_readable_is_withdrawn_with_the_reason() -> None:
-    event = sessions.withdraw("ann", now=NOON, by="bob")
+    event = sessions.withdraw("ann", now=NOON, actor="bob")
     assert (event.type, event.at) == ("session.logged_out", NOON)
-    assert event.data == {"user_id": "ann", "by": "bob", "why": "its record was not readable"}
+    assert event.data == {"user_id": "ann", "actor": "bob", "reason": "its record was not readable"}

@@ -41,7 +41,7 @@ BACK: dict[str, Callable[[Job], Job]] = {
     "error": lambda job: (
         leases.complete(job, token_of(job), Outcome.error("no disk"), now=LATER).value
     ),
-    "release": lambda job: leases.release(job, token_of(job), now=LATER, why="drained").value,
+    "release": lambda job: leases.release(job, token_of(job), now=LATER, reason="drained").value,
     "loss": lambda job: leases.expire_lease(job, now=LATER).value,
 }
 
@@ -57,12 +57,10 @@ def test_a_job_that_has_started_waits_for_its_next_attempt_beyond_its_deadline(h
 
 
 @pytest.mark.parametrize("how", BACK)
-@pytest.mark.parametrize("starting", [False, True])
-def test_a_job_that_has_started_starts_again_beyond_its_deadline(how: str, starting: bool) -> None:
+@pytest.mark.parametrize("start", [False, True])
+def test_a_job_that_has_started_starts_again_beyond_its_deadline(how: str, start: bool) -> None:
     ready = jobs.promote(BACK[how](started()), now=LONG_AFTER).value
-    held = leases.claim(
-        ready, agent_id="a-2", claim_id="2" * 32, now=LONG_AFTER, starting=starting
-    ).value
+    held = leases.claim(ready, agent_id="a-2", claim_id="2" * 32, now=LONG_AFTER, start=start).value
     assert not leases.missed_deadline(held)
     assert leases.start(held, token_of(held), now=LONG_AFTER).value.state is JobState.RUNNING
 
@@ -75,7 +73,7 @@ def test_a_job_that_has_started_and_is_only_claimed_again_is_lost_like_any_other
 
 def test_a_job_that_was_claimed_and_never_started_keeps_its_deadline() -> None:
     back = leases.release(
-        claimed(deadline_at=LATER), token_of(claimed()), now=STARTED_AT, why="drained"
+        claimed(deadline_at=LATER), token_of(claimed()), now=STARTED_AT, reason="drained"
     ).value
     assert back.start_deadline == LATER
     assert jobs.expire_deadline(back, now=LATER).value.state is JobState.TIMEOUT
@@ -83,18 +81,14 @@ def test_a_job_that_was_claimed_and_never_started_keeps_its_deadline() -> None:
 
 def test_a_job_whose_handler_never_began_keeps_its_deadline() -> None:
     ready = queued(deadline_at=LATER, delivery=Delivery.AT_MOST_ONCE)
-    held = leases.claim(
-        ready, agent_id=AGENT, claim_id=CLAIM_ID, now=CLAIMED_AT, starting=True
-    ).value
-    back = leases.release(held, token_of(held), now=STARTED_AT, why="no slot", began=False).value
+    held = leases.claim(ready, agent_id=AGENT, claim_id=CLAIM_ID, now=CLAIMED_AT, start=True).value
+    back = leases.release(held, token_of(held), now=STARTED_AT, reason="no slot", began=False).value
     assert back.start_deadline == LATER
     assert jobs.expire_deadline(back, now=LATER).value.state is JobState.TIMEOUT
 
 
 def test_a_job_that_goes_back_unused_after_an_earlier_start_has_no_deadline_any_more() -> None:
     ready = jobs.promote(BACK["error"](started()), now=LONG_AFTER).value
-    held = leases.claim(
-        ready, agent_id="a-2", claim_id="2" * 32, now=LONG_AFTER, starting=True
-    ).value
-    back = leases.release(held, token_of(held), now=LONG_AFTER, why="no slot", began=False).value
+    held = leases.claim(ready, agent_id="a-2", claim_id="2" * 32, now=LONG_AFTER, start=True).value
+    back = leases.release(held, token_of(held), now=LONG_AFTER, reason="no slot", began=False).value
     assert (back.first_started, back.start_deadline) == (1, None)

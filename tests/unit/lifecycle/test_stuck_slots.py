@@ -16,15 +16,15 @@ from tests.unit.lifecycle.agent_matrix import FIRST, HEALTHY, LATER, STANDING, S
 ONE_SLOT = evolve(HEALTHY, slots=1)
 
 
-def report(job_id: str = "j-1", seconds: float = 30.0, why: str = "timeout") -> StuckReport:
-    return StuckReport(job_id=job_id, seconds=seconds, why=why)
+def report(job_id: str = "j-1", seconds: float = 30.0, reason: str = "timeout") -> StuckReport:
+    return StuckReport(job_id=job_id, seconds=seconds, reason=reason)
 
 
 def test_an_agent_whose_only_slot_is_stuck_is_unhealthy_and_says_which_job_takes_it() -> None:
     decision = heartbeat(ONE_SLOT, incarnation=FIRST, now=LATER, stuck=[report()])
     (stuck,) = decision.value.stuck
     assert decision.value.status is S.UNHEALTHY
-    assert (stuck.job_id, stuck.why) == ("j-1", "timeout")
+    assert (stuck.job_id, stuck.reason) == ("j-1", "timeout")
     assert stuck.since == LATER - timedelta(seconds=30)
     assert "1 of 1 slots are stuck: job 'j-1'" in str(decision.value.status_reason)
     (event,) = decision.events
@@ -76,7 +76,7 @@ def test_a_draining_agent_tells_of_its_stuck_slots_and_drains_on() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [report(job_id="no such name!"), report(seconds=-1.0), report(seconds=1e30), report(why="")],
+    [report(job_id="no such name!"), report(seconds=-1.0), report(seconds=1e30), report(reason="")],
 )
 def test_a_wrong_report_of_a_stuck_slot_is_refused_by_its_field(wrong: StuckReport) -> None:
     with pytest.raises(InvalidInput, match="stuck"):
@@ -99,7 +99,7 @@ def test_a_load_that_is_worse_than_a_stuck_slot_is_what_the_agent_says() -> None
 def test_an_agent_that_can_run_no_jobs_is_unhealthy_and_says_why() -> None:
     decision = heartbeat(HEALTHY, incarnation=FIRST, now=LATER, fault="no room in the log folder")
     assert decision.value.status is S.UNHEALTHY
-    assert decision.value.status_reason == "it can't run jobs: no room in the log folder"
+    assert decision.value.status_reason == "it cannot run jobs: no room in the log folder"
 
 
 @pytest.mark.parametrize("given", ["j-1", 7, None])

@@ -44,7 +44,7 @@ def test_what_is_not_in_the_table_is_not_legal() -> None:
 
 def test_a_refusal_says_what_is_legal_instead() -> None:
     with pytest.raises(IllegalTransition) as refused:
-        TABLE.require("d-1", Door.SHUT, "slam", why="it is shut already")
+        TABLE.require("d-1", Door.SHUT, "slam", reason="it is shut already")
     error = refused.value
     assert (error.kind, error.key, error.state) == ("door", "d-1", "shut")
     assert (error.command, error.legal) == ("slam", ("open", "wall up"))
@@ -52,18 +52,20 @@ def test_a_refusal_says_what_is_legal_instead() -> None:
 
 
 def test_a_state_that_nothing_leaves_is_said_to_be_final() -> None:
-    with pytest.raises(IllegalTransition, match="that state is final"):
+    with pytest.raises(IllegalTransition, match="the state is final"):
         TABLE.require("d-1", Door.WALLED_UP, "open")
 
 
 def test_a_legal_command_that_is_refused_for_another_reason_is_not_offered() -> None:
-    error = TABLE.refusal("d-1", Door.OPEN, "slam", why="a foot is in it")
+    error = TABLE.refusal("d-1", Door.OPEN, "slam", reason="a foot is in it")
     assert error.legal == ("wall up",)
 
 
 def test_a_refusal_needs_no_reason_besides_the_state() -> None:
     error = TABLE.refusal("d-1", Door.OPEN, "slam")
-    assert str(error).startswith("door 'd-1' is open: 'slam' is not legal there; legal from open")
+    assert str(error).startswith(
+        "door 'd-1' is open: 'slam' is not legal in that state; legal from open"
+    )
 
 
 def test_a_decision_to_leave_everything_has_nothing_to_commit() -> None:

@@ -20,7 +20,7 @@ LATER = NOON + timedelta(minutes=5)
 
 #: How each command on an agent is told; a heartbeat is told by the agent itself.
 OF_AGENTS = {
-    "heartbeat, fine": ("agent.status_changed", "a-1", "the loads are below every threshold"),
+    "heartbeat, fine": ("agent.status_changed", "a-1", "all loads are below their thresholds"),
     "heartbeat, busy": ("agent.status_changed", "a-1", "cpu at 90 % (degraded from 85 %)"),
     "heartbeat, full": ("agent.status_changed", "a-1", "disk at 99 % (unhealthy from 95 %)"),
     "set healthy": ("agent.status_changed", "ann", "set by ann: a noisy fan"),
@@ -67,9 +67,9 @@ def test_what_changes_a_job_is_told_at_the_moment_of_the_command(name: str, give
     new = decision.value.history[len(before.history) :]
     assert {step.at for step in new} <= {job_matrix.LATER}
     assert {event.at for event in decision.events} <= {job_matrix.LATER}
-    told = [event.data for event in decision.events if {"to", "why"} <= event.data.keys()]
-    assert [(each["from"], each["to"], each["by"], each["why"]) for each in told] == [
-        (str(step.source), str(step.target), step.by, step.why) for step in new
+    told = [event.data for event in decision.events if {"to", "reason"} <= event.data.keys()]
+    assert [(each["from"], each["to"], each["actor"], each["reason"]) for each in told] == [
+        (str(step.source), str(step.target), step.actor, step.reason) for step in new
     ]
 
 
@@ -87,25 +87,25 @@ def test_what_changes_an_agent_is_told_with_its_moment_its_author_and_its_reason
     assert event.at == agent_matrix.LATER
     if given == "register":
         return
-    name, by, why = OF_AGENTS[given]
+    name, actor, reason = OF_AGENTS[given]
     after = decision.value
     left = (given, status) == ("mark offline", AgentStatus.TERMINATING)
     assert event.type == ("agent.terminated" if left else name)
     assert event.data == {
         "from": status.value,
         "to": after.status.value,
-        "by": by,
-        "why": why,
+        "actor": actor,
+        "reason": reason,
         "pool": "linux",
     }
-    assert (after.status_reason, after.status_changed_at) == (why, agent_matrix.LATER)
+    assert (after.status_reason, after.status_changed_at) == (reason, agent_matrix.LATER)
 
 
 def test_an_agent_that_drains_itself_and_leaves_says_why() -> None:
-    drained = agents.drain(agent_matrix.HEALTHY, now=LATER, by="a-1", reason="SIGTERM")
-    assert (drained.events[0].data["by"], drained.events[0].data["why"]) == ("a-1", "SIGTERM")
-    gone = agents.deregister(drained.value, now=LATER, by="a-1", reason="idle for an hour")
-    assert (gone.value.status_reason, gone.events[0].data["why"]) == (
+    drained = agents.drain(agent_matrix.HEALTHY, now=LATER, actor="a-1", reason="SIGTERM")
+    assert (drained.events[0].data["actor"], drained.events[0].data["reason"]) == ("a-1", "SIGTERM")
+    gone = agents.deregister(drained.value, now=LATER, actor="a-1", reason="idle for an hour")
+    assert (gone.value.status_reason, gone.events[0].data["reason"]) == (
         "idle for an hour",
         "idle for an hour",
     )
@@ -115,7 +115,7 @@ def test_an_agent_that_drains_itself_and_leaves_says_why() -> None:
 def test_how_long_an_agent_was_silent_is_what_the_policy_says(status: AgentStatus) -> None:
     patient = HealthPolicy(heartbeat_ttl=90.0)
     full = evolve(agent_matrix.STANDING[status], metrics=AgentMetrics(disk_percent=99))
-    decision = agents.mark_offline(full, now=LATER, by="maintenance", policy=patient)
+    decision = agents.mark_offline(full, now=LATER, actor="maintenance", policy=patient)
     assert decision.value.status_reason == "no heartbeat for more than 90 s"
 
 
@@ -131,22 +131,24 @@ def test_what_changes_a_deployment_is_told_with_its_moment_its_author_and_its_re
     reasons = OF_DEPLOYMENTS[command, target]
     if (command, standing) == ("record_staging", "pending"):
         reasons = ["staging began", *reasons]
-    expected = [(deployment_matrix.LATER, "ann", why) for why in reasons]
+    expected = [(deployment_matrix.LATER, "ann", reason) for reason in reasons]
     new = decision.value.history[len(before.history) :]
-    assert [(step.at, step.by, step.why) for step in new] == expected
+    assert [(step.at, step.actor, step.reason) for step in new] == expected
     told = [event.data for event in decision.events]
-    assert [(each["by"], each["why"]) for each in told] == [(step.by, step.why) for step in new]
+    assert [(each["actor"], each["reason"]) for each in told] == [
+        (step.actor, step.reason) for step in new
+    ]
 
 
 def test_a_new_deployment_says_when_it_was_made_and_by_whom() -> None:
     (step,) = deployment_matrix.pending().history
-    assert (step.at, step.by, step.why) == (deployment_matrix.NOON, "ci", "created")
+    assert (step.at, step.actor, step.reason) == (deployment_matrix.NOON, "ci", "created")
 
 
 def test_what_changes_a_pool_is_told_at_the_moment_of_the_command() -> None:
-    first = pools.put(None, spec=PoolSpec(pool_name="linux"), now=NOON, by="ann")
+    first = pools.put(None, spec=PoolSpec(pool_name="linux"), now=NOON, actor="ann")
     second = pools.put(
-        first.value, spec=PoolSpec(pool_name="linux", slots_per_agent=9), now=LATER, by="bob"
+        first.value, spec=PoolSpec(pool_name="linux", slots_per_agent=9), now=LATER, actor="bob"
     )
     assert [event.at for event in (*first.events, *second.events)] == [NOON, LATER]
 
@@ -154,7 +156,7 @@ def test_what_changes_a_pool_is_told_at_the_moment_of_the_command() -> None:
 def test_what_becomes_of_a_session_is_told_at_the_moment_of_the_command() -> None:
     spec = SessionSpec(user_id="ann", ttl_seconds=3600, idle_seconds=600)
     begun = sessions.create(spec, session_id=hash_token("x"), now=NOON)
-    out = sessions.log_out(begun.value, now=LATER, by="ann")
+    out = sessions.log_out(begun.value, now=LATER, actor="ann")
     over = sessions.expire(begun.value, now=LATER, idle_expires_at=NOON)
     moments = [event.at for decision in (begun, out, over) for event in decision.events]
     assert moments == [NOON, LATER, LATER]

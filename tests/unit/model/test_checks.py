@@ -185,5 +185,5 @@ def test_what_is_no_text_cannot_be_kept() -> None:
 
 def test_a_cursor_is_a_text() -> None:
     assert check_cursor("c-1") == "c-1"
-    with pytest.raises(InvalidCursor, match="a page gave"):
+    with pytest.raises(InvalidCursor, match="cursor of a page"):
         check_cursor(7)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from cicd_core.errors import InvalidInput
 from cicd_core.model.instants import (
     from_micros,
+    in_utc,
     require_aware,
     sort_bound,
     sort_key,
@@ -107,3 +108,20 @@ def test_an_instant_that_no_sort_key_holds_is_refused(value: datetime) -> None:
     with pytest.raises(InvalidInput, match="1970 to 2286") as refused:
         require_aware("until", value)
     assert refused.value.field == "until"
+
+
+EAST, WEST = timezone(timedelta(hours=14)), timezone(-timedelta(hours=14))
+
+
+def test_an_instant_in_utc_is_the_same_moment() -> None:
+    moment = datetime(2030, 6, 1, 14, tzinfo=EAST)
+    assert in_utc("since", moment) == moment
+    assert in_utc("since", moment).tzinfo is UTC
+
+
+@pytest.mark.parametrize(
+    "instant", [datetime(1, 1, 1, tzinfo=EAST), datetime(9999, 12, 31, 23, tzinfo=WEST)]
+)
+def test_an_instant_that_utc_can_not_name_is_refused(instant: datetime) -> None:
+    with pytest.raises(InvalidInput, match=r"since: .* years 1 to 9999, in UTC"):
+        in_utc("since", instant)

@@ -45,7 +45,10 @@ def itself() -> dict[str, Any]:
 @pytest.mark.parametrize("nest", [objects, lists])
 def test_64_levels_are_taken_and_one_more_is_refused(nest: Any) -> None:
     deepest = nest(MAX_DEPTH)
-    assert check_json_object("payload", deepest) == (deepest, len(json.dumps(deepest)))
+    assert check_json_object("payload", deepest) == (
+        deepest,
+        len(json.dumps(deepest, separators=(",", ":"))),
+    )
     for depth in (MAX_DEPTH + 1, 325, 326, 5_000, 200_000):
         with pytest.raises(InvalidInput, match="nests deeper than 64") as refused:
             check_json_object("payload", nest(depth))
@@ -64,10 +67,10 @@ def test_many_objects_beside_each_other_are_not_deep() -> None:
     [
         ({"a": [0, {"b": math.nan}]}, "payload.a[1].b is nan"),
         ({"a": {"b": -math.inf}}, "payload.a.b is -inf"),
-        ({"a": [{"b": "\ud800"}]}, "payload.a[0].b holds a lone surrogate"),
-        ({"a": {"\udfff": 1}}, "payload.a.? holds a lone surrogate"),
-        ({"a": 10**309}, "payload.a is a whole number beyond every float"),
-        ({"a": -(10**5000)}, "payload.a is a whole number beyond every float"),
+        ({"a": [{"b": "\ud800"}]}, "payload.a[0].b contains a lone surrogate"),
+        ({"a": {"\udfff": 1}}, "payload.a.? contains a lone surrogate"),
+        ({"a": 10**309}, "payload.a is a whole number too large for a float"),
+        ({"a": -(10**5000)}, "payload.a is a whole number too large for a float"),
         ({"a": [{1, 2}]}, "payload.a[0] is a value of type set"),
         ({"a": b"bytes"}, "payload.a is a value of type bytes"),
         ({"a": {(1, 2): 3}}, "payload.a has a key of type tuple"),
@@ -109,9 +112,9 @@ def test_a_path_that_is_long_is_shown_by_its_ends() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ('{"a": 1, "a": 2}', "the key 'a' is there twice"),
-        ('{"a": [{"b": NaN}]}', "NaN is no number"),
-        ('{"a": -Infinity}', "-Infinity is no number"),
+        ('{"a": 1, "a": 2}', "the key 'a' appears twice"),
+        ('{"a": [{"b": NaN}]}', "NaN is not a JSON number"),
+        ('{"a": -Infinity}', "-Infinity is not a JSON number"),
         ('{"a": ' * 65 + "1" + "}" * 65, "nests deeper than 64"),
         ("[" * 1_000_000, "nests deeper than 64"),
         ('{"a": ' + "9" * 5000 + "}", "digits"),
@@ -166,5 +169,28 @@ def test_a_text_of_json_gives_its_value() -> None:
 
 
 def test_a_fault_is_found_behind_values_that_are_none() -> None:
-    with pytest.raises(InvalidInput, match=r"payload.c holds a lone surrogate"):
+    with pytest.raises(InvalidInput, match=r"payload.c contains a lone surrogate"):
         check_json_object("payload", {"a": None, "b": True, "c": "\ud800"})
+
+
+MEGABYTE = 2**20
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"[" * 70 + b'"' + b'\\"' * (MEGABYTE // 2),
+        b"[" * 70 + b'"' + b'\\"' * (MEGABYTE // 2) + b"\\",
+        b"[" * MEGABYTE,
+    ],
+)
+def test_a_text_without_an_end_is_looked_at_once(text: bytes) -> None:
+    # Looked at again from each of its quotation marks, these would take hours.
+    assert nests_deeper(text, MAX_DEPTH)
+
+
+def test_the_place_of_a_fault_is_written_out_once() -> None:
+    # Written out for each of the values, this place would take 40 GB.
+    value = {"k" * 200_000: [1] * 200_000, "n": 10**309}
+    with pytest.raises(InvalidInput, match=r"payload\.n is a whole number too large for a float"):
+        check_json_object("payload", value)

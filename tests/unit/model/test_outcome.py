@@ -61,7 +61,7 @@ def test_what_was_cut_short_may_have_exited_in_any_way(verdict: Verdict, exit_co
     assert Outcome(verdict=verdict, exit_code=exit_code).exit_code == exit_code
 
 
-@pytest.mark.parametrize("verdict", [None, "success", 0])
+@pytest.mark.parametrize("verdict", [None, "successful", 0])
 def test_an_exit_code_with_no_verdict_is_refused(verdict: Any) -> None:
     with pytest.raises(InvalidInput, match="give one of success, failed") as refused:
         Outcome(verdict=verdict, exit_code=1)

@@ -99,7 +99,7 @@ def test_a_payload_is_kept_as_json_has_it_and_apart_from_the_callers() -> None:
         ("pool_name", "pool one", "pool_name"),
         ("pool_name", "x" * 129, "pool_name"),
         ("priority", 1, "priority"),
-        ("priority", "HIGH", "priority"),
+        ("priority", "urgent", "priority"),
         ("labels", ("linux", "g p u"), "labels[1]"),
         ("labels", "linux", "labels"),
         ("labels", None, "labels"),
@@ -111,7 +111,7 @@ def test_a_payload_is_kept_as_json_has_it_and_apart_from_the_callers() -> None:
         ("metadata", {1: "a"}, "metadata"),
         ("metadata", ["a"], "metadata"),
         ("metadata", None, "metadata"),
-        ("delivery", "at_most_once", "delivery"),
+        ("delivery", "twice", "delivery"),
         ("retry", None, "retry"),
         ("timeout_seconds", -1, "timeout_seconds"),
         ("timeout_seconds", 0, "timeout_seconds"),
@@ -157,7 +157,7 @@ def test_a_payload_that_is_no_json_object_is_refused(payload: Any) -> None:
 
 
 def test_a_payload_of_256_kib_is_taken_and_one_byte_more_is_too_large() -> None:
-    frame = len('{"x": ""}')
+    frame = len('{"x":""}')
     full = {"x": "x" * (MAX_BODY_BYTES - frame)}
     assert checked(evolve(SPEC, payload=full)).payload == full
     with pytest.raises(TooLarge) as refused:
@@ -198,7 +198,7 @@ def test_a_key_over_256_characters_is_too_large() -> None:
 
 @pytest.mark.parametrize("verdict", [Verdict.SUCCESS, Verdict.CANCELLED, "flaky"])
 def test_a_verdict_that_ends_a_job_is_never_tried_again(verdict: Any) -> None:
-    with pytest.raises(InvalidInput, match="give some of") as refused:
+    with pytest.raises(InvalidInput, match="give one of failed, timeout, error") as refused:
         check_retry(RetryPolicy(retry_on=(Verdict.ERROR, verdict)))
     assert refused.value.field == "retry.retry_on"
 

@@ -161,7 +161,7 @@ def test_a_damaged_directory_is_not_passed_over() -> None:
         ("default|build", "give pool|job type|label,label"),
         (
             "default|build|b,a",
-            "its labels are not sorted and distinct: 'default|build|a,b'",
+            "its labels must be sorted and distinct: 'default|build|a,b'",
         ),
     ],
 )

@@ -19,7 +19,9 @@ from cicd_core.queueing.measures import (
     Durations,
     Measured,
     ended,
+    ended_by_hour,
     groups_between,
+    hour_of,
     measured,
     measured_by_pool,
     merged,
@@ -193,6 +195,22 @@ def test_without_a_verdict_there_is_no_failure_rate() -> None:
     assert Measured(ended={"success": 3}).failure_rate == 0.0
 
 
+def test_what_ended_is_counted_by_the_hour_over_all_pools() -> None:
+    values = summed(
+        [
+            *ended(AT, "a", "failed"),
+            *ended(AT, "b", "failed"),
+            *ended(AT.replace(minute=59), "a", "success"),
+            *ended(AT + timedelta(hours=1), "a", "success"),
+            *waited(AT, "a", 1.0),
+        ]
+    )
+    assert ended_by_hour(values) == {
+        hour_of(AT): {"failed": 2, "success": 1},
+        hour_of(AT + timedelta(hours=1)): {"success": 1},
+    }
+
+
 def test_the_sum_of_nothing_is_nothing() -> None:
     assert merged([]) == Measured()
 
@@ -220,4 +238,4 @@ def test_a_time_that_ends_before_it_begins_is_shown_with_what_to_give_instead() 
     with pytest.raises(InvalidInput) as refused:
         groups_between(WAIT, DAY[1], DAY[0])
     assert refused.value.value == "2026-11-21T00:00:00+00:00"
-    assert refused.value.reason == "give a moment from 2026-11-22T00:00:00+00:00 on"
+    assert refused.value.reason == "give a time from 2026-11-22T00:00:00+00:00 on"

@@ -89,8 +89,8 @@ def test_a_target_stands_in_for_what_the_work_calls_for() -> None:
     result = signal(pool(target_agents=4, warm_agents=1), fleet(S.HEALTHY), ready=1, leased=0)
     assert (result.desired, result.term) == (4, ScalingTerm.TARGET)
     assert result.reason == (
-        "target_agents 4 was asked for "
-        "(the work calls for 1 ready + 0 leased over 2 slots an agent = 1, plus 1 warm)"
+        "target_agents is set to 4 "
+        "(the work needs 1 ready + 0 leased over 2 slots an agent = 1, plus 1 warm)"
     )
 
 
@@ -116,14 +116,14 @@ def test_agents_that_take_no_work_are_no_capacity(status: AgentStatus) -> None:
     assert result.current == 1
     assert result.slots_per_agent == 2
     gone = status is S.TERMINATED
-    assert ("agents that are no capacity" in result.reason) is not gone
+    assert ("agents without capacity" in result.reason) is not gone
 
 
 @pytest.mark.parametrize("status", [S.HEALTHY, S.DEGRADED, S.REGISTERING])
 def test_agents_that_take_work_or_are_about_to_are_capacity(status: AgentStatus) -> None:
     result = signal(pool(), fleet(status, S.OFFLINE), ready=0, leased=0, delayed=7)
     assert result.current == 1
-    assert result.reason.endswith("; agents that are no capacity: 1 offline; 7 delayed not counted")
+    assert result.reason.endswith("; agents without capacity: 1 offline; 7 delayed not counted")
 
 
 def test_delayed_jobs_call_for_no_agents() -> None:
@@ -185,7 +185,7 @@ def test_agents_that_can_t_be_read_count_by_their_status_and_are_named() -> None
     assert found.unreadable == ("lost", "off")
     condition = pool_health(pool(min_agents=1), found)
     assert condition.health is PoolHealth.DEGRADED
-    assert "2 of the agents can't be read" in condition.reason
+    assert "2 of the agents cannot be read" in condition.reason
 
 
 def load(

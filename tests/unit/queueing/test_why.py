@@ -63,19 +63,19 @@ def test_a_job_that_was_never_enqueued_says_so() -> None:
 
 def test_a_tracked_run_is_never_claimed() -> None:
     reason = only(job(state=JobState.PENDING, tracked=True), around(agent()))
-    assert (reason.code, reason.what_to_do) == (C.NOT_ENQUEUED, "record its execution")
+    assert (reason.code, reason.what_to_do) == (C.NOT_ENQUEUED, "record its progress")
 
 
 @pytest.mark.parametrize("state", [JobState.CLAIMED, JobState.RUNNING])
 def test_a_job_that_an_agent_holds_names_it(state: JobState) -> None:
     reason = only(job(state=state, agent_id="worker-7"), around())
     assert reason.code is C.HELD
-    assert reason.message == f"it is {state} already: agent 'worker-7'"
+    assert reason.message == f"it is already {state}: agent 'worker-7'"
 
 
 def test_a_tracked_run_that_runs_has_no_holder() -> None:
     reason = only(job(state=JobState.RUNNING, tracked=True), around())
-    assert reason.message == "it is running already: something else executes it"
+    assert reason.message == "it is already running: an external system runs it"
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,9 @@ def test_a_dead_letter_says_what_happened_and_to_replay_it() -> None:
 
 
 def test_a_dead_letter_without_a_message_says_that_too() -> None:
-    assert only(job(state=JobState.DEAD_LETTERED), around()).message.endswith("nothing")
+    assert only(job(state=JobState.DEAD_LETTERED), around()).message.endswith(
+        "the last error: none"
+    )
 
 
 def test_a_requested_cancel_comes_before_everything_else() -> None:
@@ -132,7 +134,7 @@ def test_a_delayed_job_says_until_when() -> None:
     reason = only(job(ready_at=None, run_at=NOW + timedelta(seconds=90)), around(agent()))
     assert reason.code is C.DELAYED
     assert reason.message == (
-        "it is delayed until 2026-11-21T12:01:30Z, 90 s from now: its run_at says so"
+        "it is delayed until 2026-11-21T12:01:30Z, in 90 s: its run_at says so"
     )
 
 
@@ -149,7 +151,7 @@ def test_a_backoff_says_what_the_last_attempt_said() -> None:
     )
     waiting = job(ready_at=None, run_at=NOW + timedelta(seconds=4), attempt=2, attempts=(attempt,))
     assert only(waiting, around(agent())).message.endswith(
-        "4 s from now: attempt 2 ended: checkout broke"
+        "in 4 s: attempt 2 ended: checkout broke"
     )
 
 
@@ -196,10 +198,10 @@ def test_missing_labels_name_the_nearest_agent_and_what_it_lacks() -> None:
     reason = only(job(), around(*agents))
     assert reason.code is C.NO_AGENT_WITH_LABELS
     assert reason.message == (
-        "no agent in pool 'default' has all of its labels (gpu, linux): "
-        "the nearest of 3, 'd', lacks gpu"
+        "no agent in pool 'default' has all its labels (gpu, linux): "
+        "the closest of 3, 'd', lacks gpu"
     )
-    assert reason.what_to_do == "start an agent with those labels, or give 'd' also gpu"
+    assert reason.what_to_do == "start an agent with those labels, or restart 'd' with gpu added"
 
 
 def test_a_job_type_without_a_handler_names_an_agent_and_what_it_handles() -> None:
@@ -214,6 +216,12 @@ def test_a_job_type_without_a_handler_names_an_agent_and_what_it_handles() -> No
     assert reason.message == (
         "no agent with its labels handles the job type 'build': of 3, 'b' handles deploy, test"
     )
+
+
+def test_labels_are_not_spoken_of_where_a_job_requires_none() -> None:
+    reason = only(job(labels=()), around(agent("a", job_types=("lint",))))
+    assert reason.message == ("no agent handles the job type 'build': of 1, 'a' handles lint")
+    assert reason.what_to_do == "start an agent that has a handler for 'build'"
 
 
 def test_an_agent_with_a_handler_of_the_type_can_run_it() -> None:
@@ -232,7 +240,7 @@ def test_agents_that_take_no_work_are_counted_by_their_status() -> None:
     reason = only(job(), around(*agents))
     assert reason.code is C.NO_AGENT_TAKES_WORK
     assert reason.message == (
-        "no agent that could run it takes work: 2 offline, 1 terminating, 1 unhealthy"
+        "no agent that can run it takes work: 2 offline, 1 terminating, 1 unhealthy"
     )
 
 
@@ -252,7 +260,7 @@ def test_jobs_ahead_are_counted_where_they_wait() -> None:
     reason = only(job(), around(agent(), ahead_in_lane=1, ahead_elsewhere=2))
     assert reason.code is C.JOBS_AHEAD
     assert reason.message == (
-        "3 jobs ahead of it, with a higher priority or enqueued before: 1 in its own lane, "
+        "3 jobs ahead of it, with a higher priority or enqueued earlier: 1 in its own lane, "
         "2 in others that the same agents serve"
     )
 
@@ -282,10 +290,10 @@ def test_all_reasons_are_told_in_the_order_of_their_list() -> None:
     assert codes == [code for code in C if code in codes]
 
 
-def stuck(*why: str, slots: int, **changes: Any) -> Agent:
+def stuck(*reason: str, slots: int, **changes: Any) -> Agent:
     """An agent with slots that can't be freed."""
     jobs = tuple(
-        StuckJob(job_id=f"j-{number}", since=NOW, why=each) for number, each in enumerate(why)
+        StuckJob(job_id=f"j-{number}", since=NOW, reason=each) for number, each in enumerate(reason)
     )
     return agent(slots=slots, stuck=jobs, stuck_slots=len(jobs), **changes)
 
@@ -318,13 +326,13 @@ def test_an_agent_that_is_offline_beside_a_stuck_one_is_told_too() -> None:
 def test_a_pool_whose_agents_can_t_be_read_says_so() -> None:
     reason = only(job(), around(unreadable=2))
     assert reason.code is C.NO_AGENTS
-    assert "2 agents can't be read here" in reason.message
+    assert "2 agents cannot be read here" in reason.message
 
 
 def test_a_reason_says_that_more_agents_can_t_be_read() -> None:
     reason = only(job(), around(agent(labels=()), unreadable=1))
     assert reason.code is C.NO_AGENT_WITH_LABELS
-    assert reason.message.endswith("; 1 agent of the pool can't be read here")
+    assert reason.message.endswith("; 1 agent of the pool cannot be read here")
 
 
 def test_offline_agents_that_are_not_shown_are_counted() -> None:

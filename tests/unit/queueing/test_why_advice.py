@@ -59,14 +59,14 @@ ADVICE: list[tuple[Job, JobContext, ReasonCode, str]] = [
         job(state=JobState.DEAD_LETTERED),
         around(),
         C.DEAD_LETTERED,
-        "mend what made it fail, then replay it",
+        "fix the cause, then replay it",
     ),
     (job(state=JobState.FAILED), around(), C.ENDED, "create another job to run the work again"),
     (
         job(state=JobState.RUNNING, agent_id="a"),
         around(),
         C.HELD,
-        "nothing: it ends, or comes back to the queue when its lease is lost",
+        "nothing: it ends, or returns to the queue when its lease expires",
     ),
     (
         job(deadline_at=NOW),
@@ -78,48 +78,51 @@ ADVICE: list[tuple[Job, JobContext, ReasonCode, str]] = [
         job(ready_at=None),
         around(agent()),
         C.DUE,
-        "see that a control plane runs its maintenance on this store",
+        (
+            "run maintenance on this store: a ControlPlane, `cicd-core agent` or `cicd-core serve` "
+            "does, unless maintenance is turned off"
+        ),
     ),
-    (job(ready_at=None, run_at=SOON), around(agent()), C.DELAYED, "wait until then"),
+    (job(ready_at=None, run_at=SOON), around(agent()), C.DELAYED, "wait"),
     (
         job(),
         around(agent(), lane_listed=False),
         C.LANE_NOT_LISTED,
         (
-            "nothing: maintenance walks over the queued jobs and lists their lanes again; another "
-            "job with the same pool, job type and labels does so too, after a minute at most"
+            "nothing: maintenance checks the queued jobs and lists their lanes again; another "
+            "job with the same pool, job type and labels also does so, after at most a minute"
         ),
     ),
     (
         job(),
         around(pool_exists=False),
         C.NO_POOL,
-        "start an agent in pool 'default', or enqueue the job in a pool that exists",
+        "start an agent in pool 'default', or enqueue the job in an existing pool",
     ),
     (job(), around(), C.NO_AGENTS, "start an agent in pool 'default'"),
     (
         job(),
         around(agent("b", labels=())),
         C.NO_AGENT_WITH_LABELS,
-        "start an agent with those labels, or give 'b' also gpu, linux",
+        "start an agent with those labels, or restart 'b' with gpu, linux added",
     ),
     (
         job(),
         around(agent(job_types=("lint",))),
         C.NO_AGENT_FOR_TYPE,
-        "register a handler for 'build' on an agent with those labels",
+        "start an agent with those labels that has a handler for 'build'",
     ),
     (
         job(),
         around(agent(status=AgentStatus.OFFLINE)),
         C.NO_AGENT_TAKES_WORK,
-        "bring one of them back (see the reason of its status), or start another one",
+        "restore one of them (see the reason for its status), or start another agent",
     ),
     (
         job(),
         around(agent(running=1)),
         C.ALL_BUSY,
-        "wait until one is free, or add agents or slots",
+        "wait for a free slot, or add agents or slots",
     ),
     (
         job(),
@@ -127,26 +130,26 @@ ADVICE: list[tuple[Job, JobContext, ReasonCode, str]] = [
             agent(
                 status=AgentStatus.UNHEALTHY,
                 stuck_slots=1,
-                stuck=(StuckJob(job_id="j-0", since=NOW, why="timeout"),),
+                stuck=(StuckJob(job_id="j-0", since=NOW, reason="timeout"),),
             )
         ),
         C.SLOTS_STUCK,
         (
-            "restart agent 'a', or let it end by itself in such a case (the option "
-            "exit_when_stuck); a handler in a thread must look at run.cancelled"
+            "restart agent 'a', or let it exit by itself in that case (option "
+            "exit_when_stuck); a handler in a thread must check run.cancelled"
         ),
     ),
     (
         job(),
         around(agent(), ahead_in_lane=1),
         C.JOBS_AHEAD,
-        "wait, add agents, or give it a higher priority",
+        "wait, add agents, or raise its priority",
     ),
     (
         job(),
         around(agent()),
         C.ABOUT_TO_BE_CLAIMED,
-        "nothing: it is claimed when that agent asks the next time",
+        "nothing: the agent claims it at its next request",
     ),
     (job(state=JobState.PENDING), around(), C.NOT_ENQUEUED, "enqueue it"),
 ]
@@ -171,13 +174,13 @@ def test_every_reason_is_advised_on() -> None:
     [
         (
             job(ready_at=None),
-            "its delay is over, and maintenance has not made it ready yet",
+            "its delay is over, but maintenance has not made it ready yet",
         ),
-        (job(), "nothing stands in its way: an agent that can run it has a free slot"),
-        (job(state=JobState.PENDING), "it was never given to the queue"),
+        (job(), "nothing blocks it: an agent that can run it has a free slot"),
+        (job(state=JobState.PENDING), "it was never enqueued"),
         (
             job(state=JobState.PENDING, tracked=True),
-            "something else executes it; it is only recorded here",
+            "an external system runs it; cicd_core only records it",
         ),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 from cicd_core.control_plane.statistics import MAX_SINCE
 from cicd_core.model.instants import to_micros
 from cicd_core.store.counter_days import COUNTER_DAYS, day_of, end_of, first_kept_day
-from cicd_core.store.memory import MemoryStore
+from cicd_core.store.memory import MemoryBackend
 from cicd_core.store.records import Increment, StoreTime
 from cicd_core.testing import VirtualClock
 from cicd_core.testing.samples import COLLECTIONS, item, write
@@ -59,7 +59,7 @@ def test_a_day_ends_to_be_kept_when_it_is_dropped() -> None:
 
 async def test_the_memory_store_drops_the_counters_of_past_days() -> None:
     clock = VirtualClock()
-    store = MemoryStore(COLLECTIONS, clock=clock)
+    store = MemoryBackend(COLLECTIONS, clock=clock)
     names = ["wait/20261013|p|n", "wait/20261014|p|n", "plain|n"]
     await write(store, item("a"), increments=[Increment(name) for name in names])
     assert set((await store.counters("")).values) == set(names)

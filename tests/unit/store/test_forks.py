@@ -11,10 +11,10 @@ import pytest
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
 
 
-def use_after_fork(url: str) -> str:
+def use_after_fork(url: str, *words: str, script: str = "forked.py") -> str:
     """Return the keys that the parent finds in the end."""
-    script = Path(__file__).with_name("forked.py")
-    command = [sys.executable, "-W", "ignore::DeprecationWarning", str(script), url]
+    path = Path(__file__).with_name(script)
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", str(path), url, *words]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
@@ -25,3 +25,14 @@ def test_forked_child_with_a_sqlite_store_is_refused_and_opens_its_own(tmp_path:
 
 def test_forked_child_with_a_memory_store_is_refused_and_has_no_part_in_it() -> None:
     assert use_after_fork("memory://shared") == "after, before\n"
+
+
+def test_commits_of_a_forked_child_outlive_the_parents_sqlite_store(tmp_path: Path) -> None:
+    found = use_after_fork(f"sqlite:///{tmp_path}/s.db", "outlived", script="forked_at_work.py")
+    assert found == "child, early, child, late, parent\n"
+
+
+def test_children_that_are_forked_while_sqlite_is_at_work_open_their_own(tmp_path: Path) -> None:
+    found = use_after_fork(f"sqlite:///{tmp_path}/s.db", "busy", script="forked_at_work.py")
+    names = [f"{who} {number:02}" for who in ("child", "parent") for number in range(12)]
+    assert found == f"{', '.join(names)}\n"

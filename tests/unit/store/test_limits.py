@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from attrs import evolve
 
+from cicd_core.entities import COLLECTIONS
 from cicd_core.errors import InvalidInput, TooLarge
 from cicd_core.increments import Increment
-from cicd_core.persistence.collections import COLLECTIONS
 from cicd_core.store.limits import Limits, check_key
 from cicd_core.store.records import (
     MAX_KEY_BYTES,
@@ -139,7 +139,7 @@ INTEGERS: dict[str, Callable[[Limits, Any], None]] = {
     "lease_limit of a claim": lambda limits, n: limits.check_claim(claim(lease_limit=n)),
     "duration of a renewal": lambda limits, n: limits.check_renewals([renewal(n)]),
     "limit of a page": lambda limits, n: limits.check_query(query(n)),
-    "limit of the log": lambda limits, n: limits.check_log_limit(n),
+    "limit of the log": lambda limits, n: limits.check_log_read(None, n),
 }
 
 

@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from cicd_core.errors import InvalidInput
-from cicd_core.store.memory import MemoryStore
+from cicd_core.store.memory import MemoryBackend
 from cicd_core.store.memory.rows import SWEEP
 from cicd_core.store.records import Renewal
 from cicd_core.store.registry import open_store
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.anyio
 
 async def test_the_log_is_kept_for_its_retention_and_says_what_it_tore() -> None:
     clock = VirtualClock()
-    store = MemoryStore(COLLECTIONS, clock=clock, log_retention=60)
+    store = MemoryBackend(COLLECTIONS, clock=clock, log_retention=60)
     await write(store, item("a"), events=[told("a", number) for number in range(3)])
     cursor = (await store.read_log(None, 1)).cursor
     clock.advance(30)
@@ -45,20 +45,20 @@ async def test_the_log_is_kept_for_its_retention_and_says_what_it_tore() -> None
     assert len(await whole_log(store)) == 4
     clock.advance(1)
     page = await store.read_log(cursor, 10)
-    assert ([entry.key for entry in page.entries], page.torn) == (["b"], True)
+    assert ([entry.key for entry in page.entries], page.truncated) == (["b"], True)
     page = await store.read_log(page.cursor, 10)
-    assert (page.entries, page.torn) == ((), False)
+    assert (page.entries, page.truncated) == ((), False)
 
 
 async def test_a_gap_at_the_end_of_the_log_is_said_once() -> None:
     clock = VirtualClock()
-    store = MemoryStore(COLLECTIONS, clock=clock, log_retention=60)
+    store = MemoryBackend(COLLECTIONS, clock=clock, log_retention=60)
     cursor = (await store.read_log(None, 10)).cursor
     await write(store, item("a"), events=[told("a")])
     clock.advance(61)
     page = await store.read_log(cursor, 10)
-    assert (page.entries, page.torn) == ((), True)
-    assert not (await store.read_log(page.cursor, 10)).torn
+    assert (page.entries, page.truncated) == ((), True)
+    assert not (await store.read_log(page.cursor, 10)).truncated
 
 
 async def test_the_log_is_kept_for_30_days_by_default() -> None:
@@ -87,7 +87,7 @@ async def test_the_retention_of_the_log_comes_from_a_keyword_or_the_url(
 
 async def test_no_call_drops_everything_that_has_expired() -> None:
     clock = VirtualClock()
-    store = MemoryStore(COLLECTIONS, clock=clock)
+    store = MemoryBackend(COLLECTIONS, clock=clock)
     soon = clock.micros() + SECOND
     await store.commit([commit(item(f"k{n}", expires_at=soon)) for n in range(3 * SWEEP)])
     clock.advance(1)
@@ -158,7 +158,7 @@ async def test_a_url_that_says_more_than_a_name_is_refused(url: str) -> None:
 
 
 async def test_threads_with_loops_of_their_own_may_share_a_store(anyio_backend_name: str) -> None:
-    store = MemoryStore(COLLECTIONS)
+    store = MemoryBackend(COLLECTIONS)
     await store.commit([commit(item(f"{number:03}")) for number in range(300)])
     granted: list[tuple[str, int]] = []
 
@@ -180,7 +180,7 @@ async def test_threads_with_loops_of_their_own_may_share_a_store(anyio_backend_n
 
 async def test_a_lease_is_renewed_from_another_threads_loop(anyio_backend_name: str) -> None:
     clock = VirtualClock()
-    store = MemoryStore(COLLECTIONS, clock=clock)
+    store = MemoryBackend(COLLECTIONS, clock=clock)
     await write(store, item("a"))
     (held,) = await store.claim(claim(claim_id="holder"))
     clock.advance(20)
@@ -197,7 +197,7 @@ async def test_a_lease_is_renewed_from_another_threads_loop(anyio_backend_name: 
 
 
 async def test_a_record_at_or_below_the_bound_wakes_nobody() -> None:
-    store = MemoryStore(COLLECTIONS)
+    store = MemoryBackend(COLLECTIONS)
     answers: list[bool] = []
 
     async def wait() -> None:
@@ -211,7 +211,7 @@ async def test_a_record_at_or_below_the_bound_wakes_nobody() -> None:
 
 
 async def test_a_busy_caller_lets_others_run() -> None:
-    store = MemoryStore(COLLECTIONS)
+    store = MemoryBackend(COLLECTIONS)
     turns: list[str] = []
 
     async def ask(name: str) -> None:

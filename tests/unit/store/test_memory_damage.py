@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cicd_core.errors import CorruptRecord
-from cicd_core.store.memory import MemoryStore
+from cicd_core.store.memory import MemoryBackend
 from cicd_core.testing import VirtualClock
 from cicd_core.testing.samples import (
     COLLECTIONS,
@@ -22,17 +22,17 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore(COLLECTIONS, clock=VirtualClock())
+def store() -> MemoryBackend:
+    return MemoryBackend(COLLECTIONS, clock=VirtualClock())
 
 
-async def test_there_must_be_a_record_to_damage(store: MemoryStore) -> None:
+async def test_there_must_be_a_record_to_damage(store: MemoryBackend) -> None:
     assert not store.damage("items", "a")
     await write(store, item("a"))
     assert store.damage("items", "a")
 
 
-async def test_a_commit_of_a_damaged_record_is_refused(store: MemoryStore) -> None:
+async def test_a_commit_of_a_damaged_record_is_refused(store: MemoryBackend) -> None:
     version = (await write(store, item("a")))["a"]
     store.damage("items", "a")
     with pytest.raises(CorruptRecord):
@@ -40,7 +40,7 @@ async def test_a_commit_of_a_damaged_record_is_refused(store: MemoryStore) -> No
 
 
 async def test_a_claim_that_holds_a_damaged_record_alone_takes_no_other(
-    store: MemoryStore,
+    store: MemoryBackend,
 ) -> None:
     await write(store, item("a", rank="1"), item("b", rank="2"))
     one = claim(1)

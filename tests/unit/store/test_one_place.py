@@ -15,11 +15,6 @@ def test_each_name_of_the_package_can_be_imported() -> None:
     assert set(records.__all__) <= set(store.__all__)
 
 
-def test_another_name_is_none_of_the_package() -> None:
-    with pytest.raises(AttributeError, match="renewd"):
-        _ = store.renewd
-
-
 def test_require_asyncio_lets_asyncio_pass_and_refuses_trio() -> None:
     async def ask() -> None:
         require_asyncio("acme")

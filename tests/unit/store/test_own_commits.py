@@ -39,5 +39,5 @@ def test_body_gives_its_commits_back_and_no_unknown_field() -> None:
 
 def test_commits_that_are_no_text_are_a_corrupt_record() -> None:
     body = json.dumps({"v": 1, "pool_name": "p", "c": ["0123456789ab"]}).encode()
-    with pytest.raises(CorruptRecord, match="no list of commits"):
+    with pytest.raises(CorruptRecord, match="not a list of commits"):
         LANE_DIRECTORY.decode("p", body)

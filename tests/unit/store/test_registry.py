@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cicd_core.entities import COLLECTIONS
 from cicd_core.errors import InvalidInput, UnknownScheme, UnsupportedCapability
-from cicd_core.persistence.collections import COLLECTIONS
-from cicd_core.store.memory import MemoryStore
+from cicd_core.store.memory import MemoryBackend
 from cicd_core.store.registry import StoreURL, open_store
 
 if TYPE_CHECKING:
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 PLUGIN = """
 from contextlib import asynccontextmanager
 
-from cicd_core.store.memory import MemoryStore
+from cicd_core.store.memory import MemoryBackend
 
 
 @asynccontextmanager
 async def open_acme(url, *, collections, namespace, clock, colour="red"):
-    store = MemoryStore(collections, clock=clock)
+    store = MemoryBackend(collections, clock=clock)
     store.opened_with = (url, namespace, colour)
     yield store
 """
@@ -157,8 +157,8 @@ async def test_a_plugin_is_found_by_its_scheme(packages: Path) -> None:
     async with open_store(
         "acme://host?namespace=one", colour="blue", collections=COLLECTIONS
     ) as store:
-        assert isinstance(store, MemoryStore)
-        url, namespace, colour = vars(store)["opened_with"]
+        assert isinstance(store.backend, MemoryBackend)
+        url, namespace, colour = vars(store.backend)["opened_with"]
         assert (url.netloc, namespace, colour) == ("host", "one", "blue")
         assert store.collections == COLLECTIONS
 
@@ -170,7 +170,7 @@ async def test_a_namespace_that_is_given_goes_before_the_urls(packages: Path) ->
     async with open_store(
         "acme://host?namespace=one", namespace="two", collections=COLLECTIONS
     ) as store:
-        assert vars(store)["opened_with"][1] == "two"
+        assert vars(store.backend)["opened_with"][1] == "two"
 
 
 def test_a_namespace_is_a_name() -> None:

@@ -9,7 +9,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from cicd_core.store.memory.rows import Place, place_of
+from cicd_core.store.memory.rows import PartitionKey, key_of_partition
 from cicd_core.store.waiters import Waiters
 from cicd_core.testing.samples import in_lane, watch
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 HOUR = 3600.0
-MAIN = place_of(in_lane())
+MAIN = key_of_partition(in_lane())
 
 
 async def settled() -> None:
@@ -33,7 +33,7 @@ class Line:
     """Waits on one object, and which of them were answered, by their names."""
 
     def __init__(self, tasks: anyio.abc.TaskGroup) -> None:
-        self.waiters: Waiters[Place] = Waiters(place_of)
+        self.waiters: Waiters[PartitionKey] = Waiters(key_of_partition)
         self.answers: list[str] = []
         self.failed: list[str] = []
         self._tasks = tasks
@@ -62,7 +62,7 @@ class Line:
 
     async def tell(self, sort: str = "5", lane: str = "main") -> list[str]:
         """Return who has been answered once a record came in."""
-        self.waiters.tell(place_of(in_lane(lane)), sort)
+        self.waiters.tell(key_of_partition(in_lane(lane)), sort)
         await settled()
         return self.answers
 
@@ -174,11 +174,28 @@ async def test_one_that_only_sees_a_record_chooses_nobody_while_another_is_about
         for turn in ("1", "2", "3"):
             await line.begin(turn, watch(in_lane(), turn=turn))
         await line.tell()
-        line.waiters.offer_what_is_there(MAIN, "5")
+        line.waiters.offer_what_is_there(MAIN, "5", line.waiters.claims)
         await settled()
         assert line.answers == ["1"]
         assert line.waiters.claimed(MAIN)  # it took another one
-        line.waiters.offer_what_is_there(MAIN, "5")
+        line.waiters.offer_what_is_there(MAIN, "5", line.waiters.claims)
+        await settled()
+        assert line.answers == ["1", "2"]
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_record_that_was_seen_before_a_claim_wakes_nobody() -> None:
+    async with anyio.create_task_group() as tasks:
+        line = Line(tasks)
+        for turn in ("1", "2"):
+            await line.begin(turn, watch(in_lane(), turn=turn))
+        before = line.waiters.claims
+        assert await line.tell() == ["1"]
+        assert line.waiters.claimed(MAIN)  # it took what the look had seen
+        line.waiters.offer_what_is_there(MAIN, "5", before)
+        await settled()
+        assert line.answers == ["1"]
+        line.waiters.offer_what_is_there(MAIN, "5", line.waiters.claims)
         await settled()
         assert line.answers == ["1", "2"]
         tasks.cancel_scope.cancel()
@@ -189,7 +206,7 @@ async def test_the_news_of_a_record_that_was_seen_already_wakes_no_other_one() -
         line = Line(tasks)
         for turn in ("1", "2", "3"):
             await line.begin(turn, watch(in_lane(), turn=turn))
-        line.waiters.offer_what_is_there(MAIN, "5")
+        line.waiters.offer_what_is_there(MAIN, "5", line.waiters.claims)
         assert await line.tell() == ["1"]
         assert await line.tell() == ["1", "2"]
         tasks.cancel_scope.cancel()
@@ -205,7 +222,7 @@ async def test_a_very_turn_is_woken_while_it_waits() -> None:
         assert not line.waiters.offer_to(MAIN, "2", "5")
         await settled()
         assert line.answers == ["2"]
-        assert not line.waiters.offer_to(place_of(in_lane("b")), "1", "5")
+        assert not line.waiters.offer_to(key_of_partition(in_lane("b")), "1", "5")
         tasks.cancel_scope.cancel()
 
 
@@ -218,6 +235,6 @@ async def test_who_waits_looks_again_now_and_then(monkeypatch: pytest.MonkeyPatc
         looks += 1
         return looks == 5
 
-    waiters: Waiters[Place] = Waiters(place_of)
+    waiters: Waiters[PartitionKey] = Waiters(key_of_partition)
     lane = [watch(in_lane(), turn="1")]
     assert await waiters.wait(lane, HOUR, owner=None, look=look, check=lambda: None)

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from cicd_core.store.contract import Store
-from cicd_core.store.memory import MemoryStore
+from cicd_core.store.memory import MemoryBackend
 from cicd_core.store.records import Query
 from cicd_core.testing import StoreHarness
 from cicd_core.testing.cost.__main__ import main
 from cicd_core.testing.cost.measuring import Bounds, VerbCost
 from cicd_core.testing.samples import COLLECTIONS
+from tests.verbs import VERBS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
+    from cicd_core.store.contract import Store
     from cicd_core.store.records import Collection, Count, Partition, RecordPage
 
 SMALL: Final = ["--small", "200", "--large", "1000", "--calls", "3"]
@@ -45,7 +46,7 @@ class CountedHarness(StoreHarness):
         return self.rows
 
 
-class Counted(MemoryStore):
+class Counted(MemoryBackend):
     """Its counts look at no row, its pages at those that they answer."""
 
     def __init__(self, collections: tuple[Collection, ...], harness: CountedHarness) -> None:
@@ -102,7 +103,7 @@ def test_every_verb_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
     assert (report["store"], report["small"], report["large"]) == ("memory://", 200, 1000)
     assert report["bounds"] == {"calls": 3, "time": 1_000_000.0, "count": 1.5}
     measured = {each["call"].split()[0] for each in report["calls"]}
-    assert measured == {name for name in vars(Store) if name[0] != "_"} - {"sibling"}
+    assert measured == {*VERBS} - {"sibling"}
     assert "1,000 of 1,000 records" in output.err
 
 

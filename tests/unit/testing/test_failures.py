@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from cicd_core.testing.failures import explain, promise_of, readable, surfaced, table
-from cicd_core.testing.tracing import Call
+from cicd_core.testing.tracing import TracedCall
 
 
-def over(verb: str, *arguments: object, answer: object = None) -> Call:
+def over(verb: str, *arguments: object, answer: object = None) -> TracedCall:
     """Return a call that was answered."""
-    return Call(verb, arguments, answer, is_over=True)
+    return TracedCall(verb, arguments, answer, is_over=True)
 
 
 def notes_of(error: BaseException) -> str:
@@ -74,7 +74,7 @@ def test_a_bare_assertion_says_what_does_not_hold() -> None:
 
 
 def test_a_wait_that_did_not_end_names_the_calls_under_way() -> None:
-    error = readable(TimeoutError(), [over("commit"), Call("wait", ("lane", 60.0))])
+    error = readable(TimeoutError(), [over("commit"), TracedCall("wait", ("lane", 60.0))])
     assert str(error) == "nothing came in time; under way: wait"
 
 
@@ -97,9 +97,9 @@ def test_an_explanation_names_the_promise_and_the_last_calls_first() -> None:
 
 
 def test_an_explanation_tells_errors_and_calls_under_way_from_answers() -> None:
-    failed = Call("get", (), error=KeyError("x"), is_over=True)
+    failed = TracedCall("get", (), error=KeyError("x"), is_over=True)
     error = AssertionError("assert 1 == 2")
-    explain(error, "p", "T", [failed, Call("wait", ())])
+    explain(error, "p", "T", [failed, TracedCall("wait", ())])
     assert notes_of(error).splitlines()[1:] == [
         "asked:     wait()",
         "answered:  nothing yet",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cicd_core.store.memory import MemoryStore
+from cicd_core.store.memory import MemoryBackend
 from cicd_core.store.records import Lease
 from cicd_core.testing import StoreHarness, VirtualClock
 from cicd_core.testing.conformance.store_clock import StoreClock
@@ -33,11 +33,11 @@ class Harness(StoreHarness):
     async def open(
         self, namespace: str, collections: tuple[Collection, ...] = COLLECTIONS
     ) -> AsyncGenerator[Store, None]:
-        yield MemoryStore(collections, clock=self.clock)
+        yield MemoryBackend(collections, clock=self.clock)
 
 
 def clock_of(virtual: VirtualClock | None) -> StoreClock:
-    return StoreClock(MemoryStore(COLLECTIONS, clock=virtual), Harness(virtual))
+    return StoreClock(MemoryBackend(COLLECTIONS, clock=virtual), Harness(virtual))
 
 
 async def test_a_clock_that_can_be_moved_stops_at_the_instant() -> None:
@@ -77,12 +77,12 @@ async def test_where_time_stands_still_there_is_one_try() -> None:
 
 
 async def test_a_store_that_does_not_go_by_its_clock_is_found_out() -> None:
-    clock = StoreClock(MemoryStore(COLLECTIONS, clock=VirtualClock()), Harness(VirtualClock()))
+    clock = StoreClock(MemoryBackend(COLLECTIONS, clock=VirtualClock()), Harness(VirtualClock()))
     with pytest.raises(AssertionError, match="does not go by the clock"):
         await clock.reach(await clock.now() + 1)
 
 
 async def test_a_clock_that_stands_still_is_not_waited_for_without_end() -> None:
-    clock = StoreClock(MemoryStore(COLLECTIONS, clock=VirtualClock()), Harness(None))
+    clock = StoreClock(MemoryBackend(COLLECTIONS, clock=VirtualClock()), Harness(None))
     with pytest.raises(TimeoutError):
         await clock.reach(await clock.now() + SECOND)

@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import anyio
-from attrs import frozen
 
 from cicd_core.agent.answers import SetupFailed
 from cicd_core.agent.shell.environment import guard_environment
+from cicd_core.model.instants import SECOND
 from cicd_core.model.job import Verdict
 from cicd_core.model.outcome import Outcome
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -129,9 +130,9 @@ def _checked(facts: _Facts) -> Ended:
     """Return how the command ended, if the machine let it begin."""
     ended = facts.ended
     if ended.how == "refused" and ended.number in _NO_PROCESS:
-        raise SetupFailed(f"no process can be started: {os.strerror(ended.number)}")
+        raise SetupFailed(f"cannot start a process: {os.strerror(ended.number)}")
     if ended.how == "lost" and facts.leader is None:
-        raise SetupFailed("the guard that commands run under does not come up")
+        raise SetupFailed("the guard process of commands does not start")
     return ended
 
 
@@ -157,7 +158,7 @@ async def _opened(
         raise
     finally:
         os.close(theirs)
-    raise AssertionError("a scope that nobody cancels was cancelled")
+    raise AssertionError("an uncancelled scope was cancelled")
 
 
 class _Orders:
@@ -170,7 +171,7 @@ class _Orders:
 
     def end_by(self, instant: float) -> None:
         """Have the group killed at an instant of the lease clock, unless a later one is given."""
-        self.send(f"u {math.floor(instant * 1_000_000)}")
+        self.send(f"u {math.floor(instant * SECOND)}")
 
     def send(self, order: str) -> None:
         """Write a line, if the guard still reads."""

@@ -46,7 +46,7 @@ async def captured(sink: Callable[[bytes], object]) -> AsyncGenerator[BinaryIO]:
     try:
         flow = _Flow(sink)
     except (OSError, RuntimeError) as refused:  # what a thread that can't start raises
-        raise SetupFailed(f"the output of a command can't be read: {refused}") from refused
+        raise SetupFailed(f"the output of a command cannot be read: {refused}") from refused
     try:
         with flow.output as output:
             yield output
@@ -78,7 +78,7 @@ class _Flow:
         os.close(self._stop)
         self._thread.join(_FLUSH_SECONDS)
         if self._thread.is_alive():
-            _log.warning("the log does not take the end of a command's output: is the disk stuck?")
+            _log.warning("the log does not accept the end of a command's output: check the disk")
 
     def _run(self) -> None:
         try:

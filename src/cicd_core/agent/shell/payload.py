@@ -6,10 +6,11 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
-from attrs import evolve, field, frozen
+from attrs import field
 
 from cicd_core.errors import InvalidInput
 from cicd_core.model.git import GitContext, check_git
+from cicd_core.values import evolve, frozen
 
 _FIELDS: Final = frozenset({"argv", "shell", "env", "cwd", "checkout"})
 _CHECKOUT_FIELDS: Final = (
@@ -53,7 +54,7 @@ def parsed(payload: Mapping[str, Any], git: GitContext | None) -> ShellCommand:
     for name in payload:
         if name not in _FIELDS:
             choices = ", ".join(sorted(_FIELDS))
-            raise InvalidInput(f"payload.{name}", _kind(payload[name]), f"give some of {choices}")
+            raise InvalidInput(f"payload.{name}", _kind(payload[name]), f"the fields: {choices}")
     if ("argv" in payload) == ("shell" in payload):
         raise InvalidInput("payload.argv", payload.get("argv"), "give either argv or shell")
     return ShellCommand(
@@ -82,11 +83,11 @@ def _argv(value: object) -> tuple[str, ...]:
 def _env(value: object) -> dict[str, str]:
     variables = _fields(value)
     if variables is None:
-        raise InvalidInput("payload.env", _kind(value), "give an object of names and texts")
+        raise InvalidInput("payload.env", _kind(value), "give an object of strings")
     env: dict[str, str] = {}
     for name, text in variables.items():
         if not _VARIABLE.fullmatch(name):
-            raise InvalidInput("payload.env", name, "name a variable by letters, digits and _")
+            raise InvalidInput("payload.env", name, "give a variable name of letters, digits and _")
         env[name] = _secret(f"payload.env.{name}", text)
     return env
 
@@ -104,7 +105,7 @@ def _checkout(value: object, git: GitContext | None) -> GitContext | None:
     for name in fields:
         if name not in _CHECKOUT_FIELDS:
             choices = ", ".join(_CHECKOUT_FIELDS)
-            raise InvalidInput(f"payload.checkout.{name}", fields[name], f"give some of {choices}")
+            raise InvalidInput(f"payload.checkout.{name}", fields[name], f"its fields: {choices}")
     return check_git(_overridden(dict(fields), git), "payload.checkout")
 
 
@@ -149,7 +150,7 @@ def _secret(name: str, value: object) -> str:
 
 def _text(name: str, value: object, *, empty: bool = False) -> str:
     if not isinstance(value, str) or not (value or empty):
-        raise InvalidInput(name, value, "give a text" if empty else "give a text, not an empty one")
+        raise InvalidInput(name, value, "give a string" if empty else "give a non-empty string")
     if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
         raise InvalidInput(name, value, "give text without NUL and lone surrogates")
     return value

@@ -73,7 +73,7 @@ def open_workspace(root: Path, name: str) -> Workspace:
     """
     own_folder("work_dir", root)
     for stale in _stale(root):
-        _log.info("removing %s, which a dead agent left behind", stale.folder)
+        _log.info("removing %s, which an agent that crashed left behind", stale.folder)
         stale.remove()
     _remove_nameless(root)
     folder = root.resolve() / name
@@ -139,6 +139,6 @@ def _remove_tree(folder: Path) -> bool:
                 os.chmod(path, 0o700)  # noqa: PTH101 - os.walk gives strings
         shutil.rmtree(folder, ignore_errors=True)
     if folder.exists():
-        _log.warning("%s can't be removed now: a later job tries again", folder)
+        _log.warning("%s cannot be removed now: a later job tries again", folder)
         return False
     return True

@@ -11,37 +11,37 @@ from pathlib import Path
 from typing import Final
 
 import anyio
-from attrs import frozen
 
 from cicd_core.cli.demo.place import Place
 from cicd_core.cli.demo.polling import eventually
 from cicd_core.cli.demo.repository import environment
-from cicd_core.cli.options import STORE_VARIABLE
+from cicd_core.store.default import STORE_VARIABLE
+from cicd_core.values import frozen
 
-#: How often a process is looked at while it is waited for, in seconds.
+#: Interval of checks of an awaited process, in seconds.
 _LOOK: Final = 0.02
-#: How much of an agent's log is shown when something went wrong, in lines.
+#: Number of lines of an agent's log shown after a failure.
 _TAIL: Final = 12
 
 
 @frozen(kw_only=True)
 class AgentTerms:
-    """What all agents of a demo have in common."""
+    """The settings of all agents of a demo."""
 
     store_url: str
     pool_name: str
     slots: int
     #: Seconds.
     lease_seconds: float
-    #: Seconds that a drain waits for running jobs.
+    #: Time that a drain waits for running jobs, in seconds.
     grace_seconds: float
 
 
 class AgentProcess:
-    """One agent: ``cicd-core agent`` in a process, and a session, of its own."""
+    """An agent: ``cicd-core agent`` in its own process and session."""
 
     def __init__(self, agent_id: str, terms: AgentTerms, place: Place) -> None:
-        """Start it; what it says goes to a file."""
+        """Start it; its output goes to a file."""
         self.agent_id = agent_id
         self.log: Path = place.agent_log(agent_id)
         self._group_ended = False
@@ -54,13 +54,13 @@ class AgentProcess:
             *("--cache-dir", str(place.cache), "--outside-links"),
         ]
         with self.log.open("ab") as log:
-            # A Ctrl-C at the terminal is ours alone: we tell the agents what to do.
+            # A Ctrl-C at the terminal reaches only the demo, which controls the agents.
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                # Everybody may read arguments, and the URL may hold a password.
+                # Arguments are public, and the URL may contain a password.
                 env=environment() | {STORE_VARIABLE: terms.store_url, "PYTHONUNBUFFERED": "1"},
                 start_new_session=True,
             )
@@ -72,14 +72,14 @@ class AgentProcess:
 
     @property
     def exit_code(self) -> int | None:
-        """How it ended; a negative number is a signal; None while it lives."""
+        """Its exit code; a negative number is a signal; None while it runs."""
         code = self._process.poll()
         if code is not None:
             self._end_group()
         return code
 
     def kill(self) -> None:
-        """``kill -9`` it, and nothing else: what it runs must take care of itself."""
+        """``kill -9`` only the agent: its child processes must end by themselves."""
         self._process.send_signal(signal.SIGKILL)
 
     def terminate(self) -> None:
@@ -87,7 +87,7 @@ class AgentProcess:
         self._process.send_signal(signal.SIGTERM)
 
     async def wait(self) -> int:
-        """Return how it ended, when it has."""
+        """Wait for its end, and return its exit code."""
 
         async def look() -> int | None:
             return self.exit_code
@@ -95,8 +95,8 @@ class AgentProcess:
         return await eventually(look, every=_LOOK)
 
     async def stop(self, seconds: float) -> None:
-        """End it as soon as possible: jobs are given back at once; SIGKILL after ``seconds``."""
-        for _ in range(2):  # the first one drains, the second one drops everything
+        """Stop it as soon as possible: it releases its jobs at once; SIGKILL after ``seconds``."""
+        for _ in range(2):  # the first one drains, the second one stops all jobs
             self.terminate()
             with anyio.move_on_after(_LOOK * 5):
                 await self.wait()
@@ -105,20 +105,20 @@ class AgentProcess:
         self.destroy()
 
     def destroy(self) -> None:
-        """Leave nothing of it, and of git processes that it started."""
+        """Remove all of it, including the git processes that it started."""
         if self.exit_code is None:
             self.kill()
             self._process.wait()
         self._end_group()
 
     def _end_group(self) -> None:
-        """Kill what it left in its group: once, since its number may be somebody else's later."""
+        """Kill the rest of its process group: once, since its number may be reused later."""
         if not self._group_ended:
             self._group_ended = True
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
 
     def tail(self) -> str:
-        """Return the last lines that it said."""
+        """Return the last lines of its log."""
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
         return "\n".join(lines[-_TAIL:])

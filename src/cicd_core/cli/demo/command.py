@@ -17,12 +17,14 @@ def demo_command(
         typer.Argument(
             metavar="[REPO]",
             show_default=False,
-            help="A git repository. Left out: the one that you stand in.",
+            help="A git repository. Default: that of the current folder.",
         ),
     ] = None,
     commits: Annotated[
         int,
-        typer.Option("--commits", metavar="N", min=1, max=200, help="How many of the newest ones."),
+        typer.Option(
+            "--commits", metavar="N", min=1, max=200, help="Number of newest commits to use."
+        ),
     ] = 6,
     test_command: Annotated[
         str | None,
@@ -30,7 +32,7 @@ def demo_command(
             "--test-command",
             metavar="CMD",
             show_default=False,
-            help="A shell line to run in a checkout of each commit, too.",
+            help="Also run this shell line in a checkout of each commit.",
         ),
     ] = None,
     keep: Annotated[
@@ -48,26 +50,24 @@ def demo_command(
             "--store",
             metavar="URL",
             show_default=False,
-            help="Use this store, in a pool of its own. Left out: a new SQLite file.",
+            help="Use this store, with a new pool. Default: a new SQLite file.",
         ),
     ] = None,
-    seed: Annotated[
-        int, typer.Option("--seed", metavar="N", help="Mixes the priorities; the same, the same.")
-    ] = 1,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Seed of the priorities.")] = 1,
     fast: Annotated[
-        bool, typer.Option("--fast", help="Do not wait for people to look; shorter leases.")
+        bool, typer.Option("--fast", help="Run without pauses, with shorter leases.")
     ] = False,
     color: Annotated[
-        bool, typer.Option("--color/--no-color", help="Whether a terminal gets colours.")
+        bool, typer.Option("--color/--no-color", help="Use colours on a terminal.")
     ] = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Play a day of a CI/CD system on a git repository, with two agents, and audit what is left.
+    """Run a day of a CI/CD system on a git repository, with two agents, and audit the result.
 
-    Real jobs run on the newest commits. One agent is killed in the middle of a job, which comes
-    back by itself; one job fails into the dead letters and is replayed; a deployment goes through
-    staging and production, and back. Nothing is written to the repository, nothing is fetched, and
-    nothing is left behind but what --keep asks for. Exits with 1 if a scene or the audit fails.
+    Real jobs run on the newest commits. One agent is killed while it runs a job, which returns
+    to the queue by itself; one job fails, becomes a dead letter and is replayed; a deployment goes
+    through staging and production, and back. The demo writes nothing to the repository, fetches
+    nothing, and removes all its files unless you use --keep. It exits with 1 if a step fails.
     """
     from cicd_core.cli.demo.runner import Request, perform
     from cicd_core.cli.exits import ExitCode, reporting

@@ -1,4 +1,4 @@
-"""What every scene works with: the control plane, the agents, the board, and patience."""
+"""The context of every scene: the control plane, the agents, the board, and time limits."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
 import anyio
-from attrs import define, field, frozen
+from attrs import define, field
 
 from cicd_core.cli.demo.agents import AgentProcess
 from cicd_core.cli.demo.place import Place
@@ -16,37 +16,38 @@ from cicd_core.cli.demo.state import Board
 from cicd_core.cli.demo.work import ExecutorContext, Work
 from cicd_core.control_plane.plane import ControlPlane
 from cicd_core.model.job import Job
+from cicd_core.values import frozen
 
 Found = TypeVar("Found")
 
 
 class SceneFailed(Exception):
-    """Something did not happen as it should."""
+    """A scene did not go as expected."""
 
 
 @frozen(kw_only=True)
 class Pace:
-    """How long things take. Seconds, all of them."""
+    """Times of the demo, in seconds."""
 
-    #: How long an agent may be silent before its jobs are taken away.
+    #: Lease of a job, after which a silent agent loses it.
     lease: float = 3.0
-    #: What a person gets to see something.
+    #: Pause for people to see a step.
     look: float = 1.5
-    #: How far in the future the delayed job lies.
+    #: Delay of the delayed job.
     delay: float = 5.0
-    #: What a drain waits for running jobs.
+    #: Time that a drain waits for running jobs.
     grace: float = 20.0
-    #: How long nothing at all may happen before a scene gives up.
+    #: Time without any event after which a scene fails.
     patience: float = 90.0
 
 
-#: As fast as leases allow that a busy machine must renew in time.
+#: The fastest leases that a busy machine can renew in time.
 FAST: Final = Pace(lease=2.0, look=0.0, delay=2.0)
 
 
 @define(kw_only=True)
 class Stage:
-    """One demo, from the start of its agents to their end."""
+    """A demo, from the start of its agents to their end."""
 
     plane: ControlPlane
     place: Place
@@ -59,16 +60,16 @@ class Stage:
     jobs: dict[str, str] = field(factory=dict[str, str])
 
     async def enqueue(self, work: Work) -> Job:
-        """Put a job into the queue, and remember it."""
-        job = await self.plane.queue.enqueue(work.spec, by="demo")
+        """Enqueue a job, and record it."""
+        job = await self.plane.queue.enqueue(work.spec, actor="demo")
         self._remember(job, work)
         return job
 
     async def until(self, job_id: str, wanted: Callable[[Job], bool], what: str) -> Job:
-        """Return the job when it is as wanted.
+        """Return the job when it meets the condition.
 
         Raises:
-            SceneFailed: it has ended otherwise, or for too long nothing happened to any job.
+            SceneFailed: it has ended otherwise, or no job has changed for too long.
         """
 
         async def look() -> Job | None:
@@ -83,10 +84,10 @@ class Stage:
         return await self.patiently(look, f"{self.jobs.get(job_id, job_id)} did not get {what}")
 
     async def patiently(self, look: Callable[[], Awaitable[Found | None]], failure: str) -> Found:
-        """Look until there is something to return.
+        """Repeat a check until it has a result.
 
         Raises:
-            SceneFailed: for too long nothing happened to any job.
+            SceneFailed: no job has changed for too long.
         """
         began = self.board.clock()
 
@@ -94,20 +95,20 @@ class Stage:
             found = await look()
             idle = self.board.clock() - max(began, self.board.changed)
             if found is None and idle > self.pace.patience:
-                raise SceneFailed(f"{failure}, and nothing has happened for {idle:.0f} s")
+                raise SceneFailed(f"{failure}, and no job has changed for {idle:.0f} s")
             return found
 
         return await eventually(look_again)
 
     async def enqueue_many(self, works: Sequence[Work]) -> list[str]:
-        """Put many jobs into the queue at once; return their ids."""
-        made = await self.plane.queue.enqueue_many([work.spec for work in works], by="demo")
+        """Enqueue many jobs at once; return their ids."""
+        made = await self.plane.queue.enqueue_many([work.spec for work in works], actor="demo")
         for job, work in zip(made, works, strict=True):
             self._remember(job, work)
         return [job.job_id for job in made]
 
     async def ended(self, job_id: str) -> Job:
-        """Return the job when it has its final verdict."""
+        """Return the job when it has a final verdict."""
         return await self.until(job_id, lambda job: job.is_final, "a final verdict")
 
     async def run(self, work: Work) -> Job:
@@ -123,7 +124,7 @@ class Stage:
         return job
 
     async def look(self, part: float = 1.0) -> None:
-        """Let people see what there is to see, for a part of the usual time."""
+        """Pause so that people can see a step, for a part of the usual time."""
         await anyio.sleep(self.pace.look * part)
 
     def _remember(self, job: Job, work: Work) -> None:
@@ -132,10 +133,10 @@ class Stage:
 
 
 def require(holds: object, text: str) -> None:
-    """Go on only if something holds.
+    """Check a condition.
 
     Raises:
-        SceneFailed: it does not.
+        SceneFailed: it is false.
     """
     if not holds:
         raise SceneFailed(text)

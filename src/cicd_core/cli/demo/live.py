@@ -1,4 +1,4 @@
-"""The demo on a terminal: one picture that fills it, several times a second."""
+"""The demo on a terminal: a full-screen picture, several times a second."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from rich.text import Text
 
 from cicd_core.cli.demo.state import KILLED, Board, Course, EventLine, Scene
 from cicd_core.cli.screen import line, span, status
+from cicd_core.model.choices import text_of
 from cicd_core.model.job import JobState, Priority
 
 #: Pictures a second.
 _RATE: Final = 8.0
-#: What a terminal must have for a picture, in columns and lines.
+#: Minimum size of a terminal for the picture, in columns and lines.
 SMALLEST: Final = (60, 20)
-#: From how many columns on there is room for the agents' processes.
+#: Number of columns from which the agents' processes are shown.
 _WIDE: Final = 100
 #: Each in Unicode, and in ASCII.
 _BAR: Final = ("━", "=")
@@ -30,7 +31,7 @@ _MARKS: Final = {
     Course.DONE: ("✓", "+", "green"),
     Course.FAILED: ("✗", "!", "bold red"),
 }
-#: The states in the order of a job's life, as they are counted on top.
+#: The states in the order of a job's life, as counted at the top.
 _COUNTED: Final = (
     ("queued", (JobState.PENDING, JobState.QUEUED, JobState.CLAIMED)),
     ("running", (JobState.RUNNING,)),
@@ -57,7 +58,7 @@ async def show_live(board: Board, console: Console) -> None:
 
 
 def picture(board: Board, console: Console) -> RenderableType:
-    """Return the picture of this moment, as high as the terminal."""
+    """Return the current picture, as high as the terminal."""
     width, height = console.size
     plain = console.options.ascii_only
     agents = _agents(board, width)
@@ -79,22 +80,22 @@ def picture(board: Board, console: Console) -> RenderableType:
 
 
 def scene_lines(board: Board, *, plain: bool, cut: bool = False) -> Table:
-    """Return how far each scene is.
+    """Return the status of each scene.
 
     Args:
-        board: what knows of the scenes.
-        plain: whether only ASCII can be shown.
+        board: the state of the scenes.
+        plain: whether to use only ASCII.
         cut: whether each must fit into one line.
     """
     grid = _grid(3)
     for scene, state in board.scenes.items():
         mark, ascii_mark, style = _MARKS[state.course]
         dim = "bright_black" if state.course is Course.WAITING else ""
-        told = line(state.text, "red" if state.course is Course.FAILED else dim)
+        label = line(state.text, "red" if state.course is Course.FAILED else dim)
         grid.add_row(
             Text(f" {ascii_mark if plain else mark}", style),
             Text(scene.value, dim or "bold"),
-            _cut(told) if cut else told,
+            _cut(label) if cut else label,
         )
     return grid
 
@@ -107,14 +108,14 @@ def _title(board: Board, width: int) -> Text:
 
 
 def _bar(board: Board, width: int, *, plain: bool) -> Text:
-    """Return how many of the jobs have ended, as a bar."""
+    """Return the share of ended jobs, as a bar."""
     total, ended = max(1, len(board.jobs)), board.ended
-    told = f" {ended} of {len(board.jobs)} jobs have ended "
-    length = max(10, width - len(told) - 2)
+    label = f" {ended} of {len(board.jobs)} jobs have ended "
+    length = max(10, width - len(label) - 2)
     full = length * ended // total
     character = _BAR[plain]
     bar = Text(" ").append(character * full, "green")
-    return bar.append((" " if plain else character) * (length - full), "bright_black").append(told)
+    return bar.append((" " if plain else character) * (length - full), "bright_black").append(label)
 
 
 def _counts(board: Board) -> Text:
@@ -132,7 +133,7 @@ def _waiting(board: Board) -> Text:
     shown = Text(" in the queue:  ", "bright_black")
     for priority in Priority:
         number = waiting[priority]
-        shown.append(f"{priority.name.lower()} ", "" if number else "bright_black")
+        shown.append(f"{text_of(priority)} ", "" if number else "bright_black")
         shown.append(f"{number}   ", "bold" if number else "bright_black")
     return _cut(shown)
 
@@ -147,7 +148,7 @@ def _agents(board: Board, width: int) -> Table:
         ]
         doing = ", ".join(jobs)
         if killed and jobs:
-            doing = f"leases run out: {doing}"
+            doing = f"leases expire: {doing}"
         cells = [
             Text(f" {agent_id}", "bold"),
             Text(KILLED, "bold red") if killed else status(agent.status),
@@ -172,7 +173,7 @@ def _events(board: Board, room: int) -> Table:
 
 
 def _grid(columns: int) -> Table:
-    """Return a grid without headers; only its last column gives way where there is no room."""
+    """Return a grid without headers; only its last column shrinks."""
     grid = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
     for _ in range(columns - 1):
         grid.add_column(no_wrap=True)

@@ -1,4 +1,4 @@
-"""The folder that a demo works in: what is in it, and what stays of it."""
+"""The folder of a demo: its contents, and the files that stay."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from cicd_core.errors import InvalidInput
 
 @define
 class Place:
-    """The folder of one demo."""
+    """The folder of a demo."""
 
     root: Path
-    #: Whether it stays when the demo has ended; a demo that failed decides that it does.
+    #: Whether it stays after the demo; after a failure it does.
     kept: bool
 
     @property
@@ -34,22 +34,22 @@ class Place:
 
     @property
     def work(self) -> Path:
-        """Where agents make their checkouts."""
+        """Folder for the agents' checkouts."""
         return self.root / "work"
 
     @property
     def cache(self) -> Path:
-        """Where agents keep the objects that their checkouts share."""
+        """Folder for the objects that checkouts share."""
         return self.root / "cache"
 
     @property
     def marks(self) -> Path:
-        """Files by which jobs and the demo tell each other things."""
+        """Marker files, for signals between jobs and the demo."""
         return self.root / "marks"
 
     @property
     def site(self) -> Path:
-        """Where deployments go."""
+        """Folder for deployments."""
         return self.root / "site"
 
     @property
@@ -69,13 +69,13 @@ class Place:
 
 @contextmanager
 def opened_place(keep: Path | None) -> Generator[Place, None, None]:
-    """Make the folder, and remove at the end what nobody needs any more.
+    """Create the folder, and remove the unneeded files at the end.
 
     Args:
         keep: the folder to keep, new or empty; None: a temporary one.
 
     Raises:
-        InvalidInput: the folder holds something, or can't be made.
+        InvalidInput: the folder is not empty, or cannot be created.
     """
     place = Place(root=_made(keep), kept=keep is not None)
     try:
@@ -83,7 +83,7 @@ def opened_place(keep: Path | None) -> Generator[Place, None, None]:
             folder.mkdir(parents=True)
         yield place
     finally:
-        # Checkouts, and what they borrow from, are of no use later.
+        # Checkouts and their shared objects are not needed later.
         for folder in (place.work, place.cache, place.mirror) if place.kept else (place.root,):
             _remove(folder)
 
@@ -94,14 +94,14 @@ def _made(keep: Path | None) -> Path:
     try:
         keep.mkdir(parents=True, exist_ok=True)
         if any(keep.iterdir()):
-            raise InvalidInput("keep", str(keep), "it is not empty; give a new or an empty folder")
+            raise InvalidInput("keep", str(keep), "it is not empty; give a new or empty folder")
     except OSError as refused:
         raise InvalidInput("keep", str(keep), refused.strerror or str(refused)) from None
     return keep.resolve()
 
 
 def _remove(folder: Path) -> None:
-    """Remove a folder; what a dying process adds meanwhile goes at the second look."""
+    """Remove a folder, and in a second pass the files that an ending process adds meanwhile."""
     for _ in range(3):
         shutil.rmtree(folder, ignore_errors=True)
         if not folder.exists():

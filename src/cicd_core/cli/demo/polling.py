@@ -1,4 +1,4 @@
-"""Waiting for what tells nobody that it happened: a process that ended, a file that is there."""
+"""Polling for changes without a notification: an ended process, a new file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Found = TypeVar("Found")
 
 
 async def eventually(look: Callable[[], Awaitable[Found | None]], *, every: float = 0.05) -> Found:
-    """Look, every so many seconds, until there is something to return."""
+    """Check at an interval until there is a result."""
     while True:
         found = await look()
         if found is not None:

@@ -1,4 +1,4 @@
-"""Scenes of loss: an agent killed in the middle of a job, a job that fails until it is repaired."""
+"""Scenes of recovery: an agent killed during a job, a job that fails until it is fixed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cicd_core.model.outcome import Outcome
 
 
 async def kill_an_agent(stage: Stage) -> None:
-    """Kill an agent while it provably runs a job; the job comes back, the dead one is refused."""
+    """Kill an agent that provably runs a job; the job returns, the old token is rejected."""
     say, soak = stage.board.say, stage.workshop.soak()
     job_id = (await stage.enqueue(soak)).job_id
     running = await _proven(stage, job_id, "soak")
@@ -25,7 +25,7 @@ async def kill_an_agent(stage: Stage) -> None:
     killed_at = anyio.current_time()
     await process.wait()
     stage.board.agents[victim].status = KILLED
-    say(Scene.KILL, f"{victim}, process {process.pid}, got SIGKILL in the middle of it")
+    say(Scene.KILL, f"{victim}, process {process.pid}, got SIGKILL while it runs the job")
     back = await stage.until(
         job_id,
         lambda job: job.state is JobState.RUNNING and job.token != token,
@@ -33,21 +33,21 @@ async def kill_an_agent(stage: Stage) -> None:
     )
     seconds = anyio.current_time() - killed_at
     require(back.fence > token.fence, f"the fence went from {token.fence} to {back.fence}")
-    require(back.agent_id != victim, f"{victim} is dead, and yet the job's owner")
+    require(back.agent_id != victim, f"{victim} is dead, but still owns the job")
     say(
         Scene.KILL,
         f"{soak.name} is back after {seconds:.1f} s: {back.agent_id}, fence {back.fence}",
     )
     refusal = await _refused(stage, job_id, token)
     await stage.look(0.5)
-    say(Scene.KILL, f"its old fence, {token.fence}, is refused from now on")
+    say(Scene.KILL, f"its old fence, {token.fence}, is now rejected")
     await stage.look()
     await _let_end(stage, "soak")
     ended = await stage.ended(job_id)
     require(ended.state is JobState.SUCCESS, f"{soak.name} ended with {ended.state.value}")
     stage.board.done(
         Scene.KILL,
-        f"back in {seconds:.1f} s on {ended.agent_id}, new fence; the old one is refused",
+        f"back in {seconds:.1f} s on {ended.agent_id}, new fence; the old one is rejected",
         agent_id=victim,
         pid=process.pid,
         exit_code=process.exit_code,
@@ -62,26 +62,26 @@ async def kill_an_agent(stage: Stage) -> None:
 
 
 async def bury_and_replay(stage: Stage) -> None:
-    """Let a job fail until it is a dead letter; repair the cause, replay it, see it succeed."""
+    """Let a job fail until it is a dead letter; fix the cause, replay it, see it succeed."""
     say, package = stage.board.say, stage.workshop.package()
     job_id = (await stage.enqueue(package)).job_id
-    say(Scene.DEAD_LETTER, f"{package.name} needs a signing key that is not there")
+    say(Scene.DEAD_LETTER, f"{package.name} needs a signing key that does not exist")
     dead = await stage.until(
         job_id, lambda job: job.state is JobState.DEAD_LETTERED, "among the dead letters"
     )
     letters = (await stage.plane.jobs.dead_letters(limit=500)).items
-    require(job_id in {job.job_id for job in letters}, "the list of dead letters lacks it")
+    require(job_id in {job.job_id for job in letters}, "it is not in the list of dead letters")
     why = f"{dead.attempts_used} of {dead.max_attempts} attempts, exit code {dead.exit_code}"
     say(Scene.DEAD_LETTER, f"{package.name} is a dead letter: {why}")
     await stage.look()
-    await anyio.Path(stage.place.marks / "signing.key").write_text("made by the demo\n")
-    await stage.plane.jobs.replay(job_id, by="demo")
-    say(Scene.DEAD_LETTER, "the key is there now; replayed")
+    await anyio.Path(stage.place.marks / "signing.key").write_text("created by the demo\n")
+    await stage.plane.jobs.replay(job_id, actor="demo")
+    say(Scene.DEAD_LETTER, "the key now exists; replayed")
     ended = await stage.ended(job_id)
     require(ended.state is JobState.SUCCESS, f"{package.name} ended with {ended.state.value}")
     stage.board.done(
         Scene.DEAD_LETTER,
-        f"{package.name} failed {dead.attempt} times; repaired, replayed: success",
+        f"{package.name} failed {dead.attempt} times; fixed, replayed: success",
         job_id=job_id,
         attempts_before=dead.attempt,
         attempts=ended.attempt,
@@ -91,19 +91,19 @@ async def bury_and_replay(stage: Stage) -> None:
 
 
 async def cancel_in_flight(stage: Stage) -> None:
-    """Cancel a job that runs; its processes end, and so does the job."""
+    """Cancel a running job; its processes end, and so does the job."""
     nap = stage.workshop.soak("nap")
     job_id = (await stage.enqueue(nap)).job_id
     running = await _proven(stage, job_id, "nap")
     stage.board.say(Scene.CANCEL, f"{nap.name} runs on {running.agent_id}: cancel requested")
     asked_at = anyio.current_time()
-    await stage.plane.jobs.cancel(job_id, by="demo", reason="nobody needs it")
+    await stage.plane.jobs.cancel(job_id, actor="demo", reason="the demo cancels it")
     ended = await stage.ended(job_id)
     seconds = anyio.current_time() - asked_at
     require(ended.state is JobState.CANCELLED, f"{nap.name} ended with {ended.state.value}")
     stage.board.done(
         Scene.CANCEL,
-        f"{nap.name} was stopped {seconds:.1f} s after it was asked to",
+        f"{nap.name} stopped {seconds:.1f} s after the cancel request",
         job_id=job_id,
         seconds=round(seconds, 3),
         state=ended.state,
@@ -111,7 +111,7 @@ async def cancel_in_flight(stage: Stage) -> None:
 
 
 async def drain_the_last(stage: Stage) -> None:
-    """Ask the last agent to go, in the middle of a job: it ends the job first."""
+    """Drain the last agent during a job: it finishes the job first."""
     last = stage.workshop.soak("last")
     job_id = (await stage.enqueue(last)).job_id
     running = await _proven(stage, job_id, "last")
@@ -132,7 +132,7 @@ async def drain_the_last(stage: Stage) -> None:
     agent = await stage.plane.agents.get(process.agent_id)
     stage.board.done(
         Scene.DRAIN,
-        f"{process.agent_id} ended {last.name} first, then itself: {agent.status.value}",
+        f"{process.agent_id} finished {last.name}, then exited: {agent.status.value}",
         agent_id=process.agent_id,
         pid=process.pid,
         exit_code=code,
@@ -143,14 +143,14 @@ async def drain_the_last(stage: Stage) -> None:
 
 
 async def _proven(stage: Stage, job_id: str, name: str) -> Job:
-    """Return the job when it runs, and its own process has said so under this very fence."""
+    """Return the job when it runs, and its process has confirmed that with this fence."""
 
     async def look() -> Job | None:
         job = await stage.until(job_id, lambda job: job.state is JobState.RUNNING, "to run")
         mark = anyio.Path(stage.place.marks / f"{name}-{job.fence}")
         return job if await mark.exists() else None
 
-    return await stage.patiently(look, f"{name} did not say that it runs")
+    return await stage.patiently(look, f"{name} did not report that it runs")
 
 
 async def _let_end(stage: Stage, name: str) -> None:
@@ -158,7 +158,7 @@ async def _let_end(stage: Stage, name: str) -> None:
 
 
 async def _refused(stage: Stage, job_id: str, token: LeaseToken) -> LeaseLost:
-    """Report a success as the dead agent would, had it only slept; return the refusal."""
+    """Report a success as the dead agent would after a suspend; return the rejection."""
     late = ClaimRef(job_id=job_id, token=token)
     try:
         job = await stage.plane.queue.complete(late, Outcome.exited(0))

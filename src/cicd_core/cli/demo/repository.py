@@ -1,4 +1,4 @@
-"""The repository that the work comes from: read, and never written to."""
+"""The repository of the jobs' sources, which is only read."""
 
 from __future__ import annotations
 
@@ -9,31 +9,30 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from attrs import frozen
-
 from cicd_core.errors import InvalidInput
 from cicd_core.model.git import GitContext
+from cicd_core.values import frozen
 
-#: Between the fields of a commit; git's own texts can't hold it.
+#: Between the fields of a commit; git's texts cannot contain it.
 _BETWEEN: Final = "\0"
-#: What is kept of a commit's message, in characters.
+#: Length of a stored commit message, in characters.
 _MESSAGE: Final = 8000
-#: How long one git command may take, in seconds.
+#: Time limit of a git command, in seconds.
 _PATIENCE: Final = 120.0
-#: Nobody is asked for anything, and nothing is fetched.
+#: Git does not prompt, and does not fetch.
 _QUIET: Final[Mapping[str, str]] = {
     "GIT_LFS_SKIP_SMUDGE": "1",
     "GIT_NO_LAZY_FETCH": "1",
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_TERMINAL_PROMPT": "0",
 }
-#: What tells git which repository it works in.
+#: The variables that set git's repository.
 _OF_A_HOOK: Final = frozenset({"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR"})
 
 
 @frozen(kw_only=True)
 class Commit:
-    """A commit, as far as a job tells of it."""
+    """A commit, with the values that a job has."""
 
     sha: str
     author: str
@@ -50,22 +49,22 @@ class Commit:
 class Repository:
     """A repository, its newest commits first."""
 
-    #: The work tree, or the folder of a bare one.
+    #: The work tree, or the folder of a bare repository.
     path: Path
-    #: The branch that is checked out; None for a detached head.
+    #: The checked-out branch; None for a detached head.
     branch: str | None
     commits: tuple[Commit, ...]
-    #: Whether the newest commit holds Python files.
+    #: Whether the newest commit has Python files.
     has_python: bool
 
     @property
     def name(self) -> str:
-        """What it is called, as a name of ours."""
+        """Its name, in the library's form."""
         plain = re.sub(r"[^A-Za-z0-9._-]", "-", self.path.name.removesuffix(".git"))
         return plain[:100] or "repository"
 
     def context(self, commit: Commit) -> GitContext:
-        """Return what a job says of where its work comes from."""
+        """Return the git context for a job."""
         return GitContext(
             repo=str(self.path),
             ref=self.branch,
@@ -76,30 +75,30 @@ class Repository:
 
 
 def read_repository(given: Path | None, number: int) -> Repository:
-    """Return the repository that a folder is in, with up to ``number`` of its newest commits.
+    """Return the repository of a folder, with up to ``number`` of its newest commits.
 
     Args:
-        given: the folder; None for the one that we stand in.
+        given: the folder; None for the current folder.
         number: of commits.
 
     Raises:
-        InvalidInput: git knows no repository there, or it has no commit.
+        InvalidInput: the folder is not in a git repository, or the repository has no commit.
     """
     folder = Path.cwd() if given is None else given
     if not folder.is_dir():
-        raise InvalidInput("REPO", str(folder), "there is no such folder; name a git repository")
+        raise InvalidInput("REPO", str(folder), "there is no such folder; give a git repository")
     try:
         path = _find(folder)
     except _GitError as refused:
-        why = "this folder is in no git repository" if given is None else "it is none"
+        why = "this folder is not in a git repository" if given is None else "it is not one"
         raise InvalidInput(
-            "REPO", str(folder), f"{why}: name one, cicd-core demo REPO (git says: {refused})"
+            "REPO", str(folder), f"{why}: give one, cicd-core demo REPO (git says: {refused})"
         ) from None
     try:
         _git(path, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
     except _GitError:
         raise InvalidInput(
-            "REPO", str(path), "it has no commit to work on; make one, or name another repository"
+            "REPO", str(path), "it has no commit; create one, or give another repository"
         ) from None
     return Repository(
         path=path,
@@ -110,30 +109,30 @@ def read_repository(given: Path | None, number: int) -> Repository:
 
 
 def mirror(repository: Repository, target: Path) -> None:
-    """Make a bare copy that shares the objects: worktrees are registered there, not in the source.
+    """Make a bare copy that shares objects: it has the worktrees' entries, not the source.
 
     Raises:
-        InvalidInput: git can't copy it.
+        InvalidInput: git cannot copy it.
     """
     source = str(repository.path)
     clone = ("clone", "--quiet", "--bare", "--template=", "--no-tags")
     try:
         try:
             _git(repository.path, *clone, "--shared", "--", source, str(target))
-        except _GitError:  # what is shallow can't be shared
+        except _GitError:  # a shallow repository cannot be shared
             _git(repository.path, *clone, "--", source, str(target))
         for commit in repository.commits:
             _git(target, "cat-file", "-e", f"{commit.sha}^{{tree}}")
     except _GitError as refused:
-        raise InvalidInput("REPO", source, f"git can't copy it: {refused}") from None
+        raise InvalidInput("REPO", source, f"git cannot copy it: {refused}") from None
 
 
 class _GitError(Exception):
-    """Git said no."""
+    """A git command failed."""
 
 
 def _find(folder: Path) -> Path:
-    # A repository is asked in two steps: in a bare one there is no top level.
+    # Two steps, since a bare repository has no top level.
     folder = folder.absolute()
     if _git(folder, "rev-parse", "--is-inside-work-tree") == "true":
         return Path(_git(folder, "rev-parse", "--show-toplevel"))
@@ -143,11 +142,11 @@ def _find(folder: Path) -> Path:
 
 def _commits(path: Path, number: int) -> tuple[Commit, ...]:
     pretty = "--format=%H%x00%an <%ae>%x00%s%x00%B%x00"
-    told = _git(
+    answer = _git(
         path, "-c", "log.showSignature=false", "log", "-z", f"--max-count={number}", pretty, "HEAD"
     )
-    fields = told.split(_BETWEEN)
-    # Each commit is four fields, and -z puts an empty one behind each.
+    fields = answer.split(_BETWEEN)
+    # Each commit has four fields, and -z adds an empty one after each.
     groups = [fields[first : first + 4] for first in range(0, len(fields) - 3, 5)]
     return tuple(
         Commit(
@@ -166,7 +165,7 @@ def _has_python(path: Path) -> bool:
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    """Return what a git command says.
+    """Return the output of a git command.
 
     Raises:
         _GitError: it failed, or took too long.
@@ -191,10 +190,10 @@ def _git(folder: Path, *arguments: str) -> str:
 
 
 def environment() -> dict[str, str]:
-    """Return this process's environment, made fit for git: without what a hook had set.
+    """Return this process's environment for git, without the variables that a hook sets.
 
-    Variables that tell git which repository it works in are left out: the program may have been
-    started by one of git's hooks.
+    Variables that set git's repository are removed: one of git's hooks may have started the
+    program.
     """
     kept = {
         name: value

@@ -1,4 +1,4 @@
-"""One performance: the folder, the store, the stage, and what is seen of the play."""
+"""The run of a demo: its folder, store, context and view."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Final, cast
 
 import anyio
-from attrs import evolve, frozen
 
 from cicd_core.audit import AuditReport
 from cicd_core.cli.demo.agents import AgentTerms
@@ -26,27 +25,28 @@ from cicd_core.cli.demo.summary import document, ending_parts, is_good
 from cicd_core.cli.demo.work import ExecutorContext
 from cicd_core.cli.opening import plane_now
 from cicd_core.cli.output import emit
-from cicd_core.cli.printable import printable
 from cicd_core.cli.screen import Screen, line
 from cicd_core.clock import monotonic_seconds
 from cicd_core.control_plane.plane import ControlPlane
 from cicd_core.errors import CicdError, InvalidInput, UnsupportedCapability
 from cicd_core.ids import IdSource
+from cicd_core.printable import printable
 from cicd_core.redaction import redacted_url
 from cicd_core.settings import Settings
 from cicd_core.store.registry import StoreURL
+from cicd_core.values import evolve, frozen
 
-#: Whether the system has what the demo needs: process groups, and signals that kill.
+#: Whether the system has process groups and SIGKILL, which the demo needs.
 POSIX: Final = os.name == "posix"
 #: Jobs that an agent runs at once.
 _SLOTS: Final = 2
-#: How long nothing may happen while a test command runs, in seconds.
+#: Maximum time without an event while a test command runs, in seconds.
 _TEST_PATIENCE: Final = 400.0
 
 
 @frozen(kw_only=True)
 class Request:
-    """What was asked for on the command line."""
+    """The options of the command line."""
 
     repo: Path | None
     commits: int
@@ -68,15 +68,15 @@ class _Terminated(Exception):
 
 
 def perform(request: Request) -> bool:
-    """Play the demo; return whether all of it went as it should.
+    """Run the demo; return whether all of it succeeded.
 
     Raises:
-        InvalidInput: the repository, the folder or the store can't be used.
+        InvalidInput: the repository, the folder or the store cannot be used.
         StoreError: the store fails.
-        UnsupportedCapability: the system is none that the demo can run on.
-        KeyboardInterrupt: by Ctrl-C; nothing was left behind.
-        BrokenPipeError: nobody reads what we write.
-        SystemExit: another signal asked us to go; nothing was left behind.
+        UnsupportedCapability: the demo cannot run on this system.
+        KeyboardInterrupt: by Ctrl-C; all files are removed.
+        BrokenPipeError: the output pipe was closed.
+        SystemExit: another signal stopped the demo; all files are removed.
     """
     if not POSIX:
         raise UnsupportedCapability(
@@ -124,7 +124,7 @@ async def _perform(request: Request) -> bool:
             sys.stderr.write(f"error: {printable(str(_first(failed, SceneFailed)))}\n")
         if not good:
             place.kept = True
-            sys.stderr.write(f"the logs of the agents and of the jobs: {place.root / 'logs'}\n")
+            sys.stderr.write(f"logs of the agents and jobs: {place.root / 'logs'}\n")
     return good
 
 
@@ -227,7 +227,7 @@ async def _until_told_to_go() -> AsyncGenerator[None, None]:
 def _check_store(url: str | None) -> None:
     if url is not None and StoreURL.parse(url).scheme == "memory":
         raise InvalidInput(
-            "store", url, "the agents are other processes; give a store that they can share"
+            "store", url, "the agents are other processes: give a store that they can share"
         )
 
 

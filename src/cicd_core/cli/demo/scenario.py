@@ -8,7 +8,6 @@ from functools import partial
 from typing import Final
 
 import anyio
-from attrs import frozen
 
 from cicd_core.audit import AuditReport, audit
 from cicd_core.cli.demo import recovery, scenarios
@@ -19,6 +18,7 @@ from cicd_core.cli.demo.state import AgentLine, Scene
 from cicd_core.errors import CicdError, NotFound
 from cicd_core.model.agent import AgentStatus
 from cicd_core.model.job import JobStatus
+from cicd_core.values import frozen
 
 #: How long agents may take to go when the demo is interrupted, in seconds.
 _STOP_SECONDS: Final = 5.0
@@ -30,7 +30,7 @@ _START_SECONDS: Final = 60.0
 
 @frozen(kw_only=True)
 class Plot:
-    """What is played."""
+    """The scenes of the demo."""
 
     agent_ids: tuple[str, ...]
     terms: AgentTerms
@@ -41,7 +41,7 @@ async def play(stage: Stage, plot: Plot) -> AuditReport:
     """Play all scenes, then check everything that they left behind.
 
     Raises:
-        SceneFailed: the agents did not start; a scene that fails is told on the board.
+        SceneFailed: the agents did not start; the board shows a failed scene.
         CicdError: the store fails.
     """
     async with _agents(stage, plot), anyio.create_task_group() as tasks:
@@ -74,7 +74,7 @@ async def _play_all(stage: Stage, plot: Plot) -> None:
 
 
 async def _play(stage: Stage, scene: Scene, play_scene: Callable[[], Awaitable[None]]) -> None:
-    """Play a scene; if it fails, that is told, and the others go on."""
+    """Run a scene; if it fails, report that, and continue with the others."""
     try:
         await play_scene()
     except (SceneFailed, CicdError, OSError) as failed:
@@ -83,7 +83,7 @@ async def _play(stage: Stage, scene: Scene, play_scene: Callable[[], Awaitable[N
 
 @asynccontextmanager
 async def _agents(stage: Stage, plot: Plot) -> AsyncGenerator[None, None]:
-    """Start the agents, and leave none behind, whatever happens."""
+    """Start the agents, and always stop all of them."""
     try:
         for agent_id in plot.agent_ids:
             process = AgentProcess(agent_id, plot.terms, stage.place)
@@ -96,13 +96,13 @@ async def _agents(stage: Stage, plot: Plot) -> AsyncGenerator[None, None]:
                 async with anyio.create_task_group() as tasks:
                     for process in stage.agents.values():
                         tasks.start_soon(process.stop, _STOP_SECONDS)
-        finally:  # also when a second Ctrl-C comes
+        finally:  # also after a second Ctrl-C
             for process in stage.agents.values():
                 process.destroy()
 
 
 async def _registered(stage: Stage) -> None:
-    """Return when every agent has said that it is there.
+    """Return when every agent has registered.
 
     Raises:
         SceneFailed: one of them ended, or did not register in time.
@@ -112,8 +112,8 @@ async def _registered(stage: Stage) -> None:
         for process in stage.agents.values():
             if process.exit_code is not None:
                 raise SceneFailed(
-                    f"{process.agent_id} ended with exit code {process.exit_code} before it took "
-                    f"any work; it said:\n{process.tail()}"
+                    f"{process.agent_id} ended with exit code {process.exit_code} before it had "
+                    f"a job; its output:\n{process.tail()}"
                 )
         return all([await _is_there(stage, agent_id) for agent_id in stage.agents]) or None
 
@@ -132,7 +132,7 @@ async def _is_there(stage: Stage, agent_id: str) -> bool:
 
 
 async def _follow(stage: Stage, cursor: str) -> None:
-    """Tell the board of every event, and of what runs, for ever."""
+    """Pass every event and the running jobs to the board, forever."""
     pool_name = stage.workshop.pool_name
     while True:
         page = await stage.plane.events.read(cursor, limit=500)
@@ -148,7 +148,7 @@ async def _follow(stage: Stage, cursor: str) -> None:
 
 
 async def _caught_up(stage: Stage) -> None:
-    """Let the board take the last events, which end every job."""
+    """Pass the last events, which end every job, to the board."""
 
     async def look() -> bool | None:
         return stage.board.ended >= len(stage.jobs) or None

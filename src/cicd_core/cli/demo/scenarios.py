@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from datetime import timedelta
 
-from attrs import evolve
-
 from cicd_core.cli.demo.context import SceneFailed, Stage, require
 from cicd_core.cli.demo.repository import Commit
 from cicd_core.cli.demo.state import Scene
@@ -17,24 +15,22 @@ from cicd_core.model.deployment import (
     DeploymentSpec,
     DeploymentStatus,
 )
-from cicd_core.model.job import FINAL_STATES, JobState, Priority
+from cicd_core.model.job import RESTING_STATES, Priority
 from cicd_core.queueing.why import ReasonCode
-
-#: What a job of a demo can end in without anybody's help.
-_AT_REST = FINAL_STATES | {JobState.DEAD_LETTERED}
+from cicd_core.values import evolve
 
 
 async def work_on_commits(stage: Stage, job_ids: list[str]) -> None:
-    """Follow the jobs on all commits to their end; a commit that does not compile is no fault."""
+    """Follow the jobs on all commits to their end; a failed compilation is not an error."""
     verdicts: Counter[str] = Counter()
     for job_id in job_ids:
-        job = await stage.until(job_id, lambda job: job.state in _AT_REST, "to its end")
+        job = await stage.until(job_id, lambda job: job.state in RESTING_STATES, "to its end")
         verdicts[job.state.value.replace("_", " ")] += 1
     commits = len(stage.repository.commits)
-    told = ", ".join(f"{number} {state}" for state, number in verdicts.items())
+    by_state = ", ".join(f"{number} {state}" for state, number in verdicts.items())
     stage.board.done(
         Scene.WORK,
-        f"{len(job_ids)} jobs on {commits} commit{'s' if commits > 1 else ''}: {told}",
+        f"{len(job_ids)} jobs on {commits} commit{'s' if commits > 1 else ''}: {by_state}",
         jobs=len(job_ids),
         commits=commits,
         verdicts=verdicts,
@@ -54,7 +50,7 @@ async def deploy(stage: Stage, build_job_id: str) -> None:
     await stage.plane.deployments.record_metrics(there.deployment_id, metrics)
     stage.board.say(
         Scene.DEPLOYMENT,
-        f"{newest.short} is live; {metrics.error_rate:.0%} of the queue's jobs failed, so back",
+        f"{newest.short} is live; {metrics.error_rate:.0%} of the queue's jobs failed: roll back",
     )
     await stage.look()
     previous = older[0] if before is not None else None
@@ -63,7 +59,7 @@ async def deploy(stage: Stage, build_job_id: str) -> None:
         there.deployment_id,
         reason=f"{metrics.error_rate:.1%} of jobs failed, a rehearsal; job {back.job_id}",
         target=None if before is None else before.deployment_id,
-        by="demo",
+        actor="demo",
     )
     require(ended.status is DeploymentStatus.ROLLED_BACK, f"it is {ended.status.value}")
     seen = stage.place.site / "current"
@@ -88,7 +84,7 @@ async def deploy(stage: Stage, build_job_id: str) -> None:
 
 
 async def _live(stage: Stage, commit: Commit, build_job_id: str | None) -> Deployment:
-    """Take a commit to production, each step by a job."""
+    """Take a commit to production, each step with a job."""
     deployments, say = stage.plane.deployments, stage.board.say
     spec = DeploymentSpec(
         service_name=stage.repository.name,
@@ -97,25 +93,25 @@ async def _live(stage: Stage, commit: Commit, build_job_id: str | None) -> Deplo
         git=stage.repository.context(commit),
         build_job_id=build_job_id,
     )
-    made = await deployments.create(spec, by="demo")
+    made = await deployments.create(spec, actor="demo")
     key = made.deployment_id
     staging = await stage.enqueue(stage.workshop.stage(commit))
-    await deployments.begin_staging(key, staging_job_id=staging.job_id, by="demo")
+    await deployments.begin_staging(key, staging_job_id=staging.job_id, actor="demo")
     say(Scene.DEPLOYMENT, f"{commit.short} goes to staging")
     staged = await stage.ended(staging.job_id)
-    await deployments.record_staging(key, succeeded=staged.exit_code == 0, by=staged.job_id)
+    await deployments.record_staging(key, succeeded=staged.exit_code == 0, actor=staged.job_id)
     switch = stage.workshop.switch("switch", commit, release=commit)
     production = await stage.enqueue(switch)
-    await deployments.begin_production(key, production_job_id=production.job_id, by="demo")
+    await deployments.begin_production(key, production_job_id=production.job_id, actor="demo")
     say(Scene.DEPLOYMENT, f"{commit.short} goes to production")
     switched = await stage.ended(production.job_id)
     return await deployments.record_production(
-        key, succeeded=switched.exit_code == 0, by=switched.job_id
+        key, succeeded=switched.exit_code == 0, actor=switched.job_id
     )
 
 
 async def wait_for_its_time(stage: Stage) -> None:
-    """Enqueue a job for later: nobody gets it before."""
+    """Enqueue a job for later: no agent gets it before."""
     now = await stage.plane.now()
     run_at = now + timedelta(seconds=stage.pace.delay)
     work = stage.workshop.small("later", run_at=run_at)
@@ -123,7 +119,7 @@ async def wait_for_its_time(stage: Stage) -> None:
     reasons = await stage.plane.jobs.why(job_id)
     require(
         any(reason.code is ReasonCode.DELAYED for reason in reasons),
-        f"why it waits is told as {[reason.code.value for reason in reasons]}",
+        f"the reasons for the wait are {[reason.code.value for reason in reasons]}",
     )
     stage.board.say(Scene.DELAY, f"{work.name} must not run before {run_at:%H:%M:%S} UTC")
     ended = await stage.ended(job_id)
@@ -132,7 +128,7 @@ async def wait_for_its_time(stage: Stage) -> None:
     late = (claimed_at - run_at).total_seconds()
     stage.board.done(
         Scene.DELAY,
-        f"{work.name} was claimed {late:.2f} s after its time, not before",
+        f"{work.name} was claimed {late:.2f} s after its time, not earlier",
         job_id=job_id,
         run_at=run_at,
         claimed_at=claimed_at,
@@ -141,8 +137,8 @@ async def wait_for_its_time(stage: Stage) -> None:
 
 
 async def enqueue_twice(stage: Stage) -> None:
-    """Enqueue with one idempotency key twice: one job; and once with another body: refused."""
-    # The pool is in it: another demo on the same store makes a report of its own.
+    """Enqueue twice with one idempotency key: one job; then with another body: rejected."""
+    # It includes the pool: another demo on the same store creates its own report.
     key = f"report-{stage.workshop.pool_name}-{stage.repository.commits[0].sha}"
     work = stage.workshop.small("report", idempotency_key=key)
     first = await stage.enqueue(work)
@@ -150,15 +146,15 @@ async def enqueue_twice(stage: Stage) -> None:
     require(first.job_id == again.job_id, f"two jobs, {first.job_id} and {again.job_id}")
     other = evolve(work, spec=evolve(work.spec, priority=Priority.LOW))
     try:
-        await stage.plane.queue.enqueue(other.spec, by="demo")
+        await stage.plane.queue.enqueue(other.spec, actor="demo")
     except IdempotencyConflict as conflict:
         refusal = str(conflict)
     else:
-        raise SceneFailed("another body under the same key was accepted")
+        raise SceneFailed("another body with the same key was accepted")
     ended = await stage.ended(first.job_id)
     stage.board.done(
         Scene.SAME_KEY,
-        "two enqueues with one key are one job; another body is refused",
+        "two enqueues with one key make one job; another body is rejected",
         job_id=first.job_id,
         refused=refusal,
         state=ended.state,

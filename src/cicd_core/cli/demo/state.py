@@ -1,7 +1,7 @@
-"""What is known of a demo while it goes on: the scenes, the jobs, the agents, the last events.
+"""The state of a running demo: scenes, jobs, agents, the last events.
 
-It is filled by the scenes, and by the log of events; it is shown by :mod:`cicd_core.cli.demo.live`,
-or line by line.
+The scenes and the event log fill it; :mod:`cicd_core.cli.demo.live` shows it, or a view line
+by line.
 """
 
 from __future__ import annotations
@@ -12,21 +12,22 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from attrs import Factory, define, frozen
+from attrs import Factory, define
 
 from cicd_core.model.event import Event
 from cicd_core.model.job import FINAL_STATES, Job, JobState, Priority
+from cicd_core.values import frozen
 
-#: How many events are kept to be shown.
+#: Number of events kept for the view.
 _EVENTS: Final = 60
-#: What is said of an agent that the demo killed; the store learns of it later.
+#: The status of an agent that the demo killed; the store notices it later.
 KILLED: Final = "killed"
-#: Setbacks: they are told with their reason, line by line too.
+#: Setbacks: the line-by-line view shows them too, with their reason.
 _WORTH_A_LINE: Final = frozenset({"job.retried", "job.lease_expired", "job.dead_lettered"})
 
 
 class Scene(StrEnum):
-    """What is played, in the order in which it is shown."""
+    """The scenes, in the order of the view."""
 
     WORK = "real work"
     KILL = "kill -9"
@@ -39,7 +40,7 @@ class Scene(StrEnum):
 
 
 class Course(StrEnum):
-    """How far a scene is."""
+    """The status of a scene."""
 
     WAITING = "waiting"
     GOING = "going"
@@ -49,32 +50,32 @@ class Course(StrEnum):
 
 @define
 class SceneState:
-    """What is told of a scene."""
+    """The report of a scene."""
 
     course: Course = Course.WAITING
     text: str = ""
-    #: What it found, for the machine's report.
+    #: Its results, for the JSON report.
     facts: dict[str, Any] = Factory(dict[str, Any])
 
 
 @define
 class JobLine:
-    """A job, as the events tell it."""
+    """A job, according to the events."""
 
     name: str
     priority: Priority
     state: JobState = JobState.PENDING
     agent_id: str | None = None
     attempt: int = 0
-    #: Seconds since the demo began.
+    #: Seconds since the start of the demo.
     since: float = 0.0
 
 
 @define
 class AgentLine:
-    """An agent, as the demo and the events tell it."""
+    """An agent, according to the demo and the events."""
 
-    status: str = "starting"
+    status: str = "start"
     pid: int | None = None
 
 
@@ -83,10 +84,10 @@ class EventLine:
     """An event, for the list of the newest."""
 
     seconds: float
-    #: What it is about, and what happened to it.
+    #: Its subject, and the change.
     subject: str
     what: str
-    #: A state, which gives the colour.
+    #: A state, which sets the colour.
     state: str
 
 
@@ -98,66 +99,66 @@ class Board:
         title: str,
         pool_name: str,
         clock: Callable[[], float],
-        told: Callable[[float, str, str], None],
+        report: Callable[[float, str, str], None],
     ) -> None:
-        """Begin with nothing known.
+        """Start with an empty state.
 
         Args:
-            title: what the demo is about.
-            pool_name: whose jobs are its own.
-            clock: the seconds since the demo began.
-            told: gets every word of every scene, and every end of a job: when, of what, the word.
+            title: the title of the demo.
+            pool_name: the pool of the demo's jobs.
+            clock: the seconds since the start of the demo.
+            report: called for each line of a scene and each end of a job: time, subject, text.
         """
         self.title = title
         self.clock = clock
-        #: When the last event came.
+        #: The time of the last event.
         self.changed = 0.0
         self._pool_name = pool_name
-        self._told = told
+        self._report = report
         self.scenes: dict[Scene, SceneState] = {scene: SceneState() for scene in Scene}
         self.jobs: dict[str, JobLine] = {}
         self.agents: dict[str, AgentLine] = {}
         self.events: deque[EventLine] = deque(maxlen=_EVENTS)
 
     def say(self, scene: Scene, text: str) -> None:
-        """Tell how a scene goes on."""
+        """Show a step of a scene."""
         self._set(scene, Course.GOING, text)
 
     def done(self, scene: Scene, text: str, **facts: Any) -> None:
-        """Tell how a scene ended, and keep what it found."""
+        """Show the end of a scene, and keep its results."""
         self.scenes[scene].facts.update(facts)
         self._set(scene, Course.DONE, text)
 
     def failed(self, scene: Scene, text: str) -> None:
-        """Tell that a scene did not end as it should."""
+        """Show that a scene failed."""
         self._set(scene, Course.FAILED, text)
 
     def add_job(self, job_id: str, name: str, priority: Priority) -> None:
-        """Know a job by its name."""
+        """Record a job with its name."""
         known = self.jobs.setdefault(job_id, JobLine(name, priority))
         known.name, known.priority = name, priority
 
     def count(self, *states: JobState) -> int:
-        """Return how many jobs are in one of these states."""
+        """Return the number of jobs in these states."""
         return sum(job.state in states for job in self.jobs.values())
 
     def queued_by_priority(self) -> Counter[Priority]:
-        """Return how many jobs wait, by their priority."""
+        """Return the number of waiting jobs, by priority."""
         waiting = {JobState.QUEUED, JobState.CLAIMED}
         return Counter(job.priority for job in self.jobs.values() if job.state in waiting)
 
     def held_by(self, agent_id: str) -> list[JobLine]:
-        """Return what an agent runs, or ran when it was killed and still has a lease on."""
+        """Return the jobs that an agent runs, or ran when it was killed and still leases."""
         held = {JobState.CLAIMED, JobState.RUNNING}
         return [job for job in self.jobs.values() if job.agent_id == agent_id and job.state in held]
 
     @property
     def ended(self) -> int:
-        """How many jobs have a final verdict."""
+        """The number of jobs with a final verdict."""
         return self.count(*FINAL_STATES)
 
     def see_running(self, jobs: Iterable[Job], now: datetime) -> None:
-        """Take the jobs that run at this moment: a claim is told in the log by its next commit."""
+        """Add the running jobs: a claim appears in the log only with its next commit."""
         for job in jobs:
             known = self.jobs.get(job.job_id)
             if known is None:
@@ -167,10 +168,10 @@ class Board:
             known.since = self.clock() - passed
 
     def note(self, event: Event) -> None:
-        """Take an event of the log."""
+        """Add an event of the log."""
         self.changed = self.clock()
         collection, key = event.subject
-        # An event may be read before the one who enqueued its job has got an answer.
+        # An event may arrive before the caller that enqueued its job has its answer.
         if collection == "jobs" and event.data.get("pool") == self._pool_name:
             self.jobs.setdefault(key, JobLine(key, Priority.NORMAL))
         if collection == "jobs" and key in self.jobs:
@@ -190,23 +191,23 @@ class Board:
         try:
             job.state = JobState(event.data["to"])
             job.since = self.clock()
-        except (KeyError, ValueError):  # it tells of something within a state
+        except (KeyError, ValueError):  # the event does not change the state
             pass
         if event.type == "job.claimed":
-            job.agent_id = str(event.data["by"])
+            job.agent_id = str(event.data["actor"])
             job.attempt = int(event.data["attempt"])
         if event.type in {"job.created", "job.claimed"}:
             return
         said = f"{what}{self._where(job, event)}"
         self._add(job.name, said, job.state.value)
         if event.type in _WORTH_A_LINE or job.state in FINAL_STATES:
-            self._told(self.clock(), job.name, said)
+            self._report(self.clock(), job.name, said)
 
     def _where(self, job: JobLine, event: Event) -> str:
         if job.state is JobState.RUNNING:
             return f" on {job.agent_id}, attempt {job.attempt}"
         if event.type in _WORTH_A_LINE:
-            return f": {event.data.get('why', '')}"
+            return f": {event.data.get('reason', '')}"
         return f" on {job.agent_id}" if job.state in FINAL_STATES and job.agent_id else ""
 
     def _add(self, subject: str, what: str, state: str) -> None:
@@ -215,4 +216,4 @@ class Board:
     def _set(self, scene: Scene, course: Course, text: str) -> None:
         state = self.scenes[scene]
         state.course, state.text = course, text
-        self._told(self.clock(), scene.value, text)
+        self._report(self.clock(), scene.value, text)

@@ -1,4 +1,4 @@
-"""How a demo ended: for people, and as one JSON document."""
+"""The result of a demo: for people, and as one JSON document."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from cicd_core.audit import AuditReport
-from cicd_core.cli.audit import amount, audit_parts
+from cicd_core.cli.audit import audit_parts
 from cicd_core.cli.demo.context import Stage
 from cicd_core.cli.demo.live import scene_lines
 from cicd_core.cli.demo.state import Course
+from cicd_core.model.amounts import amount
 from cicd_core.model.job import Job
 
 
 def is_good(stage: Stage, report: AuditReport) -> bool:
-    """Return whether every scene ended as it should, and every check of the audit holds."""
+    """Return whether all scenes succeeded, and all checks of the audit passed."""
     scenes = all(state.course is Course.DONE for state in stage.board.scenes.values())
     return scenes and report.ok
 
@@ -25,13 +26,13 @@ def is_good(stage: Stage, report: AuditReport) -> bool:
 def ending_parts(
     stage: Stage, report: AuditReport, *, seconds: float, plain: bool
 ) -> Iterator[RenderableType]:
-    """Yield what a person sees at the end.
+    """Yield the final report for people.
 
     Args:
-        stage: of the demo.
-        report: of its audit.
-        seconds: that it took.
-        plain: whether only ASCII can be shown.
+        stage: the context of the demo.
+        report: the report of its audit.
+        seconds: the duration.
+        plain: whether to use only ASCII.
     """
     yield scene_lines(stage.board, plain=plain)
     yield Text()
@@ -45,20 +46,20 @@ def ending_parts(
     if failed:
         yield Text(f"FAILED: {', '.join(failed)}", "bold red")
     else:
-        yield Text("ok: everything that was enqueued is accounted for", "bold green")
+        yield Text("ok: every enqueued job is accounted for", "bold green")
 
 
 def document(
     stage: Stage, report: AuditReport, jobs: list[Job], *, url: str, seconds: float
 ) -> dict[str, Any]:
-    """Return what a machine is told at the end.
+    """Return the final report for machines.
 
     Args:
-        stage: of the demo.
-        report: of its audit.
-        jobs: all of the demo's, as they stand now.
-        url: of the store.
-        seconds: that it took.
+        stage: the context of the demo.
+        report: the report of its audit.
+        jobs: all jobs of the demo, in their current state.
+        url: that of the store.
+        seconds: the duration.
     """
     repository = stage.repository
     return {
@@ -75,7 +76,7 @@ def document(
         "store": url,
         "kept": str(stage.place.root) if stage.place.kept else None,
         "scenes": {
-            scene.name.lower(): {"result": state.course, "told": state.text, **state.facts}
+            scene.name.lower(): {"result": state.course, "summary": state.text, **state.facts}
             for scene, state in stage.board.scenes.items()
         },
         "agents": [
@@ -104,9 +105,9 @@ def _job(job: Job, name: str) -> dict[str, Any]:
 def _summary(stage: Stage, report: AuditReport, seconds: float) -> Text:
     killed = sum((each.exit_code or 0) < 0 for each in stage.agents.values())
     states = sorted(report.jobs_by_state.items(), key=lambda pair: -pair[1])
-    told = ", ".join(f"{number} {state.value.replace('_', ' ')}" for state, number in states)
+    by_state = ", ".join(f"{number} {state.value.replace('_', ' ')}" for state, number in states)
     return Text(
-        f"{len(stage.jobs)} jobs enqueued, {report.jobs} found: {told}\n"
+        f"{len(stage.jobs)} jobs enqueued, {report.jobs} found: {by_state}\n"
         f"{amount(report.attempts, 'attempt')}, {amount(report.retries, 'retry', 'retries')}, "
         f"{amount(report.lost_leases, 'lost lease')}, {amount(killed, 'agent')} killed, "
         f"{amount(report.events, 'event')}, {seconds:.1f} s"

@@ -1,4 +1,4 @@
-"""The jobs of a demo: what each one runs, and on which commit."""
+"""The jobs of a demo: their commands and commits."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ import sys
 from collections.abc import Iterator
 from typing import Any, Final
 
-from attrs import evolve, frozen
-
 from cicd_core.cli.demo.place import Place
 from cicd_core.cli.demo.repository import Commit, Repository
 from cicd_core.ids import IdSource
 from cicd_core.model.job import Delivery, Priority, RetryPolicy, Verdict
 from cicd_core.model.spec import JobSpec
+from cicd_core.values import evolve, frozen
 
-#: How long a job may run, in seconds.
+#: Time limit of a job, in seconds.
 _TIMEOUT: Final = 300.0
-#: A lost agent costs no minute of waiting here.
+#: Short waits, so that a lost agent does not delay the demo.
 _QUICK: Final = RetryPolicy(max_attempts=5, backoff_base=0.3, backoff_max=2.0)
 
 _COUNT: Final = """
@@ -26,8 +25,8 @@ echo "$(git archive --format=tar HEAD | wc -c) bytes in an archive"
 git log -1 --format='%h %s'
 """
 
-# Works until it is told that it may end; how often it looked is in its log. The file that it makes
-# first is the proof that it runs, under this very fence.
+# Runs until a file lets it end; its log has the number of checks. The file that it creates first
+# proves that it runs with this fence.
 _SOAK: Final = """
 : > "$MARKS/$NAME-$CICD_FENCE"
 rounds=0
@@ -55,7 +54,7 @@ git archive --format=tar HEAD | tar -x -f - -C "$SITE/releases/$SHA"
 ls "$SITE/releases/$SHA" | wc -l
 """
 
-# A symbolic link is replaced whole: nobody sees half a release, or none at all.
+# Replacing a symbolic link is atomic: there is never a partial release, or none.
 _SWITCH: Final = """
 import os
 from pathlib import Path
@@ -72,25 +71,25 @@ print("current is", os.readlink(current) if sha else "gone")
 
 @frozen(kw_only=True)
 class Work:
-    """A job to be, and what people call it."""
+    """A job to create, with its name for people."""
 
     name: str
     spec: JobSpec
 
 
 class ExecutorContext:
-    """Makes the jobs of one demo."""
+    """Creates the jobs of a demo."""
 
     def __init__(self, repository: Repository, place: Place, pool_name: str, seed: int) -> None:
-        """Take where the work comes from, where it happens, who does it, and what mixes it."""
+        """Take the repository, the folder, the pool and the seed."""
         self._repository = repository
         self._place = place
-        #: Whose agents do the work.
+        #: The pool of the agents.
         self.pool_name = pool_name
         self._dice = IdSource(seed)
 
     def bulk(self, test_command: str | None) -> Iterator[Work]:
-        """Yield the work on every commit, at mixed priorities."""
+        """Yield the jobs of all commits, with mixed priorities."""
         for commit in self._repository.commits:
             if self._repository.has_python:
                 argv = [sys.executable, "-m", "compileall", "-q", "."]
@@ -100,12 +99,12 @@ class ExecutorContext:
                 yield self._mixed(self._made("test", commit, {"shell": test_command}))
 
     def soak(self, name: str = "soak") -> Work:
-        """Return a job that runs until the file ``<name>-may-end`` is there."""
+        """Return a job that runs until the file ``<name>-may-end`` exists."""
         work = self._made(name, self._repository.commits[0], {"shell": _SOAK})
         return _with(work, priority=Priority.CRITICAL)
 
     def package(self) -> Work:
-        """Return a job that fails until there is a key to sign with; failures are tried again."""
+        """Return a job that fails until the signing key exists; failures are retried."""
         policy = RetryPolicy(
             max_attempts=3,
             retry_on=(Verdict.FAILED, Verdict.ERROR),
@@ -116,18 +115,18 @@ class ExecutorContext:
         return _with(work, priority=Priority.HIGH, retry=policy)
 
     def small(self, name: str, commit: Commit | None = None, **fields: Any) -> Work:
-        """Return a job that tells of a commit, and takes no time."""
+        """Return a short job that describes a commit."""
         line = {"shell": "git log -1 --stat --format='%h %an: %s' | tail -n 20"}
         return _with(self._made(name, commit or self._repository.commits[0], line), **fields)
 
     def stage(self, commit: Commit) -> Work:
-        """Return the job that puts a release where it can be tried."""
+        """Return the job that puts a release into staging."""
         return _with(self._made("stage", commit, {"shell": _STAGE}), priority=Priority.HIGH)
 
     def switch(self, name: str, commit: Commit, *, release: Commit | None) -> Work:
-        """Return the job that makes a release the one that people see, or takes it away.
+        """Return the job that puts a release into production, or removes it.
 
-        It runs at most once: nobody switches twice because an agent was lost.
+        It runs at most once: a lost agent must not switch twice.
         """
         payload = {"argv": [sys.executable, "-c", _SWITCH]}
         work = self._made(name, commit, payload, sha="" if release is None else release.sha)
@@ -157,7 +156,7 @@ class ExecutorContext:
         return Work(name=shown, spec=spec)
 
     def _mixed(self, work: Work) -> Work:
-        """Return the work at a priority that the seed decides."""
+        """Return the job with a priority from the seed."""
         mix = (Priority.HIGH, Priority.NORMAL, Priority.NORMAL, Priority.LOW)
         return _with(work, priority=mix[int(self._dice.jitter() * len(mix))])
 

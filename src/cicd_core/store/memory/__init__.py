@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cicd_core.store.memory.opening import open_memory
-from cicd_core.store.memory.store import MemoryStore
+from cicd_core.store.memory.store import MemoryBackend
 
-__all__ = ["MemoryStore", "open_memory"]
+__all__ = ["MemoryBackend", "open_memory"]
 
 if TYPE_CHECKING:
     from cicd_core.store.contract import Store
-    from cicd_core.store.registry import StoreFactory
+    from cicd_core.store.registry import BackendFactory
 
-    _store: type[Store] = MemoryStore
-    _factory: StoreFactory = open_memory
+    _store: type[Store] = MemoryBackend
+    _factory: BackendFactory = open_memory

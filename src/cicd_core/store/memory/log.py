@@ -65,8 +65,8 @@ class Log:
         begin = max(seen + 1, self._first)
         end = min(begin + limit, self._next)
         entries = tuple(self._entries[position][1] for position in range(begin, end))
-        torn = cursor is not None and begin > seen + 1
-        return LogPage(entries, cursor=str(end - 1), torn=torn)
+        truncated = cursor is not None and begin > seen + 1
+        return LogPage(entries, cursor=str(end - 1), truncated=truncated)
 
     def counters(self, prefix: str) -> Counters:
         """Return the counters whose names begin with ``prefix``; they lack no event."""
@@ -79,7 +79,7 @@ class Log:
 
     def _position(self, cursor: str) -> int:
         if not (cursor.isascii() and cursor.isdecimal() and len(cursor) <= _DIGITS):
-            raise InvalidCursor(cursor, "it is not one of this store's")
+            raise InvalidCursor(cursor, "it does not belong to this store")
         position = int(cursor)
         if position >= self._next:
             raise InvalidCursor(cursor, "it is ahead of this store's log")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from attrs import define
 
 from cicd_core.errors import InvalidInput
-from cicd_core.store.memory.store import LOG_RETENTION, MemoryStore
+from cicd_core.store.memory.store import LOG_RETENTION, MemoryBackend
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -26,7 +26,7 @@ _Name = tuple[str, str]
 
 @define
 class _Shared:
-    store: MemoryStore
+    store: MemoryBackend
     users: int = 0
 
 
@@ -62,10 +62,10 @@ async def open_memory(
     """
     url.check_options({"log_retention"})
     if url.path:
-        raise InvalidInput("url", url.path, "a memory store has a name only: memory://name")
+        raise InvalidInput("url", url.path, "a memory store has only a name: memory://name")
     if log_retention is None:
         log_retention = url.seconds("log_retention", LOG_RETENTION)
-    store = MemoryStore(collections, clock=clock, log_retention=log_retention)
+    store = MemoryBackend(collections, clock=clock, log_retention=log_retention)
     name = (url.netloc, namespace or "")
     if url.netloc:
         store = _join(name, store)
@@ -77,11 +77,11 @@ async def open_memory(
             _leave(name)
 
 
-def _join(name: _Name, fresh: MemoryStore) -> MemoryStore:
+def _join(name: _Name, fresh: MemoryBackend) -> MemoryBackend:
     with _lock:
         shared = _shared.setdefault(name, _Shared(fresh))
         if shared.store.collections != fresh.collections:
-            reason = "that memory store keeps other collections; choose another name"
+            reason = "that memory store has other collections; choose another name"
             raise InvalidInput("url", name[0], reason)
         shared.users += 1
         return shared.store.another()

@@ -9,23 +9,25 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sortedcontainers import SortedList
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from cicd_core.store.records import Collection, Partition, Query, Record
+    from cicd_core.store.records import Collection, Partition, Query, Record, Subject
 
 #: The most expired records that one sweep drops, so that no call pays for everything that ran out
 #: while nobody looked.
 SWEEP: Final = 100
 
 # A collection and a key.
-Subject = tuple[str, str]
 # A partition as it is looked up: the collection, the index's two attributes, the value.
-Place = tuple[str, str, str, str]
+PartitionKey = tuple[str, str, str, str]
 # A sort value and a key.
 Entry = tuple[str, str]
 
+#: The attributes of a record that is not there.
+_NOWHERE: Final[Mapping[str, str]] = {}
 
-def place_of(partition: Partition) -> Place:
+
+def key_of_partition(partition: Partition) -> PartitionKey:
     """Return how a partition is looked up."""
     index = partition.index
     return partition.collection, index.partition, index.sort, partition.value
@@ -37,7 +39,7 @@ class Row(NamedTuple):
     record: Record
     #: The version that its last commit gave; claims may have moved the record's own one on.
     given: int
-    #: Whether it decodes, which ``MemoryStore.damage`` alone can change.
+    #: Whether it decodes, which ``MemoryBackend.damage`` alone can change.
     is_readable: bool = True
 
     def is_live(self, now: int) -> bool:
@@ -50,23 +52,24 @@ class _Ordered:
 
     def __init__(self) -> None:
         self.entries: SortedList[Entry] = SortedList()
-        self.expiries: SortedList[int] = SortedList()
+        #: Made when the first one expires: most partitions come and go without.
+        self.expiries: SortedList[int] | None = None
 
 
 class Rows:
     """Every record of a store. Those that have expired are skipped until a sweep drops them."""
 
     def __init__(
-        self, collections: Iterable[Collection], entered: Callable[[Place, str], None]
+        self, collections: Iterable[Collection], entered: Callable[[PartitionKey, str], None]
     ) -> None:
         """Start empty; ``entered`` is told of each partition and sort value that is new."""
         self._indexes = {
-            each.name: [(index.partition, index.sort) for index in each.indexes]
-            for each in collections
+            collection.name: [(index.partition, index.sort) for index in collection.indexes]
+            for collection in collections
         }
         self._entered = entered
         self._rows: dict[Subject, Row] = {}
-        self._places: dict[Place, _Ordered] = {}
+        self._partitions: dict[PartitionKey, _Ordered] = {}
         self._expiring: SortedList[tuple[int, str, str]] = SortedList()
         self._held: dict[tuple[str, str], set[str]] = {}
         self._floor = 1
@@ -102,15 +105,17 @@ class Rows:
         for _, collection, key in list(islice(due, SWEEP)):
             self.drop((collection, key))
 
-    def smallest(self, places: Iterable[Place], now: int) -> Iterator[Row]:
+    def smallest(self, partitions: Iterable[PartitionKey], now: int) -> Iterator[Row]:
         """Yield the rows of some partitions of one collection, in the order of sort values."""
-        known = [place for place in dict.fromkeys(places) if place in self._places]
-        entries = merge(*(self._places[place].entries for place in known))
+        known = [
+            partition for partition in dict.fromkeys(partitions) if partition in self._partitions
+        ]
+        entries = merge(*(self._partitions[partition].entries for partition in known))
         return self._walk(known[0][0], entries, now) if known else iter(())
 
     def between(self, query: Query, now: int) -> Iterator[Row]:
         """Yield the rows of a partition between the bounds of a query, in its direction."""
-        ordered = self._places.get(place_of(query.partition))
+        ordered = self._partitions.get(key_of_partition(query.partition))
         if ordered is None:
             return iter(())
         # No text lies between one and the same one with a NUL behind it.
@@ -119,12 +124,13 @@ class Rows:
         entries = ordered.entries.irange(least, most, (True, False), reverse=query.descending)
         return self._walk(query.partition.collection, entries, now)
 
-    def count(self, place: Place, now: int) -> int:
+    def count(self, partition: PartitionKey, now: int) -> int:
         """Return how many live rows a partition has, without looking at them."""
-        ordered = self._places.get(place)
+        ordered = self._partitions.get(partition)
         if ordered is None:
             return 0
-        return len(ordered.entries) - ordered.expiries.bisect_right(now)
+        gone = 0 if ordered.expiries is None else ordered.expiries.bisect_right(now)
+        return len(ordered.entries) - gone
 
     def held(self, collection: str, claim_id: str, now: int) -> list[Row]:
         """Return the rows whose lease has this claim id, in no order."""
@@ -146,11 +152,7 @@ class Rows:
 
     def _move(self, collection: str, old: Record | None, new: Record | None) -> None:
         """Bring everything that finds a record from the old one to the new one."""
-        before, after = self._posts(collection, old), self._posts(collection, new)
-        for place, entry, expires_at in before - after:
-            self._leave(place, entry, expires_at)
-        for place, entry, expires_at in after - before:
-            self._enter(place, entry, expires_at)
+        self._move_in_indexes(collection, old, new)
         if old is not None:
             if old.expires_at is not None:
                 self._expiring.remove((old.expires_at, collection, old.key))
@@ -162,35 +164,39 @@ class Rows:
             if new.lease is not None:
                 self._held.setdefault((collection, new.lease.claim_id), set()).add(new.key)
 
-    def _posts(
-        self, collection: str, record: Record | None
-    ) -> set[tuple[Place, Entry, int | None]]:
-        """Return where in the indexes a record stands."""
-        if record is None:
-            return set()
-        has = record.attributes
-        return {
-            ((collection, part, sort, has[part]), (has[sort], record.key), record.expires_at)
-            for part, sort in self._indexes[collection]
-            if part in has and sort in has
-        }
+    def _move_in_indexes(self, collection: str, old: Record | None, new: Record | None) -> None:
+        before = _NOWHERE if old is None else old.attributes
+        after = _NOWHERE if new is None else new.attributes
+        stays = old is not None and new is not None and old.expires_at == new.expires_at
+        for part, sort in self._indexes[collection]:
+            # A claim's patch may leave a record half in an index: it is not in it then.
+            was = (before[part], before[sort]) if part in before and sort in before else None
+            now = (after[part], after[sort]) if part in after and sort in after else None
+            if was == now and stays:
+                continue
+            if old is not None and was is not None:
+                self._leave((collection, part, sort, was[0]), (was[1], old.key), old.expires_at)
+            if new is not None and now is not None:
+                self._enter((collection, part, sort, now[0]), (now[1], new.key), new.expires_at)
 
-    def _enter(self, place: Place, entry: Entry, expires_at: int | None) -> None:
-        ordered = self._places.get(place)
+    def _enter(self, partition: PartitionKey, entry: Entry, expires_at: int | None) -> None:
+        ordered = self._partitions.get(partition)
         if ordered is None:
-            ordered = self._places[place] = _Ordered()
+            ordered = self._partitions[partition] = _Ordered()
         ordered.entries.add(entry)
         if expires_at is not None:
+            if ordered.expiries is None:
+                ordered.expiries = SortedList()
             ordered.expiries.add(expires_at)
-        self._entered(place, entry[0])
+        self._entered(partition, entry[0])
 
-    def _leave(self, place: Place, entry: Entry, expires_at: int | None) -> None:
-        ordered = self._places[place]
+    def _leave(self, partition: PartitionKey, entry: Entry, expires_at: int | None) -> None:
+        ordered = self._partitions[partition]
         ordered.entries.remove(entry)
-        if expires_at is not None:
+        if expires_at is not None and ordered.expiries is not None:
             ordered.expiries.remove(expires_at)
         if not ordered.entries:
-            del self._places[place]
+            del self._partitions[partition]
 
     def _release(self, collection: str, claim_id: str, key: str) -> None:
         keys = self._held[collection, claim_id]

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Final
 
 from anyio.lowlevel import checkpoint
 
-from cicd_core.clock import SystemClock, calendar_of
+from cicd_core.clock import SystemClock, calendar_reader
 from cicd_core.errors import CorruptRecord
 from cicd_core.model.checks import check_seconds
+from cicd_core.model.instants import SECOND, micros
 from cicd_core.store.counter_days import first_kept_day
-from cicd_core.store.limits import Limits
+from cicd_core.store.lifetime import Lifetime
 from cicd_core.store.memory.log import Log
-from cicd_core.store.memory.rows import Row, Rows, place_of
+from cicd_core.store.memory.rows import Row, Rows, key_of_partition
 from cicd_core.store.records import (
     Committed,
     Conflict,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 
     from cicd_core.clock import Clock
     from cicd_core.store.contract import Store
-    from cicd_core.store.memory.rows import Place, Subject
+    from cicd_core.store.memory.rows import PartitionKey
     from cicd_core.store.records import (
         Claim,
         Collection,
@@ -55,16 +56,19 @@ if TYPE_CHECKING:
         LogPage,
         Partition,
         Renewal,
+        Subject,
         Watch,
     )
 
 #: How often counters of past days are looked for, in microseconds.
-_HOUR: Final = 3_600_000_000
+_HOUR: Final = 3600 * SECOND
 #: How long the log is kept by default, in seconds: 30 days.
 LOG_RETENTION: Final = 30 * 86400.0
+#: The store's name in errors.
+_NAME: Final = "this memory store"
 
 
-class MemoryStore:
+class MemoryBackend:
     """A store in this process's memory; what its methods promise stands in the contract.
 
     Any number of threads may use one, each from an event loop of its own, asyncio or trio: a lock
@@ -90,29 +94,27 @@ class MemoryStore:
         Raises:
             InvalidInput: ``log_retention`` is no duration, or longer than ten years.
         """
-        self._limits = Limits(collections, store="this memory store")
+        #: What the store keeps.
+        self.collections = tuple(collections)
+        #: From here to :meth:`close`.
+        self.lifetime = Lifetime(_NAME)
+        self._lease_sorts = {item.name: item.lease_sort for item in self.collections}
         self._clock = clock or SystemClock()
+        self._calendar = calendar_reader(self._clock)
         self._lock = threading.RLock()
         #: By how much the clock may be off; only one that stands in for another store's may be.
         self._uncertainty = 0
-        self._waiters: Waiters[Place] = Waiters(place_of)
+        self._waiters: Waiters[PartitionKey] = Waiters(key_of_partition)
         self._rows = Rows(self.collections, entered=self._waiters.tell)
-        self._log = Log(int(check_seconds("log_retention", log_retention) * 1_000_000))
+        self._log = Log(micros(check_seconds("log_retention", log_retention)))
         self._days_due = 0
-
-    @property
-    def collections(self) -> tuple[Collection, ...]:
-        """What the store keeps."""
-        return self._limits.collections
 
     async def now(self) -> StoreTime:
         """Return the time on the clock that the store was given, with no uncertainty."""
-        self._limits.lifetime.check()
-        return StoreTime(self._clock.micros(), calendar=calendar_of(self._clock))
+        return StoreTime(self._clock.micros(), calendar=self._calendar())
 
     async def get(self, collection: str, keys: Sequence[str]) -> Mapping[str, Record]:
         """Return the records that exist, by key."""
-        self._limits.check_keys(collection, keys)
         await checkpoint()
         with self._lock:
             now = self._tick()
@@ -121,7 +123,6 @@ class MemoryStore:
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
         """Apply each commit whole, or not at all; answer in the order given."""
-        self._limits.check_commits(commits)
         await checkpoint()
         with self._lock:
             now = self._tick()
@@ -129,7 +130,6 @@ class MemoryStore:
 
     async def claim(self, claim: Claim) -> list[Record]:
         """Take up to ``limit`` records with the smallest sort values over the partitions."""
-        self._limits.check_claim(claim)
         await checkpoint()
         with self._lock:
             now = self._tick()
@@ -141,15 +141,14 @@ class MemoryStore:
                     key=lambda record: (record.attributes.get(sort, ""), record.key),
                 )
             index = (claim.collection, claim.index.partition, claim.index.sort)
-            places = [(*index, value) for value in claim.partitions]
-            taken = list(islice(self._rows.smallest(places, now), claim.limit))
+            partition_keys = [(*index, value) for value in claim.partitions]
+            taken = list(islice(self._rows.smallest(partition_keys, now), claim.limit))
             records = [self._grant(claim, row, now) for row in taken]
-            self._pass_on(places, now)
+            self._pass_on(partition_keys, now)
             return records
 
     async def renew(self, renewals: Sequence[Renewal]) -> list[Renewed | None]:
         """Move each lease's expiry to now + ``duration`` where the claim id matches."""
-        self._limits.check_renewals(renewals)
         await checkpoint()
         with self._lock:
             now = self._tick()
@@ -157,7 +156,6 @@ class MemoryStore:
 
     async def page(self, query: Query) -> RecordPage:
         """Return a page of one partition; it never lags."""
-        self._limits.check_query(query)
         await checkpoint()
         with self._lock:
             rows = list(islice(self._rows.between(query, self._tick()), query.limit + 1))
@@ -166,23 +164,22 @@ class MemoryStore:
 
     async def count(self, partitions: Sequence[Partition]) -> list[Count]:
         """Return how many records each partition holds, always exactly."""
-        self._limits.check_partitions(partitions)
         await checkpoint()
         with self._lock:
             now = self._tick()
-            numbers = [self._rows.count(place_of(partition), now) for partition in partitions]
+            numbers = [
+                self._rows.count(key_of_partition(partition), now) for partition in partitions
+            ]
             return [Count(number, exact=True) for number in numbers]
 
     async def counters(self, prefix: str) -> Counters:
         """Return the counters whose names begin with ``prefix``."""
-        self._limits.check_prefix(prefix)
         await checkpoint()
         with self._lock:
             return self._log.counters(prefix)
 
     async def read_log(self, cursor: str | None, limit: int) -> LogPage:
         """Return events after the cursor; None is the beginning of what is kept."""
-        self._limits.check_log_limit(limit)
         await checkpoint()
         with self._lock:
             self._tick()
@@ -191,14 +188,13 @@ class MemoryStore:
     async def wait(self, watches: Sequence[Watch], timeout: float) -> bool:  # noqa: ASYNC109 - as
         # in the contract: it is how long work may stay away, not a limit on the call
         """Return True when one of the watches has come true, False after ``timeout`` seconds."""
-        self._limits.check_watches(watches, timeout)
         await checkpoint()
         return await self._waiters.wait(
             watches,
             timeout,
             owner=self,
             look=lambda: self._look(watches),
-            check=self._limits.lifetime.check,
+            check=self.lifetime.check,
         )
 
     @asynccontextmanager
@@ -210,10 +206,10 @@ class MemoryStore:
         finally:
             other.close()
 
-    def another(self) -> MemoryStore:
+    def another(self) -> MemoryBackend:
         """Return another store on what this one keeps: it is closed by itself."""
         other = copy(self)
-        vars(other).update(_limits=self._limits.of_another())
+        other.lifetime = Lifetime(_NAME)
         return other
 
     def damage(self, collection: str, key: str) -> bool:
@@ -226,7 +222,7 @@ class MemoryStore:
 
     def close(self) -> None:
         """Refuse all further calls, and end all waiting here with an error each."""
-        if self._limits.lifetime.end():
+        if self.lifetime.end():
             self._waiters.wake_all(self)
 
     def _tick(self) -> int:
@@ -236,16 +232,16 @@ class MemoryStore:
         self._log.sweep(now)
         if now >= self._days_due:
             self._days_due = now + _HOUR
-            time = StoreTime(now, calendar=calendar_of(self._clock))
+            time = StoreTime(now, calendar=self._calendar())
             self._log.drop_days(first_kept_day(time))
         return now
 
-    def _pass_on(self, places: Iterable[Place], now: int) -> None:
+    def _pass_on(self, partition_keys: Iterable[PartitionKey], now: int) -> None:
         """Wake one more in each partition where a claim left something behind."""
-        for place in filter(self._waiters.wait_in_turn, places):
-            left = next(self._rows.smallest([place], now), None)
+        for partition_key in filter(self._waiters.wait_in_turn, partition_keys):
+            left = next(self._rows.smallest([partition_key], now), None)
             if left is not None:
-                self._waiters.offer(place, left.record.attributes[place[2]])
+                self._waiters.offer(partition_key, left.record.attributes[partition_key[2]])
 
     async def _look(self, watches: Sequence[Watch]) -> bool:
         with self._lock:
@@ -314,7 +310,7 @@ class MemoryStore:
         return answer_of(record.version, lease)
 
     def _lease_sort(self, collection: str) -> str | None:
-        return self._limits.collection(collection).lease_sort
+        return self._lease_sorts[collection]
 
 
 def _entry(event: EventWrite, versions: Mapping[Subject, int]) -> LogEntry:

@@ -1,7 +1,7 @@
 """What one transaction works on: the records that it read, and what it makes of them.
 
 Operations are decided in memory, in the order of their arrival, each one seeing what those before
-it decided; :meth:`Batch.flush` then writes the outcome with one statement a kind of change.
+it decided; :meth:`Batch.flush` then writes the outcome, many rows a statement.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any, Final
 from attrs import define
 
 from cicd_core.store.sqlite.log import LOG_BITS, LOG_TICK
+from cicd_core.store.sqlite.statements import insert_rows
 from cicd_core.store.sqlite.tables import claims_of, in_pieces, is_live, key_of
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Mapping, Sequence
 
-    from cicd_core.store.records import EventWrite, Increment, Record
-    from cicd_core.store.semantics import Subject
-    from cicd_core.store.sqlite.tables import Place, Post, Table
+    from cicd_core.store.records import EventWrite, Increment, Record, Subject
+    from cicd_core.store.sqlite.tables import PartitionKey, Post, Table
 
 _NO_ATTRIBUTES: Final[Mapping[str, str]] = {}
 
@@ -48,23 +48,23 @@ class Batch:
         self,
         connection: sqlite3.Connection,
         tables: Mapping[str, Table],
-        space: int,
+        namespace_id: int,
         now: int,
     ) -> None:
-        """Begin with nothing read; ``space`` is the namespace's number, ``now`` its time."""
+        """Begin with nothing read; ``namespace_id`` is the namespace's number, ``now`` its time."""
         self.connection = connection
         self.tables = tables
-        self.space = space
+        self.namespace_id = namespace_id
         self.now = now
         #: Each sort value that came into a partition, or moved in it.
-        self.arrivals: list[tuple[Place, str]] = []
+        self.arrivals: list[tuple[PartitionKey, str]] = []
         self._slots: dict[Subject, Slot] = {}
         self._changed: dict[Subject, Slot] = {}
-        self._depths: defaultdict[Place, int] = defaultdict(int)
+        self._depths: defaultdict[PartitionKey, int] = defaultdict(int)
         self._log: list[tuple[str, str, int, int, bytes]] = []
         self._increments: defaultdict[str, int] = defaultdict(int)
         row = connection.execute(
-            "SELECT log_end, version_floor FROM namespaces WHERE id = ?", (space,)
+            "SELECT log_end, version_floor FROM namespaces WHERE id = ?", (namespace_id,)
         ).fetchone()
         self._before: tuple[int, int] = (row[0], row[1])
         self._log_end, self._floor = self._before
@@ -78,7 +78,7 @@ class Batch:
                 wanted[subject[0]].append(subject[1])
         for collection, keys in wanted.items():
             table = self.tables[collection]
-            found = in_pieces(self.connection, table.by_key, self.space, keys)
+            found = in_pieces(self.connection, table.by_key, self.namespace_id, keys)
             for row in found.whole:
                 self.adopt(table, row)
             for row in found.damaged:
@@ -136,10 +136,11 @@ class Batch:
         if self._log:
             self._write_log()
         if self._increments:
-            self.connection.executemany(
-                "INSERT INTO counters (ns, name, value) VALUES (?, ?, ?) "
+            insert_rows(
+                self.connection,
+                "INSERT INTO counters (ns, name, value) VALUES",
+                [(self.namespace_id, name, amount) for name, amount in self._increments.items()],
                 "ON CONFLICT (ns, name) DO UPDATE SET value = value + excluded.value",
-                [(self.space, name, amount) for name, amount in self._increments.items()],
             )
             self._increments.clear()
 
@@ -150,7 +151,7 @@ class Batch:
         if (self._log_end, self._floor) != self._before:
             self.connection.execute(
                 "UPDATE namespaces SET log_end = ?, version_floor = ? WHERE id = ?",
-                (self._log_end, self._floor, self.space),
+                (self._log_end, self._floor, self.namespace_id),
             )
 
     def _write_records(self) -> None:
@@ -162,7 +163,7 @@ class Batch:
                 if slot.rowid is not None:
                     statements[table.delete].append((slot.rowid,))
             elif old is None or slot.rowid is None:
-                statements[table.insert].append(table.inserted(self.space, new))
+                statements[table.insert].append(table.inserted(self.namespace_id, new))
             else:
                 update = table.update(old, new)
                 parameters = table.updated(update, new, slot.given, slot.rowid)
@@ -191,32 +192,34 @@ class Batch:
             if was != value and was is not None:
                 self._depths[collection, name, was] -= 1
             if value is not None:
-                place = (collection, name, value)
+                key = (collection, name, value)
                 if was != value:
-                    self._depths[place] += 1
-                self.arrivals.append((place, after[sort]))
+                    self._depths[key] += 1
+                self.arrivals.append((key, after[sort]))
 
     def _write_log(self) -> None:
         position = max(self._log_end + 1, self.now // LOG_TICK)
-        first = (self.space << LOG_BITS) + position
-        self.connection.executemany(
-            "INSERT INTO log (id, collection, key, version, ordinal, body, at) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        first = (self.namespace_id << LOG_BITS) + position
+        insert_rows(
+            self.connection,
+            "INSERT INTO log (id, collection, key, version, ordinal, body, at) VALUES",
             [(number, *entry, self.now) for number, entry in enumerate(self._log, first)],
         )
         self._log_end = position + len(self._log) - 1
         self._log.clear()
 
     def _write_depths(self) -> None:
-        self.connection.executemany(
-            "INSERT INTO depths VALUES (?, ?, ?, ?, ?) "
+        insert_rows(
+            self.connection,
+            "INSERT INTO depths VALUES",
+            [(self.namespace_id, *key, change) for key, change in self._depths.items() if change],
             "ON CONFLICT (ns, collection, index_name, value) "
             "DO UPDATE SET number = number + excluded.number",
-            [(self.space, *key, change) for key, change in self._depths.items() if change],
         )
         # Partitions come and go with the records in them: agents, lanes, a pool's statuses.
+        # One by one: with a list of rows, SQLite would look through the whole table.
         self.connection.executemany(
             "DELETE FROM depths WHERE ns = ? AND collection = ? AND index_name = ? AND value = ? "
             "AND number = 0",
-            [(self.space, *key) for key, change in self._depths.items() if change < 0],
+            [(self.namespace_id, *key) for key, change in self._depths.items() if change < 0],
         )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
-    from cicd_core.store.sqlite.connection import Hops
+    from cicd_core.store.sqlite.connection import ConnectionThread
 
 Request = TypeVar("Request")
 
@@ -33,12 +33,12 @@ async def _nothing() -> None:
     pass
 
 
-class Turns(Generic[Request]):
+class Batcher(Generic[Request]):
     """Collects requests and has them done by a connection's thread, a batch at a time."""
 
     def __init__(
         self,
-        hops: Hops,
+        thread: ConnectionThread,
         work: Callable[[sqlite3.Connection, Sequence[Request]], list[Any]],
         *,
         path: Path,
@@ -46,12 +46,12 @@ class Turns(Generic[Request]):
         weight: Callable[[Request], int] = lambda _: 1,
         afterwards: Callable[[], Awaitable[None]] = _nothing,
     ) -> None:
-        """Have ``work`` done on the thread of ``hops``, and ``afterwards`` after each batch.
+        """Have ``work`` done on ``thread``, and ``afterwards`` after each batch.
 
         ``work`` answers in the order of the requests; an exception among the answers is raised to
         the one who asked. The running event loop is the one to ask from.
         """
-        self._hops = hops
+        self._thread = thread
         self._work = work
         self._path = path
         self._busy_timeout = busy_timeout
@@ -116,7 +116,7 @@ class Turns(Generic[Request]):
             return
         requests = [request for request, _ in batch]
         try:
-            answers = await self._hops.run(lambda connection: self._work(connection, requests))
+            answers = await self._thread.call(lambda connection: self._work(connection, requests))
         except asyncio.CancelledError:
             for _, future in batch:
                 _fail(future, abandoned(self._path))
@@ -133,9 +133,7 @@ class Turns(Generic[Request]):
         try:
             await self._afterwards()
         except Exception:  # noqa: BLE001 - the batch was answered: there is nobody to raise it to
-            _log.exception(
-                "%s: the chores after a batch failed, and will be tried again", self._path
-            )
+            _log.exception("%s: the cleanup after a batch failed and will be repeated", self._path)
 
 
 def _fail(future: asyncio.Future[Any], error: BaseException) -> None:

@@ -1,22 +1,21 @@
 """A connection and its thread: whole functions are run there, never a statement at a time.
 
-aiosqlite gives each connection a thread of its own and awaits one call a hop. A transaction made
-of several such awaits can be cancelled in its middle, and then nobody owns it. Therefore the class
-of the connection, which :func:`sqlite3.connect` takes as ``factory``, runs the next waiting
-function in ``commit()``: one hop, however much the function does, and a cancelled caller cannot
-stop it half-way (I7).
+aiosqlite gives each connection a thread of its own, and its public calls run a statement each. A
+transaction made of several such calls can be cancelled in its middle, and then nobody owns it.
+:meth:`ConnectionThread.call` hands the thread a whole function instead: one hop, however much the
+function does, and a cancelled caller cannot stop it half-way (I7).
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import aiosqlite
 from anyio import CancelScope
 
-from cicd_core.forks import never_end_in_a_child
+from cicd_core.forks import never_end_in_a_child, undisturbed_by_forks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,54 +25,81 @@ Answer = TypeVar("Answer")
 
 #: Statements that a connection keeps prepared: a few for each collection.
 _STATEMENTS: Final = 512
+#: How many rows aiosqlite's own cursors read at once; none of them is used.
+_CHUNK: Final = 64
 
 
-class HopConnection(sqlite3.Connection):
-    """A connection whose ``commit()`` runs the next waiting function, whole."""
+class GuardedConnection(sqlite3.Connection):
+    """A connection that is never half closed in a child that was forked meanwhile."""
 
-    #: What waits to be run; filled by the event loop, in the order of its calls.
-    waiting: deque[Callable[[sqlite3.Connection], None]]
-
-    def commit(self) -> None:
-        """Run one function."""
-        self.waiting.popleft()(self)
+    def close(self) -> None:
+        """Close it; a fork of this process waits for the end of that."""
+        with undisturbed_by_forks():
+            super().close()
 
 
-class Hops:
-    """Runs functions on a connection's thread, one after the other."""
+class ConnectionThread(aiosqlite.Connection):
+    """A connection, and the thread that runs functions on it, one after the other.
+
+    ``close``, which is aiosqlite's, closes it after all that was asked before.
+    """
 
     def __init__(self, path: Path, busy_timeout: float) -> None:
         """Say which file; :meth:`open` opens it. ``busy_timeout`` is in seconds."""
-        self._waiting: deque[Callable[[sqlite3.Connection], None]] = deque()
-        self._driver = aiosqlite.connect(
+        connect = partial(
+            _connected,
             str(path),
             timeout=busy_timeout,
             isolation_level=None,  # each function says BEGIN and COMMIT itself
             cached_statements=_STATEMENTS,
-            factory=self._connected,
+            check_same_thread=False,  # a forked child closes it: see `close_inherited`
         )
+        #: What the thread has opened, also where the answer reached nothing any more.
+        self._file: GuardedConnection | None = None
+
+        def opened() -> GuardedConnection:
+            self._file = connect()
+            return self._file
+
+        super().__init__(opened, iter_chunk_size=_CHUNK)
 
     async def open(self) -> None:
-        """Start the thread and open the file on it."""
-        with CancelScope(shield=True):  # it is quick, and nobody would close what it opened
-            await self._driver
+        """Start the thread and open the file on it.
 
-    async def run(self, function: Callable[[sqlite3.Connection], Answer]) -> Answer:
-        """Run ``function`` on the thread and return what it returns, or raise what it raises.
+        Cancellation: a task that the event loop itself cancels, as it does at Ctrl-C, is not
+        shielded. The thread has ended then, since it would answer a loop that may be closed, and
+        the file is closed.
+        """
+        with CancelScope(shield=True):  # it is quick, and nobody would close what it opened
+            try:
+                await self
+            except BaseException:
+                if self._thread.is_alive():  # and was asked to end
+                    self._thread.join()
+                if self._file is not None:
+                    self._file.close()
+                raise
+
+    async def call(self, function: Callable[[sqlite3.Connection], Answer]) -> Answer:
+        """Call ``function`` on the thread and return what it returns, or raise what it raises.
 
         Cancellation: the caller stops waiting; the function runs to its end all the same.
         """
-        answers: list[Answer] = []
-        self._waiting.append(lambda connection: answers.append(function(connection)))
-        await self._driver.commit()
-        return answers[0]
+        # aiosqlite types its public calls alone.
+        answer: Answer = await self._execute(_whole, self._conn, function)  # type: ignore[no-untyped-call] # see above
+        return answer
 
-    async def close(self) -> None:
-        """Close the connection and end the thread, after all that was asked before."""
-        await self._driver.close()
 
-    def _connected(self, *arguments: Any, **options: Any) -> HopConnection:
-        connection = HopConnection(*arguments, **options)
-        connection.waiting = self._waiting
+def _whole(
+    connection: sqlite3.Connection, function: Callable[[sqlite3.Connection], Answer]
+) -> Answer:
+    """Call a function. A fork of this process waits for its end: no child has a half of it."""
+    with undisturbed_by_forks():
+        return function(connection)
+
+
+def _connected(*arguments: Any, **options: Any) -> GuardedConnection:
+    with undisturbed_by_forks():
+        connection = GuardedConnection(*arguments, **options)
         never_end_in_a_child(connection)  # https://sqlite.org/howtocorrupt.html, section 2.6
-        return connection
+    return connection

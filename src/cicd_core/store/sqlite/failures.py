@@ -42,7 +42,7 @@ def is_of_the_engine(cause: Exception) -> bool:
 
 def closed(path: Path) -> StoreClosed:
     """Return the error of a call to a store that was closed."""
-    return StoreClosed(f"the store on {str(path)!r} was closed: open it again; nothing was written")
+    return StoreClosed(f"the store on {str(path)!r} is closed: open it again; nothing was written")
 
 
 def abandoned(path: Path) -> StoreUnavailable:
@@ -93,13 +93,13 @@ def _of_system(cause: OSError, path: Path) -> StoreError:
     if cause.errno in _NO_ROOM:
         return _full(path, cause)
     return StoreUnavailable(
-        f"the files beside {str(path)!r} could not be used ({cause}); nothing was written"
+        f"the files beside {str(path)!r} cannot be used ({cause}); nothing was written"
     )
 
 
 def _locked(path: Path, busy_timeout: float) -> StoreUnavailable:
     return StoreUnavailable(
-        f"{str(path)!r} is locked by another process for longer than busy_timeout "
+        f"{str(path)!r} has been locked by another process for longer than busy_timeout "
         f"({busy_timeout:g} s): nothing was written; try again, end the process that holds it, "
         f"or give the URL a longer busy_timeout"
     )
@@ -107,25 +107,25 @@ def _locked(path: Path, busy_timeout: float) -> StoreUnavailable:
 
 def _full(path: Path, cause: Exception) -> StoreFull:
     return StoreFull(
-        f"no room for {str(path)!r} ({cause}): nothing was written; free some room on its disk"
+        f"no room for {str(path)!r} ({cause}): nothing was written; free space on its disk"
     )
 
 
 def _no_database(path: Path, _: Exception) -> UnrecognizedDatabase:
     return UnrecognizedDatabase(
-        f"{str(path)!r} is no SQLite database; it was left as it is, choose another path"
+        f"{str(path)!r} is not a SQLite database; it was not changed, choose another path"
     )
 
 
 def _unusable(path: Path, cause: Exception) -> StoreUnavailable:
     return StoreUnavailable(
         f"SQLite could not use {str(path)!r} ({cause}): whether the call took effect is unknown; "
-        f"look after the disk, then ask again with the same id"
+        f"check the disk, then ask again with the same id"
     )
 
 
 def _refused(path: Path, cause: Exception) -> StoreError:
-    return StoreError(f"SQLite refused what was asked of {str(path)!r}: {cause}")
+    return StoreError(f"SQLite refused the operation on {str(path)!r}: {cause}")
 
 
 def _read_only(path: Path, cause: Exception) -> StoreReadOnly:

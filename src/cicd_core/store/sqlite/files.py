@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from cicd_core.errors import InvalidInput, StoreReplaced
+from cicd_core.forks import undisturbed_by_forks
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -38,7 +39,7 @@ class DatabaseFiles:
         """
         self._path = path
         #: Under each name the file that it had when the store was opened.
-        self._known = {str(each): identity(each) for each in (path, name)}
+        self._known = {str(item): identity(item) for item in (path, name)}
         if None in self._known.values():
             raise InvalidInput("url", str(name), f"there is no file {str(path)!r}; check the path")
 
@@ -77,7 +78,7 @@ def make(path: Path) -> None:
     Raises:
         OSError: it can't be made.
     """
-    with _making, suppress(FileExistsError):
+    with undisturbed_by_forks(), _making, suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 

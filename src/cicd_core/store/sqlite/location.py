@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
-from attrs import Factory, field, frozen
+from attrs import Factory, field
 
 from cicd_core.errors import InvalidInput
 from cicd_core.model.checks import check_seconds
 from cicd_core.store.sqlite.failures import translated
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from cicd_core.store.registry import StoreURL
@@ -83,9 +84,9 @@ def locate(
 def _path(url: StoreURL) -> Path:
     name = url.path.removeprefix("/")
     if url.netloc or not name or "\0" in name:
-        raise InvalidInput("url", str(url), f"it names no file; {_EXAMPLE}")
+        raise InvalidInput("url", str(url), f"it has no file name; {_EXAMPLE}")
     if name.startswith(":memory:"):
-        raise InvalidInput("url", str(url), "a store in memory is opened by memory://")
+        raise InvalidInput("url", str(url), "for a store in memory, use memory://")
     # Whole, so that the process may change its folder later; and without symbolic links, as SQLite
     # names the files beside it, so that all who open it use the same ones.
     path = Path(name).resolve()
@@ -96,7 +97,7 @@ def _path(url: StoreURL) -> Path:
     if is_folder:
         raise InvalidInput("url", str(url), f"{str(path)!r} is a folder; {_EXAMPLE}")
     if not has_folder:
-        raise InvalidInput("url", str(url), f"there is no folder {str(path.parent)!r}; make it")
+        raise InvalidInput("url", str(url), f"there is no folder {str(path.parent)!r}; create it")
     return path
 
 

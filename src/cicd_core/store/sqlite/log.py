@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
 from cicd_core.errors import InvalidCursor
@@ -10,8 +9,6 @@ from cicd_core.store.records import Counters, LogEntry, LogPage
 
 if TYPE_CHECKING:
     import sqlite3
-
-    from cicd_core.store.sqlite.retention import Budget
 
 #: An entry's id is its namespace's number, shifted by this, plus its position: so each namespace
 #: has a run of its own in the one tree of the table, and needs no index.
@@ -21,7 +18,8 @@ LOG_BITS: Final = 50
 #: event that comes later gets a position that a reader has passed already. More than 100,000
 #: events a second, for as long as a lost end lasted, would be needed to break this.
 LOG_TICK: Final = 10
-_POSITIONS: Final = 1 << LOG_BITS
+#: How many positions a namespace has.
+POSITIONS: Final = 1 << LOG_BITS
 #: Between these are the surrogates, which no text in UTF-8 holds.
 _BELOW_SURROGATES: Final = 0xD7FF
 _ABOVE_SURROGATES: Final = 0xE000
@@ -29,7 +27,7 @@ _LAST_CHARACTER: Final = 0x10FFFF
 
 
 def read_entries(
-    connection: sqlite3.Connection, space: int, cursor: str | None, limit: int, *, now: int
+    connection: sqlite3.Connection, namespace_id: int, cursor: str | None, limit: int, *, now: int
 ) -> LogPage:
     """Return the events of a namespace behind the cursor: the position of the last one read.
 
@@ -40,11 +38,11 @@ def read_entries(
         InvalidCursor: it is no position of any log.
     """
     end, dropped = connection.execute(
-        "SELECT log_end, log_dropped FROM namespaces WHERE id = ?", (space,)
+        "SELECT log_end, log_dropped FROM namespaces WHERE id = ?", (namespace_id,)
     ).fetchone()
     seen = 0 if cursor is None else _position(cursor, max(end, now // LOG_TICK))
     begin = max(seen, dropped)
-    first = space << LOG_BITS
+    first = namespace_id << LOG_BITS
     rows = connection.execute(
         "SELECT id, collection, key, version, ordinal, body FROM log WHERE id >= ? AND id <= ? "
         "ORDER BY id LIMIT ?",
@@ -57,40 +55,27 @@ def read_entries(
         for _, collection, key, version, ordinal, body in rows
     )
     last = rows[-1][0] - first if rows else min(begin, end)
-    is_torn = seen < dropped or (seen > dropped and not is_there)
-    return LogPage(entries, cursor=str(last), torn=cursor is not None and is_torn)
+    is_truncated = seen < dropped or (seen > dropped and not is_there)
+    return LogPage(entries, cursor=str(last), truncated=cursor is not None and is_truncated)
 
 
-def read_counters(connection: sqlite3.Connection, space: int, prefix: str) -> Counters:
+def read_counters(connection: sqlite3.Connection, namespace_id: int, prefix: str) -> Counters:
     """Return a namespace's counters, and the end of its log in the same snapshot."""
-    (end,) = connection.execute("SELECT log_end FROM namespaces WHERE id = ?", (space,)).fetchone()
+    (end,) = connection.execute(
+        "SELECT log_end FROM namespaces WHERE id = ?", (namespace_id,)
+    ).fetchone()
     upper = above(prefix)
     bound = "" if upper is None else " AND name < ?"
-    parameters = (space, prefix) if upper is None else (space, prefix, upper)
+    parameters = (namespace_id, prefix) if upper is None else (namespace_id, prefix, upper)
     rows = connection.execute(
         f"SELECT name, value FROM counters WHERE ns = ? AND name >= ?{bound}", parameters
     )
     return Counters(dict(rows.fetchall()), cursor=str(end))
 
 
-def drop_entries(connection: sqlite3.Connection, space: int, before: int, budget: Budget) -> None:
-    """Drop some of the oldest events, those that were appended before an instant."""
-    first = space << LOG_BITS
-    rows = connection.execute(
-        "SELECT id, at, length(body) FROM log WHERE id > ? AND id < ? ORDER BY id LIMIT ?",
-        (first, first + _POSITIONS, budget.rows),
-    )
-    old = takewhile(lambda row: row[1] <= before and budget.take(row[2]), rows)
-    last = max((number for number, _, _ in old), default=None)
-    if last is None:
-        return
-    connection.execute("DELETE FROM log WHERE id > ? AND id <= ?", (first, last))
-    connection.execute("UPDATE namespaces SET log_dropped = ? WHERE id = ?", (last - first, space))
-
-
 def _position(cursor: str, last: int) -> int:
-    if not (cursor.isascii() and cursor.isdecimal() and len(cursor) <= len(str(_POSITIONS))):
-        raise InvalidCursor(cursor, "it is not one of this store's")
+    if not (cursor.isascii() and cursor.isdecimal() and len(cursor) <= len(str(POSITIONS))):
+        raise InvalidCursor(cursor, "it does not belong to this store")
     if int(cursor) > last:
         raise InvalidCursor(cursor, "it is ahead of this store's log")
     return int(cursor)

@@ -29,36 +29,38 @@ class OldCounters:
     """When to look for counters of past days, in one namespace: once for each day that begins."""
 
     def __init__(self) -> None:
-        """Begin with a look."""
         self._done = ""
         self._from: str | None = ""
 
-    def run(self, connection: sqlite3.Connection, space: int, now: StoreTime) -> None:
-        """Drop some of them, inside the caller's transaction."""
+    def run(self, connection: sqlite3.Connection, namespace_id: int, now: StoreTime) -> bool:
+        """Drop some of them, inside the caller's transaction; whether there may be more."""
         first_kept = first_kept_day(now)
         if first_kept == self._done:
-            return
-        self._from, dropped = self._walk(connection, space, first_kept, self._from or "")
+            return False
+        self._from, dropped = self._walk(connection, namespace_id, first_kept, self._from or "")
         if self._from is None and dropped < MOST:
             self._done = first_kept
+        return self._done != first_kept
 
     @staticmethod
     def _walk(
-        connection: sqlite3.Connection, space: int, first_kept: str, start: str
+        connection: sqlite3.Connection, namespace_id: int, first_kept: str, start: str
     ) -> tuple[str | None, int]:
         """Go over the kinds; return where to go on (None: all were seen), and what was dropped."""
         at: str | None = start
         for _ in range(_KINDS):
             if at is None:
                 return None, 0
-            row = connection.execute(_NEXT, (space, at)).fetchone()
+            row = connection.execute(_NEXT, (namespace_id, at)).fetchone()
             if row is None:
                 return None, 0
             name: str = row[0]
             kind, slash, _ = name.partition("|")[0].rpartition("/")
             if slash:
                 bounds = (f"{kind}/", f"{kind}/{first_kept}", len(kind) + 2)
-                dropped = connection.execute(_DROP, (space, space, *bounds, MOST)).rowcount
+                dropped = connection.execute(
+                    _DROP, (namespace_id, namespace_id, *bounds, MOST)
+                ).rowcount
                 if dropped == MOST:
                     return at, dropped
             at = above(f"{kind}/" if slash else name)

@@ -6,13 +6,13 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from anyio import CancelScope
-from attrs import frozen
 
-from cicd_core.errors import UnsupportedCapability
-from cicd_core.store.limits import Limits
+from cicd_core.errors import StoreClosed, UnsupportedCapability
+from cicd_core.forks import close_inherited
+from cicd_core.model.instants import micros
 from cicd_core.store.registry import require_asyncio
 from cicd_core.store.sqlite.checkpoint import Checkpoints
-from cicd_core.store.sqlite.connection import Hops
+from cicd_core.store.sqlite.connection import ConnectionThread
 from cicd_core.store.sqlite.failures import translated
 from cicd_core.store.sqlite.file_lock import WritersLock
 from cicd_core.store.sqlite.files import DatabaseFiles, make
@@ -26,8 +26,9 @@ from cicd_core.store.sqlite.schema import (
     refuse_foreign,
 )
 from cicd_core.store.sqlite.shared_clock import host_clock
-from cicd_core.store.sqlite.store import SQLiteStore
+from cicd_core.store.sqlite.store import SQLiteBackend
 from cicd_core.store.sqlite.writing import Writer
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     import sqlite3
@@ -88,18 +89,26 @@ async def open_sqlite(
         busy_timeout=busy_timeout,
         log_retention=log_retention,
     )
-    limits = Limits(collections, store=f"the store on {str(location.path)!r}")
-    async with open_location(location, limits, clock) as store:
+    async with open_location(location, collections, clock) as store:
         yield store
 
 
 @asynccontextmanager
 async def open_location(
-    location: Location, limits: Limits, clock: Clock | None
-) -> AsyncGenerator[SQLiteStore, None]:
+    location: Location, collections: tuple[Collection, ...], clock: Clock | None
+) -> AsyncGenerator[SQLiteBackend, None]:
     """Open a store by what :func:`open_sqlite` made of its URL."""
     require_asyncio("sqlite")
-    store = await _opened(location, limits, clock)
+    # SQLite notes in memory, for all connections of a process, which locks of a file that process
+    # has. In a forked child the note is the parent's, and untrue: it would lock nothing, and lose
+    # what it writes when the parent closes the file.
+    if not close_inherited():
+        raise StoreClosed(
+            f"this process was forked while its parent wrote to SQLite, and cannot open "
+            f"{str(location.path)!r}: start a new process instead (multiprocessing: 'spawn'), or "
+            f"fork before the first store is opened"
+        )
+    store = await _opened(location, collections, clock)
     try:
         yield store
     finally:
@@ -111,22 +120,24 @@ class _Prepared:
     """What the writing connection found in the file, or put there."""
 
     tables: Mapping[str, Table]
-    space: int
+    namespace_id: int
     clock: Clock
 
 
-async def _opened(location: Location, limits: Limits, clock: Clock | None) -> SQLiteStore:
+async def _opened(
+    location: Location, collections: tuple[Collection, ...], clock: Clock | None
+) -> SQLiteBackend:
     lock = WritersLock(location.path, location.busy_timeout)
-    writes = Hops(location.path, location.busy_timeout)
-    reads = Hops(location.path, location.busy_timeout)
+    writes = ConnectionThread(location.path, location.busy_timeout)
+    reads = ConnectionThread(location.path, location.busy_timeout)
     try:
         files = _files(location)
         await writes.open()
-        found = await writes.run(
-            lambda connection: _prepare(connection, location, limits, clock, lock)
+        found = await writes.call(
+            lambda connection: _prepare(connection, location, collections, clock, lock)
         )
         await reads.open()
-        await reads.run(_configure_reader)
+        await reads.call(_configure_reader)
         files.watch_log()
         files.check()
     except BaseException as cause:
@@ -139,25 +150,25 @@ async def _opened(location: Location, limits: Limits, clock: Clock | None) -> SQ
             raise
         raise failure from cause
     writer = Writer(
-        collections=limits.collections,
-        space=found.space,
+        collections=collections,
+        namespace_id=found.namespace_id,
         clock=found.clock,
         files=files,
         lock=lock,
         checkpoints=Checkpoints(location.path, location.busy_timeout),
-        retention=Retention(round(location.log_retention * 1_000_000)),
+        retention=Retention(micros(location.log_retention)),
     )
-    return SQLiteStore(
+    return SQLiteBackend(
         location=location,
-        limits=limits,
+        collections=collections,
         files=files,
         tables=found.tables,
-        space=found.space,
+        namespace_id=found.namespace_id,
         clock=found.clock,
         writer=writer,
         writes=writes,
         reads=reads,
-        sibling=lambda: open_location(location, limits.of_another(), clock),
+        sibling=lambda: open_location(location, collections, clock),
     )
 
 
@@ -171,7 +182,7 @@ def _files(location: Location) -> DatabaseFiles:
 def _prepare(
     connection: sqlite3.Connection,
     location: Location,
-    limits: Limits,
+    collections: tuple[Collection, ...],
     clock: Clock | None,
     lock: WritersLock,
 ) -> _Prepared:
@@ -179,10 +190,10 @@ def _prepare(
     refuse_foreign(location.path)
     with lock.held():
         try:
-            _make_ready(connection, location, limits)
+            _make_ready(connection, location, collections)
             return _Prepared(
-                tables=load_tables(connection, limits.collections),
-                space=namespace_id(connection, location.namespace),
+                tables=load_tables(connection, collections),
+                namespace_id=namespace_id(connection, location.namespace),
                 clock=clock or host_clock(connection),
             )
         except BaseException:
@@ -190,17 +201,19 @@ def _prepare(
             raise
 
 
-def _make_ready(connection: sqlite3.Connection, location: Location, limits: Limits) -> None:
+def _make_ready(
+    connection: sqlite3.Connection, location: Location, collections: tuple[Collection, ...]
+) -> None:
     migrate(connection, location.path)
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":
         raise UnsupportedCapability(
-            f"the file system of {str(location.path)!r} cannot do a write-ahead log (SQLite says "
+            f"the file system of {str(location.path)!r} cannot have a write-ahead log (SQLite says "
             f"{mode!r}): put the database on a local disk"
         )
-    connection.execute("PRAGMA wal_autocheckpoint = 0")  # see sidecar.py
+    connection.execute("PRAGMA wal_autocheckpoint = 0")  # see file_lock.py
     connection.execute(f"PRAGMA synchronous = {location.synchronous}")
-    extend(connection, limits.collections)
+    extend(connection, collections)
 
 
 def _configure_reader(connection: sqlite3.Connection) -> None:

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
-from attrs import frozen
-
 from cicd_core.store.records import Count, RecordPage
-from cicd_core.store.sqlite.tables import in_pieces, is_live, key_of, place_of
+from cicd_core.store.sqlite.tables import in_pieces, is_live, key_of, key_of_partition
 from cicd_core.store.sqlite.unreadable import corrupt, find, find_whole
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Mapping, Sequence
 
     from cicd_core.store.records import Partition, Query, Record, Watch
-    from cicd_core.store.sqlite.tables import Place, Table
+    from cicd_core.store.sqlite.tables import PartitionKey, Table
 
 
 #: The most expired records that a count looks at; retention drops half as many at a time.
@@ -27,7 +26,7 @@ EXPIRED_COUNTED: Final = 1_000
 class _Expired:
     """The expired records of a collection that were not dropped yet."""
 
-    by_place: Counter[Place]
+    by_partition: Counter[PartitionKey]
     #: Whether these are all of them.
     complete: bool
 
@@ -36,13 +35,28 @@ class Snapshot:
     """One namespace as a read transaction sees it."""
 
     def __init__(
-        self, connection: sqlite3.Connection, tables: Mapping[str, Table], space: int, now: int
+        self,
+        connection: sqlite3.Connection,
+        tables: Mapping[str, Table],
+        namespace_id: int,
+        now: int,
     ) -> None:
-        """Take the connection inside its transaction; records that expired by ``now`` are out."""
-        self.connection = connection
-        self.space = space
+        """Begin with the first read; records that expired by ``now`` are out."""
+        self._connection = connection
+        self.namespace_id = namespace_id
         self._tables = tables
         self._now = now
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The connection, inside the transaction of this snapshot."""
+        if not self._connection.in_transaction:
+            self._connection.execute("BEGIN")
+        return self._connection
+
+    def data_version(self) -> int:
+        """Return a number that changes when another connection has committed."""
+        return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
 
     def get(self, collection: str, keys: Sequence[str]) -> dict[str, Record]:
         """Return the records that exist, by key.
@@ -51,7 +65,7 @@ class Snapshot:
             CorruptRecord: one of them does not decode.
         """
         table = self._tables[collection]
-        found = in_pieces(self.connection, table.by_key, self.space, keys)
+        found = in_pieces(self.connection, table.by_key, self.namespace_id, keys)
         for row in found.damaged:
             if is_live(row, self._now):
                 raise corrupt(collection, key_of(row))
@@ -63,7 +77,7 @@ class Snapshot:
         table = self._tables[query.partition.collection]
         bounds = [bound for bound in (query.after, query.before) if bound is not None]
         statement = table.page(query)
-        before = (self.space, query.partition.value, self._now, *bounds)
+        before = (self.namespace_id, query.partition.value, self._now, *bounds)
         rows = find_whole(
             lambda limit: find(self.connection, statement, (*before, limit)), query.limit + 1
         )
@@ -76,15 +90,15 @@ class Snapshot:
         A record that has expired is in the depth of its partition until it is dropped. Up to 1,000
         of those are told apart; where there are more, the counts are estimates until they are gone.
         """
-        gone: Counter[Place] = Counter()
+        gone: Counter[PartitionKey] = Counter()
         exact = True
-        for collection in {each.collection for each in partitions}:
+        for collection in {partition.collection for partition in partitions}:
             found = self._expired_in(collection)
-            gone.update(found.by_place)
+            gone.update(found.by_partition)
             exact = exact and found.complete
         return [
-            Count(max(0, self._depth(each) - gone[place_of(each)]), exact=exact)
-            for each in partitions
+            Count(max(0, self._depth(item) - gone[key_of_partition(item)]), exact=exact)
+            for item in partitions
         ]
 
     def true_watches(self, watches: Iterable[Watch]) -> set[Watch]:
@@ -95,29 +109,29 @@ class Snapshot:
         row = self.connection.execute(
             "SELECT number FROM depths "
             "WHERE ns = ? AND collection = ? AND index_name = ? AND value = ?",
-            (self.space, *place_of(partition)),
+            (self.namespace_id, *key_of_partition(partition)),
         ).fetchone()
         return 0 if row is None else int(row[0])
 
     def _expired_in(self, collection: str) -> _Expired:
         """Return where the records of a collection stood that expired and were not dropped yet."""
         table = self._tables[collection]
-        parameters = (self.space, self._now, EXPIRED_COUNTED + 1)
+        parameters = (self.namespace_id, self._now, EXPIRED_COUNTED + 1)
         rows = find(self.connection, table.expired_attributes, parameters).whole
-        places: Counter[Place] = Counter()
+        partition_keys: Counter[PartitionKey] = Counter()
         for row in rows[:EXPIRED_COUNTED]:
             has = dict(zip(table.attributes, row, strict=True))
             for partition, sort, name in table.posts:
                 if has[partition] is not None and has[sort] is not None:
-                    places[collection, name, has[partition]] += 1
-        return _Expired(places, complete=len(rows) <= EXPIRED_COUNTED)
+                    partition_keys[collection, name, has[partition]] += 1
+        return _Expired(partition_keys, complete=len(rows) <= EXPIRED_COUNTED)
 
     def _is_true(self, watch: Watch) -> bool:
         partition = watch.partition
         question = self._tables[partition.collection].any_above(
             partition.index, bounded=watch.after is not None
         )
-        parameters: list[Any] = [self.space, partition.value, self._now]
+        parameters: list[Any] = [self.namespace_id, partition.value, self._now]
         if watch.after is not None:
             parameters.append(watch.after)
         return self.connection.execute(question, parameters).fetchone() is not None

@@ -1,19 +1,21 @@
 """Dropping what has run out: expired records, and events that are older than the log is kept.
 
 Nothing waits for it, since every verb leaves out what has expired. It runs after a batch, at most
-once a second while it keeps up, and drops little at a time, by rows and by bytes, so that no
-writer waits long. Bodies are not read. What is free in the file then is given back to the disk, a
-little at a time too.
+once a second while it keeps up, less often while there is nothing to drop, and drops little at a
+time, by rows and by bytes, so that no writer waits long. Bodies are not read. What is free in the
+file then is given back to the disk, a little at a time too.
 """
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
 from attrs import define
 
+from cicd_core.model.instants import SECOND
 from cicd_core.store.sqlite.batch import Batch
-from cicd_core.store.sqlite.log import drop_entries
+from cicd_core.store.sqlite.log import LOG_BITS, POSITIONS
 from cicd_core.store.sqlite.unreadable import find
 
 if TYPE_CHECKING:
@@ -32,8 +34,10 @@ KEPT_PAGES: Final = 1024
 KEPT_PART: Final = 1 / 8
 #: The most pages that one run gives back: each may move a page from the file's end.
 MOST_PAGES: Final = 256
-#: How long to leave it (microseconds) when nothing is left to drop, and when something may be.
-_IDLE: Final = 1_000_000
+#: How long to leave it (microseconds) when nothing is left to drop: each time that there was
+#: nothing at all, twice as long; and when something may be left.
+_IDLE: Final = SECOND
+_LONGEST_IDLE: Final = 8 * SECOND
 _BEHIND: Final = 20_000
 
 
@@ -65,35 +69,41 @@ class Retention:
         """Keep events for ``log_retention`` microseconds."""
         self._log_retention = log_retention
         self._next = 0
+        self._pause = 0
 
     def is_due(self, now: int) -> bool:
         """Whether it is time to look."""
         return now >= self._next
 
     def begin(self, now: int) -> None:
-        """Look again in a second, unless there is more to do than this run does."""
-        self._next = now + _IDLE
+        """Look again later: in a second, or up to eight while there is nothing to drop."""
+        self._pause = min(2 * self._pause, _LONGEST_IDLE) or _IDLE
+        self._next = now + self._pause
 
     def drop_records(
-        self, connection: sqlite3.Connection, tables: Mapping[str, Table], space: int, now: int
+        self,
+        connection: sqlite3.Connection,
+        tables: Mapping[str, Table],
+        namespace_id: int,
+        now: int,
     ) -> None:
         """Drop some of the records that have expired, inside the caller's transaction."""
-        batch = Batch(connection, tables, space, now)
+        batch = Batch(connection, tables, namespace_id, now)
         for table in tables.values():
             budget = Budget()
-            rows = find(connection, table.expired, (space, now, budget.rows)).whole
+            rows = find(connection, table.expired, (namespace_id, now, budget.rows)).whole
             for *row, size in rows:
                 if budget.take(size):
                     batch.adopt(table, row)
                     batch.drop((table.collection, row[1]))
-            self._go_on_if(now, more=budget.is_spent)
+            self._look_again(now, dropped=bool(rows), more=budget.is_spent)
         batch.finish()
 
-    def drop_events(self, connection: sqlite3.Connection, space: int, now: int) -> None:
+    def drop_events(self, connection: sqlite3.Connection, namespace_id: int, now: int) -> None:
         """Drop some of the events that are too old, inside the caller's transaction."""
         budget = Budget()
-        drop_entries(connection, space, now - self._log_retention, budget)
-        self._go_on_if(now, more=budget.is_spent)
+        dropped = _drop_entries(connection, namespace_id, now - self._log_retention, budget)
+        self._look_again(now, dropped=dropped, more=budget.is_spent)
 
     def shrink(self, connection: sqlite3.Connection, now: int) -> None:
         """Give back some of the pages that are free, outside of a transaction."""
@@ -106,8 +116,33 @@ class Retention:
             # Each step of the statement gives back one page, and returns a row without a column:
             # only a script is stepped to its end.
             connection.executescript(f"PRAGMA incremental_vacuum({min(spare, MOST_PAGES)})")
-        self._go_on_if(now, more=spare > MOST_PAGES)
+        self._look_again(now, dropped=spare > 0, more=spare > MOST_PAGES)
 
-    def _go_on_if(self, now: int, *, more: bool) -> None:
-        if more:
-            self._next = now + _BEHIND
+    def look_soon(self, now: int) -> None:
+        """Look again within a second: there is more to drop, of whatever kind."""
+        self._look_again(now, dropped=True, more=False)
+
+    def _look_again(self, now: int, *, dropped: bool, more: bool) -> None:
+        if dropped:
+            self._pause = _IDLE
+            self._next = min(self._next, now + (_BEHIND if more else _IDLE))
+
+
+def _drop_entries(
+    connection: sqlite3.Connection, namespace_id: int, before: int, budget: Budget
+) -> bool:
+    """Drop some of the oldest events, appended before an instant; whether there were any."""
+    first = namespace_id << LOG_BITS
+    rows = connection.execute(
+        "SELECT id, at, length(body) FROM log WHERE id > ? AND id < ? ORDER BY id LIMIT ?",
+        (first, first + POSITIONS, budget.rows),
+    )
+    old = takewhile(lambda row: row[1] <= before and budget.take(row[2]), rows)
+    last = max((number for number, _, _ in old), default=None)
+    if last is None:
+        return False
+    connection.execute("DELETE FROM log WHERE id > ? AND id <= ?", (first, last))
+    connection.execute(
+        "UPDATE namespaces SET log_dropped = ? WHERE id = ?", (last - first, namespace_id)
+    )
+    return True

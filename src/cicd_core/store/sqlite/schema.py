@@ -89,10 +89,11 @@ _TABLES: Final = (
     ){_STRICT}""",
 )
 #: The oldest version that is read. Before it, positions in the log did not grow with the time, the
-#: columns of bodies stood before those of the attributes, and the file could not shrink.
-OLDEST: Final = 4
+#: columns of bodies stood before those of the attributes, the file could not shrink, and records
+#: named who asked and the reason by other fields.
+OLDEST: Final = 5
 #: What brings a file from each version to the next; the first one that counts makes an empty file.
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = ((), (), (), _TABLES)
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = ((), (), (), (), _TABLES)
 
 
 def refuse_foreign(path: Path, migrations: int = len(MIGRATIONS)) -> None:
@@ -134,7 +135,7 @@ def file_version(connection: sqlite3.Connection, path: Path, migrations: int) ->
         if application_id or version or _has_tables(connection):
             raise UnrecognizedDatabase(
                 f"{str(path)!r} is another program's database (application_id {application_id}); "
-                f"it was left as it is, choose another path"
+                f"it was not changed, choose another path"
             )
         return 0
     if version > migrations:
@@ -190,7 +191,7 @@ def extend(connection: sqlite3.Connection, collections: Iterable[Collection]) ->
         UnsupportedCapability: records that are in the file were written without an attribute that
             a new index needs: they would be missing from it.
     """
-    missing = [each for each in collections if not _is_complete(connection, each)]
+    missing = [item for item in collections if not _is_complete(connection, item)]
     if not missing:
         return
     with transaction(connection):
@@ -207,13 +208,13 @@ def load_tables(
     index, and a put by this one must take the record out of it.
     """
     return {
-        each.name: Table(
-            each.name,
-            _attributes(connection, each.name),
-            _indexes(connection, each.name),
-            each.lease_sort,
+        collection.name: Table(
+            collection.name,
+            _attributes(connection, collection.name),
+            _indexes(connection, collection.name),
+            collection.lease_sort,
         )
-        for each in collections
+        for collection in collections
     }
 
 
@@ -282,7 +283,7 @@ def _let_shrink(connection: sqlite3.Connection) -> None:
 
 def _add(connection: sqlite3.Connection, collection: Collection) -> None:
     name, known = collection.name, _attributes(connection, collection.name)
-    new = [each for each in collection.attributes if each not in known]
+    new = [attribute for attribute in collection.attributes if attribute not in known]
     if new and _has_table(connection, name):
         _drop_empty(connection, name, new)
     _add_table(connection, name, [*known, *new])
@@ -300,7 +301,7 @@ def _drop_empty(connection: sqlite3.Connection, name: str, new: Sequence[str]) -
     if connection.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() is not None:
         raise UnsupportedCapability(
             f"the database has records of {name!r} without the attributes {', '.join(new)}, by "
-            f"which this version finds them: it would miss them; use the version of the library "
+            f"which this version finds them: it would miss them; use the version of cicd-core "
             f"that wrote them, or start with an empty file; nothing was changed"
         )
     connection.execute(f"DROP TABLE {table}")
@@ -308,16 +309,16 @@ def _drop_empty(connection: sqlite3.Connection, name: str, new: Sequence[str]) -
 
 def _add_table(connection: sqlite3.Connection, name: str, attributes: Sequence[str]) -> None:
     table = table_name(name)
-    long = [each for each in FIXED if each[0] in LONG]
-    columns = [each for each in FIXED if each not in long]
-    columns += [(column(each), "TEXT") for each in attributes]
-    declared = ", ".join(f"{each} {kind}" for each, kind in [*columns, *long])
+    long = [item for item in FIXED if item[0] in LONG]
+    columns = [item for item in FIXED if item not in long]
+    columns += [(column(attribute), "TEXT") for attribute in attributes]
+    declared = ", ".join(f"{item} {kind}" for item, kind in [*columns, *long])
     connection.execute(f"CREATE TABLE IF NOT EXISTS {table} ({declared}){_STRICT}")
     connection.execute(f'CREATE UNIQUE INDEX IF NOT EXISTS "k_{name}" ON {table} (ns, key)')
-    for letter, each in (("l", "lease_claim"), ("x", "expires_at")):
+    for letter, one in (("l", "lease_claim"), ("x", "expires_at")):
         connection.execute(
-            f'CREATE INDEX IF NOT EXISTS "{letter}_{name}" ON {table} (ns, {each}) '
-            f"WHERE {each} IS NOT NULL"
+            f'CREATE INDEX IF NOT EXISTS "{letter}_{name}" ON {table} (ns, {one}) '
+            f"WHERE {one} IS NOT NULL"
         )
 
 

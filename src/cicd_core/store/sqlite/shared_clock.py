@@ -11,10 +11,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from attrs import frozen
-
 from cicd_core.clock import boot_micros, plausible, wall_micros
+from cicd_core.model.instants import SECOND
 from cicd_core.store.sqlite.schema import transaction
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     import sqlite3
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 #: Linux tells each start of the machine apart here.
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 #: How far ahead of the time ``high`` is written (microseconds), so that few batches write it.
-_AHEAD: Final = 1_000_000
+_AHEAD: Final = SECOND
 
 
 @frozen
@@ -40,7 +40,7 @@ class HostClock:
 
         Where that was clearly never set, what the file knows is nearer to the truth.
         """
-        return plausible(wall_micros(), self.micros())
+        return plausible(wall_micros(), 0) or self.micros()
 
 
 def host_clock(

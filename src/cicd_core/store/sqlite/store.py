@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from anyio import CancelScope
 
-from cicd_core.clock import calendar_of
+from cicd_core.clock import calendar_reader
+from cicd_core.store.lifetime import Lifetime
 from cicd_core.store.records import StoreTime
-from cicd_core.store.sqlite.batcher import Turns
+from cicd_core.store.sqlite.batcher import Batcher
+from cicd_core.store.sqlite.decisions import CommitAll, RenewAll, weight
 from cicd_core.store.sqlite.log import read_counters, read_entries
 from cicd_core.store.sqlite.reads import Snapshot
 from cicd_core.store.sqlite.waiting import Waiting
-from cicd_core.store.sqlite.writing import CommitAll, RenewAll, weight
 
 if TYPE_CHECKING:
     import sqlite3
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
 
     from cicd_core.clock import Clock
     from cicd_core.store.contract import Store
-    from cicd_core.store.limits import Limits
     from cicd_core.store.records import (
         Claim,
+        Collection,
         Commit,
         Committed,
         Conflict,
@@ -39,16 +40,17 @@ if TYPE_CHECKING:
         Renewed,
         Watch,
     )
-    from cicd_core.store.sqlite.connection import Hops
+    from cicd_core.store.sqlite.connection import ConnectionThread
+    from cicd_core.store.sqlite.decisions import Request
     from cicd_core.store.sqlite.files import DatabaseFiles
     from cicd_core.store.sqlite.location import Location
     from cicd_core.store.sqlite.tables import Table
-    from cicd_core.store.sqlite.writing import Request, Writer
+    from cicd_core.store.sqlite.writing import Writer
 
 Answer = TypeVar("Answer")
 
 
-class SQLiteStore:
+class SQLiteBackend:
     """A store in one file; what its methods promise stands in the contract.
 
     Two connections, each with a thread of its own: one writes, one reads. What is asked in a turn
@@ -56,6 +58,8 @@ class SQLiteStore:
     number of processes on one host may use the file at once. It needs asyncio.
 
     Attributes:
+        collections: what the store keeps.
+        lifetime: from the opening to :meth:`close`.
         location: the file, and how it is kept.
         writes: the thread that writes.
         reads: the thread that reads.
@@ -65,95 +69,90 @@ class SQLiteStore:
         self,
         *,
         location: Location,
-        limits: Limits,
+        collections: tuple[Collection, ...],
         files: DatabaseFiles,
         tables: Mapping[str, Table],
-        space: int,
+        namespace_id: int,
         clock: Clock,
         writer: Writer,
-        writes: Hops,
-        reads: Hops,
+        writes: ConnectionThread,
+        reads: ConnectionThread,
         sibling: Callable[[], AbstractAsyncContextManager[Store]],
     ) -> None:
         """Take what :func:`cicd_core.store.sqlite.open_sqlite` has opened."""
+        self.collections = collections
+        self.lifetime = Lifetime(f"the store on {str(location.path)!r}")
         self.location = location
         self.writes = writes
         self.reads = reads
-        self._limits = limits
         self._files = files
         self._tables = tables
-        self._space = space
+        self._namespace_id = namespace_id
         self._clock = clock
+        self._calendar = calendar_reader(clock)
         self._writer = writer
         self._sibling = sibling
         self._data_version: int | None = None
-        turns = partial(Turns, path=location.path, busy_timeout=location.busy_timeout)
-        self._write_turns: Turns[Request] = turns(
+        batcher = partial(Batcher, path=location.path, busy_timeout=location.busy_timeout)
+        self._write_batches: Batcher[Request] = batcher(
             writes, writer.run, weight=weight, afterwards=self._after_batch
         )
-        self._read_turns: Turns[Callable[[Snapshot], Any]] = turns(reads, self._read)
+        self._read_batches: Batcher[Callable[[Snapshot], Any]] = batcher(reads, self._read)
         self._waiting = Waiting(
-            self._true_watches, self._true_watches_if_changed, path=location.path, space=space
+            self._true_watches,
+            self._true_watches_if_changed,
+            path=location.path,
+            namespace_id=namespace_id,
         )
 
     async def now(self) -> StoreTime:
         """Return the time that all processes on this host share, with no uncertainty."""
-        self._limits.lifetime.check()
-        return StoreTime(self._clock.micros(), calendar=calendar_of(self._clock))
+        return StoreTime(self._clock.micros(), calendar=self._calendar())
 
     async def get(self, collection: str, keys: Sequence[str]) -> Mapping[str, Record]:
         """Return the records that exist, by key, all from one snapshot."""
-        self._limits.check_keys(collection, keys)
         return await self._ask(lambda snapshot: snapshot.get(collection, keys))
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
         """Apply each commit whole, or not at all; answer in the order given."""
-        self._limits.check_commits(commits)
-        answers: list[Committed | Conflict] = await self._write_turns.ask(CommitAll(commits))
+        answers: list[Committed | Conflict] = await self._write_batches.ask(CommitAll(commits))
         return answers
 
     async def claim(self, claim: Claim) -> list[Record]:
         """Take up to ``limit`` records with the smallest sort values over the partitions."""
-        self._limits.check_claim(claim)
-        records: list[Record] = await self._write_turns.ask(claim)
+        records: list[Record] = await self._write_batches.ask(claim)
         return records
 
     async def renew(self, renewals: Sequence[Renewal]) -> list[Renewed | None]:
         """Move each lease's expiry to now + ``duration`` where the claim id matches."""
-        self._limits.check_renewals(renewals)
-        answers: list[Renewed | None] = await self._write_turns.ask(RenewAll(renewals))
+        answers: list[Renewed | None] = await self._write_batches.ask(RenewAll(renewals))
         return answers
 
     async def page(self, query: Query) -> RecordPage:
         """Return a page of one partition; it never lags."""
-        self._limits.check_query(query)
         return await self._ask(lambda snapshot: snapshot.page(query))
 
     async def count(self, partitions: Sequence[Partition]) -> list[Count]:
         """Return how many records each partition holds, always exactly, from one snapshot."""
-        self._limits.check_partitions(partitions)
         return await self._ask(lambda snapshot: snapshot.count(partitions))
 
     async def counters(self, prefix: str) -> Counters:
         """Return the counters whose names begin with ``prefix``; they lack no event."""
-        self._limits.check_prefix(prefix)
         return await self._ask(
-            lambda snapshot: read_counters(snapshot.connection, snapshot.space, prefix)
+            lambda snapshot: read_counters(snapshot.connection, snapshot.namespace_id, prefix)
         )
 
     async def read_log(self, cursor: str | None, limit: int) -> LogPage:
         """Return events after the cursor; None is the beginning of what is kept."""
-        self._limits.check_log_limit(limit)
         return await self._ask(
             lambda snapshot: read_entries(
-                snapshot.connection, snapshot.space, cursor, limit, now=self._clock.micros()
+                snapshot.connection, snapshot.namespace_id, cursor, limit, now=self._clock.micros()
             )
         )
 
     async def wait(self, watches: Sequence[Watch], timeout: float) -> bool:  # noqa: ASYNC109 - as
         # in the contract: it is how long work may stay away, not a limit on the call
         """Return True when one of the watches has come true, False after ``timeout`` seconds."""
-        self._limits.check_watches(watches, timeout)
         return await self._waiting.wait(watches, timeout)
 
     def sibling(self) -> AbstractAsyncContextManager[Store]:
@@ -166,20 +165,20 @@ class SQLiteStore:
         Cancellation: it waits for the transaction that is under way all the same, so that nothing
         of it stays behind.
         """
-        if not self._limits.lifetime.end():
+        if not self.lifetime.end():
             return
         with CancelScope(shield=True):
             await self._waiting.close()
-            await self._write_turns.close()
-            await self._read_turns.close()
+            await self._write_batches.close()
+            await self._read_batches.close()
             try:
                 await self.reads.close()  # first: the connection that closes last checkpoints
-                await self.writes.run(self._writer.close)
+                await self.writes.call(self._writer.close)
             finally:
                 await self.writes.close()
 
     async def _ask(self, question: Callable[[Snapshot], Answer]) -> Answer:
-        answer: Answer = await self._read_turns.ask(question)
+        answer: Answer = await self._read_batches.ask(question)
         return answer
 
     def _read(
@@ -187,12 +186,12 @@ class SQLiteStore:
     ) -> list[Any]:
         """Answer all questions from one snapshot, on the reading thread."""
         with self._files.checked():
-            connection.execute("BEGIN")
+            snapshot = Snapshot(connection, self._tables, self._namespace_id, self._clock.micros())
             try:
-                snapshot = Snapshot(connection, self._tables, self._space, self._clock.micros())
                 return [_answered(question, snapshot) for question in questions]
             finally:
-                connection.execute("ROLLBACK")
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
 
     async def _after_batch(self) -> None:
         arrivals, self._writer.arrivals = self._writer.arrivals, []
@@ -200,18 +199,18 @@ class SQLiteStore:
         self._waiting.tell(arrivals)
         self._waiting.claimed(claims)
         if self._writer.has_chores():
-            await self.writes.run(self._writer.do_chores)
+            await self.writes.call(self._writer.do_chores)
 
     async def _true_watches(self, watches: set[Watch]) -> set[Watch]:
         return await self._ask(lambda snapshot: snapshot.true_watches(watches))
 
-    async def _true_watches_if_changed(self, watches: set[Watch]) -> set[Watch]:
+    async def _true_watches_if_changed(self, watches: set[Watch]) -> set[Watch] | None:
         return await self._ask(partial(self._look_if_changed, watches))
 
-    def _look_if_changed(self, watches: set[Watch], snapshot: Snapshot) -> set[Watch]:
-        (version,) = snapshot.connection.execute("PRAGMA data_version").fetchone()
+    def _look_if_changed(self, watches: set[Watch], snapshot: Snapshot) -> set[Watch] | None:
+        version = snapshot.data_version()
         if version == self._data_version:
-            return set()
+            return None
         self._data_version = version
         return snapshot.true_watches(watches)
 

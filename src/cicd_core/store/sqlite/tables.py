@@ -5,10 +5,9 @@ from __future__ import annotations
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
-from attrs import frozen
-
 from cicd_core.store.records import Lease, Record
 from cicd_core.store.sqlite.unreadable import Found, find
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     import sqlite3
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from cicd_core.store.records import Index, Partition, Query
 
 #: A partition: its collection, its index as :func:`depth_name` says it, and its value.
-Place = tuple[str, str, str]
+PartitionKey = tuple[str, str, str]
 
 #: Read before the attributes, in this order. ``claims`` counts the claims since the last commit, so
 #: that version - claims is the version that the commit gave.
@@ -85,7 +84,7 @@ def depth_name(index: Index) -> str:
     return f"{index.partition}.{index.sort}"
 
 
-def place_of(partition: Partition) -> Place:
+def key_of_partition(partition: Partition) -> PartitionKey:
     """Return a partition as batches and waiters name it."""
     return partition.collection, depth_name(partition.index), partition.value
 
@@ -93,7 +92,7 @@ def place_of(partition: Partition) -> Place:
 def in_pieces(
     connection: sqlite3.Connection,
     query: Callable[[int], str],
-    space: int,
+    namespace_id: int,
     values: Sequence[str],
 ) -> Found:
     """Return the rows of a query for any number of values.
@@ -105,7 +104,7 @@ def in_pieces(
     for start in range(0, len(values), _PIECE):
         piece = values[start : start + _PIECE]
         size = 1 << (len(piece) - 1).bit_length()
-        parameters = (space, *piece, *[piece[-1]] * (size - len(piece)))
+        parameters = (namespace_id, *piece, *[piece[-1]] * (size - len(piece)))
         found.add(find(connection, query(size), parameters))
     return found
 
@@ -136,12 +135,11 @@ class Table:
         indexes: Sequence[Index],
         lease_sort: str | None,
     ) -> None:
-        """Take every attribute and index that the file has, those of other versions too."""
         self.collection = collection
         self.attributes = tuple(attributes)
         self.indexes = tuple(indexes)
         self.lease_sort = lease_sort
-        self.posts = tuple((each.partition, each.sort, depth_name(each)) for each in indexes)
+        self.posts = tuple((index.partition, index.sort, depth_name(index)) for index in indexes)
         self.name = table_name(collection)
         self._columns = ", ".join([*_READ, *map(column, attributes)])
         self._updates: dict[tuple[str, ...], Update] = {}
@@ -177,7 +175,7 @@ class Table:
         return f"SELECT {self._columns} FROM {self.name} WHERE ns = ? AND lease_claim IN ({marks})"
 
     def smallest(
-        self, index: Index, partitions: Sequence[str], space: int, now: int, limit: int
+        self, index: Index, partitions: Sequence[str], namespace_id: int, now: int, limit: int
     ) -> tuple[str, list[Any]]:
         """Return the query for the smallest rows over some partitions, and its parameters.
 
@@ -189,7 +187,7 @@ class Table:
             self._claims[index, len(partitions)] = statement
         parameters: list[Any] = []
         for value in partitions:
-            parameters += (space, value, now, limit)
+            parameters += (namespace_id, value, now, limit)
         if len(partitions) > 1:
             parameters.append(limit)
         return statement, parameters
@@ -242,12 +240,12 @@ class Table:
         """Return the records of some rows, in their order."""
         return tuple(self.record(row) for row in rows)
 
-    def inserted(self, space: int, record: Record) -> tuple[Any, ...]:
+    def inserted(self, namespace_id: int, record: Record) -> tuple[Any, ...]:
         """Return the parameters of :attr:`insert`."""
         lease = record.lease
         held = (None,) * 5 if lease is None else (lease.claim_id, *_instants(lease))
         return (
-            space,
+            namespace_id,
             record.key,
             record.version,
             0,

@@ -9,9 +9,10 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING, Any, Final
 
-from attrs import field, frozen
+from attrs import field
 
 from cicd_core.errors import CorruptRecord
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -53,7 +54,7 @@ def find(connection: sqlite3.Connection, statement: str, parameters: Sequence[An
         connection.text_factory = str
     found = Found()
     for row in rows:
-        part = found.damaged if any(isinstance(each, Damaged) for each in row) else found.whole
+        part = found.damaged if any(isinstance(item, Damaged) for item in row) else found.whole
         part.append(row)
     return found
 
@@ -76,7 +77,7 @@ def find_whole(find_up_to: Callable[[int], Found], limit: int) -> list[Sequence[
 
 def corrupt(collection: str, key: str) -> CorruptRecord:
     """Return the error of a call that names a record which does not decode."""
-    return CorruptRecord(collection, key, "one of its texts is no UTF-8")
+    return CorruptRecord(collection, key, "one of its texts is not UTF-8")
 
 
 def _text(raw: bytes) -> str:

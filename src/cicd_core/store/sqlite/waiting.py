@@ -1,7 +1,8 @@
 """Those who wait for work: woken at once by this process's commits, and soon by others'.
 
-While anyone waits, one task asks SQLite every few milliseconds whether any other connection has
-committed (``PRAGMA data_version``, a read of shared memory), and only then looks at the watches.
+While anyone waits, one task looks every few milliseconds whether the write-ahead log has changed;
+if so, it asks SQLite whether any other connection has committed (``PRAGMA data_version``, a read of
+shared memory), and only then looks at the watches.
 All stores of a process on one file have their waiters in common, so that a record that comes in
 wakes one of those who take turns.
 """
@@ -13,10 +14,12 @@ import os
 from typing import TYPE_CHECKING, Final
 from weakref import WeakValueDictionary
 
+from cicd_core.clock import monotonic_seconds
 from cicd_core.errors import CicdError
 from cicd_core.store.records import Partition, Watch
 from cicd_core.store.sqlite.failures import closed
-from cicd_core.store.sqlite.tables import depth_name, place_of
+from cicd_core.store.sqlite.log_watch import LogWatch
+from cicd_core.store.sqlite.tables import depth_name, key_of_partition
 from cicd_core.store.waiters import Waiters
 
 if TYPE_CHECKING:
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cicd_core.store.records import Claim
-    from cicd_core.store.sqlite.tables import Place
+    from cicd_core.store.sqlite.tables import PartitionKey
 
 #: How often to ask for other processes' commits, in seconds.
 _PERIOD: Final = 0.025
@@ -32,14 +35,16 @@ _PERIOD: Final = 0.025
 _PERIOD_A_WATCH: Final = 0.0001
 
 #: The waiters of each namespace of each file, by the process too: a forked child has none.
-_shared: WeakValueDictionary[tuple[int, str, int], Waiters[Place]] = WeakValueDictionary()
+_shared: WeakValueDictionary[tuple[int, str, int], Waiters[PartitionKey]] = WeakValueDictionary()
 
 
-def waiters_of(path: Path, space: int) -> Waiters[Place]:
+def waiters_of(path: Path, namespace_id: int) -> Waiters[PartitionKey]:
     """Return the waiters of a file's namespace, the same ones for every store of this process."""
     # Without a lock, which a fork might copy: threads that open the file at the same moment may get
     # different ones, and then hear of each other's commits as other processes do.
-    return _shared.setdefault((os.getpid(), os.path.realpath(path), space), Waiters(place_of))
+    return _shared.setdefault(
+        (os.getpid(), os.path.realpath(path), namespace_id), Waiters(key_of_partition)
+    )
 
 
 class Waiting:
@@ -48,17 +53,18 @@ class Waiting:
     def __init__(
         self,
         look: Callable[[set[Watch]], Awaitable[set[Watch]]],
-        look_if_changed: Callable[[set[Watch]], Awaitable[set[Watch]]],
+        look_if_changed: Callable[[set[Watch]], Awaitable[set[Watch] | None]],
         *,
         path: Path,
-        space: int,
+        namespace_id: int,
     ) -> None:
-        """Take what tells the true watches; the second looks only after another commit."""
+        """Take what tells the true watches; the second looks only after a commit, else: None."""
         self._look = look
         self._look_if_changed = look_if_changed
         self._path = path
         self._closed = False
-        self._waiters = waiters_of(path, space)
+        self._log = LogWatch(path)
+        self._waiters = waiters_of(path, namespace_id)
         #: The watches of this store's own waiters.
         self._watched: dict[object, Sequence[Watch]] = {}
         self._poller: asyncio.Task[None] | None = None
@@ -81,10 +87,10 @@ class Waiting:
         finally:
             del self._watched[key]
 
-    def tell(self, arrivals: Iterable[tuple[Place, str]]) -> None:
+    def tell(self, arrivals: Iterable[tuple[PartitionKey, str]]) -> None:
         """Wake those who wait for records that have come in."""
-        for place, sort in arrivals:
-            self._waiters.tell(place, sort)
+        for partition_key, sort in arrivals:
+            self._waiters.tell(partition_key, sort)
 
     def claimed(self, claims: Iterable[Claim]) -> None:
         """Wake one more in each partition in which these claims left something behind."""
@@ -115,8 +121,9 @@ class Waiting:
 
     async def _pass_on(self, watches: set[Watch]) -> None:
         try:
+            claims = self._waiters.claims
             for watch in await self._look(watches):
-                self._found(watch)
+                self._found(watch, claims)
         except CicdError:
             return  # who waits looks again before long, and meets the error itself
 
@@ -124,9 +131,14 @@ class Waiting:
         try:
             while self._watched:
                 await asyncio.sleep(_PERIOD + _PERIOD_A_WATCH * len(self._all()))
-                if self._watched:  # a waiter may have come and gone meanwhile
-                    for watch in await self._look_if_changed(self._all()):
-                        self._found(watch)
+                # A waiter may have come and gone meanwhile.
+                if self._watched and self._log.may_have_changed(monotonic_seconds()):
+                    claims = self._waiters.claims
+                    found = await self._look_if_changed(self._all())
+                    if found is not None:
+                        self._log.saw_commit()
+                    for watch in found or ():
+                        self._found(watch, claims)
         except CicdError:
             # Those who wait may wake for nothing: what they ask next meets the error itself.
             self._waiters.wake_all(self)
@@ -141,12 +153,12 @@ class Waiting:
             for watch in watches
         }
 
-    def _found(self, watch: Watch) -> None:
-        place, sort = place_of(watch.partition), _least(watch)
+    def _found(self, watch: Watch, claims: int) -> None:
+        partition_key, sort = key_of_partition(watch.partition), _least(watch)
         if watch.turn is None:
-            self._waiters.announce(place, sort)
+            self._waiters.announce(partition_key, sort)
         else:
-            self._waiters.offer_what_is_there(place, sort)
+            self._waiters.offer_what_is_there(partition_key, sort, claims)
 
 
 def _least(watch: Watch) -> str:

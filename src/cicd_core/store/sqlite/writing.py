@@ -9,13 +9,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
-
 from cicd_core.clock import calendar_of
 from cicd_core.store.records import Claim, StoreTime
 from cicd_core.store.sqlite.batch import Batch
-from cicd_core.store.sqlite.claims import apply_claims
-from cicd_core.store.sqlite.commits import apply_commits, apply_renewals
+from cicd_core.store.sqlite.decisions import decide
 from cicd_core.store.sqlite.failures import Locked, is_of_the_engine
 from cicd_core.store.sqlite.old_counters import OldCounters
 from cicd_core.store.sqlite.schema import layout_version, load_tables, transaction
@@ -26,47 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from cicd_core.clock import Clock
-    from cicd_core.store.records import Collection, Commit, Renewal
-    from cicd_core.store.semantics import Subject
+    from cicd_core.store.records import Collection
     from cicd_core.store.sqlite.checkpoint import Checkpoints
+    from cicd_core.store.sqlite.decisions import Request
     from cicd_core.store.sqlite.file_lock import WritersLock
     from cicd_core.store.sqlite.files import DatabaseFiles
     from cicd_core.store.sqlite.retention import Retention
-    from cicd_core.store.sqlite.tables import Place, Table
-
-
-@frozen(eq=False)
-class CommitAll:
-    """Ask for a list of commits; the answer is a list of as many."""
-
-    commits: Sequence[Commit]
-
-    def subjects(self) -> Iterator[Subject]:
-        """Yield the records that the commits write."""
-        for commit in self.commits:
-            for write in commit.writes:
-                yield write.collection, write.key
-
-
-@frozen(eq=False)
-class RenewAll:
-    """Ask for a list of renewals; the answer is a list of as many."""
-
-    renewals: Sequence[Renewal]
-
-    def subjects(self) -> Iterator[Subject]:
-        """Yield the records whose leases are renewed."""
-        for renewal in self.renewals:
-            yield renewal.collection, renewal.key
-
-
-#: What may be asked of a batch.
-Request = CommitAll | RenewAll | Claim
-
-
-def weight(request: Request) -> int:
-    """Return how much of a batch a request takes up."""
-    return 1 if isinstance(request, Claim) else sum(1 for _ in request.subjects())
+    from cicd_core.store.sqlite.tables import PartitionKey, Table
 
 
 class Writer:
@@ -76,16 +39,16 @@ class Writer:
         self,
         *,
         collections: Sequence[Collection],
-        space: int,
+        namespace_id: int,
         clock: Clock,
         files: DatabaseFiles,
         lock: WritersLock,
         checkpoints: Checkpoints,
         retention: Retention,
     ) -> None:
-        """Take what the connection works with; ``space`` is the namespace's number."""
+        """Take what the connection works with; ``namespace_id`` is the namespace's number."""
         self._collections = collections
-        self._space = space
+        self._namespace_id = namespace_id
         self._clock = clock
         self._files = files
         self._lock = lock
@@ -96,7 +59,7 @@ class Writer:
         self._layout = -1
         self._high = 0
         #: What came into which partition in the batches since it was last emptied.
-        self.arrivals: list[tuple[Place, str]] = []
+        self.arrivals: list[tuple[PartitionKey, str]] = []
         #: The claims of those batches.
         self.claims: list[Claim] = []
 
@@ -132,7 +95,7 @@ class Writer:
                 except Exception as failure:  # noqa: BLE001 - it is raised when all are done
                     failures.append(failure)
         if failures:
-            raise ExceptionGroup("chores of the database failed", failures)
+            raise ExceptionGroup("database cleanup failed", failures)
 
     def _chores(self) -> Iterator[Callable[[sqlite3.Connection], None]]:
         now = self._clock.micros()
@@ -148,16 +111,17 @@ class Writer:
     def _drop_records(self, now: int, connection: sqlite3.Connection) -> None:
         with transaction(connection):
             self._refresh(connection)
-            self._retention.drop_records(connection, self._tables, self._space, now)
+            self._retention.drop_records(connection, self._tables, self._namespace_id, now)
 
     def _drop_events(self, now: int, connection: sqlite3.Connection) -> None:
         with transaction(connection):
-            self._retention.drop_events(connection, self._space, now)
+            self._retention.drop_events(connection, self._namespace_id, now)
 
     def _drop_counters(self, now: int, connection: sqlite3.Connection) -> None:
         with transaction(connection):
             time = StoreTime(now, calendar=calendar_of(self._clock))
-            self._old_counters.run(connection, self._space, time)
+            if self._old_counters.run(connection, self._namespace_id, time):
+                self._retention.look_soon(now)
 
     def close(self, connection: sqlite3.Connection) -> None:
         """Close the connection; the last one of all leaves nothing but the database behind."""
@@ -179,12 +143,12 @@ class Writer:
     def _run(self, connection: sqlite3.Connection, requests: Sequence[Request]) -> list[Any]:
         with self._files.checked(), self._lock.held(), transaction(connection):
             self._refresh(connection)
-            batch = Batch(connection, self._tables, self._space, self._clock.micros())
-            answers = _decided(batch, requests)
+            batch = Batch(connection, self._tables, self._namespace_id, self._clock.micros())
+            answers = decide(batch, requests)
             batch.finish()
             self._high = note_time(connection, batch.now, self._high)
         self.arrivals += batch.arrivals
-        self.claims += (each for each in requests if isinstance(each, Claim))
+        self.claims += (request for request in requests if isinstance(request, Claim))
         return answers
 
     def _refresh(self, connection: sqlite3.Connection) -> None:
@@ -193,30 +157,3 @@ class Writer:
         if version != self._layout:
             self._tables = load_tables(connection, self._collections)
             self._layout = version
-
-
-def _decided(batch: Batch, requests: Sequence[Request]) -> list[Any]:
-    """Decide commits and renewals, then claims, which take from what those have written.
-
-    All requests of a batch are under way at once, so that any order is a right one.
-    """
-    answers: list[Any] = [None] * len(requests)
-    batch.load(
-        subject
-        for request in requests
-        if not isinstance(request, Claim)
-        for subject in request.subjects()
-    )
-    claims: dict[int, Claim] = {}
-    for number, request in enumerate(requests):
-        if isinstance(request, CommitAll):
-            answers[number] = apply_commits(batch, request.commits)
-        elif isinstance(request, RenewAll):
-            answers[number] = apply_renewals(batch, request.renewals)
-        else:
-            claims[number] = request
-    if claims:
-        batch.flush()
-        for number, records in zip(claims, apply_claims(batch, list(claims.values())), strict=True):
-            answers[number] = records
-    return answers

@@ -20,6 +20,7 @@ from cicd_core.testing.conformance.handles import HandlePromises
 from cicd_core.testing.conformance.jobs import JobPromises
 from cicd_core.testing.conformance.lease_races import LeaseRacePromises
 from cicd_core.testing.conformance.leases import GuardPromises, LeasePromises
+from cicd_core.testing.conformance.limits import LimitPromises
 from cicd_core.testing.conformance.log import LogPromises
 from cicd_core.testing.conformance.long_lists import LongListPromises
 from cicd_core.testing.conformance.lookalikes import LookalikePromises
@@ -68,6 +69,7 @@ class StoreConformance(
     WaitPromises,
     PushPromises,
     LookalikePromises,
+    LimitPromises,
     ExtremePromises,
     SharedValuePromises,
     HandlePromises,
@@ -77,11 +79,11 @@ class StoreConformance(
     ClosingPromises,
     JobPromises,
 ):
-    """The whole suite. Subclass it, and give the fixture ``harness``.
+    """The complete suite. Subclass it, and provide the fixture ``harness``.
 
-    It runs on asyncio; a store that runs on trio too overrides the fixture ``anyio_backend`` with
-    parameters. A test that does not hold is marked ``xfail`` with a reason where it is overridden;
-    one that is overridden otherwise, or taken away, fails the last test of the suite.
+    It runs on asyncio; a store that also runs on trio overrides the fixture ``anyio_backend`` with
+    parameters. To mark a known failure, override the test with an ``xfail`` and its reason; any
+    other override, or a removed test, fails the last test of the suite.
     """
 
     def test_no_test_of_the_suite_was_taken_away(self) -> None:
@@ -91,7 +93,7 @@ class StoreConformance(
 
 
 def is_intact(suite: type, name: str) -> bool:
-    """Whether a test is the suite's own, or is said to fail, and why."""
+    """Whether a test is the suite's own, or is marked to fail with a reason."""
     test = getattr(suite, name)
     if test is getattr(StoreConformance, name):
         return True

@@ -1,4 +1,4 @@
-"""Cancelling a call exactly where it waits: at its first await, at its second one, and so on."""
+"""Cancels a call at a chosen await: at its first one, at its second one, and so on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class _Watched:
-    """A call that tells, each time when it gives up control, how often it did that before."""
+    """A call that counts how often it gives up control."""
 
     def __init__(self, call: Coroutine[Any, Any, object], told: Callable[[int], None]) -> None:
         self._call = call
@@ -31,7 +31,7 @@ class _Watched:
             number += 1
             try:
                 resume = partial(self._call.send, (yield waited_for))
-            except BaseException as thrown:  # noqa: BLE001 - a cancellation too is the call's own
+            except BaseException as thrown:  # noqa: BLE001 - a cancellation too is the call's
                 resume = partial(self._call.throw, thrown)
 
 
@@ -41,12 +41,12 @@ async def cancelled_at(
     """Make a call, and cancel it while it waits for the (``point`` + 1)-th time.
 
     Args:
-        call: makes the call.
-        point: how often it may go on before.
-        turns: how many turns of the event loop later it is cancelled, wherever it is then.
+        call: starts the call.
+        point: number of awaits to let pass.
+        turns: turns of the event loop from then until the cancellation.
 
     Returns:
-        Whether it waited that often; else it has ended, and nothing was cancelled.
+        Whether it reached that await; else it ended first, and nothing was cancelled.
     """
     reached = anyio.Event()
 

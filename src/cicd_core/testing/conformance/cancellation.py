@@ -1,4 +1,4 @@
-"""What a cancelled call leaves behind: a store that works, and no half of anything (I7)."""
+"""After a cancelled call the store works, and no write is partial (I7)."""
 
 from __future__ import annotations
 
@@ -50,17 +50,17 @@ CALLS: dict[str, Callable[[Store, str], Coroutine[Any, Any, Any]]] = {
     "count": lambda store, _: store.count([in_lane()]),
     "counters": lambda store, _: store.counters(""),
     "read_log": lambda store, _: store.read_log(None, 5),
-    # It ends by itself: where it is not cancelled at all, it must not keep the test.
+    # It ends by itself: without a cancellation it must not block the test.
     "wait": lambda store, _: store.wait([watch(in_lane("empty"))], 0.02),
 }
-#: At how many of its awaits a call is cancelled, at most; one that polls may have many.
+#: Maximum number of awaits at which a call is cancelled; a polling call may have many.
 MOST_POINTS: Final = 24
-#: The same, where each time many other calls are made beside it.
+#: The same, with many concurrent calls each time.
 FEW_POINTS: Final = 6
 
 
 class CancellationPromises(Suite):
-    """Cancelled at any await, the store stays usable, and whole."""
+    """After a cancellation at any await, the store is usable and consistent."""
 
     @pytest.mark.parametrize("verb", CALLS)
     async def test_a_store_is_usable_after_a_call_that_was_cancelled_before_it_began(
@@ -104,7 +104,7 @@ class CancellationPromises(Suite):
 
         async with anyio.create_task_group() as beside:
             async for _ in each_point(all_at_once, 0, FEW_POINTS):
-                for _ in range(5):  # let those beside it end, sometimes
+                for _ in range(5):  # let concurrent calls end, sometimes
                     await checkpoint()
 
     @pytest.mark.parametrize("turns", [0, 2])
@@ -181,10 +181,10 @@ class CancellationPromises(Suite):
 async def each_point(
     call: Callable[[str], Coroutine[Any, Any, Any]], turns: int, most: int = MOST_POINTS
 ) -> AsyncIterator[str]:
-    """Make a call again and again, each time with another key, cancelled at another await.
+    """Repeat a call, each time with another key, cancelled at another await.
 
     Yields:
-        The key of each call, when it was cancelled or, the last one, has ended by itself.
+        The key of each call, after its cancellation or, for the last one, its normal end.
     """
     for point in range(most):
         key = f"{point:02}"
@@ -195,7 +195,7 @@ async def each_point(
 
 
 async def insist_on_whole_pairs(store: Store, harness: StoreHarness, keys: list[str]) -> None:
-    """Insist that of each pair all is there, or nothing, and that another one can be put."""
+    """Check that each pair exists entirely or not at all, and that another one can be put."""
     await store.commit([pair("last")])
     await harness.settle()
     everything = [*keys, "last"]

@@ -1,4 +1,4 @@
-"""Many who claim at once: each record goes to one of them, whatever else happens to it (I2)."""
+"""Concurrent claims: each record goes to one claim, whatever else happens to it (I2)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from cicd_core.store.records import Commit, Record
     from cicd_core.testing.harness import StoreHarness
 
-#: How many claim at once.
+#: Number of concurrent claims.
 CLAIMERS = 32
 
 
@@ -60,7 +60,7 @@ class ClaimRacePromises(Suite):
         claimers = islice(cycle(crew), CLAIMERS)
         await at_once(*(partial(claim_all, mine, granted) for mine in claimers))
         await harness.settle()
-        await claim_all(store, granted)  # what no claimer saw, where claims may lag
+        await claim_all(store, granted)  # the rest, since claims may lag
         assert sorted(granted) == everything
 
     async def test_claimers_in_threads_of_their_own_share_nothing(
@@ -109,7 +109,7 @@ class ClaimRacePromises(Suite):
         async def claimer(each: Store) -> None:
             granted.extend((record.key, record.version) for record in await each.claim(mine))
 
-        await at_once(*(partial(claimer, each) for each in crew * 2))
+        await at_once(*(partial(claimer, member) for member in crew * 2))
         again = await store.claim(mine)
         assert {(record.key, record.version) for record in again} == set(granted)
         taken = sorted(record.key for record in again)
@@ -117,7 +117,7 @@ class ClaimRacePromises(Suite):
 
 
 class CancelRacePromises(Suite):
-    """A claim against a commit on the same version, a cancel say: one of them was first."""
+    """A claim against a commit on the same version, such as a cancel: one of them is first."""
 
     async def test_of_a_claim_and_a_cancel_exactly_one_wins_a_version(
         self, store: Store, harness: StoreHarness, crew: list[Store]
@@ -133,7 +133,7 @@ class CancelRacePromises(Suite):
 
         async def canceller(mine: Store, key: str) -> None:
             answer = await apply(mine, cancel(key, at[key]))
-            if isinstance(answer, Conflict):  # then it was claimed, and its holder shall know
+            if isinstance(answer, Conflict):  # then it was claimed, and its holder must notice
                 claimed = await read(mine, key)
                 assert claimed.version == at[key] + 1
                 assert claimed.lease is not None
@@ -145,7 +145,7 @@ class CancelRacePromises(Suite):
         cancels = [
             partial(canceller, mine, key) for mine, key in zip(cycle(crew), at, strict=False)
         ]
-        await at_once(*cancels[:8], *claims, *cancels[8:])  # so that either may be the first
+        await at_once(*cancels[:8], *claims, *cancels[8:])  # so that either may be first
         assert cancelled == {key: version + 1 + (key in held) for key, version in at.items()}
         await harness.settle()
         told_of = {entry.key: entry.version for entry in await whole_log(store)}
@@ -156,26 +156,26 @@ class CancelRacePromises(Suite):
 
 
 async def fill(store: Store, harness: StoreHarness, number: int) -> list[str]:
-    """Put so many items into a lane, and return their keys in order."""
-    keys = [f"{each:03}" for each in range(number)]
+    """Put a number of items into a lane, and return their keys in order."""
+    keys = [f"{one:03}" for one in range(number)]
     await store.commit([commit(*map(item, keys[at : at + 20])) for at in range(0, number, 20)])
     await harness.settle()
     return keys
 
 
 async def claim_all(store: Store, granted: list[str]) -> None:
-    """Claim until there is nothing left; add the keys that were granted."""
+    """Claim until no record is left; add the granted keys."""
     while records := await store.claim(claim(3)):
         granted.extend(record.key for record in records)
 
 
 def cancel(key: str, expected: int) -> Commit:
-    """Return a commit that takes an item out of its lane, whoever holds it."""
+    """Return a commit that takes an item out of its lane, even if it is held."""
     return commit(item(key, expected=expected, lane=None), events=[told(key)])
 
 
 async def learn_of_the_cancel(store: Store, held: Record) -> None:
-    """Insist that the holder of a record finds out that somebody wrote to it."""
+    """Check that the holder of a record notices another write to it."""
     assert held.lease is not None
     renewal = Renewal(
         collection="items", key=held.key, claim_id=held.lease.claim_id, duration=60 * SECOND

@@ -1,11 +1,10 @@
-"""What a claim does: it takes the first records over some partitions, each for one owner."""
+"""Claims: they take the first records over some partitions, each for one owner."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from attrs import evolve
 
 from cicd_core.errors import InvalidInput
 from cicd_core.model.instants import sort_key
@@ -27,6 +26,7 @@ from cicd_core.testing.samples import (
     read,
     write,
 )
+from cicd_core.values import evolve
 
 if TYPE_CHECKING:
     from cicd_core.store.contract import Store
@@ -41,7 +41,7 @@ def keys(records: list[Record]) -> list[str]:
 
 
 class ClaimPromises(Suite):
-    """What a claim takes, and what it writes."""
+    """The records that a claim takes, and its writes."""
 
     @pytest.fixture
     async def queue(self, store: Store, harness: StoreHarness) -> None:
@@ -219,7 +219,7 @@ class ClaimPromises(Suite):
             (None, 50, 50),
             (60, 50, 50),
             (50, 60, 50),
-            (5, 60, 5),  # sooner than the duration
+            (5, 60, 5),  # earlier than the duration
             (None, 5, 5),
         ],
     )
@@ -270,7 +270,7 @@ class ClaimPromises(Suite):
 
 
 class ClaimRepetitionPromises(Suite):
-    """A claim that is made again answers what it gave, as far as it is still held."""
+    """A repeated claim returns its records that are still held."""
 
     @pytest.fixture
     async def mine(self, store: Store, harness: StoreHarness) -> Claim:

@@ -1,4 +1,4 @@
-"""What a store does after its end: it refuses every call, and leaves the others alone."""
+"""Closed stores: they refuse every call, and do not affect other stores."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ClosingPromises(Suite):
-    """A store that was left takes no more calls: what it did then could not be relied on."""
+    """A closed store refuses calls: their effects would not be reliable."""
 
     async def test_every_verb_of_a_closed_store_is_refused(
         self, harness: StoreHarness, namespace: str

@@ -1,4 +1,4 @@
-"""Many who write the same records at once: no update is lost, and none is half there."""
+"""Concurrent commits on the same records: no update is lost, and none is partial."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cicd_core.store.records import Commit
     from cicd_core.testing.harness import StoreHarness
 
-#: Who writes one record at once, and how often each of them.
+#: Number of concurrent writers of a record, and of writes by each.
 WRITERS = 8
 TURNS = 3
 
@@ -63,7 +63,7 @@ class CommitRacePromises(Suite):
                 await move(mine, *pair)
 
         pairs = [*combinations(names, 2), *combinations(reversed(names), 2)]
-        await at_once(*(partial(mover, *each) for each in zip(cycle(crew), pairs, strict=False)))
+        await at_once(*(partial(mover, *pair) for pair in zip(cycle(crew), pairs, strict=False)))
         assert [int((await read(store, name)).body) for name in names] == [100, 100, 100]
 
     async def test_of_many_that_make_one_record_exactly_one_does(
@@ -142,7 +142,7 @@ def delete(key: str, expected: int) -> Commit:
 
 
 async def add(store: Store, key: str, amount: int, *, events: bool = False) -> None:
-    """Read a number, add to it, and commit; again, as long as somebody else was faster."""
+    """Read a number, add to it, and commit; repeat after each conflict."""
     while True:
         record = await read(store, key)
         put = item(key, expected=record.version, body=b"%d" % (int(record.body) + amount))
@@ -170,10 +170,10 @@ async def move(store: Store, source: str, target: str) -> None:
 
 
 async def insist_on_a_cause(store: Store, conflict: Conflict, seen: dict[str, int]) -> None:
-    """Insist that each record of a conflict has been written since it was seen.
+    """Check that each record of a conflict has been written after it was read.
 
-    That also bounds how often anybody tries again: every conflict is another context's success.
+    That also limits the number of retries: each conflict is the success of another writer.
     """
     assert conflict.keys
     for _, key in conflict.keys:
-        assert (await read(store, key)).version > seen[key], f"nobody wrote {key!r} meanwhile"
+        assert (await read(store, key)).version > seen[key], f"nothing wrote {key!r} meanwhile"

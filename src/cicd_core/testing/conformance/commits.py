@@ -1,4 +1,4 @@
-"""What a commit is: all of it or nothing, once, and only if the records are as it expects."""
+"""Commits: all or nothing, once, and only if the records have the expected versions."""
 
 from __future__ import annotations
 
@@ -90,8 +90,8 @@ class CommitPromises(Suite):
     ) -> None:
         keys = list("abcde")
         async with harness.open(f"{namespace}-beside") as beside:
-            for each in (store, beside):
-                await write(each, *(item(key, rank=key) for key in keys))
+            for one in (store, beside):
+                await write(one, *(item(key, rank=key) for key in keys))
             others = [await beside.get("items", keys)]
             await harness.settle()
             before = await store.get("items", keys)
@@ -220,11 +220,11 @@ class CommitPromises(Suite):
 
 
 class RepetitionPromises(Suite):
-    """A commit that was applied is recognised by its id (I6)."""
+    """A repeated commit is recognised by its id (I6)."""
 
     @pytest.fixture
     def once(self) -> Commit:
-        """A commit that makes two records."""
+        """A commit that creates two records."""
         return commit(
             item("a"), note("b"), events=[told("a")], increments=[Increment("n")], commit_id="once"
         )
@@ -295,7 +295,7 @@ class RepetitionPromises(Suite):
 
 
 def malformed() -> dict[str, Commit]:
-    """Return commits that no store takes, by what is wrong with them."""
+    """Return commits that every store refuses, by their fault."""
     big = b"x" * MAX_RECORD_BYTES
     wide = {"lane": "l" * 1025, "rank": "1:a"}
     return {
@@ -319,7 +319,7 @@ def malformed() -> dict[str, Commit]:
         "an empty attribute": commit(item("a", attributes={"lane": "", "rank": "5:a"})),
         "a long attribute": commit(item("a", attributes=wide)),
         "a version below 0": commit(item("a", expected=-1)),
-        "a delete of what is not there": commit(plain("p"), delete("a", 0)),
+        "a delete of a missing record": commit(plain("p"), delete("a", 0)),
         "an event without a version": commit(item("a"), events=[told("b")]),
         "over 1 MiB": commit(*(plain(f"k{number}", body=big) for number in range(3))),
         "over 1 MiB with its events": commit(
@@ -334,7 +334,7 @@ def malformed() -> dict[str, Commit]:
 
 
 class MalformedCommitPromises(Suite):
-    """What is malformed is refused before anything is written."""
+    """A malformed commit is refused before any write."""
 
     @pytest.mark.parametrize("wrong", malformed())
     async def test_a_malformed_commit_stops_its_whole_list(self, store: Store, wrong: str) -> None:

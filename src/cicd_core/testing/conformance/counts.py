@@ -1,4 +1,4 @@
-"""What is counted: how many records a partition holds, and the sums of increments."""
+"""Counts of records in partitions, and sums of increments."""
 
 from __future__ import annotations
 
@@ -189,10 +189,10 @@ class CounterPromises(Suite):
         await harness.settle()
         total = (await crew[0].counters("n")).values["n"]
         assert total == 64
-        for each in snapshots:
-            behind = await crew[0].read_log(each.cursor, 1000)
-            assert not behind.torn
-            assert each.values.get("n", 0) + len(behind.entries) == total, each
+        for snapshot in snapshots:
+            behind = await crew[0].read_log(snapshot.cursor, 1000)
+            assert not behind.truncated
+            assert snapshot.values.get("n", 0) + len(behind.entries) == total, snapshot
 
     async def test_counters_say_how_far_into_the_log_they_reach(
         self, store: Store, harness: StoreHarness

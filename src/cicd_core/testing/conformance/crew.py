@@ -1,4 +1,4 @@
-"""Several who use the same data at the same time, as the services of several processes do."""
+"""Several stores on the same data at the same time, as in several processes."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
     from cicd_core.store.contract import Store
 
-#: How many stores on the same data take part in a race.
+#: Number of stores on the same data in a race.
 CREW: Final = 4
-#: How many calls of a verb are made at once before a race.
+#: Number of concurrent calls of a verb before a race.
 _WARM: Final = 2
 
 
 async def at_once(*deeds: Callable[[], Awaitable[object]]) -> None:
-    """Do everything at the same time, until all of it is done."""
+    """Run all calls concurrently, and wait for all of them."""
 
     async def do(deed: Callable[[], Awaitable[object]]) -> None:
         await deed()
@@ -33,9 +33,9 @@ async def at_once(*deeds: Callable[[], Awaitable[object]]) -> None:
 
 
 async def warm(store: Store) -> None:
-    """Call every verb, several at once, so that a race does not wait for connections to be made.
+    """Call every verb, several times at once, so that a race does not wait for connections.
 
-    A store that connects when it is first asked would answer "32 at once" one by one.
+    A store that connects on its first call would answer 32 concurrent calls one by one.
     """
     await at_once(
         *[partial(store.get, PLAIN.name, ["warm"])] * _WARM,

@@ -1,4 +1,4 @@
-"""How long counters stay: those of a day for 94 days, all others for ever."""
+"""Retention of counters: those of a day 94 days, all others forever."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from cicd_core.testing.conformance.suite import SetWallClock
     from cicd_core.testing.harness import StoreHarness
 
-#: In seconds: stores look for past days now and then, once an hour say.
+#: In seconds: stores check for past days at intervals, such as an hour.
 HOURS = 2 * 3600
-#: So many writes, a brief time apart, give a store occasions to drop what may go.
+#: Number of writes, a brief time apart, after which a store has removed old counters.
 LOOKS = 30
 DAY = 86400
 
 
 class DayCounterPromises(Suite):
-    """A counter of a day may go when the day lies more than 94 days back on both clocks."""
+    """A counter of a day may be removed when the day is over 94 days ago on both clocks."""
 
     @pytest.mark.parametrize("wall_clock", [0, -200 * DAY, 200 * DAY])
     async def test_counters_stay_until_their_day_lies_94_days_back_on_both_clocks(
@@ -62,7 +62,7 @@ class DayCounterPromises(Suite):
             await write(store, plain(f"p{number}"), increments=[Increment(name) for name in names])
         if harness.clock is not None:
             harness.clock.advance(HOURS)
-        for number in range(LOOKS):  # what may go is dropped behind a write, now and then
+        for number in range(LOOKS):  # a write may remove old counters
             await write(store, plain(f"q{number}"), increments=[Increment("other")])
             await harness.settle()
             await clock.reach(await clock.now() + clock.brief)
@@ -71,7 +71,7 @@ class DayCounterPromises(Suite):
         kept = [name for name in names if not may_be_gone(name, now)]
         assert len(kept) >= 2 * 2 * 2 + 5
         assert {name: values.get(name) for name in kept} == dict.fromkeys(kept, 3)
-        # One that went begins again with the increments that came later.
+        # A removed counter starts again with later increments.
         assert all(0 <= values.get(name, 0) <= 3 for name in names)
         await write(store, plain("again"), increments=[Increment(name, 2) for name in kept])
         await harness.settle()
@@ -81,11 +81,11 @@ class DayCounterPromises(Suite):
 
 
 def day_before(now: StoreTime, days: int) -> str:
-    """Return the day that lies so many days back on the clock that is behind."""
+    """Return the day a number of days ago, on the clock that is behind."""
     return f"{from_micros(min(now.micros, now.calendar)) - timedelta(days=days):%Y%m%d}"
 
 
 def may_be_gone(name: str, now: StoreTime) -> bool:
-    """Whether a counter of this test is one of a day that lies too far back."""
+    """Whether a counter of this test is of a day that is too long ago."""
     group, _, day = name.partition("|")[0].rpartition("/")
     return bool(group) and len(day) == 8 and day < day_before(now, COUNTER_DAYS)

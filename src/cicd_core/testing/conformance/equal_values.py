@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from attrs import evolve
 
 from cicd_core.store.records import Renewal
 from cicd_core.testing.conformance.suite import Suite, require
@@ -27,6 +26,7 @@ from cicd_core.testing.samples import (
     read,
     write,
 )
+from cicd_core.values import evolve
 
 if TYPE_CHECKING:
     from cicd_core.store.contract import Store
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 def put(key: str, *, rank: str, made: str, due: str, **partitions: str) -> Put:
-    """Return a write of an item with a sort value of its own for each index."""
+    """Return a write of an item with a distinct sort value for each index."""
     sorts = {"rank": f"{rank}:{key}", "made-at": f"{made}:{key}", "due": f"{due}:{key}"}
     return item(key, attributes={**sorts, **partitions})
 
@@ -45,7 +45,7 @@ class SharedValuePromises(Suite):
 
     @pytest.fixture
     async def shared(self, store: Store, harness: StoreHarness) -> None:
-        """Two items and a note that have the value "x", each in another index."""
+        """Two items and a note with the value "x", each in another index."""
         await write(
             store,
             put("a", rank="1", made="1", due="1", lane="x", state="y"),
@@ -57,7 +57,11 @@ class SharedValuePromises(Suite):
 
     async def test_a_page_shows_its_own_index_alone(self, store: Store, shared: None) -> None:
         partitions = [in_lane("x"), in_state("x"), evolve(in_lane("x"), index=TIMERS)]
-        assert [await keys_in(store, each) for each in partitions] == [["a"], ["b"], ["c"]]
+        assert [await keys_in(store, partition) for partition in partitions] == [
+            ["a"],
+            ["b"],
+            ["c"],
+        ]
         assert await keys_in(store, on_shelf("x")) == ["a"]
 
     async def test_a_count_counts_its_own_index_alone(
@@ -71,7 +75,7 @@ class SharedValuePromises(Suite):
         assert await numbers_in(store, *partitions) == [1, 3, 2, 1, 0]
 
     async def test_a_claim_takes_from_its_own_index_alone(self, store: Store, shared: None) -> None:
-        assert [each.key for each in await store.claim(claim(9, lanes=["x"]))] == ["a"]
+        assert [record.key for record in await store.claim(claim(9, lanes=["x"]))] == ["a"]
         assert (await read(store, "b")).lease is None
         assert (await read(store, "a", NOTES.name)).lease is None
 
@@ -83,12 +87,12 @@ class SharedValuePromises(Suite):
         (taken,) = await store.claim(of_items)
         (beside,) = await store.claim(of_notes)
         assert "place" in beside.attributes
-        assert [await store.claim(each) for each in (of_items, of_notes)] == [[taken], [beside]]
+        assert [await store.claim(one) for one in (of_items, of_notes)] == [[taken], [beside]]
         renewals = [
             Renewal(collection=name, key="a", claim_id="c", duration=60 * SECOND)
             for name in ("items", NOTES.name)
         ]
-        versions = [each and each.version for each in await store.renew(renewals)]
+        versions = [renewal and renewal.version for renewal in await store.renew(renewals)]
         assert versions == [taken.version, beside.version]
 
     @pytest.mark.parametrize(("index", "order"), [(BY_STATE, "bca"), (TIMERS, "cab")])
@@ -105,9 +109,9 @@ class SharedValuePromises(Suite):
         )
         patch = {"state": None, "timer": None}
         mine = evolve(claim(2, lanes=["s"], patch=patch), index=index)
-        assert "".join(each.key for each in await store.claim(mine)) == order[:2]
+        assert "".join(record.key for record in await store.claim(mine)) == order[:2]
         rest = evolve(mine, claim_id="rest", limit=9)
-        assert [each.key for each in await store.claim(rest)] == [order[2]]
+        assert [record.key for record in await store.claim(rest)] == [order[2]]
 
     async def test_a_repetition_is_in_the_order_of_the_claims_own_index(
         self, store: Store, harness: StoreHarness
@@ -121,4 +125,4 @@ class SharedValuePromises(Suite):
         await harness.settle()
         mine = evolve(claim(3, lanes=["s"], patch={"state": None}), index=BY_STATE)
         assert len(await store.claim(mine)) == 3
-        assert [each.key for each in await store.claim(mine)] == ["b", "c", "a"]
+        assert [record.key for record in await store.claim(mine)] == ["b", "c", "a"]

@@ -28,16 +28,16 @@ if TYPE_CHECKING:
     from cicd_core.store.contract import Store
     from cicd_core.testing.harness import StoreHarness
 
-#: Larger than 53 bits hold, and odd, so that a double is wrong by one.
+#: Over 53 bits, and odd, so that a double is wrong by one.
 LARGE = (MAX_INSTANT, MAX_INSTANT - 2, 2**53 + 1)
-#: Nothing, a byte, and more than a 16-bit length counts.
+#: Empty, a byte, and more than a 16-bit length.
 BODIES = pytest.mark.parametrize(
     "body", [b"", b"\0", b"x" * 65536, bytes(range(256)) * (MAX_RECORD_BYTES // 256)], ids=len
 )
 
 
 class ExtremePromises(Suite):
-    """What the limits allow is kept to the last digit and the last byte."""
+    """Values at the limits are stored exactly, to the last digit and byte."""
 
     @pytest.mark.parametrize("number", LARGE)
     async def test_a_record_keeps_the_largest_numbers(self, store: Store, number: int) -> None:
@@ -103,7 +103,7 @@ class ExtremePromises(Suite):
     async def test_counters_keep_the_ends_of_their_amounts(
         self, store: Store, harness: StoreHarness
     ) -> None:
-        amounts = {f"n{number}": number for number in (*LARGE, *(-each for each in LARGE))}
+        amounts = {f"n{number}": number for number in (*LARGE, *(-one for one in LARGE))}
         increments = [Increment(name, amount) for name, amount in amounts.items()]
         await write(store, plain("p"), increments=increments)
         turns = [Increment("up", MAX_INSTANT)] * 3 + [Increment("down", -MAX_INSTANT)] * 3

@@ -1,4 +1,4 @@
-"""Several handles on one set of data: what one wrote, the others see at once."""
+"""Several handles on the same data: each sees the writes of the others at once."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class HandlePromises(Suite):
-    """Nothing that a handle remembers is older than what was answered elsewhere."""
+    """No cache of a handle is older than an answer of another handle."""
 
     async def test_a_record_that_others_remove_and_make_never_has_a_version_twice(
         self, crew: list[Store]
@@ -53,7 +53,7 @@ class HandlePromises(Suite):
             )["a"]
             await harness.settle()
             assert (await read(reader, "a")).body == b"%d" % turn
-            lanes = [in_lane(f"lane{each}") for each in (turn - 1, turn)]
+            lanes = [in_lane(f"lane{one}") for one in (turn - 1, turn)]
             assert await numbers_in(reader, *lanes) == [0, 1]
             assert [await keys_in(reader, lane) for lane in lanes] == [[], ["a"]]
             page = await reader.read_log(cursor, 10)
@@ -84,4 +84,4 @@ class HandlePromises(Suite):
     async def test_a_commit_is_recognised_by_any_handle(self, crew: list[Store]) -> None:
         one = commit(item("a"), events=[told("a")], increments=[Increment("n")])
         answer = await apply(crew[0], one)
-        assert [await apply(each, one) for each in crew] == [answer] * len(crew)
+        assert [await apply(member, one) for member in crew] == [answer] * len(crew)

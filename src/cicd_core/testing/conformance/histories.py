@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from cicd_core.testing.harness import StoreHarness
     from cicd_core.testing.histories import Recording
 
-#: The least number of histories of several processes, unless a test records fewer of any kind.
+#: Minimum number of histories of several processes, unless a test records fewer in total.
 _FEW: Final = 3
 
 
 class HistoryConformance(Suite):
-    """What many clients see at once. ``pytest --cicd-histories N`` sets the effort.
+    """The view of many concurrent clients. ``pytest --cicd-histories N`` sets the effort.
 
-    Each record is linearizable, whatever is cancelled or repeated. Where the store promises strict
-    order, a whole queue is too, and one order fits all commits.
+    Each record is linearizable, with any cancellations and repetitions. If the store promises
+    strict order, a whole queue is too, and one order fits all commits.
     """
 
     @pytest.fixture
@@ -39,7 +39,7 @@ class HistoryConformance(Suite):
 
     @pytest.fixture
     def histories(self, request: pytest.FixtureRequest) -> int:
-        """How many histories a test records."""
+        """Number of histories that a test records."""
         return histories_of(request.config)
 
     async def test_some_order_explains_what_clients_see_of_the_same_records(
@@ -52,7 +52,7 @@ class HistoryConformance(Suite):
         self, harness: StoreHarness, namespace: str, histories: int, tmp_path: Path
     ) -> None:
         for seed in range(histories):
-            # One job a claim: then the check of the queue is exact.
+            # One job per claim: then the check of the queue is exact.
             workload = Workload(seed=seed, clients=8, hot_records=0, claim_limit=1)
             await check_one(harness, f"{namespace}-{seed}", workload, tmp_path)
 
@@ -119,14 +119,14 @@ class HistoryConformance(Suite):
 async def check_one(
     harness: StoreHarness, namespace: str, workload: Workload, folder: Path
 ) -> None:
-    """Record one history in a namespace that is empty, and check it."""
+    """Record a history in an empty namespace, and check it."""
     async with harness.open(namespace) as store:
         recording = await record(store, workload, harness.settle)
     check(recording, harness, folder / f"history-{workload.seed}.jsonl")
 
 
 def check(recording: Recording, harness: StoreHarness, path: Path) -> None:
-    """Check a history; one that fails is kept in a file, whose path is told."""
+    """Check a history; save a failing one to a file, and report the path."""
     strict = Capability.STRICT_ORDER in harness.capabilities
     findings = check_history(
         recording.history, strict_order=strict, log=recording.log, counted=recording.counted
@@ -135,7 +135,7 @@ def check(recording: Recording, harness: StoreHarness, path: Path) -> None:
 
 
 def few(histories: int) -> int:
-    """Return how many histories of several processes to record: starting them takes long."""
+    """Return the number of histories of several processes, whose start is slow."""
     return max(min(histories, _FEW), histories // 8)
 
 

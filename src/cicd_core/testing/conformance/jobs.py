@@ -1,7 +1,7 @@
-"""Whole jobs, over the store: what the verbs are for.
+"""Jobs on the store, from their enqueue to their end.
 
-The rules are the library's own, and the same over every store; what is asked here is whether they
-hold when several control planes work on the same data at once.
+The rules are the library's own, and the same for every store; these tests check them while several
+control planes work on the same data at once.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ import pytest
 
 from cicd_core.audit import audit
 from cicd_core.control_plane.plane import ControlPlane
+from cicd_core.entities import COLLECTIONS
 from cicd_core.errors import LeaseLost
 from cicd_core.model.job import JobState, RetryPolicy
 from cicd_core.model.outcome import Outcome
 from cicd_core.model.spec import JobSpec
-from cicd_core.persistence.collections import COLLECTIONS, JOBS
+from cicd_core.persistence.collections import JOBS
 from cicd_core.settings import Settings
 from cicd_core.testing.conformance.crew import at_once
 from cicd_core.testing.conformance.store_clock import StoreClock
@@ -32,17 +33,17 @@ if TYPE_CHECKING:
     from cicd_core.model.job import Job
     from cicd_core.testing.harness import StoreHarness
 
-#: The shortest leases that there are, in seconds: some tests wait for their end.
+#: The shortest possible leases, in seconds: some tests wait for their end.
 SETTINGS: Final = Settings(lease_seconds=1.0, commit_attempts=20)
-#: A lost job comes back at once, again and again.
+#: A lost job returns at once, any number of times.
 AT_ONCE: Final = RetryPolicy(max_attempts=5, backoff_base=0.0, jitter=0.0)
-#: How many control planes work on the same data.
+#: Number of control planes on the same data.
 PLANES: Final = 3
 CLAIMERS: Final = 32
 
 
 class JobPromises(Suite):
-    """Jobs, and several control planes that all have a hand in them."""
+    """Jobs that several control planes process."""
 
     @pytest.fixture
     async def planes(
@@ -86,7 +87,7 @@ class JobPromises(Suite):
         claims: list[ClaimedJob] = []
 
         async def agent(plane: ControlPlane, number: int) -> None:
-            claims.extend(await plane.queue.claim(agent_id=f"a-{number}", starting=True))
+            claims.extend(await plane.queue.claim(agent_id=f"a-{number}", start=True))
 
         agents = enumerate(islice(cycle(planes), CLAIMERS))
         await at_once(*(partial(agent, plane, number) for number, plane in agents))
@@ -102,8 +103,8 @@ class JobPromises(Suite):
         claims: dict[str, ClaimedJob] = {}
 
         async def agent(plane: ControlPlane) -> None:
-            while some := await plane.queue.claim(agent_id="a-1", limit=2, starting=True):
-                claims.update((each.job.job_id, each) for each in some)
+            while some := await plane.queue.claim(agent_id="a-1", limit=2, start=True):
+                claims.update((item.job.job_id, item) for item in some)
 
         cancels = [
             partial(plane.jobs.cancel, job.job_id)
@@ -156,7 +157,7 @@ class JobPromises(Suite):
         await at_once(*(partial(sweep, plane) for plane in planes * 2))
         assert sum(requeued) == 6
         attempts = [(await planes[0].jobs.get(job.job_id)).attempts for job in jobs]
-        assert [len(each) for each in attempts] == [1] * 6
+        assert [len(attempt) for attempt in attempts] == [1] * 6
         await harness.settle()
         await insist_on_a_clean_audit(planes[0], [])
 
@@ -192,30 +193,30 @@ class JobPromises(Suite):
 
 
 async def enqueue(plane: ControlPlane, harness: StoreHarness, number: int) -> list[Job]:
-    """Enqueue so many jobs."""
+    """Enqueue a number of jobs."""
     jobs = await plane.queue.enqueue_many([JobSpec(job_type="build", retry=AT_ONCE)] * number)
     await harness.settle()
     return jobs
 
 
 async def lose(plane: ControlPlane, harness: StoreHarness, number: int) -> list[ClaimedJob]:
-    """Claim and start so many jobs as "a-1", and let their leases expire."""
-    claims = await plane.queue.claim(agent_id="a-1", limit=number, starting=True)
+    """Claim and start a number of jobs as "a-1", and let their leases expire."""
+    claims = await plane.queue.claim(agent_id="a-1", limit=number, start=True)
     assert len(claims) == number
     await outlast(plane, harness, claims)
     return claims
 
 
 async def outlast(plane: ControlPlane, harness: StoreHarness, claims: list[ClaimedJob]) -> None:
-    """Let the leases of some claims expire beyond doubt, and pages show them."""
-    # A claim tells the end on the calendar, which may be far from the store's steady clock.
-    records = await plane.store.get(JOBS.name, [each.job.job_id for each in claims])
+    """Wait until the leases of some claims have certainly expired, and pages show them."""
+    # A claim has its end on the calendar, which may be far from the store's steady clock.
+    records = await plane.store.get(JOBS.name, [claim.job.job_id for claim in claims])
     ends = max(record.lease.expires for record in records.values() if record.lease)
     await StoreClock(plane.store, harness).reach_safely(ends + 1)
     await harness.settle()
 
 
 async def insist_on_a_clean_audit(plane: ControlPlane, ended: list[Job]) -> None:
-    """Insist that the log, the records and the counters agree, and that these jobs ended."""
+    """Check that the log, the records and the counters agree, and that these jobs ended."""
     report = await audit(plane, ended=[job.job_id for job in ended])
     assert report.ok, [check for check in report.checks if check.fault_count]

@@ -1,4 +1,4 @@
-"""The last moments of a lease: who takes the record away, and who still finishes it."""
+"""Races at the end of a lease between reapers and the holder."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 from cicd_core.errors import StoreUnavailable
 from cicd_core.store.records import Committed, Conflict, Guard, Renewal
+from cicd_core.store.retrying import RetryingStore
 from cicd_core.testing.conformance.crew import at_once, warm
 from cicd_core.testing.conformance.suite import Suite
 from cicd_core.testing.samples import (
@@ -33,12 +34,12 @@ if TYPE_CHECKING:
     from cicd_core.testing.conformance.store_clock import StoreClock
     from cicd_core.testing.harness import StoreHarness
 
-#: The ordinals of events, by who tells them.
+#: The ordinals of events, by their writer.
 REAPER, HOLDER = 1, 2
 
 
 class LeaseRacePromises(Suite):
-    """Reapers, and a holder that is not as gone as they think."""
+    """Reapers, and a holder that is still alive."""
 
     @pytest.fixture
     async def lost(self, store: Store, clock: StoreClock, harness: StoreHarness) -> list[Record]:
@@ -67,7 +68,7 @@ class LeaseRacePromises(Suite):
         holders = [partial(compete, crew[1], it.key, HOLDER, finish(it)) for it in lost]
         await at_once(*reapers[:5], *holders, *reapers[5:])
         await harness.settle()
-        assert {each.key: each.ordinal for each in await whole_log(store)} == winners
+        assert {entry.key: entry.ordinal for entry in await whole_log(store)} == winners
         assert len(winners) == 10
         requeued = [key for key, name in winners.items() if name == REAPER]
         assert await keys_in(store, in_lane()) == sorted(requeued)
@@ -95,14 +96,14 @@ class LeaseRacePromises(Suite):
             else:
                 assert None not in answers
 
-        async with AsyncExitStack() as stack:  # asked once each: patience would hide a refusal
-            handles = [await stack.enter_async_context(each.sibling()) for each in crew]
+        async with AsyncExitStack() as stack:  # called once each: retries would hide a refusal
+            handles = [
+                RetryingStore(await stack.enter_async_context(member.sibling())) for member in crew
+            ]
             for each in handles:
                 await warm(each)
             with anyio.fail_after(harness.patience):
-                await at_once(
-                    *(partial(renew, each, turn) for turn, each in enumerate(handles * 4))
-                )
+                await at_once(*(partial(renew, one, turn) for turn, one in enumerate(handles * 4)))
         assert not failed, "renewals that wait for each other were refused"
 
     async def test_of_a_reaper_and_a_renewal_exactly_one_wins(
@@ -168,17 +169,17 @@ class LeaseRacePromises(Suite):
 
 
 def requeue(record: Record) -> Commit:
-    """Return what a reaper commits: back into the lane, if nobody holds it any more."""
+    """Return a reaper's commit: back into the lane, if its lease has expired."""
     put = item(record.key, expected=record.version, lease=None, guard=Guard.LEASE_EXPIRED)
     return commit(put, events=[told(record.key, REAPER)])
 
 
 def finish(record: Record) -> Commit:
-    """Return what a holder commits at the end of its work."""
+    """Return a holder's commit at the end of its work."""
     put = item(record.key, expected=record.version, lane=None, lease=None, body=b"done")
     return commit(put, events=[told(record.key, HOLDER)])
 
 
 def renewal(record: Record) -> Renewal:
-    """Return a holder's sign of life."""
+    """Return a holder's renewal."""
     return Renewal(collection="items", key=record.key, claim_id="holder", duration=60 * SECOND)

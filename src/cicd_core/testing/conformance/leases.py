@@ -1,11 +1,10 @@
-"""What a commit does to the lease and the grant that a claim gave, and what a guard holds off."""
+"""Effects of commits on a claim's lease and grant, and guards against them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import pytest
-from attrs import evolve
 
 from cicd_core.errors import InvalidInput
 from cicd_core.store.records import Committed, Conflict, Delete, Guard, Lease, Renewal
@@ -21,6 +20,7 @@ from cicd_core.testing.samples import (
     read,
     write,
 )
+from cicd_core.values import evolve
 
 if TYPE_CHECKING:
     from cicd_core.store.contract import Store
@@ -148,7 +148,7 @@ class GuardPromises(Suite):
 
     @pytest.fixture
     async def held_at(self, store: Store) -> int:
-        """The version of item "a", which is leased to "holder" for long."""
+        """The version of item "a", which "holder" leases for a long time."""
         lease = await lease_for(store, "holder", 30 * SECOND, limit=60 * SECOND)
         return (await write(store, item("a", lease=lease)))["a"]
 
@@ -229,7 +229,7 @@ def guarded(expected: int) -> Put:
 
 
 async def lease_for(store: Store, claim_id: str, duration: int, *, limit: int = 10**9) -> Lease:
-    """Return a lease that begins now; its limit is counted from now too."""
+    """Return a lease that starts now; its limit counts from now too."""
     now = (await store.now()).micros
     return Lease(
         claim_id=claim_id, granted=now, renewed=now, expires=now + duration, limit=now + limit

@@ -1,4 +1,4 @@
-"""What the log is: every event of every commit, once, to a reader that follows its cursor."""
+"""The log: every event of every commit, once, for a reader that follows its cursor."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from cicd_core.testing.conformance.store_clock import StoreClock
     from cicd_core.testing.harness import StoreHarness
 
-#: In microseconds: longer than any log is kept.
+#: In microseconds: longer than the retention of any log.
 TEN_YEARS = 10 * 365 * 86400 * SECOND
 
 
@@ -44,7 +44,7 @@ class LogPromises(Suite):
     async def forgetful(
         self, store: Store, harness: StoreHarness, namespace: str
     ) -> AsyncGenerator[Store, None]:
-        """A store that keeps its log for a time that a test can let pass."""
+        """A store with a log retention that a test can let pass."""
         if harness.clock is not None:
             yield store
             return
@@ -101,7 +101,7 @@ class LogPromises(Suite):
             seen += page.entries
             cursor = page.cursor
         while (page := await store.read_log(cursor, 2)).entries:
-            assert not page.torn
+            assert not page.truncated
             seen += page.entries
             cursor = page.cursor
         assert len(seen) == 12
@@ -124,13 +124,13 @@ class LogPromises(Suite):
         await harness.settle()
         cursor = (await store.read_log(None, 10)).cursor
         page = await store.read_log(cursor, 10)
-        assert (page.entries, page.cursor, page.torn) == ((), cursor, False)
+        assert (page.entries, page.cursor, page.truncated) == ((), cursor, False)
 
     async def test_a_reader_may_begin_before_there_is_anything(
         self, store: Store, harness: StoreHarness
     ) -> None:
         page = await store.read_log(None, 10)
-        assert (page.entries, page.torn) == ((), False)
+        assert (page.entries, page.truncated) == ((), False)
         await write(store, item("a"), events=[told("a")])
         await harness.settle()
         page = await store.read_log(page.cursor, 10)
@@ -171,7 +171,7 @@ class LogPromises(Suite):
 
         async def writers(done: Event) -> None:
             names = [f"k{number:02}" for number in range(16)]
-            await at_once(*(partial(context, *each) for each in zip(crew * 4, names, strict=True)))
+            await at_once(*(partial(context, *pair) for pair in zip(crew * 4, names, strict=True)))
             done.set()
 
         async def reader(writers_are_done: Event) -> None:
@@ -179,7 +179,7 @@ class LogPromises(Suite):
             last_look = False
             while True:
                 page = await store.read_log(cursor, 5)
-                assert not page.torn
+                assert not page.truncated
                 seen.extend(page.entries)
                 cursor = page.cursor
                 if not page.entries:
@@ -199,7 +199,7 @@ class LogPromises(Suite):
         self, harness: StoreHarness, forgetful: Store, clock: StoreClock
     ) -> None:
         page = LogPage((), "")
-        while not page.entries:  # a log that forgets by itself may be faster than its reader
+        while not page.entries:  # retention may be faster than the reader
             events = [told("a", ordinal) for ordinal in range(4)]
             await write(forgetful, item("a", expected=await version_of(forgetful)), events=events)
             await harness.settle()
@@ -212,9 +212,9 @@ class LogPromises(Suite):
         told_of = [(entry.key, entry.ordinal) for entry in page.entries]
         whole = [*(("a", ordinal) for ordinal in range(first.ordinal + 1, 4)), ("b", 0)]
         assert told_of == whole[len(whole) - len(told_of) :]
-        assert page.torn == (told_of != whole)
-        assert not (await forgetful.read_log(page.cursor, 100)).torn
-        assert not (await forgetful.read_log(None, 100)).torn
+        assert page.truncated == (told_of != whole)
+        assert not (await forgetful.read_log(page.cursor, 100)).truncated
+        assert not (await forgetful.read_log(None, 100)).truncated
 
     async def test_a_gap_behind_which_nothing_is_left_is_said(
         self, harness: StoreHarness, forgetful: Store, clock: StoreClock
@@ -228,7 +228,7 @@ class LogPromises(Suite):
         (first,) = page.entries
         await clock.reach(await clock.now() + (TEN_YEARS if harness.clock else clock.brief))
         begin = page.cursor
-        for number in range(20):  # what ran out is dropped behind a write, if not all of it at once
+        for number in range(20):  # a write removes expired events, perhaps not all at once
             await write(forgetful, item(f"b{number}"))
             await harness.settle()
             page = await forgetful.read_log(begin, 100)
@@ -237,10 +237,10 @@ class LogPromises(Suite):
         whole = [("a", ordinal) for ordinal in range(first.ordinal + 1, 4)]
         told_of = [(entry.key, entry.ordinal) for entry in page.entries]
         assert told_of == whole[len(whole) - len(told_of) :]
-        assert page.torn == (told_of != whole)
+        assert page.truncated == (told_of != whole)
         after = await forgetful.read_log(page.cursor, 100)
-        assert (after.entries, after.torn) == ((), False)
-        assert not (await forgetful.read_log(None, 100)).torn
+        assert (after.entries, after.truncated) == ((), False)
+        assert not (await forgetful.read_log(None, 100)).truncated
 
     async def test_events_go_some_time_after_their_retention_has_ended_and_leave_a_gap(
         self, harness: StoreHarness, forgetful: Store, clock: StoreClock
@@ -254,16 +254,16 @@ class LogPromises(Suite):
         begin, number = page.cursor, 0
         await clock.reach(await clock.now() + (TEN_YEARS if harness.clock else clock.brief))
         with fail_after(harness.patience):
-            while page.entries:  # what ran out is dropped behind a write, now and then
+            while page.entries:  # a write may remove expired events
                 await write(forgetful, item(f"b{number}"))
                 await harness.settle()
                 page = await forgetful.read_log(None, 10)
                 number += 1
                 await clock.reach(await clock.now() + clock.brief)
-        assert not page.torn
+        assert not page.truncated
         page = await forgetful.read_log(begin, 10)
-        assert (page.entries, page.torn) == ((), True)
-        assert not (await forgetful.read_log(page.cursor, 10)).torn
+        assert (page.entries, page.truncated) == ((), True)
+        assert not (await forgetful.read_log(page.cursor, 10)).truncated
 
     async def test_retention_drops_the_log_of_its_own_namespace_alone(
         self, harness: StoreHarness, forgetful: Store, clock: StoreClock, namespace: str
@@ -305,6 +305,6 @@ class LogPromises(Suite):
 
 
 async def version_of(store: Store) -> int:
-    """Return the version of item "a"; 0: there is none."""
+    """Return the version of item "a"; 0: it does not exist."""
     record = await find(store, "a")
     return record.version if record else 0

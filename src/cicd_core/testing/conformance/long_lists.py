@@ -1,4 +1,4 @@
-"""Long lists: everything that the limits allow is answered whole, and in its order."""
+"""Long lists: every list within the limits is answered completely, in its order."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from cicd_core.store.contract import Store
     from cicd_core.testing.harness import StoreHarness
 
-#: More than servers and drivers like to take in one piece.
+#: More than servers and drivers usually accept in one piece.
 MANY = 600
-#: As many as the library's own limits let one call name.
+#: The maximum of the library's own limits for one call.
 MOST = 1000
 
 
@@ -39,7 +39,7 @@ class LongListPromises(Suite):
 
     @pytest.fixture
     async def many(self, store: Store, harness: StoreHarness) -> list[str]:
-        """The keys of 600 items, which are in one lane, in this order."""
+        """The keys of 600 items in one lane, in this order."""
         keys = [f"k{number:03}" for number in range(MANY)]
         await store.commit([commit(*map(item, keys[at : at + 20])) for at in range(0, MANY, 20)])
         await harness.settle()
@@ -64,7 +64,7 @@ class LongListPromises(Suite):
         for descending in (False, True):
             query = Query(partition=in_lane(), limit=MOST, descending=descending)
             page = await store.page(query)
-            assert [each.key for each in page.records] == many[:: -1 if descending else 1]
+            assert [record.key for record in page.records] == many[:: -1 if descending else 1]
             assert not page.more
 
     async def test_a_long_claim_takes_all_that_there_is_and_is_repeated_whole(
@@ -94,7 +94,7 @@ class LongListPromises(Suite):
     async def test_a_claim_may_ask_as_many_partitions_as_a_pool_has_lanes(
         self, store: Store, harness: StoreHarness, number: int
     ) -> None:
-        lanes = [f"lane{each:04}" for each in range(number)]
+        lanes = [f"lane{one:04}" for one in range(number)]
         puts = [("c", 0, "1"), ("b", number // 2, "2"), ("a", number - 1, "3")]
         await write(store, *(item(key, lane=lanes[at], rank=rank) for key, at, rank in puts))
         await harness.settle()
@@ -107,7 +107,7 @@ class LongListPromises(Suite):
         self, store: Store, harness: StoreHarness
     ) -> None:
         require(harness, Capability.STRICT_ORDER)
-        lanes = [f"lane{each:04}" for each in range(MOST)]
+        lanes = [f"lane{one:04}" for one in range(MOST)]
         await write(store, *(item(f"k{at}", lane=lanes[at], rank="5") for at in range(0, 1000, 50)))
         await write(store, item("first", lane=lanes[-1], rank="1"))
         taken = await store.claim(claim(1, lanes=lanes))
@@ -117,15 +117,15 @@ class LongListPromises(Suite):
         self, store: Store, harness: StoreHarness
     ) -> None:
         at = range(0, MOST, 111)
-        await write(store, *(item(f"k{each}", lane=f"lane{each}") for each in at))
+        await write(store, *(item(f"k{one}", lane=f"lane{one}") for one in at))
         await harness.settle()
-        lanes = [in_lane(f"lane{each}") for each in range(MOST)]
-        assert await numbers_in(store, *lanes) == [int(each in at) for each in range(MOST)]
+        lanes = [in_lane(f"lane{one}") for one in range(MOST)]
+        assert await numbers_in(store, *lanes) == [int(one in at) for one in range(MOST)]
 
     async def test_the_last_watch_of_a_long_list_wakes(
         self, store: Store, harness: StoreHarness
     ) -> None:
-        watches = [watch(in_lane(f"lane{each}")) for each in range(256)]
+        watches = [watch(in_lane(f"lane{one}")) for one in range(256)]
         assert not await store.wait(watches, 0)
         await write(store, item("a", lane="lane255"))
         await harness.settle()
@@ -136,7 +136,7 @@ class LongListPromises(Suite):
         self, store: Store, harness: StoreHarness
     ) -> None:
         for number in range(3):
-            events = [told("a", 400 * number + each) for each in range(400)]
+            events = [told("a", 400 * number + one) for one in range(400)]
             await write(store, item("a", expected=await version_of(store)), events=events)
         await harness.settle()
         for step in (MOST, 399):
@@ -147,18 +147,18 @@ class LongListPromises(Suite):
         self, store: Store, harness: StoreHarness
     ) -> None:
         events = [told("a", ordinal) for ordinal in range(500)]
-        increments = [Increment(f"n|{each % 300}") for each in range(500)]
+        increments = [Increment(f"n|{one % 300}") for one in range(500)]
         await write(store, item("a"), events=events, increments=increments)
         await harness.settle()
         log = await whole_log(store)
         assert [entry.ordinal for entry in log] == list(range(500))
         values = (await store.counters("n|")).values
-        assert dict(values) == {f"n|{each}": 1 + (each < 200) for each in range(300)}
+        assert dict(values) == {f"n|{one}": 1 + (one < 200) for one in range(300)}
 
 
 async def commit_one_by_one(store: Store, number: int) -> None:
-    """Commit a list of so many, and insist that each is answered in its place."""
-    commits = [commit(item(f"k{each}")) for each in range(number)]
+    """Commit a long list, and check that each answer is in its place."""
+    commits = [commit(item(f"k{one}")) for one in range(number)]
     answers = await store.commit(commits)
-    subjects = [list(each.versions) for each in answers if isinstance(each, Committed)]
-    assert subjects == [[("items", f"k{each}")] for each in range(number)]
+    subjects = [list(answer.versions) for answer in answers if isinstance(answer, Committed)]
+    assert subjects == [[("items", f"k{one}")] for one in range(number)]

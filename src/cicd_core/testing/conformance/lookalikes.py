@@ -1,4 +1,4 @@
-"""Texts that look alike are different ones, wherever a text stands."""
+"""Texts that look alike are different, in every field."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from cicd_core.store.contract import Store
     from cicd_core.testing.harness import StoreHarness
 
-#: Pairs that a collation, a padded column or a normal form takes for one.
+#: Pairs that a collation, a padded column or a normal form treats as equal.
 PAIRS = (
     ("case", "CASE"),
     ("pad", "pad "),
@@ -44,7 +44,7 @@ BOTH_WAYS = pytest.mark.parametrize(
 
 
 class LookalikePromises(Suite):
-    """One text is used, and the other one is asked for."""
+    """One text is stored, and the other one is requested."""
 
     @BOTH_WAYS
     async def test_a_partition_that_looks_like_another_is_empty(
@@ -72,7 +72,7 @@ class LookalikePromises(Suite):
         assert await store.renew([stolen]) == [None]
         (second,) = await store.claim(claim(claim_id=other))
         assert {first.key, second.key} == {"a", "b"}
-        assert [each.key for each in await store.claim(claim(claim_id=one))] == [first.key]
+        assert [record.key for record in await store.claim(claim(claim_id=one))] == [first.key]
 
     @BOTH_WAYS
     async def test_a_commit_whose_id_looks_like_another_is_not_taken_for_it(

@@ -1,4 +1,4 @@
-"""What keeps namespaces apart, and what stores on one namespace share."""
+"""Namespaces are separate; stores on one namespace share its data."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class NamespacePromises(Suite):
-    """Namespaces are apart; stores on one namespace are one."""
+    """Namespaces are separate; stores on one namespace share its data."""
 
     async def test_namespaces_do_not_see_each_other(
         self, store: Store, harness: StoreHarness, namespace: str
@@ -51,9 +51,9 @@ class NamespacePromises(Suite):
     ) -> None:
         mine = claim(1)
         async with harness.open(f"{namespace}-other") as other:
-            for number, each in enumerate((store, other)):
+            for number, one in enumerate((store, other)):
                 body = f"{number}".encode()
-                answer = await apply(each, commit(item("a", body=body), commit_id="once"))
+                answer = await apply(one, commit(item("a", body=body), commit_id="once"))
                 assert isinstance(answer, Committed)
             await harness.settle()
             (here,) = await store.claim(mine)

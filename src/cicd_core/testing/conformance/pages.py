@@ -1,11 +1,10 @@
-"""What a page is: some records of a partition, in order, that a reader can go on from."""
+"""Pages: records of a partition, in order, from which a reader can continue."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from attrs import evolve
 
 from cicd_core.errors import InvalidInput
 from cicd_core.store.records import Index, Query
@@ -27,6 +26,7 @@ from cicd_core.testing.samples import (
     watch,
     write,
 )
+from cicd_core.values import evolve
 
 if TYPE_CHECKING:
     from cicd_core.store.contract import Store
@@ -42,14 +42,14 @@ IN_ORDER = (
 
 
 def keys(page: RecordPage) -> str:
-    """Return the keys on a page, each one a letter, in their order."""
+    """Return the keys on a page, each a letter, in order."""
     return "".join(record.key for record in page.records)
 
 
 async def shelf(
     store: Store, after: str | None = None, before: str | None = None, **rest: Any
 ) -> RecordPage:
-    """Return a page of the shelf "top"; the bounds are keys, or the beginnings of keys."""
+    """Return a page of the shelf "top"; the bounds are keys, or prefixes of keys."""
     words: dict[str, Any] = {
         "partition": on_shelf(),
         "limit": 100,
@@ -147,7 +147,7 @@ class PagePromises(Suite):
         self, store: Store, harness: StoreHarness, filled: dict[str, int]
     ) -> None:
         seen = keys(await shelf(store, limit=4))
-        for key in "abg":  # two that were seen, and one that was not
+        for key in "abg":  # two that were read, and one that was not
             await remove(store, key, filled[key], "side-notes")
         await write(store, note("bb"), note("f", expected=filled["f"], body=b"new"))
         await harness.settle()
@@ -223,7 +223,7 @@ class IndexPromises(Suite):
     async def test_a_record_that_is_half_in_an_index_is_not_in_it(
         self, store: Store, harness: StoreHarness
     ) -> None:
-        """A patch may name a partition of an index whose sort attribute the record lacks."""
+        """A patch may name a partition of an index even if the record lacks its sort attribute."""
         attributes = {"lane": "main", "rank": "1:a"}
         await write(store, item("a", attributes=attributes), item("b", rank="2"))
         await harness.settle()

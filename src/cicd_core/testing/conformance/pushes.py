@@ -1,4 +1,4 @@
-"""Wake-ups that are pushed: they come without a timer, and so without a poll."""
+"""Pushed wake-ups: they come without a timer, so without polling."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 
 
 class PushPromises(Suite):
-    """A waiter is woken by what another handle did, while all timers that it has stand still.
+    """Another handle's write wakes a waiter while all timers of the waiter are stopped.
 
-    A store that asks again and again whether something has come never learns of it then.
+    A store that polls never notices the write then.
     """
 
     async def test_a_commit_of_another_handle_is_pushed_to_who_waits(
         self, store: Store, harness: StoreHarness, anyio_backend_name: str
     ) -> None:
         require(harness, Capability.PUSHED_WAKE_UPS)
-        # By its key it stands below the bound, by its sort value above.
+        # Its key is below the bound, its sort value above.
         deed = partial(write, store, item("0", rank="5"))
         waiter = _Waiter(store, [watch(in_lane(), after="3:z")], harness.patience)
         assert await waiter.is_woken_by(deed, anyio_backend_name), "no push has woken the waiter"
@@ -48,7 +48,7 @@ class PushPromises(Suite):
 
 
 class _Waiter:
-    """Waits on a sibling, in a thread and an event loop of its own whose timers are stopped."""
+    """Waits on a sibling, in a separate thread and event loop whose timers are stopped."""
 
     def __init__(self, store: Store, watches: list[Watch], patience: float) -> None:
         self._store = store
@@ -59,7 +59,7 @@ class _Waiter:
         self._answers: list[bool] = []
 
     async def is_woken_by(self, deed: Callable[[], Awaitable[object]], backend: str) -> bool:
-        """Return whether a wait that began before the deed has ended without a timer."""
+        """Return whether a wait that started before the action has ended without a timer."""
         with self._timers.held_in_threads():
             return await self._is_woken_by(deed, backend)
 
@@ -84,7 +84,7 @@ class _Waiter:
             self._timers.stop()
             self._listens.set()
             while not self._is_over.is_set():  # noqa: ASYNC110 - it is set in another thread
-                await anyio.sleep(0.01)  # it lasts until the timers go on
+                await anyio.sleep(0.01)  # it blocks until the timers run
             tasks.cancel_scope.cancel()
 
     async def _wait(self, sibling: Store) -> None:

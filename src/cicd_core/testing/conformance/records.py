@@ -1,4 +1,4 @@
-"""What a record is: its bytes, its key, its version and its retention."""
+"""Records: body, key, version and retention."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from cicd_core.store.records import (
     Renewal,
 )
 from cicd_core.testing.conformance.suite import Suite
+from cicd_core.testing.harness import checked
 from cicd_core.testing.samples import (
     ITEMS,
     NOTES,
@@ -60,7 +61,7 @@ STRANGE_KEYS = (
     "k" * (MAX_KEY_BYTES - 1),  # with the colon before it, a sort value of the longest kind
     "\N{ROCKET}" * (MAX_KEY_BYTES // 4 - 1),
 )
-#: Pairs that a careless comparison takes for one.
+#: Pairs that a careless comparison treats as equal.
 ALIKE = (
     ("case", "CASE"),
     ("e\N{COMBINING ACUTE ACCENT}", "\N{LATIN SMALL LETTER E WITH ACUTE}"),
@@ -77,7 +78,7 @@ class RecordPromises(Suite):
     """Records, one by one."""
 
     async def test_a_store_has_every_verb_of_the_contract(self, store: Store) -> None:
-        assert isinstance(untraced(store), contract.Store)
+        assert isinstance(checked(untraced(store)).backend, contract.Store)
 
     async def test_a_record_is_read_as_it_was_put(self, store: Store) -> None:
         now = (await store.now()).micros
@@ -212,7 +213,7 @@ class VersionPromises(Suite):
     async def test_a_record_that_ran_ahead_of_the_clock_and_expired_never_has_a_version_twice(
         self, store: Store, exact_clock: VirtualClock
     ) -> None:
-        """Versions count commits where a clock stands still: they may be above its time."""
+        """Versions count commits even if the clock stands still: they may be above its time."""
         ends = (await store.now()).micros + 2
         version = (await write(store, item("a")))["a"]
         for _ in range(9):
@@ -224,11 +225,11 @@ class VersionPromises(Suite):
 
 
 class RetentionPromises(Suite):
-    """A record whose ``expires_at`` has come is absent, in every verb."""
+    """A record whose ``expires_at`` has passed is absent, in every verb."""
 
     @pytest.fixture
     async def expired(self, store: Store, clock: StoreClock, harness: StoreHarness) -> int:
-        """The version of item "a", which was in a lane and on no shelf, and is absent now."""
+        """The version of item "a", which was in a lane and on no shelf, and is now absent."""
         moment = await clock.now() + clock.brief
         version = (await write(store, item("a", expires_at=moment)))["a"]
         await harness.settle()
@@ -318,7 +319,7 @@ class RetentionPromises(Suite):
         born_dead = [commit(item("a", expires_at=now - SECOND)) for _ in range(2)]
         answers = await store.commit(born_dead)
         first, second = (
-            each.versions["items", "a"] for each in answers if isinstance(each, Committed)
+            answer.versions["items", "a"] for answer in answers if isinstance(answer, Committed)
         )
         await harness.settle()
         assert second > first
@@ -348,7 +349,7 @@ class RetentionPromises(Suite):
 
 
 async def rescue(store: Store, clock: StoreClock, key: str) -> int:
-    """Put an item that would expire, and put it anew without retention; return the moment."""
+    """Put an item with an expiry, then without retention; return the time of the expiry."""
     for duration in clock.durations():
         moment = await clock.now() + duration
         version = (await write(store, item(key, expires_at=moment)))[key]

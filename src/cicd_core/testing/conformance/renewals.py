@@ -1,17 +1,17 @@
-"""What a renewal does: it moves one lease on, and nothing else."""
+"""Renewals: they extend one lease, and change nothing else."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import pytest
-from attrs import evolve
 
 from cicd_core.errors import InvalidInput
 from cicd_core.model.instants import sort_key
 from cicd_core.store.records import Renewal
 from cicd_core.testing.conformance.suite import Suite
 from cicd_core.testing.samples import SECOND, claim, item, read, remove, write
+from cicd_core.values import evolve
 
 if TYPE_CHECKING:
     from cicd_core.store.contract import Store
@@ -30,7 +30,7 @@ class RenewalPromises(Suite):
 
     @pytest.fixture
     async def leased(self, store: Store, harness: StoreHarness) -> Record:
-        """Item "a", claimed by "holder" for 30 seconds, and for 100 in all."""
+        """Item "a", claimed by "holder" for 30 seconds, and for 100 in total."""
         await write(store, item("a"))
         await harness.settle()
         mine = claim(claim_id="holder", duration=30 * SECOND, lease_limit=100 * SECOND)
@@ -41,10 +41,10 @@ class RenewalPromises(Suite):
         self, store: Store, clock: StoreClock, leased: Record
     ) -> None:
         await clock.reach(await clock.now() + clock.brief)
-        before = await clock.now()
+        before = await clock.earliest()
         (renewed,) = await store.renew([renewal(duration=60 * SECOND)])
         assert renewed is not None
-        assert before + 60 * SECOND <= renewed.expires <= await clock.now() + 60 * SECOND
+        assert before + 60 * SECOND <= renewed.expires <= await clock.latest() + 60 * SECOND
         assert renewed.limit == lease_of(leased).limit
         assert lease_of(await read(store, "a")).expires == renewed.expires
 
@@ -62,10 +62,11 @@ class RenewalPromises(Suite):
         self, store: Store, clock: StoreClock, leased: Record
     ) -> None:
         await clock.reach(await clock.now() + clock.brief)
-        before = await clock.now()
+        before = await clock.earliest()
         await store.renew([renewal()])
         lease = lease_of(await read(store, "a"))
-        assert lease.granted < before <= lease.renewed <= await clock.now()
+        assert before <= lease.renewed <= await clock.latest()
+        assert lease.granted < lease.renewed
         assert lease.granted == lease_of(leased).granted
 
     async def test_a_renewal_at_the_limit_is_a_sign_of_life_too(
@@ -73,22 +74,22 @@ class RenewalPromises(Suite):
     ) -> None:
         await store.renew([renewal(duration=1000 * SECOND)])
         await clock.reach(await clock.now() + clock.brief)
-        before = await clock.now()
+        before = await clock.earliest()
         (renewed,) = await store.renew([renewal(duration=1000 * SECOND)])
         lease = lease_of(await read(store, "a"))
         assert renewed is not None
         assert (renewed.expires, lease.expires) == (lease.limit, lease.limit)
-        assert before <= lease.renewed <= await clock.now()
+        assert before <= lease.renewed <= await clock.latest()
 
     async def test_a_renewal_that_would_move_a_lease_back_is_a_sign_of_life_too(
         self, store: Store, clock: StoreClock, leased: Record
     ) -> None:
         await clock.reach(await clock.now() + clock.brief)
-        before = await clock.now()
+        before = await clock.earliest()
         await store.renew([renewal(duration=SECOND)])
         lease = lease_of(await read(store, "a"))
         assert lease.expires == lease_of(leased).expires
-        assert before <= lease.renewed <= await clock.now()
+        assert before <= lease.renewed <= await clock.latest()
 
     async def test_a_renewal_leaves_everything_but_the_expiry_and_the_sign_of_life(
         self, store: Store, leased: Record
@@ -128,10 +129,10 @@ class RenewalPromises(Suite):
         mine = claim(claim_id="holder", duration=clock.brief, lease_limit=100 * SECOND)
         (record,) = await store.claim(mine)
         await clock.outlast(lease_of(record))
-        before = await clock.now()
+        before = await clock.earliest()
         (renewed,) = await store.renew([renewal()])
         assert renewed is not None
-        assert before + 30 * SECOND <= renewed.expires <= await clock.now() + 30 * SECOND
+        assert before + 30 * SECOND <= renewed.expires <= await clock.latest() + 30 * SECOND
 
     async def test_another_claim_cannot_renew(self, store: Store, leased: Record) -> None:
         assert await store.renew([renewal(claim_id="thief")]) == [None]
@@ -161,7 +162,7 @@ class RenewalPromises(Suite):
         b, c = await store.claim(claim(2, claim_id="holder2"))
         keys = [("c", "holder2"), ("gone", "holder"), ("a", "holder"), ("b", "holder2")]
         answers = await store.renew([renewal(key, claim_id=claim_id) for key, claim_id in keys])
-        versions = [None if each is None else each.version for each in answers]
+        versions = [None if answer is None else answer.version for answer in answers]
         assert versions == [c.version, None, leased.version, b.version]
 
     async def test_a_lease_that_stands_twice_in_a_list_is_renewed_twice(

@@ -1,4 +1,4 @@
-"""An owner that lost its record and does not know: nothing that it does has an effect (I8)."""
+"""A stale owner, which has lost its record: none of its calls has an effect (I8)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from attrs import evolve, frozen
 
 from cicd_core.store.records import Committed, Conflict, Delete, Guard, Increment, Renewal
 from cicd_core.testing.conformance.crew import at_once
@@ -25,6 +24,7 @@ from cicd_core.testing.samples import (
     whole_log,
     write,
 )
+from cicd_core.values import evolve, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,11 +41,11 @@ def _put(stale: Record, **fields: Any) -> Put:
     return item("a", expected=stale.version, lane=None, **fields)
 
 
-#: The writes of a stale owner, by what it wants.
+#: The writes of a stale owner, by purpose.
 ATTEMPTS: dict[str, Callable[[Record], list[Put | Delete]]] = {
     "to complete": lambda stale: [_put(stale, lease=None, body=b"late")],
     "to report progress": lambda stale: [_put(stale, body=b"half")],
-    "to start anew": lambda stale: [_put(stale, lease=stale.lease)],
+    "to start again": lambda stale: [_put(stale, lease=stale.lease)],
     "to give it back": lambda stale: [item("a", expected=stale.version, lease=None)],
     "to reap it": lambda stale: [_put(stale, lease=None, guard=Guard.LEASE_EXPIRED)],
     "to remove it": lambda stale: [
@@ -59,27 +59,27 @@ ATTEMPTS: dict[str, Callable[[Record], list[Put | Delete]]] = {
 
 @frozen
 class Owners:
-    """Item "a", its owner that let the lease expire, and its owner now."""
+    """Item "a", its stale owner, whose lease expired, and its current owner."""
 
-    #: The stale owner has a store of its own: it is in another process, say.
+    #: The stale owner has its own store, as in another process.
     stale_store: Store
     stale_claim: Claim
-    #: What the stale owner believes of the record.
+    #: The record as the stale owner read it.
     stale: Record
     #: The stale owner's last commit that was applied.
     last_commit: Commit
-    #: The record as its owner of now got it.
+    #: The record as the current owner got it.
     now: Record
 
 
 class StaleOwnerPromises(Suite):
-    """Every verb, in the hands of who lost the lease, while the new owner works."""
+    """Every verb, called by the stale owner while the new owner works."""
 
     @pytest.fixture
     async def owners(
         self, store: Store, clock: StoreClock, harness: StoreHarness, crew: list[Store]
     ) -> Owners:
-        """Item "a": claimed, begun, lost to a reaper, and claimed by "heir"."""
+        """Item "a": claimed, started, requeued by a reaper, and claimed by "heir"."""
         await write(store, item("a"))
         await harness.settle()
         mine = claim(claim_id="stale", duration=clock.brief)
@@ -186,7 +186,7 @@ def renewal(claim_id: str) -> Renewal:
 
 
 async def new_owner_finishes(store: Store, harness: StoreHarness, owners: Owners) -> None:
-    """Insist that the new owner's record is untouched, and that its work goes through."""
+    """Check that the new owner's record is unchanged, and that its work succeeds."""
     assert await read(store, "a") == owners.now
     (renewed,) = await store.renew([renewal("heir")])
     assert renewed is not None

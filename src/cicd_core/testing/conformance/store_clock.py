@@ -1,4 +1,4 @@
-"""How a test lets the store's time pass: by moving its clock or, where it cannot, by waiting."""
+"""Lets the store's time pass: by moving its clock or, if impossible, by waiting."""
 
 from __future__ import annotations
 
@@ -15,41 +15,50 @@ if TYPE_CHECKING:
     from cicd_core.store.records import Lease
     from cicd_core.testing.harness import StoreHarness
 
-#: By how much longer a test tries that was slower than what it wanted to be faster than.
+#: Factor by which a test that was too slow extends its next attempt.
 _LONGER: Final = (1, 4, 16, 64)
 
 
 class StoreClock:
-    """The store's clock in the hands of a test. Instants and durations are microseconds.
+    """The store's clock, controlled by a test. Instants and durations are microseconds.
 
-    What a test waits out lasts :attr:`brief`. What must not end meanwhile lasts for 30 seconds or
-    more. What must happen *before* something brief ends is tried for longer and longer durations,
-    so that no test asks a store, or the machine that it runs on, to be fast.
+    A wait of a test lasts :attr:`brief`. Leases that must not end meanwhile last 30 seconds or
+    more. An action that must happen *before* a brief end is tried with longer and longer
+    durations, so no test needs a fast store or machine.
     """
 
     def __init__(self, store: Store, harness: StoreHarness) -> None:
-        """Move the harness's clock, if it has one."""
         self._store = store
         self._harness = harness
 
     @property
     def brief(self) -> int:
-        """How long something lasts that a test waits out."""
+        """The duration of a wait of a test."""
         return SECOND if self._harness.clock else round(self._harness.brief * SECOND)
 
     async def now(self) -> int:
         """Return the store's time."""
         return (await self._store.now()).micros
 
+    async def earliest(self) -> int:
+        """Return a time that the store has certainly reached, whatever its uncertainty."""
+        now = await self._store.now()
+        return now.micros - now.uncertainty
+
+    async def latest(self) -> int:
+        """Return a time that the store has certainly not passed, whatever its uncertainty."""
+        now = await self._store.now()
+        return now.micros + now.uncertainty
+
     async def has_come(self, instant: int) -> bool:
-        """Whether the store's time has come to ``instant``."""
+        """Whether the store's time has reached ``instant``."""
         return await self.now() >= instant
 
     async def reach(self, instant: int) -> None:
-        """Return when the store's time has come to ``instant``; a clock that moves stops there.
+        """Wait until the store's time has reached ``instant``; a manual clock stops there.
 
         Raises:
-            TimeoutError: the store's clock stands still.
+            TimeoutError: the store's clock does not move.
         """
         if self._harness.clock is not None:
             self._harness.clock.advance(micros=max(0, instant - await self.now()))
@@ -61,17 +70,17 @@ class StoreClock:
                 await anyio.sleep(left / SECOND)
 
     async def reach_safely(self, instant: int) -> None:
-        """Return when ``instant`` has come beyond doubt, however far the clock may be off."""
+        """Wait until ``instant`` has certainly come, whatever the clock's uncertainty."""
         await self.reach(instant + 2 * (await self._store.now()).uncertainty)
 
     async def outlast(self, lease: Lease) -> None:
-        """Return when a lease has expired beyond doubt; it lasts to its last microsecond."""
+        """Wait until a lease has certainly expired; it lasts to its last microsecond."""
         await self.reach_safely(lease.expires + 1)
 
     def durations(self) -> Iterator[int]:
-        """Yield how long to try something for that must be done before a brief time is over.
+        """Yield durations to try for an action that must finish before a brief time is over.
 
-        One duration where time stands still; where it does not, longer and longer ones.
+        One duration if time stands still; else longer and longer ones.
         """
         for longer in _LONGER[: 1 if self._harness.clock else None]:
             yield self.brief * longer

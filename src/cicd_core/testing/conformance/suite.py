@@ -1,4 +1,4 @@
-"""What the topics of the suite share: their fixtures."""
+"""The fixtures that all topics of the suite share."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import pytest
 
+from cicd_core.store.retrying import RetryingStore
 from cicd_core.testing.conformance.crew import CREW, warm
 from cicd_core.testing.conformance.store_clock import StoreClock
-from cicd_core.testing.patient import as_services_ask
+from cicd_core.testing.harness import PATIENT
 from cicd_core.testing.pytest_plugin import SUITE, TRACE
 from cicd_core.testing.samples import IDS
 from cicd_core.testing.tracing import traced
@@ -23,40 +24,40 @@ if TYPE_CHECKING:
 
 
 class SetWallClock(Protocol):
-    """What the fixture ``set_wall_clock`` gives."""
+    """The type of the fixture ``set_wall_clock``."""
 
     async def __call__(self, seconds: float) -> None:
-        """Set the wall clock by so many seconds, or skip the test."""
+        """Move the wall clock by a number of seconds, or skip the test."""
         ...
 
 
 class Suite:
-    """The fixtures of every topic. A test is a method that begins with ``test_``."""
+    """The fixtures of every topic. A test is a method whose name starts with ``test_``."""
 
     pytestmark: ClassVar[list[pytest.MarkDecorator]] = [pytest.mark.anyio]
 
     @pytest.fixture
     def anyio_backend(self) -> str:
-        """The event loop; a store that runs on trio too overrides this with parameters."""
+        """The event loop; a store that also runs on trio overrides this with parameters."""
         return "asyncio"
 
     @pytest.fixture
     def harness(self) -> StoreHarness:
-        """How the store is opened: the one fixture that a subclass must give."""
+        """Opens the store: the one fixture that a subclass must provide."""
         raise NotImplementedError("give a fixture `harness` that returns a StoreHarness")
 
     @pytest.fixture(autouse=True)
     def calls_are_noted(
         self, request: pytest.FixtureRequest, harness: StoreHarness
     ) -> Generator[None, None, None]:
-        """What explains a failure, and is added up at the end of the run."""
+        """Explains failures, and is added up at the end of the run."""
         with traced(harness) as trace:
             setattr(request.node, TRACE, trace)
             yield
 
     @pytest.fixture
     def namespace(self) -> str:
-        """A namespace that nobody used before."""
+        """A new namespace."""
         return f"suite-{IDS.commit_id()}"
 
     @pytest.fixture
@@ -74,9 +75,9 @@ class Suite:
             others = [
                 await stack.enter_async_context(harness.open(namespace)) for _ in range(CREW - 1)
             ]
-            for each in (store, *others):
-                await warm(each)
-            yield [as_services_ask(each) for each in (store, *others)]
+            for item in (store, *others):
+                await warm(item)
+            yield [RetryingStore(item, attempts=PATIENT) for item in (store, *others)]
 
     @pytest.fixture
     def clock(self, store: Store, harness: StoreHarness) -> StoreClock:
@@ -85,7 +86,7 @@ class Suite:
 
     @pytest.fixture
     async def set_wall_clock(self, harness: StoreHarness) -> AsyncGenerator[SetWallClock, None]:
-        """Sets the wall clock forward, or back, by seconds; it is set right when the test ends."""
+        """Sets the wall clock forward, or back, by seconds; it is reset at the end of the test."""
         moved = 0.0
 
         async def set_by(seconds: float) -> None:
@@ -100,14 +101,14 @@ class Suite:
 
     @pytest.fixture
     def exact_clock(self, harness: StoreHarness) -> VirtualClock:
-        """The store's clock, for a test that needs it to stand still."""
+        """The store's clock, for a test that needs a stopped clock."""
         if harness.clock is None:
             pytest.skip("this harness cannot stop the store's clock")
         return harness.clock
 
 
 def require(harness: StoreHarness, capability: Capability) -> None:
-    """Skip a test that needs more than the contract asks for."""
+    """Skip a test that needs more than the contract requires."""
     if capability not in harness.capabilities:
         pytest.skip(f"this store does not promise {capability.value}")
 

@@ -1,4 +1,4 @@
-"""What the store's clocks are: elapsed time, which decides and never goes back, and a calendar."""
+"""The store's clocks: elapsed time, which decides and never goes back, and a calendar."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from cicd_core.testing.harness import StoreHarness
 
 DAY = 86400 * SECOND
-#: By how many seconds a wall clock is set: by a slip, by NTP, by a machine that starts in 1970 or
-#: in the year that a dead battery tells.
+#: Seconds by which a wall clock is set: by mistake, by NTP, or on a machine that starts in 1970 or
+#: with the date of an empty battery.
 STEPS = pytest.mark.parametrize("step", [-40 * 365 * 86400, -90, 90, 365 * 86400])
 
 
@@ -47,7 +47,7 @@ class ClockPromises(Suite):
     def set_some_clock(
         self, request: pytest.FixtureRequest, set_wall_clock: SetWallClock
     ) -> Generator[SetWallClock, None, None]:
-        """Sets the wall clock that the store lives with, or that of this process."""
+        """Sets the wall clock that the store uses, or that of this process."""
         if request.param == "store":
             yield set_wall_clock
             return
@@ -96,7 +96,7 @@ class ClockPromises(Suite):
     ) -> None:
         await clock.reach(await clock.now() + clock.brief)
         async with crew[0].sibling() as sibling:
-            times = [await each.now() for each in (*crew, sibling, *crew)]
+            times = [await member.now() for member in (*crew, sibling, *crew)]
         for earlier, later in pairwise(times):
             assert earlier.micros - earlier.uncertainty <= later.micros + later.uncertainty
 
@@ -104,7 +104,7 @@ class ClockPromises(Suite):
         self, crew: list[Store], exact_clock: VirtualClock
     ) -> None:
         exact_clock.advance(3)
-        assert len({(await each.now()).micros for each in crew}) == 1
+        assert len({(await member.now()).micros for member in crew}) == 1
 
     async def test_leases_are_granted_by_the_stores_clock(
         self, store: Store, harness: StoreHarness, clock: StoreClock
@@ -112,10 +112,10 @@ class ClockPromises(Suite):
         await write(store, item("a"))
         await harness.settle()
         await clock.reach(await clock.now() + clock.brief)
-        before = await clock.now()
+        before = await clock.earliest()
         (record,) = await store.claim(claim())
         assert record.lease is not None
-        assert before <= record.lease.granted <= await clock.now()
+        assert before <= record.lease.granted <= await clock.latest()
 
     @STEPS
     async def test_a_wall_clock_that_is_set_moves_no_elapsed_time(
@@ -124,11 +124,11 @@ class ClockPromises(Suite):
         before = await clock.now()
         await set_some_clock(step)
         async with crew[0].sibling() as sibling:
-            for each in (*crew, sibling):
-                now = await each.now()
+            for member in (*crew, sibling):
+                now = await member.now()
                 assert before - now.uncertainty <= now.micros + now.uncertainty
                 assert now.micros - now.uncertainty < before + 60 * SECOND
-                await write(each, plain(f"a-{id(each)}"))
+                await write(member, plain(f"a-{id(member)}"))
         assert before <= await clock.now() < before + 60 * SECOND
 
     @STEPS
@@ -136,9 +136,9 @@ class ClockPromises(Suite):
         self, crew: list[Store], exact_clock: VirtualClock, step: int
     ) -> None:
         async with crew[0].sibling() as sibling:
-            for each in (step, -step):
-                exact_clock.step_calendar(each)
-                times = {await each.now() for each in (*crew, sibling)}
+            for member in (step, -step):
+                exact_clock.step_calendar(member)
+                times = {await member.now() for member in (*crew, sibling)}
                 assert {now.calendar for now in times} == {exact_clock.calendar()}
                 assert {now.micros for now in times} == {exact_clock.micros()}
 
@@ -155,7 +155,7 @@ class ClockPromises(Suite):
         await write(store, item("a", expires_at=ends), events=[told("a")])
         await harness.settle()
         await set_some_clock(step)
-        for name in ("b", "c"):  # what runs out is dropped behind a write
+        for name in ("b", "c"):  # a write removes expired records
             await write(store, item(name), events=[told(name)])
             await harness.settle()
         assert await find(store, "a") is not None
@@ -163,7 +163,7 @@ class ClockPromises(Suite):
         assert [record.key for record in page.records] == ["a", "b", "c"]
         log = await store.read_log(None, 9)
         assert sorted(entry.key for entry in log.entries) == ["a", "b", "c"]
-        assert not log.torn
+        assert not log.truncated
 
     @STEPS
     async def test_a_wall_clock_that_is_set_ends_no_lease_and_makes_none_longer(
@@ -197,8 +197,8 @@ class ClockPromises(Suite):
         self, store: Store, set_some_clock: SetWallClock, step: int
     ) -> None:
         versions: list[int] = []
-        for each in (0, step, -step):
-            await set_some_clock(each)
+        for one in (0, step, -step):
+            await set_some_clock(one)
             versions.append((await write(store, item("a")))["a"])
             gone = Delete(collection="items", key="a", expected=versions[-1])
             await write(store, gone, plain(f"p-{len(versions)}"))

@@ -1,4 +1,4 @@
-"""A record that does not decode: a read by its key says so, and nothing else waits for it."""
+"""Records that do not decode: a read by key reports it, and other calls are not blocked."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
 
 class UnreadablePromises(Suite):
-    """One damaged record beside others that are whole."""
+    """A damaged record beside valid ones."""
 
     @pytest.fixture
     async def three(self, store: Store, harness: StoreHarness) -> None:
         """Three records in a lane that every claim finds; the first one is ``bad``."""
         some = (item("bad", rank="1"), item("good", rank="2"), item("third", rank="3"))
-        await store.commit([commit(each, events=[told(each.key)]) for each in some])
+        await store.commit([commit(one, events=[told(one.key)]) for one in some])
         await harness.settle()
 
     async def damage(self, harness: StoreHarness, namespace: str) -> None:
@@ -75,7 +75,7 @@ class UnreadablePromises(Suite):
                 break
             last = page.records[-1].attributes["made-at"]
             bounds = {"before": last} if descending else {"after": last}
-        keys = [each.key for each in seen]
+        keys = [one.key for one in seen]
         assert keys == (["third", "good"] if descending else ["good", "third"])
 
     async def test_claims_take_what_is_behind_an_unreadable_record(
@@ -83,8 +83,8 @@ class UnreadablePromises(Suite):
     ) -> None:
         await self.damage(harness, namespace)
         taken: set[str] = set()
-        for _ in range(3):  # one of them may find it, and come back with less
-            taken |= {each.key for each in await store.claim(claim(2))}
+        for _ in range(3):  # one of them may find it, and return fewer
+            taken |= {record.key for record in await store.claim(claim(2))}
         assert taken == {"good", "third"}
 
     async def test_a_claim_that_holds_an_unreadable_record_is_answered_the_rest_again(
@@ -93,13 +93,13 @@ class UnreadablePromises(Suite):
         one = claim(3)
         assert len(await store.claim(one)) == 3
         await self.damage(harness, namespace)
-        assert {each.key for each in await store.claim(one)} == {"good", "third"}
+        assert {record.key for record in await store.claim(one)} == {"good", "third"}
 
     async def test_a_claim_that_holds_an_unreadable_record_alone_takes_no_other(
         self, store: Store, three: None, harness: StoreHarness, namespace: str
     ) -> None:
         claims = [claim(1) for _ in range(12)]  # in no strict order, and some may find nothing
-        taken = {each.key: one for one in claims for each in await store.claim(one)}
+        taken = {record.key: one for one in claims for record in await store.claim(one)}
         await self.damage(harness, namespace)
         await write(store, item("more"))
         await harness.settle()

@@ -1,4 +1,4 @@
-"""What ``wait`` does: it looks first, and then hears of every record that appears."""
+"""``wait``: it checks first, and then notices every new record."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 #: In microseconds.
 DAY = 86400 * SECOND
-#: Seconds that no test takes, unless a wake-up was lost.
+#: Seconds that a test takes only if a wake-up was lost.
 LONG = 60.0
 
 
@@ -43,7 +43,7 @@ async def woken(
     watches: list[Watch],
     deed: Callable[[], Coroutine[Any, Any, Any]],
 ) -> bool:
-    """Return whether a wait that began before ``deed`` was woken by it."""
+    """Return whether ``deed`` woke a wait that started before it."""
     answers: list[bool] = []
 
     async def wait() -> None:
@@ -59,9 +59,9 @@ async def woken(
 
 
 async def let_it_begin(store: Store) -> None:
-    """Return when a wait that was started a moment ago has looked, and listens.
+    """Wait until a wait that has just started has checked, and listens.
 
-    No store says so; but each has answered calls that it was asked later.
+    No store reports this; but by then it has answered later calls.
     """
     for _ in range(8):
         await store.get(PLAIN.name, ["none"])
@@ -86,9 +86,12 @@ class WaitPromises(Suite):
         assert not await store.wait([], 0.01)
 
     async def test_a_wait_lasts_as_long_as_its_timeout(self, store: Store) -> None:
-        begun = anyio.current_time()
-        assert not await store.wait([watch(in_lane())], 0.1)
-        assert anyio.current_time() - begun > 0.09  # timers may be early by a tick
+        lasted: list[float] = []
+        for _ in range(4):  # the shortest one counts: a busy machine makes each of them longer
+            begun = anyio.current_time()
+            assert not await store.wait([watch(in_lane())], 0.1)
+            lasted.append(anyio.current_time() - begun)
+        assert min(lasted) > 0.09  # timers may be early by a tick
 
     async def test_a_wait_does_not_end_before_something_comes(
         self, store: Store, harness: StoreHarness
@@ -159,7 +162,7 @@ class WaitPromises(Suite):
         assert await store.wait([watch(in_lane(), after="3:a")], 0)
         assert not await store.wait([watch(in_lane(), after="5:b")], 0)
         above = [watch(in_lane(), after="5:b")]
-        # By its key it stands below the bound, by its sort value above.
+        # Its key is below the bound, its sort value above.
         assert await woken(harness, store, above, lambda: write(store, item("0", rank="6")))
 
     async def test_of_two_watches_of_one_partition_the_wider_one_counts(
@@ -259,14 +262,14 @@ class WaitPromises(Suite):
     async def test_each_record_is_claimed_whichever_of_those_with_a_turn_it_wakes(
         self, store: Store, harness: StoreHarness, namespace: str
     ) -> None:
-        """Of five that wait, each that is woken claims one of the three that come."""
+        """Of five waiters, each woken one claims one of the three new records."""
         claimed: list[str] = []
         async with harness.open(namespace) as other:
 
             async def work(store: Store, turn: str) -> None:
                 while len(claimed) < 3:
                     if await store.wait([watch(in_lane(), turn=turn)], LONG):
-                        claimed.extend(each.key for each in await store.claim(claim()))
+                        claimed.extend(record.key for record in await store.claim(claim()))
                 tasks.cancel_scope.cancel()
 
             with anyio.fail_after(harness.patience):
@@ -282,7 +285,7 @@ class WaitPromises(Suite):
     async def test_who_is_woken_in_turn_and_claims_nothing_passes_it_on(
         self, store: Store, harness: StoreHarness
     ) -> None:
-        """A claim with a limit of 0 wakes the next one, where the store wakes one by one."""
+        """A claim with a limit of 0 wakes the next waiter, if the store wakes one by one."""
         woken: list[str] = []
 
         async def decline(turn: str) -> None:

@@ -1,5 +1,5 @@
-"""What each verb of a store costs with few records and with many: ``python -m …testing.cost``.
+"""The cost of each verb of a store with few records and with many: ``python -m …testing.cost``.
 
-The contract says that no verb's cost grows with what the store holds. This measures it on a store
-of any kind: by what the store counts, where it counts something, and by the clock otherwise.
+The contract says that the cost of a verb does not grow with the size of the store. This measures
+it on any store: with the store's own counts, if it has any, and otherwise with the clock.
 """

@@ -1,4 +1,4 @@
-"""``python -m cicd_core.testing.cost``: what each verb costs with few records and with many."""
+"""``python -m cicd_core.testing.cost``: the cost of each verb with few records and with many."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from cicd_core.store.registry import open_store
 from cicd_core.testing.cost.measuring import Bounds, Measurement
 from cicd_core.testing.cost.verbs import Filled
 from cicd_core.testing.failures import table
+from cicd_core.testing.harness import checked
 from cicd_core.testing.samples import COLLECTIONS, IDS
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from cicd_core.testing.cost.measuring import VerbCost
     from cicd_core.testing.harness import StoreHarness
 
-#: How often the filling of a store is reported: each so many records.
+#: Number of records between two reports while a store is filled.
 _STEP: Final = 20_000
 
 
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CicdError as refused:
         sys.stderr.write(f"the store could not be measured: {refused}\n")
         return 2
-    growing = [each.call for each in costs if each.grows(bounds)]
+    growing = [cost.call for cost in costs if cost.grows(bounds)]
     text = _as_json(given, bounds, costs) if given.json else _as_text(given, bounds, costs)
     sys.stdout.write(f"{text}\n")
     return 1 if growing else 0
@@ -52,7 +53,8 @@ async def _measure(given: argparse.Namespace, bounds: Bounds) -> list[VerbCost]:
         stores: list[Filled] = []
         for size in (given.small, given.large):
             name = f"cost-{IDS.commit_id()}"
-            filled = Filled(await stack.enter_async_context(opened(name)), size)
+            store = checked(await stack.enter_async_context(opened(name)))
+            filled = Filled(store, size)
             await filled.fill(_progress(size))
             stores.append(filled)
         small, large = stores
@@ -60,7 +62,7 @@ async def _measure(given: argparse.Namespace, bounds: Bounds) -> list[VerbCost]:
 
 
 def _opening(given: argparse.Namespace) -> tuple[Any, Callable[[], int | None]]:
-    """Return what opens the store in a namespace, and what tells its work."""
+    """Return the opener of the store in a namespace, and the source of its counts."""
     if given.harness is None:
 
         @asynccontextmanager
@@ -92,18 +94,18 @@ def _tell(line: str) -> None:
 def _as_text(given: argparse.Namespace, bounds: Bounds, costs: Sequence[VerbCost]) -> str:
     head = ("call", f"ms at {given.small:,}", f"ms at {given.large:,}", "times", "counted", "")
     rows: list[tuple[str, ...]] = [head]
-    for each in costs:
+    for cost in costs:
         counted = ""
-        if each.small_count is not None and each.large_count is not None:
-            counted = f"{each.small_count:g} -> {each.large_count:g}"
-        verdict = "GROWS" if each.grows(bounds) else ""
-        times = f"{each.ratio:.1f}"
+        if cost.small_count is not None and cost.large_count is not None:
+            counted = f"{cost.small_count:g} -> {cost.large_count:g}"
+        verdict = "GROWS" if cost.grows(bounds) else ""
+        times = f"{cost.ratio:.1f}"
         rows.append(
-            (each.call, f"{each.small_ms:.3f}", f"{each.large_ms:.3f}", times, counted, verdict)
+            (cost.call, f"{cost.small_ms:.3f}", f"{cost.large_ms:.3f}", times, counted, verdict)
         )
     said = (
         f"Medians of {bounds.calls} calls each. Bounds: {bounds.time:g} times the median, "
-        f"{bounds.count:g} times what is counted."
+        f"{bounds.count:g} times the counts."
     )
     return "\n".join([*table(rows), said])
 
@@ -114,7 +116,7 @@ def _as_json(given: argparse.Namespace, bounds: Bounds, costs: Sequence[VerbCost
         "small": given.small,
         "large": given.large,
         "bounds": asdict(bounds),
-        "calls": [asdict(each) | {"grows": each.grows(bounds)} for each in costs],
+        "calls": [asdict(cost) | {"grows": cost.grows(bounds)} for cost in costs],
     }
     return json.dumps(report, indent=2)
 

@@ -1,9 +1,9 @@
-"""Measuring the calls at two sizes, and telling growth from noise.
+"""Measures the calls at two sizes, and distinguishes growth from noise.
 
-What is counted, a row or a request, is the same on a busy machine, and may grow by its bound
-alone. What is timed is the median of many calls, made in turn on the small and on the large store,
-so that whatever else the machine does meets both. A median that has grown is measured again, with
-four times the calls, before it is believed.
+Counts of rows or requests are the same on a busy machine, and may grow only by their bound. Times
+are medians of many calls, alternating between the small and the large store, so that other load on
+the machine affects both. A median that has grown is measured again with four times the calls
+before it counts.
 """
 
 from __future__ import annotations
@@ -11,53 +11,54 @@ from __future__ import annotations
 from statistics import median
 from typing import TYPE_CHECKING, Final
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from cicd_core.clock import monotonic_seconds
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from cicd_core.testing.cost.verbs import Filled
 
-#: How many times more calls a second look makes.
+#: Factor of calls in the second measurement.
 _SECOND_LOOK: Final = 4
-#: Milliseconds that a median may grow by whatever it was: a timer tells no less.
+#: Milliseconds by which any median may grow: the precision of a timer.
 TICK: Final = 0.05
 
 
 @frozen(kw_only=True)
 class Bounds:
-    """How many calls are made, and by how much their cost may grow."""
+    """The number of calls, and the allowed growth of their cost."""
 
     #: Calls of each kind at each size.
     calls: int = 41
-    #: The larger median may be so many times the smaller one. A tree of records is deeper by one
-    #: level where it has two hundred times as many, and its pages are in fewer caches.
+    #: Allowed factor of the larger median. A tree of records is one level deeper with two hundred
+    #: times as many, and fewer of its pages are cached.
     time: float = 3.0
-    #: The larger count may be so many times the smaller one.
+    #: Allowed factor of the larger count.
     count: float = 1.5
 
 
 @frozen(kw_only=True)
 class VerbCost:
-    """What one call costs at both sizes."""
+    """The cost of a call at both sizes."""
 
     call: str
     #: Medians, in milliseconds.
     small_ms: float
     large_ms: float
-    #: Medians of what the store counts; None: it counts nothing.
+    #: Medians of the store's counts; None: it has none.
     small_count: float | None = None
     large_count: float | None = None
 
     @property
     def ratio(self) -> float:
-        """How many times the median has grown."""
+        """The factor by which the median has grown."""
         return self.large_ms / max(self.small_ms, 1e-9)
 
     def grows(self, bounds: Bounds) -> bool:
-        """Whether it costs more than the bounds allow; what is counted is believed, not timed."""
+        """Whether it costs more than the bounds allow; counts take precedence over times."""
         if self.small_count is not None and self.large_count is not None:
             return self.large_count > bounds.count * max(1.0, self.small_count)
         return self.large_ms > bounds.time * self.small_ms + TICK
@@ -80,13 +81,12 @@ class Measurement:
         bounds: Bounds,
         work: Callable[[], int | None] = lambda: None,
     ) -> None:
-        """Take two stores that are filled, and what tells how much work they have done so far."""
         self._stores = (small, large)
         self._bounds = bounds
         self._work = work
 
     async def run(self, report: Callable[[str], object]) -> list[VerbCost]:
-        """Measure each call; report the name of each before its turn."""
+        """Measure each call; report its name first."""
         costs: list[VerbCost] = []
         for call in self._stores[0].calls:
             report(call)

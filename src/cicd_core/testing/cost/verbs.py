@@ -1,4 +1,4 @@
-"""The calls that are measured: one of each verb, as the services make them."""
+"""The measured calls: one of each verb, as the services use them."""
 
 from __future__ import annotations
 
@@ -24,25 +24,24 @@ if TYPE_CHECKING:
     from cicd_core.store.contract import Store
     from cicd_core.store.records import Commit, Record
 
-#: How many records a commit of the filling puts, and how many commits a call has.
+#: Records per commit, and commits per call, while filling the store.
 _PUTS: Final = 20
 _COMMITS: Final = 25
-#: How many of the records are read and written.
+#: Number of records that are read and written.
 _PLACES: Final = 50
-#: How long a lease lasts: longer than any run.
+#: Length of a lease: longer than any run.
 _LEASE: Final = 86_400 * SECOND
 _LANE: Final = "main"
 
 
 class Filled:
-    """A store with so many records in one lane, and the calls that are measured on it.
+    """A store with a number of records in one lane, and the calls measured on it.
 
-    Each of them leaves the number of records and the depth of the lane as it was, or changes it by
-    a few: neither matters beside thousands.
+    Each call leaves the number of records and the depth of the lane unchanged, or changes it by
+    a few, which does not matter among thousands.
     """
 
     def __init__(self, store: Store, size: int) -> None:
-        """Take a store that is empty."""
         self.size = size
         self._store = store
         self._numbers = count()
@@ -50,7 +49,7 @@ class Filled:
         self._cursor: str | None = None
 
     async def fill(self, report: Callable[[int], object]) -> None:
-        """Put all records, with an event and an increment each; report how many there are."""
+        """Put all records, with an event and an increment each; report their number."""
         done = 0
         while done < self.size:
             keys = [f"{number:012}" for number in range(done, min(self.size, done + _CALL))]
@@ -63,7 +62,7 @@ class Filled:
 
     @property
     def calls(self) -> dict[str, Callable[[], Awaitable[Any]]]:
-        """The calls, by the verb and what is special about them."""
+        """The calls, by the verb and their special case."""
         return {
             "now": self._store.now,
             "get of 10": self._get,
@@ -78,13 +77,13 @@ class Filled:
             "count": self._count,
             "counters": self._counters,
             "read_log of 100": self._read_log,
-            "wait for what is there": self._wait,
+            "wait for existing work": self._wait,
         }
 
     def _key(self) -> str:
-        """Return another one of some keys in the second half of the lane.
+        """Return the next of some keys in the second half of the lane.
 
-        They are few, so that caches have them soon: a disk that is slower than memory is no growth.
+        They are few, so caches have them soon: a slow disk must not count as growth.
         """
         place = next(self._numbers) % _PLACES
         return f"{self.size - 1 - place * self.size // (2 * _PLACES):012}"

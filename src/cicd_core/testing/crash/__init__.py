@@ -1,10 +1,9 @@
-"""The crash lab: kill the processes that use a store, then check what they left behind.
+"""The crash lab: kills processes that use a store, then checks the store.
 
-Workers in processes of their own hammer one store and write down what they were told. They are
-killed by SIGKILL at random instants and at chosen points inside claims and commits, stopped past
-their leases, and one of them sees a wall clock that jumps. Then the store is drained, and audited
-against its own log and against the workers' words. For SQLite there is also
-:mod:`cicd_core.testing.crash.power_loss`.
+Workers in separate processes use one store and record each call and its answer. They are killed by
+SIGKILL at random times and at chosen points inside claims and commits, or stopped past their
+leases, and one of them has a wall clock that jumps. Then the store is drained, and audited against
+its own log and the workers' journals.
 
 From a shell: ``python -m cicd_core.testing.crash --store sqlite:////var/tmp/lab.db --minutes 5``.
 """
@@ -12,7 +11,7 @@ From a shell: ``python -m cicd_core.testing.crash --store sqlite:////var/tmp/lab
 from __future__ import annotations
 
 from cicd_core.testing.crash.lab import run_lab
-from cicd_core.testing.crash.plan import LabPlan
+from cicd_core.testing.crash.plan import LabPlan, Remote
 from cicd_core.testing.crash.report import CrashReport
 
-__all__ = ["CrashReport", "LabPlan", "run_lab"]
+__all__ = ["CrashReport", "LabPlan", "Remote", "run_lab"]

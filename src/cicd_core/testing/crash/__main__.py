@@ -1,4 +1,4 @@
-"""``python -m cicd_core.testing.crash``: kill workers of any store, and audit what is left."""
+"""``python -m cicd_core.testing.crash``: kill workers of any store, and audit the result."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the lab; 0: every check holds, 1: one does not, 2: it could not run."""
+    """Run the lab; 0: all checks passed, 1: one failed, 2: it could not run."""
     given = _parser().parse_args(arguments)
-    # Each lease that is lost is a warning, and here they are lost by the thousand.
+    # Each lost lease is a warning, and here there are thousands.
     logging.getLogger("cicd_core").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory(prefix="cicd-crash-") as made:
         folder = given.journals or Path(made)
@@ -62,13 +62,13 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--store", required=True, metavar="URL", help="the store; it must hold no job")
     add("--minutes", type=float, default=1.0, metavar="M", help="how long at most (default: 1)")
-    add("--seed", type=int, default=0, metavar="S", help="what everything is drawn from")
+    add("--seed", type=int, default=0, metavar="S", help="the seed of all random choices")
     add("--workers", type=int, default=4, metavar="N", help="processes at once (default: 4)")
     add("--kills", type=int, metavar="K", help="end early, after so many kills")
     add("--operations", type=int, metavar="N", help="... and so many acknowledged operations")
     add("--tasks", type=int, default=8, metavar="N", help="callers in each worker (default: 8)")
     add("--life", type=float, default=3.0, metavar="S", help="seconds a worker lives at most")
-    add("--journals", type=Path, metavar="FOLDER", help="keep what the workers wrote down here")
+    add("--journals", type=Path, metavar="FOLDER", help="keep the workers' journals here")
     add("--json", action="store_true", help="print the report as JSON")
     return parser
 

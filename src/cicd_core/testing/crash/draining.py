@@ -1,4 +1,4 @@
-"""After the storm: a few clean callers finish all that is left, so that nothing is pending."""
+"""The drain after the storm: a few healthy callers finish all remaining jobs."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ if TYPE_CHECKING:
     from cicd_core.control_plane.plane import ControlPlane
     from cicd_core.model.claim import ClaimedJob
 
-#: Who drains, in the log.
+#: The actor of the drain, in the log.
 DRAINER: Final = "lab-drain"
-#: How many jobs are finished at once.
+#: Number of jobs finished at once.
 _AT_ONCE: Final = 64
-#: How long to wait for leases and backoffs when nothing can be claimed, in seconds.
+#: Wait for leases and backoffs if no job can be claimed, in seconds.
 _REST: Final = 0.05
-#: What is not at rest yet.
+#: States of jobs that have not ended.
 _OPEN: Final = (JobStatus.PENDING, JobStatus.QUEUED, JobStatus.RUNNING)
 
 
 async def drain(plane: ControlPlane, *, patience: float) -> bool:
-    """Finish what can be claimed, wait for the rest to run out; False: some of it never did.
+    """Finish claimable jobs, wait for the rest to expire; False: some never did.
 
     Args:
-        plane: on the store; nobody else works on it.
-        patience: how long it may rest without finishing a job, in seconds. Rests are counted: a
-            machine with much to do takes longer, and comes to the same answer.
+        plane: on the store, without other users.
+        patience: how long it may wait without finishing a job, in seconds. Waits are counted, so
+            a busy machine takes longer, but gets the same result.
     """
     most = rests = round(patience / _REST)
     while await _anything_open(plane):
@@ -62,19 +62,19 @@ async def _finish_some(plane: ControlPlane, pool: str) -> int:
             pool_name=pool,
             labels=("gpu", "linux"),
             limit=_AT_ONCE,
-            starting=True,
+            start=True,
             lease_seconds=30.0,
         )
-    except CicdError:  # what is broken is found by the audit
+    except CicdError:  # the audit finds broken records
         return 0
     async with anyio.create_task_group() as tasks:
-        for each in claimed:
-            tasks.start_soon(_finish, plane, each)
+        for item in claimed:
+            tasks.start_soon(_finish, plane, item)
     return len(claimed)
 
 
 async def _finish(plane: ControlPlane, claimed: ClaimedJob) -> None:
     try:
         await plane.queue.complete(claimed, Outcome.success())
-    except OperationRejected:  # a deadline, or a store that is broken: the audit will tell
+    except OperationRejected:  # a deadline, or a broken store: the audit shows it
         return

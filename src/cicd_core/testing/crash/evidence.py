@@ -1,4 +1,4 @@
-"""What the store's own log says of each job, as far as it is compared with the workers' words."""
+"""The history of each job from the store's log, for comparison with the workers' journals."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from cicd_core.control_plane.plane import ControlPlane
     from cicd_core.model.event import Event
 
-#: What maintenance says of itself in the log.
+#: The actor of maintenance in the log.
 REAPER: Final = "maintenance"
 _HELD: Final = frozenset({"claimed", "running"})
 
 
 @define
-class Attempt:
-    """One claim of a job, as the log tells it. Instants are the store's, in microseconds."""
+class LoggedAttempt:
+    """A claim of a job in the log. Times are the store's, in microseconds."""
 
     agent: str
     claimed: int
@@ -38,9 +38,9 @@ class Attempt:
 
 @define
 class JobEvidence:
-    """What the log tells of one job."""
+    """The history of a job in the log."""
 
-    attempts: dict[int, Attempt] = field(factory=dict[int, Attempt])
+    attempts: dict[int, LoggedAttempt] = field(factory=dict[int, LoggedAttempt])
     progressed: int = 0
     cancels: int = 0
     replays: int = 0
@@ -49,7 +49,7 @@ class JobEvidence:
     fence: int = 0
 
     def claimed_again(self, fence: int) -> int | None:
-        """Return when the job was claimed next after a claim; None: it was not."""
+        """Return the time of the next claim of the job; None: there was none."""
         return min(
             (attempt.claimed for other, attempt in self.attempts.items() if other > fence),
             default=None,
@@ -60,16 +60,15 @@ class Evidence:
     """The log of a run, job by job."""
 
     def __init__(self) -> None:
-        """Begin with no event."""
         self.jobs: defaultdict[str, JobEvidence] = defaultdict(JobEvidence)
         self.events: Counter[str] = Counter()
 
     @classmethod
     async def of(cls, plane: ControlPlane) -> Evidence:
-        """Read the whole log of a store in which nobody works any more."""
+        """Read the whole log of an idle store."""
         evidence = cls()
         context = Context(plane.store, IdSource(), plane.settings)
-        # What does not decode is the audit's business, which reads the log as well.
+        # The audit, which also reads the log, reports entries that do not decode.
         async for event in LogReader(context, Findings()).rest():
             if event.subject[0] == JOBS.name:
                 evidence.add(event)
@@ -80,14 +79,14 @@ class Evidence:
         job = self.jobs[event.subject[1]]
         self.events[event.type] += 1
         source, target = event.data.get("from"), event.data.get("to")
-        by = event.data.get("by")
+        by = event.data.get("actor")
         job.state = target or job.state
         job.progressed += event.type == "job.progress"
         job.cancels += event.type in {"job.cancelled", "job.cancel_requested"}
         job.replays += event.type == "job.replayed"
         if event.type == "job.claimed":
             job.fence = event.data["fence"]
-            job.attempts[job.fence] = Attempt(agent=str(by), claimed=_stamp(event))
+            job.attempts[job.fence] = LoggedAttempt(agent=str(by), claimed=_stamp(event))
             return
         fence = event.data.get("fence")
         attempt = job.attempts.get(fence) if isinstance(fence, int) else None

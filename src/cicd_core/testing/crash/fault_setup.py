@@ -1,4 +1,4 @@
-"""Where a worker is to die: the points of the file that it opens are armed before it begins."""
+"""Sets the fault points of a worker, in the files that it opens, before it starts."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from cicd_core.testing.crash.fault_points import Fuse
 from cicd_core.testing.crash.plan import ANYWHERE
 
 if TYPE_CHECKING:
-    from cicd_core.testing.crash.plan import Bomb
+    from cicd_core.testing.crash.plan import KillPoint
 
 
-def arm_process(bomb: Bomb | None) -> None:
+def arm_process(kill_point: KillPoint | None) -> None:
     """Put the points of a SQLite file on all that this process opens from now on."""
-    if bomb is not None and bomb.point not in ANYWHERE:
-        # Only who has such a file needs what it takes to watch one.
+    if kill_point is not None and kill_point.point not in ANYWHERE:
+        # Only workers with such a file need the watcher.
         from cicd_core.testing.crash.sqlite_points import arm  # noqa: PLC0415 - see above
 
-        arm(Fuse(bomb))
+        arm(Fuse(kill_point))

@@ -1,8 +1,8 @@
-"""Where workers are born: a process that has loaded everything, and forks one for each order.
+"""The fork server: a process that has loaded all modules, and forks a worker per order.
 
-It has one thread and no event loop, so that its forks are whole. It is told by lines of JSON what
-to do, and tells by lines of JSON what it did. When nobody is there any more to tell it anything,
-it kills what it has and ends: no worker outlives the lab.
+It has one thread and no event loop, so its forks are safe. Lines of JSON are its requests, and it
+answers with lines of JSON. When its input ends, it kills its workers and exits: no worker outlives
+the lab.
 """
 
 from __future__ import annotations
@@ -31,11 +31,10 @@ _LOOK: Final = 0.005
 _CHUNK: Final = 65_536
 
 
-class Nursery:
-    """Forks workers, signals them, and tells when they have ended."""
+class ForkServer:
+    """Forks workers, signals them, and reports their ends."""
 
     def __init__(self) -> None:
-        """Begin with no worker."""
         self._alive: dict[int, WorkerOrder] = {}
         self._input = b""
 
@@ -49,7 +48,7 @@ class Nursery:
             self._bury(wait=True)
 
     def _obey(self) -> bool:
-        """Do what was asked for; False: nobody will ask any more."""
+        """Handle a request; False: there are no more requests."""
         ready, _, _ = select.select([0], [], [], _LOOK)
         if not ready:
             return True
@@ -74,7 +73,7 @@ class Nursery:
         _tell(born=pid, slot=order.slot, generation=order.generation, at=boot_micros())
 
     def _signal(self, pid: int, number: int) -> None:
-        if pid in self._alive:  # else it has ended by itself, and its id may be another's
+        if pid in self._alive:  # else it has ended by itself, and its id may be reused
             os.kill(pid, number)
 
     def _bury(self, *, wait: bool = False) -> None:
@@ -89,7 +88,7 @@ class Nursery:
 
 
 def _load(order: WorkerOrder) -> None:
-    """Load what the worker will need, once for all workers; nothing is opened by it."""
+    """Load the modules of the workers, once for all; this opens nothing."""
     if is_sqlite(order.store):
         import_module("cicd_core.testing.crash.sqlite_points")
 
@@ -99,9 +98,9 @@ def _live(order: WorkerOrder) -> None:
     code = 1
     try:
         os.close(0)
-        os.dup2(2, 1)  # standard output is the nursery's word alone
+        os.dup2(2, 1)  # standard output is the fork server's alone
         work(order)
-    except BaseException:  # noqa: BLE001 - whatever it is, it must not become a second nursery
+    except BaseException:  # noqa: BLE001 - whatever it is, it must not become a second server
         traceback.print_exc()
     finally:
         sys.stderr.flush()
@@ -113,15 +112,15 @@ def _tell(**words: Any) -> None:
     with_end = json.dumps(words) + "\n"
     try:
         os.write(1, with_end.encode())
-    except BrokenPipeError:  # the lab has gone: standard input says so next
+    except BrokenPipeError:  # the lab has ended: standard input shows that next
         return
 
 
 def command() -> list[str]:
-    """Return the command that runs a nursery."""
-    return [sys.executable, "-c", f"from {__name__} import Nursery; Nursery().run()"]
+    """Return the command that runs a fork server."""
+    return [sys.executable, "-c", f"from {__name__} import ForkServer; ForkServer().run()"]
 
 
 def errors_path(folder: Path) -> Path:
-    """Return the file of what workers say when they break."""
+    """Return the file for the output of failing workers."""
     return folder / "errors.txt"

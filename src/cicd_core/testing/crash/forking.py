@@ -6,12 +6,12 @@ import os
 import select
 from typing import Final
 
-#: How often the child looks whether the nursery is still there, in seconds.
+#: How often the child looks whether the fork server is still there, in seconds.
 _WATCH: Final = 0.1
 
 
-def fork_child(nursery: int) -> int:
-    """Fork a child that does nothing, and lives as long as the process ``nursery``.
+def fork_child(fork_server: int) -> int:
+    """Fork a child that does nothing, and lives as long as the process ``fork_server``.
 
     It has a copy of every file, socket and lock that this process has open, in the middle of
     whatever its threads do with them.
@@ -20,7 +20,7 @@ def fork_child(nursery: int) -> int:
     if child:
         return child
     try:
-        while _is_there(nursery):
+        while _is_there(fork_server):
             select.select([], [], [], _WATCH)
     finally:
         os._exit(0)

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from cicd_core import clock
+from cicd_core.model.instants import SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 #: How far the wall clock is off, in microseconds: an hour, a day, a year, in both directions.
 _JUMPS: Final = tuple(
-    sign * seconds * 1_000_000 for seconds in (90, 3600, 86_400, 31_536_000) for sign in (1, -1)
+    sign * seconds * SECOND for seconds in (90, 3600, 86_400, 31_536_000) for sign in (1, -1)
 )
 #: How long it stays so, in seconds of the monotonic clock.
 _STAYS: Final = 0.25
@@ -32,14 +33,14 @@ def jumping(random: Random, true_micros: Callable[[], int]) -> Callable[[], int]
 
 
 def make_wall_clock_jump(random: Random) -> None:
-    """Let every part of this process see a wall clock that jumps, for as long as it lives.
+    """Give every part of this process a wall clock that jumps, until it ends.
 
     The monotonic clocks stay right, as they do on a machine whose time is set.
     """
-    real = time.time_ns  # noqa: TID251 - what is to jump is the machine's own clock
+    real = time.time_ns  # noqa: TID251 - the machine's own clock must jump
     micros = jumping(random, lambda: real() // 1000)
     original = clock.wall_micros
-    time.__dict__.update(time_ns=lambda: micros() * 1000, time=lambda: micros() / 1_000_000)
+    time.__dict__.update(time_ns=lambda: micros() * 1000, time=lambda: micros() / SECOND)
     for module in tuple(sys.modules.values()):  # also where it was imported by its name
         for name, value in tuple(vars(module).items()):
             if value is original:

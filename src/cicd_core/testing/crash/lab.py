@@ -14,56 +14,59 @@ from cicd_core.audit import audit
 from cicd_core.audit.reading import read_partition, read_records
 from cicd_core.clock import boot_micros
 from cicd_core.control_plane.plane import ControlPlane
+from cicd_core.entities import COLLECTIONS
 from cicd_core.errors import CorruptRecord, UnsupportedCapability
 from cicd_core.ids import IdSource
-from cicd_core.persistence.collections import BY_STATUS, COLLECTIONS, JOBS, job_statuses
+from cicd_core.persistence.collections import BY_STATUS, JOBS, job_statuses
 from cicd_core.persistence.context import Context
 from cicd_core.persistence.grants import load_job
 from cicd_core.redaction import redacted_url
 from cicd_core.store.records import Partition
 from cicd_core.store.registry import StoreURL, open_store
 from cicd_core.store.sqlite.location import locate
+from cicd_core.testing.crash.calls import Ending
 from cicd_core.testing.crash.draining import drain
 from cicd_core.testing.crash.evidence import Evidence
 from cicd_core.testing.crash.fork_server import errors_path
-from cicd_core.testing.crash.journal import Ending, read_notes
 from cicd_core.testing.crash.losses import early_ends, lost_effects, lost_jobs
 from cicd_core.testing.crash.ownership import double_owners
-from cicd_core.testing.crash.plan import SETTINGS, Mishap, fate_of
+from cicd_core.testing.crash.plan import SETTINGS, fate_of
 from cicd_core.testing.crash.recovery import recovery
 from cicd_core.testing.crash.report import CrashReport, Faults
 from cicd_core.testing.crash.storm import Storm
-from cicd_core.testing.crash.worker_log import Witnesses
+from cicd_core.testing.crash.worker_log import WorkerLogs
+from cicd_core.values import evolve
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable
 
     from cicd_core.store.records import Record
-    from cicd_core.testing.crash.plan import Bomb, LabPlan
+    from cicd_core.testing.crash.plan import KillPoint, LabPlan
     from cicd_core.testing.crash.storm import StormReport
 
 
 def run_lab(plan: LabPlan, tell: Callable[[str], None] = lambda _: None) -> CrashReport:
-    """Let workers hammer a store and be killed, then check what they left behind.
+    """Let workers load a store and be killed, then check the store.
 
     Args:
-        plan: what is done; its folder must be there, its store must hold no job.
-        tell: is given a line of progress now and then.
+        plan: the plan; its folder must exist, its store must have no jobs.
+        tell: called with a line of progress at intervals.
 
     Raises:
         UnsupportedCapability: the store lives in one process, or it is not empty; or the system
             has no such processes and signals.
-        StoreError: the store can't be opened, or not be read when all is over.
+        StoreError: the store cannot be opened, or not be read at the end.
     """
     if os.name != "posix":
         raise UnsupportedCapability("the lab forks, stops and kills processes as POSIX has it")
-    anyio.run(_check_empty, plan)
+    plan = anyio.run(_prepared, plan)
     storm = Storm(plan, tell).run()
     tell("the storm is over; draining")
     return anyio.run(_examine, plan, storm, tell)
 
 
-async def _check_empty(plan: LabPlan) -> None:
+async def _prepared(plan: LabPlan) -> LabPlan:
+    """Return the plan with values from the store, which must be empty."""
     if StoreURL.parse(plan.store).scheme == "memory":
         raise UnsupportedCapability(
             "memory:// lives in one process and dies with it: there is nothing that a kill of "
@@ -72,24 +75,32 @@ async def _check_empty(plan: LabPlan) -> None:
     async with _opened(plan) as plane:
         if (await plane.jobs.list(limit=1)).items:
             raise UnsupportedCapability(
-                f"{redacted_url(plan.store)} holds jobs already, which nobody could tell from "
+                f"{redacted_url(plan.store)} has jobs already, which cannot be distinguished from "
                 f"those of the lab: give a new file, or a namespace of its own"
             )
+        if plan.remote is None:
+            return plan
+        return evolve(plan, remote=evolve(plan.remote, clock_offset=await _clock_offset(plane)))
+
+
+async def _clock_offset(plane: ControlPlane) -> int:
+    """Return the store's steady clock less the time since the machine started (µs)."""
+    return int((await plane.store.now()).micros - boot_micros())
 
 
 async def _examine(plan: LabPlan, storm: StormReport, tell: Callable[[str], None]) -> CrashReport:
     async with _opened(plan) as plane:
-        # At once: the jobs of those that were killed last wait for somebody to take them back.
+        # At once: the jobs of the last killed workers wait to be requeued.
         drained = await drain(plane, patience=plan.patience)
-        tell("drained; reading what the workers wrote, and the whole store")
-        witnesses = Witnesses.of(sorted(plan.folder.glob("*.jsonl")))
-        offset = (await plane.store.now()).micros - boot_micros()
+        tell("drained; reading the workers' journals and the whole store")
+        worker_logs = WorkerLogs.of(sorted(plan.folder.glob("*.jsonl")))
+        offset = await _clock_offset(plane)
         evidence = await Evidence.of(plane)
-        ended = set(witnesses.enqueued.values())
+        ended = set(worker_logs.enqueued.values())
         tags = await _tags(plane, evidence.jobs)
         found = await audit(plane, ended=ended if drained else ())
     tell("the audit is done")
-    owners = (fault for job_id in witnesses.jobs for fault in _owners(witnesses, job_id))
+    owners = (fault for job_id in worker_logs.jobs for fault in _owners(worker_logs, job_id))
     return CrashReport(
         store=redacted_url(plan.store),
         seed=plan.seed,
@@ -98,20 +109,22 @@ async def _examine(plan: LabPlan, storm: StormReport, tell: Callable[[str], None
         kills=storm.kills,
         points=_points(plan, storm),
         stops=storm.stops,
-        mishaps=_mishaps(plan, storm),
-        operations=witnesses.operations,
-        refused=witnesses.calls[Ending.REFUSED],
-        unknown=witnesses.calls[Ending.UNKNOWN],
-        refused_stale=witnesses.refused_stale,
-        enqueued=len(witnesses.enqueued),
+        mishaps=_mishaps(plan, storm, worker_logs),
+        operations=worker_logs.operations,
+        refused=worker_logs.calls[Ending.REFUSED],
+        unknown=worker_logs.calls[Ending.UNKNOWN],
+        refused_stale=worker_logs.refused_stale,
+        enqueued=len(worker_logs.enqueued),
         events=found.events,
         recovery=recovery(evidence, storm.deaths, offset),
-        lost=Faults.of((*lost_jobs(witnesses, tags), *lost_effects(witnesses, evidence))),
+        lost=Faults.of((*lost_jobs(worker_logs, tags), *lost_effects(worker_logs, evidence))),
         double_owned=Faults.of(owners),
-        early=Faults.of(early_ends(witnesses, evidence)),
-        unfounded=Faults.of((*witnesses.torn, *witnesses.unfounded(tags.values()))),
-        broken=Faults.of((*witnesses.broken, *_strange_deaths(plan, storm), *_stall(plan, storm))),
-        unfinished=Faults.of(() if drained else ("jobs were left that nobody could finish",)),
+        early=Faults.of(early_ends(worker_logs, evidence)),
+        unfounded=Faults.of((*worker_logs.ambiguous, *worker_logs.unfounded(tags.values()))),
+        broken=Faults.of(
+            (*worker_logs.broken, *_strange_deaths(plan, storm), *_stall(plan, storm))
+        ),
+        unfinished=Faults.of(() if drained else ("some jobs could not be finished",)),
         integrity=Faults.of(_damage(plan)),
         audit=found,
     )
@@ -119,26 +132,28 @@ async def _examine(plan: LabPlan, storm: StormReport, tell: Callable[[str], None
 
 def _points(plan: LabPlan, storm: StormReport) -> dict[str, int]:
     """Return how many workers killed themselves at each point."""
-    counts = Counter(f"{bomb.verb}: {bomb.point.value}" for bomb in _exploded(plan, storm))
+    counts = Counter(
+        f"{kill_point.verb}: {kill_point.point.value}" for kill_point in _reached(plan, storm)
+    )
     return dict(sorted(counts.items()))
 
 
-def _exploded(plan: LabPlan, storm: StormReport) -> list[Bomb]:
-    """Return the bombs of the workers that killed themselves."""
-    bombs = (
-        fate_of(plan, death.slot, death.generation).bomb
+def _reached(plan: LabPlan, storm: StormReport) -> list[KillPoint]:
+    """Return the points of the workers that killed themselves."""
+    kill_points = (
+        fate_of(plan, death.slot, death.generation).kill_point
         for death in storm.deaths
         if death.was_killed and death.by_itself
     )
-    return [bomb for bomb in bombs if bomb is not None]
+    return [kill_point for kill_point in kill_points if kill_point is not None]
 
 
-def _owners(witnesses: Witnesses, job_id: str) -> Iterable[str]:
-    return double_owners(job_id, witnesses.jobs[job_id])
+def _owners(worker_logs: WorkerLogs, job_id: str) -> Iterable[str]:
+    return double_owners(job_id, worker_logs.jobs[job_id])
 
 
 async def _tags(plane: ControlPlane, known: Iterable[str]) -> dict[str, str]:
-    """Return the tag of each job that is there: of those in a list, and of others in the log."""
+    """Return the tag of each existing job: of the listed ones, and of others in the log."""
     context = Context(plane.store, IdSource(), plane.settings)
     tags: dict[str, str] = {}
     for status in job_statuses():
@@ -151,7 +166,7 @@ async def _tags(plane: ControlPlane, known: Iterable[str]) -> dict[str, str]:
 
 
 def _note_tag(record: Record, tags: dict[str, str]) -> None:
-    with suppress(CorruptRecord):  # the audit tells of it
+    with suppress(CorruptRecord):  # the audit reports it
         tags[record.key] = str(load_job(record).value.payload["tag"])
 
 
@@ -160,15 +175,14 @@ def _strange_deaths(plan: LabPlan, storm: StormReport) -> list[str]:
     if not strange:
         return []
     words = errors_path(plan.folder).read_text(errors="replace").strip()[-2000:]
-    names = ", ".join(f"{each.slot}.{each.generation} ({each.code})" for each in strange)
+    names = ", ".join(f"{item.slot}.{item.generation} ({item.code})" for item in strange)
     return [f"workers ended by themselves: {names}: {words}"]
 
 
-def _mishaps(plan: LabPlan, storm: StormReport) -> dict[str, int]:
+def _mishaps(plan: LabPlan, storm: StormReport, worker_logs: WorkerLogs) -> dict[str, int]:
     """Return how often each mishap happened."""
-    notes = Counter(note for path in plan.folder.glob("*.jsonl") for note in read_notes(path))
-    notes["fork at the kill"] = sum(bomb.forks for bomb in _exploded(plan, storm))
-    return {name: notes[name] for name in (*Mishap, "fork at the kill")}
+    forks = sum(kill_point.forks for kill_point in _reached(plan, storm))
+    return {name: worker_logs.mishaps[name] for name in plan.mishaps} | {"fork at the kill": forks}
 
 
 def _stall(plan: LabPlan, storm: StormReport) -> list[str]:
@@ -178,7 +192,7 @@ def _stall(plan: LabPlan, storm: StormReport) -> list[str]:
 
 
 def _damage(plan: LabPlan) -> list[str]:
-    """Ask SQLite whether its file is whole; other stores have no such question."""
+    """Run SQLite's integrity check; other stores have none."""
     url = StoreURL.parse(plan.store)
     if url.scheme != "sqlite":
         return []
@@ -187,7 +201,7 @@ def _damage(plan: LabPlan) -> list[str]:
 
 
 def integrity_faults(path: Any) -> list[str]:
-    """Return what SQLite finds wrong with a file; nothing: it is whole."""
+    """Return the faults that SQLite finds in a file; none: it is intact."""
     with closing(sqlite3.connect(path)) as connection:
         try:
             rows = connection.execute("PRAGMA integrity_check").fetchall()
@@ -198,6 +212,6 @@ def integrity_faults(path: Any) -> list[str]:
 
 @asynccontextmanager
 async def _opened(plan: LabPlan) -> AsyncGenerator[ControlPlane, None]:
-    """Open the store itself, whatever stands between it and the workers."""
+    """Open the store directly, without the layers between it and the workers."""
     async with open_store(plan.store, collections=COLLECTIONS) as store:
         yield ControlPlane(store, settings=SETTINGS)

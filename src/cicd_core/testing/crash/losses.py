@@ -1,4 +1,4 @@
-"""What was acknowledged and is not there: the workers' words against the store's log."""
+"""Lost acknowledged writes: the workers' journals against the store's log."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from cicd_core.testing.crash.evidence import Evidence
-    from cicd_core.testing.crash.worker_log import JobTestimony, Use, Witnesses
+    from cicd_core.testing.crash.worker_log import JobAnswers, Use, WorkerLogs
 
 
-def lost_jobs(testimony: Witnesses, records: Collection[str]) -> Iterator[str]:
-    """Yield a sentence for each acknowledged enqueue whose job is not among the records."""
-    for tag, job_id in testimony.enqueued.items():
+def lost_jobs(worker_logs: WorkerLogs, records: Collection[str]) -> Iterator[str]:
+    """Yield a sentence for each acknowledged enqueue without a record of its job."""
+    for tag, job_id in worker_logs.enqueued.items():
         if job_id not in records:
             yield f"job {job_id} ({tag}): its enqueue was acknowledged, and there is no such job"
 
 
-def lost_effects(testimony: Witnesses, evidence: Evidence) -> Iterator[str]:
-    """Yield a sentence for each other acknowledged call that left nothing behind."""
+def lost_effects(worker_logs: WorkerLogs, evidence: Evidence) -> Iterator[str]:
+    """Yield a sentence for each other acknowledged call without an effect."""
     nothing = JobEvidence()
-    for job_id, told in testimony.jobs.items():
+    for job_id, answers in worker_logs.jobs.items():
         found = evidence.jobs.get(job_id, nothing)
-        for fault in _lost(told, found):
+        for fault in _lost(answers, found):
             yield f"job {job_id}: {fault}, and the log knows nothing of it"
 
 
-def early_ends(testimony: Witnesses, evidence: Evidence) -> Iterator[str]:
+def early_ends(worker_logs: WorkerLogs, evidence: Evidence) -> Iterator[str]:
     """Yield a sentence for each lease that was taken away before it had run out.
 
     All instants are the store's: when the reaper acted, when the next claim was made, and until
-    when the holder had been told that it might rely on the job. A clock that jumps, somewhere,
+    when the holder might rely on the job by its answers. A clock that jumps, somewhere,
     must not make them cross.
     """
-    for job_id, told in testimony.jobs.items():
+    for job_id, answers in worker_logs.jobs.items():
         found = evidence.jobs.get(job_id)
         if found is None:
             continue
-        for fence, expires in told.promised.items():
+        for fence, expires in answers.promised.items():
             taken = _taken_away(found, fence)
             if taken is not None and taken < expires:
                 yield (
@@ -61,20 +61,20 @@ def _taken_away(found: JobEvidence, fence: int) -> int | None:
     return None if attempt.missed_deadline else found.claimed_again(fence)
 
 
-def _lost(told: JobTestimony, found: JobEvidence) -> Iterator[str]:
-    for fence in told.granted:
+def _lost(answers: JobAnswers, found: JobEvidence) -> Iterator[str]:
+    for fence in answers.granted:
         if fence not in found.attempts:
             yield f"a claim was answered with fence {fence}"
-    for use in told.uses:
+    for use in answers.uses:
         if use.accepted and not _is_there(use, found):
             yield f"{use.verb} with fence {use.fence} was accepted"
-    progressed = sum(use.accepted and use.verb == "progress" for use in told.uses)
+    progressed = sum(use.accepted and use.verb == "progress" for use in answers.uses)
     if progressed > found.progressed:
         yield f"{progressed} reports of progress were accepted, {found.progressed} are there"
-    if told.cancelled and not found.cancels:
+    if answers.cancelled and not found.cancels:
         yield "a cancel was acknowledged"
-    # Two that ask at once are both told that it was replayed: one event is enough.
-    if told.replayed and not found.replays:
+    # Two concurrent replays both succeed with one event.
+    if answers.replayed and not found.replays:
         yield "a replay was acknowledged"
 
 

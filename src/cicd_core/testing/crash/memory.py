@@ -1,4 +1,4 @@
-"""What a worker remembers of jobs and tokens, and what it inherits of the one that was killed."""
+"""A worker's memory of jobs and tokens, including that of its killed predecessor."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from cicd_core.model.job import LeaseToken
-from cicd_core.testing.crash.journal import read_calls
+from cicd_core.testing.crash.calls import answer_to, read_calls
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,15 +20,14 @@ class Memory:
     """The jobs and tokens that the callers of one worker share."""
 
     def __init__(self) -> None:
-        """Know nothing."""
         self._jobs: deque[str] = deque(maxlen=_REMEMBERED)
         self._claims: deque[tuple[str, LeaseToken]] = deque(maxlen=_REMEMBERED)
 
     def inherit(self, journal: Path) -> None:
-        """Learn what a predecessor was told: its last tokens, some of which own a job still."""
+        """Read the answers of a predecessor: its last tokens, some of which still own a job."""
         for call in read_calls(journal):
-            if call.verb == "claim":
-                for job_id, fence, claim_id, *_ in call.answer.get("got", ()):
+            if call.argument.verb == "claim":
+                for job_id, fence, claim_id, *_ in answer_to(call).details.get("got", ()):
                     self.know_claim(job_id, LeaseToken(fence=fence, claim_id=claim_id))
 
     def know_job(self, job_id: str) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
+from cicd_core.testing.crash.calls import Ending, LabAnswer, LabQuestion
 from cicd_core.testing.crash.forking import fork_child
 from cicd_core.testing.crash.plan import Mishap
 from cicd_core.testing.crash.workload import POOLS
@@ -14,21 +15,30 @@ from cicd_core.testing.losses import lose_lanes
 
 if TYPE_CHECKING:
     from cicd_core.control_plane.plane import ControlPlane
-    from cicd_core.testing.crash.journal import Journal
     from cicd_core.testing.crash.plan import Accident
+    from cicd_core.testing.recording.recorder import CallRecorder
 
 #: How often to look whether it is time, in seconds.
 _LOOK: Final = 0.005
 
 
-async def meet_with(accident: Accident, plane: ControlPlane, journal: Journal, name: str) -> None:
-    """Let the accident of a worker happen, in the middle of what its other tasks do."""
-    nursery = os.getppid()
-    while journal.asked < accident.calls:  # noqa: ASYNC110 - a count, and no event says so
+async def meet_with(
+    accident: Accident,
+    plane: ControlPlane,
+    recorder: CallRecorder[LabQuestion, LabAnswer],
+    name: str,
+) -> None:
+    """Inject the fault of a worker, while its other tasks run."""
+    fork_server = os.getppid()
+    while recorder.asked < accident.calls:  # noqa: ASYNC110 - a count, and no event says so
         await anyio.sleep(_LOOK)
+    details: dict[str, Any]
     if accident.mishap is Mishap.FORK:
-        journal.note(accident.mishap, child=fork_child(nursery))
-        return
-    pool_name = POOLS[accident.pool % len(POOLS)]
-    if await lose_lanes(plane.store, pool_name, f"{name}/{accident.mishap}"):
-        journal.note(accident.mishap, pool=pool_name)
+        details = {"child": fork_child(fork_server)}
+    else:
+        pool_name = POOLS[accident.pool % len(POOLS)]
+        if not await lose_lanes(plane.store, pool_name, f"{name}/{accident.mishap}"):
+            return
+        details = {"pool": pool_name}
+    asked = LabQuestion(verb=accident.mishap, details=details)
+    recorder.note(name, asked, LabAnswer(ending=Ending.HAPPENED, details={}))

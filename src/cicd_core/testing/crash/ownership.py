@@ -1,4 +1,4 @@
-"""Whether a job ever had two owners, by what its owners were told and by nothing else."""
+"""Whether a job ever had two owners, by the answers to its owners and by nothing else."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from cicd_core.model.job import FINAL_STATES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cicd_core.testing.crash.worker_log import JobTestimony, Use
+    from cicd_core.testing.crash.worker_log import JobAnswers, Use
 
 #: Verbs that end an ownership; a repetition of one is answered as the first time, later too.
 _ENDS: Final = frozenset({"complete", "release"})
 _FINAL: Final = frozenset(state.value for state in FINAL_STATES)
 
 
-def double_owners(job_id: str, job: JobTestimony) -> Iterator[str]:
+def double_owners(job_id: str, job: JobAnswers) -> Iterator[str]:
     """Yield what contradicts that a job has one owner at a time, a sentence each.
 
     - One fence was never given to two claims.
-    - Whoever was told that a claim gave fence f was the only one heard from then on: no call with
+    - Once a claim was answered with fence f, only its holder was accepted: no call with
       a smaller fence that began later was accepted, unless it repeated one that may have been.
     - One final verdict was ever accepted.
     """
@@ -40,7 +40,7 @@ def double_owners(job_id: str, job: JobTestimony) -> Iterator[str]:
     yield from _verdicts(job_id, job)
 
 
-def _is_repetition(use: Use, job: JobTestimony) -> bool:
+def _is_repetition(use: Use, job: JobAnswers) -> bool:
     """Whether the same holder may have done the same before: then it is answered, not done."""
     return use.verb in _ENDS and any(
         other is not use
@@ -60,7 +60,7 @@ def _effect(use: Use) -> str:
     return (use.verdict or "error") if use.verb in _ENDS else use.verb
 
 
-def _verdicts(job_id: str, job: JobTestimony) -> Iterator[str]:
+def _verdicts(job_id: str, job: JobAnswers) -> Iterator[str]:
     accepted = {
         (use.fence, use.state)
         for use in job.uses

@@ -1,7 +1,7 @@
-"""What a run of the lab does: how many workers, for how long, and what becomes of each of them.
+"""The plan of a run of the lab: its workers, its duration, and the fate of each worker.
 
 All of it follows from the seed: the fate of every incarnation of every worker, and the random
-choices that it makes. What the processes do to each other in between is up to the machine.
+choices that it makes. The interleaving of the processes depends on the machine.
 """
 
 from __future__ import annotations
@@ -11,18 +11,17 @@ from pathlib import Path  # noqa: TC003 - attrs reads the annotations of its fie
 from random import Random  # noqa: TID251 - its seed comes in as a parameter
 from typing import Final
 
-from attrs import evolve, frozen
-
 from cicd_core.errors import InvalidInput
 from cicd_core.settings import Settings
 from cicd_core.store.registry import StoreURL
+from cicd_core.values import evolve, frozen
 
-#: The lab's settings: everything short, so that leases run out while somebody looks.
+#: The lab's settings: short times, so that leases expire during the run.
 SETTINGS: Final = Settings(
     lease_seconds=1.0,
     start_timeout_seconds=1.5,
     grace_seconds=0.0,
-    heartbeat_seconds=1.0,
+    heartbeat_timeout_seconds=1.0,
     sweep_seconds=0.2,
     lane_refresh_seconds=0.5,
 )
@@ -49,7 +48,7 @@ class Point(StrEnum):
     ASKED = "asked"
     #: While the store works on it: after a random part of a few milliseconds, or at its answer.
     DURING = "during"
-    #: The store has answered, and nobody has heard it.
+    #: After the store's answer, before the caller gets it.
     ANSWERED = "answered"
     #: SQLite: before ``BEGIN IMMEDIATE``, with the writers' lock held.
     BEGIN = "begin"
@@ -72,7 +71,7 @@ IN_SQLITE: Final = tuple(Point)
 
 
 @frozen(kw_only=True)
-class Bomb:
+class KillPoint:
     """A point at which a worker kills itself."""
 
     point: Point
@@ -85,7 +84,7 @@ class Bomb:
 
 
 class Mishap(StrEnum):
-    """What happens to a worker, or to the store, beside the worker's death."""
+    """An injected fault of a worker, or of the store, besides the worker's death."""
 
     #: It forks a child, which outlives it with copies of all that it had open.
     FORK = "fork"
@@ -106,7 +105,7 @@ class Accident:
 
 @frozen(kw_only=True)
 class Fate:
-    """What becomes of one incarnation of a worker.
+    """The fate of one incarnation of a worker.
 
     Times are seconds since its first acknowledged operation, so that each does some work, however
     busy the machine is.
@@ -119,8 +118,22 @@ class Fate:
     #: When it is stopped, and when it goes on; None: never.
     stopped: float | None = None
     revived: float | None = None
-    bomb: Bomb | None = None
+    kill_point: KillPoint | None = None
     accident: Accident | None = None
+
+
+@frozen(kw_only=True)
+class Remote:
+    """A control plane before the store, which workers call in place of opening the store."""
+
+    #: ``module:function`` that is given the URL; it returns an async context manager of an object
+    #: with the services of ``ControlPlane``.
+    opener: str
+    #: Its argument.
+    url: str
+    #: The store's steady clock less the time since the machine started (µs): the lab sets it. The
+    #: store's clock must be this machine's, as that of a SQLite file is.
+    clock_offset: int = 0
 
 
 @frozen(kw_only=True)
@@ -133,10 +146,10 @@ class LabPlan:
 
     #: The URL of the store: nothing else may be in it.
     store: str
-    #: An empty folder for what the workers write down.
+    #: An empty folder for the workers' journals.
     folder: Path
     seed: int = 0
-    #: How long the storm lasts at most.
+    #: Maximum duration of the storm.
     minutes: float = 1.0
     workers: int = 4
     #: End as soon as so many workers were killed; None: when the time is up.
@@ -150,6 +163,8 @@ class LabPlan:
     #: ``module:function`` that is given each worker's store and returns the one to use; a test
     #: that the audit notices what it should gives one that breaks its promises.
     wrap: str | None = None
+    #: The service that workers call instead of the store; None: they open the store themselves.
+    remote: Remote | None = None
     #: Whether worker 0 sees a wall clock that jumps.
     jumps: bool = True
     #: Whether the store may refuse calls for a while: it is full, takes no writes, or lacks what it
@@ -169,30 +184,36 @@ class LabPlan:
     @property
     def points(self) -> tuple[Point, ...]:
         """The points at which workers kill themselves."""
-        return IN_SQLITE if is_sqlite(self.store) else ANYWHERE
+        return IN_SQLITE if self.remote is None and is_sqlite(self.store) else ANYWHERE
+
+    @property
+    def mishaps(self) -> tuple[Mishap, ...]:
+        """The faults of workers: only workers that open the store can lose its data."""
+        return tuple(Mishap) if self.remote is None else (Mishap.FORK,)
 
 
 @frozen(kw_only=True)
 class WorkerOrder:
-    """What one incarnation of a worker is told, in words that fit on a line of JSON."""
+    """The order of one incarnation of a worker, as a line of JSON."""
 
     slot: int
     generation: int
     seed: int
     store: str
     journal: str
-    #: What its predecessor wrote down; None: it is the first one.
+    #: The journal of its predecessor; None: it is the first one.
     inherited: str | None
     tasks: int
     jumps: bool
     refusals: bool = False
     wrap: str | None
-    bomb: Bomb | None
+    remote: Remote | None = None
+    kill_point: KillPoint | None
     accident: Accident | None
 
     @property
     def name(self) -> str:
-        """What it is called as an agent: no other incarnation is called so."""
+        """Its unique agent id."""
         return agent_name(self.slot, self.generation)
 
 
@@ -202,7 +223,7 @@ def is_sqlite(store: str) -> bool:
 
 
 def agent_name(slot: int, generation: int) -> str:
-    """Return what an incarnation of a worker is called as an agent."""
+    """Return the agent id of an incarnation of a worker."""
     return f"lab-{slot}.{generation}"
 
 
@@ -217,8 +238,8 @@ def drawn(seed: int, *words: object) -> Random:
 
 
 def fate_of(plan: LabPlan, slot: int, generation: int) -> Fate:
-    """Return what becomes of an incarnation of a worker: it follows from the plan alone."""
-    accident = _accident(drawn(plan.seed, "accident", slot, generation))
+    """Return the fate of an incarnation of a worker, which depends only on the plan."""
+    accident = _accident(plan, drawn(plan.seed, "accident", slot, generation))
     return evolve(_death(plan, slot, generation), accident=accident)
 
 
@@ -231,13 +252,13 @@ def _death(plan: LabPlan, slot: int, generation: int) -> Fate:
     if kind < 0.5:
         return Fate(killed=instant)
     if kind < 0.94:
-        return Fate(killed=plan.life, bomb=_bomb(plan, random))
+        return Fate(killed=plan.life, kill_point=_kill_point(plan, random))
     revived = instant + random.uniform(*_STOPPED)
     return Fate(killed=revived + _REVIVED, stopped=instant, revived=revived)
 
 
 def order_of(plan: LabPlan, slot: int, generation: int) -> WorkerOrder:
-    """Return what an incarnation of a worker is told."""
+    """Return the order for an incarnation of a worker."""
     before = journal_path(plan.folder, slot, generation - 1) if generation else None
     fate = fate_of(plan, slot, generation)
     return WorkerOrder(
@@ -251,25 +272,26 @@ def order_of(plan: LabPlan, slot: int, generation: int) -> WorkerOrder:
         jumps=plan.jumps and slot == 0,
         refusals=plan.refusals,
         wrap=plan.wrap,
-        bomb=fate.bomb,
+        remote=plan.remote,
+        kill_point=fate.kill_point,
         accident=fate.accident,
     )
 
 
-def _accident(random: Random) -> Accident | None:
+def _accident(plan: LabPlan, random: Random) -> Accident | None:
     if random.random() >= _MISHAP:
         return None
     return Accident(
-        mishap=random.choice(list(Mishap)),
+        mishap=random.choice(plan.mishaps),
         calls=random.randrange(1, _CALLS),
         pool=random.getrandbits(16),
     )
 
 
-def _bomb(plan: LabPlan, random: Random) -> Bomb:
+def _kill_point(plan: LabPlan, random: Random) -> KillPoint:
     point = random.choice(plan.points)
     verb = random.choices(("claim", "commit", "renew"), (5, 5, 1))[0]
     # Often at once, sometimes after a long time: a power of two that is spread evenly.
     most = {Point.STATEMENT: 10, Point.WRITE: 11, Point.SYNC: 8}.get(point, 7)
     countdown = round(2 ** random.uniform(0, most))
-    return Bomb(point=point, verb=verb, countdown=countdown, forks=random.random() < _FORKS)
+    return KillPoint(point=point, verb=verb, countdown=countdown, forks=random.random() < _FORKS)

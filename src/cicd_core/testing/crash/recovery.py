@@ -1,13 +1,13 @@
-"""How long the queue took to take back what a killed worker had."""
+"""Time until jobs of killed workers were requeued."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import frozen
-
+from cicd_core.model.instants import SECOND
 from cicd_core.testing.crash.evidence import REAPER
 from cicd_core.testing.crash.plan import agent_name
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,12 +28,12 @@ class Recovery:
 
 
 def recovery(evidence: Evidence, deaths: Iterable[Death], offset: int) -> Recovery:
-    """Return how long the jobs of killed workers were away.
+    """Return the times until the jobs of killed workers were claimed again.
 
     Args:
         evidence: the store's log.
         deaths: when the workers ended, in microseconds since the machine started.
-        offset: what added to that makes the store's time.
+        offset: the difference from that to the store's time.
     """
     killed = {
         agent_name(death.slot, death.generation): death.at + offset
@@ -41,7 +41,7 @@ def recovery(evidence: Evidence, deaths: Iterable[Death], offset: int) -> Recove
         if death.was_killed
     }
     seconds = sorted(
-        (attempt.ended - killed[attempt.agent]) / 1_000_000
+        (attempt.ended - killed[attempt.agent]) / SECOND
         for job in evidence.jobs.values()
         for attempt in job.attempts.values()
         if attempt.ended is not None

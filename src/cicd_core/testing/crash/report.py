@@ -1,10 +1,12 @@
-"""What a run of the lab found."""
+"""The report of a run of the lab."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from attrs import define, field, frozen
+from attrs import define, field
+
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -12,8 +14,8 @@ if TYPE_CHECKING:
     from cicd_core.audit import AuditReport
     from cicd_core.testing.crash.recovery import Recovery
 
-#: How many faults of a kind are told in words; all of them are counted.
-_TOLD: Final = 10
+#: How many faults of a kind are described; all of them are counted.
+_DESCRIBED: Final = 10
 
 
 @define
@@ -21,13 +23,13 @@ class Faults:
     """Contradictions of one kind."""
 
     number: int = 0
-    told: list[str] = field(factory=list[str])
+    details: list[str] = field(factory=list[str])
 
     def add(self, text: str) -> None:
         """Count one, and keep its description while there are few."""
         self.number += 1
-        if len(self.told) < _TOLD:
-            self.told.append(text)
+        if len(self.details) < _DESCRIBED:
+            self.details.append(text)
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> Faults:
@@ -40,7 +42,7 @@ class Faults:
 
 @frozen(kw_only=True)
 class CrashReport:
-    """The figures of one run, and everything that contradicts what is promised."""
+    """The statistics of a run, and all violations of the promises."""
 
     store: str
     seed: int
@@ -54,7 +56,7 @@ class CrashReport:
     stops: int
     #: How often each mishap happened beside: a forked child, a lost list of lanes.
     mishaps: Mapping[str, int]
-    #: Calls that were acknowledged, refused, and whose outcome nobody knows.
+    #: Calls that were acknowledged, were refused, or have an unknown outcome.
     operations: int
     refused: int
     unknown: int
@@ -64,19 +66,19 @@ class CrashReport:
     events: int
     #: From the kill of a job's holder until the queue had the job again.
     recovery: Recovery
-    #: What was acknowledged and is not there (I11).
+    #: Acknowledged writes that are missing (I11).
     lost: Faults
     #: Two owners, or two final verdicts (I8, I10, I11).
     double_owned: Faults
     #: Leases that were taken away before their time (I4).
     early: Faults
-    #: Jobs that nobody asked for, or that are there twice (I6).
+    #: Jobs without a request, or that exist twice (I6).
     unfounded: Faults
     #: Errors that should not be, and workers that ended otherwise than by a kill.
     broken: Faults
     #: Jobs that never came to rest (I9).
     unfinished: Faults
-    #: What the store's own file says of itself.
+    #: The result of the store's own integrity check.
     integrity: Faults
     #: The audit of the whole store (I8 to I12).
     audit: AuditReport
@@ -104,7 +106,7 @@ class CrashReport:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing contradicts what is promised."""
+        """Whether no promise is violated."""
         return not self.violations
 
     def as_json(self) -> dict[str, Any]:
@@ -134,7 +136,7 @@ class CrashReport:
             "jobs": {state.value: number for state, number in self.audit.jobs_by_state.items()},
             "not_checked": skipped,
             "violations": {
-                name: {"number": faults.number, "first": faults.told}
+                name: {"number": faults.number, "first": faults.details}
                 for name, faults in self.violations.items()
             },
             "ok": self.ok,
@@ -163,7 +165,7 @@ class CrashReport:
         ]
         for name, faults in self.violations.items():
             lines.append(f"VIOLATION      {name}: {faults.number}")
-            lines += [f"               {text}" for text in faults.told]
+            lines += [f"               {text}" for text in faults.details]
         lines.append("every check holds" if self.ok else "FAILED")
         return "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""Watching what SQLite does to its files: every write, sync, cut and removal, as it is made.
+"""Watches SQLite's changes of files: every write, sync, truncation and removal.
 
 SQLite reaches its files through a table of functions, its VFS (https://sqlite.org/vfs.html). Here
 the entries of that table that change files are exchanged, in this process alone, by functions that
@@ -131,8 +131,8 @@ def _default_vfs() -> int:
         find = ctypes.CDLL(getattr(_sqlite3, "__file__", None)).sqlite3_vfs_find
     except (AttributeError, OSError) as hidden:
         raise UnsupportedCapability(
-            f"this Python does not show the functions of its SQLite ({hidden}), so that nobody can "
-            f"watch what it writes: use one whose _sqlite3 is linked to a shared library, as that "
+            f"this Python does not show the functions of its SQLite ({hidden}), so it cannot "
+            f"watch its writes: use one whose _sqlite3 is linked to a shared library, as that "
             f"of Debian or pyenv"
         ) from hidden
     find.restype = c_void_p

@@ -6,8 +6,9 @@ import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from cicd_core.store.records import Claim
-from cicd_core.store.sqlite.connection import HopConnection
-from cicd_core.store.sqlite.writing import CommitAll, Writer
+from cicd_core.store.sqlite.connection import GuardedConnection
+from cicd_core.store.sqlite.decisions import CommitAll
+from cicd_core.store.sqlite.writing import Writer
 from cicd_core.testing.crash.plan import Point
 from cicd_core.testing.crash.sqlite_files import FileWatcher, watch_files
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Sequence
 
-    from cicd_core.store.sqlite.writing import Request
+    from cicd_core.store.sqlite.decisions import Request
     from cicd_core.testing.crash.fault_points import Fuse
 
 #: What chores write is a commit too: theirs, not a caller's.
@@ -61,20 +62,20 @@ def _name_transactions(doing: _Doing) -> None:
 
 def _point_statements(fuse: Fuse, doing: _Doing) -> None:
     """Pass the points around and between the statements of a transaction."""
-    execute, executemany = HopConnection.execute, HopConnection.executemany
+    execute, executemany = GuardedConnection.execute, GuardedConnection.executemany
 
-    def pointed_execute(connection: HopConnection, sql: str, *rest: Any) -> sqlite3.Cursor:
+    def pointed_execute(connection: GuardedConnection, sql: str, *rest: Any) -> sqlite3.Cursor:
         fuse.pass_by(_before(sql), *doing.verbs)
         cursor = execute(connection, sql, *rest)
         if sql == "COMMIT":
             fuse.pass_by(Point.COMMITTED, *doing.verbs)
         return cursor
 
-    def pointed_many(connection: HopConnection, sql: str, *rest: Any) -> sqlite3.Cursor:
+    def pointed_many(connection: GuardedConnection, sql: str, *rest: Any) -> sqlite3.Cursor:
         fuse.pass_by(Point.STATEMENT, *doing.verbs)
         return executemany(connection, sql, *rest)
 
-    _replace(HopConnection, execute=pointed_execute, executemany=pointed_many)
+    _replace(GuardedConnection, execute=pointed_execute, executemany=pointed_many)
 
 
 class _PointedFiles(FileWatcher):

@@ -11,13 +11,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import cattrs
-from attrs import define, frozen
+from attrs import define
 
 from cicd_core.clock import monotonic_seconds
 from cicd_core.errors import CicdError
+from cicd_core.testing.crash.calls import Acknowledgements
 from cicd_core.testing.crash.fork_server import command, errors_path
-from cicd_core.testing.crash.journal import Acknowledgements
 from cicd_core.testing.crash.plan import fate_of, journal_path, order_of
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 #: The longest that it looks away, in seconds, and how often it tells how it goes.
 _LOOK: Final = 0.02
 _TELL: Final = 5.0
-#: How long the nursery may take to load everything or to end, and a worker to do anything at all,
-#: in seconds.
+#: How long the fork server may take to load everything or to end, and a worker to do anything, in
+#: seconds.
 _PATIENCE: Final = 60.0
 _CHUNK: Final = 65_536
 #: After so many workers that were not killed, and ended all the same, there is no point in more.
@@ -56,7 +57,7 @@ class Death:
 
 @frozen(kw_only=True)
 class StormReport:
-    """What happened, seen from outside."""
+    """The observations of a storm."""
 
     deaths: tuple[Death, ...]
     #: How many workers were stopped past their leases, and went on.
@@ -96,7 +97,7 @@ class _Alive:
         return monotonic_seconds() - (self.born + _PATIENCE if begun is None else begun)
 
     def more(self) -> int:
-        """Return how many of its operations were acknowledged since the last call."""
+        """Return the number of its operations acknowledged since the last call."""
         found = self.acknowledged.more()
         if found and self.effective is None:
             self.effective = monotonic_seconds()
@@ -107,7 +108,7 @@ class Storm:
     """Runs the workers of one plan."""
 
     def __init__(self, plan: LabPlan, tell: Callable[[str], None]) -> None:
-        """Prepare; ``tell`` is given a line of progress now and then."""
+        """Prepare; ``tell`` is called with a line of progress at intervals."""
         self._plan = plan
         self._tell = tell
         self._alive: dict[int, _Alive] = {}
@@ -123,20 +124,20 @@ class Storm:
         self._stalled = False
 
     def run(self) -> StormReport:
-        """Let it rage, and return when the last worker is dead.
+        """Run the storm, and return after the end of the last worker.
 
         Raises:
             CicdError: the workers could not be started.
         """
         with errors_path(self._plan.folder).open("wb") as errors:
-            nursery = subprocess.Popen(
+            fork_server = subprocess.Popen(
                 command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
             )
         try:
-            self._rage(nursery)
+            self._rage(fork_server)
         finally:
             with suppress(BrokenPipeError):
-                nursery.communicate(timeout=_PATIENCE)
+                fork_server.communicate(timeout=_PATIENCE)
         return StormReport(
             deaths=tuple(self._deaths),
             stops=self._stops,
@@ -144,23 +145,23 @@ class Storm:
             stalled=self._stalled,
         )
 
-    def _rage(self, nursery: subprocess.Popen[bytes]) -> None:
-        self._began = told = monotonic_seconds()
+    def _rage(self, fork_server: subprocess.Popen[bytes]) -> None:
+        self._began = reported = monotonic_seconds()
         self._progress_at = self._began + _PATIENCE  # to load everything
         while not self._is_enough():
-            self._start(nursery)
-            self._strike(nursery)
-            self._hear(nursery)
+            self._start(fork_server)
+            self._strike(fork_server)
+            self._hear(fork_server)
             self._count()
-            if monotonic_seconds() - told > _TELL:
-                told = monotonic_seconds()
+            if monotonic_seconds() - reported > _TELL:
+                reported = monotonic_seconds()
                 self._report()
         for worker in self._alive.values():
-            self._signal(nursery, worker, signal.SIGKILL)
+            self._signal(fork_server, worker, signal.SIGKILL)
         until = monotonic_seconds() + _PATIENCE
         while (self._alive or self._asked) and monotonic_seconds() < until:
-            self._hear(nursery)
-            self._strike(nursery, everybody=True)
+            self._hear(fork_server)
+            self._strike(fork_server, everybody=True)
         self._report()
 
     def _is_enough(self) -> bool:
@@ -175,43 +176,43 @@ class Storm:
             return False
         return kills >= (plan.kills or 0) and self._operations >= (plan.operations or 0)
 
-    def _start(self, nursery: subprocess.Popen[bytes]) -> None:
+    def _start(self, fork_server: subprocess.Popen[bytes]) -> None:
         busy = self._asked | {worker.slot for worker in self._alive.values()}
         for slot in self._next.keys() - busy:
             order = order_of(self._plan, slot, self._next[slot])
             self._asked.add(slot)
-            self._say(nursery, **cattrs.unstructure(order))
+            self._say(fork_server, **cattrs.unstructure(order))
 
-    def _strike(self, nursery: subprocess.Popen[bytes], *, everybody: bool = False) -> None:
-        """Do to each worker what its fate says for this moment."""
+    def _strike(self, fork_server: subprocess.Popen[bytes], *, everybody: bool = False) -> None:
+        """Apply to each worker its fate at this time."""
         for worker in self._alive.values():
             age, fate = worker.age, worker.fate
             if everybody or age >= fate.killed:
-                self._signal(nursery, worker, signal.SIGKILL)
+                self._signal(fork_server, worker, signal.SIGKILL)
             elif fate.stopped is None or fate.revived is None:
                 continue
             elif age >= fate.revived and not worker.revived:
                 worker.revived = True
-                self._say(nursery, pid=worker.pid, signal=int(signal.SIGCONT))
+                self._say(fork_server, pid=worker.pid, signal=int(signal.SIGCONT))
             elif age >= fate.stopped and not worker.stopped:
                 worker.stopped = True
                 self._stops += 1
-                self._say(nursery, pid=worker.pid, signal=int(signal.SIGSTOP))
+                self._say(fork_server, pid=worker.pid, signal=int(signal.SIGSTOP))
 
     def _signal(
-        self, nursery: subprocess.Popen[bytes], worker: _Alive, number: signal.Signals
+        self, fork_server: subprocess.Popen[bytes], worker: _Alive, number: signal.Signals
     ) -> None:
         if not worker.killed:
             worker.killed = True
-            self._say(nursery, pid=worker.pid, signal=int(number))
+            self._say(fork_server, pid=worker.pid, signal=int(number))
 
-    def _hear(self, nursery: subprocess.Popen[bytes]) -> None:
-        """Learn who was born and who has died."""
-        assert nursery.stdout is not None
-        ready, _, _ = select.select([nursery.stdout], [], [], _LOOK)
+    def _hear(self, fork_server: subprocess.Popen[bytes]) -> None:
+        """Read the starts and ends of workers."""
+        assert fork_server.stdout is not None
+        ready, _, _ = select.select([fork_server.stdout], [], [], _LOOK)
         if not ready:
             return
-        data = os.read(nursery.stdout.fileno(), _CHUNK)
+        data = os.read(fork_server.stdout.fileno(), _CHUNK)
         if not data:
             raise CicdError(f"the lab's workers can't be started: {self._last_words()}")
         *lines, self._input = (self._input + data).split(b"\n")
@@ -267,7 +268,7 @@ class Storm:
     def _last_words(self) -> str:
         return errors_path(self._plan.folder).read_text(errors="replace")[-2000:]
 
-    def _say(self, nursery: subprocess.Popen[bytes], **words: Any) -> None:
-        assert nursery.stdin is not None
-        nursery.stdin.write(json.dumps(words).encode() + b"\n")
-        nursery.stdin.flush()
+    def _say(self, fork_server: subprocess.Popen[bytes], **words: Any) -> None:
+        assert fork_server.stdin is not None
+        fork_server.stdin.write(json.dumps(words).encode() + b"\n")
+        fork_server.stdin.flush()

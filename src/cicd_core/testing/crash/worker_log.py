@@ -1,4 +1,4 @@
-"""What all workers together say happened, job by job: only what they were told."""
+"""The journals of all workers together, by job: their requests and answers."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import define, field
 
-from cicd_core.testing.crash.journal import Ending, read_calls
+from cicd_core.testing.crash.calls import Ending, answer_to, read_calls
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from cicd_core.testing.crash.journal import Call
+    from cicd_core.testing.crash.calls import LabAnswer, LabCall
 
 #: The verbs that show a token.
 OWNER_VERBS: Final = frozenset({"start", "progress", "renew", "complete", "release"})
-#: How many faults are told in words.
-_TOLD: Final = 20
+#: How many faults are described.
+_DESCRIBED: Final = 20
 
 
 @define
 class Granted:
-    """A claim of a job, as its holder was told."""
+    """A claim of a job, as its holder was answered."""
 
     claim_id: str
     #: When the holder had the answer, in microseconds since the machine started.
@@ -45,12 +45,12 @@ class Use:
 
 
 @define
-class JobTestimony:
-    """What was told of one job."""
+class JobAnswers:
+    """The answers about one job."""
 
     granted: dict[int, Granted] = field(factory=dict[int, Granted])
     uses: list[Use] = field(factory=list[Use])
-    #: Claims of one fence under another id than the first one that was told of.
+    #: Claims of one fence under another id than the first one that was answered.
     doubles: list[tuple[int, str]] = field(factory=list[tuple[int, str]])
     cancelled: int = 0
     replayed: int = 0
@@ -58,103 +58,100 @@ class JobTestimony:
     promised: dict[int, int] = field(factory=dict[int, int])
 
 
-class Witnesses:
+class WorkerLogs:
     """All journals of a run, taken together."""
 
     def __init__(self) -> None:
-        """Begin with nothing told."""
-        self.jobs: defaultdict[str, JobTestimony] = defaultdict(JobTestimony)
+        self.jobs: defaultdict[str, JobAnswers] = defaultdict(JobAnswers)
         #: The job of each tag whose enqueue was acknowledged.
         self.enqueued: dict[str, str] = {}
-        #: Tags that were ever asked for.
+        #: All requested tags.
         self.asked: set[str] = set()
         #: Tags that were answered with different jobs.
-        self.torn: list[str] = []
+        self.ambiguous: list[str] = []
+        #: How often each mishap happened.
+        self.mishaps: Counter[str] = Counter()
         #: How many calls ended how.
         self.calls: Counter[Ending] = Counter()
         #: Calls of those that were lost that showed a token and were refused as stale.
         self.refused_stale = 0
-        #: What should not have been raised.
+        #: Unexpected errors.
         self.broken: list[str] = []
         self._number_of: dict[str, int] = {}
 
     @classmethod
-    def of(cls, journals: Iterable[Path]) -> Witnesses:
+    def of(cls, journals: Iterable[Path]) -> WorkerLogs:
         """Read all journals."""
-        testimony = cls()
+        worker_logs = cls()
         for path in journals:
             for call in read_calls(path):
-                testimony.add(call)
-        return testimony
+                worker_logs.add(call)
+        return worker_logs
 
     @property
     def operations(self) -> int:
         """How many calls were acknowledged."""
         return self.calls[Ending.ACKNOWLEDGED]
 
-    def add(self, call: Call) -> None:
-        """Take in one call."""
-        self.calls[call.ending] += 1
-        if call.ending is Ending.BROKEN:
-            if len(self.broken) < _TOLD:
-                self.broken.append(f"{call.verb}: {call.answer['error']}: {call.answer['text']}")
-        elif call.verb == "enqueue":
-            self._add_enqueue(call)
-        elif call.verb == "claim":
-            self._add_claim(call)
-        elif call.verb in OWNER_VERBS:
-            self._add_use(call)
-        elif call.verb in {"cancel", "replay"} and call.ending is Ending.ACKNOWLEDGED:
-            job = self.jobs[call.asked["job"]]
-            job.cancelled += call.verb == "cancel"
-            job.replayed += call.verb == "replay"
+    def add(self, call: LabCall) -> None:
+        """Take in one call, or a mishap."""
+        asked, answer = call.argument, answer_to(call)
+        self.calls[answer.ending] += 1
+        if answer.ending is Ending.HAPPENED:
+            self.mishaps[asked.verb] += 1
+        elif answer.ending is Ending.BROKEN:
+            if len(self.broken) < _DESCRIBED:
+                error, text = answer.details["error"], answer.details["text"]
+                self.broken.append(f"{asked.verb}: {error}: {text}")
+        elif asked.verb == "enqueue":
+            self._add_enqueue(asked.details["tags"], answer.details.get("jobs", ()))
+        elif asked.verb == "claim":
+            self._add_claim(call, answer)
+        elif asked.verb in OWNER_VERBS:
+            self._add_use(call, answer)
+        elif asked.verb in {"cancel", "replay"} and answer.ending is Ending.ACKNOWLEDGED:
+            job = self.jobs[asked.details["job"]]
+            job.cancelled += asked.verb == "cancel"
+            job.replayed += asked.verb == "replay"
 
     def unfounded(self, tags: Iterable[str]) -> Iterator[str]:
-        """Yield those of the store's tags that nobody asked for, or that are there twice."""
+        """Yield the store's tags without a request, or that exist twice."""
         found: set[str] = set()
         for tag in tags:
             if tag not in self.asked or tag in found:
                 yield tag
             found.add(tag)
 
-    def _add_enqueue(self, call: Call) -> None:
-        tags = call.asked["tags"]
+    def _add_enqueue(self, tags: Sequence[str], jobs: Sequence[str]) -> None:
         self.asked.update(tags)
-        for tag, job_id in zip(tags, call.answer.get("jobs", ()), strict=False):
+        for tag, job_id in zip(tags, jobs, strict=False):
             if self.enqueued.setdefault(tag, job_id) != job_id:
-                self.torn.append(tag)
+                self.ambiguous.append(tag)
 
-    def _add_claim(self, call: Call) -> None:
-        if call.ending is not Ending.ACKNOWLEDGED or call.answered is None:
+    def _add_claim(self, call: LabCall, answer: LabAnswer) -> None:
+        if answer.ending is not Ending.ACKNOWLEDGED or call.returned is None:
             return
-        for job_id, fence, claim_id, _, expires in call.answer["got"]:
+        for job_id, fence, claim_id, _, expires in answer.details["got"]:
             job = self.jobs[job_id]
             known = job.granted.get(fence)
             if known is not None:
                 job.doubles.append((fence, claim_id))
                 continue
-            job.granted[fence] = Granted(claim_id, call.answered, expires)
+            job.granted[fence] = Granted(claim_id, call.returned, expires)
             job.promised[fence] = max(expires, job.promised.get(fence, 0))
 
-    def _add_use(self, call: Call) -> None:
-        if call.ending is Ending.REFUSED:
-            self.refused_stale += call.answer["error"] == "LeaseLost"
+    def _add_use(self, call: LabCall, answer: LabAnswer) -> None:
+        verb, asked = call.argument.verb, call.argument.details
+        if answer.ending is Ending.REFUSED:
+            self.refused_stale += answer.details["error"] == "LeaseLost"
             return
-        accepted = call.ending is Ending.ACKNOWLEDGED
-        if call.verb == "renew" and accepted and not call.answer["held"]:
+        accepted = answer.ending is Ending.ACKNOWLEDGED
+        if verb == "renew" and accepted and not answer.details["held"]:
             self.refused_stale += 1
             return
-        job, fence = self.jobs[call.asked["job"]], call.asked["fence"]
-        job.uses.append(
-            Use(
-                call.verb,
-                fence,
-                call.called,
-                accepted,
-                call.asked.get("verdict"),
-                call.answer.get("state"),
-            )
-        )
-        expires = call.answer.get("expires")
+        job, fence = self.jobs[asked["job"]], asked["fence"]
+        verdict, state = asked.get("verdict"), answer.details.get("state")
+        job.uses.append(Use(verb, fence, call.invoked, accepted, verdict, state))
+        expires = answer.details.get("expires")
         if expires is not None:
             job.promised[fence] = max(expires, job.promised.get(fence, 0))

@@ -1,4 +1,4 @@
-"""What a worker does to a store: a job's whole life, in every order that a seed makes of it."""
+"""The workload of a worker: the whole life of jobs, in an order from a seed."""
 
 from __future__ import annotations
 
@@ -10,32 +10,25 @@ import anyio
 import anyio.lowlevel
 
 from cicd_core.clock import boot_micros
-from cicd_core.errors import (
-    CicdError,
-    OperationRejected,
-    StoreError,
-    StoreFull,
-    StoreReadOnly,
-    StoreUnavailable,
-    UnsupportedCapability,
-)
+from cicd_core.errors import CicdError, OperationRejected, StoreError, StoreUnavailable
 from cicd_core.model.agent import AgentSpec
 from cicd_core.model.claim import ClaimedJob, ClaimRef
 from cicd_core.model.instants import from_micros
 from cicd_core.model.job import Delivery, Priority, RetryPolicy, Verdict
 from cicd_core.model.outcome import Outcome
 from cicd_core.model.spec import JobSpec
-from cicd_core.testing.crash.journal import Ending
+from cicd_core.testing.crash.access import REFUSALS
+from cicd_core.testing.crash.answers import failed, granted, nothing, outcome, owner, renewed
+from cicd_core.testing.crash.calls import Ending, LabAnswer, LabQuestion
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from random import Random  # noqa: TID251 - the caller's, seeded
 
-    from cicd_core.control_plane.plane import ControlPlane
-    from cicd_core.model.claim import LeaseStatus
     from cicd_core.model.job import Job
-    from cicd_core.testing.crash.journal import Journal
+    from cicd_core.testing.crash.access import Access
     from cicd_core.testing.crash.memory import Memory
+    from cicd_core.testing.recording.recorder import CallRecorder
 
 POOLS: Final = ("lab-a", "lab-b")
 _JOB_TYPES: Final = ("build", "test")
@@ -61,8 +54,6 @@ _RENEWALS: Final = 5
 _APART: Final = 0.35
 #: How long a store that is away is left alone, in seconds.
 _AWAY: Final = 0.05
-#: What a store says that cannot do its part until its server's settings or rights are as they were.
-REFUSALS: Final = (StoreFull, StoreReadOnly, UnsupportedCapability)
 
 
 class Hand:
@@ -70,21 +61,22 @@ class Hand:
 
     def __init__(
         self,
-        plane: ControlPlane,
-        journal: Journal,
+        access: Access,
+        recorder: CallRecorder[LabQuestion, LabAnswer],
         memory: Memory,
         random: Random,
         *,
         name: str,
         refusals: bool = False,
     ) -> None:
-        """Act as a part of the agent ``name``; what the whole of it knows is in ``memory``.
+        """Act as a part of the agent ``name``, whose shared state is ``memory``.
 
-        With ``refusals``, those of the store are no faults: what was asked may be asked again.
+        With ``refusals``, refusals of the store are not faults: the calls may be repeated.
         """
-        self._plane = plane
-        self._queue = plane.queue
-        self._journal = journal
+        self._access = access
+        self._plane = access.plane
+        self._queue = access.plane.queue
+        self._recorder = recorder
         self._memory = memory
         self._random = random
         self._name = name
@@ -108,19 +100,19 @@ class Hand:
             await anyio.lowlevel.checkpoint()
 
     async def sweep(self) -> None:
-        """Do what maintenance does, again and again."""
+        """Run maintenance repeatedly."""
         while True:
-            await self._call("sweep", self._plane.maintenance.sweep, _nothing)
+            await self._call("sweep", self._access.sweep, nothing)
             await anyio.sleep(self._random.uniform(0.1, 0.3))
 
     async def beat(self, agent_id: str) -> None:
-        """Register an agent anew, which puts out its former incarnation, and let it beat."""
+        """Register an agent again, which replaces its former incarnation, and send heartbeats."""
         agent = None
         spec = AgentSpec(agent_id=agent_id, pool_name=POOLS[0])
         while True:
             if agent is None:
                 agent = await self._call(
-                    "register", lambda: self._plane.agents.register(spec), _nothing
+                    "register", lambda: self._plane.agents.register(spec), nothing
                 )
             elif not await self._beat(agent_id, agent.incarnation):
                 agent = None
@@ -128,7 +120,7 @@ class Hand:
 
     async def _beat(self, agent_id: str, incarnation: str) -> bool:
         beaten = await self._call(
-            "heartbeat", lambda: self._plane.agents.heartbeat(agent_id, incarnation), _nothing
+            "heartbeat", lambda: self._plane.agents.heartbeat(agent_id, incarnation), nothing
         )
         return beaten is not None
 
@@ -139,32 +131,41 @@ class Hand:
         tell: Callable[[Any], dict[str, Any]],
         **asked: Any,
     ) -> Any:
-        """Make a call between two lines of the journal; None if it was not acknowledged."""
-        number = self._journal.ask(verb, **asked)
+        """Make a call, and write it down; None if it was not acknowledged."""
+        _, answer = await self._recorder.record(
+            self._name,
+            [LabQuestion(verb=verb, details=asked)],
+            self._answered(verb, call, tell),
+            lambda both: [both[0]],
+        )
+        return answer
+
+    async def _answered(
+        self, verb: str, call: Callable[[], Awaitable[Any]], tell: Callable[[Any], dict[str, Any]]
+    ) -> tuple[LabAnswer, Any]:
+        """Make a call; return how it ended, and its answer."""
         try:
-            answer = await call()
+            answer = await self._access.ask(verb, call)
         except OperationRejected as refused:
-            self._fail(number, Ending.REFUSED, refused)
-        except StoreError as failed:
-            unknown = isinstance(failed, self._passing) or failed.retryable
-            self._fail(number, Ending.UNKNOWN if unknown else Ending.BROKEN, failed)
+            return failed(Ending.REFUSED, refused), None
+        except StoreError as away:
+            unknown = isinstance(away, self._passing) or away.retryable
+            return failed(Ending.UNKNOWN if unknown else Ending.BROKEN, away), None
         except (CicdError, LookupError, TypeError, ValueError, AssertionError) as broken:
-            self._fail(number, Ending.BROKEN, broken)
-        else:
-            self._journal.end(number, Ending.ACKNOWLEDGED, **tell(answer))
-            return answer
-        return None
+            return failed(Ending.BROKEN, broken), None
+        return LabAnswer(ending=Ending.ACKNOWLEDGED, details=tell(answer)), answer
 
     async def _now(self) -> int:
         """Return the store's steady clock (µs), however long it cannot be asked."""
         while True:
             try:
-                return (await self._plane.store.now()).micros
+                return await self._access.now()
             except self._passing:
                 await anyio.sleep(_AWAY)
 
-    def _fail(self, number: int, ending: Ending, error: Exception) -> None:
-        self._journal.end(number, ending, error=type(error).__name__, text=str(error)[:300])
+    async def _asked(self) -> int | None:
+        """Return the instant from which the seconds of the next answer count; None: none do."""
+        return await self._now() if self._access.tells_seconds else None
 
     # ---------------------------------------------------------------- into the queue
 
@@ -174,7 +175,7 @@ class Hand:
         specs = [self._spec(now) for _ in range(self._random.choice((1, 1, 1, 2, 5)))]
         jobs = await self._call(
             "enqueue",
-            lambda: self._queue.enqueue_many(specs, by=self._name),
+            lambda: self._queue.enqueue_many(specs, actor=self._name),
             lambda jobs: {"jobs": [job.job_id for job in jobs]},
             tags=[spec.payload["tag"] for spec in specs],
         )
@@ -201,7 +202,7 @@ class Hand:
         )
 
     def _keyed_spec(self) -> JobSpec:
-        """Return a spec that other workers ask for too, at this moment, with the same key."""
+        """Return a spec that other workers enqueue at the same time, with the same key."""
         key = f"key-{boot_micros() // _SAME_KEYS}-{self._random.randrange(_KEYS)}"
         return JobSpec(
             job_type="build",
@@ -215,7 +216,8 @@ class Hand:
 
     async def _claim_and_work(self) -> None:
         random = self._random
-        limit, starting = random.choice((1, 1, 2, 4)), random.random() < 0.5
+        limit, start = random.choice((1, 1, 2, 4)), random.random() < 0.5
+        wait, asked = random.choice(self._access.waits), await self._asked()
         claimed = await self._call(
             "claim",
             lambda: self._queue.claim(
@@ -223,15 +225,16 @@ class Hand:
                 pool_name=random.choice(POOLS),
                 labels=("gpu", "linux"),
                 limit=limit,
-                starting=starting,
+                start=start,
+                wait=wait,
             ),
-            lambda claims: {"got": [_told(each) for each in claims]},
+            lambda claims: {"got": [granted(claim, asked) for claim in claims]},
             limit=limit,
-            starting=starting,
+            start=start,
         )
-        for each in claimed or ():
-            self._memory.know_claim(each.job.job_id, each.token)
-            await self._work(each, started=starting)
+        for item in claimed or ():
+            self._memory.know_claim(item.job.job_id, item.token)
+            await self._work(item, started=start)
 
     async def _work(self, claimed: ClaimedJob, *, started: bool) -> None:
         random = self._random
@@ -255,11 +258,11 @@ class Hand:
         elif end != "forget":
             verdict = random.choices(list(_VERDICTS), list(_VERDICTS.values()))[0]
             await self._complete(claimed, verdict)
-            if end == "twice":  # as an agent does that did not hear the answer
+            if end == "twice":  # as an agent does that did not get the answer
                 await self._complete(claimed, verdict)
 
     async def _hold(self, claimed: ClaimedJob) -> None:
-        """Work for longer than a lease lasts, perhaps without renewing it; not all say the end."""
+        """Work for longer than a lease, perhaps without a renewal; not all report the end."""
         renews = self._random.random() < 0.5
         for _ in range(self._random.randint(2, _RENEWALS)):
             await anyio.sleep(_APART)
@@ -269,10 +272,10 @@ class Hand:
             await self._complete(claimed, Verdict.SUCCESS)
 
     async def _complete(self, claimed: ClaimedJob | ClaimRef, verdict: Verdict) -> None:
-        outcome = Outcome(verdict=verdict)
+        end = Outcome(verdict=verdict)
         await self._on(
             "complete",
-            lambda each: self._queue.complete(each, outcome),
+            lambda item: self._queue.complete(item, end),
             claimed,
             verdict=verdict.value,
         )
@@ -285,8 +288,8 @@ class Hand:
         await self._call(
             "renew",
             lambda: self._queue.renew([claimed]),
-            lambda answers: {"held": answers[0].held, "expires": _until(asked, answers[0])},
-            **_owner(claimed),
+            lambda answers: renewed(answers[0], asked),
+            **owner(claimed),
         )
 
     async def _on(
@@ -296,16 +299,23 @@ class Hand:
         claimed: ClaimedJob | ClaimRef,
         **asked: Any,
     ) -> Any:
-        """Use a token; now and then as somebody does who has nothing but the token."""
+        """Use a token; sometimes like a caller that has only the token."""
         holder: ClaimedJob | ClaimRef = claimed
         if not isinstance(claimed, ClaimRef) and self._random.random() < 0.2:
             holder = ClaimRef(job_id=claimed.job.job_id, token=claimed.token)
-        return await self._call(verb, lambda: call(holder), _outcome, **_owner(claimed), **asked)
+        since = await self._asked()
+        return await self._call(
+            verb,
+            lambda: call(holder),
+            lambda answer: outcome(answer, since),
+            **owner(claimed),
+            **asked,
+        )
 
     # ---------------------------------------------------------------- what should not be
 
     async def _act_on_a_lost_lease(self) -> None:
-        """Use a token whose time is over, or that a predecessor had when it was killed."""
+        """Use an expired token, or a token of a killed predecessor."""
         known = self._memory.some_claim(self._random)
         if known is None:
             return
@@ -331,55 +341,20 @@ class Hand:
     async def _cancel(self, job_id: str) -> None:
         await self._call(
             "cancel",
-            lambda: self._plane.jobs.cancel(job_id, by=self._name),
+            lambda: self._plane.jobs.cancel(job_id, actor=self._name),
             lambda job: {"state": job.state.value},
             job=job_id,
         )
 
     async def _look_after_dead_letters(self) -> None:
         page = await self._call(
-            "dead_letters", lambda: self._plane.jobs.dead_letters(limit=20), _nothing
+            "dead_letters", lambda: self._plane.jobs.dead_letters(limit=20), nothing
         )
         dead: list[Job] = [] if page is None else list(page.items)
         for job in self._random.sample(dead, min(2, len(dead))):
             await self._call(
                 "replay",
-                partial(self._plane.jobs.replay, job.job_id, by=self._name),
+                partial(self._plane.jobs.replay, job.job_id, actor=self._name),
                 lambda replayed: {"state": replayed.state.value},
                 job=job.job_id,
             )
-
-
-def _told(claimed: ClaimedJob) -> list[Any]:
-    token = claimed.token
-    expires = _promised(claimed)
-    return [claimed.job.job_id, token.fence, token.claim_id, claimed.version, expires]
-
-
-def _owner(claimed: ClaimedJob | ClaimRef) -> dict[str, Any]:
-    job_id = claimed.job_id if isinstance(claimed, ClaimRef) else claimed.job.job_id
-    return {"job": job_id, "fence": claimed.token.fence}
-
-
-def _outcome(answer: ClaimedJob | Job) -> dict[str, Any]:
-    """Return what the audit wants to know of an answer to the holder of a token."""
-    expires = _promised(answer) if isinstance(answer, ClaimedJob) else None
-    state = getattr(answer, "state", None)
-    told = {} if state is None else {"state": state.value}
-    return told if expires is None else {**told, "expires": expires}
-
-
-def _promised(claimed: ClaimedJob) -> int | None:
-    """Return until when the holder may rely on the job, on the store's steady clock (µs)."""
-    lease = getattr(claimed.basis, "lease", None)
-    return None if lease is None else int(lease.expires)
-
-
-def _until(asked: int, status: LeaseStatus) -> int | None:
-    """Return until when a renewal that was asked for at ``asked`` (µs) promises the job."""
-    left = status.seconds_left
-    return None if left is None else asked + int(left * 1_000_000)
-
-
-def _nothing(_: Any) -> dict[str, Any]:
-    return {}

@@ -9,7 +9,6 @@ class BusyTimes:
     """The union of open intervals; those that only touch leave the instant between them free."""
 
     def __init__(self) -> None:
-        """Start with none."""
         #: Begin and end; no two of them overlap.
         self._ends: SortedDict[int, int] = SortedDict()
 

@@ -1,11 +1,9 @@
-"""Every check of a recorded history, and what to do with one that fails."""
+"""All checks of a recorded history, and the report of a failure."""
 
 from __future__ import annotations
 
 from itertools import chain
 from typing import TYPE_CHECKING
-
-from attrs import frozen
 
 from cicd_core.testing.histories.journal import save
 from cicd_core.testing.histories.log_check import check_counted, check_log
@@ -17,17 +15,18 @@ from cicd_core.testing.histories.record_view import by_record
 from cicd_core.testing.histories.serial import check_serial
 from cicd_core.testing.histories.wing_gong import LIMIT, Stuck, TooManyOrders
 from cicd_core.testing.samples import COLLECTIONS
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from cicd_core.store.records import Collection, LogEntry
+    from cicd_core.store.records import Collection, LogEntry, Subject
     from cicd_core.testing.histories.model import RecordOperation
     from cicd_core.testing.histories.operation import History
-    from cicd_core.testing.histories.record_view import Subject
 
-#: So many findings are told; where one is, there are often many.
+
+#: Maximum number of reported findings; one fault often causes many.
 MOST = 20
 
 
@@ -52,23 +51,23 @@ def check_history(
     counted: Mapping[str, int] | None = None,
     search_limit: int = LIMIT,
 ) -> tuple[Finding, ...]:
-    """Check that what clients saw of a store can be explained, and say what cannot.
+    """Check that the clients' view of a store can be explained, and return the contradictions.
 
-    Each record must be linearizable. Each queue must give each stay of a record once, lose none,
-    and give the best rank first. The log must have each event once, in the order of its record's
+    Each record must be linearizable. Each queue must return each stay of a record once, lose none,
+    and return the best rank first. The log must have each event once, in the order of its record's
     versions. And one order must fit all commits, claims and reads.
 
     Args:
-        history: what all clients did, from the moment at which the store was empty.
-        collections: what the store keeps; by default the suite's.
+        history: the operations of all clients, starting with an empty store.
+        collections: those of the store; by default the suite's.
         strict_order: whether the store promises one order over all partitions and commits, in
-            which the log tells them too.
+            which the log also has them.
         log: the whole log; None: it is not checked.
         counted: the counters at its end, if each commit counted its events
             (:data:`~cicd_core.testing.histories.log_check.EVENTS_COUNTED`).
-        search_limit: how far a search may go, see
-            :func:`cicd_core.testing.histories.wing_gong.linearize`; what is beyond it is a finding
-            too, since nobody knows whether it is right.
+        search_limit: the limit of a search, see
+            :func:`cicd_core.testing.histories.wing_gong.linearize`; a search that reaches it is a
+            finding too, since its result is unknown.
     """
     findings = chain(
         _queue_findings(history, strict_order=strict_order),
@@ -80,17 +79,17 @@ def check_history(
 
 
 def assert_explained(history: History, path: Path, findings: Sequence[Finding]) -> None:
-    """Do nothing if there are no findings; else keep the history in a file.
+    """Do nothing without findings; else save the history to a file.
 
     Raises:
-        AssertionError: there are findings. It tells them, and the file to which the history was
-            written; ``python -m cicd_core.testing.histories FILE`` checks that again.
+        AssertionError: there are findings. It has them, and the file with the history;
+            ``python -m cicd_core.testing.histories FILE`` checks that again.
     """
     if findings:
         save(history, path)
-        told = "\n".join(map(str, findings))
+        text = "\n".join(map(str, findings))
         raise AssertionError(
-            f"no order explains these {len(history)} operations, kept in {path}:\n{told}"
+            f"no order explains these {len(history)} operations, kept in {path}:\n{text}"
         )
 
 
@@ -115,7 +114,7 @@ def _record_findings(
 
 
 def _why_not(operations: Sequence[RecordOperation], limit: int) -> str | None:
-    """Return why what one record saw is not linearizable, or None if it is."""
+    """Return why the history of a record is not linearizable, or None if it is."""
     try:
         refuted = check_record(operations, limit=limit)
     except TooManyOrders as too_many:
@@ -124,11 +123,11 @@ def _why_not(operations: Sequence[RecordOperation], limit: int) -> str | None:
         case None:
             return None
         case Refuted(reason, against):
-            return _told(reason, against)
+            return _described(reason, against)
         case Stuck(operation, concurrent, states):
             reason = "nothing explains the answer of the first of these, with the others under way"
-            told = _told(reason, (operation, *concurrent))
-            return told + _told("\n  the record may have been", states[:MOST])
+            text = _described(reason, (operation, *concurrent))
+            return text + _described("\n  the record may have been", states[:MOST])
 
 
 def _log_findings(
@@ -145,12 +144,12 @@ def _log_findings(
 def _serial_findings(history: History, log: Sequence[LogEntry] | None) -> Iterator[Finding]:
     refuted = check_serial(history, log)
     if refuted is not None:
-        yield Finding("the store", _told(refuted.reason, refuted.operations))
+        yield Finding("the store", _described(refuted.reason, refuted.operations))
 
 
 def _name(subject: Subject) -> str:
     return f"record {subject[1]!r} of {subject[0]!r}"
 
 
-def _told(reason: str, things: Iterable[object]) -> str:
+def _described(reason: str, things: Iterable[object]) -> str:
     return "\n    ".join([reason, *map(str, things)])

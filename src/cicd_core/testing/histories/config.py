@@ -1,13 +1,13 @@
-"""What the clients of a history mean to do."""
+"""The settings of a history's clients."""
 
 from __future__ import annotations
 
-from attrs import frozen
+from cicd_core.values import frozen
 
 
 @frozen(kw_only=True)
 class Workload:
-    """What clients do; the same seed gives the same intentions."""
+    """The settings of the clients; the same seed gives the same choices."""
 
     seed: int
     #: Tasks at once, in each process.
@@ -16,7 +16,7 @@ class Workload:
     calls: int = 25
     #: How many records all clients fight for; 0: there is only the queue.
     hot_records: int = 3
-    #: The most records that one claim asks for.
+    #: Maximum number of records per claim.
     claim_limit: int = 2
     #: The share of calls that are cancelled under way.
     cancelled: float = 0.03

@@ -1,7 +1,7 @@
-"""Whether the log and the counters hold each event and increment of each commit, once.
+"""Checks that the log and the counters have each event and increment of each commit, once.
 
-An event is named by its record, the version and its ordinal. So one that stands twice was told
-twice; and where every event adds one to a counter, the counter is as long as the log.
+An event is named by its record, the version and its ordinal. So a repeated name is a repeated
+event; and if every event adds one to a counter, the counter is as large as the log.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from cicd_core.store.records import Commit, Committed
-from cicd_core.testing.histories.operation import UNKNOWN
+from cicd_core.testing.recording.operation import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,22 +26,22 @@ _Name: TypeAlias = tuple[str, str, int, int]
 
 
 def check_log(history: History, log: Sequence[LogEntry]) -> Iterator[str]:
-    """Yield each event that the log repeats, lacks, has from nowhere, or tells out of order.
+    """Yield each event that the log repeats, lacks, invents, or has out of order.
 
     Args:
-        history: what all clients did.
+        history: the operations of all clients.
         log: the whole log.
     """
-    told = Counter(map(_name, log))
-    for name, times in told.items():
+    logged = Counter(map(_name, log))
+    for name, times in logged.items():
         if times > 1:
-            yield f"the event {name} is told {times} times"
+            yield f"the log has the event {name} {times} times"
     applied, possible = _events_of(history)
-    for name in sorted(applied - told.keys()):
-        yield f"the event {name} of a commit that was applied is not told"
-    for name in sorted(told.keys() - applied):
+    for name in sorted(applied - logged.keys()):
+        yield f"the log lacks the event {name} of an applied commit"
+    for name in sorted(logged.keys() - applied):
         if (name[0], name[1], name[3]) not in possible:
-            yield f"the event {name} is told, and no commit that was applied has it"
+            yield f"the log has the event {name}, which no applied commit has"
     yield from _disorder(log)
 
 
@@ -53,7 +53,7 @@ def check_counted(counted: Mapping[str, int], log: Sequence[LogEntry]) -> Iterat
 
 
 def _events_of(history: History) -> tuple[set[_Name], set[tuple[str, str, int]]]:
-    """Return the events that must be told; and of those that may be, all but the version."""
+    """Return the required events; and the optional ones, without the version."""
     applied: set[_Name] = set()
     possible: set[tuple[str, str, int]] = set()
     for operation in history.operations:
@@ -77,7 +77,7 @@ def _disorder(log: Iterable[LogEntry]) -> Iterator[str]:
         subject, place = (entry.collection, entry.key), (entry.version, entry.ordinal)
         before = last.get(subject, (0, -1))
         if place < before:
-            yield f"the event {_name(entry)} is told after version {before[0]} of its record"
+            yield f"the event {_name(entry)} comes after version {before[0]} of its record"
         last[subject] = max(place, before)
 
 

@@ -1,9 +1,9 @@
-"""What one record may answer: the store contract as a pure function of a record's state.
+"""The model of a record: the store contract as a pure function of its state.
 
-:func:`record_steps` is the sequential specification of get, commit, claim and renew as one record
-sees them. It knows neither the time nor what was not observed: versions and instants that nobody
-has seen yet are open until somebody sees them, and what depends on the time (a guard, a record's
-retention) may go either way.
+:func:`record_steps` is the sequential specification of get, commit, claim and renew for one record.
+It has no time and no unobserved values: versions and instants stay open until a client observes
+them, and results that depend on the time (a guard, a record's retention) may have either
+value.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeGuard
 
-from attrs import evolve, frozen
-
 from cicd_core.store.records import KEEP, Claim, Guard, Lease, Renewal, Renewed
-from cicd_core.testing.histories.operation import UNKNOWN, Get, Operation, Unknown
+from cicd_core.testing.histories.operation import Get
+from cicd_core.testing.recording.operation import UNKNOWN, Operation, Unknown
+from cicd_core.values import evolve, frozen
 
 if TYPE_CHECKING:
     from cicd_core.store.records import Keep
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @frozen(kw_only=True)
 class Content:
-    """What a record holds besides its version and its lease."""
+    """The content of a record besides its version and its lease."""
 
     commit_id: str
     body: bytes
@@ -47,13 +47,13 @@ class Held:
     """A lease, as far as it is known."""
 
     claim_id: str
-    #: None: nobody has seen it.
+    #: None: not observed yet.
     granted: int | None
-    #: Where nobody has seen them: they are at least this.
+    #: If not observed yet: they are at least this.
     renewed: int
     expires: int
     limit: int | None
-    #: Whether ``renewed`` and ``expires`` were seen, or follow from what was.
+    #: Whether ``renewed`` and ``expires`` were observed, or follow from an observation.
     exact: bool = True
 
 
@@ -61,7 +61,7 @@ class Held:
 class RecordState:
     """A record at one moment."""
 
-    #: 0: there is no record. None: nobody has seen it, it is above ``floor``.
+    #: 0: there is no record. None: not observed yet, it is above ``floor``.
     version: int | None = 0
     #: No version that comes is as small as this.
     floor: int = 0
@@ -175,7 +175,7 @@ def _given(result: _Result, expected: int | None, floor: int) -> int | None:
 
 
 def _given_again(state: RecordState, result: _Result) -> _Steps:
-    """A repetition of the record's last commit: the first answer is given again."""
+    """A repetition of the record's last commit: the answer is the first one."""
     if not isinstance(result, int):
         return ()
     seen = _at_version(state, result + state.claims)
@@ -201,7 +201,7 @@ def _claim(state: RecordState, claim: Claim, result: _Result) -> _Steps:
 
 
 def _granted(state: RecordState, claim: Claim) -> RecordState | None:
-    """Return the record with a claim's grant, as far as one can know; None: it cannot take it."""
+    """Return the record with a claim's grant, as far as known; None: it cannot take it."""
     content = state.content
     if content is None or not claim.limit:
         return None
@@ -239,7 +239,7 @@ def _renew(state: RecordState, renewal: Renewal, result: _Result) -> _Steps:
 
 
 def _shown(state: RecordState, sight: Sight) -> _Steps:
-    """What was seen must be the state, and closes what was open in it."""
+    """The observation must match the state, and fixes its open values."""
     if sight.content != state.content:
         return ()
     seen = _at_version(state, sight.version)
@@ -318,11 +318,11 @@ def _as_seen(lease: Lease) -> Held:
 
 
 def _is_grant(result: _Result, claim: Claim) -> TypeGuard[Sight]:
-    """Whether what was seen has a lease that lasts as long as the claim and the record say."""
+    """Whether the observed lease is as long as the claim and the record allow."""
     if not isinstance(result, Sight) or result.lease is None:
         return False
     lease = result.lease
-    limits = [each for each in (claim.lease_limit, result.content.lease_limit) if each is not None]
+    limits = [item for item in (claim.lease_limit, result.content.lease_limit) if item is not None]
     longest = min(limits) if limits else lease.limit - lease.granted
     return (
         lease.granted == lease.renewed

@@ -1,4 +1,4 @@
-"""Whether the order that a store itself stamped on its writes explains all answers: O(n log n).
+"""Checks whether the order of a store's own versions explains all answers: O(n log n).
 
 A version is a stamp: the writes of one record happened in the order of their versions, or not at
 all. So nothing need be searched: the model is replayed in that order, and the order must agree
@@ -12,11 +12,10 @@ from heapq import heappop, heappush
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
-from attrs import frozen
-
 from cicd_core.store.records import Claim, Renewal, Renewed
 from cicd_core.testing.histories.model import ABSENT, Erase, Sight, Write, record_steps
-from cicd_core.testing.histories.operation import Operation
+from cicd_core.testing.recording.operation import Operation
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 OperationT = TypeVar("OperationT", bound=Operation[Any, Any])
 StateT = TypeVar("StateT")
 
-#: The version that came of an operation, and what tells the order at one version.
+#: The version from an operation, and its order within the version.
 _Stamp: TypeAlias = tuple[int, int, int, int]
 
 
@@ -39,7 +38,7 @@ class Refuted(Generic[OperationT]):
 
 
 class Unstamped(Exception):
-    """The stamps do not tell the order: an outcome is unknown, or a call was made again."""
+    """The stamps do not give the order: an outcome is unknown, or a call was repeated."""
 
 
 def replay(
@@ -48,7 +47,7 @@ def replay(
     initial: StateT,
     steps: Callable[[StateT, OperationT], tuple[StateT, ...]],
 ) -> Refuted[OperationT] | None:
-    """Check an order that is known, and find a place in it for what only reads.
+    """Check a known order, and find a place in it for each read.
 
     Args:
         stamped: the operations in the order of their stamps.
@@ -69,13 +68,13 @@ def replay(
 
 
 def check_versions(operations: Sequence[RecordOperation]) -> Refuted[RecordOperation] | None:
-    """Check what one record saw by the versions that its writes were given.
+    """Check the history of a record by the versions of its writes.
 
     Returns:
         None if it is linearizable.
 
     Raises:
-        Unstamped: the versions do not tell.
+        Unstamped: the versions do not give the order.
     """
     stamped: list[tuple[_Stamp, RecordOperation]] = []
     unstamped: list[RecordOperation] = []
@@ -87,13 +86,13 @@ def check_versions(operations: Sequence[RecordOperation]) -> Refuted[RecordOpera
         else:
             stamped.append((stamp, operation))
         _require_first(operation, made)
-    stamped.sort(key=lambda each: (each[0], each[1].invoked))
+    stamped.sort(key=lambda item: (item[0], item[1].invoked))
     in_order = [operation for _, operation in stamped]
     return replay(in_order, unstamped, ABSENT, record_steps)
 
 
 def _stamp(operation: RecordOperation) -> _Stamp | None:
-    """Return the version that came of it, and what tells the order at one version."""
+    """Return the version from an operation, and its order within the version."""
     if not operation.is_known:
         raise Unstamped
     match operation.argument, operation.result:
@@ -135,19 +134,19 @@ def _place(
     states: Sequence[StateT],
     steps: Callable[[StateT, OperationT], tuple[StateT, ...]],
 ) -> Refuted[OperationT] | None:
-    """Give each operation that only reads the first place at which its answer is right.
+    """Give each read the first place at which its answer is right.
 
     Place n is before the n-th stamped operation. It can be taken by what returns after all that
     stand before it were called, and is called before any that stands behind it has returned; and
     not before the places of those that have returned. The first place leaves the most to others.
     """
-    called = [0, *accumulate((each.invoked for each in stamped), max)]
-    returns = list(accumulate((each.ends for each in reversed(stamped)), min))
+    called = [0, *accumulate((item.invoked for item in stamped), max)]
+    returns = list(accumulate((item.ends for item in reversed(stamped)), min))
     returns.reverse()
     #: When those with a place return, and the place.
     under_way: list[tuple[int, int]] = []
     earliest = first = 0
-    for operation in sorted(unstamped, key=lambda each: each.invoked):
+    for operation in sorted(unstamped, key=lambda item: item.invoked):
         while earliest < len(stamped) and returns[earliest] < operation.invoked:
             earliest += 1
         while under_way and under_way[0][0] < operation.invoked:

@@ -34,19 +34,19 @@ async def record_processes(
     die_after: Sequence[int | None] = (),
     settle: Callable[[], Awaitable[None]] | None = None,
 ) -> Recording:
-    """Let several processes work on one store at once, and return their history as one.
+    """Run several processes on one store at once, and return their common history.
 
     Args:
         url: the store; other processes must be able to open it.
-        workload: what each process does, with clients of its own names.
-        folder: where they write what they record; it must exist.
+        workload: that of each process, with its own client names.
+        folder: for their records; it must exist.
         namespace: one that is empty.
-        processes: how many there are.
+        processes: their number.
         die_after: for the first of them, after how many writing calls it dies, as by SIGKILL.
         settle: returns when claims and the log show every commit; for a store that lags.
 
     Raises:
-        RuntimeError: a process failed; its last words are in the message.
+        RuntimeError: a process failed; the message has its last output.
     """
     names = [f"p{number}-" for number in range(processes)]
     deaths = [*die_after, *[None] * (processes - len(die_after))]
@@ -73,7 +73,7 @@ def _death(after: int | None) -> list[str]:
 
 
 async def _run_together(commands: Sequence[Sequence[str]]) -> None:
-    """Start a worker a command, and let all begin when the last one is ready."""
+    """Start a worker per command, and let all start when the last one is ready."""
     module = "cicd_core.testing.histories.worker"
     async with AsyncExitStack() as stack:
         workers: list[Process] = []

@@ -1,16 +1,15 @@
-"""What a queue may answer: jobs in lanes, taken best rank first, as a pure function."""
+"""The model of a queue: jobs in lanes, taken best rank first, as a pure function."""
 
 from __future__ import annotations
 
 from typing import TypeAlias
 
-from attrs import frozen
-
-from cicd_core.testing.histories.operation import UNKNOWN, Operation
+from cicd_core.testing.recording.operation import UNKNOWN, Operation
+from cicd_core.values import frozen
 
 
 @frozen(cache_hash=True)
-class Job:
+class QueuedJob:
     """One stay in the queue: it comes once and goes once."""
 
     name: str
@@ -25,7 +24,7 @@ class Job:
 class Enqueue:
     """A job comes; answered by nothing."""
 
-    job: Job
+    job: QueuedJob
 
 
 @frozen
@@ -38,7 +37,7 @@ class Take:
 
 @frozen
 class Withdraw:
-    """Take a job out of the queue, wherever it stands; answered by nothing, if it was there."""
+    """Remove a job from any place in the queue; the answer is empty if it was there."""
 
     name: str
 
@@ -46,7 +45,7 @@ class Withdraw:
 QueueArgument: TypeAlias = Enqueue | Take | Withdraw
 QueueResult: TypeAlias = tuple[str, ...] | None
 QueueOperation: TypeAlias = Operation[QueueArgument, QueueResult]
-QueueState: TypeAlias = frozenset[Job]
+QueueState: TypeAlias = frozenset[QueuedJob]
 
 #: A queue before anything came.
 EMPTY: QueueState = frozenset()
@@ -64,12 +63,12 @@ def queue_steps(state: QueueState, operation: QueueOperation) -> tuple[QueueStat
         case Enqueue(job):
             return () if job in state else (state | {job},)
         case Take(lanes, limit):
-            waiting = sorted((each.rank, each.name, each) for each in state if each.lane in lanes)
+            waiting = sorted((item.rank, item.name, item) for item in state if item.lane in lanes)
             first = [job for _, _, job in waiting[:limit]]
             if result is UNKNOWN:
                 return (state.difference(first),) if first else ()
             names = tuple(job.name for job in first)
             return (state.difference(first),) if result == names else ()
         case Withdraw(name):
-            left = frozenset(each for each in state if each.name != name)
+            left = frozenset(item for item in state if item.name != name)
             return (left,) if left != state else ()

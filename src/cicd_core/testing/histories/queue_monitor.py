@@ -21,28 +21,29 @@ from enum import Enum
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from attrs import define, frozen
+from attrs import define
 
 from cicd_core.testing.histories.busy_times import BusyTimes
-from cicd_core.testing.histories.operation import FOREVER
 from cicd_core.testing.histories.queue_model import Enqueue, Take, Withdraw
+from cicd_core.testing.recording.operation import FOREVER
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
-    from cicd_core.testing.histories.queue_model import Job, QueueOperation
+    from cicd_core.testing.histories.queue_model import QueuedJob, QueueOperation
 
 #: To explain a violation costs a look at all jobs: the first ones will do.
 MOST: Final = 20
 
 
 class Fault(Enum):
-    """What a queue did wrong."""
+    """The faults of a queue."""
 
     DOUBLE_CLAIM = "a job was given to two claims"
-    FROM_NOWHERE = "a job was given, or withdrawn, that nobody enqueued"
+    FROM_NOWHERE = "a job was claimed, or withdrawn, without an enqueue"
     OTHER_LANE = "a claim was given a job of a lane that it did not ask for"
-    TOO_MANY = "a claim was given more jobs than it asked for"
+    TOO_MANY = "a claim got more jobs than its limit"
     TOO_EARLY = "a job was given, or withdrawn, before it was enqueued"
     GONE_TWICE = "a job was claimed, and was withdrawn all the same"
     STILL_THERE = "a job was claimed or withdrawn, and stands in the queue all the same"
@@ -53,11 +54,11 @@ class Fault(Enum):
 
 
 @frozen
-class Violation:
+class QueueViolation:
     """A fault, and the operations that show it."""
 
     fault: Fault
-    #: First what is wrong, then what it contradicts.
+    #: The fault first, then the fact that it contradicts.
     operations: tuple[QueueOperation, ...]
     detail: str = ""
 
@@ -71,16 +72,16 @@ def check_queue(
     *,
     remaining: Collection[str] | None = None,
     strict_order: bool = True,
-) -> list[Violation]:
-    """Return what is wrong with a queue's history; nothing, if some order explains it.
+) -> list[QueueViolation]:
+    """Return the faults of a queue's history; none if some order explains it.
 
     Args:
-        operations: what all clients did, from an empty queue on. Each job comes once; one that is
-            given back is another one, with a name of its own.
-        remaining: the names of the jobs that were there when everything had ended; None: nobody
-            looked.
-        strict_order: whether the queue promises the best job of all lanes, and to give one if
-            there is one; if not, only who owns what is checked.
+        operations: the operations of all clients, starting with an empty queue. Each job comes
+            once; a released job is another one, with its own name.
+        remaining: the names of the jobs that were left at the end; None: not
+            read.
+        strict_order: whether the queue promises the best job of all lanes, and to return one if
+            there is one; if not, only the ownership is checked.
     """
     monitor = _Monitor(operations)
     violations = [*monitor.ownership()]
@@ -94,17 +95,17 @@ def check_queue(
 class _Stay:
     """A job, how it came, and how it went."""
 
-    job: Job
+    job: QueuedJob
     enqueue: QueueOperation
     take: QueueOperation | None = None
-    #: The lanes that its claim asked for.
+    #: The lanes of its claim.
     lanes: Sequence[str] = ()
     withdrawal: QueueOperation | None = None
     #: The first moment at which something without an answer may have taken it out.
     vanishes: int = FOREVER
     #: Whether a withdrawal without an answer may have done so.
     perhaps_withdrawn: bool = False
-    #: Left out of the order, so that one fault is not told many times.
+    #: Omitted from the order, so that one fault is not reported many times.
     is_faulty: bool = False
 
     @property
@@ -135,20 +136,20 @@ class _Monitor:
         for operation in operations:
             self._add(operation)
 
-    def ownership(self) -> Iterator[Violation]:
-        """Yield what is wrong with who was given what; note how each job went."""
+    def ownership(self) -> Iterator[QueueViolation]:
+        """Yield the faults of ownership; record how each job left."""
         for operation, take, names in self._takes:
             if len(names) > take.limit:
-                yield Violation(Fault.TOO_MANY, (operation,))
+                yield QueueViolation(Fault.TOO_MANY, (operation,))
             for name in names:
                 stay = self._stays.get(name)
                 if stay is None:
-                    yield Violation(Fault.FROM_NOWHERE, (operation,), name)
+                    yield QueueViolation(Fault.FROM_NOWHERE, (operation,), name)
                     continue
                 if stay.job.lane not in take.lanes:
-                    yield Violation(Fault.OTHER_LANE, (operation, stay.enqueue), name)
+                    yield QueueViolation(Fault.OTHER_LANE, (operation, stay.enqueue), name)
                 if stay.take is not None:
-                    yield Violation(Fault.DOUBLE_CLAIM, (operation, stay.take), name)
+                    yield QueueViolation(Fault.DOUBLE_CLAIM, (operation, stay.take), name)
                 else:
                     stay.take, stay.lanes = operation, take.lanes
         yield from self._withdrawn()
@@ -156,33 +157,33 @@ class _Monitor:
             since = self._unanswered_since.get(stay.job.lane, FOREVER)
             stay.vanishes = min(stay.vanishes, since)
 
-    def accounts(self, remaining: frozenset[str]) -> Iterator[Violation]:
-        """Yield what was lost, and what is there but should not be."""
+    def accounts(self, remaining: frozenset[str]) -> Iterator[QueueViolation]:
+        """Yield lost jobs, and jobs that should not exist."""
         missing: list[_Stay] = []
         for name, stay in self._stays.items():
             if stay.is_gone:
                 gone = stay.take or stay.withdrawal
                 if name in remaining and gone is not None:
-                    yield Violation(Fault.STILL_THERE, (gone, stay.enqueue), name)
+                    yield QueueViolation(Fault.STILL_THERE, (gone, stay.enqueue), name)
             elif name in remaining:
                 stay.vanishes = FOREVER
             elif stay.enqueue.is_known and stay.vanishes == FOREVER:
                 stay.is_faulty = True
-                yield Violation(Fault.LOST, (stay.enqueue,), name)
+                yield QueueViolation(Fault.LOST, (stay.enqueue,), name)
             elif stay.enqueue.is_known and not stay.perhaps_withdrawn:
                 missing.append(stay)
         if len(missing) > self._unanswered:
-            detail = f"{len(missing)} are gone, claims without an answer asked {self._unanswered}"
-            yield Violation(Fault.LOST, tuple(stay.enqueue for stay in missing), detail)
+            detail = f"{len(missing)} are gone, unanswered claims requested {self._unanswered}"
+            yield QueueViolation(Fault.LOST, tuple(stay.enqueue for stay in missing), detail)
 
-    def times(self, *, strict_order: bool) -> Iterator[Violation]:
-        """Yield what cannot have happened when it is said to have."""
+    def times(self, *, strict_order: bool) -> Iterator[QueueViolation]:
+        """Yield operations at impossible times."""
         stays = sorted(self._stays.values(), key=lambda stay: (stay.job.rank, stay.enqueue.invoked))
         for stay in stays:
             first, last = stay.leaves()
             if first > last:
                 gone = stay.take or stay.withdrawal or stay.enqueue
-                yield Violation(Fault.TOO_EARLY, (gone, stay.enqueue), stay.job.name)
+                yield QueueViolation(Fault.TOO_EARLY, (gone, stay.enqueue), stay.job.name)
                 continue
             if stay.take is not None and strict_order:
                 begin, first = first, self._free_from(first, stay.lanes)
@@ -207,17 +208,17 @@ class _Monitor:
                     since = self._unanswered_since.get(lane, FOREVER)
                     self._unanswered_since[lane] = min(since, operation.invoked)
 
-    def _withdrawn(self) -> Iterator[Violation]:
+    def _withdrawn(self) -> Iterator[QueueViolation]:
         for operation, withdraw in self._withdrawals:
             stay = self._stays.get(withdraw.name)
             if stay is None:
                 if operation.is_known:
-                    yield Violation(Fault.FROM_NOWHERE, (operation,), withdraw.name)
+                    yield QueueViolation(Fault.FROM_NOWHERE, (operation,), withdraw.name)
             elif not operation.is_known:
                 stay.vanishes = min(stay.vanishes, operation.invoked)
                 stay.perhaps_withdrawn = True
             elif stay.take is not None:
-                yield Violation(Fault.GONE_TWICE, (operation, stay.take), withdraw.name)
+                yield QueueViolation(Fault.GONE_TWICE, (operation, stay.take), withdraw.name)
             else:
                 stay.withdrawal = operation
 
@@ -232,21 +233,21 @@ class _Monitor:
         """Return the first instant from this one on at which none of the lanes was busy."""
         busy = [self._busy[lane] for lane in lanes if lane in self._busy]
         while True:
-            later = max((each.free_from(instant) for each in busy), default=instant)
+            later = max((item.free_from(instant) for item in busy), default=instant)
             if later == instant:
                 return instant
             instant = later
 
-    def _inversion(self, stay: _Stay, begin: int, end: int) -> Violation:
+    def _inversion(self, stay: _Stay, begin: int, end: int) -> QueueViolation:
         causes = self._cover(stay.lanes, begin, end)
         worse = any(cause.job.priority < stay.job.priority for cause in causes)
         fault = Fault.PRIORITY_INVERSION if worse else Fault.FIFO_INVERSION
         take = stay.take or stay.enqueue
         jobs = ", ".join(f"{cause.job.name} (rank {cause.job.rank})" for cause in causes)
         detail = f"{stay.job.name} (rank {stay.job.rank}) was given before {jobs}"
-        return Violation(fault, (take, *self._histories(causes)), detail)
+        return QueueViolation(fault, (take, *self._histories(causes)), detail)
 
-    def _false_empties(self) -> Iterator[Violation]:
+    def _false_empties(self) -> Iterator[QueueViolation]:
         for operation, take, names in self._takes:
             if len(names) >= take.limit:
                 continue
@@ -254,7 +255,7 @@ class _Monitor:
                 causes = self._cover(take.lanes, operation.invoked, operation.ends)
                 detail = ", ".join(cause.job.name for cause in causes)
                 operations = (operation, *self._histories(causes))
-                yield Violation(Fault.FALSE_EMPTY, operations, detail)
+                yield QueueViolation(Fault.FALSE_EMPTY, operations, detail)
 
     def _cover(self, lanes: Iterable[str], begin: int, end: int) -> list[_Stay]:
         """Return few jobs of which one was there at each moment of an interval."""

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from attrs import frozen
-
 from cicd_core.store.records import Claim, Commit, Committed, Index, Put, Record
-from cicd_core.testing.histories.operation import UNKNOWN, Get, Operation
-from cicd_core.testing.histories.queue_model import Enqueue, Job, Take, Withdraw
+from cicd_core.testing.histories.operation import Get
+from cicd_core.testing.histories.queue_model import Enqueue, QueuedJob, Take, Withdraw
+from cicd_core.testing.recording.operation import UNKNOWN, Operation
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,10 +30,10 @@ _Calls: TypeAlias = "Sequence[StoreOperation]"
 
 @frozen
 class QueueView:
-    """What a queue saw."""
+    """The history of a queue."""
 
     operations: tuple[QueueOperation, ...]
-    #: What was in the queue when everything had ended; None: not every record was read then.
+    #: The final content of the queue; None: not every record was read then.
     remaining: frozenset[str] | None
 
 
@@ -44,17 +44,17 @@ def stay(key: str, version: int) -> str:
 
 def queues_of(history: History) -> set[Queue]:
     """Return the queues that were claimed from."""
-    claims = (each.argument for each in history.operations)
-    return {(each.collection, each.index) for each in claims if isinstance(each, Claim)}
+    claims = (operation.argument for operation in history.operations)
+    return {(claim.collection, claim.index) for claim in claims if isinstance(claim, Claim)}
 
 
 def queue_of(history: History, queue: Queue, *, priority_width: int = 1) -> QueueView:
-    """Return what one queue saw.
+    """Return the history of one queue.
 
     Args:
-        history: what all clients did.
+        history: the operations of all clients.
         queue: the collection and the index.
-        priority_width: how many characters of a sort value are the priority.
+        priority_width: number of characters of a sort value that are the priority.
     """
     view = _View(queue, priority_width)
     commits: dict[str, list[StoreOperation]] = defaultdict(list)
@@ -85,11 +85,11 @@ class _View:
         self._keys: dict[str, str] = {}
         #: The versions that a commit gave to a record, where answers show them.
         self._shown: dict[tuple[str, str], set[int]] = defaultdict(set)
-        #: What claims without an answer were seen to hold, by claim id.
+        #: Observed records of claims without an answer, by claim id.
         self._held: dict[str, dict[str, StoreOperation]] = defaultdict(dict)
 
     def see(self, history: History) -> None:
-        """Note what answers tell of operations that have none themselves."""
+        """Record from answers the effects of operations without an answer."""
         for operation in history.operations:
             collection, records = _records(operation)
             if collection != self._collection:
@@ -103,7 +103,7 @@ class _View:
                     held[name] = min(held.get(name, operation), operation, key=_ends)
 
     def add_commit(self, calls: _Calls) -> None:
-        """Add what one commit did, in whichever of its calls."""
+        """Add the effect of a commit, from any of its calls."""
         commit: Any = calls[0].argument
         invoked = min(call.invoked for call in calls)
         known: set[tuple[str, int]] = set()
@@ -120,11 +120,11 @@ class _View:
                 self._add_unknown_commit(commit, call, known)
 
     def add_claim(self, calls: _Calls) -> None:
-        """Add what one claim took, in whichever of its calls."""
+        """Add the records of a claim, from any of its calls."""
         claim: Any = calls[0].argument
         first = min(call.invoked for call in calls)
         if len(calls) == 1 and calls[0].is_known:
-            taken = tuple(stay(each.key, each.version - 1) for each in _records(calls[0])[1])
+            taken = tuple(stay(item.key, item.version - 1) for item in _records(calls[0])[1])
             self._put(calls[0], Take(claim.partitions, claim.limit), taken)
         else:
             for name, call in self._held[claim.claim_id].items():
@@ -152,7 +152,7 @@ class _View:
                 for record in there
                 if self._index.partition in record.attributes
             )
-        self._operations.sort(key=lambda each: (each.invoked, each.ends))
+        self._operations.sort(key=lambda item: (item.invoked, item.ends))
         return QueueView(tuple(self._operations), remaining)
 
     def _mine(self, commit: Commit) -> Iterator[Put | Delete]:
@@ -161,12 +161,12 @@ class _View:
     def _add_unknown_commit(
         self, commit: Commit, call: StoreOperation, known: set[tuple[str, int]]
     ) -> None:
-        """Add what a call without an answer may have done, besides what answers tell of others."""
+        """Add the possible effects of a call without an answer, besides those in answers."""
         for write in self._mine(commit):
             if not known:
                 self._withdraw(write, call, call.invoked)
             if isinstance(write, Put):
-                # What nobody has seen was not taken from there: it need not be told.
+                # A record that was never observed need not be added.
                 for version in sorted(self._shown[write.key, commit.commit_id]):
                     if (write.key, version) not in known:
                         self._enqueue(write.key, version, write.attributes, call, call.invoked)
@@ -186,7 +186,7 @@ class _View:
         lane, rank = (attributes.get(name) for name in (self._index.partition, self._index.sort))
         job = None
         if lane is not None and rank is not None:
-            job = Job(stay(key, version), lane, rank, rank[: self._priority_width])
+            job = QueuedJob(stay(key, version), lane, rank, rank[: self._priority_width])
         if job is not None and job.name not in self._keys:
             self._keys[job.name] = key
             self._put(call, Enqueue(job), None, invoked=invoked, returned=call.returned)
@@ -243,9 +243,9 @@ def _records(operation: StoreOperation) -> tuple[str, Iterable[Record]]:
 
 
 def _read_at_the_end(history: History, collection: str) -> Mapping[str, Record | None]:
-    """Return what was read when everything else had its answer."""
-    writes = (each for each in history.operations if not isinstance(each.argument, Get))
-    last = max((each.returned for each in writes if each.returned is not None), default=0)
+    """Return the reads after all other operations."""
+    writes = (item for item in history.operations if not isinstance(item.argument, Get))
+    last = max((write.returned for write in writes if write.returned is not None), default=0)
     found: dict[str, Record | None] = {}
     for operation in history.operations:
         argument: Any = operation.argument

@@ -1,6 +1,6 @@
-"""Whether what one record saw is linearizable: the cheap ways first, the search of all at last.
+"""Checks whether a record's history is linearizable: cheap checks first, the full search last.
 
-What has no answer may have happened or not, so an explanation without it is an explanation.
+An operation without an answer may have happened or not, so it may be omitted.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ Refutation: TypeAlias = "Refuted[RecordOperation] | Stuck[RecordOperation, Recor
 
 
 def check_record(operations: Sequence[RecordOperation], *, limit: int = LIMIT) -> Refutation | None:
-    """Return why what one record saw is not linearizable; None if it is.
+    """Return why the history of a record is not linearizable; None if it is.
 
     Raises:
-        TooManyOrders: the search went as far as ``limit``, and nobody knows.
+        TooManyOrders: the search reached ``limit``: the result is unknown.
     """
-    known = [each for each in operations if each.is_known]
+    known = [operation for operation in operations if operation.is_known]
     try:
         refuted = check_versions(known)
     except Unstamped:
@@ -36,7 +36,7 @@ def check_record(operations: Sequence[RecordOperation], *, limit: int = LIMIT) -
         if refuted is None or len(known) == len(operations):
             return refuted
     seen = set(_ids_seen(known))
-    likely = [each for each in operations if each.is_known or _id_of(each) in seen]
+    likely = [item for item in operations if item.is_known or _id_of(item) in seen]
     if len(likely) < len(operations):
         found = linearize(likely, ABSENT, record_steps, limit=limit)
         if isinstance(found, Order):
@@ -56,7 +56,7 @@ def _ids_seen(known: Sequence[RecordOperation]) -> Iterator[str | None]:
 
 
 def _id_of(operation: RecordOperation) -> str | None:
-    """Return what an answer would show if the operation happened; None: nothing of its own."""
+    """Return the trace of an operation in answers if it happened; None: it has none."""
     match operation.argument:
         case Write(commit_id=commit_id):
             return commit_id

@@ -1,4 +1,4 @@
-"""A store's history as each of its records saw it.
+"""The history of each record of a store.
 
 A history is linearizable for each record if what each record saw is, by itself: so the checkers
 look at one record at a time (Herlihy and Wing's locality, Porcupine's P-compositionality).
@@ -7,31 +7,29 @@ look at one record at a time (Herlihy and Wing's locality, Porcupine's P-composi
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from cicd_core.store.records import Claim, Commit, Committed, Conflict, Put, Record, Renewal
 from cicd_core.testing.histories.model import Content, Erase, Refusal, Sight, Write
-from cicd_core.testing.histories.operation import FOREVER, UNKNOWN, Get, Operation
+from cicd_core.testing.histories.operation import Get
+from cicd_core.testing.recording.operation import FOREVER, UNKNOWN, Operation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from cicd_core.store.records import Collection
+    from cicd_core.store.records import Collection, Subject
     from cicd_core.testing.histories.model import RecordArgument, RecordOperation
     from cicd_core.testing.histories.operation import History, StoreOperation
-
-#: A collection and a key.
-Subject: TypeAlias = tuple[str, str]
 
 
 def by_record(
     history: History, collections: Iterable[Collection]
 ) -> Mapping[Subject, list[RecordOperation]]:
-    """Return what each record saw, in the order of the calls.
+    """Return the history of each record, in the order of the calls.
 
     Args:
-        history: what all clients did.
-        collections: what the store keeps; the attribute that follows a lease is left out, since
+        history: the operations of all clients.
+        collections: those of the store; the attribute that follows a lease is omitted, since
             it may lag.
     """
     view = _View(collections)
@@ -39,14 +37,14 @@ def by_record(
         view.add(operation)
     view.add_everywhere()
     for operations in view.subjects.values():
-        operations.sort(key=lambda each: (each.invoked, each.ends))
+        operations.sort(key=lambda item: (item.invoked, item.ends))
     return view.subjects
 
 
 class _View:
     def __init__(self, collections: Iterable[Collection]) -> None:
         self.subjects: dict[Subject, list[RecordOperation]] = defaultdict(list)
-        self._lease_sorts = {each.name: each.lease_sort for each in collections}
+        self._lease_sorts = {collection.name: collection.lease_sort for collection in collections}
         #: The calls of each commit that deletes something, by its id.
         self._deleting: dict[str, list[StoreOperation]] = defaultdict(list)
         #: The calls of each claim, by the collection and its id.
@@ -166,7 +164,7 @@ class _View:
         return Content(
             commit_id=commit_id,
             body=of.body,
-            attributes=frozenset(each for each in of.attributes.items() if each[0] != lagging),
+            attributes=frozenset(item for item in of.attributes.items() if item[0] != lagging),
             grant=grant,
             lease_limit=of.lease_limit,
             expires_at=of.expires_at,

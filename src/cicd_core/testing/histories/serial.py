@@ -1,4 +1,4 @@
-"""Whether one order of all writes fits every record's versions, the log and real time: O(n log n).
+"""Checks if one order of writes fits every record's versions, the log and real time: O(n log n).
 
 Where each record is linearizable by itself, a commit of several records might still be seen by
 some clients and not yet by others. That cannot be if there is one order of all commits, claims and
@@ -19,16 +19,17 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from attrs import define, field
 
 from cicd_core.store.records import Claim, Commit, Delete, Record
-from cicd_core.testing.histories.operation import FOREVER, UNKNOWN, Get, StoreOperation
+from cicd_core.testing.histories.operation import Get, StoreOperation
 from cicd_core.testing.histories.oracle import Refuted
 from cicd_core.testing.histories.queue_view import by_versions
+from cicd_core.testing.recording.operation import FOREVER, UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from cicd_core.store.records import LogEntry
+    from cicd_core.store.records import LogEntry, Subject
     from cicd_core.testing.histories.operation import History
-    from cicd_core.testing.histories.record_view import Subject
+
 
 #: A version of a record, and 1 where the record of that version was deleted.
 _Stamp: TypeAlias = tuple[int, int]
@@ -40,7 +41,7 @@ _EventId: TypeAlias = tuple[str, str, int, int]
 
 @define(eq=False)
 class _Node:
-    """Something that happened at one moment; without an operation, nobody knows who did it."""
+    """An event at one time; without an operation, its caller is unknown."""
 
     operation: StoreOperation | None = None
     invoked: int = 0
@@ -68,7 +69,7 @@ class _Node:
 def check_serial(
     history: History, log: Sequence[LogEntry] | None = None
 ) -> Refuted[StoreOperation] | None:
-    """Look for one order of all that was written and read.
+    """Search for one order of all writes and reads.
 
     A claim is taken apart, since it promises each record by itself. Reads that found nothing and
     commits that were refused are left to the checks of each record.
@@ -222,7 +223,7 @@ def _contradiction(nodes: Sequence[_Node]) -> Refuted[StoreOperation] | None:
 
 
 def _explained(last: _Node) -> Refuted[StoreOperation]:
-    """Walk back from a node that cannot have a place, to what it waits for."""
+    """Walk back from a node without a place, to the nodes that it waits for."""
     chain = [last]
     seen = {id(last)}
     for node in _back_from(last):
@@ -237,10 +238,10 @@ def _explained(last: _Node) -> Refuted[StoreOperation]:
             "one was called"
         )
     operations = (node.operation for node in reversed(chain))
-    return Refuted(reason, tuple(each for each in operations if each is not None))
+    return Refuted(reason, tuple(operation for operation in operations if operation is not None))
 
 
 def _back_from(node: _Node) -> Iterator[_Node]:
     while node.blocked_by:
-        node = next(each for each in node.before if not each.placed)
+        node = next(item for item in node.before if not item.placed)
         yield node

@@ -15,10 +15,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from attrs import frozen
-
-from cicd_core.errors import reduced
-from cicd_core.testing.histories.operation import Operation
+from cicd_core.testing.recording.operation import Operation
+from cicd_core.travelling import reduced
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -56,9 +55,9 @@ class Order(Generic[OperationT]):
 class Stuck(Generic[OperationT, StateT]):
     """There is no such order."""
 
-    #: The first one, in the order of returns, whose answer nothing explains.
+    #: The first operation, in the order of returns, with an unexplained answer.
     operation: OperationT
-    #: What was under way beside it.
+    #: The operations concurrent with it.
     concurrent: tuple[OperationT, ...]
     #: The states that were possible before.
     states: tuple[StateT, ...]
@@ -182,7 +181,7 @@ class _Search(Generic[OperationT, StateT]):
                     yield self._with_reads(step, done | bit, (number, trace))
 
     def _with_reads(self, state: StateT, done: int, trace: _Trace) -> tuple[StateT, int, _Trace]:
-        """Give a place to all that only reads, and whose answer is right in this state."""
+        """Give a place to all reads whose answer is right in this state."""
         for number, bit in self._bits.items():
             if not done & bit and self._reads(state, number):
                 done |= bit

@@ -16,37 +16,44 @@ import anyio
 
 from cicd_core.store.registry import open_store
 from cicd_core.testing.histories.config import Workload
-from cicd_core.testing.histories.journal import Journal
+from cicd_core.testing.histories.journal import FORMAT
 from cicd_core.testing.histories.recorder import Recorder
 from cicd_core.testing.histories.workload import work
 from cicd_core.testing.samples import COLLECTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from cicd_core.testing.histories.operation import StoreOperation
 
-#: What a worker says when the store is open.
+#: The output of a worker when the store is open.
 READY: Final = "ready"
-#: How a worker exits that was told to die.
+#: The exit code of a worker that had to die.
 KILLED: Final = 137
 
 
-class _DyingJournal(Journal):
-    """Ends the process, as SIGKILL would, when so many calls were made: others are under way."""
+def _dying(
+    journal: Callable[[StoreOperation], None], calls: int | None
+) -> Callable[[StoreOperation], None]:
+    """Return a journal that ends the process, as SIGKILL would, after so many calls were made.
 
-    calls_left: int | None = None
+    Others are under way then. None: it never ends it.
+    """
+    left = calls
 
-    def __call__(self, operation: StoreOperation) -> None:
-        super().__call__(operation)
-        if self.calls_left is not None and not operation.is_known:
-            self.calls_left -= 1
-            if not self.calls_left:
+    def note(operation: StoreOperation) -> None:
+        nonlocal left
+        journal(operation)
+        if left is not None and not operation.is_known:
+            left -= 1
+            if not left:
                 os._exit(KILLED)  # nothing is flushed, closed or rolled back
+
+    return note
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Work as the command line says."""
+    """Work according to the command line."""
     options = _options(arguments)
     workload = Workload(
         seed=options.seed,
@@ -61,9 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 async def _run(options: Namespace, workload: Workload) -> None:
     with options.output.open("w", encoding="utf-8") as file:
-        journal = _DyingJournal(file)
-        journal.calls_left = options.die_after
-        recorder = Recorder(journal)
+        recorder = Recorder(_dying(FORMAT.journal(file), options.die_after))
         collections, namespace = COLLECTIONS, options.namespace
         async with open_store(options.store, collections=collections, namespace=namespace) as store:
             sys.stdout.write(f"{READY}\n")
@@ -77,7 +82,7 @@ def _options(arguments: Sequence[str] | None) -> Namespace:
     parser.add_argument("--store", required=True, help="the URL of the store")
     parser.add_argument("--namespace", required=True)
     parser.add_argument("--output", required=True, type=Path, help="where the history goes")
-    parser.add_argument("--name", required=True, help="what the names of its clients begin with")
+    parser.add_argument("--name", required=True, help="prefix of its clients' names")
     parser.add_argument("--seed", required=True, type=int)
     parser.add_argument("--clients", required=True, type=int)
     parser.add_argument("--calls", required=True, type=int)

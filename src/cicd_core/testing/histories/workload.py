@@ -1,18 +1,19 @@
-"""Random concurrent work on a store, drawn from a seed: what histories are recorded of."""
+"""Random concurrent work on a store, from a seed, for recorded histories."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
 from anyio import create_task_group
-from attrs import frozen
 
 from cicd_core.store.records import Claim, Commit
+from cicd_core.store.retrying import RetryingStore
+from cicd_core.testing.harness import PATIENT
 from cicd_core.testing.histories.operation import Get, History
 from cicd_core.testing.histories.recorder import Recorder
 from cicd_core.testing.histories.workload_client import LANES, WorkloadClient
-from cicd_core.testing.patient import as_services_ask
 from cicd_core.testing.samples import ITEMS, claim, whole_log
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -27,7 +28,7 @@ _STEP: Final = 100
 
 @frozen
 class Recording:
-    """What was recorded of one run."""
+    """The records of a run."""
 
     history: History
     #: The whole log at its end.
@@ -43,7 +44,7 @@ async def record(
 
     Args:
         store: an empty store with the collections of :mod:`cicd_core.testing.samples`.
-        workload: what to do.
+        workload: its settings.
         settle: returns when claims and the log show every commit; for a store that lags.
     """
     recorder = Recorder()
@@ -63,11 +64,11 @@ async def work(store: Store, workload: Workload, recorder: Recorder, name: str =
 async def conclude(
     store: Store, history: History, settle: Callable[[], Awaitable[None]] | None = None
 ) -> Recording:
-    """Take what is left in the queue, read every record, and add that to a history."""
+    """Take the rest of the queue, read every record, and add that to a history."""
     if settle is not None:
         await settle()
     recorder = Recorder()
-    last = as_services_ask(recorder.wrap(store, "last"))
+    last = RetryingStore(recorder.wrap(store, "last"), attempts=PATIENT)
     number, limit = 0, 1
     while await last.claim(claim(limit, lanes=LANES, claim_id=f"last-{number}")):
         number, limit = number + 1, _STEP

@@ -1,4 +1,4 @@
-"""One client of a workload: what it does next is drawn from a seed, and from what it saw last.
+"""One client of a workload: its next call depends on a seed, and on its last observations.
 
 A store may be unavailable: whether the call took effect is unknown, and the client goes on.
 Clients write the same few records, and fill and empty one queue. What a client saw last is often
@@ -46,13 +46,13 @@ class WorkloadClient:
         self._random = Random(f"{workload.seed}/{name}")  # noqa: S311 - no secrets are drawn
         self._numbers = count()
         self._hot = [f"hot{number}" for number in range(workload.hot_records)]
-        #: The versions that it saw last.
+        #: The versions that it observed last.
         self._seen: dict[str, int] = {}
-        #: What it put into the queue.
+        #: The records that it put into the queue.
         self._queued: set[str] = set()
-        #: What it holds, and by which claim.
+        #: The records that it holds, with their claims.
         self._held: dict[str, str] = {}
-        #: What it ever took, and by which claim: somebody else may hold it now.
+        #: All records that it ever took, with their claims: another client may hold them now.
         self._taken: dict[str, str] = {}
         self._commit: Commit | None = None
         self._claim: Claim | None = None
@@ -73,7 +73,7 @@ class WorkloadClient:
                 await action()
 
     def _weighed_actions(self) -> dict[Action, int]:
-        """Return what it can do, and how often it shall."""
+        """Return its possible calls, with their weights."""
         queue: dict[Action, int] = {
             self._enqueue: 6,
             self._take: 6,
@@ -128,8 +128,8 @@ class WorkloadClient:
         """Write one record by two commits of a list, of which the second comes too late."""
         key = self._random.choice(self._hot)
         commits = [self._new_commit(self._put(key)), self._new_commit(self._put(key))]
-        for each, answer in zip(commits, await self._store.commit(commits), strict=True):
-            self._learn(each, answer)
+        for one, answer in zip(commits, await self._store.commit(commits), strict=True):
+            self._learn(one, answer)
 
     async def _enqueue(self) -> None:
         key = self._new_key()
@@ -137,7 +137,7 @@ class WorkloadClient:
         await self._apply(self._put(key, lane=self._random.choice(LANES)))
 
     async def _move(self) -> None:
-        """Give a job that it enqueued another priority, or take it out; it may be gone."""
+        """Change the priority of a job that it enqueued, or remove it; it may be gone."""
         if self._queued:
             await self._apply(self._put(self._random.choice(sorted(self._queued))))
         else:
@@ -183,7 +183,7 @@ class WorkloadClient:
 
     async def _again(self) -> None:
         """Make its last commit or its last claim again, as after an answer that was lost."""
-        last = [each for each in (self._commit, self._claim) if each is not None]
+        last = [one for one in (self._commit, self._claim) if one is not None]
         again = self._random.choice(last) if last else None
         if isinstance(again, Claim):
             await self._ask_for(again)
@@ -202,7 +202,7 @@ class WorkloadClient:
             self._held[record.key] = self._taken[record.key] = one.claim_id
 
     def _learn(self, one: Commit, answer: object) -> None:
-        """Remember the versions that it gave, and give up what somebody else has changed."""
+        """Record the versions of a commit, and drop records that another client has changed."""
         for write in one.writes:
             if not isinstance(answer, Committed):
                 self._queued.discard(write.key)
@@ -213,7 +213,7 @@ class WorkloadClient:
                 self._seen[write.key] = answer.versions[write.collection, write.key]
 
     def _put(self, key: str, **fields: Any) -> Put:
-        """Return a write of what it saw last, by default in any lane or in none."""
+        """Return a write of its last observation, by default in any lane or in none."""
         number = next(self._numbers)
         fields.setdefault("lane", self._random.choice([None, *LANES]))
         return item(
@@ -225,7 +225,7 @@ class WorkloadClient:
         )
 
     def _new_commit(self, *writes: Put | Delete) -> Commit:
-        """Return a commit that tells an event of each put, and counts them."""
+        """Return a commit with an event per put, which counts them."""
         events = [told(write.key) for write in writes if not isinstance(write, Delete)]
         increments = [Increment(EVENTS_COUNTED, len(events))]
         return commit(*writes, events=events, increments=increments, commit_id=self._new_id())

@@ -11,9 +11,8 @@ from importlib.resources import files
 from string import Template
 from typing import TYPE_CHECKING, Final
 
-from attrs import frozen
-
 from cicd_core.errors import InvalidInput
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,18 +30,18 @@ class Names:
 
     @property
     def package(self) -> str:
-        """What ``pip`` calls it."""
+        """Its name for ``pip``."""
         return f"{self.name}-store"
 
     @property
     def module(self) -> str:
-        """What ``import`` calls it."""
+        """Its name for ``import``."""
         return self.package.replace("-", "_")
 
     @property
-    def store(self) -> str:
-        """The class of the store."""
-        return "".join(word.capitalize() for word in self.package.split("-"))
+    def backend(self) -> str:
+        """The class of the store's backend."""
+        return "".join(word.capitalize() for word in (*self.name.split("-"), "backend"))
 
     @property
     def opener(self) -> str:
@@ -68,7 +67,7 @@ def write_package(name: str, parent: Path) -> Path:
     if folder.exists():
         raise InvalidInput("folder", str(folder), "it is there already: choose another place")
     folder.mkdir(parents=True)
-    words = {each: getattr(names, each) for each in ("package", "module", "store", "opener")}
+    words = {item: getattr(names, item) for item in ("package", "module", "backend", "opener")}
     for source in sorted(files(__name__).joinpath("template").iterdir(), key=lambda one: one.name):
         text = Template(source.read_text(encoding="utf-8")).substitute(name=name, **words)
         target = source.name.removesuffix(".txt").replace("module", names.module)

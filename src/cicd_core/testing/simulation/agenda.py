@@ -1,10 +1,12 @@
-"""What happens when: a queue of actions by virtual time, and nothing that sleeps."""
+"""The agenda: a queue of actions by virtual time, without sleeps."""
 
 from __future__ import annotations
 
 import heapq
 from itertools import count
 from typing import TYPE_CHECKING
+
+from cicd_core.model.instants import SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -16,7 +18,6 @@ class Agenda:
     """A heap of (time, order of the request, action); the clock moves to each as it happens."""
 
     def __init__(self, clock: VirtualClock) -> None:
-        """Begin with nothing to do."""
         self._clock = clock
         self._heap: list[tuple[int, int, Callable[[], Awaitable[None]]]] = []
         self._order = count()
@@ -27,13 +28,18 @@ class Agenda:
         """Whether anything is left to do."""
         return bool(self._heap)
 
+    @property
+    def next_at(self) -> int:
+        """When the next action is due, in µs."""
+        return self._heap[0][0]
+
     def at(self, micros: int, action: Callable[[], Awaitable[None]]) -> None:
         """Do something at an instant; at once, if that has passed."""
         heapq.heappush(self._heap, (micros, next(self._order), action))
 
     def after(self, seconds: float, action: Callable[[], Awaitable[None]]) -> None:
         """Do something some seconds from now."""
-        self.at(self._clock.micros() + round(seconds * 1_000_000), action)
+        self.at(self._clock.micros() + round(seconds * SECOND), action)
 
     async def step(self) -> None:
         """Move the clock to the next action, and do it."""

@@ -9,7 +9,7 @@ from attrs import define
 
 from cicd_core.errors import NotFound, OperationRejected
 from cicd_core.model.agent import AgentSpec
-from cicd_core.model.instants import from_micros
+from cicd_core.model.instants import SECOND, from_micros
 from cicd_core.model.job import JobState
 from cicd_core.model.outcome import Outcome
 from cicd_core.testing.simulation.plan import HOUR
@@ -41,21 +41,21 @@ class _Holding:
 
 
 class Company(Protocol):
-    """What an agent tells those that it is one of."""
+    """The notifications of an agent to its fleet."""
 
     #: The jobs in the hands of all agents.
     busy: int
 
     def came(self, agent: SimulatedAgent) -> None:
-        """Hear that it runs."""
+        """Notice that it runs."""
         ...
 
     def went(self, agent: SimulatedAgent) -> None:
-        """Hear that it runs no more."""
+        """Notice that it has stopped."""
         ...
 
     def rests(self, agent: SimulatedAgent) -> None:
-        """Hear that it found nothing to do."""
+        """Notice that it found no work."""
         ...
 
     async def returns(self, agent: SimulatedAgent) -> None:
@@ -71,7 +71,6 @@ class SimulatedAgent:
     """One agent, with slots, a clock of its own that is wrong, and bad luck of its own."""
 
     def __init__(self, world: World, company: Company, number: int, machine: Machine) -> None:
-        """Be there, and do nothing yet."""
         self._world = world
         self._company = company
         self._draw = world.plan.drawn("agent", number)
@@ -123,10 +122,10 @@ class SimulatedAgent:
                 self._later(self._draw.expovariate(rate / HOUR), trouble)
 
     async def drain(self) -> None:
-        """Take nothing more, and go when the last job has ended."""
+        """Claim no more, and leave when the last job has ended."""
         self.draining = True
         self._world.count("drained agents")
-        await self._world.plane.agents.drain(self.agent_id, reason="less work", by="autoscaler")
+        await self._world.plane.agents.drain(self.agent_id, reason="less work", actor="autoscaler")
         await self._go_if_done()
 
     def ask_soon(self) -> None:
@@ -142,20 +141,20 @@ class SimulatedAgent:
             return
         ask = self._claim(limit)
         claims = await ask()
-        await self._world.witness.claimed(self.machine, limit, claims, self._world.now)
+        await self._world.oracle.claimed(self.machine, limit, claims, self._world.now)
         if self._reply_is_lost():
             self._world.count("repeated calls")
             repeats = self._luck.random() < 0.5
             again = await (ask() if repeats else self._ask_what_is_held())
-            self._world.witness.require(
+            self._world.oracle.require(
                 "repetitions change nothing",
-                [(each.job.job_id, each.token) for each in again]
-                == [(each.job.job_id, each.token) for each in claims]
+                [(item.job.job_id, item.token) for item in again]
+                == [(claim.job.job_id, claim.token) for claim in claims]
                 or (repeats and not claims),
                 f"a claim of {self.agent_id} was repeated, and gave other jobs",
             )
             if repeats and not claims:  # the first took nothing: this is a claim of its own
-                await self._world.witness.claimed(self.machine, limit, again, self._world.now)
+                await self._world.oracle.claimed(self.machine, limit, again, self._world.now)
             claims = again
         if claims and self._fails_to_begin():
             await self._give_back(claims)
@@ -174,7 +173,7 @@ class SimulatedAgent:
             labels=self.machine.labels,
             job_types=self.machine.job_types,
             limit=limit,
-            starting=self._starting,
+            start=self._starting,
             request_id=f"{self._life}-{self._requests}",
         )
 
@@ -183,19 +182,19 @@ class SimulatedAgent:
         return await self._world.plane.queue.held(agent_id=self.agent_id, request_id=request_id)
 
     async def _give_back(self, claims: list[ClaimedJob]) -> None:
-        """Give back what this machine can't begin, and look for work again later."""
+        """Release jobs that this machine cannot start, and look for work again later."""
         world = self._world
         for claimed in claims:
             world.count("given back unused")
             job_id = claimed.job.job_id
-            call = partial(world.plane.queue.release, claimed, why="no space left", began=False)
+            call = partial(world.plane.queue.release, claimed, reason="no space left", began=False)
             back = await world.as_holder("release", job_id, claimed.token, call)
-            world.witness.require(
-                "what never began goes back unused",
+            world.oracle.require(
+                "a job that never started returns unused",
                 back is None or back.state is not JobState.ERROR,
                 f"job {job_id} never began, and ended in an error when it was given back",
             )
-        self._company.wake(await world.witness.look())
+        self._company.wake(await world.oracle.look())
         self._later(self._luck.uniform(1.0, 5.0), self.look_for_work)
 
     def _hold(self, claimed: ClaimedJob) -> None:
@@ -206,7 +205,7 @@ class SimulatedAgent:
             now=self._world.now,
             seconds_left=claimed.seconds_left,
         )
-        # It may hold what it has lost and not heard of: the same job is in the same slot.
+        # It may hold a lease that it has lost without notice: the same job has the same slot.
         self._company.busy += claimed.job.job_id not in self._held
         self._held[claimed.job.job_id] = holding
         if not self._renewing:
@@ -222,8 +221,8 @@ class SimulatedAgent:
             claimed = holding.claimed
             call = partial(self._world.plane.queue.start, claimed)
             started = await self._world.as_holder("start", claimed.job.job_id, claimed.token, call)
-            await self._world.witness.look()
-            self._world.witness.began(claimed.job.job_id, self._world.now)
+            await self._world.oracle.look()
+            self._world.oracle.began(claimed.job.job_id, self._world.now)
             if started is None:
                 await self._drop(holding)
                 return
@@ -233,7 +232,7 @@ class SimulatedAgent:
     def _run(self, holding: _Holding) -> None:
         seconds = seconds_of(holding.claimed.job, self._draw)
         if not holding.hangs:
-            outcome = outcome_of(self._draw, self._told())
+            outcome = outcome_of(self._draw, self._clock_shown())
             self._later(seconds, partial(self._finish, holding, outcome))
 
     async def _finish(self, holding: _Holding, outcome: Outcome) -> None:
@@ -243,7 +242,7 @@ class SimulatedAgent:
         job_id = claimed.job.job_id
         call = partial(self._world.plane.queue.complete, claimed, outcome)
         done = await self._world.as_holder("complete", job_id, claimed.token, call)
-        self._company.wake(await self._world.witness.look())
+        self._company.wake(await self._world.oracle.look())
         if done is not None and self._reply_is_lost():
             again = partial(self._world.repeated, "complete", job_id, call)
             if self._draw.random() < 0.5:
@@ -258,24 +257,24 @@ class SimulatedAgent:
         if not holdings:
             return
         self._later(self._renew_seconds, self._renew)
-        witness = self._world.witness
+        oracle = self._world.oracle
         claims = [holding.claimed for holding in holdings]
         answers = await self._world.plane.queue.renew(claims)
         for holding, answer in zip(holdings, answers, strict=True):
             job_id = holding.claimed.job.job_id
-            witness.require(
+            oracle.require(
                 "renewals tell the owner",
-                answer.held == witness.owns(job_id, holding.claimed.token),
-                f"job {job_id}: {self.agent_id} was told held={answer.held}",
+                answer.held == oracle.owns(job_id, holding.claimed.token),
+                f"job {job_id}: {self.agent_id} was answered held={answer.held}",
             )
             self._believe(holding, answer)
             if answer.held:
-                witness.heard(job_id, self._world.now)
-            # Some handlers do not hear it, and report all the same: that must be refused.
+                oracle.heard(job_id, self._world.now)
+            # Some handlers do not notice it, and report anyway: that must be refused.
             elif holding.hangs or self._draw.random() < 0.5:
                 await self._drop(holding)
             if answer.cancel_requested:
-                stopped = Outcome.cancelled("stopped when asked to")
+                stopped = Outcome.cancelled("stopped by a cancel request")
                 self._later(_STOPPING, partial(self._finish, holding, stopped))
 
     def _believe(self, holding: _Holding, answer: LeaseStatus) -> None:
@@ -287,7 +286,7 @@ class SimulatedAgent:
             beliefs.renewed(job_id, token, now=now, seconds_left=answer.seconds_left)
 
     async def _beat(self) -> None:
-        self._later(self._world.plan.heartbeat_seconds / 3, self._beat)
+        self._later(self._world.plan.heartbeat_timeout_seconds / 3, self._beat)
         agents = self._world.plane.agents
         try:
             await agents.heartbeat(self.agent_id, self._incarnation, running=self.busy)
@@ -309,7 +308,7 @@ class SimulatedAgent:
             return
         self._world.count("stalls")
         seconds = self._world.plan.lease_seconds * self._draw.uniform(0.5, 4.0)
-        self._stalled_until = self._world.now + round(seconds * 1e6)
+        self._stalled_until = self._world.now + round(seconds * SECOND)
         self._later(self._draw.expovariate(self._world.plan.stall_rate / HOUR), self._stall)
 
     async def _register(self) -> None:
@@ -320,7 +319,7 @@ class SimulatedAgent:
                 labels=self.machine.labels,
                 job_types=self.machine.job_types,
                 slots=self.machine.slots,
-                metadata={"clock": self._told()},
+                metadata={"clock": self._clock_shown()},
             )
         )
         self._incarnation = agent.incarnation
@@ -337,7 +336,7 @@ class SimulatedAgent:
         if self.running and self.draining and not self._held:
             self._life += 1
             self._stop()
-            await self._world.plane.agents.deregister(self.agent_id, by="autoscaler")
+            await self._world.plane.agents.deregister(self.agent_id, actor="autoscaler")
 
     def _stop(self) -> None:
         self._company.went(self)
@@ -377,6 +376,6 @@ class SimulatedAgent:
     def _reply_is_lost(self) -> bool:
         return self._happens(self._world.plan.lost_replies)
 
-    def _told(self) -> str:
-        """Return what the agent's own, wrong clock shows."""
-        return from_micros(self._world.now + round(self._skew * 1e6)).isoformat()
+    def _clock_shown(self) -> str:
+        """Return the time of the agent's own, wrong clock."""
+        return from_micros(self._world.now + round(self._skew * SECOND)).isoformat()

@@ -1,20 +1,21 @@
-"""Until when each holder may believe that its lease holds, and that nobody has the job before."""
+"""Until when each holder may rely on its lease, and that no other agent has the job earlier."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from attrs import frozen
+from cicd_core.model.instants import SECOND
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from cicd_core.model.job import LeaseToken
 
 
 class Requires(Protocol):
-    """Takes what must hold."""
+    """Checks conditions."""
 
     def __call__(self, invariant: str, holds: bool, text: str) -> None:
-        """Say which promise was looked at, and whether it holds."""
+        """Report a promise, and whether it is kept."""
         ...
 
 
@@ -26,22 +27,21 @@ class _Belief:
 
 
 class Beliefs:
-    """What the holders were told, which a holder that stands still goes on believing."""
+    """The answers to the holders, on which a stalled holder still relies."""
 
     def __init__(self, require: Requires) -> None:
-        """Report to ``require``."""
         self._require = require
         self._by_job: dict[str, _Belief] = {}
 
     def granted(self, job_id: str, token: LeaseToken, *, now: int, seconds_left: float) -> None:
-        """Take a claim: nobody else may believe that the job is its own."""
+        """Add a claim: no other agent may rely on the job."""
         before = self._by_job.get(job_id)
         self._must_be_over(job_id, before if before and before.token != token else None, now)
-        self._by_job[job_id] = _Belief(token, now + int(seconds_left * 1e6))
+        self._by_job[job_id] = _Belief(token, now + int(seconds_left * SECOND))
 
     def renewed(self, job_id: str, token: LeaseToken, *, now: int, seconds_left: float) -> None:
         """Take a renewal."""
-        self._by_job[job_id] = _Belief(token, now + int(seconds_left * 1e6))
+        self._by_job[job_id] = _Belief(token, now + int(seconds_left * SECOND))
 
     def lost(self, job_id: str, token: LeaseToken, *, now: int) -> None:
         """Take the answer that a lease is lost: it must not come before the lease's end."""
@@ -50,7 +50,7 @@ class Beliefs:
         self.ended(job_id, token)
 
     def ended(self, job_id: str, token: LeaseToken) -> None:
-        """Forget what a holder believed that has stopped the work: it ended, or its process did."""
+        """Remove a holder that has stopped the work: it ended, or its process did."""
         if self._of(job_id, token) is not None:
             del self._by_job[job_id]
 
@@ -62,5 +62,5 @@ class Beliefs:
         self._require(
             "leases hold as long as was said",
             belief is None or belief.until <= now,
-            f"job {job_id} was taken from a holder that was told to have it for longer",
+            f"job {job_id} was taken from a holder that was promised it for longer",
         )

@@ -1,4 +1,4 @@
-"""The command: run a simulation, print what it found."""
+"""The command: runs a simulation, and prints its report."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _DEFAULT: Final = SimulationPlan()
 _BAR: Final = 30
 _HELP: Final = {
-    "seed": "what everything is drawn from",
+    "seed": "the seed of all random choices",
     "agents": "agents; with --autoscale the most that there are",
     "days": "days of traffic",
     "jobs_per_hour": "jobs, on the average of a day",
@@ -34,7 +34,7 @@ _HELP: Final = {
     "lost_replies": "the share of calls whose reply is lost, 0 to 1",
     "cancels": "the share of jobs that are cancelled, 0 to 1",
     "hangs": "the share of attempts that never end by themselves, 0 to 1",
-    "setup_failures": "the share of claims whose agent can't begin the work, 0 to 1",
+    "setup_failures": "the share of claims whose agent cannot start the work, 0 to 1",
 }
 
 
@@ -68,8 +68,8 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     for name in OPTIONS:
         default: float = getattr(_DEFAULT, name)
-        flag, told = f"--{name.replace('_', '-')}", f"{_HELP[name]} (default: {default})"
-        add(flag, type=type(default), default=default, metavar="N", help=told)
+        flag, text = f"--{name.replace('_', '-')}", f"{_HELP[name]} (default: {default})"
+        add(flag, type=type(default), default=default, metavar="N", help=text)
     add("--autoscale", action="store_true", help="start and drain agents by the scaling signal")
     add("--steps", type=int, metavar="N", help="stop after so many steps, to look at one of them")
     add("--json", action="store_true", help="print the report as JSON")
@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _progress() -> Callable[[float], None]:
-    """Return what draws a bar on the standard error, each time that it has grown by a percent."""
+    """Return a function that draws a progress bar on stderr at each percent."""
     last = -1
 
     def tell(share: float) -> None:

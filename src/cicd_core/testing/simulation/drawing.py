@@ -44,7 +44,7 @@ def waits_rows(report: SimulationReport) -> list[Row]:
     """Return the table of waits, its heading first."""
     rows: list[Row] = [("priority", "claims", "p50", "p95", "max")]
     for priority, found in report.waits.items():
-        durations = (shown(each) for each in (found.p50, found.p95, found.longest))
+        durations = (shown(item) for item in (found.p50, found.p95, found.longest))
         rows.append((priority.name.lower(), str(found.claims), *durations))
     return rows
 
@@ -64,19 +64,19 @@ def columns_of(rows: Sequence[Row]) -> list[str]:
 def plot(samples: Sequence[Sample], *, ascii_only: bool = False) -> list[str]:
     """Return the time of traffic as rows of bars, with the most of each."""
     rows: tuple[tuple[str, list[float]], ...] = (
-        ("wait", [each.wait for each in samples]),
-        ("ready", [each.ready for each in samples]),
-        ("running", [each.held for each in samples]),
-        ("agents", [each.agents for each in samples]),
-        ("desired", [each.desired for each in samples]),
+        ("wait", [sample.wait for sample in samples]),
+        ("ready", [item.ready for item in samples]),
+        ("running", [sample.held for sample in samples]),
+        ("agents", [sample.agents for sample in samples]),
+        ("desired", [sample.desired for sample in samples]),
     )
     if not samples:
         return ["no samples: there was traffic for less than one"]
     lines: list[str] = []
     for name, values in rows:
         most = max(values)
-        told = shown(most) if name == "wait" else f"{most:.0f}"
-        lines.append(f"{name:8} {bars(values, ascii_only=ascii_only)} max {told}")
+        peak = shown(most) if name == "wait" else f"{most:.0f}"
+        lines.append(f"{name:8} {bars(values, ascii_only=ascii_only)} max {peak}")
     width = min(_WIDTH, len(samples))
     end = f"{samples[-1].at / 3600:.0f} h"
     return [*lines, f"{'':8} {'0 h':<{max(width - len(end), 4)}}{end}"]
@@ -88,7 +88,8 @@ def verdict(report: SimulationReport) -> list[str]:
         checks = f"{sum(report.checked.values())} checks, {report.audited} in the audit"
         return [f"every promise holds: {checks}"]
     lines = [
-        f"BROKEN at step {each.step}: {each.invariant}: {each.text}" for each in report.violations
+        f"BROKEN at step {violation.step}: {violation.invariant}: {violation.text}"
+        for violation in report.violations
     ]
     return [*lines, f"seed {report.plan.seed}; again: {report.replay}"]
 
@@ -105,15 +106,15 @@ def shown(seconds: float) -> str:
 def _summary(report: SimulationReport) -> Iterable[str]:
     plan, tally = report.plan, report.tally
 
-    def told(*names: str) -> str:
+    def counted(*names: str) -> str:
         return ", ".join(f"{tally.get(name, 0)} {name.replace('_', '-')}" for name in names)
 
     scaled = ", started and drained by the scaling signal" if plan.autoscale else ""
     return [
         f"simulated    {report.seconds / 86400:.2f} days in {report.steps} steps, seed {plan.seed}",
-        f"agents       {plan.agents}{scaled}; {told('crashes', 'stalls')}",
-        f"jobs         {told('enqueued', 'success', 'failed', 'error', 'timeout', 'cancelled')}",
-        f"again        {told('retries', 'dead_lettered', 'replays')}",
+        f"agents       {plan.agents}{scaled}; {counted('crashes', 'stalls')}",
+        f"jobs         {counted('enqueued', 'success', 'failed', 'error', 'timeout', 'cancelled')}",
+        f"again        {counted('retries', 'dead_lettered', 'replays')}",
         f"repeated     {tally.get('repeated calls', 0)} calls whose replies were lost",
         f"refused      {tally.get('refused stale calls', 0)} calls of owners that were none",
         f"utilisation  {report.utilisation:.0%} of the slots that ran",

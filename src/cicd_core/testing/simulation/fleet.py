@@ -1,4 +1,4 @@
-"""All agents: who rests and is woken for new work, who starts and goes as the signal says."""
+"""All agents: wakes idle ones for new work, and starts and drains them by the signal."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Fleet:
         self._resting: dict[Machine, list[SimulatedAgent]] = {machine: [] for machine in MACHINES}
         self._rest_marks: set[str] = set()
         self._serving: dict[Lane, list[Machine]] = {}
-        #: What the scaling signal asked for last, by pool.
+        #: The last scaling signal, by pool.
         self._desired: dict[str, int] = {}
         #: Slots of the agents that run, and those in use.
         self.slots = 0
@@ -41,7 +41,7 @@ class Fleet:
     async def set_up(self) -> None:
         """Make the pools, and start the agents: one of each kind where the signal decides."""
         for pool_name in POOLS:
-            machines = {each.machine for each in self._of(pool_name)}
+            machines = {item.machine for item in self._of(pool_name)}
             await self._world.plane.pools.put(
                 PoolSpec(
                     pool_name=pool_name,
@@ -50,7 +50,7 @@ class Fleet:
                     slots_per_agent=max(machine.slots for machine in machines),
                 )
             )
-        first = {each.machine: each for each in reversed(self._agents)}
+        first = {agent.machine: agent for agent in reversed(self._agents)}
         starting = first.values() if self._world.plan.autoscale else self._agents
         for agent in starting:
             self._world.agenda.after(self._draw.uniform(0, 60), agent.begin)
@@ -61,7 +61,7 @@ class Fleet:
         self.slots += agent.machine.slots
 
     def went(self, agent: SimulatedAgent) -> None:
-        """Count an agent that is gone, with what it held."""
+        """Count an agent that is gone, with its leases."""
         self.size -= 1
         self.slots -= agent.machine.slots
         self.busy -= agent.busy
@@ -69,7 +69,7 @@ class Fleet:
     async def returns(self, agent: SimulatedAgent) -> None:
         """Start an agent after its crash, unless the pool needs it no more."""
         desired = self._desired.get(agent.machine.pool_name)
-        running = sum(each.running for each in self._of(agent.machine.pool_name))
+        running = sum(item.running for item in self._of(agent.machine.pool_name))
         if not self._world.plan.autoscale or desired is None or running < desired:
             await agent.begin()
 
@@ -85,14 +85,14 @@ class Fleet:
             self._wake_one(lane)
 
     def wake_for_what_is_left(self) -> None:
-        """Wake agents for work that nobody came for: whoever was woken for it took other work."""
-        for lane, number in sorted(self._world.witness.ready().items(), key=_by_key):
+        """Wake agents for work that is still waiting: the woken agent took other work."""
+        for lane, number in sorted(self._world.oracle.ready().items(), key=_by_key):
             for _ in range(number):
                 if not self._wake_one(lane):
                     break
 
     async def desired(self) -> int:
-        """Return how many agents the scaling signal asks for, in all pools."""
+        """Return the number of agents that the scaling signal wants, in all pools."""
         for pool_name in POOLS:
             signal = await self._world.plane.pools.scaling(pool_name)
             self._desired[pool_name] = signal.desired
@@ -102,35 +102,35 @@ class Fleet:
         """Start and drain agents, so that each pool has as many as it should."""
         for pool_name, desired in self._desired.items():
             agents = self._of(pool_name)
-            working = [each for each in agents if each.running and not each.draining]
+            working = [agent for agent in agents if agent.running and not agent.draining]
             await self._start(agents, desired - len(working))
             await self._drain(working, len(working) - desired)
 
     async def _start(self, agents: list[SimulatedAgent], number: int) -> None:
         if number <= 0:
             return
-        away = [each for each in agents if not each.running]
-        missing = {each.machine for each in away} - {e.machine for e in agents if e.running}
+        away = [item for item in agents if not item.running]
+        missing = {item.machine for item in away} - {e.machine for e in agents if e.running}
         # First a machine of each kind, then in no particular order.
         self._draw.shuffle(away)
-        away.sort(key=lambda each: each.machine not in missing)
+        away.sort(key=lambda item: item.machine not in missing)
         for agent in away[:number]:
             self._world.count("started agents")
             await agent.begin()
 
     @staticmethod
     async def _drain(working: list[SimulatedAgent], number: int) -> None:
-        for agent in sorted(working, key=lambda each: each.busy):
+        for agent in sorted(working, key=lambda item: item.busy):
             if number <= 0:
                 return
             same = [e for e in working if e.machine is agent.machine and not e.draining]
-            if len(same) > 1:  # the last one of its kind stays, whatever comes
+            if len(same) > 1:  # the last one of its kind stays
                 await agent.drain()
                 number -= 1
 
     def _wake_one(self, lane: Lane) -> bool:
         if lane not in self._serving:
-            self._serving[lane] = [each for each in MACHINES if each.serves(lane)]
+            self._serving[lane] = [item for item in MACHINES if item.serves(lane)]
         groups = [self._resting[machine] for machine in self._serving[lane]]
         while any(groups):
             agent = self._pop(groups)
@@ -148,7 +148,7 @@ class Fleet:
         return agent
 
     def _of(self, pool_name: str) -> list[SimulatedAgent]:
-        return [each for each in self._agents if each.machine.pool_name == pool_name]
+        return [agent for agent in self._agents if agent.machine.pool_name == pool_name]
 
 
 def _by_key(item: tuple[Lane, int]) -> str:

@@ -1,20 +1,20 @@
-"""What a simulation measures while it goes on."""
+"""The measurements of a running simulation."""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from attrs import frozen
-
 from cicd_core.lifecycle.job_steps import passed
+from cicd_core.model.instants import SECOND
 from cicd_core.model.job import FINAL_STATES, JobState, Priority
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cicd_core.model.job import Job
-    from cicd_core.testing.simulation.oracle import Sight
+    from cicd_core.testing.simulation.oracle import JobSight
 
 _HELD: Final = (JobState.CLAIMED, JobState.RUNNING)
 _ENDS: Final = FINAL_STATES | {JobState.DEAD_LETTERED}
@@ -28,7 +28,7 @@ class Sample:
     at: float
     ready: int
     held: int
-    #: Agents that run, and those that the scaling signal asks for.
+    #: Running agents, and those that the scaling signal wants.
     agents: int
     desired: int
     #: The average wait of the jobs that were claimed since the sample before, in seconds.
@@ -69,7 +69,7 @@ class Measures:
         self._slot_seconds = self._busy_seconds = 0.0
         self.waits: dict[Priority, list[float]] = {priority: [] for priority in Priority}
         self.samples: list[Sample] = []
-        #: What happened, by name: crashes, retries, refused stale calls, …
+        #: The counts of events by name (crashes, retries, refused stale calls, …).
         self.tally: Counter[str] = Counter()
         #: When a job changed last, in µs.
         self.moved_at = start
@@ -81,12 +81,12 @@ class Measures:
 
     def pass_time(self, now: int, *, slots: int, busy: int) -> None:
         """Count the slots, as they were since the last call, up to now (µs)."""
-        seconds, self._at = (now - self._at) / 1e6, now
+        seconds, self._at = (now - self._at) / SECOND, now
         self._slot_seconds += slots * seconds
         self._busy_seconds += min(busy, slots) * seconds
 
-    def moved(self, before: Sight | None, job: Job, now: int) -> None:
-        """Count what became of a job."""
+    def moved(self, before: JobSight | None, job: Job, now: int) -> None:
+        """Count the result of a job."""
         self.moved_at = now
         if before is None:
             self.tally["enqueued"] += 1
@@ -100,10 +100,10 @@ class Measures:
             self.tally[job.state.value] += 1
 
     def sample(self, now: int, *, ready: int, held: int, agents: int, desired: int) -> None:
-        """Keep how things stand."""
+        """Record the current values."""
         wait = self._wait_sum / self._wait_count if self._wait_count else 0.0
         self._wait_sum, self._wait_count = 0.0, 0
-        at = (now - self._start) / 1e6
+        at = (now - self._start) / SECOND
         self.samples.append(
             Sample(at=at, ready=ready, held=held, agents=agents, desired=desired, wait=wait)
         )

@@ -1,4 +1,4 @@
-"""Who watches: a model of every job, from the log and the answers, that knows what must follow."""
+"""A model of every job, from the log and the answers, that checks each next step."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from heapq import merge
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from attrs import frozen
 from sortedcontainers import SortedList
 
 from cicd_core.control_plane.lanes import directory_of
+from cicd_core.model.instants import SECOND
 from cicd_core.model.job import JobState, Verdict
 from cicd_core.persistence.collections import JOBS, LANES
 from cicd_core.persistence.grants import load_job
 from cicd_core.queueing.lanes import Lane, lane_of
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -32,39 +33,39 @@ _PAGE: Final = 500
 
 
 @frozen(kw_only=True)
-class Sight:
-    """A job as it was seen last."""
+class JobSight:
+    """A job as last observed."""
 
     state: JobState
     final: bool
     fence: int
     attempt: int
     version: int
-    #: Its holder's; None while nobody holds it.
+    #: That of its holder; None while it has no holder.
     token: LeaseToken | None
     #: Where it waits, and its place there; None while it can't be claimed.
     place: tuple[Lane, Rank] | None
 
     @property
     def open(self) -> bool:
-        """Whether something will still happen to it by itself."""
+        """Whether its state will still change by itself."""
         return not self.final and self.state is not JobState.DEAD_LETTERED
 
 
-class Witness:
-    """Follows the log of the real store, and compares each answer with what it must be."""
+class Oracle:
+    """Follows the log of the real store, and compares each answer with the expected one."""
 
-    def __init__(self, store: Store, moved: Callable[[Sight | None, Job], None]) -> None:
+    def __init__(self, store: Store, moved: Callable[[JobSight | None, Job], None]) -> None:
         """Watch a store.
 
         Args:
-            store: the real one, whatever the control plane is given.
-            moved: is told of each job that changed: what it was, and what it is.
+            store: the real one, without the control plane's wrapper.
+            moved: called with the old and the new value of each changed job.
         """
         self._store = store
         self._moved = moved
         self._cursor: str | None = None
-        self._jobs: dict[str, Sight] = {}
+        self._jobs: dict[str, JobSight] = {}
         self._ready: dict[Lane, SortedList[Rank]] = {}
         #: When the holder of each job was heard last (µs): its claim, its start, its renewals.
         self._heard: dict[str, int] = {}
@@ -88,8 +89,8 @@ class Witness:
         """Return how many jobs of each lane could be claimed now."""
         return {lane: len(ranks) for lane, ranks in self._ready.items() if ranks}
 
-    def sight(self, job_id: str) -> Sight | None:
-        """Return the job as it was seen last."""
+    def sight(self, job_id: str) -> JobSight | None:
+        """Return the job as last observed."""
         return self._jobs.get(job_id)
 
     def owns(self, job_id: str, token: LeaseToken) -> bool:
@@ -98,23 +99,23 @@ class Witness:
         return seen is not None and seen.token == token
 
     def require(self, invariant: str, holds: object, text: str) -> None:
-        """Count a check, and keep what it found."""
+        """Count a check, and keep its findings."""
         self.checked[invariant] += 1
         if not holds:
             self.faults.append((invariant, text))
 
     async def look(self) -> list[Lane]:
-        """Take in what the log tells since the last look; return the lanes that got work."""
+        """Read the new events of the log; return the lanes that got work."""
         touched: dict[str, None] = {}
         while True:
             page = await self._store.read_log(self._cursor, _PAGE)
             self._cursor = page.cursor
-            touched |= {each.key: None for each in page.entries if each.collection == JOBS.name}
+            touched |= {entry.key: None for entry in page.entries if entry.collection == JOBS.name}
             if len(page.entries) < _PAGE:
                 return await self._take_in(list(touched)) if touched else []
 
     async def enqueued(self, jobs: Sequence[Job]) -> list[Lane]:
-        """Check that what was acknowledged is there; return the lanes that got work."""
+        """Check that acknowledged jobs exist; return the lanes that got work."""
         lanes = await self.look()
         for job in jobs:
             self.require(
@@ -151,17 +152,17 @@ class Witness:
     ) -> None:
         """Check a claim: the best of all ready jobs that such an agent may run, in their order."""
         lanes = {lane for lane in self._ready if machine.serves(lane)}
-        got = [each.job.job_id for each in answer]
+        got = [item.job.job_id for item in answer]
         most = limit
         if machine.pool_name in self._lost:  # the jobs of lanes that no list names wait on
-            most, lanes = len(got), lanes & {lane_of(each.job) for each in answer}
+            most, lanes = len(got), lanes & {lane_of(item.job) for item in answer}
         best = merge(*(islice(self._ready[lane], most) for lane in lanes))
         expected = [job_id for _, _, job_id in islice(best, most)]
-        for each in answer:
+        for one in answer:
             self.require(
                 "no claim out of lane",
-                machine.serves(lane_of(each.job)),
-                f"job {each.job.job_id} of {lane_of(each.job).key} went to {machine}",
+                machine.serves(lane_of(one.job)),
+                f"job {one.job.job_id} of {lane_of(one.job).key} went to {machine}",
             )
         self.require(
             "strict priority, first in first out",
@@ -169,12 +170,12 @@ class Witness:
             f"a claim of up to {limit} by {machine} gave {got}; first in line were {expected}",
         )
         await self._take_in(got)
-        for each in answer:
-            (self.began if each.job.state is JobState.RUNNING else self.heard)(each.job.job_id, now)
+        for one in answer:
+            (self.began if one.job.state is JobState.RUNNING else self.heard)(one.job.job_id, now)
             self.require(
                 "one owner",
-                self.owns(each.job.job_id, each.token),
-                f"job {each.job.job_id} was claimed, and its record has another owner",
+                self.owns(one.job.job_id, one.token),
+                f"job {one.job.job_id} was claimed, and its record has another owner",
             )
 
     async def _take_in(self, job_ids: list[str]) -> list[Lane]:
@@ -192,7 +193,7 @@ class Witness:
 
     def _see(self, job: Job, version: int) -> Iterable[Lane]:
         before = self._jobs.get(job.job_id)
-        now = Sight(
+        now = JobSight(
             state=job.state,
             final=job.is_final,
             fence=job.fence,
@@ -209,7 +210,7 @@ class Witness:
         self._moved(before, job)
         return self._put(before, now)
 
-    def _put(self, before: Sight | None, now: Sight) -> Iterable[Lane]:
+    def _put(self, before: JobSight | None, now: JobSight) -> Iterable[Lane]:
         old = None if before is None else before.place
         if old == now.place:
             return ()
@@ -221,7 +222,7 @@ class Witness:
         self._ready.setdefault(lane, SortedList()).add(rank)
         return (lane,)
 
-    def _compare(self, job: Job, before: Sight | None, now: Sight) -> None:
+    def _compare(self, job: Job, before: JobSight | None, now: JobSight) -> None:
         name = f"job {job.job_id}"
         self.require(
             "attempts within the allowance",
@@ -254,7 +255,7 @@ class Witness:
             f"{name} went from one owner to another without a way back to the queue",
         )
 
-    def _check_loss(self, job: Job, before: Sight) -> None:
+    def _check_loss(self, job: Job, before: JobSight) -> None:
         """Check a verdict over a lost holder: it ran too long if it was alive at its timeout."""
         if before.token is None or not job.attempts:
             return
@@ -262,7 +263,7 @@ class Witness:
         if last.token != before.token or last.ended_by != "maintenance" or last.started_at is None:
             return
         ran = self._heard[job.job_id] - self._began[job.job_id]
-        too_long = ran >= job.timeout_seconds * 1_000_000
+        too_long = ran >= job.timeout_seconds * SECOND
         self.require(
             "the last sign of life decides",
             (last.verdict is Verdict.TIMEOUT) is too_long,

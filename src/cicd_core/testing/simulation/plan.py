@@ -1,16 +1,17 @@
-"""What a simulation is drawn from: its size, its faults, its machines and its kinds of work."""
+"""The plan of a simulation: its size, its faults, its machines and its kinds of work."""
 
 from __future__ import annotations
 
 from random import Random  # noqa: TID251 - its seed comes in as a parameter
 from typing import Final
 
-from attrs import field, frozen
+from attrs import field
 
 from cicd_core.errors import InvalidInput
 from cicd_core.model.checks import check_integer, check_number
 from cicd_core.model.job import Delivery
 from cicd_core.queueing.lanes import Lane, serves
+from cicd_core.values import frozen
 
 HOUR: Final = 3600.0
 DAY: Final = 24 * HOUR
@@ -74,21 +75,21 @@ class SimulationPlan:
     seed: int = 0
     #: At least one of each kind of machine.
     agents: int = 100
-    #: Days of traffic; what is in the queue then is worked off without further faults.
+    #: Days of traffic; the remaining queue is then processed without further faults.
     days: float = 1.0
     #: The average over the day; the curve of the day and bursts move it up and down.
     jobs_per_hour: float = 600.0
     #: Crashes of an agent in an hour; it comes back ten minutes later, on average.
     crash_rate: float = 0.02
-    #: How often in an hour an agent stands still, mostly for longer than its leases hold.
+    #: Stalls of an agent per hour, mostly longer than its leases.
     stall_rate: float = 0.02
     #: Calls whose reply is lost, so that the caller repeats them, 0 to 1.
     lost_replies: float = 0.02
-    #: Jobs that somebody cancels, 0 to 1.
+    #: Share of jobs that are cancelled, 0 to 1.
     cancels: float = 0.02
     #: Attempts that never end by themselves, 0 to 1.
     hangs: float = 0.001
-    #: Claims whose agent can't begin the work, so that it gives the jobs back unused, 0 to 1.
+    #: Share of claims whose agent cannot start the work and releases the jobs, 0 to 1.
     setup_failures: float = 0.01
     #: How often in an hour the wall clock of the store's machine is set wrong, or right again.
     clock_steps: float = 0.0
@@ -103,7 +104,7 @@ class SimulationPlan:
     steps: int | None = None
     #: Seconds.
     lease_seconds: float = 120.0
-    heartbeat_seconds: float = 1800.0
+    heartbeat_timeout_seconds: float = 1800.0
     sweep_seconds: float = 20.0
     sample_seconds: float = field(default=600.0)
 
@@ -118,7 +119,12 @@ class SimulationPlan:
         for name in ("lost_replies", "cancels", "hangs", "setup_failures"):
             check_number(name, getattr(self, name), least=0, most=1)
         check_number("drift", self.drift, least=0, most=0.5)
-        for name in ("lease_seconds", "heartbeat_seconds", "sweep_seconds", "sample_seconds"):
+        for name in (
+            "lease_seconds",
+            "heartbeat_timeout_seconds",
+            "sweep_seconds",
+            "sample_seconds",
+        ):
             check_number(name, getattr(self, name), least=1, most=DAY)
         if self.steps is not None and self.steps < 1:
             raise InvalidInput("steps", self.steps, "give at least 1, or None for all of them")
@@ -133,7 +139,7 @@ class SimulationPlan:
         return Random("/".join(map(str, (self.seed, *words))))  # noqa: S311 - no secrets are drawn
 
     def machines(self) -> list[Machine]:
-        """Return what kind each agent is: all kinds by their shares, at least one of each."""
+        """Return the kind of each agent: all kinds by their shares, at least one of each."""
         counts = [max(1, int(self.agents * machine.share)) for machine in MACHINES]
         counts[0] = max(1, self.agents - sum(counts[1:]))
         return [

@@ -1,17 +1,18 @@
-"""What a simulation found: whether every promise held, and how the work went."""
+"""The report of a simulation: whether all promises were kept, and statistics."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping  # noqa: TC003 - the shape of the report, for whoever reads it
+from collections.abc import Mapping  # noqa: TC003 - the shape of the report, for its readers
 from typing import Any, Final
 
-from attrs import asdict, frozen
+from attrs import asdict
 
 from cicd_core.model.job import Priority  # noqa: TC001 - as above
 from cicd_core.testing.simulation.measuring import Sample, Waits  # noqa: TC001 - as above
 from cicd_core.testing.simulation.plan import SimulationPlan  # noqa: TC001 - as above
+from cicd_core.values import frozen
 
-#: What of a plan the command takes as numbers.
+#: The numbers of a plan that the command takes.
 OPTIONS: Final = (
     "seed",
     "agents",
@@ -36,7 +37,7 @@ class Violation:
     invariant: str
     #: The step after which it was seen.
     step: int
-    #: What happened, in a sentence.
+    #: The violation, in a sentence.
     text: str
 
 
@@ -57,7 +58,7 @@ class SimulationReport:
     #: The share of the slots in use while there was traffic, 0 to 1.
     utilisation: float
     samples: tuple[Sample, ...]
-    #: What happened, by name: enqueued, success, retries, dead_lettered, crashes, …
+    #: The counts of events by name (enqueued, success, retries, dead_lettered, crashes, …).
     tally: Mapping[str, int]
 
     @property
@@ -81,12 +82,12 @@ class SimulationReport:
             "plan": asdict(self.plan),
             "steps": self.steps,
             "virtual_seconds": self.seconds,
-            "violations": [asdict(each) for each in self.violations],
+            "violations": [asdict(violation) for violation in self.violations],
             "replay": self.replay,
             "checked": dict(self.checked),
             "audited": self.audited,
-            "waits": {each.name.lower(): asdict(found) for each, found in self.waits.items()},
+            "waits": {item.name.lower(): asdict(found) for item, found in self.waits.items()},
             "utilisation": self.utilisation,
             "tally": dict(self.tally),
-            "samples": [asdict(each) for each in self.samples],
+            "samples": [asdict(sample) for sample in self.samples],
         }

@@ -1,4 +1,4 @@
-"""The simulation: traffic, agents, maintenance, the witness, and the audit at the end."""
+"""The simulation: traffic, agents, maintenance, the oracle, and the audit at the end."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from cicd_core.audit import CheckResult, audit
 from cicd_core.control_plane.plane import ControlPlane
 from cicd_core.errors import CicdError, OperationRejected
-from cicd_core.model.instants import from_micros
+from cicd_core.model.instants import SECOND, from_micros
 from cicd_core.testing.losses import lose_lanes
 from cicd_core.testing.simulation.fleet import Fleet
 from cicd_core.testing.simulation.measuring import waits_of
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from cicd_core.testing.simulation.plan import SimulationPlan
 
 #: Work that nothing has happened to for so long will never be done, in µs.
-_STUCK: Final = int(6 * HOUR * 1_000_000)
+_STUCK: Final = int(6 * HOUR * SECOND)
 #: Of the dead letters, so many are replayed, after so many seconds.
 _REPLAYED: Final = 0.3
 _REPLAY_AFTER: Final = 1800.0
 #: A job is cancelled within so many seconds.
 _CANCELLED_WITHIN: Final = 900.0
-#: How often somebody is told how far it is, in steps.
+#: How often progress is reported, in steps.
 _TELL: Final = 500
 #: How far ahead a wall clock is that was set, in seconds: right, by a slip, by a dead battery.
 _AHEAD: Final = (0.0, 0.0, -90.0, 3600.0, -365 * 24 * HOUR, 365 * 24 * HOUR)
@@ -43,16 +43,16 @@ async def simulate(
     wrap: Callable[[Store], Store] | None = None,
     tell: Callable[[float], None] | None = None,
 ) -> SimulationReport:
-    """Run a simulation; it ends early at the first promise that is broken.
+    """Run a simulation; it ends early at the first broken promise.
 
     Args:
-        plan: what is drawn.
-        wrap: puts something between the control plane and the memory store: a faulty store,
-            to see that it is found out.
-        tell: is told how much of the traffic has come, 0 to 1.
+        plan: its plan.
+        wrap: wraps the memory store for the control plane, such as with a faulty store,
+            to see that the faults are found.
+        tell: called with the part of the traffic that has come, 0 to 1.
 
     Returns:
-        What was found; broken promises are in it, and raise nothing.
+        The report; it lists broken promises, which raise no error.
     """
     return await _Simulation(plan, wrap).run(tell)
 
@@ -80,28 +80,28 @@ class _Simulation:
         while self._goes_on():
             await self._step()
             if tell is not None and world.agenda.steps % _TELL == 0:
-                tell(min(1.0, (world.now - MIDNIGHT) / 1e6 / self._plan.seconds))
+                tell(min(1.0, (world.now - MIDNIGHT) / SECOND / self._plan.seconds))
         if tell is not None:
             tell(1.0)
         return await self._report()
 
     def _goes_on(self) -> bool:
         world = self._world
-        if world.witness.faults or world.agenda.steps == self._plan.steps:
+        if world.oracle.faults or world.agenda.steps == self._plan.steps:
             return False
         if world.troubled:
             return True
         idle = world.now - max(world.measures.moved_at, self._traffic_ended_at)
-        world.witness.require(
+        world.oracle.require(
             "nothing stuck",
             idle < _STUCK,
-            f"{world.witness.open} jobs are open, and nothing happened to any for 6 hours",
+            f"{world.oracle.open} jobs are open, and nothing happened to any for 6 hours",
         )
-        return world.witness.open > 0 and not world.witness.faults
+        return world.oracle.open > 0 and not world.oracle.faults
 
     @property
     def _traffic_ended_at(self) -> int:
-        return MIDNIGHT + round(self._plan.seconds * 1e6)
+        return MIDNIGHT + round(self._plan.seconds * SECOND)
 
     async def _step(self) -> None:
         world = self._world
@@ -111,19 +111,19 @@ class _Simulation:
                 world.measures.pass_time(world.now, slots=self._fleet.slots, busy=self._fleet.busy)
         except CicdError as unexpected:
             text = f"{type(unexpected).__name__}: {unexpected}"
-            world.witness.require("no unexpected error", holds=False, text=text)
+            world.oracle.require("no unexpected error", holds=False, text=text)
 
     def _next_arrival(self, seconds: float) -> None:
         at = self._traffic.next_after(seconds)
         if at < self._plan.seconds:
-            self._world.agenda.at(MIDNIGHT + round(at * 1e6), partial(self._arrive, at))
+            self._world.agenda.at(MIDNIGHT + round(at * SECOND), partial(self._arrive, at))
 
     async def _arrive(self, at: float) -> None:
         self._next_arrival(at)
         world = self._world
         specs = self._traffic.specs(from_micros(world.now))
         jobs = await world.plane.queue.enqueue_many(specs)
-        self._fleet.wake(await world.witness.enqueued(jobs))
+        self._fleet.wake(await world.oracle.enqueued(jobs))
         for job in jobs:
             if self._draw.random() < self._plan.cancels:
                 later = self._draw.uniform(0, _CANCELLED_WITHIN)
@@ -131,23 +131,23 @@ class _Simulation:
 
     async def _cancel(self, job_id: str) -> None:
         world = self._world
-        seen = world.witness.sight(job_id)
+        seen = world.oracle.sight(job_id)
         try:
-            await world.plane.jobs.cancel(job_id, reason="nobody needs it")
+            await world.plane.jobs.cancel(job_id, reason="the simulation cancels it")
         except OperationRejected as refused:
             ended = seen is not None and seen.final
-            world.witness.require("cancels are heard", ended, str(refused))
-        await world.witness.look()
+            world.oracle.require("cancels are heard", ended, str(refused))
+        await world.oracle.look()
 
     def _maybe_replay(self, job_id: str) -> None:
         if self._world.troubled and self._draw.random() < _REPLAYED:
             self._world.agenda.after(_REPLAY_AFTER, partial(self._replay, job_id))
 
     async def _replay(self, job_id: str) -> None:
-        seen = self._world.witness.sight(job_id)
-        if seen is not None and not seen.final:  # nobody cancelled it meanwhile
+        seen = self._world.oracle.sight(job_id)
+        if seen is not None and not seen.final:  # not cancelled meanwhile
             await self._world.plane.jobs.replay(job_id, attempts=2)
-            self._fleet.wake(await self._world.witness.look())
+            self._fleet.wake(await self._world.oracle.look())
 
     async def _sweep(self) -> None:
         world = self._world
@@ -155,8 +155,8 @@ class _Simulation:
         report = await world.plane.maintenance.sweep()
         world.measures.tally["silenced agents"] += report.silenced
         if report.total:
-            await world.witness.look()
-        await world.witness.look_for_lanes()
+            await world.oracle.look()
+        await world.oracle.look_for_lanes()
         self._fleet.wake_for_what_is_left()
 
     async def _sample(self) -> None:
@@ -165,7 +165,7 @@ class _Simulation:
             return
         world.agenda.after(self._plan.sample_seconds, self._sample)
         desired = await fleet.desired()
-        ready = sum(world.witness.ready().values())
+        ready = sum(world.oracle.ready().values())
         world.measures.sample(
             world.now, ready=ready, held=fleet.busy, agents=fleet.size, desired=desired
         )
@@ -185,7 +185,7 @@ class _Simulation:
 
     def _be_ahead(self, seconds: float) -> None:
         clock = self._world.clock
-        clock.step_calendar(seconds - (clock.calendar() - clock.micros()) / 1e6)
+        clock.step_calendar(seconds - (clock.calendar() - clock.micros()) / SECOND)
 
     def _next_lane_loss(self) -> None:
         if self._plan.lane_losses:
@@ -200,21 +200,21 @@ class _Simulation:
         commit_id = f"loss-{world.agenda.steps}"
         if await lose_lanes(world.store, pool_name, commit_id):
             world.count("lost lists of lanes")
-            world.witness.lost_lanes(pool_name)
+            world.oracle.lost_lanes(pool_name)
             world.restart()  # a process that runs on knows the lanes for some seconds of its own
         self._next_lane_loss()
 
     async def _end_traffic(self) -> None:
         self._world.troubled = False
-        self._be_ahead(0.0)  # who waits for a moment of the calendar must live to see it
+        self._be_ahead(0.0)  # waits for a calendar time must end
 
     async def _report(self) -> SimulationReport:
         world = self._world
         steps = world.agenda.steps
-        seconds = (world.now - MIDNIGHT) / 1e6
+        seconds = (world.now - MIDNIGHT) / SECOND
         found = await self._audit()
         violations = [
-            Violation(invariant=name, step=steps, text=text) for name, text in world.witness.faults
+            Violation(invariant=name, step=steps, text=text) for name, text in world.oracle.faults
         ]
         violations += [
             Violation(invariant=f"audit: {check.name.value}", step=steps, text=text)
@@ -227,9 +227,9 @@ class _Simulation:
             steps=steps,
             seconds=seconds,
             violations=tuple(violations),
-            checked=dict(sorted(world.witness.checked.items())),
+            checked=dict(sorted(world.oracle.checked.items())),
             audited=sum(check.examined for check in found.checks),
-            waits={each: waits_of(waits) for each, waits in world.measures.waits.items()},
+            waits={item: waits_of(waits) for item, waits in world.measures.waits.items()},
             utilisation=world.measures.utilisation,
             samples=tuple(world.measures.samples),
             tally=dict(sorted(world.measures.tally.items())),
@@ -237,7 +237,7 @@ class _Simulation:
 
     async def _audit(self) -> AuditReport:
         world = self._world
-        drained = not (world.troubled or world.witness.open)
-        ended = world.witness.job_ids if drained else []
+        drained = not (world.troubled or world.oracle.open)
+        ended = world.oracle.job_ids if drained else []
         plane = ControlPlane(world.store, settings=world.plane.settings)
         return await audit(plane, ended=ended)

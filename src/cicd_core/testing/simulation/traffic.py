@@ -1,4 +1,4 @@
-"""The traffic: when jobs come, what they are, and how long they take."""
+"""The traffic: times, kinds and durations of jobs."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from cicd_core.queueing.lanes import lane_of
 from cicd_core.testing.simulation.plan import DAY, HOUR, WORKS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
     from random import Random  # noqa: TID251 - the caller's, seeded
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 #: A share of the jobs comes in bursts, such as the matrix of a pipeline; so many at once.
 _BURSTS: Final = 0.2
 _BURST: Final = (10, 50)
-#: Of the others, so many have to wait for a time that was asked for, at most an hour.
+#: Share of the others with a start time, at most an hour later.
 _DELAYED: Final = 0.05
 _PRIORITIES: Final = {
     Priority.CRITICAL: 3,
@@ -35,6 +36,13 @@ _VERDICTS: Final = {
     Verdict.FAILED: 6,
     Verdict.ERROR: 5,
     Verdict.TIMEOUT: 1,
+}
+#: What an attempt says that ended so.
+_MESSAGES: Final[Mapping[Verdict, tuple[str, ...]]] = {
+    Verdict.SUCCESS: (),
+    Verdict.FAILED: ("2 of 214 tests failed", "the linter found 3 faults", "make: *** [all] 1"),
+    Verdict.ERROR: ("no space left on the disk", "the registry of images did not answer"),
+    Verdict.TIMEOUT: ("it ran for longer than its timeout",),
 }
 _RETRY: Final = RetryPolicy(
     max_attempts=3, retry_on=(Verdict.ERROR, Verdict.TIMEOUT), backoff_base=5.0
@@ -72,9 +80,9 @@ class Traffic:
                 return seconds
 
     def specs(self, now: datetime) -> list[JobSpec]:
-        """Return what comes at once: one job, or a burst of the same kind."""
+        """Return the jobs that come together: one, or a burst of the same kind."""
         draw = self._random
-        (work,) = draw.choices(WORKS, [each.share for each in WORKS])
+        (work,) = draw.choices(WORKS, [item.share for item in WORKS])
         (priority,) = draw.choices(list(_PRIORITIES), list(_PRIORITIES.values()))
         number = draw.randint(*_BURST) if draw.random() < self._burst_share else 1
         delayed = number == 1 and draw.random() < _DELAYED
@@ -98,8 +106,11 @@ def seconds_of(job: Job, draw: Random) -> float:
     return max(1.0, draw.lognormvariate(math.log(work.median_seconds), work.spread))
 
 
-def outcome_of(draw: Random, told: str) -> Outcome:
-    """Return how an attempt ends; ``told`` is what the agent adds, which nobody decides by."""
+def outcome_of(draw: Random, summary: str) -> Outcome:
+    """Return how an attempt ends; ``summary`` is the agent's addition."""
     (verdict,) = draw.choices(list(_VERDICTS), list(_VERDICTS.values()))
     code = {Verdict.SUCCESS: 0, Verdict.FAILED: 1}.get(verdict)
-    return Outcome(verdict=verdict, exit_code=code, logs_summary=told)
+    messages = _MESSAGES[verdict]
+    # By the summary: nothing more is drawn for it.
+    message = messages[sum(summary.encode()) % len(messages)] if messages else None
+    return Outcome(verdict=verdict, exit_code=code, logs_summary=summary, error_message=message)

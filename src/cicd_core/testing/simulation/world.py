@@ -1,20 +1,22 @@
-"""What everybody in a simulation shares: the control plane, the clock, the agenda, the witness."""
+"""The shared parts of a simulation: the control plane, the clock, the agenda, the oracle."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from cicd_core.control_plane.plane import ControlPlane
+from cicd_core.entities import COLLECTIONS
 from cicd_core.errors import LeaseLost
 from cicd_core.ids import IdSource
-from cicd_core.persistence.collections import COLLECTIONS
+from cicd_core.model.instants import SECOND
 from cicd_core.settings import Settings
-from cicd_core.store.memory import MemoryStore
+from cicd_core.store.memory import MemoryBackend
+from cicd_core.store.retrying import RetryingStore
 from cicd_core.testing.clock import START, VirtualClock
 from cicd_core.testing.simulation.agenda import Agenda
 from cicd_core.testing.simulation.beliefs import Beliefs
 from cicd_core.testing.simulation.measuring import Measures
-from cicd_core.testing.simulation.oracle import Witness
+from cicd_core.testing.simulation.oracle import Oracle
 from cicd_core.testing.simulation.plan import DAY
 
 if TYPE_CHECKING:
@@ -22,13 +24,13 @@ if TYPE_CHECKING:
 
     from cicd_core.model.job import Job, LeaseToken
     from cicd_core.store.contract import Store
-    from cicd_core.testing.simulation.oracle import Sight
+    from cicd_core.testing.simulation.oracle import JobSight
     from cicd_core.testing.simulation.plan import SimulationPlan
 
 Answer = TypeVar("Answer")
 
 #: A simulation begins at midnight (UTC), in µs.
-MIDNIGHT: Final = START - START % int(DAY * 1_000_000)
+MIDNIGHT: Final = START - START % int(DAY * SECOND)
 #: Longer than any simulation: nothing may be dropped before the audit has seen it.
 _KEPT: Final = 365 * DAY
 
@@ -36,22 +38,29 @@ _KEPT: Final = 365 * DAY
 class World:
     """The surroundings of agents and traffic."""
 
-    def __init__(self, plan: SimulationPlan, wrap: Callable[[Store], Store] | None) -> None:
-        """Build a control plane over an empty memory store."""
+    def __init__(
+        self,
+        plan: SimulationPlan,
+        wrap: Callable[[Store], Store] | None,
+        *,
+        clock: VirtualClock | None = None,
+    ) -> None:
+        """Build a control plane over an empty memory store; without a clock, at midnight."""
         self.plan = plan
-        self.clock = VirtualClock(MIDNIGHT)
+        self.clock = clock or VirtualClock(MIDNIGHT)
         self.agenda = Agenda(self.clock)
-        self.measures = Measures(MIDNIGHT)
+        self.measures = Measures(self.clock.micros())
         #: The real one, whatever the control plane is given.
-        self.store = store = MemoryStore(COLLECTIONS, clock=self.clock, log_retention=_KEPT)
-        self._given = store if wrap is None else wrap(store)
+        backend = MemoryBackend(COLLECTIONS, clock=self.clock, log_retention=_KEPT)
+        self.store: Store = RetryingStore(backend)
+        self._given = self.store if wrap is None else wrap(self.store)
         self._ids = IdSource(plan.seed)
         self.plane = self._started()
-        self.witness = Witness(store, self._moved)
-        self.beliefs = Beliefs(self.witness.require)
+        self.oracle = Oracle(self.store, self._moved)
+        self.beliefs = Beliefs(self.oracle.require)
         #: Whether faults happen; the work that is left at the end is done in peace.
         self.troubled = True
-        #: What to do with a job that became a dead letter.
+        #: The callback for a job that became a dead letter.
         self.on_dead_letter: Callable[[str], None] = lambda _: None
 
     @property
@@ -75,14 +84,14 @@ class World:
         Returns:
             The answer; None where it was refused.
         """
-        owner = self.witness.owns(job_id, token)
+        owner = self.oracle.owns(job_id, token)
         try:
             answer = await call()
         except LeaseLost as lost:
             self.count("refused stale calls")
-            self.witness.require("owners are heard", not owner, f"{verb}: {lost}")
+            self.oracle.require("owners are heard", not owner, f"{verb}: {lost}")
             return None
-        self.witness.require(
+        self.oracle.require(
             "stale owners are refused",
             owner,
             f"{verb} of job {job_id} with fence {token.fence} was accepted, and does not hold it",
@@ -92,29 +101,29 @@ class World:
     async def repeated(self, verb: str, job_id: str, call: Callable[[], Awaitable[object]]) -> None:
         """Make a call again that was applied, and whose reply was lost: it must change nothing."""
         self.count("repeated calls")
-        before = self.witness.sight(job_id)
+        before = self.oracle.sight(job_id)
         try:
             await call()
         except LeaseLost as lost:
-            self.witness.require("repetitions change nothing", holds=False, text=f"{verb}: {lost}")
+            self.oracle.require("repetitions change nothing", holds=False, text=f"{verb}: {lost}")
             return
-        await self.witness.look()
-        self.witness.require(
+        await self.oracle.look()
+        self.oracle.require(
             "repetitions change nothing",
-            self.witness.sight(job_id) == before,
+            self.oracle.sight(job_id) == before,
             f"{verb} of job {job_id} was repeated, and took effect twice",
         )
 
     def _started(self) -> ControlPlane:
         settings = Settings(
             lease_seconds=self.plan.lease_seconds,
-            heartbeat_seconds=self.plan.heartbeat_seconds,
+            heartbeat_timeout_seconds=self.plan.heartbeat_timeout_seconds,
             job_retention_seconds=_KEPT,
             agent_retention_seconds=_KEPT,
         )
         return ControlPlane(self._given, settings=settings, ids=self._ids)
 
-    def _moved(self, before: Sight | None, job: Job) -> None:
+    def _moved(self, before: JobSight | None, job: Job) -> None:
         self.measures.moved(before, job, self.now)
         if job.state.value == "dead_lettered":
             self.on_dead_letter(job.job_id)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
 
-    from cicd_core.store.sqlite import SQLiteStore
+    from cicd_core.store.sqlite import SQLiteBackend
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +26,6 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def store(path: Path) -> AsyncGenerator[SQLiteStore, None]:
+async def store(path: Path) -> AsyncGenerator[SQLiteBackend, None]:
     async with opened(path) as store:
         yield store

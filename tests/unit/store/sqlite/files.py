@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from cicd_core.store.registry import open_store
-from cicd_core.store.sqlite import SQLiteStore
+from cicd_core.store.sqlite import SQLiteBackend
 from cicd_core.testing.samples import COLLECTIONS
 
 if TYPE_CHECKING:
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 @asynccontextmanager
 async def opened(
     path: Path, *, collections: Iterable[Collection] = COLLECTIONS, **options: Any
-) -> AsyncGenerator[SQLiteStore, None]:
-    """Open a store on a file."""
+) -> AsyncGenerator[SQLiteBackend, None]:
+    """Open the backend of a store on a file."""
     async with open_store(f"sqlite:///{path}", collections=collections, **options) as store:
-        assert isinstance(store, SQLiteStore)
-        yield store
+        assert isinstance(store.backend, SQLiteBackend)
+        yield store.backend
 
 
 def connect(path: Path) -> closing[sqlite3.Connection]:
@@ -41,9 +41,9 @@ def query(path: Path, statement: str, *parameters: object) -> list[tuple[Any, ..
         return connection.execute(statement, parameters).fetchall()
 
 
-async def execute(store: SQLiteStore, statement: str) -> list[tuple[Any, ...]]:
+async def execute(store: SQLiteBackend, statement: str) -> list[tuple[Any, ...]]:
     """Execute a statement on a store's writing connection."""
-    return await store.writes.run(lambda connection: connection.execute(statement).fetchall())
+    return await store.writes.call(lambda connection: connection.execute(statement).fetchall())
 
 
 def names(folder: Path) -> list[str]:

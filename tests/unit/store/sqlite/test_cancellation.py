@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
+import threading
 from typing import TYPE_CHECKING
 
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
+from cicd_core.store.sqlite.connection import ConnectionThread, GuardedConnection
 from cicd_core.testing.samples import claim, find, in_lane, item, numbers_in, told, whole_log, write
 from tests.unit.store.sqlite.files import execute, names, opened, query
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cicd_core.store.sqlite import SQLiteStore
+    from cicd_core.store.sqlite import SQLiteBackend
 
 pytestmark = pytest.mark.anyio
 
@@ -24,7 +28,7 @@ TURNS = range(12)
 
 @pytest.mark.parametrize("turns", TURNS)
 async def test_a_commit_that_is_cancelled_happens_whole_or_not_at_all(
-    store: SQLiteStore, turns: int
+    store: SQLiteBackend, turns: int
 ) -> None:
     async with anyio.create_task_group() as group:
         group.start_soon(lambda: write(store, item("a"), item("b"), events=[told("a"), told("b")]))
@@ -40,7 +44,7 @@ async def test_a_commit_that_is_cancelled_happens_whole_or_not_at_all(
 
 @pytest.mark.parametrize("turns", TURNS)
 async def test_a_claim_that_is_cancelled_can_be_asked_for_again(
-    store: SQLiteStore, turns: int
+    store: SQLiteBackend, turns: int
 ) -> None:
     await write(store, item("a"), item("b"))
     one = claim()
@@ -53,7 +57,7 @@ async def test_a_claim_that_is_cancelled_can_be_asked_for_again(
     assert await numbers_in(store, in_lane()) == [1]
 
 
-async def test_what_waits_for_its_turn_is_dropped_with_its_caller(store: SQLiteStore) -> None:
+async def test_what_waits_for_its_turn_is_dropped_with_its_caller(store: SQLiteBackend) -> None:
     async with anyio.create_task_group() as group:
         group.start_soon(lambda: write(store, item("under way")))
         await checkpoint()
@@ -64,6 +68,26 @@ async def test_what_waits_for_its_turn_is_dropped_with_its_caller(store: SQLiteS
     await write(store, item("next"))  # it would have gone together with this one
     assert await find(store, "dropped") is None
     assert await find(store, "under way")
+
+
+async def test_an_opening_that_the_loop_cancels_leaves_no_thread_and_no_open_file(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[GuardedConnection] = []
+
+    def close(connection: GuardedConnection) -> None:
+        closed.append(connection)
+        sqlite3.Connection.close(connection)
+
+    monkeypatch.setattr(GuardedConnection, "close", close)
+    before = set(threading.enumerate())
+    opening = asyncio.ensure_future(ConnectionThread(path, 5).open())
+    await checkpoint()  # as far as the thread, which opens the file
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    assert set(threading.enumerate()) <= before  # one of an earlier test may have ended since
+    assert closed
 
 
 async def test_many_that_are_cancelled_leave_no_transaction_and_no_lock(path: Path) -> None:
@@ -77,8 +101,8 @@ async def test_many_that_are_cancelled_leave_no_transaction_and_no_lock(path: Pa
                 for _ in range(turns % 8):
                     await checkpoint()
                 group.cancel_scope.cancel()
-        assert not await store.writes.run(lambda connection: connection.in_transaction)
-        assert not await store.reads.run(lambda connection: connection.in_transaction)
+        assert not await store.writes.call(lambda connection: connection.in_transaction)
+        assert not await store.reads.call(lambda connection: connection.in_transaction)
         async with opened(path) as other:
             await write(other, item("free"))
         assert await execute(store, "PRAGMA integrity_check") == [("ok",)]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import sqlite3
     from pathlib import Path
 
-    from cicd_core.store.sqlite import SQLiteStore
+    from cicd_core.store.sqlite import SQLiteBackend
 
 #: In bytes.
 PAGE = 4096
@@ -115,10 +115,10 @@ async def test_a_store_that_writes_much_keeps_its_log_short(path: Path) -> None:
 
 
 @pytest.mark.anyio
-async def test_no_connection_checkpoints_by_itself(store: SQLiteStore) -> None:
+async def test_no_connection_checkpoints_by_itself(store: SQLiteBackend) -> None:
     pragma = "PRAGMA wal_autocheckpoint"
     assert await execute(store, pragma) == [(0,)]
-    assert await store.reads.run(lambda each: each.execute(pragma).fetchone()) == (0,)
+    assert await store.reads.call(lambda each: each.execute(pragma).fetchone()) == (0,)
 
 
 @pytest.mark.anyio

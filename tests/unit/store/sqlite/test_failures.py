@@ -27,7 +27,7 @@ from tests.unit.store.sqlite.files import connect, execute, names, opened, query
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cicd_core.store.sqlite import SQLiteStore
+    from cicd_core.store.sqlite import SQLiteBackend
 
 pytestmark = pytest.mark.anyio
 
@@ -40,7 +40,7 @@ async def test_a_full_disk_fails_every_member_of_the_batch_and_keeps_nothing_of_
 ) -> None:
     failures: list[StoreFull] = []
 
-    async def put(store: SQLiteStore, key: str) -> None:
+    async def put(store: SQLiteBackend, key: str) -> None:
         with pytest.raises(StoreFull, match="nothing was written") as full:
             await write(store, item(key, body=LARGE), events=[told(key)])
         failures.append(full.value)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
+from cicd_core.entities import COLLECTIONS
 from cicd_core.errors import InvalidInput, StoreReplaced
-from cicd_core.persistence.collections import COLLECTIONS
 from cicd_core.store.registry import open_store
 from cicd_core.store.sqlite.files import beside
 from cicd_core.testing.samples import find, in_lane, item, read, watch, write
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from cicd_core.store.sqlite import SQLiteStore
+    from cicd_core.store.sqlite import SQLiteBackend
 
 pytestmark = [
     pytest.mark.anyio,
@@ -78,7 +78,7 @@ async def test_write_and_read_after_a_change_of_the_files_are_refused(
                 await read(store, "before")
 
 
-async def test_waiter_learns_of_a_file_that_was_replaced(store: SQLiteStore, path: Path) -> None:
+async def test_waiter_learns_of_a_file_that_was_replaced(store: SQLiteBackend, path: Path) -> None:
     async def wait() -> None:
         while True:  # a wake-up may be spurious; the next question is refused
             await store.wait([watch(in_lane())], 3600)

@@ -10,6 +10,7 @@ from anyio.lowlevel import checkpoint
 
 from cicd_core.errors import StoreError
 from cicd_core.store.records import Conflict, Renewal
+from cicd_core.store.sqlite.retention import Retention
 from cicd_core.testing.samples import (
     SECOND,
     apply,
@@ -28,17 +29,23 @@ from tests.unit.store.sqlite.files import execute
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
-    from cicd_core.store.sqlite import SQLiteStore
+    from cicd_core.store.sqlite import SQLiteBackend
 
 pytestmark = pytest.mark.anyio
 
 
-async def statements(store: SQLiteStore, action: Callable[[], Awaitable[object]]) -> list[str]:
+@pytest.fixture(autouse=True)
+def _no_chores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no chore begin a transaction of its own, however long a test takes."""
+    monkeypatch.setattr(Retention, "is_due", lambda _self, _now: False)
+
+
+async def statements(store: SQLiteBackend, action: Callable[[], Awaitable[object]]) -> list[str]:
     """Return what the writing connection executed during an action."""
     seen: list[str] = []
-    await store.writes.run(lambda connection: connection.set_trace_callback(seen.append))
+    await store.writes.call(lambda connection: connection.set_trace_callback(seen.append))
     await action()
-    await store.writes.run(lambda connection: connection.set_trace_callback(None))
+    await store.writes.call(lambda connection: connection.set_trace_callback(None))
     return seen
 
 
@@ -48,14 +55,7 @@ async def at_once(*actions: Callable[[], Coroutine[Any, Any, object]]) -> None:
             group.start_soon(action)
 
 
-async def after_its_first_chores(store: SQLiteStore) -> None:
-    """Let the transaction that drops what has run out be over: it comes at most once a second."""
-    await write(store, item("first", lane=None))
-    await write(store, item("second", lane=None))
-
-
-async def test_what_is_asked_in_one_turn_is_one_transaction(store: SQLiteStore) -> None:
-    await after_its_first_chores(store)
+async def test_what_is_asked_in_one_turn_is_one_transaction(store: SQLiteBackend) -> None:
     writers = [lambda key=str(n): write(store, item(key)) for n in range(100)]
     seen = await statements(store, lambda: at_once(*writers))
     inserts = [each for each in seen if each.startswith('INSERT INTO "c_items"')]
@@ -63,8 +63,7 @@ async def test_what_is_asked_in_one_turn_is_one_transaction(store: SQLiteStore) 
     assert seen.count("BEGIN IMMEDIATE") == seen.count("COMMIT") <= 2
 
 
-async def test_commits_claims_and_renewals_share_a_transaction(store: SQLiteStore) -> None:
-    await after_its_first_chores(store)
+async def test_commits_claims_and_renewals_share_a_transaction(store: SQLiteBackend) -> None:
     await write(store, item("a"))
     first = claim()
     await store.claim(first)
@@ -82,9 +81,8 @@ async def test_commits_claims_and_renewals_share_a_transaction(store: SQLiteStor
 
 
 async def test_what_is_asked_while_a_batch_is_under_way_goes_into_the_next_one(
-    store: SQLiteStore,
+    store: SQLiteBackend,
 ) -> None:
-    await after_its_first_chores(store)
 
     async def one_after_another() -> None:
         async with anyio.create_task_group() as group:
@@ -97,8 +95,7 @@ async def test_what_is_asked_while_a_batch_is_under_way_goes_into_the_next_one(
     assert await numbers_in(store, in_lane()) == [50]
 
 
-async def test_claims_of_one_kind_are_found_by_one_query(store: SQLiteStore) -> None:
-    await after_its_first_chores(store)
+async def test_claims_of_one_kind_are_found_by_one_query(store: SQLiteBackend) -> None:
     await write(store, *(item(f"{number:02}") for number in range(20)))
     claims = [claim() for _ in range(20)]
     seen = await statements(
@@ -110,7 +107,7 @@ async def test_claims_of_one_kind_are_found_by_one_query(store: SQLiteStore) -> 
 
 
 async def test_a_repetition_in_the_same_batch_gets_what_the_first_one_takes(
-    store: SQLiteStore,
+    store: SQLiteBackend,
 ) -> None:
     await write(store, item("a"), item("b"))
     one = claim()
@@ -124,7 +121,7 @@ async def test_a_repetition_in_the_same_batch_gets_what_the_first_one_takes(
     assert await numbers_in(store, in_lane()) == [1]
 
 
-async def test_a_conflict_in_a_batch_is_nobody_elses(store: SQLiteStore) -> None:
+async def test_a_conflict_in_a_batch_is_nobody_elses(store: SQLiteBackend) -> None:
     await write(store, item("a"))
     answers: dict[str, object] = {}
 
@@ -137,7 +134,7 @@ async def test_a_conflict_in_a_batch_is_nobody_elses(store: SQLiteStore) -> None
     assert {entry.key for entry in await whole_log(store)} == {"b", "c"}
 
 
-async def test_what_sqlite_chokes_on_fails_alone(store: SQLiteStore) -> None:
+async def test_what_sqlite_chokes_on_fails_alone(store: SQLiteBackend) -> None:
     await execute(
         store,
         """CREATE TRIGGER refuse BEFORE INSERT ON "c_items" WHEN new.key = 'bad'
@@ -161,18 +158,17 @@ async def test_what_sqlite_chokes_on_fails_alone(store: SQLiteStore) -> None:
 
 
 async def test_a_list_of_commits_larger_than_a_batch_is_one_transaction_all_the_same(
-    store: SQLiteStore,
+    store: SQLiteBackend,
 ) -> None:
-    await after_its_first_chores(store)
     commits = [commit(item(str(number))) for number in range(1500)]
     seen = await statements(store, lambda: store.commit(commits))
     assert seen.count("BEGIN IMMEDIATE") <= 2
     assert await numbers_in(store, in_lane()) == [1500]
 
 
-async def test_reads_of_one_turn_share_a_snapshot(store: SQLiteStore) -> None:
+async def test_reads_of_one_turn_share_a_snapshot(store: SQLiteBackend) -> None:
     await write(store, item("a"))
     seen: list[str] = []
-    await store.reads.run(lambda connection: connection.set_trace_callback(seen.append))
+    await store.reads.call(lambda connection: connection.set_trace_callback(seen.append))
     await at_once(*(lambda: find(store, "a") for _ in range(20)))
     assert seen.count("BEGIN") == 1

@@ -20,7 +20,7 @@ from tests.unit.store.sqlite.files import connect, opened, query
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cicd_core.store.sqlite import SQLiteStore
+    from cicd_core.store.sqlite import SQLiteBackend
 
 #: Letters at the edges of what UTF-8 can hold.
 EDGES = st.text("a|\0\x7f\ud7ff\ue000\U0010ffff", min_size=1, max_size=4)
@@ -33,16 +33,16 @@ def test_a_prefix_finds_the_counters_whose_names_begin_with_it(
     path = tmp_path_factory.mktemp("counters") / "store.db"
     with connect(path) as connection:
         migrate(connection, path)
-        space = namespace_id(connection, "")
-        rows = [(space, name, 1) for name in names]
+        number = namespace_id(connection, "")
+        rows = [(number, name, 1) for name in names]
         connection.executemany("INSERT INTO counters VALUES (?, ?, ?)", rows)
-        found = read_counters(connection, space, prefix).values
+        found = read_counters(connection, number, prefix).values
     assert set(found) == {name for name in names if name.startswith(prefix)}
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("cursor", ["", "-1", "1.5", "x", "٣", "9" * 30, "9" * 15, "1 OR 1"])
-async def test_a_cursor_that_no_page_gave_is_refused(store: SQLiteStore, cursor: str) -> None:
+async def test_a_cursor_that_no_page_gave_is_refused(store: SQLiteBackend, cursor: str) -> None:
     await write(store, item("a"), events=[told("a")])
     with pytest.raises(InvalidCursor):
         await store.read_log(cursor, 10)
@@ -67,10 +67,10 @@ async def test_each_namespace_has_positions_of_its_own(path: Path) -> None:
     assert sorted(names) == ["one"] * 4 + ["two"] * 6
 
 
-async def keys_after(store: SQLiteStore, cursor: str) -> tuple[bool, list[str]]:
+async def keys_after(store: SQLiteBackend, cursor: str) -> tuple[bool, list[str]]:
     """Return whether a reader learns of a gap, and the keys of the events that it gets."""
     page = await store.read_log(cursor, 100)
-    return page.torn, [entry.key for entry in page.entries]
+    return page.truncated, [entry.key for entry in page.entries]
 
 
 @pytest.mark.anyio
@@ -93,7 +93,7 @@ async def test_reader_whose_events_were_lost_misses_none_that_come_later(
     clock.advance(0.001)
     async with opened(path, clock=clock) as store:
         page = await store.read_log(cursor, 100)
-        assert (page.torn, page.entries) == (True, ())
+        assert (page.truncated, page.entries) == (True, ())
         new = [f"new {number}" for number in range(later)]
         for key in new:
             await write(store, item(key), events=[told(key)])

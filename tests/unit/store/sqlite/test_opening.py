@@ -8,6 +8,7 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
+from cicd_core.entities import COLLECTIONS
 from cicd_core.errors import (
     InvalidInput,
     SchemaTooNew,
@@ -16,7 +17,6 @@ from cicd_core.errors import (
     UnrecognizedDatabase,
     UnsupportedCapability,
 )
-from cicd_core.persistence.collections import COLLECTIONS
 from cicd_core.store.registry import open_store
 from cicd_core.store.sqlite.schema import APPLICATION_ID, MIGRATIONS, OLDEST
 from cicd_core.testing.samples import find, in_lane, item, watch, write
@@ -34,7 +34,7 @@ from tests.unit.store.sqlite.files import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cicd_core.store.sqlite import SQLiteStore
+    from cicd_core.store.sqlite import SQLiteBackend
 
 pytestmark = pytest.mark.anyio
 
@@ -105,7 +105,7 @@ async def test_another_programs_database_is_refused_and_left_as_it_is(
 async def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(path: Path) -> None:
     text = b"to do: feed the cat\n" * 100
     fill(path, text)
-    with pytest.raises(UnrecognizedDatabase, match="no SQLite database"):
+    with pytest.raises(UnrecognizedDatabase, match="not a SQLite database"):
         async with opened(path):
             pass
     assert content(path) == text
@@ -192,13 +192,15 @@ async def test_a_url_that_cannot_be_is_refused_by_the_name_of_what_is_wrong(
 async def test_the_options_of_the_url_are_kept(path: Path) -> None:
     url = f"sqlite:///{path}?synchronous=normal&busy_timeout=0.5&log_retention=60"
     async with open_store(url, collections=COLLECTIONS) as store:
-        location = store.location  # type: ignore[attr-defined] # a SQLiteStore, by its scheme
+        location = store.location
         assert (location.synchronous, location.busy_timeout) == ("normal", 0.5)
         assert location.log_retention == 60
-        assert await execute(store, "PRAGMA synchronous") == [(1,)]  # type: ignore[arg-type] # as above
+        assert await execute(store.backend, "PRAGMA synchronous") == [(1,)]  # type: ignore[arg-type] # a SQLiteBackend, by its scheme
 
 
-async def test_a_commit_is_synced_to_the_disk_unless_one_asks_otherwise(store: SQLiteStore) -> None:
+async def test_a_commit_is_synced_to_the_disk_unless_one_asks_otherwise(
+    store: SQLiteBackend,
+) -> None:
     assert await execute(store, "PRAGMA synchronous") == [(2,)]
     assert await execute(store, "PRAGMA journal_mode") == [("wal",)]
 
@@ -224,7 +226,7 @@ async def test_a_symbolic_link_leads_to_the_same_store_and_the_same_lock(path: P
 async def test_a_closed_store_is_named_by_its_file(path: Path) -> None:
     async with opened(path) as store:
         await write(store, item("a"))
-    with pytest.raises(StoreClosed, match=r"store\.db' was closed: open it again"):
+    with pytest.raises(StoreClosed, match=r"store\.db' is closed: open it again"):
         await find(store, "a")
 
 
@@ -238,7 +240,7 @@ async def test_a_store_may_be_closed_twice(path: Path) -> None:
 async def test_closing_ends_the_wait_of_whoever_waits(path: Path) -> None:
     ended: list[str] = []
 
-    async def wait(store: SQLiteStore) -> None:
+    async def wait(store: SQLiteBackend) -> None:
         with pytest.raises(StoreClosed, match="closed"):
             await store.wait([watch(in_lane())], 3600)
         ended.append("waiter")
@@ -257,7 +259,7 @@ async def test_what_was_asked_before_closing_is_done(path: Path) -> None:
     assert query(path, "SELECT count(*) FROM c_items") == [(20,)]
 
 
-async def test_a_store_belongs_to_the_event_loop_that_opened_it(store: SQLiteStore) -> None:
+async def test_a_store_belongs_to_the_event_loop_that_opened_it(store: SQLiteBackend) -> None:
     def ask_from_another_loop() -> None:
         anyio.run(find, store, "a", backend="asyncio")
 
@@ -265,7 +267,7 @@ async def test_a_store_belongs_to_the_event_loop_that_opened_it(store: SQLiteSto
         await anyio.to_thread.run_sync(ask_from_another_loop)
 
 
-async def test_another_threads_event_loop_takes_a_sibling(store: SQLiteStore) -> None:
+async def test_another_threads_event_loop_takes_a_sibling(store: SQLiteBackend) -> None:
     async def write_there() -> None:
         async with store.sibling() as sibling:
             await write(sibling, item("a"))

@@ -42,7 +42,7 @@ def churn_until_killed(path: Path, cycle: int, chance: random.Random) -> list[tu
             lines = chance.randrange(1, 400)
             answered += [parsed(writer.stdout.readline()) for _ in range(lines)]
             writer.kill()
-            # What was printed before it died counts too; the last line may be torn.
+            # What was printed before it died counts too; the last line may be cut off.
             rest = writer.stdout.read().split("\n")
             answered += [parsed(line) for line in rest[:-1]]
     return answered

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cicd_core import AgentSpec, ControlPlane, JobSpec, Outcome, PoolSpec
-from cicd_core.persistence.collections import COLLECTIONS
+from cicd_core.entities import COLLECTIONS
 from cicd_core.testing import VirtualClock
 from tests.unit.store.sqlite.files import opened
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
     from pathlib import Path
 
-    from cicd_core.store.sqlite import SQLiteStore
+    from cicd_core.store.sqlite import SQLiteBackend
 
 pytestmark = pytest.mark.anyio
 
@@ -32,17 +32,17 @@ def clock() -> VirtualClock:
 
 
 @pytest.fixture
-async def store(path: Path, clock: VirtualClock) -> AsyncGenerator[SQLiteStore, None]:
+async def store(path: Path, clock: VirtualClock) -> AsyncGenerator[SQLiteBackend, None]:
     async with opened(path, collections=COLLECTIONS, clock=clock, synchronous="normal") as store:
         yield store
 
 
 @pytest.fixture
-def plane(store: SQLiteStore) -> ControlPlane:
+def plane(store: SQLiteBackend) -> ControlPlane:
     return ControlPlane(store)
 
 
-async def steps(store: SQLiteStore, read: Callable[..., Awaitable[Any]], **arguments: Any) -> int:
+async def steps(store: SQLiteBackend, read: Callable[..., Awaitable[Any]], **arguments: Any) -> int:
     """Return how many steps the reading connection takes for a read."""
     taken = [0]
 
@@ -53,16 +53,16 @@ async def steps(store: SQLiteStore, read: Callable[..., Awaitable[Any]], **argum
     def count(connection: sqlite3.Connection) -> None:
         connection.set_progress_handler(tell, GRAIN)
 
-    await store.reads.run(count)
+    await store.reads.call(count)
     await read(**arguments)
-    await store.reads.run(lambda connection: connection.set_progress_handler(None, 0))
+    await store.reads.call(lambda connection: connection.set_progress_handler(None, 0))
     return taken[0]
 
 
 async def end_jobs(plane: ControlPlane, pool_name: str, number: int) -> None:
     await plane.queue.enqueue_many([JobSpec(job_type="build", pool_name=pool_name)] * number)
     for claimed in await plane.queue.claim(
-        agent_id="a-1", pool_name=pool_name, limit=number, starting=True
+        agent_id="a-1", pool_name=pool_name, limit=number, start=True
     ):
         await plane.queue.complete(claimed, Outcome.exited(0))
 
@@ -89,7 +89,7 @@ async def grow(plane: ControlPlane, clock: VirtualClock, times: int) -> None:
     ["list of a pool", "list of a pool and status", "pool stats", "scaling", "sweep", "why"],
 )
 async def test_a_read_takes_as_many_steps_when_there_is_ten_times_as_much(
-    plane: ControlPlane, store: SQLiteStore, clock: VirtualClock, read: str
+    plane: ControlPlane, store: SQLiteBackend, clock: VirtualClock, read: str
 ) -> None:
     await plane.pools.put(PoolSpec(pool_name="rare"))
     await end_jobs(plane, "rare", 12)
@@ -113,7 +113,7 @@ async def test_a_read_takes_as_many_steps_when_there_is_ten_times_as_much(
 
 
 async def test_a_count_looks_at_a_bounded_number_of_expired_records(
-    plane: ControlPlane, store: SQLiteStore, clock: VirtualClock
+    plane: ControlPlane, store: SQLiteBackend, clock: VirtualClock
 ) -> None:
     for _ in range(9):
         await plane.queue.enqueue_many([JobSpec(job_type="build")] * 250)

@@ -14,14 +14,14 @@ from tests.unit.store.sqlite.files import opened
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cicd_core.store.sqlite import SQLiteStore
+    from cicd_core.store.sqlite import SQLiteBackend
 
 pytestmark = pytest.mark.anyio
 
 HELD = {"lane": None, "timer": "held"}
 
 
-async def renew(store: SQLiteStore, claim_id: str, seconds: int = 60) -> None:
+async def renew(store: SQLiteBackend, claim_id: str, seconds: int = 60) -> None:
     renewal = Renewal(collection="items", key="a", claim_id=claim_id, duration=seconds * SECOND)
     assert await store.renew([renewal]) != [None]
 
@@ -54,7 +54,7 @@ async def test_a_renewal_that_moves_nothing_writes_nothing(path: Path) -> None:
         await write(store, item("a"))
         one = claim(patch=HELD)
         await store.claim(one)
-        before = await store.writes.run(lambda connection: connection.total_changes)
+        before = await store.writes.call(lambda connection: connection.total_changes)
         await renew(store, one.claim_id, seconds=1)
-        after = await store.writes.run(lambda connection: connection.total_changes)
+        after = await store.writes.call(lambda connection: connection.total_changes)
         assert after == before

@@ -32,7 +32,7 @@ from tests.unit.store.sqlite.files import content, execute, opened, query
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cicd_core.store.sqlite import SQLiteStore
+    from cicd_core.store.sqlite import SQLiteBackend
 
 pytestmark = pytest.mark.anyio
 
@@ -44,7 +44,7 @@ def rows(path: Path, counted: str = "SELECT count(*) FROM c_items") -> int:
     return int(number)
 
 
-async def settle(store: SQLiteStore) -> None:
+async def settle(store: SQLiteBackend) -> None:
     """Return when the chores of the batches so far are over: they come before the next batch."""
     await write(store, item("beside", lane=None))
     await remove(store, "beside", (await store.get("items", ["beside"]))["beside"].version)
@@ -90,6 +90,30 @@ async def test_it_looks_once_a_second_while_there_is_nothing_to_drop(path: Path)
         assert rows(path) == 1
         clock.advance(0.5)
         await settle(store)
+        assert rows(path) == 0
+
+
+async def test_it_looks_less_often_while_there_is_nothing_to_drop(path: Path) -> None:
+    clock = VirtualClock()
+    seen: list[str] = []
+    async with opened(path, clock=clock) as store:
+        await settle(store)
+        await store.writes.call(lambda connection: connection.set_trace_callback(seen.append))
+
+        async def looks(seconds: int) -> list[int]:
+            """Return the seconds after which a batch was followed by a look."""
+            found: list[int] = []
+            for second in range(1, seconds + 1):
+                clock.advance(1)
+                seen.clear()
+                await settle(store)
+                if any("c_items" in each and "expires_at <=" in each for each in seen):
+                    found.append(second)
+            return found
+
+        assert await looks(40) == [1, 3, 7, 15, 23, 31, 39]
+        await write(store, item("a", expires_at=clock.micros() + 1))
+        assert await looks(10) == [7, 8, 10]
         assert rows(path) == 0
 
 
@@ -169,6 +193,24 @@ async def test_more_counters_than_one_run_drops_go_in_the_next_ones(path: Path) 
         assert (await store.counters("")).values == {}
 
 
+async def test_counters_of_past_days_go_once_a_second_while_there_are_more(path: Path) -> None:
+    clock = VirtualClock()
+    async with opened(path, clock=clock) as store:
+        for _ in range(5):  # nothing to drop: it looks every eight seconds by now
+            clock.advance(8)
+            await settle(store)
+        names = [f"a/20200101|{each}" for each in range(4 * MOST_COUNTERS)]
+        for first in range(0, len(names), MOST_COUNTERS):
+            some = names[first : first + MOST_COUNTERS]
+            await write(store, item(str(first)), increments=[Increment(name) for name in some])
+        clock.advance(86_400)  # counters are looked at once a day
+        await settle(store)
+        for _ in range(3):
+            clock.advance(1)
+            await settle(store)
+        assert (await store.counters("")).values == {}
+
+
 async def test_events_are_dropped_when_the_log_is_older_than_it_is_kept(path: Path) -> None:
     clock = VirtualClock()
     async with opened(path, clock=clock, log_retention=60) as store:
@@ -179,10 +221,10 @@ async def test_events_are_dropped_when_the_log_is_older_than_it_is_kept(path: Pa
         await settle(store)
         assert rows(path, EVENTS) == 1
         page = await store.read_log(cursor, 10)
-        assert page.torn
+        assert page.truncated
         assert [entry.key for entry in page.entries] == ["b"]
         assert [entry.key for entry in await whole_log(store)] == ["b"]
-        assert not (await store.read_log(page.cursor, 10)).torn
+        assert not (await store.read_log(page.cursor, 10)).truncated
 
 
 async def test_a_log_that_was_dropped_to_its_end_says_so_once(path: Path) -> None:
@@ -194,8 +236,8 @@ async def test_a_log_that_was_dropped_to_its_end_says_so_once(path: Path) -> Non
         await settle(store)
         assert rows(path, EVENTS) == 0
         page = await store.read_log(cursor, 10)
-        assert (page.torn, page.entries) == (True, ())
-        assert not (await store.read_log(page.cursor, 10)).torn
+        assert (page.truncated, page.entries) == (True, ())
+        assert not (await store.read_log(page.cursor, 10)).truncated
         assert (await store.counters("")).cursor == page.cursor
 
 
@@ -222,13 +264,13 @@ async def test_chores_that_fail_are_told_to_the_log_and_tried_again(
     async with opened(path, clock=clock) as store:
         await settle(store)
         await write(store, item("a", expires_at=clock.micros() + 1))
-        await store.writes.run(lambda connection: connection.execute(refusal))
+        await store.writes.call(lambda connection: connection.execute(refusal))
         clock.advance(60)
         await write(store, item("b"))
         await write(store, item("c"))
         assert "not now" in caplog.text
         assert rows(path) == 3
-        await store.writes.run(lambda connection: connection.execute("DROP TRIGGER refuse"))
+        await store.writes.call(lambda connection: connection.execute("DROP TRIGGER refuse"))
         clock.advance(60)
         await write(store, item("d"))
         await write(store, item("e"))
@@ -245,7 +287,7 @@ async def test_chore_that_fails_keeps_no_other_from_its_work(
     async with opened(path, clock=clock, log_retention=60) as store:
         await settle(store)
         await write(store, item("a", expires_at=clock.micros() + 1), events=[told("a")])
-        await store.writes.run(lambda connection: connection.execute(refusal))
+        await store.writes.call(lambda connection: connection.execute(refusal))
         clock.advance(120)
         body = b"x" * 300_000
         for number in range(20):

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
 
-    from cicd_core.store.sqlite import SQLiteStore
+    from cicd_core.store.sqlite import SQLiteBackend
 
 pytestmark = pytest.mark.anyio
 
@@ -40,7 +40,7 @@ TEXTS: Final = ("commit_id", "lease_claim", "a_rank", "a_state", "a_made-at")
 
 
 @asynccontextmanager
-async def damaged(path: Path, column: str, *keys: str) -> AsyncGenerator[SQLiteStore, None]:
+async def damaged(path: Path, column: str, *keys: str) -> AsyncGenerator[SQLiteBackend, None]:
     """A store with items, of which some have a text that is no UTF-8."""
     async with opened(path) as store:
         await write(store, *(item(key, rank=key) for key in ("a", "b", "c", "d")))

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from cicd_core.testing.histories import History
 from cicd_core.testing.histories.model import ABSENT, RecordOperation, record_steps
-from cicd_core.testing.histories.operation import UNKNOWN
 from cicd_core.testing.histories.oracle import Unstamped, check_versions
 from cicd_core.testing.histories.record_check import check_record
 from cicd_core.testing.histories.record_view import by_record
 from cicd_core.testing.histories.wing_gong import Order, linearize
+from cicd_core.testing.recording.operation import UNKNOWN
 from cicd_core.testing.samples import COLLECTIONS
 from tests.unit.testing.histories.tampering import FAULTS
 from tests.unit.testing.histories.writing import brute_force, sequential_recording, spread

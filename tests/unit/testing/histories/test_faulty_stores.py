@@ -10,7 +10,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 from attrs import evolve
 
-from cicd_core.store.memory import MemoryStore
+from cicd_core.store.memory import MemoryBackend
 from cicd_core.store.records import Commit, Committed, Conflict, Put, Renewed
 from cicd_core.testing.histories import Workload, check_history, record
 from cicd_core.testing.samples import COLLECTIONS, plain
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cicd_core.store.records import Claim, Counters, LogPage, Record, Renewal
 
 
-class CommitsBetweenTheCheckAndTheWrite(MemoryStore):
+class CommitsBetweenTheCheckAndTheWrite(MemoryBackend):
     """Looks whether the versions are right, and writes a little later, whatever they are then."""
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
@@ -51,7 +51,7 @@ class CommitsBetweenTheCheckAndTheWrite(MemoryStore):
         )
 
 
-class CommitsInParts(MemoryStore):
+class CommitsInParts(MemoryBackend):
     """Writes one record after the other."""
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
@@ -69,7 +69,7 @@ class CommitsInParts(MemoryStore):
         return Committed(versions)
 
 
-class LosesCommits(MemoryStore):
+class LosesCommits(MemoryBackend):
     """Says of every tenth commit that it was applied, and forgets it."""
 
     commits = 0
@@ -81,7 +81,7 @@ class LosesCommits(MemoryStore):
         return await super().commit(commits)
 
 
-class AnswersCommitsTooEarly(MemoryStore):
+class AnswersCommitsTooEarly(MemoryBackend):
     """Says that a record was replaced before it is."""
 
     waiting: Commit | None = None
@@ -97,7 +97,7 @@ class AnswersCommitsTooEarly(MemoryStore):
         return [forgotten(commit)]
 
 
-class ConflictsWithItself(MemoryStore):
+class ConflictsWithItself(MemoryBackend):
     """Refuses a commit that is made again."""
 
     def __init__(self) -> None:
@@ -111,7 +111,7 @@ class ConflictsWithItself(MemoryStore):
         return await super().commit(commits)
 
 
-class ReadsFromACache(MemoryStore):
+class ReadsFromACache(MemoryBackend):
     """Keeps what was read for the next reader, and forgets it when it is written here."""
 
     cache: Mapping[str, Record] | None = None
@@ -125,7 +125,7 @@ class ReadsFromACache(MemoryStore):
         return {key: each for key, each in {**others, **self.cache}.items() if key in keys}
 
 
-class ReadsAheadOfTheCommit(MemoryStore):
+class ReadsAheadOfTheCommit(MemoryBackend):
     """Shows what a commit would write before it is known whether it is applied."""
 
     ahead: Put | None = None
@@ -145,7 +145,7 @@ class ReadsAheadOfTheCommit(MemoryStore):
         return {**found, put.key: record}
 
 
-class ClaimsForTwo(MemoryStore):
+class ClaimsForTwo(MemoryBackend):
     """Gives what it has just found to whoever asks at the same time."""
 
     given: tuple[Claim, list[Record]] | None = None
@@ -162,7 +162,7 @@ class ClaimsForTwo(MemoryStore):
         return records
 
 
-class ClaimsFromTheFirstLane(MemoryStore):
+class ClaimsFromTheFirstLane(MemoryBackend):
     """Looks into the other lanes only if the first one is empty."""
 
     async def claim(self, claim: Claim) -> list[Record]:
@@ -172,7 +172,7 @@ class ClaimsFromTheFirstLane(MemoryStore):
         return []
 
 
-class SkipsWhatIsBusy(MemoryStore):
+class SkipsWhatIsBusy(MemoryBackend):
     """Finds nothing while another claim is under way."""
 
     busy = False
@@ -188,7 +188,7 @@ class SkipsWhatIsBusy(MemoryStore):
             self.busy = False
 
 
-class ClaimsAndForgets(MemoryStore):
+class ClaimsAndForgets(MemoryBackend):
     """Takes two records out of the queue where one was asked for, and keeps one to itself."""
 
     claims = 0
@@ -200,7 +200,7 @@ class ClaimsAndForgets(MemoryStore):
         return (await super().claim(evolve(claim, limit=2)))[:1]
 
 
-class ClaimsAgainFromNothing(MemoryStore):
+class ClaimsAgainFromNothing(MemoryBackend):
     """Answers a claim that is made again with nothing."""
 
     def __init__(self) -> None:
@@ -214,7 +214,7 @@ class ClaimsAgainFromNothing(MemoryStore):
         return await super().claim(claim)
 
 
-class RenewsWhatIsLost(MemoryStore):
+class RenewsWhatIsLost(MemoryBackend):
     """Renews for whom held a record before, too."""
 
     async def renew(self, renewals: Sequence[Renewal]) -> list[Renewed | None]:
@@ -226,7 +226,7 @@ class RenewsWhatIsLost(MemoryStore):
         return await super().renew(allowed)
 
 
-class RenewsLate(MemoryStore):
+class RenewsLate(MemoryBackend):
     """Answers a renewal with the lease as it was before."""
 
     async def renew(self, renewals: Sequence[Renewal]) -> list[Renewed | None]:
@@ -239,7 +239,7 @@ class RenewsLate(MemoryStore):
         ]
 
 
-class TellsAnEventTwice(MemoryStore):
+class TellsAnEventTwice(MemoryBackend):
     """Tells one of many events again, long after."""
 
     async def read_log(self, cursor: str | None, limit: int) -> LogPage:
@@ -247,7 +247,7 @@ class TellsAnEventTwice(MemoryStore):
         return evolve(page, entries=page.entries + page.entries[:1])
 
 
-class TellsAnEventNever(MemoryStore):
+class TellsAnEventNever(MemoryBackend):
     """Tells all events but the first one of each page."""
 
     async def read_log(self, cursor: str | None, limit: int) -> LogPage:
@@ -255,7 +255,7 @@ class TellsAnEventNever(MemoryStore):
         return evolve(page, entries=page.entries[1:])
 
 
-class CountsTwice(MemoryStore):
+class CountsTwice(MemoryBackend):
     """Adds one of many increments again."""
 
     async def counters(self, prefix: str) -> Counters:
@@ -263,7 +263,7 @@ class CountsTwice(MemoryStore):
         return evolve(found, values={name: n + 1 for name, n in found.values.items()})
 
 
-class CountsRefusals(MemoryStore):
+class CountsRefusals(MemoryBackend):
     """Counts the events of commits that it refused, in a commit of their own."""
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
@@ -320,12 +320,12 @@ def findings_of(factory: Any, seed: int, backend: str) -> tuple[Any, ...]:
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_a_right_store_is_explained(backend: str) -> None:
     for seed in range(5):
-        assert findings_of(partial(MemoryStore, COLLECTIONS), seed, backend) == ()
+        assert findings_of(partial(MemoryBackend, COLLECTIONS), seed, backend) == ()
 
 
 @pytest.mark.parametrize("faulty", FAULTY)
 def test_a_faulty_store_is_found_out(faulty: Any) -> None:
     factory = (
-        faulty if faulty.__init__ is not MemoryStore.__init__ else partial(faulty, COLLECTIONS)
+        faulty if faulty.__init__ is not MemoryBackend.__init__ else partial(faulty, COLLECTIONS)
     )
     assert any(findings_of(factory, seed, "asyncio") for seed in range(20))

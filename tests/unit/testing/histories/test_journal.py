@@ -20,8 +20,7 @@ from cicd_core.store.records import (
     Renewal,
     Renewed,
 )
-from cicd_core.testing.histories import Get, History, Journal, load, save
-from cicd_core.testing.histories.journal import from_line, to_line
+from cicd_core.testing.histories import FORMAT, Get, History, load, save
 from cicd_core.testing.samples import READY, claim, commit, item, plain, told
 from tests.unit.testing.histories.writing import asked, did, sequential_recording
 
@@ -56,13 +55,16 @@ OPERATIONS = [
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: each.kind)
 def test_an_operation_is_a_line(operation: Any) -> None:
-    line = to_line(operation)
+    line = FORMAT.to_line(operation)
     assert line.count("\n") == 1
-    assert from_line(line) == operation
+    assert FORMAT.from_line(line) == operation
 
 
 def test_types_come_back_too() -> None:
-    commit, claim = from_line(to_line(OPERATIONS[2])), from_line(to_line(OPERATIONS[4]))
+    commit, claim = (
+        FORMAT.from_line(FORMAT.to_line(OPERATIONS[2])),
+        FORMAT.from_line(FORMAT.to_line(OPERATIONS[4])),
+    )
     assert isinstance(commit.argument, Commit)
     assert isinstance(commit.argument.writes, tuple)
     assert isinstance(claim.argument, Claim)
@@ -87,7 +89,7 @@ def test_a_journal_is_read_with_the_answers_that_came(tmp_path: Path) -> None:
     path = tmp_path / "journal"
     answered, unanswered = OPERATIONS[2], OPERATIONS[7]
     with path.open("w", encoding="utf-8") as file:
-        journal = Journal(file)
+        journal = FORMAT.journal(file)
         journal(evolve(asked(COMMIT, 1), client=answered.client))
         journal(unanswered)
         journal(answered)
@@ -95,9 +97,11 @@ def test_a_journal_is_read_with_the_answers_that_came(tmp_path: Path) -> None:
         assert load([path]) == History([answered, unanswered])
 
 
-def test_a_line_that_somebody_was_writing_who_died_is_left_out(tmp_path: Path) -> None:
+def test_a_last_line_without_its_end_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "journal"
-    path.write_text(to_line(OPERATIONS[0]) + to_line(OPERATIONS[2])[:-20], encoding="utf-8")
+    path.write_text(
+        FORMAT.to_line(OPERATIONS[0]) + FORMAT.to_line(OPERATIONS[2])[:-20], encoding="utf-8"
+    )
     assert load([path]) == History([OPERATIONS[0]])
 
 
@@ -115,5 +119,5 @@ def test_a_line_that_somebody_was_writing_who_died_is_left_out(tmp_path: Path) -
 def test_a_line_that_is_no_operation_is_refused(line: str, tmp_path: Path) -> None:
     path = tmp_path / "journal"
     path.write_text(f"{line}\n", encoding="utf-8")
-    with pytest.raises(InvalidInput, match="no operation of a history"):
+    with pytest.raises(InvalidInput, match="no recorded operation"):
         load([path])

@@ -15,7 +15,7 @@ from tests.unit.testing.histories.writing import good_queue, spread, taken, with
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cicd_core.testing.histories.queue_model import Job, QueueOperation
+    from cicd_core.testing.histories.queue_model import QueuedJob, QueueOperation
 
 Operations = list[Any]
 
@@ -109,7 +109,9 @@ def with_result(done: Operations, place: int, result: tuple[str, ...]) -> Operat
     return [*done[:place], evolve(done[place], result=result), *done[place + 1 :]]
 
 
-def swapped(random: Random, done: Operations, suits: Callable[[Job, Job], bool]) -> Operations:
+def swapped(
+    random: Random, done: Operations, suits: Callable[[QueuedJob, QueuedJob], bool]
+) -> Operations:
     """Give two claims each other's jobs, where the first claim left the second's job behind."""
     jobs = {each.argument.job.name: each.argument.job for each in done if is_enqueue(each)}
     came = {each.argument.job.name: n for n, each in enumerate(done) if is_enqueue(each)}

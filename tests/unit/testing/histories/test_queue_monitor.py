@@ -9,10 +9,10 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cicd_core.testing.histories.operation import UNKNOWN
 from cicd_core.testing.histories.queue_model import EMPTY, Enqueue, Take, Withdraw, queue_steps
 from cicd_core.testing.histories.queue_monitor import Fault, check_queue
 from cicd_core.testing.histories.wing_gong import Order, linearize
+from cicd_core.testing.recording.operation import UNKNOWN
 from tests.unit.testing.histories.writing import (
     asked,
     enqueued,
@@ -223,7 +223,7 @@ class TestWrongQueues:
 
     def test_a_violation_tells_itself(self) -> None:
         (violation,) = check_queue([enqueued(FIRST, 0, 1), taken("b", at=(2, 3))])
-        assert str(violation).startswith("a job was given, or withdrawn, that nobody enqueued: b\n")
+        assert str(violation).startswith("a job was claimed, or withdrawn, without an enqueue: b\n")
         assert "[2, 3] Take(lanes=('red', 'blue'), limit=1) -> ('b',)" in str(violation)
 
     def test_without_strict_order_only_ownership_is_checked(self) -> None:

@@ -8,8 +8,9 @@ import anyio
 import pytest
 
 from cicd_core.errors import InvalidInput
-from cicd_core.store.memory import MemoryStore
+from cicd_core.store.memory import MemoryBackend
 from cicd_core.store.records import Committed, Conflict, Query, Renewal
+from cicd_core.store.retrying import RetryingStore
 from cicd_core.testing import VirtualClock
 from cicd_core.testing.histories import UNKNOWN, Get, Recorder
 from cicd_core.testing.samples import (
@@ -32,8 +33,8 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore(COLLECTIONS, clock=VirtualClock())
+def store() -> MemoryBackend:
+    return MemoryBackend(COLLECTIONS, clock=VirtualClock())
 
 
 @pytest.fixture
@@ -41,7 +42,9 @@ def recorder() -> Recorder:
     return Recorder()
 
 
-async def test_each_record_of_a_get_is_an_operation(store: MemoryStore, recorder: Recorder) -> None:
+async def test_each_record_of_a_get_is_an_operation(
+    store: MemoryBackend, recorder: Recorder
+) -> None:
     await store.commit([commit(item("a"))])
     recording = recorder.wrap(store, "ann")
     found = await recording.get(ITEMS.name, ["a", "b", "a"])
@@ -54,7 +57,7 @@ async def test_each_record_of_a_get_is_an_operation(store: MemoryStore, recorder
 
 
 async def test_each_commit_of_a_list_is_an_operation(
-    store: MemoryStore, recorder: Recorder
+    store: MemoryBackend, recorder: Recorder
 ) -> None:
     commits = [commit(item("a")), commit(item("a"))]
     answers = await recorder.wrap(store, "ann").commit(commits)
@@ -65,7 +68,7 @@ async def test_each_commit_of_a_list_is_an_operation(
 
 
 async def test_a_claim_and_each_renewal_are_operations(
-    store: MemoryStore, recorder: Recorder
+    store: MemoryBackend, recorder: Recorder
 ) -> None:
     recording = recorder.wrap(store, "ann")
     await store.commit([commit(item("a"))])
@@ -82,7 +85,7 @@ async def test_a_claim_and_each_renewal_are_operations(
     assert answers[1] is None
 
 
-async def test_everything_else_is_passed_on(store: MemoryStore, recorder: Recorder) -> None:
+async def test_everything_else_is_passed_on(store: MemoryBackend, recorder: Recorder) -> None:
     recording = recorder.wrap(store, "ann")
     await store.commit([commit(item("a"), events=[told("a")])])
     query = Query(partition=in_lane(), limit=5)
@@ -96,7 +99,7 @@ async def test_everything_else_is_passed_on(store: MemoryStore, recorder: Record
 
 
 async def test_a_sibling_records_for_the_same_client(
-    store: MemoryStore, recorder: Recorder
+    store: MemoryBackend, recorder: Recorder
 ) -> None:
     recording = recorder.wrap(store, "ann")
     await recording.claim(claim())
@@ -109,7 +112,7 @@ async def test_a_sibling_records_for_the_same_client(
 
 
 async def test_a_cancelled_write_has_an_unknown_outcome(
-    store: MemoryStore, recorder: Recorder
+    store: MemoryBackend, recorder: Recorder
 ) -> None:
     recording = recorder.wrap(store, "ann")
     with anyio.CancelScope() as scope:
@@ -121,7 +124,7 @@ async def test_a_cancelled_write_has_an_unknown_outcome(
     assert not operation.is_known
 
 
-async def test_a_cancelled_read_is_nothing(store: MemoryStore, recorder: Recorder) -> None:
+async def test_a_cancelled_read_is_nothing(store: MemoryBackend, recorder: Recorder) -> None:
     recording = recorder.wrap(store, "ann")
     with anyio.CancelScope() as scope:
         scope.cancel()
@@ -130,18 +133,18 @@ async def test_a_cancelled_read_is_nothing(store: MemoryStore, recorder: Recorde
 
 
 async def test_an_error_is_passed_on_and_its_outcome_is_unknown(
-    store: MemoryStore, recorder: Recorder
+    store: MemoryBackend, recorder: Recorder
 ) -> None:
     with pytest.raises(InvalidInput):
-        await recorder.wrap(store, "ann").claim(claim(-1))
+        await recorder.wrap(RetryingStore(store), "ann").claim(claim(-1))
     (operation,) = recorder.history().operations
     assert operation.result is UNKNOWN
 
 
-async def test_a_sink_is_told_of_writes_before_they_are_made(store: MemoryStore) -> None:
+async def test_a_sink_is_told_of_writes_before_they_are_made(store: MemoryBackend) -> None:
     heard: list[StoreOperation] = []
 
-    class Listening(MemoryStore):
+    class Listening(MemoryBackend):
         async def commit(self, commits: object) -> list[Committed | Conflict]:
             assert [each.result for each in heard] == [UNKNOWN]
             return [Committed({})]

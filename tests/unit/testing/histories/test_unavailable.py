@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 import pytest
 
 from cicd_core.errors import StoreUnavailable
-from cicd_core.store.memory import MemoryStore
+from cicd_core.store.memory import MemoryBackend
 from cicd_core.testing import VirtualClock
 from cicd_core.testing.histories import UNKNOWN, Workload, check_history, record
 from cicd_core.testing.samples import COLLECTIONS
@@ -23,7 +23,7 @@ Answer = TypeVar("Answer")
 pytestmark = pytest.mark.anyio
 
 
-class Unreliable(MemoryStore):
+class Unreliable(MemoryBackend):
     """Some of its calls fail, before they took effect or after it."""
 
     def __init__(self, seed: int) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
-from cicd_core.store.memory import MemoryStore
+from cicd_core.store.memory import MemoryBackend
 from cicd_core.store.records import Claim, Commit, Committed, Conflict, Delete, Record
 from cicd_core.testing import VirtualClock
 from cicd_core.testing.histories import UNKNOWN, Get, Workload, record
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def history_of(seed: int, **plan: Any) -> History:
     async def run() -> History:
-        store = MemoryStore(COLLECTIONS, clock=VirtualClock())
+        store = MemoryBackend(COLLECTIONS, clock=VirtualClock())
         return (await record(store, Workload(seed=seed, **plan))).history
 
     return anyio.run(run)
@@ -83,7 +83,7 @@ def test_every_kind_of_answer_occurs() -> None:
 
 def test_at_the_end_the_queue_is_empty_and_everything_was_read() -> None:
     async def run() -> None:
-        store = MemoryStore(COLLECTIONS, clock=VirtualClock())
+        store = MemoryBackend(COLLECTIONS, clock=VirtualClock())
         history = (await record(store, Workload(seed=3))).history
         for lane in ("red", "blue"):
             assert await keys_in(store, in_lane(lane)) == []

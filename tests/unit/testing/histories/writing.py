@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio
 from attrs import evolve
 
-from cicd_core.store.memory import MemoryStore
+from cicd_core.store.memory import MemoryBackend
 from cicd_core.testing import VirtualClock
 from cicd_core.testing.histories import Recorder, Recording, Workload
-from cicd_core.testing.histories.operation import UNKNOWN, Operation
-from cicd_core.testing.histories.queue_model import Enqueue, Job, Take, Withdraw
+from cicd_core.testing.histories.queue_model import Enqueue, QueuedJob, Take, Withdraw
 from cicd_core.testing.histories.workload import conclude
 from cicd_core.testing.histories.workload_client import WorkloadClient
+from cicd_core.testing.recording.operation import UNKNOWN, Operation
 from cicd_core.testing.samples import COLLECTIONS
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def sequential_recording(seed: int, calls: int, **workload: Any) -> Recording:
     """Return what clients that take turns see of the memory store: no two calls overlap."""
 
     async def run() -> Recording:
-        store = MemoryStore(COLLECTIONS, clock=VirtualClock())
+        store = MemoryBackend(COLLECTIONS, clock=VirtualClock())
         plan = Workload(seed=seed, cancelled=0, **workload)
         recorder = Recorder()
         names = [f"{number}" for number in range(plan.clients)]
@@ -110,12 +110,12 @@ def _explains(
     return bool(states)
 
 
-def job(name: str, lane: str = "red", *, priority: int = 1) -> Job:
+def job(name: str, lane: str = "red", *, priority: int = 1) -> QueuedJob:
     """Return a job; of one priority, they go by their names."""
-    return Job(name, lane, f"{priority}.{name}", f"{priority}")
+    return QueuedJob(name, lane, f"{priority}.{name}", f"{priority}")
 
 
-def enqueued(job: Job, invoked: int, returned: int) -> QueueOperation:
+def enqueued(job: QueuedJob, invoked: int, returned: int) -> QueueOperation:
     operation: QueueOperation = did(Enqueue(job), None, invoked, returned)
     return operation
 
@@ -168,7 +168,7 @@ def random_queue(
 
 def good_queue(random: Random, size: int, limit: int = 1) -> list[QueueOperation]:
     """Return what a right queue answers, one operation after the other."""
-    there: list[Job] = []
+    there: list[QueuedJob] = []
     operations: list[QueueOperation] = []
     for number in range(size):
         kind = random.choices(["enqueue", "take", "withdraw"], [9, 9, 1])[0]

@@ -1,4 +1,4 @@
-"""Stores that break one promise each, in front of the memory store: the witness must see it."""
+"""Stores that break one promise each, in front of the memory store: the oracle must see it."""
 
 from __future__ import annotations
 

@@ -8,12 +8,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import anyio.to_thread
-from attrs import define, evolve, frozen
+from attrs import define, field
 
 from cicd_core.agent.shell.checkout.clone import PrivateClone
 from cicd_core.agent.shell.checkout.configuration import checkout_environment, write_configuration
 from cicd_core.agent.shell.checkout.failures import CheckoutFailed, GitFailed
 from cicd_core.agent.shell.checkout.git_commands import GitCommands
+from cicd_core.agent.shell.checkout.links import check_links
 from cicd_core.agent.shell.checkout.mirror import (
     MirrorDamaged,
     MirrorFetch,
@@ -24,6 +25,7 @@ from cicd_core.agent.shell.checkout.remote_refs import resolve
 from cicd_core.agent.shell.checkout.sources import check_owner, source_of
 from cicd_core.agent.shell.checkout.submodules import note_submodules, submodules_of
 from cicd_core.model.git import Submodules
+from cicd_core.values import evolve, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,7 +88,7 @@ async def check_out(git: GitContext, context: CheckoutContext) -> CheckedOut:
 async def _check_out(git: GitContext, context: CheckoutContext) -> CheckedOut:
     wanted = context.settings.applied(git)
     if wanted.lfs and shutil.which("git-lfs", path=context.environ.get("PATH")) is None:
-        raise CheckoutFailed("the job wants files of Git LFS, and this machine has no git-lfs")
+        raise CheckoutFailed("the job needs Git LFS files, but this machine has no git-lfs")
     file = context.workspace.folder / "gitconfig"
     write = partial(write_configuration, lfs=wanted.lfs)
     await anyio.to_thread.run_sync(write, file, context.settings, context.environ)
@@ -98,7 +100,10 @@ async def _check_out(git: GitContext, context: CheckoutContext) -> CheckedOut:
         followed=context.followed,
     )
     work = _Checkout(context, commands)
-    target, facts = await work.fill(wanted, context.workspace.tree)
+    tree = context.workspace.tree
+    target, facts = await work.fill(wanted, tree)
+    if not context.settings.outside_links:
+        await anyio.to_thread.run_sync(check_links, tree, work.links)
     return CheckedOut(facts.commit, target.ref, work.submodules)
 
 
@@ -109,6 +114,9 @@ class _Checkout:
     context: CheckoutContext
     commands: GitCommands
     submodules: int = 0
+    #: The bytes of the files of the trees so far.
+    size: int = 0
+    links: list[Path] = field(factory=list["Path"])
 
     async def fill(self, wanted: Wanted, tree: Path) -> tuple[Target, TreeFacts]:
         """Fill one tree, and those of its submodules."""
@@ -124,6 +132,7 @@ class _Checkout:
                 target, facts = await self._clone(source, wanted, target, tree)
             except MirrorDamaged as damaged:
                 raise CheckoutFailed(f"a new mirror is damaged too: {damaged}") from damaged
+        self.links += [tree / link for link in facts.links]
         if wanted.submodules is not Submodules.OFF:
             await self._fill_submodules(source, wanted, tree, facts)
         return target, facts
@@ -158,8 +167,9 @@ class _Checkout:
                     mirror=mirror,
                     target=target,
                     facts=facts,
+                    before=self.size,
                 )
-                await clone.fill(self.commands, self.context.settings)
+                size = await clone.fill(self.commands, self.context.settings)
             except GitFailed as failed:
                 if await fetch.is_whole(target.oid):
                     raise
@@ -167,6 +177,7 @@ class _Checkout:
         except MirrorDamaged:
             mirror.mark_damaged()
             raise
+        self.size += size
         return target, facts
 
     async def _fill_submodules(

@@ -8,12 +8,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import anyio.to_thread
-from attrs import frozen
 
 from cicd_core.agent.shell.checkout.configuration import LFS_FILTER, quoted
 from cicd_core.agent.shell.checkout.failures import CheckoutFailed, GitTooLarge
 from cicd_core.agent.shell.checkout.mirror import object_format, write_skeleton
 from cicd_core.model.git import ObjectFilter
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,9 +41,14 @@ class PrivateClone:
     mirror: Mirror
     target: Target
     facts: TreeFacts
+    #: The bytes of the trees that are there already: that of the parent, and other submodules.
+    before: int
 
-    async def fill(self, commands: GitCommands, settings: CheckoutSettings) -> None:
+    async def fill(self, commands: GitCommands, settings: CheckoutSettings) -> int:
         """Make the repository, check out the target's commit, and verify both.
+
+        Returns:
+            The bytes of the tree's files.
 
         Raises:
             CheckoutFailed: what is there is not what was asked for, or may not be.
@@ -60,8 +65,8 @@ class PrivateClone:
         found = (await git("rev-parse", "--verify", "HEAD^{commit}")).strip()
         asked = self.target.oid if self.target.pinned else commit
         if found != asked:
-            raise CheckoutFailed(f"the commit {asked} was asked for, but {found} is checked out")
-        await anyio.to_thread.run_sync(self._check, settings)
+            raise CheckoutFailed(f"commit {asked} was requested, but {found} is checked out")
+        return await anyio.to_thread.run_sync(self._check, settings)
 
     @property
     def _known_size(self) -> int | None:
@@ -125,35 +130,27 @@ class PrivateClone:
             "GIT_ALLOW_PROTOCOL": self.source.protocols,
         }
 
-    def _check(self, settings: CheckoutSettings) -> None:
-        """Check what the tree has become; the job has not begun."""
+    def _check(self, settings: CheckoutSettings) -> int:
+        """Check what the tree has become; return the bytes of its files."""
         (self._repository / "info" / "attributes").unlink(missing_ok=True)
         if self.wanted.lfs:
             _write(self._repository / "config", self._configuration())
-        if self._known_size is None:
-            self._check_size(_size_below(self.tree), settings)
+        size = self._known_size
+        if size is None:
+            size = _size_below(self.tree)
+            self._check_size(size, settings)
         for folder in self.wanted.sparse_paths:
             if not (self.tree / folder).is_dir():
                 raise CheckoutFailed(f"git.sparse_paths: the commit has no folder {folder!r}")
-        if not settings.outside_links:
-            self._check_links(self.facts.links)
-
-    def _check_links(self, links: Iterable[str]) -> None:
-        root = os.path.realpath(self.tree)
-        inner = os.path.join(root, ".git")  # noqa: PTH118 - compared with what realpath gives
-        for link in links:
-            path = self.tree / link
-            if not path.is_symlink():  # outside of a sparse checkout
-                continue
-            target = os.path.realpath(path)
-            inside = target == root or target.startswith(f"{root}{os.sep}")
-            if not inside or target == inner or target.startswith(f"{inner}{os.sep}"):
-                raise CheckoutFailed(f"the symbolic link {link!r} leads out of the checkout")
+        return size
 
     def _check_size(self, size: int, settings: CheckoutSettings) -> None:
-        if size > settings.max_bytes:
-            limit = settings.max_bytes
-            raise GitTooLarge(f"its files take {size} bytes, over the limit of {limit} bytes")
+        total, limit = self.before + size, settings.max_bytes
+        if total > limit:
+            with_others = " with those of the trees before" if self.before else ""
+            raise GitTooLarge(
+                f"its files take {total} bytes{with_others}, over the limit of {limit} bytes"
+            )
 
 
 def sparse_patterns(folders: Iterable[str]) -> str:

@@ -58,6 +58,9 @@ _ENFORCED: Final = f"""\
     excludesFile = /dev/null
     askPass =
     pager = cat
+    autocrlf = false
+    symlinks = true
+    sparseCheckout = false
 [gc]
     auto = 0
 [maintenance]

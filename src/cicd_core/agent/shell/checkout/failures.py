@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cicd_core.errors import reduced
 from cicd_core.redaction import redacted, redacted_url
+from cicd_core.travelling import reduced
 
 if TYPE_CHECKING:
     from cicd_core.model.git import GitContext

@@ -8,28 +8,34 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 import anyio.to_thread
-from attrs import frozen
 
 from cicd_core.agent.shell.checkout.failures import GitFailed, GitTooLarge, GitTooSlow
 from cicd_core.agent.shell.command import run_guarded
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-    from typing import BinaryIO
+    from typing import IO, BinaryIO
 
     from cicd_core.agent.shell.checkout.settings import CheckoutSettings
     from cicd_core.agent.shell.command import Ended, Followed
 
 #: Limits the files that git writes; a unit of ``ulimit -f`` is 512 bytes. A fetch writes by a
-#: process of its own, which says so if the signal does not kill it.
+#: process of its own, which says so if the signal does not kill it. What git prints has a file of
+#: its own: a warning, or the banner of a server, stands among no names and no ids.
 _LIMITED: Final = """\
 ulimit -f "$1" 2>/dev/null
-shift
+printed=$2
+shift 2
 test "$1" != fetch || trap "" XFSZ
-exec git "$@"
+exec git "$@" >"$printed"
 """
 _BLOCK: Final = 512
+#: The commands that write what a checkout takes; the others print.
+_WRITING: Final = frozenset({"fetch", "checkout", "repack"})
+#: The most that a command prints, in bytes: the names of about a million files.
+_PRINTED: Final = 128 * 1024**2
 #: The most of a command's output that an error quotes, in bytes.
 _QUOTED: Final = 2000
 #: The text of EFBIG, in the language that git is given.
@@ -52,36 +58,43 @@ class GitCommands:
     async def run(
         self, *args: str, extra: Mapping[str, str] | None = None, at: Path | None = None
     ) -> str:
-        """Run a git command to its end, and return its output, both streams of it.
+        """Run a git command to its end, and return what it printed.
 
         Args:
             args: the command and its arguments.
-            extra: further variables.
-            at: where it runs, if not in the folder of the job.
+            extra: further variables; ``GIT_DIR`` among them if it needs a repository.
+            at: the clone that it runs in, if it does.
 
         Cancellation stops the command and all that it started before it goes on.
 
         Raises:
             GitFailed: it ended with an error.
             GitTooSlow: it took longer than the agent allows.
-            GitTooLarge: it wrote more than the agent allows.
+            GitTooLarge: it wrote more than the agent allows, or printed more than 128 MiB.
             SetupFailed: this machine can't start any process.
         """
         command = args[0]
-        with tempfile.TemporaryFile(dir=self.folder, buffering=0) as output:
-            environment = {**self.environment, **(extra or {})}
-            ended = await self._run(args, output, environment, at or self.folder)
-            said = await anyio.to_thread.run_sync(_text_of, output)
-        self._check(command, ended, said)
-        return said
+        limit = self.settings.max_bytes if command in _WRITING else _PRINTED
+        # Without one git looks for a repository in the folders above, which are not the job's.
+        none = {} if at else {"GIT_DIR": str(self.folder / "no-repository")}
+        environment = {**self.environment, **none, **(extra or {})}
+        with (
+            tempfile.NamedTemporaryFile(dir=self.folder, buffering=0) as printed,
+            tempfile.TemporaryFile(dir=self.folder, buffering=0) as said,
+        ):
+            limits = (str(max(1, limit // _BLOCK)), printed.name)
+            ended = await self._run((*limits, *args), said, environment, at or self.folder)
+            text = await anyio.to_thread.run_sync(_text_of, printed)
+            errors = await anyio.to_thread.run_sync(_text_of, said)
+        self._check(command, ended, errors or text, limit)
+        return text
 
     async def _run(
         self, args: tuple[str, ...], output: BinaryIO, environment: Mapping[str, str], at: Path
     ) -> Ended | None:
-        blocks = str(max(1, self.settings.max_bytes // _BLOCK))
         with anyio.move_on_after(self.settings.timeout_seconds):
             return await run_guarded(
-                ["/bin/sh", "-c", _LIMITED, "git", blocks, *args],
+                ["/bin/sh", "-c", _LIMITED, "git", *args],
                 cwd=at,
                 env=environment,
                 output=output,
@@ -90,20 +103,19 @@ class GitCommands:
             )
         return None
 
-    def _check(self, command: str, ended: Ended | None, said: str) -> None:
+    def _check(self, command: str, ended: Ended | None, said: str, limit: int) -> None:
         if ended is None:
-            limit = self.settings.timeout_seconds
-            raise GitTooSlow(f"git {command} took longer than {limit:g} seconds")
+            seconds = self.settings.timeout_seconds
+            raise GitTooSlow(f"git {command} took longer than {seconds:g} seconds")
         if (ended.how, ended.number) == ("exited", 0):
             return
         killed = (ended.how, ended.number) == ("signalled", int(signal.SIGXFSZ))
         if killed or _TOO_LARGE in said:
-            limit = self.settings.max_bytes
             raise GitTooLarge(f"git {command} wrote more than the limit of {limit} bytes")
         why = ended.outcome(f"git {command}").error_message if ended.how != "exited" else ""
         raise GitFailed(command, f"{said[-_QUOTED:]}{why}")
 
 
-def _text_of(output: BinaryIO) -> str:
+def _text_of(output: IO[bytes]) -> str:
     output.seek(0)
     return output.read().decode(errors="surrogateescape")

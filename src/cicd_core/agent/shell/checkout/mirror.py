@@ -7,7 +7,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import anyio.to_thread
-from attrs import evolve, frozen
 
 from cicd_core.agent.shell.checkout.configuration import quoted
 from cicd_core.agent.shell.checkout.failures import CheckoutFailed, GitFailed
@@ -15,8 +14,10 @@ from cicd_core.agent.shell.checkout.mirror_cache import remove_leftovers
 from cicd_core.agent.shell.checkout.remote_refs import candidates
 from cicd_core.agent.shell.checkout.tree_facts import facts_of, read_facts, write_facts
 from cicd_core.model.git import ObjectFilter
+from cicd_core.values import evolve, frozen
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from cicd_core.agent.shell.checkout.git_commands import GitCommands
@@ -32,6 +33,8 @@ _SHA256_DIGITS: Final = 64
 _PINS: Final = 500
 #: How many packs a mirror has before they are joined.
 MOST_PACKS: Final = 50
+#: No attribute of a commit keeps a file from being read (see :meth:`MirrorFetch.is_whole`).
+_WHOLE: Final = "* -text -ident -filter -export-ignore -export-subst\n"
 _FETCH: Final = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--update-shallow")
 
 
@@ -52,7 +55,9 @@ def mirror_key(source: Source, wanted: Wanted, oid: str) -> str:
 
 def make_mirror(folder: Path, source: Source, wanted: Wanted, oid: str) -> None:
     """Fill an empty folder with a bare repository that has nothing yet."""
-    write_skeleton(folder, _configuration(source, wanted, oid))
+    configuration = _configuration(source, wanted, oid)
+    write_skeleton(folder, configuration)
+    _write_files(folder, _mirror_files(configuration))
 
 
 def restore_mirror(folder: Path, source: Source, wanted: Wanted, oid: str) -> None:
@@ -61,7 +66,7 @@ def restore_mirror(folder: Path, source: Source, wanted: Wanted, oid: str) -> No
     Raises:
         OSError: a file can't be written.
     """
-    for name, text in _own_files(_configuration(source, wanted, oid)).items():
+    for name, text in _mirror_files(_configuration(source, wanted, oid)).items():
         file = folder / name
         try:
             if file.read_text(encoding="utf-8", errors="surrogateescape") == text:
@@ -86,13 +91,22 @@ def write_skeleton(folder: Path, configuration: str) -> None:
     """Make the least that git takes for a repository: no templates, no hooks."""
     for name in ("objects/info", "objects/pack", "refs", "info"):
         (folder / name).mkdir(parents=True)
-    for name, text in _own_files(configuration).items():
+    _write_files(folder, _own_files(configuration))
+
+
+def _write_files(folder: Path, texts: Mapping[str, str]) -> None:
+    for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8", errors="surrogateescape")
 
 
 def _own_files(configuration: str) -> dict[str, str]:
     """Return the files of a repository that are not git's to write."""
     return {"config": configuration, "HEAD": "ref: refs/heads/none\n"}
+
+
+def _mirror_files(configuration: str) -> dict[str, str]:
+    """Return the files of a mirror that are not git's to write."""
+    return {**_own_files(configuration), "info/attributes": _WHOLE}
 
 
 def object_format(oid: str) -> str:
@@ -215,19 +229,28 @@ class MirrorFetch:
     async def _fetch_all(self, target: Target, refused: GitFailed) -> None:
         """Fetch every ref that may hold the commit that the job names."""
         names = ["refs/heads/*", "refs/tags/*"]
+        specs = [f"+{name}:refs/fetched/all/{name.removeprefix('refs/')}" for name in names]
         if target.ref is not None and candidates(target.ref)[1:] == ():
-            names = [target.ref]
-        specs = [f"+{name}:refs/fetched/{name.removeprefix('refs/')}" for name in names]
+            # One name for all of them: refs/pull/7 and refs/pull/7/head can't stand side by side.
+            names, specs = [target.ref], [f"+{target.ref}:refs/fetched/one"]
         await self._git(*_FETCH, "--prune", "origin", *specs)
         try:
             await self._git("cat-file", "-e", target.oid)
         except GitFailed:
             places = " and ".join(names)
             raise CheckoutFailed(
-                f"the repository has no commit {target.oid} below {places}, and does not give it "
+                f"the repository has no commit {target.oid} below {places}, and does not serve it "
                 f"by its id ({refused.said})"
             ) from None
+        await self._cut(target)
         await self._git("update-ref", f"refs/pins/{target.oid}", target.oid)
+
+    async def _cut(self, target: Target) -> None:
+        """Cut the history that came as a whole where the job says: git fetches it from itself."""
+        if self.wanted.depth:
+            folder, depth = str(self.mirror.folder), f"--depth={self.wanted.depth}"
+            extra = {"GIT_DIR": folder, "GIT_ALLOW_PROTOCOL": "file"}
+            await self.commands.run(*_FETCH, depth, folder, target.oid, extra=extra)
 
     async def _blame(self) -> None:
         """After a fetch that failed: find out whether the mirror is to blame.
@@ -259,7 +282,7 @@ class MirrorFetch:
             kind = (await self._git("cat-file", "-t", oid)).strip()
             if kind == "commit":
                 raise
-            raise CheckoutFailed(f"{oid} is a {kind} that leads to no commit") from None
+            raise CheckoutFailed(f"{oid} is a {kind} that does not lead to a commit") from None
 
     async def _git(self, *args: str) -> str:
         folder = self.mirror.folder

@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 import anyio.to_thread
-from attrs import frozen
 
 from cicd_core.agent.shell.file_lock import locked, try_lock
 from cicd_core.agent.shell.workspace import own_folder
 from cicd_core.forks import close_unshared
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator

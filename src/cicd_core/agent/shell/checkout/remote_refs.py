@@ -5,16 +5,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from attrs import frozen
-
 from cicd_core.agent.shell.checkout.failures import CheckoutFailed
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from cicd_core.agent.shell.checkout.git_commands import GitCommands
     from cicd_core.agent.shell.checkout.sources import Source
     from cicd_core.model.git import GitContext
 
-_LINE: Final = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64})\t(\S+)")
+_LINE: Final = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64})\t(.+)")
 
 
 @frozen
@@ -42,10 +41,11 @@ async def resolve(commands: GitCommands, source: Source, git: GitContext) -> Tar
     names = candidates(name)
     extra = {"GIT_ALLOW_PROTOCOL": source.protocols}
     said = await commands.run("ls-remote", "--", source.address, *names, extra=extra)
-    found = {match[2]: match[1] for match in map(_LINE.fullmatch, said.splitlines()) if match}
-    for each in names:
-        if each in found:
-            return Target(found[each], None if each == "HEAD" else each, pinned=False)
+    listed = said.split("\n")  # a ref may hold what Unicode calls a space, or the end of a line
+    found = {match[2]: match[1] for match in map(_LINE.fullmatch, listed) if match}
+    for item in names:
+        if item in found:
+            return Target(found[item], None if item == "HEAD" else item, pinned=False)
     raise CheckoutFailed(_missing(name, names))
 
 
@@ -58,5 +58,5 @@ def candidates(name: str) -> tuple[str, ...]:
 
 def _missing(name: str, names: tuple[str, ...]) -> str:
     if name == "HEAD":
-        return "the repository has no commit that its HEAD names"
+        return "the HEAD of the repository points to no commit"
     return f"the repository has no {' and no '.join(names)}"

@@ -9,11 +9,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from attrs import evolve, field, frozen
+from attrs import field
 
 from cicd_core.errors import InvalidInput
 from cicd_core.model.checks import check_integer, check_seconds
 from cicd_core.model.git import MAX_DEPTH, GitContext, ObjectFilter, Submodules
+from cicd_core.values import evolve, frozen
 
 if TYPE_CHECKING:
     from enum import Enum
@@ -41,7 +42,7 @@ def _member(name: str, value: Any, kind: type[Enum]) -> Any:
     try:
         return kind(value)
     except ValueError:
-        choices = [each.value for each in kind]
+        choices = [item.value for item in kind]
         raise InvalidInput(name, value, f"give one of {choices}") from None
 
 
@@ -58,7 +59,7 @@ def _folders(value: Any) -> tuple[str, ...]:
 
 def _is_file(_instance: object, attribute: Attribute[Any], value: Path | None) -> None:
     if value is not None and not (isinstance(value, Path) and value.is_file()):
-        raise InvalidInput(attribute.name, str(value), "give a file that is there")
+        raise InvalidInput(attribute.name, str(value), "give an existing file")
 
 
 def _is_folder(_instance: object, attribute: Attribute[Any], value: object) -> None:

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
-from attrs import frozen
-
 from cicd_core.agent.shell.checkout.failures import CheckoutFailed
 from cicd_core.errors import InvalidInput
 from cicd_core.model.git import check_repository
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,6 +27,8 @@ class Source:
     address: str
     #: The folder, of a repository on this machine.
     folder: Path | None = None
+    #: The folder as it was named, which may be a symbolic link.
+    named: str | None = None
 
     @property
     def protocols(self) -> str:
@@ -38,20 +39,22 @@ class Source:
 def source_of(repo: str) -> Source:
     """Return the source that an address means; a folder and its ``file://`` URL are the same.
 
+    ``web`` may mean ``web.git``, as it does for a server.
+
     Raises:
         CheckoutFailed: it is a folder that is not there, or can't be read.
     """
     path = _local_path(repo)
     if path is None:
         return Source(repo)
-    folder = Path(os.path.realpath(path))
     try:
+        folder = Path(os.path.realpath(_repository(path)))
         found = folder.is_dir()
     except OSError as refused:
-        raise CheckoutFailed(f"{path} can't be read: {refused.strerror}") from refused
+        raise CheckoutFailed(f"{path} cannot be read: {refused.strerror}") from refused
     if not found:
         raise CheckoutFailed(f"this agent's machine has no folder {path}")
-    return Source(str(folder), folder)
+    return Source(str(folder), folder, path)
 
 
 def check_owner(source: Source, trusted: Iterable[str]) -> None:
@@ -63,7 +66,7 @@ def check_owner(source: Source, trusted: Iterable[str]) -> None:
     folder = source.folder
     if folder is None:
         return
-    if any(folder.is_relative_to(os.path.realpath(each)) for each in trusted):
+    if any(folder.is_relative_to(os.path.realpath(item)) for item in trusted):
         return
     for path in _owned_parts(folder):
         owner = path.lstat().st_uid
@@ -80,7 +83,8 @@ def submodule_address(parent: Source, url: str, path: str) -> str:
     Raises:
         CheckoutFailed: git may not be given that address.
     """
-    address = _joined(parent.address, url) if url.startswith(("./", "../")) else url
+    base = parent.named or parent.address
+    address = _joined(base, url) if url.startswith(("./", "../")) else url
     try:
         check_repository("url", address)
     except InvalidInput as refused:
@@ -96,6 +100,14 @@ def _local_path(repo: str) -> str | None:
     if repo[: len(_FILE)].lower() == _FILE:
         return unquote(repo[len(_FILE) :].removeprefix("localhost"))
     return repo if repo.startswith("/") else None
+
+
+def _repository(path: str) -> str:
+    """Return the folder that git takes for a path: it looks at the same ones, in the same order."""
+    for folder in (path, f"{path.rstrip('/')}.git"):
+        if os.path.lexists(f"{folder}/.git") or os.path.lexists(f"{folder}/HEAD"):
+            return folder
+    return path
 
 
 def _owned_parts(folder: Path) -> list[Path]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from attrs import frozen
-
 from cicd_core.agent.shell.checkout.configuration import quoted
 from cicd_core.agent.shell.checkout.failures import CheckoutFailed
 from cicd_core.agent.shell.checkout.sources import submodule_address
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,7 +45,7 @@ async def submodules_of(
     if not facts.modules:
         return []
     named = await _read_modules(commands, tree)
-    by_path = {fields.get("path", ""): (name, fields) for name, fields in named.items()}
+    by_path = {fields["path"]: (name, fields) for name, fields in named.items() if "path" in fields}
     for path in by_path:
         _check_path(path)
     found: list[Submodule] = []
@@ -65,8 +64,8 @@ async def submodules_of(
 def note_submodules(tree: Path, modules: Iterable[Submodule]) -> None:
     """Let the parent's repository know which submodules are there, as ``git submodule`` does."""
     text = "".join(
-        f"[submodule {quoted(each.name)}]\n    active = true\n    url = {quoted(each.address)}\n"
-        for each in modules
+        f"[submodule {quoted(part.name)}]\n    active = true\n    url = {quoted(part.address)}\n"
+        for part in modules
     )
     with (tree / ".git" / "config").open("a", encoding="utf-8", errors="surrogateescape") as file:
         file.write(text)

@@ -9,7 +9,9 @@ from pathlib import Path, PurePosixPath
 from tempfile import mkstemp
 from typing import TYPE_CHECKING
 
-from attrs import asdict, frozen
+from attrs import asdict
+
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

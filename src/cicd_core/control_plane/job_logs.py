@@ -1,0 +1,242 @@
+"""Logs of jobs, as they are written and read: who may append, and where a log ends."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Final
+
+import anyio
+
+from cicd_core.clock import wall_micros
+from cicd_core.control_plane.lease_owners import require_owner
+from cicd_core.control_plane.log_following import FollowedPiece, LogFollower
+from cicd_core.errors import LeaseLost, NotFound, StoreError
+from cicd_core.job_logs.contract import MAX_CHUNK, LogId
+from cicd_core.job_logs.pieces import PIECE_BYTES, LogPiece, start_of_last_lines
+from cicd_core.model.checks import check_integer, check_kind
+from cicd_core.model.claim import ClaimedJob, ClaimRef
+from cicd_core.model.instants import SECOND
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from cicd_core.control_plane.plane import ControlPlane
+    from cicd_core.job_logs.contract import LogState, LogStore
+    from cicd_core.model.job import LeaseToken
+
+_log = logging.getLogger("cicd_core.job_logs")
+
+#: How often logs that are over a limit are removed, in seconds.
+_CLEAN_SECONDS: Final = 60.0
+#: How many attempts of writers are remembered between their appends.
+_REMEMBERED: Final = 16_384
+#: The most lines of a tail, and how much of a log is looked at for them.
+MAX_TAIL_LINES: Final = 10_000
+_TAIL_BYTES: Final = (64 * 1024, MAX_CHUNK)
+
+
+class JobLogService:
+    """Logs of jobs: append, read, follow. Give it to an agent, or to a server.
+
+    Example:
+        An agent that reaches the store itself sends its logs to a folder:
+
+        .. code-block:: python
+
+            from cicd_core import ControlPlane
+            from cicd_core.agent import Agent
+            from cicd_core.control_plane.job_logs import JobLogService
+            from cicd_core.job_logs import FileLogStore
+
+
+            def agent_of(control_plane: ControlPlane) -> Agent:
+                logs = JobLogService(control_plane, FileLogStore("/var/lib/cicd-core/logs"))
+                return Agent(control_plane, log_dir="logs", send_logs=logs)
+    """
+
+    def __init__(self, control_plane: ControlPlane, store: LogStore) -> None:
+        """Take the control plane, which knows the jobs, and what keeps their logs."""
+        self._plane = control_plane
+        self._store = store
+        #: The attempts that writers have made: that never changes.
+        self._attempts: dict[tuple[str, LeaseToken, str | None], int] = {}
+
+    async def append(
+        self,
+        claimed: ClaimedJob | ClaimRef,
+        offset: int,
+        data: bytes,
+        *,
+        complete: bool = False,
+    ) -> LogState:
+        """Append bytes to the log of the attempt whose token is shown; return how far it is then.
+
+        The lease may have ended: what the attempt still said belongs to its log. Bytes that the log
+        has already are passed over, so a call that is repeated is harmless.
+
+        Args:
+            claimed: what was claimed.
+            offset: where the bytes begin in the log.
+            data: at most 1 MiB.
+            complete: whether nothing follows.
+
+        Raises:
+            LeaseLost: no attempt at the job has that token.
+            NotPermitted: another agent has made that attempt.
+            LogOffsetMismatch: the bytes begin behind the log's end; the error has the end.
+            StoreFull: there is no room.
+        """
+        check_kind("claimed", claimed, ClaimedJob, ClaimRef)
+        check_kind("data", data, bytes)
+        return await self._store.append(
+            await self._log_of(claimed), offset, data, complete=complete
+        )
+
+    async def states(self, job_id: str) -> tuple[LogState, ...]:
+        """Return how far the logs of a job are, the first attempt first.
+
+        Raises:
+            NotFound: there is neither a log nor such a job.
+        """
+        states = await self._store.states(job_id)
+        if not states:
+            await self._plane.jobs.get(job_id)
+        return states
+
+    async def state(self, job_id: str, attempt: int | None = None) -> LogState:
+        """Return how far the log of an attempt is; left out: the newest one that has a log.
+
+        Raises:
+            InvalidInput: ``attempt`` is less than 1.
+            NotFound: there is no such job, or no such log.
+        """
+        if attempt is not None:
+            check_integer("attempt", attempt, least=1, most=2**31)
+        states = await self.states(job_id)
+        found = [each for each in states if attempt in {None, each.attempt}]
+        if not found:
+            raise NotFound("log", job_id)
+        return found[-1]
+
+    async def read(
+        self, job_id: str, attempt: int, offset: int = 0, *, most: int = PIECE_BYTES
+    ) -> LogPiece:
+        """Return up to ``most`` bytes of a log from a place on; none: there is nothing there yet.
+
+        Raises:
+            InvalidInput: an argument is wrong.
+        """
+        log = LogId(job_id, check_integer("attempt", attempt, least=1, most=2**31))
+        check_integer("offset", offset, least=0, most=2**62)
+        check_integer("most", most, least=1, most=MAX_CHUNK)
+        return await self._store.read(log, offset, most)
+
+    async def tail(self, job_id: str, attempt: int | None = None, *, lines: int = 100) -> LogPiece:
+        """Return the last lines of a log, at most 1 MiB of them.
+
+        Raises:
+            InvalidInput: ``lines`` is none of 1 to 10,000.
+            NotFound: there is no such log.
+        """
+        check_integer("lines", lines, least=1, most=MAX_TAIL_LINES)
+        state = await self.state(job_id, attempt)
+        log = LogId(job_id, state.attempt)
+        found = LogPiece(data=b"", missing=0, next_offset=state.end)
+        for most in _TAIL_BYTES:
+            found = await self._end_of(log, state, most)
+            start = start_of_last_lines(found.data, lines)
+            if start is not None:
+                data = found.data[start:]
+                return LogPiece(data=data, missing=0, next_offset=found.next_offset)
+            if found.missing or found.offset == 0:
+                break
+        return found
+
+    async def _end_of(self, log: LogId, state: LogState, most: int) -> LogPiece:
+        """Return the last bytes of a log, behind what is left out, if that is nearer."""
+        data, missing = b"", 0
+        place = max(0, state.end - most)
+        while place < state.end:
+            piece = await self._store.read(log, place, most)
+            if not piece.data:
+                break
+            if piece.missing:
+                data, missing = b"", piece.missing
+            data += piece.data
+            place = piece.next_offset
+        return LogPiece(data=data, missing=missing, next_offset=place)
+
+    def follower(self, job_id: str, *, attempt: int | None = None, offset: int = 0) -> LogFollower:
+        """Return what follows a log step by step; see :meth:`follow` for the arguments.
+
+        Raises:
+            InvalidInput: an argument is wrong.
+        """
+        return LogFollower(self._plane.jobs, self._store, job_id, attempt=attempt, offset=offset)
+
+    async def follow(
+        self, job_id: str, *, attempt: int | None = None, offset: int = 0
+    ) -> AsyncGenerator[FollowedPiece, None]:
+        """Yield pieces of a log as they come, until the attempt's log ends.
+
+        Close it when you leave early: ``async with aclosing(logs.follow(job_id)) as pieces``.
+
+        Args:
+            job_id: the job.
+            attempt: which log; left out, the newest attempt's, then those that come after it, until
+                the job has ended.
+            offset: where to begin, in the first log.
+
+        Raises:
+            InvalidInput: an argument is wrong.
+            NotFound: there is no such job.
+        """
+        follower = self.follower(job_id, attempt=attempt, offset=offset)
+        async with aclosing(follower.pieces()) as pieces:
+            async for piece in pieces:
+                if piece is not None:
+                    yield piece
+
+    async def run(self) -> None:
+        """Remove logs that are over a limit, once a minute, until it is cancelled.
+
+        A log is old if both clocks say so, this machine's and the control plane's. A store that
+        fails is asked again at the next turn.
+        """
+        while True:
+            try:
+                now = min(wall_micros() / SECOND, (await self._plane.now()).timestamp())
+                await self._store.clean(now)
+            except StoreError as failed:
+                _log.warning("old logs of jobs can't be removed: %s", failed)
+            await anyio.sleep(_CLEAN_SECONDS)
+
+    async def _log_of(self, claimed: ClaimedJob | ClaimRef) -> LogId:
+        if isinstance(claimed, ClaimedJob):
+            return LogId(claimed.job.job_id, claimed.job.attempt)
+        shown = (claimed.job_id, claimed.token, claimed.agent_id)
+        if shown not in self._attempts:
+            attempt = await self._attempt_of(claimed)
+            if len(self._attempts) >= _REMEMBERED:
+                self._attempts.clear()
+            self._attempts[shown] = attempt
+        return LogId(claimed.job_id, self._attempts[shown])
+
+    async def _attempt_of(self, claimed: ClaimRef) -> int:
+        """Return the attempt whose token is shown.
+
+        Raises:
+            LeaseLost: there is none.
+            NotPermitted: another agent has made it.
+        """
+        job_id, fence = claimed.job_id, claimed.token.fence
+        try:
+            job = await self._plane.jobs.get(job_id)
+        except NotFound as gone:
+            raise LeaseLost(job_id, fence, "the job is gone") from gone
+        require_owner(job, claimed)
+        for attempt in job.attempts:
+            if attempt.token == claimed.token:
+                return attempt.number
+        raise LeaseLost(job_id, fence, "no attempt at the job has that token")

@@ -1,0 +1,169 @@
+"""Logs of jobs, over HTTP."""
+
+from __future__ import annotations
+
+import zlib
+from base64 import b64decode
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, Final
+
+from cicd_core.control_plane.log_following import FollowedPiece
+from cicd_core.errors import NotFound
+from cicd_core.http.client.paths import path_of
+from cicd_core.http.client.queue import reference_shown
+from cicd_core.http.client.resuming import ResumedStream
+from cicd_core.http.wire import job_logs as wire
+from cicd_core.http.wire.values import from_wire, part_of, values_from_wire
+from cicd_core.job_logs.contract import MAX_CHUNK, LogState
+from cicd_core.job_logs.pieces import PIECE_BYTES, LogPiece
+from cicd_core.model.checks import check_integer, check_kind
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from cicd_core.http.client.connection import Connection
+    from cicd_core.http.client.server_sent import Message
+    from cicd_core.model.claim import ClaimedJob, ClaimRef
+
+#: From how many bytes on a chunk is sent behind gzip, and how hard that tries: speed counts more.
+_GZIP_FROM: Final = 1024
+_GZIP_LEVEL: Final = 1
+_MAX_TAIL: Final = 10_000
+
+
+class RemoteJobLogs:
+    """Logs that the other side keeps; the same calls as ``JobLogService``."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Take the way to the server."""
+        self._connection = connection
+
+    async def append(
+        self,
+        claimed: ClaimedJob | ClaimRef,
+        offset: int,
+        data: bytes,
+        *,
+        complete: bool = False,
+    ) -> LogState:
+        """Append bytes to the log of the attempt whose token is shown; return how far it is then.
+
+        The arguments are those of ``JobLogService.append``.
+
+        Raises:
+            LeaseLost: no attempt at the job has that token.
+            LogOffsetMismatch: the bytes begin behind the log's end; the error has the end.
+            OperationRejected: the server keeps no logs.
+            StoreUnavailable: the server did not answer.
+        """
+        reference = reference_shown(claimed)
+        check_kind("data", data, bytes)
+        check_integer("offset", offset, least=0, most=2**62)
+        headers = {
+            wire.LEASE_TOKEN: wire.token_to_header(reference),
+            "content-range": wire.range_to_header(offset, len(data), complete=complete),
+            "content-type": "application/octet-stream",
+        }
+        body = _zipped(data)
+        if body is not data:
+            headers["content-encoding"] = "gzip"
+        path = path_of("queue", "jobs", name=reference.job_id, command="log")
+        answer = await self._connection.call("PATCH", path, body, repeatable=True, headers=headers)
+        return from_wire(LogState, answer)
+
+    async def states(self, job_id: str) -> tuple[LogState, ...]:
+        """Return how far the logs of a job are, the first attempt first.
+
+        Raises:
+            NotFound: there is neither a log nor such a job.
+        """
+        answer = await self._connection.get(path_of("queue", "jobs", name=job_id, command="logs"))
+        return tuple(values_from_wire(LogState, part_of(answer, "logs")))
+
+    async def state(self, job_id: str, attempt: int | None = None) -> LogState:
+        """Return how far the log of an attempt is; left out: the newest one that has a log.
+
+        Raises:
+            NotFound: there is no such job, or no such log.
+        """
+        found = [each for each in await self.states(job_id) if attempt in {None, each.attempt}]
+        if not found:
+            raise NotFound("log", job_id)
+        return found[-1]
+
+    async def read(
+        self, job_id: str, attempt: int, offset: int = 0, *, most: int = PIECE_BYTES
+    ) -> LogPiece:
+        """Return up to ``most`` bytes of a log from a place on; none: there is nothing there yet.
+
+        Raises:
+            InvalidInput: an argument is wrong.
+        """
+        check_integer("attempt", attempt, least=1, most=2**31)
+        check_integer("offset", offset, least=0, most=2**62)
+        check_integer("most", most, least=1, most=MAX_CHUNK)
+        headers = {"range": f"bytes={offset}-{offset + most - 1}"}
+        try:
+            return await self._piece(job_id, {"attempt": attempt}, offset, headers)
+        except NotFound:
+            return LogPiece(data=b"", missing=0, next_offset=offset)
+
+    async def tail(self, job_id: str, attempt: int | None = None, *, lines: int = 100) -> LogPiece:
+        """Return the last lines of a log, at most 1 MiB of them.
+
+        Raises:
+            InvalidInput: ``lines`` is none of 1 to 10,000.
+            NotFound: there is no such log.
+        """
+        check_integer("lines", lines, least=1, most=_MAX_TAIL)
+        return await self._piece(job_id, {"attempt": attempt, "tail": lines}, None, {})
+
+    async def _piece(
+        self, job_id: str, query: dict[str, Any], offset: int | None, headers: dict[str, str]
+    ) -> LogPiece:
+        path = path_of("queue", "jobs", name=job_id, command="log")
+        data, content_range = await self._connection.get_bytes(path, query, headers=headers)
+        place = wire.place_of_range(content_range) if data else None
+        begin = (offset or 0) if place is None else place
+        missing = 0 if offset is None else begin - offset
+        return LogPiece(data=data, missing=missing, next_offset=begin + len(data))
+
+    async def follow(
+        self, job_id: str, *, attempt: int | None = None, offset: int = 0
+    ) -> AsyncGenerator[FollowedPiece, None]:
+        """Yield pieces of a log as they come; the arguments are those of ``JobLogService.follow``.
+
+        A stream that breaks off is taken up again where it ended.
+
+        Close it when you leave early: ``async with aclosing(logs.follow(job_id)) as pieces``.
+
+        Raises:
+            InvalidInput: an argument is wrong.
+            NotFound: there is no such job.
+            StoreUnavailable: the server did not answer four times in a row.
+        """
+        path = path_of("queue", "jobs", name=job_id, command="log/stream")
+        query = {"attempt": attempt, "offset": offset, "encoding": "base64"}
+        stream = ResumedStream(self._connection, path, query)
+        async with aclosing(stream.messages()) as messages:
+            async for message in messages:
+                yield _piece_of(message)
+
+
+def _piece_of(message: Message) -> FollowedPiece:
+    data = b64decode(part_of(message.data, "base64"))
+    return FollowedPiece(
+        attempt=part_of(message.data, "attempt"),
+        data=data,
+        missing=part_of(message.data, "missing"),
+        next_offset=part_of(message.data, "offset") + len(data),
+    )
+
+
+def _zipped(data: bytes) -> bytes:
+    """Return the bytes behind gzip, if that makes fewer of them."""
+    if len(data) < _GZIP_FROM:
+        return data
+    zipper = zlib.compressobj(_GZIP_LEVEL, wbits=zlib.MAX_WBITS | 16)
+    zipped = zipper.compress(data) + zipper.flush()
+    return zipped if len(zipped) < len(data) else data

@@ -1,0 +1,20 @@
+"""Instants in query strings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cicd_core.model.instants import require_aware
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+def moment(field: str, instant: datetime | None) -> str | None:
+    """Return how a query string says an instant.
+
+    Raises:
+        InvalidInput: it has no time zone.
+    """
+    aware = require_aware(field, instant)
+    return None if aware is None else aware.isoformat()

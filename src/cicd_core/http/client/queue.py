@@ -1,0 +1,314 @@
+"""The queue, over HTTP."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+import msgspec
+
+from cicd_core.agent.retry import Backoff
+from cicd_core.control_plane.ready_jobs import ReadyJobs
+from cicd_core.errors import CicdError, InvalidInput
+from cicd_core.http.client.connection import ANSWER_SECONDS, POLL_SECONDS, Connection
+from cicd_core.http.client.paths import path_of
+from cicd_core.http.wire.requests import MAX_JOBS
+from cicd_core.http.wire.values import (
+    asked_to_wire,
+    claim_from_wire,
+    from_wire,
+    held_from_wire,
+    part_of,
+    reference_of,
+    reference_to_wire,
+    values_from_wire,
+)
+from cicd_core.ids import IdSource
+from cicd_core.model.checks import MAX_JOB_TYPES, check_kind, check_name, check_names, check_seconds
+from cicd_core.model.claim import ClaimedJob, ClaimRef, LeaseStatus
+from cicd_core.model.instants import require_aware
+from cicd_core.model.job import Job, LeaseToken
+from cicd_core.model.outcome import Outcome
+from cicd_core.model.spec import JobSpec
+from cicd_core.model.spec import checked as checked_spec
+from cicd_core.queueing.stats import QueueStats
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from datetime import datetime
+
+_log = logging.getLogger("cicd_core.http")
+
+#: The longest that a claim waits, in seconds, as at the queue itself.
+_MAX_WAIT: Final = 3600.0
+#: How long a claim that was cancelled may take to give back what it got, in seconds.
+_GIVE_BACK_SECONDS: Final = 5.0
+#: How many bytes of jobs one request holds: there is room for the rest of the body.
+_BATCH_BYTES: Final = 1_000_000
+
+
+class RemoteQueue:
+    """The queue on the other side; the same calls as ``QueueService``."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Take the way to the server."""
+        self._connection = connection
+        self._ids = IdSource()
+
+    async def enqueue(self, spec: JobSpec, *, actor: str = "caller") -> Job:
+        """Create a job and put it into the queue.
+
+        It is repeated, when its answer was lost, only with an idempotency key. ``actor`` is the
+        caller that the server authenticated.
+
+        Raises:
+            InvalidInput: a field is wrong; the error names it.
+            IdempotencyConflict: the key was used with other fields.
+            TooManyLanes: the pool has no room for another combination of job type and labels.
+        """
+        body = asked_to_wire(checked_spec(spec))
+        repeatable = spec.idempotency_key is not None
+        path = path_of("queue", "jobs")
+        return from_wire(
+            Job, await self._connection.call("POST", path, body, repeatable=repeatable)
+        )
+
+    async def enqueue_many(self, specs: Sequence[JobSpec], *, actor: str = "caller") -> list[Job]:
+        """Enqueue many jobs, 1,000 or a megabyte a request; each is created whole or not at all.
+
+        Raises:
+            InvalidInput: a field of any spec is wrong; no job was made.
+            IdempotencyConflict: a key was used with other fields; the other jobs may exist.
+        """
+        if not isinstance(specs, Iterable) or isinstance(specs, str | bytes | Mapping | JobSpec):
+            raise InvalidInput("specs", specs, "give a list of JobSpec")
+        checked = [checked_spec(spec) for spec in specs]
+        jobs: list[Job] = []
+        for batch in _batches([asked_to_wire(spec) for spec in checked]):
+            repeatable = all(each["idempotency_key"] is not None for each in batch)
+            path = path_of("queue", "jobs", "batch")
+            answer = await self._connection.call(
+                "POST", path, {"jobs": batch}, repeatable=repeatable, seconds=4 * ANSWER_SECONDS
+            )
+            jobs += values_from_wire(Job, part_of(answer, "jobs"))
+        return jobs
+
+    async def claim(
+        self,
+        *,
+        agent_id: str,
+        pool_name: str = "default",
+        labels: Collection[str] = (),
+        job_types: Collection[str] | None = None,
+        limit: int = 1,
+        wait: float = 0.0,
+        start: bool = False,
+        lease_seconds: float | None = None,
+        request_id: str | None = None,
+    ) -> list[ClaimedJob]:
+        """Take up to ``limit`` jobs, the best rank over all lanes that the agent can serve first.
+
+        The arguments are those of :meth:`cicd_core.control_plane.queue.QueueService.claim`.
+
+        Raises:
+            InvalidInput: a field is wrong; the error names it.
+            AgentUnavailable: the agent is unhealthy or drains.
+            AgentDeregistered: it has gone for good: register it again.
+        """
+        check_seconds("wait", wait, most=_MAX_WAIT)
+        if job_types is not None:
+            job_types = check_names("job_types", job_types, most=MAX_JOB_TYPES)
+        body: dict[str, Any] = {
+            "agent_id": agent_id,
+            "pool_name": pool_name,
+            "labels": check_names("labels", labels),
+            "job_types": job_types,
+            "limit": limit,
+            "start": start,
+            "lease_seconds": lease_seconds,
+            "request_id": self._ids.claim_id() if request_id is None else request_id,
+        }
+        try:
+            return await self._claim(body, wait)
+        except InvalidInput:  # refused: nothing was claimed
+            raise
+        except BaseException:
+            if request_id is None:  # only this call could ask for what it got
+                with anyio.move_on_after(_GIVE_BACK_SECONDS, shield=True):
+                    await self._give_back(body)
+            raise
+
+    async def _claim(self, body: dict[str, Any], wait: float) -> list[ClaimedJob]:
+        until = anyio.current_time() + wait
+        backoff = Backoff()
+        while True:
+            begin = anyio.current_time()
+            left = max(0.0, min(until - begin, POLL_SECONDS))
+            claims = await self._claims("claim", body | {"wait": left}, ANSWER_SECONDS + left)
+            if claims or anyio.current_time() >= until:
+                return claims
+            if anyio.current_time() < begin + left / 2:  # the server stops, and waits for nothing
+                await anyio.sleep(backoff.next_delay())
+
+    async def _claims(self, command: str, body: object, seconds: float) -> list[ClaimedJob]:
+        answer = await self._connection.call(
+            "POST", path_of("queue", command), body, repeatable=True, seconds=seconds
+        )
+        claims: list[object] = [] if answer is None else part_of(answer, "claims")
+        return [claim_from_wire(each) for each in claims]
+
+    async def _give_back(self, body: Mapping[str, Any]) -> None:
+        try:
+            for claimed in await self.held(
+                agent_id=body["agent_id"], request_id=body["request_id"]
+            ):
+                await self.release(claimed, reason="the claim was cancelled", began=False)
+        except CicdError as failed:
+            _log.warning("a cancelled claim was not released; its leases will expire: %s", failed)
+
+    async def held(
+        self, *, agent_id: str, request_id: str, lease_seconds: float | None = None
+    ) -> list[ClaimedJob]:
+        """Return what a claim with this request id took, and what its leases still hold.
+
+        Raises:
+            InvalidInput: a field is wrong; the error names it.
+        """
+        body = {"agent_id": agent_id, "request_id": request_id, "lease_seconds": lease_seconds}
+        return await self._claims("held", body, ANSWER_SECONDS)
+
+    async def start(self, claimed: ClaimedJob | ClaimRef) -> ClaimedJob:
+        """CLAIMED -> RUNNING; the handler runs only after this has returned.
+
+        Raises:
+            LeaseLost: the token does not own the job.
+        """
+        return await self._as_holder("start", claimed, {})
+
+    async def renew(self, claims: Sequence[ClaimedJob | ClaimRef]) -> list[LeaseStatus]:
+        """Renew the leases, in one call for all of them; the answers come in the order given."""
+        if not isinstance(claims, Iterable) or isinstance(claims, str | bytes | Mapping):
+            raise InvalidInput("claims", claims, "give a list of claimed jobs")
+        references = [reference_shown(each, f"claims[{at}]") for at, each in enumerate(claims)]
+        body = {"claims": [reference_to_wire(each) for each in references]}
+        path = path_of("queue", "renew")
+        answer = await self._connection.call("POST", path, body, repeatable=True)
+        return values_from_wire(LeaseStatus, part_of(answer, "leases"))
+
+    async def progress(
+        self,
+        claimed: ClaimedJob | ClaimRef,
+        *,
+        percent: float | None = None,
+        message: str | None = None,
+    ) -> ClaimedJob:
+        """Keep how far the work is (0 to 100), and tell it in the log.
+
+        Raises:
+            LeaseLost: the token does not own the job.
+            InvalidInput: a percentage outside 0 to 100.
+        """
+        return await self._as_holder(
+            "progress", claimed, {"percent": percent, "message": message}, repeatable=False
+        )
+
+    async def complete(self, claimed: ClaimedJob | ClaimRef, outcome: Outcome) -> Job:
+        """End the attempt; the same outcome again is a no-op.
+
+        Raises:
+            LeaseLost: the token does not own the job.
+            IllegalTransition: it was never started, or no cancel was requested.
+        """
+        check_kind("outcome", outcome, Outcome)
+        answer = await self._tell("complete", claimed, {"outcome": asked_to_wire(outcome)})
+        return from_wire(Job, answer)
+
+    async def release(
+        self, claimed: ClaimedJob | ClaimRef, *, reason: str = "released", began: bool = True
+    ) -> Job:
+        """Give the job back unfinished; it uses no attempt, but every tenth in a row does.
+
+        Raises:
+            LeaseLost: the token does not own the job.
+        """
+        answer = await self._tell("release", claimed, {"reason": reason, "began": began})
+        return from_wire(Job, answer)
+
+    async def stats(
+        self, pool_name: str | None = None, *, since: datetime | None = None
+    ) -> QueueStats:
+        """Return depths, waits, executions, the failure rate and the oldest age.
+
+        Raises:
+            InvalidInput: ``pool_name`` is no name, or ``since`` is naive, lies in the future or
+                more than 92 days ago.
+        """
+        begin = require_aware("since", since)
+        query = {"pool_name": pool_name, "since": None if begin is None else begin.isoformat()}
+        answer = await self._connection.get(path_of("queue", "stats"), query)
+        return from_wire(QueueStats, answer)
+
+    async def ready(self, pool_name: str = "default", *, limit: int = 50) -> ReadyJobs:
+        """Return the jobs of a pool that are claimed next: by priority, then by age.
+
+        Raises:
+            InvalidInput: an argument is wrong.
+        """
+        query = {"pool_name": pool_name, "limit": limit}
+        return from_wire(ReadyJobs, await self._connection.get(path_of("queue", "ready"), query))
+
+    async def _as_holder(
+        self,
+        command: str,
+        claimed: ClaimedJob | ClaimRef,
+        fields: Mapping[str, Any],
+        *,
+        repeatable: bool = True,
+    ) -> ClaimedJob:
+        answer = await self._tell(command, claimed, fields, repeatable=repeatable)
+        return held_from_wire(answer, claimed.token)
+
+    async def _tell(
+        self,
+        command: str,
+        claimed: ClaimedJob | ClaimRef,
+        fields: Mapping[str, Any],
+        *,
+        repeatable: bool = True,
+    ) -> Any:
+        reference = reference_shown(claimed)
+        path = path_of("queue", "jobs", name=reference.job_id, command=command)
+        shown = reference_to_wire(reference)
+        del shown["job_id"]
+        return await self._connection.call(
+            "PATCH", path, {**shown, **fields}, repeatable=repeatable
+        )
+
+
+def reference_shown(claimed: ClaimedJob | ClaimRef, field: str = "claimed") -> ClaimRef:
+    """Return what travels of a claimed job.
+
+    Raises:
+        InvalidInput: it is something else.
+    """
+    check_kind(field, claimed, ClaimedJob, ClaimRef)
+    check_kind(f"{field}.token", claimed.token, LeaseToken)
+    reference = reference_of(claimed)
+    check_name(f"{field}.job_id", reference.job_id)
+    return reference
+
+
+def _batches(specs: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Return the jobs in requests of a megabyte and 1,000 jobs at most; one job is far smaller."""
+    batches: list[list[dict[str, Any]]] = []
+    room = 0
+    for spec in specs:
+        size = len(msgspec.json.encode(spec)) + 1
+        if not batches or size > room or len(batches[-1]) == MAX_JOBS:
+            batches.append([])
+            room = _BATCH_BYTES
+        batches[-1].append(spec)
+        room -= size
+    return batches

@@ -1,0 +1,74 @@
+"""Streams of the server, over all of their connections."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+import httpx2
+from attrs import define, field
+
+from cicd_core.agent.retry import Backoff
+from cicd_core.errors import StoreError
+from cicd_core.http.client.connection import TRIES, Connection, error_told
+from cicd_core.http.client.server_sent import Message, messages
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+_log = logging.getLogger("cicd_core.http")
+
+#: The name of the message that ends a stream.
+_END: Final = "end"
+
+
+@define
+class ResumedStream:
+    """A stream that is taken up again where it broke off."""
+
+    connection: Connection
+    path: str
+    query: dict[str, Any]
+    #: Where to go on: what the newest message said.
+    place: str | None = field(default=None, init=False)
+    #: How often the server was asked since it sent something last.
+    tries: int = field(default=0, init=False)
+
+    async def messages(self) -> AsyncGenerator[Message, None]:
+        """Yield the messages that tell something, until one says that nothing follows.
+
+        Raises:
+            CicdError: what the server refused with; ``StoreUnavailable`` when it did not answer
+                four times in a row.
+        """
+        backoff = Backoff(most=2.0)
+        while True:
+            self.tries += 1
+            try:
+                async with aclosing(self._once()) as messages:
+                    async for message in messages:
+                        if message.name == _END:
+                            return
+                        if message.data is not None:
+                            yield message
+                        self.tries = 0
+                        backoff.reset()
+            except (httpx2.HTTPError, StoreError) as failed:
+                is_passing = isinstance(failed, httpx2.HTTPError) or failed.retryable
+                if self.tries >= TRIES or not is_passing:
+                    raise error_told(failed, self.connection.address.url) from failed
+                _log.debug("the stream %s broke off: %s", self.path, failed)
+            await anyio.sleep(backoff.next_delay())
+
+    async def _once(self) -> AsyncGenerator[Message, None]:
+        headers = {} if self.place is None else {"last-event-id": self.place}
+        async with (
+            self.connection.streaming(self.path, self.query, headers=headers) as parts,
+            aclosing(messages(parts)) as found,
+        ):
+            async for message in found:
+                if message.place is not None:
+                    self.place = message.place
+                yield message

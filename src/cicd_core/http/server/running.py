@@ -1,0 +1,205 @@
+"""Serving: a control plane on an address, until the process is asked to stop."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+from contextlib import contextmanager
+from ipaddress import ip_network
+from typing import TYPE_CHECKING, Any, Final
+
+import uvicorn
+
+from cicd_core.errors import InvalidInput
+from cicd_core.http.server.access import is_loopback
+from cicd_core.http.server.app import create_app
+from cicd_core.http.server.demo_mode import BANNER, DemoMode
+from cicd_core.http.server.limits import DEFAULT_LIMITS, Limits
+from cicd_core.http.server.protocol import bounded_by
+from cicd_core.values import frozen
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Generator, Iterable
+
+    from starlette.types import ASGIApp
+
+    from cicd_core.control_plane.job_logs import JobLogService
+    from cicd_core.control_plane.plane import ControlPlane
+    from cicd_core.http.server.access import Access
+    from cicd_core.http.server.waiting import Waiting
+
+_BASE_PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
+
+
+def uvicorn_options(limits: Limits) -> dict[str, Any]:
+    """Return how uvicorn serves the application, wherever it listens."""
+    return {
+        "http": bounded_by(limits),
+        "ws": "none",
+        "lifespan": "off",
+        "log_config": None,
+        "access_log": False,
+        "server_header": False,
+        "timeout_keep_alive": limits.idle_seconds,
+        "timeout_graceful_shutdown": limits.grace_seconds,
+    }
+
+
+@frozen(kw_only=True)
+class Listening:
+    """Where to listen, and how."""
+
+    host: str = "127.0.0.1"
+    #: 0: one that is free.
+    port: int = 8000
+    #: The certificate with its chain, and its private key: with both HTTPS is spoken.
+    certfile: str | os.PathLike[str] | None = None
+    keyfile: str | os.PathLike[str] | None = None
+    #: Addresses, or networks such as ``10.0.0.0/8``, of proxies that say who calls, and how
+    #: (``X-Forwarded-For``, ``X-Forwarded-Proto``). From others that is not believed.
+    trusted_proxies: tuple[str, ...] = ()
+    #: The path that a proxy takes off each request before it hands it on, such as ``/ci``: the
+    #: addresses that the server writes begin with it.
+    base_path: str = ""
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse half a certificate, proxies without addresses, and a base path that is none."""
+        if self.base_path and not _BASE_PATH.fullmatch(self.base_path):
+            reason = "give a path such as /ci, with a slash before it and none behind it"
+            raise InvalidInput("base_path", self.base_path, reason)
+        for proxy in self.trusted_proxies:
+            try:
+                ip_network(proxy)
+            except ValueError:
+                reason = "give the address of a proxy, or a network such as 10.0.0.0/8"
+                raise InvalidInput("trusted_proxies", proxy, reason) from None
+        if (self.certfile is None) != (self.keyfile is None):
+            missing = "certfile" if self.certfile is None else "keyfile"
+            raise InvalidInput(missing, None, "give both the certificate and its key, or neither")
+
+
+async def serve(
+    control_plane: ControlPlane,
+    listening: Listening,
+    *,
+    auth: Access | None = None,
+    job_logs: JobLogService | None = None,
+    allowed_origins: Iterable[str] = (),
+    status_page: bool = False,
+    demo: ControlPlane | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    on_ready: Callable[[str], object] = lambda _: None,
+) -> None:
+    """Serve a control plane until SIGTERM or SIGINT, on asyncio.
+
+    It stops in good order: nothing new is taken, what waits for work is answered 204, and requests
+    that run have ``limits.grace_seconds`` to finish. A second signal ends it at once.
+
+    Args:
+        control_plane: stays yours to close.
+        listening: where to listen.
+        auth: how callers are found out; left out, only programs on this machine are answered.
+        job_logs: the logs of jobs; left out, the server keeps none.
+        allowed_origins: see ``create_app``.
+        status_page: see ``create_app``.
+        demo: a control plane with data that is made up: it answers requests with the header
+            ``x-demo-mode: true``, and all of them where it is ``control_plane`` itself.
+        limits: how much one caller may take.
+        on_ready: gets the URL as soon as the server listens.
+
+    Raises:
+        InvalidInput: without ``auth``, the address is reached from other machines.
+        OSError: the address can't be listened on, or the certificate can't be read.
+    """
+    if auth is None and not is_loopback(listening.host):
+        reason = (
+            "without keys, the server listens only on 127.0.0.1, ::1 or localhost; require keys "
+            "(--require-auth)"
+        )
+        raise InvalidInput("host", listening.host, reason)
+    app = create_app(
+        control_plane,
+        auth=auth,
+        limits=limits,
+        job_logs=job_logs,
+        allowed_origins=allowed_origins,
+        status_page=status_page,
+        banner=BANNER if demo is control_plane else None,
+    )
+    served: ASGIApp = app
+    if demo is not None:
+        made_up = create_app(demo, auth=auth, limits=limits, status_page=status_page, banner=BANNER)
+        served = DemoMode(app, made_up, always=demo is control_plane)
+    config = uvicorn.Config(
+        served,
+        host=listening.host,
+        port=listening.port,
+        ssl_certfile=listening.certfile,
+        ssl_keyfile=listening.keyfile,
+        root_path=listening.base_path,
+        proxy_headers=bool(listening.trusted_proxies),
+        forwarded_allow_ips=list(listening.trusted_proxies),
+        **uvicorn_options(limits),
+    )
+    config.load()
+    server = _Server(config, app.state.waiting, on_ready)
+    listener = _listener(listening)
+    try:
+        await server.serve([listener])
+    finally:
+        listener.close()
+
+
+class _Server(uvicorn.Server):
+    """Tells where it listens, and ends what waits before it waits for what runs."""
+
+    def __init__(
+        self, config: uvicorn.Config, waiting: Waiting, on_ready: Callable[[str], object]
+    ) -> None:
+        super().__init__(config)
+        self._waiting = waiting
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listener in sockets or ():
+            self._on_ready(_url(listener, is_tls=self.config.is_ssl))
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._waiting.stop()
+        await super().shutdown(sockets)
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Stop at a signal; unlike uvicorn, end as a program does that did what it was asked to."""
+        before = {each: signal.signal(each, self._on_signal) for each in _SIGNALS}
+        try:
+            yield
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
+
+    def _on_signal(self, *_: Any) -> None:
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+def _listener(listening: Listening) -> socket.socket:
+    """Return a socket that listens.
+
+    Raises:
+        OSError: the address is taken, or is none of this machine.
+    """
+    family = socket.AF_INET6 if ":" in listening.host else socket.AF_INET
+    return socket.create_server((listening.host, listening.port), family=family, backlog=2048)
+
+
+def _url(listener: socket.socket, *, is_tls: bool) -> str:
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    return f"{'https' if is_tls else 'http'}://{shown}:{port}"

@@ -1,0 +1,44 @@
+"""Addresses of pages, wherever the application is mounted."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+from starlette.responses import RedirectResponse
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+#: Where the pages are, below the root of the application.
+PLACE: Final = "/ui"
+
+
+def root_of(request: Request) -> str:
+    """Return the path before the application: a proxy, or a program that mounts it, has one."""
+    root: str = request.scope.get("root_path", "")
+    return root.rstrip("/")
+
+
+def base_of(request: Request) -> str:
+    """Return the path before every page."""
+    return f"{root_of(request)}{PLACE}"
+
+
+def path_of(request: Request) -> str:
+    """Return the path of a request as its caller wrote it, with that before the application."""
+    root, path = root_of(request), str(request.scope["path"])
+    return path if path.startswith(f"{root}/") else f"{root}{path}"
+
+
+def own_address(request: Request, address: str | None) -> str:
+    """Return an address if it is one of a page, else that of the first page."""
+    base = base_of(request)
+    is_own = address is not None and address.startswith(f"{base}/") and address.isprintable()
+    return address if is_own and address is not None else f"{base}/"
+
+
+def redirect(address: str) -> Response:
+    """Return the answer that sends a browser to a page."""
+    return RedirectResponse(address, status_code=HTTPStatus.SEE_OTHER)

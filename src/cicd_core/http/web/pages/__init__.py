@@ -1,0 +1,1 @@
+"""The pages, one module each: a view reads services and returns what its template shows."""

@@ -1,0 +1,153 @@
+"""Jobs: a list with its filters in the address, and one job with why it waits."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from markupsafe import Markup
+
+from cicd_core.errors import InvalidInput, NotFound
+from cicd_core.job_logs.rendering import render_log
+from cicd_core.lifecycle.job_table import JOB_TABLE
+from cicd_core.model.amounts import amount
+from cicd_core.model.job import JobState, JobStatus, Priority
+from cicd_core.model.principal import Scope
+from cicd_core.persistence.listing import Page
+from cicd_core.values import frozen
+
+if TYPE_CHECKING:
+    from cicd_core.http.web.visit import Visit
+    from cicd_core.model.job import Job
+
+_FILTERS: Final = ("status", "pool_name", "job_type", "agent_id", "service", "tag", "id_prefix")
+_MOMENTS: Final = ("since", "until")
+_ROWS: Final = 50
+_MOST_ROWS: Final = 200
+#: What the metadata of a job says of its service.
+_SERVICE: Final = "service"
+#: How long an id is that was drawn.
+_DRAWN: Final = 26
+#: How much of the end of a log is shown: lines, and bytes.
+_LOG_LINES: Final = 200
+_LOG_BYTES: Final = 16_000
+#: How often a page with the log of a job that runs is fetched again, in seconds.
+_LOG_SECONDS: Final = 3
+#: What a job that has not been picked up is in.
+_WAITS: Final = frozenset({JobState.PENDING, JobState.QUEUED, JobState.DEAD_LETTERED})
+
+
+async def jobs(visit: Visit) -> dict[str, Any]:
+    """Return a page of the jobs that match."""
+    given = {name: visit.text(name) for name in _FILTERS}
+    times = {name: _moment(name, visit.text(name)) for name in _MOMENTS}
+    limit = visit.number("limit", _ROWS, most=_MOST_ROWS)
+    found = await _found(visit, given, times, limit)
+    return {
+        "found": found,
+        "given": given | {name: visit.text(name) for name in _MOMENTS},
+        "statuses": list(JobStatus),
+        "priorities": [priority.name.lower() for priority in Priority],
+        "is_filtered": any((*given.values(), *times.values())),
+        "more": None if found.cursor is None else visit.same(cursor=found.cursor, notice=None),
+        "first": visit.same(cursor=None, notice=None) if visit.text("cursor") else None,
+        "may_change": visit.may(Scope.JOBS_WRITE),
+        "said": f"{amount(len(found.items), 'job')} on this page",
+    }
+
+
+async def _found(
+    visit: Visit,
+    given: dict[str, str | None],
+    times: dict[str, datetime | None],
+    limit: int,
+) -> Page[Job]:
+    """Return the jobs that match; an id that is whole is looked up."""
+    prefix = given["id_prefix"]
+    if prefix is not None and len(prefix) == _DRAWN:
+        try:
+            return Page((await visit.plane.jobs.get(prefix),), None)
+        except NotFound:
+            return Page((), None)
+    return await visit.plane.jobs.list(
+        status=given["status"],
+        pool_name=given["pool_name"],
+        job_type=given["job_type"],
+        agent_id=given["agent_id"],
+        tag=_tag(given),
+        id_prefix=prefix,
+        since=times["since"],
+        until=times["until"],
+        limit=limit,
+        cursor=visit.text("cursor"),
+    )
+
+
+def _tag(given: dict[str, str | None]) -> str | None:
+    """Return the tag that is asked for; a service is a pair of the metadata.
+
+    Raises:
+        InvalidInput: both are asked for.
+    """
+    service = given["service"]
+    if service is None:
+        return given["tag"]
+    if given["tag"] is not None:
+        raise InvalidInput("tag", given["tag"], "give a tag or a service, not both")
+    return f"{_SERVICE}={service}"
+
+
+def _moment(name: str, text: str | None) -> datetime | None:
+    """Return the moment of a field, which a browser says without a zone: it is UTC.
+
+    Raises:
+        InvalidInput: it is none.
+    """
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidInput(name, text, "give a moment such as 2030-06-01T12:00") from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+
+
+@frozen
+class LogTail:
+    """The end of a log."""
+
+    #: Made of the log by :func:`render_log`, which escapes all of it but the colours.
+    markup: Markup
+    #: Whether there is more before it.
+    is_cut: bool
+
+
+async def _log_of(visit: Visit, found: Job) -> LogTail | None:
+    """Return the end of the newest log of a job; None: there is none for who asks."""
+    if visit.job_logs is None or not visit.may(Scope.LOGS_READ):
+        return None
+    try:
+        piece = await visit.job_logs.tail(found.job_id, lines=_LOG_LINES)
+    except NotFound:
+        return None
+    data = piece.data
+    if len(data) > _LOG_BYTES:
+        data = data[-_LOG_BYTES:]
+        data = data[data.find(b"\n") + 1 :]  # from the beginning of a line on, if there is one
+    is_cut = piece.next_offset > len(data)
+    return LogTail(Markup(render_log(data)), is_cut)  # noqa: S704 - see `markup`
+
+
+async def job(visit: Visit) -> dict[str, Any]:
+    """Return one job, and why it is not being picked up."""
+    found = await visit.plane.jobs.get(visit.name("job_id"))
+    commands = JOB_TABLE.commands(found.state) if visit.may(Scope.JOBS_WRITE) else frozenset[str]()
+    return {
+        "job": found,
+        "log": await _log_of(visit, found),
+        "log_seconds": _LOG_SECONDS if found.state is JobState.RUNNING else None,
+        "reasons": await visit.plane.jobs.why(found.job_id) if found.state in _WAITS else (),
+        "commands": commands,
+        "priorities": [priority.name.lower() for priority in Priority],
+        "said": f"job {found.job_id} is {found.state}",
+    }

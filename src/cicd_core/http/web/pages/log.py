@@ -1,0 +1,111 @@
+"""The log: what happens, as it happens; and who did what, for audits."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, Final
+
+from cicd_core.http.web.trail import Trail, matches, trail_of
+from cicd_core.model.amounts import amount
+from cicd_core.model.event import Event
+from cicd_core.model.event_types import EVENT_TYPES, check_event_type
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from cicd_core.http.web.visit import Visit
+    from cicd_core.model.event import UnreadableEvent
+
+_ROWS: Final = 60
+#: How many events are read at once for a page from some place on, and how often, for as long as
+#: too few of them match.
+_READ: Final = 500
+_MOST_READS: Final = 4
+#: Where to begin with the oldest event: no cursor of a store is so.
+OLDEST: Final = "oldest"
+
+
+async def events(visit: Visit) -> dict[str, Any]:
+    """Return the newest events, or from some place of the log on."""
+    pattern, subject = visit.text("types"), visit.text("subject")
+    if pattern is not None:
+        check_event_type("types", pattern)
+    place = visit.text("cursor")
+
+    def has(entry: Event | UnreadableEvent) -> bool:
+        if subject is not None and subject not in entry.subject:
+            return False
+        return pattern is None or (isinstance(entry, Event) and fnmatchcase(entry.type, pattern))
+
+    if place is None:
+        kept = [entry for entry in await visit.recent.look() if has(entry)]
+        entries, following = kept[:_ROWS], None
+    else:
+        entries, following = await _onward(visit, place, has)
+    return {
+        "entries": entries,
+        "pattern": pattern,
+        "subject": subject,
+        "types": [*sorted({f"{name.partition('.')[0]}.*" for name in EVENT_TYPES}), *EVENT_TYPES],
+        "is_newest": place is None,
+        "is_whole": visit.recent.whole,
+        "oldest": visit.same(cursor=OLDEST, notice=None),
+        "newest": visit.same(cursor=None, notice=None),
+        "following": None if following is None else visit.same(cursor=following, notice=None),
+        "said": f"{amount(len(entries), 'event')} on this page",
+    }
+
+
+async def audit(visit: Visit) -> dict[str, Any]:
+    """Return who did what, from the newest events or from some place of the log on."""
+    actor, command = visit.text("actor"), visit.text("command")
+    place = visit.text("cursor")
+
+    def has(entry: Event | UnreadableEvent) -> bool:
+        return matches(entry, actor, command)
+
+    if place is None:
+        entries = [entry for entry in await visit.recent.look() if has(entry)][:_ROWS]
+        following = None
+    else:
+        entries, following = await _onward(visit, place, has)
+    trails: list[Trail] = [trail_of(entry) for entry in entries]
+    return {
+        "trails": trails,
+        "actor": actor,
+        "command": command,
+        "is_newest": place is None,
+        "is_whole": visit.recent.whole,
+        "oldest": visit.same(cursor=OLDEST, notice=None),
+        "newest": visit.same(cursor=None, notice=None),
+        "following": None if following is None else visit.same(cursor=following, notice=None),
+        "exports": [
+            (form.upper(), visit.link("audit", "export", format=form, actor=actor, command=command))
+            for form in ("csv", "json")
+        ],
+        "said": f"{amount(len(trails), 'command')} on this page",
+    }
+
+
+async def _onward(visit: Visit, place: str, has: Any) -> tuple[list[Any], str | None]:
+    """Return what matches from a place on, and the place behind it; None: the log ends there."""
+    cursor = None if place == OLDEST else place
+    found: list[Any] = []
+    for _ in range(_MOST_READS):
+        page = await visit.plane.events.read(cursor, limit=_READ)
+        if not page.entries:
+            return found, None
+        fitting = _fitting(page.entries, has, _ROWS - len(found))
+        if fitting < len(page.entries):  # only the end of what was read has a cursor
+            page = await visit.plane.events.read(cursor, limit=fitting)
+        cursor = page.cursor
+        found += [entry for entry in page.entries if has(entry)]
+        if len(found) >= _ROWS:
+            break
+    return found, cursor
+
+
+def _fitting(entries: Sequence[Any], has: Callable[[Any], bool], room: int) -> int:
+    """Return how many entries have no more matches than there is room for, up to the last one."""
+    places = [number for number, entry in enumerate(entries, 1) if has(entry)]
+    return places[room - 1] if len(places) > room else len(entries)

@@ -1,0 +1,317 @@
+"""How a request comes to a page or to an action, and what is answered."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode, urlsplit
+
+from attrs import Factory
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from cicd_core.errors import CicdError, NotFound
+from cicd_core.http.server.bodies import BadRequest
+from cicd_core.http.server.session_access import TokenAccess, require_own_origin
+from cicd_core.http.web import rendering
+from cicd_core.http.web.actions import NOTICES, Done
+from cicd_core.http.web.addresses import PLACE, base_of, own_address, path_of, redirect, root_of
+from cicd_core.http.web.export import export
+from cicd_core.http.web.forms import read_form
+from cicd_core.http.web.log_in import ask_for_key, log_in, log_out
+from cicd_core.http.web.recent import RecentEvents
+from cicd_core.http.web.table import ACTIONS, PAGES, Action, Page
+from cicd_core.http.web.visit import Visit
+from cicd_core.http.wire.problems import WRONG_METHOD, kind_of
+from cicd_core.model.amounts import amount
+from cicd_core.model.principal import NotAuthenticated, Principal, Scope
+from cicd_core.values import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.types import Receive, Send
+    from starlette.types import Scope as AsgiScope
+
+    from cicd_core.control_plane.job_logs import JobLogService
+    from cicd_core.control_plane.plane import ControlPlane
+    from cicd_core.http.server.access import Access
+    from cicd_core.http.web.forms import Form
+
+_log = logging.getLogger("cicd_core.http")
+
+#: What a page may load, and do: files of its own server, and no script or style in the page itself.
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+HEADERS: Final = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
+    "cache-control": "no-store",
+}
+#: By this header the script asks for the part of a page that changes.
+FRAGMENT: Final = "x-page-fragment"
+_HTML: Final = "text/html"
+#: What is smaller, in bytes, is sent as it is; how hard the rest is compressed.
+_SMALL: Final = 1_000
+_LEVEL: Final = 4
+#: How long a browser may keep an asset, which has its version in its address: a year, in seconds.
+_KEPT: Final = 365 * 24 * 3600
+
+
+@frozen(kw_only=True)
+class Site:
+    """The pages of one application."""
+
+    plane: ControlPlane
+    access: Access
+    job_logs: JobLogService | None = None
+    #: What stands above every page, such as that its data is made up; None: nothing.
+    banner: str | None = None
+    recent: RecentEvents = Factory(lambda site: RecentEvents(site.plane.events), takes_self=True)
+
+    def routes(self) -> list[Route]:
+        """Return the routes of the application that are pages."""
+        answers: list[tuple[str, str, Answer]] = [("GET", "", _to_overview)]
+        answers += [
+            ("POST", path, partial(_act, scope, action))
+            for path, (scope, action) in ACTIONS.items()
+        ]
+        answers += [
+            ("GET", "/log-in", ask_for_key),
+            ("POST", "/log-in", log_in),
+            ("POST", "/log-out", log_out),
+            ("GET", "/audit/export", export),
+            ("GET", "/assets/{name}", _asset),
+        ]
+        answers += [("GET", page.path, partial(_show, page)) for page in PAGES]
+        by_path: dict[str, dict[str, Answer]] = {}
+        for method, path, answer in answers:
+            by_path.setdefault(f"{PLACE}{path}", {})[method] = answer
+        by_path["/"] = {"GET": _to_overview}
+        by_path[f"{PLACE}/{{rest:path}}"] = {"GET": _no_page}
+        return [Route(path, _Endpoint(self, methods)) for path, methods in by_path.items()]
+
+    @property
+    def has_log_in(self) -> bool:
+        """Whether a person may log in with a key."""
+        return isinstance(self.access, TokenAccess)
+
+    def around(self, request: Request) -> dict[str, Any]:
+        """Return what stands around every page."""
+        return {
+            "root": root_of(request),
+            "base": base_of(request),
+            "banner": self.banner,
+            "has_log_in": self.has_log_in,
+        }
+
+    async def principal(self, request: Request) -> Principal:
+        """Return who asks; a form must come from a page of this server, whatever its credentials.
+
+        Raises:
+            NotAuthenticated: its credentials are missing, or open nothing.
+            NotPermitted: no caller with these headers is answered.
+        """
+        if request.method == "POST":
+            # The rule of the API, without its content type: what a form sends is no JSON.
+            require_own_origin(request)
+            request = Request({**request.scope, "method": "GET"})
+        return await self.access.principal(request)
+
+    async def visit(self, request: Request) -> Visit:
+        """Return the visit that a request is."""
+        principal = await self.principal(request)
+        said = ((name, value.strip()) for name, value in request.query_params.items())
+        query = {name: value for name, value in said if value}
+        path = path_of(request)
+        return Visit(
+            plane=self.plane,
+            recent=self.recent,
+            job_logs=self.job_logs,
+            principal=principal,
+            now=await self.plane.now(),
+            base=base_of(request),
+            here=f"{path}?{urlencode(query)}" if query else path,
+            path=request.path_params,
+            query=query,
+        )
+
+
+#: Answers a request.
+Answer = Callable[[Site, Request], Awaitable[Response]]
+
+
+class _Endpoint:
+    """All methods of one path."""
+
+    def __init__(self, site: Site, methods: Mapping[str, Answer]) -> None:
+        self._site = site
+        self._methods = methods
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        try:
+            response = await self._answered(request)
+        except ClientDisconnect:
+            return
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            response = _compressed(response)
+        await response(scope, receive, send)
+
+    def _answer(self, method: str) -> Answer:
+        """Return what answers a method.
+
+        Raises:
+            BadRequest: this path has no such method.
+        """
+        answer = self._methods.get("GET" if method == "HEAD" else method)
+        if answer is None:
+            allow = ", ".join(sorted(self._methods))
+            raise BadRequest(WRONG_METHOD, f"this address has {allow}", {"allow": allow})
+        return answer
+
+    async def _answered(self, request: Request) -> Response:
+        try:
+            return await self._answer(request.method)(self._site, request)
+        except NotAuthenticated as unknown:
+            return _stranger(self._site, request, unknown)
+        except CicdError as refused:
+            return _refusal(self._site, request, kind_of(refused).status, str(refused))
+        except BadRequest as bad:
+            return _refusal(self._site, request, bad.kind.status, bad.detail)
+        except ClientDisconnect:
+            raise
+        except Exception:  # noqa: BLE001 - it is logged, and the person gets a page
+            _log.exception("%s %s failed", request.method, request.scope["path"])
+            status = HTTPStatus.INTERNAL_SERVER_ERROR
+            return _refusal(self._site, request, status, "the server failed, and its log says why")
+
+
+def _compressed(response: Response) -> Response:
+    """Return a response in fewer bytes, where it is whole and not small."""
+    if type(response) is not Response or len(response.body) < _SMALL:
+        return response
+    headers = {name: value for name, value in response.headers.items() if name != "content-length"}
+    headers |= {"content-encoding": "gzip", "vary": "accept-encoding"}
+    packed = gzip.compress(response.body, compresslevel=_LEVEL)
+    return Response(packed, status_code=response.status_code, headers=headers)
+
+
+async def _show(page: Page, site: Site, request: Request) -> Response:
+    visit = await site.visit(request)
+    for scope in page.scopes:
+        visit.principal.require(scope)
+    values = _frame(site, request, visit, page) | await page.view(visit)
+    fragment = FRAGMENT in request.headers
+    return Response(rendering.page(page.template, values, fragment=fragment), media_type=_HTML)
+
+
+async def _act(scope: Scope, action: Action, site: Site, request: Request) -> Response:
+    visit = await site.visit(request)
+    visit.principal.require(scope)
+    form = await read_form(request)
+    return _back(request, form, await action(visit, form))
+
+
+def _back(request: Request, form: Form, done: Done) -> Response:
+    """Return to the page that sent a form, which says what was done."""
+    back = own_address(request, form.text("back"))
+    path, _, query = back.partition("?")
+    said = urlencode({"notice": done.notice, "n": done.number, "refused": done.refused})
+    return redirect(f"{path}?{query}&{said}" if query else f"{path}?{said}")
+
+
+async def _to_overview(_: Site, request: Request) -> Response:
+    return redirect(f"{base_of(request)}/")
+
+
+async def _no_page(_: Site, request: Request) -> Response:
+    raise NotFound("page", path_of(request))
+
+
+async def _asset(_: Site, request: Request) -> Response:
+    name = request.path_params["name"]
+    try:
+        content = rendering.asset(name)
+    except KeyError:
+        return Response(status_code=HTTPStatus.NOT_FOUND)
+    headers = {"cache-control": f"public, max-age={_KEPT}, immutable"}
+    return Response(content, media_type=rendering.ASSETS[name], headers=headers)
+
+
+def _frame(site: Site, request: Request, visit: Visit, page: Page) -> dict[str, Any]:
+    """Return what every page shows around its own part."""
+    types = page.types if visit.may(Scope.EVENTS_READ) else None
+    stream = f"{root_of(request)}/api/events/stream?from_now=true"
+    if types is not None and types != "*":
+        stream += f"&{urlencode({'types': types})}"
+    return {
+        **site.around(request),
+        "visit": visit,
+        "page": page,
+        "title": page.title,
+        "navigation": [
+            (each.label, f"{visit.base}{each.path}", each.path == page.path)
+            for each in PAGES
+            if each.label is not None and all(map(visit.may, each.scopes))
+        ],
+        "stream": None if types is None else stream,
+        "notice": _notice(visit),
+    }
+
+
+def _notice(visit: Visit) -> str | None:
+    """Return what an action did, as the address says it: the words are this server's."""
+    found = NOTICES.get(visit.text("notice") or "")
+    if found is None:
+        return None
+    done, noun = found
+    number, refused = (_count(visit.text(name)) for name in ("n", "refused"))
+    why = "gone, or in a state that has no such step"
+    left = f"; {amount(refused, noun)} refused: {why}" if refused else ""
+    return f"{amount(number, noun)} {done}{left}."
+
+
+def _count(text: str | None) -> int:
+    return int(text) if text is not None and text.isdecimal() and len(text) < 6 else 0  # noqa: PLR2004 - no page has so many
+
+
+def _stranger(site: Site, request: Request, unknown: NotAuthenticated) -> Response:
+    """Ask who it is; where no log-in helps, say so."""
+    if not site.has_log_in or FRAGMENT in request.headers:
+        return _refusal(site, request, HTTPStatus.UNAUTHORIZED, str(unknown))
+    if request.method != "GET":
+        return redirect(f"{base_of(request)}/log-in")
+    query = request.scope.get("query_string", b"").decode("ascii", "replace")
+    here = f"{path_of(request)}?{query}" if query else path_of(request)
+    return redirect(f"{base_of(request)}/log-in?{urlencode({'back': here})}")
+
+
+def _refusal(site: Site, request: Request, status: int, text: str) -> Response:
+    values = {
+        **site.around(request),
+        "title": HTTPStatus(status).phrase,
+        "status": int(status),
+        "text": text,
+        "back": own_address(request, _path_of_referer(request)),
+    }
+    return Response(rendering.page("refusal.html", values), status_code=status, media_type=_HTML)
+
+
+def _path_of_referer(request: Request) -> str:
+    """Return the page that a form was on, as its browser says; other callers may write anything."""
+    try:
+        parts = urlsplit(request.headers.get("referer", ""))
+    except ValueError:
+        return ""
+    return f"{parts.path}?{parts.query}" if parts.query else parts.path

@@ -1,0 +1,81 @@
+"""One request for a page: who asks, for what, and where the page stands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote, urlencode
+
+from cicd_core.errors import InvalidInput
+from cicd_core.model.principal import NotPermitted
+from cicd_core.values import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from cicd_core.control_plane.job_logs import JobLogService
+    from cicd_core.control_plane.plane import ControlPlane
+    from cicd_core.http.web.recent import RecentEvents
+    from cicd_core.model.principal import Principal, Scope
+
+
+@frozen(kw_only=True)
+class Visit:
+    """What a view and an action know of a request."""
+
+    plane: ControlPlane
+    recent: RecentEvents
+    #: The logs of jobs; None: this server keeps none.
+    job_logs: JobLogService | None
+    principal: Principal
+    #: The store's calendar.
+    now: datetime
+    #: The path before every page, such as ``/ui``.
+    base: str
+    #: The path of this page, with its query string.
+    here: str
+    path: Mapping[str, str]
+    #: What the query string says; an empty field of a form says nothing.
+    query: Mapping[str, str]
+
+    def may(self, scope: Scope) -> bool:
+        """Return whether who asks may do that: what is not allowed is not offered."""
+        try:
+            self.principal.require(scope)
+        except NotPermitted:
+            return False
+        return True
+
+    def name(self, parameter: str) -> str:
+        """Return a part of the path; a name may hold slashes, which come percent-encoded."""
+        return unquote(self.path[parameter])
+
+    def text(self, name: str) -> str | None:
+        """Return a field of the query string; None: it says nothing."""
+        return self.query.get(name)
+
+    def link(self, *parts: str, **query: object) -> str:
+        """Return the address of a page; its parts are names, a query of None is left out."""
+        path = "/".join((self.base, *(quote(part, safe="") for part in parts)))
+        given = {name: value for name, value in query.items() if value is not None}
+        return f"{path}?{urlencode(given)}" if given else path
+
+    def same(self, **changes: object) -> str:
+        """Return the address of this page with other fields in its query string."""
+        path = self.here.partition("?")[0]
+        query = {**self.query, **changes}
+        given = {name: value for name, value in query.items() if value is not None}
+        return f"{path}?{urlencode(given)}" if given else path
+
+    def number(self, name: str, default: int, *, most: int) -> int:
+        """Return a field that is a number from 1 to ``most``.
+
+        Raises:
+            InvalidInput: it is none.
+        """
+        said = self.text(name)
+        if said is None:
+            return default
+        if not said.isdecimal() or not 1 <= int(said[:9]) <= most:
+            raise InvalidInput(name, said, f"give a number from 1 to {most}")
+        return int(said)

@@ -1,0 +1,1 @@
+"""What travels: requests, values as JSON, and errors as problem documents."""

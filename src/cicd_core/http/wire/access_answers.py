@@ -1,0 +1,157 @@
+"""What the routes of keys and sessions answer: each token once, in the answer that makes it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+from msgspec import Struct
+
+from cicd_core.control_plane.sessions import IssuedSession
+from cicd_core.http.wire.dashboard_answers import Moment
+from cicd_core.http.wire.values import from_wire, part_of
+from cicd_core.keys.model import ApiKey
+from cicd_core.keys.service import IssuedKey
+from cicd_core.model.session import Session
+from cicd_core.persistence.listing import Page
+from cicd_core.public_json import to_json
+
+if TYPE_CHECKING:
+    from cicd_core.model.principal import Principal
+
+
+class KeyMade(Struct):
+    """A new key, and the one time that its token is shown."""
+
+    key: dict[str, Any]
+    token: str
+
+
+class SessionOpened(Struct):
+    """A new session, and the one time that its token is shown."""
+
+    session: dict[str, Any]
+    token: str
+
+
+class SessionChecked(Struct):
+    """Whether a token opens a session, and which one."""
+
+    valid: bool
+    user_id: str | None = None
+    expires_at: Moment | None = None
+    reason: str | None = None
+    session: dict[str, Any] | None = None
+
+
+class LoggedOut(Struct):
+    """The answer to a log-out, also where there was no session."""
+
+    status: str = "logged out"
+
+
+class LoggedOutEverywhere(Struct):
+    """How many sessions of a user were ended."""
+
+    ended: int
+
+
+class CallerShown(Struct):
+    """Whom a token stands for."""
+
+    name: str
+    scopes: list[str]
+    agent_id: str | None
+    pools: list[str] | None
+    key_id: str | None
+
+
+class _Key(Struct):
+    """An API key, as an answer shows it."""
+
+    key_id: str
+    name: str
+    scopes: tuple[str, ...]
+    agent_id: str | None
+    pools: tuple[str, ...]
+    created_at: datetime
+    created_by: str
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+    revoked_by: str | None
+
+
+def key_made(issued: IssuedKey) -> KeyMade:
+    """Return the answer that shows a key's token."""
+    return KeyMade(key=to_json(issued.key), token=issued.token)
+
+
+def session_opened(issued: IssuedSession) -> SessionOpened:
+    """Return the answer that shows a session's token."""
+    return SessionOpened(session=to_json(issued.session), token=issued.token)
+
+
+def session_checked(session: Session) -> SessionChecked:
+    """Return the answer that a token opens a session."""
+    said: dict[str, Any] = to_json(session)
+    return SessionChecked(
+        valid=True, user_id=session.user_id, expires_at=said["expires_at"], session=said
+    )
+
+
+def caller_shown(principal: Principal) -> CallerShown:
+    """Return the answer that says whom a token stands for."""
+    return CallerShown(
+        name=principal.name,
+        scopes=sorted(principal.scopes),
+        agent_id=principal.agent_id,
+        pools=None if principal.pools is None else sorted(principal.pools),
+        key_id=principal.key_id,
+    )
+
+
+def key_from_wire(raw: object) -> ApiKey:
+    """Return the key that an answer shows; its digest stays on the server.
+
+    Raises:
+        UnsupportedCapability: the answer is of another form.
+    """
+    names = _Key.__struct_fields__
+    shown = msgspec.convert({name: part_of(raw, name) for name in names}, _Key)
+    return ApiKey(digest="", **msgspec.structs.asdict(shown))
+
+
+def keys_from_wire(raw: object) -> Page[ApiKey]:
+    """Return the page of keys that an answer shows.
+
+    Raises:
+        UnsupportedCapability: the answer is of another form.
+    """
+    items = cast("list[object]", part_of(raw, "items"))
+    return Page(
+        tuple(map(key_from_wire, items)),
+        part_of(raw, "cursor"),
+        tuple(part_of(raw, "unreadable")),
+        incomplete=part_of(raw, "incomplete"),
+    )
+
+
+def issued_key_from_wire(raw: object) -> IssuedKey:
+    """Return the key that an answer shows with its token.
+
+    Raises:
+        UnsupportedCapability: the answer is of another form.
+    """
+    return IssuedKey(key=key_from_wire(part_of(raw, "key")), token=part_of(raw, "token"))
+
+
+def issued_session_from_wire(raw: object) -> IssuedSession:
+    """Return the session that an answer shows with its token.
+
+    Raises:
+        UnsupportedCapability: the answer is of another form.
+    """
+    session = from_wire(Session, part_of(raw, "session"))
+    return IssuedSession(session=session, token=part_of(raw, "token"))

@@ -1,0 +1,185 @@
+"""Values on the wire: as :mod:`cicd_core.public_json` has them, and the few that carry a secret.
+
+What holds a lease or a place in the registry is left out of every value; it travels in the one
+answer that gives it: see :func:`claim_to_wire` and :func:`registration_to_wire`.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+
+import msgspec
+from cattrs import Converter
+
+from cicd_core.errors import InvalidInput, UnsupportedCapability
+from cicd_core.model.choices import text_of
+from cicd_core.model.claim import ClaimedJob, ClaimRef
+from cicd_core.model.job import Job, LeaseToken, Priority
+from cicd_core.public_json import from_json, to_json
+from cicd_core.values import evolve
+
+if TYPE_CHECKING:
+    from cicd_core.model.agent import Agent
+
+Value = TypeVar("Value")
+
+
+def _asking() -> Converter:
+    converter = Converter()
+    converter.register_unstructure_hook(datetime, lambda value: value.astimezone(UTC).isoformat())
+    converter.register_unstructure_hook(Priority, text_of)
+    return converter
+
+
+_ASKING: Final = _asking()
+
+
+def asked_to_wire(value: object) -> Any:
+    """Return what JSON says of what a caller asks for: its fields, and no facts that follow."""
+    return _ASKING.unstructure(value)
+
+
+def from_wire(kind: type[Value], raw: object) -> Value:
+    """Return the value that an answer holds; what is hidden is empty in it.
+
+    Raises:
+        UnsupportedCapability: the answer is of another form.
+    """
+    try:
+        return from_json(kind, raw)
+    except InvalidInput as wrong:
+        raise _other_form(str(wrong)) from wrong
+
+
+def values_from_wire(kind: type[Value], raw: object) -> list[Value]:
+    """Return the values that a list in an answer holds.
+
+    Raises:
+        UnsupportedCapability: the answer is of another form.
+    """
+    items = cast("list[object]", raw)
+    if not isinstance(raw, list):
+        raise _other_form("a list is missing")
+    return [from_wire(kind, item) for item in items]
+
+
+def instant_from_wire(raw: object) -> datetime:
+    """Return the instant that an answer says.
+
+    Raises:
+        UnsupportedCapability: the answer is of another form.
+    """
+    return from_wire(datetime, raw)
+
+
+def part_of(answer: object, name: str) -> Any:
+    """Return one member of an answer.
+
+    Raises:
+        UnsupportedCapability: the answer is of another form.
+    """
+    if not has_part(answer, name):
+        raise _other_form(f"{name} is missing")
+    return cast("dict[str, Any]", answer)[name]
+
+
+def has_part(answer: object, name: str) -> bool:
+    """Return whether an answer has a member of that name."""
+    return isinstance(answer, dict) and name in cast("dict[str, Any]", answer)
+
+
+class _Token(msgspec.Struct):
+    fence: int
+    claim_id: str
+
+
+class _Held(msgspec.Struct):
+    """What an answer to the holder of a job says besides the job."""
+
+    version: int
+    lease_seconds: float
+    expires_at: datetime
+    seconds_left: float
+    at_limit: bool
+
+
+class _Claimed(msgspec.Struct):
+    token: _Token
+
+
+def claim_to_wire(claimed: ClaimedJob) -> dict[str, Any]:
+    """Return what the answer to a claim says of a job: the only one that carries its token."""
+    return {**held_to_wire(claimed), "token": asked_to_wire(claimed.token)}
+
+
+def held_to_wire(claimed: ClaimedJob) -> dict[str, Any]:
+    """Return what an answer to the holder of a job says, who knows its token."""
+    written: dict[str, Any] = to_json(claimed)
+    return written
+
+
+def claim_from_wire(raw: object) -> ClaimedJob:
+    """Return the job that an answer to a claim gives.
+
+    Raises:
+        UnsupportedCapability: the answer is of another form.
+    """
+    token = _converted(raw, _Claimed).token
+    return held_from_wire(raw, LeaseToken(fence=token.fence, claim_id=token.claim_id))
+
+
+def held_from_wire(raw: object, token: LeaseToken) -> ClaimedJob:
+    """Return the job that an answer to its holder tells of, who shows the token.
+
+    Raises:
+        UnsupportedCapability: the answer is of another form.
+    """
+    held = _converted(raw, _Held)
+    job = _known_to_holder(from_wire(Job, part_of(raw, "job")), token)
+    return ClaimedJob(job=job, token=token, **msgspec.structs.asdict(held))
+
+
+def _known_to_holder(job: Job, token: LeaseToken) -> Job:
+    """Return a job as its holder knows it: with the token of the attempt that lasts."""
+    *before, last = job.attempts
+    attempts = (*before, evolve(last, claim_id=token.claim_id))
+    return evolve(job, claim_id=token.claim_id, attempts=attempts)
+
+
+def reference_of(claimed: ClaimedJob | ClaimRef) -> ClaimRef:
+    """Return what travels of a claimed job: its id, its token, its lease's length, its version."""
+    if isinstance(claimed, ClaimRef):
+        return claimed
+    return ClaimRef(
+        job_id=claimed.job.job_id,
+        token=claimed.token,
+        lease_seconds=claimed.lease_seconds,
+        version=claimed.version,
+    )
+
+
+def reference_to_wire(reference: ClaimRef) -> dict[str, Any]:
+    """Return what a request shows of a claim: the server knows by itself which agent calls."""
+    shown: dict[str, Any] = asked_to_wire(reference)
+    del shown["agent_id"]
+    return shown
+
+
+def registration_to_wire(agent: Agent) -> dict[str, Any]:
+    """Return what the answer to a registration says: the only one that carries the incarnation."""
+    return {**to_json(agent), "incarnation": agent.incarnation}
+
+
+def _converted(raw: object, kind: type[Value]) -> Value:
+    try:
+        return msgspec.convert(raw, kind)
+    except msgspec.ValidationError as wrong:
+        raise _other_form(str(wrong)) from wrong
+
+
+def _other_form(why: str) -> UnsupportedCapability:
+    return UnsupportedCapability(
+        f"the server's answer has another form: {why}; check the URL, and that the server "
+        f"has the same version as this client"
+    )

@@ -1,0 +1,203 @@
+"""A log store in a folder: one folder a job.
+
+What was answered was handed to the operating system by ``write``: it survives the end of this
+process, ``kill -9`` too, but not a loss of power, after which the end of a log may be missing. The
+writer is then asked to go on where the log ends. A call of ``fsync`` for each chunk would buy that
+rest for a wait for the disk, many times a second and log, and logs decide nothing.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+from urllib.parse import quote
+
+import anyio.to_thread
+
+from cicd_core.errors import StoreFull, StoreReadOnly, StoreUnavailable, TooLarge
+from cicd_core.job_logs import segments
+from cicd_core.job_logs.contract import MAX_CHUNK
+from cicd_core.job_logs.limits import KeptLog, LogLimits, over_limits
+from cicd_core.job_logs.pieces import piece_of
+from cicd_core.model.checks import check_integer, check_kind, check_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from cicd_core.job_logs.contract import LogId, LogState
+    from cicd_core.job_logs.pieces import LogPiece
+
+_T = TypeVar("_T")
+
+#: The most characters of a folder's name: what is longer ends in a hash.
+_LONGEST: Final = 200
+_KEPT_OF_LONG: Final = 150
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_REFUSED: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_LAST_ATTEMPT: Final = 10**9 - 1
+
+
+class FileLogStore:
+    """Keeps logs as files below one folder, each job's in a folder of its own.
+
+    Folders have the mode 0700 and files 0600: logs may hold secrets. Several processes may use one
+    folder.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], limits: LogLimits | None = None) -> None:
+        """Keep logs in ``folder``, which is made for this user alone where it is missing.
+
+        Args:
+            folder: on a local disk.
+            limits: how much is kept, and for how long; left out, 64 MiB a log, 10 GiB together,
+                14 days.
+
+        Raises:
+            InvalidInput: an argument is of a wrong type.
+            StoreReadOnly, StoreFull, StoreUnavailable: the folder can't be made.
+        """
+        check_kind("folder", folder, str, os.PathLike)
+        self._folder = Path(folder).absolute()
+        self._limits = limits or LogLimits()
+        check_kind("limits", self._limits, LogLimits)
+        with _store_errors(self._folder):
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    async def append(
+        self, log: LogId, offset: int, data: bytes, *, complete: bool = False
+    ) -> LogState:
+        """Append bytes that begin at a place of the log; return how far it is then.
+
+        Raises:
+            InvalidInput: the id, or the offset, is none.
+            TooLarge: there are more than 1 MiB.
+            LogOffsetMismatch: they begin behind the log's end, or go beyond that of a complete log.
+            StoreFull, StoreReadOnly, StoreUnavailable: the disk refused some of them.
+        """
+        folder = self._folder_of(log.job_id)
+        check_integer("attempt", log.attempt, least=1, most=_LAST_ATTEMPT)
+        check_integer("offset", offset, least=0, most=2**62)
+        if len(data) > MAX_CHUNK:
+            raise TooLarge("data", len(data), MAX_CHUNK)
+        return await self._in_thread(
+            partial(
+                segments.append,
+                folder,
+                log.attempt,
+                offset,
+                data,
+                complete=complete,
+                limit=self._limits.job_bytes,
+            )
+        )
+
+    async def states(self, job_id: str) -> tuple[LogState, ...]:
+        """Return how far the logs of a job are, the first attempt first; none: it has no log.
+
+        Raises:
+            StoreReadOnly, StoreUnavailable: the folder can't be read.
+        """
+        files = await self._in_thread(partial(segments.files_in, self._folder_of(job_id)))
+        return tuple(each.state for each in files)
+
+    async def read(self, log: LogId, offset: int, most: int) -> LogPiece:
+        """Return up to ``most`` bytes from a place on; what is left out there is passed over.
+
+        Raises:
+            StoreReadOnly, StoreUnavailable: the files can't be read.
+        """
+        folder = self._folder_of(log.job_id)
+
+        def read() -> LogPiece:
+            while True:
+                try:
+                    return piece_of(segments.files_of(folder, log.attempt).spans, offset, most)
+                except FileNotFoundError:  # it has just been left out: what follows is there
+                    continue
+
+        return await self._in_thread(read)
+
+    async def clean(self, now: float) -> int:
+        """Remove logs that are over a limit; return how many.
+
+        A log that is removed while its writer goes on begins again where the writer is.
+
+        Args:
+            now: seconds since 1970.
+
+        Raises:
+            StoreReadOnly, StoreUnavailable: a folder can't be read, or a log can't be removed; the
+                others were.
+        """
+        return await self._in_thread(partial(self._clean, now))
+
+    def _clean(self, now: float) -> int:
+        failed: list[OSError] = []
+        kept: list[KeptLog[tuple[Path, int]]] = []
+        for folder in self._folder.iterdir():
+            with _noted(failed):
+                if folder.is_dir() and not folder.is_symlink():
+                    kept += [
+                        KeptLog((folder, files.attempt), files.written_at, files.kept)
+                        for files in segments.files_in(folder)
+                    ]
+        number = 0
+        for log in over_limits(kept, self._limits, now):
+            with _noted(failed):
+                number += segments.remove(*log.name)
+        if failed:
+            raise failed[0]
+        return number
+
+    def _folder_of(self, job_id: str) -> Path:
+        return self._folder / folder_name(job_id)
+
+    async def _in_thread(self, work: Callable[[], _T]) -> _T:
+        with _store_errors(self._folder):
+            return await anyio.to_thread.run_sync(work)
+
+
+def folder_name(job_id: str) -> str:
+    """Return the name of a job's folder: its id quoted as in a URL, and a first dot too.
+
+    Raises:
+        InvalidInput: it is no id.
+    """
+    name = quote(check_name("job_id", job_id), safe="")
+    if name.startswith("."):
+        name = f"%2E{name[1:]}"
+    if len(name) <= _LONGEST:
+        return name
+    return f"{name[:_KEPT_OF_LONG]}~{hashlib.sha256(job_id.encode()).hexdigest()[:32]}"
+
+
+@contextmanager
+def _noted(failed: list[OSError]) -> Generator[None]:
+    """Note an error of the operating system, so that the others can go on."""
+    try:
+        yield
+    except OSError as refused:
+        failed.append(refused)
+
+
+@contextmanager
+def _store_errors(folder: Path) -> Generator[None]:
+    """Make errors of the operating system those of a store.
+
+    Raises:
+        StoreFull, StoreReadOnly, StoreUnavailable: as their names say.
+    """
+    try:
+        yield
+    except OSError as refused:
+        why = f"the folder of the logs, {folder}: {refused.strerror or refused}"
+        if refused.errno in _FULL:
+            raise StoreFull(f"{why}; free disk space, or lower the limits") from refused
+        if refused.errno in _REFUSED:
+            raise StoreReadOnly(f"{why}; give this user write permission") from refused
+        raise StoreUnavailable(why) from refused

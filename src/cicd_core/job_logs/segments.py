@@ -1,0 +1,228 @@
+"""The files of a log, in the folder of its job.
+
+Each file holds a part of one attempt's log and is named by the attempt and by the place of its
+first byte (``2-0000000000001048576.log``), so what is on disk is all that there is to know, and a
+process that is killed leaves nothing to repair. The first file ends at 1 MiB and stays; where the
+log would be over its limit, the oldest of the others goes. An empty file (``2.complete``) says that
+nothing follows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from attrs import define, field
+
+from cicd_core.job_logs.contract import LogOffsetMismatch, LogState
+from cicd_core.job_logs.limits import HEAD_BYTES, part_bytes
+from cicd_core.job_logs.locks import lock
+from cicd_core.job_logs.pieces import Span
+from cicd_core.model.instants import from_micros
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+_FILE: Final = re.compile(r"([1-9][0-9]{0,8})(?:-([0-9]{19})\.log|\.complete)")
+_SECOND: Final = 1_000_000
+
+
+@define
+class AttemptFiles:
+    """What is on disk of one log."""
+
+    attempt: int
+    spans: list[Span] = field(factory=list[Span])
+    is_complete: bool = False
+    #: In seconds since 1970.
+    written_at: float = 0.0
+
+    @property
+    def end(self) -> int:
+        """How many bytes the log has, with those that are left out."""
+        return self.spans[-1].end if self.spans else 0
+
+    @property
+    def kept(self) -> int:
+        """How many bytes are on disk."""
+        return sum(span.size for span in self.spans)
+
+    @property
+    def head(self) -> int:
+        """How many bytes are on disk from the first one on without a gap."""
+        end = 0
+        for span in self.spans:
+            if span.start != end:
+                break
+            end = span.end
+        return end
+
+    @property
+    def state(self) -> LogState:
+        """How far the log is."""
+        return LogState(
+            attempt=self.attempt,
+            end=self.end,
+            kept=self.kept,
+            head=self.head,
+            complete=self.is_complete,
+            written_at=from_micros(int(self.written_at * _SECOND)),
+        )
+
+
+def files_in(folder: Path) -> list[AttemptFiles]:
+    """Return the logs in the folder of a job, the first attempt first; none: there is no folder.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    found: dict[int, AttemptFiles] = {}
+    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            named = _FILE.fullmatch(entry.name)
+            if named is None:
+                continue
+            with contextlib.suppress(FileNotFoundError):  # left out since it was seen
+                facts = entry.stat(follow_symlinks=False)
+                files = found.setdefault(int(named[1]), AttemptFiles(int(named[1])))
+                files.written_at = max(files.written_at, facts.st_mtime)
+                if named[2] is None:
+                    files.is_complete = True
+                else:
+                    files.spans.append(Span(int(named[2]), facts.st_size, Path(entry.path)))
+    for files in found.values():
+        files.spans.sort(key=lambda span: span.start)
+    return [found[attempt] for attempt in sorted(found)]
+
+
+def files_of(folder: Path, attempt: int) -> AttemptFiles:
+    """Return what is on disk of one log; a log that is not there has no files.
+
+    Raises:
+        OSError: the folder can't be read.
+    """
+    every = (files for files in files_in(folder) if files.attempt == attempt)
+    return next(every, AttemptFiles(attempt))
+
+
+def append(
+    folder: Path, attempt: int, offset: int, data: bytes, *, complete: bool, limit: int
+) -> LogState:
+    """Append bytes that begin at a place of a log.
+
+    Args:
+        folder: of the job, made for this user alone where there is none.
+        attempt: which log.
+        offset: where the bytes begin.
+        data: what the log has of them already is passed over.
+        complete: whether nothing follows.
+        limit: how many bytes of the log may be on disk.
+
+    Raises:
+        LogOffsetMismatch: they begin behind the log's end, or go beyond that of a complete log.
+        OSError: the disk refused some of them.
+    """
+    with locked(folder):
+        files = files_of(folder, attempt)
+        fresh = data[files.end - offset :] if offset <= files.end else data
+        if offset > files.end or (files.is_complete and fresh):
+            raise LogOffsetMismatch(offset, files.end, complete=files.is_complete)
+        if fresh:
+            _write(folder, files, fresh, limit)
+        if complete and not files.is_complete:
+            os.close(_opened(folder / f"{attempt}.complete", os.O_CREAT))
+        return files_of(folder, attempt).state
+
+
+def remove(folder: Path, attempt: int) -> bool:
+    """Remove a log, and the folder with its last one; False: another process is at work there.
+
+    Raises:
+        OSError: the files can't be removed.
+    """
+    try:
+        with locked(folder, wait=False):
+            for span in files_of(folder, attempt).spans:
+                span.path.unlink(missing_ok=True)
+            (folder / f"{attempt}.complete").unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # it has other logs
+                folder.rmdir()
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def locked(folder: Path, *, wait: bool = True) -> Generator[None]:
+    """Keep other processes from writing to the logs of a job, if the file system has locks.
+
+    Raises:
+        BlockingIOError: another process has the lock, and ``wait`` is false.
+    """
+    descriptor = _lock_of(folder, wait=wait)
+    try:
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _lock_of(folder: Path, *, wait: bool) -> int | None:
+    while True:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            descriptor = os.open(folder, os.O_RDONLY)
+        except FileNotFoundError:  # removed meanwhile
+            continue
+        except PermissionError:  # Windows opens no folders
+            return None
+        try:
+            lock(descriptor, wait=wait)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise
+        except OSError:  # not every file system has locks
+            return descriptor
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), folder.stat()):
+                return descriptor
+        os.close(descriptor)  # removed while this waited for the lock
+
+
+def _write(folder: Path, files: AttemptFiles, data: bytes, limit: int) -> None:
+    rest = memoryview(data)
+    while rest:
+        spans = files.spans
+        room = _room(spans, limit)
+        if room <= 0:
+            spans.append(Span(files.end, 0, folder / f"{files.attempt}-{files.end:019d}.log"))
+            room = _room(spans, limit)
+        part = rest[:room]
+        # All but the first, and the one that grows, may go; a crash after that loses nothing else.
+        while files.kept + len(part) > limit and len(spans) > 2:  # noqa: PLR2004 - those two
+            spans.pop(1).path.unlink(missing_ok=True)
+        written = _append_to(spans[-1].path, part)
+        spans[-1] = Span(spans[-1].start, spans[-1].size + written, spans[-1].path)
+        rest = rest[written:]
+
+
+def _room(spans: list[Span], limit: int) -> int:
+    """Return how many bytes go into the last file of a log."""
+    if not spans:
+        return 0
+    return (HEAD_BYTES if spans[-1].start == 0 else part_bytes(limit)) - spans[-1].size
+
+
+def _append_to(path: Path, data: memoryview) -> int:
+    descriptor = _opened(path, os.O_CREAT | os.O_APPEND)
+    try:
+        return os.write(descriptor, data)
+    finally:
+        os.close(descriptor)
+
+
+def _opened(path: Path, flags: int) -> int:
+    return os.open(path, os.O_WRONLY | getattr(os, "O_BINARY", 0) | flags, 0o600)

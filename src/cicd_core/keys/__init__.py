@@ -1,0 +1,1 @@
+"""API keys: a complete slice: values (model), rules, records and a service."""

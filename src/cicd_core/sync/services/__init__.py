@@ -1,0 +1,1 @@
+"""The services, made from the asynchronous ones by ``docs/sync_facade.py``."""

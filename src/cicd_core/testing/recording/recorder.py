@@ -1,0 +1,100 @@
+"""Records calls: the request, its time, and the answer."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from itertools import count
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from cicd_core.clock import boot_micros
+from cicd_core.testing.recording.operation import UNKNOWN, Operation
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+
+Answer = TypeVar("Answer")
+Argument = TypeVar("Argument")
+Result = TypeVar("Result")
+
+
+class CallRecorder(Generic[Argument, Result]):
+    """Collects the operations of many clients. Safe for threads."""
+
+    def __init__(self, sink: Callable[[Operation[Argument, Result]], object] | None = None) -> None:
+        """Start with nothing recorded.
+
+        Args:
+            sink: takes each call before it is made, as an operation without an answer, and again
+                with its answer; a read only with its answer. Without one the operations are kept.
+        """
+        self._sink = sink
+        #: The records, if there is no sink; each operation once.
+        self.operations: list[Operation[Argument, Result]] = []
+        #: How many calls were made.
+        self.asked = 0
+        self._numbers: dict[str, Iterator[int]] = defaultdict(count)
+
+    async def record(
+        self,
+        client: str,
+        arguments: Sequence[Argument],
+        call: Awaitable[Answer],
+        results: Callable[[Answer], Iterable[Result]],
+        *,
+        reads: bool = False,
+    ) -> Answer:
+        """Make a call, and record each of its parts.
+
+        Args:
+            client: who makes it.
+            arguments: the parts, which are answered independently.
+            call: the call itself.
+            results: takes the answer apart, one result an argument.
+            reads: it changes nothing, so without an answer it is omitted.
+
+        Raises:
+            BaseException: the error of the call. Its effect is then unknown.
+        """
+        parts = [self._invoked(client, argument) for argument in arguments]
+        if self._sink is not None and not reads:
+            for part in parts:
+                self._sink(part)
+        try:
+            answer = await call
+        except BaseException:
+            if self._sink is None and not reads:
+                self.operations += parts
+            raise
+        returned = boot_micros()
+        for part, result in zip(parts, results(answer), strict=True):
+            self._keep(part, result, returned)
+        return answer
+
+    def note(self, client: str, argument: Argument, result: Result) -> None:
+        """Record an event at this time that is not a call."""
+        self._keep(self._invoked(client, argument), result, boot_micros())
+
+    def _invoked(self, client: str, argument: Argument) -> Operation[Argument, Result]:
+        self.asked += 1
+        return Operation(
+            client=client,
+            number=next(self._numbers[client]),
+            argument=argument,
+            result=UNKNOWN,
+            invoked=boot_micros(),
+            returned=None,
+        )
+
+    def _keep(self, part: Operation[Argument, Result], result: Result, returned: int) -> None:
+        operation: Operation[Argument, Result] = Operation(
+            client=part.client,
+            number=part.number,
+            argument=part.argument,
+            result=result,
+            invoked=part.invoked,
+            returned=returned,
+        )
+        if self._sink is None:
+            self.operations.append(operation)
+        else:
+            self._sink(operation)

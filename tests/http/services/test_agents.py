@@ -1,0 +1,1 @@
+from tests.services.test_agents import *  # noqa: F403

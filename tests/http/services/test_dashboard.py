@@ -1,0 +1,1 @@
+from tests.services.test_dashboard import *  # noqa: F403

@@ -1,0 +1,1 @@
+from tests.services.test_deployments import *  # noqa: F403

@@ -1,0 +1,1 @@
+from tests.services.test_events import *  # noqa: F403

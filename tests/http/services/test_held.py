@@ -1,0 +1,1 @@
+from tests.services.test_held import *  # noqa: F403

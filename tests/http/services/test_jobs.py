@@ -1,0 +1,1 @@
+from tests.services.test_jobs import *  # noqa: F403

@@ -1,0 +1,1 @@
+from tests.services.test_keys import *  # noqa: F403

@@ -1,0 +1,1 @@
+from tests.services.test_pools import *  # noqa: F403

@@ -1,0 +1,1 @@
+from tests.services.test_queue_claims import *  # noqa: F403

@@ -1,0 +1,1 @@
+from tests.services.test_queue_leases import *  # noqa: F403

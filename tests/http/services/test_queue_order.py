@@ -1,0 +1,1 @@
+from tests.services.test_queue_order import *  # noqa: F403
