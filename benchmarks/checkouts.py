@@ -14,7 +14,6 @@ import contextlib
 import os
 import shutil
 import statistics
-import subprocess
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -27,18 +26,11 @@ from cicd_core.agent.shell.checkout import CheckoutContext, CheckoutSettings, ch
 from cicd_core.agent.shell.checkout.mirror_cache import MirrorCache
 from cicd_core.agent.shell.workspace import open_workspace
 from cicd_core.model.git import GitContext
+from tests.runtime.repositories import git
 
 FILES = 3_400
 FOLDERS = 200
 Contestant = Callable[[int], Awaitable[None]]
-
-
-def git(folder: Path, *args: str) -> str:
-    author = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
-    done = subprocess.run(
-        ["git", *author, *args], cwd=folder, check=True, capture_output=True, text=True
-    )
-    return done.stdout.strip()
 
 
 def make_repository(folder: Path, files: int) -> str:

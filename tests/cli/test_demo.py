@@ -17,6 +17,7 @@ import pytest
 
 from cicd_core.cli.demo import runner
 from tests.patience import PATIENCE
+from tests.runtime.repositories import WITHOUT_SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +30,11 @@ AUTHOR = ("-c", "user.name=Ada Löve", "-c", "user.email=ada@example.org")
 
 def git(folder: Path, *arguments: str) -> str:
     done = subprocess.run(
-        ["git", "-C", str(folder), *AUTHOR, *arguments], capture_output=True, text=True, check=True
+        ["git", "-C", str(folder), *AUTHOR, *arguments],
+        env=os.environ | WITHOUT_SETTINGS,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return done.stdout
 

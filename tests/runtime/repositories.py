@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -11,11 +12,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 AUTHOR = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
+#: Settings of this machine and of its user, such as the filters of git-lfs, change no repository.
+WITHOUT_SETTINGS = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
 
 
 def git(folder: Path, *args: str) -> str:
     done = subprocess.run(
-        ["git", *AUTHOR, *args], cwd=folder, check=True, capture_output=True, text=True
+        ["git", *AUTHOR, *args],
+        cwd=folder,
+        env=os.environ | WITHOUT_SETTINGS,
+        check=True,
+        capture_output=True,
+        text=True,
     )
     return done.stdout.strip()
 
