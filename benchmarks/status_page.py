@@ -1,7 +1,7 @@
 """What the status page costs the server.
 
-    python benchmarks/status_page.py pages --jobs 1000000
-    python benchmarks/status_page.py live --pages 50 --agents 200 --seconds 60
+    python -m benchmarks.status_page pages --jobs 1000000
+    python -m benchmarks.status_page live --pages 50 --agents 200 --seconds 60
 
 ``pages`` fills a SQLite store and asks for each page, five times: CPU of the process, rows that the
 store gave (records, counters and counts), bytes that were sent. ``live`` serves a store by
@@ -168,7 +168,8 @@ def resident(pid: int) -> float:
 
 async def measure_live(pages: int, agents: int, seconds: float) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        command = ("cicd-core", "serve", "--port", "0", "--store", f"sqlite:///{folder}/ci.db")
+        program = (sys.executable, "-m", "cicd_core")
+        command = (*program, "serve", "--port", "0", "--store", f"sqlite:///{folder}/ci.db")
         with subprocess.Popen(  # noqa: ASYNC220 - nothing else runs yet
             command, stdout=subprocess.PIPE, text=True
         ) as server:
