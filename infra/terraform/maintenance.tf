@@ -1,5 +1,5 @@
-# Maintenance as a function: it takes jobs back from agents that are gone, and lets those go on
-# that waited. Only where `maintenance_package` is given.
+# Maintenance as a function: it takes jobs back from lost agents, and makes delayed jobs ready.
+# Only with `maintenance_package`.
 
 variable "maintenance_package" {
   description = "A zip with cicd-core[dynamodb] and its dependencies; null: no function."
@@ -14,7 +14,7 @@ variable "maintenance_runtime" {
 }
 
 variable "maintenance_seconds" {
-  description = "How many seconds each run of a minute goes on sweeping; 0: one sweep."
+  description = "How many seconds of each minute a run sweeps; 0: one sweep."
   type        = number
   default     = 50
 
@@ -68,7 +68,7 @@ resource "aws_lambda_function" "maintenance" {
   timeout          = 60
   tags             = var.tags
 
-  # One at a time is enough; more do no harm.
+  # One at a time is enough; more are harmless.
   reserved_concurrent_executions = 1
 
   environment {

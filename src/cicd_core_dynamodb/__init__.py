@@ -1,8 +1,8 @@
 """The DynamoDB store of cicd_core: serverless, shared by any number of processes.
 
-``opening.py`` opens it; ``store.py`` is the store, verb by verb; ``items.py`` says how a record is
-kept, ``journal.py`` and ``sequencer.py`` how the log comes about, ``tables.py`` what tables there
-are.
+``opening.py`` opens it, and ``store.py`` is the store, verb by verb. ``items.py`` defines how a
+record is kept, ``journal.py`` and ``sequencer.py`` make the log, and ``tables.py`` defines the
+tables.
 """
 
 from __future__ import annotations

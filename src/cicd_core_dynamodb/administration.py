@@ -1,4 +1,4 @@
-"""The tables of a store, from outside: make them, describe them, delete them."""
+"""Administration of a store's tables: create, check and delete them."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class Tables:
 
     @property
     def names(self) -> list[str]:
-        """What they are called."""
+        """The names of the tables, with the prefix."""
         return [self._calls.table(table.name) for table in self._tables]
 
     async def there(self) -> list[str]:
-        """Return the names of those that exist."""
+        """Return the names of the tables that exist."""
         found = await self._maker.existing()
         return [name for name in self.names if name in found]
 
@@ -50,7 +50,7 @@ class Tables:
         them may have stopped before that. Nothing else changes.
 
         Raises:
-            StoreUnavailable: one is not ready after ten minutes.
+            StoreUnavailable: a table is not ready after ten minutes.
         """
         there = await self._maker.existing()
         names = {table: self._calls.table(table.name) for table in self._tables}
@@ -63,7 +63,7 @@ class Tables:
         return [names[table] for table, ours in zip(missing, made, strict=True) if ours]
 
     async def check(self, care: Care) -> list[TableFinding]:
-        """Compare the tables with what the code needs; return what to change."""
+        """Compare the tables with the needs of the code; return the required changes."""
         there = await self._maker.existing()
         lives = await all_of(partial(self._live, table, there) for table in self._tables)
         return [
@@ -73,18 +73,18 @@ class Tables:
         ]
 
     async def delete(self, tell: Tell, *, unprotect: bool) -> list[str]:
-        """Delete the tables, with all that they hold; return the names of those deleted.
+        """Delete the tables with all their data; return the names of the deleted tables.
 
         Raises:
-            OperationRejected: one is protected, and ``unprotect`` is false; nothing was deleted.
-            StoreUnavailable: one is still there after ten minutes.
+            OperationRejected: a table is protected and ``unprotect`` is false; nothing was deleted.
+            StoreUnavailable: a table still exists after ten minutes.
         """
         names = await self.there()
         protected = [name for name in names if await self._is_protected(name)]
         if protected and not unprotect:
             raise OperationRejected(
                 f"protected against deletion: {', '.join(protected)}; nothing was deleted. "
-                f"Turn the protection off, as --unprotect does"
+                f"Turn off the protection, for example with --unprotect"
             )
         for name in protected:
             await self._calls("update_table", TableName=name, DeletionProtectionEnabled=False)
@@ -121,7 +121,7 @@ class Tables:
 
 @asynccontextmanager
 async def administered(location: Location, tables: Sequence[Table]) -> AsyncGenerator[Tables, None]:
-    """Open a client for the tables of a place.
+    """Open a client for the tables of a location.
 
     Raises:
         UnsupportedCapability: the driver, the region or the credentials are missing.

@@ -1,7 +1,7 @@
-"""What became of a journalled commit, as its first record tells: applied, refused, not yet clear.
+"""Decides by its first record whether a journalled commit was applied, refused, or is undecided.
 
-Pure. A record keeps the proofs of the commits that were applied to it; a proof is taken away only
-when the log has what it proves.
+Pure. A record keeps the proofs of the commits that were applied to it. A proof is removed only
+when the log has the commit's entries.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cicd_core_dynamodb.calls import Item
     from cicd_core_dynamodb.ordering import Name, WaitingEntry
 
-#: More proofs than these in one record are taken away, once they have served.
+#: A record with more proofs than these loses those that are no longer needed.
 MANY: Final = 16
 
 
@@ -29,7 +29,7 @@ def is_proved(each: WaitingEntry, there: Mapping[Subject, Item]) -> bool:
 
 
 def is_void(each: WaitingEntry, there: Mapping[Subject, Item], now: int) -> bool:
-    """Whether an entry that the log does not have never will be: its commit was not applied."""
+    """Whether an entry will never be in the log, because its commit was not applied."""
     if is_proved(each, there):
         return False
     if each.micros < now - STALE:

@@ -1,4 +1,4 @@
-"""The bill of a month, known beforehand: what a fleet does, times what that consumes. Pure."""
+"""Estimates the bill of a month: the operations of a fleet, times their consumption. Pure."""
 
 from __future__ import annotations
 
@@ -27,34 +27,34 @@ if TYPE_CHECKING:
 
 _GIGABYTE: Final = 1e9
 _DAY: Final = 86400.0
-#: How long (s) an agent's claim waits for work, as the runtime's does by default.
+#: How long (s) an agent's claim waits for work: the default of the agent.
 _CLAIM_WAIT: Final = 20.0
 #: How often a lease is renewed while it lasts.
 _RENEWALS: Final = 3
-#: The bytes that a read unit of a consistent read is good for.
+#: The bytes that one read unit covers in a consistent read.
 _READ_BYTES: Final = 4096
-#: How many jobs a month, and agents and so on, one may ask about.
+#: The largest number of jobs a month, agents and so on.
 _MOST: Final = 10**12
 
 
 @frozen(kw_only=True)
 class BilledWorkload:
-    """What a fleet does in a month, and how it is set up; durations are seconds unless named.
+    """The work and the settings of a fleet in a month; durations are seconds unless named.
 
     Raises:
         InvalidInput: a number is out of its range; the error names it.
     """
 
-    #: Jobs a month, how many minutes each runs, and how many of each hundred are tried again.
+    #: Jobs a month, how many minutes each runs, and how many of each hundred are retried.
     jobs: float = 1_000_000
     minutes: float = 3.0
     retried: float = 2.0
-    #: Agents that are always there, each with a process of its own.
+    #: Agents that always run, each in its own process.
     agents: int = 100
     #: Pools, and how many lanes an agent serves.
     pools: int = 1
     lanes: int = 1
-    #: Processes that run maintenance, of which one sweeps, and those that follow the log.
+    #: Processes that run maintenance, of which one sweeps; processes that follow the log.
     sweepers: int = 2
     followers: int = 0
     #: The settings of the same names.
@@ -66,7 +66,7 @@ class BilledWorkload:
     heartbeat_interval_seconds: float = 10.0
     lease_seconds: float = 30.0
     sweep_seconds: float = 1.0
-    #: How many days a job that has ended is kept, and an event.
+    #: How many days an ended job and an event are kept.
     job_days: float = 90.0
     log_days: float = 30.0
 
@@ -76,7 +76,7 @@ class BilledWorkload:
             check_integer(name, getattr(self, name), least=0, most=_MOST)
         check_integer("shards", self.shards, least=1, most=128)
         for name in ("jobs", "minutes", "retried", "job_days", "log_days"):
-            if not 0 <= getattr(self, name) <= _MOST:  # said this way round, it refuses NaN too
+            if not 0 <= getattr(self, name) <= _MOST:  # in this form, it refuses NaN too
                 reason = f"give a number from 0 to {float(_MOST):g}"
                 raise InvalidInput(name, getattr(self, name), reason)
         for name in (
@@ -90,7 +90,7 @@ class BilledWorkload:
 
     @property
     def heartbeat_timeout(self) -> float:
-        """After how many seconds without a heartbeat an agent is offline: three of them."""
+        """After how many seconds without a heartbeat an agent is offline: three intervals."""
         return self.heartbeat_interval_seconds * _RENEWALS
 
     @property
@@ -104,7 +104,7 @@ class Line:
     """One line of the bill."""
 
     name: str
-    #: What it is for, in a few words.
+    #: Its purpose, in a few words.
     description: str
     units: Units = field(factory=Units)
     gigabytes: float = 0.0
@@ -113,7 +113,7 @@ class Line:
 
 @frozen(kw_only=True)
 class Bill:
-    """The cost of a month, the most expensive items first."""
+    """The cost of a month, the most expensive lines first."""
 
     workload: BilledWorkload
     prices: Prices
@@ -121,17 +121,17 @@ class Bill:
 
     @property
     def dollars(self) -> float:
-        """All of it."""
+        """The total."""
         return sum(line.dollars for line in self.lines)
 
     @property
     def dollars_a_job(self) -> float:
-        """All of it, for each job."""
+        """The total per job."""
         return self.dollars / self.workload.jobs if self.workload.jobs else 0.0
 
 
 def bill_of(workload: BilledWorkload, prices: Prices = PRICES) -> Bill:
-    """Return the bill of a month in the long run, when as much runs out as comes in."""
+    """Return the bill of a month in the long run, when as many records expire as are created."""
     consumed = (
         Line(name=name, description=description, units=units, dollars=prices.of(units))
         for name, description, units in _consumed(workload)
@@ -177,10 +177,10 @@ def _log(of: BilledWorkload) -> Units:
 
 
 def _read_log(of: BilledWorkload) -> Units:
-    """Return what those consume who look at the log.
+    """Return the consumption of the processes that look at the log.
 
     A process that writes asks once a minute whether it is its turn, and one of them looks. An agent
-    commits when a job ends; what enqueues is taken to be as many processes as sweep.
+    commits when a job ends. As many processes enqueue jobs as run maintenance, by assumption.
     """
     most = MONTH / EVERY
     asked = min(of.sweepers * most, of.jobs) + min(of.agents * most, of.jobs)
@@ -212,7 +212,7 @@ def _waiting(of: BilledWorkload) -> Units:
 
 
 def _maintenance(of: BilledWorkload) -> Units:
-    """Return what maintenance consumes: who sweeps, and those that stand by."""
+    """Return the consumption of maintenance: of the sweeping process, and of those on standby."""
     sweep = BY_NAME["sweep, nothing due"].total(shards=of.shards, log=False, marks=False)
     tending = Units(reads=0.5 + of.shards + 0.5 * min(of.pools, LISTS))
     return (
@@ -224,9 +224,9 @@ def _maintenance(of: BilledWorkload) -> Units:
 
 
 def _election(of: BilledWorkload) -> Units:
-    """Return what it consumes that one leads: its renewals, and the reads of the others.
+    """Return the consumption of the election: the leader's renewals, and the others' reads.
 
-    They read when the lease would have ended, and up to as long after that.
+    They read when the lease would have ended, or up to the length of a lease later.
     """
     lasts = leadership_of(of.lease_seconds, of.heartbeat_timeout)
     renewals = MONTH * RENEWALS / lasts
@@ -250,7 +250,7 @@ def _looks(of: BilledWorkload) -> Units:
 
 
 def _left(lasts: float, renewed: float) -> float:
-    """Return how many seconds are left, on average, of a lease that is renewed so often."""
+    """Return how many seconds of a lease are left on average; ``renewed`` is its interval."""
     return lasts - renewed / 2
 
 
@@ -259,7 +259,7 @@ def _stored(of: BilledWorkload, prices: Prices) -> Iterable[Line]:
     days = of.job_days + KEPT / _DAY
     records = a_month * days * costs.JOB_BYTES / _GIGABYTE
     indexes = a_month * days * costs.JOB_INDEX_BYTES / _GIGABYTE
-    # Journal and log stay for a while after the events have left the log.
+    # Items of the journal and the log stay for a while after their events have left the log.
     log = a_month * (of.log_days + KEPT / _DAY) * costs.LOG_BYTES / _GIGABYTE if of.log else 0.0
     kept = records + indexes + log
     yield Line(

@@ -1,4 +1,4 @@
-"""One call of the client: timed, metered, its errors translated. The driver's only seam."""
+"""Calls of the client: timed, metered, with translated errors. All use of the driver is here."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from cicd_core_dynamodb.server_clock import ServerClock
 
 Answer = TypeVar("Answer")
-#: A value as DynamoDB writes it, such as ``{"S": "text"}``; an item, by the names of attributes.
+#: A value in DynamoDB's form, such as ``{"S": "text"}``; an item: values by names of attributes.
 Value = dict[str, Any]
 Item = dict[str, Value]
 
 
-#: How often an attempt is made; the second one is harmless, and the services make more.
+#: The attempts of a call. The second one is harmless; callers of the store retry more often.
 ATTEMPTS: Final = 2
-#: The most calls at a time, and so connections.
+#: The most concurrent calls, and so connections.
 CONNECTIONS: Final = 64
-#: How many seconds a call may take beyond its attempts: the pause between them, and some more.
+#: How many seconds a call may take beyond its attempts: the pause between them, and a margin.
 _BESIDES: Final = 2.0
-#: What consumes no capacity.
+#: The operations that consume no capacity.
 _ABOUT_TABLES: Final = frozenset(
     {
         "create_table",
@@ -49,12 +49,12 @@ class Meter(Protocol):
     """A callback that gets the consumption of each call."""
 
     def __call__(self, operation: str, consumed: Mapping[str, Any]) -> None:
-        """Take one ``ConsumedCapacity`` (of one table), as DynamoDB answered it."""
+        """Take one ``ConsumedCapacity`` (of one table) from DynamoDB's answer."""
         ...
 
 
 class Calls:
-    """The client, as the store uses it."""
+    """The client, for the store's use."""
 
     def __init__(
         self,
@@ -65,10 +65,10 @@ class Calls:
         *,
         timeout: float,
     ) -> None:
-        """Take an aiobotocore client (it comes without types), and who listens to its answers.
+        """Wrap an aiobotocore client, which has no types, with the users of its answers.
 
-        ``timeout`` is how many seconds an attempt may take, its connection included; whatever the
-        client itself would do, a call ends when its attempts must have ended.
+        ``timeout`` is how many seconds an attempt may take, its connection included. A call ends
+        when that time is over for all attempts, even if the client itself would go on.
         """
         self._client = client
         self._prefix = prefix
@@ -85,7 +85,7 @@ class Calls:
         """Call a method of the client.
 
         Raises:
-            StoreError: what the driver raised, in our words.
+            StoreError: the driver's error, translated.
             ConditionFailed, TransactionRefused: a condition did not hold.
         """
         if self._meter is not None and operation not in _ABOUT_TABLES:
@@ -109,7 +109,7 @@ class Calls:
         return answer
 
     async def now(self) -> StoreTime:
-        """Return the time at the server, which is asked only if nothing was heard for long."""
+        """Return the time at the server; ask it only if the last answer is too old."""
         time = self._clock.read()
         if time is None:
             await self("get_item", **self.settings_item())
@@ -121,7 +121,7 @@ class Calls:
         return time
 
     def settings_item(self) -> dict[str, Any]:
-        """Return how to get the item that says how these tables are used."""
+        """Return the parameters to get the item with the settings of these tables."""
         key = {STREAM_KEY: {"S": "|settings"}, PLACE_KEY: {"S": "-"}}
         return {"TableName": self.table(JOURNAL.name), "Key": key, "ConsistentRead": True}
 
@@ -139,9 +139,9 @@ class Calls:
 
 
 async def all_of(deeds: Iterable[Callable[[], Awaitable[Answer]]]) -> list[Answer]:
-    """Do everything at once, and return the answers in order.
+    """Run all calls concurrently, and return their answers in order.
 
-    Each deed is done to its end, whatever happens to the others; then the first error is raised.
+    Each call runs to its end, even if others fail; then the first error is raised.
     """
     waiting = list(deeds)
     if len(waiting) == 1:
@@ -171,7 +171,7 @@ async def some_of(
 async def _done(
     waiting: Sequence[Callable[[], Awaitable[Answer]]],
 ) -> tuple[list[Answer], list[Exception]]:
-    """Return the answers, in order, and what failed."""
+    """Return the answers, in order, and the errors."""
     answers: dict[int, Answer] = {}
     failures: list[Exception] = []
 

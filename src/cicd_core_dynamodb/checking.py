@@ -21,7 +21,7 @@ ON: Final = frozenset({"ENABLED", "ENABLING"})
 
 @frozen(kw_only=True)
 class Care:
-    """How tables are looked after; not what they hold."""
+    """The protection, backups and encryption of tables."""
 
     #: Refuse to delete a table until this is turned off.
     deletion_protection: bool = True
@@ -36,10 +36,10 @@ class Care:
 class Live:
     """A table as DynamoDB describes it."""
 
-    #: What ``DescribeTable`` answers, and ``DescribeTimeToLive``.
+    #: The answers of ``DescribeTable`` and ``DescribeTimeToLive``.
     table: Mapping[str, Any]
     retention: Mapping[str, Any]
-    #: Whether it is backed up continuously; None: this engine knows no backups.
+    #: Whether it is backed up continuously; None: this engine has no backups.
     recovery: bool | None
 
 
@@ -48,7 +48,7 @@ class TableFinding:
     """Something to change."""
 
     table: str
-    #: Whether the store fails or is wrong without it; else it is advice.
+    #: Whether the store fails or is wrong without the change; otherwise it is advice.
     needed: bool
     #: The fault, and the fix.
     found: str
@@ -59,7 +59,7 @@ def findings(name: str, table: Table, live: Live | None, care: Care) -> list[Tab
     """Return the required changes of a table.
 
     Args:
-        name: that of the table, with its prefix.
+        name: the name of the table, with its prefix.
         table: the table that the code needs.
         live: the existing table; None: missing.
         care: its protection, backups and encryption.
@@ -103,8 +103,8 @@ def _of_shape(table: Table, live: Mapping[str, Any]) -> Iterable[tuple[str, str]
         yield from _of_index(index, indexes.pop(index.name, None))
     if live.get("LocalSecondaryIndexes"):
         yield (
-            "it has local secondary indexes, which keep its partitions from being split",
-            "they cannot be removed: create the table again",
+            "it has local secondary indexes, which prevent the splitting of its partitions",
+            "they cannot be removed: recreate the table",
         )
 
 
@@ -159,7 +159,10 @@ def _of_care(table: Table, live: Live, care: Care) -> Iterable[tuple[str, str]]:
     if encryption.get("Status", "ENABLED") not in ON | {"UPDATING"}:
         yield f"its encryption is {encryption['Status']}", "check its key in the AWS console"
     if care.kms_key is not None and encryption.get("KMSMasterKeyArn") != care.kms_key:
-        yield f"it is not encrypted by {care.kms_key}", "set its server-side encryption to that key"
+        yield (
+            f"it is not encrypted with {care.kms_key}",
+            "set its server-side encryption to that key",
+        )
     wanted = {index.name for index in table.indexes}
     for index in indexes_of(live.table):
         if index["IndexName"] not in wanted:

@@ -1,7 +1,7 @@
-"""Claim intents: the records that a claim intends to take, so its repetition takes no others.
+"""Marks of claims: the records that a claim intends to take, so its repetition takes no others.
 
-A mark is written before the first record is taken. A repetition of the claim, in any process, finds
-it by the claim's id, with a consistent read, and reads only those records.
+A claim writes its mark before it takes the first record. A repetition of the claim, in any process,
+finds the mark by the claim's id, with a consistent read, and reads only those records.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 #: How long (s) a claim can be repeated, at least.
 KEPT: Final = 86400
-#: The most claims that a process remembers by itself.
+#: The most claims that a process remembers in its memory.
 _REMEMBERED: Final = 10_000
 #: The most bytes of keys in one item of a mark.
 _ITEM_BYTES: Final = 200 * 1024
@@ -31,30 +31,30 @@ _KEYS: Final = "K"
 
 
 class Marks(Protocol):
-    """Where marks are kept."""
+    """A store of marks."""
 
     async def find(self, claim_id: str) -> list[str] | None:
-        """Return the keys that a claim set out to take; None: it has no mark."""
+        """Return the keys that a claim intends to take; None: it has no mark."""
         ...
 
     async def begin(self, claim_id: str, keys: Sequence[str]) -> list[str] | None:
-        """Mark a claim that has no mark; return the keys of the mark that it has already."""
+        """Mark a claim without a mark and return None; return the keys of an existing mark."""
         ...
 
     async def extend(self, claim_id: str, keys: Sequence[str]) -> None:
-        """Add keys to the mark of a claim; more than once does no harm."""
+        """Add keys to the mark of a claim; safe to repeat."""
         ...
 
 
 class SharedMarks:
-    """Marks in the journal, for all processes: one write unit a claim that takes something."""
+    """Marks in the journal, for all processes: one write unit per claim that takes records."""
 
     def __init__(self, calls: Calls, namespace: str) -> None:
         self._calls = calls
         self._namespace = namespace
 
     async def find(self, claim_id: str) -> list[str] | None:
-        """Return the keys that a claim set out to take; None: it has no mark."""
+        """Return the keys that a claim intends to take; None: it has no mark."""
         query = Expression()
         query.require("{p} = {stream}", p=STREAM_KEY, stream=text(self._stream(claim_id)))
         parameters = {
@@ -72,7 +72,7 @@ class SharedMarks:
         return [key for item in found for key in _keys(item)] if found else None
 
     async def begin(self, claim_id: str, keys: Sequence[str]) -> list[str] | None:
-        """Mark a claim that has no mark; return the keys of the mark that it has already."""
+        """Mark a claim without a mark and return None; return the keys of an existing mark."""
         first, *others = _portions(keys)
         try:
             await self._put(claim_id, "0", first)
@@ -83,7 +83,7 @@ class SharedMarks:
         return None
 
     async def extend(self, claim_id: str, keys: Sequence[str]) -> None:
-        """Add keys to the mark of a claim; more than once does no harm."""
+        """Add keys to the mark of a claim; safe to repeat."""
         for portion in _portions(keys):
             try:
                 await self._put(claim_id, f"1{_digest(portion)}", portion)
@@ -112,17 +112,17 @@ class SharedMarks:
 
 
 class OwnMarks:
-    """Marks in this process, for stores that get no repetitions of other processes' claims."""
+    """Marks in this process, for stores where only this process repeats its claims."""
 
     def __init__(self) -> None:
         self._marks: OrderedDict[str, list[str]] = OrderedDict()
 
     async def find(self, claim_id: str) -> list[str] | None:
-        """Return the keys that a claim set out to take; None: it has no mark."""
+        """Return the keys that a claim intends to take; None: it has no mark."""
         return self._marks.get(claim_id)
 
     async def begin(self, claim_id: str, keys: Sequence[str]) -> list[str] | None:
-        """Mark a claim that has no mark; return the keys of the mark that it has already."""
+        """Mark a claim without a mark and return None; return the keys of an existing mark."""
         marked = self._marks.get(claim_id)
         if marked is None:
             self._marks[claim_id] = list(keys)
@@ -140,7 +140,7 @@ def _keys(item: Item) -> list[str]:
 
 
 def _digest(keys: Sequence[str]) -> str:
-    """Return a place of its own for each set of keys."""
+    """Return a place that is unique to a set of keys."""
     return hashlib.blake2b("\0".join(keys).encode(), digest_size=16).hexdigest()
 
 

@@ -1,7 +1,7 @@
 """Claims: the ready rows that an index shows, and one conditional update for each record taken.
 
-The index only proposes: it may lag, and others see the same rows. A record is taken by the update,
-whose condition is read where the record is.
+The index only proposes records: it may lag, and other processes see the same rows. The update takes
+a record; its condition is checked on the record itself.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
     from cicd_core_dynamodb.reads import Reader
     from cicd_core_dynamodb.rows import Row
 
-#: How often a claim looks for something to take while others are always faster.
+#: How often a claim looks for records while other claims are always faster.
 _LOOKS: Final = 6
-#: How many rows beyond the limit are read in any case, to go on with where others were faster.
+#: How many rows beyond the limit are always read, as a reserve if other claims are faster.
 _SPARE: Final = 8
 #: Number of misses, before the first success, after which the index is read again.
 _TRIES: Final = 3
-#: The most updates of one claim at a time.
+#: The most concurrent updates of one claim.
 _AT_ONCE: Final = 25
 #: Time (s) for which an index may still show records that this process took.
 _LAG: Final = 2.0
@@ -60,7 +60,7 @@ class Claimer:
         *,
         elapsed: Callable[[], float] = monotonic_seconds,
     ) -> None:
-        """Take what it reads and writes with; ``elapsed`` is a clock in seconds."""
+        """Set the parts for its reads and writes; ``elapsed`` is a clock in seconds."""
         self._calls = calls
         self._layouts = layouts
         self._reader = reader
@@ -72,7 +72,7 @@ class Claimer:
         self._taken: dict[tuple[str, str], tuple[float, str]] = {}
 
     async def claim(self, claim: Claim) -> list[Record]:
-        """Take up to ``limit`` records; or answer what this claim took before."""
+        """Claim up to ``limit`` records, or return those that this claim took before."""
         layout = self._layouts[claim.collection]
         rows = await self._candidates(layout, claim) if claim.limit else []
         keys = [row.key for row in rows]
@@ -90,12 +90,12 @@ class Claimer:
         return _ordered(await self._take_some(layout, claim, rows), claim)
 
     def forget(self, collection: str, keys: Iterable[str]) -> None:
-        """Note that records were written here: they may be ready again."""
+        """Note that this process wrote records: they may be ready again."""
         for key in keys:
             self._taken.pop((collection, key), None)
 
     async def _held(self, layout: Layout, claim: Claim, keys: Sequence[str]) -> list[Record] | None:
-        """Return what the claim holds, as far as it decodes; None: it holds nothing."""
+        """Return the records that the claim holds, if they decode; None: it holds none."""
         now = (await self._calls.now()).micros
         found = (await self._reader.items(layout, keys)).values()
         held = [item for item in found if _holds(layout, claim.claim_id, item, now)]
@@ -105,7 +105,7 @@ class Claimer:
         return _ordered([record for record in records if record is not None], claim)
 
     async def _take_some(self, layout: Layout, claim: Claim, rows: list[Row]) -> list[Record]:
-        """Take what there is; where others are always faster, look again a few times."""
+        """Take records; while other claims are always faster, look again a few times."""
         taken = await self._take(layout, claim, rows)
         tried = {row.key for row in rows}
         for _ in range(_LOOKS - 1):
@@ -120,7 +120,7 @@ class Claimer:
         return taken
 
     async def _candidates(self, layout: Layout, claim: Claim) -> list[Row]:
-        """Return rows to try, in the order to try them in."""
+        """Return the rows to try, in order."""
         want = claim.limit + _SPARE
         stale = self._lately(layout)
         if not self._contention.is_calm:
@@ -137,16 +137,16 @@ class Claimer:
             fresh = [row for row in rows if stale.get(row.key) != row.sort]
         if not rows:
             self._contention = self._contention.nothing_there()
-        # What seems taken may be ready again, or still: it is tried, after all else.
+        # Records that seem taken may be ready again, or still: they are tried last.
         seems_taken = [row for row in rows if stale.get(row.key) == row.sort]
         return [*fresh, *seems_taken][:want]
 
     async def _rows(
         self, layout: Layout, claim: Claim, want: int, *, spread: bool = False
     ) -> list[Row]:
-        """Return the first rows of a claim's partitions, in one order; or of one shard, at random.
+        """Return the first rows of a claim's partitions, in one order, or of one random shard.
 
-        A shard that cannot answer, throttled say, is passed over as long as the others have enough.
+        A shard that cannot answer, for example if throttled, is skipped if the others have enough.
         """
         values = list(dict.fromkeys(claim.partitions))
         rows = await self._reader.indexes.rows(
@@ -171,7 +171,7 @@ class Claimer:
         return {key: sort for (of, key), (_, sort) in self._taken.items() if of == name}
 
     async def _take(self, layout: Layout, claim: Claim, rows: Sequence[Row]) -> list[Record]:
-        # By key: a record that moved while the index was read stands in two rows.
+        # By key: a record that moved while the index was read appears in two rows.
         taken: dict[str, Record] = {}
         waiting = list(rows)
         misses = 0
@@ -188,7 +188,7 @@ class Claimer:
         return list(taken.values())
 
     async def _take_one(self, layout: Layout, claim: Claim, row: Row) -> Record | None:
-        """Take a record; None: it is not there to be taken any more."""
+        """Take a record; None: it is not available any more."""
         limit = row.lease_limit
         while True:
             now = (await self._calls.now()).micros
@@ -206,15 +206,15 @@ class Claimer:
                     return there  # taken before, by this same claim
                 if not _is_ready(there, claim, row) or there.lease_limit == limit:
                     return None
-                limit = there.lease_limit  # the index did not tell
+                limit = there.lease_limit  # the index did not have it
                 continue
             self._taken[claim.collection, row.key] = (self._elapsed(), row.sort)
-            # One that does not decode is out of the others' way now, under a lease that runs out.
+            # A damaged record does not block the others now: it has a lease, which will expire.
             return _live(layout, answer["Attributes"], now)
 
 
 def _live(layout: Layout, item: Item | None, now: int) -> Record | None:
-    """Return the record that an item is; None: it is gone, or it does not decode."""
+    """Return the record of an item; None: it is absent, or it does not decode."""
     seen = layout.readable([item] if item is not None else [])
     return seen[0].live(now) if seen else None
 
@@ -242,9 +242,9 @@ def _grant(layout: Layout, claim: Claim, row: Row, of_record: int | None, now: i
 
 
 def _require_ready(update: Expression, layout: Layout, claim: Claim, row: Row, now: int) -> None:
-    """Require that the record is at its place in the index, and not taken by this claim before.
+    """Require that the record is at its place in the index, and that this claim has not taken it.
 
-    This includes its sort value: a late update must not take a record that became ready again.
+    The place includes the sort value: a late update must not take a record that became ready again.
     """
     name, sort = claim.index.partition, claim.index.sort
     update.require("{p} = {place}", p=name, place=layout.attribute(name, row.value, row.key))
@@ -253,7 +253,7 @@ def _require_ready(update: Expression, layout: Layout, claim: Claim, row: Row, n
         "attribute_not_exists({l}) OR {l} <> {claim}", l=items.LEASE, claim=text(claim.claim_id)
     )
     update.require("attribute_not_exists({x}) OR {x} > {now}", x=EXPIRY, now=number(now))
-    # One is added to it: of a damaged item the whole update would be refused as malformed.
+    # The update adds one to the version: on a damaged item, it would be refused as malformed.
     update.require("attribute_type({v}, {n})", v=items.VERSION, n=text("N"))
 
 
@@ -263,14 +263,14 @@ def _is_ready(record: Record, claim: Claim, row: Row) -> bool:
 
 
 def _first(marked: Sequence[str], rows: Sequence[Row]) -> list[Row]:
-    """Return the rows of a mark before all others, so that two calls of one claim take the same."""
+    """Return the rows, those of a mark first, so that repeated calls of a claim take the same."""
     known = {row.key: row for row in rows}
     earlier = [known.pop(key) for key in dict.fromkeys(marked) if key in known]
     return [*earlier, *known.values()]
 
 
 def _holds(layout: Layout, claim_id: str, item: Item, now: int) -> bool:
-    """Whether a claim holds a record, whatever else of it does not decode."""
+    """Whether a claim holds a record, even if other parts of the record do not decode."""
     try:
         held = layout.lease(item, now)
     except CorruptRecord as broken:

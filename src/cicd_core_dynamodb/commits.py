@@ -1,4 +1,4 @@
-"""Commits: one conditional update where one record is written, a transaction where several are."""
+"""Commits: one conditional update for a commit of one record, otherwise a transaction."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from cicd_core_dynamodb.journal import Journal
     from cicd_core_dynamodb.reads import Reader
 
-#: Number of retries of a commit after a read; each time another writer was faster.
+#: The most attempts of a commit; it is read and tried again each time another writer was faster.
 _ATTEMPTS: Final = 8
 #: Seconds before the second attempt; it doubles.
 _PAUSE: Final = 0.01
@@ -41,7 +41,7 @@ _PAUSE: Final = 0.01
 class _Attempt:
     """One attempt to apply a commit, as it was journalled."""
 
-    #: What each put gives.
+    #: The version that each put gives.
     versions: dict[Subject, int]
     proofs: tuple[bytes, ...]
     since: Stopwatch
@@ -63,7 +63,7 @@ class Committer:
         journal: Journal | None,
         ids: IdSource,
     ) -> None:
-        """Take what it writes with; without a journal, events and increments are dropped."""
+        """Set the parts for its writes; without a journal, events and increments are dropped."""
         self._calls = calls
         self._layouts = layouts
         self._reader = reader
@@ -71,7 +71,7 @@ class Committer:
         self._ids = ids
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
-        """Apply each commit whole, or not at all; answer in the order given."""
+        """Apply each commit completely, or not at all; answer in the order given."""
         since = Stopwatch()
         now = await self._calls.now()
         versions = [_versions(commit, None, now.micros) for commit in commits]
@@ -132,7 +132,7 @@ class Committer:
         seen: Mapping[Subject, Seen] | None,
         now: StoreTime,
     ) -> Mapping[Subject, Seen] | None:
-        """Return None if the commit was applied, else what stands there."""
+        """Return None if the commit was applied, otherwise the current records."""
         updates = self._updates(commit, attempt, seen, now)
         try:
             if len(updates) == 1:
@@ -154,7 +154,7 @@ class Committer:
         seen: Mapping[Subject, Seen] | None,
         now: StoreTime,
     ) -> list[dict[str, Any]]:
-        """Return the words of each update; the first put keeps the proofs."""
+        """Return the parameters of each update; the first put keeps the proofs."""
         anchor = anchor_of(commit)
         parameters: list[dict[str, Any]] = []
         for write in commit.writes:
@@ -172,7 +172,7 @@ class Committer:
         return parameters
 
     async def _look(self, commit: Commit) -> dict[Subject, Seen]:
-        """Read all that a commit writes."""
+        """Read all records that a commit writes."""
         keys: dict[str, list[str]] = {}
         for write in commit.writes:
             keys.setdefault(write.collection, []).append(write.key)
@@ -197,10 +197,10 @@ def anchor_of(commit: Commit) -> Subject:
 
 
 def _was_applied(commit: Commit, attempt: _Attempt, seen: Mapping[Subject, Seen]) -> bool:
-    """Whether this very attempt was applied, though its answer was lost and it was sent again.
+    """Whether this attempt was applied, although its answer was lost and it was sent again.
 
-    Its proofs tell, whatever became of the record since; or the versions of new records, which are
-    the time: no earlier call gave them.
+    Its proofs show it, even if the record has changed since. So do the versions of new records:
+    they are the time, so no earlier call gave them.
     """
     if not seen[anchor_of(commit)].proofs.isdisjoint(attempt.proofs):
         return True
@@ -230,7 +230,7 @@ def _judged(
 def _versions(
     commit: Commit, seen: Mapping[Subject, Seen] | None, first: int
 ) -> dict[Subject, int]:
-    """Return the version that each put gives; ``first`` is the least one of a new record."""
+    """Return the version that each put gives; ``first`` is the least version of a new record."""
     versions: dict[Subject, int] = {}
     for write in commit.writes:
         if isinstance(write, Put):
@@ -242,7 +242,7 @@ def _versions(
 
 
 def _waves(commits: Sequence[Commit]) -> list[list[int]]:
-    """Return which commits go together: of two that write one record, the second goes later."""
+    """Group commits that can run concurrently: two that write one record are in two groups."""
     waves: list[list[int]] = []
     last: dict[Subject, int] = {}
     for number, commit in enumerate(commits):
@@ -256,7 +256,7 @@ def _waves(commits: Sequence[Commit]) -> list[list[int]]:
 
 
 def _transaction(updates: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the words of a transaction; sent twice, it is applied once."""
+    """Return the parameters of a transaction; if sent twice, it is applied once."""
     token = hashlib.blake2b(repr(updates).encode(), digest_size=18).hexdigest()
     return {
         "TransactItems": [{"Update": update} for update in updates],

@@ -12,8 +12,8 @@ from typing import Final
 
 from cicd_core.values import evolve, frozen
 
-#: The highest level; the decrease after a claim without contention: so about as
-#: many of a hundred claims are too late as keep the level where it is.
+#: The highest level, and the decrease after a claim without contention. The level is stable when
+#: about one claim in sixteen is too late.
 _MOST: Final = 5.0
 _CALMING: Final = 1 / 16
 #: The rows to choose from at the first level; they double from level to level, up to the most.
@@ -32,26 +32,26 @@ class Contention:
 
     @property
     def is_calm(self) -> bool:
-        """Whether it may take the best of all, in order."""
+        """Whether the process may take the best records of all shards, in order."""
         return self.level < 1
 
     @property
     def window(self) -> int:
-        """From how many rows of a shard it chooses, beyond those that it wants."""
+        """The number of rows of a shard to choose from, beyond the wanted ones."""
         return 0 if self.is_calm else min(_WIDEST, _FIRST_WINDOW << (int(self.level) - 1))
 
     def tries(self, limit: int) -> int:
-        """How many of the rows that it saw it tries before it looks again, if it wants so many."""
+        """Return how many rows to try before the next look, if ``limit`` records are wanted."""
         return limit + max(1, limit // 4)
 
     def pause(self, jitter: float) -> float:
-        """How many seconds to wait before the next look; ``jitter`` is from 0 up to 1."""
+        """Return how many seconds to wait before the next look; ``jitter`` is from 0 up to 1."""
         if self.is_calm:
             return 0.0
         return min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** (int(self.level) - 1)) * (0.5 + jitter)
 
     def after(self, *, taken: int, misses: int) -> Contention:
-        """Return how it is after some attempts."""
+        """Return the level after some attempts."""
         if misses:
             return evolve(self, level=min(_MOST, max(1.0, self.level) + misses / max(1, taken)))
         return evolve(self, level=max(0.0, self.level - _CALMING)) if taken else self

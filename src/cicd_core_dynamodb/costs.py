@@ -1,7 +1,7 @@
-"""What each operation consumes, in DynamoDB's units, and what a unit costs. Data, and sums.
+"""The consumption of each operation, in DynamoDB's units, and the price of a unit.
 
-A test does each operation on real engines and compares what they say with what stands here, so
-these figures are measured ones. They are of a job whose record stays below 1 KB, in a pool of one
+A test runs each operation on real engines and compares their consumption with these figures, so
+the figures are measured. They apply to a job whose record stays below 1 KB, in a pool with one
 lane.
 """
 
@@ -14,7 +14,7 @@ from cicd_core.values import frozen
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: What a month is reckoned as, in seconds: 30 days.
+#: The length of a month in all estimates, in seconds: 30 days.
 MONTH: Final = 30 * 86400.0
 
 
@@ -29,26 +29,26 @@ class Units:
         return Units(writes=self.writes + other.writes, reads=self.reads + other.reads)
 
     def times(self, number: float) -> Units:
-        """Return so many times as much."""
+        """Return a multiple of the units."""
         return Units(writes=self.writes * number, reads=self.reads * number)
 
 
 @frozen(kw_only=True)
 class Prices:
-    """What AWS asks for, in US dollars."""
+    """The prices of AWS, in US dollars."""
 
     region: str
-    #: Since when, as a year and a month.
+    #: The year and the month since which they apply.
     since: str
-    #: A million units.
+    #: Of a million units.
     writes: float
     reads: float
-    #: A gigabyte for a month, and a gigabyte of a table that is backed up continuously.
+    #: Of a gigabyte for a month: of data, and of the continuous backup of a table.
     storage: float
     recovery: float
 
     def of(self, units: Units) -> float:
-        """Return what units cost."""
+        """Return the cost of units."""
         return (units.writes * self.writes + units.reads * self.reads) / 1_000_000
 
 
@@ -60,27 +60,27 @@ PRICES: Final = Prices(
 
 @frozen(kw_only=True)
 class PricedOperation:
-    """What one operation consumes, in parts."""
+    """The consumption of one operation, in parts."""
 
     name: str
-    #: What a caller does for it.
+    #: The caller's action.
     description: str
-    #: The records and their indexes.
+    #: The consumption for records and their indexes.
     records: Units = Units()
-    #: More for events and counters, unless the store is opened with ``log=off``.
+    #: The addition for events and counters, unless the store is opened with ``log=off``.
     log: Units = Units()
-    #: More for the mark of the claim, unless with ``claim_marks=off``.
+    #: The addition for the mark of the claim, unless with ``claim_marks=off``.
     mark: Units = Units()
-    #: Queries of partitions that are split: half a read unit for each of their shards. A shard of
-    #: the log, where there are as many, is looked at by several.
+    #: The number of queries of split partitions: half a read unit for each of their shards. A
+    #: look at the log makes several queries of each of its shards, of which there are as many.
     queries: int = 0
-    #: Whether it is always this much; else it is about the most.
+    #: Whether the consumption is always the same; otherwise it is about the maximum.
     exact: bool = True
-    #: Whether it cannot be done with ``log=off``.
+    #: Whether the operation is impossible with ``log=off``.
     needs_log: bool = False
 
     def total(self, *, shards: int, log: bool = True, marks: bool = True) -> Units:
-        """Return what it consumes where busy partitions are split into so many shards."""
+        """Return its consumption if busy partitions are split into ``shards`` shards."""
         units = self.records + Units(reads=0.5 * shards * self.queries)
         if log:
             units += self.log
@@ -245,7 +245,7 @@ OPERATIONS: Final = (
 )
 BY_NAME: Final[Mapping[str, PricedOperation]] = {item.name: item for item in OPERATIONS}
 
-#: What a job goes through, step by step, and as the agent does it.
+#: The operations of a job's life: step by step, and as an agent runs it.
 LIFECYCLE: Final = ("enqueue", "claim", "start", "complete")
 AGENT_LIFECYCLE: Final = ("enqueue", "claim and start", "complete")
 
@@ -253,7 +253,7 @@ AGENT_LIFECYCLE: Final = ("enqueue", "claim and start", "complete")
 def lifecycle(
     names: tuple[str, ...] = LIFECYCLE, *, shards: int, log: bool = True, marks: bool = True
 ) -> Units:
-    """Return what operations consume, one after the other."""
+    """Return the total consumption of some operations."""
     total = Units()
     for name in names:
         total += BY_NAME[name].total(shards=shards, log=log, marks=marks)
@@ -262,33 +262,33 @@ def lifecycle(
 
 # ------------------------------------------------------------------------------------ the log
 
-#: What it takes to copy the entries of one lifecycle to the log: several go into one item.
+#: To copy the entries of one job's life to the log; one item takes several of them.
 COPYING: Final = Units(writes=0.4, reads=2.6)
-#: A look at the log that finds nothing new, with four shards of it.
+#: A look at the log that finds nothing new, with four shards.
 LOG_LOOK: Final = Units(reads=16)
-#: A look at the log and its counters: one of all processes that write does one a minute or so, so
-#: that the log is updated without readers.
+#: A look at the log and its counters: about once a minute, one of all processes that write does
+#: this, so that the log is updated without readers.
 TENDING: Final = Units(reads=36)
-#: Asking whether it is one's turn, as each process that writes does once a minute; and taking it.
+#: The check whether it is a process's turn, once a minute in each that writes; and the turn.
 TURN_ASKED: Final = Units(reads=0.5)
 TURN_TAKEN: Final = Units(writes=1)
-#: What a lifecycle leaves in the journal, in bytes as they are read: each look at the log reads
-#: again the last seconds of the journal, twice if there are new items.
+#: The data of one job's life in the journal, in bytes as they are read: each look at the log reads
+#: the last seconds of the journal again, twice if there are new items.
 JOURNAL_BYTES: Final = 1020
 
 # ------------------------------------------------------------------------------------ storage
 
-#: What DynamoDB adds to each item and each row of an index, in bytes.
+#: The bytes that DynamoDB adds to each item and each row of an index.
 OVERHEAD: Final = 100
-#: What stays of a job that has ended, in bytes, with that: the record; its rows in the indexes.
+#: The size of an ended job in bytes, with the overhead: its record, and its rows in the indexes.
 JOB_BYTES: Final = 840
 JOB_INDEX_BYTES: Final = 440
-#: What a lifecycle leaves in the journal and the log, in bytes, with that.
+#: The size of one job's life in the journal and the log in bytes, with the overhead.
 LOG_BYTES: Final = 1700
 
 
 def item_bytes(item: Mapping[str, Mapping[str, Any]]) -> int:
-    """Return how large DynamoDB takes an item to be: its names and its values."""
+    """Return the size of an item by DynamoDB's rules: its names and its values."""
     return sum(len(name.encode()) + _value_bytes(value) for name, value in item.items())
 
 

@@ -1,11 +1,11 @@
-"""How the sums of a counter group are kept in items, however many names it has. Pure.
+"""Keeps the sums of a counter group in items, for any number of names. Pure.
 
-A group is what stands before the last ``|`` of a name. Its sums are in one item, until they have
-more bytes than :data:`MOST_BYTES`. Then they are split, by a digit of a hash of each name, into up
-to 16 items, each of which may be split again. A part says up to which item of the log its sums are
-complete, and whether it was split. So which item holds a name follows from the items alone, and
-each item's sums from the log alone: any number of processes may fold at once, and one that dies in
-the middle of a split has done nothing that counts.
+A group is the part of a name before the last ``|``. Its sums are in one item, until they have more
+bytes than :data:`MOST_BYTES`. Then they are split, by a digit of a hash of each name, into up to 16
+items, each of which may be split again. A part records up to which item of the log its sums are
+complete, and whether it was split. So the items alone decide which item holds a name, and the log
+alone decides the sums of each item. Any number of processes may fold at once, and a split that a
+process leaves unfinished has no effect.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 #: About the most bytes of the sums in one item; an item of DynamoDB may have 400 KB.
 MOST_BYTES: Final = 64 * 1024
-#: What a sum takes besides its name.
+#: The bytes of a sum besides its name.
 _SUM_BYTES: Final = 24
 
 
@@ -33,7 +33,7 @@ def group_of(name: str) -> str:
 
 
 def rest_of(name: str) -> str:
-    """Return what tells a name from the others of its group; with the bar, if it has one."""
+    """Return the part of a name after its group, with the bar, if it has one."""
     return name[len(group_of(name)) :]
 
 
@@ -42,7 +42,7 @@ class Part:
     """The sums of a group, or of a part of it, up to an item of the log."""
 
     up_to: int = 0
-    #: By what tells a name from the others of its group.
+    #: By the part of each name after its group.
     sums: Mapping[str, int] = field(factory=dict[str, int])
     #: Whether its sums are in the parts below it instead.
     is_split: bool = False
@@ -50,10 +50,10 @@ class Part:
 
 @frozen
 class Group:
-    """A group as its items tell it."""
+    """A group, read from its items."""
 
     name: str
-    #: By the path to each: the digits by which it was split; the group's own item has none.
+    #: By their paths: the digits by which they were split; the group's own item has no digits.
     parts: Mapping[str, Part] = field(factory=dict[str, Part])
 
     @property
@@ -63,7 +63,7 @@ class Group:
 
     @property
     def up_to(self) -> int:
-        """Return up to which item of the log any of its parts goes."""
+        """The last item of the log in any of its parts."""
         return max((part.up_to for part in self.parts.values()), default=0)
 
     def position_of(self, rest: str) -> tuple[str, Part]:
@@ -72,7 +72,7 @@ class Group:
         path, part = "", self.parts.get("", Part())
         while part.is_split:
             path = digits[: len(path) + 1]
-            # All names that it had at the split were written below it: one that is missing is 0.
+            # The split wrote all names of the part below it: a missing name has the sum 0.
             part = self.parts.get(path, Part(part.up_to))
         return path, part
 
@@ -84,7 +84,7 @@ class Group:
                     yield self.name + rest, amount
 
     def _counts(self, path: str) -> bool:
-        """Whether all that stands above a part was split: else its split was never finished."""
+        """Whether all parts above a part were split; otherwise its split was never finished."""
         above = (self.parts.get(path[:length]) for length in range(len(path)))
         return all(part is not None and part.is_split for part in above)
 
@@ -92,8 +92,8 @@ class Group:
         """Return the parts to write, in this order, so that its sums are complete up to ``head``.
 
         Args:
-            tail: the increments of the log's items behind the sums, of any group.
-            head: the last one of them.
+            tail: the increments of the log's items after the sums, of any group.
+            head: the last of these items.
         """
         changed: dict[str, Counter[str]] = {}
         for at, increments in tail.items():
@@ -110,7 +110,7 @@ class Group:
 
 
 def _split(path: str, sums: Mapping[str, int], head: int) -> dict[str, Part]:
-    """Return the parts that sums are written to: those below a part before the part itself."""
+    """Return the parts for the sums: the parts below a part come before the part itself."""
     size = sum(len(rest.encode()) + _SUM_BYTES for rest in sums)
     if size <= MOST_BYTES or len(sums) == 1:
         return {path: Part(head, sums)}

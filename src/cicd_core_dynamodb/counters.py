@@ -1,8 +1,8 @@
-"""Counters: sums over the log, kept by shard and by group, and what the log has behind them.
+"""Counters: sums over the log by shard and by group, plus the log's increments after the sums.
 
-The item of a group holds the sums of one shard up to an item of the log, and says up to which;
-another one says up to which all groups are complete. So a sum is what its item holds, and the
-increments of the log behind that. A large group has several items, see
+The item of a group holds the sums of one shard up to an item of the log, and the number of that
+item. Another item records up to which number all groups are complete. So a counter is the stored
+sum, plus the increments of the log after it. A large group has several items, see
 :mod:`cicd_core_dynamodb.counter_groups`.
 """
 
@@ -37,12 +37,12 @@ _UP_TO: Final = "U"
 _SUMS: Final = "Y"
 #: Whether the sums are in the parts below instead.
 _SPLIT: Final = "YS"
-#: What the places of groups begin with, and those of the parts of one that was split.
+#: The first letter of the places of groups, and of the parts of a split group.
 _WHOLE: Final = "g"
 _PART: Final = "h"
-#: The place of the item that says up to where all groups are complete.
+#: The place of the item that records up to which number all groups are complete.
 _COMPLETE: Final = "complete"
-#: So many items of the log that no sum holds yet are reason enough to fold them.
+#: The number of items of the log after the sums at which they are folded into the sums.
 FOLD: Final = 64
 
 
@@ -59,7 +59,7 @@ class CounterBook:
         self._unreadable = Unreadable("counters")
 
     async def read(self, prefix: str) -> Counters:
-        """Return the counters whose names begin with ``prefix``, and the cursor they reach to."""
+        """Return the counters whose names begin with ``prefix``, and the cursor of their end."""
         shards = range(len(self._shards))
         parts = await all_of(partial(self._sums, shard, prefix) for shard in shards)
         totals: defaultdict[str, int] = defaultdict(int)
@@ -79,7 +79,7 @@ class CounterBook:
         complete = await self._complete(shard)
         groups = await self._groups(shard, prefix)
         folded = max(complete, *(kept.up_to for kept in groups.values()))
-        if folded > head:  # by others, meanwhile; so the log goes that far
+        if folded > head:  # by another process meanwhile: so the log has these items
             await sequencer.follow()
             head = folded
         return head, await self._sums_at(shard, prefix, head, complete, groups)
@@ -133,10 +133,10 @@ class CounterBook:
     ) -> None:
         try:
             group = await self._group(shard, name)
-        except CorruptRecord as broken:  # a read of this group says so; it must not stop the others
+        except CorruptRecord as broken:  # a read of this group raises it; others must go on
             self._unreadable.note(name, broken)
             return
-        # One after the other: what a part was split into comes before the word that it was.
+        # One after the other: the new parts are written before their part is marked as split.
         for path, part in group.folded(tail, head).items():
             written: Item = {_UP_TO: number(head)}
             if part.is_split:
@@ -166,13 +166,13 @@ class CounterBook:
         return await self._with_parts(shard, name, _read(await self._get(shard, _place(name, ""))))
 
     async def _with_parts(self, shard: int, name: str, own: Part) -> Group:
-        """Return a group with what its own item was split into: read later, so it is all there."""
+        """Return a group with the parts of its own item: they are read later, so all exist."""
         parts = {"": own}
         if own.is_split:
             for item in await self._begin_with(shard, f"{_PART}{name}|"):
                 place: str = item[PLACE_KEY]["S"]
                 path = place.rpartition("|")[2]
-                if place == _place(name, path):  # not one of a group whose name goes on here
+                if place == _place(name, path):  # not of a group with a longer name
                     parts[path] = _read(item)
         return Group(name, parts)
 
@@ -211,7 +211,7 @@ class CounterBook:
         try:
             await self._calls("put_item", TableName=table, Item=item, **put.condition_parameters())
         except ConditionFailed:
-            return  # another process is further
+            return  # another process has folded more
 
     def _stream(self, shard: int) -> str:
         return self._journal.stream("c", shard)
@@ -223,10 +223,10 @@ def _place(group: str, path: str) -> str:
 
 
 def _read(item: Item | None) -> Part:
-    """Return the part of a group that an item is.
+    """Return the part of a group in an item.
 
     Raises:
-        CorruptRecord: it is none that this version of the library understands.
+        CorruptRecord: this version of the library does not understand the item.
     """
     if item is None:
         return Part()

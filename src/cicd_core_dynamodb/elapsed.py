@@ -1,4 +1,4 @@
-"""Time that passes while the machine sleeps too: for promises that other processes rely on."""
+"""Elapsed time that includes the machine's sleep, for promises that other processes rely on."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ def awake_or_asleep() -> float:
 def wall_ahead() -> float:
     """Return by how many seconds the wall clock is ahead of :func:`awake_or_asleep`.
 
-    It changes when one of the two is set, or stopped with the machine that they are in.
+    It changes when one of the clocks is set, or stops together with its machine.
     """
     return (wall_micros() - boot_micros()) / SECOND
 
 
 class Stopwatch:
-    """How long ago something was: rather too long than too short, whatever became of the clocks."""
+    """The time since its creation: if a clock jumps, rather too long than too short."""
 
     def __init__(self) -> None:
         self._began = awake_or_asleep()

@@ -1,8 +1,8 @@
-"""The journal's entries, and the bytes that they are kept as.
+"""The journal's entries, and their form in bytes.
 
 An entry holds the events and increments of one commit, or a part of them, for one shard of the
-log. A commit is journalled before it is applied; that it was applied is proved by the first record
-that it puts, which keeps the entry's proof.
+log. A commit is journalled before it is applied. The first record that it puts keeps the entry's
+proof, which shows that the commit was applied.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from cicd_core.store.records import Subject
 
 
-#: The length of a head, before it.
+#: The number of bytes for the length of the head, before the head.
 _LENGTH: Final = 4
-#: About how many bytes of a head an entry takes, and each event, increment and rank in it, besides
-#: values of any length.
+#: About how many bytes of the head an entry takes, and each event, increment and rank in it,
+#: besides values of any length.
 _ENTRY_BYTES: Final = 100
 _EVENT_BYTES: Final = 60
 _OTHER_BYTES: Final = 30
@@ -33,13 +33,13 @@ _OTHER_BYTES: Final = 30
 
 @frozen(kw_only=True)
 class Entry:
-    """What a commit tells one shard of the log."""
+    """The events and increments of a commit for one shard of the log."""
 
-    #: Unique for each attempt to apply a commit and each shard that it tells; the same for all of
-    #: its parts there. The first byte is the shard.
+    #: Unique to an attempt to apply a commit and a shard; all parts of that attempt in that shard
+    #: have the same one. The first byte is the shard.
     proof: bytes
     part: int
-    #: The record that keeps the proof, and the version that the commit expects of it.
+    #: The record that keeps the proof, and its version that the commit expects.
     anchor: Subject
     expected: int
     events: tuple[LogEntry, ...] = ()
@@ -49,12 +49,12 @@ class Entry:
 
     @property
     def name(self) -> tuple[bytes, int]:
-        """What tells it from all others."""
+        """Its unique name."""
         return self.proof, self.part
 
     @property
     def size(self) -> int:
-        """About how many bytes it has."""
+        """Its approximate size in bytes."""
         names = [*self.anchor, *(increment.name for increment in self.increments)]
         names += [name for subject, _ in self.ranks for name in subject]
         return (
@@ -65,17 +65,17 @@ class Entry:
 
 
 def encode(entries: Sequence[Entry]) -> bytes:
-    """Return entries as bytes: a head that says what they are, then all bodies."""
+    """Return entries as bytes: a head that describes them, then all bodies."""
     head = json.dumps([_head(entry) for entry in entries], separators=(",", ":")).encode()
     bodies = b"".join(event.body for entry in entries for event in entry.events)
     return pack(len(head).to_bytes(_LENGTH, "big") + head + bodies)
 
 
 def decode(packed: bytes) -> list[Entry]:
-    """Return the entries that :func:`encode` was given.
+    """Return the entries in the bytes of :func:`encode`.
 
     Raises:
-        CorruptRecord: it made no such thing.
+        CorruptRecord: the bytes do not decode.
     """
     try:
         data = unpack(packed)

@@ -1,4 +1,4 @@
-"""An update of one item and the condition on it, as DynamoDB's expressions say it."""
+"""An update of one item and its condition, as DynamoDB's expressions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Expression:
-    """A condition, and what to set, remove and add; names and values are placeholders in it."""
+    """A condition, and the attributes to set, remove and add; with placeholders for values."""
 
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
@@ -44,7 +44,7 @@ class Expression:
         self._sets.append(f"{word} = if_not_exists({word}, {self.value(value)})")
 
     def increment(self, name: str) -> None:
-        """Add one to a number that is there."""
+        """Add one to an existing number."""
         word = self.name(name)
         self._sets.append(f"{word} = {word} + {self.value({'N': '1'})}")
 
@@ -57,7 +57,7 @@ class Expression:
         self._adds.append(f"{self.name(name)} {self.value(value)}")
 
     def delete(self, name: str, value: Value) -> None:
-        """Take from a set."""
+        """Remove from a set."""
         self._deletes.append(f"{self.name(name)} {self.value(value)}")
 
     def require(self, template: str, **operands: str | Value) -> None:
@@ -70,7 +70,7 @@ class Expression:
         self._conditions.append(f"begins_with({self.name(attribute)}, {word})")
 
     def condition_parameters(self) -> dict[str, Any]:
-        """Return the words of a condition alone, for ``PutItem``."""
+        """Return the parameters of the condition only, for ``PutItem``."""
         return {
             "ConditionExpression": " AND ".join(self._conditions),
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
@@ -78,11 +78,11 @@ class Expression:
         }
 
     def filter(self, template: str, **operands: str | Value) -> None:
-        """Leave out what a query finds and this does not hold for; written as a condition is."""
+        """Leave out the items of a query for which this is false; written like a condition."""
         self._filters.append(f"({self._filled(template, operands)})")
 
     def query_parameters(self) -> dict[str, Any]:
-        """Return the words of ``Query``; the conditions are those on the keys."""
+        """Return the parameters of ``Query``; the conditions are those on the keys."""
         parameters: dict[str, Any] = {
             "KeyConditionExpression": " AND ".join(self._conditions),
             **self._placeholders(),
@@ -92,7 +92,7 @@ class Expression:
         return parameters
 
     def parameters(self, table: str, key: Item) -> dict[str, Any]:
-        """Return the words of ``UpdateItem``, or of an update in a transaction."""
+        """Return the parameters of ``UpdateItem``, or of an update in a transaction."""
         parts = [
             ("SET", self._sets),
             ("REMOVE", self._removes),

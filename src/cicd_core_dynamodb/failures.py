@@ -1,4 +1,4 @@
-"""What botocore raises and DynamoDB answers, in the words of our error tree."""
+"""The translation of errors from botocore and DynamoDB to those of this library."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cicd_core.travelling import reduced
 #: The most bytes of an item, names and values together.
 MAX_ITEM_BYTES: Final = 400 * 1024
 
-#: What passes by itself.
+#: Temporary errors.
 _LATER: Final = frozenset(
     {
         "InternalServerError",
@@ -40,7 +40,7 @@ _LATER: Final = frozenset(
         "TransactionInProgressException",
     }
 )
-#: Credentials that are missing, wrong, or run out.
+#: Errors of credentials that are missing, wrong, or expired.
 _STRANGERS: Final = frozenset(
     {
         "ExpiredTokenException",
@@ -60,7 +60,7 @@ _WRONG_TIME: Final = ("expired", "not yet current")
 _WRITES: Final = frozenset(
     {"batch_write_item", "delete_item", "put_item", "transact_write_items", "update_item"}
 )
-#: What botocore raises before any request leaves: no retry helps.
+#: Errors that botocore raises before it sends a request: no retry helps.
 _MISCONFIGURED: Final = frozenset(
     {
         "ConfigNotFound",
@@ -77,13 +77,13 @@ _MISCONFIGURED: Final = frozenset(
 
 
 class ConditionFailed(Exception):
-    """A conditional write found another item than it expected: here it is."""
+    """A conditional write found another item than expected; ``item`` has it."""
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         return reduced(self)
 
     def __init__(self, item: dict[str, Any] | None) -> None:
-        """Take the item; None: there is none."""
+        """Keep the found item; None: there is none."""
         super().__init__("the condition of a write was not met")
         self.item = item
 
@@ -93,7 +93,7 @@ class TableExists(Exception):
 
 
 class TransactionRefused(Exception):
-    """A condition of a transaction did not hold; nothing of it was written."""
+    """A condition of a transaction did not hold; the transaction wrote nothing."""
 
 
 def translated(cause: Exception, operation: str, table: str) -> Exception:
@@ -125,11 +125,11 @@ def _without_answer(cause: Exception, operation: str, table: str) -> Exception:
     where = f"{operation} on {table!r}"
     if kind in _MISCONFIGURED:
         return UnsupportedCapability(
-            f"{where}: {cause}; give the region, and credentials where AWS looks for them "
+            f"{where}: {cause}; set the region, and the credentials in the usual places of AWS "
             f"(environment, profile, role)"
         )
     if kind in {"ParamValidationError", "TypeError", "AttributeError"}:
-        return cause  # a mistake of ours: it must not pass for the network's
+        return cause  # a bug of this library: it must not look like a network error
     return StoreUnavailable(
         f"{where}: DynamoDB did not answer ({kind}: {cause}); whether it took effect is unknown"
     )
@@ -172,7 +172,7 @@ def _invalid(where: str, message: str) -> Exception:
 
 
 def _cancelled(answer: dict[str, Any], operation: str, table: str) -> Exception:
-    """Return why a transaction was cancelled: what passes by itself goes before what does not."""
+    """Return the error of a cancelled transaction; permanent reasons take precedence."""
     reasons: list[dict[str, Any]] = answer.get("CancellationReasons") or []
     codes = {str(reason.get("Code", "None")): str(reason.get("Message", "")) for reason in reasons}
     for code in ("ValidationError", "AccessDenied"):

@@ -1,8 +1,8 @@
-"""How a record becomes an item of its table, and comes back. All names of attributes stand here.
+"""Converts records to items of their tables, and back. All names of attributes are defined here.
 
 An item has the record's own attributes under their names: a partition attribute as
-``namespace|shard|value``, so that it can be the key of an index, a sort attribute as it is. All
-else has a name of one or two capital letters, since names count in what an item weighs::
+``namespace|shard|value``, so that it can be the key of an index, and a sort attribute unchanged.
+All other names are one or two capital letters, since names count in the size of an item::
 
     K  key: namespace|key          H  lease: the holder's claim id
     V  version                     HG lease: granted (µs)
@@ -12,10 +12,10 @@ else has a name of one or two capital letters, since names count in what an item
     R  grant                       HM lease limit of the record (µs)
     E  proofs: the ids of the      X  expires_at (µs)
        journal's entries that      T  when DynamoDB may drop the item (s)
-       this record's commits made  Z  when it was deleted (µs), or the version that
-                                      it had then, if that is more; only E is left
+       this record's commits made  Z  when it was deleted (µs), or its version at
+                                      that time, if that is more; only E is left
 
-None is called as DynamoDB calls its types (S, N, B, L, M and so on), which confuses some engines.
+No name is a type of DynamoDB (S, N, B, L, M and so on), which would confuse some engines.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ KEY, TTL = RECORD_KEY, TTL_ATTRIBUTE
 VERSION, GIVEN, COMMIT, BODY, GRANT = "V", "G", "C", "D", "R"
 LEASE, GRANTED, RENEWED, EXPIRES, LIMIT = "H", "HG", "HR", "HE", "HL"
 PROOFS, DELETED = "E", "Z"
-#: Everything of a live record that is no index's, but its key and its proofs.
+#: All attributes of a live record besides those of indexes, its key and its proofs.
 OWN: Final = (
     VERSION,
     GIVEN,
@@ -69,42 +69,42 @@ OWN: Final = (
     DELETED,
 )
 
-#: What the log is written on by, of every record, besides its key: no more is read, and roles that
-#: may not see a record may see this.
+#: The attributes of a record, besides its key, that the copy to the log reads: it reads no others,
+#: and roles that may not see a record may see these.
 PROVING: Final = (VERSION, DELETED, PROOFS, EXPIRY)
 _PLAIN, _DEFLATED = b"\0", b"\1"
-#: Below this, deflating a body saves less than it costs.
+#: Below this size, compressing a body saves less than it costs.
 _SMALL: Final = 128
 
 
 def number(value: int) -> Value:
-    """Return a number as DynamoDB writes it."""
+    """Return a number in DynamoDB's form."""
     return {"N": str(value)}
 
 
 def text(value: str) -> Value:
-    """Return a text as DynamoDB writes it."""
+    """Return a text in DynamoDB's form."""
     return {"S": value}
 
 
 def binary(value: bytes) -> Value:
-    """Return bytes as DynamoDB writes them."""
+    """Return bytes in DynamoDB's form."""
     return {"B": value}
 
 
 def optional_number(item: Item, name: str) -> int | None:
-    """Return a number of an item; None: it has none of that name."""
+    """Return a number of an item; None: the item has no such attribute."""
     return int(item[name]["N"]) if name in item else None
 
 
 def proofs_of(item: Item | None) -> frozenset[bytes]:
-    """Return the proofs in a record's item; a value that is not a set of bytes has none."""
+    """Return the proofs in a record's item; none if the value is not a set of bytes."""
     proofs = {} if item is None else item.get(PROOFS, {})
     return frozenset(bytes(proof) for proof in proofs.get("BS", ()))
 
 
 def shown_number(item: Item, name: str) -> int | None:
-    """Return a number of an item that others must not stop at; None: it has none, or no number."""
+    """Return a number of an item; None: it is missing or damaged, which must not stop others."""
     try:
         return optional_number(item, name)
     except (KeyError, ValueError, TypeError):
@@ -112,12 +112,12 @@ def shown_number(item: Item, name: str) -> int | None:
 
 
 def drop_after(expires_at: int, now: int) -> Value:
-    """Return when DynamoDB may remove an item that is written now and expires at that time (µs)."""
+    """Return when DynamoDB may remove an item that is written now; both times are in µs."""
     return number(-(-max(expires_at, now) // SECOND) + KEPT)
 
 
 def pack(data: bytes) -> bytes:
-    """Return bytes as they are kept: deflated where that saves something, and a mark of which."""
+    """Return bytes in their stored form: a mark, then the data, compressed if that saves space."""
     if len(data) >= _SMALL:
         deflated = zlib.compress(data, 6, wbits=-15)
         if len(deflated) < len(data):
@@ -126,10 +126,10 @@ def pack(data: bytes) -> bytes:
 
 
 def unpack(packed: bytes) -> bytes:
-    """Return the bytes that :func:`pack` was given.
+    """Return the bytes that :func:`pack` stored.
 
     Raises:
-        ValueError: it made no such thing.
+        ValueError: the value has another form.
     """
     mark, data = packed[:1], packed[1:]
     if mark == _PLAIN:
@@ -144,13 +144,13 @@ def unpack(packed: bytes) -> bytes:
 
 @frozen
 class Seen:
-    """What stands under a record's key, exactly."""
+    """The exact state under a record's key."""
 
-    #: None: there is nothing, or it was deleted.
+    #: None: there is no item, or the record was deleted.
     record: Record | None
     #: The version that its last commit gave.
     given: int = 0
-    #: What the version of the next record of that key is above; None: nothing was deleted here.
+    #: The next record of that key has a version above this one; None: none was deleted.
     deleted: int | None = None
     #: The ids of the journal's entries whose commits were applied to it.
     proofs: frozenset[bytes] = frozenset()
@@ -165,7 +165,7 @@ class Seen:
 
 @frozen
 class HeldLease:
-    """A lease, and the version of the record that it is on."""
+    """A lease, and the version of its record."""
 
     version: int
     lease: Lease
@@ -186,35 +186,35 @@ class Layout:
         return text(f"{self._namespace}|{key}")
 
     def record_key(self, item: Item) -> str:
-        """Return the key of the record that an item is."""
+        """Return the key of an item's record."""
         key: str = item[KEY]["S"]
         return key.split("|", 1)[1]
 
     def places(self, index: Index, value: str) -> list[str]:
-        """Return the partitions of the table's index that make up one of the collection's."""
+        """Return the partitions of the table's index for one partition of the collection."""
         shards = range(self._shards if index.partition in self._hot else 1)
         return [f"{self._namespace}|{shard}|{value}" for shard in shards]
 
     def knows_expiry(self, index: Index) -> bool:
-        """Whether the index tells when a record expires, and how long a lease on it may last."""
+        """Whether the index has the expiry of a record and the limit of its leases."""
         return EXPIRY in projected(self.collection, index)
 
     def attribute(self, name: str, value: str, key: str) -> Value:
-        """Return an attribute of a record, as its item has it."""
+        """Return an attribute of a record in the form of its item."""
         if name not in self._partitions:
             return text(value)
         shard = zlib.crc32(key.encode()) % self._shards if name in self._hot else 0
         return text(f"{self._namespace}|{shard}|{value}")
 
     def attributes(self, record: Record | Put) -> dict[str, Value]:
-        """Return all attributes of a record, as its item has them."""
+        """Return all attributes of a record in the form of its item."""
         return {
             name: self.attribute(name, value, record.key)
             for name, value in record.attributes.items()
         }
 
     def written(self, record: Record) -> dict[str, Value]:
-        """Return what every put writes of a record, but its key, its lease and its expiry."""
+        """Return the values that every put writes, without key, lease and expiry."""
         return {
             VERSION: number(record.version),
             GIVEN: number(record.version),
@@ -224,10 +224,10 @@ class Layout:
         }
 
     def seen(self, item: Item | None) -> Seen:
-        """Return what an item tells.
+        """Return the state in an item.
 
         Raises:
-            CorruptRecord: it tells nothing that this version of the library understands.
+            CorruptRecord: this version of the library does not understand the item.
         """
         if item is None:
             return Seen(None)
@@ -238,10 +238,10 @@ class Layout:
             return Seen(self.record(item), given=int(item[GIVEN]["N"]), proofs=proofs)
 
     def record(self, item: Item) -> Record:
-        """Return the record that an item is.
+        """Return the record of an item.
 
         Raises:
-            CorruptRecord: it is none that this version of the library understands.
+            CorruptRecord: this version of the library does not understand the item.
         """
         with self._decoding(item):
             return Record(
@@ -257,9 +257,9 @@ class Layout:
             )
 
     def readable(self, found: Iterable[Item]) -> list[Seen]:
-        """Return what those items tell that tell anything.
+        """Return the states of the items that decode; log the others.
 
-        One that does not decode must not hold up the others of a list, a sweep or a claim.
+        A damaged item must not block the others of a page, a sweep or a claim.
         """
         seen: list[Seen] = []
         for item in found:
@@ -270,10 +270,10 @@ class Layout:
         return seen
 
     def lease(self, item: Item | None, now: int) -> HeldLease | None:
-        """Return the lease on a live record, whether or not the rest decodes; None: it has none.
+        """Return the lease on a live record, even if the rest is damaged; None: it has none.
 
         Raises:
-            CorruptRecord: it is no lease that this version of the library understands.
+            CorruptRecord: this version of the library does not understand the lease.
         """
         if item is None or VERSION not in item:
             return None
@@ -301,7 +301,7 @@ class Layout:
 
 
 def left_alone(broken: CorruptRecord) -> None:
-    """Tell of a record that does not decode, where others go on without it."""
+    """Log a record that does not decode and is skipped."""
     _log.error("skipped: %s", broken)
 
 
@@ -313,7 +313,7 @@ def layouts(
 
 
 def layout_of(known: Mapping[str, Layout], namespace: str, name: str) -> Layout:
-    """Return the layout of a collection; of one that this store does not know, its keys alone."""
+    """Return the layout of a collection; for one that this store does not know, only its keys."""
     return known.get(name) or Layout(Collection(name=name, indexes=()), namespace, 1)
 
 

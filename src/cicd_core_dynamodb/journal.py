@@ -38,13 +38,13 @@ Portioned = TypeVar("Portioned")
 DATA: Final = "D"
 #: About the most bytes of entries in one item, unless a single one has more.
 _ITEM_BYTES: Final = 64 * 1024
-#: The most bytes of the events, or of the names of the counters, in one entry; with what stands
-#: around them it has still to fit into an item of 400 KB, beside one event that has more.
+#: The most bytes of the events, or of the names of the counters, in one entry. With its other
+#: data, and one larger event, it must fit into an item of 400 KB.
 _PORTION_BYTES: Final = 64 * 1024
 
 
 class Journal:
-    """The streams of one namespace, for who writes."""
+    """The streams of one namespace, for writers."""
 
     def __init__(
         self, calls: Calls, ids: IdSource, *, namespace: str, shards: int, retention: int
@@ -58,7 +58,7 @@ class Journal:
 
     @property
     def shards(self) -> int:
-        """How many shards the log has."""
+        """The number of shards of the log."""
         return self._shards
 
     def stream(self, kind: str, shard: int) -> str:
@@ -74,9 +74,9 @@ class Journal:
         """Journal commits, each with the versions that it will give; return the proofs of each.
 
         Args:
-            commits: what to journal; those that tell nothing have no proof.
-            now: the time by which they are placed.
-            since: was started before that was asked for.
+            commits: the commits; one without events and increments has no proofs.
+            now: the time of their places in the journal.
+            since: a stopwatch that was started before ``now`` was read.
 
         Raises:
             StoreUnavailable: it took too long; the commits must not be sent.
@@ -102,7 +102,7 @@ class Journal:
         return proofs
 
     def _entries(self, commit: Commit, versions: Mapping[Subject, int]) -> list[tuple[int, Entry]]:
-        """Return what a commit tells each shard; a subject's events are in one, its own."""
+        """Return a commit's entries with their shards; a subject's events are in one shard."""
         anchor = next(write for write in commit.writes if isinstance(write, Put))
         empty = Entry(proof=b"", part=0, anchor=subject_of(anchor), expected=anchor.expected)
         entries: list[tuple[int, Entry]] = []
@@ -171,7 +171,7 @@ class Journal:
 
 
 def _ranks(commit: Commit, versions: Mapping[Subject, int]) -> dict[Subject, int]:
-    """Return the version that the commit gives to each of its records, or takes away."""
+    """Return the version of each record after the commit; for a deletion, the next version."""
     ranks = dict(versions)
     for write in commit.writes:
         if not isinstance(write, Put):
@@ -208,7 +208,7 @@ def _portions(
 
 
 def _parcels(entries: Sequence[Entry]) -> Iterable[list[Entry]]:
-    """Put the entries of many commits together, as far as they fit into an item."""
+    """Group the entries of several commits into items."""
     parcel: list[Entry] = []
     size = 0
     for entry in entries:

@@ -1,4 +1,4 @@
-"""Reading the journal of one shard, from where it was gone through."""
+"""Reads the journal of one shard, from the point up to which it was processed."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
     from cicd_core_dynamodb.calls import Calls, Item
     from cicd_core_dynamodb.still_open import StillOpen
 
-#: The most bytes that one look reads, about.
+#: About the most bytes that one look reads.
 _LOOK_BYTES: Final = 4 * 1024 * 1024
 
 
 @frozen
 class Look:
-    """What one look at the journal found."""
+    """The result of one look at the journal."""
 
     #: Its start: all items older by :data:`~cicd_core_dynamodb.log_times.RIPE` existed.
     asked: StoreTime
     waiting: list[WaitingEntry]
-    #: The moment (µs) of the last item that was read. Others of that moment may be behind it.
+    #: The moment (µs) of the last item read. Other items of that moment may follow it.
     last: int
-    #: Whether there is more behind it.
+    #: Whether there are items after it.
     cut: bool
 
 
@@ -82,7 +82,7 @@ class JournalReader:
             parameters["ExclusiveStartKey"] = rest
 
     def _waiting(self, item: Item) -> list[WaitingEntry]:
-        """Return the entries of an item; of one that does not decode none, so that others go on."""
+        """Return the entries of an item; none if it is damaged, so that others can go on."""
         place: str = item[PLACE_KEY]["S"]
         try:
             moment(place)
@@ -97,7 +97,7 @@ class JournalReader:
     def _query(self, reached: int) -> dict[str, Any]:
         query = Expression()
         query.require("{p} = {stream}", p=STREAM_KEY, stream=text(self._stream))
-        # A place is 16 digits of time, then hexadecimal ones: no place of that time is behind "~".
+        # A place is 16 digits of time, then hexadecimal ones: all places of a time are below "~".
         query.require("{q} > {reached}", q=PLACE_KEY, reached=text(f"{reached:016d}~"))
         return {
             "TableName": self._calls.table(JOURNAL.name),
@@ -106,7 +106,7 @@ class JournalReader:
         }
 
     async def _opened(self, still_open: Sequence[StillOpen]) -> list[WaitingEntry]:
-        """Return the entries that are still open: those alone, and not what stands beside them."""
+        """Return the entries that are still open, without the other entries of their items."""
         places = [item.place for item in still_open]
         self._kept = {place: self._kept[place] for place in places if place in self._kept}
         found = await all_of(
@@ -132,13 +132,13 @@ class JournalReader:
 
 
 def _size(item: Item) -> int:
-    """Return about how many bytes an item of the journal has."""
+    """Return the approximate size of an item of the journal in bytes."""
     data = item.get(DATA, {}).get("B", b"")
     return len(data) if isinstance(data, bytes) else 0
 
 
 def _moment(item: Item) -> int | None:
-    """Return when an item was placed (µs); None: its place tells none."""
+    """Return when an item was placed (µs); None: its place has no time."""
     try:
         return moment(item[PLACE_KEY]["S"])
     except ValueError:

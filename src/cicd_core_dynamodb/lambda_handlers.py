@@ -1,6 +1,6 @@
 """Handlers for AWS Lambda: maintenance, run every minute by a schedule.
 
-The store is named by the variable ``CICD_STORE``, credentials are those of the function's role.
+The variable ``CICD_STORE`` names the store; the credentials are those of the function's role.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-#: The variables: the URL of the store, and for how many seconds a run goes on sweeping.
+#: The environment variables: the URL of the store, and for how many seconds a run sweeps.
 STORE: Final = "CICD_STORE"
 SECONDS: Final = "CICD_SWEEP_SECONDS"
-#: The longest time that a run may go on, in seconds: Lambda ends one after fifteen minutes.
+#: The longest time of a run, in seconds: Lambda ends it after fifteen minutes.
 _LONGEST: Final = 840.0
-#: The prefix of no counter: to ask for these brings all of them up to date, and reads the least.
+#: No counter has this prefix: a read of it updates all counters, and reads the least.
 _NO_GROUP: Final = "none|"
 
 
@@ -84,7 +84,7 @@ async def _sweep(plane: ControlPlane) -> SweepReport | StoreError:
 
 
 async def _tend(plane: ControlPlane) -> None:
-    """Bring the log and the counters up to date: those who write may be too short-lived for it."""
+    """Update the log and the counters: the processes that write may be too short-lived for it."""
     try:
         await plane.store.counters(_NO_GROUP)
     except StoreError as refused:  # there may be no log

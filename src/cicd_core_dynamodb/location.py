@@ -1,4 +1,4 @@
-"""What a URL of a DynamoDB store says, checked, and with the defaults filled in."""
+"""The location and options of a DynamoDB store, from its URL, checked and with defaults."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 #: How many seconds an event stays in the log by default: 30 days.
 LOG_RETENTION: Final = 30 * 86400.0
-#: How many shards a busy partition of an index, and the log, have by default.
+#: How many shards a busy partition of an index and the log have by default.
 SHARDS: Final = 4
-#: How many seconds one attempt of a request, and its connection, may take, and a count may be old.
+#: Defaults in seconds: the limits of an attempt and of its connection, the age of a count.
 TIMEOUT: Final = 3.0
 CONNECT_TIMEOUT: Final = 2.0
 COUNT_SECONDS: Final = 5.0
-#: The longest time between two looks of a ``wait``, in seconds.
+#: The longest time between two polls of a ``wait``, in seconds.
 POLL_SECONDS: Final = 2.0
 
 _NUMBERS: Final = ("shards", "log_shards")
@@ -38,31 +38,31 @@ _SWITCHES: Final = ("create_tables", "log", "claim_marks")
 OPTIONS: Final = frozenset({"prefix", "region", "endpoint", *_NUMBERS, *_SECONDS, *_SWITCHES})
 _PREFIX: Final = re.compile(r"[A-Za-z0-9_.-]{0,100}")
 _SHARDS_MOST: Final = 128
-#: The most digits of a number: Python makes none of a text with thousands of them.
+#: The most digits of a number: Python refuses to parse a number with thousands of them.
 _DIGITS: Final = 9
 
 
 @frozen(kw_only=True)
 class Location:
-    """Where the tables are, and how they are used."""
+    """The tables of a store, and its options."""
 
-    #: What the names of the tables begin with.
+    #: The prefix of the names of the tables.
     prefix: str
     #: The namespace in them; empty: the default one.
     namespace: str
-    #: None: what the usual configuration of AWS says.
+    #: None: from the usual configuration of AWS.
     region: str | None
     endpoint: str | None
     #: Create missing tables, for a test or a local engine.
     create_tables: bool
-    #: None: as the tables were first used with.
+    #: None: the numbers that the first user of the tables has set.
     shards: int | None
     log_shards: int | None
     #: Keep events and counters.
     log: bool
-    #: Let every process recognise the repetition of a claim; without, only the one that made it.
+    #: Let every process recognise a repeated claim; otherwise only the process that made it does.
     claim_marks: bool
-    #: In seconds, all of them.
+    #: All five in seconds.
     log_retention: float
     timeout: float
     connect_timeout: float
@@ -71,10 +71,10 @@ class Location:
 
 
 def locate(url: StoreURL, *, namespace: str | None, given: Mapping[str, Any]) -> Location:
-    """Return what a URL and the settings that take precedence over it say.
+    """Return the location that a URL names; settings in ``given`` take precedence over its options.
 
     Raises:
-        InvalidInput: something is wrong; it is named.
+        InvalidInput: the URL or a setting is wrong; the error names it.
     """
     url.check_options(OPTIONS)
     if url.netloc or url.path.strip("/"):

@@ -1,4 +1,4 @@
-"""Reading the log: one cursor over all of its shards."""
+"""Reads the log, with one cursor over all of its shards."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from cicd_core_dynamodb.sequencer import Sequencer
 
 _CURSOR: Final = re.compile(r"[0-9]{1,18}\.[0-9]{1,9}(_[0-9]{1,18}\.[0-9]{1,9})*", re.ASCII)
-#: How many items of the log one request reads at most.
+#: The most items of the log in one request.
 _ITEMS: Final = 100
 
 
 @frozen
 class Position:
-    """How far a shard was read: all items below a number, and so many entries of that one."""
+    """How far a shard was read: all items below a number, and a number of events of that item."""
 
     at: int
     entries: int = 0
@@ -41,7 +41,7 @@ class _Read:
 
 
 class Log:
-    """The log of one namespace, for who reads."""
+    """The log of one namespace, for readers."""
 
     def __init__(self, calls: Calls, shards: Sequence[Sequencer], retention: int) -> None:
         """Read these shards; an event stays in the log for ``retention`` µs."""
@@ -66,7 +66,7 @@ class Log:
         return LogPage(tuple(entries), cursor=_written(reached), truncated=truncated)
 
     def cursor(self, heads: Sequence[int]) -> str:
-        """Return the cursor behind these items."""
+        """Return the cursor after these items."""
         return _written([Position(head + 1 if head else 0) for head in heads])
 
     async def _read(
@@ -80,7 +80,7 @@ class Log:
             for item in found:
                 events = [event for entry in item.entries for event in entry.events]
                 truncated = truncated or self._is_gap(position, item)
-                if item.is_unreadable:  # it is missing, as if retention had dropped it
+                if item.is_unreadable:  # its events are missing, as if retention had dropped them
                     truncated, position = True, Position(item.at + 1)
                     continue
                 skip = position.entries if item.at == position.at else 0
@@ -101,7 +101,7 @@ class Log:
 
     @staticmethod
     def _is_gap(position: Position, item: Numbered) -> bool:
-        """Whether items are gone between a position and the first one behind it."""
+        """Whether items between a position and the next existing one were dropped."""
         return item.at > position.at if position.at else not item.is_first
 
     def _parsed(self, cursor: str) -> list[Position]:

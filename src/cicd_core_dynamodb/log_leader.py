@@ -1,4 +1,4 @@
-"""Which process tends the log where nothing reads it: now and then one of all that write."""
+"""Elects the process that updates the log without readers: now and then one of all that write."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-#: About how many seconds lie between two times, of a process that asks and of all of them.
+#: About how many seconds lie between two questions of a process, and between two updates.
 EVERY: Final = 60.0
-#: The attribute that says when it was done last (µs); and how long (s) that is kept.
+#: The attribute with the time of the last update (µs), and how long (s) it is kept.
 _DONE: Final = "A"
 _KEPT: Final = 7 * 86400
 
 
 class Tender:
-    """Does the work beside the traffic: no commit waits for it."""
+    """Does the work in the background: no commit waits for it."""
 
     def __init__(self, leader: LogLeader, work: Callable[[], Awaitable[None]]) -> None:
         self._leader = leader
@@ -38,7 +38,7 @@ class Tender:
         self._task: asyncio.Task[None] | None = None
 
     def soon(self) -> None:
-        """Begin, if it is time to ask whose turn it is, and nothing is under way."""
+        """Start the work if it is time to ask for a turn, and no work is under way."""
         if self._leader.is_due and (self._task is None or self._task.done()):
             self._task = asyncio.get_running_loop().create_task(self._tend())
 
@@ -62,7 +62,7 @@ class Tender:
 
 
 class LogLeader:
-    """Which process tends the log of one namespace."""
+    """The election of the process that updates the log of one namespace."""
 
     def __init__(self, calls: Calls, ids: IdSource, namespace: str) -> None:
         """Ask for the first time about a minute from now."""
@@ -74,11 +74,11 @@ class LogLeader:
 
     @property
     def is_due(self) -> bool:
-        """Whether it is time to ask again. Cost: nothing."""
+        """Whether it is time to ask again. Cost: none."""
         return monotonic_seconds() - self._asked >= self._pause
 
     async def is_elected(self) -> bool:
-        """Whether this process should do it now; then no other process does for a while.
+        """Whether this process should do the work now; then no other process does for a while.
 
         Cost: half a read unit once a minute; a write unit for the leader.
         """

@@ -1,4 +1,4 @@
-"""The numbered items of one shard of the log: read from a number on, appended by the first one."""
+"""The numbered items of one shard of the log: reads from a number on, and conditional appends."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from cicd_core_dynamodb.calls import Calls, Item
     from cicd_core_dynamodb.entries import Entry
 
-#: The attributes of an item: when it was appended (µs); the moment up to which the journal was gone
-#: through then; the entries before it that were still open; whether it is the first one of all.
+#: The attributes of an item: when it was appended (µs); the moment up to which the journal had been
+#: processed; the entries before that moment that were still open; whether it is the first item.
 _APPENDED, _REACHED, _OPEN, _FIRST = "A", "W", "O", "F"
-#: Where the number before the first one is kept, and the attribute with it.
+#: The place of the number before the first item, and the attribute with it.
 _BASE_PLACE: Final = "-"
 _BASE: Final = "A"
 _MILLI: Final = 1000
@@ -38,13 +38,13 @@ class Numbered:
 
     at: int
     entries: tuple[Entry, ...]
-    #: When (µs); None: it does not say.
+    #: When it was appended (µs); None: not recorded.
     appended: int | None
     #: The processed end of the journal, and the open items; None: not recorded.
     reached: int | None
     open: tuple[StillOpen, ...]
     is_first: bool
-    #: Whether its entries are missing, since they do not decode.
+    #: Whether its entries are missing because they do not decode.
     is_unreadable: bool = False
 
 
@@ -52,7 +52,7 @@ class LogStream:
     """The items of one shard."""
 
     def __init__(self, calls: Calls, stream: str, retention: int) -> None:
-        """Read and append to this stream; an event stays for ``retention`` µs."""
+        """Use a stream; an event stays for ``retention`` µs."""
         self._calls = calls
         self._stream = stream
         self._retention = retention
@@ -68,17 +68,17 @@ class LogStream:
         return found if limit is None else found[:limit]
 
     async def latest(self, overlap: int) -> list[Numbered]:
-        """Return the last item, and those before it that it may have to be read with; in order.
+        """Return the last item, and those before it that belong with it; in order.
 
-        These are the ones appended since the moment up to which the journal was gone through, and
-        ``overlap`` µs before it.
+        These are the items appended after the moment up to which the journal was processed, minus
+        ``overlap`` µs.
         """
         found: list[Numbered] = []
         reached: int | None = None
         async for page in self._pages(0, None, forward=False):
             for item in page:
                 found.append(item)
-                # One that does not say how far the journal was read is passed over.
+                # An item that does not record how far the journal was read is skipped.
                 reached = item.reached if reached is None else reached
                 when = item.appended
                 if reached is not None and when is not None and when < reached - overlap:
@@ -86,7 +86,7 @@ class LogStream:
         return found[::-1]
 
     async def append(self, item: Numbered) -> bool:
-        """Append an item; False: another process has appended one with that number."""
+        """Append an item; False: another process has already used its number."""
         put = Expression()
         put.require("attribute_not_exists({p})", p=STREAM_KEY)
         values: Item = {
@@ -101,7 +101,7 @@ class LogStream:
         return await self._put(values, put)
 
     async def base(self, now: int) -> int:
-        """Return the number before the first one, the same for all processes.
+        """Return the number before the first item, the same for all processes.
 
         It is a time, so a log whose items have all expired continues with higher numbers.
         """
@@ -156,7 +156,7 @@ class LogStream:
                 parameters["Limit"] = parameters["Limit"] * 4
 
     def _numbered(self, item: Item) -> Numbered | None:
-        """Return an item of the log, as far as it can be read; None: it has not even a number."""
+        """Return the readable parts of an item of the log; None: it has not even a number."""
         place: str = item[PLACE_KEY]["S"]
         try:
             at = int(place)

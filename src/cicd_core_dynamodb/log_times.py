@@ -27,30 +27,30 @@ from cicd_core_dynamodb.server_clock import UNCERTAIN
 _MINUTE: Final = 60 * SECOND
 _DAY: Final = 86_400
 
-#: How far (µs) two clocks may be apart.
+#: How far apart (µs) two clocks may be.
 APART: Final = 2 * UNCERTAIN
-#: Seconds within which a journal item must be acknowledged, or its commit is not sent; and after
-#: which a commit whose turn comes later is journalled again.
+#: Seconds within which a journal item must be acknowledged, or its commit is not sent. A commit
+#: that is sent later than that is journalled again.
 DELAY: Final = 10.0
-#: All items older than this (µs) exist, although the clocks of the writer and the reader may
-#: be off by as much as they may.
+#: All items older than this (µs) exist, even if the clocks of the writer and the reader have their
+#: largest errors.
 RIPE: Final = int(DELAY * SECOND) + APART
-#: After this long (µs) no process is about to create any more what another one has created.
+#: After this time (µs) no process tries any more to create a record that another one has created.
 SETTLED: Final = _MINUTE
-#: For how long (µs) a signature is good, and how fast a clock may be that makes one that AWS takes.
+#: How long (µs) a signature is valid, and how fast a clock may be whose signature AWS accepts.
 SIGNED: Final = 15 * _MINUTE
 FAST: Final = 15 * _MINUTE
-#: After this long (µs) no request that was sent can be applied any more.
+#: After this time (µs) a request that was sent can no longer be applied.
 STALE: Final = 35 * _MINUTE
-#: How long (s) a journal item stays after what it tells has left the log, and an item with proofs
-#: after its record is gone: until then the log must have been read.
+#: How long (s) a journal item stays after its events have left the log, and an item with proofs
+#: after its record is gone. Within that time the log must be updated.
 KEPT: Final = 7 * _DAY
-#: How long (s) an item of the log stays after what it tells has left the log.
+#: How long (s) an item of the log stays after its events have left the log.
 LOG_KEPT: Final = 14 * _DAY
 #: Delay (s) with which DynamoDB may remove expired items.
 DROPPED_LATE: Final = 2 * _DAY
 
-#: What must hold, and why.
+#: The rules between the times, each with its reason.
 RULES: Final[dict[str, bool]] = {
     "a reader skips no item before its acknowledgement": (int(DELAY * SECOND) + APART <= RIPE),
     "an item named as undecided is ripe, so it exists": RIPE < SETTLED,
@@ -66,5 +66,5 @@ RULES: Final[dict[str, bool]] = {
 
 
 def keeps_for(retention: int) -> int:
-    """Return how long (µs) the journal's items are kept, where the log's are for ``retention``."""
+    """Return how long (µs) the journal's items are kept if events are kept for ``retention``."""
     return retention + KEPT * SECOND

@@ -1,4 +1,4 @@
-"""Opening a store on DynamoDB: the client, the settings of the tables and, if asked, the tables."""
+"""Opens a store on DynamoDB: the client, the tables' settings and, on request, the tables."""
 
 from __future__ import annotations
 
@@ -77,8 +77,8 @@ def open_dynamodb(
     ``client`` and ``meter``, may be in the URL too; the arguments take precedence.
 
     Args:
-        url: it has only options.
-        collections: those of the store.
+        url: the URL, which has only options.
+        collections: the collections of the store.
         namespace: the set of records to open; it is a part of every key.
         clock: must be None: DynamoDB's time decides.
         create: False creates no tables, even with ``create_tables``.
@@ -86,7 +86,7 @@ def open_dynamodb(
             Turn its retries down: ``standard``, two or three attempts.
         meter: called with the consumption of each call.
         prefix: prefix of the table names, ``ci-`` by default.
-        region: by default that of the AWS configuration.
+        region: by default the one of the AWS configuration.
         endpoint: the URL of, for example, a local engine.
         create_tables: create missing tables; for tests and local engines.
         shards: number of shards of a busy partition of an index, 4 by default. The first user of
@@ -103,8 +103,8 @@ def open_dynamodb(
     Raises:
         InvalidInput: the URL or an option is wrong, a clock was given, or the tables are used with
             other shards.
-        SchemaTooNew: a newer version of the library uses the tables; they stay as they are.
-        SchemaTooOld: an older version created them, in a layout that is no longer read.
+        SchemaTooNew: a newer version of the library uses the tables; they stay unchanged.
+        SchemaTooOld: an older version created them, in a layout that is not supported any more.
         StoreUnavailable: DynamoDB did not answer in time.
         UnsupportedCapability: the event loop is not asyncio's; the driver, the tables, the region
             or the credentials are missing.
@@ -135,7 +135,7 @@ def open_dynamodb(
 async def open_location(
     location: Location, collections: tuple[Collection, ...], client: Any | None, meter: Meter | None
 ) -> AsyncGenerator[Store, None]:
-    """Open a store by what :func:`open_dynamodb` made of its URL."""
+    """Open the store at a location that :func:`open_dynamodb` derived from a URL."""
     require_asyncio("dynamodb")
     async with AsyncExitStack() as stack:
         used = client
@@ -193,21 +193,21 @@ _sessions = threading.local()
 
 @asynccontextmanager
 async def new_client(location: Location) -> AsyncGenerator[Any, None]:
-    """Open a client; the driver comes without types, so it is loaded by name.
+    """Open a client; the driver has no types, so it is loaded by name.
 
     Raises:
         UnsupportedCapability: the driver, the region or the credentials are missing.
     """
     _require_driver()
-    if not hasattr(_sessions, "session"):  # it keeps what it has read of the service's model
+    if not hasattr(_sessions, "session"):  # a session caches the service's model
         _sessions.session = import_module("aioboto3").Session()
     config = import_module("aiobotocore.config").AioConfig(
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
         connect_timeout=location.connect_timeout,
         read_timeout=location.timeout,
         max_pool_connections=CONNECTIONS,
-        # The driver checks each argument against the service's model and spells out the platform in
-        # each request, which is a quarter of a call's CPU. Ours are made in one place, and tested.
+        # The driver would check each argument against the service's model, and describe the
+        # platform in each request, which is a quarter of a call's CPU. Tests check the arguments.
         parameter_validation=False,
         user_agent=_user_agent(),
     )
@@ -216,27 +216,27 @@ async def new_client(location: Location) -> AsyncGenerator[Any, None]:
         region_name=location.region,
         endpoint_url=location.endpoint,
         config=config,
-        # Without TLS there is no certificate to check, and those of all authorities take 20 ms.
+        # Without TLS there is no certificate to check; loading all authorities would take 20 ms.
         verify=False if (location.endpoint or "").startswith("http://") else None,
     )
     try:
         client = await opening.__aenter__()
     except Exception as cause:
         raise UnsupportedCapability(
-            f"cannot create a DynamoDB client ({type(cause).__name__}: {cause}); give the region "
-            f"as ?region=… or where AWS looks for it"
+            f"cannot create a DynamoDB client ({type(cause).__name__}: {cause}); set the region "
+            f"with ?region=… or in the usual configuration of AWS"
         ) from cause
     lifetime = Lifetime("this client")
     try:
         yield client
     finally:
-        if lifetime.end():  # a forked child has the parent's connections
+        if lifetime.end():  # not in a forked child, which has the parent's connections
             await opening.__aexit__(None, None, None)
 
 
 @cache
 def _user_agent() -> str:
-    """Who asks, as the service's logs show it."""
+    """Return the name of the caller for the service's logs."""
     names = ("cicd-core", "aiobotocore", "botocore")
     return " ".join(f"{name}/{metadata.version(name)}" for name in names)
 
@@ -257,14 +257,14 @@ async def _settled(calls: Calls, location: Location, tables: tuple[Table, ...]) 
     Raises:
         InvalidInput: their settings differ from the location's.
         SchemaTooNew: a newer version of the library uses them.
-        SchemaTooOld: an older version created them, in a layout that is no longer read.
+        SchemaTooOld: an older version created them, in a layout that is not supported any more.
     """
     parameters = calls.settings_item()
     item: Item | None = (await calls("get_item", **parameters)).get("Item")
     if item is None:
         if location.create_tables:  # a process may have stopped before they were complete
             maker = TableMaker(calls)
-            await all_of(partial(maker.complete, table, _NO_CARE, _tell_nobody) for table in tables)
+            await all_of(partial(maker.complete, table, _NO_CARE, _silently) for table in tables)
         item = await _settle(calls, parameters, location)
     version = int(item["V"]["N"])
     if version > SCHEMA:
@@ -300,12 +300,12 @@ async def _settle(calls: Calls, parameters: dict[str, Any], location: Location) 
 
 
 async def create_missing(calls: Calls, tables: tuple[Table, ...]) -> None:
-    """Make the tables that are not there, and return when all of them can be used."""
+    """Create the missing tables, and return when all of them can be used."""
     maker = TableMaker(calls)
     there = await maker.existing()
     missing = [table for table in tables if calls.table(table.name) not in there]
-    await all_of(partial(maker.make, table, _NO_CARE, _tell_nobody) for table in missing)
+    await all_of(partial(maker.make, table, _NO_CARE, _silently) for table in missing)
 
 
-def _tell_nobody(_name: str, _words: str) -> None:
-    """Make tables without a word: no person is waiting."""
+def _silently(_name: str, _words: str) -> None:
+    """Ignore the changes of a table: no user is waiting for them."""

@@ -1,4 +1,4 @@
-"""In which order entries come into the log: each subject's in the order of its versions. Pure."""
+"""The order of entries in the log: each subject's by its versions. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cicd_core.store.records import Subject
     from cicd_core_dynamodb.entries import Entry
 
-#: What tells an entry from all others.
+#: The unique name of an entry.
 Name = tuple[bytes, int]
 
 
@@ -22,7 +22,7 @@ Name = tuple[bytes, int]
 class WaitingEntry:
     """An entry of the journal that is not in the log yet."""
 
-    #: Where it stands in the journal.
+    #: Its place in the journal.
     place: str
     #: Its number among the entries of that item.
     index: int
@@ -30,24 +30,24 @@ class WaitingEntry:
 
     @property
     def name(self) -> Name:
-        """What tells it from all others."""
+        """Its unique name."""
         return self.entry.name
 
     @property
     def micros(self) -> int:
-        """When it was journalled, by the clock of who did."""
+        """When it was journalled (µs), by the writer's clock."""
         return moment(self.place)
 
 
 def moment(place: str) -> int:
-    """Return when an item of the journal was placed (µs), by the clock of who did."""
+    """Return when an item of the journal was placed (µs), by the writer's clock."""
     return int(place[:16])
 
 
 def with_predecessors(
     applied: Sequence[WaitingEntry], late: Iterable[WaitingEntry]
 ) -> list[WaitingEntry]:
-    """Return entries with those of ``late`` that one of their subjects must tell of before."""
+    """Return entries, and those of ``late`` with earlier versions of one of their subjects."""
     chosen = {item.name: item for item in applied}
     by_subject = _by_subject(late)
     looking = list(applied)
@@ -62,7 +62,7 @@ def with_predecessors(
 
 
 def in_order(entries: Sequence[WaitingEntry]) -> list[WaitingEntry]:
-    """Return entries by their places in the journal, as far as the versions let them."""
+    """Return entries by their places in the journal, as far as the versions allow."""
     known = {entry.name: entry for entry in entries}
     followers: dict[Name, list[Name]] = {name: [] for name in known}
     leaders = dict.fromkeys(known, 0)
@@ -81,7 +81,7 @@ def in_order(entries: Sequence[WaitingEntry]) -> list[WaitingEntry]:
             leaders[later] -= 1
             if not leaders[later]:
                 heappush(ready, (known[later].place, later))
-    # Events that tell of versions long gone may go in a circle: any order is right for them.
+    # Events of old versions may form a cycle: any order is right for them.
     return [*ordered, *sorted(known.values(), key=lambda item: item.place)]
 
 

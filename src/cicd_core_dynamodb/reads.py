@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 #: The most keys of one ``BatchGetItem``.
 _BATCH: Final = 100
-#: How often what DynamoDB left out of a batch is asked for again, and the first pause, in seconds.
+#: How often keys that DynamoDB left out of a batch are requested again, and the first pause (s).
 _ASKS: Final = 6
 _PAUSE: Final = 0.02
-#: How many records that a page reads may be gone, or have run out, before it is cut short.
+#: The number of missing or expired records after which a page ends early.
 _GONE: Final = 100
 
 
@@ -35,13 +35,13 @@ class Reader:
     """Reads of one namespace."""
 
     def __init__(self, calls: Calls, layouts: Mapping[str, Layout], count_seconds: float) -> None:
-        """Take the client; a count of a thousand rows may be ``count_seconds`` old."""
+        """Use a client; a count of a thousand rows may be ``count_seconds`` old."""
         self._calls = calls
         self._layouts = layouts
         self._count_seconds = count_seconds
-        #: Until when each count holds (monotonic seconds), and the count.
+        #: Until when each count is valid (monotonic seconds), and the count.
         self._counts: dict[Partition, tuple[float, int]] = {}
-        #: What the indexes show.
+        #: Reads of the indexes.
         self.indexes = RowReader(calls)
 
     async def get(self, layout: Layout, keys: Iterable[str]) -> dict[str, Record]:
@@ -72,12 +72,12 @@ class Reader:
         strongly: bool = True,
         only: Sequence[str] = (),
     ) -> dict[str, Item]:
-        """Return the items that are there, by the keys of their records.
+        """Return the existing items, by the keys of their records.
 
         Args:
-            layout: of the collection.
+            layout: the layout of the collection.
             keys: the keys of records.
-            strongly: see every write that was answered before.
+            strongly: whether the read is strongly consistent: it sees every acknowledged write.
             only: the attributes to read besides the key; none: all of them.
         """
         distinct = list(dict.fromkeys(keys))
@@ -110,7 +110,7 @@ class Reader:
         raise StoreUnavailable(f"reads of {table!r} are throttled; nothing was changed")
 
     async def page(self, query: Query) -> RecordPage:
-        """Return a page of one partition, short where much of it has run out or is another's."""
+        """Return a page of one partition; short if many of its records have expired or moved."""
         place = query.partition
         layout = self._layouts[place.collection]
         records: list[Record] = []
@@ -151,9 +151,9 @@ class Reader:
         rows: Sequence[Row],
         broken: list[tuple[str, str]],
     ) -> list[Record]:
-        """Return the records of rows, without those that went elsewhere since.
+        """Return the records of rows, without those that have moved since.
 
-        Those that do not decode are added to ``broken``.
+        Records that do not decode are added to ``broken``.
         """
         now = (await self._calls.now()).micros
         found = await self.items(layout, (row.key for row in rows), strongly=False)
@@ -184,14 +184,14 @@ class Reader:
         return bool(rows.found)
 
     async def count(self, partitions: Sequence[Partition]) -> list[Count]:
-        """Return about how many records each partition holds."""
+        """Return approximately how many records each partition holds."""
         distinct = list(dict.fromkeys(partitions))
         numbers = await all_of(partial(self._counted, item) for item in distinct)
         known = dict(zip(distinct, numbers, strict=True))
         return [Count(known[partition], exact=False) for partition in partitions]
 
     async def _counted(self, partition: Partition) -> int:
-        """Return a count, as old as it may be: the more rows it takes, the longer it holds."""
+        """Return a count, perhaps a cached one: the more rows it reads, the longer it is valid."""
         now = monotonic_seconds()
         kept = self._counts.get(partition)
         if kept is not None and now < kept[0]:

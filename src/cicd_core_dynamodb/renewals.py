@@ -1,4 +1,4 @@
-"""Renewals: one conditional update of one attribute that no index knows."""
+"""Renewals: one conditional update of attributes that are in no index."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cicd_core_dynamodb.calls import Calls, Item
     from cicd_core_dynamodb.items import HeldLease, Layout
 
-#: How often a renewal is tried, where the lease's limit is near or others write.
+#: The most attempts of a renewal, if the lease's limit is near or others write.
 _ATTEMPTS: Final = 5
 
 
@@ -33,7 +33,7 @@ class Renewer:
         self._layouts = layouts
 
     async def renew(self, renewals: Sequence[Renewal]) -> list[Renewed | None]:
-        """Renew each lease, one that stands twice one time after the other; answer in order."""
+        """Renew each lease, repeated ones one after the other; answer in order."""
         now = (await self._calls.now()).micros
         answers: dict[int, Renewed | None] = {}
 
@@ -63,7 +63,7 @@ class Renewer:
         raise StoreUnavailable(f"the lease of {renewal.key!r} changed during each renewal")
 
     async def _move(self, renewal: Renewal, layout: Layout, held: Lease | None, now: int) -> Item:
-        """Renew a lease that was seen as ``held``; None: as most are, far from its limit."""
+        """Renew a lease that was seen as ``held``; None: not seen, assumed far from its limit."""
         update, alive, expires = Expression(), now, now + renewal.duration
         update.require("{l} = {claim}", l=items.LEASE, claim=text(renewal.claim_id))
         update.require("attribute_not_exists({x}) OR {x} > {now}", x=EXPIRY, now=number(now))
@@ -87,9 +87,9 @@ class Renewer:
 
 
 def _held(layout: Layout, item: Item | None, now: int) -> HeldLease | None:
-    """Return the lease that an item tells of; None: none, or one that does not decode.
+    """Return the lease in an item; None: it has none, or one that does not decode.
 
-    That must not hold up the other renewals of an agent.
+    A damaged lease must not block the other renewals of an agent.
     """
     try:
         return layout.lease(item, now)

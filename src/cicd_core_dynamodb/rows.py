@@ -1,8 +1,8 @@
-"""The rows that an index shows: those of a partition in order, and how many there are.
+"""The rows that an index shows: those of a partition in order, and their number.
 
-Rows stay in an index until DynamoDB drops their items: a week and more after the records have run
-out, with hundreds of thousands of them in a busy namespace. Filters leave them out, and cost what
-they read. So a scan that has left out much ends, and says how far it came.
+Rows stay in an index until DynamoDB removes their items, a week or more after the records have
+expired: hundreds of thousands of rows in a busy namespace. Filters leave them out, but still pay
+for reading them. So a scan that has left out many rows ends, and returns how far it came.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ if TYPE_CHECKING:
     from cicd_core_dynamodb.calls import Calls, Item
     from cicd_core_dynamodb.items import Layout
 
-#: About how many rows one scan of a partition leaves out at most, over all of its shards.
+#: About the most rows that one scan of a partition leaves out, over all of its shards.
 LEFT_OUT: Final = 1000
-#: The most rows that one query looks at where some are left out, and at first where that is likely.
+#: The most rows of one query if some rows are left out, and of the first query if that is likely.
 _MOST_ROWS: Final = 1000
 _FILTERED: Final = 250
-#: How many rows a count reads with one query, and the most queries of one shard: what is behind
-#: them is not counted.
+#: How many rows a count reads with one query, and the most queries of one shard: rows after them
+#: are not counted.
 COUNTED: Final = 1000
 _COUNTS: Final = 25
 
 
 @frozen(kw_only=True)
 class Row:
-    """A record as an index shows it, which may lag behind."""
+    """A record as an index shows it; the index may lag."""
 
-    #: Of the partition.
+    #: The partition's value.
     value: str
     sort: str
     key: str
-    #: None where there is none, or the index does not tell.
+    #: None: the record has none, or the index does not have it.
     lease_limit: int | None = None
 
 
@@ -60,7 +60,7 @@ class Bounds:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing can lie between them."""
+        """Whether no row can be between them."""
         return self.before is not None and self.before <= (self.after or "")
 
     def behind(self, sort: str) -> Bounds:
@@ -70,23 +70,23 @@ class Bounds:
         return Bounds(after=sort, before=self.before)
 
     def is_behind(self, sort: str, end: str) -> bool:
-        """Whether a sort value comes after another one, in the order that is asked for."""
+        """Whether a sort value comes after another one, in the requested order."""
         return sort < end if self.descending else sort > end
 
 
 @frozen(kw_only=True)
 class Rows:
-    """Rows in order, and what hid more of them."""
+    """Rows in order, and the reasons why there may be more."""
 
     found: list[Row]
-    #: The sort value up to which rows were looked for; None: as far as was asked.
+    #: The sort value up to which the scan came; None: the scan is complete.
     reached: str | None = None
     unavailable: StoreUnavailable | None = None
 
 
 @frozen
 class _Shard:
-    """One shard of a partition, as an index of the table has it."""
+    """One shard of a partition in an index of the table."""
 
     index: Index
     place: str
@@ -111,10 +111,10 @@ class RowReader:
         shard: float | None = None,
         is_bounded: bool = False,
     ) -> Rows:
-        """Return the first rows of several partitions, in one order, and what hid more of them.
+        """Return the first rows of several partitions, in one order.
 
-        With ``shard``, from 0 up to 1, those of one shard of each partition alone. Where it
-        ``is_bounded``, the scan ends when it has left out about :data:`LEFT_OUT` rows.
+        With ``shard``, from 0 up to 1, read only one shard of each partition. With ``is_bounded``,
+        the scan ends when it has left out about :data:`LEFT_OUT` rows.
         """
         if bounds.is_empty:
             return Rows(found=[])
@@ -143,7 +143,7 @@ class RowReader:
         )
         ends = [scan.reached for scan in scans if scan.reached is not None]
         reached = None
-        if ends:  # what lies behind the end of one shard's scan may not be shown before it
+        if ends:  # a row after the end of any shard's scan must wait for the next scan
             reached = max(ends) if bounds.descending else min(ends)
             ordered = (row for row in ordered if not bounds.is_behind(row.sort, reached))
         found = list(islice(ordered, want))
@@ -188,7 +188,7 @@ class RowReader:
 
     @staticmethod
     def _next_limit(limit: int, wanted: int, left_out: int, most: int | None) -> int:
-        """Return how many rows to look at next: the more, the more were left out."""
+        """Return how many rows to look at next: more if rows were left out."""
         if not left_out:
             return wanted
         more = min(4 * limit, _MOST_ROWS)
@@ -203,7 +203,7 @@ class RowReader:
             query.filter("{a} = {value}", a=shard.part[0], value=text(shard.part[1]))
         query.require("{p} = {place}", p=index.partition, place=text(shard.place))
         if bounds.after and bounds.before is not None:
-            # DynamoDB takes one condition on a sort key; its ends are left out afterwards.
+            # DynamoDB allows one condition on a sort key; the two ends are left out afterwards.
             ends = {"low": text(bounds.after), "high": text(bounds.before)}
             query.require("{s} BETWEEN {low} AND {high}", s=index.sort, **ends)
         elif bounds.after:
@@ -222,9 +222,8 @@ class RowReader:
     async def count(self, layout: Layout, index: Index, value: str) -> tuple[int, int]:
         """Return the approximate number of a partition's rows, and the number of rows read for it.
 
-        It starts at the end of the order, where indexes by time have new records, and stops at a
-        thousand consecutive rows to skip: expired records are the oldest
-        ones.
+        It starts at the end of the order, where indexes by time have new records, and stops after a
+        thousand consecutive rows of expired records, which are the oldest.
         """
         now = (await self._calls.now()).micros
         newest_first = Bounds(descending=True)

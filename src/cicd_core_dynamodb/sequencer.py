@@ -39,21 +39,22 @@ if TYPE_CHECKING:
     from cicd_core_dynamodb.reads import Reader
     from cicd_core_dynamodb.still_open import StillOpen
 
-#: The pause after the first race that was lost, in seconds; it doubles, up to the longest.
+#: The pause after the first lost race, in seconds; it doubles, up to the longest.
 _FIRST_PAUSE: Final = 0.004
 _LONGEST_PAUSE: Final = 0.25
-#: What was journalled (µs) so long after a call began, by the clock of who did, came after it: two
-#: clocks that are both off by as much as they may.
+#: An item journalled so long (µs) after the start of a call, by its writer's clock, was written
+#: after the call started, even if both clocks have their largest errors.
 _LATER: Final = APART
 #: About the most bytes of entries in an item of the log, unless a single one has more.
 _ITEM_BYTES: Final = 64 * 1024
-#: So many entries that came to nothing are reason enough to note how far the journal was read.
+#: The number of entries without an applied commit at which the log records how far the journal
+#: was read.
 _LEFTOVERS: Final = 200
-#: The most bytes in which an item of the log names what is open: beside the largest event there is
-#: room for no more. Where it takes more, commits by the hundred were given up, and the journal is
-#: read again from the first one that is not named.
+#: The most bytes of the names of open entries in an item of the log: beside the largest event there
+#: is no more room. If they need more, hundreds of commits were abandoned, and the journal is read
+#: again from the first entry that is not named.
 OPEN_BYTES: Final = 10_500
-#: How many items of the log are remembered for the counters.
+#: The number of items of the log whose increments are remembered for the counters.
 _REMEMBERED: Final = 512
 #: Seconds for which the cached end of the log is worth continuing from.
 _REMEMBERED_SECONDS: Final = 30.0
@@ -61,24 +62,24 @@ _REMEMBERED_SECONDS: Final = 30.0
 
 @frozen(kw_only=True)
 class _Step:
-    """What a look at the journal leads to."""
+    """The next step after a look at the journal."""
 
     entries: list[WaitingEntry]
     #: Proofs that are no longer needed, by the record that holds them.
     served: Mapping[Subject, Sequence[bytes]]
     reached: int
     open: tuple[StillOpen, ...]
-    #: The moment (µs) behind which the journal was not looked at; None: it was, to its end.
+    #: The moment (µs) after which the journal was not read; None: it was read to its end.
     cut: int | None
 
     def is_owed(self, until: int) -> bool:
-        """Whether anything may be in it, or behind it, that was journalled ``until`` then (µs)."""
+        """Whether the step or the unread rest may have entries journalled up to ``until`` (µs)."""
         missing = self.cut is not None and self.cut <= until
         return missing or any(entry.micros <= until for entry in self.entries)
 
 
 class Sequencer:
-    """One shard of the log, as far as this process knows it."""
+    """One shard of the log, as this process knows it."""
 
     def __init__(
         self,
@@ -94,8 +95,8 @@ class Sequencer:
     ) -> None:
         """Copy from the journal to the log; an event stays for ``retention`` µs.
 
-        ``layout_of`` returns the layout of a collection by its name: also of those that only other
-        processes know. ``jitter`` draws a number from 0 up to 1.
+        ``layout_of`` returns the layout of a collection by its name, even of a collection that only
+        other processes know. ``jitter`` returns a random number from 0 up to 1.
         """
         self._shard = shard
         self._calls = calls
@@ -107,13 +108,13 @@ class Sequencer:
         self._lock = Lock()
         #: The time of the last complete read (monotonic seconds); None: never.
         self._known: float | None = None
-        #: The items themselves.
+        #: The items of the log.
         self.log = log
         #: The number of the last item; 0: there is none.
         self.head = 0
         self._reached = 0
         self._open: tuple[StillOpen, ...] = ()
-        #: What the log has already, of what may be met again: when it was appended (µs).
+        #: The entries in the log that a look may find again, and when they were appended (µs).
         self._done: dict[Name, int] = {}
         self._increments: OrderedDict[int, tuple[Increment, ...]] = OrderedDict()
 
@@ -140,7 +141,7 @@ class Sequencer:
                     races += 1
 
     async def follow(self) -> int:
-        """Read what others have appended, and return the number of the last item."""
+        """Read the items that others have appended, and return the number of the last one."""
         async with self._lock:
             await self._catch_up()
             return self.head
@@ -150,17 +151,17 @@ class Sequencer:
         return {at: those for at, those in self._increments.items() if at > after}
 
     def _pause(self, races: int) -> float:
-        """How many seconds to wait after so many races that were lost: others may finish."""
+        """Return how many seconds to wait after a number of lost races, so that others finish."""
         longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(races, 16))
         return longest * (0.5 + self._jitter())
 
-    # ------------------------------------------------------------------------------ what is there
+    # -------------------------------------------------------------------------- the known state
 
     async def _catch_up(self) -> None:
         asked = monotonic_seconds()
         if self._known is not None and asked - self._known < _REMEMBERED_SECONDS:
             found = await self.log.read(self.head + 1)
-        else:  # all that others have written since would be too much
+        else:  # reading all items that others have written since could be too much
             self._done.clear()
             self._increments.clear()
             found = await self.log.latest(APART)
@@ -175,7 +176,7 @@ class Sequencer:
         self.head = item.at
         if item.reached is not None:
             self._reached, self._open = item.reached, item.open
-        # One that does not say when it was appended was so before the journal was read further.
+        # An item without a time was appended before the journal was processed further.
         when = item.appended if item.appended is not None else self._reached + SETTLED + RIPE
         self._done.update((entry.name, when) for entry in item.entries)
         # Older items were journalled before that time, with both clocks UNCERTAIN.
@@ -188,17 +189,17 @@ class Sequencer:
         while len(self._increments) > _REMEMBERED:
             self._increments.popitem(last=False)
 
-    # ------------------------------------------------------------------------------ what is to do
+    # -------------------------------------------------------------------------- the next step
 
     async def _next_step(self) -> _Step | None:
-        """Return what to do next; None: there is nothing to do."""
+        """Return the next step; None: there is nothing to do."""
         look = await self._journal.look(self._reached, self._open)
         fresh = self._fresh(look)
         there = await self._anchors(fresh.values())
         applied = [item for item in fresh.values() if is_proved(item, there)]
         if not applied:
             return self._step(look, fresh, there, [], {})
-        # The commits before an applied commit were journalled before it: so they exist by now.
+        # All commits before an applied commit were journalled before it, so their items exist now.
         beyond = self._fresh(await self._journal.look(self._reached, self._open, beyond=look))
         done = {} if look.cut else served(self._shard, there, beyond)
         for one in applied:
@@ -208,7 +209,7 @@ class Sequencer:
         return self._step(look, fresh, {**there, **later}, chosen, done)
 
     def _fresh(self, look: Look) -> dict[Name, WaitingEntry]:
-        """Return what the log does not have yet."""
+        """Return the entries that the log does not have yet."""
         return {item.name: item for item in look.waiting if item.name not in self._done}
 
     def _step(
@@ -245,10 +246,10 @@ class Sequencer:
     def _bounds(
         look: Look, undecided: Iterable[WaitingEntry], opened: Sequence[StillOpen]
     ) -> Iterable[int]:
-        """Return the times up to which the journal has been processed.
+        """Return limits of the time up to which the journal has been processed.
 
-        That is what may still come; what may be decided soon; what was not looked at; and what
-        would be too much to name.
+        They exclude items that may still appear, entries that may be decided soon, the unread rest
+        of the journal, and open entries that do not fit into the item's list.
         """
         now = look.asked
         yield now.micros - RIPE - max(0, now.uncertainty - UNCERTAIN)
@@ -261,7 +262,7 @@ class Sequencer:
             yield unnamed.micros - 1
 
     async def _anchors(self, entries: Iterable[WaitingEntry]) -> dict[Subject, Item]:
-        """Read the records that may prove entries, as they stand now."""
+        """Read the current records that may prove entries."""
         keys: dict[str, set[str]] = {}
         for entry in entries:
             collection, key = entry.entry.anchor
@@ -276,12 +277,12 @@ class Sequencer:
             for key, item in those.items()
         }
 
-    # ------------------------------------------------------------------------------ what is done
+    # -------------------------------------------------------------------------- the step's work
 
     async def _take(self, step: _Step) -> bool:
         """Append the item of a step; False: another process was faster, so read more."""
         now = await self._calls.now()
-        # Never before what it has was journalled, but for UNCERTAIN: see what is done with _done.
+        # Never before its entries were journalled, except by UNCERTAIN: _note relies on this.
         appended = now.micros + max(0, now.uncertainty - UNCERTAIN)
         parcels = list(_parcels(step.entries)) or [[]]
         for part, parcel in enumerate(parcels, start=1):
@@ -301,7 +302,7 @@ class Sequencer:
         return True
 
     async def _drop(self, anchor: Subject, proofs: Sequence[bytes]) -> None:
-        """Drop proofs that have served."""
+        """Remove proofs that are no longer needed."""
         layout = self._layout_of(anchor[0])
         update = Expression()
         update.delete(items.PROOFS, {"BS": list(proofs)})
@@ -310,7 +311,7 @@ class Sequencer:
         try:
             await self._calls("update_item", **update.parameters(self._calls.table(anchor[0]), key))
         except (ConditionFailed, StoreReadOnly):
-            return  # the record has gone, or this one may only read records: others will do it
+            return  # the record is gone, or this process may only read: others will do it
 
 
 def _parcels(entries: Iterable[WaitingEntry]) -> Iterable[list[WaitingEntry]]:

@@ -1,14 +1,14 @@
-"""DynamoDB's clock, known from the Date of its answers: whole seconds, and more than that.
+"""DynamoDB's clock, computed from the Date of its answers, which has whole seconds.
 
-An answer that says second ``d`` was made between question and answer, at a moment in [d, d + 1).
-Each one bounds how far the server's clock is ahead of this machine's, which counts its sleep too,
-and all of them must hold at once: a few answers around the turn of a second tell the time to
-hundredths. An answer that is far from the others is not believed, ahead or behind, unless for ten
-minutes none agrees with them: leases and retention go by elapsed time, and no wall clock is to end
-them, that of one machine among many behind the endpoint least of all.
+An answer with the Date ``d`` was made between call and answer, at a moment in [d, d + 1). Each
+answer bounds how far the server's clock is ahead of this machine's clock, which also counts while
+it sleeps. All these bounds must hold at once, so a few answers around the turn of a second give the
+time to hundredths. An answer that is far from the others, ahead or behind, is ignored, unless for
+ten minutes no answer agrees with them. Leases and retention use elapsed time, so no wall clock may
+end them, least of all the clock of one machine among many behind the endpoint.
 
-If this machine's wall clock jumps against the one that counts, a virtual machine was stopped
-perhaps, and what was heard before tells nothing any more.
+If this machine's wall clock jumps against its elapsed time, a virtual machine may have been
+suspended. Then earlier answers are not used any more.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _DRIFT: Final = 200e-6
 _SKEW: Final = 0.01
 #: Uncertainty (µs) above which the time counts as unknown.
 UNCERTAIN: Final = 2 * SECOND
-#: A jump of the wall clock (s) that is more than a correction of it.
+#: A jump of the wall clock (s) that is more than a correction.
 _JUMP: Final = 1.0
-#: Answers that are further from the others than this (s) are of a clock that was set.
+#: Answers that are further from the others than this (s) come from a clock that was set.
 _FAR: Final = 5.0
 #: Time (s) without an agreeing answer after which the known time is dropped.
 _CONFIRMED: Final = 600.0
@@ -40,48 +40,48 @@ _CONFIRMED: Final = 600.0
 
 @frozen
 class _Window:
-    """By how many seconds the server's clock is ahead of ours: at least, and at most."""
+    """By how many seconds the server's clock is ahead of this machine's: at least, and at most."""
 
     least: float
     most: float
-    #: When that was, by our clock.
+    #: The time of this observation, by this machine's clock.
     at: float
 
     def narrowed(self, by: _Window) -> _Window | None:
-        """Return what both of them allow at the later one's moment; None: nothing."""
+        """Return the overlap of both windows at the later one's time; None: they do not overlap."""
         drift = (by.at - self.at) * _DRIFT
         low, high = max(by.least, self.least - drift), min(by.most, self.most + drift)
         return _Window(low, high, by.at) if low <= high else None
 
     def is_far_from(self, other: _Window) -> bool:
-        """Whether more lies between the two than the clocks of several machines differ."""
+        """Whether the two differ by more than the clocks of several machines do."""
         return max(self.least - other.most, other.least - self.most) > _FAR
 
 
 class ServerClock:
-    """What time it is at one endpoint, as well as this process can know. Safe for threads."""
+    """This process's estimate of the time at one endpoint. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._known: _Window | None = None
-        #: What contradicts it, and since when nothing else was heard.
+        #: The contradicting window, and the time since which no answer agrees with the known one.
         self._rival: tuple[_Window, float] | None = None
         self._heard = 0.0
         self._wall_ahead = 0.0
         self._last = 0
 
     def heard(self, date: str, *, sent: float) -> None:
-        """Take the Date of an answer; ``sent`` is when it was asked for (``awake_or_asleep``)."""
+        """Use the Date of an answer; ``sent`` is when its call was sent (``awake_or_asleep``)."""
         now = awake_or_asleep()
         try:
             second = to_micros(parsedate_to_datetime(date)) / SECOND
         except (TypeError, ValueError):
-            return  # something between us and the server wrote it
+            return  # a proxy wrote it
         with self._lock:
             self._take(_Window(second - now - _SKEW, second + 1 - sent + _SKEW, now))
 
     def read(self) -> StoreTime | None:
-        """Return the time; None: too little was heard, or too long ago, so ask the server."""
+        """Return the time; None: there are too few answers, or too old ones: ask the server."""
         now = awake_or_asleep()
         with self._lock:
             known = self._known
@@ -93,7 +93,7 @@ class ServerClock:
             if uncertainty > UNCERTAIN:
                 return None
             if self._last - _FAR * SECOND < micros < self._last:
-                # The contract: it never goes back. So a time that was too high stays for a while.
+                # By the contract it never goes back: a time that was too high stays for a while.
                 uncertainty += self._last - micros
                 micros = self._last
             self._last = micros
@@ -113,7 +113,7 @@ class ServerClock:
         rival = rival.narrowed(window) or window
         if window.at - since < _CONFIRMED:
             self._rival = rival, since
-        else:  # it is the rule by now, and what is known the exception
+        else:  # the contradicting answers are the rule now
             self._known, self._rival = rival, None
 
 

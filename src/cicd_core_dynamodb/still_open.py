@@ -1,8 +1,7 @@
-"""Which commits of the journal are still undecided, by the entry and not by the item. Pure.
+"""The commits of the journal that are still undecided, by entry and not by item. Pure.
 
-An item of the journal holds the entries of many commits. What became of one says nothing of its
-neighbours: the log may have those for as long as this one stays undecided. So each entry is named,
-by the place of its item and its number in there.
+An item of the journal holds the entries of many commits. One may stay undecided while the log has
+the others already. So each entry is named by the place of its item and its number in the item.
 """
 
 from __future__ import annotations
@@ -23,19 +22,19 @@ if TYPE_CHECKING:
 class StillOpen:
     """The undecided entries of one item of the journal."""
 
-    #: Of the item.
+    #: The place of the item.
     place: str
     #: The numbers of the entries, as the bits of a number.
     entries: int
 
     @property
     def micros(self) -> int:
-        """When the item was placed (µs), by the clock of who did."""
+        """When the item was placed (µs), by the writer's clock."""
         return moment(self.place)
 
     @property
     def text(self) -> str:
-        """How an item of the log keeps it: the place, a point, the entries in hexadecimal."""
+        """Its form in an item of the log: the place, a point, the entries in hexadecimal."""
         return f"{self.place}.{self.entries:x}"
 
     def holds(self, index: int) -> bool:
@@ -54,7 +53,7 @@ def parsed(text: str) -> StillOpen:
 
 
 def still_open(undecided: Iterable[WaitingEntry]) -> tuple[StillOpen, ...]:
-    """Return the names of undecided entries, those of one item together; by their places."""
+    """Return the names of undecided entries, grouped by item and ordered by place."""
     places: defaultdict[str, int] = defaultdict(int)
     for item in undecided:
         places[item.place] |= 1 << item.index
@@ -62,7 +61,7 @@ def still_open(undecided: Iterable[WaitingEntry]) -> tuple[StillOpen, ...]:
 
 
 def first_too_many(names: Iterable[StillOpen], most: int) -> StillOpen | None:
-    """Return the first one that more than ``most`` bytes are needed for; None: all have room."""
+    """Return the first name that does not fit into ``most`` bytes; None: all of them fit."""
     size = 0
     for name in names:
         size += len(name.text)

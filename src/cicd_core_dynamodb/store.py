@@ -1,4 +1,4 @@
-"""The store: each verb of the contract, handed to what does it."""
+"""The store: each verb of the contract, delegated to its implementation."""
 
 from __future__ import annotations
 
@@ -55,18 +55,19 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-#: Seconds between the first two looks of a wait, and by how much each pause is longer.
+#: Seconds between the first two polls of a wait, and the factor by which each pause grows.
 _FIRST_PAUSE: Final = 0.05
 _LONGER: Final = 1.6
-#: Of how many sets of watches it is remembered how long the last pause was.
+#: The number of sets of watches whose last pause is remembered.
 _REMEMBERED: Final = 1000
 
 
 class DynamoDBBackend:
-    """A store in DynamoDB; what its methods promise stands in the contract.
+    """A store in DynamoDB; the contract documents its methods.
 
-    Order: a claim takes the smallest sort values as the index shows them, which lags behind; who
-    owns a record is exact. Counts are estimates, pages may lag, the log and its counters do not.
+    Order: a claim takes the smallest sort values that the index shows, and the index may lag; the
+    ownership of a record is exact. Counts are estimates and pages may lag; the log and its counters
+    never do.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class DynamoDBBackend:
         sibling: Callable[[], AbstractAsyncContextManager[Store]],
     ) -> None:
         self._calls = calls
-        #: What the store keeps.
+        #: The collections of the store.
         self.collections = collections
         #: Until the block that opened the store ends.
         self.lifetime = Lifetime(f"the store in the tables {location.prefix!r}")
@@ -122,22 +123,22 @@ class DynamoDBBackend:
         )
         #: The leader that updates the log while there are no readers.
         self.tender = Tender(LogLeader(calls, ids, location.namespace), self._counters.fold)
-        #: The last pause of those who waited in vain, by what they waited for.
+        #: The last pause of each wait that ended without a record, by its partitions.
         self._pauses: dict[frozenset[Partition], float] = {}
 
     async def now(self) -> StoreTime:
-        """Return the time at the server, as the Dates of its answers tell it."""
+        """Return the time at the server, computed from the Dates of its answers."""
         return await self._calls.now()
 
     async def get(self, collection: str, keys: Sequence[str]) -> Mapping[str, Record]:
-        """Return the records that exist, by key. Cost: a read unit each begun 4 KiB of a record."""
+        """Return the existing records by key. Cost: a read unit per started 4 KiB of a record."""
         return await self._reader.get(self._layouts[collection], keys)
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
-        """Apply each commit whole, or not at all; answer in the order given.
+        """Apply each commit completely, or not at all; answer in the order given.
 
-        Cost: a write unit each begun KiB of a record (two in a commit of several writes), one or
-        two for each index that it moves in, and one for the journal if there are events.
+        Cost: a write unit per started KiB of a record (two in a commit of several writes), one or
+        two for each index in which it moves, and one for the journal if there are events.
         """
         if not commits:
             return []
@@ -150,15 +151,15 @@ class DynamoDBBackend:
         return answers
 
     async def claim(self, claim: Claim) -> list[Record]:
-        """Take up to ``limit`` records with the smallest sort values, as the index shows them.
+        """Claim up to ``limit`` records with the smallest sort values that the index shows.
 
-        Cost: half a read unit a partition and shard, a write unit for the mark of the claim, and
-        for each record one, and what its indexes cost.
+        Cost: half a read unit per partition and shard, a write unit for the mark of the claim, and
+        for each record a write unit and the cost of its indexes.
         """
         return await self._claimer.claim(claim)
 
     async def renew(self, renewals: Sequence[Renewal]) -> list[Renewed | None]:
-        """Move each lease's expiry. Cost: a write unit each begun KiB of a record."""
+        """Move each lease's expiry. Cost: a write unit per started KiB of a record."""
         return await self._renewer.renew(renewals)
 
     async def page(self, query: Query) -> RecordPage:
@@ -166,7 +167,7 @@ class DynamoDBBackend:
         return await self._reader.page(query)
 
     async def count(self, partitions: Sequence[Partition]) -> list[Count]:
-        """Return about how many records each partition holds."""
+        """Return approximately how many records each partition holds."""
         return await self._reader.count(partitions)
 
     async def counters(self, prefix: str) -> Counters:
@@ -183,8 +184,8 @@ class DynamoDBBackend:
         # in the contract: it is how long work may stay away, not a limit on the call
         """Return True when one of the watches has come true, False after ``timeout`` seconds.
 
-        It looks, and waits for longer and longer; who waits for the same again, in vain so far,
-        goes on with the long pauses. Cost of a look: half a read unit a shard.
+        It polls with growing pauses. A repeated wait for the same partitions, without success so
+        far, continues with the long pauses. Cost of a poll: half a read unit per shard.
         """
         until = current_time() + timeout
         watched = frozenset(watch.partition for watch in watches)

@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     #: Called with the changes of a table: its name, and a short text.
     Tell = Callable[[str, str], None]
 
-#: How many seconds a table may take to be made or deleted, and between two looks at it.
+#: How many seconds the creation or deletion of a table may take, and between two looks at it.
 PATIENCE: Final = 600.0
 PAUSE: Final = 0.5
 
 
 class TableMaker:
-    """Makes tables, and completes those that were begun."""
+    """Creates tables, and completes those whose creation was interrupted."""
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
@@ -96,7 +96,7 @@ class TableMaker:
             await sleep(PAUSE)
 
     async def is_backed_up(self, name: str) -> bool | None:
-        """Whether a table is backed up continuously; None: this engine knows no backups."""
+        """Whether a table is backed up continuously; None: this engine has no backups."""
         try:
             answer = await self._calls("describe_continuous_backups", TableName=name)
         except StoreError as refused:

@@ -1,7 +1,7 @@
-"""Which tables and indexes the collections need: one definition, for the library and all tools.
+"""The tables and indexes that the collections need: one definition, for the library and all tools.
 
-A table a collection, named ``<prefix><collection>``, and one more, ``<prefix>journal``, for all
-that is no record: the log and what leads to it, counters, the marks of claims, the settings.
+Each collection has a table, named ``<prefix><collection>``. One more, ``<prefix>journal``, has all
+other data: the journal and the log, counters, the marks of claims, the settings.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ RECORD_KEY: Final = "K"
 #: The keys of the journal's items: a stream of items, and the place of one in it.
 STREAM_KEY: Final = "P"
 PLACE_KEY: Final = "Q"
-#: When a record expires, and how long a lease on it may last: in the indexes that are claimed
-#: from, counted or swept, so that these need not look at the record itself.
+#: When a record expires, and how long a lease on it may last. The indexes for claims, counts and
+#: sweeps have these attributes, so that the records themselves need not be read.
 EXPIRY: Final = "X"
 LEASE_LIMIT: Final = "HM"
 
-#: What the domain's own collections need less than an unknown one does. Each attribute that an
-#: index projects costs a write unit whenever it changes alone; these never do, or are not there.
+#: The projected attributes of the domain's own collections that need fewer than an unknown
+#: collection. Each projected attribute costs a write unit whenever only that attribute changes.
 _NARROW: Final[dict[tuple[str, str], tuple[str, ...]]] = {
     ("jobs", "agent_id-created_at-index"): (),
     ("jobs", "dead_letter-created_at-index"): (),
     ("jobs", "status-created_at-index"): (EXPIRY, "pool_status"),
     ("jobs", "timer-due-index"): (EXPIRY,),
 }
-#: Indexes of the domain's own that would cost a write unit or two with each step of a job: each of
-#: their partitions, ``…|VALUE``, is a part of the partition ``VALUE`` of another index in the same
-#: order, which shows the attribute and is filtered by it.
+#: Indexes of the domain's collections that a table does not have, since they would cost a write
+#: unit or two with each step of a job. Each of their partitions, ``…|VALUE``, is a part of the
+#: partition ``VALUE`` of another index in the same order, which is filtered by the attribute.
 _PARTS: Final[dict[tuple[str, str], Index]] = {
     ("jobs", "pool_status-created_at-index"): Index("status", "created_at"),
 }
@@ -61,20 +61,20 @@ class IndexTable:
     name: str
     partition: str
     sort: str
-    #: What it holds besides the keys.
+    #: The attributes that it holds besides the keys.
     projected: tuple[str, ...]
 
 
 @frozen(kw_only=True)
 class Table:
-    """A table, as every tool makes it: on demand, encrypted, with a retention of its own."""
+    """A table as every tool creates it: on demand, encrypted, with TTL."""
 
     #: Without the prefix.
     name: str
     #: The partition key and, if there is one, the sort key; all keys are strings.
     keys: tuple[str, ...]
     indexes: tuple[IndexTable, ...] = ()
-    #: Whether it is worth a continuous backup.
+    #: Whether it should have continuous backups.
     recoverable: bool = True
 
     @property
@@ -84,7 +84,7 @@ class Table:
         return tuple(sorted({*self.keys, *of_indexes}))
 
     def definition(self, prefix: str) -> dict[str, Any]:
-        """Return the words of ``CreateTable``."""
+        """Return the parameters of ``CreateTable``."""
         parameters: dict[str, Any] = {
             "TableName": prefix + self.name,
             "BillingMode": "PAY_PER_REQUEST",
@@ -110,8 +110,8 @@ def tables_of(collections: Iterable[Collection]) -> tuple[Table, ...]:
 def hot_partitions(collection: Collection) -> frozenset[str]:
     """Return the partition attributes whose partitions are split into shards.
 
-    A partition of an index takes 1,000 writes a second. A collection that is claimed from is a
-    busy one; what is known of the domain's own makes an exception where few records share a value.
+    A partition of an index takes 1,000 writes a second. A collection with claims is assumed to be
+    busy, except for the attributes of the domain's collections whose values few records share.
     """
     if collection.lease_sort is None:
         return frozenset()
@@ -120,12 +120,12 @@ def hot_partitions(collection: Collection) -> frozenset[str]:
 
 
 def projected(collection: Collection, index: Index) -> tuple[str, ...]:
-    """Return what an index holds besides the keys."""
+    """Return the attributes that an index holds besides the keys."""
     return _NARROW.get((collection.name, index.name), (EXPIRY, LEASE_LIMIT))
 
 
 def whole_of(collection: Collection, index: Index) -> Index | None:
-    """Return the index whose partitions an index takes its own from; None: it is kept itself."""
+    """Return the index that contains an index's partitions; None: the table has the index."""
     return _PARTS.get((collection.name, index.name))
 
 

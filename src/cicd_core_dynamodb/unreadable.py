@@ -1,4 +1,4 @@
-"""What does not decode is named once, and left alone: it must not hold up the rest."""
+"""Logs each damaged item once, and skips it, so that it does not block the others."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 _log = logging.getLogger(__name__)
 
-#: So many of them are remembered, so that each is named once.
+#: The number of items that are remembered, so that each is logged once.
 _REMEMBERED: Final = 1000
 
 
@@ -19,7 +19,7 @@ class Unreadable:
         self._named: set[str] = set()
 
     def note(self, name: str, broken: Exception) -> None:
-        """Name an item in the program's log, the first time that it is met."""
+        """Log an item the first time that it is found."""
         if name in self._named:
             return
         if len(self._named) >= _REMEMBERED:

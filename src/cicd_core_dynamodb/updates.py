@@ -1,7 +1,7 @@
-"""The writes of a commit as conditional updates: what to write, and what must stand there.
+"""The writes of a commit as conditional updates: the new values, and the expected state.
 
-The first attempt knows nothing but the commit. If its condition fails, DynamoDB shows the item, and
-the next attempt is made for exactly that one.
+The first attempt knows only the commit. If its condition fails, DynamoDB returns the item, and the
+next attempt expects exactly that item.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _OF_LEASE: Final = (items.LEASE, items.GRANTED, items.RENEWED, items.EXPIRES, it
 
 @frozen(kw_only=True)
 class Writing:
-    """What all writes of one attempt to apply a commit share."""
+    """The common values of all writes in one attempt to apply a commit."""
 
     commit_id: str
     now: StoreTime
@@ -41,11 +41,11 @@ def update_of(
     """Return one write of a commit as an update.
 
     Args:
-        write: that of the commit.
-        layout: that of its collection.
+        write: a write of the commit.
+        layout: the layout of its collection.
         seen: the current record; None: not read yet.
-        version: that of a put.
-        writing: the rest.
+        version: the version that a put gives.
+        writing: the values that all writes of the commit share.
     """
     if not isinstance(write, Put):
         return _delete(write, layout, seen, writing)
@@ -71,7 +71,7 @@ def update_of(
 def _replace(
     update: Expression, layout: Layout, record: Record, now: int, put: Put | None = None
 ) -> None:
-    """Set all of a record; for one that was not read, ``put`` says which parts to keep."""
+    """Set all attributes of a record; ``put``, for a record that was not read, may keep some."""
     values = layout.written(record)
     if record.lease_limit is not None:
         values[LEASE_LIMIT] = number(record.lease_limit)
@@ -98,9 +98,9 @@ def _leave_bound(
     lease: Lease,
     values: dict[str, Value],
 ) -> None:
-    """Leave the attribute that follows the lease as it is, where it is early enough.
+    """Leave the attribute that follows the lease unchanged if it is early enough.
 
-    It is a lower bound of the lease's end, and a key of an index: to move it costs two units.
+    It is a lower bound of the lease's end, and a key of an index: a change costs two units.
     """
     name = layout.collection.lease_sort
     if name is None or record.attributes.get(name) != sort_key(lease.expires, record.key):
@@ -129,7 +129,7 @@ def _delete(write: Delete, layout: Layout, seen: Seen | None, writing: Writing) 
     else:
         _expect_seen(update, seen)
     now = writing.now.micros
-    # A creation that is still on its way, from before this moment, must not bring the record back.
+    # An earlier creation that is still under way must not bring the record back.
     kept = {items.DELETED: number(max(write.expected, now)), items.TTL: items.drop_after(0, now)}
     update.set(kept)
     update.remove(sorted({*items.OWN, *layout.collection.attributes} - kept.keys()))
@@ -137,7 +137,7 @@ def _delete(write: Delete, layout: Layout, seen: Seen | None, writing: Writing) 
 
 
 def _expect(update: Expression, write: Put | Delete, now: StoreTime) -> None:
-    """Require what the write says: its version, not expired, and the guard."""
+    """Require the write's conditions: its version, no expiry, and the guard."""
     update.require("{v} = {expected}", v=items.VERSION, expected=number(write.expected))
     update.require("attribute_not_exists({x}) OR {x} > {now}", x=EXPIRY, now=number(now.micros))
     if write.guard is Guard.LEASE_EXPIRED:
@@ -148,7 +148,7 @@ def _expect(update: Expression, write: Put | Delete, now: StoreTime) -> None:
 
 
 def _expect_seen(update: Expression, seen: Seen) -> None:
-    """Require that the item is the one that was seen: neither written, claimed nor renewed."""
+    """Require that the item was not written, claimed or renewed since it was seen."""
     record = seen.record
     if record is not None:
         update.require("{v} = {seen}", v=items.VERSION, seen=number(record.version))

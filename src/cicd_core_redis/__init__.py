@@ -1,10 +1,10 @@
 """The Redis store of cicd_core: ``open_store("redis://host/0?namespace=team-a")``.
 
-``opening.py`` opens it, by what ``location.py`` makes of the URL; ``store.py`` is the store, verb
-by verb. A verb becomes the arguments of a script in ``codec.py``; the scripts are in ``lua/``,
-put together by ``scripts.py``, and ``keys.py`` names what stands where. ``pipeline.py`` brings them
-to the server over one connection, which ``connecting.py`` makes (and ``discovery.py``, where
-servers take over from one another); ``waiting.py`` listens on another.
+``opening.py`` opens it at the place that ``location.py`` reads from the URL; ``store.py`` is the
+store, verb by verb. ``codec.py`` turns a verb into the arguments of a script. The scripts are in
+``lua/``; ``scripts.py`` puts them together, and ``keys.py`` defines the keys. ``pipeline.py`` sends
+calls to the server over one connection, which ``connecting.py`` opens (or ``discovery.py``, if
+servers can take over from one another); ``waiting.py`` listens on another connection.
 """
 
 from __future__ import annotations

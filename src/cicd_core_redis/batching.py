@@ -1,4 +1,4 @@
-"""What goes over the pipeline: calls, merged into parcels where one script can run several."""
+"""The calls of the pipeline, merged into parcels if one script can run several of them."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ if TYPE_CHECKING:
     from cicd_core_redis.replication import Confirming
     from cicd_core_redis.scripts import Script
 
-#: The scripts that take several items, whose number stands before them.
+#: The scripts that take several items, after the number of them.
 _MERGED: Final = frozenset({Verb.COMMIT, Verb.CHANGE, Verb.CLAIM, Verb.RENEW, Verb.GET})
 #: The most items in one parcel: a script blocks all other clients of the server while it runs.
 _MAX_ITEMS: Final = 32
-#: The most records that the items of one parcel speak of, for the same reason.
+#: The most records that the items of one parcel concern, for the same reason.
 _MAX_RECORDS: Final = 256
-#: A parcel or a write that has this many bytes takes no more.
+#: The bytes at which a parcel or a write is full.
 _MAX_BYTES: Final = 256 * 1024
-#: How many commands make a confirmation.
+#: The number of commands of a confirmation.
 _CONFIRMING: Final = 2
 #: The most calls in one write.
 _MAX_CALLS: Final = 512
 
 
 class ScriptCall:
-    """One caller's question, and the future that its answer goes to."""
+    """One caller's request, and the future of its answer."""
 
     __slots__ = ("began", "count", "data", "future", "records", "verb")
 
     def __init__(
         self, verb: Verb | None, arguments: Sequence[Argument], began: float, records: int
     ) -> None:
-        """Take a script's arguments, or a plain command if there is no verb.
+        """Hold a script's arguments, or a plain command if there is no verb.
 
-        ``records`` is how many of them it speaks of, at most.
+        ``records`` is the largest number of records that the call concerns.
         """
         self.verb = verb
         self.records = records
@@ -52,12 +52,12 @@ class ScriptCall:
         self.future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
 
     def fail(self, error: BaseException) -> None:
-        """Give the caller an error, unless it has gone."""
+        """Give the caller an error, unless it was cancelled."""
         if not self.future.done():
             self.future.set_exception(error)
 
     def answer(self, answer: Answer) -> None:
-        """Give the caller its answer, unless it has gone."""
+        """Give the caller its answer, unless it was cancelled."""
         if not self.future.done():
             self.future.set_result(answer)
 
@@ -72,19 +72,19 @@ class Parcel:
         self.records = call.records
         #: When it was sent, on this process's monotonic clock.
         self.sent = 0.0
-        #: Whether the script's text goes along, since the server does not know its digest.
+        #: Whether to send the script's text, since the server does not know its digest.
         self.whole = False
-        #: What must come before the answer is given, and the answer meanwhile.
+        #: The confirmation that must come before the answer is given, and the answer until then.
         self.confirmation: Confirmation | None = None
         self.held: Answer = None
 
     @property
     def is_durable(self) -> bool:
-        """Whether its effect must survive the server."""
+        """Whether its effect must survive the loss of the server."""
         return self.verb in DURABLE
 
     def has_room_for(self, call: ScriptCall) -> bool:
-        """Whether a call can go along."""
+        """Whether there is room for another call."""
         return (
             len(self.calls) < _MAX_ITEMS
             and self.size + len(call.data) <= _MAX_BYTES
@@ -92,7 +92,7 @@ class Parcel:
         )
 
     def add(self, call: ScriptCall) -> None:
-        """Take a call along."""
+        """Add a call."""
         self.calls.append(call)
         self.size += len(call.data)
         self.records += call.records
@@ -100,7 +100,7 @@ class Parcel:
     def packed(
         self, scripts: Mapping[Verb, Script], meta: bytes, bounds: tuple[int, int]
     ) -> list[bytes]:
-        """Return the bytes to send; ``bounds`` are those of the server's elapsed time (µs)."""
+        """Return the bytes to send; ``bounds`` limit the server's elapsed time (µs)."""
         head: list[Argument] = []
         if self.verb is not None:
             script = scripts[self.verb]
@@ -113,11 +113,11 @@ class Parcel:
         return [b"*%d\r\n" % count, packed(head), *(call.data for call in self.calls)]
 
     def answer(self, answer: Answer) -> None:
-        """Give each call its part."""
+        """Give each call its part of the answer."""
         if self.verb is None:
             self.calls[0].answer(answer)
         elif self.verb in _MERGED:
-            for call, part in zip(self.calls, answer[1:], strict=True):  # behind the time
+            for call, part in zip(self.calls, answer[1:], strict=True):  # after the time
                 call.answer(part)
         else:
             self.calls[0].answer(answer[1:])
@@ -129,7 +129,7 @@ class Parcel:
 
 
 class Confirmation:
-    """The question whether enough servers hold what some parcels wrote."""
+    """A request whether enough servers have the writes of some parcels."""
 
     def __init__(self, confirming: Confirming, parcels: list[Parcel], meta: bytes) -> None:
         self._confirming = confirming
@@ -144,8 +144,8 @@ class Confirmation:
     def packed(self) -> list[bytes]:
         """Return the bytes to send: two commands.
 
-        WAIT looks back from the last write of its own connection, and what is repeated writes
-        nothing: so a write goes before it.
+        WAIT covers the last write of its own connection, and a repeated call writes nothing. So a
+        write goes before it.
         """
         data: list[bytes] = []
         for command in self._confirming.commands(self._meta):
@@ -153,14 +153,14 @@ class Confirmation:
         return data
 
     def hear(self, answer: Answer) -> bool:
-        """Take the next answer; whether it was the last one."""
+        """Take the next answer; return whether it was the last one."""
         self._answers.append(answer)
         return len(self._answers) == _CONFIRMING
 
     def shortfall(self, where: str) -> StoreUnavailable | None:
-        """Return the error of writes that too few servers hold; None: enough do.
+        """Return the error of writes that too few servers have; None: enough have them.
 
-        A refusal does not mean failure: the write to confirm has taken effect.
+        A refusal does not mean that the write failed: it has taken effect on the server.
         """
         wanted, seconds = self._confirming.replicas, self._confirming.timeout
         refusals = [answer for answer in self._answers if isinstance(answer, Exception)]
@@ -170,18 +170,18 @@ class Confirmation:
         return unconfirmed(where, found, wanted, seconds)
 
     def forget(self, parcel: Parcel) -> None:
-        """Let a parcel go that was refused, or not run."""
+        """Remove a parcel that was refused, or not run."""
         self.parcels.remove(parcel)
         parcel.confirmation = None
 
     def fail(self, error: BaseException) -> None:
-        """Give each call that waits an error."""
+        """Give each waiting call an error."""
         for parcel in self.parcels:
             parcel.fail(error)
 
 
 def parcelled(queue: deque[ScriptCall]) -> list[Parcel]:
-    """Take the calls of one write from a queue, merged; those whose callers have gone are dropped.
+    """Take the calls of one write from a queue, merged; drop those whose callers were cancelled.
 
     Calls that wait together are concurrent, so their order is free.
     """

@@ -1,6 +1,6 @@
-"""The contract's values as scripts take them, and the scripts' answers as the contract's values.
+"""Encodes the contract's values as arguments of scripts, and decodes the scripts' answers.
 
-What a script takes and answers stands at the head of its file in ``lua/``.
+The head of each script's file in ``lua/`` documents its arguments and its answer.
 """
 
 from __future__ import annotations
@@ -40,27 +40,27 @@ Argument = bytes | str | int
 #: A script's answer: RESP has integers, byte strings, nulls and lists of these.
 Answer = Any
 
-#: Where a header's attributes begin, and what stands before them; see ``lua/records.lua``.
+#: The position of the first attribute in a header; see ``lua/records.lua``.
 _ATTRIBUTES: Final = 11
-#: How the answer of a commit begins whose increment is refused; see ``lua/commit.lua``.
+#: The first value of a commit's answer if an increment is refused; see ``lua/commit.lua``.
 _NO_INCREMENT: Final = -2
-#: How the answer of a commit begins that met a key of another type than ours.
+#: The first value of a commit's answer if a key has another type than the store gave it.
 _NOT_OURS: Final = -3
 
-#: How the answer of a claim begins that could not be made.
+#: The first value of a claim's answer if nothing could be claimed.
 _REFUSED: Final = -1
 _RESTORE_THE_KEY: Final = (
-    "another program wrote the key: restore it from a backup, or rename it, and ask "
-    "again with the same id"
+    "another program wrote the key: restore it from a backup, or rename it, and repeat "
+    "the call with the same id"
 )
 
 _hiredis: Any = hiredis
-#: hiredis types its argument as a tuple of one, and its answer not at all.
+#: The types of hiredis are wrong: they allow a tuple of one, and have no type for the answer.
 _pack: Callable[[tuple[Argument, ...]], bytes] = _hiredis.pack_command
 
 
 def packed(arguments: Iterable[Argument]) -> bytes:
-    """Return arguments as they are sent, without the number of them that stands before."""
+    """Return arguments as they are sent, without their number."""
     data = _pack(tuple(arguments))
     return data[data.index(b"\n") + 1 :]
 
@@ -164,10 +164,10 @@ def _lease(
 
 
 def verbs_of(commits: Sequence[Commit]) -> list[Verb]:
-    """Return the script of each commit: a server that is full refuses those that create.
+    """Return the script of each commit: a full server refuses those that create records.
 
-    Calls of two scripts have no order. So where commits of a list write one record, which their
-    order decides, all go to the script that takes every commit.
+    Calls of two scripts have no order. If two commits of a list write the same record, their order
+    matters, so all commits use the script that takes any commit.
     """
     verbs = [_verb_of(commit) for commit in commits]
     if len(set(verbs)) > 1 and _meet(commits):
@@ -192,7 +192,7 @@ def renewal_arguments(renewal: Renewal) -> list[Argument]:
 
 
 def outcome(commit: Commit, answer: Answer) -> Committed | Conflict:
-    """Return what became of a commit.
+    """Return the result of a commit.
 
     Raises:
         CorruptRecord: a record that it writes does not decode; it was not applied.
@@ -224,7 +224,7 @@ def claimed(answer: Answer) -> tuple[bool, Sequence[Answer]]:
     """Return whether a claim is a repetition, and the answers for its records.
 
     Raises:
-        StoreError: a key that says what it holds has another type than the store gave it.
+        StoreError: the key of the claim's records has another type than the store gave it.
     """
     first, *found = answer
     if first == _REFUSED:
@@ -234,8 +234,8 @@ def claimed(answer: Answer) -> tuple[bool, Sequence[Answer]]:
 
 
 def renewed(answer: Answer) -> Renewed | None:
-    """Return what became of a renewal."""
-    if len(answer) <= 1:  # nothing, or why the record does not decode
+    """Return the result of a renewal."""
+    if len(answer) <= 1:  # empty, or the reason why the record does not decode
         return None
     version, last, expires, limit = answer
     return Renewed(version=version, renewed=int(last), expires=int(expires), limit=int(limit))

@@ -1,7 +1,7 @@
-"""Where connections come from: one server here; ``finding.py`` asks which of several it is.
+"""Sources of connections: one server here; ``discovery.py`` finds the right one of several.
 
-redis-py makes the connections, so that TLS, users, sockets and credential providers are its
-business; it never sends anything by itself, so that none of its retries repeats a call.
+redis-py opens the connections, and handles TLS, users, sockets and credential providers. It never
+sends a command by itself, so none of its retries repeats a call.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Redis
 
-#: The settings of a connection, regardless of its pool: an answer may take as long as it
-#: does (the pipeline has a deadline of its own), and nothing is tried again behind our back.
+#: The settings of a connection, regardless of its pool: an answer may take any time (the pipeline
+#: has its own deadline), and redis-py retries nothing.
 _OVERRIDES: Final[Mapping[str, Any]] = {
     "socket_timeout": None,
     "retry_on_timeout": False,
     "health_check_interval": 0,
     "decode_responses": False,
-    "protocol": 2,  # a little faster than 3 with what we ask, and the same everywhere
+    "protocol": 2,  # a little faster than 3 for these calls, and the same on all servers
 }
 
 
 class Connection(Protocol):
-    """What we use of redis-py's connections, which are typed in part only."""
+    """The methods used of redis-py's connections, which have only some types."""
 
     async def connect(self) -> None:
-        """Open it, with all that its settings ask for."""
+        """Open it, according to its settings."""
         ...
 
     async def send_packed_command(self, command: Iterable[bytes], *, check_health: bool) -> None:
@@ -43,10 +43,10 @@ class Connection(Protocol):
         self,
         *,
         disable_decoding: bool,
-        timeout: float,  # noqa: ASYNC109 - redis-py calls it so
+        timeout: float,  # noqa: ASYNC109 - redis-py's name
         disconnect_on_error: bool = ...,
     ) -> Any:
-        """Return the next answer; an error that the server answers is raised."""
+        """Return the next answer; raise it if it is an error."""
         ...
 
     async def disconnect(self, *, nowait: bool = ...) -> None:
@@ -55,11 +55,11 @@ class Connection(Protocol):
 
 
 class Source(Protocol):
-    """Gives connections to the server that has a namespace now."""
+    """A source of connections to the server that currently has a namespace."""
 
     @property
     def where(self) -> str:
-        """What an error calls it; no secrets."""
+        """The name of the server in errors, without secrets."""
         ...
 
     @property
@@ -73,10 +73,10 @@ class Source(Protocol):
         ...
 
     async def connect(self) -> Connection:
-        """Return a connection that is open.
+        """Return an open connection.
 
         Raises:
-            RedisError, OSError: none could be had.
+            RedisError, OSError: the connection could not be opened.
         """
         ...
 
@@ -90,16 +90,16 @@ class Source(Protocol):
 
 
 class Connecting:
-    """What the sources share: a limit of time, and a close that never fails."""
+    """The common part of the sources: a time limit, and a close that never fails."""
 
     def __init__(self, where: str, connect_timeout: float) -> None:
-        """Take what an error calls the server, and how long a connection may take (seconds)."""
+        """Set the server's name in errors, and the time limit of a connection in seconds."""
         self._where = where
         self._connect_timeout = connect_timeout
 
     @property
     def where(self) -> str:
-        """What an error calls the server; no secrets."""
+        """The name of the server in errors, without secrets."""
         return self._where
 
     @property
@@ -108,7 +108,7 @@ class Connecting:
         return False
 
     async def _opened(self, kind: Any, settings: Mapping[str, Any]) -> Connection:
-        # Not among the constants above: each connection changes the state of its own.
+        # Not among the constants above: each connection changes the state of its own Retry.
         own = {**settings, **_OVERRIDES, "retry": Retry(NoBackoff(), 0)}
         connection: Connection = kind(**own)
         try:
@@ -124,14 +124,14 @@ class Connecting:
         try:
             await connection.disconnect(nowait=True)
         except (OSError, TimeoutError):
-            return  # it was broken before
+            return  # the connection was already broken
 
 
 class ClientSource(Connecting):
-    """The one server that a redis-py client speaks to."""
+    """The server of a redis-py client."""
 
     def __init__(self, client: Redis, *, where: str, connect_timeout: float) -> None:
-        """Take the settings of a client; its own connections are never touched."""
+        """Use the settings of a client; its own connections are never used."""
         super().__init__(where, connect_timeout)
         self._pool: Any = client.connection_pool
 
@@ -141,9 +141,9 @@ class ClientSource(Connecting):
         return False
 
     async def connect(self) -> Connection:
-        """Return a connection that is open."""
+        """Return an open connection."""
         return await self._opened(self._pool.connection_class, self._pool.connection_kwargs)
 
     def sibling(self) -> ClientSource:
-        """Return the same: connections of one event loop never reach another."""
+        """Return the same source: it holds no connections of an event loop."""
         return self

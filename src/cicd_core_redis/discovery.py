@@ -1,8 +1,8 @@
-"""Which server has a namespace now: asked of sentinels, or of the nodes of a cluster.
+"""Finds the server that currently has a namespace: asks sentinels, or the nodes of a cluster.
 
-Over connections of our own, that are closed after each answer: redis-py's clients of sentinels
-and clusters hold connections of one event loop, wait and retry as they see fit, and swallow a
-cancellation now and then.
+It uses its own connections, and closes them after each answer. redis-py's clients of sentinels and
+clusters hold connections of one event loop, wait and retry by their own rules, and sometimes
+swallow a cancellation.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from cicd_core_redis.codec import Answer, Argument
     from cicd_core_redis.connecting import Connection
 
-#: Where a server listens.
+#: The host and port of a server.
 Address = tuple[str, int]
-#: Which part of the time for a connection each sentinel or node has to answer: two that do not
-#: leave enough for a third.
+#: The part of the connection's time limit in which each sentinel or node must answer: after two
+#: that do not, enough is left for a third.
 _SHARE: Final = 0.3
-#: What a cluster's client lends of its settings, besides those of TLS; the others are its own.
+#: The settings taken from a cluster's client, besides those of TLS.
 _LENT: Final = frozenset(
     {
         "client_name",
@@ -46,7 +46,7 @@ _LENT: Final = frozenset(
 
 
 class _Finding(Connecting):
-    """What the sources share that ask some servers where another one is."""
+    """The common part of the sources that ask some servers for the address of another one."""
 
     def __init__(
         self,
@@ -69,13 +69,13 @@ class _Finding(Connecting):
         return True
 
     async def connect(self) -> Connection:
-        """Return a connection that is open."""
+        """Return an open connection."""
         try:
             async with asyncio.timeout(self._connect_timeout):
                 host, port = await self._find()
             return await self._to(host, port, self._settings)
         except (RedisError, OSError):
-            self._ask_another_first()  # what this one says may be old
+            self._ask_another_first()  # this one's answer may be outdated
             raise
 
     async def _find(self) -> Address:
@@ -117,7 +117,7 @@ class _Finding(Connecting):
 
 
 class SentinelSource(_Finding):
-    """The primary that the sentinels name, looked up at each connection."""
+    """The primary that the sentinels name; each connection looks it up again."""
 
     def __init__(
         self,
@@ -129,14 +129,14 @@ class SentinelSource(_Finding):
         where: str,
         connect_timeout: float,
     ) -> None:
-        """Take the sentinels, and what they call the set of servers.
+        """Set the sentinels, and their name of the service.
 
         Args:
-            sentinels: their hosts and ports.
-            service: the name of the set.
+            sentinels: the hosts and ports of the sentinels.
+            service: the name by which the sentinels know the primary and its replicas.
             asking: the settings of a connection to a sentinel; ``ssl`` if it is encrypted.
-            settings: those of one to the primary.
-            where: what an error calls the primary.
+            settings: the settings of a connection to the primary.
+            where: the name of the primary in errors.
             connect_timeout: how long a connection may take, in seconds.
         """
         super().__init__(
@@ -150,7 +150,7 @@ class SentinelSource(_Finding):
 
     @classmethod
     def of(cls, client: Redis, *, where: str, connect_timeout: float) -> SentinelSource:
-        """Ask the sentinels that a client asks, by connections of our own."""
+        """Return a source that asks the sentinels of a client, over its own connections."""
         pool: Any = client.connection_pool
         settings = _settings_of(pool)
         del settings["connection_pool"]
@@ -180,7 +180,7 @@ class SentinelSource(_Finding):
 
 
 class ClusterSource(_Finding):
-    """The primary of a cluster with a namespace's slot, looked up at each connection."""
+    """The primary of a cluster with a namespace's slot; each connection looks it up again."""
 
     def __init__(
         self,
@@ -205,8 +205,8 @@ class ClusterSource(_Finding):
     def of(
         cls, client: RedisCluster, *, key: bytes, where: str, connect_timeout: float
     ) -> ClusterSource:
-        """Ask the nodes that a client knows, by connections of our own."""
-        lender: Any = client  # redis-py types what it holds in part only
+        """Return a source that asks the nodes of a client, over its own connections."""
+        lender: Any = client  # redis-py has no types for some of its attributes
         arguments = lender.get_connection_kwargs()
         settings = {
             name: value
@@ -248,13 +248,13 @@ class ClusterSource(_Finding):
         return owner
 
     def _ask_only(self, there: Mapping[Address, None]) -> None:
-        """Forget nodes that have gone, but for those that were given; the order stays."""
+        """Forget nodes that have left, except the configured ones; keep the order."""
         known = [item for item in self._asked if item in there or item in self._given]
         self._asked = [*known, *(item for item in there if item not in known)]
 
 
 def _host(answer: bytes | None, asked: str) -> str:
-    """Return the host of a node; one that does not know its own name is where it was asked."""
+    """Return the host of a node; a node that does not know its own name has the asked host."""
     return asked if answer is None or answer in {b"", b"?"} else str(answer, "ascii")
 
 

@@ -18,11 +18,11 @@ class Durability(Enum):
 
     #: No guarantee: for tests, and for work that can be requested again.
     NONE = "none"
-    #: The server's disk has it a second later at the most: that second may be lost.
+    #: A write reaches the server's disk within a second: a crash may lose the last second.
     EVERYSEC = "everysec"
-    #: The server's disk has it before it is acknowledged.
+    #: A write is on the server's disk before it is acknowledged.
     ALWAYS = "always"
-    #: So many replicas have it before it is acknowledged.
+    #: A write is on ``replicas`` replicas before it is acknowledged.
     REPLICATED = "replicated"
 
 
@@ -30,7 +30,7 @@ def durability_of(text: str | Durability | None) -> Durability | None:
     """Return the mode that a setting names.
 
     Raises:
-        InvalidInput: there is none of that name.
+        InvalidInput: there is no mode of that name.
     """
     try:
         return None if text is None else Durability(text)
@@ -39,7 +39,7 @@ def durability_of(text: str | Durability | None) -> Durability | None:
         raise InvalidInput("durability", text, f"give one of {names}") from None
 
 
-#: The required settings of a server, by mode; the first value suffices.
+#: The required settings of a server by mode: the values that are enough; errors advise the first.
 _FSYNC: Final[Mapping[Durability | None, Mapping[str, tuple[str, ...]]]] = {
     Durability.EVERYSEC: {
         "appendfsync": ("everysec", "always"),
@@ -47,7 +47,7 @@ _FSYNC: Final[Mapping[Durability | None, Mapping[str, tuple[str, ...]]]] = {
     },
     Durability.ALWAYS: {"appendfsync": ("always",), "no-appendfsync-on-rewrite": ("no",)},
 }
-#: The settings that are asked for.
+#: The settings to ask the server for.
 SETTINGS: Final = ("appendfsync", "no-appendfsync-on-rewrite", "save")
 
 
@@ -64,7 +64,7 @@ def check_durability(facts: ServerFacts, wanted: Durability | None, where: str) 
     """Compare the persistence of a server with the requested mode.
 
     Raises:
-        UnsupportedCapability: the server keeps less.
+        UnsupportedCapability: the server is less durable.
     """
     if wanted is None or wanted not in _FSYNC:
         return
@@ -83,7 +83,7 @@ def check_durability(facts: ServerFacts, wanted: Durability | None, where: str) 
 
 
 def concern_of(facts: ServerFacts, wanted: Durability | None, where: str) -> str | None:
-    """Return what :class:`KeepsNothing` says of a server; None: nothing."""
+    """Return the text of the :class:`KeepsNothing` warning for a server; None: no warning."""
     if wanted is Durability.NONE or facts.has_log:
         return None
     if wanted is Durability.REPLICATED:

@@ -1,4 +1,4 @@
-"""What redis-py raises and Redis answers, in the words of our error tree."""
+"""The translation of errors from redis-py and Redis to those of this library."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from cicd_core.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Answers after which another server may be the right one: a new connection is opened.
+#: Answers that mean that another server may be the right one: a new connection is opened.
 _ELSEWHERE: Final = (
     AskError,  # a MovedError is one too
     BusyLoadingError,
@@ -41,19 +41,19 @@ _ELSEWHERE: Final = (
     MasterDownError,
     ReadOnlyError,
 )
-#: How servers say that the user of a script may not run what it runs: Valkey, and Redis 7.0.
+#: Errors if a script's user may not run a command of the script: Valkey's, and Redis 7.0's.
 _ACL_IN_SCRIPT: Final = ("ACL failure in script", "The user executing the script")
-#: The beginnings of answers of a server that cannot now, and may soon.
+#: The beginnings of errors of a server that cannot run a call now, but may soon.
 _LATER: Final = ("BUSY", "NOREPLICAS")
 
 
 def is_unknown_script(answer: object) -> bool:
-    """Whether the server does not know a script (yet, or any more); nothing was run."""
+    """Whether the server does not know a script (yet, or any more), and so did not run it."""
     return isinstance(answer, NoScriptError)
 
 
 def points_elsewhere(answer: object) -> bool:
-    """Whether an answer tells that this is not the server to ask, or that it is not ready."""
+    """Whether an answer means that this is the wrong server, or that it is not ready."""
     return isinstance(answer, _ELSEWHERE)
 
 
@@ -65,7 +65,7 @@ def closed(where: str) -> StoreUnavailable:
 
 
 def broken(where: str, cause: BaseException) -> StoreError:
-    """Return the error of a call that met what neither the driver nor the server may do."""
+    """Return the error of a call that met unexpected behaviour of the driver or the server."""
     first = _first_of(cause)
     error = StoreError(
         f"cannot talk to {where} ({_text(first)}): whether the call took effect is "
@@ -76,10 +76,10 @@ def broken(where: str, cause: BaseException) -> StoreError:
 
 
 def lost(where: str, cause: BaseException) -> StoreUnavailable:
-    """Return the error of a call that was sent, and whose answer will not come."""
+    """Return the error of a call that was sent, but will get no answer."""
     error = StoreUnavailable(
         f"the connection to {where} was lost before it answered ({_text(cause)}): whether the call "
-        f"took effect is unknown; ask again with the same id"
+        f"took effect is unknown; repeat it with the same id"
     )
     error.__cause__ = cause
     return error
@@ -96,7 +96,7 @@ def unreachable(where: str, cause: BaseException | None, seconds: float) -> Stor
 
 
 def unheard(where: str, cause: BaseException, *, fails_over: bool) -> BaseException:
-    """Return the error of those who would wait where nothing can be heard."""
+    """Return the error of a wait while the server cannot be listened to."""
     error = translated(cause, where, fails_over=fails_over)
     if not isinstance(error, StoreUnavailable):
         return error
@@ -110,17 +110,17 @@ def unheard(where: str, cause: BaseException, *, fails_over: bool) -> BaseExcept
 def unconfirmed(
     where: str, confirmed: int | BaseException, wanted: int, seconds: float
 ) -> StoreUnavailable:
-    """Return the error of an answer that too few servers would still give.
+    """Return the error of a write that too few replicas have confirmed.
 
-    ``confirmed`` is how many would, or why that could not be found out.
+    ``confirmed`` is the number of replicas that have, or the error that hides it.
     """
     if isinstance(confirmed, BaseException):
         found = f"its replicas did not answer ({_text(confirmed)})"
     else:
         found = f"{confirmed} of {wanted} replicas confirmed it within {seconds:g} s"
     error = StoreUnavailable(
-        f"{where} answered, but {found}: a failover may undo the call; ask again with "
-        f"the same id, and check the replicas"
+        f"{where} answered, but {found}: a failover may undo the call; check the replicas, and "
+        f"repeat the call with the same id"
     )
     error.__cause__ = confirmed if isinstance(confirmed, BaseException) else None
     return error
@@ -129,8 +129,8 @@ def unconfirmed(
 def translated(cause: BaseException, where: str, *, fails_over: bool = False) -> BaseException:
     """Return the library's error for ``cause``, with ``cause`` as its cause.
 
-    An error of the library, and one that no driver raised (a cancellation, a bug), is returned
-    unchanged. With failover (``fails_over``), a replica's refusal is temporary.
+    An error of the library, a cancellation, or any other exception that no driver raised is
+    returned unchanged. With failover (``fails_over``), a replica's refusal is temporary.
     """
     if isinstance(cause, CicdError) or not isinstance(cause, RedisError | OSError):
         return cause
@@ -162,10 +162,10 @@ def _answered(cause: ResponseError, where: str) -> StoreError:
     if says.startswith(_LATER):
         return _not_now(where, cause)
     known = "nothing was written; check the URL and the server's settings"
-    if "script:" in says:  # it ended in its midst, which no key of ours makes it do
+    if "script:" in says:  # it ended half-way, which no key of this library can cause
         known = (
             "whether any of it took effect is unknown; check the key in this message, then "
-            "ask again with the same id"
+            "repeat the call with the same id"
         )
     return StoreError(f"{where} refused the command ({says}): {known}")
 
@@ -192,22 +192,22 @@ def _full(where: str, cause: Exception) -> StoreFull:
 
 def _cannot_persist(where: str, cause: Exception) -> StoreReadOnly:
     return StoreReadOnly(
-        f"{where} cannot write to its disk and takes no writes ({_text(cause)}): nothing was "
+        f"{where} refuses writes, since it cannot write to its disk ({_text(cause)}): nothing was "
         f"written; check its disk"
     )
 
 
 def _read_only(where: str, cause: Exception) -> StoreReadOnly:
     return StoreReadOnly(
-        f"{where} is a replica and takes no writes ({_text(cause)}): nothing was written; give the "
+        f"{where} is a replica and refuses writes ({_text(cause)}): nothing was written; use the "
         f"URL of the primary, or of the sentinels"
     )
 
 
 def of_a_cluster(where: str, reason: str) -> UnsupportedCapability:
-    """Return the error of a URL that names a node of a cluster as if it were alone."""
+    """Return the error of a URL that names a node of a cluster as a single server."""
     return UnsupportedCapability(
-        f"{where} is a node of a cluster ({reason}): give the URL of the cluster, "
+        f"{where} is a node of a cluster ({reason}): use the URL of the cluster, "
         f"redis+cluster://{where}"
     )
 
@@ -215,8 +215,8 @@ def of_a_cluster(where: str, reason: str) -> UnsupportedCapability:
 def _forbidden(where: str, cause: Exception) -> UnsupportedCapability:
     return UnsupportedCapability(
         f"{where} denies a right that the store needs ({_text(cause)}): nothing was written; give "
-        f"its user the rights listed in 'Run on Redis' in the documentation, and ask again with "
-        f"the same id"
+        f"its user the rights listed in 'Run on Redis' in the documentation, and repeat the call "
+        f"with the same id"
     )
 
 
@@ -227,7 +227,7 @@ def _wrong_credentials(where: str, cause: Exception) -> UnsupportedCapability:
 
 
 def _first_of(cause: BaseException) -> BaseException:
-    """Return the first error of a group, at any depth; an error that is not a group, itself."""
+    """Return the first error of a group, at any depth; return any other error unchanged."""
     inner: tuple[BaseException, ...] = getattr(cause, "exceptions", ())
     return _first_of(inner[0]) if inner else cause
 
@@ -236,7 +236,7 @@ def _text(cause: BaseException) -> str:
     return str(cause) or type(cause).__name__
 
 
-#: In this order: the first that fits.
+#: In this order: the first class that matches.
 _MEANINGS: Final[dict[type[Exception], Callable[[str, Exception], StoreError]]] = {
     OutOfMemoryError: _full,
     ReadOnlyError: _read_only,

@@ -1,8 +1,8 @@
-"""What each new connection is asked first: whether this server keeps what the store promises.
+"""The checks of each new connection: whether its server can keep the promises of the store.
 
-Another server may answer at the same address a moment later: it took over, was restarted with other
-settings, or its user has other rights. So all of it is asked of every connection, in one round
-trip, before the first call goes over it.
+Another server may answer at the same address a moment later: after a failover, or a restart with
+other settings, or with other rights of its user. So every connection is checked completely, in one
+round trip, before its first call.
 """
 
 from __future__ import annotations
@@ -38,27 +38,27 @@ _log = logging.getLogger("cicd_core_redis")
 
 #: The version of the layout that ``keys.py`` describes.
 SCHEMA: Final = 5
-#: The oldest server that has what the scripts need.
+#: The oldest server that can run the scripts.
 _OLDEST: Final = (7, 0)
 
 
 class NothingThere(StoreError):
-    """No store was opened in the namespace before, and none may be begun."""
+    """The namespace does not exist, and may not be created."""
 
     retryable = False
     recoverable = False
 
 
 class Handshake:
-    """Opens connections of a store, and lets none of a server that does not pass be used."""
+    """Opens connections of a store, and refuses a server that does not pass the checks."""
 
     def __init__(self, location: Location) -> None:
         self._location = location
         self._meta = meta_key(location.namespace)
-        #: What of the last server's durability deserves a warning.
+        #: The warning about the last server's durability.
         self.concern: str | None = None
         self._greeted = False
-        #: Whether it has marked the namespace, which had nothing before.
+        #: Whether this object has created the namespace.
         self.has_created = False
 
     async def connect(self) -> Connection:
@@ -91,7 +91,7 @@ class Handshake:
             *((b"CONFIG", b"GET", name) for name in SETTINGS),
         )
         facts = ServerFacts.of(_sound(info), settings)
-        if facts.is_loading:  # until it has its data, it says that it has no append-only file
+        if facts.is_loading:  # until it has loaded, it reports no append-only file
             raise BusyLoadingError("it is loading its data")
         self._check_server(facts, where)
         check_durability(facts, wanted, where)
@@ -100,7 +100,7 @@ class Handshake:
         self._warn(concern_of(facts, wanted, where))
 
     def _warn(self, concern: str | None) -> None:
-        """Log what a reconnect finds; the first connection's is for who opens the store."""
+        """Log a new concern on a reconnect; the caller that opens the store warns of the first."""
         if self._greeted and concern is not None and concern != self.concern:
             _log.warning("%s", concern)
         self.concern, self._greeted = concern, True
@@ -118,8 +118,8 @@ class Handshake:
             )
 
     def _check_rights(self, answer: Sequence[bytes]) -> None:
-        """Refuse a user whose rights end in the midst of a script."""
-        if forbidden := answer[1:]:  # behind the time, which this one does not tell
+        """Refuse a user who lacks the right to a command of a script."""
+        if forbidden := answer[1:]:  # after the time, which this script leaves empty
             names = ", ".join(sorted(name.decode() for name in forbidden))
             raise UnsupportedCapability(
                 f"{self._location.source.where} denies its user rights that the store needs "
@@ -128,26 +128,26 @@ class Handshake:
             )
 
     async def _check_schema(self, connection: Connection, found: bytes | None) -> None:
-        """Mark a namespace with the version of its layout, or refuse one of another version.
+        """Mark a new namespace with the version of its layout, or refuse another version.
 
-        One that has nothing is refused where the first connection may begin none.
+        A missing namespace is refused if the first connection may not create one.
         """
         name = f"namespace {self._location.namespace or ''!r}"
         if found is None and not (self._location.create or self._greeted):
-            raise NothingThere(f"there is no data of the {name}; check the database")
+            raise NothingThere(f"there is no data of the {name}; check the URL and the namespace")
         if found is None:
             (marked,) = await _ask(connection, (b"HSETNX", self._meta, b"schema", SCHEMA))
             self.has_created = self.has_created or _sound(marked) == 1
             if self._greeted:
                 _log.error(
-                    "%s has no data of the %s: it lost its data, or is another server",
+                    "%s has no data of the %s: the server lost its data, or is a different one",
                     self._location.source.where,
                     name,
                 )
         elif not found.isdigit():
             raise UnrecognizedDatabase(
                 f"{self._location.source.where} has a key {self._meta.decode()!r} of another "
-                f"program: choose another namespace; nothing was changed"
+                f"program; nothing was changed; choose another namespace"
             )
         elif int(found) > SCHEMA:
             raise SchemaTooNew(name, int(found), SCHEMA)
@@ -156,7 +156,7 @@ class Handshake:
 
 
 async def _ask(connection: Connection, *commands: Sequence[Argument]) -> list[Answer]:
-    """Send commands in one write, and return their answers; a refusal is one too."""
+    """Send commands in one write, and return their answers; a refusal is also an answer."""
     data = [part for command in commands for part in (b"*%d\r\n" % len(command), packed(command))]
     await connection.send_packed_command(data, check_health=False)
     return [await _answer(connection) for _ in commands]

@@ -1,7 +1,7 @@
-"""Indexes that a namespace lacks: a version of the library, or an application, has added them.
+"""Builds indexes that a namespace lacks, after a version or an application has added them.
 
-``meta`` has a field for each index that its records are in. Where one is missing, the records that
-are there already are brought into it before the store is given out, some at a time.
+``meta`` has a field for each complete index. If one is missing, the existing records are added to
+that index, some at a time, before the store is open.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("cicd_core_redis")
 
-#: How many of the server's names one script looks at: it holds up every other client meanwhile.
+#: The number of keys that one script looks at: it blocks all other clients while it runs.
 _NAMES: Final = 500
 #: A field of ``meta``, the collection, and the number of the index among the collection's.
 _Index = tuple[str, str, int]
@@ -44,18 +44,18 @@ async def complete_indexes(
     *,
     is_new: Callable[[], bool],
 ) -> None:
-    """Bring every record into every index of its collection.
+    """Add every record to every index of its collection.
 
-    Cost: one round trip where no index is new; else one for each 500 names that the server has, of
-    other namespaces too.
+    Cost: one round trip if no index is new; otherwise one for each 500 keys of the server, those
+    of other namespaces included.
 
     Raises:
-        UnsupportedCapability: there is a new index, and the user may not ``SCAN``.
+        UnsupportedCapability: there is a new index, and the user may not run ``SCAN``.
     """
-    found = await pipeline.ask(b"HGETALL", meta)  # which connects
+    found = await pipeline.ask(b"HGETALL", meta)  # this connects
     known = {field.decode() for field in found[::2]}
     missing = [index for index in indexes_of(collections) if index[0] not in known]
-    if not is_new():  # the connection tells
+    if not is_new():  # known since the connection
         await _build(pipeline, missing)
     if missing:
         marks = [word for field, _, _ in missing for word in (field, 1)]
@@ -77,7 +77,7 @@ async def _build(pipeline: Pipeline, missing: Sequence[_Index]) -> None:
 
 
 async def _run_of(pipeline: Pipeline, names: str) -> str:
-    """Return the index to build and the run of the server: a cursor is valid only for both."""
-    said = (await pipeline.ask(b"INFO", b"server")).decode()
-    run = next((line for line in said.splitlines() if line.startswith("run_id:")), "")
+    """Return a digest of the indexes and the server's run: a cursor is valid only for both."""
+    info = (await pipeline.ask(b"INFO", b"server")).decode()
+    run = next((line for line in info.splitlines() if line.startswith("run_id:")), "")
     return sha256(f"{run} {names}".encode()).hexdigest()[:16]

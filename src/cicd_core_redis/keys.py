@@ -5,8 +5,8 @@ keys of one namespace in one slot, so one script may use any of them. After the 
 
 ======================  ==========================================================================
 ``meta``                hash: the layout's version, the version floor, the last event dropped, the
-                        clock's offset and what it has come to, and what is written before each
-                        ``WAIT``
+                        clock's offset and its highest time, and a field that is written before
+                        each ``WAIT``
 ``r:COLLECTION:KEY``    hash, a record: ``h`` its header, ``b`` its body
 ``i:COLLECTION:…``      zset, one partition of one index: members of score 0 in sort order
 ``h:COLLECTION:CLAIM``  set: the keys of the records that a claim holds
@@ -29,17 +29,17 @@ _UNNAMED: Final = "@"
 
 
 def prefix_of(namespace: str | None) -> str:
-    """Return what every key of a namespace begins with."""
+    """Return the prefix of every key of a namespace."""
     return f"cicd:{{{namespace or _UNNAMED}}}:"
 
 
 def meta_key(namespace: str | None) -> bytes:
-    """Return the key that every script is given, so that a cluster knows the slot."""
+    """Return the key that every script gets, so that a cluster knows the slot."""
     return f"{prefix_of(namespace)}meta".encode()
 
 
 def index_prefix(collection: str, index: Index) -> str:
-    """Return what the zsets of an index begin with, behind the namespace's prefix."""
+    """Return the prefix of an index's zsets, without the namespace's prefix."""
     return f"i:{collection}:{index.partition}:{index.sort}:"
 
 
@@ -49,26 +49,26 @@ def zset_of(partition: Partition) -> str:
 
 
 def listener_channel(namespace: str | None, listener: str) -> bytes:
-    """Return the channel on which a store hears that its waiters were chosen."""
+    """Return the channel of a store: its messages name the waiters that were chosen."""
     return f"{prefix_of(namespace)}w:{listener}".encode()
 
 
 def partition_of(zset: str) -> Partition:
     """Return the partition of a zset, without the namespace's prefix."""
-    _, collection, attribute, sort, value = zset.split(":", 4)  # no name has a colon in it
+    _, collection, attribute, sort, value = zset.split(":", 4)  # no name contains a colon
     return Partition(collection, Index(attribute, sort), value)
 
 
 def lower_bound(after: str | None) -> bytes:
-    """Return the bound, as ZRANGE takes it, above the member of that sort value."""
+    """Return ZRANGE's lower bound above a sort value; None: no bound."""
     return b"-" if after is None else b"(" + after.encode()
 
 
 def upper_bound(before: str | None) -> bytes:
-    """Return the bound, as ZRANGE takes it, below the member of that sort value."""
+    """Return ZRANGE's upper bound below a sort value; None: no bound."""
     return b"+" if before is None else b"(" + before.encode()
 
 
 def group_of(counter: str) -> str:
-    """Return the group of a counter: what stands before the bar."""
+    """Return the group of a counter: the part before the bar."""
     return counter.partition("|")[0]

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 #: Number of unused channels that stay subscribed: repeated waits use them again soon.
 _IDLE_CHANNELS: Final = 256
-#: After so many seconds in which nothing was heard, the server is asked whether it still speaks to
-#: us: what stands between forgets connections that are silent for long, and tells nobody.
+#: After so many seconds without a message, the connection is checked: a firewall or proxy may drop
+#: a silent connection without notice to either end.
 _QUIET: Final = 10.0
 
 
 class Listening:
-    """Subscribes to channels, and passes their messages on."""
+    """Subscribes to channels, and passes on their messages."""
 
     def __init__(
         self,
@@ -40,20 +40,20 @@ class Listening:
         """Connect with the first channel.
 
         Args:
-            source: where to listen.
+            source: the server to listen to.
             connect: opens a connection.
-            needed: the channels that are listened to now; others may be let go.
-            hear: gets the channel and the content of each message.
-            lose: called when the connection has ended: messages may have been missed.
+            needed: the channels that waiters need now; others may be unsubscribed.
+            hear: called with the channel and the content of each message.
+            lose: called when the connection has ended: messages may be lost.
         """
         self._source = source
         self._connect = connect
         self._needed = needed
         self._hear_message = hear
         self._lose = lose
-        #: The channels that are subscribed, or will be, and when that was confirmed.
+        #: The channels that are subscribed, or will be, each with a future of the confirmation.
         self._channels: dict[bytes, asyncio.Future[None]] = {}
-        #: Those that are yet to be subscribed.
+        #: The channels to subscribe next.
         self._fresh: list[bytes] = []
         self._wanted = asyncio.Event()
         self._heard = False
@@ -61,20 +61,19 @@ class Listening:
         self._closed = False
 
     def check(self) -> None:
-        """Raise if it was closed.
+        """Raise an error if the store was closed.
 
         Raises:
-            StoreClosed: it was.
+            StoreUnavailable: the store was closed.
         """
         if self._closed:
             raise closed(self._source.where)
 
     async def subscribe(self, channels: Sequence[bytes]) -> None:
-        """Return when messages of these channels will be heard.
+        """Subscribe to channels; return when their messages will arrive.
 
         Raises:
-            StoreClosed: it was closed.
-            StoreUnavailable: the server cannot be listened to.
+            StoreUnavailable: the store was closed, or the server cannot be listened to.
         """
         self.check()
         loop = asyncio.get_running_loop()
@@ -86,7 +85,7 @@ class Listening:
             self._serving = loop.create_task(self._serve())
         self._wanted.set()
         for confirmed in [self._channels[channel] for channel in channels]:
-            await asyncio.shield(confirmed)  # others may wait for the same one
+            await asyncio.shield(confirmed)  # other waiters may share it
 
     async def close(self) -> None:
         """Disconnect."""
@@ -98,7 +97,7 @@ class Listening:
     async def _serve(self) -> None:
         """Send and listen over one connection, until it fails or the store is closed.
 
-        A task of its own, so that no caller who goes leaves a command half sent.
+        It is a separate task, so that a cancelled caller never leaves a command half sent.
         """
         cause: BaseException = ConnectionError("the store was closed")
         try:
@@ -140,7 +139,7 @@ class Listening:
             self._hear(await connection.read_response(disable_decoding=True, timeout=math.inf))
 
     async def _watch(self) -> NoReturn:
-        """Give the connection up when it has become mute."""
+        """Give up the connection when it has become silent."""
         asked = False
         while True:
             self._heard = False
@@ -148,7 +147,7 @@ class Listening:
             if asked and not self._heard:
                 raise TimeoutError(f"no message for {2 * _QUIET:g} s")
             asked = not self._heard and bool(self._channels)
-            if asked:  # to subscribe again changes nothing, and is answered
+            if asked:  # a repeated subscription changes nothing, but gets an answer
                 self._fresh.append(next(iter(self._channels)))
                 self._wanted.set()
 
@@ -163,11 +162,11 @@ class Listening:
                 confirmed.set_result(None)
         elif kind == b"sunsubscribe":
             confirmed = self._channels.get(channel)
-            if confirmed is not None and confirmed.done():  # else it is what we asked for
+            if confirmed is not None and confirmed.done():  # otherwise this process asked for it
                 raise ConnectionError("another server now has the namespace")
 
     def _forget_all(self, error: BaseException) -> None:
-        """Wake all waiters: their next calls meet the failure, or succeed."""
+        """Wake all waiters: their next calls fail too, or succeed."""
         for confirmed in self._channels.values():
             if not confirmed.done():
                 confirmed.set_exception(error)

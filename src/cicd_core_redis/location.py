@@ -1,4 +1,4 @@
-"""What a URL of a Redis store says, checked, and with the defaults filled in."""
+"""The location and options of a Redis store, from its URL, checked and with defaults."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 #: How many seconds an event stays in the log by default: 30 days.
 LOG_RETENTION: Final = 30 * 86400.0
-#: How many seconds a call, and a connection, may take by default.
+#: How many seconds a call and a connection may take by default.
 CALL_TIMEOUT: Final = 5.0
 CONNECT_TIMEOUT: Final = 2.0
 #: How far the clocks of servers that take over from each other may be apart, in seconds.
@@ -48,29 +48,29 @@ _OWN: Final = frozenset(
     }
 )
 _PORTS: Final = {"redis+sentinel": 26379, "redis+cluster": 6379}
-#: A limit of time that is shorter than this is a mistake, in seconds.
+#: A time limit shorter than this is a mistake, in seconds.
 _LEAST: Final = 0.001
-#: The most digits of a database's number: Python makes no number of a text with thousands of them.
+#: The most digits of a database's number: Python refuses to parse a number with thousands of them.
 _DIGITS: Final = 9
 
 
 @frozen(kw_only=True)
 class Location:
-    """Where the store is, and how it is spoken to."""
+    """The server of a store, and the options of its connections."""
 
     source: Source
     namespace: str | None
     durability: Durability | None
     confirming: Confirming | None
-    #: In seconds, all of them.
+    #: All three in seconds.
     timeout: float
     log_retention: float
     clock_skew: float
-    #: Whether a namespace that has nothing of ours may be begun.
+    #: Whether a missing namespace may be created.
     create: bool = True
 
     def sibling(self) -> Location:
-        """Return the same for another event loop."""
+        """Return the same location for another event loop."""
         return evolve(self, source=self.source.sibling())
 
 
@@ -81,10 +81,10 @@ def locate(
     client: Redis | RedisCluster | None,
     given: Mapping[str, Any],
 ) -> Location:
-    """Return what a URL and the settings that take precedence over it say.
+    """Return the location that a URL names; settings in ``given`` take precedence over its options.
 
     Raises:
-        InvalidInput: something is wrong; it is named.
+        InvalidInput: the URL or a setting is wrong; the error names it.
     """
     url.check_options(_OWN | _TLS)
     settings = {
@@ -135,7 +135,7 @@ def _seconds(
 
 
 def _check_tls(url: StoreURL) -> None:
-    """Refuse options that would be ignored and suggest a secure connection."""
+    """Refuse options of TLS that an unencrypted connection would ignore."""
     if url.scheme in {"redis", "unix"}:
         for name, value in _tls(url).items():
             raise InvalidInput(
@@ -151,7 +151,7 @@ def _source(
 ) -> Source:
     if client is not None:
         if url.netloc or url.path:
-            reason = "with your own client, give only its scheme, such as redis://"
+            reason = "with your own client, give only the scheme, such as redis://"
             raise InvalidInput("url", str(url), reason)
         return _of_client(client, namespace, connect_timeout)
     if url.scheme == "redis+cluster":

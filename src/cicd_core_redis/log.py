@@ -1,7 +1,7 @@
-"""The log as it is read: where a cursor stands in the stream, and the page behind it.
+"""Reads the log: a cursor's position in the stream, and the page after it.
 
-A commit's events are one entry of the stream, so that a page may end inside of one: a cursor is the
-entry's id, and behind a dot how many of its events were read, if not all.
+All events of a commit are one entry of the stream, and a page may end inside an entry. So a cursor
+is the entry's id and, if not all of its events were read, a dot and the number of those read.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from cicd_core.values import frozen
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-#: An id, and how many events were read; no stream comes to numbers of so many digits.
+#: An id, and the number of events read; the numbers of a stream never have more digits.
 _CURSOR: Final = re.compile(r"([0-9]{1,18})-([0-9]{1,18})(?:\.([0-9]{1,18}))?")
-#: An entry of the stream: its id, then names and bodies of events in turns.
+#: An entry of the stream: its id, then the name and the body of each event.
 Entry = tuple[bytes, "Sequence[bytes]"]
 
 
@@ -26,9 +26,9 @@ Entry = tuple[bytes, "Sequence[bytes]"]
 class LogPosition:
     """A position in the stream."""
 
-    #: The id of an entry: milliseconds, and a number among those of the same one.
+    #: The id of an entry: milliseconds, and a number within the millisecond.
     id: tuple[int, int]
-    #: How many of its events were read; 0: all of them.
+    #: The number of its events that were read; 0: all of them.
     read: int = 0
 
     @classmethod
@@ -36,7 +36,7 @@ class LogPosition:
         """Return the position that a cursor names.
 
         Raises:
-            InvalidCursor: it names none.
+            InvalidCursor: it is not a cursor of this store.
         """
         found = _CURSOR.fullmatch(cursor)
         if found is None:
@@ -46,7 +46,7 @@ class LogPosition:
 
     @property
     def first(self) -> str:
-        """The bound of the entries to read, as XRANGE takes it."""
+        """XRANGE's lower bound of the entries to read."""
         name = f"{self.id[0]}-{self.id[1]}"
         return name if self.read else f"({name}"
 
@@ -56,11 +56,11 @@ class LogPosition:
         return self.id[0]
 
     def is_ahead_of(self, last: bytes) -> bool:
-        """Whether the position is behind the last entry that there ever was."""
+        """Whether the position is after the last entry that ever existed."""
         return self.id > _id(last)
 
     def is_truncated_by(self, dropped: bytes) -> bool:
-        """Whether retention dropped entries that follow this position, or the rest of its own."""
+        """Whether retention dropped entries after this position, or the rest of its entry."""
         last = _id(dropped)
         return self.id < last or (self.id == last and self.read > 0)
 
@@ -71,7 +71,7 @@ class LogPosition:
 def log_page(
     position: LogPosition, found: Sequence[Entry], limit: int, *, truncated: bool
 ) -> LogPage:
-    """Return up to ``limit`` events behind a position, of the entries that were found there."""
+    """Return up to ``limit`` events after a position, from the entries found there."""
     entries: list[LogEntry] = []
     for name, fields in found:
         here = _id(name)

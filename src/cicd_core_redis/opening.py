@@ -65,7 +65,7 @@ async def open_redis(
 
     Args:
         url: the servers.
-        collections: those of the store.
+        collections: the collections of the store.
         namespace: the set of records to open; in a cluster, all of it is in one slot.
         clock: must be None: the server's own clock decides.
         create: False refuses a namespace that does not exist yet.
@@ -83,14 +83,14 @@ async def open_redis(
             apart; 0.5 by default with sentinels and in a cluster, else 0.
 
     Raises:
-        UnrecognizedDatabase: the namespace's first key is not ours.
-        InvalidInput: the URL or an option is wrong, a clock was given, or there is nothing in the
-            namespace and ``create`` is false.
-        SchemaTooNew: a newer version of the library wrote the namespace; it stays as it is.
-        SchemaTooOld: an older one wrote it, in a layout that is not read any more.
-        StoreUnavailable: the server did not answer in time, or too few replicas confirmed it.
-        UnsupportedCapability: the event loop is not asyncio's, or the server is too old, keeps
-            less than was asked for, forbids what is needed, or throws keys away.
+        UnrecognizedDatabase: another program wrote the namespace's ``meta`` key.
+        InvalidInput: the URL or an option is wrong, a clock was given, or the namespace does not
+            exist and ``create`` is false.
+        SchemaTooNew: a newer version of the library wrote the namespace; it stays unchanged.
+        SchemaTooOld: an older version wrote it, in a layout that is not supported any more.
+        StoreUnavailable: the server did not answer in time, or too few replicas confirmed a write.
+        UnsupportedCapability: the event loop is not asyncio's, or the server is too old, has less
+            durability than requested, denies a needed right, or evicts keys.
     """
     if clock is not None:
         raise InvalidInput("clock", clock, "the server's clock decides; do not give a clock")
@@ -113,7 +113,7 @@ async def open_redis(
 async def open_location(
     location: Location, collections: tuple[Collection, ...]
 ) -> AsyncGenerator[RedisBackend, None]:
-    """Open a store by what :func:`open_redis` made of its URL."""
+    """Open the store at a location that :func:`open_redis` derived from a URL."""
     skew = micros(location.clock_skew)
     clock = ServerClock(skew)
     handshake = Handshake(location)
@@ -146,10 +146,10 @@ async def open_location(
             )
         except NothingThere as missing:
             raise InvalidInput("url", location.source.where, str(missing)) from missing
-        except (AttributeError, TypeError, ValueError) as nonsense:  # no server answers so
+        except (AttributeError, TypeError, ValueError) as nonsense:  # not an answer of Redis
             raise broken(location.source.where, nonsense) from nonsense
         if location.confirming:
-            await pipeline.run(Verb.GET, ["", 0])  # nothing at all, which replicas must confirm
+            await pipeline.run(Verb.GET, ["", 0])  # an empty read, which replicas must confirm
         if handshake.concern is not None:
             warnings.warn(handshake.concern, KeepsNothing, stacklevel=2)
         yield store

@@ -1,9 +1,8 @@
 """One connection that all calls of an event loop share: sent together, answered in order.
 
-A task sends what the last turn of the loop left, calls of one script merged into one, and reads
-the answers in the order of the questions. No call has a timer, a lock or a connection of its own:
-that is what makes many callers fast. Nothing is ever sent twice here, but to a server that says
-it has not run it.
+A task sends the calls of the last turn of the loop, with calls of the same script merged, and reads
+the answers in the order of the calls. No call has its own timer, lock or connection, which makes
+many callers fast. A call is sent again only if the server reports that it has not run it.
 """
 
 from __future__ import annotations
@@ -42,15 +41,15 @@ if TYPE_CHECKING:
     from cicd_core_redis.scripts import Script, Verb
     from cicd_core_redis.server_clock import ServerClock
 
-#: Answers of the server that are errors; two of them are errors of the connection to redis-py.
+#: Answers of the server that are errors; redis-py treats two of them as errors of the connection.
 _REFUSALS: Final = (ResponseError, AuthenticationError, BusyLoadingError)
-#: Seconds between two tries to connect: the first pause, which doubles, and the longest.
+#: Seconds between two attempts to connect: the first pause, which doubles, and the longest.
 _FIRST_PAUSE: Final = 0.02
 _LONGEST_PAUSE: Final = 0.5
 
 
 class _NoConnection(Exception):
-    """None could be had."""
+    """No connection could be opened."""
 
     def __init__(self, cause: RedisError | OSError | StoreError) -> None:
         super().__init__(cause)
@@ -58,7 +57,7 @@ class _NoConnection(Exception):
 
 
 class _Elsewhere(ConnectionError):
-    """The server says that another one is to be asked, or that it is not ready."""
+    """The server reports that another one is responsible, or that it is not ready."""
 
 
 class Pipeline:
@@ -89,18 +88,18 @@ class Pipeline:
         self._wanted = asyncio.Event()
         self._serving: asyncio.Task[None] | None = None
         self._closed = False
-        #: The event loop that asked first: futures and tasks of another one are not safe here.
+        #: The event loop of the first call: futures and tasks of another loop are not safe here.
         self._loop: asyncio.AbstractEventLoop | None = None
-        #: Whether nothing more is sent over this connection: the server is not the one to ask.
+        #: Whether this connection sends nothing more, since its server is not responsible now.
         self._leaving = False
 
     def submit(
         self, verb: Verb, arguments: Sequence[Argument], *, records: int = 1
     ) -> asyncio.Future[Answer]:
-        """Put a script on the way; its answer comes without the time.
+        """Queue a call of a script; its answer comes without the time.
 
-        Those that take several items take the arguments of one here, which speaks of at most so
-        many records.
+        For a script that takes several items, give the arguments of one item; ``records`` is the
+        largest number of records that it concerns.
 
         Raises:
             StoreUnavailable: the pipeline was closed.
@@ -116,7 +115,7 @@ class Pipeline:
         return await self._submit(None, command, 0)
 
     async def close(self) -> None:
-        """Fail what is under way and disconnect."""
+        """Fail the calls under way and disconnect."""
         self._closed = True
         if (serving := self._serving) is not None:
             serving.cancel()
@@ -133,7 +132,7 @@ class Pipeline:
             self._loop = loop
         elif loop is not self._loop:
             raise UnsupportedCapability(
-                "this store belongs to another event loop: give this one a sibling() of it"
+                "this store belongs to another event loop: open a sibling() of it for this one"
             )
         if self._serving is None:
             self._start()
@@ -146,14 +145,14 @@ class Pipeline:
         self._serving = asyncio.get_running_loop().create_task(self._serve())
 
     async def _serve(self) -> None:
-        """Connect when there is something to send, and again when a connection was lost."""
+        """Connect when there is something to send, and again after a lost connection."""
         try:
             await self._connect_and_converse()
-        except Exception as defect:  # noqa: BLE001 - whatever it is, no caller may wait for ever
+        except Exception as defect:  # noqa: BLE001 - on any error, no caller may wait for ever
             self._fail_all(broken(self._source.where, defect))
         except asyncio.CancelledError as cancelled:
-            # The program ends, which cancels every task, or the store is closed. What was sent is
-            # lost; calls of those who clean up, and come now, start another task.
+            # The program ends, which cancels every task, or the store is closed. The calls that
+            # were sent fail; later calls, from a caller's cleanup, start another task.
             self._lose(cancelled)
             raise
         finally:
@@ -163,7 +162,7 @@ class Pipeline:
 
     async def _connect_and_converse(self) -> None:
         failures = 0
-        while not self._closed:  # a cancellation that meets a failure is swallowed by the failure
+        while not self._closed:  # a failure at the same time may swallow a cancellation
             await self._wanted.wait()
             try:
                 await self._converse_once()
@@ -230,7 +229,7 @@ class Pipeline:
                 await connection.send_packed_command(data, check_health=False)
 
     def _confirmation(self, parcels: Sequence[Parcel]) -> Confirmation | None:
-        """Make those that must survive wait for the servers that shall hold them."""
+        """Return a confirmation for the parcels that must be durable; None: none must."""
         if self._confirming is None:
             return None
         durable = [parcel for parcel in parcels if parcel.is_durable]
@@ -248,7 +247,7 @@ class Pipeline:
             if not self._inflight:
                 raise ConnectionError("the server sent an unexpected answer")
             self._take(self._inflight[0], answer)
-            self._inflight.popleft()  # not before: what can't be taken is failed with the rest
+            self._inflight.popleft()  # not before: if it can't be handled, it fails with the rest
             self._leaving = self._leaving or points_elsewhere(answer)
         raise _Elsewhere("this server does not serve the namespace now")
 
@@ -271,7 +270,7 @@ class Pipeline:
             parcel.confirmation.forget(parcel)
         error = self._translated(answer)
         if is_unknown_script(answer) and not parcel.whole:
-            parcel.whole = True  # send the text itself: nothing of it was run
+            parcel.whole = True  # send the text itself: the script did not run
             self._again.append(parcel)
             self._wanted.set()
         elif points_elsewhere(answer) and getattr(error, "retryable", False):
@@ -280,7 +279,7 @@ class Pipeline:
             parcel.fail(error)
 
     def _put_back(self, parcel: Parcel, error: BaseException) -> None:
-        """Let calls that were not run wait for another server, as long as they may."""
+        """Queue calls that did not run again, for another server, unless their time is up."""
         late = monotonic_seconds() - self._timeout
         for call in parcel.calls:
             if call.began <= late:
@@ -297,7 +296,7 @@ class Pipeline:
                 parcel.fail(error)
 
     async def _watch(self) -> NoReturn:
-        """Give the connection up when an answer stays away."""
+        """Give up the connection when an answer is missing for too long."""
         patience = self._timeout + (self._confirming.timeout if self._confirming else 0.0)
         while True:
             await asyncio.sleep(self._timeout / 4)
@@ -308,7 +307,7 @@ class Pipeline:
         return translated(cause, self._source.where, fails_over=self._source.fails_over)
 
     def _refuse(self, cause: RedisError | OSError | StoreError) -> None:
-        """Fail the calls that waited too long for a connection, or all if none will come."""
+        """Fail the calls that waited too long for a connection, or all if retrying is useless."""
         error = self._translated(cause)
         late = monotonic_seconds() - self._timeout
         if getattr(error, "retryable", False):
@@ -323,7 +322,7 @@ class Pipeline:
             self._wanted.clear()
 
     def _lose(self, cause: BaseException) -> None:
-        """Fail what was sent: whether it took effect is unknown. What was not, waits on."""
+        """Fail the calls that were sent: their effect is unknown. The others keep waiting."""
         error = lost(self._source.where, cause)
         for parcel in self._inflight:
             parcel.fail(error)

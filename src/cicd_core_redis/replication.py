@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 
 @frozen
 class Confirming:
-    """How each write is confirmed before it is acknowledged."""
+    """How replicas confirm each write before it is acknowledged."""
 
-    #: How many replicas must have it.
+    #: How many replicas must have a write.
     replicas: int
-    #: How long they may take for it, in seconds.
+    #: How long they may take, in seconds.
     timeout: float
 
-    #: The script that writes something.
+    #: The script that makes the write before ``WAIT``.
     script: str
 
     def commands(self, meta: bytes) -> tuple[tuple[Argument, ...], ...]:
-        """Return what is sent behind the writes; ``meta`` is a key of ours."""
+        """Return the commands to send after the writes; ``meta`` is the namespace's meta key."""
         milliseconds = max(1, round(self.timeout * 1000))
         return (b"EVAL", self.script, 1, meta), (b"WAIT", self.replicas, milliseconds)

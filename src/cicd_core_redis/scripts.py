@@ -1,7 +1,7 @@
-"""The Lua scripts: what each is made of, and its digest.
+"""The Lua scripts: the parts of each one, and its digest.
 
-A script is the collections' shapes, written out as Lua, and some of the files in ``lua/``, one
-behind the other, since Redis knows no libraries that need no administrator.
+A script is the collections' shapes, written as Lua, followed by some of the files in ``lua/``.
+Libraries of Redis (functions) would need an administrator.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Verb(Enum):
-    """A script: what it does."""
+    """A script, named by its action."""
 
     COMMIT = "commit"
     #: A commit that creates nothing.
@@ -66,37 +66,37 @@ _PARTS: Final[Mapping[Verb, tuple[str, ...]]] = {
     Verb.SWEEP: (*_WRITING, "sweep"),
     Verb.INDEX: (*_WRITING, "index"),
 }
-#: Those whose answer must survive the server, where the store promises that it does. What is read
-#: may be the effect of a write that nobody confirmed; who acts on it, tells it, or reads the log on
-#: from there, must not see it undone.
+#: The scripts whose effect must survive the loss of the server, if the store promises that. A read
+#: is among them because it may see the effect of an unconfirmed write; a caller that acts on it, or
+#: continues to read the log from there, must not see it undone.
 DURABLE: Final = frozenset(
     {Verb.COMMIT, Verb.CHANGE, Verb.CLAIM, Verb.RENEW, Verb.GET, Verb.COUNTERS, Verb.READ_LOG}
 )
-#: Those that a server runs also where its memory is full. What was begun must come to its end, and
-#: only what is new can wait; a script that reads or drops needs no leave.
+#: The scripts that a server runs even when its memory is full: started work must be able to finish;
+#: only new work can wait. Scripts that only read or delete need no such flag.
 _ALLOWED_WHEN_FULL: Final = frozenset({Verb.CHANGE, Verb.CLAIM, Verb.RENEW})
 
 
 @frozen
 class Script:
-    """A script, ready to be sent."""
+    """A script, ready to send."""
 
     verb: Verb
     text: bytes
-    #: The digest by which EVALSHA names it.
+    #: Its digest for EVALSHA.
     sha: bytes
-    #: What stands before all other arguments.
+    #: The arguments before all others.
     first: tuple[int, ...] = ()
 
 
 def scripts_for(
     collections: Iterable[Collection], *, skew: int = 0, in_cluster: bool = False
 ) -> dict[Verb, Script]:
-    """Return every script, written for these collections.
+    """Return every script for these collections.
 
     Args:
-        collections: what the store keeps.
-        skew: how far the clocks of the servers that may take over are apart, in microseconds.
+        collections: the collections of the store.
+        skew: how far apart the clocks of servers that take over may be, in microseconds.
         in_cluster: whether the slot of the keys may move to another node.
     """
     shapes = shapes_text(collections)
@@ -110,9 +110,9 @@ def scripts_for(
 
 
 def shapes_text(collections: Iterable[Collection]) -> str:
-    """Return the Lua function that tells the shape of a collection; see ``lua/records.lua``.
+    """Return the Lua function that returns the shape of a collection; see ``lua/records.lua``.
 
-    The names need no escaping: a collection's and an attribute's are of ``[a-z0-9_-]`` alone.
+    The names need no escaping: names of collections and attributes have only ``[a-z0-9_-]``.
     """
     lines = [
         f"  if name == '{collection.name}' then return {_shape(collection)} end"
@@ -142,13 +142,13 @@ def _in_cluster(parts: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def confirming_text() -> str:
-    """Return the script that goes before a WAIT; it is sent whole, since it is short."""
+    """Return the script that goes before a WAIT; its text is always sent, since it is short."""
     return _text("confirm")
 
 
 @cache
 def rights_text() -> str:
-    """Return the script that tells which rights are missing; each connection sends it once."""
+    """Return the script that lists the missing rights; each connection sends it once."""
     return "\n".join(map(_text, ("records", "needs", "rights")))
 
 
@@ -160,5 +160,5 @@ def _script(verb: Verb, shapes: str, parts: tuple[str, ...], first: tuple[int, .
     texts = [_text(part) for part in parts]
     flags = ["#!lua flags=allow-oom"] if verb in _ALLOWED_WHEN_FULL else []
     text = "\n".join([*flags, shapes, *texts]).encode()
-    # SHA-1 is what Redis names a script by; nothing is kept secret or safe by it.
+    # Redis names a script by its SHA-1; security does not depend on it.
     return Script(verb, text, sha1(text, usedforsecurity=False).hexdigest().encode(), first)

@@ -1,8 +1,8 @@
-"""The server's clocks, known from its answers: each script tells the time at which it ran.
+"""The server's clocks, known from its answers: each script returns the time at which it ran.
 
-What was heard is also what the server is told with each question: how much time has passed at
-least, and at most, by the clock of this machine. The server's own clock may be set, or be another
-server's since a moment ago; see ``lua/clock.lua``.
+Each call also sends bounds to the server: the least and the most that the time can be now, by
+earlier answers and the clock of this machine. The server's own clock may have been set, or another
+server may have taken over; see ``lua/clock.lua``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from cicd_core.model.instants import SECOND
 from cicd_core.store.records import StoreTime
 from cicd_core.values import frozen
 
-#: Seconds after which what was heard is not relied on any more.
+#: Seconds after which an answer is too old to compute the time from.
 _FRESH: Final = 10.0
 #: How far two clocks drift apart in a second, at most: 200 millionths, a bad crystal.
 _DRIFT: Final = 200e-6
@@ -22,10 +22,10 @@ _DRIFT: Final = 200e-6
 
 @frozen
 class _Sample:
-    #: The server's time in the middle between question and answer, and when that was here.
+    #: The server's time, and this machine's time half-way between the call and its answer.
     micros: int
     heard: float
-    #: The server's time may have been off by half of the round trip: in microseconds.
+    #: The largest error of the server's time: half of the round trip, in microseconds.
     error: float
 
     def error_at(self, now: float) -> float:
@@ -36,24 +36,24 @@ class _Sample:
 
 
 class _Bounds:
-    """How far the server's elapsed time is ahead of this machine's, which counts its sleep too."""
+    """Bounds of the server's elapsed time, relative to this machine's time since its start."""
 
     def __init__(self) -> None:
         self._least = self._most = 0.0
         self._at: int | None = None
 
     def narrow(self, least: int, most: int, here: int) -> None:
-        """Take what an answer tells: it was between the two at ``here`` (all in µs)."""
+        """Use an answer: the time was between ``least`` and ``most`` at ``here`` (all in µs)."""
         low, high = float(least - here), float(most - here)
         if self._at is not None:
             drift = (here - self._at) * _DRIFT
             kept = max(low, self._least - drift), min(high, self._most + drift)
-            if kept[0] <= kept[1]:  # else the server has learnt better from others
+            if kept[0] <= kept[1]:  # otherwise other processes have corrected the server
                 low, high = kept
         self._least, self._most, self._at = low, high, here
 
     def now(self) -> tuple[int, int]:
-        """Return the least and the most that it may be; 0 and 0: nothing is known."""
+        """Return the least and the most that the time may be now; 0 and 0: unknown."""
         if self._at is None:
             return 0, 0
         here = boot_micros()
@@ -62,10 +62,10 @@ class _Bounds:
 
 
 class ServerClock:
-    """What time it is on the server, as well as this process can know."""
+    """This process's estimate of the server's time."""
 
     def __init__(self, skew: int = 0) -> None:
-        """Know nothing yet; ``skew`` is added to the uncertainty, in microseconds."""
+        """Begin without an answer; ``skew`` is added to the uncertainty, in microseconds."""
         self._skew = skew
         self._best: _Sample | None = None
         self._bounds = _Bounds()
@@ -73,10 +73,10 @@ class ServerClock:
         self._ahead = 0
 
     def heard(self, micros: int, calendar: int, *, sent: float) -> None:
-        """Take the two clocks of an answer; ``sent`` is when it was asked for."""
+        """Use the two clocks of an answer; ``sent`` is when its call was sent."""
         now = monotonic_seconds()
         trip = round((now - sent) * SECOND)
-        self._last = max(self._last, micros)  # the server has come that far, whatever is estimated
+        self._last = max(self._last, micros)  # the server has reached this time
         self._bounds.narrow(micros, micros + trip, boot_micros())
         self._ahead = plausible(calendar, micros) - micros
         sample = _Sample(micros, (sent + now) / 2, trip / 2)
@@ -89,7 +89,7 @@ class ServerClock:
         return self._bounds.now()
 
     def read(self) -> StoreTime | None:
-        """Return the time; None: nothing was heard for too long, so ask the server."""
+        """Return the time; None: the last answer is too old, so ask the server."""
         now = monotonic_seconds()
         best = self._best
         if best is None or now - best.heard > _FRESH:
@@ -102,6 +102,6 @@ class ServerClock:
         )
 
     def _contradicts(self, best: _Sample, sample: _Sample) -> bool:
-        """Whether two samples contradict each other: the server has learnt better from others."""
+        """Whether two samples contradict each other: other processes have corrected the server."""
         apart = abs(best.micros_at(sample.heard) - sample.micros)
         return apart > best.error_at(sample.heard) + sample.error

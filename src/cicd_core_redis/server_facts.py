@@ -1,4 +1,4 @@
-"""What a server says of itself."""
+"""Facts that a server reports about itself."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ if TYPE_CHECKING:
 
 @frozen(kw_only=True)
 class ServerFacts:
-    """A server's INFO, and the settings that it tells."""
+    """A server's INFO, and the settings that it reports."""
 
-    #: Its version, so that two can be compared; None: it tells none.
+    #: Its version, as numbers to compare; None: it reports none.
     version: tuple[int, ...] | None
     is_loading: bool
     is_in_cluster: bool
     #: Whether it has an append-only file.
     has_log: bool
-    #: Its ``maxmemory-policy``, and whether it would throw away keys of ours.
+    #: Its ``maxmemory-policy``, and whether it would evict keys of the store.
     eviction: str
     evicts_ours: bool
-    #: Settings that it told by name: many servers that are rented tell none.
+    #: The settings that it reports by name: many hosted servers report none.
     settings: Mapping[str, str]
 
     @classmethod
     def of(cls, info: bytes, settings: Sequence[list[bytes] | bytes | Exception]) -> ServerFacts:
-        """Return what an answer to INFO says, and those to CONFIG GET, refusals among them."""
+        """Return the facts in the answers to INFO and CONFIG GET, which may be refusals."""
         lines = info.decode(errors="replace").splitlines()
         facts = dict(line.split(":", 1) for line in lines if ":" in line)
         parts = facts.get("redis_version", "").split(".")
@@ -40,7 +40,7 @@ class ServerFacts:
             is_in_cluster=facts.get("cluster_enabled") == "1",
             has_log=facts.get("aof_enabled") == "1",
             eviction=policy,
-            # The volatile ones take keys that have a time to live; none of ours has.
+            # The volatile policies evict keys with a time to live; no key of the store has one.
             evicts_ours=policy.startswith("allkeys") and facts.get("maxmemory", "0") != "0",
             settings={name.decode(): value.decode() for name, value in pairs},
         )

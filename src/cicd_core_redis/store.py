@@ -1,4 +1,4 @@
-"""The store: each verb of the contract, as one call of a script."""
+"""The store: each verb of the contract as a call of a script."""
 
 from __future__ import annotations
 
@@ -43,29 +43,30 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("cicd_core_redis")
 
-#: How often to drop what ran out, in seconds, and how much of it at once.
+#: How often to delete expired data, in seconds, and how much of it at a time.
 _SWEEP_PERIOD: Final = 1.0
 _SWEEP: Final = 200
-#: The most keys that one script reads: it holds up every other client of the server meanwhile.
+#: The most keys that one script reads: it blocks all other clients of the server while it runs.
 _KEYS: Final = 256
-#: How far the time of an event may be ahead of the clock that is asked later, in microseconds: a
-#: server that takes over may have fallen behind by what it had not noted.
+#: How far the time of an event may be ahead of the clock later, in microseconds: after a failover,
+#: the new server's clock may be behind by the time that was not stored.
 _AHEAD: Final = 60 * SECOND
-#: The length of what a script answers of a record whose header does not decode: key and error.
+#: The length of a script's answer for a record whose header does not decode: key and error.
 _UNREADABLE: Final = 2
-#: ... of one whose body a claim left out, since it had read as many bytes as a script may.
+#: The length if a claim left out the body, since it had read as many bytes as a script may.
 _WITHOUT_BODY: Final = 4
 
 
 class RedisBackend:
-    """A store on a Redis or Valkey server; what its methods promise stands in the contract.
+    """A store on a Redis or Valkey server; the contract documents its methods.
 
-    Atomicity: a script runs whole on the server, and nothing else runs beside it.
-    Clock: the server's TIME, between bounds (``lua/clock.lua``); :meth:`now` knows it from the last
-        answers.
+    Atomicity: the server runs a script completely, and runs nothing else at the same time.
+    Clock: the server's TIME, within bounds (``lua/clock.lua``); :meth:`now` computes it from the
+        last answers.
     Cost: one round trip for each verb; calls of one turn of the event loop share it. A page or a
-        count that meets records which ran out and were not dropped takes one more a thousand, and
-        a :meth:`get` one for each 256 keys; both take one for each MiB of bodies, too.
+        count needs one more for each thousand expired records that are not deleted yet, and a
+        :meth:`get` one for each 256 keys. A page and a :meth:`get` also need one for each MiB of
+        bodies.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class RedisBackend:
         log_retention: float,
         sibling: Callable[[], AbstractAsyncContextManager[Store]],
     ) -> None:
-        #: What the store keeps.
+        #: The collections of the store.
         self.collections = collections
         #: From the opening to :meth:`close`.
         self.lifetime = lifetime
@@ -92,17 +93,17 @@ class RedisBackend:
         self._sibling = sibling
         self._swept = monotonic_seconds()
         self._sweeping: asyncio.Task[None] | None = None
-        #: The first day whose counters are kept, when they were looked at last.
+        #: The first day whose counters are kept, as of the last sweep of counters.
         self._first_kept = ""
 
     async def now(self) -> StoreTime:
-        """Return the server's two clocks, as the last answers tell them; asked for if they are old.
+        """Return the server's two clocks by its last answers; ask the server if they are too old.
 
-        Uncertainty: half of the round trip that told it, and the drift since then.
+        Uncertainty: half of the round trip of the answer used, and the drift since then.
         """
         known = self._clock.read()
         while known is None:
-            await self._pipeline.run(Verb.LOOK, [0])  # at nothing: every answer tells the time
+            await self._pipeline.run(Verb.LOOK, [0])  # no watches: every answer has the time
             known = self._clock.read()
         return known
 
@@ -113,10 +114,10 @@ class RedisBackend:
         return {record.key: record for record in records}
 
     async def _looked_up(self, collection: str, distinct: Sequence[str]) -> list[Answer]:
-        """Return the answers for those of some keys whose records exist."""
+        """Return the answers for the keys whose records exist."""
         found: list[Answer] = []
         first = 0
-        while first < len(distinct):  # others have their turn in between
+        while first < len(distinct):  # other clients have their turn in between
             some = distinct[first : first + _KEYS]
             number = len(some)
             looked, *answer = await self._pipeline.run(
@@ -127,8 +128,8 @@ class RedisBackend:
         return found
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
-        """Apply each commit whole, or not at all; answer in the order given."""
-        self._sweep_soon()  # before: a server that is full needs it most
+        """Apply each commit completely, or not at all; answer in the order given."""
+        self._sweep_soon()  # before the commits: a full server needs it most
         calls = [
             (verb, self._codec.commit(item), len(item.writes))
             for verb, item in zip(verbs_of(commits), commits, strict=True)
@@ -137,14 +138,15 @@ class RedisBackend:
         return [outcome(commit, answer) for commit, answer in zip(commits, answers, strict=True)]
 
     async def claim(self, claim: Claim) -> list[Record]:
-        """Take up to ``limit`` records with the smallest sort values over the partitions."""
+        """Claim up to ``limit`` records with the smallest sort values over the partitions."""
         arguments = self._codec.claim(claim)
-        size = claim.limit + len(claim.partitions)  # it looks at the first of each
+        size = claim.limit + len(claim.partitions)  # it looks at the first record of each
         answer = await self._pipeline.run(Verb.CLAIM, arguments, records=size)
         repeated, found = claimed(answer)
         answers = await self._with_bodies(claim.collection, found)
         taken = self._readable(claim.collection, answers)
-        # What was read by itself may be another's by now: a repetition would not hold it either.
+        # A record that was read separately may have another claim now: it is left out, as in a
+        # repetition.
         records = [item for item in taken if item.lease and item.lease.claim_id == claim.claim_id]
         if repeated:
             sort = claim.index.sort
@@ -152,7 +154,7 @@ class RedisBackend:
         return records
 
     async def _with_bodies(self, collection: str, found: Sequence[Answer]) -> list[Answer]:
-        """Return the answers for what a claim took; where a body was left out, read the record."""
+        """Return the answers of a claim; read each record whose body was left out."""
         missing = [answer[0].decode() for answer in found if len(answer) == _WITHOUT_BODY]
         if not missing:
             return [*found]
@@ -163,44 +165,44 @@ class RedisBackend:
         return [answer for answer in whole if answer is not None]
 
     async def renew(self, renewals: Sequence[Renewal]) -> list[Renewed | None]:
-        """Move each lease's expiry to now + ``duration`` where the claim id matches."""
+        """Move each lease's expiry to now + ``duration`` if the claim id matches."""
         calls = [(Verb.RENEW, renewal_arguments(renewal), 1) for renewal in renewals]
         answers = await self._each(calls)
         for renewal, answer in zip(renewals, answers, strict=True):
-            if len(answer) == 1:  # as good as lost: it must not hold up the other renewals
+            if len(answer) == 1:  # damaged: it must not block the other renewals
                 broken = _corrupt(renewal.collection, renewal.key.encode(), answer[0])
                 _log.error("skipped: %s", broken)
         return [renewed(answer) for answer in answers]
 
     async def page(self, query: Query) -> RecordPage:
-        """Return a page of one partition; it never lags."""
+        """Return a page of one partition, always up to date."""
         partition, descending = query.partition, query.descending
         bounds = [lower_bound(query.after), upper_bound(query.before)]
         found: list[Answer] = []
         broken: list[Answer] = []
         more = True
-        while more:  # a script looks at some of what ran out, and says where to go on
+        while more:  # a script skips a limited number of expired records, and returns its position
             arguments: list[Argument] = [partition.collection, zset_of(partition)]
             arguments += [query.limit + 1 - len(found), int(descending), *bounds]
             records, passed, bounds[descending] = await self._pipeline.run(Verb.PAGE, arguments)
             found += records
             broken += passed
             more = bool(bounds[descending])
-        self._readable(partition.collection, [wrong[:2] for wrong in broken])  # which names them
+        self._readable(partition.collection, [wrong[:2] for wrong in broken])  # this logs them
         kept = self._readable(partition.collection, found[: query.limit])
         unreadable = [(name.decode(), key.decode()) for key, _, name in broken]
         more = len(found) > query.limit
-        if more and kept:  # what is behind the end belongs to the next page
+        if more and kept:  # records after the end belong to the next page
             end = kept[-1].attributes[partition.index.sort]
             unreadable = [named for named in unreadable if (named[0] < end) is not descending]
         return RecordPage(tuple(kept), more=more, unreadable=tuple(unreadable))
 
     async def count(self, partitions: Sequence[Partition]) -> list[Count]:
-        """Return how many records each partition holds, always exactly."""
+        """Return how many records each partition holds; the counts are always exact."""
         arguments: list[Argument] = [len(partitions), *map(zset_of, partitions)]
         more = True
         numbers: list[int] = []
-        while more:  # what ran out is dropped first: each record once, so this ends
+        while more:  # expired records are deleted first, each of them once, so this ends
             more, *numbers = await self._pipeline.run(Verb.COUNT, arguments)
         return [Count(number, exact=True) for number in numbers]
 
@@ -212,23 +214,23 @@ class RedisBackend:
         return Counters({name.decode(): int(value) for name, value in values}, cursor.decode())
 
     async def read_log(self, cursor: str | None, limit: int) -> LogPage:
-        """Return events after the cursor; None is the beginning of what is kept."""
+        """Return events after the cursor; None reads from the oldest event that is kept."""
         position = None if cursor is None else LogPosition.parse(cursor)
         first = "-" if position is None else position.first
         last, dropped, found = await self._pipeline.run(Verb.READ_LOG, [first, limit])
         if position is not None and position.is_ahead_of(last):
             if position.millis * 1000 > (await self.now()).micros + _AHEAD:
                 raise InvalidCursor(cursor or "", "it is ahead of this store's log")
-            # The server lost its last moment, of which the reader knows: it goes on from here.
+            # The server lost the last events, which the reader has seen: continue from here.
             return LogPage((), cursor=last.decode(), truncated=True)
         truncated = position is not None and position.is_truncated_by(dropped)
-        if position is None or truncated:  # where there is nothing, the gap is told once
+        if position is None or truncated:  # even if no events follow, report the gap only once
             position = LogPosition.parse((dropped if truncated else last).decode())
         return log_page(position, found, limit, truncated=truncated)
 
     async def wait(self, watches: Sequence[Watch], timeout: float) -> bool:  # noqa: ASYNC109 - as
         # in the contract: it is how long work may stay away, not a limit on the call
-        """Return True when one of the watches may have come true, False after the timeout."""
+        """Return True when a watch may have come true, False after ``timeout`` seconds."""
         return await self._waiting.wait(watches, timeout)
 
     def sibling(self) -> AbstractAsyncContextManager[Store]:
@@ -236,7 +238,7 @@ class RedisBackend:
         return self._sibling()
 
     async def close(self) -> None:
-        """Disconnect; what is under way fails. In a forked child: does nothing."""
+        """Disconnect; calls under way fail. In a forked child, do nothing."""
         if not self.lifetime.end():
             return
         if self._sweeping is not None:
@@ -246,11 +248,11 @@ class RedisBackend:
         await self._pipeline.close()
 
     async def look(self, looks: Sequence[Look], given_back: Sequence[str] = ()) -> bool:
-        """Return whether any of the watches is true; else those wait that have a ticket.
+        """Return whether any of the watches is true; if none is, add their tickets to the line.
 
         Args:
-            looks: the watches.
-            given_back: tickets of those who wait no more.
+            looks: the watches, with their tickets.
+            given_back: tickets of waiters that have left.
         """
         arguments: list[Argument] = [len(looks)]
         for watch, ticket in looks:
@@ -265,9 +267,9 @@ class RedisBackend:
         return bool(is_true)
 
     async def _each(self, calls: Sequence[tuple[Verb, list[Argument], int]]) -> list[Answer]:
-        """Run scripts, which the pipeline sends together, those of one kind in the order given.
+        """Run scripts; the pipeline sends them together, those of one kind in the order given.
 
-        Each is its script, its arguments, and how many records it speaks of.
+        Each call has its script, its arguments, and the number of records that it concerns.
         """
         if len(calls) == 1:
             ((verb, arguments, records),) = calls
@@ -279,7 +281,7 @@ class RedisBackend:
         return await asyncio.gather(*sent)
 
     def _record(self, collection: str, answer: Answer) -> Record:
-        """Return the record that a script answered.
+        """Return the record in a script's answer.
 
         Raises:
             CorruptRecord: it does not decode.
@@ -292,9 +294,10 @@ class RedisBackend:
             raise _corrupt(collection, answer[0], str(broken).encode()) from broken
 
     def _readable(self, collection: str, answers: Sequence[Answer]) -> list[Record]:
-        """Return those that decode; a :meth:`get` tells of one that does not.
+        """Return the records that decode; log the others.
 
-        It must not hold up the others that a list, a sweep or a claim found.
+        A damaged record must not block the others of a page, a sweep or a claim. Only :meth:`get`
+        raises an error for it.
         """
         records: list[Record] = []
         for answer in answers:
@@ -305,7 +308,7 @@ class RedisBackend:
         return records
 
     def _sweep_soon(self) -> None:
-        """Drop what ran out, beside the traffic, and no more than a little at once."""
+        """Delete expired data in the background, a little at a time."""
         now = monotonic_seconds()
         if self._sweeping is None and now - self._swept >= _SWEEP_PERIOD:
             self._swept = now
@@ -320,7 +323,7 @@ class RedisBackend:
                 gone = await self._pipeline.run(Verb.SWEEP, [_SWEEP, self._log_retention, day])
                 self._first_kept, day = first_kept, ""
         except StoreError:
-            return  # the next one does it: what ran out is hidden all the same
+            return  # the next sweep does it: expired data is hidden in any case
         finally:
             self._sweeping = None
 

@@ -1,9 +1,9 @@
-"""Waiters for work: those who wait with a turn stand in one line for the whole fleet.
+"""Waiters for work: all waiters of the fleet that take turns form one line.
 
-A waiter subscribes first and looks then, so that no record falls in between. Without a turn it
-listens to the zsets of its partitions: a channel has the name of a zset, and a message is the
-member that came in. With a turn it leaves a ticket for each partition with the script that looks,
-and hears on the channel of its store that its ticket was drawn; ``lua/waking.lua`` says how.
+A waiter subscribes first and looks then, so that it misses no record in between. Without a turn it
+listens to the zsets of its partitions: a channel has the name of a zset, and a message is the new
+member. With a turn, the script that looks stores a ticket for each partition; a message on the
+store's channel names the ticket that was drawn. ``lua/waking.lua`` has the details.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ if TYPE_CHECKING:
 
 Counted = TypeVar("Counted", bytes, str)
 
-#: A watch, and the ticket to leave for it: empty for none, or :data:`NEXT`.
+#: A watch, and the ticket to store for it: empty for none, or :data:`NEXT`.
 Look = tuple[Watch, str]
-#: In the place of a ticket: where the watch is true, the next one in the line is woken.
+#: In place of a ticket: if the watch is true, wake the next waiter in the line.
 NEXT: Final = "!"
-#: How long tickets of waiters that left stay, in seconds: who waits in rounds comes back soon.
+#: How long tickets of waiters that left stay, in seconds: a waiter that polls comes back soon.
 _LINGER: Final = 1.0
-#: How long a store that is closed tries to give its tickets back, in seconds.
+#: How long a closing store tries to give its tickets back, in seconds.
 _LAST_WORDS: Final = 0.5
-#: How long the server is relied on to have a ticket, in seconds: it may have lost its data.
+#: How long to assume that the server has a ticket, in seconds: it may have lost its data.
 _RELIANCE: Final = 60.0
 
 
 class Waiting:
-    """Who waits for what, in one event loop."""
+    """The waiters of one event loop."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Waiting:
         self._listener = IdSource().claim_id()
         self._channel = listener_channel(namespace, self._listener)
         self._waiters: Waiters[str] = Waiters(zset_of, pass_on=self._pass_on)
-        #: How many wait for messages of each channel.
+        #: The number of waiters of each channel.
         self._needed: dict[bytes, int] = {}
         self._listening = Listening(
             source, connect, needed=self._needed, hear=self._hear, lose=self._lose
@@ -64,13 +64,13 @@ class Waiting:
         #: The tickets that the server may have, and when it was last known to have them, on this
         #: process's monotonic clock; 0 for those that it may lack.
         self._tickets: dict[str, float] = {}
-        #: Those that a waiter of this moment counts on, and by how many.
+        #: The tickets of current waiters, and the number of waiters of each.
         self._used: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._tidying = False
 
     async def wait(self, watches: Sequence[Watch], seconds: float) -> bool:
-        """Return whether one of the watches may have come true within so many seconds."""
+        """Return whether one of the watches may have come true within ``seconds``."""
         if seconds == 0 or not watches:
             return await self._without_listening(watches, seconds)
         deadline = current_time() + seconds
@@ -95,7 +95,7 @@ class Waiting:
             self._tidy_soon()
 
     async def close(self) -> None:
-        """End all waiting with an error each, give the tickets back, and disconnect."""
+        """End each wait with an error, give the tickets back, and disconnect."""
         await self._listening.close()
         self._waiters.wake_all(self)
         for task in self._tasks:
@@ -119,7 +119,7 @@ class Waiting:
         return f"{len(zset.encode())}:{zset}{watch.turn}{self._listener}"
 
     def _channels(self, looks: Sequence[Look]) -> list[bytes]:
-        """Return the channels on which the watches are heard of."""
+        """Return the channels with the messages for the watches."""
         names = (
             self._channel if ticket else f"{self._prefix}{zset_of(watch.partition)}".encode()
             for watch, ticket in looks
@@ -127,14 +127,14 @@ class Waiting:
         return list(dict.fromkeys(names))
 
     async def _look_and_line_up(self, looks: Sequence[Look]) -> bool:
-        """Look; where nothing is true, the server has all the tickets then."""
+        """Look; if no watch is true, the server has all tickets afterwards."""
         now = monotonic_seconds()
         asked = [
             (watch, ticket if now - self._tickets.get(ticket, 0.0) > _RELIANCE else "")
             for watch, ticket in looks
         ]
         left = [ticket for _, ticket in asked if ticket]
-        for ticket in left:  # before: it may be drawn before the answer comes
+        for ticket in left:  # before the call: a ticket may be drawn before the answer comes
             self._tickets[ticket] = 0.0
         is_true = await self._look(asked, ())
         for ticket in left:
@@ -145,13 +145,13 @@ class Waiting:
     def _hear(self, channel: bytes, content: bytes) -> None:
         if channel != self._channel:
             self._waiters.announce(channel.decode().removeprefix(self._prefix), content.decode())
-        elif content:  # an empty message asks only whether it is heard
+        elif content:  # an empty message only checks that this process listens
             number, _, rest = content.partition(b":")
             size = int(number)
             self._drawn(rest[:size], rest[size:].decode())
 
     def _drawn(self, drawn: bytes, member: str) -> None:
-        """Wake the waiter whose ticket was drawn; if it has gone, let the next one be woken."""
+        """Wake the waiter whose ticket was drawn; if it has left, wake the next one."""
         number, _, rest = drawn.partition(b":")
         zset = rest[: int(number)].decode()
         turn = rest[int(number) :].decode().removesuffix(self._listener)
@@ -163,7 +163,7 @@ class Waiting:
         self._begin(self._ask([(Watch(partition_of(zset)), NEXT)], ()))
 
     def _lose(self) -> None:
-        """Have all waiters look again: what was said meanwhile is lost, tickets perhaps too."""
+        """Make all waiters look again: messages are lost, and perhaps tickets too."""
         self._tickets = dict.fromkeys(self._tickets, 0.0)
         self._waiters.wake_all(self)
 
@@ -173,7 +173,7 @@ class Waiting:
             self._begin(self._tidy())
 
     async def _tidy(self) -> None:
-        """Give back the tickets that nobody has come back for."""
+        """Give back the tickets whose waiters have not come back."""
         try:
             await asyncio.sleep(_LINGER)
         finally:
@@ -187,7 +187,7 @@ class Waiting:
             await self._ask((), tickets)
 
     async def _ask(self, looks: Sequence[Look], given_back: Sequence[str]) -> None:
-        """Ask beside the traffic: who waits looks again before long, where it fails."""
+        """Ask the server and ignore a failure: each waiter looks again soon."""
         with suppress(StoreError):
             await self._look(looks, given_back)
 
@@ -198,7 +198,7 @@ class Waiting:
 
 
 def _count(counts: dict[Counted, int], names: Sequence[Counted], change: int) -> None:
-    """Count those who need each of some names; what none needs goes."""
+    """Change the count of each name; remove a name whose count is zero."""
     for name in names:
         counts[name] = counts.get(name, 0) + change
         if not counts[name]:

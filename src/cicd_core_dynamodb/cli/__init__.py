@@ -1,1 +1,1 @@
-"""``cicd-core dynamodb``: the tables, the code that makes them, and what a month of them costs."""
+"""``cicd-core dynamodb``: manage tables, write infrastructure code, estimate costs."""

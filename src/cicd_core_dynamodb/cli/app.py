@@ -1,4 +1,4 @@
-"""The commands under their names."""
+"""The commands and their names."""
 
 from __future__ import annotations
 

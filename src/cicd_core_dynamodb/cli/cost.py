@@ -1,4 +1,4 @@
-"""``cost``: the bill of a month, and where it goes."""
+"""``cost``: the estimated bill of a month, by purpose."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ def cost(
     no_marks: Annotated[bool, typer.Option("--no-marks", help="With claim_marks=off.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what a month costs, in US dollars, and where it goes.
+    """Estimate the cost of a month in US dollars, by purpose.
 
-    It is reckoned from what each operation consumes on a real engine, in the long run, for jobs
-    whose records stay below 1 KB. The agents' own way to the store is counted: each with a
-    process of its own, one job at a time.
+    The estimate uses the measured consumption of each operation on a real engine, in the long run,
+    for jobs whose records stay below 1 KB. It assumes that each agent opens the store itself, in
+    its own process, and runs one job at a time.
     """
     from cicd_core.cli.exits import reporting
     from cicd_core.cli.output import emit

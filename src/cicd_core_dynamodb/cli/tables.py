@@ -39,10 +39,10 @@ def create_tables(
     no_deletion_protection: NoProtectionOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Make the tables that are missing, and wait until they can be used.
+    """Create the missing tables, and wait until they can be used.
 
-    They are on demand, with TTL, continuous backups and protection against deletion. Those
-    that are there get the TTL and backups that they lack; check says what else is wrong.
+    New tables are on demand, with TTL, continuous backups and protection against deletion.
+    Existing tables get the TTL and backups that they lack; check reports all other differences.
     """
     from cicd_core.cli.exits import reporting
     from cicd_core.cli.output import emit
@@ -78,9 +78,9 @@ def check(
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 on advice too.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare the tables with what this version needs, and say what to change.
+    """Compare the tables with the needs of this version, and list the changes to make.
 
-    Ends with 1 if the store would fail, or be wrong, as the tables are.
+    The exit code is 1 if the store would fail, or be wrong, with the current tables.
     """
     from cicd_core.cli.exits import ExitCode, reporting
     from cicd_core.cli.output import emit

@@ -1,4 +1,4 @@
-"""Which tables a command is about, and running its work there."""
+"""The tables that a command works on, and the run of its work."""
 
 from __future__ import annotations
 
@@ -61,10 +61,10 @@ NoProtectionOption = Annotated[
 def location_of(
     store: str | None, prefix: str | None, region: str | None, endpoint: str | None
 ) -> Location:
-    """Return the place that the options name.
+    """Return the location that the options name.
 
     Raises:
-        InvalidInput: they name none, or a store that is no DynamoDB.
+        InvalidInput: they name no location, or a store that is not on DynamoDB.
     """
     from cicd_core.store.registry import StoreURL
     from cicd_core_dynamodb.location import locate
@@ -90,7 +90,7 @@ def needed_tables() -> tuple[Table, ...]:
 
 
 def run(work: Callable[[Tables], Awaitable[Result]], location: Location) -> Result:
-    """Run ``work`` on the tables of a place, in an event loop of its own."""
+    """Run ``work`` on the tables of a location, in a new event loop."""
     import anyio
 
     from cicd_core_dynamodb.administration import administered

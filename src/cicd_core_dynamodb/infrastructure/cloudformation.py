@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def template(tables: Iterable[Table]) -> dict[str, Any]:
-    """Return the template, as JSON can say it."""
+    """Return the template, as values for JSON."""
     needed = tuple(tables)
     known = {table.name for table in needed}
     resources = {_logical(table.name): _table(table) for table in needed}
@@ -126,5 +126,5 @@ def _statement(right: Right, known: set[str]) -> dict[str, Any]:
 
 
 def _logical(name: str) -> str:
-    """Return a name as CloudFormation wants it: letters and digits alone."""
+    """Return a name in CloudFormation's form: only letters and digits."""
     return "".join(part.capitalize() for part in name.split("-"))

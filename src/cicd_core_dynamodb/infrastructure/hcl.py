@@ -1,4 +1,4 @@
-"""Terraform's language, as far as it is needed here; laid out as ``terraform fmt`` does."""
+"""The needed parts of Terraform's language, in the layout of ``terraform fmt``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @frozen
 class Expression:
-    """Something that stands in the file as it is: ``var.prefix``."""
+    """An expression that is written unchanged, such as ``var.prefix``."""
 
     text: str
 
@@ -86,5 +86,5 @@ def _pad(depth: int) -> str:
     return "  " * depth
 
 
-#: How long a list may be in one line.
+#: The most characters of a list on one line.
 _ROOM = 80

@@ -21,7 +21,7 @@ from cicd_core.values import frozen
 from cicd_core_dynamodb.items import KEY, PROVING
 from cicd_core_dynamodb.tables import JOURNAL
 
-#: Where a role's own rows in the journal may be: the log, and the counters made from it.
+#: The streams of the journal that a reader may write: the log, and the counters made from it.
 LOG_STREAMS: Final = ("*|d|*", "*|c|*")
 
 
@@ -35,14 +35,14 @@ class Right:
     tables: tuple[str, ...] = ()
     #: Pairs of a table and an index; ``*`` is every one of the table.
     indexes: tuple[tuple[str, str], ...] = ()
-    #: Patterns of the partition keys that it is limited to; none: all of them.
+    #: Patterns of the allowed partition keys; none: all of them.
     leading_keys: tuple[str, ...] = ()
-    #: The attributes that it is limited to; none: all of them.
+    #: The allowed attributes; none: all of them.
     attributes: tuple[str, ...] = ()
 
     @property
     def conditions(self) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
-        """Its limits, as IAM says them: a test, a variable, and values."""
+        """Its limits as IAM's conditions: a test, a variable, and values."""
         limits: list[tuple[str, str, tuple[str, ...]]] = []
         if self.leading_keys:
             limits.append(("ForAllValues:StringLike", "dynamodb:LeadingKeys", self.leading_keys))
@@ -57,7 +57,7 @@ class Right:
 
 @frozen(kw_only=True)
 class Role:
-    """What one kind of process may do."""
+    """The rights of one kind of process."""
 
     name: str
     description: str
@@ -72,7 +72,7 @@ _READ_JOURNAL: Final = ("dynamodb:GetItem", "dynamodb:Query")
 
 
 def _proofs(tables: tuple[str, ...]) -> Right:
-    """Return the right to see which commits were applied, which copying to the log asks for."""
+    """Return the right to see which commits were applied; copying to the log needs it."""
     return Right(
         name="Proofs",
         actions=(_GET,),

@@ -31,7 +31,7 @@ def module_files(tables: Iterable[Table]) -> dict[str, str]:
 
 
 def label(name: str) -> str:
-    """Return a name as Terraform writes it."""
+    """Return a name in Terraform's form."""
     return name.replace("-", "_")
 
 

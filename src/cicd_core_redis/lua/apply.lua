@@ -17,7 +17,8 @@ local function decide(id, writes, latest)
   return nil, olds
 end
 
--- Find out all that is to be written, and look at every key of it: it raises, or the rest goes well.
+-- Compute everything that will be written, and check every key: if this does not raise, the writes
+-- succeed.
 local function prepare(id, writes, olds, events, increments)
   local versions, answer = {}, {1}
   for i, write in ipairs(writes) do
@@ -42,8 +43,8 @@ local function apply(writes, olds)
   end
 end
 
--- The ids are of elapsed time, by which retention goes. A server that took over may have noted less
--- than the log has come to: then the entry goes behind the last one.
+-- The ids are elapsed time, which retention uses. After a failover, the stored time may be below
+-- that of the log's last entry: then the new entry follows that one.
 local function append(entry)
   local log = PREFIX .. 'log'
   local added = redis.pcall('XADD', log, digits(math.floor(NOW / 1000)) .. '-*', unpack(entry))
@@ -69,7 +70,7 @@ function tell(events, versions) -- one entry of the stream for many events of a 
   tell(math.max(events - 100, 0), versions)
 end
 
--- The records last: by them a repetition is known, so none of them may stand without the rest.
+-- The records come last: they identify a repetition, so none may exist without the rest.
 local function run(id, writes, latest, events, increments)
   local answer, olds = decide(id, writes, latest)
   if answer then return answer end
@@ -91,7 +92,7 @@ local function run(id, writes, latest, events, increments)
 end
 
 local latest = NOW - take()
-local answers = {TOLD}
+local answers = {CLOCKS}
 for n = 1, tonumber(take()) do
   local id, count, events, increments = take(), take(), tonumber(take()), tonumber(take())
   local writes = {}

@@ -1,17 +1,17 @@
--- Take the records with the smallest sort values over some partitions of an index.
+-- Claim the records with the smallest sort values over some partitions of an index.
 --
 -- ARGV: the number of claims; each: claim id, collection, prefix of the index's zsets, limit,
 -- duration, lease_limit or '', grant, number of patches (each: position of the attribute, value or
 -- ''), number of partitions, the partitions.
 -- Answer: the time; for each claim {1 if it is a repetition, else 0, then {key, body, header} for
--- each record, {key, '', header, 1} where its body is to be read by itself, or {key, error} of one that
--- could not be granted}, or {-1, error}. Safe to repeat: what a claim id holds already is answered,
--- nothing more is taken.
+-- each record, {key, '', header, 1} if its body must be read separately, or {key, error} for one
+-- that could not be granted}, or {-1, error}. Safe to repeat: the answer has the records that the
+-- claim id holds already, and no more are claimed.
 
 -- How many bytes of bodies the script may still read: see reading.lua.
 local bytes_left = 1048576
 
--- A record's body, or nil if it has none; and 1 where it is there and was left out.
+-- A record's body, or nil if it has none; and 1 if it exists and was left out.
 local function body_of(collection, key)
   local name = record_key(collection, key)
   if bytes_left <= 0 then return call('HEXISTS', name, 'b') == 1 and '' or nil, 1 end
@@ -21,7 +21,7 @@ local function body_of(collection, key)
   return body
 end
 
--- Lua compares text by the server's locale; the order of the store is that of the bytes.
+-- Lua compares text by the server's locale; the store's order is by bytes.
 local function is_before(a, b)
   local i = 1
   while string.sub(a, i, i + 15) == string.sub(b, i, i + 15) do
@@ -66,7 +66,7 @@ local function lines_of(zsets, chunk, broken)
   return lines
 end
 
-local function most_of(...) -- the limit of a lease: the smaller one that is named
+local function most_of(...) -- the limit of a lease: the smallest one given
   local most
   for _, limit in ipairs({...}) do
     if limit ~= '' and (not most or tonumber(limit) < most) then most = tonumber(limit) end
@@ -74,7 +74,7 @@ local function most_of(...) -- the limit of a lease: the smaller one that is nam
   return most and digits(NOW + most) or '9999999999999999'
 end
 
--- All that a grant will write, found out while nothing is written; nothing for what has no body.
+-- Everything that a grant will write, computed before any write; nil for a record without a body.
 local function prepare_grant(claim, key, old, body, left_out)
   if not body then return nil end
   local new = copied(old)
@@ -94,14 +94,14 @@ local function prepare_grant(claim, key, old, body, left_out)
   }
 end
 
--- The grants to make, each prepared, and what is broken: it must not block the rest.
+-- The prepared grants, and the broken records, which must not block the rest.
 local function winners(claim)
   local collection, zsets, limit = claim.collection, claim.zsets, claim.limit
   local chunk = #zsets == 1 and limit or math.min(limit, 8)
   local won, broken_ones, gone = {}, {}, 0
   if limit == 0 then return won, broken_ones, {} end
   local lines = lines_of(zsets, chunk, broken_ones)
-  while #won < limit and gone < 1000 do -- no call pays for everything that ever ran out
+  while #won < limit and gone < 1000 do -- a call skips only so many expired records
     local line = #lines == 1 and lines[1].head and lines[1] or best_of(lines)
     if not line then break end
     local key = key_in(line.head)
@@ -111,8 +111,8 @@ local function winners(claim)
     local prepared, grant = attempt(prepare_grant, claim, key, header, body, left_out)
     if prepared and grant then won[#won + 1] = grant else gone = gone + 1 end
     if not prepared then broken_ones[#broken_ones + 1] = {key, reason(grant)} end
-    if not header and not broken then call('ZREM', line.zset, line.head) end -- it stands for nothing
-    advance(line, header or broken, chunk) -- one that does not decode must not block the rest
+    if not header and not broken then call('ZREM', line.zset, line.head) end -- it has no record
+    advance(line, header or broken, chunk) -- a damaged record must not block the rest
   end
   return won, broken_ones, lines
 end

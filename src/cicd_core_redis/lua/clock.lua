@@ -1,15 +1,16 @@
 -- The two clocks: elapsed time, which decides, and the calendar, which is the server's TIME.
 --
--- TIME is a wall clock: somebody sets it, another server takes over, a machine starts in 1970. So
--- elapsed time is TIME and an offset that the namespace keeps, between bounds. It is not below what
--- it has come to (`noted`), nor below what the caller knows by the clocks of its own machine; it is
--- not more than a second above what the caller knows or, where that knows nothing yet, not more than
--- ten above what was noted. What lies outside was no time that passed: the offset takes it back.
+-- TIME is a wall clock: an administrator may set it, another server may take over, and a machine
+-- may start in 1970. So elapsed time is TIME plus an offset that the namespace keeps, within
+-- bounds. The lower bound is the highest time so far (`noted`), and the least time that the caller
+-- computes from the clock of its own machine. The upper bound is a second above the most that the
+-- caller computes or, if the caller knows nothing yet, ten seconds above `noted`. A time outside
+-- the bounds is a jump of TIME; the offset takes it back.
 --
--- ARGV: first of all, in microseconds, the least and the most that the caller knows the time to be
--- when it asks, or 0 and 0. Answers begin with NOW and TIME.
+-- ARGV: before all others, in microseconds, the caller's least and most for the current time, or 0
+-- and 0. Answers begin with NOW and TIME.
 local LATE, IDLE = 1000000, 10000000
-local EARLIEST = 1767225600000000 -- 2026: a clock of before was not set
+local EARLIEST = 1767225600000000 -- 2026: an earlier clock was never set
 local time = call('TIME')
 local SERVER = time[1] * 1000000 + time[2]
 local least, most = tonumber(take()), tonumber(take())
@@ -27,4 +28,4 @@ local function bounded(now)
 end
 
 local NOW = bounded(SERVER + OFFSET)
-local TOLD = {NOW, SERVER}
+local CLOCKS = {NOW, SERVER}

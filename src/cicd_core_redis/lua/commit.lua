@@ -1,14 +1,14 @@
--- Apply commits, each whole or not at all.
+-- Apply commits, each completely or not at all.
 --
 -- ARGV: the clock's uncertainty; the number of commits; each: id, number of writes, of events, of
--- increments; each write: 'p' or 'd', collection, key, expected version, '1' if its lease must
--- have expired, and for a put: body, 'k'eep, 'n'one or 'l'ease (claim id, granted, renewed,
--- expires, limit), lease_limit, expires_at, the attributes in the order of their names; each event: collection, key,
--- version or '', ordinal, body; each increment: group, name, amount.
+-- increments; each write: 'p' or 'd', collection, key, expected version, '1' if its lease must have
+-- expired, and for a put: body, 'k'eep, 'n'one or 'l'ease (claim id, granted, renewed, expires,
+-- limit), lease_limit, expires_at, the attributes in the order of their names; each event:
+-- collection, key, version or '', ordinal, body; each increment: group, name, amount.
 -- Answer: the time; for each commit {1, version of each put}, {0, position of each write that
 -- conflicts}, {-1, position, error} for a record that does not decode, {-2, position, error} for
--- an increment that its counter does not take, or {-3, 0, error} where a key is none of ours.
--- Safe to repeat: a commit whose puts all hold its id already is answered, not applied.
+-- an increment that its counter refuses, or {-3, 0, error} if another program wrote a key.
+-- Safe to repeat: a commit whose puts all have its id already is answered, not applied.
 
 local function read_write()
   local a, kind, collection = at, ARGV[at], ARGV[at + 1]
@@ -35,7 +35,7 @@ end
 local function lease_of(write, old)
   if write.lease == 'l' then
     local claim, granted, renewed, ends, most = unpack(ARGV, write.lease_at, write.lease_at + 4)
-    if old and old[CLAIM] == claim then -- never back, but for the new limit
+    if old and old[CLAIM] == claim then -- never earlier, except by the new limit
       local kept = tonumber(old[LEASE_END]) < tonumber(most) and old[LEASE_END] or most
       if tonumber(kept) > tonumber(ends) then ends = kept end
       if tonumber(old[RENEWED]) > tonumber(renewed) then renewed = old[RENEWED] end
@@ -46,7 +46,7 @@ local function lease_of(write, old)
   return '', '', '', '', ''
 end
 
--- All that a put will write, found out while nothing is written.
+-- Everything that a put will write, computed before any write.
 local function prepare_put(write, old, id)
   local version = old and old[VERSION] + 1 or math.max(NOW, version_floor())
   local claim, granted, renewed, ends, most = lease_of(write, old)

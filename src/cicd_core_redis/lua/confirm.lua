@@ -1,3 +1,3 @@
 #!lua flags=allow-oom
--- Write something, for WAIT to look back from: also where no memory is left for anything else.
+-- Make a write that WAIT can cover, even if the server's memory is full.
 return redis.call('HSET', KEYS[1], 'confirmed', 1)

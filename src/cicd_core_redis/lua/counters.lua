@@ -1,14 +1,14 @@
 -- Read the counters whose names begin with a prefix, and how far into the log they reach.
 --
--- ARGV: the prefix; the group that it holds whole, or ''.
+-- ARGV: the prefix; the group that it names completely, or ''.
 -- Answer: the time; the cursor; name, number, name, number, …
 
 local prefix, whole = take(), take()
-local answer = {TOLD, last_id(PREFIX .. 'log')}
+local answer = {CLOCKS, last_id(PREFIX .. 'log')}
 
 local function add(values)
   for i = 1, #values, 2 do
-    -- Again what the pattern says, in case a server takes it otherwise.
+    -- The same check as the pattern's, in case a server interprets that differently.
     if string.sub(values[i], 1, #prefix) == prefix then
       answer[#answer + 1], answer[#answer + 2] = values[i], values[i + 1]
     end
@@ -22,7 +22,7 @@ if whole == '' then -- every counter of some groups
   end
 elseif #prefix <= #whole + 1 then -- a whole group
   add(call('HGETALL', PREFIX .. 'n:' .. whole))
-else -- some of a group that may have many: the server picks them, and Lua sees no others
+else -- a part of a group that may be large: the server filters it, and Lua gets only the matches
   local pattern, cursor = string.gsub(prefix, '[%*%?%[%]\\%^]', '\\%0') .. '*', '0'
   repeat
     local found = call('HSCAN', PREFIX .. 'n:' .. whole, cursor, 'MATCH', pattern, 'COUNT', 10000)

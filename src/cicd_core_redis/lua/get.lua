@@ -1,10 +1,10 @@
--- Read records by their keys, each question's as far as the bytes go, and at least one.
+-- Read records by their keys: for each request at least one, and more while the byte limit allows.
 --
--- ARGV: the number of questions; each: collection, number of keys, the keys.
--- Answer: the time; for each question the number of keys that were looked up, and the
--- {key, body, header} of those that exist, or {key, error} of one that does not decode.
+-- ARGV: the number of requests; each: collection, number of keys, the keys.
+-- Answer: the time; for each request the number of keys that were looked up, and the
+-- {key, body, header} of those that exist, or {key, error} for one that does not decode.
 
-local answers = {TOLD}
+local answers = {CLOCKS}
 for n = 1, take() do
   local collection, number = take(), tonumber(take())
   local behind, found, looked = at + number, {0}, 0

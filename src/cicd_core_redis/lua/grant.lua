@@ -1,6 +1,7 @@
 -- The second half of claim.lua: repetitions, grants, and the answer.
 
--- What a claim holds, and whether there is more that does not decode: it is a repetition then too.
+-- The records that a claim holds, and whether it also holds damaged ones: either makes a
+-- repetition.
 local function held_by(collection, id)
   local held, is_more = {}, false
   for _, key in ipairs(call('SMEMBERS', holders(collection, id))) do
@@ -20,8 +21,9 @@ local function grant(claim, made)
   return {key, made.body, made.new, made.left_out}
 end
 
--- Wake one more in each partition where something is left. What does not decode stays at the head of
--- its partition: so a claim that looked tells by where it ended, and only one that did not by the head.
+-- Wake one more waiter in each partition with a record left. A damaged record stays at the head of
+-- its partition: so a claim that looked uses its end position, and only a claim with limit 0 the
+-- head.
 local function pass_on(claim, lines)
   if not someone_waits() then return end
   for _, line in ipairs(lines) do
@@ -57,7 +59,7 @@ local function answer_to(claim)
   return granted
 end
 
-local answers = {TOLD}
+local answers = {CLOCKS}
 for n = 1, take() do
   local claim = read_claim()
   local sound, answer = attempt(answer_to, claim)

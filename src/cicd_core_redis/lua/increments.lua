@@ -1,13 +1,13 @@
 -- The increments of a commit: all of them, or none.
 
--- Add to a counter; answer why it takes no more, if it does not.
+-- Add to a counter; return the error if it refuses.
 local function increment(group, name, amount)
   local total = redis.pcall('HINCRBY', PREFIX .. 'n:' .. group, name, amount)
   if type(total) == 'table' then
     if not find(total.err, '^ERR') and not find(total.err, '^WRONGTYPE') then error(total) end
     return total.err
   end
-  -- Each group is a hash, so that a prefix finds it whole. Both are rounded alike.
+  -- Each group is a hash, so that a prefix finds all of it. Lua rounds both numbers alike.
   if total == tonumber(amount) then call('ZADD', PREFIX .. 'groups', 0, group) end
 end
 
@@ -15,14 +15,15 @@ local function negative(amount)
   return string.sub(amount, 1, 1) == '-' and string.sub(amount, 2) or '-' .. amount
 end
 
-local function undo(first, number) -- so many increments, whose words begin there
+local function undo(first, number) -- the number of increments, and their first argument
   for i = first, first + 3 * (number - 1), 3 do
     local group, name, amount = unpack(ARGV, i, i + 2)
     increment(group, name, negative(amount))
   end
 end
 
--- Do so many of them; answer nothing, or which one is refused, and why: then none is done.
+-- Apply a number of increments; if one is refused, undo the others and return its position and
+-- error.
 local function increase(number)
   local first = at
   for i = 1, number do

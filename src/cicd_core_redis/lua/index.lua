@@ -1,9 +1,10 @@
--- Bring records that are there already into indexes that are new: some names of the server at a time.
+-- Add existing records to new indexes, some keys of the server at a time.
 --
--- ARGV: what is built, and in which run of the server, for which a cursor is good; the names to look
--- at; the number of indexes; each: its field of `meta`, collection, number in the collection's shape.
--- Answer: the time; 1 if all is done, else 0; how many entries were made. Safe to repeat, and for any
--- number of processes at once: they go on from one cursor, and an entry that is there stays.
+-- ARGV: an id of the indexes and the server's run, for which a cursor is valid; the number of keys
+-- to look at; the number of indexes; each: its field of `meta`, collection, number in the
+-- collection's shape.
+-- Answer: the time; 1 if all is done, else 0; the number of entries added. Safe to repeat, and for
+-- any number of processes at once: they share one cursor, and an existing entry stays.
 
 local building, count, wanted, fields, made = take(), take(), {}, {}, 0
 for n = 1, take() do
@@ -42,4 +43,4 @@ call('HSET', KEYS[1], 'indexing', done and '' or building .. ' ' .. scanned[1])
 if done then
   for _, field in ipairs(fields) do call('HSET', KEYS[1], field, 1) end
 end
-return {TOLD, done and 1 or 0, made}
+return {CLOCKS, done and 1 or 0, made}

@@ -1,13 +1,13 @@
--- Tell whether any of some watches is true; if none is, let those wait that have a ticket.
+-- Return whether any of some watches is true; if none is, store their tickets.
 --
--- ARGV: the number of watches; each: collection, the zset without the prefix, the lower bound, and a
--- ticket, or '' for none, or '!' for one that is only passed on: where it is true, the next one is
+-- ARGV: the number of watches; each: collection, the zset without the prefix, the lower bound, and
+-- a ticket, or '' for none, or '!' to pass on a wake-up: if that watch is true, the next waiter is
 -- woken. Then the tickets that are given back.
 -- Answer: the time; 1 or 0.
 
 local function first_true(collection, zset, lower)
   local names = call('ZRANGE', zset, lower, '+', 'BYLEX', 'LIMIT', 0, 1)
-  if #names > 0 and not read(collection, key_in(names[1])) then -- it ran out: look behind it
+  if #names > 0 and not read(collection, key_in(names[1])) then -- expired: look at the next ones
     names = call('ZRANGE', zset, lower, '+', 'BYLEX', 'LIMIT', 0, 1000)
   end
   for _, name in ipairs(names) do
@@ -33,4 +33,4 @@ if is_true == 0 then
   end
 end
 for i = at, #ARGV do helped('ZREM', WAITING, ARGV[i]) end
-return {TOLD, is_true}
+return {CLOCKS, is_true}

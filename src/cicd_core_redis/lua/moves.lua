@@ -1,8 +1,9 @@
--- Moves between places: planned, with every key looked at, before the first of them is made.
+-- Moves between places: planned, and every key checked, before the first write.
 --
--- A script that ends in its middle leaves what it wrote. So a key of another type than ours must
--- raise while nothing was written yet: each is asked, once a script, something that another type
--- refuses and that changes nothing. A set that grows is a claim's own, and small or not there yet.
+-- A script that ends in the middle leaves its earlier writes. So a key of another type must raise
+-- an error before any write: each key is checked once per script, with a command that changes
+-- nothing and that another type refuses. A set that grows is a claim's own, and small or not there
+-- yet.
 local looked = {}
 local function look_at(command, key, ...)
   if not looked[key] then
@@ -54,7 +55,7 @@ local function move(collection, key, old, new, steps)
     local command, place, name = steps[i], steps[i + 1], steps[i + 2]
     if command == 'ZADD' then
       call('ZADD', place, 0, name)
-      call('SPUBLISH', place, name) -- those without a turn listen on the zset's own name
+      call('SPUBLISH', place, name) -- waiters without a turn listen to the zset's own name
       wake_one(place_of(place), name)
     else
       call(command, place, name)

@@ -1,6 +1,7 @@
--- The commands that the store needs, asked for with a key of each kind; nothing is run by it.
+-- Checks the user's right to each command that the store needs, with a key of each kind, without
+-- running the command.
 --
--- A script ends at the first command that its user may not run, and what it wrote before stays.
+-- A script ends at the first command that its user may not run, and its earlier writes stay.
 local forbidden = {}
 
 local function need(...)
@@ -11,7 +12,7 @@ end
 local record, index, held = record_key('-', '-'), PREFIX .. 'i:-', holders('-', '-')
 local log, counters = PREFIX .. 'log', PREFIX .. 'n:-'
 
-local function need_to_write() -- all that a script runs which writes
+local function need_to_write() -- all commands of the scripts that write
   need('TIME')
   need('HGET', record, '-')
   need('HEXISTS', record, '-')

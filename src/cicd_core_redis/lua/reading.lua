@@ -1,7 +1,7 @@
--- What the scripts that only read share.
+-- The common part of the scripts that only read.
 
--- How many bytes of bodies a script may still read: it holds up every other client meanwhile, and so
--- does its answer those who share the connection.
+-- How many bytes of bodies a script may still read: a script blocks all other clients while it
+-- runs, and its answer delays the calls that share the connection.
 local bytes_left = 1048576
 
 local function decoded(collection, key)
@@ -13,7 +13,8 @@ local function decoded(collection, key)
   return is_live(header) and {key, found[1], header} or nil
 end
 
--- {key, body, header} of a record that exists, or nil; or nil and {key, why it does not decode}.
+-- {key, body, header} of a record that exists, or nil; or nil and {key, error} if it does not
+-- decode.
 local function read(collection, key)
   local decodes, found = pcall(decoded, collection, key)
   if decodes then return found end

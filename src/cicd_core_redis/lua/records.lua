@@ -1,13 +1,14 @@
--- What every script begins with: the arguments, a record's header, and its place in the indexes.
+-- The beginning of every script: the arguments, a record's header, and its place in the indexes.
 --
--- KEYS[1] is the namespace's `meta` key; every other key has the same prefix, hash tag included.
--- A record is a hash: `h`, its header, and `b`, its body, which no script reads. The header is
--- MessagePack: the number of values that follow, without which one that lost its end would pass for
--- a whole one; the positions below; the name and the value of each attribute that the record has. While a script runs, attributes stand at positions too. `shape_of(collection)` is
--- written before this text from the collections: it answers {number of attributes, position of
--- lease_sort or 0, then for each index: the prefix of its zsets, the position of its partition
--- attribute, and of its sort attribute}, with `names` of the attributes, and their `positions`, a
--- colon before the name of each sort attribute.
+-- KEYS[1] is the namespace's `meta` key; every other key has the same prefix, hash tag included. A
+-- record is a hash: `h`, its header, and `b`, its body, which scripts do not interpret. The header
+-- is MessagePack: the number of values that follow, to detect a truncated header; the values at the
+-- positions below; the name and the value of each attribute of the record. While a script runs,
+-- attributes have positions too. `shape_of(collection)` is generated from the collections, and
+-- comes before this text. It returns {number of attributes, position of lease_sort or 0, then for
+-- each index: the prefix of its zsets, the position of its partition attribute, and of its sort
+-- attribute}, with `names` of the attributes, and their `positions`; a colon precedes the name of
+-- each sort attribute.
 local PREFIX = string.sub(KEYS[1], 1, -5)
 local call, find, format = redis.call, string.find, string.format
 local VERSION, GIVEN, COMMIT, EXPIRES, LEASE_LIMIT = 1, 2, 3, 4, 5
@@ -23,9 +24,9 @@ local function shape(collection)
   return known
 end
 
--- `others` are attributes that a newer version of the library gave the record: they stay.
--- A name that begins with a colon is that of a sort attribute, whose value ends in a colon and the
--- key: these are left out.
+-- `others` are attributes that a newer version of the library gave the record: they stay. A name
+-- that begins with a colon belongs to a sort attribute. Its value ends in a colon and the key,
+-- which are left out.
 local function packed(collection, key, header)
   local parts = {unpack(header, 1, LAST)}
   for i, name in ipairs(shape(collection).names) do
@@ -51,7 +52,7 @@ local function take() -- the next argument
   return ARGV[at - 1]
 end
 
-local function digits(number) -- Lua's own conversion keeps 14 of them
+local function digits(number) -- Lua's own conversion keeps only 14 digits
   return format('%d', number)
 end
 
@@ -63,19 +64,19 @@ local function is_ours(parts)
 end
 
 local function all_of(number, ...)
-  if number ~= select('#', ...) then error('its header is not whole', 0) end
+  if number ~= select('#', ...) then error('its header is truncated', 0) end
   return {...}
 end
 
 local function unpacked(collection, key, found)
   local parts = all_of(cmsgpack.unpack(found))
-  if not is_ours(parts) then error('its header is none of ours', 0) end
+  if not is_ours(parts) then error('its header has an unknown format', 0) end
   local known, header = shape(collection), {unpack(parts, 1, LAST)}
   for i = 1, known[1] do header[LAST + i] = '' end
   for i = LAST + 1, #parts, 2 do
     local name, value = parts[i], parts[i + 1]
     if type(name) ~= 'string' or type(value) ~= 'string' then
-      error('its attributes are none of ours', 0)
+      error('its attributes have an unknown format', 0)
     end
     local position = known.positions[name]
     if position then
@@ -89,12 +90,12 @@ local function unpacked(collection, key, found)
   return header
 end
 
-local function reason(failure) -- what pcall says of it
+local function reason(failure) -- the text of an error from pcall
   return type(failure) == 'table' and failure.err or tostring(failure)
 end
 
--- pcall, but for what the server refuses to everybody now (OOM, READONLY, NOREPLICAS and the like):
--- the script ends with that.
+-- Passes on the results of pcall. If the server now refuses all writes (OOM, READONLY, NOREPLICAS
+-- and the like), it ends the script with that error.
 local function sound_or_ours(sound, ...)
   local says = not sound and reason((...))
   local code = says and string.match(says, '^(%u+) ')

@@ -1,9 +1,10 @@
--- Move leases on, where the claim id matches.
+-- Move the expiry of leases if the claim id matches.
 --
 -- ARGV: the number of renewals; each: collection, key, claim id, duration.
--- Answer: the time; for each renewal {version, renewed, expires, limit}, or {} where it is not its holder's,
--- or {error} where the record does not decode.
--- Safe to repeat: a lease never moves back. A renewal is a sign of life also where it can't move.
+-- Answer: the time; for each renewal {version, renewed, expires, limit}, or {} if the claim id does
+-- not hold the record, or {error} if the record does not decode.
+-- Safe to repeat: an expiry never moves back. A renewal is a sign of life even if the expiry can't
+-- move.
 
 local function renew(collection, key, claim_id, duration)
   local old, broken = load(collection, key)
@@ -15,7 +16,7 @@ local function renew(collection, key, claim_id, duration)
   if most > tonumber(expires) then expires = digits(most) end
   new[LEASE_END] = expires
   if NOW > tonumber(old[RENEWED]) then new[RENEWED] = digits(NOW) end
-  -- The attribute that follows the lease goes along, unless it tells of something earlier.
+  -- The attribute that follows the lease moves too, unless a commit gave it another value.
   local follows = shape(collection)[2]
   if follows > 0 then
     local pattern = '%016d:'
@@ -30,7 +31,7 @@ local function renew(collection, key, claim_id, duration)
   return {new[VERSION], new[RENEWED], expires, new[LEASE_MOST]}
 end
 
-local answers = {TOLD}
+local answers = {CLOCKS}
 for n = 1, take() do
   local collection, key, claim_id, duration = take(), take(), take(), tonumber(take())
   answers[n + 1] = renew(collection, key, claim_id, duration)

@@ -1,9 +1,9 @@
--- Tell which of the commands that the store needs are forbidden to its user.
+-- Return the commands that the store needs and that its user may not run.
 --
--- ARGV: '1' if writes are confirmed by replicas.
--- Answer: nothing, where others tell the time; the forbidden commands.
+-- ARGV: '1' if replicas confirm writes.
+-- Answer: an empty string in place of the time; the forbidden commands.
 
-take() -- what the caller knows of the time: the clock is not read here
+take() -- the caller's bounds of the time: the clock is not read here
 take()
 need('EVAL', 'return 1', 1, KEYS[1])
 need('EVALSHA', '-', 1, KEYS[1])

@@ -1,6 +1,6 @@
 -- The log's last id.
 
-local function last_id(log) -- the last one that there ever was, dropped or not
+local function last_id(log) -- the last id ever given, even if its entry was dropped
   if call('EXISTS', log) == 0 then return '0-0' end
   local facts = call('XINFO', 'STREAM', log)
   for i = 1, #facts, 2 do

@@ -1,19 +1,19 @@
--- Drop some of what ran out: records, events older than the log's retention, counters of past days,
--- and some tickets of processes that died.
+-- Delete some expired records, events older than the log's retention, counters of past days, and
+-- tickets of processes that died.
 --
 -- ARGV: the most of each; the log's retention in microseconds; the first day whose counters are
--- kept, such as 20261121, or '' where they need no look.
--- Answer: the time; how many records and events went. Safe to repeat.
+-- kept, such as 20261121, or '' to skip the counters.
+-- Answer: the time; the number of records and of events deleted. Safe to repeat.
 
 local most, retention, first_kept = tonumber(take()), tonumber(take()), take()
 local records = sweep_records(most)
 local log = PREFIX .. 'log'
--- An id begins with the millisecond; what was appended in it may be younger than its beginning.
+-- An id begins with the millisecond; an event of it may be younger than the millisecond's start.
 local before = math.floor((NOW - retention) / 1000) - 1
 local old = before > 0 and call('XRANGE', log, '-', digits(before), 'COUNT', most) or {}
 if #old > 0 then
   local last = old[#old][1]
-  call('HSET', KEYS[1], 'dropped', last) -- first: no event may go without its gap
+  call('HSET', KEYS[1], 'dropped', last) -- first: no event may be dropped without its gap
   call('XTRIM', log, 'MAXLEN', '=', call('XLEN', log) - #old)
 end
 if first_kept ~= '' then
@@ -26,4 +26,4 @@ if first_kept ~= '' then
   end
 end
 drop_unheard(10)
-return {TOLD, records, #old}
+return {CLOCKS, records, #old}

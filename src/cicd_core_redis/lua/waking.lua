@@ -1,10 +1,10 @@
--- Who waits with a turn, in the whole fleet: a record wakes the first of them.
+-- The waiters of the whole fleet that take turns: a new record wakes the first of them.
 --
 -- `waiting` is a zset of tickets of score 0. A ticket is the number of bytes of the place (a zset,
--- without the prefix), a colon, the place, the turn, and the 32 digits of a listener: whose channel,
--- `w:LISTENER`, its process listens to. A message is the number of bytes of the ticket, a colon, the
--- ticket and the member that came in. All of it is a help, no part of the data: a command that the
--- server refuses here is let be.
+-- without the prefix), a colon, the place, the turn, and the 32 digits of a listener. The
+-- listener's process listens to the channel `w:LISTENER`. A message is the number of bytes of the
+-- ticket, a colon, the ticket and the new member. Tickets only speed up waiting and are not part of
+-- the data: a command that the server refuses here is ignored.
 local WAITING, LISTENER = PREFIX .. 'waiting', 32
 local someone
 
@@ -23,7 +23,7 @@ local function channel_of(ticket)
   return PREFIX .. 'w:' .. string.sub(ticket, -LISTENER)
 end
 
-local function first_ticket(place) -- no turn has the byte 255 in it
+local function first_ticket(place) -- no turn contains the byte 255
   local head = #place .. ':' .. place
   local found = helped('ZRANGE', WAITING, '[' .. head, '(' .. head .. '\255', 'BYLEX', 'LIMIT', 0, 1)
   return found and found[1]
@@ -33,7 +33,7 @@ local function place_of(zset)
   return string.sub(zset, #PREFIX + 1)
 end
 
--- Wake the first one who still listens: nobody hears what is sent to a process that died.
+-- Wake the first waiter whose process still listens; skip those of processes that died.
 local function wake_one(place, name)
   if not someone_waits() then return end
   for _ = 1, 1000 do
@@ -44,7 +44,7 @@ local function wake_one(place, name)
   end
 end
 
--- Drop tickets of processes that died: some of them each time, all in turn.
+-- Delete tickets of processes that died: check some tickets each time, and all of them in turn.
 local function drop_unheard(most)
   local number = someone_waits() and helped('ZCARD', WAITING) or 0
   if number == 0 then return end

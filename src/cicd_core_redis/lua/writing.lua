@@ -1,4 +1,5 @@
--- What the scripts that write share: a record that goes, and the sweep of what ran out.
+-- The common part of the scripts that write: the removal of a record, and the sweep of expired
+-- ones.
 
 local floor -- no new record's version is below it
 local function version_floor()
@@ -9,8 +10,8 @@ end
 local function drop(collection, key, header, steps)
   move(collection, key, header, nil, steps)
   call('DEL', record_key(collection, key))
-  -- No later record may have a version that this one had, whatever the clock does. It comes last,
-  -- since a server that is full takes it only behind what makes room.
+  -- No later record may have a version that this one had, even if the clock is wrong. This comes
+  -- last, since a full server accepts it only after a command that frees memory.
   if version_floor() <= header[VERSION] then
     floor = header[VERSION] + 1
     call('HSET', KEYS[1], 'floor', digits(floor))
@@ -22,8 +23,8 @@ local function decoded(collection, key)
   return found and unpacked(collection, key, found)
 end
 
--- The header of a record that exists, an expired one goes; or nil and why it does not decode, or
--- why it cannot go.
+-- The header of a record that exists; an expired record is removed. Or nil and the reason why it
+-- does not decode, or cannot be removed.
 local function load(collection, key)
   local decodes, header = pcall(decoded, collection, key)
   if not decodes then return nil, reason(header) end
@@ -33,12 +34,12 @@ local function load(collection, key)
   drop(collection, key, header, steps)
 end
 
--- Drop up to so many records whose time has come; answer how many there were.
+-- Remove up to a number of expired records; return the number.
 local function sweep_records(most)
   local due = call('ZRANGEBYSCORE', PREFIX .. 'expiring', '-inf', digits(NOW), 'LIMIT', 0, most)
   for _, name in ipairs(due) do
     local split = string.find(name, '\0', 1, true)
-    if split then -- load drops the record, unless that does not decode
+    if split then -- load removes the record, unless it does not decode
       load(string.sub(name, 1, split - 1), string.sub(name, split + 1))
     end
     call('ZREM', PREFIX .. 'expiring', name)

@@ -1,10 +1,10 @@
 """The SQLite store: one file on one host, any number of processes, group commit, WAL.
 
-``store.py`` has the verbs. ``batcher.py`` collects what is asked, ``connection.py`` brings it to a
-connection's thread. There ``writing.py`` makes a transaction of each batch, and ``decisions.py``
-decides its requests on the records of ``batch.py``. What reads is in ``reads.py`` and ``log.py``;
-``schema.py`` and ``tables.py`` know the layout, ``file_lock.py`` and ``checkpoint.py`` keep writers
-and checkpoints apart, ``waiting.py`` wakes who waits for work.
+``store.py`` has the verbs. ``batcher.py`` collects requests, ``connection.py`` passes them to a
+connection's thread. There ``writing.py`` runs each batch as one transaction, and ``decisions.py``
+decides its requests on the records of ``batch.py``. Reads are in ``reads.py`` and ``log.py``.
+``schema.py`` and ``tables.py`` define the layout, ``file_lock.py`` and ``checkpoint.py`` keep
+writers and checkpoints apart, and ``waiting.py`` wakes the calls that wait for work.
 """
 
 from __future__ import annotations

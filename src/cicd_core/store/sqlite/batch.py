@@ -1,7 +1,7 @@
-"""What one transaction works on: the records that it read, and what it makes of them.
+"""The state of one transaction: the records that it read, and its changes to them.
 
-Operations are decided in memory, in the order of their arrival, each one seeing what those before
-it decided; :meth:`Batch.flush` then writes the outcome, many rows a statement.
+Operations are decided in memory, in the order of their arrival. Each one sees the outcome of those
+before it. Then :meth:`Batch.flush` writes the outcome, several rows per statement.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ _NO_ATTRIBUTES: Final[Mapping[str, str]] = {}
 
 @define(eq=False)
 class Slot:
-    """One record: what the table holds, and what the batch has made of it so far."""
+    """One record: its state in the table, and its state after the batch's changes so far."""
 
     #: The row's number in the table; None: there is no row.
     rowid: int | None = None
-    #: What the row holds; a record that has expired stays here until its row is dropped.
+    #: The row's record; an expired record stays here until its row is deleted.
     stored: Record | None = None
     #: The record now; None: it is absent.
     record: Record | None = None
-    #: The version that its last commit gave; claims may have moved the record's own one on.
+    #: The version that its last commit gave; claims may have raised the record's version since.
     given: int = 0
-    #: Whether the row decodes; one that does not is neither written nor renewed.
+    #: Whether the row decodes; a row that does not is neither written nor renewed.
     is_readable: bool = True
 
 
@@ -51,12 +51,12 @@ class Batch:
         namespace_id: int,
         now: int,
     ) -> None:
-        """Begin with nothing read; ``namespace_id`` is the namespace's number, ``now`` its time."""
+        """Begin with no records; ``namespace_id`` is the namespace's number, ``now`` its time."""
         self.connection = connection
         self.tables = tables
         self.namespace_id = namespace_id
         self.now = now
-        #: Each sort value that came into a partition, or moved in it.
+        #: Each sort value that entered a partition, or moved within it.
         self.arrivals: list[tuple[PartitionKey, str]] = []
         self._slots: dict[Subject, Slot] = {}
         self._changed: dict[Subject, Slot] = {}
@@ -90,7 +90,7 @@ class Batch:
         return self._slots[subject]
 
     def adopt(self, table: Table, row: Sequence[Any]) -> Slot:
-        """Return the slot of a row as a query gave it."""
+        """Add a row that a query returned, and return its slot."""
         record = table.record(row)
         live = record.expires_at is None or record.expires_at > self.now
         slot = Slot(row[0], record, record if live else None, record.version - claims_of(row))
@@ -98,7 +98,11 @@ class Batch:
         return slot
 
     def next_version(self, slot: Slot) -> int:
-        """Return the version that a put gives: a new record's is the time, or more if one was."""
+        """Return the version that a put gives the record.
+
+        A new record's version is the current time, or more: above that of any earlier record with
+        its key.
+        """
         if slot.record is not None:
             return slot.record.version + 1
         expired = 0 if slot.stored is None else slot.stored.version + 1
@@ -110,13 +114,13 @@ class Batch:
         slot.record, slot.given = record, given
         self._changed[subject] = slot
         if record.expires_at is not None and record.expires_at <= self.now:
-            self.drop(subject)  # it had expired when it was put: the rest of the batch sees none
+            self.drop(subject)  # already expired when put: the rest of the batch sees no record
 
     def drop(self, subject: Subject) -> None:
-        """Make the record absent, and remember its version, so that no later one has it again."""
+        """Make the record absent, and remember its version so that no later record reuses it."""
         slot = self._slots[subject]
         gone = slot.record or slot.stored
-        if gone is not None and gone.version >= self.now:  # an older one cannot come again anyway
+        if gone is not None and gone.version >= self.now:  # an older version cannot recur anyway
             self._floor = max(self._floor, gone.version + 1)
         slot.record = None
         self._changed[subject] = slot
@@ -130,7 +134,7 @@ class Batch:
         self._increments[increment.name] += increment.amount
 
     def flush(self) -> None:
-        """Write what changed since the last time."""
+        """Write the changes since the last flush."""
         if self._changed:
             self._write_records()
         if self._log:
@@ -145,7 +149,7 @@ class Batch:
             self._increments.clear()
 
     def finish(self) -> None:
-        """Write the rest: what is kept once a namespace, and how deep the partitions are now."""
+        """Write the rest: the namespace's own row, and the new depths of the partitions."""
         self.flush()
         self._write_depths()
         if (self._log_end, self._floor) != self._before:
@@ -170,7 +174,7 @@ class Batch:
                 statements[update.statement].append(parameters)
                 posts = update.posts
             self._count(collection, posts, old, new)
-        # A slot whose row was inserted or deleted is read again, should a later flush want it.
+        # A slot whose row was inserted or deleted is read again if a later flush needs it.
         for subject, slot in self._changed.items():
             if (slot.stored is None) != (slot.record is None):
                 del self._slots[subject]
@@ -182,11 +186,12 @@ class Batch:
     def _count(
         self, collection: str, posts: Iterable[Post], old: Record | None, new: Record | None
     ) -> None:
-        """Note which partitions the record leaves, and which it enters or moves in."""
+        """Note which partitions the record leaves, enters, or moves within."""
         before = _NO_ATTRIBUTES if old is None else old.attributes
         after = _NO_ATTRIBUTES if new is None else new.attributes
         for partition, sort, name in posts:
-            # A claim's patch may leave a record half in an index: it is not in it then.
+            # A claim's patch may remove one of the index's two attributes: then the record is not
+            # in the index.
             was = before.get(partition) if sort in before else None
             value = after.get(partition) if sort in after else None
             if was != value and was is not None:

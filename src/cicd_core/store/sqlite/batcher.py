@@ -1,7 +1,7 @@
-"""One hop for all that is asked in a turn of the event loop.
+"""One call to the connection's thread for all requests of one turn of the event loop.
 
-While a hop is under way, what is asked waits, and goes together into the next one: for writes that
-is the group commit, one sync of the disk for many callers.
+While a call is under way, new requests wait and go together into the next one. For writes this is
+the group commit: one sync of the disk for many callers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Request = TypeVar("Request")
 
-#: The most weight in one hop: a request is never split, so that one alone may have more.
+#: The most weight in one batch. A request is never split, so a single request may exceed it.
 MOST: Final = 512
 
 _log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ async def _nothing() -> None:
 
 
 class Batcher(Generic[Request]):
-    """Collects requests and has them done by a connection's thread, a batch at a time."""
+    """Collects requests and runs them on a connection's thread, one batch at a time."""
 
     def __init__(
         self,
@@ -46,10 +46,10 @@ class Batcher(Generic[Request]):
         weight: Callable[[Request], int] = lambda _: 1,
         afterwards: Callable[[], Awaitable[None]] = _nothing,
     ) -> None:
-        """Have ``work`` done on ``thread``, and ``afterwards`` after each batch.
+        """Run ``work`` on ``thread``, and ``afterwards`` after each batch.
 
         ``work`` answers in the order of the requests; an exception among the answers is raised to
-        the one who asked. The running event loop is the one to ask from.
+        the caller of that request. Requests must come from the event loop that runs now.
         """
         self._thread = thread
         self._work = work
@@ -65,28 +65,28 @@ class Batcher(Generic[Request]):
     async def ask(self, request: Request) -> Any:
         """Return the answer to a request.
 
-        Cancellation: a request that still waits is dropped; one whose batch is under way is done,
-        and its answer thrown away.
+        Cancellation: a request that still waits is dropped. A request whose batch is under way is
+        done, and its answer is discarded.
 
         Raises:
             StoreClosed: the store was closed.
-            UnsupportedCapability: it was asked from another event loop.
+            UnsupportedCapability: the call comes from another event loop.
         """
         if self._closed:
             raise closed(self._path)
         if asyncio.get_running_loop() is not self._loop:
             raise UnsupportedCapability(
-                "this store belongs to another event loop: give this one a sibling() of it"
+                "this store belongs to another event loop: open a sibling() of it for this one"
             )
         future: asyncio.Future[Any] = self._loop.create_future()
         self._asked.append((request, future))
         if self._runner is None:
-            # The task begins in the loop's next turn, when all who are ready now have asked.
+            # The task starts in the loop's next turn, after all callers that are ready now.
             self._runner = self._loop.create_task(self._run())
         return await future
 
     async def close(self) -> None:
-        """Take no more requests, and wait until those that were taken are done."""
+        """Accept no more requests, and wait until the accepted ones are done."""
         self._closed = True
         if self._runner is not None:
             await asyncio.wait([self._runner])
@@ -132,7 +132,7 @@ class Batcher(Generic[Request]):
     async def _do_afterwards(self) -> None:
         try:
             await self._afterwards()
-        except Exception:  # noqa: BLE001 - the batch was answered: there is nobody to raise it to
+        except Exception:  # noqa: BLE001 - the batch was answered: no caller is left to raise it to
             _log.exception("%s: the cleanup after a batch failed and will be repeated", self._path)
 
 

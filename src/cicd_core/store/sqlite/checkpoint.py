@@ -1,9 +1,9 @@
-"""When the write-ahead log is copied into the database, and how it is kept short.
+"""Checkpoints: when the write-ahead log is copied into the database, and how it is kept short.
 
-A complete checkpoint lets the next writer begin at the log's start again, over blocks that the
-file has already, which makes its syncs cheaper than those of a file that grows. So the file is
-left as long as it was, and a checkpoint is due when it has grown past that. It creeps up by a batch
-each time; at :data:`LONGEST` it is cut.
+After a complete checkpoint the next writer starts at the beginning of the log again and overwrites
+blocks that the file already has; their syncs are cheaper than those of a growing file. So the file
+keeps its length, and the next checkpoint is due when the file has grown past it. The file grows by
+about one batch each time; at :data:`LONGEST` it is truncated.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
     import sqlite3
     from pathlib import Path
 
-#: The size in bytes of the write-ahead log at which it is checkpointed first.
+#: The size of the write-ahead log at its first checkpoint, in bytes.
 FIRST: Final = 4 * 1024 * 1024
-#: The size in bytes at which its file is cut.
+#: The size at which its file is truncated, in bytes.
 LONGEST: Final = 32 * 1024 * 1024
-#: How long to wait for readers when the file is to be cut, in milliseconds.
+#: How long to wait for readers before truncating the file, in milliseconds.
 _PATIENCE: Final = 50
 
 
 class Checkpoints:
-    """The checkpoints of one writing connection. All is done under the writers' lock."""
+    """The checkpoints of one writing connection. All of them run under the writers' lock."""
 
     def __init__(
         self, database: Path, busy_timeout: float, *, first: int = FIRST, longest: int = LONGEST
     ) -> None:
-        """Say which database; ``busy_timeout`` is in seconds, the sizes are in bytes."""
+        """Set the database; ``busy_timeout`` is in seconds, the sizes are in bytes."""
         self._wal = beside(database, "wal")
         self._busy_timeout = round(busy_timeout * 1000)
         self._first = first
@@ -42,7 +42,7 @@ class Checkpoints:
         return self._size() > self._mark
 
     def run(self, connection: sqlite3.Connection) -> None:
-        """Copy what can be copied, without waiting for readers unless the file is too long."""
+        """Copy as much as possible; wait for readers only if the file is too long."""
         size = self._size()
         self._mark = size + self._first  # also if this fails
         if size > self._longest:
@@ -53,7 +53,7 @@ class Checkpoints:
                 self._mark = self._first
         else:
             _, frames, copied = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            # Somebody who reads an old snapshot keeps the rest in the log: let it grow.
+            # A reader of an old snapshot keeps the rest in the log: let it grow.
             if frames == copied:
                 self._mark = size
 

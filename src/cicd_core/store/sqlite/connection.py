@@ -1,9 +1,9 @@
-"""A connection and its thread: whole functions are run there, never a statement at a time.
+"""A connection and its thread, which runs whole functions, never single statements.
 
-aiosqlite gives each connection a thread of its own, and its public calls run a statement each. A
-transaction made of several such calls can be cancelled in its middle, and then nobody owns it.
-:meth:`ConnectionThread.call` hands the thread a whole function instead: one hop, however much the
-function does, and a cancelled caller cannot stop it half-way (I7).
+aiosqlite gives each connection its own thread, and each of its public calls runs one statement. A
+transaction made of several such calls can be cancelled in its middle, which leaves it without an
+owner. :meth:`ConnectionThread.call` passes a whole function to the thread instead: it needs one
+switch of threads, and a cancelled caller cannot stop it half-way (I7).
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _CHUNK: Final = 64
 
 
 class GuardedConnection(sqlite3.Connection):
-    """A connection that is never half closed in a child that was forked meanwhile."""
+    """A connection that a forked child never inherits half closed."""
 
     def close(self) -> None:
-        """Close it; a fork of this process waits for the end of that."""
+        """Close it; a fork of this process waits until it is closed."""
         with undisturbed_by_forks():
             super().close()
 
@@ -41,20 +41,20 @@ class GuardedConnection(sqlite3.Connection):
 class ConnectionThread(aiosqlite.Connection):
     """A connection, and the thread that runs functions on it, one after the other.
 
-    ``close``, which is aiosqlite's, closes it after all that was asked before.
+    ``close``, inherited from aiosqlite, closes it after all earlier calls.
     """
 
     def __init__(self, path: Path, busy_timeout: float) -> None:
-        """Say which file; :meth:`open` opens it. ``busy_timeout`` is in seconds."""
+        """Set the file; :meth:`open` opens it. ``busy_timeout`` is in seconds."""
         connect = partial(
             _connected,
             str(path),
             timeout=busy_timeout,
-            isolation_level=None,  # each function says BEGIN and COMMIT itself
+            isolation_level=None,  # each function runs BEGIN and COMMIT itself
             cached_statements=_STATEMENTS,
             check_same_thread=False,  # a forked child closes it: see `close_inherited`
         )
-        #: What the thread has opened, also where the answer reached nothing any more.
+        #: The connection that the thread opened, even if its answer reached no caller.
         self._file: GuardedConnection | None = None
 
         def opened() -> GuardedConnection:
@@ -66,15 +66,15 @@ class ConnectionThread(aiosqlite.Connection):
     async def open(self) -> None:
         """Start the thread and open the file on it.
 
-        Cancellation: a task that the event loop itself cancels, as it does at Ctrl-C, is not
-        shielded. The thread has ended then, since it would answer a loop that may be closed, and
-        the file is closed.
+        Cancellation: shielded, except when the event loop itself cancels the task, as it does at
+        Ctrl-C. In that case the thread has ended and the file is closed: the thread would answer a
+        loop that may be closed.
         """
-        with CancelScope(shield=True):  # it is quick, and nobody would close what it opened
+        with CancelScope(shield=True):  # quick; if cancelled, the file would stay open
             try:
                 await self
             except BaseException:
-                if self._thread.is_alive():  # and was asked to end
+                if self._thread.is_alive():  # it has been asked to end
                     self._thread.join()
                 if self._file is not None:
                     self._file.close()
@@ -85,7 +85,7 @@ class ConnectionThread(aiosqlite.Connection):
 
         Cancellation: the caller stops waiting; the function runs to its end all the same.
         """
-        # aiosqlite types its public calls alone.
+        # aiosqlite has types for its public calls only.
         answer: Answer = await self._execute(_whole, self._conn, function)  # type: ignore[no-untyped-call] # see above
         return answer
 
@@ -93,7 +93,7 @@ class ConnectionThread(aiosqlite.Connection):
 def _whole(
     connection: sqlite3.Connection, function: Callable[[sqlite3.Connection], Answer]
 ) -> Answer:
-    """Call a function. A fork of this process waits for its end: no child has a half of it."""
+    """Call a function. A fork of this process waits for its end: no child inherits half of it."""
     with undisturbed_by_forks():
         return function(connection)
 

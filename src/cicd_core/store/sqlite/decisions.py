@@ -1,7 +1,7 @@
-"""What is asked of a batch, and how each request is decided on the records that the batch has read.
+"""The requests of a batch, and how each one is decided on the records that the batch has read.
 
-A commit is applied whole or not at all, a renewal moves its holder's lease, and a claim takes the
-records with the smallest sort values, or is answered what it took before. The rules are those of
+A commit applies as a whole or not at all, a renewal moves the expiry of a lease, and a claim takes
+the records with the smallest sort values, or gets those that it took before. The rules are in
 :mod:`cicd_core.store.semantics`.
 """
 
@@ -41,7 +41,7 @@ Kind = tuple[str, "Index", tuple[str, ...]]
 
 @frozen(eq=False)
 class CommitAll:
-    """Ask for a list of commits; the answer is a list of as many."""
+    """A request for a list of commits; the answer is a list of the same length."""
 
     commits: Sequence[Commit]
 
@@ -54,7 +54,7 @@ class CommitAll:
 
 @frozen(eq=False)
 class RenewAll:
-    """Ask for a list of renewals; the answer is a list of as many."""
+    """A request for a list of renewals; the answer is a list of the same length."""
 
     renewals: Sequence[Renewal]
 
@@ -64,20 +64,20 @@ class RenewAll:
             yield renewal.collection, renewal.key
 
 
-#: What may be asked of a batch.
+#: A request to a batch.
 Request = CommitAll | RenewAll | Claim
 
 
 def weight(request: Request) -> int:
-    """Return how much of a batch a request takes up."""
+    """Return how much of a batch's room a request takes."""
     return 1 if isinstance(request, Claim) else sum(1 for _ in request.subjects())
 
 
 def decide(batch: Batch, requests: Sequence[Request]) -> list[Any]:
-    """Decide commits and renewals, then claims, which take from what those have written.
+    """Decide the commits and renewals first, then the claims, which see what those have written.
 
-    All requests of a batch are under way at once, so that any order is a right one. The answers
-    come in the order of the requests.
+    All requests of a batch are concurrent, so any order is correct. The answers are in the order
+    of the requests.
     """
     answers: list[Any] = [None] * len(requests)
     batch.load(
@@ -143,13 +143,13 @@ def _renew(batch: Batch, renewal: Renewal) -> Renewed | None:
 
 
 def _claim(batch: Batch, claims: Sequence[Claim]) -> list[list[Record]]:
-    """Answer each claim, in the order given, from what the batch has flushed."""
+    """Answer each claim, in the order given, from the rows that the batch has flushed."""
     answers, unreadable = _held(batch, claims)
     taking: dict[Name, Claim] = {}
     for claim in claims:
         is_new = not answers[_name(claim)] and _name(claim) not in unreadable
         if claim.limit and claim.partitions and is_new:
-            taking.setdefault(_name(claim), claim)  # a repetition gets what the first one takes
+            taking.setdefault(_name(claim), claim)  # a repetition gets the first one's records
     kinds: defaultdict[Kind, list[Claim]] = defaultdict(list)
     for claim in taking.values():
         partitions = tuple(dict.fromkeys(claim.partitions))
@@ -169,9 +169,9 @@ def _name(claim: Claim) -> Name:
 def _held(
     batch: Batch, claims: Sequence[Claim]
 ) -> tuple[defaultdict[Name, list[Record]], set[Name]]:
-    """Return what is still held under the claims' ids, in the order of their sort values.
+    """Return the records still held under the claims' ids, in the order of their sort values.
 
-    The second answer has the claims that hold what does not decode: they are no new ones.
+    The second value has the claims that hold a record that does not decode: they are not new.
     """
     wanted: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for claim in claims:

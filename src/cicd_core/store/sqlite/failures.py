@@ -1,4 +1,4 @@
-"""What SQLite and the file system raise, in the words of our error tree."""
+"""The translation of errors from SQLite and the file system to those of this library."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Locked(Exception):
-    """Another process held the writers' lock for too long; it never leaves this package."""
+    """Another process held the writers' lock for too long. Internal to this package."""
 
 
 def is_of_the_engine(cause: Exception) -> bool:
-    """Whether a batch failed for a reason that has nothing to do with what was asked of it."""
+    """Whether a batch failed for a reason that is independent of its requests."""
     if isinstance(cause, sqlite3.Error):
         return _primary_code(cause) in _OF_THE_ENGINE
     return isinstance(cause, Locked | OSError | StoreReplaced)
@@ -46,17 +46,18 @@ def closed(path: Path) -> StoreClosed:
 
 
 def abandoned(path: Path) -> StoreUnavailable:
-    """Return the error of a call whose event loop was shut down around it."""
+    """Return the error of a call whose event loop was shut down before it ended."""
     return StoreUnavailable(
         f"the event loop of the store on {str(path)!r} was shut down during the call: whether it "
-        f"took effect is unknown; ask again with the same id"
+        f"took effect is unknown; repeat it with the same id"
     )
 
 
 def translated(cause: BaseException, path: Path, busy_timeout: float) -> BaseException:
-    """Return the error that stands for ``cause``, with ``cause`` as its cause.
+    """Return the library's error for ``cause``, with ``cause`` as its cause.
 
-    What is ours already, and what no driver raised (a cancellation, a bug), comes back as it is.
+    An error of this library, a cancellation, or any other exception that no driver raised is
+    returned unchanged.
     """
     error: BaseException
     if isinstance(cause, CicdError):
@@ -99,28 +100,28 @@ def _of_system(cause: OSError, path: Path) -> StoreError:
 
 def _locked(path: Path, busy_timeout: float) -> StoreUnavailable:
     return StoreUnavailable(
-        f"{str(path)!r} has been locked by another process for longer than busy_timeout "
-        f"({busy_timeout:g} s): nothing was written; try again, end the process that holds it, "
-        f"or give the URL a longer busy_timeout"
+        f"another process has locked {str(path)!r} for longer than busy_timeout "
+        f"({busy_timeout:g} s): nothing was written; try again, end the process that holds the "
+        f"lock, or set a longer busy_timeout in the URL"
     )
 
 
 def _full(path: Path, cause: Exception) -> StoreFull:
     return StoreFull(
-        f"no room for {str(path)!r} ({cause}): nothing was written; free space on its disk"
+        f"no space left for {str(path)!r} ({cause}): nothing was written; free space on its disk"
     )
 
 
 def _no_database(path: Path, _: Exception) -> UnrecognizedDatabase:
     return UnrecognizedDatabase(
-        f"{str(path)!r} is not a SQLite database; it was not changed, choose another path"
+        f"{str(path)!r} is not a SQLite database; it was not changed; choose another path"
     )
 
 
 def _unusable(path: Path, cause: Exception) -> StoreUnavailable:
     return StoreUnavailable(
         f"SQLite could not use {str(path)!r} ({cause}): whether the call took effect is unknown; "
-        f"check the disk, then ask again with the same id"
+        f"check the disk, then repeat the call with the same id"
     )
 
 
@@ -130,8 +131,8 @@ def _refused(path: Path, cause: Exception) -> StoreError:
 
 def _read_only(path: Path, cause: Exception) -> StoreReadOnly:
     return StoreReadOnly(
-        f"{str(path)!r} takes no writes ({cause}): nothing was written; the file and its folder "
-        f"must be writable"
+        f"{str(path)!r} cannot be written ({cause}): nothing was written; make the file and its "
+        f"folder writable"
     )
 
 
@@ -148,5 +149,5 @@ _MEANINGS: Final[dict[int, Callable[[Path, Exception], StoreError]]] = {
     sqlite3.SQLITE_READONLY: _read_only,
     sqlite3.SQLITE_SCHEMA: _unusable,
 }
-#: Conditions of the file or the machine, in which no other request would fare better.
+#: Conditions of the file or the machine, in which any other request would fail too.
 _OF_THE_ENGINE: Final = (*_BUSY, *_MEANINGS)

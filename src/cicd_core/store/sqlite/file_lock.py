@@ -1,12 +1,13 @@
-"""The writers' lock: whoever writes or checkpoints a database holds it, one process at a time.
+"""The writers' lock: one process at a time holds it, to write or to checkpoint a database.
 
 SQLite from 3.7.0 to 3.51.2 may lose pages of a WAL when a commit that resets it races with a
-checkpoint (https://sqlite.org/wal.html#walresetbug). No connection of ours checkpoints by itself,
-so that with this lock around every write transaction and every checkpoint the two never meet.
+checkpoint (https://sqlite.org/wal.html#walresetbug). The connections of this package do not
+checkpoint automatically, so this lock around every write transaction and every checkpoint keeps
+the two apart.
 
-It is held with every version of SQLite: processes with several versions may share a file, and to
-wait for it is fairer than SQLite's own waiting, which sleeps the longer the longer it has waited.
-The kernel drops the lock of a process that dies: no forked child keeps the file open (forks.py).
+It is held with every version of SQLite, because processes with different versions may share a
+file. It is also fairer than SQLite's own waiting, whose pauses grow with the time waited. The
+kernel releases the lock of a process that dies: no forked child keeps the file open (forks.py).
 """
 
 from __future__ import annotations
@@ -31,14 +32,14 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
-#: How long to sleep between two tries, in seconds: at first, and at most. No file lock of all
-#: systems can be waited for with a timeout.
+#: How long to sleep between two tries, in seconds: at first, and at most. No file lock that all
+#: systems have can wait with a timeout.
 _FIRST_PAUSE: Final = 0.0001
 _LONGEST_PAUSE: Final = 0.0005
 
 
 class WritersLock:
-    """The lock of one database, for one connection: a file beside it, made when it is wanted."""
+    """The lock of one database, for one connection: a file beside it, created when first used."""
 
     def __init__(self, database: Path, timeout: float) -> None:
         """Wait for at most ``timeout`` seconds each time."""
@@ -52,8 +53,8 @@ class WritersLock:
         """Hold the lock in the block.
 
         Raises:
-            Locked: others held it for longer than the timeout.
-            OSError: the file cannot be made.
+            Locked: another process held it for longer than the timeout.
+            OSError: the file cannot be created.
         """
         file = self._acquire()
         try:
@@ -62,8 +63,8 @@ class WritersLock:
             _unlock(file)
 
     def remove(self) -> None:
-        """Remove the file, while the lock is held; who wants it next makes it anew."""
-        with suppress(OSError):  # Windows keeps a file that somebody has open
+        """Remove the file, while the lock is held; the next process that needs it creates it."""
+        with suppress(OSError):  # Windows keeps a file that any process has open
             self._path.unlink(missing_ok=True)
 
     def close(self) -> None:
@@ -83,7 +84,10 @@ class WritersLock:
         return file
 
     def _try(self) -> int | None:
-        """Return the file, locked, if it is still the one that stands under the name."""
+        """Return the locked file; None: another process holds it.
+
+        If the file under the name is not the open one any more, open that one.
+        """
         while True:
             if self._file is None:
                 self._file = self._open()
@@ -91,7 +95,7 @@ class WritersLock:
                 return None
             if identity_of(os.fstat(self._file)) == identity(self._path):
                 return self._file
-            self.close()  # it was removed or replaced since: its lock keeps nobody out
+            self.close()  # removed or replaced since: its lock excludes no process
 
     def _open(self) -> int:
         with suppress(FileNotFoundError):

@@ -1,4 +1,4 @@
-"""Where a database is and how it is to be kept, as a URL and its options say."""
+"""The location and options of a database, from its URL."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from cicd_core.values import frozen
 if TYPE_CHECKING:
     from cicd_core.store.registry import StoreURL
 
-#: ``full``: a commit that was answered survives a power cut. ``normal``: it survives the end of
-#: the process, and a power cut may take the last ones, each of them whole.
+#: ``full``: an acknowledged commit survives a power cut. ``normal``: it survives the end of the
+#: process, but a power cut may lose the last commits, each of them as a whole.
 Synchronous = Literal["full", "normal"]
 
 #: The options of a URL, besides ``namespace``.
@@ -25,7 +25,7 @@ OPTIONS: Final = ("busy_timeout", "create", "log_retention", "synchronous")
 BUSY_TIMEOUT: Final = 5.0
 #: How long the log is kept by default, in seconds: 30 days.
 LOG_RETENTION: Final = 30 * 86400.0
-#: SQLite takes the timeout as an int of milliseconds; a day is more than anybody waits.
+#: SQLite takes the timeout as an int of milliseconds; no caller waits longer than a day.
 _LONGEST_TIMEOUT: Final = 86400.0
 _EXAMPLE: Final = "write sqlite:///ci.db for a file here, or sqlite:////var/lib/ci.db"
 
@@ -35,11 +35,11 @@ class Location:
     """A database file and how it is kept."""
 
     path: Path
-    #: The path that was asked for: a symbolic link on it may lead elsewhere one day.
+    #: The path as given: a symbolic link in it may point elsewhere later.
     name: Path = field(default=Factory(lambda self: self.path, takes_self=True))
-    #: Whether to make the file if there is none.
+    #: Whether to create the file if it does not exist.
     create: bool = True
-    #: The set of records in it; empty: the one that nobody named.
+    #: The set of records in it; empty: the default one.
     namespace: str = ""
     synchronous: Synchronous = "full"
     #: How long to wait for other processes, in seconds.
@@ -57,11 +57,11 @@ def locate(
     busy_timeout: float | None,
     log_retention: float | None,
 ) -> Location:
-    """Return what a URL says; what is given beside it takes precedence.
+    """Return the location that a URL names; an argument takes precedence over the URL's option.
 
     Raises:
-        InvalidInput: the URL has a host, no file, or an option that is unknown or wrong; or the
-            folder of the file does not exist.
+        InvalidInput: the URL has a host or no file, an option is unknown or wrong, or the folder
+            of the file does not exist.
     """
     url.check_options(OPTIONS)
     if synchronous is None:
@@ -87,12 +87,12 @@ def _path(url: StoreURL) -> Path:
         raise InvalidInput("url", str(url), f"it has no file name; {_EXAMPLE}")
     if name.startswith(":memory:"):
         raise InvalidInput("url", str(url), "for a store in memory, use memory://")
-    # Whole, so that the process may change its folder later; and without symbolic links, as SQLite
-    # names the files beside it, so that all who open it use the same ones.
+    # Absolute, so that the process may change its folder later, and without symbolic links, as
+    # SQLite names the files beside it, so that all processes use the same files.
     path = Path(name).resolve()
     try:
         is_folder, has_folder = path.is_dir(), path.parent.is_dir()
-    except OSError as refused:  # a folder on the way that this user may not look into
+    except OSError as refused:  # a folder of the path that this user may not read
         raise translated(refused, path, BUSY_TIMEOUT) from refused
     if is_folder:
         raise InvalidInput("url", str(url), f"{str(path)!r} is a folder; {_EXAMPLE}")

@@ -1,4 +1,4 @@
-"""The log's positions and cursors, and what is read of it and of the counters."""
+"""The log's positions and cursors, and reads of the log and the counters."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from cicd_core.store.records import Counters, LogEntry, LogPage
 if TYPE_CHECKING:
     import sqlite3
 
-#: An entry's id is its namespace's number, shifted by this, plus its position: so each namespace
-#: has a run of its own in the one tree of the table, and needs no index.
+#: An entry's id is its namespace's number, shifted by this, plus its position. So each namespace
+#: has its own range of ids in the table, and needs no index.
 LOG_BITS: Final = 50
 #: Microseconds. A position is above the one before, and not below the store's time in this unit, as
-#: versions are: where the end of a log was lost (by a restore of a backup, or a power cut), no
-#: event that comes later gets a position that a reader has passed already. More than 100,000
-#: events a second, for as long as a lost end lasted, would be needed to break this.
+#: versions are. So if the end of a log is lost (by a restore of a backup, or a power cut), no later
+#: event gets a position that a reader has already passed. Only more than 100,000 events a second,
+#: for as long as the lost part of the log covers, would break this.
 LOG_TICK: Final = 10
 #: How many positions a namespace has.
 POSITIONS: Final = 1 << LOG_BITS
@@ -29,13 +29,13 @@ _LAST_CHARACTER: Final = 0x10FFFF
 def read_entries(
     connection: sqlite3.Connection, namespace_id: int, cursor: str | None, limit: int, *, now: int
 ) -> LogPage:
-    """Return the events of a namespace behind the cursor: the position of the last one read.
+    """Return the events of a namespace after the cursor: the position of the last event read.
 
-    An event that a reader has read and that is not there any more, though the log is kept from
-    before it, was lost with the end of the log: that is a gap too.
+    If that event is missing although the log is kept from before it, it was lost with the end of
+    the log. That is a gap too.
 
     Raises:
-        InvalidCursor: it is no position of any log.
+        InvalidCursor: the cursor is not a position in a log of this store.
     """
     end, dropped = connection.execute(
         "SELECT log_end, log_dropped FROM namespaces WHERE id = ?", (namespace_id,)
@@ -60,7 +60,7 @@ def read_entries(
 
 
 def read_counters(connection: sqlite3.Connection, namespace_id: int, prefix: str) -> Counters:
-    """Return a namespace's counters, and the end of its log in the same snapshot."""
+    """Return a namespace's counters and the end of its log, from one snapshot."""
     (end,) = connection.execute(
         "SELECT log_end FROM namespaces WHERE id = ?", (namespace_id,)
     ).fetchone()
@@ -82,7 +82,7 @@ def _position(cursor: str, last: int) -> int:
 
 
 def above(prefix: str) -> str | None:
-    """Return the smallest text above every one that begins with ``prefix``; None: there is none."""
+    """Return the smallest text above all that begin with ``prefix``; None: there is none."""
     while prefix and ord(prefix[-1]) == _LAST_CHARACTER:
         prefix = prefix[:-1]
     if not prefix:

@@ -1,4 +1,4 @@
-"""Dropping the counters of days that lie too far back, a little at a time."""
+"""Deletes the counters of days that are too old, a few at a time."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
     from cicd_core.store.records import StoreTime
 
-#: The most counters that one run drops, and the most kinds of counters that it looks at.
+#: The most counters that one run deletes, and the most kinds of counters that it looks at.
 MOST: Final = 500
 _KINDS: Final = 64
 
 _NEXT: Final = "SELECT name FROM counters WHERE ns = ? AND name >= ? ORDER BY name LIMIT 1"
-#: Names between two bounds that have eight digits and a bar behind their kind.
+#: Names between two bounds that have eight digits and a bar after their kind.
 _DROP: Final = (
     "DELETE FROM counters WHERE ns = ? AND name IN (SELECT name FROM counters WHERE ns = ? "
     "AND name >= ? AND name < ? AND substr(name, ?, 9) GLOB "
@@ -26,14 +26,14 @@ _DROP: Final = (
 
 
 class OldCounters:
-    """When to look for counters of past days, in one namespace: once for each day that begins."""
+    """Deletes counters of past days in one namespace, once for each new day."""
 
     def __init__(self) -> None:
         self._done = ""
         self._from: str | None = ""
 
     def run(self, connection: sqlite3.Connection, namespace_id: int, now: StoreTime) -> bool:
-        """Drop some of them, inside the caller's transaction; whether there may be more."""
+        """Delete some of them inside the caller's transaction; return whether more may be left."""
         first_kept = first_kept_day(now)
         if first_kept == self._done:
             return False
@@ -46,7 +46,7 @@ class OldCounters:
     def _walk(
         connection: sqlite3.Connection, namespace_id: int, first_kept: str, start: str
     ) -> tuple[str | None, int]:
-        """Go over the kinds; return where to go on (None: all were seen), and what was dropped."""
+        """Go over the kinds; return where to continue (None: done), and the number deleted."""
         at: str | None = start
         for _ in range(_KINDS):
             if at is None:

@@ -1,4 +1,4 @@
-"""Opening a database: refused if it is not ours, made or brought up to date if need be."""
+"""Opens a database: refuses a foreign file, creates a missing one, and migrates an old one."""
 
 from __future__ import annotations
 
@@ -54,29 +54,29 @@ async def open_sqlite(
     busy_timeout: float | None = None,
     log_retention: float | None = None,
 ) -> AsyncGenerator[Store, None]:
-    """Open a store in a SQLite file, which is made if there is none.
+    """Open a store in a SQLite file; create the file if it does not exist.
 
-    ``sqlite:///ci.db`` is a file in the current folder, ``sqlite:////var/lib/ci.db`` one by its
-    whole path. The options below may stand in the URL too; what is given here takes precedence.
+    ``sqlite:///ci.db`` is a file in the current folder, ``sqlite:////var/lib/ci.db`` has an
+    absolute path. The URL may also set the options below; an argument takes precedence.
 
     Args:
-        url: where the file is.
-        collections: what the store keeps; tables and indexes that the file lacks are added.
+        url: the location of the file.
+        collections: the collections of the store; missing tables and indexes are added.
         namespace: the set of records to open.
-        clock: the store's own clock, for a test; by default the one that all processes on the
-            host share, which no jump of the wall clock moves.
-        create: make the file if there is none; true by default.
-        synchronous: ``full``, the default, or ``normal``, which may lose the last commits in a
-            power cut, though never a part of one.
+        clock: the store's own clock, for a test; by default the clock that all processes on the
+            host share, which is independent of changes of the wall clock.
+        create: whether to create a missing file; true by default.
+        synchronous: ``full``, the default, or ``normal``. With ``normal``, a power cut may lose
+            the last commits, but never a part of one.
         busy_timeout: how many seconds to wait for other processes, 5 by default.
         log_retention: how many seconds an event stays in the log, 30 days by default.
 
     Raises:
         InvalidInput: the URL or an option is wrong, or the folder does not exist, or there
             is no file and ``create`` is false.
-        UnrecognizedDatabase: the file is not ours; it stays as it is.
-        SchemaTooNew: a newer version of the library wrote it; it stays as it is.
-        SchemaTooOld: an older one wrote it, in a layout that is not read any more.
+        UnrecognizedDatabase: the file is not a database of this library; it stays unchanged.
+        SchemaTooNew: a newer version of the library wrote it; it stays unchanged.
+        SchemaTooOld: an older version wrote it, in a layout that is not supported any more.
         StoreReadOnly: the file or its folder cannot be written.
         StoreUnavailable: the file is locked for longer than ``busy_timeout``.
         UnsupportedCapability: the event loop is not asyncio's, or the file system cannot do WAL.
@@ -97,11 +97,11 @@ async def open_sqlite(
 async def open_location(
     location: Location, collections: tuple[Collection, ...], clock: Clock | None
 ) -> AsyncGenerator[SQLiteBackend, None]:
-    """Open a store by what :func:`open_sqlite` made of its URL."""
+    """Open the store at a location that :func:`open_sqlite` derived from a URL."""
     require_asyncio("sqlite")
-    # SQLite notes in memory, for all connections of a process, which locks of a file that process
-    # has. In a forked child the note is the parent's, and untrue: it would lock nothing, and lose
-    # what it writes when the parent closes the file.
+    # SQLite keeps the file locks of a process in its memory, for all connections. A forked child
+    # inherits the parent's list, which is wrong there: the child would lock nothing, and lose its
+    # writes when the parent closes the file.
     if not close_inherited():
         raise StoreClosed(
             f"this process was forked while its parent wrote to SQLite, and cannot open "
@@ -117,7 +117,7 @@ async def open_location(
 
 @frozen
 class _Prepared:
-    """What the writing connection found in the file, or put there."""
+    """The state that the writing connection found in the file, or created there."""
 
     tables: Mapping[str, Table]
     namespace_id: int
@@ -173,7 +173,7 @@ async def _opened(
 
 
 def _files(location: Location) -> DatabaseFiles:
-    """Return the files to open, made if need be: from here on they stay the same ones."""
+    """Return the files to open, created if needed; from here on they must stay the same."""
     if location.create:
         make(location.path)
     return DatabaseFiles(location.path, location.name)
@@ -186,7 +186,7 @@ def _prepare(
     clock: Clock | None,
     lock: WritersLock,
 ) -> _Prepared:
-    """Make the file ready, under the writers' lock: no two processes do it at once."""
+    """Prepare the file under the writers' lock, so that only one process does it at a time."""
     refuse_foreign(location.path)
     with lock.held():
         try:
@@ -208,7 +208,7 @@ def _make_ready(
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":
         raise UnsupportedCapability(
-            f"the file system of {str(location.path)!r} cannot have a write-ahead log (SQLite says "
+            f"the file system of {str(location.path)!r} cannot have a write-ahead log (SQLite uses "
             f"{mode!r}): put the database on a local disk"
         )
     connection.execute("PRAGMA wal_autocheckpoint = 0")  # see file_lock.py

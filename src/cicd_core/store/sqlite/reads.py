@@ -1,4 +1,4 @@
-"""What is read in one snapshot: records, pages, counts, and whether a watch has come true."""
+"""Reads of one snapshot: records, pages, counts, and whether a watch has come true."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from cicd_core.store.sqlite.tables import PartitionKey, Table
 
 
-#: The most expired records that a count looks at; retention drops half as many at a time.
+#: The most expired records that a count looks at; retention deletes half as many at a time.
 EXPIRED_COUNTED: Final = 1_000
 
 
 @frozen
 class _Expired:
-    """The expired records of a collection that were not dropped yet."""
+    """The expired records of a collection that are not deleted yet."""
 
     by_partition: Counter[PartitionKey]
     #: Whether these are all of them.
@@ -41,7 +41,7 @@ class Snapshot:
         namespace_id: int,
         now: int,
     ) -> None:
-        """Begin with the first read; records that expired by ``now`` are out."""
+        """Begin with the first read; records that expired by ``now`` are absent."""
         self._connection = connection
         self.namespace_id = namespace_id
         self._tables = tables
@@ -73,7 +73,7 @@ class Snapshot:
         return {record.key: record for record in table.records(live)}
 
     def page(self, query: Query) -> RecordPage:
-        """Return a page of one partition, without the records that do not decode."""
+        """Return a page of one partition; records that do not decode are left out."""
         table = self._tables[query.partition.collection]
         bounds = [bound for bound in (query.after, query.before) if bound is not None]
         statement = table.page(query)
@@ -87,8 +87,8 @@ class Snapshot:
     def count(self, partitions: Sequence[Partition]) -> list[Count]:
         """Return how many records each partition holds.
 
-        A record that has expired is in the depth of its partition until it is dropped. Up to 1,000
-        of those are told apart; where there are more, the counts are estimates until they are gone.
+        The stored depth of a partition includes expired records until they are deleted. Up to 1,000
+        of them are subtracted; if there are more, the counts are estimates until they are deleted.
         """
         gone: Counter[PartitionKey] = Counter()
         exact = True
@@ -102,7 +102,7 @@ class Snapshot:
         ]
 
     def true_watches(self, watches: Iterable[Watch]) -> set[Watch]:
-        """Return those of the watches that have come true."""
+        """Return the watches that have come true."""
         return {watch for watch in watches if self._is_true(watch)}
 
     def _depth(self, partition: Partition) -> int:
@@ -114,7 +114,7 @@ class Snapshot:
         return 0 if row is None else int(row[0])
 
     def _expired_in(self, collection: str) -> _Expired:
-        """Return where the records of a collection stood that expired and were not dropped yet."""
+        """Return the partitions of a collection's expired records that are not deleted yet."""
         table = self._tables[collection]
         parameters = (self.namespace_id, self._now, EXPIRED_COUNTED + 1)
         rows = find(self.connection, table.expired_attributes, parameters).whole

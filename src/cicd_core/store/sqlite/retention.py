@@ -1,9 +1,9 @@
-"""Dropping what has run out: expired records, and events that are older than the log is kept.
+"""Deletes expired records, and events that are older than the log's retention.
 
-Nothing waits for it, since every verb leaves out what has expired. It runs after a batch, at most
-once a second while it keeps up, less often while there is nothing to drop, and drops little at a
-time, by rows and by bytes, so that no writer waits long. Bodies are not read. What is free in the
-file then is given back to the disk, a little at a time too.
+Nothing depends on its timing, since every verb treats an expired record as absent. It runs after a
+batch, at most once a second while it keeps up, and less often while there is nothing to delete.
+Each run deletes a limited number of rows and bytes, so that no writer waits long. Bodies are not
+read. Then it gives free pages of the file back to the disk, also a few at a time.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 
     from cicd_core.store.sqlite.tables import Table
 
-#: The most rows of a collection, and the most events, that one run drops.
+#: The most rows of a collection, and the most events, that one run deletes.
 MOST: Final = 500
-#: About how many bytes of bodies go with them: their pages are freed one by one.
+#: About the most bytes of bodies that one run deletes: their pages are freed one by one.
 MOST_BYTES: Final = 4 * 1024 * 1024
-#: The free pages that the file keeps for what comes next, and the part of the file that may be
-#: free besides: to give back all of it would make the next writes grow the file again.
+#: The free pages that the file keeps for the next writes, and the part of the file that may be
+#: free: if all free pages were given back, the next writes would have to grow the file again.
 KEPT_PAGES: Final = 1024
 KEPT_PART: Final = 1 / 8
 #: The most pages that one run gives back: each may move a page from the file's end.
 MOST_PAGES: Final = 256
-#: How long to leave it (microseconds) when nothing is left to drop: each time that there was
-#: nothing at all, twice as long; and when something may be left.
+#: The pause until the next run, in microseconds: when nothing is left to delete; the longest one
+#: (each run that finds nothing doubles the pause); and when more may be left.
 _IDLE: Final = SECOND
 _LONGEST_IDLE: Final = 8 * SECOND
 _BEHIND: Final = 20_000
@@ -43,13 +43,13 @@ _BEHIND: Final = 20_000
 
 @define
 class Budget:
-    """What one run may drop of one table."""
+    """How much one run may delete from one table."""
 
     rows: int = MOST
     size: int = MOST_BYTES
 
     def take(self, size: int) -> bool:
-        """Whether one more row of so many bytes may go; the last one may be over the size."""
+        """Whether one more row of ``size`` bytes may go; the last one may exceed the budget."""
         if self.is_spent:
             return False
         self.rows -= 1
@@ -58,12 +58,12 @@ class Budget:
 
     @property
     def is_spent(self) -> bool:
-        """Whether there may be more to drop than the run has dropped."""
+        """Whether there may be more to delete than the run has deleted."""
         return self.rows <= 0 or self.size <= 0
 
 
 class Retention:
-    """When to look for what has run out, in one namespace."""
+    """Deletes expired records and old events of one namespace, and decides when to look."""
 
     def __init__(self, log_retention: int) -> None:
         """Keep events for ``log_retention`` microseconds."""
@@ -72,11 +72,11 @@ class Retention:
         self._pause = 0
 
     def is_due(self, now: int) -> bool:
-        """Whether it is time to look."""
+        """Whether it is time to look for something to delete."""
         return now >= self._next
 
     def begin(self, now: int) -> None:
-        """Look again later: in a second, or up to eight while there is nothing to drop."""
+        """Look again in a second, or in up to eight while there is nothing to delete."""
         self._pause = min(2 * self._pause, _LONGEST_IDLE) or _IDLE
         self._next = now + self._pause
 
@@ -87,7 +87,7 @@ class Retention:
         namespace_id: int,
         now: int,
     ) -> None:
-        """Drop some of the records that have expired, inside the caller's transaction."""
+        """Delete some of the expired records, inside the caller's transaction."""
         batch = Batch(connection, tables, namespace_id, now)
         for table in tables.values():
             budget = Budget()
@@ -100,13 +100,13 @@ class Retention:
         batch.finish()
 
     def drop_events(self, connection: sqlite3.Connection, namespace_id: int, now: int) -> None:
-        """Drop some of the events that are too old, inside the caller's transaction."""
+        """Delete some of the events that are too old, inside the caller's transaction."""
         budget = Budget()
         dropped = _drop_entries(connection, namespace_id, now - self._log_retention, budget)
         self._look_again(now, dropped=dropped, more=budget.is_spent)
 
     def shrink(self, connection: sqlite3.Connection, now: int) -> None:
-        """Give back some of the pages that are free, outside of a transaction."""
+        """Give back some of the free pages, outside a transaction."""
         (free,) = connection.execute("PRAGMA freelist_count").fetchone()
         if free <= KEPT_PAGES:
             return
@@ -119,7 +119,7 @@ class Retention:
         self._look_again(now, dropped=spare > 0, more=spare > MOST_PAGES)
 
     def look_soon(self, now: int) -> None:
-        """Look again within a second: there is more to drop, of whatever kind."""
+        """Look again within a second: there is more to delete."""
         self._look_again(now, dropped=True, more=False)
 
     def _look_again(self, now: int, *, dropped: bool, more: bool) -> None:
@@ -131,7 +131,7 @@ class Retention:
 def _drop_entries(
     connection: sqlite3.Connection, namespace_id: int, before: int, budget: Budget
 ) -> bool:
-    """Drop some of the oldest events, appended before an instant; whether there were any."""
+    """Delete some of the oldest events, appended before an instant; return whether any were."""
     first = namespace_id << LOG_BITS
     rows = connection.execute(
         "SELECT id, at, length(body) FROM log WHERE id > ? AND id < ? ORDER BY id LIMIT ?",

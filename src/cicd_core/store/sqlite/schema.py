@@ -1,9 +1,9 @@
-"""The layout of the file: how it is recognised, created, brought up to date and extended.
+"""The layout of the file: how it is recognised, created, migrated and extended.
 
 ====================  ==========================================================================
-``namespaces``        a row a namespace: its number, and where its log begins and ends
-``clock``             one row: what added to the time since boot makes the store's time
-``layout``            the indexes of every collection that any process gave
+``namespaces``        one row per namespace: its number, and where its log begins and ends
+``clock``             one row: the offset of the store's time from the time since boot
+``layout``            the indexes of every collection, from all processes
 ``depths``            how many records each partition of each index holds
 ``counters``          the sums of all increments
 ``log``               the events; the namespace's number is in the upper bits of ``id``
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
 
     from cicd_core.store.records import Collection
 
-#: Says that a file is ours: "CiCd" in ASCII, in the header where SQLite keeps it.
+#: Marks a file as a database of this library: "CiCd" in ASCII, in the file's header.
 APPLICATION_ID: Final = 0x43694364
 #: The bits of an event's id above its position.
 MOST_NAMESPACES: Final = (1 << (63 - LOG_BITS)) - 1
-#: STRICT tables check the type of each value; SQLite has them from 3.37 on.
+#: STRICT tables check the type of each value; SQLite has them since 3.37.
 _STRICT: Final = " STRICT" if sqlite3.sqlite_version_info >= (3, 37) else ""
 _STRICT_NO_ROWID: Final = f" WITHOUT ROWID{',' if _STRICT else ''}{_STRICT}"
 
@@ -88,41 +88,42 @@ _TABLES: Final = (
       body BLOB NOT NULL
     ){_STRICT}""",
 )
-#: The oldest version that is read. Before it, positions in the log did not grow with the time, the
-#: columns of bodies stood before those of the attributes, the file could not shrink, and records
-#: named who asked and the reason by other fields.
+#: The oldest supported version. Before it, positions in the log did not grow with the time, the
+#: columns of bodies came before those of the attributes, the file could not shrink, and records
+#: had other field names for the actor and the reason.
 OLDEST: Final = 5
-#: What brings a file from each version to the next; the first one that counts makes an empty file.
+#: The statements that migrate a file from each version to the next. The last ones create the
+#: tables in an empty file.
 MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = ((), (), (), (), _TABLES)
 
 
 def refuse_foreign(path: Path, migrations: int = len(MIGRATIONS)) -> None:
-    """Look at a file without writing to it, so that one that is not ours stays as it is.
+    """Check a file without writing to it, so that a foreign file stays unchanged.
 
     Raises:
-        UnrecognizedDatabase: it is another program's database, or none at all.
+        UnrecognizedDatabase: it is another program's database, or not a database at all.
         SchemaTooNew: a newer version of the library wrote it.
-        SchemaTooOld: it was written before :data:`OLDEST`.
+        SchemaTooOld: its version is below :data:`OLDEST`.
     """
     if not path.exists():
         return
-    # Read as if it could not change: without a lock, and without the files of a write-ahead log,
-    # which a read-only connection would leave behind. Such a look may be too early or too late;
-    # the writing connection looks again.
+    # Read the file as immutable: without a lock, and without the files of a write-ahead log, which
+    # a read-only connection would leave behind. The file may change during this check; the writing
+    # connection checks it again.
     uri = f"{path.as_uri()}?immutable=1"
     with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
         try:
             file_version(connection, path, migrations)
         except sqlite3.DatabaseError as failure:
-            # With a journal beside it, it is what a power cut left of a file that was being made:
-            # the writing connection takes that back.
+            # With a journal beside it, a power cut interrupted the creation of the file: the
+            # writing connection rolls that back.
             journal = path.with_name(f"{path.name}-journal")
             if failure.sqlite_errorcode == sqlite3.SQLITE_NOTADB and not journal.exists():
                 raise
 
 
 def file_version(connection: sqlite3.Connection, path: Path, migrations: int) -> int:
-    """Return the schema's version of a file of ours; 0: it is empty.
+    """Return the version of the file's schema; 0: the file is empty.
 
     Raises:
         UnrecognizedDatabase: it is another program's database.
@@ -135,7 +136,7 @@ def file_version(connection: sqlite3.Connection, path: Path, migrations: int) ->
         if application_id or version or _has_tables(connection):
             raise UnrecognizedDatabase(
                 f"{str(path)!r} is another program's database (application_id {application_id}); "
-                f"it was not changed, choose another path"
+                f"it was not changed; choose another path"
             )
         return 0
     if version > migrations:
@@ -147,7 +148,7 @@ def file_version(connection: sqlite3.Connection, path: Path, migrations: int) ->
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Generator[None, None, None]:
-    """Run the block as one transaction; on any error nothing of it remains."""
+    """Run the block as one transaction; roll it back on any error."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -163,12 +164,12 @@ def migrate(
     path: Path,
     migrations: tuple[tuple[str, ...], ...] = MIGRATIONS,
 ) -> None:
-    """Bring the file to the newest version, all steps in one transaction.
+    """Migrate the file to the newest version, with all steps in one transaction.
 
     Raises:
         UnrecognizedDatabase: it is another program's database.
         SchemaTooNew: a newer version of the library wrote it.
-        SchemaTooOld: it was written before :data:`OLDEST`.
+        SchemaTooOld: its version is below :data:`OLDEST`.
     """
     found = file_version(connection, path, len(migrations))
     if found == len(migrations):
@@ -176,7 +177,7 @@ def migrate(
     if not found:
         _let_shrink(connection)
     with transaction(connection):
-        found = file_version(connection, path, len(migrations))  # somebody may have been first
+        found = file_version(connection, path, len(migrations))  # another process may be first
         for statements in migrations[found:]:
             for statement in statements:
                 connection.execute(statement)
@@ -185,11 +186,11 @@ def migrate(
 
 
 def extend(connection: sqlite3.Connection, collections: Iterable[Collection]) -> None:
-    """Add the tables, columns and indexes that the file lacks; nothing is ever removed.
+    """Add the tables, columns and indexes that the file lacks; never remove any.
 
     Raises:
-        UnsupportedCapability: records that are in the file were written without an attribute that
-            a new index needs: they would be missing from it.
+        UnsupportedCapability: the file has records without an attribute that a new index needs:
+            the index would miss them.
     """
     missing = [item for item in collections if not _is_complete(connection, item)]
     if not missing:
@@ -202,10 +203,10 @@ def extend(connection: sqlite3.Connection, collections: Iterable[Collection]) ->
 def load_tables(
     connection: sqlite3.Connection, collections: Iterable[Collection]
 ) -> dict[str, Table]:
-    """Return the tables of these collections with all that the file has of them.
+    """Return the tables of these collections, with all their columns and indexes in the file.
 
-    That may be more than the collections tell: another version of the library may have added an
-    index, and a put by this one must take the record out of it.
+    The file may have more than the collections declare: another version of the library may have
+    added an index, and a put by this version must remove the record from it.
     """
     return {
         collection.name: Table(
@@ -224,10 +225,10 @@ def layout_version(connection: sqlite3.Connection) -> int:
 
 
 def namespace_id(connection: sqlite3.Connection, name: str) -> int:
-    """Return the number of a namespace, which is made if it is not there.
+    """Return the number of a namespace; add the namespace if it is missing.
 
     Raises:
-        InvalidInput: there are too many.
+        InvalidInput: the database has no room for another namespace.
     """
     query = "SELECT id FROM namespaces WHERE name = ?"
     row = connection.execute(query, (name,)).fetchone()
@@ -265,7 +266,7 @@ def _indexes(connection: sqlite3.Connection, collection: str) -> list[Index]:
 def _is_complete(connection: sqlite3.Connection, collection: Collection) -> bool:
     if not set(collection.indexes) <= set(_indexes(connection, collection.name)):
         return False
-    # A collection without an index has a table all the same.
+    # A collection without an index also has a table.
     return _has_table(connection, collection.name)
 
 
@@ -275,7 +276,7 @@ def _has_table(connection: sqlite3.Connection, collection: str) -> bool:
 
 
 def _let_shrink(connection: sqlite3.Connection) -> None:
-    """Let an empty file give pages back: it must be said before its first table."""
+    """Let an empty file give pages back: this must be set before its first table."""
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     if _pragma(connection, "page_count"):
         connection.execute("VACUUM")
@@ -292,7 +293,7 @@ def _add(connection: sqlite3.Connection, collection: Collection) -> None:
 
 
 def _drop_empty(connection: sqlite3.Connection, name: str, new: Sequence[str]) -> None:
-    """Drop a table without a record, so that it gets its columns in the right order.
+    """Drop a table without records, so that it is created with its columns in the right order.
 
     Raises:
         UnsupportedCapability: it has records.
@@ -300,9 +301,9 @@ def _drop_empty(connection: sqlite3.Connection, name: str, new: Sequence[str]) -
     table = table_name(name)
     if connection.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() is not None:
         raise UnsupportedCapability(
-            f"the database has records of {name!r} without the attributes {', '.join(new)}, by "
-            f"which this version finds them: it would miss them; use the version of cicd-core "
-            f"that wrote them, or start with an empty file; nothing was changed"
+            f"the database has records of {name!r} without the attributes {', '.join(new)}, which "
+            f"this version needs to find them; nothing was changed; use the version of cicd-core "
+            f"that wrote them, or start with an empty file"
         )
     connection.execute(f"DROP TABLE {table}")
 

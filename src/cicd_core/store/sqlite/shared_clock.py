@@ -1,9 +1,9 @@
-"""The store's two clocks: elapsed time, one for all processes on the host, and the wall clock.
+"""The store's two clocks: elapsed time, the same for all processes on the host, and the wall clock.
 
-Elapsed time is the time since the machine started plus an offset that the file keeps. The first
-process of all sets the offset by the wall clock; after each later start of the machine it goes on
-from the highest instant that the file knows. So no wall clock ever moves it, right or wrong, and
-the time that the machine was off does not count: nobody held anything then, and nothing was made.
+Elapsed time is the time since the machine started plus an offset that the file keeps. The very
+first process sets the offset by the wall clock. After each later start of the machine, elapsed
+time continues from the highest instant in the file. So no wall clock ever moves it, right or wrong.
+The time that the machine was off does not count: no process held a lease in that time.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from cicd_core.values import frozen
 if TYPE_CHECKING:
     import sqlite3
 
-#: Linux tells each start of the machine apart here.
+#: Linux has an id for each start of the machine here.
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
-#: How far ahead of the time ``high`` is written (microseconds), so that few batches write it.
+#: How far ahead of the time ``high`` is written, in microseconds, so that few batches write it.
 _AHEAD: Final = SECOND
 
 
 @frozen
 class HostClock:
-    """Elapsed time from the time since the machine started; the calendar from its wall clock."""
+    """Elapsed time by the time since the machine started; the calendar by its wall clock."""
 
     offset: int
 
@@ -38,7 +38,7 @@ class HostClock:
     def calendar(self) -> int:
         """Return the wall clock, in microseconds since the Unix epoch (UTC).
 
-        Where that was clearly never set, what the file knows is nearer to the truth.
+        If the wall clock was clearly never set, return elapsed time, which is a better estimate.
         """
         return plausible(wall_micros(), 0) or self.micros()
 
@@ -46,7 +46,7 @@ class HostClock:
 def host_clock(
     connection: sqlite3.Connection, *, boot_id: str | None = None, boot: int | None = None
 ) -> HostClock:
-    """Return the clock of this file on this host, set if nobody has since the machine started.
+    """Return the clock of this file on this host; set it if this start of the machine has not.
 
     ``boot_id`` and ``boot`` (microseconds since the start) are read from the machine by default.
     """
@@ -64,9 +64,9 @@ def host_clock(
 
 
 def note_time(connection: sqlite3.Connection, now: int, high: int) -> int:
-    """Keep in the file that the time has come this far, about once a second.
+    """Keep the highest time in the file, about once a second.
 
-    ``high`` is what this process noted last; the answer is what to give the next time.
+    ``high`` is the last time that this process noted; pass the returned value the next time.
     """
     if now <= high:
         return high
@@ -75,15 +75,15 @@ def note_time(connection: sqlite3.Connection, now: int, high: int) -> int:
 
 
 def _is_set(row: tuple[str, int, int], boot_id: str, boot: int) -> bool:
-    """Whether the offset is of this start of the machine, or as good as one that is.
+    """Whether the offset belongs to this start of the machine, or is as good as one that does.
 
-    Where no start is told from another, an uptime that has come less far than the file knows tells
-    it. One that has come further lost some time at most, as every start does.
+    If the machine has no boot id, an uptime that gives an earlier time than the file's highest one
+    reveals a new start. A later time is accepted: at most some time is lost, as at every start.
     """
     known, offset, high = row
     return known == boot_id and (bool(boot_id) or offset + boot >= high - _AHEAD)
 
 
 def _boot_id() -> str:
-    """Return what tells this start of the machine from others; empty: it does not say."""
+    """Return the id of this start of the machine; empty: the machine has none."""
     return _BOOT_ID.read_text(encoding="ascii").strip() if _BOOT_ID.exists() else ""

@@ -1,4 +1,4 @@
-"""Inserts of several rows: one run of the engine for up to sixteen of them."""
+"""Inserts of several rows: one statement for up to sixteen of them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
-#: The most rows of one statement. Each number of them is a statement of its own, which stays
-#: prepared; a caller that is alone writes fewer.
+#: The most rows of one statement. Each number of rows has its own statement, which stays prepared;
+#: a single caller writes fewer.
 ROWS: Final = 16
 
 
@@ -23,8 +23,8 @@ def insert_rows(
     Args:
         connection: inside a transaction.
         head: the statement up to its ``VALUES``.
-        rows: as many values each; without a row nothing is run.
-        tail: the statement from the end of the rows on.
+        rows: all of one length; without rows nothing runs.
+        tail: the rest of the statement, after the rows.
     """
     for start in range(0, len(rows), ROWS):
         some = rows[start : start + ROWS]

@@ -1,4 +1,4 @@
-"""The store: each verb of the contract, as a request to one of the two threads."""
+"""The store: each verb of the contract as a request to one of two threads."""
 
 from __future__ import annotations
 
@@ -51,16 +51,16 @@ Answer = TypeVar("Answer")
 
 
 class SQLiteBackend:
-    """A store in one file; what its methods promise stands in the contract.
+    """A store in one file; the contract documents its methods.
 
-    Two connections, each with a thread of its own: one writes, one reads. What is asked in a turn
-    of the event loop, or while a thread is busy, goes there together, as one transaction. Any
-    number of processes on one host may use the file at once. It needs asyncio.
+    It has two connections, each with its own thread: one writes, one reads. The requests of one
+    turn of the event loop, or those made while a thread is busy, go to it together, as one
+    transaction. Any number of processes on one host may use the file at once. It needs asyncio.
 
     Attributes:
-        collections: what the store keeps.
+        collections: the collections of the store.
         lifetime: from the opening to :meth:`close`.
-        location: the file, and how it is kept.
+        location: the file and its options.
         writes: the thread that writes.
         reads: the thread that reads.
     """
@@ -79,7 +79,7 @@ class SQLiteBackend:
         reads: ConnectionThread,
         sibling: Callable[[], AbstractAsyncContextManager[Store]],
     ) -> None:
-        """Take what :func:`cicd_core.store.sqlite.open_sqlite` has opened."""
+        """Wrap the parts that :func:`cicd_core.store.sqlite.open_sqlite` has opened."""
         self.collections = collections
         self.lifetime = Lifetime(f"the store on {str(location.path)!r}")
         self.location = location
@@ -106,7 +106,7 @@ class SQLiteBackend:
         )
 
     async def now(self) -> StoreTime:
-        """Return the time that all processes on this host share, with no uncertainty."""
+        """Return the time that all processes on this host share, without uncertainty."""
         return StoreTime(self._clock.micros(), calendar=self._calendar())
 
     async def get(self, collection: str, keys: Sequence[str]) -> Mapping[str, Record]:
@@ -114,36 +114,39 @@ class SQLiteBackend:
         return await self._ask(lambda snapshot: snapshot.get(collection, keys))
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
-        """Apply each commit whole, or not at all; answer in the order given."""
+        """Apply each commit completely, or not at all; answer in the order given."""
         answers: list[Committed | Conflict] = await self._write_batches.ask(CommitAll(commits))
         return answers
 
     async def claim(self, claim: Claim) -> list[Record]:
-        """Take up to ``limit`` records with the smallest sort values over the partitions."""
+        """Claim up to ``limit`` records with the smallest sort values over the partitions."""
         records: list[Record] = await self._write_batches.ask(claim)
         return records
 
     async def renew(self, renewals: Sequence[Renewal]) -> list[Renewed | None]:
-        """Move each lease's expiry to now + ``duration`` where the claim id matches."""
+        """Move each lease's expiry to now + ``duration`` if the claim id matches."""
         answers: list[Renewed | None] = await self._write_batches.ask(RenewAll(renewals))
         return answers
 
     async def page(self, query: Query) -> RecordPage:
-        """Return a page of one partition; it never lags."""
+        """Return a page of one partition, always up to date."""
         return await self._ask(lambda snapshot: snapshot.page(query))
 
     async def count(self, partitions: Sequence[Partition]) -> list[Count]:
-        """Return how many records each partition holds, always exactly, from one snapshot."""
+        """Return how many records each partition holds, from one snapshot.
+
+        The counts are exact unless more than 1,000 expired records await their deletion.
+        """
         return await self._ask(lambda snapshot: snapshot.count(partitions))
 
     async def counters(self, prefix: str) -> Counters:
-        """Return the counters whose names begin with ``prefix``; they lack no event."""
+        """Return the counters whose names begin with ``prefix``; they include every event."""
         return await self._ask(
             lambda snapshot: read_counters(snapshot.connection, snapshot.namespace_id, prefix)
         )
 
     async def read_log(self, cursor: str | None, limit: int) -> LogPage:
-        """Return events after the cursor; None is the beginning of what is kept."""
+        """Return events after the cursor; None reads from the oldest event that is kept."""
         return await self._ask(
             lambda snapshot: read_entries(
                 snapshot.connection, snapshot.namespace_id, cursor, limit, now=self._clock.micros()
@@ -160,10 +163,11 @@ class SQLiteBackend:
         return self._sibling()
 
     async def close(self) -> None:
-        """Finish what was asked, and close the file; again, or in a forked child: does nothing.
+        """Finish the requests and close the file.
 
-        Cancellation: it waits for the transaction that is under way all the same, so that nothing
-        of it stays behind.
+        A second call, or a call in a forked child, does nothing.
+
+        Cancellation: shielded; it waits for the transaction under way, so that none is left open.
         """
         if not self.lifetime.end():
             return
@@ -172,7 +176,7 @@ class SQLiteBackend:
             await self._write_batches.close()
             await self._read_batches.close()
             try:
-                await self.reads.close()  # first: the connection that closes last checkpoints
+                await self.reads.close()  # first: the last connection to close checkpoints
                 await self.writes.call(self._writer.close)
             finally:
                 await self.writes.close()

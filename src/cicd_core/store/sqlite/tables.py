@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
     from cicd_core.store.records import Index, Partition, Query
 
-#: A partition: its collection, its index as :func:`depth_name` says it, and its value.
+#: A partition: its collection, its index by :func:`depth_name`, and its value.
 PartitionKey = tuple[str, str, str]
 
-#: Read before the attributes, in this order. ``claims`` counts the claims since the last commit, so
-#: that version - claims is the version that the commit gave.
+#: The columns before the attributes, in this order. ``claims`` counts the claims since the last
+#: commit: version - claims is the version that the commit gave.
 FIXED: Final = (
     ("id", "INTEGER PRIMARY KEY"),
     ("ns", "INTEGER NOT NULL"),
@@ -37,7 +37,7 @@ FIXED: Final = (
     ("claim_grant", "BLOB"),
     ("body", "BLOB NOT NULL"),
 )
-#: Set by each update; the columns that indexes use are set only when they change, since SQLite
+#: The columns that each update sets. Columns of indexes are set only when they change, since SQLite
 #: rewrites the index of every column that an UPDATE names.
 _ALWAYS: Final = (
     "version",
@@ -51,19 +51,19 @@ _ALWAYS: Final = (
     "claim_grant",
     "body",
 )
-#: In a table these come last, behind the attributes: SQLite reads a row only as far as it must, and
-#: a long body fills pages of its own.
+#: In a table these come last, after the attributes: SQLite reads a row only as far as it must, and
+#: a long body fills its own pages.
 LONG: Final = ("claim_grant", "body")
 _READ: Final = tuple(name for name, _ in FIXED if name != "ns")
 _KEY: Final = _READ.index("key")
 _EXPIRES: Final = _READ.index("expires_at")
 _CLAIM: Final = _READ.index("lease_claim")
 _CLAIMS: Final = _READ.index("claims")
-#: Where the attributes begin in a row that was read.
+#: The position of the first attribute in a row.
 _ATTRIBUTES: Final = len(_READ)
 #: The most partitions in one statement; SQLite takes 500 terms in a compound SELECT.
 ARMS: Final = 128
-#: The most values that one query looks for.
+#: The most values in one query.
 _PIECE: Final = 512
 
 _LIVE: Final = "(expires_at IS NULL OR expires_at > ?)"
@@ -97,8 +97,8 @@ def in_pieces(
 ) -> Found:
     """Return the rows of a query for any number of values.
 
-    The last value of a piece is repeated up to a power of two: so there are few distinct
-    statements, and they stay prepared.
+    The last value of a piece is repeated up to a power of two, so that there are few different
+    statements, which stay prepared.
     """
     found = Found()
     for start in range(0, len(values), _PIECE):
@@ -109,7 +109,7 @@ def in_pieces(
     return found
 
 
-#: An index as a batch asks for it: partition attribute, sort attribute, name.
+#: An index as a batch uses it: partition attribute, sort attribute, name.
 Post = tuple[str, str, str]
 
 
@@ -126,7 +126,7 @@ class Update:
 
 
 class Table:
-    """What is asked of one collection's table. Its names come from the collections, checked."""
+    """The statements on one collection's table. Its names come from checked collections."""
 
     def __init__(
         self,
@@ -149,7 +149,7 @@ class Table:
         self.insert = f"INSERT INTO {self.name} ({', '.join(names)}) VALUES ({marks})"
         self.delete = f"DELETE FROM {self.name} WHERE id = ?"
         light = self._columns.replace("claim_grant, body", "NULL, x''")
-        #: The rows without grants and bodies, and in the end how long each body is.
+        #: The rows without grants and bodies, each with the length of its body at the end.
         self.expired = (
             f"SELECT {light}, length(body) FROM {self.name} WHERE ns = ? AND expires_at <= ? "
             f"ORDER BY expires_at LIMIT ?"
@@ -179,7 +179,7 @@ class Table:
     ) -> tuple[str, list[Any]]:
         """Return the query for the smallest rows over some partitions, and its parameters.
 
-        Each arm walks its partition in order and stops at the limit, so that depth costs nothing.
+        Each part reads its partition in order and stops at the limit, so depth costs nothing.
         """
         statement = self._claims.get((index, len(partitions)))
         if statement is None:
@@ -205,7 +205,7 @@ class Table:
         )
 
     def any_above(self, index: Index, *, bounded: bool) -> str:
-        """Return the question whether a partition holds a record (above a bound)."""
+        """Return the query whether a partition holds a record (above a bound)."""
         sort = column(index.sort)
         above = f" AND {sort} > ?" if bounded else ""
         return (
@@ -214,11 +214,11 @@ class Table:
         )
 
     def sort_of(self, index: Index) -> Callable[[Sequence[Any]], Any]:
-        """Return what gives the sort value and the key of a row, to sort rows by."""
+        """Return a sort key for rows: their sort value, then their key."""
         return itemgetter(_ATTRIBUTES + self.attributes.index(index.sort), _KEY)
 
     def record(self, row: Sequence[Any]) -> Record:
-        """Return the record of a row that one of these queries gave."""
+        """Return the record of a row that one of these queries returned."""
         values = zip(self.attributes, row[_ATTRIBUTES:], strict=True)
         return Record(
             key=row[1],
@@ -259,7 +259,7 @@ class Table:
         )
 
     def update(self, old: Record, new: Record) -> Update:
-        """Return how to bring a row from the old record to the new one."""
+        """Return the update of a row from the old record to the new one."""
         before, after = old.attributes, new.attributes
         names = [name for name in self.attributes if before.get(name) != after.get(name)]
         if old.expires_at != new.expires_at:
@@ -331,7 +331,7 @@ def key_of(row: Sequence[Any]) -> str:
 
 
 def claim_of(row: Sequence[Any]) -> str | None:
-    """Return the claim id under which a row is held."""
+    """Return the claim id of a row's lease; None: it has no lease."""
     claim_id: str | None = row[_CLAIM]
     return claim_id
 
@@ -342,7 +342,7 @@ def is_live(row: Sequence[Any], now: int) -> bool:
 
 
 def claims_of(row: Sequence[Any]) -> int:
-    """Return how many claims a row has seen since its last commit."""
+    """Return the number of claims of a row since its last commit."""
     claims: int = row[_CLAIMS]
     return claims
 

@@ -1,7 +1,7 @@
-"""Rows with a text that is no UTF-8, as damage leaves it: a query keeps them apart from the others.
+"""Queries that keep damaged rows, with a text that is not UTF-8, apart from the others.
 
-The driver refuses the whole query for one of them. Only then is it asked again, leniently, so that
-rows that are whole cost nothing more.
+The driver refuses the whole query for one such row. Only then is the query repeated leniently, so
+intact rows have no extra cost.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ UNDECODABLE: Final = "Could not decode to UTF-8"
 
 
 class Damaged(str):
-    """A text that does not decode, as far as it can be shown."""
+    """A text that does not decode, with its invalid bytes escaped."""
 
     __slots__ = ()
 
 
 @frozen
 class Found:
-    """The rows that a query gave, those that do not decode by themselves."""
+    """The rows of a query; those that do not decode are kept apart."""
 
     whole: list[Sequence[Any]] = field(factory=list[Any])
     damaged: list[Sequence[Any]] = field(factory=list[Any])
@@ -60,11 +60,11 @@ def find(connection: sqlite3.Connection, statement: str, parameters: Sequence[An
 
 
 def find_whole(find_up_to: Callable[[int], Found], limit: int) -> list[Sequence[Any]]:
-    """Return the first rows that are whole, up to ``limit``, past those that are damaged.
+    """Return the first intact rows, up to ``limit``; skip damaged ones.
 
     Args:
-        find_up_to: asks for so many rows.
-        limit: how many whole ones are wanted.
+        find_up_to: queries up to a number of rows.
+        limit: how many intact rows to return.
     """
     asked = limit
     while True:
@@ -76,7 +76,7 @@ def find_whole(find_up_to: Callable[[int], Found], limit: int) -> list[Sequence[
 
 
 def corrupt(collection: str, key: str) -> CorruptRecord:
-    """Return the error of a call that names a record which does not decode."""
+    """Return the error of a call that names a record that does not decode."""
     return CorruptRecord(collection, key, "one of its texts is not UTF-8")
 
 

@@ -1,10 +1,10 @@
-"""Those who wait for work: woken at once by this process's commits, and soon by others'.
+"""Waiting for work: this process's commits wake waiters at once, other processes' commits soon.
 
-While anyone waits, one task looks every few milliseconds whether the write-ahead log has changed;
-if so, it asks SQLite whether any other connection has committed (``PRAGMA data_version``, a read of
-shared memory), and only then looks at the watches.
-All stores of a process on one file have their waiters in common, so that a record that comes in
-wakes one of those who take turns.
+While there are waiters, one task checks every few milliseconds whether the write-ahead log has
+changed. If so, it asks SQLite whether another connection has committed (``PRAGMA data_version``, a
+read of shared memory), and only then checks the watches.
+All stores of a process on one file share their waiters, so that a new record wakes one of the
+waiters that take turns.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ if TYPE_CHECKING:
     from cicd_core.store.records import Claim
     from cicd_core.store.sqlite.tables import PartitionKey
 
-#: How often to ask for other processes' commits, in seconds.
+#: How often to check for other processes' commits, in seconds.
 _PERIOD: Final = 0.025
-#: How much longer for each watch: to look at one takes a few microseconds.
+#: How much longer per watch: a check of one takes a few microseconds.
 _PERIOD_A_WATCH: Final = 0.0001
 
-#: The waiters of each namespace of each file, by the process too: a forked child has none.
+#: The waiters by process, file and namespace: a forked child has none.
 _shared: WeakValueDictionary[tuple[int, str, int], Waiters[PartitionKey]] = WeakValueDictionary()
 
 
 def waiters_of(path: Path, namespace_id: int) -> Waiters[PartitionKey]:
-    """Return the waiters of a file's namespace, the same ones for every store of this process."""
+    """Return the waiters of a file's namespace; all stores of this process share them."""
     # Without a lock, which a fork might copy: threads that open the file at the same moment may get
-    # different ones, and then hear of each other's commits as other processes do.
+    # different waiters, and then notice each other's commits as other processes do.
     return _shared.setdefault(
         (os.getpid(), os.path.realpath(path), namespace_id), Waiters(key_of_partition)
     )
 
 
 class Waiting:
-    """What one store does for its waiters, in its event loop."""
+    """The waiters of one store, and the tasks that wake them, in its event loop."""
 
     def __init__(
         self,
@@ -58,7 +58,10 @@ class Waiting:
         path: Path,
         namespace_id: int,
     ) -> None:
-        """Take what tells the true watches; the second looks only after a commit, else: None."""
+        """Set the functions that return the true watches.
+
+        ``look_if_changed`` checks only if there was a commit; otherwise it returns None.
+        """
         self._look = look
         self._look_if_changed = look_if_changed
         self._path = path
@@ -71,7 +74,7 @@ class Waiting:
         self._looks: set[asyncio.Task[None]] = set()
 
     async def wait(self, watches: Sequence[Watch], seconds: float) -> bool:
-        """Return whether one of the watches has come true within so many seconds."""
+        """Return whether one of the watches comes true within ``seconds``."""
 
         async def look() -> bool:
             return bool(await self._look(set(watches)))
@@ -88,12 +91,12 @@ class Waiting:
             del self._watched[key]
 
     def tell(self, arrivals: Iterable[tuple[PartitionKey, str]]) -> None:
-        """Wake those who wait for records that have come in."""
+        """Wake the waiters for the records that have arrived."""
         for partition_key, sort in arrivals:
             self._waiters.tell(partition_key, sort)
 
     def claimed(self, claims: Iterable[Claim]) -> None:
-        """Wake one more in each partition in which these claims left something behind."""
+        """Wake one more waiter in each partition in which these claims left a record."""
         watches = {
             Watch(Partition(claim.collection, claim.index, value), turn="")
             for claim in (claims if self._waiters.have_turns else ())
@@ -106,7 +109,7 @@ class Waiting:
             look.add_done_callback(self._looks.discard)
 
     async def close(self) -> None:
-        """End the tasks, and all waiting with an error each."""
+        """End the tasks, and end each wait with an error."""
         self._closed = True
         self._waiters.wake_all(self)
         tasks = [*self._looks, *filter(None, [self._poller])]
@@ -125,7 +128,7 @@ class Waiting:
             for watch in await self._look(watches):
                 self._found(watch, claims)
         except CicdError:
-            return  # who waits looks again before long, and meets the error itself
+            return  # each waiter looks again soon, and gets the error itself
 
     async def _poll(self) -> None:
         try:
@@ -140,13 +143,13 @@ class Waiting:
                     for watch in found or ():
                         self._found(watch, claims)
         except CicdError:
-            # Those who wait may wake for nothing: what they ask next meets the error itself.
+            # Waiters may wake for nothing: their next call gets the error itself.
             self._waiters.wake_all(self)
         finally:
             self._poller = None
 
     def _all(self) -> set[Watch]:
-        """Return the watches to look at: of those who take turns, one says it for all."""
+        """Return the watches to check, only one for all waiters that take turns."""
         return {
             Watch(watch.partition, watch.after, None if watch.turn is None else "")
             for watches in self._watched.values()

@@ -1,7 +1,7 @@
-"""Everything that writes, on the writing connection's thread: batches, chores, and the end.
+"""All writes, on the writing connection's thread: batches, chores, and the close.
 
-A batch is one transaction, whatever is asked in it. Each request is decided by itself; only when
-SQLite itself fails does the whole batch fail, and nothing of it is kept.
+A batch is one transaction. Each request is decided by itself. Only if SQLite itself fails, the
+whole batch fails and is rolled back.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class Writer:
-    """What one writing connection does. Its methods run on the connection's thread."""
+    """The work of one writing connection. Its methods run on the connection's thread."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Writer:
         checkpoints: Checkpoints,
         retention: Retention,
     ) -> None:
-        """Take what the connection works with; ``namespace_id`` is the namespace's number."""
+        """Set the parts that the connection uses; ``namespace_id`` is the namespace's number."""
         self._collections = collections
         self._namespace_id = namespace_id
         self._clock = clock
@@ -58,16 +58,16 @@ class Writer:
         self._tables: dict[str, Table] = {}
         self._layout = -1
         self._high = 0
-        #: What came into which partition in the batches since it was last emptied.
+        #: The arrivals in partitions in the batches since this list was last emptied.
         self.arrivals: list[tuple[PartitionKey, str]] = []
-        #: The claims of those batches.
+        #: The claims of the same batches.
         self.claims: list[Claim] = []
 
     def run(self, connection: sqlite3.Connection, requests: Sequence[Request]) -> list[Any]:
-        """Do all that is asked in one transaction, and return the answers in order.
+        """Run all requests in one transaction, and return the answers in order.
 
-        If the data of one request is what SQLite chokes on, each one gets a transaction of its
-        own, and the answer of that one is the exception.
+        If SQLite fails on the data of one request, each request runs in its own transaction, and
+        the answer of the failed one is the exception.
         """
         try:
             return self._run(connection, requests)
@@ -77,18 +77,18 @@ class Writer:
         return [self._run_alone(connection, request) for request in requests]
 
     def has_chores(self) -> bool:
-        """Whether :meth:`do_chores` has something to do. Safe to ask from the event loop."""
+        """Whether :meth:`do_chores` has something to do. Safe to call from the event loop."""
         return self._retention.is_due(self._clock.micros()) or self._checkpoints.is_due()
 
     def do_chores(self, connection: sqlite3.Connection) -> None:
-        """Drop what has run out, give free pages back, and checkpoint.
+        """Delete expired records and old events, give free pages back, and checkpoint.
 
         Raises:
-            ExceptionGroup: some chores failed; the others are done all the same.
+            ExceptionGroup: some chores failed; the others were still done.
         """
         failures: list[Exception] = []
         with self._files.checked(), self._lock.held():
-            self._files.check()  # or a checkpoint would write into what others use
+            self._files.check()  # otherwise a checkpoint could write into other processes' files
             for chore in self._chores():
                 try:
                     chore(connection)
@@ -124,13 +124,13 @@ class Writer:
                 self._retention.look_soon(now)
 
     def close(self, connection: sqlite3.Connection) -> None:
-        """Close the connection; the last one of all leaves nothing but the database behind."""
+        """Close the connection; the last one to close leaves only the database file behind."""
         try:
             with self._lock.held():
                 connection.close()  # SQLite checkpoints here, if this is the last connection
                 self._lock.remove()
         except (Locked, OSError):
-            connection.close()  # others are there, and keep the lock busy: they are the last ones
+            connection.close()  # other processes hold the lock: one of them closes last
         finally:
             self._lock.close()
 
@@ -152,7 +152,7 @@ class Writer:
         return answers
 
     def _refresh(self, connection: sqlite3.Connection) -> None:
-        """Learn of the columns and indexes that other processes added."""
+        """Load the columns and indexes that other processes added."""
         version = layout_version(connection)
         if version != self._layout:
             self._tables = load_tables(connection, self._collections)

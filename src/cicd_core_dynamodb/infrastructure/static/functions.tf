@@ -1,4 +1,4 @@
-# What the functions of this module share.
+# The common parts of the functions of this module.
 
 data "aws_iam_policy_document" "lambda_trust" {
   statement {

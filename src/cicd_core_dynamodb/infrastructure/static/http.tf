@@ -1,4 +1,4 @@
-# The API as a function behind an HTTP API of API Gateway. Only where `http_package` is given.
+# The API as a function behind an HTTP API of API Gateway. Only with `http_package`.
 # Callers need an API key or a session: `cicd-core keys create` makes the first one.
 
 variable "http_package" {
@@ -20,7 +20,7 @@ variable "http_memory" {
 }
 
 variable "http_concurrency" {
-  description = "How many requests run at once, claims that wait among them; -1: no limit of its own."
+  description = "The most concurrent requests, waiting claims included; -1: no reserved limit."
   type        = number
   default     = -1
 }

@@ -1,20 +1,20 @@
 output "store_url" {
-  description = "What `open_store` and `--store` take."
+  description = "The URL for `open_store` and `--store`."
   value       = "dynamodb://?prefix=${var.prefix}&region=${local.region}"
 }
 
 output "table_names" {
-  description = "The tables, by what they keep."
+  description = "The names of the tables, by collection."
   value       = local.table_names
 }
 
 output "table_arns" {
-  description = "Their ARNs, by what they keep."
+  description = "The ARNs of the tables, by collection."
   value       = local.table_arns
 }
 
 output "policy_documents" {
-  description = "The rights of each role, as JSON: attach them in any way you like."
+  description = "The rights of each role, as JSON: attach them as you like."
   value = {
     control-plane = data.aws_iam_policy_document.control_plane.json
     agent         = data.aws_iam_policy_document.agent.json
@@ -32,6 +32,6 @@ output "policy_arns" {
 }
 
 output "http_url" {
-  description = "What `--server` takes; null without `http_package`."
+  description = "The URL for `--server`; null without `http_package`."
   value       = var.http_package == null ? null : aws_apigatewayv2_api.http[0].api_endpoint
 }

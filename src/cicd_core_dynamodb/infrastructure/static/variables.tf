@@ -1,5 +1,5 @@
 variable "prefix" {
-  description = "What the names of tables, policies and functions begin with."
+  description = "The prefix of the names of tables, policies and functions."
   type        = string
   default     = "ci-"
 
@@ -10,13 +10,13 @@ variable "prefix" {
 }
 
 variable "region" {
-  description = "The region that the URL of the store names; null: the provider's."
+  description = "The region in the URL of the store; null: the provider's."
   type        = string
   default     = null
 }
 
 variable "tags" {
-  description = "Tags of everything that is made."
+  description = "The tags of all resources."
   type        = map(string)
   default     = {}
 }
@@ -28,7 +28,7 @@ variable "deletion_protection" {
 }
 
 variable "point_in_time_recovery" {
-  description = "Back the tables up continuously, but for the sessions."
+  description = "Back up all tables continuously, except the sessions."
   type        = bool
   default     = true
 }
@@ -40,13 +40,13 @@ variable "kms_key_arn" {
 }
 
 variable "sessions_kms_key_arn" {
-  description = "A key of its own for the sessions; null: the one of the other tables."
+  description = "A separate key for the sessions; null: the key of the other tables."
   type        = string
   default     = null
 }
 
 variable "create_policies" {
-  description = "Make managed policies of the rights; their documents are outputs in any case."
+  description = "Create managed policies for the roles; their documents are outputs in any case."
   type        = bool
   default     = true
 }
