@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from cicd_core.store.memory import MemoryBackend
     from cicd_core.testing.passing_store import PassingStore
 
-_MANY_LANES: Final = "test_a_claim_may_ask_as_many_partitions_as_a_pool_has_lanes"
-_LOOKALIKE_LANE: Final = "test_a_partition_that_looks_like_another_is_empty"
-_LOOKALIKE_CLAIM: Final = "test_a_claim_whose_id_looks_like_another_has_nothing_of_it"
-_LOOKALIKE_NAMES: Final = "test_counters_and_events_whose_names_look_alike_are_two"
+_MANY_LANES: Final = "test_a_claim_may_name_as_many_partitions_as_a_pool_has_lanes"
+_LOOKALIKE_LANE: Final = "test_a_partition_with_a_similar_value_is_empty"
+_LOOKALIKE_CLAIM: Final = "test_a_claim_with_a_similar_id_has_no_records_of_the_other"
+_LOOKALIKE_NAMES: Final = "test_counters_and_events_with_similar_names_are_different"
 _LONG_COMMIT: Final = "test_a_commit_may_have_five_hundred_events_and_increments"
-_OTHER_HANDLE: Final = "test_a_handle_sees_what_another_wrote_after_it_had_looked"
+_OTHER_HANDLE: Final = "test_a_handle_sees_a_later_write_of_another_handle"
 _LARGE: Final = "test_a_record_keeps_the_largest_numbers"
 _EVENT_ENDS: Final = "test_an_event_keeps_the_ends_of_its_numbers"
 _AT_THEIR_CURSOR: Final = "test_counters_agree_with_the_log_at_their_cursor_while_others_write"
-_LONG_WAIT: Final = "test_a_wait_does_not_end_before_something_comes"
+_LONG_WAIT: Final = "test_a_wait_does_not_end_before_a_record_comes"
 _DAYS: Final = "test_counters_stay_until_their_day_lies_94_days_back_on_both_clocks"
 
 ALTERED: Final[dict[type[PassingStore], str]] = {
@@ -34,17 +34,15 @@ ALTERED: Final[dict[type[PassingStore], str]] = {
     reads.CachesReads: _OTHER_HANDLE,
     reads.CachesCounts: _OTHER_HANDLE,
     reads.CachesTheEndOfTheLog: _OTHER_HANDLE,
-    reads.CountsByTheValueAlone: "test_a_count_counts_its_own_index_alone",
+    reads.CountsByTheValueAlone: "test_a_count_counts_only_its_own_index",
     reads.CountsTheFirstHundred: "test_every_partition_of_a_long_list_is_counted",
     reads.CountsWithoutCase: _LOOKALIKE_LANE,
-    reads.PagesByTheValueAlone: "test_a_page_shows_its_own_index_alone",
-    reads.PagesOfFiveHundred: "test_a_page_of_a_thousand_shows_all_that_there_is",
+    reads.PagesByTheValueAlone: "test_a_page_shows_only_its_own_index",
+    reads.PagesOfFiveHundred: "test_a_page_of_a_thousand_shows_all_records",
     reads.NormalisesPages: _LOOKALIKE_LANE,
-    reads.TellsNoGapWithoutAnEvent: "test_a_gap_behind_which_nothing_is_left_is_said",
-    reads.TellsTheGapAgain: "test_a_gap_behind_which_nothing_is_left_is_said",
-    reads.ReadsNoMoreThanAThousandEvents: (
-        "test_a_long_log_is_read_whole_however_many_events_are_asked_for"
-    ),
+    reads.TellsNoGapWithoutAnEvent: "test_a_gap_at_the_end_of_the_log_is_reported",
+    reads.TellsTheGapAgain: "test_a_gap_at_the_end_of_the_log_is_reported",
+    reads.ReadsNoMoreThanAThousandEvents: "test_a_long_log_is_read_completely_with_any_page_size",
     reads.ReadsTheLogInACircle: "test_the_log_keeps_each_subjects_versions_in_order",
     reads.CutsEventBodies: "test_an_events_body_is_kept_to_its_last_byte",
     reads.KeepsOrdinalsIn31Bits: _EVENT_ENDS,
@@ -57,32 +55,30 @@ ALTERED: Final[dict[type[PassingStore], str]] = {
     reads.WaitsTooBriefly: "test_a_wait_lasts_as_long_as_its_timeout",
     reads.LooksAgainOnce: _LONG_WAIT,
     writes.ClaimsFromTwoHundred: _MANY_LANES,
-    writes.ClaimsAHundredAtMost: (
-        "test_a_long_claim_takes_all_that_there_is_and_is_repeated_whole"
-    ),
+    writes.ClaimsAHundredAtMost: "test_a_long_claim_takes_all_records_and_is_repeated_completely",
     writes.ClaimsByTheFirstIndex: (
         "test_a_claim_by_another_index_takes_by_its_partitions_and_in_its_order"
     ),
-    writes.RepeatsByTheFirstIndex: ("test_a_repetition_is_in_the_order_of_the_claims_own_index"),
+    writes.RepeatsByTheFirstIndex: "test_a_repetition_is_in_the_order_of_the_claims_own_index",
     writes.ClaimsWithoutCase: _LOOKALIKE_LANE,
     writes.ClaimsNormalised: _LOOKALIKE_LANE,
     writes.TakesClaimIdsForOne: _LOOKALIKE_CLAIM,
     writes.PadsClaimIds: _LOOKALIKE_CLAIM,
     writes.KeepsNoEmptyGrant: "test_a_grant_is_kept_to_its_last_byte",
     writes.CutsLargeGrants: "test_a_grant_is_kept_to_its_last_byte",
-    writes.ClaimsForAYearAtMost: ("test_a_claim_and_a_renewal_may_last_for_the_longest_duration"),
-    writes.TakesCommitIdsForOne: ("test_a_commit_whose_id_looks_like_another_is_not_taken_for_it"),
+    writes.ClaimsForAYearAtMost: "test_a_claim_and_a_renewal_may_last_for_the_longest_duration",
+    writes.TakesCommitIdsForOne: "test_a_commit_with_a_similar_id_is_not_a_repetition",
     writes.PadsCounters: _LOOKALIKE_NAMES,
     writes.NormalisesCounters: _LOOKALIKE_NAMES,
     writes.KeepsAmountsAsDoubles: "test_counters_keep_the_ends_of_their_amounts",
     writes.CountsAHundredIncrements: _LONG_COMMIT,
     writes.TellsAHundredEvents: _LONG_COMMIT,
-    writes.TakesZeroForNever: ("test_a_retention_that_ended_with_the_epoch_is_no_endless_one"),
+    writes.TakesZeroForNever: "test_an_expiry_at_the_epoch_means_expired",
     writes.KeepsRetentionAsDoubles: _LARGE,
     writes.CutsLeaseLimits: _LARGE,
     writes.DropsExpiredLeases: "test_a_commit_keeps_a_lease_that_has_expired",
-    writes.DeletesLast: "test_a_list_may_make_change_and_delete_one_record",
-    writes.AnswersLongListsInPieces: ("test_a_list_of_six_hundred_commits_is_answered_in_order"),
+    writes.DeletesLast: "test_a_list_may_create_change_and_delete_one_record",
+    writes.AnswersLongListsInPieces: "test_a_list_of_six_hundred_commits_is_answered_in_order",
     writes.RenewsTheFirstHundred: "test_every_renewal_of_a_long_list_is_answered",
     writes.RenewsInTheOrderGiven: (
         "test_renewals_of_the_same_leases_in_opposite_orders_all_succeed"
@@ -93,28 +89,24 @@ ALTERED: Final[dict[type[PassingStore], str]] = {
 ENGINES: Final[dict[type[MemoryBackend], str]] = {
     engines.ClaimsInUTF16Order: "test_a_claim_takes_in_the_order_of_code_points",
     engines.ClaimsWithoutCaseInOrder: "test_a_claim_takes_in_the_order_of_code_points",
-    engines.ClaimsByTheValueAlone: "test_a_claim_takes_from_its_own_index_alone",
-    engines.ClaimsTwiceAtOnce: ("test_a_claim_that_is_made_several_times_at_once_is_one_claim"),
+    engines.ClaimsByTheValueAlone: "test_a_claim_takes_only_from_its_own_index",
+    engines.ClaimsTwiceAtOnce: "test_a_claim_that_is_made_several_times_at_once_is_one_claim",
     engines.ClaimIdsOfAllCollections: "test_one_claim_id_in_two_collections_is_two_claims",
-    engines.KeepsTheFirstGrant: (
-        "test_a_record_that_is_claimed_over_a_lease_gets_a_lease_of_its_own"
-    ),
+    engines.KeepsTheFirstGrant: "test_a_claim_over_a_lease_gives_the_record_a_new_lease",
     engines.MovesEveryDueDate: "test_a_renewal_leaves_a_deadline_that_a_commit_has_set",
-    engines.ForgetsItsUncertainty: ("test_a_guard_adds_by_how_much_the_clock_may_be_off"),
+    engines.ForgetsItsUncertainty: "test_a_guard_adds_the_uncertainty_of_the_clock",
     engines.VersionsOfEachHandle: (
-        "test_a_record_that_others_remove_and_make_never_has_a_version_twice"
+        "test_a_record_that_other_handles_recreate_never_has_a_version_twice"
     ),
-    engines.WakesItsOwnHandle: "test_a_claim_by_another_store_wakes_who_waits",
-    engines.WakesByCommitsAlone: "test_a_claim_that_moves_a_record_wakes_who_waits",
-    keeping.KeepsEveryEvent: (
-        "test_events_go_some_time_after_their_retention_has_ended_and_leave_a_gap"
-    ),
+    engines.WakesItsOwnHandle: "test_a_claim_by_another_store_wakes_a_waiter",
+    engines.WakesByCommitsAlone: "test_a_claim_that_moves_a_record_wakes_a_waiter",
+    keeping.KeepsEveryEvent: "test_events_are_removed_after_their_retention_and_leave_a_gap",
     keeping.DropsDaysByTheSteadyClock: _DAYS,
     keeping.DropsDaysByTheCalendar: _DAYS,
     keeping.DropsDaysADayEarly: _DAYS,
     keeping.FailsWhereADayIsOver: _DAYS,
-    keeping.ForgetsWhoWaitsBeside: "test_a_wait_that_ends_leaves_those_beside_it",
-    keeping.WaitsForWhatStaysAlone: "test_a_record_that_will_expire_is_waited_for",
+    keeping.ForgetsWhoWaitsBeside: "test_a_wait_that_ends_does_not_affect_others",
+    keeping.WaitsForWhatStaysAlone: "test_a_record_that_will_expire_wakes_a_waiter",
     keeping.ClaimsWhatStaysAlone: (
         "test_a_record_that_will_expire_is_there_in_every_verb_until_then"
     ),
@@ -122,12 +114,14 @@ ENGINES: Final[dict[type[MemoryBackend], str]] = {
         "test_a_renewal_leaves_everything_but_the_expiry_and_the_sign_of_life"
     ),
     keeping.RepeatsWithoutASortValue: (
-        "test_a_repeated_claim_answers_first_what_has_its_sort_attribute_no_more"
+        "test_a_repeated_claim_answers_records_without_the_sort_attribute_first"
     ),
-    keeping.NamesNoCursor: "test_a_cursor_that_is_none_of_its_own_is_refused",
+    keeping.NamesNoCursor: "test_a_foreign_cursor_is_refused",
     keeping.ForgetsVersionsThatRanAhead: (
-        "test_a_record_that_ran_ahead_of_the_clock_and_expired_never_has_a_version_twice"
+        "test_an_expired_record_ahead_of_the_clock_never_has_a_version_twice"
     ),
-    keeping.WakesByTheKey: "test_a_watch_looks_above_its_bound_alone",
-    keeping.ShowsWhatIsHalfInAnIndex: "test_a_record_that_is_half_in_an_index_is_not_in_it",
+    keeping.WakesByTheKey: "test_a_watch_looks_only_above_its_bound",
+    keeping.ShowsWhatIsHalfInAnIndex: (
+        "test_a_record_without_the_sort_attribute_is_not_in_the_index"
+    ),
 }

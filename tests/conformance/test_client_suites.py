@@ -14,14 +14,14 @@ from tests.patience import PATIENCE
 
 SUITES: Final = Path(__file__).with_name("client_suites.py")
 PUSHED: Final = {
-    "test_a_commit_of_another_handle_is_pushed_to_who_waits",
-    "test_a_claim_of_another_handle_is_pushed_to_who_waits",
+    "test_a_commit_of_another_handle_is_pushed_to_a_waiter",
+    "test_a_claim_of_another_handle_is_pushed_to_a_waiter",
 }
 #: What a store can't pass that goes by the wall clock of the process.
 ON_THE_CLIENTS_CLOCK: Final = {
-    "test_a_wall_clock_that_is_set_moves_no_elapsed_time",
-    "test_a_wall_clock_that_is_set_drops_no_record_and_no_event",
-    "test_a_wall_clock_that_is_set_ends_no_lease_and_makes_none_longer",
+    "test_a_set_wall_clock_does_not_move_elapsed_time",
+    "test_a_set_wall_clock_drops_no_record_and_no_event",
+    "test_a_set_wall_clock_neither_ends_nor_extends_a_lease",
 }
 
 

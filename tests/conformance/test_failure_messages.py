@@ -91,21 +91,21 @@ def test_a_claim_that_finds_nothing_is_said_to_answer_nothing(
     assert re.search(r"asked: +claim\(Claim\(claim_id=", text)
     assert "answered:  []" in text
     text = failures["ClaimsNothing", "test_leases_are_granted_by_the_stores_clock"]
-    assert "AssertionError: claim answered nothing, where 1 must be answered" in text
+    assert "AssertionError: claim answered nothing instead of 1" in text
 
 
 def test_a_renewal_that_is_answered_none_names_the_verb_and_the_request(
     failures: dict[tuple[str, str], str],
 ) -> None:
     text = failures["RenewsNothing", "test_a_renewal_counts_from_now"]
-    assert "AssertionError: renew answered None, where there must be something" in text
+    assert "AssertionError: renew answered None instead of a value" in text
     assert re.search(r"asked: +renew\(\[Renewal\(collection='items', key='a'", text)
     assert "answered:  [None]" in text
 
 
 def test_a_wake_up_that_is_lost_names_the_wait(failures: dict[tuple[str, str], str]) -> None:
-    text = failures["WakesNobody", "test_everybody_who_waits_is_woken"]
-    assert "nothing came in time" in text
+    text = failures["WakesNobody", "test_every_waiter_is_woken"]
+    assert "nothing arrived in time" in text
     assert re.search(r"asked: +wait\(\[Watch\(", text)
 
 
@@ -132,7 +132,7 @@ def test_the_machine_names_the_verb_the_request_and_both_answers(
     with pytest.raises(AssertionError) as caught:
         run_state_machine_as_test(store_machine(lambda: FaultyHarness(broken)), settings=trying)
     first, *rest = str(caught.value).splitlines()
-    assert first == f"{verb} is answered otherwise than by the memory store"
+    assert first == f"{verb} answers differently from the memory store"
     assert rest[0].startswith(f"asked:    {request_}")
     assert rest[1].startswith(f"answered: {answered}")
-    assert rest[2].startswith(f"right is: {right}")
+    assert rest[2].startswith(f"expected: {right}")

@@ -17,7 +17,7 @@ EXAMPLE: Final = Path(__file__).parents[2] / "examples" / "shelf_store"
 #: Why the example leaves tests out. It refuses a damaged journal as a whole, so that no record of
 #: an open one can be unreadable; tests of its own show that. And its waits poll the file.
 LEFT_OUT: Final = {
-    "this harness damages no record",
+    "this harness cannot damage a record",
     "this store does not promise wake-ups by a push",
 }
 #: What a program does with a store that it found by its URL.

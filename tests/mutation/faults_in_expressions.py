@@ -36,14 +36,14 @@ FAULTS: Final = (
         _UPDATES,
         _CREATION,
         _CREATION.replace('v})"', 'v}) OR attribute_exists({v})"', 1),
-        "test_of_many_that_make_one_record_exactly_one_does",
+        "test_of_many_creations_of_one_record_exactly_one_succeeds",
     ),
     Fault(
         "an expired record is written over",
         _UPDATES,
         '"attribute_not_exists({x}) OR {x} > {now}", x=EXPIRY, now=number(now.micros)',
         '"attribute_not_exists({x}) OR {x} > {now}", x=EXPIRY, now=number(0)',
-        "test_an_expired_record_cannot_be_written_over",
+        "test_an_expired_record_cannot_be_overwritten",
     ),
     Fault(
         "a guard is not looked at",
@@ -99,7 +99,7 @@ FAULTS: Final = (
         _ITEMS,
         "range(self._shards if index.partition in self._hot else 1)",
         "range(1)",
-        "test_a_long_claim_takes_all_that_there_is_and_is_repeated_whole",
+        "test_a_long_claim_takes_all_records_and_is_repeated_completely",
     ),
     Fault(
         "a record that will expire is put without its end",
@@ -141,14 +141,14 @@ FAULTS: Final = (
         _CLAIMS,
         '"{p} = {place}"',
         '"{p} = {place} OR {p} <> {place} OR attribute_not_exists({p})"',
-        "test_of_32_claimers_of_one_record_one_gets_it",
+        "test_of_32_claimers_of_one_record_exactly_one_gets_it",
     ),
     Fault(
         "a patch removes nothing",
         _CLAIMS,
         "            update.remove([name])",
         "            update.remove([])",
-        "test_a_claimed_record_is_where_its_patch_says",
+        "test_a_claimed_record_is_in_the_partitions_of_its_patch",
     ),
     Fault(
         "a claim's mark is written over",
@@ -183,7 +183,7 @@ FAULTS: Final = (
         _ROWS,
         '"ScanIndexForward": not bounds.descending',
         '"ScanIndexForward": True',
-        "test_a_page_may_go_against_the_order",
+        "test_a_page_may_be_in_descending_order",
     ),
     Fault(
         "what has expired is counted",
@@ -197,14 +197,14 @@ FAULTS: Final = (
         _READS,
         "bounds = Bounds(after=after or None)",
         "bounds = Bounds()",
-        "test_a_watch_looks_above_its_bound_alone",
+        "test_a_watch_looks_only_above_its_bound",
     ),
     Fault(
         "counters begin with any prefix",
         f"{_PACKAGE}/counters.py",
         _OF_TAIL,
         _OF_TAIL.replace("name.startswith(prefix)", "name"),
-        "test_a_prefix_is_taken_by_the_letter",
+        "test_a_prefix_is_compared_letter_by_letter",
     ),
 )
 

@@ -1,6 +1,6 @@
-"""The wall clock of this process, set by a test: a store that trusts it must fail.
+"""The wall clock of this process, set by a test: a store that relies on it must fail.
 
-The monotonic clocks stay right, as they do on a machine whose time is set.
+The monotonic clocks stay right, as on a machine whose time is set.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class ClientClock:
 
 @contextmanager
 def client_clock() -> Generator[ClientClock, None, None]:
-    """Give every module of this process a wall clock that a test sets, until the end."""
+    """Replace the wall clock of every module in this process by one that a test sets."""
     clock = ClientClock()
     with replaced_everywhere(_replacements(clock)):
         yield clock

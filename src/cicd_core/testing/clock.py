@@ -13,7 +13,7 @@ START: Final = 1_800_000_000_000_000
 
 
 class VirtualClock:
-    """Elapsed time and a calendar that only a test moves. Safe for threads."""
+    """Elapsed time and a calendar that only a test moves. Thread-safe."""
 
     def __init__(self, start: int = START) -> None:
         """Start at ``start``, in microseconds since the Unix epoch (UTC)."""
@@ -22,7 +22,7 @@ class VirtualClock:
         self._lock = threading.Lock()
 
     def micros(self) -> int:
-        """Return the elapsed time: microseconds from ``start`` on."""
+        """Return the elapsed time in microseconds, beginning with ``start``."""
         return self._micros
 
     def calendar(self) -> int:
@@ -43,6 +43,6 @@ class VirtualClock:
         """
         step = round(seconds * SECOND) + micros
         if step < 0:
-            raise InvalidInput("seconds", seconds, "a clock does not go back")
+            raise InvalidInput("seconds", seconds, "a clock cannot go back: give 0 or more")
         with self._lock:
             self._micros += step

@@ -33,9 +33,9 @@ _BETWEEN: Final = re.compile(r"[/\\](anyio|asyncio|trio|exceptiongroup)[/\\]|[/\
 
 
 def surfaced(error: BaseException) -> BaseException:
-    """Return the error itself that task groups have wrapped; of several the first assertion.
+    """Return the error inside task groups: the first assertion if there are several errors.
 
-    The others are named in a note.
+    A note names the others.
     """
     leaves = list(_leaves(error))
     chosen = next((leaf for leaf in leaves if isinstance(leaf, AssertionError)), leaves[0])
@@ -43,23 +43,23 @@ def surfaced(error: BaseException) -> BaseException:
         chosen.__traceback__ = _without_the_group(chosen.__traceback__)
     for other in leaves:
         if other is not chosen:
-            chosen.add_note(f"beside it: {_first_line(other)}")
+            chosen.add_note(f"another error: {_first_line(other)}")
     return chosen
 
 
 def readable(error: BaseException, calls: Sequence[TracedCall]) -> BaseException:
-    """Return an error with an explanation; else the error itself."""
+    """Return an error with an explanation, or the error itself."""
     text = str(error)
     if isinstance(error, ValueError) and (words := _miscounted(text, calls)):
         return _replaced(error, words)
     if isinstance(error, TimeoutError) and not text:
         waiting = ", ".join(call.verb for call in calls if not call.is_over)
-        return _replaced(error, f"nothing came in time{waiting and f'; under way: {waiting}'}")
+        return _replaced(error, f"nothing arrived in time{waiting and f'; under way: {waiting}'}")
     if isinstance(error, AssertionError) and _EMPTY in text:
         verb = calls[-1].verb if calls else "the store"
-        return _replaced(error, f"{verb} answered None, where there must be something")
+        return _replaced(error, f"{verb} answered None instead of a value")
     if isinstance(error, AssertionError) and _BARE.fullmatch(text):
-        return _replaced(error, f"it does not hold that {_asked(error).removeprefix('assert ')}")
+        return _replaced(error, f"this does not hold: {_asked(error).removeprefix('assert ')}")
     return error
 
 
@@ -75,7 +75,7 @@ def explain(error: BaseException, promise: str, topic: str, calls: Sequence[Trac
 
 
 def promise_of(test: str) -> str:
-    """Return the sentence that a test's name is."""
+    """Return a test's name as a sentence."""
     name, bracket, parameters = test.removeprefix("test_").partition("[")
     return f"{name.replace('_', ' ')}{' ' if bracket else ''}{bracket}{parameters}"
 
@@ -89,13 +89,13 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 
 
 def _miscounted(text: str, calls: Sequence[TracedCall]) -> str | None:
-    """Return in words the wrong number of an answer's parts."""
+    """Return a sentence about the wrong number of an answer's parts."""
     if few := _TOO_FEW.search(text):
         wanted, came = few[1], int(few[2])
         verb = _verb_that_answered(came, calls)
-        return f"{verb} answered {came or 'nothing'}, where {wanted} must be answered"
+        return f"{verb} answered {came or 'nothing'} instead of {wanted}"
     if many := _TOO_MANY.search(text):
-        return f"more was answered than the {many[1]} that must be"
+        return f"the store answered more than {many[1]}"
     return None
 
 
@@ -148,7 +148,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def table(rows: Iterable[Sequence[str]]) -> list[str]:
-    """Return the lines of a table; its first column stands left, its other ones right."""
+    """Return the lines of a table: the first column left-aligned, the others right-aligned."""
     cells = [list(row) for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return [

@@ -1,9 +1,8 @@
-"""Two stores in lockstep: each call goes to both, and both must answer alike.
+"""Two stores in lockstep: each call goes to both, and both must give the same answer.
 
-The first one is the store under test, the second one is the memory store, which is right by
-definition. What may differ between them is taken out before they are compared: the version that a
-record began with, the attribute that follows a lease and, where the store's clock cannot be moved,
-instants.
+The first is the store under test, the second is the memory store, which is right by definition.
+Values that may differ are removed before the comparison: the first version of a record, the
+attribute that follows a lease and, if a test cannot move the store's clock, instants.
 """
 
 from __future__ import annotations
@@ -47,8 +46,8 @@ _LEASE_SORTS = {item.name: item.lease_sort for item in COLLECTIONS}
 class Model(MemoryBackend):
     """The memory store as the model of a store whose clock may be off.
 
-    It takes a lease away as late as that store does: where both have one clock, they must agree on
-    it to the microsecond.
+    It takes a lease away as late as that store does: with a common clock, both must agree on it to
+    the microsecond.
     """
 
     def __init__(
@@ -65,23 +64,23 @@ class Lockstep:
     def __init__(
         self, harness: StoreHarness, store: Store, model: Store, subjects: Iterable[Subject]
     ) -> None:
-        """Compare all of these records and their partitions after each step."""
+        """Compare these records and their partitions after each step."""
         self._harness = harness
         self._store = store
         self._model = model
         self._keys: dict[str, list[str]] = defaultdict(list)
         for collection, key in subjects:
             self._keys[collection].append(key)
-        #: The versions that a record began with, in the store and in the model.
+        #: The first version of each record, in the store and in the model.
         self._began: dict[Subject, tuple[int, int]] = {}
         #: The answer of each applied commit, in the store and in the model.
         self._applied: dict[str, tuple[Committed, Committed]] = {}
         #: The versions of each event, in the store: several, if its commit was applied
-        #: again after its records had gone.
+        #: again after its records were gone.
         self._logged: dict[bytes, list[int]] = defaultdict(list)
 
     async def now(self) -> int:
-        """Return the time, which both must agree on if it can be moved."""
+        """Return the time; both stores must agree on it if a test can move it."""
         model = await self._model.now()
         if self._harness.clock is not None:
             store = await self._store.now()
@@ -122,7 +121,7 @@ class Lockstep:
             self._compare_answers(commit, answer, right)
 
     async def claim(self, claim: Claim) -> None:
-        """Claim from both; where order is not strict, everything that there is."""
+        """Claim from both; if order is not strict, claim all records."""
         strict = Capability.STRICT_ORDER in self._harness.capabilities
         if claim.limit and not strict:
             claim = evolve(claim, limit=1000)
@@ -148,7 +147,7 @@ class Lockstep:
             began = self._began[renewal.collection, renewal.key]
             agree(
                 "renew",
-                f"{renewal}, and to leave the version as it is",
+                f"{renewal}, and to leave the version unchanged",
                 answer.version - began[0],
                 right.version - began[1],
             )
@@ -169,7 +168,7 @@ class Lockstep:
             [self._plain(record, 1, collection) for record in right.records],
         )
         agree("page", query, *pages)
-        # It says that there *may* be more.
+        # ``more`` means that there *may* be more.
         agree("page", f"{query}, and whether there is more", answer.more or right.more, answer.more)
 
     async def wait(self, watches: Sequence[Watch]) -> None:
@@ -179,14 +178,14 @@ class Lockstep:
         agree("wait", watches, answer, await self._model.wait(watches, 0))
 
     async def compare(self) -> None:
-        """Compare everything that both keep."""
+        """Compare all data of both."""
         await self._harness.settle()
         partitions = await self._compare_records()
         await self._compare_indexes(partitions)
         await self._compare_log()
 
     async def _compare_records(self) -> set[Partition]:
-        """Compare every record, and return the partitions that they are in."""
+        """Compare all records, and return their partitions."""
         partitions: set[Partition] = set()
         for collection in COLLECTIONS:
             keys = self._keys[collection.name]
@@ -213,7 +212,7 @@ class Lockstep:
             partition = query.partition
             if partition.index.sort != _LEASE_SORTS[partition.collection]:
                 await self._compare_pages(query, answer)
-            else:  # it may follow renewals, and need not
+            else:  # this order may follow renewals, but need not
                 right = await self._model.page(query)
                 agree("page", f"{partition}, in any order", _keys(answer), _keys(right))
         if Capability.EXACT_COUNTS in self._harness.capabilities:
@@ -222,7 +221,7 @@ class Lockstep:
             agree("count", ordered, *counts)
 
     async def _pages(self, partitions: set[Partition]) -> list[tuple[Query, RecordPage]]:
-        """Return pages of some partitions, asked for all at once: a server may be far away."""
+        """Return pages of some partitions, read concurrently: a server may be far away."""
         pages: list[tuple[Query, RecordPage]] = []
 
         async def ask(query: Query) -> None:
@@ -255,7 +254,7 @@ class Lockstep:
         agree("counters", "all counters", totals, sums)
 
     def _in_store(self, commit: Commit) -> Commit:
-        """Return a commit of the model's with the versions that the store has."""
+        """Return a commit of the model with the versions of the store."""
         return evolve(
             commit,
             writes=tuple(self._write_in_store(write) for write in commit.writes),
@@ -295,7 +294,7 @@ class Lockstep:
                     self._began[subject] = (answer.versions[subject], right.versions[subject])
                 in_store, in_model = self._began[subject]
                 given = answer.versions[subject] - in_store, right.versions[subject] - in_model
-                agree("commit", f"{commit}, and how far the version has come", *given)
+                agree("commit", f"{commit}, and its versions since the first", *given)
         for event in commit.events:
             subject = (event.collection, event.key)
             self._logged[event.body].append(event.version or answer.versions[subject])
@@ -303,7 +302,7 @@ class Lockstep:
     def _plain(self, record: Record, side: int, collection: str) -> tuple[Any, ...]:
         """Return the part of a record that must agree; ``side`` is 0: the store, 1: the model."""
         subject = (collection, record.key)
-        assert subject in self._began, f"{subject} is there, and no commit that made it was applied"
+        assert subject in self._began, f"{subject} exists, but no applied commit has created it"
         began = self._began[subject][side]
         lease_sort = _LEASE_SORTS[collection]
         attributes = {name: text for name, text in record.attributes.items() if name != lease_sort}
@@ -324,15 +323,15 @@ class Lockstep:
 
 
 def agree(verb: str, asked: object, answer: object, right: object) -> None:
-    """Insist that the store under test answers as the memory store does.
+    """Check that the store under test gives the memory store's answer.
 
     Raises:
         AssertionError: it does not. The message has the verb, the request and both answers.
     """
     if answer != right:
         raise AssertionError(
-            f"{verb} is answered otherwise than by the memory store\n"
-            f"asked:    {asked}\nanswered: {answer}\nright is: {right}"
+            f"{verb} answers differently from the memory store\n"
+            f"asked:    {asked}\nanswered: {answer}\nexpected: {right}"
         )
 
 

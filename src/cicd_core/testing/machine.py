@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from cicd_core.testing.harness import StoreHarness
 
 
-#: Few keys, so that they meet; one of them ends another one, one is not ASCII.
+#: Few keys, so that calls meet; one key is the end of another one, one is not ASCII.
 SUBJECTS: Final = (
     *((ITEMS.name, key) for key in ("a", "b", "ba", "c", "z\0\N{SNOWMAN}")),
     *((NOTES.name, key) for key in ("a", "n")),
@@ -73,7 +73,7 @@ partitions = st.one_of(
     st.builds(Partition, st.just(ITEMS.name), st.just(BY_STATE), st.sampled_from(["new", "held"])),
     st.builds(Partition, st.just(NOTES.name), st.just(ON_SHELF), lanes),
 )
-#: Around the sort values that there are.
+#: Bounds around the existing sort values.
 bounds = st.none() | st.builds("{}:{}".format, ranks, st.sampled_from(["", "a", "b", "ba", "c"]))
 patches = st.sampled_from(
     [
@@ -105,7 +105,7 @@ def attribute_sets(draw: st.DrawFn, collection: str, key: str) -> dict[str, str]
 
 @st.composite
 def leases(draw: st.DrawFn, now: int) -> Lease:
-    """A lease that begins now, and ends at its limit at the latest."""
+    """A lease that starts now and ends by its limit."""
     expires, limit = sorted((draw(seconds), draw(seconds)))
     return Lease(
         claim_id=draw(claim_ids),
@@ -120,7 +120,7 @@ def leases(draw: st.DrawFn, now: int) -> Lease:
 def writes(
     draw: st.DrawFn, subject: Subject, version: int, now: int, *, timed: bool
 ) -> Put | Delete:
-    """A write of one record; the version that it expects is often right."""
+    """A write of one record; its expected version is often right."""
     collection, key = subject
     expected = draw(st.sampled_from([version] * 6 + [0, version + 1, 7]))
     guard = draw(st.sampled_from([Guard.NONE, Guard.NONE, Guard.LEASE_EXPIRED]))
@@ -156,14 +156,14 @@ class _Machine(RuleBasedStateMachine):
         super().__init__()
         self._harness = harness
         self._timed = harness.clock is not None
-        # Where time passes by itself, no lease must run out in one of the two stores alone.
+        # If time passes by itself, no lease may expire in only one of the two stores.
         self._second = SECOND if self._timed else _LONG
         self._stack = ExitStack()
         self._portal = self._stack.enter_context(start_blocking_portal(backend))
         opening = self._harness.open(f"machine-{IDS.commit_id()}")
         opened = self._stack.enter_context(self._portal.wrap_async_context_manager(opening))
         store = checked(opened)
-        #: By how much the store's clock may be off, in microseconds.
+        #: The uncertainty of the store's clock, in microseconds.
         self._uncertainty = self._portal.call(store.now).uncertainty
         model = Model(
             COLLECTIONS,
@@ -173,9 +173,9 @@ class _Machine(RuleBasedStateMachine):
         self._both = Lockstep(self._harness, store, checked(model), [*SUBJECTS, BYSTANDER])
         self._earlier: list[Commit] = []
         self._events = 0
-        #: By how many seconds the wall clock was set, in all: others may share the harness.
+        #: The total offset of the wall clock, in seconds: others may share the harness.
         self._wall_clock_moved = 0
-        #: Whether anything may have changed since both were compared.
+        #: Whether anything may have changed since the last comparison.
         self._changed = True
         self._steps = 0
 
@@ -186,7 +186,7 @@ class _Machine(RuleBasedStateMachine):
         self.note_example(self._steps)
 
     def note_example(self, steps: int) -> None:
-        """Note that an example has ended, after so many steps."""
+        """Note that an example has ended, with its number of steps."""
 
     @rule(data=st.data(), size=st.integers(1, 3))
     def commit(self, data: st.DataObject, size: int) -> None:
@@ -233,7 +233,7 @@ class _Machine(RuleBasedStateMachine):
         held = self._portal.call(self._both.held)
         some = st.lists(st.sampled_from(held), max_size=3) if held else st.just([])
         mine = [(subject, lease.claim_id) for subject, lease in data.draw(some)]
-        # Of a lease that is held, by whichever claim id: most are not its holder's.
+        # Renewals of a held lease with any claim id: most are not its holder's.
         mine += [(subject, data.draw(claim_ids)) for subject, _ in data.draw(some)]
         renewals = [
             Renewal(
@@ -282,13 +282,13 @@ class _Machine(RuleBasedStateMachine):
     @precondition(lambda self: self._timed)
     @rule(data=st.data(), late=st.sampled_from([0, 1]), doubted=st.booleans())
     def guard_at_the_end_of_a_lease(self, data: st.DataObject, late: int, doubted: bool) -> None:
-        """Take a lease away on the last microsecond on which it can't be, or on the next one."""
+        """Take a lease away at the last microsecond at which that must fail, or at the next one."""
         clock, held = self._harness.clock, self._portal.call(self._both.held)
         if clock is None or not held:
             return
         subject, lease = data.draw(st.sampled_from(held))
         end = lease.expires + late + (self._uncertainty if doubted else 0)
-        # Before time passes, in which the record may run out.
+        # Before time passes, since the record may expire.
         version = self._portal.call(self._both.version, subject)
         clock.advance(micros=max(0, end - self._portal.call(self._both.now)))
         one = Delete(
@@ -349,9 +349,9 @@ def store_machine(
 ) -> type[RuleBasedStateMachine]:
     """Return a machine that runs a store in lockstep with the memory store.
 
-    Its ``TestCase`` is what pytest collects; the Hypothesis profile says how hard it tries. Each
-    example opens a namespace of its own on the harness that ``harness_factory`` gives for it: let
-    that be cheap, or the same one again.
+    pytest collects its ``TestCase``; the Hypothesis profile sets the effort. Each example opens its
+    own namespace on a harness from ``harness_factory``, which should be cheap, or return the same
+    harness each time.
     """
     examples = Examples(getattr(harness_factory, "__name__", "the machine"))
 
@@ -363,6 +363,6 @@ def store_machine(
             examples.add(steps, StoreMachine.TestCase.settings.max_examples)
 
     case = StoreMachine.TestCase
-    # One finding at a time: to shrink several takes minutes, and most have one cause.
+    # One finding at a time: shrinking several takes minutes, and most have the same cause.
     case.settings = settings(case.settings, stateful_step_count=30, report_multiple_bugs=False)
     return StoreMachine

@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 
 
 class PassingStore:
-    """Passes every call on: override the verbs that differ.
+    """Passes on every call: override the verbs that differ.
 
-    Each handle is an object of its own, as with a real store: what handles share, they share below.
+    Each handle has its own wrapper, as with a real store; handles share only the wrapped store.
     """
 
     def __init__(self, store: Store) -> None:
-        #: The store that is asked.
+        #: The wrapped store.
         self.store = store
 
     @property
@@ -59,15 +59,15 @@ class PassingStore:
         return await self.store.get(collection, keys)
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
-        """Apply each commit whole, or not at all; answer in the order given."""
+        """Apply each commit completely, or not at all; answer in the order given."""
         return await self.store.commit(commits)
 
     async def claim(self, claim: Claim) -> list[Record]:
-        """Take up to ``limit`` records with the smallest sort values over the partitions."""
+        """Claim up to ``limit`` records with the smallest sort values over the partitions."""
         return await self.store.claim(claim)
 
     async def renew(self, renewals: Sequence[Renewal]) -> list[Renewed | None]:
-        """Move each lease's expiry to now + ``duration`` where the claim id matches."""
+        """Move each lease's expiry to now + ``duration`` if the claim id matches."""
         return await self.store.renew(renewals)
 
     async def page(self, query: Query) -> RecordPage:

@@ -14,12 +14,12 @@ _show: list[Callable[[str], None]] = []
 
 
 def show_with(show: Callable[[str], None]) -> None:
-    """Show each line from now on by ``show``."""
+    """Show each line from now on with ``show``."""
     _show[:] = [show]
 
 
 def report(line: str) -> None:
-    """Show a line, if there is something to show it."""
+    """Show a line, if a function to show it is set."""
     for show in _show:
         show(line)
 
@@ -34,7 +34,7 @@ class Examples:
         self._steps = 0
 
     def add(self, steps: int, most: int) -> None:
-        """Count one more example with so many steps; there will be ``most`` examples or more."""
+        """Count an example with its number of steps; ``most`` is the planned number of examples."""
         self._examples += 1
         self._steps += steps
         if not self._examples % max(1, most // LINES):

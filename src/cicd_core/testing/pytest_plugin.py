@@ -1,7 +1,7 @@
 """The pytest plugin of the suite: its effort options, and readable failures.
 
-Every pytest that runs beside an installed ``cicd-core`` loads this module, so it imports nothing
-that such a run does not need.
+Every run of pytest with ``cicd-core`` installed loads this module, so it imports nothing that such
+a run does not need.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 hookimpl = HookimplMarker("pytest")
 
-#: The option, and how many histories each test records without it.
+#: The option, and the number of histories that each test records without it.
 OPTION: Final = "--cicd-histories"
 DEFAULT_HISTORIES: Final = 8
-#: Tells a class of the suite from any other one.
+#: The attribute that marks a class of the suite.
 SUITE: Final = "is_of_the_cicd_suite"
-#: Where a test has its trace, and a report the costs of its calls.
+#: The attribute with a test's trace, and with a report's costs of calls.
 TRACE: Final = "cicd_trace"
 COSTS: Final = "cicd_costs"
 
@@ -46,9 +46,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @hookimpl(trylast=True)  # when there is a terminal
 def pytest_configure(config: pytest.Config) -> None:
-    """Show how far a machine has come, where there is a terminal."""
+    """Show the progress of a machine, if there is a terminal."""
     terminal, capture = map(config.pluginmanager.get_plugin, ("terminalreporter", "capturemanager"))
-    if terminal is None or terminal.verbosity < 0:  # in a worker of pytest-xdist, say
+    if terminal is None or terminal.verbosity < 0:  # for example in a worker of pytest-xdist
         return
 
     def show(line: str) -> None:
@@ -60,7 +60,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def histories_of(config: pytest.Config) -> int:
-    """Return how many histories each test shall record, also where this is not loaded."""
+    """Return how many histories each test records, even if this plugin is not loaded."""
     return config.getoption(OPTION, default=None) or DEFAULT_HISTORIES
 
 
@@ -74,7 +74,7 @@ def _number(text: str) -> int:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Explain a failure of the suite, and hand the costs of its calls on to the report."""
+    """Explain a failure of the suite, and add the costs of its calls to the report."""
     if not _is_of_the_suite(item):
         return (yield)
     from cicd_core.testing import showing  # noqa: PLC0415 - imported where the suite is already

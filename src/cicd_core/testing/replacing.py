@@ -1,4 +1,4 @@
-"""Putting something else in the place of functions and classes, wherever modules have them."""
+"""Replaces functions and classes in all modules that have them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _OURS: Final = "cicd_core.testing"
 
 @contextmanager
 def replaced_everywhere(pairs: Iterable[tuple[object, object]]) -> Generator[None, None, None]:
-    """Put the second of each pair in the place of the first, in every module that has it.
+    """Replace the first of each pair by the second, in every module that has it, under any name.
 
-    Whatever name it has there. What runs the tests keeps the first.
+    The packages that run the tests keep the first.
     """
     places = list(_places({id(original): (original, value) for original, value in pairs}))
     for module, name, _, value in places:

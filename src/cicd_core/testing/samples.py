@@ -1,4 +1,4 @@
-"""The records of the suite: three small collections without any meaning, and how to write them."""
+"""The records of the suite: three small collections, and functions to write their records."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def plain(key: str, *, expected: int = 0, **fields: Any) -> Put:
 def told(
     key: str, ordinal: int = 0, *, version: int | None = None, body: bytes = b""
 ) -> EventWrite:
-    """Return an event of an item; without a version, it has that of its commit."""
+    """Return an event of an item; without a version, it has the version of its commit."""
     return EventWrite(collection=ITEMS.name, key=key, version=version, ordinal=ordinal, body=body)
 
 
@@ -93,7 +93,7 @@ def commit(
     increments: Iterable[Increment] = (),
     commit_id: str | None = None,
 ) -> Commit:
-    """Return a commit, by default with an id of its own."""
+    """Return a commit, by default with a new id."""
     return Commit(
         commit_id=commit_id or f"commit-{next(_numbers)}",
         writes=writes,
@@ -135,14 +135,14 @@ def watch(partition: Partition, after: str | None = None, turn: str | None = Non
 
 
 async def write(store: Store, *writes: Put | Delete, **rest: Any) -> dict[str, int]:
-    """Commit, insist that it was applied, and return the new versions by key."""
+    """Commit, check that it was applied, and return the new versions by key."""
     answer = await apply(store, commit(*writes, **rest))
     assert isinstance(answer, Committed), f"it was refused: {answer}"
     return {key: version for (_, key), version in answer.versions.items()}
 
 
 async def remove(store: Store, key: str, expected: int, collection: str = ITEMS.name) -> None:
-    """Delete a record, beside a put of another one, since a commit must have a put."""
+    """Delete a record, with a put of another record, since a commit must have a put."""
     delete = Delete(collection=collection, key=key, expected=expected)
     await write(store, plain(f"beside-{next(_numbers)}"), delete)
 
@@ -183,7 +183,7 @@ async def whole_log(store: Store, step: int = 1000) -> list[LogEntry]:
 
 
 async def pages_of_log(store: Store, step: int = 1000) -> AsyncGenerator[LogPage, None]:
-    """Yield the pages of the log that have entries; a cursor that comes twice would lead round."""
+    """Yield the pages of the log that have entries; fail if a cursor repeats."""
     cursors: set[str | None] = {None}
     page = await store.read_log(None, step)
     while page.entries:

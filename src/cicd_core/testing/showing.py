@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from _pytest.terminal import TerminalReporter  # where pytest has it for type checkers
 
-#: The most suites of which each verb has a line.
+#: The most suites for which each verb has a line.
 _FEW: Final = 2
 
 
@@ -35,7 +35,7 @@ def explain_failure(item: pytest.Item, call: pytest.CallInfo[Any]) -> None:
 
 
 def add_costs(item: pytest.Item, call: pytest.CallInfo[Any], report: pytest.TestReport) -> None:
-    """Hand the costs of a test on to its report, which travels from other processes too."""
+    """Add the costs of a test to its report, which also comes from other processes."""
     costs = _trace_of(item).costs
     if call.when == "teardown" and costs:
         plain = {verb: asdict(cost) for verb, cost in costs.items()}

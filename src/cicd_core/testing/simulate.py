@@ -1,4 +1,4 @@
-"""``python -m cicd_core.testing.simulate``: days of traffic on a clock of its own, in a minute."""
+"""``python -m cicd_core.testing.simulate``: days of traffic on a simulated clock, in a minute."""
 
 from __future__ import annotations
 

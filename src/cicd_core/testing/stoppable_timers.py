@@ -1,6 +1,6 @@
-"""Timers that can be stopped: then polls sleep, and pushes arrive.
+"""Timers that can be stopped, so that polls sleep while pushes still arrive.
 
-It stops those of one event loop, and the sleeps and waits of every thread meanwhile.
+It stops the timers of one event loop, and the sleeps and waits of every thread meanwhile.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 _REAL_SLEEP: Final = time.sleep
-#: How often it is looked for whether timers go on, in seconds.
+#: How often to check whether timers continue, in seconds.
 _TURN: Final = 0.005
 
 
 class StoppableTimers:
-    """The clock of one event loop, which runs in a thread of its own. Safe for threads."""
+    """The clock of one event loop, which runs in its own thread. Thread-safe."""
 
     def __init__(self) -> None:
         self._stopped_at: float | None = None
@@ -39,13 +39,13 @@ class StoppableTimers:
         self._going.clear()
 
     def resume(self) -> None:
-        """Let the timers go on, those that are overdue at once."""
+        """Let the timers continue; overdue ones fire at once."""
         self._stopped_at = None
         self._going.set()
 
     @contextmanager
     def held_in_threads(self) -> Generator[None, None, None]:
-        """Let no thread end a sleep, or a wait for something that did not come, while stopped."""
+        """While stopped, let no thread end a sleep, or a wait by its timeout."""
         sleep, wait = time.sleep, threading.Condition.wait
 
         def held_sleep(seconds: float) -> None:
@@ -70,7 +70,7 @@ class StoppableTimers:
             _REAL_SLEEP(_TURN)
 
     def seconds(self) -> float:
-        """Return the time by which the loop's timers go."""
+        """Return the time of the loop's timers."""
         return monotonic_seconds() if self._stopped_at is None else self._stopped_at
 
     def run(self, function: Callable[[], Awaitable[None]], backend: str) -> None:
@@ -112,21 +112,21 @@ class _Loop(asyncio.SelectorEventLoop):
 
 
 class Signal:
-    """Something that happens once, in any thread."""
+    """An event that happens once, in any thread."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
 
     def set(self) -> None:
-        """Let it have happened."""
+        """Set the signal."""
         self._event.set()
 
     def is_set(self) -> bool:
-        """Whether it has happened."""
+        """Whether the signal is set."""
         return self._event.is_set()
 
     async def wait(self, seconds: float) -> bool:
-        """Return whether it has happened within so many seconds, in the caller's own loop."""
+        """Wait in the caller's own loop; return whether it was set within ``seconds``."""
         with anyio.move_on_after(seconds):
             while not self.is_set():  # noqa: ASYNC110 - it is set in another thread
                 await anyio.sleep(_TURN)

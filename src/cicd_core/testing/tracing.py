@@ -1,7 +1,7 @@
 """The calls of a test to a store: requests, answers and durations.
 
-Every store that a harness opens within :func:`traced` notes its calls. A failure of the suite is
-explained by the last of them, and the table at the end of a run adds up all.
+Every store that a harness opens within :func:`traced` records its calls. The last calls explain a
+failure of the suite, and the table at the end of a run adds up all of them.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 
-#: Number of last calls that are kept in full.
+#: The number of last calls that are kept completely.
 _KEPT: Final = 32
 
 
@@ -88,14 +88,14 @@ class Cost:
 class Trace:
     """The calls of one test."""
 
-    #: The last ones, in the order in which they were made.
+    #: The last calls, in order.
     calls: deque[TracedCall] = field(factory=lambda: deque[TracedCall](maxlen=_KEPT))
     costs: dict[str, Cost] = field(factory=dict[str, Cost])
 
     async def call(
         self, verb: str, function: Callable[..., Awaitable[Answer]], *arguments: object
     ) -> Answer:
-        """Make a call, and note it.
+        """Make a call, and record it.
 
         Raises:
             BaseException: the error of the call.
@@ -143,15 +143,15 @@ class TracedStore:
         return await self._trace.call("get", self.untraced.get, collection, keys)
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
-        """Apply each commit whole, or not at all; answer in the order given."""
+        """Apply each commit completely, or not at all; answer in the order given."""
         return await self._trace.call("commit", self.untraced.commit, commits)
 
     async def claim(self, claim: Claim) -> list[Record]:
-        """Take up to ``limit`` records with the smallest sort values over the partitions."""
+        """Claim up to ``limit`` records with the smallest sort values over the partitions."""
         return await self._trace.call("claim", self.untraced.claim, claim)
 
     async def renew(self, renewals: Sequence[Renewal]) -> list[Renewed | None]:
-        """Move each lease's expiry to now + ``duration`` where the claim id matches."""
+        """Move each lease's expiry to now + ``duration`` if the claim id matches."""
         return await self._trace.call("renew", self.untraced.renew, renewals)
 
     async def page(self, query: Query) -> RecordPage:
@@ -177,7 +177,7 @@ class TracedStore:
 
     @asynccontextmanager
     async def sibling(self) -> AsyncGenerator[Store, None]:
-        """Open another store on the same data, whose calls are noted here too."""
+        """Open another store on the same data; its calls are recorded here too."""
         async with self.untraced.sibling() as sibling:
             yield TracedStore(sibling, self._trace)
 
@@ -190,13 +190,13 @@ if TYPE_CHECKING:
 
 
 def untraced(store: Store) -> Store:
-    """Return the store itself, whose calls may be noted."""
+    """Return the store itself, without its recording wrapper."""
     return store.untraced if isinstance(store, TracedStore) else store
 
 
 @contextmanager
 def traced(harness: StoreHarness) -> Generator[Trace, None, None]:
-    """Note the calls of every store that the harness opens within."""
+    """Record the calls of every store that the harness opens in the block."""
     trace = Trace()
     opening, forgetful, own = harness.open, harness.open_forgetful, vars(harness)
 
@@ -209,7 +209,7 @@ def traced(harness: StoreHarness) -> Generator[Trace, None, None]:
         found = forgetful(namespace)
         return None if found is None else _opened(found, trace)
 
-    # Whatever a harness is derived from, and however a test opens a store.
+    # This works for every subclass, and for every way in which a test opens a store.
     before = dict(own)
     own.update(open=open_traced, open_forgetful=open_forgetful_traced)
     try:

@@ -35,7 +35,7 @@ def test_of_several_errors_the_assertion_surfaces_and_names_the_others() -> None
     group = ExceptionGroup("both", [ValueError("beside\nit"), AssertionError("the reason")])
     error = surfaced(group)
     assert str(error) == "the reason"
-    assert notes_of(error) == "beside it: ValueError: beside"
+    assert notes_of(error) == "another error: ValueError: beside"
 
 
 def test_an_error_without_a_group_stays_as_it_is() -> None:
@@ -46,10 +46,10 @@ def test_an_error_without_a_group_stays_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("wanted", "came", "words"),
     [
-        (1, 0, "claim answered nothing, where 1 must be answered"),
-        (3, 2, "renew answered 2, where 3 must be answered"),
-        (1, 2, "more was answered than the 1 that must be"),
-        (5, 4, "the store answered 4, where 5 must be answered"),
+        (1, 0, "claim answered nothing instead of 1"),
+        (3, 2, "renew answered 2 instead of 3"),
+        (1, 2, "the store answered more than 1"),
+        (5, 4, "the store answered 4 instead of 5"),
     ],
 )
 def test_a_wrong_number_of_answers_is_said_in_words(wanted: int, came: int, words: str) -> None:
@@ -62,7 +62,7 @@ def test_a_wrong_number_of_answers_is_said_in_words(wanted: int, came: int, word
 def test_an_answer_of_none_names_its_verb() -> None:
     bare = AssertionError("assert None is not None")
     error = readable(bare, [over("claim"), over("renew")])
-    assert str(error) == "renew answered None, where there must be something"
+    assert str(error) == "renew answered None instead of a value"
 
 
 def test_a_bare_assertion_says_what_does_not_hold() -> None:
@@ -70,12 +70,12 @@ def test_a_bare_assertion_says_what_does_not_hold() -> None:
     with pytest.raises(AssertionError) as caught:
         assert page is None
     caught.value.args = ("assert False",)
-    assert str(readable(caught.value, [])) == "it does not hold that page is None"
+    assert str(readable(caught.value, [])) == "this does not hold: page is None"
 
 
 def test_a_wait_that_did_not_end_names_the_calls_under_way() -> None:
     error = readable(TimeoutError(), [over("commit"), TracedCall("wait", ("lane", 60.0))])
-    assert str(error) == "nothing came in time; under way: wait"
+    assert str(error) == "nothing arrived in time; under way: wait"
 
 
 def test_other_errors_stay_as_they_are() -> None:

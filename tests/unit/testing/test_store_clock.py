@@ -78,7 +78,7 @@ async def test_where_time_stands_still_there_is_one_try() -> None:
 
 async def test_a_store_that_does_not_go_by_its_clock_is_found_out() -> None:
     clock = StoreClock(MemoryBackend(COLLECTIONS, clock=VirtualClock()), Harness(VirtualClock()))
-    with pytest.raises(AssertionError, match="does not go by the clock"):
+    with pytest.raises(AssertionError, match="does not use the given clock"):
         await clock.reach(await clock.now() + 1)
 
 

@@ -26,7 +26,7 @@ def test_a_suite_that_is_left_as_it_is_is_intact() -> None:
     class TestMine(StoreConformance):
         pass
 
-    TestMine().test_no_test_of_the_suite_was_taken_away()
+    TestMine().test_no_test_of_the_suite_is_overridden_or_removed()
 
 
 def test_a_test_that_is_overridden_is_missed() -> None:
@@ -35,7 +35,7 @@ def test_a_test_that_is_overridden_is_missed() -> None:
             pass
 
     with pytest.raises(AssertionError, match="test_increments_add_up"):
-        TestMine().test_no_test_of_the_suite_was_taken_away()
+        TestMine().test_no_test_of_the_suite_is_overridden_or_removed()
 
 
 def test_a_test_that_is_taken_away_is_missed() -> None:
@@ -43,7 +43,7 @@ def test_a_test_that_is_taken_away_is_missed() -> None:
         test_increments_add_up = None  # type: ignore[assignment]  # as a cheat would
 
     with pytest.raises(AssertionError, match="test_increments_add_up"):
-        TestMine().test_no_test_of_the_suite_was_taken_away()
+        TestMine().test_no_test_of_the_suite_is_overridden_or_removed()
 
 
 def test_a_test_that_is_said_to_fail_and_why_is_not_missed() -> None:
@@ -52,4 +52,4 @@ def test_a_test_that_is_said_to_fail_and_why_is_not_missed() -> None:
         async def test_increments_add_up(self) -> None:  # type: ignore[override]  # fails anyway
             raise NotImplementedError
 
-    TestMine().test_no_test_of_the_suite_was_taken_away()
+    TestMine().test_no_test_of_the_suite_is_overridden_or_removed()

@@ -1,4 +1,4 @@
-"""Every promise of the store contract as a named test, for any store."""
+"""Tests of every promise of the store contract, for any store."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class StoreConformance(
     other override, or a removed test, fails the last test of the suite.
     """
 
-    def test_no_test_of_the_suite_was_taken_away(self) -> None:
+    def test_no_test_of_the_suite_is_overridden_or_removed(self) -> None:
         names = [name for name in dir(StoreConformance) if name.startswith("test_")]
         gone = [name for name in names if not is_intact(type(self), name)]
         assert not gone, f"overridden without an xfail that gives its reason: {gone}"

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 class _Watched:
     """A call that counts how often it gives up control."""
 
-    def __init__(self, call: Coroutine[Any, Any, object], told: Callable[[int], None]) -> None:
+    def __init__(self, call: Coroutine[Any, Any, object], notify: Callable[[int], None]) -> None:
         self._call = call
-        self._told = told
+        self._notify = notify
 
     def __await__(self) -> Generator[Any, Any, None]:
         number = 0
@@ -27,11 +27,11 @@ class _Watched:
                 waited_for = resume()
             except StopIteration:
                 return
-            self._told(number)
+            self._notify(number)
             number += 1
             try:
                 resume = partial(self._call.send, (yield waited_for))
-            except BaseException as thrown:  # noqa: BLE001 - a cancellation too is the call's
+            except BaseException as thrown:  # noqa: BLE001 - the call also gets cancellations
                 resume = partial(self._call.throw, thrown)
 
 
@@ -46,11 +46,11 @@ async def cancelled_at(
         turns: turns of the event loop from then until the cancellation.
 
     Returns:
-        Whether it reached that await; else it ended first, and nothing was cancelled.
+        Whether the call reached that await; if not, it ended first, and nothing was cancelled.
     """
     reached = anyio.Event()
 
-    def told(number: int) -> None:
+    def notify(number: int) -> None:
         if number == point:
             reached.set()
             if not turns:
@@ -66,6 +66,6 @@ async def cancelled_at(
         with anyio.CancelScope() as scope:
             if turns:
                 tasks.start_soon(cancel_later)
-            await _Watched(call(), told)
+            await _Watched(call(), notify)
         tasks.cancel_scope.cancel()
     return reached.is_set()

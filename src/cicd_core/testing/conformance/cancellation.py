@@ -50,7 +50,7 @@ CALLS: dict[str, Callable[[Store, str], Coroutine[Any, Any, Any]]] = {
     "count": lambda store, _: store.count([in_lane()]),
     "counters": lambda store, _: store.counters(""),
     "read_log": lambda store, _: store.read_log(None, 5),
-    # It ends by itself: without a cancellation it must not block the test.
+    # It ends by itself, so that it does not block the test without a cancellation.
     "wait": lambda store, _: store.wait([watch(in_lane("empty"))], 0.02),
 }
 #: Maximum number of awaits at which a call is cancelled; a polling call may have many.
@@ -85,7 +85,7 @@ class CancellationPromises(Suite):
 
     @pytest.mark.parametrize("others_first", [False, True])
     @pytest.mark.parametrize("verb", CALLS)
-    async def test_a_call_that_is_cancelled_takes_no_answer_from_the_calls_beside_it(
+    async def test_a_cancelled_call_takes_no_answer_from_concurrent_calls(
         self, store: Store, verb: str, others_first: bool
     ) -> None:
         await write(store, item("a"), note("b"))
@@ -108,7 +108,7 @@ class CancellationPromises(Suite):
                     await checkpoint()
 
     @pytest.mark.parametrize("turns", [0, 2])
-    async def test_no_half_of_a_commit_that_was_cancelled_remains(
+    async def test_no_part_of_a_cancelled_commit_remains(
         self, store: Store, harness: StoreHarness, turns: int
     ) -> None:
         keys: list[str] = []
@@ -118,7 +118,7 @@ class CancellationPromises(Suite):
         await insist_on_whole_pairs(store, harness, keys)
 
     @pytest.mark.parametrize("turns", range(0, 8, 2))
-    async def test_no_half_of_many_commits_that_were_cancelled_remains(
+    async def test_no_part_of_many_cancelled_commits_remains(
         self, store: Store, harness: StoreHarness, turns: int
     ) -> None:
         keys = [f"{number}" for number in range(10)]
@@ -131,7 +131,7 @@ class CancellationPromises(Suite):
         await insist_on_whole_pairs(store, harness, keys)
 
     @pytest.mark.parametrize("turns", [0, 2])
-    async def test_a_commit_that_was_cancelled_can_be_made_again(
+    async def test_a_cancelled_commit_can_be_repeated(
         self, store: Store, harness: StoreHarness, turns: int
     ) -> None:
         commits: dict[str, Commit] = {}
@@ -148,7 +148,7 @@ class CancellationPromises(Suite):
         assert await keys_in(store, in_lane()) == sorted(commits)
 
     @pytest.mark.parametrize("turns", [0, 2])
-    async def test_a_claim_that_was_cancelled_can_be_made_again(
+    async def test_a_cancelled_claim_can_be_repeated(
         self, store: Store, harness: StoreHarness, turns: int
     ) -> None:
         puts = [item(f"{number:02}", lane=f"of {number:02}") for number in range(MOST_POINTS + 1)]
@@ -165,7 +165,7 @@ class CancellationPromises(Suite):
             assert record == await read(store, key)
 
     @pytest.mark.parametrize("turns", [0, 2])
-    async def test_a_renewal_that_was_cancelled_can_be_made_again(
+    async def test_a_cancelled_renewal_can_be_repeated(
         self, store: Store, harness: StoreHarness, turns: int
     ) -> None:
         await write(store, item("a"))

@@ -1,4 +1,4 @@
-"""Concurrent claims: each record goes to one claim, whatever else happens to it (I2)."""
+"""Concurrent claims: each record goes to one claim (I2)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ CLAIMERS = 32
 class ClaimRacePromises(Suite):
     """No (key, version) is ever granted to two claim ids."""
 
-    async def test_of_32_claimers_of_one_record_one_gets_it(
+    async def test_of_32_claimers_of_one_record_exactly_one_gets_it(
         self, store: Store, harness: StoreHarness, crew: list[Store]
     ) -> None:
         version = (await write(store, item("a")))["a"]
@@ -60,7 +60,7 @@ class ClaimRacePromises(Suite):
         claimers = islice(cycle(crew), CLAIMERS)
         await at_once(*(partial(claim_all, mine, granted) for mine in claimers))
         await harness.settle()
-        await claim_all(store, granted)  # the rest, since claims may lag
+        await claim_all(store, granted)  # the remaining records, since claims may lag
         assert sorted(granted) == everything
 
     async def test_claimers_in_threads_of_their_own_share_nothing(
@@ -117,7 +117,7 @@ class ClaimRacePromises(Suite):
 
 
 class CancelRacePromises(Suite):
-    """A claim against a commit on the same version, such as a cancel: one of them is first."""
+    """A claim and a commit on the same version, such as a cancel: exactly one wins."""
 
     async def test_of_a_claim_and_a_cancel_exactly_one_wins_a_version(
         self, store: Store, harness: StoreHarness, crew: list[Store]
@@ -133,7 +133,7 @@ class CancelRacePromises(Suite):
 
         async def canceller(mine: Store, key: str) -> None:
             answer = await apply(mine, cancel(key, at[key]))
-            if isinstance(answer, Conflict):  # then it was claimed, and its holder must notice
+            if isinstance(answer, Conflict):  # it was claimed, and its holder must notice
                 claimed = await read(mine, key)
                 assert claimed.version == at[key] + 1
                 assert claimed.lease is not None

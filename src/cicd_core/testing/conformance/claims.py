@@ -135,7 +135,7 @@ class ClaimPromises(Suite):
             },
         )
 
-    async def test_a_claim_brings_a_record_into_the_partitions_that_its_patch_names(
+    async def test_a_claim_moves_a_record_into_the_partitions_of_its_patch(
         self, store: Store, harness: StoreHarness, queue: None
     ) -> None:
         patch = {"lane": None, "state": "held", "timer": "leased"}
@@ -146,7 +146,7 @@ class ClaimPromises(Suite):
         assert await keys_in(store, in_state("held")) == [record.key]
         assert await keys_in(store, timers) == [record.key]
 
-    async def test_a_claim_adds_no_attribute_where_none_follows_the_lease(
+    async def test_a_claim_adds_no_attribute_without_a_lease_sort(
         self, store: Store, harness: StoreHarness
     ) -> None:
         await write(store, note("n"))
@@ -158,7 +158,7 @@ class ClaimPromises(Suite):
         assert record.lease is not None
         assert record.attributes == {"shelf": "desk", "place": ":n"}
 
-    async def test_a_claim_looks_at_the_index_and_never_at_leases(
+    async def test_a_claim_takes_a_record_in_the_index_even_with_a_lease(
         self, store: Store, harness: StoreHarness
     ) -> None:
         await write(store, item("a"))
@@ -170,7 +170,7 @@ class ClaimPromises(Suite):
         assert second.lease is not None
         assert second.lease.claim_id == heir.claim_id
 
-    async def test_a_record_that_was_given_back_is_claimed_again(
+    async def test_a_released_record_is_claimed_again(
         self, store: Store, harness: StoreHarness
     ) -> None:
         await write(store, item("a"))
@@ -181,7 +181,7 @@ class ClaimPromises(Suite):
         (second,) = await store.claim(claim())
         assert second.version == first.version + 2
 
-    async def test_a_record_that_is_claimed_over_a_lease_gets_a_lease_of_its_own(
+    async def test_a_claim_over_a_lease_gives_the_record_a_new_lease(
         self, store: Store, clock: StoreClock, harness: StoreHarness
     ) -> None:
         await write(store, item("a"))
@@ -297,12 +297,12 @@ class ClaimRepetitionPromises(Suite):
         assert keys(await store.claim(evolve(mine, limit=5))) == ["1", "2", "3"]
 
     @pytest.mark.parametrize("limit", [0, 1])
-    async def test_a_repeated_claim_answers_all_that_is_held_whatever_its_limit(
+    async def test_a_repeated_claim_answers_all_held_records_with_any_limit(
         self, store: Store, mine: Claim, limit: int
     ) -> None:
         assert keys(await store.claim(evolve(mine, limit=limit))) == ["1", "2", "3"]
 
-    async def test_a_repeated_claim_leaves_out_what_was_finished(
+    async def test_a_repeated_claim_leaves_out_finished_records(
         self, store: Store, harness: StoreHarness, mine: Claim
     ) -> None:
         record = await read(store, "2")
@@ -318,7 +318,7 @@ class ClaimRepetitionPromises(Suite):
         await write(store, item("2", expected=record.version, lane=None, rank="2", body=b"begun"))
         assert [record.body for record in await store.claim(mine)][1] == b"begun"
 
-    async def test_a_repeated_claim_answers_first_what_has_its_sort_attribute_no_more(
+    async def test_a_repeated_claim_answers_records_without_the_sort_attribute_first(
         self, store: Store, mine: Claim
     ) -> None:
         for key in "32":
@@ -327,7 +327,7 @@ class ClaimRepetitionPromises(Suite):
             await write(store, item(key, expected=record.version, attributes=attributes))
         assert keys(await store.claim(mine)) == ["2", "3", "1"]
 
-    async def test_a_repeated_claim_leaves_out_what_another_claim_took(
+    async def test_a_repeated_claim_leaves_out_records_of_another_claim(
         self, store: Store, harness: StoreHarness, mine: Claim
     ) -> None:
         record = await read(store, "2")
@@ -336,7 +336,7 @@ class ClaimRepetitionPromises(Suite):
         await store.claim(claim(9))
         assert keys(await store.claim(mine)) == ["1", "3"]
 
-    async def test_a_repeated_claim_answers_an_expired_lease_that_nobody_took(
+    async def test_a_repeated_claim_answers_an_expired_lease_that_no_claim_took(
         self, store: Store, clock: StoreClock, harness: StoreHarness
     ) -> None:
         await write(store, item("a"), item("b"))
@@ -347,6 +347,6 @@ class ClaimRepetitionPromises(Suite):
             await clock.outlast(record.lease)
         assert sorted(keys(await store.claim(mine))) == ["a", "b"]
 
-    async def test_claim_ids_that_look_alike_are_two(self, store: Store, mine: Claim) -> None:
+    async def test_similar_claim_ids_are_different_claims(self, store: Store, mine: Claim) -> None:
         other = evolve(mine, claim_id=mine.claim_id.upper() + "0", limit=9)
         assert sorted(keys(await store.claim(other))) == ["4", "5"]

@@ -52,7 +52,7 @@ class CommitRacePromises(Suite):
         assert versions == list(range(began + 1, record.version + 1))
         assert (await store.counters("n")).values["n"] == WRITERS * TURNS
 
-    async def test_what_many_writers_move_between_records_stays_the_same_in_all(
+    async def test_moves_between_records_by_many_writers_keep_the_total(
         self, store: Store, crew: list[Store]
     ) -> None:
         names = ("x", "y", "z")
@@ -66,7 +66,7 @@ class CommitRacePromises(Suite):
         await at_once(*(partial(mover, *pair) for pair in zip(cycle(crew), pairs, strict=False)))
         assert [int((await read(store, name)).body) for name in names] == [100, 100, 100]
 
-    async def test_of_many_that_make_one_record_exactly_one_does(
+    async def test_of_many_creations_of_one_record_exactly_one_succeeds(
         self, store: Store, harness: StoreHarness, crew: list[Store]
     ) -> None:
         made: list[bytes] = []

@@ -85,7 +85,7 @@ class CommitPromises(Suite):
         assert await whole_log(store) == []
         assert (await store.counters("")).values.get("n", 0) == 0
 
-    async def test_what_is_done_to_one_record_leaves_all_others_as_they_are(
+    async def test_a_write_to_one_record_leaves_all_others_unchanged(
         self, store: Store, harness: StoreHarness, namespace: str
     ) -> None:
         keys = list("abcde")
@@ -108,7 +108,7 @@ class CommitPromises(Suite):
         assert {**after, key: None} == {**before, key: None}
         assert others[0] == others[1]
 
-    async def test_a_conflict_names_every_record_that_is_not_as_expected(
+    async def test_a_conflict_names_every_record_with_an_unexpected_version(
         self, store: Store
     ) -> None:
         at = await write(store, item("same"), item("moved"), item("exists"), item("held"))
@@ -157,7 +157,7 @@ class CommitPromises(Suite):
         assert answers[2] == Committed({("items", "a"): version + 2})
         assert (await read(store, "a")).body == b"2"
 
-    async def test_deletes_in_a_list_come_in_their_turn(
+    async def test_deletes_in_a_list_are_applied_in_their_order(
         self, store: Store, harness: StoreHarness
     ) -> None:
         at = await write(store, item("a"), item("b"))
@@ -180,7 +180,7 @@ class CommitPromises(Suite):
         assert await numbers_in(store, in_lane()) == [2]
         assert await find(store, "q", "plain") is None
 
-    async def test_a_list_may_make_change_and_delete_one_record(
+    async def test_a_list_may_create_change_and_delete_one_record(
         self, store: Store, harness: StoreHarness
     ) -> None:
         version = (await write(store, item("a")))["a"]
@@ -199,7 +199,7 @@ class CommitPromises(Suite):
         assert entries == [(1, version + 1), (2, record.version)]
         assert record.version > version + 1
 
-    async def test_a_list_keeps_its_order_for_a_record_whatever_else_its_commits_do(
+    async def test_a_list_keeps_its_order_for_a_record_with_any_other_writes(
         self, store: Store
     ) -> None:
         at = await write(store, item("a"), item("b"))
@@ -215,7 +215,7 @@ class CommitPromises(Suite):
         assert [type(answer) for answer in answers] == [*[Committed] * 4, Conflict]
         assert (await read(store, "a")).body == b"first"
 
-    async def test_no_commits_are_no_work(self, store: Store) -> None:
+    async def test_an_empty_list_of_commits_has_an_empty_answer(self, store: Store) -> None:
         assert await store.commit([]) == []
 
 
@@ -262,7 +262,7 @@ class RepetitionPromises(Suite):
         assert await apply(store, update) == await apply(store, update)
         assert (await read(store, "a")).version == version + 1
 
-    async def test_a_commit_is_recognised_though_its_record_was_claimed_and_renewed_since(
+    async def test_a_repeated_commit_is_recognised_after_a_claim_and_a_renewal(
         self, store: Store, harness: StoreHarness, once: Commit
     ) -> None:
         first = await apply(store, once)
@@ -273,12 +273,12 @@ class RepetitionPromises(Suite):
         assert await apply(store, once) == first
         assert (await read(store, "a")).version == held.version
 
-    async def test_a_commit_with_a_delete_is_recognised_by_what_it_put(self, store: Store) -> None:
+    async def test_a_commit_with_a_delete_is_recognised_by_its_puts(self, store: Store) -> None:
         version = (await write(store, item("a")))["a"]
         one = commit(plain("p"), delete("a", version))
         assert await apply(store, one) == await apply(store, one)
 
-    async def test_a_commit_that_others_wrote_over_in_part_conflicts(
+    async def test_a_repeated_commit_that_others_partly_overwrote_conflicts(
         self, store: Store, once: Commit
     ) -> None:
         first = await apply(store, once)
@@ -342,7 +342,7 @@ class MalformedCommitPromises(Suite):
             await store.commit([commit(item("good")), malformed()[wrong]])
         assert await find(store, "good") is None
 
-    async def test_what_is_too_large_says_how_large_it_may_be(self, store: Store) -> None:
+    async def test_the_refusal_of_a_large_commit_names_the_limit(self, store: Store) -> None:
         with pytest.raises(TooLarge) as refused:
             await store.commit([malformed()["over 1 MiB"]])
         assert refused.value.limit == MAX_COMMIT_BYTES

@@ -38,7 +38,9 @@ if TYPE_CHECKING:
 class CountPromises(Suite):
     """Counts follow every write."""
 
-    async def test_an_exact_count_says_so(self, store: Store, harness: StoreHarness) -> None:
+    async def test_a_count_states_whether_it_is_exact(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
         require(harness, Capability.EXACT_COUNTS)
         (count,) = await store.count([in_lane()])
         assert (count.number, count.exact) == (0, True)
@@ -107,7 +109,7 @@ class CountPromises(Suite):
         await at_once(*(partial(take, mine) for mine in crew * 3))
         assert await numbers_in(store, in_lane(), in_state("held"), in_state("new")) == [16, 0, 40]
 
-    async def test_a_partition_that_cannot_be_is_not_counted(self, store: Store) -> None:
+    async def test_a_count_of_an_invalid_partition_is_refused(self, store: Store) -> None:
         with pytest.raises(InvalidInput):
             await store.count([in_lane(), in_lane("")])
 
@@ -122,7 +124,7 @@ class CounterPromises(Suite):
         await harness.settle()
         assert dict((await store.counters("g|")).values) == {"g|a": 3, "g|b": -2}
 
-    async def test_a_prefix_is_taken_by_the_letter(
+    async def test_a_prefix_is_compared_letter_by_letter(
         self, store: Store, harness: StoreHarness
     ) -> None:
         names = ["wait", "wait/1|a", "wait_1|a", "wait%1|a", "Wait/1|a", "wai", "wait\U0010ffff|"]
@@ -145,7 +147,7 @@ class CounterPromises(Suite):
             assert dict((await store.counters(prefix)).values) == expected
 
     @pytest.mark.parametrize("prefix", ["\ud800", "p" * 2000], ids=["no text", "too long"])
-    async def test_a_prefix_that_cannot_be_is_refused(self, store: Store, prefix: str) -> None:
+    async def test_an_invalid_prefix_is_refused(self, store: Store, prefix: str) -> None:
         with pytest.raises(InvalidInput) as refused:
             await store.counters(prefix)
         assert refused.value.field == "prefix"
@@ -194,7 +196,7 @@ class CounterPromises(Suite):
             assert not behind.truncated
             assert snapshot.values.get("n", 0) + len(behind.entries) == total, snapshot
 
-    async def test_counters_say_how_far_into_the_log_they_reach(
+    async def test_counters_have_the_cursor_of_their_last_event(
         self, store: Store, harness: StoreHarness
     ) -> None:
         await write(store, item("a"), events=[told("a")], increments=[Increment("n")])

@@ -51,5 +51,5 @@ async def warm(store: Store) -> None:
 
 
 def renewal_of_nothing() -> Renewal:
-    """Return a renewal of what does not exist."""
+    """Return a renewal of a missing record."""
     return Renewal(collection=ITEMS.name, key="warm", claim_id="warm", duration=1)

@@ -55,7 +55,7 @@ class SharedValuePromises(Suite):
         )
         await harness.settle()
 
-    async def test_a_page_shows_its_own_index_alone(self, store: Store, shared: None) -> None:
+    async def test_a_page_shows_only_its_own_index(self, store: Store, shared: None) -> None:
         partitions = [in_lane("x"), in_state("x"), evolve(in_lane("x"), index=TIMERS)]
         assert [await keys_in(store, partition) for partition in partitions] == [
             ["a"],
@@ -64,7 +64,7 @@ class SharedValuePromises(Suite):
         ]
         assert await keys_in(store, on_shelf("x")) == ["a"]
 
-    async def test_a_count_counts_its_own_index_alone(
+    async def test_a_count_counts_only_its_own_index(
         self, store: Store, harness: StoreHarness, shared: None
     ) -> None:
         more = put("d", rank="1", made="1", due="1", state="x", timer="x")
@@ -74,7 +74,7 @@ class SharedValuePromises(Suite):
         partitions = [in_lane("x"), in_state("x"), timers, on_shelf("x"), on_shelf("y")]
         assert await numbers_in(store, *partitions) == [1, 3, 2, 1, 0]
 
-    async def test_a_claim_takes_from_its_own_index_alone(self, store: Store, shared: None) -> None:
+    async def test_a_claim_takes_only_from_its_own_index(self, store: Store, shared: None) -> None:
         assert [record.key for record in await store.claim(claim(9, lanes=["x"]))] == ["a"]
         assert (await read(store, "b")).lease is None
         assert (await read(store, "a", NOTES.name)).lease is None

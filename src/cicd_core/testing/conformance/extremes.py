@@ -47,7 +47,7 @@ class ExtremePromises(Suite):
         assert (record.lease, record.lease_limit) == (lease, MAX_DURATION - 1)
         assert record.expires_at == number
 
-    async def test_a_retention_that_ended_with_the_epoch_is_no_endless_one(
+    async def test_an_expiry_at_the_epoch_means_expired(
         self, store: Store, harness: StoreHarness
     ) -> None:
         await write(store, item("a", expires_at=0))
@@ -112,7 +112,7 @@ class ExtremePromises(Suite):
         expected = {**amounts, "up": 3 * MAX_INSTANT, "down": 1 - 3 * MAX_INSTANT}
         assert dict((await store.counters("")).values) == expected
 
-    async def test_a_counter_that_sums_to_nothing_counts_as_nothing(
+    async def test_a_counter_whose_sum_is_0_counts_as_absent(
         self, store: Store, harness: StoreHarness
     ) -> None:
         await write(store, plain("p"), increments=[Increment("n", 5), Increment("n", -5)])

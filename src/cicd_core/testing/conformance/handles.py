@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class HandlePromises(Suite):
     """No cache of a handle is older than an answer of another handle."""
 
-    async def test_a_record_that_others_remove_and_make_never_has_a_version_twice(
+    async def test_a_record_that_other_handles_recreate_never_has_a_version_twice(
         self, crew: list[Store]
     ) -> None:
         versions: list[int] = []
@@ -41,7 +41,7 @@ class HandlePromises(Suite):
             await remove(crew[(turn + 1) % 4], "a", updated)
         assert versions == sorted(set(versions))
 
-    async def test_a_handle_sees_what_another_wrote_after_it_had_looked(
+    async def test_a_handle_sees_a_later_write_of_another_handle(
         self, crew: list[Store], harness: StoreHarness
     ) -> None:
         reader, writer = crew[1], crew[2]

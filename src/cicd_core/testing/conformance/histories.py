@@ -1,4 +1,4 @@
-"""Random concurrent histories, recorded of a store and checked: does any order explain them?"""
+"""Records random concurrent histories of a store, and checks that some order explains them."""
 
 from __future__ import annotations
 

@@ -70,8 +70,8 @@ class JobPromises(Suite):
         assert ended == await one.jobs.get(job.job_id)
         assert ended.state is JobState.SUCCESS
         await harness.settle()
-        told = [event.type for event in (await third.events.read(None)).events]
-        assert told == [
+        types = [event.type for event in (await third.events.read(None)).events]
+        assert types == [
             "job.created",
             "job.enqueued",
             "job.claimed",
@@ -80,7 +80,7 @@ class JobPromises(Suite):
         ]
         await insist_on_a_clean_audit(one, [job])
 
-    async def test_of_32_agents_that_want_one_job_one_gets_it(
+    async def test_of_32_agents_that_claim_one_job_exactly_one_gets_it(
         self, harness: StoreHarness, planes: list[ControlPlane]
     ) -> None:
         (job,) = await enqueue(planes[0], harness, 1)
@@ -114,7 +114,7 @@ class JobPromises(Suite):
         for claimed in claims.values():
             (status,) = await planes[0].queue.renew([claimed])
             assert (status.held, status.cancel_requested) == (True, True)
-            await planes[1].queue.complete(claimed, Outcome.cancelled("as asked"))
+            await planes[1].queue.complete(claimed, Outcome.cancelled("as requested"))
         states = {(await planes[2].jobs.get(job.job_id)).state for job in jobs}
         assert states == {JobState.CANCELLED}
         await harness.settle()

@@ -149,7 +149,7 @@ class LeaseRacePromises(Suite):
             record.version + 2 for record in lost
         ]
 
-    async def test_no_reaper_takes_what_is_renewed_meanwhile(
+    async def test_no_reaper_takes_a_record_that_is_renewed_meanwhile(
         self, store: Store, harness: StoreHarness, crew: list[Store]
     ) -> None:
         await write(store, item("a"))

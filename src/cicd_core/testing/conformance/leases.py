@@ -135,7 +135,7 @@ class LeasePromises(Suite):
         assert renewed is not None
         assert renewed.version == version + 1
 
-    async def test_a_record_made_again_has_no_lease(self, store: Store, held: Record) -> None:
+    async def test_a_recreated_record_has_no_lease(self, store: Store, held: Record) -> None:
         delete = Delete(collection="items", key="a", expected=held.version)
         await write(store, plain("p"), delete)
         await write(store, item("a"))
@@ -144,7 +144,7 @@ class LeasePromises(Suite):
 
 
 class GuardPromises(Suite):
-    """The guard ``lease_expired``: a renewal that came in between wins."""
+    """The guard ``lease_expired``: a renewal before the write wins."""
 
     @pytest.fixture
     async def held_at(self, store: Store) -> int:
@@ -166,7 +166,7 @@ class GuardPromises(Suite):
         assert await apply(store, commit(guarded(held_at))) == Conflict((("items", "a"),))
         assert (await read(store, "a")).version == held_at
 
-    async def test_the_lease_still_holds_at_the_very_moment_that_it_expires(
+    async def test_a_lease_still_holds_at_its_last_microsecond(
         self, store: Store, exact_clock: VirtualClock, held_at: int
     ) -> None:
         exact_clock.advance(30)
@@ -178,7 +178,7 @@ class GuardPromises(Suite):
         assert isinstance(await apply(store, commit(guarded(expired_at))), Committed)
         assert (await read(store, "a")).lease is None
 
-    async def test_a_guard_adds_by_how_much_the_clock_may_be_off(
+    async def test_a_guard_adds_the_uncertainty_of_the_clock(
         self, store: Store, clock: StoreClock
     ) -> None:
         lease = await lease_for(store, "holder", clock.brief, limit=60 * SECOND)
@@ -192,18 +192,18 @@ class GuardPromises(Suite):
         await clock.outlast(lease)
         assert isinstance(await apply(store, commit(guarded(version))), Committed)
 
-    async def test_a_renewal_in_between_holds_a_guarded_write_off(
+    async def test_a_guarded_write_conflicts_after_a_renewal(
         self, store: Store, expired_at: int
     ) -> None:
         renewal = Renewal(collection="items", key="a", claim_id="holder", duration=10 * SECOND)
         await store.renew([renewal])
         assert isinstance(await apply(store, commit(guarded(expired_at))), Conflict)
 
-    async def test_a_guard_holds_where_there_is_no_lease(self, store: Store) -> None:
+    async def test_a_guarded_write_without_a_lease_is_applied(self, store: Store) -> None:
         version = (await write(store, item("a")))["a"]
         assert isinstance(await apply(store, commit(guarded(version))), Committed)
 
-    async def test_a_guard_holds_where_there_is_no_record(self, store: Store) -> None:
+    async def test_a_guarded_write_without_a_record_is_applied(self, store: Store) -> None:
         assert isinstance(await apply(store, commit(guarded(0))), Committed)
 
     async def test_a_guard_does_not_replace_the_version(self, store: Store) -> None:

@@ -178,7 +178,7 @@ class LimitPromises(Suite):
     """Every limit applies to every verb, on every handle."""
 
     @pytest.mark.parametrize("handle", ["store", "sibling", "control plane", "sibling plane"])
-    async def test_what_is_beyond_a_limit_is_refused_and_nothing_is_done(
+    async def test_a_value_beyond_a_limit_is_refused_and_nothing_is_done(
         self, store: Store, handle: str
     ) -> None:
         async with AsyncExitStack() as stack:

@@ -64,7 +64,7 @@ class LogPromises(Suite):
             LogEntry(collection="items", key="a", version=version, ordinal=7, body=b"\0\xff{")
         ]
 
-    async def test_an_event_may_tell_of_a_version_before_the_commit(
+    async def test_an_event_may_have_a_version_before_the_commit(
         self, store: Store, harness: StoreHarness
     ) -> None:
         version = (await write(store, item("a")))["a"]
@@ -84,9 +84,9 @@ class LogPromises(Suite):
             put = item("a", expected=version)
             version = (await write(store, put, events=[told("a", 0), told("a", 1)]))["a"]
         await harness.settle()
-        told_of = [(entry.version, entry.ordinal) for entry in await whole_log(store)]
-        assert len(told_of) == 10
-        assert told_of == sorted(told_of)
+        logged = [(entry.version, entry.ordinal) for entry in await whole_log(store)]
+        assert len(logged) == 10
+        assert logged == sorted(logged)
 
     async def test_a_reader_that_follows_the_cursor_reads_each_event_once(
         self, store: Store, harness: StoreHarness
@@ -195,7 +195,7 @@ class LogPromises(Suite):
             versions = [entry.version for entry in seen if entry.key == f"k{number:02}"]
             assert versions == sorted(versions)
 
-    async def test_a_gap_that_retention_tore_is_said(
+    async def test_a_gap_after_retention_is_reported(
         self, harness: StoreHarness, forgetful: Store, clock: StoreClock
     ) -> None:
         page = LogPage((), "")
@@ -216,7 +216,7 @@ class LogPromises(Suite):
         assert not (await forgetful.read_log(page.cursor, 100)).truncated
         assert not (await forgetful.read_log(None, 100)).truncated
 
-    async def test_a_gap_behind_which_nothing_is_left_is_said(
+    async def test_a_gap_at_the_end_of_the_log_is_reported(
         self, harness: StoreHarness, forgetful: Store, clock: StoreClock
     ) -> None:
         page = LogPage((), "")
@@ -242,7 +242,7 @@ class LogPromises(Suite):
         assert (after.entries, after.truncated) == ((), False)
         assert not (await forgetful.read_log(None, 100)).truncated
 
-    async def test_events_go_some_time_after_their_retention_has_ended_and_leave_a_gap(
+    async def test_events_are_removed_after_their_retention_and_leave_a_gap(
         self, harness: StoreHarness, forgetful: Store, clock: StoreClock
     ) -> None:
         page = LogPage((), "")
@@ -265,7 +265,7 @@ class LogPromises(Suite):
         assert (page.entries, page.truncated) == ((), True)
         assert not (await forgetful.read_log(page.cursor, 10)).truncated
 
-    async def test_retention_drops_the_log_of_its_own_namespace_alone(
+    async def test_retention_drops_only_the_log_of_its_own_namespace(
         self, harness: StoreHarness, forgetful: Store, clock: StoreClock, namespace: str
     ) -> None:
         async with harness.open(f"{namespace}-young") as young:
@@ -282,9 +282,7 @@ class LogPromises(Suite):
     @pytest.mark.parametrize(
         "cursor", ["", "nonsense", "-1", "1\0", "9" * 17, "9" * 30, "\u0661"], ids=ascii
     )
-    async def test_a_cursor_that_is_none_of_its_own_is_refused(
-        self, store: Store, cursor: str
-    ) -> None:
+    async def test_a_foreign_cursor_is_refused(self, store: Store, cursor: str) -> None:
         await write(store, item("a"), events=[told("a")])
         with pytest.raises(InvalidCursor) as refused:
             await store.read_log(cursor, 10)
@@ -296,7 +294,7 @@ class LogPromises(Suite):
             await store.read_log(None, limit)
         assert refused.value.field == "limit"
 
-    async def test_a_conflict_tells_nothing(self, store: Store, harness: StoreHarness) -> None:
+    async def test_a_conflict_writes_no_event(self, store: Store, harness: StoreHarness) -> None:
         await apply(store, commit(item("a", expected=5), plain("p"), events=[told("a")]))
         await write(store, item("a"), events=[told("a")])
         await harness.settle()

@@ -58,7 +58,7 @@ class LongListPromises(Suite):
         found = await store.get("items", [*absent, *many])
         assert sorted(found) == many
 
-    async def test_a_page_of_a_thousand_shows_all_that_there_is(
+    async def test_a_page_of_a_thousand_shows_all_records(
         self, store: Store, many: list[str]
     ) -> None:
         for descending in (False, True):
@@ -67,7 +67,7 @@ class LongListPromises(Suite):
             assert [record.key for record in page.records] == many[:: -1 if descending else 1]
             assert not page.more
 
-    async def test_a_long_claim_takes_all_that_there_is_and_is_repeated_whole(
+    async def test_a_long_claim_takes_all_records_and_is_repeated_completely(
         self, store: Store, many: list[str]
     ) -> None:
         mine = claim(MOST)
@@ -91,7 +91,7 @@ class LongListPromises(Suite):
         assert versions == [held.get(key) for key in keys]
 
     @pytest.mark.parametrize("number", [256, MOST])
-    async def test_a_claim_may_ask_as_many_partitions_as_a_pool_has_lanes(
+    async def test_a_claim_may_name_as_many_partitions_as_a_pool_has_lanes(
         self, store: Store, harness: StoreHarness, number: int
     ) -> None:
         lanes = [f"lane{one:04}" for one in range(number)]
@@ -132,7 +132,7 @@ class LongListPromises(Suite):
         with anyio.fail_after(harness.patience):
             assert await store.wait(watches, 3600)
 
-    async def test_a_long_log_is_read_whole_however_many_events_are_asked_for(
+    async def test_a_long_log_is_read_completely_with_any_page_size(
         self, store: Store, harness: StoreHarness
     ) -> None:
         for number in range(3):

@@ -47,7 +47,7 @@ class LookalikePromises(Suite):
     """One text is stored, and the other one is requested."""
 
     @BOTH_WAYS
-    async def test_a_partition_that_looks_like_another_is_empty(
+    async def test_a_partition_with_a_similar_value_is_empty(
         self, store: Store, harness: StoreHarness, one: str, other: str
     ) -> None:
         await write(store, item("a", lane=one))
@@ -61,7 +61,7 @@ class LookalikePromises(Suite):
         assert [record.key for record in await store.claim(claim(9, lanes=[one]))] == ["a"]
 
     @BOTH_WAYS
-    async def test_a_claim_whose_id_looks_like_another_has_nothing_of_it(
+    async def test_a_claim_with_a_similar_id_has_no_records_of_the_other(
         self, store: Store, harness: StoreHarness, one: str, other: str
     ) -> None:
         await write(store, item("a", rank="1"), item("b", rank="2"))
@@ -75,7 +75,7 @@ class LookalikePromises(Suite):
         assert [record.key for record in await store.claim(claim(claim_id=one))] == [first.key]
 
     @BOTH_WAYS
-    async def test_a_commit_whose_id_looks_like_another_is_not_taken_for_it(
+    async def test_a_commit_with_a_similar_id_is_not_a_repetition(
         self, store: Store, one: str, other: str
     ) -> None:
         await write(store, item("a"), commit_id=one)
@@ -83,7 +83,7 @@ class LookalikePromises(Suite):
         assert answer == Conflict((("items", "a"),))
 
     @BOTH_WAYS
-    async def test_counters_and_events_whose_names_look_alike_are_two(
+    async def test_counters_and_events_with_similar_names_are_different(
         self, store: Store, harness: StoreHarness, one: str, other: str
     ) -> None:
         increments = [Increment(one, 1), Increment(other, 2)]

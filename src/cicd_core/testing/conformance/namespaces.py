@@ -46,7 +46,7 @@ class NamespacePromises(Suite):
             assert await whole_log(other) == []
             assert dict((await other.counters("")).values) == {}
 
-    async def test_the_same_ids_in_two_namespaces_are_two(
+    async def test_the_same_ids_in_two_namespaces_are_different(
         self, store: Store, harness: StoreHarness, namespace: str
     ) -> None:
         mine = claim(1)

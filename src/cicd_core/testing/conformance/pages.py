@@ -73,7 +73,7 @@ class PagePromises(Suite):
     async def test_a_page_is_in_order(self, store: Store, filled: dict[str, int]) -> None:
         assert keys(await shelf(store)) == LETTERS
 
-    async def test_a_page_may_go_against_the_order(
+    async def test_a_page_may_be_in_descending_order(
         self, store: Store, filled: dict[str, int]
     ) -> None:
         assert keys(await shelf(store, descending=True)) == LETTERS[::-1]
@@ -87,7 +87,7 @@ class PagePromises(Suite):
         assert (keys(page), page.more) == ("jih", True)
 
     @pytest.mark.parametrize("limit", [10, 11, 1000])
-    async def test_the_last_page_says_that_nothing_is_behind_it(
+    async def test_the_last_page_states_that_there_are_no_more(
         self, store: Store, filled: dict[str, int], limit: int
     ) -> None:
         page = await shelf(store, limit=limit)
@@ -110,7 +110,7 @@ class PagePromises(Suite):
             (None, "c\0", "abc"),
         ],
     )
-    async def test_bounds_leave_themselves_out(
+    async def test_the_bounds_of_a_page_are_exclusive(
         self,
         store: Store,
         filled: dict[str, int],
@@ -143,7 +143,7 @@ class PagePromises(Suite):
             seen += keys(page)
         assert seen == LETTERS[::-1]
 
-    async def test_writes_in_between_move_no_other_record_from_its_page(
+    async def test_writes_between_pages_do_not_move_other_records(
         self, store: Store, harness: StoreHarness, filled: dict[str, int]
     ) -> None:
         seen = keys(await shelf(store, limit=4))
@@ -220,7 +220,7 @@ class IndexPromises(Suite):
         await harness.settle()
         assert await keys_in(store, in_lane()) == await keys_in(store, in_state("new")) == []
 
-    async def test_a_record_that_is_half_in_an_index_is_not_in_it(
+    async def test_a_record_without_the_sort_attribute_is_not_in_the_index(
         self, store: Store, harness: StoreHarness
     ) -> None:
         """A patch may name a partition of an index even if the record lacks its sort attribute."""
@@ -240,7 +240,7 @@ class IndexPromises(Suite):
         assert await keys_in(store, held) == []
         assert not await store.wait([watch(held)], 0)
 
-    async def test_a_claimed_record_is_where_its_patch_says(
+    async def test_a_claimed_record_is_in_the_partitions_of_its_patch(
         self, store: Store, harness: StoreHarness
     ) -> None:
         await write(store, item("a"))
@@ -250,7 +250,7 @@ class IndexPromises(Suite):
         assert await keys_in(store, in_lane()) == await keys_in(store, in_state("new")) == []
         assert await keys_in(store, in_lane("other")) == ["a"]
 
-    async def test_values_that_look_alike_are_two_partitions(
+    async def test_similar_values_are_different_partitions(
         self, store: Store, harness: StoreHarness
     ) -> None:
         for shelf_name in ("a", "A", "a\0", "a ", "a:b", "a%"):

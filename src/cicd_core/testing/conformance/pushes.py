@@ -27,7 +27,7 @@ class PushPromises(Suite):
     A store that polls never notices the write then.
     """
 
-    async def test_a_commit_of_another_handle_is_pushed_to_who_waits(
+    async def test_a_commit_of_another_handle_is_pushed_to_a_waiter(
         self, store: Store, harness: StoreHarness, anyio_backend_name: str
     ) -> None:
         require(harness, Capability.PUSHED_WAKE_UPS)
@@ -36,7 +36,7 @@ class PushPromises(Suite):
         waiter = _Waiter(store, [watch(in_lane(), after="3:z")], harness.patience)
         assert await waiter.is_woken_by(deed, anyio_backend_name), "no push has woken the waiter"
 
-    async def test_a_claim_of_another_handle_is_pushed_to_who_waits(
+    async def test_a_claim_of_another_handle_is_pushed_to_a_waiter(
         self, store: Store, harness: StoreHarness, anyio_backend_name: str
     ) -> None:
         require(harness, Capability.PUSHED_WAKE_UPS)

@@ -90,7 +90,7 @@ class RecordPromises(Suite):
         assert (record.lease_limit, record.expires_at) == (7 * SECOND, now + 90 * SECOND)
         assert (record.grant, record.lease) == (None, None)
 
-    async def test_get_leaves_out_what_does_not_exist(self, store: Store) -> None:
+    async def test_get_leaves_out_missing_records(self, store: Store) -> None:
         await write(store, item("a"), item("b"))
         assert set(await store.get(ITEMS.name, ["b", "nobody", "a", "b"])) == {"a", "b"}
 
@@ -124,7 +124,7 @@ class RecordPromises(Suite):
         assert await keys_in(store, in_lane()) == []
 
     @pytest.mark.parametrize("key", STRANGE_KEYS, ids=ascii)
-    async def test_a_strange_key_is_as_good_as_any(
+    async def test_a_strange_key_works_in_every_verb(
         self, store: Store, harness: StoreHarness, key: str
     ) -> None:
         version = (await write(store, note(key, shelf=key)))[key]
@@ -142,7 +142,9 @@ class RecordPromises(Suite):
         assert (await read(store, key, PLAIN.name)).version == version
 
     @pytest.mark.parametrize(("one", "other"), ALIKE, ids=ascii)
-    async def test_keys_that_look_alike_are_two(self, store: Store, one: str, other: str) -> None:
+    async def test_similar_keys_are_different_records(
+        self, store: Store, one: str, other: str
+    ) -> None:
         await write(store, plain(one, body=b"one"))
         assert dict(await store.get(PLAIN.name, [other])) == {}
         await write(store, plain(other, body=b"other"))
@@ -151,7 +153,7 @@ class RecordPromises(Suite):
         assert (await read(store, other, PLAIN.name)).body == b"other"
 
     @pytest.mark.parametrize("key", ["", "\ud800", "half \udfff"], ids=ascii)
-    async def test_what_is_no_text_is_no_key(self, store: Store, key: str) -> None:
+    async def test_a_key_that_is_not_unicode_is_refused(self, store: Store, key: str) -> None:
         with pytest.raises(InvalidInput) as refused:
             await store.commit([commit(plain(key))])
         assert refused.value.field == "key"
@@ -190,7 +192,7 @@ class VersionPromises(Suite):
         assert await write(store, item("a", expected=first)) == {"a": first + 1}
         assert (await read(store, "a")).version == first + 1
 
-    async def test_a_record_made_again_never_has_a_version_twice(self, store: Store) -> None:
+    async def test_a_recreated_record_never_has_a_version_twice(self, store: Store) -> None:
         seen: list[int] = []
         for _ in range(5):  # faster than a clock that stands still, or ticks slowly
             version = (await write(store, item("a")))["a"]
@@ -201,7 +203,7 @@ class VersionPromises(Suite):
             await remove(store, "a", version)
         assert len(set(seen)) == len(seen)
 
-    async def test_a_record_that_was_claimed_and_removed_never_has_a_version_twice(
+    async def test_a_record_recreated_after_a_claim_never_has_a_version_twice(
         self, store: Store, harness: StoreHarness
     ) -> None:
         await write(store, item("a"))
@@ -210,7 +212,7 @@ class VersionPromises(Suite):
         await remove(store, "a", held.version)
         assert (await write(store, item("a")))["a"] > held.version
 
-    async def test_a_record_that_ran_ahead_of_the_clock_and_expired_never_has_a_version_twice(
+    async def test_an_expired_record_ahead_of_the_clock_never_has_a_version_twice(
         self, store: Store, exact_clock: VirtualClock
     ) -> None:
         """Versions count commits even if the clock stands still: they may be above its time."""
@@ -279,16 +281,16 @@ class RetentionPromises(Suite):
     async def test_an_expired_record_is_not_claimed(self, store: Store, expired: int) -> None:
         assert await store.claim(claim(10)) == []
 
-    async def test_an_expired_record_is_not_waited_for(self, store: Store, expired: int) -> None:
+    async def test_an_expired_record_wakes_no_waiter(self, store: Store, expired: int) -> None:
         assert not await store.wait([watch(in_lane())], 0)
 
-    async def test_an_expired_record_cannot_be_written_over(
+    async def test_an_expired_record_cannot_be_overwritten(
         self, store: Store, expired: int
     ) -> None:
         answer = await apply(store, commit(item("a", expected=expired)))
         assert answer == Conflict((("items", "a"),))
 
-    async def test_an_expired_record_can_be_made_again_with_a_new_version(
+    async def test_an_expired_record_can_be_recreated_with_a_new_version(
         self, store: Store, expired: int
     ) -> None:
         assert (await write(store, item("a")))["a"] > expired

@@ -115,13 +115,15 @@ class RenewalPromises(Suite):
         await store.renew([renewal()])
         await write(store, item("a", expected=leased.version))
 
-    async def test_a_renewal_tells_that_somebody_wrote(self, store: Store, leased: Record) -> None:
+    async def test_a_renewal_shows_the_version_of_another_writer(
+        self, store: Store, leased: Record
+    ) -> None:
         await write(store, item("a", expected=leased.version, lane=None))
         (renewed,) = await store.renew([renewal()])
         assert renewed is not None
         assert renewed.version == leased.version + 1
 
-    async def test_an_expired_lease_that_nobody_took_is_renewed(
+    async def test_an_expired_lease_that_no_claim_took_is_renewed(
         self, store: Store, harness: StoreHarness, clock: StoreClock
     ) -> None:
         await write(store, item("a"))
@@ -150,7 +152,7 @@ class RenewalPromises(Suite):
         await write(store, item("a"))
         assert await store.renew([renewal()]) == [None]
 
-    async def test_what_does_not_exist_is_not_renewed(self, store: Store, leased: Record) -> None:
+    async def test_a_missing_record_is_not_renewed(self, store: Store, leased: Record) -> None:
         await remove(store, "a", leased.version)
         assert await store.renew([renewal()]) == [None]
 
@@ -165,7 +167,7 @@ class RenewalPromises(Suite):
         versions = [None if answer is None else answer.version for answer in answers]
         assert versions == [c.version, None, leased.version, b.version]
 
-    async def test_a_lease_that_stands_twice_in_a_list_is_renewed_twice(
+    async def test_a_lease_named_twice_in_a_list_is_renewed_twice(
         self, store: Store, leased: Record
     ) -> None:
         twice = [renewal(duration=40 * SECOND), renewal(duration=60 * SECOND)]
@@ -185,7 +187,7 @@ class RenewalPromises(Suite):
         assert renewed is not None
         assert (await read(store, "a")).attributes["due"] == "1:a"
 
-    async def test_no_renewals_are_no_work(self, store: Store) -> None:
+    async def test_an_empty_list_of_renewals_has_an_empty_answer(self, store: Store) -> None:
         assert await store.renew([]) == []
 
     @pytest.mark.parametrize("duration", [0, -1])

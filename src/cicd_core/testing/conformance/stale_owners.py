@@ -120,7 +120,7 @@ class StaleOwnerPromises(Suite):
         assert await owners.stale_store.renew([renewal("stale")]) == [None]
         await new_owner_finishes(store, harness, owners)
 
-    async def test_a_stale_owner_takes_nothing_from_the_renewals_beside_its_own(
+    async def test_a_stale_owners_renewal_does_not_affect_the_others_in_its_list(
         self, store: Store, owners: Owners
     ) -> None:
         both = [renewal("stale"), renewal("heir"), renewal("stale")]
@@ -129,7 +129,7 @@ class StaleOwnerPromises(Suite):
         assert second is not None
         assert second.version == owners.now.version
 
-    async def test_a_stale_owners_claim_does_not_answer_what_it_has_lost(
+    async def test_a_stale_owners_repeated_claim_leaves_out_lost_records(
         self, store: Store, harness: StoreHarness, owners: Owners
     ) -> None:
         assert await owners.stale_store.claim(owners.stale_claim) == []
@@ -139,7 +139,7 @@ class StaleOwnerPromises(Suite):
         assert "a" not in [record.key for record in again]
         await new_owner_finishes(store, harness, owners)
 
-    async def test_a_stale_owner_has_no_power_over_a_record_that_was_made_again(
+    async def test_a_stale_owner_cannot_change_a_recreated_record(
         self, store: Store, owners: Owners
     ) -> None:
         await remove(store, "a", owners.now.version)
@@ -151,7 +151,7 @@ class StaleOwnerPromises(Suite):
             assert answer == CONFLICT
         assert await read(store, "a") == anew
 
-    async def test_stale_owners_disturb_no_verb_of_the_new_one_while_it_works(
+    async def test_stale_owners_do_not_disturb_the_new_owner_while_it_works(
         self, store: Store, harness: StoreHarness, crew: list[Store], owners: Owners
     ) -> None:
         version = owners.now.version

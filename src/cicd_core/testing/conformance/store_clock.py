@@ -62,11 +62,11 @@ class StoreClock:
         """
         if self._harness.clock is not None:
             self._harness.clock.advance(micros=max(0, instant - await self.now()))
-            assert await self.has_come(instant), "the store does not go by the clock it was given"
+            assert await self.has_come(instant), "the store does not use the given clock"
         longest = self._harness.patience + self.brief * max(_LONGER) / SECOND
         with anyio.fail_after(longest):
-            while (left := instant - await self.now()) > 0:  # noqa: ASYNC110 - it is the store's
-                # clock that is waited for, which sets no event
+            while (left := instant - await self.now()) > 0:  # noqa: ASYNC110 - the store's clock
+                # sets no event
                 await anyio.sleep(left / SECOND)
 
     async def reach_safely(self, instant: int) -> None:

@@ -50,7 +50,7 @@ class Suite:
     def calls_are_noted(
         self, request: pytest.FixtureRequest, harness: StoreHarness
     ) -> Generator[None, None, None]:
-        """Explains failures, and is added up at the end of the run."""
+        """Records the calls, to explain failures and to print the costs of a run."""
         with traced(harness) as trace:
             setattr(request.node, TRACE, trace)
             yield
@@ -92,7 +92,7 @@ class Suite:
         async def set_by(seconds: float) -> None:
             nonlocal moved
             if not await harness.set_wall_clock(seconds):
-                pytest.skip("this harness cannot set the wall clock that the store lives with")
+                pytest.skip("this harness cannot set the store's wall clock")
             moved += seconds
 
         yield set_by

@@ -76,7 +76,7 @@ class ClockPromises(Suite):
 
         await at_once(*(partial(ask, name) for name in range(8)))
 
-    async def test_the_clock_says_how_far_it_may_be_off(self, store: Store) -> None:
+    async def test_the_clock_states_its_uncertainty(self, store: Store) -> None:
         assert (await store.now()).uncertainty >= 0
 
     async def test_the_clock_counts_microseconds_since_1970(self, store: Store) -> None:
@@ -100,7 +100,7 @@ class ClockPromises(Suite):
         for earlier, later in pairwise(times):
             assert earlier.micros - earlier.uncertainty <= later.micros + later.uncertainty
 
-    async def test_a_clock_that_stands_still_does_so_in_every_store(
+    async def test_a_stopped_clock_stands_still_in_every_store(
         self, crew: list[Store], exact_clock: VirtualClock
     ) -> None:
         exact_clock.advance(3)
@@ -118,7 +118,7 @@ class ClockPromises(Suite):
         assert before <= record.lease.granted <= await clock.latest()
 
     @STEPS
-    async def test_a_wall_clock_that_is_set_moves_no_elapsed_time(
+    async def test_a_set_wall_clock_does_not_move_elapsed_time(
         self, crew: list[Store], set_some_clock: SetWallClock, clock: StoreClock, step: int
     ) -> None:
         before = await clock.now()
@@ -143,7 +143,7 @@ class ClockPromises(Suite):
                 assert {now.micros for now in times} == {exact_clock.micros()}
 
     @STEPS
-    async def test_a_wall_clock_that_is_set_drops_no_record_and_no_event(
+    async def test_a_set_wall_clock_drops_no_record_and_no_event(
         self,
         store: Store,
         harness: StoreHarness,
@@ -166,7 +166,7 @@ class ClockPromises(Suite):
         assert not log.truncated
 
     @STEPS
-    async def test_a_wall_clock_that_is_set_ends_no_lease_and_makes_none_longer(
+    async def test_a_set_wall_clock_neither_ends_nor_extends_a_lease(
         self,
         store: Store,
         harness: StoreHarness,
@@ -193,7 +193,7 @@ class ClockPromises(Suite):
         assert lease.expires < renewed.expires < lease.expires + 60 * SECOND
 
     @STEPS
-    async def test_versions_grow_when_a_record_is_made_again_under_another_wall_clock(
+    async def test_versions_grow_when_a_record_is_recreated_after_a_set_wall_clock(
         self, store: Store, set_some_clock: SetWallClock, step: int
     ) -> None:
         versions: list[int] = []

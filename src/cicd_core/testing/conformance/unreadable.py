@@ -42,7 +42,7 @@ class UnreadablePromises(Suite):
     async def damage(self, harness: StoreHarness, namespace: str) -> None:
         await harness.settle()
         if not await harness.damage(namespace, ITEMS.name, "bad"):
-            pytest.skip("this harness damages no record")
+            pytest.skip("this harness cannot damage a record")
 
     async def test_a_read_of_an_unreadable_record_names_it(
         self, store: Store, three: None, harness: StoreHarness, namespace: str
@@ -55,7 +55,7 @@ class UnreadablePromises(Suite):
 
     @pytest.mark.parametrize("descending", [False, True])
     @pytest.mark.parametrize("limit", [1, 10])
-    async def test_a_page_has_all_records_but_an_unreadable_one(
+    async def test_a_page_has_all_records_except_an_unreadable_one(
         self,
         store: Store,
         three: None,
@@ -78,16 +78,16 @@ class UnreadablePromises(Suite):
         keys = [one.key for one in seen]
         assert keys == (["third", "good"] if descending else ["good", "third"])
 
-    async def test_claims_take_what_is_behind_an_unreadable_record(
+    async def test_claims_take_the_records_after_an_unreadable_one(
         self, store: Store, three: None, harness: StoreHarness, namespace: str
     ) -> None:
         await self.damage(harness, namespace)
         taken: set[str] = set()
-        for _ in range(3):  # one of them may find it, and return fewer
+        for _ in range(3):  # one of the claims may find it, and return fewer records
             taken |= {record.key for record in await store.claim(claim(2))}
         assert taken == {"good", "third"}
 
-    async def test_a_claim_that_holds_an_unreadable_record_is_answered_the_rest_again(
+    async def test_a_repeated_claim_with_an_unreadable_record_answers_the_others(
         self, store: Store, three: None, harness: StoreHarness, namespace: str
     ) -> None:
         one = claim(3)
@@ -95,7 +95,7 @@ class UnreadablePromises(Suite):
         await self.damage(harness, namespace)
         assert {record.key for record in await store.claim(one)} == {"good", "third"}
 
-    async def test_a_claim_that_holds_an_unreadable_record_alone_takes_no_other(
+    async def test_a_repeated_claim_with_only_an_unreadable_record_takes_no_other(
         self, store: Store, three: None, harness: StoreHarness, namespace: str
     ) -> None:
         claims = [claim(1) for _ in range(12)]  # in no strict order, and some may find nothing
@@ -119,7 +119,7 @@ class UnreadablePromises(Suite):
         assert third is not None
         assert good is not None
 
-    async def test_the_log_tells_of_an_unreadable_record_and_of_the_others(
+    async def test_the_log_has_events_of_an_unreadable_record_and_of_the_others(
         self, store: Store, three: None, harness: StoreHarness, namespace: str
     ) -> None:
         await self.damage(harness, namespace)

@@ -71,7 +71,7 @@ async def let_it_begin(store: Store) -> None:
 class WaitPromises(Suite):
     """No wake-up is lost."""
 
-    async def test_what_is_true_already_answers_at_once(
+    async def test_a_wait_for_an_existing_record_answers_at_once(
         self, store: Store, harness: StoreHarness
     ) -> None:
         await write(store, item("a"))
@@ -80,7 +80,7 @@ class WaitPromises(Suite):
             assert await store.wait([watch(in_lane())], LONG)
         assert await store.wait([watch(in_lane())], 0)
 
-    async def test_a_wait_for_nothing_ends_with_its_timeout(self, store: Store) -> None:
+    async def test_a_wait_without_a_record_ends_at_its_timeout(self, store: Store) -> None:
         assert not await store.wait([watch(in_lane())], 0)
         assert not await store.wait([watch(in_lane())], 0.01)
         assert not await store.wait([], 0.01)
@@ -93,7 +93,7 @@ class WaitPromises(Suite):
             lasted.append(anyio.current_time() - begun)
         assert min(lasted) > 0.09  # timers may be early by a tick
 
-    async def test_a_wait_does_not_end_before_something_comes(
+    async def test_a_wait_does_not_end_before_a_record_comes(
         self, store: Store, harness: StoreHarness
     ) -> None:
         answers: list[bool] = []
@@ -112,7 +112,7 @@ class WaitPromises(Suite):
                 await harness.settle()
         assert answers == [True]
 
-    async def test_a_claim_by_another_store_wakes_who_waits(
+    async def test_a_claim_by_another_store_wakes_a_waiter(
         self, store: Store, harness: StoreHarness, namespace: str
     ) -> None:
         await write(store, item("a"))
@@ -121,16 +121,16 @@ class WaitPromises(Suite):
             held = [watch(in_state("held"))]
             assert await woken(harness, store, held, lambda: other.claim(claim()))
 
-    async def test_a_commit_wakes_who_waits(self, store: Store, harness: StoreHarness) -> None:
+    async def test_a_commit_wakes_a_waiter(self, store: Store, harness: StoreHarness) -> None:
         assert await woken(harness, store, [watch(in_lane())], lambda: write(store, item("a")))
 
-    async def test_a_commit_by_another_store_wakes_who_waits(
+    async def test_a_commit_by_another_store_wakes_a_waiter(
         self, store: Store, harness: StoreHarness, namespace: str
     ) -> None:
         async with harness.open(namespace) as other:
             assert await woken(harness, store, [watch(in_lane())], lambda: write(other, item("a")))
 
-    async def test_a_commit_in_another_thread_wakes_who_waits(
+    async def test_a_commit_in_another_thread_wakes_a_waiter(
         self, store: Store, harness: StoreHarness, anyio_backend_name: str
     ) -> None:
         async def there() -> None:
@@ -143,7 +143,7 @@ class WaitPromises(Suite):
         deed = partial(anyio.to_thread.run_sync, thread)
         assert await woken(harness, store, [watch(in_lane())], deed)
 
-    async def test_a_claim_that_moves_a_record_wakes_who_waits(
+    async def test_a_claim_that_moves_a_record_wakes_a_waiter(
         self, store: Store, harness: StoreHarness
     ) -> None:
         await write(store, item("a"))
@@ -154,7 +154,7 @@ class WaitPromises(Suite):
         watches = [watch(in_lane("other")), watch(in_state("odd")), watch(in_lane())]
         assert await woken(harness, store, watches, lambda: write(store, item("a")))
 
-    async def test_a_watch_looks_above_its_bound_alone(
+    async def test_a_watch_looks_only_above_its_bound(
         self, store: Store, harness: StoreHarness
     ) -> None:
         await write(store, item("a", rank="3"), item("b", rank="5"))
@@ -183,7 +183,7 @@ class WaitPromises(Suite):
         moved = item("a", expected=version, rank="4")
         assert await woken(harness, store, above, lambda: write(store, moved))
 
-    async def test_everybody_who_waits_is_woken(self, store: Store, harness: StoreHarness) -> None:
+    async def test_every_waiter_is_woken(self, store: Store, harness: StoreHarness) -> None:
         answers: list[bool] = []
 
         async def wait() -> None:
@@ -197,7 +197,7 @@ class WaitPromises(Suite):
                 await harness.settle()
         assert answers == [True] * 10
 
-    async def test_no_wake_up_is_lost_however_the_two_meet(
+    async def test_no_wake_up_is_lost_in_any_order_of_wait_and_write(
         self, store: Store, harness: StoreHarness
     ) -> None:
         async def wait(lane: str) -> None:
@@ -215,7 +215,7 @@ class WaitPromises(Suite):
                     tasks.start_soon(wait, f"lane{number}")
                     tasks.start_soon(put, f"lane{number}", number)
 
-    async def test_a_wait_after_the_record_went_waits_again(
+    async def test_a_wait_after_the_removal_of_a_record_waits_again(
         self, store: Store, harness: StoreHarness
     ) -> None:
         version = (await write(store, item("a")))["a"]
@@ -223,7 +223,7 @@ class WaitPromises(Suite):
         await harness.settle()
         assert not await store.wait([watch(in_lane())], 0)
 
-    async def test_a_wait_that_was_cancelled_leaves_the_others(
+    async def test_a_cancelled_wait_does_not_affect_others(
         self, store: Store, harness: StoreHarness
     ) -> None:
         with anyio.move_on_after(0.01) as cancelled:
@@ -231,7 +231,7 @@ class WaitPromises(Suite):
         assert cancelled.cancelled_caught
         assert await woken(harness, store, [watch(in_lane())], lambda: write(store, item("a")))
 
-    async def test_a_wait_that_ends_leaves_those_beside_it(
+    async def test_a_wait_that_ends_does_not_affect_others(
         self, store: Store, harness: StoreHarness
     ) -> None:
         answers: list[bool] = []
@@ -252,14 +252,14 @@ class WaitPromises(Suite):
                 await harness.settle()
         assert answers == [True, True]
 
-    async def test_a_record_that_will_expire_is_waited_for(
+    async def test_a_record_that_will_expire_wakes_a_waiter(
         self, store: Store, harness: StoreHarness, clock: StoreClock
     ) -> None:
         lasts = item("a", expires_at=await clock.now() + DAY)
         assert await woken(harness, store, [watch(in_lane())], lambda: write(store, lasts))
         assert await store.wait([watch(in_lane())], 0)
 
-    async def test_each_record_is_claimed_whichever_of_those_with_a_turn_it_wakes(
+    async def test_each_record_is_claimed_when_waiters_take_turns(
         self, store: Store, harness: StoreHarness, namespace: str
     ) -> None:
         """Of five waiters, each woken one claims one of the three new records."""
@@ -282,7 +282,7 @@ class WaitPromises(Suite):
                     await harness.settle()
         assert sorted(claimed) == ["a", "b", "c"]
 
-    async def test_who_is_woken_in_turn_and_claims_nothing_passes_it_on(
+    async def test_a_waiter_that_claims_nothing_passes_its_turn_on(
         self, store: Store, harness: StoreHarness
     ) -> None:
         """A claim with a limit of 0 wakes the next waiter, if the store wakes one by one."""

@@ -33,7 +33,7 @@ _STEP: Final = 20_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure a store; 0: nothing grows, 1: something does, 2: it could not be measured."""
+    """Measure a store; 0: no cost grows, 1: a cost grows, 2: it could not be measured."""
     given = _parser().parse_args(arguments)
     bounds = Bounds(calls=given.calls, time=given.bound, count=given.count_bound)
     try:
@@ -124,15 +124,15 @@ def _as_json(given: argparse.Namespace, bounds: Bounds, costs: Sequence[VerbCost
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m cicd_core.testing.cost",
-        description="Measure each verb of a store with few records and with many, and fail if "
-        "one costs more where there are more. The records stay in namespaces of their own.",
+        description="Measure each verb of a store with few records and with many, and fail if the "
+        "cost of a verb grows. The records stay in separate namespaces.",
     )
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--store", metavar="URL", help="the store")
     where.add_argument(
         "--harness",
         metavar="MODULE:CLASS",
-        help="a harness of the suite, made without arguments; its work() is counted",
+        help="a harness of the suite, created without arguments; its work() is counted",
     )
     add = parser.add_argument
     add("--small", type=_size, default=1000, metavar="N", help="few records (default: 1,000)")

@@ -1,9 +1,9 @@
 """The crash lab: kills processes that use a store, then checks the store.
 
-Workers in separate processes use one store and record each call and its answer. They are killed by
-SIGKILL at random times and at chosen points inside claims and commits, or stopped past their
-leases, and one of them has a wall clock that jumps. Then the store is drained, and audited against
-its own log and the workers' journals.
+Workers in separate processes use one store and record each call and its answer. The lab kills them
+with SIGKILL at random times and at chosen points inside claims and commits, or stops them until
+their leases have expired; one of them has a wall clock that jumps. Then it drains the store, and
+audits it against its own log and the workers' journals.
 
 From a shell: ``python -m cicd_core.testing.crash --store sqlite:////var/tmp/lab.db --minutes 5``.
 """

@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         folder = given.journals or Path(made)
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
-            sys.stderr.write(f"{folder} is not empty: give a folder for this run alone\n")
+            sys.stderr.write(f"{folder} is not empty: give an empty folder for this run\n")
             return 2
         try:
             report = run_lab(_plan(given, folder), _tell)
@@ -56,18 +56,18 @@ def _plan(given: argparse.Namespace, folder: Path) -> LabPlan:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m cicd_core.testing.crash",
-        description="Kill the processes that use a store, then check that nothing was lost, "
-        "nothing was owned twice, and that the log and the counters are whole.",
+        description="Kill the processes that use a store, then check that nothing was lost, that "
+        "no job had two owners, and that the log and the counters are complete.",
     )
     add = parser.add_argument
     add("--store", required=True, metavar="URL", help="the store; it must hold no job")
-    add("--minutes", type=float, default=1.0, metavar="M", help="how long at most (default: 1)")
+    add("--minutes", type=float, default=1.0, metavar="M", help="the longest duration (default: 1)")
     add("--seed", type=int, default=0, metavar="S", help="the seed of all random choices")
     add("--workers", type=int, default=4, metavar="N", help="processes at once (default: 4)")
-    add("--kills", type=int, metavar="K", help="end early, after so many kills")
-    add("--operations", type=int, metavar="N", help="... and so many acknowledged operations")
+    add("--kills", type=int, metavar="K", help="end early, after K kills")
+    add("--operations", type=int, metavar="N", help="... and N acknowledged operations")
     add("--tasks", type=int, default=8, metavar="N", help="callers in each worker (default: 8)")
-    add("--life", type=float, default=3.0, metavar="S", help="seconds a worker lives at most")
+    add("--life", type=float, default=3.0, metavar="S", help="longest life of a worker, in seconds")
     add("--journals", type=Path, metavar="FOLDER", help="keep the workers' journals here")
     add("--json", action="store_true", help="print the report as JSON")
     return parser

@@ -1,4 +1,4 @@
-"""How a worker gets at the store: it opens it, or it calls a control plane that did."""
+"""A worker's access to the store: it opens the store, or calls a control plane."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from cicd_core.store.contract import Store
     from cicd_core.testing.crash.plan import Remote, WorkerOrder
 
-#: Makes a call of a service, whose verb it is given.
+#: Makes a call of a service, given its verb.
 Ask = Callable[[str, Callable[[], Awaitable[Any]]], Awaitable[Any]]
 
-#: How long to wait before a store that is away is opened again, in seconds.
+#: How long to wait before an unavailable store is opened again, in seconds.
 _PAUSE: Final = 0.05
-#: Errors of a store that lacks settings or rights of its server for a while.
+#: Errors of a store whose server temporarily lacks settings or rights.
 REFUSALS: Final = (StoreFull, StoreReadOnly, UnsupportedCapability)
-#: How long a claim over the network waits for work, in seconds; one of these.
+#: How long a claim over the network waits for work, in seconds: one of these values.
 _WAITS: Final = (0.0, 0.0, 0.3, 1.0)
-#: Verbs of the services whose points have names of their own; the others commit.
+#: Verbs of the services that have their own kill points; the others commit.
 _VERBS: Final = frozenset({"claim", "renew"})
 #: Verbs that change nothing.
 _READING: Final = frozenset({"dead_letters"})
@@ -44,16 +44,16 @@ class Access:
     """A worker's access to the store."""
 
     plane: ControlPlane
-    #: The same without the points at which the process ends.
+    #: The same services without kill points.
     uninterrupted: ControlPlane
     #: Requeues jobs with expired leases.
     sweep: Callable[[], Awaitable[object]]
     #: Returns the store's steady clock (µs).
     now: Callable[[], Awaitable[int]]
     ask: Ask
-    #: How long a claim waits, in seconds; one of these.
+    #: How long a claim waits, in seconds: one of these values.
     waits: tuple[float, ...] = (0.0,)
-    #: Whether a lease has its seconds, counted from before the call, instead of its end.
+    #: Whether an answer has a lease's seconds, counted from before the call, instead of its end.
     tells_seconds: bool = False
 
 
@@ -119,7 +119,7 @@ def _pointed(calls: PointedCalls) -> Ask:
 
 
 async def _open_patiently(order: WorkerOrder, stack: AsyncExitStack) -> Store:
-    """Open the store, however long its server is away: something may kill that, too."""
+    """Open the store, however long its server is unavailable: the server may be killed too."""
     passing = (StoreUnavailable, *(REFUSALS if order.refusals else ()))
     while True:
         try:
@@ -130,7 +130,7 @@ async def _open_patiently(order: WorkerOrder, stack: AsyncExitStack) -> Store:
 
 
 def wrapped(store: Store, wrap: str | None) -> Store:
-    """Return the store that a ``module:function`` makes of this one."""
+    """Return the wrapper that a ``module:function`` returns for this store."""
     if wrap is None:
         return store
     return cast("Callable[[Store], Store]", _named(wrap))(store)

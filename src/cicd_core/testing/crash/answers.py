@@ -21,7 +21,7 @@ def granted(claimed: ClaimedJob, asked: int | None) -> list[Any]:
 
 
 def owner(claimed: ClaimedJob | ClaimRef) -> dict[str, Any]:
-    """Return which job a token is of, and which token."""
+    """Return the job of a token, and the token."""
     job_id = claimed.job_id if isinstance(claimed, ClaimRef) else claimed.job.job_id
     return {"job": job_id, "fence": claimed.token.fence}
 
@@ -37,7 +37,8 @@ def outcome(answer: ClaimedJob | Job, asked: int | None) -> dict[str, Any]:
 def _promised(claimed: ClaimedJob, asked: int | None) -> int | None:
     """Return the end of the holder's ownership, on the store's steady clock (µs).
 
-    With ``asked``, the instant of the call, the seconds of the answer count; else the lease itself.
+    With ``asked``, the instant of the call, it follows from the seconds in the answer; otherwise
+    from the lease itself.
     """
     if asked is not None:
         return asked + int(claimed.seconds_left * SECOND)

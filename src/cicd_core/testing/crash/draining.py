@@ -29,7 +29,7 @@ async def drain(plane: ControlPlane, *, patience: float) -> bool:
     """Finish claimable jobs, wait for the rest to expire; False: some never did.
 
     Args:
-        plane: on the store, without other users.
+        plane: a control plane on the store, without other users.
         patience: how long it may wait without finishing a job, in seconds. Waits are counted, so
             a busy machine takes longer, but gets the same result.
     """

@@ -32,7 +32,7 @@ class LoggedAttempt:
     started: bool = False
     ended: int | None = None
     ended_by: str | None = None
-    #: It had not started by the job's deadline, which does not wait for a lease.
+    #: Whether it had not started by the job's deadline, which does not wait for a lease.
     missed_deadline: bool = False
 
 
@@ -75,7 +75,7 @@ class Evidence:
         return evidence
 
     def add(self, event: Event) -> None:
-        """Take in the next event."""
+        """Add the next event."""
         job = self.jobs[event.subject[1]]
         self.events[event.type] += 1
         source, target = event.data.get("from"), event.data.get("to")
@@ -100,5 +100,5 @@ class Evidence:
 
 
 def _stamp(event: Event) -> int:
-    """Return when it was on the store's steady clock (µs)."""
+    """Return the time of an event on the store's steady clock (µs)."""
     return int(event.data.get("stamp", to_micros(event.at)))

@@ -1,4 +1,4 @@
-"""How a worker kills itself at a chosen point of a call to its store.
+"""Kills a worker at a chosen point of a call to its store.
 
 It wraps the store from outside, only in the worker's process.
 """
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 
-#: How long a call is left to the store before the kill, in seconds, at most.
+#: The longest time that the store has for a call before the kill, in seconds.
 _INTO_THE_CALL: Final = 0.004
 
 
 def kill_this_process() -> NoReturn:
-    """Exit at once, as a process does when the machine runs out of memory."""
+    """Exit at once, like a process that the system kills."""
     os.kill(os.getpid(), signal.SIGKILL)
     raise AssertionError("SIGKILL cannot be survived")  # pragma: no cover - never reached
 
@@ -39,23 +39,23 @@ def _fork_and_die() -> NoReturn:
 
 
 class Fuse:
-    """Counts how often a point is passed, and ends the process when it is time."""
+    """Counts the passings of a point, and ends the process at the chosen one."""
 
     def __init__(self, kill_point: KillPoint, end: Callable[[], object] | None = None) -> None:
-        """Burn down by one with each passing of the kill point; ``end`` is for tests."""
+        """Count down with each passing of the kill point; ``end`` is for tests."""
         self._kill_point = kill_point
         self._left = kill_point.countdown
         self._end = end or (_fork_and_die if kill_point.forks else kill_this_process)
 
     def passes(self, point: Point, verbs: Sequence[str]) -> bool:
-        """Whether this passing is the one."""
+        """Whether this is the chosen passing."""
         if point is not self._kill_point.point or self._kill_point.verb not in verbs:
             return False
         self._left -= 1
         return self._left == 0
 
     def pass_by(self, point: Point, *verbs: str) -> None:
-        """Pass a point while the store does ``verbs``; the process may end here."""
+        """Pass a point while the store runs ``verbs``; the process may end here."""
         if self.passes(point, verbs):
             self._end()
 
@@ -65,15 +65,15 @@ class Fuse:
 
 
 class PointedCalls:
-    """Makes calls, with points before, in and after them at which the process ends."""
+    """Makes calls, with kill points before, during and after them."""
 
     def __init__(self, fuse: Fuse, random: Random) -> None:
-        """Burn down ``fuse``; ``random`` says how far into a call the process gets."""
+        """Count down ``fuse``; ``random`` decides how far into a call the process gets."""
         self._fuse = fuse
         self._random = random
 
     async def ask(self, verb: str, call: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Make a call, if the process lives so long."""
+        """Make a call; the process may end before, during or after it."""
         self._fuse.pass_by(Point.ASKED, verb)
         if self._fuse.passes(Point.DURING, (verb,)):
             return await self._end_during(call)
@@ -92,10 +92,10 @@ class PointedCalls:
 
 
 class PointedStore:
-    """A store whose writing verbs have points at which the process ends."""
+    """A store whose writing verbs have kill points."""
 
     def __init__(self, store: Store, fuse: Fuse, random: Random) -> None:
-        """Stand before ``store``; ``random`` says how far into a call the process gets."""
+        """Wrap ``store``; ``random`` decides how far into a call the process gets."""
         self._store = store
         self._calls = PointedCalls(fuse, random)
 
@@ -103,15 +103,15 @@ class PointedStore:
         return getattr(self._store, name)
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
-        """Commit, if the process lives so long."""
+        """Commit; the process may end before, during or after it."""
         return await self._calls.ask("commit", lambda: self._store.commit(commits))
 
     async def claim(self, claim: Claim) -> list[Record]:
-        """Claim, if the process lives so long."""
+        """Claim; the process may end before, during or after it."""
         return await self._calls.ask("claim", lambda: self._store.claim(claim))
 
     async def renew(self, renewals: Sequence[Renewal]) -> list[Renewed | None]:
-        """Renew, if the process lives so long."""
+        """Renew; the process may end before, during or after it."""
         return await self._calls.ask("renew", lambda: self._store.renew(renewals))
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def arm_process(kill_point: KillPoint | None) -> None:
-    """Put the points of a SQLite file on all that this process opens from now on."""
+    """Add kill points to all SQLite files that this process opens from now on."""
     if kill_point is not None and kill_point.point not in ANYWHERE:
         # Only workers with such a file need the watcher.
         from cicd_core.testing.crash.sqlite_points import arm  # noqa: PLC0415 - see above

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 #: How often it looks for workers that have ended, in seconds.
 _LOOK: Final = 0.005
-#: How much is read at once, in bytes.
+#: The most bytes of one read.
 _CHUNK: Final = 65_536
 
 
@@ -39,7 +39,7 @@ class ForkServer:
         self._input = b""
 
     def run(self) -> None:
-        """Obey until the other end of standard input is closed."""
+        """Handle requests until the other end of standard input is closed."""
         while self._obey():
             self._bury()
         for pid in self._alive:
@@ -73,7 +73,7 @@ class ForkServer:
         _tell(born=pid, slot=order.slot, generation=order.generation, at=boot_micros())
 
     def _signal(self, pid: int, number: int) -> None:
-        if pid in self._alive:  # else it has ended by itself, and its id may be reused
+        if pid in self._alive:  # otherwise it has ended by itself, and its id may be reused
             os.kill(pid, number)
 
     def _bury(self, *, wait: bool = False) -> None:
@@ -88,19 +88,19 @@ class ForkServer:
 
 
 def _load(order: WorkerOrder) -> None:
-    """Load the modules of the workers, once for all; this opens nothing."""
+    """Load the modules of the workers, once for all of them; this opens nothing."""
     if is_sqlite(order.store):
         import_module("cicd_core.testing.crash.sqlite_points")
 
 
 def _live(order: WorkerOrder) -> None:
-    """Be the worker, and nothing else after it."""
+    """Run the worker in this process, then exit."""
     code = 1
     try:
         os.close(0)
-        os.dup2(2, 1)  # standard output is the fork server's alone
+        os.dup2(2, 1)  # only the fork server uses standard output
         work(order)
-    except BaseException:  # noqa: BLE001 - whatever it is, it must not become a second server
+    except BaseException:  # noqa: BLE001 - on any error, it must not become a second server
         traceback.print_exc()
     finally:
         sys.stderr.flush()
@@ -108,11 +108,11 @@ def _live(order: WorkerOrder) -> None:
 
 
 def _tell(**words: Any) -> None:
-    # A few bytes go into a pipe at once, or not at all.
+    # A write of a few bytes to a pipe is atomic.
     with_end = json.dumps(words) + "\n"
     try:
         os.write(1, with_end.encode())
-    except BrokenPipeError:  # the lab has ended: standard input shows that next
+    except BrokenPipeError:  # the lab has ended: the end of standard input follows
         return
 
 

@@ -1,4 +1,4 @@
-"""A child that a worker forks, and that outlives it with copies of all that it had open."""
+"""A child that a worker forks, and that outlives it with copies of all its open files."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import os
 import select
 from typing import Final
 
-#: How often the child looks whether the fork server is still there, in seconds.
+#: How often the child checks whether the fork server still exists, in seconds.
 _WATCH: Final = 0.1
 
 
 def fork_child(fork_server: int) -> int:
     """Fork a child that does nothing, and lives as long as the process ``fork_server``.
 
-    It has a copy of every file, socket and lock that this process has open, in the middle of
-    whatever its threads do with them.
+    It has a copy of every open file, socket and lock of this process, in whatever state its threads
+    have them.
     """
     child = os.fork()
     if child:

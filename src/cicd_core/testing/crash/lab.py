@@ -54,11 +54,11 @@ def run_lab(plan: LabPlan, tell: Callable[[str], None] = lambda _: None) -> Cras
 
     Raises:
         UnsupportedCapability: the store lives in one process, or it is not empty; or the system
-            has no such processes and signals.
-        StoreError: the store cannot be opened, or not be read at the end.
+            has no POSIX processes and signals.
+        StoreError: the store cannot be opened, or cannot be read at the end.
     """
     if os.name != "posix":
-        raise UnsupportedCapability("the lab forks, stops and kills processes as POSIX has it")
+        raise UnsupportedCapability("the lab needs POSIX: it forks, stops and kills processes")
     plan = anyio.run(_prepared, plan)
     storm = Storm(plan, tell).run()
     tell("the storm is over; draining")
@@ -69,14 +69,14 @@ async def _prepared(plan: LabPlan) -> LabPlan:
     """Return the plan with values from the store, which must be empty."""
     if StoreURL.parse(plan.store).scheme == "memory":
         raise UnsupportedCapability(
-            "memory:// lives in one process and dies with it: there is nothing that a kill of "
-            "another process could break; give a store that several processes share"
+            "memory:// lives in one process and ends with it, so killing other processes cannot "
+            "break it: give a store that several processes share"
         )
     async with _opened(plan) as plane:
         if (await plane.jobs.list(limit=1)).items:
             raise UnsupportedCapability(
-                f"{redacted_url(plan.store)} has jobs already, which cannot be distinguished from "
-                f"those of the lab: give a new file, or a namespace of its own"
+                f"{redacted_url(plan.store)} has jobs already, which the lab cannot distinguish "
+                f"from its own: give a new file, or a new namespace"
             )
         if plan.remote is None:
             return plan
@@ -84,7 +84,7 @@ async def _prepared(plan: LabPlan) -> LabPlan:
 
 
 async def _clock_offset(plane: ControlPlane) -> int:
-    """Return the store's steady clock less the time since the machine started (µs)."""
+    """Return the store's steady clock minus the time since the machine started (µs)."""
     return int((await plane.store.now()).micros - boot_micros())
 
 
@@ -212,6 +212,6 @@ def integrity_faults(path: Any) -> list[str]:
 
 @asynccontextmanager
 async def _opened(plan: LabPlan) -> AsyncGenerator[ControlPlane, None]:
-    """Open the store directly, without the layers between it and the workers."""
+    """Open the store directly, without the layers that the workers use."""
     async with open_store(plan.store, collections=COLLECTIONS) as store:
         yield ControlPlane(store, settings=SETTINGS)

@@ -17,7 +17,7 @@ def lost_jobs(worker_logs: WorkerLogs, records: Collection[str]) -> Iterator[str
     """Yield a sentence for each acknowledged enqueue without a record of its job."""
     for tag, job_id in worker_logs.enqueued.items():
         if job_id not in records:
-            yield f"job {job_id} ({tag}): its enqueue was acknowledged, and there is no such job"
+            yield f"job {job_id} ({tag}): its enqueue was acknowledged, but the job does not exist"
 
 
 def lost_effects(worker_logs: WorkerLogs, evidence: Evidence) -> Iterator[str]:
@@ -26,15 +26,14 @@ def lost_effects(worker_logs: WorkerLogs, evidence: Evidence) -> Iterator[str]:
     for job_id, answers in worker_logs.jobs.items():
         found = evidence.jobs.get(job_id, nothing)
         for fault in _lost(answers, found):
-            yield f"job {job_id}: {fault}, and the log knows nothing of it"
+            yield f"job {job_id}: {fault}, but the log has no event of it"
 
 
 def early_ends(worker_logs: WorkerLogs, evidence: Evidence) -> Iterator[str]:
-    """Yield a sentence for each lease that was taken away before it had run out.
+    """Yield a sentence for each lease that was taken away before it had expired.
 
-    All instants are the store's: when the reaper acted, when the next claim was made, and until
-    when the holder might rely on the job by its answers. A clock that jumps, somewhere,
-    must not make them cross.
+    All instants are the store's: the reaper's action, the next claim, and the end of the lease by
+    the holder's answers. No jumping clock may change their order.
     """
     for job_id, answers in worker_logs.jobs.items():
         found = evidence.jobs.get(job_id)
@@ -45,15 +44,15 @@ def early_ends(worker_logs: WorkerLogs, evidence: Evidence) -> Iterator[str]:
             if taken is not None and taken < expires:
                 yield (
                     f"job {job_id}: the lease with fence {fence} was promised until {expires}, "
-                    f"and another claim was given the job at {taken}"
+                    f"but another claim got the job at {taken}"
                 )
 
 
 def _taken_away(found: JobEvidence, fence: int) -> int | None:
-    """Return when a job that the reaper took from its holder was claimed by another at the latest.
+    """Return when another claim got a job that the reaper took from its holder, at the latest.
 
-    The reaper's event says when it decided, which is earlier than its commit: a renewal may come
-    between, and the lease may run out before the commit. The next claim has the store's own time.
+    The reaper's event has the time of its decision, which is earlier than its commit: a renewal may
+    come between, and the lease may expire before the commit. The next claim has the store's time.
     """
     attempt = found.attempts.get(fence)
     if attempt is None or attempt.ended is None or attempt.ended_by != REAPER:
@@ -70,7 +69,7 @@ def _lost(answers: JobAnswers, found: JobEvidence) -> Iterator[str]:
             yield f"{use.verb} with fence {use.fence} was accepted"
     progressed = sum(use.accepted and use.verb == "progress" for use in answers.uses)
     if progressed > found.progressed:
-        yield f"{progressed} reports of progress were accepted, {found.progressed} are there"
+        yield f"{progressed} reports of progress were accepted, {found.progressed} are logged"
     if answers.cancelled and not found.cancels:
         yield "a cancel was acknowledged"
     # Two concurrent replays both succeed with one event.

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from random import Random  # noqa: TID251 - the caller's, seeded
 
-#: How many jobs and tokens are remembered.
+#: The number of jobs and tokens to remember.
 _REMEMBERED: Final = 200
 
 
@@ -24,7 +24,7 @@ class Memory:
         self._claims: deque[tuple[str, LeaseToken]] = deque(maxlen=_REMEMBERED)
 
     def inherit(self, journal: Path) -> None:
-        """Read the answers of a predecessor: its last tokens, some of which still own a job."""
+        """Read the answers of a predecessor; some of its last tokens still own a job."""
         for call in read_calls(journal):
             if call.argument.verb == "claim":
                 for job_id, fence, claim_id, *_ in answer_to(call).details.get("got", ()):

@@ -1,4 +1,4 @@
-"""Mishaps beside the death of a worker: it forks a child, or a list of lanes is lost."""
+"""Mishaps besides the death of a worker: it forks a child, or a list of lanes is lost."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cicd_core.testing.crash.plan import Accident
     from cicd_core.testing.recording.recorder import CallRecorder
 
-#: How often to look whether it is time, in seconds.
+#: How often to check whether it is time, in seconds.
 _LOOK: Final = 0.005
 
 
@@ -30,7 +30,7 @@ async def meet_with(
 ) -> None:
     """Inject the fault of a worker, while its other tasks run."""
     fork_server = os.getppid()
-    while recorder.asked < accident.calls:  # noqa: ASYNC110 - a count, and no event says so
+    while recorder.asked < accident.calls:  # noqa: ASYNC110 - a count, which sets no event
         await anyio.sleep(_LOOK)
     details: dict[str, Any]
     if accident.mishap is Mishap.FORK:

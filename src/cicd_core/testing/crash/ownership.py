@@ -1,4 +1,4 @@
-"""Whether a job ever had two owners, by the answers to its owners and by nothing else."""
+"""Checks that no job ever had two owners, only by the answers to its owners."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
 
     from cicd_core.testing.crash.worker_log import JobAnswers, Use
 
-#: Verbs that end an ownership; a repetition of one is answered as the first time, later too.
+#: Verbs that end an ownership; a repetition gets the first answer, even later.
 _ENDS: Final = frozenset({"complete", "release"})
 _FINAL: Final = frozenset(state.value for state in FINAL_STATES)
 
 
 def double_owners(job_id: str, job: JobAnswers) -> Iterator[str]:
-    """Yield what contradicts that a job has one owner at a time, a sentence each.
+    """Yield a sentence for each violation of these rules, by which a job has one owner at a time.
 
-    - One fence was never given to two claims.
-    - Once a claim was answered with fence f, only its holder was accepted: no call with
-      a smaller fence that began later was accepted, unless it repeated one that may have been.
-    - One final verdict was ever accepted.
+    - No fence was given to two claims.
+    - After a claim was answered with fence f, no later call with a smaller fence was accepted,
+      unless it repeated a call that may have been accepted before.
+    - Only one final verdict was accepted.
     """
     for fence, claim_id in job.doubles:
         first = job.granted[fence].claim_id
@@ -34,14 +34,14 @@ def double_owners(job_id: str, job: JobAnswers) -> Iterator[str]:
         later = [fence for answered, fence in newest if answered < use.called and fence > use.fence]
         if later:
             yield (
-                f"job {job_id}: {use.verb} with fence {use.fence} was accepted after a claim had "
-                f"been answered with fence {later[-1]}"
+                f"job {job_id}: {use.verb} with fence {use.fence} was accepted after a claim was "
+                f"answered with fence {later[-1]}"
             )
     yield from _verdicts(job_id, job)
 
 
 def _is_repetition(use: Use, job: JobAnswers) -> bool:
-    """Whether the same holder may have done the same before: then it is answered, not done."""
+    """Whether the same holder may have made the same call before: then it only gets the answer."""
     return use.verb in _ENDS and any(
         other is not use
         and other.fence == use.fence
@@ -54,8 +54,8 @@ def _is_repetition(use: Use, job: JobAnswers) -> bool:
 def _effect(use: Use) -> str:
     """Return how a call ends an attempt.
 
-    The release of an at-most-once job that has started is an error: the library does not tell a
-    repetition of the one from the other.
+    The release of a started at-most-once job is an error: the library does not distinguish a
+    repetition of the release from one of the error.
     """
     return (use.verdict or "error") if use.verb in _ENDS else use.verb
 
@@ -67,8 +67,8 @@ def _verdicts(job_id: str, job: JobAnswers) -> Iterator[str]:
         if use.verb in _ENDS
         and use.accepted
         and use.state in _FINAL
-        # A repetition hears what became of the job, which need not be what it did: one that a
-        # caller made, or one inside of a call whose first try was not answered.
+        # A repetition, by a caller or inside a call, gets the job's final state, which need not be
+        # its own effect.
         and use.state == _effect(use)
         and not _is_repetition(use, job)
     }

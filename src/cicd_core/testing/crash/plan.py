@@ -1,7 +1,7 @@
 """The plan of a run of the lab: its workers, its duration, and the fate of each worker.
 
-All of it follows from the seed: the fate of every incarnation of every worker, and the random
-choices that it makes. The interleaving of the processes depends on the machine.
+The seed decides all of it: the fate of every incarnation of every worker, and its random choices.
+The interleaving of the processes depends on the machine.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ SETTINGS: Final = Settings(
     lane_refresh_seconds=0.5,
 )
 
-#: How long a worker is stopped, in seconds: past its lease, and not past what others wait for a
-#: file that it may have locked.
+#: How long a worker is stopped, in seconds: longer than its lease, and shorter than the time that
+#: others wait for a file that it may have locked.
 _STOPPED: Final = (1.5, 2.5)
-#: How long a worker that was stopped goes on, in seconds: it finds out what it has lost.
+#: How long a stopped worker continues, in seconds, so that it notices its lost leases.
 _REVIVED: Final = 0.5
-#: A worker forks a child, or loses a list of lanes, with this probability, after so many calls at
-#: most.
+#: The probability that a worker forks a child, or loses a list of lanes, and the largest number of
+#: calls before that.
 _MISHAP: Final = 0.25
 _CALLS: Final = 200
-#: ... and forks a child at the point where it kills itself, with this one.
+#: The probability that it forks a child at the point where it kills itself.
 _FORKS: Final = 0.25
-#: How old a worker becomes at most that is killed while it starts, in seconds.
+#: The longest life of a worker that is killed while it starts, in seconds.
 _YOUNG: Final = 0.2
 
 
 class Point(StrEnum):
-    """Where a worker kills itself. The first three need nothing of the store."""
+    """A point at which a worker kills itself. The first three work with every store."""
 
-    #: Before the store is asked.
+    #: Before the call of the store.
     ASKED = "asked"
-    #: While the store works on it: after a random part of a few milliseconds, or at its answer.
+    #: During the call: after a random part of a few milliseconds, or at its answer.
     DURING = "during"
     #: After the store's answer, before the caller gets it.
     ANSWERED = "answered"
@@ -58,7 +58,7 @@ class Point(StrEnum):
     COMMIT = "commit"
     #: SQLite: after ``COMMIT``, before the answer.
     COMMITTED = "committed"
-    #: SQLite: in the middle of a write to the database or its log, half of which is done.
+    #: SQLite: in the middle of a write to the database or its log, after half of it.
     WRITE = "write"
     #: SQLite: before a sync of the database or its log.
     SYNC = "sync"
@@ -75,18 +75,18 @@ class KillPoint:
     """A point at which a worker kills itself."""
 
     point: Point
-    #: Of which verb of the store: ``claim``, ``commit`` or ``renew``.
+    #: The verb of the store: ``claim``, ``commit`` or ``renew``.
     verb: str
-    #: At the how many-th time that it comes by.
+    #: The number of passings, of which the last one ends the worker.
     countdown: int
-    #: Whether it forks a child right before, which outlives it.
+    #: Whether it first forks a child, which outlives it.
     forks: bool = False
 
 
 class Mishap(StrEnum):
     """An injected fault of a worker, or of the store, besides the worker's death."""
 
-    #: It forks a child, which outlives it with copies of all that it had open.
+    #: It forks a child, which outlives it with copies of all its open files.
     FORK = "fork"
     #: The record that lists the lanes of a pool is lost.
     LOST_LANES = "lost lanes"
@@ -97,9 +97,9 @@ class Accident:
     """A mishap in the life of a worker."""
 
     mishap: Mishap
-    #: After how many of its calls.
+    #: The number of its calls before the mishap.
     calls: int
-    #: Of which pool, by its place among the lab's pools.
+    #: The index of the pool among the lab's pools.
     pool: int
 
 
@@ -107,15 +107,15 @@ class Accident:
 class Fate:
     """The fate of one incarnation of a worker.
 
-    Times are seconds since its first acknowledged operation, so that each does some work, however
-    busy the machine is.
+    Times are seconds since its first acknowledged operation, so that each worker does some work
+    even on a busy machine.
     """
 
     #: When it is killed at the latest.
     killed: float
-    #: Times are seconds since it was started: it may die before it has opened the store.
+    #: Whether times count from its start instead: it may die before it has opened the store.
     at_birth: bool = False
-    #: When it is stopped, and when it goes on; None: never.
+    #: When it is stopped, and when it continues; None: never.
     stopped: float | None = None
     revived: float | None = None
     kill_point: KillPoint | None = None
@@ -124,15 +124,15 @@ class Fate:
 
 @frozen(kw_only=True)
 class Remote:
-    """A control plane before the store, which workers call in place of opening the store."""
+    """A control plane that workers call instead of opening the store."""
 
-    #: ``module:function`` that is given the URL; it returns an async context manager of an object
+    #: A ``module:function`` that takes the URL, and returns an async context manager of an object
     #: with the services of ``ControlPlane``.
     opener: str
-    #: Its argument.
+    #: The argument of the function.
     url: str
-    #: The store's steady clock less the time since the machine started (µs): the lab sets it. The
-    #: store's clock must be this machine's, as that of a SQLite file is.
+    #: The store's steady clock minus the time since the machine started (µs): the lab sets it. The
+    #: store's clock must be this machine's, as with a SQLite file.
     clock_offset: int = 0
 
 
@@ -144,7 +144,7 @@ class LabPlan:
         InvalidInput: a number is out of its range.
     """
 
-    #: The URL of the store: nothing else may be in it.
+    #: The URL of the store, which must have no other data.
     store: str
     #: An empty folder for the workers' journals.
     folder: Path
@@ -152,31 +152,31 @@ class LabPlan:
     #: Maximum duration of the storm.
     minutes: float = 1.0
     workers: int = 4
-    #: End as soon as so many workers were killed; None: when the time is up.
+    #: End as soon as this number of workers was killed; None: when the time is up.
     kills: int | None = None
-    #: ... and so many operations were acknowledged; None: however many.
+    #: ... and this number of operations was acknowledged; None: any number.
     operations: int | None = None
-    #: The calls that each worker makes at once.
+    #: The concurrent calls of each worker.
     tasks: int = 8
-    #: How long a worker lives at most, in seconds from its first operation on.
+    #: The longest life of a worker, in seconds from its first operation.
     life: float = 3.0
-    #: ``module:function`` that is given each worker's store and returns the one to use; a test
-    #: that the audit notices what it should gives one that breaks its promises.
+    #: A ``module:function`` that takes each worker's store and returns the one to use. A test of
+    #: the audit uses a store that breaks its promises.
     wrap: str | None = None
     #: The service that workers call instead of the store; None: they open the store themselves.
     remote: Remote | None = None
     #: Whether worker 0 sees a wall clock that jumps.
     jumps: bool = True
-    #: Whether the store may refuse calls for a while: it is full, takes no writes, or lacks what it
-    #: needs, since its server has other settings or its user other rights meanwhile.
+    #: Whether the store may refuse calls for a while: because it is full or read-only, or because
+    #: its server's settings or its user's rights have changed meanwhile.
     refusals: bool = False
-    #: How long the drain rests without finishing a job, in seconds: longer than any lease, backoff
-    #: or start of the workers. The time that it looks for jobs is not counted. The storm ends, with
-    #: a fault, when no call was acknowledged for as long, and no worker died.
+    #: How long the drain may rest without finishing a job, in seconds: longer than any lease,
+    #: backoff or start of the workers. The search for jobs is not counted. The storm ends with a
+    #: fault when for as long no call was acknowledged and no worker died.
     patience: float = 60.0
 
     def __attrs_post_init__(self) -> None:
-        """Refuse a run in which nothing could happen."""
+        """Refuse a plan in which nothing could happen."""
         for name, least in (("workers", 1), ("tasks", 1), ("minutes", 0.01), ("life", 0.1)):
             if getattr(self, name) < least:
                 raise InvalidInput(name, getattr(self, name), f"give at least {least}")
@@ -218,7 +218,7 @@ class WorkerOrder:
 
 
 def is_sqlite(store: str) -> bool:
-    """Whether a URL is that of a SQLite file."""
+    """Whether a URL names a SQLite file."""
     return StoreURL.parse(store).scheme == "sqlite"
 
 
@@ -233,7 +233,7 @@ def journal_path(folder: Path, slot: int, generation: int) -> Path:
 
 
 def drawn(seed: int, *words: object) -> Random:
-    """Return the random numbers of one part of a run: the same ones for the same words."""
+    """Return the random numbers of one part of a run: the same words give the same numbers."""
     return Random("/".join(map(str, (seed, *words))))  # noqa: S311 - no secrets are drawn
 
 
@@ -291,7 +291,7 @@ def _accident(plan: LabPlan, random: Random) -> Accident | None:
 def _kill_point(plan: LabPlan, random: Random) -> KillPoint:
     point = random.choice(plan.points)
     verb = random.choices(("claim", "commit", "renew"), (5, 5, 1))[0]
-    # Often at once, sometimes after a long time: a power of two that is spread evenly.
+    # Often at once, sometimes after a long time: an evenly distributed power of two.
     most = {Point.STATEMENT: 10, Point.WRITE: 11, Point.SYNC: 8}.get(point, 7)
     countdown = round(2 ** random.uniform(0, most))
     return KillPoint(point=point, verb=verb, countdown=countdown, forks=random.random() < _FORKS)

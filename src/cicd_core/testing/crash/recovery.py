@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 class Recovery:
     """From the kill of a job's holder until the queue had the job again, in seconds."""
 
-    #: How many jobs were taken back.
+    #: How many jobs were requeued.
     jobs: int
-    #: Half of them were back after this, and all of them after that; None: there was none.
+    #: The time for half of them, and for all of them; None: there was no job.
     median: float | None
     longest: float | None
 
@@ -46,7 +46,7 @@ def recovery(evidence: Evidence, deaths: Iterable[Death], offset: int) -> Recove
         for attempt in job.attempts.values()
         if attempt.ended is not None
         and attempt.ended_by == REAPER
-        and not attempt.missed_deadline  # on the calendar, whatever became of its holder
+        and not attempt.missed_deadline  # by the calendar, independent of its holder
         and attempt.ended > killed.get(attempt.agent, attempt.ended)
     )
     return Recovery(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cicd_core.audit import AuditReport
     from cicd_core.testing.crash.recovery import Recovery
 
-#: How many faults of a kind are described; all of them are counted.
+#: The most faults of a kind that are described; all of them are counted.
 _DESCRIBED: Final = 10
 
 
@@ -26,14 +26,14 @@ class Faults:
     details: list[str] = field(factory=list[str])
 
     def add(self, text: str) -> None:
-        """Count one, and keep its description while there are few."""
+        """Count a fault, and keep its description while there are few."""
         self.number += 1
         if len(self.details) < _DESCRIBED:
             self.details.append(text)
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> Faults:
-        """Count all of them."""
+        """Count all faults."""
         faults = cls()
         for text in texts:
             faults.add(text)
@@ -52,15 +52,15 @@ class CrashReport:
     kills: int
     #: How many of them killed themselves at each chosen point, by verb and point.
     points: Mapping[str, int]
-    #: Workers that were stopped past their leases, and went on.
+    #: Workers that were stopped until their leases had expired, and continued.
     stops: int
-    #: How often each mishap happened beside: a forked child, a lost list of lanes.
+    #: The number of each other mishap: a forked child, a lost list of lanes.
     mishaps: Mapping[str, int]
-    #: Calls that were acknowledged, were refused, or have an unknown outcome.
+    #: Calls that were acknowledged, that were refused, and with an unknown outcome.
     operations: int
     refused: int
     unknown: int
-    #: Calls of those that had lost a job, all refused.
+    #: Refused calls of workers that had lost the job.
     refused_stale: int
     enqueued: int
     events: int
@@ -74,9 +74,9 @@ class CrashReport:
     early: Faults
     #: Jobs without a request, or that exist twice (I6).
     unfounded: Faults
-    #: Errors that should not be, and workers that ended otherwise than by a kill.
+    #: Unexpected errors, and workers that ended without a kill.
     broken: Faults
-    #: Jobs that never came to rest (I9).
+    #: Jobs that never ended (I9).
     unfinished: Faults
     #: The result of the store's own integrity check.
     integrity: Faults
@@ -90,7 +90,7 @@ class CrashReport:
 
     @property
     def violations(self) -> dict[str, Faults]:
-        """Every kind of contradiction that was found, by its name."""
+        """The violations that were found, by name."""
         named = {
             "lost": self.lost,
             "double owned": self.double_owned,
@@ -176,5 +176,5 @@ def _counted(numbers: Mapping[str, int]) -> str:
 
 def _shown(found: Recovery) -> str:
     if found.median is None or found.longest is None:
-        return "no job had to be taken back"
+        return "no job had to be requeued"
     return f"{found.jobs} jobs, p50 {found.median:.2f} s, max {found.longest:.2f} s"

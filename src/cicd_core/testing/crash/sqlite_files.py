@@ -1,9 +1,9 @@
 """Watches SQLite's changes of files: every write, sync, truncation and removal.
 
-SQLite reaches its files through a table of functions, its VFS (https://sqlite.org/vfs.html). Here
-the entries of that table that change files are exchanged, in this process alone, by functions that
-ask a :class:`FileWatcher` first. So the real SQLite under the real store is watched, by nothing but
-the standard library: no compiler, no tracer, no right to trace, and no other build of SQLite.
+SQLite accesses its files through a table of functions, its VFS (https://sqlite.org/vfs.html). This
+module replaces the functions in that table that change files, only in this process, by functions
+that call a :class:`FileWatcher` first. So it watches the real SQLite under the real store with the
+standard library alone: without a compiler, a tracer, rights to trace, or another build of SQLite.
 """
 
 from __future__ import annotations
@@ -28,37 +28,37 @@ OK: Final = 0
 IO_ERROR: Final = 10
 FULL: Final = 13
 
-#: Flags of a file that is opened: it may be made; it is a journal or a write-ahead log, at whose
-#: first sync its folder is synced too (os_unix.c, ``UNIXFILE_DIRSYNC``).
+#: Flags for opening a file: it may be created; it is a journal or a write-ahead log, whose first
+#: sync also syncs its folder (os_unix.c, ``UNIXFILE_DIRSYNC``).
 _CREATE: Final = 0x4
 _JOURNALS: Final = 0x800 | 0x4000 | 0x80000
 
 
 class FileWatcher:
-    """Is asked before each change of a file; by default it lets all of them happen.
+    """Callbacks before each change of a file; by default they allow all changes.
 
-    Each method returns a result code of SQLite: that of ``proceed``, which makes the change, or
-    another one instead of it. Names are those of files, without their folder.
+    Each method returns a result code of SQLite: the one of ``proceed``, which makes the change, or
+    another one instead. Names are file names without their folder.
     """
 
     def write(self, name: str, offset: int, data: bytes, proceed: Callable[[int], int]) -> int:
-        """Bytes are written; ``proceed`` takes how many of them."""
+        """Bytes are written; ``proceed`` takes the number of bytes to write."""
         return proceed(len(data))
 
     def cut(self, name: str, size: int, proceed: Callable[[], int]) -> int:
-        """The file is made shorter (or longer), to ``size`` bytes."""
+        """The file is truncated (or extended) to ``size`` bytes."""
         return proceed()
 
     def sync(self, name: str, *, folder: bool, proceed: Callable[[], int]) -> int:
-        """All that was written to the file goes to the disk; with ``folder``, its names too."""
+        """The file is synced to the disk; with ``folder``, its folder too."""
         return proceed()
 
     def remove(self, name: str, *, folder: bool, proceed: Callable[[], int]) -> int:
-        """The file is removed; with ``folder`` its removal goes to the disk."""
+        """The file is removed; with ``folder``, the removal is synced to the disk."""
         return proceed()
 
     def made(self, name: str) -> None:
-        """The file was opened, and had not been there."""
+        """The file was created."""
 
 
 class _Vfs(Structure):
@@ -77,7 +77,7 @@ class _Vfs(Structure):
 
 
 class _Methods(Structure):
-    """``sqlite3_io_methods``, as far as version 3 has it."""
+    """``sqlite3_io_methods`` up to version 3."""
 
     _fields_ = (
         ("version", c_int),
@@ -96,7 +96,7 @@ class _File(Structure):
     _fields_ = (("methods", c_void_p),)
 
 
-#: How many pointers each version of ``sqlite3_io_methods`` has behind its first field.
+#: The number of pointers after the first field, by version of ``sqlite3_io_methods``.
 _POINTERS: Final = {1: 12, 2: 16, 3: 18}
 
 _OPEN: Final = CFUNCTYPE(c_int, c_void_p, c_void_p, c_void_p, c_int, POINTER(c_int))
@@ -108,32 +108,32 @@ _SYNC: Final = CFUNCTYPE(c_int, c_void_p, c_int)
 
 
 def watch_files(watcher: FileWatcher) -> None:
-    """Have ``watcher`` asked before each change of a file by SQLite, until this process ends.
+    """Call ``watcher`` before each change of a file by SQLite, until this process ends.
 
-    It can't be undone: a process that does this should do nothing else, and watch once.
+    It cannot be undone: use a separate process for it, and call this once.
 
     Raises:
         UnsupportedCapability: this Python hides the functions of its SQLite, or the version of
-            its VFS is not known.
+            its VFS is unknown.
     """
     vfs = _Vfs.from_address(_default_vfs())
     _KEPT.append(_Patch(vfs, watcher))
 
 
-#: What C points to must not be collected.
+#: Objects that C points to must not be garbage-collected.
 _KEPT: Final[list[object]] = []
 
 
 def _default_vfs() -> int:
     try:
-        # The module itself or, behind it, the library that it is linked to; without a file of its
-        # own it is a part of the interpreter.
+        # The module itself or the library that it is linked to; without its own file, the module is
+        # a part of the interpreter.
         find = ctypes.CDLL(getattr(_sqlite3, "__file__", None)).sqlite3_vfs_find
     except (AttributeError, OSError) as hidden:
         raise UnsupportedCapability(
-            f"this Python does not show the functions of its SQLite ({hidden}), so it cannot "
-            f"watch its writes: use one whose _sqlite3 is linked to a shared library, as that "
-            f"of Debian or pyenv"
+            f"this Python does not show the functions of its SQLite ({hidden}), so its writes "
+            f"cannot be watched: use a Python whose _sqlite3 is linked to a shared library, such "
+            f"as Debian's or pyenv's"
         ) from hidden
     find.restype = c_void_p
     found = find(None)
@@ -143,12 +143,12 @@ def _default_vfs() -> int:
 
 
 class _Patch:
-    """The functions that stand in the table now, and those that stood there before."""
+    """The current functions of the table, and the original ones."""
 
     def __init__(self, vfs: _Vfs, watcher: FileWatcher) -> None:
         self._watcher = watcher
         self._names: dict[int, str] = {}
-        #: Journals that were just made: by their files' addresses.
+        #: Journals that were just created, by their files' addresses.
         self._fresh: set[int] = set()
         self._tables: dict[int, _Methods] = {}
         self._kept: list[object] = []
@@ -157,12 +157,12 @@ class _Patch:
         vfs.delete = self._pointer(_DELETE, self._removed)
 
     def _pointer(self, prototype: Any, function: Callable[..., int]) -> int:
-        """Return the address of a function for C; what it raises is an I/O error to SQLite."""
+        """Return the address of a function for C; its exceptions become I/O errors of SQLite."""
 
         def safe(*arguments: Any) -> int:
             try:
                 return function(*arguments)
-            except Exception:  # noqa: BLE001 - C can take none, whatever it is
+            except Exception:  # noqa: BLE001 - C cannot handle any exception
                 _log.exception("watching a file failed")
                 return IO_ERROR
 
@@ -194,12 +194,12 @@ class _Patch:
         )
 
     def _watched(self, address: int) -> _Methods:
-        """Return the table of a file's functions with ours in it."""
+        """Return the table of a file's functions, with the replacements."""
         if address in self._tables:
             return self._tables[address]
         version = c_int.from_address(address).value
         if version not in _POINTERS:
-            raise UnsupportedCapability(f"version {version} of sqlite3_io_methods is not known")
+            raise UnsupportedCapability(f"version {version} of sqlite3_io_methods is unknown")
         methods = _Methods()
         size = _Methods.close.offset + _POINTERS[version] * ctypes.sizeof(c_void_p)
         ctypes.memmove(ctypes.addressof(methods), address, size)

@@ -1,4 +1,4 @@
-"""The points of a SQLite file: inside a transaction, and inside its writes and syncs."""
+"""The kill points of a SQLite file: inside a transaction, and inside its writes and syncs."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from cicd_core.store.sqlite.decisions import Request
     from cicd_core.testing.crash.fault_points import Fuse
 
-#: What chores write is a commit too: theirs, not a caller's.
+#: Chores also commit, without a caller.
 _CHORES: Final = ("commit",)
 
 
 class _Doing(threading.local):
-    """Which verbs the transaction of this thread serves; none outside of one."""
+    """The verbs of this thread's transaction; none outside a transaction."""
 
     verbs: tuple[str, ...] = ()
 
 
 def arm(fuse: Fuse) -> None:
-    """Put the points of a fuse on every SQLite store of this process, for as long as it lives."""
+    """Add the points of a fuse to every SQLite store of this process, until it ends."""
     doing = _Doing()
     _name_transactions(doing)
     _point_statements(fuse, doing)
@@ -38,7 +38,7 @@ def arm(fuse: Fuse) -> None:
 
 
 def _name_transactions(doing: _Doing) -> None:
-    """Let it be known what each batch is about."""
+    """Record the verbs of each batch."""
     run, chores = Writer.run, Writer.do_chores
 
     def named_run(

@@ -1,4 +1,4 @@
-"""The storm: workers are started, killed, stopped and started again, until it is enough."""
+"""The storm: starts, stops, kills and restarts workers until the plan is fulfilled."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
 
     from cicd_core.testing.crash.plan import Fate, LabPlan
 
-#: The longest that it looks away, in seconds, and how often it tells how it goes.
+#: The longest time between two looks, and between two lines of progress, in seconds.
 _LOOK: Final = 0.02
 _TELL: Final = 5.0
-#: How long the fork server may take to load everything or to end, and a worker to do anything, in
-#: seconds.
+#: How long the fork server may take to load everything or to end, and a worker to do its first
+#: operation, in seconds.
 _PATIENCE: Final = 60.0
 _CHUNK: Final = 65_536
-#: After so many workers that were not killed, and ended all the same, there is no point in more.
+#: The number of workers that ended without a kill, after which the storm stops.
 _TOO_MANY: Final = 20
 
 
 @frozen(kw_only=True)
 class Death:
-    """How one incarnation of a worker ended."""
+    """The end of one incarnation of a worker."""
 
     slot: int
     generation: int
@@ -46,12 +46,12 @@ class Death:
     at: int
     #: Its exit code; minus 9 after a SIGKILL.
     code: int
-    #: It killed itself, at a chosen point.
+    #: Whether it killed itself, at a chosen point.
     by_itself: bool
 
     @property
     def was_killed(self) -> bool:
-        """Whether it ended as the lab wants it: by a SIGKILL."""
+        """Whether it ended by a SIGKILL, as intended."""
         return self.code == -signal.SIGKILL
 
 
@@ -60,11 +60,11 @@ class StormReport:
     """The observations of a storm."""
 
     deaths: tuple[Death, ...]
-    #: How many workers were stopped past their leases, and went on.
+    #: How many workers were stopped until their leases had expired, and continued.
     stops: int
-    #: How long it took, in seconds.
+    #: Its duration, in seconds.
     seconds: float
-    #: No call was acknowledged for as long as the plan has patience: that ended it.
+    #: Whether it ended because no call was acknowledged within the plan's patience.
     stalled: bool = False
 
     @property
@@ -89,9 +89,9 @@ class _Alive:
 
     @property
     def age(self) -> float:
-        """How old it is, in seconds, as its fate counts them; below 0 before it did anything.
+        """Its age in seconds, as its fate counts them; below 0 before its first operation.
 
-        A machine with much to do may let seconds pass before a worker does its first operation.
+        On a busy machine, a worker may need seconds until its first operation.
         """
         begun = self.born if self.fate.at_birth else self.effective
         return monotonic_seconds() - (self.born + _PATIENCE if begun is None else begun)
@@ -161,7 +161,7 @@ class Storm:
         until = monotonic_seconds() + _PATIENCE
         while (self._alive or self._asked) and monotonic_seconds() < until:
             self._hear(fork_server)
-            self._strike(fork_server, everybody=True)
+            self._strike(fork_server, all_of_them=True)
         self._report()
 
     def _is_enough(self) -> bool:
@@ -183,11 +183,11 @@ class Storm:
             self._asked.add(slot)
             self._say(fork_server, **cattrs.unstructure(order))
 
-    def _strike(self, fork_server: subprocess.Popen[bytes], *, everybody: bool = False) -> None:
+    def _strike(self, fork_server: subprocess.Popen[bytes], *, all_of_them: bool = False) -> None:
         """Apply to each worker its fate at this time."""
         for worker in self._alive.values():
             age, fate = worker.age, worker.fate
-            if everybody or age >= fate.killed:
+            if all_of_them or age >= fate.killed:
                 self._signal(fork_server, worker, signal.SIGKILL)
             elif fate.stopped is None or fate.revived is None:
                 continue
@@ -214,7 +214,7 @@ class Storm:
             return
         data = os.read(fork_server.stdout.fileno(), _CHUNK)
         if not data:
-            raise CicdError(f"the lab's workers can't be started: {self._last_words()}")
+            raise CicdError(f"the lab's workers cannot be started: {self._last_words()}")
         *lines, self._input = (self._input + data).split(b"\n")
         for line in lines:
             words = json.loads(line)

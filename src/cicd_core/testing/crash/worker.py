@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 def work(order: WorkerOrder) -> None:
     """Run a worker in this process; does not return."""
-    logging.disable(logging.WARNING)  # each lease that is lost is a warning, and many are lost
+    logging.disable(logging.WARNING)  # each lost lease is a warning, and there are many
     if order.jumps:
         make_wall_clock_jump(drawn(order.seed, "clock", order.generation))
     arm_process(order.kill_point)

@@ -15,26 +15,26 @@ if TYPE_CHECKING:
 
     from cicd_core.testing.crash.calls import LabAnswer, LabCall
 
-#: The verbs that show a token.
+#: The verbs with a token.
 OWNER_VERBS: Final = frozenset({"start", "progress", "renew", "complete", "release"})
-#: How many faults are described.
+#: The most faults that are described.
 _DESCRIBED: Final = 20
 
 
 @define
 class Granted:
-    """A claim of a job, as its holder was answered."""
+    """A claim of a job, by the answer to its holder."""
 
     claim_id: str
-    #: When the holder had the answer, in microseconds since the machine started.
+    #: When the holder got the answer, in microseconds since the machine started.
     answered: int
-    #: The latest instant up to which the holder was promised the job, on the store's clock (µs).
+    #: The latest promised end of the lease, on the store's clock (µs).
     expires: int
 
 
 @define
 class Use:
-    """A call that showed a token and was not refused: accepted, or with an unknown outcome."""
+    """A call with a token that was not refused: accepted, or with an unknown outcome."""
 
     verb: str
     fence: int
@@ -50,11 +50,11 @@ class JobAnswers:
 
     granted: dict[int, Granted] = field(factory=dict[int, Granted])
     uses: list[Use] = field(factory=list[Use])
-    #: Claims of one fence under another id than the first one that was answered.
+    #: Claims with the fence of another claim, which was answered first.
     doubles: list[tuple[int, str]] = field(factory=list[tuple[int, str]])
     cancelled: int = 0
     replayed: int = 0
-    #: How long the holder of each fence may rely on it: the latest of all answers.
+    #: The promised end of the lease with each fence: the latest of all answers.
     promised: dict[int, int] = field(factory=dict[int, int])
 
 
@@ -63,17 +63,17 @@ class WorkerLogs:
 
     def __init__(self) -> None:
         self.jobs: defaultdict[str, JobAnswers] = defaultdict(JobAnswers)
-        #: The job of each tag whose enqueue was acknowledged.
+        #: The job of each tag with an acknowledged enqueue.
         self.enqueued: dict[str, str] = {}
         #: All requested tags.
         self.asked: set[str] = set()
         #: Tags that were answered with different jobs.
         self.ambiguous: list[str] = []
-        #: How often each mishap happened.
+        #: The number of each mishap.
         self.mishaps: Counter[str] = Counter()
-        #: How many calls ended how.
+        #: The number of calls by their endings.
         self.calls: Counter[Ending] = Counter()
-        #: Calls of those that were lost that showed a token and were refused as stale.
+        #: Calls with a token that were refused as stale.
         self.refused_stale = 0
         #: Unexpected errors.
         self.broken: list[str] = []
@@ -90,11 +90,11 @@ class WorkerLogs:
 
     @property
     def operations(self) -> int:
-        """How many calls were acknowledged."""
+        """The number of acknowledged calls."""
         return self.calls[Ending.ACKNOWLEDGED]
 
     def add(self, call: LabCall) -> None:
-        """Take in one call, or a mishap."""
+        """Add a call or a mishap."""
         asked, answer = call.argument, answer_to(call)
         self.calls[answer.ending] += 1
         if answer.ending is Ending.HAPPENED:

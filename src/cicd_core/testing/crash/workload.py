@@ -1,4 +1,4 @@
-"""The workload of a worker: the whole life of jobs, in an order from a seed."""
+"""The workload of a worker: the whole life of jobs, with random choices from a seed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 POOLS: Final = ("lab-a", "lab-b")
 _JOB_TYPES: Final = ("build", "test")
-#: For how long all workers draw their idempotency keys from the same few, in microseconds.
+#: How long all workers use the same few idempotency keys, in microseconds.
 _SAME_KEYS: Final = 250_000
 _KEYS: Final = 4
 _RETRY: Final = RetryPolicy(
@@ -47,17 +47,17 @@ _VERDICTS: Final = {
     Verdict.ERROR: 22,
     Verdict.TIMEOUT: 4,
 }
-#: How a job that was claimed ends in its holder's hands.
+#: The weights of a holder's ways to end a claimed job.
 _ENDS: Final = {"complete": 78, "release": 6, "forget": 2, "cancel": 6, "twice": 6, "hold": 2}
-#: How a job is held for longer than its first lease: so many renewals, so many seconds apart.
+#: To hold a job for longer than its first lease: the number of renewals, and their interval (s).
 _RENEWALS: Final = 5
 _APART: Final = 0.35
-#: How long a store that is away is left alone, in seconds.
+#: How long to wait while the store is unavailable, in seconds.
 _AWAY: Final = 0.05
 
 
 class Hand:
-    """One caller of many in a worker: it makes one call after the other."""
+    """One of many callers in a worker: it makes one call after the other."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Hand:
     ) -> None:
         """Act as a part of the agent ``name``, whose shared state is ``memory``.
 
-        With ``refusals``, refusals of the store are not faults: the calls may be repeated.
+        With ``refusals``, refusals by the store are not faults: the calls may be repeated.
         """
         self._access = access
         self._plane = access.plane
@@ -81,7 +81,7 @@ class Hand:
         self._random = random
         self._name = name
         self._passing = (StoreUnavailable, *(REFUSALS if refusals else ()))
-        #: Makes the tags of this worker's jobs differ.
+        #: A unique prefix of the tags of this worker's jobs.
         self._prefix = f"{name}/{random.getrandbits(48):x}"
         self._specs = 0
 
@@ -106,7 +106,7 @@ class Hand:
             await anyio.sleep(self._random.uniform(0.1, 0.3))
 
     async def beat(self, agent_id: str) -> None:
-        """Register an agent again, which replaces its former incarnation, and send heartbeats."""
+        """Register an agent again, replacing its former incarnation, and send heartbeats."""
         agent = None
         spec = AgentSpec(agent_id=agent_id, pool_name=POOLS[0])
         while True:
@@ -131,7 +131,7 @@ class Hand:
         tell: Callable[[Any], dict[str, Any]],
         **asked: Any,
     ) -> Any:
-        """Make a call, and write it down; None if it was not acknowledged."""
+        """Make a call, and record it; None: it was not acknowledged."""
         _, answer = await self._recorder.record(
             self._name,
             [LabQuestion(verb=verb, details=asked)],
@@ -143,7 +143,7 @@ class Hand:
     async def _answered(
         self, verb: str, call: Callable[[], Awaitable[Any]], tell: Callable[[Any], dict[str, Any]]
     ) -> tuple[LabAnswer, Any]:
-        """Make a call; return how it ended, and its answer."""
+        """Make a call; return its ending and its answer."""
         try:
             answer = await self._access.ask(verb, call)
         except OperationRejected as refused:
@@ -156,7 +156,7 @@ class Hand:
         return LabAnswer(ending=Ending.ACKNOWLEDGED, details=tell(answer)), answer
 
     async def _now(self) -> int:
-        """Return the store's steady clock (µs), however long it cannot be asked."""
+        """Return the store's steady clock (µs); wait while the store is unavailable."""
         while True:
             try:
                 return await self._access.now()
@@ -164,13 +164,13 @@ class Hand:
                 await anyio.sleep(_AWAY)
 
     async def _asked(self) -> int | None:
-        """Return the instant from which the seconds of the next answer count; None: none do."""
+        """Return the instant from which the seconds in the next answer count; None: it has none."""
         return await self._now() if self._access.tells_seconds else None
 
-    # ---------------------------------------------------------------- into the queue
+    # ---------------------------------------------------------------- enqueuing
 
     async def _enqueue(self) -> None:
-        # By the steady clock: a delay until next year, by a clock that jumped, would never end.
+        # By the steady clock: by a clock that jumped, a delay could last until next year.
         now = await self._now()
         specs = [self._spec(now) for _ in range(self._random.choice((1, 1, 1, 2, 5)))]
         jobs = await self._call(
@@ -212,7 +212,7 @@ class Hand:
             retry=_RETRY,
         )
 
-    # ------------------------------------------------------------ out of the queue
+    # ------------------------------------------------------------ claiming and working
 
     async def _claim_and_work(self) -> None:
         random = self._random
@@ -258,11 +258,11 @@ class Hand:
         elif end != "forget":
             verdict = random.choices(list(_VERDICTS), list(_VERDICTS.values()))[0]
             await self._complete(claimed, verdict)
-            if end == "twice":  # as an agent does that did not get the answer
+            if end == "twice":  # like an agent that did not get the answer
                 await self._complete(claimed, verdict)
 
     async def _hold(self, claimed: ClaimedJob) -> None:
-        """Work for longer than a lease, perhaps without a renewal; not all report the end."""
+        """Work for longer than a lease, perhaps without a renewal, perhaps without a report."""
         renews = self._random.random() < 0.5
         for _ in range(self._random.randint(2, _RENEWALS)):
             await anyio.sleep(_APART)
@@ -312,7 +312,7 @@ class Hand:
             **asked,
         )
 
-    # ---------------------------------------------------------------- what should not be
+    # ---------------------------------------------------------------- invalid calls
 
     async def _act_on_a_lost_lease(self) -> None:
         """Use an expired token, or a token of a killed predecessor."""

@@ -1,14 +1,14 @@
-"""Concurrent histories of a store, and whether some order of the operations explains them.
+"""Records concurrent histories of a store, and checks that some order explains them.
 
-``recorder.py`` writes down what clients ask and what they are answered (``operation.py``,
-``journal.py``), by :mod:`cicd_core.testing.recording`; ``workload.py`` makes clients that get in
-each other's way, in this process or in several (``processes.py``). The checkers:
+``recorder.py`` records the requests and answers of clients (``operation.py``, ``journal.py``), with
+:mod:`cicd_core.testing.recording`. ``workload.py`` runs clients that compete for the same records,
+in this process or in several (``processes.py``). The checkers:
 
 - ``wing_gong.py``: an exact search, for one record at a time (``model.py``, ``record_view.py``);
-- ``oracle.py``: a replay in the order of the versions that the store gave; ``serial.py`` fits the
-  orders of all records and of the log together;
+- ``oracle.py``: a replay in the order of the versions from the store; ``serial.py`` combines the
+  orders of all records and of the log;
 - ``log_check.py``: the log and its counters, event by event;
-- ``queue_monitor.py``: whole queues, from their answers alone (``queue_view.py``).
+- ``queue_monitor.py``: whole queues, only by their answers (``queue_view.py``).
 
 ``checking.py`` runs all of them.
 """

@@ -1,4 +1,4 @@
-"""Checks a history that was kept: ``python -m cicd_core.testing.histories FILE …``."""
+"""Checks a saved history: ``python -m cicd_core.testing.histories FILE …``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A set of open intervals of time: when a queue certainly had something better to give."""
+"""A set of open intervals of time in which a queue certainly had a better job."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from sortedcontainers import SortedDict
 
 
 class BusyTimes:
-    """The union of open intervals; those that only touch leave the instant between them free."""
+    """The union of open intervals; if two only touch, the instant between them is free."""
 
     def __init__(self) -> None:
         #: Begin and end; no two of them overlap.

@@ -59,11 +59,11 @@ def check_history(
 
     Args:
         history: the operations of all clients, starting with an empty store.
-        collections: those of the store; by default the suite's.
+        collections: the collections of the store; by default the suite's.
         strict_order: whether the store promises one order over all partitions and commits, in
             which the log also has them.
         log: the whole log; None: it is not checked.
-        counted: the counters at its end, if each commit counted its events
+        counted: the counters at the end, if each commit counted its events
             (:data:`~cicd_core.testing.histories.log_check.EVENTS_COUNTED`).
         search_limit: the limit of a search, see
             :func:`cicd_core.testing.histories.wing_gong.linearize`; a search that reaches it is a
@@ -79,17 +79,17 @@ def check_history(
 
 
 def assert_explained(history: History, path: Path, findings: Sequence[Finding]) -> None:
-    """Do nothing without findings; else save the history to a file.
+    """Save the history to a file if there are findings.
 
     Raises:
-        AssertionError: there are findings. It has them, and the file with the history;
-            ``python -m cicd_core.testing.histories FILE`` checks that again.
+        AssertionError: there are findings. The message has them, and the path of the file;
+            ``python -m cicd_core.testing.histories FILE`` checks the file again.
     """
     if findings:
         save(history, path)
         text = "\n".join(map(str, findings))
         raise AssertionError(
-            f"no order explains these {len(history)} operations, kept in {path}:\n{text}"
+            f"no order explains these {len(history)} operations, saved in {path}:\n{text}"
         )
 
 

@@ -10,11 +10,11 @@ class Workload:
     """The settings of the clients; the same seed gives the same choices."""
 
     seed: int
-    #: Tasks at once, in each process.
+    #: Concurrent tasks in each process.
     clients: int = 6
     #: The calls of each client.
     calls: int = 25
-    #: How many records all clients fight for; 0: there is only the queue.
+    #: The number of records that all clients write; 0: there is only the queue.
     hot_records: int = 3
     #: Maximum number of records per claim.
     claim_limit: int = 2

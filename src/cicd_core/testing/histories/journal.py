@@ -1,4 +1,4 @@
-"""Histories as files: a line of JSON an operation, made of the values of the store contract."""
+"""Histories as files: one line of JSON per operation, with the values of the store contract."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Checks that the log and the counters have each event and increment of each commit, once.
 
-An event is named by its record, the version and its ordinal. So a repeated name is a repeated
-event; and if every event adds one to a counter, the counter is as large as the log.
+The record, the version and the ordinal name an event. So a repeated name is a repeated event. If
+every event adds one to a counter, the counter equals the length of the log.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cicd_core.store.records import LogEntry
     from cicd_core.testing.histories.operation import History
 
-#: The counter to which each commit of a workload adds as many as it has events.
+#: The counter to which each commit of a workload adds the number of its events.
 EVENTS_COUNTED: Final = "events"
 
 #: An event's collection, key, version and ordinal.
@@ -46,10 +46,10 @@ def check_log(history: History, log: Sequence[LogEntry]) -> Iterator[str]:
 
 
 def check_counted(counted: Mapping[str, int], log: Sequence[LogEntry]) -> Iterator[str]:
-    """Yield why the counter of events does not agree with the log, if it does not."""
+    """Yield a sentence if the counter of events does not agree with the log."""
     number = counted.get(EVENTS_COUNTED, 0)
     if number != len(log):
-        yield f"the counter {EVENTS_COUNTED!r} is {number}, and the log has {len(log)} events"
+        yield f"the counter {EVENTS_COUNTED!r} is {number}, but the log has {len(log)} events"
 
 
 def _events_of(history: History) -> tuple[set[_Name], set[tuple[str, str, int]]]:

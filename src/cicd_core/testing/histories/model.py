@@ -26,7 +26,7 @@ class Content:
 
     commit_id: str
     body: bytes
-    #: Without the one that follows the lease, which may lag behind it.
+    #: Without the attribute that follows the lease, which may lag.
     attributes: frozenset[tuple[str, str]]
     grant: bytes | None
     lease_limit: int | None
@@ -35,7 +35,7 @@ class Content:
 
 @frozen
 class Sight:
-    """A record as an answer showed it."""
+    """A record as observed in an answer."""
 
     version: int
     content: Content
@@ -44,12 +44,12 @@ class Sight:
 
 @frozen
 class Held:
-    """A lease, as far as it is known."""
+    """The known parts of a lease."""
 
     claim_id: str
     #: None: not observed yet.
     granted: int | None
-    #: If not observed yet: they are at least this.
+    #: If not observed yet, the instants are at least this.
     renewed: int
     expires: int
     limit: int | None
@@ -61,9 +61,9 @@ class Held:
 class RecordState:
     """A record at one moment."""
 
-    #: 0: there is no record. None: not observed yet, it is above ``floor``.
+    #: 0: there is no record. None: not observed yet, but above ``floor``.
     version: int | None = 0
-    #: No version that comes is as small as this.
+    #: All later versions are above this.
     floor: int = 0
     #: The claims since its last commit.
     claims: int = 0
@@ -71,16 +71,16 @@ class RecordState:
     lease: Held | None = None
 
 
-#: Before anything was written.
+#: The state before the first write.
 ABSENT = RecordState()
 
 
 class Refusal(Enum):
-    """Why a commit did nothing, as far as one record is concerned."""
+    """The result of a refused commit for one record."""
 
     #: The conflict names this record.
     NAMED = "named"
-    #: It names others only.
+    #: The conflict names only other records.
     SPARED = "spared"
 
 
@@ -93,7 +93,7 @@ class Write:
     content: Content
     lease: Lease | Literal[Keep.KEEP] | None
     guard: Guard
-    #: Whether it is the commit's only put, so that its id alone tells a repetition.
+    #: Whether it is the commit's only put, so that the id alone identifies a repetition.
     alone: bool
 
 
@@ -105,8 +105,8 @@ class Erase:
     guard: Guard
 
 
-#: A write answers the version that it gave, an erase 0, a claim and a get what they saw of the
-#: record: None, if it was not there, or the claim did not take it.
+#: A write answers the version that it gave, an erase 0, a claim and a get the observed record.
+#: None: it was absent, or the claim did not take it.
 RecordArgument: TypeAlias = Get | Write | Erase | Claim | Renewal
 RecordResult: TypeAlias = Sight | int | Refusal | Renewed | None
 RecordOperation: TypeAlias = Operation[RecordArgument, RecordResult]
@@ -117,8 +117,8 @@ _Steps: TypeAlias = tuple[RecordState, ...]
 def record_steps(state: RecordState, operation: RecordOperation) -> _Steps:
     """Return the states that an operation may lead to, given its result.
 
-    None at all: it cannot answer that in this state. Of an operation whose outcome is unknown,
-    only the states in which it did something are returned.
+    No state: it cannot answer that in this state. For an operation with an unknown outcome, only
+    the states in which it took effect are returned.
     """
     steps = _steps(state, operation)
     if state.content is not None and state.content.expires_at is not None:
@@ -167,7 +167,7 @@ def _write(state: RecordState, write: Write, result: _Result) -> _Steps:
 
 
 def _given(result: _Result, expected: int | None, floor: int) -> int | None:
-    """Return the version that a write gave, if it may give that: a creation's is a new one."""
+    """Return the version that a write gave, if that is possible: a creation gives a new one."""
     if not isinstance(result, int):
         return None
     right = result > floor if expected is None else result == expected
@@ -175,7 +175,7 @@ def _given(result: _Result, expected: int | None, floor: int) -> int | None:
 
 
 def _given_again(state: RecordState, result: _Result) -> _Steps:
-    """A repetition of the record's last commit: the answer is the first one."""
+    """Return the steps of a repeated last commit: the answer is the first one."""
     if not isinstance(result, int):
         return ()
     seen = _at_version(state, result + state.claims)
@@ -201,7 +201,7 @@ def _claim(state: RecordState, claim: Claim, result: _Result) -> _Steps:
 
 
 def _granted(state: RecordState, claim: Claim) -> RecordState | None:
-    """Return the record with a claim's grant, as far as known; None: it cannot take it."""
+    """Return the record with a claim's grant; None: the claim cannot take it."""
     content = state.content
     if content is None or not claim.limit:
         return None
@@ -239,7 +239,7 @@ def _renew(state: RecordState, renewal: Renewal, result: _Result) -> _Steps:
 
 
 def _shown(state: RecordState, sight: Sight) -> _Steps:
-    """The observation must match the state, and fixes its open values."""
+    """Return the steps of an observation: it must match the state, and fixes its open values."""
     if sight.content != state.content:
         return ()
     seen = _at_version(state, sight.version)
@@ -249,7 +249,7 @@ def _shown(state: RecordState, sight: Sight) -> _Steps:
     if lease is None or held is None:
         return (seen,)
     known = _as_seen(lease)
-    if known == held:  # as nearly always: spare the copy
+    if known == held:  # nearly always: avoid the copy
         return (seen,)
     open_ends = (
         lease.claim_id == held.claim_id
@@ -280,7 +280,7 @@ def _at_version(state: RecordState, version: int) -> RecordState | None:
 
 
 def _expected(state: RecordState, write: Write | Erase) -> RecordState | None:
-    """Return the state if it is, or may be, as the write expects it."""
+    """Return the state if the write's expectation holds, or may hold."""
     return _at_version(state, write.expected)
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @frozen(kw_only=True)
 class Get:
-    """The question for one record; a call for several is recorded as several."""
+    """A read of one record; a call for several records is recorded as several operations."""
 
     collection: str
     key: str
@@ -44,7 +44,7 @@ class History:
 
     @classmethod
     def merged(cls, histories: Iterable[History]) -> History:
-        """Return one history of several, which were recorded beside each other on one host."""
+        """Return one history of several that were recorded concurrently on one host."""
         return cls(operation for history in histories for operation in history.operations)
 
     def __len__(self) -> int:

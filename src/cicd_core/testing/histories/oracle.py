@@ -1,9 +1,9 @@
 """Checks whether the order of a store's own versions explains all answers: O(n log n).
 
 A version is a stamp: the writes of one record happened in the order of their versions, or not at
-all. So nothing need be searched: the model is replayed in that order, and the order must agree
-with real time, which it does if no operation returned before one that stands earlier was called.
-What only reads has no stamp; it is given the first place at which its answer is right.
+all. So no search is needed: the model is replayed in that order. The order must agree with real
+time: no operation may return before an operation with an earlier stamp is called. A read has no
+stamp; it gets the first place at which its answer is right.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _Stamp: TypeAlias = tuple[int, int, int, int]
 
 @frozen
 class Refuted(Generic[OperationT]):
-    """The stamped order does not explain the answers."""
+    """A proof that the stamped order does not explain the answers."""
 
     reason: str
     operations: tuple[OperationT, ...]
@@ -51,8 +51,8 @@ def replay(
 
     Args:
         stamped: the operations in the order of their stamps.
-        unstamped: operations that, as they answered, changed nothing.
-        initial: the state before the first one.
+        unstamped: operations that changed nothing, by their answers.
+        initial: the state before the first operation.
         steps: as for :func:`cicd_core.testing.histories.wing_gong.linearize`.
 
     Returns:
@@ -136,14 +136,15 @@ def _place(
 ) -> Refuted[OperationT] | None:
     """Give each read the first place at which its answer is right.
 
-    Place n is before the n-th stamped operation. It can be taken by what returns after all that
-    stand before it were called, and is called before any that stands behind it has returned; and
-    not before the places of those that have returned. The first place leaves the most to others.
+    Place n is before the n-th stamped operation. A read can have that place if it returns after the
+    calls of all operations before the place, is called before the return of any operation after it,
+    and comes after the reads that had already returned. The first place leaves the most places to
+    the others.
     """
     called = [0, *accumulate((item.invoked for item in stamped), max)]
     returns = list(accumulate((item.ends for item in reversed(stamped)), min))
     returns.reverse()
-    #: When those with a place return, and the place.
+    #: The return times of reads with a place, and their places.
     under_way: list[tuple[int, int]] = []
     earliest = first = 0
     for operation in sorted(unstamped, key=lambda item: item.invoked):
@@ -157,7 +158,7 @@ def _place(
                 break
             place += 1
         else:
-            reason = "no state that its call can have met explains its answer"
+            reason = "no state during its call explains its answer"
             return Refuted(reason, (operation,))
         heappush(under_way, (operation.ends, place))
     return None

@@ -34,15 +34,15 @@ async def record_processes(
     die_after: Sequence[int | None] = (),
     settle: Callable[[], Awaitable[None]] | None = None,
 ) -> Recording:
-    """Run several processes on one store at once, and return their common history.
+    """Run several processes on one store concurrently, and return their common history.
 
     Args:
         url: the store; other processes must be able to open it.
-        workload: that of each process, with its own client names.
-        folder: for their records; it must exist.
-        namespace: one that is empty.
-        processes: their number.
-        die_after: for the first of them, after how many writing calls it dies, as by SIGKILL.
+        workload: the workload of each process, with its own client names.
+        folder: an existing folder for their records.
+        namespace: an empty namespace.
+        processes: the number of processes.
+        die_after: the number of writing calls after which the first process dies, as by SIGKILL.
         settle: returns when claims and the log show every commit; for a store that lags.
 
     Raises:
@@ -73,7 +73,7 @@ def _death(after: int | None) -> list[str]:
 
 
 async def _run_together(commands: Sequence[Sequence[str]]) -> None:
-    """Start a worker per command, and let all start when the last one is ready."""
+    """Start a worker per command, and let all of them begin when the last one is ready."""
     module = "cicd_core.testing.histories.worker"
     async with AsyncExitStack() as stack:
         workers: list[Process] = []
@@ -94,7 +94,7 @@ async def _await_ready(worker: Process) -> None:
         if READY in said:
             return
     await _finish(worker)
-    raise RuntimeError(f"a worker ended before it was ready; it said {said!r}")
+    raise RuntimeError(f"a worker ended before it was ready; its output: {said!r}")
 
 
 async def _begin(worker: Process) -> None:

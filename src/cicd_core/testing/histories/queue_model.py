@@ -1,4 +1,4 @@
-"""The model of a queue: jobs in lanes, taken best rank first, as a pure function."""
+"""The model of a queue as a pure function: jobs in lanes, taken by rank."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from cicd_core.values import frozen
 
 @frozen(cache_hash=True)
 class QueuedJob:
-    """One stay in the queue: it comes once and goes once."""
+    """One stay of a job in the queue: it enters once and leaves once."""
 
     name: str
     lane: str
-    #: The smallest one goes first; no two jobs have the same.
+    #: The smallest rank goes first; all ranks differ.
     rank: str
-    #: The part of the rank that is its priority, so that a violation can be named.
+    #: The part of the rank that is its priority, to name a violation.
     priority: str = ""
 
 
 @frozen
 class Enqueue:
-    """A job comes; answered by nothing."""
+    """Add a job; the answer is empty."""
 
     job: QueuedJob
 
 
 @frozen
 class Take:
-    """Take up to ``limit`` jobs of these lanes; answered by their names, best first."""
+    """Take up to ``limit`` jobs of these lanes; the answer is their names, best first."""
 
     lanes: tuple[str, ...]
     limit: int = 1
@@ -37,7 +37,7 @@ class Take:
 
 @frozen
 class Withdraw:
-    """Remove a job from any place in the queue; the answer is empty if it was there."""
+    """Remove a job from any place in the queue; the answer is empty if it was in the queue."""
 
     name: str
 
@@ -47,16 +47,15 @@ QueueResult: TypeAlias = tuple[str, ...] | None
 QueueOperation: TypeAlias = Operation[QueueArgument, QueueResult]
 QueueState: TypeAlias = frozenset[QueuedJob]
 
-#: A queue before anything came.
+#: An empty queue.
 EMPTY: QueueState = frozenset()
 
 
 def queue_steps(state: QueueState, operation: QueueOperation) -> tuple[QueueState, ...]:
     """Return the states that an operation may lead to, given its result.
 
-    None at all: it cannot answer that in this state. Of an operation whose outcome is unknown,
-    only the states in which it did something are returned. A take is one step here, however many
-    jobs it takes.
+    No state: it cannot answer that in this state. For an operation with an unknown outcome, only
+    the states in which it took effect are returned. A take of several jobs is one step here.
     """
     argument, result = operation.argument, operation.result
     match argument:

@@ -1,14 +1,14 @@
-"""Whether a whole queue gave its jobs best first, each one once, and lost none: O(n log n).
+"""Checks that a whole queue gave its jobs best first, each one once, and lost none: O(n log n).
 
-A black box: it needs no stamps, only calls, returns and answers. Every stay in the queue comes
-once and goes once, which makes the question easy (as Lee and Mathur, and Abdulla and others, have
-shown for queues and priority queues). While the best job of a lane is in the queue, nothing else is
-taken from that lane. How long that is at least, is known: from the return of its enqueue to the
-first moment at which it can have been taken. So the jobs are looked at from the best to the
-worst; each must have been taken at an instant at which no better one was certainly there, and the
-first such instant leaves the most to those behind it. For takes of one job this is exact: what it
-accepts is linearizable. A take of several counts as several of one (the contract promises each
-record by itself).
+It treats the queue as a black box: it needs no stamps, only calls, returns and answers. Every job
+enters the queue once and leaves it once, which makes the check efficient (as Lee and Mathur, and
+Abdulla and others, have shown for queues and priority queues). While the best job of a lane is in
+the queue, no other job is taken from that lane. It is certainly in the queue from the return of its
+enqueue to the first moment at which it can have been taken. So the check goes from the best job to
+the worst. Each job must have been taken at an instant at which no better job was certainly in the
+queue; the first such instant leaves the most possibilities for later jobs. For takes of one job
+the check is exact: an accepted history is linearizable. A take of several jobs counts as several
+takes of one (the contract promises each record by itself).
 
 References: Z. H. Lee, U. Mathur, "Efficient decrease-and-conquer linearizability monitoring"
 (arXiv:2410.04581); P. A. Abdulla and others (arXiv:2509.17795).
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from cicd_core.testing.histories.queue_model import QueuedJob, QueueOperation
 
-#: To explain a violation costs a look at all jobs: the first ones will do.
+#: The most violations to explain, since each explanation looks at all jobs.
 MOST: Final = 20
 
 
@@ -42,15 +42,15 @@ class Fault(Enum):
 
     DOUBLE_CLAIM = "a job was given to two claims"
     FROM_NOWHERE = "a job was claimed, or withdrawn, without an enqueue"
-    OTHER_LANE = "a claim was given a job of a lane that it did not ask for"
+    OTHER_LANE = "a claim got a job of a lane that it did not name"
     TOO_MANY = "a claim got more jobs than its limit"
-    TOO_EARLY = "a job was given, or withdrawn, before it was enqueued"
-    GONE_TWICE = "a job was claimed, and was withdrawn all the same"
-    STILL_THERE = "a job was claimed or withdrawn, and stands in the queue all the same"
-    LOST = "a job was enqueued, and is neither in the queue nor claimed"
+    TOO_EARLY = "a job was claimed, or withdrawn, before it was enqueued"
+    GONE_TWICE = "a job was both claimed and withdrawn"
+    STILL_THERE = "a job was claimed or withdrawn, but is still in the queue"
+    LOST = "a job was enqueued, but is neither in the queue nor claimed"
     PRIORITY_INVERSION = "a job was claimed while one of better priority was in the queue"
-    FIFO_INVERSION = "a job was claimed while one before it, of its priority, was in the queue"
-    FALSE_EMPTY = "a claim found nothing more while a job was in the queue"
+    FIFO_INVERSION = "a job was claimed while an earlier one of its priority was in the queue"
+    FALSE_EMPTY = "a claim found no more jobs while a job was in the queue"
 
 
 @frozen
@@ -76,10 +76,9 @@ def check_queue(
     """Return the faults of a queue's history; none if some order explains it.
 
     Args:
-        operations: the operations of all clients, starting with an empty queue. Each job comes
-            once; a released job is another one, with its own name.
-        remaining: the names of the jobs that were left at the end; None: not
-            read.
+        operations: the operations of all clients, starting with an empty queue. Each job enters
+            once; a released job is a new one, with its own name.
+        remaining: the names of the jobs that were left at the end; None: not read.
         strict_order: whether the queue promises the best job of all lanes, and to return one if
             there is one; if not, only the ownership is checked.
     """
@@ -93,7 +92,7 @@ def check_queue(
 
 @define(eq=False)
 class _Stay:
-    """A job, how it came, and how it went."""
+    """A job, with its enqueue and its end in the queue."""
 
     job: QueuedJob
     enqueue: QueueOperation
@@ -101,16 +100,16 @@ class _Stay:
     #: The lanes of its claim.
     lanes: Sequence[str] = ()
     withdrawal: QueueOperation | None = None
-    #: The first moment at which something without an answer may have taken it out.
+    #: The first moment at which a call without an answer may have removed it.
     vanishes: int = FOREVER
-    #: Whether a withdrawal without an answer may have done so.
+    #: Whether a withdrawal without an answer may have removed it.
     perhaps_withdrawn: bool = False
     #: Omitted from the order, so that one fault is not reported many times.
     is_faulty: bool = False
 
     @property
     def is_gone(self) -> bool:
-        """Whether it is known how it went."""
+        """Whether its end in the queue is known."""
         return self.take is not None or self.withdrawal is not None
 
     def leaves(self) -> tuple[int, int]:
@@ -124,14 +123,14 @@ class _Stay:
 class _Monitor:
     def __init__(self, operations: Iterable[QueueOperation]) -> None:
         self._stays: dict[str, _Stay] = {}
-        #: Each with the names of the jobs that it was given.
+        #: The takes, each with the names of its jobs.
         self._takes: list[tuple[QueueOperation, Take, tuple[str, ...]]] = []
         self._withdrawals: list[tuple[QueueOperation, Withdraw]] = []
-        #: Claims without an answer: how many jobs they may have taken in all.
+        #: The number of jobs that claims without an answer may have taken.
         self._unanswered = 0
         self._unanswered_since: dict[str, int] = {}
         self._busy: dict[str, BusyTimes] = defaultdict(BusyTimes)
-        #: By lane: the jobs that make it busy, and when.
+        #: By lane: the jobs that make it busy, with their times.
         self._causes: dict[str, list[tuple[int, int, _Stay]]] = defaultdict(list)
         for operation in operations:
             self._add(operation)
@@ -244,7 +243,7 @@ class _Monitor:
         fault = Fault.PRIORITY_INVERSION if worse else Fault.FIFO_INVERSION
         take = stay.take or stay.enqueue
         jobs = ", ".join(f"{cause.job.name} (rank {cause.job.rank})" for cause in causes)
-        detail = f"{stay.job.name} (rank {stay.job.rank}) was given before {jobs}"
+        detail = f"{stay.job.name} (rank {stay.job.rank}) was claimed before {jobs}"
         return QueueViolation(fault, (take, *self._histories(causes)), detail)
 
     def _false_empties(self) -> Iterator[QueueViolation]:
@@ -258,7 +257,7 @@ class _Monitor:
                 yield QueueViolation(Fault.FALSE_EMPTY, operations, detail)
 
     def _cover(self, lanes: Iterable[str], begin: int, end: int) -> list[_Stay]:
-        """Return few jobs of which one was there at each moment of an interval."""
+        """Return few jobs, of which one was in the queue at each moment of an interval."""
         causes = [cause for lane in lanes for cause in self._causes[lane]]
         cover: list[_Stay] = []
         while begin <= end:

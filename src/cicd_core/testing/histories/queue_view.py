@@ -1,8 +1,8 @@
-"""A store's history as the queue in one of its indexes saw it.
+"""A store's history from the view of the queue in one of its indexes.
 
-A record's stay in the queue begins with the write that puts it into a partition and ends with the
-next write of that record, whichever it is: so a stay is named by the record's key and version, it
-is unique, and a claim that answers a version ended the stay of the one before.
+A record's stay in the queue begins with the write that puts it into a partition, and ends with any
+next write of that record. So the record's key and version name a stay uniquely, and a claim that
+answers a version has ended the stay of the version before.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class QueueView:
     """The history of a queue."""
 
     operations: tuple[QueueOperation, ...]
-    #: The final content of the queue; None: not every record was read then.
+    #: The final content of the queue; None: not every record was read at the end.
     remaining: frozenset[str] | None
 
 
@@ -83,7 +83,7 @@ class _View:
         self._withdrawn: list[tuple[str, StoreOperation, int]] = []
         #: The key of each stay.
         self._keys: dict[str, str] = {}
-        #: The versions that a commit gave to a record, where answers show them.
+        #: The versions that a commit gave to a record, as far as answers show them.
         self._shown: dict[tuple[str, str], set[int]] = defaultdict(set)
         #: Observed records of claims without an answer, by claim id.
         self._held: dict[str, dict[str, StoreOperation]] = defaultdict(dict)
@@ -140,7 +140,7 @@ class _View:
                     self._enqueue(record.key, record.version, where, call, first)
 
     def result(self, last: Mapping[str, Record | None]) -> QueueView:
-        """Return all of it."""
+        """Return the whole history."""
         for name, call, invoked in self._withdrawn:
             if name in self._keys:
                 self._put(call, Withdraw(name), None, invoked=invoked, returned=call.returned)
@@ -215,10 +215,10 @@ class _View:
 def by_versions(
     calls: _Calls,
 ) -> list[tuple[Mapping[tuple[str, str], int], list[StoreOperation]]]:
-    """Return the calls of one commit that were answered alike, for each time it was applied.
+    """Return the calls of one commit with the same answer, for each time that it was applied.
 
-    Usually that is once. A commit that only creates is applied again, by a call that comes after
-    its records were deleted: nothing is left then that tells of the first time.
+    Usually that is once. A commit that only creates records is applied again if a call comes after
+    the deletion of its records: then nothing is left of the first time.
     """
     applied: dict[tuple[Any, ...], tuple[Mapping[tuple[str, str], int], list[StoreOperation]]] = {}
     for call in calls:

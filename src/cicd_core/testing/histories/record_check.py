@@ -56,7 +56,7 @@ def _ids_seen(known: Sequence[RecordOperation]) -> Iterator[str | None]:
 
 
 def _id_of(operation: RecordOperation) -> str | None:
-    """Return the trace of an operation in answers if it happened; None: it has none."""
+    """Return the id of an operation, which answers show if it happened; None: it has none."""
     match operation.argument:
         case Write(commit_id=commit_id):
             return commit_id

@@ -1,7 +1,7 @@
 """The history of each record of a store.
 
-A history is linearizable for each record if what each record saw is, by itself: so the checkers
-look at one record at a time (Herlihy and Wing's locality, Porcupine's P-compositionality).
+A history is linearizable for each record if each record's own history is. So the checkers look at
+one record at a time (Herlihy and Wing's locality, Porcupine's P-compositionality).
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def by_record(
 
     Args:
         history: the operations of all clients.
-        collections: those of the store; the attribute that follows a lease is omitted, since
-            it may lag.
+        collections: the collections of the store; the attribute that follows a lease is omitted,
+            since it may lag.
     """
     view = _View(collections)
     for operation in history.operations:
@@ -66,7 +66,7 @@ class _View:
                 self._put(*subject, operation, renewal, operation.result)
 
     def add_everywhere(self) -> None:
-        """Add what concerns records that were not known while the history was read."""
+        """Add operations on records that were unknown while the history was read."""
         for calls in self._deleting.values():
             self._add_deletes(calls)
         for (collection, _), calls in self._claims.items():
@@ -88,13 +88,13 @@ class _View:
             )
             result: Any = operation.result
             if isinstance(result, Committed):
-                result = result.versions.get(subject)  # None, if it is missing, is never right
+                result = result.versions.get(subject)  # a missing version, None, is never right
             elif isinstance(result, Conflict):
                 result = _refusal(result, subject)
             self._put(*subject, operation, write, result)
 
     def _add_deletes(self, calls: list[StoreOperation]) -> None:
-        """Add the deletes of one commit: what it did, it did in one of its calls."""
+        """Add the deletes of one commit: all of its effects are in one of its calls."""
         commit: Any = calls[0].argument
         applied = [call for call in calls if isinstance(call.result, Committed)]
         unknown = [call for call in calls if call.result is UNKNOWN]
@@ -114,7 +114,7 @@ class _View:
                     self._put(*subject, call, erase, _refusal(call.result, subject))
 
     def _add_claims(self, collection: str, calls: list[StoreOperation]) -> None:
-        """Add the calls of one claim, each to the records that it may tell of."""
+        """Add the calls of one claim, each to the records that it may concern."""
         shown = [self._shown(collection, call) for call in calls]
         keys = {key for sights in shown if sights is not None for key in sights}
         for call, sights in zip(calls, shown, strict=True):
@@ -123,7 +123,7 @@ class _View:
                 for subject in list(self.subjects):
                     if subject[0] == collection:
                         self._put(*subject, call, claim, UNKNOWN)
-            else:  # what it held it must have shown
+            else:  # it must have shown all records that it held
                 for key in keys:
                     self._put(collection, key, call, claim, sights.get(key))
 

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 
 class Recorder(CallRecorder[StoreArgument, StoreResult]):
-    """Collects the operations of many clients of one store. Safe for threads."""
+    """Collects the operations of many clients of one store. Thread-safe."""
 
     def wrap(self, store: Store, client: str) -> RecordingStore:
-        """Return the store as one client sees it; give each client a name of its own."""
+        """Return a store that records one client's calls; each client needs a unique name."""
         return RecordingStore(store, self, client)
 
     def history(self) -> History:
@@ -55,12 +55,12 @@ class RecordingStore(PassingStore):
         )
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
-        """Apply each commit whole, or not at all; each one is an operation."""
+        """Apply each commit completely, or not at all; each one is an operation."""
         call = self.store.commit(commits)
         return await self._recorder.record(self._client, commits, call, iter)
 
     async def claim(self, claim: Claim) -> list[Record]:
-        """Take up to ``limit`` records with the smallest sort values over the partitions."""
+        """Claim up to ``limit`` records with the smallest sort values over the partitions."""
         call = self.store.claim(claim)
         return await self._recorder.record(
             self._client, [claim], call, lambda records: [tuple(records)]

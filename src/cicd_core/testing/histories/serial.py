@@ -1,12 +1,11 @@
-"""Checks if one order of writes fits every record's versions, the log and real time: O(n log n).
+"""Checks that one order fits every record's versions, the log and real time: O(n log n).
 
-Where each record is linearizable by itself, a commit of several records might still be seen by
-some clients and not yet by others. That cannot be if there is one order of all commits, claims and
-reads in which each record's versions grow, the log tells the commits in turn, and nothing stands
-before what returned ahead of its call. The stamps say which comes before which; this looks for a
-cycle in it.
+Even if each record is linearizable by itself, some clients might see a commit of several records
+before others do. One order of all commits, claims and reads excludes that, if each record's
+versions grow in it, the log has the commits in that order, and no operation comes before one that
+returned before its call. The stamps give the order of pairs; this module searches them for a cycle.
 
-The contract asks for less (a store is linearizable for each record): this is for stores that
+The contract requires less (a store is linearizable for each record): this is for stores that
 promise one order.
 """
 
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from cicd_core.testing.histories.operation import History
 
 
-#: A version of a record, and 1 where the record of that version was deleted.
+#: A version of a record, and 1 if the record of that version was deleted.
 _Stamp: TypeAlias = tuple[int, int]
 #: A collection, and a claim's id.
 _ClaimName: TypeAlias = tuple[str, str]
@@ -48,19 +47,19 @@ class _Node:
     ends: int = FOREVER
     before: list[_Node] = field(factory=list["_Node"])
     after: list[_Node] = field(factory=list["_Node"])
-    #: How many of ``before`` have no place yet.
+    #: The number of nodes in ``before`` without a place yet.
     blocked_by: int = 0
     placed: bool = False
 
     def called_by(self, operation: StoreOperation) -> None:
-        """One of the calls that may have done it: it was done before the first return."""
+        """Add a call that may have had this effect: it happened before the first return."""
         first = self.operation is None
         self.invoked = operation.invoked if first else min(self.invoked, operation.invoked)
         self.ends = min(self.ends, operation.ends)
         self.operation = self.operation or operation
 
     def precedes(self, other: _Node) -> None:
-        """Stand before another one."""
+        """Require that this node comes before another one."""
         self.after.append(other)
         other.before.append(self)
         other.blocked_by += 1
@@ -71,15 +70,15 @@ def check_serial(
 ) -> Refuted[StoreOperation] | None:
     """Search for one order of all writes and reads.
 
-    A claim is taken apart, since it promises each record by itself. Reads that found nothing and
-    commits that were refused are left to the checks of each record.
+    A claim is split by record, since it promises each record by itself. The checks of each record
+    cover reads that found nothing and refused commits.
 
     Args:
-        history: what all clients did.
-        log: the whole log, where it tells commits in the order in which they happened.
+        history: the operations of all clients.
+        log: the whole log, if it has commits in the order in which they happened.
 
     Returns:
-        None if there is an order; else a chain of operations that contradicts itself.
+        None if there is an order; otherwise a chain of operations that contradicts itself.
     """
     graph = _Graph()
     for operation in history.operations:
@@ -97,7 +96,7 @@ class _Graph:
         self.nodes: list[_Node] = []
         #: The calls of each commit, by its id.
         self._commits: dict[str, list[StoreOperation]] = defaultdict(list)
-        #: The calls of each claim whose outcome is unknown, and what its other calls were granted.
+        #: The calls of each claim with an unknown outcome, and the grants of its other calls.
         self._lost: dict[_ClaimName, list[StoreOperation]] = defaultdict(list)
         self._grants: dict[_ClaimName, list[_Node]] = defaultdict(list)
         self._writers: dict[Subject, dict[_Stamp, _Node]] = defaultdict(dict)
@@ -121,7 +120,7 @@ class _Graph:
                 pass
 
     def add_commits(self) -> None:
-        """Add every commit that was applied, whichever of its calls did it."""
+        """Add every applied commit, even if the call that applied it is unknown."""
         for calls in self._commits.values():
             for _, applied in by_versions(calls):
                 node = self._written(applied[0])
@@ -130,14 +129,14 @@ class _Graph:
                         node.called_by(call)
 
     def add_lost_claims(self) -> None:
-        """Let calls of unknown outcome have granted what their repetitions answered."""
+        """Add the grants that repetitions answered to the calls with an unknown outcome."""
         for claim, nodes in self._grants.items():
             for node in nodes:
                 for call in self._lost.get(claim, ()):
                     node.called_by(call)
 
     def order_versions(self) -> None:
-        """Put the versions of each record in their order."""
+        """Order the versions of each record."""
         for subject in {**self._writers, **self._readers}:
             writers, readers = self._writers[subject], self._readers[subject]
             last: list[_Node] = []
@@ -151,7 +150,7 @@ class _Graph:
                 last = [context, *seen_by]
 
     def order_events(self, log: Iterable[LogEntry]) -> None:
-        """Put commits in the order of their events."""
+        """Order commits by their events."""
         last: _Node | None = None
         seen: set[int] = set()
         for entry in log:
@@ -177,7 +176,7 @@ class _Graph:
         return node
 
     def _add_grant(self, operation: StoreOperation, subject: Subject, record: Record) -> None:
-        if record.grant is None:  # its holder wrote it, and made the claim again
+        if record.grant is None:  # its holder wrote it, and repeated the claim
             self._read(subject, record.version, operation)
             return
         writers = self._writers[subject]
@@ -200,7 +199,7 @@ class _Graph:
 
 
 def _contradiction(nodes: Sequence[_Node]) -> Refuted[StoreOperation] | None:
-    """Give every node a place; where none can have the next one, say why."""
+    """Give every node a place; if no node can have the next one, return the reason."""
     ready = [(node.invoked, number) for number, node in enumerate(nodes) if not node.blocked_by]
     returns = [(node.ends, number) for number, node in enumerate(nodes)]
     numbers = {id(node): number for number, node in enumerate(nodes)}

@@ -1,11 +1,11 @@
-"""Whether some order of concurrent operations explains their answers: an exhaustive search.
+"""Searches exhaustively for an order of concurrent operations that explains their answers.
 
-The search of Wing and Gong, with the memory of Lowe: it walks through the calls and returns in
-the order of time, and keeps every pair of a state and a set of operations under way that were
-given their place. An operation is given its place no earlier than it must be: when it returns, or
-when another one can only answer as it did after it ("just in time"). It is exact, and exponential
-in the operations that are under way at once and change the state: for the operations on one
-record, or for small windows of a queue.
+This is the search of Wing and Gong, with the memory of Lowe. It goes through the calls and returns
+in the order of time, and keeps every pair of a state and a set of operations under way that have
+got their place. An operation gets its place as late as possible: when it returns, or when another
+operation can only answer as it did after it ("just in time"). The search is exact, and exponential
+in the number of concurrent operations that change the state. It suits the operations on one record,
+or small windows of a queue.
 
 References: J. Wing, C. Gong, "Testing and verifying concurrent objects" (1993); G. Lowe, "Testing
 for linearizability" (2017).
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 OperationT = TypeVar("OperationT", bound=Operation[Any, Any])
 StateT = TypeVar("StateT", bound="Hashable")
 
-#: The most pairs of a state and a set that are kept at one moment.
+#: The most pairs of a state and a set to keep at one moment.
 LIMIT = 50_000
 
 
@@ -36,7 +36,7 @@ class TooManyOrders(Exception):
         return reduced(self)
 
     def __init__(self, limit: int) -> None:
-        """Name the limit that was reached."""
+        """Set the limit that was reached."""
         super().__init__(
             f"more than {limit} states and sets of operations are possible at one moment; "
             f"check a history with fewer concurrent operations, or raise the limit"
@@ -46,14 +46,14 @@ class TooManyOrders(Exception):
 
 @frozen
 class Order(Generic[OperationT]):
-    """An order that explains every answer; unknown outcomes that did nothing are left out."""
+    """An order that explains every answer, without unknown outcomes that had no effect."""
 
     operations: tuple[OperationT, ...]
 
 
 @frozen
 class Stuck(Generic[OperationT, StateT]):
-    """There is no such order."""
+    """The proof that there is no such order."""
 
     #: The first operation, in the order of returns, with an unexplained answer.
     operation: OperationT
@@ -63,7 +63,7 @@ class Stuck(Generic[OperationT, StateT]):
     states: tuple[StateT, ...]
 
 
-#: The operations that were given their place, last one first.
+#: The operations with a place, last one first.
 _Trace = tuple[int, "_Trace"] | None
 
 
@@ -74,16 +74,16 @@ def linearize(
     *,
     limit: int = LIMIT,
 ) -> Order[OperationT] | Stuck[OperationT, StateT]:
-    """Find an order in which the operations, one after the other, answer what they answered.
+    """Find an order in which the operations, one after the other, give their recorded answers.
 
     Args:
-        operations: all of them, in any order. An unknown outcome may have its place at any time
-            after the call, or none.
-        initial: the state before the first one.
-        steps: the states to which an operation may lead in a state, given its answer; none, if it
-            cannot answer that there. Of an unknown outcome, only those in which it did something.
-            An operation that leaves some state as it is, as its answer says, must not be able to
-            change another one: what only reads is given its place as soon as its answer is right.
+        operations: all operations, in any order. One with an unknown outcome may have its place at
+            any time after the call, or none.
+        initial: the state before the first operation.
+        steps: returns the states to which an operation may lead from a state, given its answer;
+            no state if it cannot answer that there. For an unknown outcome, it returns only states
+            in which the operation took effect. An answer that leaves one state unchanged must not
+            change any other state: a read gets its place as soon as its answer is right.
         limit: the most pairs of a state and a set of operations to keep at one moment.
 
     Raises:
@@ -99,7 +99,10 @@ def linearize(
 
 
 def _moments(operations: Sequence[OperationT]) -> Iterator[tuple[int, bool, int]]:
-    """Yield when each operation begins and ends; what touches is concurrent: begins go first."""
+    """Yield the start and end of each operation, starts first at the same instant.
+
+    So operations that only touch are concurrent.
+    """
     for number, operation in enumerate(operations):
         yield operation.invoked, False, number
         if operation.returned is not None:
@@ -126,7 +129,7 @@ class _Search(Generic[OperationT, StateT]):
         self._free: list[int] = []
 
     def invoke(self, number: int) -> None:
-        """An operation begins."""
+        """Handle the call of an operation."""
         bit = self._free.pop() if self._free else 1 << len(self._bits)
         self._bits[number] = bit
         pairs: dict[tuple[StateT, int], _Trace] = {}
@@ -138,7 +141,7 @@ class _Search(Generic[OperationT, StateT]):
         self._pairs = pairs
 
     def finish(self, number: int) -> Stuck[OperationT, StateT] | None:
-        """An operation returns: only pairs remain in which it has its place."""
+        """Handle the return of an operation: keep only pairs in which it has its place."""
         bit = self._bits[number]
         seen = dict(self._pairs)
         waiting = [(*pair, trace) for pair, trace in seen.items()]
@@ -163,7 +166,7 @@ class _Search(Generic[OperationT, StateT]):
         return None
 
     def order(self) -> Order[OperationT]:
-        """Return one of the orders that were found."""
+        """Return one of the found orders."""
         trace = next(iter(self._pairs.values()))
         numbers: list[int] = []
         while trace is not None:
@@ -174,7 +177,7 @@ class _Search(Generic[OperationT, StateT]):
     def _after(
         self, state: StateT, done: int, trace: _Trace
     ) -> Iterator[tuple[StateT, int, _Trace]]:
-        """Yield what one more operation under way may lead to."""
+        """Yield the pairs after one more operation under way."""
         for number, bit in self._bits.items():
             if not done & bit:
                 for step in self._steps(state, self._operations[number]):

@@ -1,7 +1,7 @@
 """One of several processes that work on one store; :mod:`.processes` starts them.
 
-It opens the store, says ``ready``, waits for a line, works, and ends. What it asks and what it is
-answered is written down at once, so that a worker that is killed leaves that behind.
+It opens the store, prints ``ready``, waits for a line, works, and ends. It writes its requests and
+answers to a file at once, so that a killed worker leaves them behind.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 
 #: The output of a worker when the store is open.
 READY: Final = "ready"
-#: The exit code of a worker that had to die.
+#: The exit code of a worker that must die.
 KILLED: Final = 137
 
 
 def _dying(
     journal: Callable[[StoreOperation], None], calls: int | None
 ) -> Callable[[StoreOperation], None]:
-    """Return a journal that ends the process, as SIGKILL would, after so many calls were made.
+    """Return a journal that ends the process, as SIGKILL does, after a number of calls.
 
-    Others are under way then. None: it never ends it.
+    Other calls are under way then. None: the process does not end.
     """
     left = calls
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cicd_core.store.records import LogEntry
     from cicd_core.testing.histories.config import Workload
 
-#: How many records are taken, or read, at once at the end.
+#: The number of records to take or read at a time at the end.
 _STEP: Final = 100
 
 
@@ -44,7 +44,7 @@ async def record(
 
     Args:
         store: an empty store with the collections of :mod:`cicd_core.testing.samples`.
-        workload: its settings.
+        workload: the settings of the clients.
         settle: returns when claims and the log show every commit; for a store that lags.
     """
     recorder = Recorder()
@@ -53,7 +53,7 @@ async def record(
 
 
 async def work(store: Store, workload: Workload, recorder: Recorder, name: str = "") -> None:
-    """Let all clients of a workload work at once; their names begin with ``name``."""
+    """Run all clients of a workload concurrently; their names begin with ``name``."""
     async with create_task_group() as tasks:
         for number in range(workload.clients):
             client = f"{name}{number}"
@@ -64,7 +64,7 @@ async def work(store: Store, workload: Workload, recorder: Recorder, name: str =
 async def conclude(
     store: Store, history: History, settle: Callable[[], Awaitable[None]] | None = None
 ) -> Recording:
-    """Take the rest of the queue, read every record, and add that to a history."""
+    """Take the rest of the queue, read every record, and add these calls to a history."""
     if settle is not None:
         await settle()
     recorder = Recorder()
@@ -81,7 +81,7 @@ async def conclude(
 
 
 def _keys_of(history: History) -> set[str]:
-    """Return the key of every item that a history speaks of."""
+    """Return the key of every item in a history."""
     keys: set[str] = set()
     for operation in history.operations:
         match operation.argument:

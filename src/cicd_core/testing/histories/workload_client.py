@@ -1,9 +1,8 @@
 """One client of a workload: its next call depends on a seed, and on its last observations.
 
-A store may be unavailable: whether the call took effect is unknown, and the client goes on.
-Clients write the same few records, and fill and empty one queue. What a client saw last is often
-out of date: so commits meet, and conflict. Some calls are made again with the same id, and some
-are cancelled under way.
+If the store is unavailable, the effect of the call is unknown, and the client continues. Clients
+write the same few records, and fill and empty one queue. A client's last observation is often out
+of date, so commits conflict. Some calls are repeated with the same id, and some are cancelled.
 """
 
 from __future__ import annotations
@@ -39,14 +38,14 @@ class WorkloadClient:
     """Makes random calls, one after the other."""
 
     def __init__(self, store: Store, name: str, workload: Workload) -> None:
-        """Draw from the workload's seed and ``name``, which no other client has."""
+        """Draw from the workload's seed and the unique ``name``."""
         self._store = store
         self._name = name
         self._workload = workload
         self._random = Random(f"{workload.seed}/{name}")  # noqa: S311 - no secrets are drawn
         self._numbers = count()
         self._hot = [f"hot{number}" for number in range(workload.hot_records)]
-        #: The versions that it observed last.
+        #: The versions of its last observations.
         self._seen: dict[str, int] = {}
         #: The records that it put into the queue.
         self._queued: set[str] = set()
@@ -64,7 +63,7 @@ class WorkloadClient:
             await self.step()
 
     async def step(self) -> None:
-        """Make one call; the outcome of one that the store could not answer is unknown."""
+        """Make one call; if the store is unavailable, its outcome is unknown."""
         (action,) = self._random.choices(list(self._actions), list(self._actions.values()))
         with suppress(StoreUnavailable):
             if self._random.random() < self._workload.cancelled:
@@ -116,7 +115,7 @@ class WorkloadClient:
         await self._apply(*map(self._put, keys))
 
     async def _erase(self) -> None:
-        """Delete a record that it saw, beside a put, since a commit must have one."""
+        """Delete an observed record, with a put, since a commit must have a put."""
         key = self._random.choice(self._hot)
         if version := self._seen.get(key):
             delete = Delete(collection=ITEMS.name, key=key, expected=version)
@@ -125,7 +124,7 @@ class WorkloadClient:
             await self._read()
 
     async def _list(self) -> None:
-        """Write one record by two commits of a list, of which the second comes too late."""
+        """Write one record in two commits of a list; the second one conflicts."""
         key = self._random.choice(self._hot)
         commits = [self._new_commit(self._put(key)), self._new_commit(self._put(key))]
         for one, answer in zip(commits, await self._store.commit(commits), strict=True):
@@ -137,7 +136,7 @@ class WorkloadClient:
         await self._apply(self._put(key, lane=self._random.choice(LANES)))
 
     async def _move(self) -> None:
-        """Change the priority of a job that it enqueued, or remove it; it may be gone."""
+        """Change the priority of a job that it enqueued, or remove the job; it may be gone."""
         if self._queued:
             await self._apply(self._put(self._random.choice(sorted(self._queued))))
         else:
@@ -182,7 +181,7 @@ class WorkloadClient:
             await self._take()
 
     async def _again(self) -> None:
-        """Make its last commit or its last claim again, as after an answer that was lost."""
+        """Repeat its last commit or its last claim, as after a lost answer."""
         last = [one for one in (self._commit, self._claim) if one is not None]
         again = self._random.choice(last) if last else None
         if isinstance(again, Claim):

@@ -1,7 +1,7 @@
 """The package of a new store, written from a template: ``python -m …testing.new_store NAME``.
 
-Its tests are the suite, the machine and the histories, and they are red: each verb refuses, by its
-name. They turn green as the verbs are written.
+Its tests are the suite, the machine and the histories. At first they fail, since each verb raises
+an error with its name. They pass as the verbs are written.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from cicd_core.values import frozen
 if TYPE_CHECKING:
     from pathlib import Path
 
-#: A scheme of a URL that is a part of a module's name too.
+#: A scheme of a URL that can also be a part of a module's name.
 _NAME: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
 @frozen
 class Names:
-    """How everything in the package is called."""
+    """The names in the package."""
 
     #: The scheme of its URLs, and the beginning of the package's name.
     name: str
@@ -50,14 +50,14 @@ class Names:
 
 
 def write_package(name: str, parent: Path) -> Path:
-    """Write the package of a store into a folder of its own, and return that folder.
+    """Write the package of a store into a new folder, and return that folder.
 
     Args:
         name: the scheme of its URLs, in lower case: ``acme`` makes ``acme-store``.
-        parent: the folder in which the package's folder is made.
+        parent: the parent of the new folder.
 
     Raises:
-        InvalidInput: the name is no such word, or there is such a folder already.
+        InvalidInput: the name is not valid, or the folder exists already.
     """
     if not _NAME.fullmatch(name):
         reason = "give lower-case letters and digits, with hyphens between them, such as acme"
@@ -65,7 +65,7 @@ def write_package(name: str, parent: Path) -> Path:
     names = Names(name)
     folder = parent / names.package
     if folder.exists():
-        raise InvalidInput("folder", str(folder), "it is there already: choose another place")
+        raise InvalidInput("folder", str(folder), "it exists already: choose another folder")
     folder.mkdir(parents=True)
     words = {item: getattr(names, item) for item in ("package", "module", "backend", "opener")}
     for source in sorted(files(__name__).joinpath("template").iterdir(), key=lambda one: one.name):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the package; 0: it is there, 2: the name or the folder was refused."""
+    """Write the package; 0: it was written, 2: the name or the folder was refused."""
     given = _parser().parse_args(arguments)
     try:
         folder = write_package(given.name, given.folder)
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"nothing was written: {refused}\n")
         return 2
     sys.stdout.write(
-        f"{folder} is written; its README.md says how to go on:\n"
+        f"{folder} was written; its README.md has the next steps:\n"
         f"  cd {folder}\n  pip install -e '.[test]'\n  pytest -x\n"
     )
     return 0
@@ -32,8 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m cicd_core.testing.new_store",
-        description="Write the package of a store: its entry point, verbs that refuse by their "
-        "names, a harness, and the tests that turn green as you write the verbs.",
+        description="Write the package of a store: its entry point, verbs that raise an error, a "
+        "harness, and the tests that pass as you write the verbs.",
     )
     parser.add_argument("name", metavar="NAME", help="the scheme of its URLs: acme for acme://")
     parser.add_argument(

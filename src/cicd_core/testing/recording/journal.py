@@ -43,14 +43,14 @@ class Journal(Generic[Argument, Result]):
 
 
 class JournalFormat(Generic[Argument, Result]):
-    """The types of values that the operations of one kind are made of."""
+    """The types of the values in the operations of one kind."""
 
     def __init__(self, values: Iterable[type[Any]], enums: Iterable[type[Enum]] = ()) -> None:
         all_values: tuple[type[Any], ...] = (Operation, *values)
         all_enums: tuple[type[Enum], ...] = (Unknown, *enums)
         self._values: dict[str, type[Any]] = {value.__name__: value for value in all_values}
         self._enums = {enum.__name__: enum for enum in all_enums}
-        #: By type: its fields, each with the default that need not be written.
+        #: By type: its fields, each with its default, which need not be written.
         self._fields = {
             value: tuple((field.name, field.default) for field in fields(value))
             for value in self._values.values()
@@ -73,13 +73,13 @@ class JournalFormat(Generic[Argument, Result]):
         try:
             operation: Any = json.loads(line, object_hook=self._value)
         except (ValueError, TypeError, KeyError) as cause:
-            raise InvalidInput("line", line, f"it is no recorded operation: {cause!r}") from cause
+            raise InvalidInput("line", line, f"not a recorded operation: {cause!r}") from cause
         if not isinstance(operation, Operation):
-            raise InvalidInput("line", line, "it is no recorded operation")
+            raise InvalidInput("line", line, "not a recorded operation")
         return cast("Operation[Argument, Result]", operation)
 
     def read(self, path: Path) -> Iterator[Operation[Argument, Result]]:
-        """Yield the operations of a file, each once, with its answer if one is there.
+        """Yield the operations of a file, each once, with its answer if it has one.
 
         Raises:
             InvalidInput: a line is not an operation. A partial last line, from a killed writer, is
@@ -122,7 +122,7 @@ class JournalFormat(Generic[Argument, Result]):
 
 
 def _paired(content: Any) -> Any:
-    """Return a mapping whose keys are pairs as a list of them, since JSON has texts for keys."""
+    """Return a mapping with pairs as keys as a list of pairs, since JSON's keys are texts."""
     if not isinstance(content, Mapping):
         return content
     items: list[tuple[Any, Any]] = [*content.items()]

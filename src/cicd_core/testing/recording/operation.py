@@ -20,7 +20,7 @@ class Unknown(Enum):
     UNKNOWN = "unknown"
 
 
-#: No answer came: the call took effect at any moment after it was made, or it never does.
+#: There was no answer: the call took effect at any moment after it was made, or never.
 UNKNOWN: Final = Unknown.UNKNOWN
 
 
@@ -32,14 +32,14 @@ class Operation(Generic[ArgumentT_co, ResultT_co]):
     host share. They are rounded down, so two in the same microsecond count as concurrent.
     """
 
-    #: Who made it.
+    #: The client that made the call.
     client: str
-    #: Tells it from the others of that client.
+    #: Unique among the client's operations.
     number: int
     argument: ArgumentT_co
     result: ResultT_co | Literal[Unknown.UNKNOWN]
     invoked: int
-    #: None where the result is unknown.
+    #: None: the result is unknown.
     returned: int | None
 
     @property
@@ -49,7 +49,7 @@ class Operation(Generic[ArgumentT_co, ResultT_co]):
 
     @property
     def is_known(self) -> bool:
-        """Whether an answer came."""
+        """Whether there was an answer."""
         return self.returned is not None
 
     @property

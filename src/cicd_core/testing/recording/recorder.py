@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 
 
 class CallRecorder(Generic[Argument, Result]):
-    """Collects the operations of many clients. Safe for threads."""
+    """Collects the operations of many clients. Thread-safe."""
 
     def __init__(self, sink: Callable[[Operation[Argument, Result]], object] | None = None) -> None:
         """Start with nothing recorded.
@@ -30,7 +30,7 @@ class CallRecorder(Generic[Argument, Result]):
         self._sink = sink
         #: The records, if there is no sink; each operation once.
         self.operations: list[Operation[Argument, Result]] = []
-        #: How many calls were made.
+        #: The number of calls made.
         self.asked = 0
         self._numbers: dict[str, Iterator[int]] = defaultdict(count)
 
@@ -46,11 +46,11 @@ class CallRecorder(Generic[Argument, Result]):
         """Make a call, and record each of its parts.
 
         Args:
-            client: who makes it.
+            client: the client that makes the call.
             arguments: the parts, which are answered independently.
             call: the call itself.
-            results: takes the answer apart, one result an argument.
-            reads: it changes nothing, so without an answer it is omitted.
+            results: splits the answer into one result per argument.
+            reads: whether the call only reads: without an answer it is omitted.
 
         Raises:
             BaseException: the error of the call. Its effect is then unknown.

@@ -1,8 +1,8 @@
 """A simulation of the whole control plane: days of traffic, thousands of agents, one seed.
 
-The real services run over the memory store, on a clock that is moved by hand; agents crash,
-stall, lose replies and repeat themselves. After every step what happened is checked against the
-promises of the library, and at the end the store is audited.
+The real services run on the memory store, with a simulated clock; agents crash, stall, lose replies
+and repeat calls. Every step is checked against the promises of the library, and at the end the
+store is audited.
 """
 
 from __future__ import annotations

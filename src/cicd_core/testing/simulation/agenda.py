@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 
 class Agenda:
-    """A heap of (time, order of the request, action); the clock moves to each as it happens."""
+    """A heap of (time, order of the request, action); the clock moves to each action's time."""
 
     def __init__(self, clock: VirtualClock) -> None:
         self._clock = clock
         self._heap: list[tuple[int, int, Callable[[], Awaitable[None]]]] = []
         self._order = count()
-        #: How many actions have been begun.
+        #: The number of actions started.
         self.steps = 0
 
     def __bool__(self) -> bool:
-        """Whether anything is left to do."""
+        """Whether any action is left."""
         return bool(self._heap)
 
     @property
@@ -34,15 +34,15 @@ class Agenda:
         return self._heap[0][0]
 
     def at(self, micros: int, action: Callable[[], Awaitable[None]]) -> None:
-        """Do something at an instant; at once, if that has passed."""
+        """Schedule an action at an instant; at once, if that has passed."""
         heapq.heappush(self._heap, (micros, next(self._order), action))
 
     def after(self, seconds: float, action: Callable[[], Awaitable[None]]) -> None:
-        """Do something some seconds from now."""
+        """Schedule an action some seconds from now."""
         self.at(self._clock.micros() + round(seconds * SECOND), action)
 
     async def step(self) -> None:
-        """Move the clock to the next action, and do it."""
+        """Move the clock to the next action, and run it."""
         micros, _, action = heapq.heappop(self._heap)
         self._clock.advance(micros=max(0, micros - self._clock.micros()))
         self.steps += 1

@@ -1,4 +1,4 @@
-"""An agent: it claims, starts, renews, completes; and it crashes, stalls and repeats itself."""
+"""An agent: it claims, starts, renews, completes; and it crashes, stalls and repeats calls."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 _AWAY: Final = 600.0
 #: How far an agent's wall clock is off, in seconds: a standard deviation.
 _SKEW: Final = HOUR
-#: How soon a handler stops that was asked to, in seconds.
+#: How soon a handler stops after a request, in seconds.
 _STOPPING: Final = 5.0
 
 
 @define(eq=False)
 class _Holding:
-    """A job in the hands of an agent."""
+    """A job that an agent holds."""
 
     claimed: ClaimedJob
     #: It never ends by itself.
@@ -43,32 +43,32 @@ class _Holding:
 class Company(Protocol):
     """The notifications of an agent to its fleet."""
 
-    #: The jobs in the hands of all agents.
+    #: The number of jobs that all agents hold.
     busy: int
 
     def came(self, agent: SimulatedAgent) -> None:
-        """Notice that it runs."""
+        """Note that an agent runs."""
         ...
 
     def went(self, agent: SimulatedAgent) -> None:
-        """Notice that it has stopped."""
+        """Note that an agent has stopped."""
         ...
 
     def rests(self, agent: SimulatedAgent) -> None:
-        """Notice that it found no work."""
+        """Note that an agent found no work."""
         ...
 
     async def returns(self, agent: SimulatedAgent) -> None:
-        """Start it again after a crash."""
+        """Start an agent again after a crash."""
         ...
 
     def wake(self, lanes: Iterable[Lane]) -> None:
-        """Wake one agent for each time that a lane is named, if one rests that serves it."""
+        """Wake one idle agent that serves the lane, for each time that a lane is named."""
         ...
 
 
 class SimulatedAgent:
-    """One agent, with slots, a clock of its own that is wrong, and bad luck of its own."""
+    """One agent, with slots, its own wrong clock, and its own faults."""
 
     def __init__(self, world: World, company: Company, number: int, machine: Machine) -> None:
         self._world = world
@@ -76,7 +76,7 @@ class SimulatedAgent:
         self._draw = world.plan.drawn("agent", number)
         self._luck = world.plan.drawn("set-up", number)
         drift = world.plan.drift
-        #: Its seconds are so many of the store's.
+        #: The length of its seconds, in seconds of the store.
         self._pace = 1 + self._draw.uniform(-drift, drift)
         self._skew = self._draw.gauss(0, _SKEW)
         self._starting = self._draw.random() < 0.5
@@ -94,17 +94,17 @@ class SimulatedAgent:
 
     @property
     def busy(self) -> int:
-        """How many slots are in use."""
+        """The number of slots in use."""
         return len(self._held)
 
     @property
     def free(self) -> int:
-        """How many jobs it would take now."""
+        """The number of jobs that it would take now."""
         takes = self.running and not self.draining
         return self.machine.slots - len(self._held) if takes else 0
 
     async def begin(self) -> None:
-        """Start the process: register, beat, look for work."""
+        """Start the process: register, send heartbeats, look for work."""
         if self.running:
             return
         self._life += 1
@@ -129,7 +129,7 @@ class SimulatedAgent:
         await self._go_if_done()
 
     def ask_soon(self) -> None:
-        """Look for work in a moment: a wake-up has come."""
+        """Look for work soon, after a wake-up."""
         self.asked = True
         self._later(self._draw.uniform(0.01, 0.2), self.look_for_work)
 
@@ -151,9 +151,9 @@ class SimulatedAgent:
                 [(item.job.job_id, item.token) for item in again]
                 == [(claim.job.job_id, claim.token) for claim in claims]
                 or (repeats and not claims),
-                f"a claim of {self.agent_id} was repeated, and gave other jobs",
+                f"a claim of {self.agent_id} was repeated, and returned other jobs",
             )
-            if repeats and not claims:  # the first took nothing: this is a claim of its own
+            if repeats and not claims:  # the first took nothing: this is a new claim
                 await self._world.oracle.claimed(self.machine, limit, again, self._world.now)
             claims = again
         if claims and self._fails_to_begin():
@@ -192,7 +192,7 @@ class SimulatedAgent:
             world.oracle.require(
                 "a job that never started returns unused",
                 back is None or back.state is not JobState.ERROR,
-                f"job {job_id} never began, and ended in an error when it was given back",
+                f"job {job_id} never started, and ended in an error when it was released",
             )
         self._company.wake(await world.oracle.look())
         self._later(self._luck.uniform(1.0, 5.0), self.look_for_work)
@@ -247,7 +247,7 @@ class SimulatedAgent:
             again = partial(self._world.repeated, "complete", job_id, call)
             if self._draw.random() < 0.5:
                 await again()
-            else:  # the repetition took another way, and comes when all is different
+            else:  # a delayed repetition, which arrives when the state has changed
                 self._later(self._draw.uniform(60, 600), again)
         await self._drop(holding)
 
@@ -270,7 +270,7 @@ class SimulatedAgent:
             self._believe(holding, answer)
             if answer.held:
                 oracle.heard(job_id, self._world.now)
-            # Some handlers do not notice it, and report anyway: that must be refused.
+            # Some handlers do not notice the loss, and report anyway: that must be refused.
             elif holding.hangs or self._draw.random() < 0.5:
                 await self._drop(holding)
             if answer.cancel_requested:
@@ -350,7 +350,7 @@ class SimulatedAgent:
         return self._held.get(holding.claimed.job.job_id) is holding
 
     def _later(self, seconds: float, action: Callable[[], Awaitable[None]]) -> None:
-        """Do something after seconds of its own clock, unless this life has ended by then."""
+        """Run an action after seconds of its own clock, unless it has crashed by then."""
         life = self._life
 
         async def act() -> None:

@@ -1,4 +1,4 @@
-"""Until when each holder may rely on its lease, and that no other agent has the job earlier."""
+"""Checks that no other agent gets a job while its holder may still rely on the lease."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Requires(Protocol):
 @frozen
 class _Belief:
     token: LeaseToken
-    #: The instant in µs until which the answers said that the lease holds.
+    #: The instant in µs until which the lease holds by the answers.
     until: int
 
 
@@ -40,17 +40,17 @@ class Beliefs:
         self._by_job[job_id] = _Belief(token, now + int(seconds_left * SECOND))
 
     def renewed(self, job_id: str, token: LeaseToken, *, now: int, seconds_left: float) -> None:
-        """Take a renewal."""
+        """Add a renewal."""
         self._by_job[job_id] = _Belief(token, now + int(seconds_left * SECOND))
 
     def lost(self, job_id: str, token: LeaseToken, *, now: int) -> None:
-        """Take the answer that a lease is lost: it must not come before the lease's end."""
+        """Add the answer that a lease is lost: it must not come before the lease's end."""
         belief = self._of(job_id, token)
         self._must_be_over(job_id, belief, now)
         self.ended(job_id, token)
 
     def ended(self, job_id: str, token: LeaseToken) -> None:
-        """Remove a holder that has stopped the work: it ended, or its process did."""
+        """Remove a holder that has stopped: its work or its process has ended."""
         if self._of(job_id, token) is not None:
             del self._by_job[job_id]
 
@@ -60,7 +60,7 @@ class Beliefs:
 
     def _must_be_over(self, job_id: str, belief: _Belief | None, now: int) -> None:
         self._require(
-            "leases hold as long as was said",
+            "leases last as long as promised",
             belief is None or belief.until <= now,
-            f"job {job_id} was taken from a holder that was promised it for longer",
+            f"job {job_id} was taken from a holder whose lease was promised for longer",
         )

@@ -24,13 +24,13 @@ _DEFAULT: Final = SimulationPlan()
 _BAR: Final = 30
 _HELP: Final = {
     "seed": "the seed of all random choices",
-    "agents": "agents; with --autoscale the most that there are",
+    "agents": "agents; with --autoscale the maximum",
     "days": "days of traffic",
-    "jobs_per_hour": "jobs, on the average of a day",
-    "crash_rate": "crashes of an agent in an hour",
-    "stall_rate": "how often in an hour an agent stands still",
-    "clock_steps": "how often in an hour the store's wall clock is set wrong, or right again",
-    "lane_losses": "how often in an hour the list of a pool's lanes is lost",
+    "jobs_per_hour": "jobs per hour, on average over a day",
+    "crash_rate": "crashes of an agent per hour",
+    "stall_rate": "stalls of an agent per hour",
+    "clock_steps": "how often per hour the store's wall clock is set wrong, or right again",
+    "lane_losses": "how often per hour the list of a pool's lanes is lost",
     "lost_replies": "the share of calls whose reply is lost, 0 to 1",
     "cancels": "the share of jobs that are cancelled, 0 to 1",
     "hangs": "the share of attempts that never end by themselves, 0 to 1",
@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m cicd_core.testing.simulate",
         description="Simulate days of traffic on the memory store: agents crash, stall and repeat "
-        "themselves, every step is checked, and the same seed gives the same numbers.",
+        "calls, every step is checked, and the same seed gives the same numbers.",
     )
     add = parser.add_argument
     for name in OPTIONS:
@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         flag, text = f"--{name.replace('_', '-')}", f"{_HELP[name]} (default: {default})"
         add(flag, type=type(default), default=default, metavar="N", help=text)
     add("--autoscale", action="store_true", help="start and drain agents by the scaling signal")
-    add("--steps", type=int, metavar="N", help="stop after so many steps, to look at one of them")
+    add("--steps", type=int, metavar="N", help="stop after N steps, to inspect a step")
     add("--json", action="store_true", help="print the report as JSON")
     add("--quiet", action="store_true", help="show no progress")
     return parser
@@ -95,7 +95,7 @@ def _progress() -> Callable[[float], None]:
 
 
 def _ascii() -> bool:
-    """Whether the terminal, or the file, can't take the characters of the bars."""
+    """Whether the terminal or file cannot show the characters of the bars."""
     try:
         "▁█".encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:

@@ -1,8 +1,8 @@
-"""A day of plausible traffic that ends now, and goes on: what a demo of a server shows.
+"""A day of plausible traffic that ends now and then continues, for a demo of a server.
 
-The agents and the jobs are those of the simulation, so that crashes, retries, dead letters and
-cancels are among them. The day passes as quickly as it can be computed; from then on the clock is
-the machine's, and each thing happens when it is due.
+The agents and the jobs are those of the simulation, with crashes, retries, dead letters and
+cancels. The day passes as fast as it can be computed. From then on the machine's clock is used, and
+each action runs when it is due.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ PLAN: Final = SimulationPlan(
     heartbeat_timeout_seconds=900.0,
     sweep_seconds=120.0,
 )
-#: The time of the day that it is when the demo begins, whatever it really is: in seconds.
+#: The time of day at which the demo begins, regardless of the real time, in seconds.
 _NOW: Final = 13.0 * HOUR
 #: The longest pause between two checks of due work, in seconds.
 _PAUSE: Final = 1.0
-#: Of the jobs, so many are cancelled within so many seconds.
+#: The share of jobs that are cancelled, and within how many seconds.
 _CANCELLED_WITHIN: Final = 900.0
 
 
@@ -56,18 +56,18 @@ class DemoClock(VirtualClock):
     """A manual clock through the day before now, which then runs by itself."""
 
     def __init__(self) -> None:
-        """Stand at a day before now."""
+        """Begin one day before now."""
         self._system = SystemClock()
         self._is_live = False
         super().__init__(self._system.micros() - round(DAY * SECOND))
 
     @property
     def behind(self) -> int:
-        """How far it is behind now, in µs."""
+        """How far the clock is behind now, in µs."""
         return self._system.micros() - self.micros()
 
     def go_live(self) -> None:
-        """Go by itself from now on."""
+        """Follow the machine's clock from now on."""
         self._is_live = True
 
     def micros(self) -> int:
@@ -79,13 +79,13 @@ class DemoClock(VirtualClock):
         return self._system.calendar() if self._is_live else super().calendar()
 
     def advance(self, seconds: float = 0.0, *, micros: int = 0) -> None:
-        """Move on, unless it runs by itself."""
+        """Move the clock, unless it follows the machine's."""
         if not self._is_live:
             super().advance(seconds, micros=micros)
 
 
 class DemoDay:
-    """The traffic of a demo: first the day before now, then whatever comes."""
+    """The traffic of a demo: first the day before now, then live traffic."""
 
     def __init__(self, plan: SimulationPlan = PLAN) -> None:
         """Begin with an empty memory store; nothing happens yet."""
@@ -98,11 +98,11 @@ class DemoDay:
         self._draw = plan.drawn("demo")
         #: The midnight from which traffic counts the time of the day: now is a busy hour.
         self._midnight = self._clock.micros() - round(_NOW * SECOND)
-        #: What a server serves: the data of the demo, with ids and tokens of its own.
+        #: The control plane for a server: the demo's data, with its own ids and tokens.
         self.plane = ControlPlane(self._world.store, settings=Settings())
 
     async def pass_day(self) -> None:
-        """Let the day before now pass; it takes some seconds. Meanwhile only errors are logged."""
+        """Run the day before now; it takes some seconds. Meanwhile only errors are logged."""
         log = logging.getLogger("cicd_core")
         level = log.level
         log.setLevel(logging.ERROR)  # leases are lost on purpose
@@ -123,7 +123,7 @@ class DemoDay:
                 await anyio.lowlevel.checkpoint()  # so that a signal can end it
 
     async def go_on(self) -> None:
-        """Let things happen when they are due, until it is cancelled."""
+        """Run actions when they are due, until it is cancelled."""
         while True:
             wait = (self._world.agenda.next_at - self._clock.micros()) / SECOND
             if wait > 0:
@@ -134,7 +134,7 @@ class DemoDay:
     async def _step(self) -> None:
         try:
             await self._world.agenda.step()
-        except CicdError as refused:  # a person of the demo may have come before
+        except CicdError as refused:  # a user of the demo may have been faster
             _log.debug("the demo goes on: %s", refused)
 
     def _next_arrival(self, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""What the work of a demo is called, and its deployments."""
+"""The names of a demo's jobs, and its deployments."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ _CHANGES: Final = (
     "Add a retry to the payment",
 )
 _PLACES: Final = ("eu-west", "us-east")
-#: How often a deployment begins, on average, in seconds, and how long its stages last at most.
+#: The average time between deployments, and the longest stage of one, in seconds.
 _EVERY: Final = 0.4 * HOUR
 _STAGE: Final = 300.0
-#: Of the jobs, so many have one attempt: after an error they are dead letters.
+#: The share of jobs with one attempt: after an error they are dead letters.
 _ONCE: Final = 0.3
-#: Of those in staging and in production, so many fail; of those that are live, so many go back.
+#: The share of deployments that fail in staging and in production; of live ones rolled back.
 _FAILS: Final = 0.06
 _GOES_BACK: Final = 0.08
 
 
 def named(specs: Iterable[JobSpec], draw: Random) -> list[JobSpec]:
-    """Return jobs with a source, a name and a service; those that come together share them."""
+    """Return jobs with a source, a name and a service; jobs of one arrival share them."""
     service, change = draw.choice(_SERVICES), draw.choice(_CHANGES)
     sha = hashlib.sha1(f"{draw.random()}".encode(), usedforsecurity=False).hexdigest()
     git = GitContext(
@@ -81,7 +81,7 @@ class DemoDeployments:
         self._numbers = dict.fromkeys(_SERVICES, 0)
 
     def begin(self) -> None:
-        """Let the first one come."""
+        """Schedule the first deployment."""
         self._world.agenda.after(self._draw.expovariate(1 / _EVERY), self._arrive)
 
     async def _arrive(self) -> None:

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 _BARS: Final = "▁▂▃▄▅▆▇█"
 _ASCII_BARS: Final = "_.-:=+*#"
-#: How many columns a day is drawn in.
+#: The number of columns for a day.
 _WIDTH: Final = 72
 
 Row = tuple[str, ...]
 
 
 def bars(values: Sequence[float], width: int = _WIDTH, *, ascii_only: bool = False) -> str:
-    """Return values as a row of bars, the largest of each column; the lowest bar is 0."""
+    """Return values as a row of bars: the largest value of each column; the lowest bar is 0."""
     if not values:
         return ""
     columns = min(width, len(values))
@@ -50,7 +50,7 @@ def waits_rows(report: SimulationReport) -> list[Row]:
 
 
 def columns_of(rows: Sequence[Row]) -> list[str]:
-    """Return a table as lines: the first column to the left, numbers to the right."""
+    """Return a table as lines: the first column left-aligned, numbers right-aligned."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(
@@ -62,7 +62,7 @@ def columns_of(rows: Sequence[Row]) -> list[str]:
 
 
 def plot(samples: Sequence[Sample], *, ascii_only: bool = False) -> list[str]:
-    """Return the time of traffic as rows of bars, with the most of each."""
+    """Return the time of traffic as rows of bars, with the maximum of each row."""
     rows: tuple[tuple[str, list[float]], ...] = (
         ("wait", [sample.wait for sample in samples]),
         ("ready", [item.ready for item in samples]),
@@ -71,7 +71,7 @@ def plot(samples: Sequence[Sample], *, ascii_only: bool = False) -> list[str]:
         ("desired", [sample.desired for sample in samples]),
     )
     if not samples:
-        return ["no samples: there was traffic for less than one"]
+        return ["no samples: the traffic was shorter than one sample"]
     lines: list[str] = []
     for name, values in rows:
         most = max(values)
@@ -83,7 +83,7 @@ def plot(samples: Sequence[Sample], *, ascii_only: bool = False) -> list[str]:
 
 
 def verdict(report: SimulationReport) -> list[str]:
-    """Return whether every promise held, and how to come back to where one did not."""
+    """Return whether every promise held, and the command to repeat a violation."""
     if report.ok:
         checks = f"{sum(report.checked.values())} checks, {report.audited} in the audit"
         return [f"every promise holds: {checks}"]
@@ -116,6 +116,6 @@ def _summary(report: SimulationReport) -> Iterable[str]:
         f"jobs         {counted('enqueued', 'success', 'failed', 'error', 'timeout', 'cancelled')}",
         f"again        {counted('retries', 'dead_lettered', 'replays')}",
         f"repeated     {tally.get('repeated calls', 0)} calls whose replies were lost",
-        f"refused      {tally.get('refused stale calls', 0)} calls of owners that were none",
+        f"refused      {tally.get('refused stale calls', 0)} calls of stale owners",
         f"utilisation  {report.utilisation:.0%} of the slots that ran",
     ]

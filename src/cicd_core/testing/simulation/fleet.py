@@ -20,7 +20,7 @@ class Fleet:
     """The agents of all pools."""
 
     def __init__(self, world: World) -> None:
-        """Make the agents; none of them runs yet."""
+        """Create the agents; none of them runs yet."""
         self._world = world
         self._draw = world.plan.drawn("fleet")
         self._agents = [
@@ -32,14 +32,14 @@ class Fleet:
         self._serving: dict[Lane, list[Machine]] = {}
         #: The last scaling signal, by pool.
         self._desired: dict[str, int] = {}
-        #: Slots of the agents that run, and those in use.
+        #: The slots of running agents, and those in use.
         self.slots = 0
         self.busy = 0
-        #: How many agents run.
+        #: The number of running agents.
         self.size = 0
 
     async def set_up(self) -> None:
-        """Make the pools, and start the agents: one of each kind where the signal decides."""
+        """Create the pools, and start the agents: one of each kind if the signal decides."""
         for pool_name in POOLS:
             machines = {item.machine for item in self._of(pool_name)}
             await self._world.plane.pools.put(
@@ -67,20 +67,20 @@ class Fleet:
         self.busy -= agent.busy
 
     async def returns(self, agent: SimulatedAgent) -> None:
-        """Start an agent after its crash, unless the pool needs it no more."""
+        """Start an agent after its crash, unless the pool does not need it any more."""
         desired = self._desired.get(agent.machine.pool_name)
         running = sum(item.running for item in self._of(agent.machine.pool_name))
         if not self._world.plan.autoscale or desired is None or running < desired:
             await agent.begin()
 
     def rests(self, agent: SimulatedAgent) -> None:
-        """Keep an agent that found nothing: it is woken when there may be work."""
+        """Add an agent without work: it is woken when there may be work."""
         if agent.agent_id not in self._rest_marks:
             self._rest_marks.add(agent.agent_id)
             self._resting[agent.machine].append(agent)
 
     def wake(self, lanes: Iterable[Lane]) -> None:
-        """Wake one agent for each time that a lane is named, if one rests that serves it."""
+        """Wake one idle agent that serves the lane, for each time that a lane is named."""
         for lane in lanes:
             self._wake_one(lane)
 
@@ -111,7 +111,7 @@ class Fleet:
             return
         away = [item for item in agents if not item.running]
         missing = {item.machine for item in away} - {e.machine for e in agents if e.running}
-        # First a machine of each kind, then in no particular order.
+        # First a machine of each kind, then in any order.
         self._draw.shuffle(away)
         away.sort(key=lambda item: item.machine not in missing)
         for agent in away[:number]:

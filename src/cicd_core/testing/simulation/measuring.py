@@ -22,7 +22,7 @@ _ENDS: Final = FINAL_STATES | {JobState.DEAD_LETTERED}
 
 @frozen(kw_only=True)
 class Sample:
-    """The state of affairs at one moment."""
+    """The measured values at one moment."""
 
     #: Since the start, in seconds.
     at: float
@@ -31,7 +31,7 @@ class Sample:
     #: Running agents, and those that the scaling signal wants.
     agents: int
     desired: int
-    #: The average wait of the jobs that were claimed since the sample before, in seconds.
+    #: The average wait of the jobs claimed since the previous sample, in seconds.
     wait: float
 
 
@@ -80,7 +80,7 @@ class Measures:
         return self._busy_seconds / self._slot_seconds if self._slot_seconds else 0.0
 
     def pass_time(self, now: int, *, slots: int, busy: int) -> None:
-        """Count the slots, as they were since the last call, up to now (µs)."""
+        """Count the slots from the last call up to now (µs)."""
         seconds, self._at = (now - self._at) / SECOND, now
         self._slot_seconds += slots * seconds
         self._busy_seconds += min(busy, slots) * seconds

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from cicd_core.store.contract import Store
     from cicd_core.testing.simulation.plan import Machine
 
-#: Priority, first enqueue (µs), id: the order in which ready jobs are to be claimed.
+#: Priority, first enqueue (µs), id: the order in which ready jobs must be claimed.
 Rank = tuple[int, int, str]
 
 _HELD: Final = (JobState.CLAIMED, JobState.RUNNING)
@@ -41,9 +41,9 @@ class JobSight:
     fence: int
     attempt: int
     version: int
-    #: That of its holder; None while it has no holder.
+    #: The token of its holder; None while it has no holder.
     token: LeaseToken | None
-    #: Where it waits, and its place there; None while it can't be claimed.
+    #: Its lane, and its place in the lane; None while it cannot be claimed.
     place: tuple[Lane, Rank] | None
 
     @property
@@ -67,11 +67,11 @@ class Oracle:
         self._cursor: str | None = None
         self._jobs: dict[str, JobSight] = {}
         self._ready: dict[Lane, SortedList[Rank]] = {}
-        #: When the holder of each job was heard last (µs): its claim, its start, its renewals.
+        #: The last sign of life of each job's holder (µs): its claim, its start, its renewals.
         self._heard: dict[str, int] = {}
-        #: When its last attempt was seen to start (µs of the time that passes).
+        #: When the last attempt of each job was seen to start (µs of elapsed time).
         self._began: dict[str, int] = {}
-        #: The pools whose lanes may not all be listed, since their lists were lost.
+        #: The pools whose lists of lanes were lost, and may be incomplete.
         self._lost: set[str] = set()
         #: The invariants that were broken, and how.
         self.faults: list[tuple[str, str]] = []
@@ -82,7 +82,7 @@ class Oracle:
 
     @property
     def job_ids(self) -> list[str]:
-        """Every job that was ever seen, in the order of their first sight."""
+        """Every job that was ever observed, in the order of the first observation."""
         return list(self._jobs)
 
     def ready(self) -> dict[Lane, int]:
@@ -121,7 +121,7 @@ class Oracle:
             self.require(
                 "nothing lost",
                 job.job_id in self._jobs,
-                f"job {job.job_id} was acknowledged, and the log does not tell of it",
+                f"job {job.job_id} was acknowledged, but the log has no event of it",
             )
         return lanes
 
@@ -139,7 +139,7 @@ class Oracle:
         self._lost.add(pool_name)
 
     async def look_for_lanes(self) -> None:
-        """Notice the pools whose lists name every lane again in which jobs wait."""
+        """Note the pools whose lists have all lanes with waiting jobs again."""
         records = await self._store.get(LANES.name, sorted(self._lost))
         for pool_name in sorted(self._lost):
             listed = directory_of(pool_name, records.get(pool_name)).lanes
@@ -150,11 +150,11 @@ class Oracle:
     async def claimed(
         self, machine: Machine, limit: int, answer: Sequence[ClaimedJob], now: int
     ) -> None:
-        """Check a claim: the best of all ready jobs that such an agent may run, in their order."""
+        """Check that a claim returns the best of all jobs that the agent may run, in order."""
         lanes = {lane for lane in self._ready if machine.serves(lane)}
         got = [item.job.job_id for item in answer]
         most = limit
-        if machine.pool_name in self._lost:  # the jobs of lanes that no list names wait on
+        if machine.pool_name in self._lost:  # the jobs of unlisted lanes keep waiting
             most, lanes = len(got), lanes & {lane_of(item.job) for item in answer}
         best = merge(*(islice(self._ready[lane], most) for lane in lanes))
         expected = [job_id for _, _, job_id in islice(best, most)]
@@ -167,7 +167,7 @@ class Oracle:
         self.require(
             "strict priority, first in first out",
             got == expected,
-            f"a claim of up to {limit} by {machine} gave {got}; first in line were {expected}",
+            f"a claim of up to {limit} by {machine} returned {got}; expected were {expected}",
         )
         await self._take_in(got)
         for one in answer:
@@ -175,11 +175,11 @@ class Oracle:
             self.require(
                 "one owner",
                 self.owns(one.job.job_id, one.token),
-                f"job {one.job.job_id} was claimed, and its record has another owner",
+                f"job {one.job.job_id} was claimed, but its record has another owner",
             )
 
     async def _take_in(self, job_ids: list[str]) -> list[Lane]:
-        """Read the jobs as they are now, check how they changed, and remember them."""
+        """Read the current jobs, check their changes, and remember them."""
         got_work: list[Lane] = []
         for first in range(0, len(job_ids), _PAGE):
             some = job_ids[first : first + _PAGE]
@@ -252,7 +252,7 @@ class Oracle:
         self.require(
             "one owner",
             None in {before.token, now.token} or before.token == now.token,
-            f"{name} went from one owner to another without a way back to the queue",
+            f"{name} went from one owner to another without a return to the queue",
         )
 
     def _check_loss(self, job: Job, before: JobSight) -> None:
@@ -267,8 +267,8 @@ class Oracle:
         self.require(
             "the last sign of life decides",
             (last.verdict is Verdict.TIMEOUT) is too_long,
-            f"job {job.job_id}: {last.verdict} ({last.reason}), and its holder was heard {ran} µs "
-            f"after its start",
+            f"job {job.job_id}: {last.verdict} ({last.reason}), but its holder gave a sign of life "
+            f"{ran} µs after its start",
         )
 
 

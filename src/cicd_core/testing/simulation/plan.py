@@ -26,7 +26,7 @@ class Machine:
     #: None: it takes every type.
     job_types: tuple[str, ...] | None
     slots: int
-    #: Of all agents, 0 to 1.
+    #: The share of all agents, 0 to 1.
     share: float
 
     def serves(self, lane: Lane) -> bool:
@@ -39,9 +39,9 @@ class Work:
     """A kind of job."""
 
     lane: Lane
-    #: Of all jobs, 0 to 1.
+    #: The share of all jobs, 0 to 1.
     share: float
-    #: The median of how long an attempt runs, in seconds, and the spread of its logarithm.
+    #: The median duration of an attempt, in seconds, and the spread of its logarithm.
     median_seconds: float
     spread: float
     delivery: Delivery = Delivery.AT_LEAST_ONCE
@@ -77,30 +77,30 @@ class SimulationPlan:
     agents: int = 100
     #: Days of traffic; the remaining queue is then processed without further faults.
     days: float = 1.0
-    #: The average over the day; the curve of the day and bursts move it up and down.
+    #: The average over the day; the rate varies with the time of day and with bursts.
     jobs_per_hour: float = 600.0
-    #: Crashes of an agent in an hour; it comes back ten minutes later, on average.
+    #: Crashes of an agent per hour; it comes back ten minutes later, on average.
     crash_rate: float = 0.02
     #: Stalls of an agent per hour, mostly longer than its leases.
     stall_rate: float = 0.02
-    #: Calls whose reply is lost, so that the caller repeats them, 0 to 1.
+    #: Share of calls whose reply is lost, so that the caller repeats them, 0 to 1.
     lost_replies: float = 0.02
     #: Share of jobs that are cancelled, 0 to 1.
     cancels: float = 0.02
-    #: Attempts that never end by themselves, 0 to 1.
+    #: Share of attempts that never end by themselves, 0 to 1.
     hangs: float = 0.001
     #: Share of claims whose agent cannot start the work and releases the jobs, 0 to 1.
     setup_failures: float = 0.01
-    #: How often in an hour the wall clock of the store's machine is set wrong, or right again.
+    #: How often per hour the wall clock of the store's machine is set wrong, or right again.
     clock_steps: float = 0.0
-    #: How often in an hour the list of a pool's lanes is lost, as a failover or a restore loses it,
-    #: and the control plane starts again.
+    #: How often per hour the list of a pool's lanes is lost, as in a failover or a restore, and
+    #: the control plane starts again.
     lane_losses: float = 0.0
-    #: How much faster or slower than the store's an agent's clock goes at most, 0 to 0.5.
+    #: The largest relative error of an agent's clock rate, 0 to 0.5.
     drift: float = 0.05
-    #: Start and drain agents as the scaling signal says; ``agents`` is the most there may be.
+    #: Start and drain agents by the scaling signal; ``agents`` is the maximum.
     autoscale: bool = False
-    #: Stop after so many steps: to look at the step that broke a promise.
+    #: Stop after this number of steps, to inspect the step that broke a promise.
     steps: int | None = None
     #: Seconds.
     lease_seconds: float = 120.0
@@ -131,11 +131,11 @@ class SimulationPlan:
 
     @property
     def seconds(self) -> float:
-        """How long there is traffic, in seconds."""
+        """The duration of the traffic, in seconds."""
         return self.days * DAY
 
     def drawn(self, *words: object) -> Random:
-        """Return the source of one part's numbers: other parts do not change what it draws."""
+        """Return the random numbers of one part, which do not depend on other parts."""
         return Random("/".join(map(str, (self.seed, *words))))  # noqa: S311 - no secrets are drawn
 
     def machines(self) -> list[Machine]:

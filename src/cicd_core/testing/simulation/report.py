@@ -33,9 +33,9 @@ OPTIONS: Final = (
 class Violation:
     """A promise that was broken."""
 
-    #: Its name, those of the audit with ``audit:`` before it.
+    #: Its name; names of the audit start with ``audit:``.
     invariant: str
-    #: The step after which it was seen.
+    #: The step after which it was found.
     step: int
     #: The violation, in a sentence.
     text: str
@@ -43,11 +43,11 @@ class Violation:
 
 @frozen(kw_only=True)
 class SimulationReport:
-    """A simulation that has ended: at its end, or at the first broken promise."""
+    """The result of a simulation, which ended at its end or at the first broken promise."""
 
     plan: SimulationPlan
     steps: int
-    #: Virtual seconds from the first step to the last, the working off included.
+    #: Virtual seconds from the first step to the last, including the end of the remaining work.
     seconds: float
     violations: tuple[Violation, ...]
     #: How often each invariant was checked.
@@ -55,7 +55,7 @@ class SimulationReport:
     #: How many events and records the audit looked at.
     audited: int
     waits: Mapping[Priority, Waits]
-    #: The share of the slots in use while there was traffic, 0 to 1.
+    #: The share of the slots in use during the traffic, 0 to 1.
     utilisation: float
     samples: tuple[Sample, ...]
     #: The counts of events by name (enqueued, success, retries, dead_lettered, crashes, …).
@@ -68,7 +68,7 @@ class SimulationReport:
 
     @property
     def replay(self) -> str:
-        """The command that comes to the same step again."""
+        """The command that reaches the same step again."""
         plan = self.plan
         given = [f"--{name.replace('_', '-')} {getattr(plan, name)}" for name in OPTIONS]
         given += ["--autoscale"] if plan.autoscale else []
@@ -76,7 +76,7 @@ class SimulationReport:
         return f"python -m cicd_core.testing.simulate {' '.join(given)}"
 
     def as_json(self) -> dict[str, Any]:
-        """Return the report as plain values; the same plan gives the same ones."""
+        """Return the report as plain values; the same plan gives the same values."""
         return {
             "ok": self.ok,
             "plan": asdict(self.plan),

@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from cicd_core.store.contract import Store
     from cicd_core.testing.simulation.plan import SimulationPlan
 
-#: Work that nothing has happened to for so long will never be done, in µs.
+#: Work without any change for so long will never be done, in µs.
 _STUCK: Final = int(6 * HOUR * SECOND)
-#: Of the dead letters, so many are replayed, after so many seconds.
+#: The share of dead letters that are replayed, and after how many seconds.
 _REPLAYED: Final = 0.3
 _REPLAY_AFTER: Final = 1800.0
-#: A job is cancelled within so many seconds.
+#: Within how many seconds a job is cancelled.
 _CANCELLED_WITHIN: Final = 900.0
 #: How often progress is reported, in steps.
 _TELL: Final = 500
-#: How far ahead a wall clock is that was set, in seconds: right, by a slip, by a dead battery.
+#: The offsets of a set wall clock, in seconds: none, a small error, or an empty battery.
 _AHEAD: Final = (0.0, 0.0, -90.0, 3600.0, -365 * 24 * HOUR, 365 * 24 * HOUR)
 
 
@@ -95,7 +95,7 @@ class _Simulation:
         world.oracle.require(
             "nothing stuck",
             idle < _STUCK,
-            f"{world.oracle.open} jobs are open, and nothing happened to any for 6 hours",
+            f"{world.oracle.open} jobs are open, but none has changed for 6 hours",
         )
         return world.oracle.open > 0 and not world.oracle.faults
 
@@ -136,7 +136,7 @@ class _Simulation:
             await world.plane.jobs.cancel(job_id, reason="the simulation cancels it")
         except OperationRejected as refused:
             ended = seen is not None and seen.final
-            world.oracle.require("cancels are heard", ended, str(refused))
+            world.oracle.require("cancels take effect", ended, str(refused))
         await world.oracle.look()
 
     def _maybe_replay(self, job_id: str) -> None:
@@ -201,7 +201,7 @@ class _Simulation:
         if await lose_lanes(world.store, pool_name, commit_id):
             world.count("lost lists of lanes")
             world.oracle.lost_lanes(pool_name)
-            world.restart()  # a process that runs on knows the lanes for some seconds of its own
+            world.restart()  # a process that keeps running would cache the lanes for some seconds
         self._next_lane_loss()
 
     async def _end_traffic(self) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cicd_core.model.job import Job
     from cicd_core.testing.simulation.plan import SimulationPlan
 
-#: A share of the jobs comes in bursts, such as the matrix of a pipeline; so many at once.
+#: The share of jobs in bursts, such as the matrix of a pipeline, and the size of a burst.
 _BURSTS: Final = 0.2
 _BURST: Final = (10, 50)
 #: Share of the others with a start time, at most an hour later.
@@ -37,7 +37,7 @@ _VERDICTS: Final = {
     Verdict.ERROR: 5,
     Verdict.TIMEOUT: 1,
 }
-#: What an attempt says that ended so.
+#: The messages of attempts, by verdict.
 _MESSAGES: Final[Mapping[Verdict, tuple[str, ...]]] = {
     Verdict.SUCCESS: (),
     Verdict.FAILED: ("2 of 214 tests failed", "the linter found 3 faults", "make: *** [all] 1"),
@@ -52,7 +52,7 @@ _WORKS: Final = {work.lane: work for work in WORKS}
 
 
 def rate_at(seconds: float) -> float:
-    """Return how busy that time of the day is: 1 on average, least in the night, most at 14:00.
+    """Return the rate at a time of day: 1 on average, lowest at night, highest at 14:00.
 
     Args:
         seconds: since midnight (UTC) of the first day.
@@ -64,7 +64,7 @@ class Traffic:
     """Draws the jobs, one arrival after the other."""
 
     def __init__(self, plan: SimulationPlan) -> None:
-        """Draw from the seed of the plan alone."""
+        """Draw only from the seed of the plan."""
         self._random = plan.drawn("traffic")
         size = sum(_BURST) / 2
         # Of the arrivals: a burst is one of them, and many jobs.
@@ -73,7 +73,7 @@ class Traffic:
         self._per_second = plan.jobs_per_hour / HOUR / jobs_per_arrival
 
     def next_after(self, seconds: float) -> float:
-        """Return when the next jobs come: a Poisson process whose rate is the day's curve."""
+        """Return when the next jobs come: a Poisson process with the rate of the time of day."""
         while True:
             seconds += self._random.expovariate(self._per_second * 1.8)
             if self._random.random() * 1.8 < rate_at(seconds):
@@ -111,6 +111,6 @@ def outcome_of(draw: Random, summary: str) -> Outcome:
     (verdict,) = draw.choices(list(_VERDICTS), list(_VERDICTS.values()))
     code = {Verdict.SUCCESS: 0, Verdict.FAILED: 1}.get(verdict)
     messages = _MESSAGES[verdict]
-    # By the summary: nothing more is drawn for it.
+    # Chosen by the summary, so that no further number is drawn.
     message = messages[sum(summary.encode()) % len(messages)] if messages else None
     return Outcome(verdict=verdict, exit_code=code, logs_summary=summary, error_message=message)

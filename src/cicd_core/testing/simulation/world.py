@@ -31,7 +31,7 @@ Answer = TypeVar("Answer")
 
 #: A simulation begins at midnight (UTC), in µs.
 MIDNIGHT: Final = START - START % int(DAY * SECOND)
-#: Longer than any simulation: nothing may be dropped before the audit has seen it.
+#: Longer than any simulation: nothing may be dropped before the audit.
 _KEPT: Final = 365 * DAY
 
 
@@ -50,7 +50,7 @@ class World:
         self.clock = clock or VirtualClock(MIDNIGHT)
         self.agenda = Agenda(self.clock)
         self.measures = Measures(self.clock.micros())
-        #: The real one, whatever the control plane is given.
+        #: The real store, even if the control plane gets a wrapper.
         backend = MemoryBackend(COLLECTIONS, clock=self.clock, log_retention=_KEPT)
         self.store: Store = RetryingStore(backend)
         self._given = self.store if wrap is None else wrap(self.store)
@@ -58,7 +58,7 @@ class World:
         self.plane = self._started()
         self.oracle = Oracle(self.store, self._moved)
         self.beliefs = Beliefs(self.oracle.require)
-        #: Whether faults happen; the work that is left at the end is done in peace.
+        #: Whether faults happen; the remaining work at the end is done without faults.
         self.troubled = True
         #: The callback for a job that became a dead letter.
         self.on_dead_letter: Callable[[str], None] = lambda _: None
@@ -69,11 +69,11 @@ class World:
         return self.clock.micros()
 
     def restart(self) -> None:
-        """Start the control plane again: it remembers nothing."""
+        """Start the control plane again, without its memory."""
         self.plane = self._started()
 
     def count(self, what: str) -> None:
-        """Count something that happened."""
+        """Count an event by name."""
         self.measures.tally[what] += 1
 
     async def as_holder(
@@ -82,24 +82,24 @@ class World:
         """Make a holder's call: it must be refused exactly if the token does not hold the job.
 
         Returns:
-            The answer; None where it was refused.
+            The answer; None: it was refused.
         """
         owner = self.oracle.owns(job_id, token)
         try:
             answer = await call()
         except LeaseLost as lost:
             self.count("refused stale calls")
-            self.oracle.require("owners are heard", not owner, f"{verb}: {lost}")
+            self.oracle.require("owners are accepted", not owner, f"{verb}: {lost}")
             return None
         self.oracle.require(
             "stale owners are refused",
             owner,
-            f"{verb} of job {job_id} with fence {token.fence} was accepted, and does not hold it",
+            f"{verb} of job {job_id} with stale fence {token.fence} was accepted",
         )
         return answer
 
     async def repeated(self, verb: str, job_id: str, call: Callable[[], Awaitable[object]]) -> None:
-        """Make a call again that was applied, and whose reply was lost: it must change nothing."""
+        """Repeat an applied call whose reply was lost: it must change nothing."""
         self.count("repeated calls")
         before = self.oracle.sight(job_id)
         try:

@@ -119,5 +119,5 @@ def test_a_last_line_without_its_end_is_left_out(tmp_path: Path) -> None:
 def test_a_line_that_is_no_operation_is_refused(line: str, tmp_path: Path) -> None:
     path = tmp_path / "journal"
     path.write_text(f"{line}\n", encoding="utf-8")
-    with pytest.raises(InvalidInput, match="no recorded operation"):
+    with pytest.raises(InvalidInput, match="not a recorded operation"):
         load([path])

@@ -188,7 +188,7 @@ class TestWrongQueues:
         (violation,) = check_queue(operations)
         assert violation.fault is Fault.PRIORITY_INVERSION
         assert violation.operations[0] == wrong
-        assert "a (rank 2.a) was given before v (rank 1.v)" in str(violation)
+        assert "a (rank 2.a) was claimed before v (rank 1.v)" in str(violation)
 
     def test_what_was_there_at_each_moment_is_told(self) -> None:
         early, late, never = job("u"), job("v"), job("w")

@@ -40,7 +40,7 @@ FAULTS = {
     "Mistaken": "renewals tell the owner",
     "Flattering": "the last sign of life decides",
     "Uncounted": "audit: counters",
-    "Generous": "leases hold as long as was said",
+    "Generous": "leases last as long as promised",
 }
 
 
