@@ -1,7 +1,7 @@
 """The embeddable core of a CI/CD control plane.
 
 Jobs, deployments, agents and pools, a priority queue with leases, sessions, events and statistics:
-pure values and state machines over one small store contract. Begin with :class:`ControlPlane`.
+pure values and state machines over one small store contract. Start with :class:`ControlPlane`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Work beside a block, which ends with it, and calls that run at once."""
+"""Background work that ends with a block, and concurrent calls."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ async def beside(
 ) -> AsyncGenerator[None]:
     """Run ``work`` while the block runs, and end it when the block ends.
 
-    What the block raises comes out as it is: not within a group, and not as a cancellation. For
-    that the block's own task is never cancelled at the end: on Python 3.11 and 3.12 a task that has
-    just left an ``asyncio.TaskGroup`` with an error would take that for a cancellation of its own.
-    An error of ``work`` cancels the block, and comes out in its place.
+    An error of the block is raised unchanged: not in a group, and not as a cancellation. For this,
+    the block's own task is never cancelled at the end: on Python 3.11 and 3.12, a task that has
+    just left an ``asyncio.TaskGroup`` with an error would treat that as its own cancellation. An
+    error of ``work`` cancels the block, and is raised instead.
 
     Args:
-        work: what runs beside the block.
-        end: asks the work to finish, which is waited for; without it the work is cancelled. A block
-            that is cancelled cancels the work in any case.
+        work: the work to run during the block.
+        end: asks the work to finish, and the block waits for it; without it the work is cancelled.
+            A cancelled block cancels the work in any case.
     """
     scope = anyio.CancelScope()
     failures: list[BaseException] = []
@@ -59,9 +59,9 @@ async def beside(
 
 
 async def together(calls: Sequence[Callable[[], Awaitable[Answer]]]) -> list[Answer]:
-    """Make calls at once, and return their answers in the order given.
+    """Make calls concurrently, and return their answers in the order given.
 
-    The first error comes out as it is, not in a group, and ends the other calls.
+    The first error cancels the other calls, and is raised unchanged, not in a group.
     """
     if len(calls) == 1:
         return [await calls[0]()]

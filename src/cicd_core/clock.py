@@ -1,7 +1,8 @@
 """The only module that reads a clock.
 
-Decisions take ``now`` as a parameter; the time that decides leases is the store's own
-(:meth:`cicd_core.store.contract.Store.now`). What stands here are the sources that stores use.
+Decisions take ``now`` as a parameter; the store's own time
+(:meth:`cicd_core.store.contract.Store.now`) decides leases. This module has the clocks that stores
+use.
 """
 
 from __future__ import annotations
@@ -12,27 +13,27 @@ from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: A wall clock that shows a moment outside of 2026 to 2200 is not set: a machine without a battery
-#: starts in 1970, or when its firmware was built.
+#: A wall clock outside 2026 to 2200 was never set: a machine without a battery starts in 1970, or
+#: at the build date of its firmware.
 _EARLIEST: Final = 1_767_225_600_000_000
 _LATEST: Final = 7_258_118_400_000_000
 
 
 class Clock(Protocol):
-    """A source of elapsed time for a store that has none of its own."""
+    """A source of elapsed time for a store without its own clock."""
 
     def micros(self) -> int:
-        """Return microseconds that grow as time passes, and with nothing else.
+        """Return microseconds that grow only as time passes.
 
-        It is never smaller than the answer before, and begins near the Unix epoch's count, so that
-        what is derived from it grows over restarts.
+        The value never decreases. It begins near the number of microseconds since the Unix epoch,
+        so that values derived from it grow over restarts.
         """
         ...
 
 
 @runtime_checkable
 class CalendarClock(Clock, Protocol):
-    """A clock that tells the calendar apart; one that does not stands for both."""
+    """A clock with a separate calendar; a clock without one is used for both."""
 
     def calendar(self) -> int:
         """Return microseconds since the Unix epoch (UTC): it may step forward or back."""
@@ -40,23 +41,23 @@ class CalendarClock(Clock, Protocol):
 
 
 def calendar_reader(clock: Clock) -> Callable[[], int]:
-    """Return what reads the clock's calendar; asked once, it spares a look at each reading."""
+    """Return the function that reads the clock's calendar; call this once, and keep the result."""
     return clock.calendar if isinstance(clock, CalendarClock) else clock.micros
 
 
 def calendar_of(clock: Clock) -> int:
-    """Return microseconds since the Unix epoch (UTC), as the clock's calendar tells them."""
+    """Return microseconds since the Unix epoch (UTC) by the clock's calendar."""
     return calendar_reader(clock)()
 
 
 class SystemClock:
-    """Elapsed time from the wall clock's value at the start on, and the wall clock as it is."""
+    """Elapsed time, beginning with the wall clock's value at the start, and the wall clock."""
 
     def __init__(self) -> None:
         self._offset = plausible(wall_micros(), _EARLIEST) - boot_micros()
 
     def micros(self) -> int:
-        """Return microseconds since the Unix epoch (UTC) if the wall clock was right at first."""
+        """Return microseconds since the Unix epoch (UTC), if the wall clock was right at first."""
         return self._offset + boot_micros()
 
     def calendar(self) -> int:
@@ -65,7 +66,7 @@ class SystemClock:
 
 
 def plausible(wall: int, otherwise: int = _EARLIEST) -> int:
-    """Return a wall clock's microseconds, or ``otherwise`` if that clock was clearly not set."""
+    """Return a wall clock's microseconds, or ``otherwise`` if that clock was clearly never set."""
     return wall if _EARLIEST <= wall < _LATEST else otherwise
 
 
@@ -77,8 +78,8 @@ def wall_micros() -> int:
 def boot_micros() -> int:
     """Return microseconds since this machine started, the same in every process on it.
 
-    ``CLOCK_BOOTTIME`` (it counts while the machine sleeps) where there is one, else the
-    monotonic clock.
+    It is ``CLOCK_BOOTTIME`` (which also counts while the machine sleeps) if the system has it,
+    otherwise the monotonic clock.
     """
     clock_id = getattr(time, "CLOCK_BOOTTIME", None)
     if clock_id is None:
@@ -87,5 +88,5 @@ def boot_micros() -> int:
 
 
 def monotonic_seconds() -> float:
-    """Return seconds on this process's monotonic clock: for deadlines of its own only."""
+    """Return seconds on this process's monotonic clock, only for its own deadlines."""
     return time.monotonic()

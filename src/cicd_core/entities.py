@@ -1,4 +1,4 @@
-"""Every kind of entity that a store keeps: a new one is its own module and one line here."""
+"""Every kind of entity that a store keeps: a new kind needs its own module and one line here."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cicd_core.persistence.collections import COORDINATION, LANES
 if TYPE_CHECKING:
     from cicd_core.persistence.mapping import EntityMapping
 
-#: How each kind of entity is kept, listed, dropped and audited.
+#: The storage, listing, retention and audit of each kind of entity.
 MAPPINGS: Final[tuple[EntityMapping[Any], ...]] = (
     mappings.JOB,
     mappings.DEPLOYMENT,
@@ -21,5 +21,5 @@ MAPPINGS: Final[tuple[EntityMapping[Any], ...]] = (
     API_KEY,
 )
 
-#: What a store is opened with: the collections of the entities, and two that no entity has.
+#: The collections to open a store with: those of the entities, and two others.
 COLLECTIONS: Final = (*(mapping.collection for mapping in MAPPINGS), LANES, COORDINATION)

@@ -26,8 +26,8 @@
         ├── StoreUnavailable     try again: locked, disconnected, busy
         ├── StoreClosed          it is closed, or belongs to the parent of this forked process
         ├── StoreReplaced        its files were replaced or removed under this process (permanent)
-        ├── StoreFull            no room left; nothing was written (``recoverable``)
-        ├── StoreReadOnly        the file or the server takes no writes (``recoverable``)
+        ├── StoreFull            no space left; nothing was written (``recoverable``)
+        ├── StoreReadOnly        the file or the server refuses writes (``recoverable``)
         ├── TooManyConflicts     gave up after repeated conflicts
         ├── CorruptRecord        bytes that do not decode (``recoverable``)
         ├── UnsupportedCapability  this store, or this event loop, cannot do that (permanent)
@@ -39,8 +39,8 @@
 ``retryable`` means that the same call may succeed in a moment; ``recoverable`` means that it may
 succeed after an operator acts. An error that is neither is permanent: waiting does not help.
 
-Each error has its subject as attributes. Its message says what was refused, why, and what to do
-instead. You can copy it, pickle it and raise it in another process.
+Each error has its subject as attributes. Its message names the refused value, the reason and the
+next step. You can copy it, pickle it and raise it in another process.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class CicdError(Exception):
 
     #: Whether the same call may succeed if it is repeated, unchanged, in a moment.
     retryable: ClassVar[bool] = False
-    #: Whether waiting may help: the cause may pass by itself, or an operator may remove it.
+    #: Whether waiting may help: the cause may be temporary, or an operator may remove it.
     #: A long-lived process, such as an agent, waits and tries again.
     recoverable: ClassVar[bool] = False
 
@@ -221,7 +221,7 @@ class AgentReplaced(OperationRejected):
         """Name the agent, and the incarnation that was replaced."""
         super().__init__(
             f"agent {agent_id!r}: another process has registered with this id after incarnation "
-            f"{incarnation!r}; stop this one, or give it an id of its own"
+            f"{incarnation!r}; stop this one, or give it another id"
         )
         self.agent_id, self.incarnation = agent_id, incarnation
 
@@ -312,13 +312,13 @@ class StoreReplaced(StoreError, permanent=True):
 
 
 class StoreFull(StoreError):
-    """There is no room left for the write; nothing was written."""
+    """There is no space left for the write; nothing was written."""
 
     retryable = False
 
 
 class StoreReadOnly(StoreError):
-    """The file or the server takes no writes."""
+    """The file or the server refuses writes."""
 
     retryable = False
 
@@ -342,7 +342,7 @@ class CorruptRecord(StoreError):
     retryable = False
 
     def __init__(self, collection: str, key: str, reason: str) -> None:
-        """Name the record and say what did not decode."""
+        """Name the record, and the part that does not decode."""
         super().__init__(
             f"record {key!r} of {collection!r} does not decode: {reason}; it was left untouched, "
             f"restore it from a backup or delete it"

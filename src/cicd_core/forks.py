@@ -1,18 +1,18 @@
-"""What a fork of this process must not inherit: locks of files, and connections.
+"""Keeps forked children from inheriting file locks and connections.
 
-A child that ``os.fork`` or ``multiprocessing`` makes has a copy of every open file. A lock that
-belongs to the open file (``flock``) lasts until its last copy is closed: it would outlive a parent
-that dies, for as long as the child lives. So the child closes its copies as its first act.
+A child of ``os.fork`` or ``multiprocessing`` has a copy of every open file. A lock that belongs to
+the open file (``flock``) lasts until its last copy is closed: if the parent dies, the lock would
+last as long as the child. So the child closes its copies first.
 
-It also has copies of the objects that the parent uses connections with. Their end may speak to the
-other side, so the child keeps those objects for ever, unless it can close them safely.
+The child also has copies of the parent's connection objects. Finalizing them may send data to the
+other side, so the child keeps these objects for ever, unless it can close them safely.
 
-A library in C has locks and tables of its own, which a fork copies as they are at that moment. So a
-fork waits until no thread is inside such a library (:func:`undisturbed_by_forks`), and a child that
-uses the same library first closes the connections that it inherited (:func:`close_inherited`).
+A C library has its own locks and tables, and a fork copies their state at that moment. So a fork
+waits until no thread is inside such a library (:func:`undisturbed_by_forks`), and a child that uses
+the same library first closes its inherited connections (:func:`close_inherited`).
 
-And it is a copy of the program in the middle of what that does. A child that the embedder's code
-forked, and that comes back out of that code, must not go on with ours.
+The child is also a copy of the running program. If the embedder's code forks, and the child returns
+from that code, it must not continue in this library's code.
 """
 
 from __future__ import annotations
@@ -32,38 +32,38 @@ if TYPE_CHECKING:
 
 
 class Connection(Protocol):
-    """What a program uses to speak to a file or a server."""
+    """A connection to a file or a server."""
 
     def close(self) -> object:
-        """End it."""
+        """Close it."""
 
 
-#: Held around each change of what stands below, and by the thread that forks: no fork sees a file
-#: that is open and not noted. A signal's handler may fork while its thread holds it.
+#: Held around each change of the sets below, and by the thread that forks: no fork happens between
+#: the opening of a file and its registration. A signal handler may fork while its thread holds it.
 _changing: Final = threading.RLock()
 _files: Final[set[int]] = set()
 _connections: Final[WeakSet[Connection]] = WeakSet()
 
-#: The longest that a fork waits for the threads inside a library, in seconds: longer than they wait
-#: for a lock of a file, where its busy timeout is the default.
+#: The longest time that a fork waits for threads inside a library, in seconds: longer than they
+#: wait for a file lock with the default busy timeout.
 _LONGEST_WAIT: Final = 10.0
 
 
 class _Depth(threading.local):
-    """How often the current thread is inside."""
+    """How often the current thread has entered."""
 
     depth = 0
 
 
 class _Gate:
-    """Lets threads in, also one that is in already, and a fork while none is inside."""
+    """Lets threads enter, also repeatedly, and lets a fork happen while no thread is inside."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition(threading.RLock())
         self._inside = 0
         self._forking = 0
         self._own = _Depth()
-        #: Connections of the processes that this one is a fork of.
+        #: Connections of this process's ancestors by fork.
         self.inherited: list[Connection] = []
         #: Whether a thread was inside when this process was forked.
         self.was_disturbed = False
@@ -81,7 +81,7 @@ class _Gate:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Wait until no thread is inside, and let none in; to be followed by one of the others."""
+        """Wait until no thread is inside, and let none enter; call ``open`` or ``inherit`` next."""
         self._changed.acquire()
         self._forking += 1
         self._changed.wait_for(lambda: self._inside == self._own.depth, _LONGEST_WAIT)
@@ -92,7 +92,7 @@ class _Gate:
         self._changed.release()
 
     def inherit(self, connections: list[Connection]) -> None:
-        """Begin the life of a forked child."""
+        """Reset the gate in a forked child."""
         self.was_disturbed = self.was_disturbed or self._inside > 0
         self.inherited += connections
         self._inside, self._forking = self._own.depth, 0
@@ -115,7 +115,7 @@ def open_unshared(path: Path, flags: int, mode: int = 0o600) -> int:
 
 
 def close_unshared(file: int) -> None:
-    """Close a file of :func:`open_unshared`; in a forked child, where it is closed, do nothing."""
+    """Close a file of :func:`open_unshared`; do nothing in a forked child, which has closed it."""
     with _changing:
         if file in _files:
             _files.remove(file)
@@ -129,16 +129,16 @@ def never_end_in_a_child(connection: Connection) -> None:
 
 
 def keep_for_ever(thing: object) -> None:
-    """Never finalize an object, also at the end of this process."""
+    """Never finalize an object, not even at the end of this process."""
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
 
 
 @contextmanager
 def undisturbed_by_forks() -> Generator[None]:
-    """Hold back every fork of this process while this thread is in the block.
+    """Delay every fork of this process while this thread is in the block.
 
-    A fork waits for 10 seconds at most; in a child of one that came too
-    early :func:`close_inherited` returns False.
+    A fork waits for at most 10 seconds; if it did not wait long enough, :func:`close_inherited`
+    returns False in its child.
     """
     _gate.enter()
     try:
@@ -148,10 +148,10 @@ def undisturbed_by_forks() -> Generator[None]:
 
 
 def close_inherited() -> bool:
-    """In a forked child, close the connections of the processes that it is a fork of.
+    """In a forked child, close the inherited connections.
 
-    False: a thread of the parent was inside the library when it forked, so that its tables and
-    locks are of no use here, and the child must not call it.
+    False: a thread of the parent was inside the library at the fork, so its tables and locks are
+    unusable here, and the child must not call it.
     """
     if _gate.was_disturbed:
         return False
@@ -161,14 +161,14 @@ def close_inherited() -> bool:
 
 
 def end_if_forked(process: int, error: BaseException | None = None) -> None:
-    """End this process if it is a fork of ``process``, as a program ends; else do nothing.
+    """End this process, like a finished program, if it is a fork of ``process``.
 
-    To be called where the embedder's code returns: in a child there is no thread, no task and no
-    connection that would take what it returned, and its event loop is a copy that the parent feels.
+    Call it when the embedder's code returns: a child has no thread, task or connection to take the
+    result, and its event loop is a copy whose actions affect the parent.
 
     Args:
-        process: the one that called the embedder's code.
-        error: what that raised.
+        process: the id of the process that called the embedder's code.
+        error: the error that the code raised.
     """
     if os.getpid() == process:
         return
@@ -184,7 +184,7 @@ def end_if_forked(process: int, error: BaseException | None = None) -> None:
 
 
 def _prepare_a_fork() -> None:
-    _gate.close()  # first: a thread inside may be about to change what stands above
+    _gate.close()  # first: a thread inside may be about to change the sets above
     _changing.acquire()
 
 

@@ -1,4 +1,4 @@
-"""The only module that makes identifiers and draws randomness."""
+"""The only module that makes identifiers and random numbers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import random
 import secrets
 import threading
 
-#: Crockford's base 32: no I, L, O, U; sorts as its numbers do.
+#: Crockford's base 32: no I, L, O, U; texts sort like their numbers.
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 _DIGITS = 26
@@ -19,14 +19,14 @@ _PAIR_SHIFTS = range(5 * (_DIGITS - 2), -1, -10)
 
 
 class IdSource:
-    """Makes the identifiers of one process. Safe to call from several threads, and after a fork.
+    """Makes the identifiers of one process. Thread-safe, and safe after a fork.
 
-    Give a ``seed`` to make every identifier reproducible, for a simulation or a test: never for
-    production, since claim ids and session tokens must be unguessable.
+    Give a ``seed`` to make every identifier reproducible, only for a simulation or a test: in
+    production, claim ids and session tokens must be unguessable.
     """
 
     def __init__(self, seed: int | None = None) -> None:
-        """Draw from the system's randomness, or from ``seed`` alone."""
+        """Draw from the system's randomness, or only from ``seed``."""
         self._random: random.Random = (
             random.SystemRandom() if seed is None else random.Random(seed)  # noqa: S311 - see above
         )
@@ -44,7 +44,7 @@ class IdSource:
         80 random bits, which grow by a random step within the same millisecond.
         """
         if os.getpid() != self._process:
-            # A fork: another thread may have held the lock, and the parent goes on from the last.
+            # A fork: another thread may have held the lock, and the parent continues from `_last`.
             self._begin()
         millis = micros // 1000
         with self._lock:
@@ -62,7 +62,7 @@ class IdSource:
         return self._random.randbytes(16).hex()
 
     def commit_id(self) -> str:
-        """Return 96 random bits as 24 hexadecimal digits: what makes a commit repeatable."""
+        """Return 96 random bits as 24 hexadecimal digits, which make a commit repeatable."""
         return self._random.randbytes(12).hex()
 
     def session_token(self) -> str:
@@ -70,7 +70,7 @@ class IdSource:
         return secrets.token_urlsafe(32)
 
     def api_key(self) -> tuple[str, str]:
-        """Return a key id of 64 random bits, and the token of it with a secret of 256 bits."""
+        """Return a key id of 64 random bits, and its token with a secret of 256 bits."""
         key_id = secrets.token_hex(8)
         return key_id, f"cicd_{key_id}_{secrets.token_hex(32)}"
 
@@ -80,10 +80,10 @@ class IdSource:
 
 
 def made_between(prefix: str) -> tuple[int, int] | None:
-    """Return from when until when (µs, UTC) :meth:`IdSource.sortable` makes ids with a prefix.
+    """Return the times (µs, UTC) at which :meth:`IdSource.sortable` makes ids with a prefix.
 
     Returns:
-        The first moment, and the first one behind; None: no such id begins so.
+        The first moment, and the first one after the last; None: no id has that prefix.
     """
     if len(prefix) > _DIGITS or any(letter not in _ALPHABET for letter in prefix):
         return None

@@ -1,4 +1,4 @@
-"""An amount to add to a counter: rules decide on it, and a store adds it in the same commit."""
+"""An amount to add to a counter: the rules decide it, and a store adds it in the same commit."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from cicd_core.values import frozen
 class Increment:
     """Add ``amount`` to the counter ``name``.
 
-    The part of a name before its first ``|`` is its group: stores keep a group together, and
-    reading one costs what the group holds, never what the queue holds.
+    The part of a name before its first ``|`` is its group. Stores keep a group together: the cost
+    of reading it depends on the size of the group, never on that of the queue.
     """
 
     name: str

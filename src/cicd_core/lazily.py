@@ -1,7 +1,7 @@
-"""Names of a package that are imported when they are used (PEP 562): an import costs what it uses.
+"""Imports a package's names on their first use (PEP 562), so that an import is cheap.
 
-The package imports them for type checkers alone, under ``TYPE_CHECKING``, and says here where they
-are. A test holds the two equal.
+The package imports the names only for type checkers, under ``TYPE_CHECKING``, and lists their
+modules for this function. A test compares the two.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def exports(
     """Return a package's ``__getattr__`` and ``__dir__``.
 
     Args:
-        package: its ``__name__``.
+        package: the package's ``__name__``.
         homes: the module of each public name, as ``module`` or ``module:other_name``.
     """
 
@@ -30,7 +30,7 @@ def exports(
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         module, _, other = home.partition(":")
         value = getattr(import_module(module), other or name)
-        setattr(sys.modules[package], name, value)  # from now on it is found without this function
+        setattr(sys.modules[package], name, value)  # later uses do not call this function
         return value
 
     def names() -> list[str]:

@@ -1,4 +1,4 @@
-"""Makes texts of others safe for a terminal, without control sequences.
+"""Makes texts from other sources safe for a terminal, without control sequences.
 
 A version, a reason, an agent's message and a job's log may contain anything: escape sequences that
 clear the screen or rename the window, and marks that reverse the order of letters.

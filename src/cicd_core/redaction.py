@@ -1,8 +1,8 @@
-"""What may be shown of a text that holds credentials: errors, logs and the screen use it alike.
+"""Hides credentials in texts, for errors, logs and the screen.
 
-A password that was not percent-encoded makes a URL ambiguous: ``redis://u:a/b@host`` has the host
-``u`` for a parser. So nothing here parses. All between the first ``://`` of a line and its last
-``@`` is hidden: too much now and then, too little never.
+A password without percent-encoding makes a URL ambiguous: ``redis://u:a/b@host`` has the host ``u``
+for a parser. So this module does not parse URLs. It hides everything between the first ``://`` of a
+line and its last ``@``: sometimes too much, never too little.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ from urllib.parse import unquote
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-#: Stands for what is hidden.
+#: The replacement for hidden text.
 HIDDEN: Final = "***"
-#: Where an option of a URL begins.
+#: The beginning of a URL's option.
 _OPTION: Final = re.compile("([?&])")
-#: What the names of options with secrets have in them, in lower case.
+#: Parts of the names of options with secrets, in lower case.
 _SECRET: Final = ("auth", "cred", "key", "pass", "pwd", "secret", "sig", "token")
 #: The most characters of a value in a message.
 _LONGEST: Final = 80
 
 
 def redacted(text: str) -> str:
-    """Return a text of any kind without the user, password and secret options of URLs in it.
+    """Return a text without the user, password and secret options of the URLs in it.
 
-    The cost grows with the length of the text alone.
+    The cost grows only with the length of the text.
     """
     return "\n".join(redacted_url(line) for line in text.split("\n"))
 
 
 def redacted_url(url: str) -> str:
-    """Return what may be shown of a text that is one URL, whatever characters its password has."""
+    """Return a text that is one URL without its credentials, for any characters in the password."""
     scheme, separator, rest = url.partition("://")
     return f"{scheme}{separator}{_without_options(_without_user(rest))}" if separator else url
 
 
 def redacted_quote(text: str, url: str) -> str:
-    """Return what may be shown of a text that may quote a URL, whole or in part."""
+    """Return a text that may quote a URL, completely or in part, without the URL's credentials."""
     text = text.replace(url, redacted_url(url)) if url else text
     for secret in _secrets(url):
         text = text.replace(secret, HIDDEN)
@@ -50,16 +50,16 @@ def redacted_quote(text: str, url: str) -> str:
 
 
 def shown_value(value: object) -> str:
-    """Return what a message shows of a value, whatever the value is: at most 80 characters."""
+    """Return any value as a text for a message, with at most 80 characters."""
     try:
         shown = _written(value)
-    except Exception:  # noqa: BLE001 - Python refuses to write out a very large number, say
+    except Exception:  # noqa: BLE001 - for example, Python refuses to convert very large numbers
         shown = f"a value of type {type(value).__name__}"
     return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 3]}..."
 
 
 def _written(value: object) -> str:
-    """Return a value as callers write it: texts in quotes, instants in ISO 8601."""
+    """Return a value in the form that callers write: texts in quotes, instants in ISO 8601."""
     if isinstance(value, Enum):
         value = value.name.lower() if isinstance(value, int) else value.value
     if isinstance(value, str):
@@ -78,7 +78,7 @@ def _written(value: object) -> str:
 
 
 def _secrets(url: str) -> list[str]:
-    """Return the password of a URL as it was written and as it is sent; or the user, a token."""
+    """Return the password of a URL, as written and decoded; without one, the user: a token."""
     scheme, _, rest = url.partition("://")
     user, colon, password = rest.rpartition("@")[0].partition(":")
     if not colon and scheme.startswith("http"):
@@ -92,7 +92,7 @@ def _without_user(rest: str) -> str:
 
 
 def _without_options(rest: str) -> str:
-    """Return it with the values of secret options hidden; an option ends at the next one."""
+    """Return the rest of a URL with hidden values of secret options."""
     parts = _OPTION.split(rest)
     return parts[0] + "".join(
         f"{mark}{_hidden_option(option)}"

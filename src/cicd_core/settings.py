@@ -47,14 +47,13 @@ class Settings:
     session_seconds: float = field(default=_DAY, validator=_seconds(1.0, 365 * _DAY))
     #: … and maximum time without a use.
     session_idle_seconds: float = field(default=8 * 3600.0, validator=_seconds(1.0, 365 * _DAY))
-    #: Retention of an ended job, and of a deployment after its last step, once no command
-    #: can change its status.
+    #: Retention of an ended job, and of a deployment after its last step, when no command
+    #: can change its status any more.
     job_retention_seconds: float = field(default=90 * _DAY, validator=_seconds(60.0, 3650 * _DAY))
     deployment_retention_seconds: float = field(
         default=180 * _DAY, validator=_seconds(60.0, 3650 * _DAY)
     )
-    #: Retention of an offline or terminated agent; one that returns later
-    #: registers again.
+    #: Retention of an offline or terminated agent; if it returns later, it registers again.
     agent_retention_seconds: float = field(default=7 * _DAY, validator=_seconds(60.0, 3650 * _DAY))
     #: Interval of maintenance.
     sweep_seconds: float = field(default=1.0, validator=_seconds(0.01, 3600.0))
@@ -64,7 +63,7 @@ class Settings:
     commit_attempts: int = 8
 
     def __attrs_post_init__(self) -> None:
-        """Check the setting that is a count, and those that depend on each other."""
+        """Check the count, and the settings that depend on each other."""
         check_integer("commit_attempts", self.commit_attempts, least=1, most=1000)
         if self.lease_seconds > self.max_lease_seconds:
             reason = f"give at most max_lease_seconds, {self.max_lease_seconds:g}"

@@ -1,4 +1,4 @@
-"""How one thread tells another thread's event loop to do something, on asyncio and on trio."""
+"""Runs functions in another thread's event loop, on asyncio and trio."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Protocol, cast
 
 from anyio.lowlevel import current_token
 
-try:  # where it is installed, anyio asks it which event loop runs
+try:  # if it is installed, anyio uses it to detect the event loop
     from sniffio import current_async_library_cvar
 except ModuleNotFoundError:
     _library: ContextVar[str | None] | None = None
 else:
     _library = current_async_library_cvar
 
-#: Takes a function of no arguments, which must neither block nor raise, to be run in the loop.
-#: Safe to call from any thread, the loop's own too. False: the loop has ended, and never runs it.
+#: Runs a function without arguments, which must neither block nor raise, in the loop. It may be
+#: called from any thread, even the loop's own. False: the loop has ended, and will not run it.
 RunSoon = Callable[[Callable[[], object]], bool]
 
 
@@ -27,10 +27,10 @@ class _TrioToken(Protocol):
 
 
 def run_soon_here() -> RunSoon:
-    """Return a function that hands work to the event loop that runs here.
+    """Return a function that runs work in the current event loop.
 
-    The functions that it is given run in the order given, soon, in the loop's thread. They may use
-    anyio: start a task, make an event, cancel a scope.
+    The functions that it gets run soon, in the order given, in the loop's thread. They may use
+    anyio: start a task, create an event, cancel a scope.
 
     Raises:
         anyio.NoEventLoopError: no event loop runs in this thread.
@@ -52,7 +52,7 @@ def run_soon_here() -> RunSoon:
     def run_soon(work: Callable[[], object]) -> bool:
         try:
             hand_over(work)
-        except RuntimeError:  # what both say of a loop that is closed
+        except RuntimeError:  # both raise this for a closed loop
             return False
         return True
 
@@ -64,7 +64,7 @@ def _hand_over(loop: asyncio.AbstractEventLoop, work: Callable[[], object]) -> N
 
 
 def _context() -> Context:
-    """Return the caller's context, in which sniffio knows asyncio also outside of its tasks."""
+    """Return the caller's context, in which sniffio detects asyncio even outside its tasks."""
     context = copy_context()
     if _library is not None:
         context.run(_library.set, "asyncio")

@@ -1,4 +1,4 @@
-"""Errors that are copied, pickled, and raised in other processes."""
+"""Lets errors be copied, pickled, and raised in other processes."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ PLAIN: Final = frozenset({type(None), bool, int, float, str, bytes})
 
 
 def reduced(error: BaseException) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
-    """Return how pickle and copy make an error again: by its message, not by its constructor.
+    """Return how pickle and copy restore an error: from its message, without its constructor.
 
-    For classes whose constructor makes the message of several arguments.
+    It is for classes whose constructor builds the message from several arguments.
     """
     return _again, (type(error), error.args), dict(vars(error))
 
 
 def _again(kind: type[BaseException], arguments: tuple[Any, ...]) -> BaseException:
     error = kind.__new__(kind, *arguments)
-    error.args = arguments  # an OSError takes them in its constructor alone
+    error.args = arguments  # an OSError sets them only in its constructor
     return error

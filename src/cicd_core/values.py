@@ -1,10 +1,10 @@
-"""Frozen values that are cheap to make: attrs classes, built and changed in plain assignments.
+"""Frozen values that are cheap to create: attrs classes, built and changed by plain assignments.
 
-:func:`attrs.frozen` makes a value by one call of ``object.__setattr__`` a field, and
-:func:`attrs.evolve` by looking at every field of it. A job has 45 fields, and is made or changed
-twenty times in its life. Here a value is built as an instance of its *draft*, a class of the same
-layout that takes assignments, and becomes an instance of its own class, which takes none, when it
-is complete: nothing outside of this module sees a draft. Type checkers see attrs alone.
+:func:`attrs.frozen` calls ``object.__setattr__`` once per field to create a value, and
+:func:`attrs.evolve` looks at every field. A job has 45 fields, and is created or changed twenty
+times in its life. Here a value is built as an instance of its *draft*, a class of the same layout
+that allows assignments. When it is complete, it becomes an instance of its own class, which allows
+none. Code outside this module never sees a draft, and type checkers see only attrs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ else:
         """Make an attrs class whose instances never change, as :func:`attrs.frozen` does."""
 
         def made(plain: type[Any]) -> type[Any]:
-            # CPython compares no layouts with a slot for weak references, and so refuses a draft's.
+            # CPython cannot compare layouts with a slot for weak references, so it would refuse a
+            # draft.
             made_by_attrs = attrs.frozen(plain, weakref_slot=False, **options)
             if options.get("cache_hash"):  # attrs' own constructor prepares the cache
                 return made_by_attrs
@@ -46,20 +47,20 @@ __all__ = ["evolve", "frozen"]
 
 #: The method of a class that returns a changed copy of a value.
 _EVOLVE: Final = "__cicd_evolve__"
-#: Where the draft of a class is found.
+#: The attribute of a class with its draft.
 _DRAFT: Final = "__cicd_draft__"
-#: What takes assignments as any object does, whatever the classes above it say.
+#: Methods that allow assignments, even if base classes forbid them.
 _OPEN: Final = {"__setattr__": object.__setattr__, "__delattr__": object.__delattr__}
-#: The default of a field that has a factory: attrs' own, which signatures show.
+#: The default of a field with a factory: attrs' own, which signatures show.
 _ABSENT: Final = attrs.NOTHING
 
 
 def _quick(cls: type[Any], *, kw_only: bool) -> type[Any]:
-    """Let a frozen class be built by assignments, if what it says of its fields allows that."""
+    """Let a frozen class be built by assignments, if its fields allow that."""
     fields = attrs.fields(cls)
     if not all(map(_is_simple, fields)):
         if hasattr(cls, _EVOLVE):
-            raise TypeError(f"{cls.__name__}: a field is not as simple as those of the value above")
+            raise TypeError(f"{cls.__name__}: a field is not as simple as those of its base class")
         return cls
     draft = _draft_of(cls)
     names: dict[str, Any] = {
@@ -71,7 +72,7 @@ def _quick(cls: type[Any], *, kw_only: bool) -> type[Any]:
         "_converters": {each.name: each.converter for each in fields if each.converter},
     }
     lines = [*_maker(cls, fields, names, kw_only=kw_only), *_changer(cls, fields, names)]
-    exec("\n".join(lines), names)  # noqa: S102 - made of the names of fields alone
+    exec("\n".join(lines), names)  # noqa: S102 - built only from the names of fields
     make, change = names["_make"], names["_change"]
     make.__annotations__ = {each.name: each.type for each in fields}
     make.__name__, make.__qualname__ = "__new__", f"{cls.__qualname__}.__new__"
@@ -90,7 +91,7 @@ def _is_simple(field: Attribute[Any]) -> bool:
 
 
 def _draft_of(cls: type[Any]) -> type[Any]:
-    """Return a class of the same layout whose instances take assignments."""
+    """Return a class of the same layout whose instances allow assignments."""
     slots = {"__slots__": cls.__slots__, "__module__": cls.__module__, **_OPEN}
     bases = vars(cls).get("__orig_bases__", cls.__bases__)
     return new_class(f"{cls.__name__}Draft", bases, {}, lambda space: space.update(slots))
@@ -99,7 +100,7 @@ def _draft_of(cls: type[Any]) -> type[Any]:
 def _maker(
     cls: type[Any], fields: tuple[Attribute[Any], ...], names: dict[str, Any], *, kw_only: bool
 ) -> Iterator[str]:
-    """Write the function that makes a value; ``names`` gets what it mentions."""
+    """Write the function that creates a value; add the objects that it uses to ``names``."""
     parameters = [_parameter(each, names) for each in fields]
     apart = ["*"] if kw_only and fields else []
     yield f"def _make({', '.join(['_kind', *apart, *parameters])}):"
@@ -114,7 +115,7 @@ def _maker(
 def _changer(
     cls: type[Any], fields: tuple[Attribute[Any], ...], names: dict[str, Any]
 ) -> Iterator[str]:
-    """Write the function that makes a changed copy: fields that stay are not converted again."""
+    """Write the function that returns a changed copy; unchanged fields are not converted again."""
     yield "def _change(_value, _changes):"
     yield "    if not _names >= _changes.keys():"
     yield "        unknown = ', '.join(sorted(_changes.keys() - _names))"
@@ -148,7 +149,7 @@ def _parameter(field: Attribute[Any], names: dict[str, Any]) -> str:
 
 
 def _expression(field: Attribute[Any], names: dict[str, Any]) -> str:
-    """Return the expression of a field's value; a factory is called where none was given."""
+    """Return the expression of a field's value; a factory is called if no value was given."""
     name, factory = field.name, _factory_of(field)
     found = name
     if factory is not None:
@@ -163,7 +164,7 @@ def _factory_of(field: Attribute[Any]) -> Any:
 
 
 def _reduced(value: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-    """Say how a copy is made, in this process or another one: of the fields as they are."""
+    """Return how a copy is made, in this process or another one: from the unchanged fields."""
     cls: type[Any] = value.__class__
     return _restored, (cls, {each.name: getattr(value, each.name) for each in attrs.fields(cls)})
 

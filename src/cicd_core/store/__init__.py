@@ -1,13 +1,13 @@
-"""The store contract, and everything that a store of your own imports, from one place.
+"""The store contract, and everything that your own store imports, in one place.
 
-:class:`Store` is the contract, and the words of its verbs, from :class:`Claim` to :class:`Watch`,
-stand beside it. :class:`RetryingStore` stands before every backend: it checks the limits of each
-call, and makes it again when that may help. The functions from :func:`applied_before` to
-:func:`replaced` say what the verbs do to one record.
-:class:`BackendFactory` is the function that an entry point names, :func:`open_store` calls it, and
-:class:`StoreURL` and :func:`require_asyncio` help it. The errors are those that a store raises.
+:class:`Store` is the contract; the classes from :class:`Claim` to :class:`Watch` are the arguments
+and answers of its verbs. :class:`RetryingStore` wraps every backend: it checks the limits of each
+call, and repeats it if that may help. The functions from :func:`applied_before` to :func:`replaced`
+define the effect of the verbs on one record. :class:`BackendFactory` is the function that an entry
+point names; :func:`open_store` calls it, and :class:`StoreURL` and :func:`require_asyncio` help it.
+The errors are those that a store raises.
 
-The codec and the stores that need no other package are modules of their own.
+The codec, and the stores that need no other package, are separate modules.
 """
 
 from __future__ import annotations
@@ -161,8 +161,7 @@ __all__ = [
     "subject_of",
 ]
 
-#: The module of each name. The modules of this package, which import each other, stand in no circle
-#: that way.
+#: The module of each name. Lazy imports avoid import cycles between the modules of this package.
 _HOMES: Final = {
     name: module
     for module, names in {

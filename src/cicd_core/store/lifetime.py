@@ -1,4 +1,4 @@
-"""How long a store may be used, and by which process."""
+"""The time during which a store may be used, and the process that may use it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from cicd_core.errors import StoreClosed
 class Lifetime:
     """From the opening of a store to its close, in the process that opened it.
 
-    A forked child has a copy of the store without the threads and tasks that serve it, on
-    connections that are the parent's: what it sent there would end up between the parent's calls.
+    A forked child has a copy of the store without its threads and tasks, on the parent's
+    connections: data that the child sends would mix with the parent's calls.
     """
 
     def __init__(self, store: str) -> None:
@@ -21,7 +21,7 @@ class Lifetime:
         self._ended = False
 
     def check(self) -> None:
-        """Refuse a call that the store can't take.
+        """Refuse a call if the store cannot be used.
 
         Raises:
             StoreClosed: the store was closed, or another process opened it.
@@ -36,9 +36,9 @@ class Lifetime:
             )
 
     def end(self) -> bool:
-        """End it; whether there is something to close.
+        """End the lifetime; return whether the store must be closed.
 
-        There is nothing the second time, and in a forked child, where it is the parent's.
+        It need not be closed the second time, or in a forked child, since it is the parent's.
         """
         is_first = not self._ended and os.getpid() == self._process
         self._ended = True

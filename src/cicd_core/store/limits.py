@@ -1,8 +1,8 @@
 """The limits of every store, checked before any I/O.
 
-:class:`~cicd_core.store.retrying.RetryingStore` stands before every backend and asks
-:class:`Limits` first in each verb; every backend can write what passes. These checks run on each
-call, so they do no more than they must.
+:class:`~cicd_core.store.retrying.RetryingStore` wraps every backend and uses :class:`Limits` first
+in each verb; every backend can store all values that pass. These checks run on each call, so they
+are as cheap as possible.
 """
 
 from __future__ import annotations
@@ -39,27 +39,27 @@ if TYPE_CHECKING:
     )
 
 #: The last instant that the 16 digits of a sort key can hold, in the year 2286. It is the limit of
-#: a lease for which neither the claim nor the record names one.
+#: a lease if neither the claim nor the record has one.
 MAX_INSTANT: Final = 10**16 - 1
 #: The longest duration in microseconds, about 31 years, so that now + duration stays an instant.
 MAX_DURATION: Final = 10**15
 #: The most records in one claim or page, and the most entries in one read of the log.
 MAX_ITEMS: Final = 1000
 
-#: What stands between the text that a record is sorted by and its key. The first one in a sort
-#: value ends the text, so that two keys never share a value, whatever stands in them.
+#: The separator between a record's sort text and its key in a sort value. The first one ends the
+#: text, so that two keys never share a value, whatever characters they have.
 SORT_SEPARATOR: Final = ":"
 
-#: A claim puts 16 digits and a colon before the key, and that must fit into an attribute too.
+#: A claim puts 16 digits and a colon before the key, which must also fit into an attribute.
 _SORT_PREFIX: Final = 17
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
 
 def check_key(key: str, field: str = "key", *, limit: int = MAX_KEY_BYTES) -> int:
-    """Return how many bytes of UTF-8 a key, an attribute's value, a name or an id has.
+    """Return the UTF-8 bytes of a key, an attribute's value, a name or an id.
 
     Raises:
-        InvalidInput: it is empty, or holds a lone surrogate.
+        InvalidInput: it is empty, or contains a lone surrogate.
         TooLarge: it has more than ``limit`` bytes.
     """
     size = len(key) if key.isascii() else _encoded_size(field, key)
@@ -72,7 +72,7 @@ def check_key(key: str, field: str = "key", *, limit: int = MAX_KEY_BYTES) -> in
 
 @frozen
 class _Shape:
-    """One collection, as the checks ask for it."""
+    """One collection, prepared for the checks."""
 
     collection: Collection
     attributes: frozenset[str]
@@ -82,15 +82,15 @@ class _Shape:
 
 
 class Limits:
-    """The checks of one store, which knows these collections."""
+    """The checks of one store with its collections."""
 
     def __init__(self, collections: Iterable[Collection]) -> None:
-        """Look at the collections once.
+        """Prepare the checks for these collections.
 
         Raises:
-            InvalidInput: two have one name; a name is not ``[a-z][a-z0-9_-]*`` of at most 64
-                characters; an attribute is both a partition and a sort attribute; or
-                ``lease_sort`` is no sort attribute.
+            InvalidInput: two collections have the same name; a name is not ``[a-z][a-z0-9_-]*`` of
+                at most 64 characters; an attribute is both a partition and a sort attribute; or
+                ``lease_sort`` is not a sort attribute.
         """
         self._shapes: dict[str, _Shape] = {}
         for collection in collections:
@@ -107,7 +107,7 @@ class Limits:
         """Return the collection of that name.
 
         Raises:
-            InvalidInput: there is none.
+            InvalidInput: there is no such collection.
         """
         return self._shape(name).collection
 
@@ -115,7 +115,7 @@ class Limits:
         """Check the arguments of ``get``.
 
         Raises:
-            InvalidInput: the collection is unknown, or a key is none.
+            InvalidInput: the collection is unknown, or a key is not valid.
             TooLarge: a key is over its limit.
         """
         self._shape(collection)
@@ -123,7 +123,7 @@ class Limits:
             check_key(key)
 
     def check_commits(self, commits: Sequence[Commit]) -> None:
-        """Check every commit of a list, so that one that is malformed stops all of them.
+        """Check every commit of a list, so that a malformed one stops all of them.
 
         Raises:
             InvalidInput, TooLarge: as :meth:`check_commit`.
@@ -135,10 +135,10 @@ class Limits:
         """Check one commit.
 
         Raises:
-            InvalidInput: it has no Put, writes one record twice, speaks of an unknown collection
-                or attribute, breaks the rules of an index, expects a version that cannot be, or
-                tells of an event that has no version.
-            TooLarge: it has more than 25 writes, or something in it is over its limit of bytes.
+            InvalidInput: it has no Put, writes one record twice, names an unknown collection or
+                attribute, breaks the rules of an index, expects an impossible version, or has an
+                event without a version.
+            TooLarge: it has more than 25 writes, or a value is over its limit of bytes.
         """
         check_key(commit.commit_id, "commit_id")
         if len(commit.writes) > MAX_WRITES:
@@ -167,8 +167,8 @@ class Limits:
 
         Raises:
             InvalidInput: the limit is not 0 to 1,000; a duration is not above 0; the collection or
-                the index is unknown; or the patch sets what is no partition attribute.
-            TooLarge: something in it is over its limit of bytes.
+                the index is unknown; or the patch sets another attribute than a partition's.
+            TooLarge: a value is over its limit of bytes.
         """
         shape = self._shape(claim.collection)
         _check_index(shape.collection, claim.index)
@@ -189,7 +189,7 @@ class Limits:
         """Check a list of renewals.
 
         Raises:
-            InvalidInput: a collection is unknown, a key is none, or a duration is not above 0.
+            InvalidInput: a collection is unknown, a key is not valid, or a duration is not above 0.
             TooLarge: a key is over its limit.
         """
         for renewal in renewals:
@@ -212,10 +212,10 @@ class Limits:
                 check_key(bound, field)
 
     def check_partition(self, partition: Partition) -> None:
-        """Check that a partition can be.
+        """Check that a partition is valid.
 
         Raises:
-            InvalidInput: the collection or the index is unknown, or the value is none.
+            InvalidInput: the collection or the index is unknown, or the value is not valid.
             TooLarge: the value is over its limit.
         """
         _check_index(self._shape(partition.collection).collection, partition.index)
@@ -234,10 +234,11 @@ class Limits:
         """Check the arguments of ``wait``.
 
         Raises:
-            InvalidInput: a partition or a turn cannot be, or ``timeout`` is below 0 or no number.
+            InvalidInput: a partition or a turn is not valid, or ``timeout`` is below 0 or not a
+                number.
             TooLarge: a bound or a turn is over its limit.
         """
-        if not timeout >= 0:  # said this way round, it refuses NaN too
+        if not timeout >= 0:  # in this form, it refuses NaN too
             raise InvalidInput("timeout", timeout, "give 0 or more seconds")
         for watch in watches:
             self.check_partition(watch.partition)
@@ -247,17 +248,17 @@ class Limits:
                 check_key(watch.turn, "turn")
 
     def check_prefix(self, prefix: str) -> None:
-        """Check the prefix of counter names; an empty one asks for all of them.
+        """Check the prefix of counter names; an empty one matches all of them.
 
         Raises:
-            InvalidInput: it holds a lone surrogate.
+            InvalidInput: it contains a lone surrogate.
             TooLarge: it is longer than a name may be.
         """
         if prefix:
             check_key(prefix, "prefix")
 
     def check_log_read(self, _cursor: str | None, limit: int) -> None:
-        """Check the arguments of ``read_log``; only the backend can judge a cursor.
+        """Check the arguments of ``read_log``; only the backend can check a cursor.
 
         Raises:
             InvalidInput: ``limit`` is not 1 to 1,000.
@@ -360,7 +361,7 @@ def _check_lease_limit(limit: int | None) -> None:
 
 
 def _check_number(field: str, number: int, *, least: int, most: int) -> None:
-    # Annotations stop nobody at run time, and each store would do something else with 1.5.
+    # Python does not enforce annotations, and each store would treat 1.5 differently.
     is_whole = type(number) is int or (isinstance(number, int) and not isinstance(number, bool))
     if not is_whole or not least <= number <= most:
         raise InvalidInput(field, number, f"give a whole number from {least} to {most}")

@@ -11,25 +11,25 @@ if TYPE_CHECKING:
 
 
 class StoreOptions(TypedDict, total=False):
-    """What may be given beside the URL. Each store knows some, and refuses the others.
+    """The options besides the URL. Each store knows some of them, and refuses the others.
 
-    Most of them may stand in the URL too (``?log_retention=86400``), as those of other packages'
-    stores do. What is given here takes precedence. Durations are seconds.
+    Most of them may also be in the URL (``?log_retention=86400``), like the options of stores from
+    other packages. The options given here take precedence. Durations are seconds.
     """
 
     #: The set of records to open: a team, a tenant, a test.
     namespace: str | None
-    #: A clock for a store that has none of its own, for a simulation or a test.
+    #: A clock for a store without its own, for a simulation or a test.
     clock: Clock | None
-    #: Whether a store that makes a file may make it. SQLite.
+    #: Whether the store may create its file. SQLite.
     create: bool
     #: How long an event stays in the log. All stores.
     log_retention: float | None
-    #: What a power cut may take. SQLite.
+    #: Whether a power cut may lose the last commits. SQLite.
     synchronous: Literal["full", "normal"] | None
-    #: How long a write waits for those of other processes. SQLite.
+    #: How long a write waits for writes of other processes. SQLite.
     busy_timeout: float | None
-    #: What is certain when a commit is answered. Redis.
+    #: The durability of an acknowledged commit. Redis.
     durability: str | Enum | None
     #: How many replicas must have a commit. Redis.
     replicas: int | None
@@ -41,29 +41,29 @@ class StoreOptions(TypedDict, total=False):
     connect_timeout: float | None
     #: How far the servers' clocks may be apart. Redis.
     clock_skew: float | None
-    #: A client of the caller's own, which stays the caller's to close. Redis, DynamoDB.
+    #: Your own client, which you close yourself. Redis, DynamoDB.
     client: object
-    #: Counts what the calls cost. DynamoDB.
+    #: Called with the consumption of each call. DynamoDB.
     meter: object
-    #: What the names of the tables begin with. DynamoDB.
+    #: The prefix of the names of the tables. DynamoDB.
     prefix: str | None
-    #: Where the tables are. DynamoDB.
+    #: The AWS region of the tables. DynamoDB.
     region: str | None
-    #: Another address than AWS's. DynamoDB.
+    #: The URL of another endpoint than AWS's. DynamoDB.
     endpoint: str | None
-    #: Whether missing tables are made. DynamoDB.
+    #: Whether to create missing tables. DynamoDB.
     create_tables: bool | None
-    #: Over how many partitions an index is spread. DynamoDB.
+    #: The number of shards of an index's busy partition. DynamoDB.
     shards: int | None
-    #: Over how many partitions the log is spread. DynamoDB.
+    #: The number of shards of the log. DynamoDB.
     log_shards: int | None
-    #: Whether the log is kept. DynamoDB.
+    #: Whether to keep events and counters. DynamoDB.
     log: bool | None
-    #: Whether claims leave marks. DynamoDB.
+    #: Whether every process recognises a repeated claim. DynamoDB.
     claim_marks: bool | None
-    #: How long one call may take. DynamoDB.
+    #: How long one attempt of a request may take. DynamoDB.
     timeout: float | None
-    #: How long a count may be remembered. DynamoDB.
+    #: How old a count may be. DynamoDB.
     count_seconds: float | None
-    #: How often a waiting claim looks. DynamoDB.
+    #: The longest time between two polls of a wait. DynamoDB.
     poll_seconds: float | None

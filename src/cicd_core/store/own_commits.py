@@ -1,12 +1,12 @@
-"""Which commits a record holds: what lets a caller recognise its own one after others wrote too.
+"""The list of commits in a record's body, by which a caller recognises its own earlier commit.
 
-A store recognises a repeated commit by the id that the record holds, which is the last one's. When
-an answer was lost and others wrote before the repetition, that is another's id. So each body lists
-its first commit and the newest ones, and whoever meets a conflict looks there before it concludes
-that its commit did nothing (I6).
+A store recognises a repeated commit by the id in the record, which is the id of the last commit. If
+an answer was lost, and others wrote before the repetition, the record has another id. So each body
+lists its first commit and the newest ones. After a conflict, the caller looks there before it
+concludes that its commit did nothing (I6).
 
-They are written as one string, twelve hexadecimal digits a commit: 48 of an id's 96 random bits,
-compared with the eight of one record only.
+The list is one string with twelve hexadecimal digits per commit: 48 of an id's 96 random bits,
+compared only with the eight ids of one record.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from __future__ import annotations
 from typing import Final
 
 _DIGITS: Final = 12
-#: How many commits one record lists, the first one among them.
+#: The number of commits in one record's list, including the first one.
 KEPT: Final = 8
 
 
 def with_commit(commits: str, commit_id: str) -> str:
-    """Return the list with one more commit: the first one stays, and the newest ones."""
+    """Return the list with one more commit: it keeps the first one and the newest ones."""
     if len(commits) >= KEPT * _DIGITS:
         commits = commits[:_DIGITS] + commits[2 * _DIGITS :]
     return commits + commit_id[:_DIGITS]

@@ -1,6 +1,6 @@
-"""Opening a store by its URL: entry points of the group ``cicd_core.stores``, named by scheme.
+"""Opens a store by its URL: entry points of the group ``cicd_core.stores``, named by scheme.
 
-A package that brings a store of its own says in its ``pyproject.toml``::
+A package with its own store declares it in its ``pyproject.toml``::
 
     [project.entry-points."cicd_core.stores"]
     acme = "acme_store:open_acme"
@@ -43,14 +43,14 @@ GROUP: Final = "cicd_core.stores"
 
 _EXAMPLE: Final = "write it like sqlite:///ci.db or memory://"
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=://)")
-#: Whether a text can't be a URL with a password in it, be it mistyped.
+#: Matches texts that cannot be a URL with a password, not even a mistyped one.
 _HARMLESS: Final = re.compile(r"[\w./\\ -]*")
-#: At most 18 digits: Python refuses to make numbers of texts with thousands of them.
+#: At most 18 digits: Python refuses to parse a number with thousands of them.
 _INTEGER: Final = re.compile(r"-?[0-9]{1,18}")
-#: What a password must not have in it as it is.
+#: The characters that must be encoded in a password.
 _ENCODE: Final = "in a user and a password write / as %2F, ? as %3F, # as %23, @ as %40"
 
-#: What brings the schemes that this distribution knows of, and which need more packages.
+#: The extras with the packages that these schemes need.
 _EXTRAS: Final = {
     "redis": "redis",
     "rediss": "redis",
@@ -63,28 +63,28 @@ _EXTRAS: Final = {
 
 @frozen(repr=False)
 class StoreURL:
-    """The URL of a store, taken apart. Shown, it keeps its secrets to itself."""
+    """The parsed URL of a store. Its texts for people contain no secrets."""
 
-    #: As it was given, with its secrets: never log it.
+    #: The URL as given, with its secrets: never log it.
     text: str
-    #: In lower case.
+    #: The scheme, in lower case.
     scheme: str
-    #: What stands between ``//`` and the path: a host, a name, credentials; or nothing.
+    #: The part between ``//`` and the path: a host, a name, credentials; may be empty.
     netloc: str
-    #: With its first slash, and with ``%20`` and the like decoded.
+    #: The path with its first slash, decoded (``%20`` and the like).
     path: str
-    #: What stands behind the question mark, decoded.
+    #: The options after the question mark, decoded.
     options: Mapping[str, str] = field(factory=dict[str, str])
 
     @classmethod
     def parse(cls, text: str) -> StoreURL:
-        """Take a URL apart.
+        """Parse a URL.
 
         Raises:
-            InvalidInput: it has no scheme, is no URL, has a fragment, or an option stands in it
-                twice or without a value.
+            InvalidInput: it has no scheme, is not a URL, has a fragment, or has an option twice or
+                without a value.
         """
-        if not isinstance(text, str):  # shown by its type alone: it may hold a password
+        if not isinstance(text, str):  # only its type is shown: it may contain a password
             raise InvalidInput("url", type(text).__name__, f"give a string; {_EXAMPLE}")
         scheme = _SCHEME.match(text)
         if scheme is None:
@@ -110,7 +110,7 @@ class StoreURL:
         )
 
     def check_options(self, known: Iterable[str]) -> None:
-        """Refuse what the store does not know; ``namespace`` is known to all of them.
+        """Refuse unknown options; all stores know ``namespace``.
 
         Raises:
             InvalidInput: an option is not in ``known``.
@@ -125,7 +125,7 @@ class StoreURL:
         """Return an option that is a number of seconds.
 
         Raises:
-            InvalidInput: it is no number.
+            InvalidInput: it is not a number.
         """
         text = self.options.get(option)
         try:
@@ -137,7 +137,7 @@ class StoreURL:
         """Return an option that is a whole number, ``least`` to ``most``.
 
         Raises:
-            InvalidInput: it is anything else; ``+7``, ``1_000`` and digits of other scripts too.
+            InvalidInput: it is not; ``+7``, ``1_000`` and digits of other scripts are refused too.
         """
         text = self.options.get(option)
         if text is None:
@@ -168,23 +168,23 @@ class StoreURL:
 class BackendFactory(Protocol):
     """The function that an entry point of the group ``cicd_core.stores`` names: it opens a backend.
 
-    Usually an ``@asynccontextmanager``, so that it opens nothing before the answer is entered,
-    and closes it when the answer is left, by an error or a cancellation too.
+    Usually it is an ``@asynccontextmanager``: it opens the backend when the context is entered,
+    and closes it when the context is left, also after an error or a cancellation.
 
-    A factory refuses what it does not know: options of the URL (:meth:`StoreURL.check_options`),
-    and keywords, as Python does by itself. Settings of its own are further keywords, each with a
-    default. A store that has a clock of its own, a server's say, refuses any ``clock`` but None.
-    One that makes something by being opened, such as a file, takes ``create``: False refuses a
-    place where there is nothing yet.
-    One that needs asyncio asks :func:`require_asyncio` when it is entered.
+    A factory refuses unknown options of the URL (:meth:`StoreURL.check_options`) and unknown
+    keyword arguments, as Python does by itself. Its own settings are further keyword arguments,
+    each with a default. A store with its own clock, such as a server's, refuses any ``clock``
+    except None. A store that creates something when it is opened, such as a file, has the argument
+    ``create``: False refuses a place without data. A store that needs asyncio calls
+    :func:`require_asyncio` when the context is entered.
 
-    What was written before, in another layout of the store's own, is never read as if it were of
-    this one. The layout has a number, which the data keeps, and a factory looks at it before it
-    changes anything. A higher one is refused with ``SchemaTooNew``. A lower one is brought up to
-    date as a whole, in one step that a crash can't cut in half, or refused with ``SchemaTooOld``.
-    What is no data of the store's at all is refused with ``UnrecognizedDatabase``. An index that is
-    new in ``collections`` finds the records that were there before it: the factory fills it, or
-    refuses the data. Each of these leaves the data as it is.
+    A factory never reads data in another layout as if it were in the current one. The layout has a
+    number, which the data keeps, and the factory checks it before any change. A higher number is
+    refused with ``SchemaTooNew``. A lower one is migrated completely, in one step that a crash
+    cannot interrupt half-way, or refused with ``SchemaTooOld``. Data that is not the store's is
+    refused with ``UnrecognizedDatabase``. An index that is new in ``collections`` must have the
+    existing records: the factory fills it, or refuses the data. Each refusal leaves the data
+    unchanged.
     """
 
     def __call__(
@@ -198,11 +198,11 @@ class BackendFactory(Protocol):
         """Return a context manager that opens the store's backend.
 
         Args:
-            url: where the store is.
-            collections: what the store keeps, and the indexes that it needs.
-            namespace: the set of records to open, apart from all others in the same place; None
-                is the one that nobody named.
-            clock: the time that decides leases and retention, for a store that has none.
+            url: the URL of the store.
+            collections: the collections of the store, with their indexes.
+            namespace: the set of records to open, separate from all others in the same place; None:
+                the default one.
+            clock: the time that decides leases and retention, for a store without its own clock.
         """
         ...
 
@@ -218,28 +218,29 @@ def open_store(
 ) -> AbstractAsyncContextManager[RetryingStore]:
     """Open the store that a URL names, such as ``memory://`` or ``sqlite:///ci.db``.
 
-    Each call is checked against the limits and made once. For more tries put a
-    :class:`~cicd_core.store.retrying.RetryingStore` with more ``attempts`` over it; a control
-    plane does that itself.
+    Each call is checked against the limits and made once. For retries, wrap the store in a
+    :class:`~cicd_core.store.retrying.RetryingStore` with more ``attempts``; a control plane does
+    that itself.
 
     Args:
-        url: its scheme chooses the store.
-        collections: what the store keeps, and its indexes.
+        url: the URL of the store; its scheme selects the kind of store.
+        collections: the collections of the store, with their indexes.
         namespace: the set of records to open (a team, a tenant, a test); it takes precedence over
             the URL's ``?namespace=``.
-        clock: a clock for a store that has none of its own, for a simulation or a test.
-        create: whether the store may make what it keeps its records in, such as a file; False
-            refuses a place where there is nothing yet. A store that makes nothing ignores it.
+        clock: a clock for a store without its own, for a simulation or a test.
+        create: whether the store may create the place of its records, such as a file; False
+            refuses a place without data. A store that creates nothing ignores it.
         options: the settings of that store.
 
     Returns:
-        A context manager; the store is open inside of it.
+        A context manager; the store is open inside its block.
 
     Raises:
-        InvalidInput: the URL is malformed, has an unknown option, the namespace is no name, or the
-            collections are malformed.
-        UnknownScheme: no store is registered for the scheme; the error says what to install.
-        UnsupportedCapability: the store's package cannot be loaded; the error says why.
+        InvalidInput: the URL is malformed or has an unknown option, the namespace is not a valid
+            name, or the collections are malformed.
+        UnknownScheme: no store is registered for the scheme; the error names the package to
+            install.
+        UnsupportedCapability: the store's package cannot be loaded; the error has the reason.
     """
     parsed = StoreURL.parse(url)
     kept = _checked_collections(collections)
@@ -262,10 +263,10 @@ async def _opened(
 
 
 def require_asyncio(scheme: str) -> None:
-    """Refuse any event loop but asyncio's, for a store whose driver needs it.
+    """Refuse any event loop except asyncio's, for a store whose driver needs it.
 
     Raises:
-        UnsupportedCapability: it is called outside of asyncio, from trio say.
+        UnsupportedCapability: the call comes from outside asyncio, for example from trio.
     """
     try:
         asyncio.get_running_loop()
@@ -282,12 +283,12 @@ def _checked_collections(collections: Iterable[Collection]) -> tuple[Collection,
     kept = tuple(collections)
     for position, item in enumerate(kept):
         check_kind(f"collections[{position}]", item, Collection)
-    Limits(kept)  # refuses what no store can keep, before anything is opened
+    Limits(kept)  # refuses invalid collections before anything is opened
     return kept
 
 
 def _is_cut(netloc: str) -> bool:
-    """Return whether a host may be a user, and the beginning of a password behind it."""
+    """Return whether a host may really be a user and the beginning of a password."""
     _, colon, port = netloc.rpartition(":")
     return bool(colon) and "@" not in netloc and not port.isdecimal()
 
@@ -323,7 +324,7 @@ def _load(entry_point: EntryPoint) -> Callable[..., AbstractAsyncContextManager[
         factory: Callable[..., AbstractAsyncContextManager[Store]] = entry_point.load()
     except (ImportError, AttributeError) as missing:
         package = entry_point.dist.name if entry_point.dist else entry_point.module
-        advice = _how_to_install(entry_point.name) or f"install {package!r} with all that it needs"
+        advice = _how_to_install(entry_point.name) or f"install {package!r} with its dependencies"
         raise UnsupportedCapability(
             f"the store of {entry_point.name}:// cannot be loaded ({missing}); {advice}"
         ) from missing

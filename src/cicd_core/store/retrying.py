@@ -1,4 +1,4 @@
-"""The store that stands before every backend: it checks each call, and repeats it if need be."""
+"""The wrapper of every backend: it checks each call, and repeats it if necessary."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Answer = TypeVar("Answer")
 Arguments = TypeVarTuple("Arguments")
 Parameters = ParamSpec("Parameters")
 
-#: The first pause between two tries, in seconds; it doubles up to the last.
+#: The first pause between two attempts, in seconds; it doubles up to the last.
 _FIRST_PAUSE = 0.01
 _LAST_PAUSE = 1.0
 
@@ -48,44 +48,43 @@ _LAST_PAUSE = 1.0
 def _typed(
     function: Callable[Parameters, Coroutine[Any, Any, Answer]],
 ) -> Callable[Parameters, CoroutineType[Any, Any, Answer]]:
-    """Name the type of a coroutine as both type checkers take it for what ``async def`` returns."""
+    """Give a function the exact return type of ``async def``, for both type checkers."""
     return cast("Callable[Parameters, CoroutineType[Any, Any, Answer]]", function)
 
 
 class RetryingStore:
-    """A :class:`~cicd_core.store.contract.Store` over a backend: it checks, asks, and asks again.
+    """A :class:`~cicd_core.store.contract.Store` around a backend, with checks and retries.
 
-    Before each try it asks the backend's lifetime whether the store may be used, and before a call
-    :class:`~cicd_core.store.limits.Limits` whether every backend can take the arguments: once for
-    the whole list, however often the call is made. A failure that may pass
-    (``StoreError.retryable``) is tried again after a pause, ``attempts`` times in all; then it
-    comes out. Each verb may be repeated: a commit has its id, a claim its claim id, a renewal its
-    lease. What an answer promises is what the backend promises.
+    It checks the backend's lifetime before each attempt, and the arguments with
+    :class:`~cicd_core.store.limits.Limits` once before the call, the whole list at a time. After a
+    temporary failure (``StoreError.retryable``) it pauses and tries again, up to ``attempts`` times
+    in total; then it raises the error. Every verb is safe to repeat: a commit has its id, a claim
+    its claim id, a renewal its lease. An answer has the promises of the backend.
 
     Every verb raises, besides the errors of the backend:
 
     - ``StoreClosed``: the store was closed, or another process opened it.
     - ``InvalidInput`` or ``TooLarge``: an argument is malformed or over a limit; the backend was
-      not asked.
+      not called.
     """
 
     def __init__(
         self, store: Store, *, attempts: int = 1, jitter: Callable[[], float] | None = None
     ) -> None:
-        """Stand before ``store``.
+        """Wrap ``store``.
 
         Args:
             store: a backend, which its owner closes. If it is a ``RetryingStore`` itself, its
-                backend is asked, so that checks and tries are never multiplied.
-            attempts: how often a call is made at most, at least 1; by default once.
-            jitter: returns a number from 0 to 1, another one each time; by default random ones.
+                backend is used, so that checks and retries are never multiplied.
+            attempts: the most attempts of a call, at least 1; 1 by default.
+            jitter: returns a new number from 0 to 1 each time; random by default.
 
         Raises:
             InvalidInput: the backend's collections are malformed.
         """
-        #: The store that is asked.
+        #: The wrapped store.
         self.backend: Store = store.backend if isinstance(store, RetryingStore) else store
-        #: How often a call is made at most; decisions that conflict are made again as often.
+        #: The most attempts of a call; also of a decision that conflicts.
         self.attempts = attempts
         self._limits = Limits(self.backend.collections)
         self._jitter = jitter or IdSource().jitter
@@ -105,7 +104,7 @@ class RetryingStore:
         return self.backend.lifetime
 
     async def pause(self, attempt: int) -> None:
-        """Wait a little, longer with each attempt (from 0), each caller for another time."""
+        """Pause, longer with each attempt (from 0), for a random part of the time."""
         longest = min(_FIRST_PAUSE * 2**attempt, _LAST_PAUSE)
         await anyio.sleep(longest * (0.5 + self._jitter() / 2))
 
@@ -125,12 +124,12 @@ class RetryingStore:
         """Commit, and repeat while the store is unavailable: each commit's id makes that safe.
 
         Raises:
-            StoreUnavailable: it stayed so; whether the commits took effect is unknown.
+            StoreUnavailable: it stayed unavailable; whether the commits took effect is unknown.
         """
         return self._ask(self._limits.check_commits, self.backend.commit, commits)
 
     def claim(self, claim: Claim) -> CoroutineType[Any, Any, list[Record]]:
-        """Claim; a repetition gets what the first try got."""
+        """Claim; a repetition gets the records of the first attempt."""
         return self._ask(self._limits.check_claim, self.backend.claim, claim)
 
     def renew(self, renewals: Sequence[Renewal]) -> CoroutineType[Any, Any, list[Renewed | None]]:
@@ -154,7 +153,7 @@ class RetryingStore:
         return self._ask(self._limits.check_log_read, self.backend.read_log, cursor, limit)
 
     def wait(self, watches: Sequence[Watch], timeout: float) -> CoroutineType[Any, Any, bool]:
-        """Wait until something comes into a partition; a repetition waits for the rest."""
+        """Wait until a record enters a partition; a retry waits for the remaining time."""
         end: float | None = None
 
         def wait(watches: Sequence[Watch], timeout: float) -> Coroutine[Any, Any, bool]:
@@ -179,7 +178,7 @@ class RetryingStore:
         verb: Callable[[*Arguments], Coroutine[Any, Any, Answer]],
         *arguments: *Arguments,
     ) -> Answer:
-        """Check a call, and make it. The verbs return this coroutine: an await, and no more."""
+        """Check a call, and make it. The verbs return this coroutine, to save an await."""
         self.backend.lifetime.check()
         if check is not None:
             check(*arguments)

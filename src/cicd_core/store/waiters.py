@@ -1,8 +1,8 @@
-"""Waiters for records: who waits for what, and which of them an arrival wakes.
+"""Waiters for records, and the choice of the waiters that an arrival wakes.
 
-A watch without a turn is woken by each record that comes in. Of the watches with a turn, a record
-wakes one: the smallest turn first. A waiter that was chosen and ends without an answer passes the
-wake-up on. Every store that learns of arrivals by itself uses this one implementation.
+Each new record wakes all watches without a turn. Of the watches with a turn, it wakes one: the
+smallest turn first. If the chosen waiter ends without an answer, it passes the wake-up on. All
+stores that notice arrivals themselves use this implementation.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
     from cicd_core.store.records import Partition, Watch
 
-#: How a store names a partition; hashable.
+#: A store's name of a partition; hashable.
 PartitionKey = TypeVar("PartitionKey")
-#: A turn, and a number that tells equal ones apart.
+#: A turn, and a number that makes equal turns unique.
 _Turn = tuple[str, int]
 
-#: The longest that a waiter relies on being woken, in seconds; then it looks again. The one that
-#: was chosen may have died with its process.
+#: The longest time that a waiter relies on being woken, in seconds; then it looks again. The chosen
+#: waiter may have died with its process.
 LOOK_PERIOD: Final = 5.0
-#: How long a waiter that was chosen may take to claim, in seconds, before a store that only sees
-#: that a record is there chooses another one.
+#: How long a chosen waiter may take to claim, in seconds, before a store that only sees an existing
+#: record chooses another waiter.
 _CLAIM_PERIOD: Final = 1.0
 
 
@@ -38,13 +38,13 @@ class Waiter(Generic[PartitionKey]):
     """One call of ``wait``."""
 
     def __init__(self, watches: Sequence[Watch], owner: object, number: int) -> None:
-        """Belong to the event loop that runs here."""
+        """Create a waiter of the current event loop."""
         self.watches = tuple(watches)
         self.owner = owner
         self.number = number
-        #: Whether it was woken; its event follows, in the turn of its own loop.
+        #: Whether it was woken; its event is set later, in its own loop.
         self.is_woken = False
-        #: The arrival that it alone was woken by: the partition and the sort value.
+        #: The arrival for which only this waiter was woken: the partition and the sort value.
         self.chosen_for: tuple[PartitionKey, str] | None = None
         self._woken = Event()
         self._run_soon = run_soon_here()
@@ -55,14 +55,14 @@ class Waiter(Generic[PartitionKey]):
         return self._run_soon(self._woken.set)
 
     async def is_woken_within(self, seconds: float) -> bool:
-        """Wait to be woken, so many seconds at most."""
+        """Wait to be woken, for at most ``seconds``."""
         with move_on_after(seconds):
             await self._woken.wait()
         return self._woken.is_set()
 
 
 class Waiters(Generic[PartitionKey]):
-    """Who waits, by partition. Safe for threads."""
+    """The waiters, by partition. Thread-safe."""
 
     def __init__(
         self,
@@ -70,27 +70,28 @@ class Waiters(Generic[PartitionKey]):
         *,
         pass_on: Callable[[PartitionKey, str], object] | None = None,
     ) -> None:
-        """Start with nobody.
+        """Start without waiters.
 
         Args:
-            key_of_partition: names a partition.
-            pass_on: gets the partition and the sort value of an arrival whose chosen waiter ends
-                without an answer; by default :meth:`offer`.
+            key_of_partition: returns the name of a partition.
+            pass_on: called with the partition and the sort value of an arrival whose chosen waiter
+                ends without an answer; by default :meth:`offer`.
         """
         self._key_of = key_of_partition
         self._pass_on = pass_on or self.offer
         self._lock = threading.RLock()
         self._number = 0
         self._waiters: dict[int, Waiter[PartitionKey]] = {}
-        #: Those without a turn, with the bound above which a sort value wakes them.
+        #: The waiters without a turn, each with the bound above which a sort value wakes it.
         self._crowds: dict[PartitionKey, dict[Waiter[PartitionKey], str]] = {}
-        #: Those with one.
+        #: The waiters with a turn.
         self._lines: dict[PartitionKey, SortedDict[_Turn, tuple[Waiter[PartitionKey], str]]] = {}
-        #: When one of a line was chosen last, while others stand in it.
+        #: When the last waiter of a line was chosen, if others remain in the line.
         self._chosen: dict[PartitionKey, float] = {}
-        #: Where one was chosen since a record is there: the news of it may be yet to come.
+        #: The partitions in which a waiter was chosen for an existing record: the arrival of that
+        #: record may still be reported.
         self._foreseen: set[PartitionKey] = set()
-        #: How many claims there were, and which one was a line's last.
+        #: The number of claims, and the number of each line's last claim.
         self.claims = 0
         self._last_claims: dict[PartitionKey, int] = {}
 
@@ -103,16 +104,16 @@ class Waiters(Generic[PartitionKey]):
         look: Callable[[], Awaitable[bool]],
         check: Callable[[], object],
     ) -> bool:
-        """Return whether one of the watches may have come true within so many seconds.
+        """Return whether one of the watches may have come true within ``seconds``.
 
         Args:
-            watches: what to wait for.
-            seconds: how long.
-            owner: the store that is asked; :meth:`wake_all` wakes its waiters.
-            look: tells whether one of the watches is true now; asked first, and now and then.
-            check: raises if the store has been closed; asked before every answer.
+            watches: the watches to wait for.
+            seconds: the longest time to wait.
+            owner: the store of the call; :meth:`wake_all` wakes its waiters.
+            look: returns whether one of the watches is true now; called first, and periodically.
+            check: raises an error if the store was closed; called before every answer.
         """
-        waiter = self._add(watches, owner)  # before it looks: no arrival falls in between
+        waiter = self._add(watches, owner)  # before the look, so that no arrival is missed
         answer = False
         try:
             came = await _is_met(waiter, current_time() + seconds, look)
@@ -125,23 +126,23 @@ class Waiters(Generic[PartitionKey]):
         return answer
 
     def tell(self, partition: PartitionKey, sort: str) -> None:
-        """Wake those whom a record with this sort value in a partition concerns."""
+        """Wake the waiters for a new record with this sort value in a partition."""
         if partition in self._crowds:
             self.announce(partition, sort)
         if partition in self._foreseen:
-            self._foreseen.discard(partition)  # of another record, the claim passes it on
+            self._foreseen.discard(partition)  # if it is another record, the claim passes it on
         elif partition in self._lines:
             self.offer(partition, sort)
 
     def announce(self, partition: PartitionKey, sort: str) -> None:
-        """Wake all who wait without a turn."""
+        """Wake all waiters without a turn."""
         with self._lock:
             for waiter, bound in self._crowds.get(partition, {}).items():
                 if sort > bound:
                     waiter.wake()
 
     def offer(self, partition: PartitionKey, sort: str) -> bool:
-        """Wake the first of those who wait with a turn; False: there is none."""
+        """Wake the first waiter with a turn; False: there is none."""
         with self._lock:
             line = self._lines.get(partition)
             if line is None:
@@ -156,7 +157,7 @@ class Waiters(Generic[PartitionKey]):
             return False
 
     def offer_to(self, partition: PartitionKey, turn: str, sort: str) -> bool:
-        """Wake one with this very turn; False: it does not wait any more."""
+        """Wake a waiter with this turn; False: none waits any more."""
         with self._lock:
             line = self._lines.get(partition, SortedDict())
             for key in line.irange((turn, 0)):
@@ -169,13 +170,13 @@ class Waiters(Generic[PartitionKey]):
             return False
 
     def offer_what_is_there(self, partition: PartitionKey, sort: str, claims: int) -> None:
-        """Wake the first with a turn, unless one was a moment ago, who may be about to claim.
+        """Wake the first waiter with a turn, unless one was just woken and may be about to claim.
 
         Args:
-            partition: where a record was seen.
-            sort: a sort value that it is above.
-            claims: :attr:`claims` before the look that saw it. A claim since then may have taken
-                it, and has a look of its own at what it left.
+            partition: the partition in which a record was seen.
+            sort: a sort value below the record's.
+            claims: the value of :attr:`claims` before the look that saw the record. A later claim
+                may have taken it, and makes its own look at the remaining records.
         """
         with self._lock:
             chosen = self._chosen.get(partition)
@@ -185,7 +186,7 @@ class Waiters(Generic[PartitionKey]):
                 self._foreseen.add(partition)
 
     def claimed(self, partition: PartitionKey) -> bool:
-        """Note that somebody claimed from a partition; whether any wait there with a turn."""
+        """Note a claim from a partition; return whether any waiter there has a turn."""
         with self._lock:
             self._chosen.pop(partition, None)
             self._foreseen.discard(partition)
@@ -197,15 +198,15 @@ class Waiters(Generic[PartitionKey]):
 
     @property
     def have_turns(self) -> bool:
-        """Whether any wait with a turn, anywhere."""
+        """Whether any waiter has a turn, in any partition."""
         return bool(self._lines)
 
     def wait_in_turn(self, partition: PartitionKey) -> bool:
-        """Whether any wait in a partition with a turn."""
+        """Whether any waiter in a partition has a turn."""
         return partition in self._lines
 
     def wake_all(self, owner: object) -> None:
-        """Wake every waiter of a store, for nothing: it was closed, or its connection was lost."""
+        """Wake every waiter of a store without a record: it was closed, or lost its connection."""
         with self._lock:
             for waiter in self._waiters.values():
                 if waiter.owner is owner:
@@ -217,7 +218,7 @@ class Waiters(Generic[PartitionKey]):
             waiter = self._waiters[self._number] = Waiter(watches, owner, self._number)
             for watch in watches:
                 partition, bound = self._key_of(watch.partition), watch.after or ""
-                # Every sort value is above the empty one; of two watches the wider one counts.
+                # Every sort value is above the empty one; of two watches, the lower bound counts.
                 if watch.turn is None:
                     crowd = self._crowds.setdefault(partition, {})
                     crowd[waiter] = min(bound, crowd.get(waiter, bound))

@@ -1,7 +1,7 @@
 """The control plane for synchronous callers: Flask, Django, scripts, threads.
 
-The same services with the same signatures; each call waits for its answer. An event loop in a
-thread of its own does the work, so that any number of threads may call at once.
+It has the same services with the same signatures; each call waits for its answer. An event loop in
+a separate thread does the work, so any number of threads may call concurrently.
 """
 
 from __future__ import annotations

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 class ControlPlane:
     """Jobs, the queue, deployments, agents, pools, sessions, events, for synchronous callers.
 
-    Open one with :meth:`open`. Any number of threads may use it at once. A process that forks opens
-    one in each child; a child that leaves the parent's block leaves that one alone.
+    Open it with :meth:`open`. Any number of threads may use it concurrently. After a fork, open a
+    new one in each child; a child that leaves the parent's block does not close the parent's.
 
     Example:
         .. code-block:: python
@@ -49,7 +49,7 @@ class ControlPlane:
     """
 
     def __init__(self, plane: AsyncControlPlane, calls: Calls) -> None:
-        """Take the control plane that does the work, and the way into its event loop."""
+        """Wrap a control plane; ``calls`` runs calls in its event loop."""
         self._plane = plane
         self._calls = calls
         self.settings = plane.settings
@@ -86,20 +86,21 @@ class ControlPlane:
     ) -> Generator[ControlPlane]:
         """Open a store by its URL, in a thread with an event loop, and run maintenance there.
 
-        At the end of the block calls of other threads that still wait end with ``StoreClosed``, and
-        the thread ends.
+        At the end of the block, waiting calls of other threads end with ``StoreClosed``, and the
+        event loop's thread ends.
 
         Args:
-            url: such as ``sqlite:///ci.db``. Left out, it is what the variable ``CICD_STORE``
-                holds, or ``sqlite:///cicd.db`` in the current folder; the program's log says which.
+            url: the store's URL, such as ``sqlite:///ci.db``. By default, the value of the
+                environment variable ``CICD_STORE``, or ``sqlite:///cicd.db`` in the current folder;
+                the program's log names the store.
             settings: leases, retention and so on.
-            maintenance: whether this one looks for what is due; at least one must.
-            options: for the store, see :func:`cicd_core.store.registry.open_store`.
+            maintenance: whether this control plane runs maintenance; at least one must.
+            options: options of the store, see :func:`cicd_core.store.registry.open_store`.
 
         Raises:
             UnknownScheme: no store is registered for the URL's scheme.
-            StoreError: the store can't be opened.
-            InvalidInput: ``maintenance`` is no boolean, or ``settings`` are something else.
+            StoreError: the store cannot be opened.
+            InvalidInput: ``maintenance`` is not a boolean, or ``settings`` is not a ``Settings``.
         """
         opening = AsyncControlPlane.open(url, settings=settings, maintenance=maintenance, **options)
         with ExitStack() as stack:
@@ -115,17 +116,17 @@ class ControlPlane:
                 _end_calls(calls, stack)
 
     def now(self) -> datetime:
-        """Return the store's calendar (UTC): what ages and delays are measured from."""
+        """Return the time on the store's calendar (UTC), which ages and delays refer to."""
         return self._calls.wait_for(self._plane.now)
 
 
 def _end_calls(calls: Calls, stack: ExitStack) -> None:
     calls.close()
-    if calls.is_inherited:  # the thread that would end the event loop is the parent's
+    if calls.is_inherited:  # only the parent has the event loop's thread
         keep_for_ever(stack.pop_all())
 
 
 def _end_at_exit(calls: Calls, stack: ExitStack) -> None:
-    """Close what a program that ends has left open: later its event loop's thread stands still."""
+    """Close the control plane at the program's exit, while its event loop's thread still runs."""
     _end_calls(calls, stack)
     stack.close()

@@ -26,25 +26,25 @@ _END: Final = object()
 
 
 class Calls:
-    """The way into an event loop in another thread; safe for any number of threads."""
+    """Runs calls in an event loop of another thread; thread-safe."""
 
     def __init__(self, portal: BlockingPortal) -> None:
-        """Take the portal of the event loop."""
+        """Use the portal of the event loop."""
         self._portal = portal
         self._process = os.getpid()
         self._thread = portal.call(get_ident)
-        #: A handler of a signal, or what the collector of garbage ends, may call in the middle of a
-        #: call of the same thread.
+        #: Reentrant: a signal handler, or a finalizer, may call in the middle of a call of the same
+        #: thread.
         self._lock = RLock()
         self._running: set[Future[Any]] = set()
         self._is_closed = False
 
     def wait_for(self, call: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Make a call in the event loop, and return its answer; a Ctrl-C ends the call too.
+        """Make a call in the event loop, and return its answer; Ctrl-C also ends the call.
 
         Raises:
-            StoreClosed: the control plane was closed, before or meanwhile, or it was opened before
-                this process was forked.
+            StoreClosed: the control plane was closed, before or during the call, or it was opened
+                before this process was forked.
             OperationRejected: this is the thread of the event loop, which would wait for itself.
         """
         begun = _Begun(call)
@@ -66,11 +66,11 @@ class Calls:
 
     @property
     def is_inherited(self) -> bool:
-        """Whether this process is a fork of the one in which the event loop runs."""
+        """Whether this process is a fork of the one with the event loop."""
         return os.getpid() != self._process
 
     def close(self) -> None:
-        """Refuse further calls, and end those that run."""
+        """Refuse further calls, and end the running ones."""
         if self.is_inherited:
             return
         with self._lock:
@@ -84,7 +84,7 @@ class Calls:
             reason = "the control plane was opened before this process was forked"
             raise StoreClosed(f"{reason}; open one in the child")
         if get_ident() == self._thread:
-            reason = "the event loop of the control plane can't wait for a call of its own"
+            reason = "the event loop of the control plane cannot wait for its own call"
             raise OperationRejected(f"{reason}; make the call in another thread")
         with self._lock:
             if self._is_closed:
@@ -95,7 +95,7 @@ class Calls:
 
 
 class _Begun(Generic[Answer]):
-    """A call that may be given up before its beginning was answered: a Ctrl-C comes at any time."""
+    """A call that may be given up before it has started: Ctrl-C can come at any time."""
 
     def __init__(self, call: Callable[[], Awaitable[Answer]]) -> None:
         self._call = call
@@ -109,7 +109,7 @@ class _Begun(Generic[Answer]):
                 scope.cancel()
                 await anyio.lowlevel.checkpoint()
             return await self._call()
-        raise CancelledError  # it was given up, and its answer is for no caller
+        raise CancelledError  # it was given up: no caller waits for its answer
 
     def give_up(self, portal: BlockingPortal) -> None:
         self._is_over = True
@@ -122,7 +122,7 @@ class Facade(Generic[Service]):
     """A service for synchronous callers."""
 
     def __init__(self, service: Service, calls: Calls) -> None:
-        """Take the service that does the work, and the way into its event loop."""
+        """Wrap a service; ``calls`` runs calls in its event loop."""
         self._service = service
         self._calls = calls
 
@@ -130,9 +130,9 @@ class Facade(Generic[Service]):
         return self._calls.wait_for(call)
 
     def _walk(self, begin: Callable[[], AsyncGenerator[Answer, None]]) -> Generator[Answer]:
-        """Yield what an asynchronous generator yields, and close it at the end."""
+        """Yield the items of an asynchronous generator, and close it at the end."""
         items = begin()
-        turn = anyio.Lock()  # a step that a Ctrl-C ended may still be at its own end
+        turn = anyio.Lock()  # a step that Ctrl-C has cancelled may still be ending
 
         async def step() -> Any:
             async with turn:
@@ -146,7 +146,7 @@ class Facade(Generic[Service]):
             while (item := self._calls.wait_for(step)) is not _END:
                 yield item
         finally:
-            # Where it is closed, the event loop has closed these; where this is its own thread,
-            # since garbage is collected in any, it closes what is dropped here.
+            # If the control plane is closed, its event loop has closed the generator. If this is
+            # the event loop's own thread, as in a garbage collection, the loop closes it too.
             with suppress(StoreClosed, OperationRejected):
                 self._calls.wait_for(close)

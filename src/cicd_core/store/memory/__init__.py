@@ -1,7 +1,7 @@
 """The memory store: the reference, and the specification in code.
 
-Everything is in one process and is gone with it. ``store.py`` is the store itself, verb by verb;
-it keeps records in ``rows.py``, events in ``log.py``, and those who wait in ``waiters.py``.
+All data is in one process and ends with it. ``store.py`` is the store itself, verb by verb; it
+keeps records in ``rows.py``, events in ``log.py``, and waiters in ``../waiters.py``.
 """
 
 from __future__ import annotations

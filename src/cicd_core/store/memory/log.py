@@ -1,4 +1,4 @@
-"""The log: events by their position, and the counters that are folded from the same commits."""
+"""The log: events by their position, and the counters from the same commits."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 #: The most entries that one sweep drops.
 SWEEP: Final = 100
-#: The most digits of a cursor: Python makes no number of a text with thousands of them.
+#: The most digits of a cursor: Python refuses to parse a number with thousands of them.
 _DIGITS: Final = 18
 
 
 class Log:
-    """Events in the order of their commits. Not safe for threads."""
+    """Events in the order of their commits. Not thread-safe."""
 
     def __init__(self, retention: int) -> None:
         """Start empty; an event is kept for ``retention`` microseconds."""
         self._retention = retention
-        #: By position, from ``_first`` up to ``_next``: when it was appended, and what.
+        #: By position, from ``_first`` up to ``_next``: the time of the append, and the event.
         self._entries: dict[int, tuple[int, LogEntry]] = {}
         self._first = self._next = 1
         self._totals: SortedDict[str, int] = SortedDict()
@@ -46,7 +46,7 @@ class Log:
         self._totals[name] = (total or 0) + increment.amount
 
     def drop_days(self, first_kept: str) -> None:
-        """Drop the counters of the days before one."""
+        """Drop the counters of the days before ``first_kept``."""
         while self._days and self._days.keys()[0] < first_kept:
             for name in self._days.popitem(0)[1]:
                 del self._totals[name]
@@ -60,7 +60,7 @@ class Log:
             self._first += 1
 
     def read(self, cursor: str | None, limit: int) -> LogPage:
-        """Return the events behind the cursor, which is the position of the last one read."""
+        """Return the events after the cursor, which is the position of the last one read."""
         seen = 0 if cursor is None else self._position(cursor)
         begin = max(seen + 1, self._first)
         end = min(begin + limit, self._next)
@@ -69,7 +69,7 @@ class Log:
         return LogPage(entries, cursor=str(end - 1), truncated=truncated)
 
     def counters(self, prefix: str) -> Counters:
-        """Return the counters whose names begin with ``prefix``; they lack no event."""
+        """Return the counters whose names begin with ``prefix``; they include every event."""
         values: dict[str, int] = {}
         for name in self._totals.irange(minimum=prefix):
             if not name.startswith(prefix):

@@ -1,4 +1,4 @@
-"""Opening the memory store by URL: one of its own, or one that is shared by name."""
+"""Opens the memory store by URL: a new store, or one that is shared by name."""
 
 from __future__ import annotations
 
@@ -45,20 +45,20 @@ async def open_memory(
 ) -> AsyncGenerator[Store, None]:
     """Open a memory store.
 
-    ``memory://`` is a store of its own, each time. ``memory://name`` is the same one for everybody
-    in this process who opens that name and namespace; the last one to close it takes it away.
+    ``memory://`` is a new store each time. ``memory://name`` is shared by all callers in this
+    process that open that name and namespace; its data ends when the last one closes it.
 
     Args:
-        url: its one option is ``log_retention``, in seconds.
-        collections: what the store keeps.
-        namespace: sets stores of the same name apart.
-        clock: the store's own clock; of a shared store, the first one to open it decides.
+        url: its only option is ``log_retention``, in seconds.
+        collections: the collections of the store.
+        namespace: separates stores of the same name.
+        clock: the store's own clock; the first caller that opens a shared store decides.
         log_retention: how many seconds an event stays in the log, 30 days by default; it takes
             precedence over the URL.
 
     Raises:
-        InvalidInput: the URL has a path or an unknown option, or the store of that name keeps
-            other collections.
+        InvalidInput: the URL has a path or an unknown option, or the store of that name has other
+            collections.
     """
     url.check_options({"log_retention"})
     if url.path:
@@ -96,7 +96,7 @@ def _leave(name: _Name) -> None:
 
 
 def _begin_alone() -> None:
-    """Have no part, as a forked child, in what the parent shares."""
+    """Forget the parent's shared stores, in a forked child."""
     _shared.clear()
     _lock.release()
 

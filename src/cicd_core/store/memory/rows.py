@@ -1,4 +1,4 @@
-"""Records with their indexes and their expiry, in sorted lists. Not safe for threads."""
+"""Records with their indexes and their expiry, in sorted lists. Not thread-safe."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ if TYPE_CHECKING:
 
     from cicd_core.store.records import Collection, Partition, Query, Record, Subject
 
-#: The most expired records that one sweep drops, so that no call pays for everything that ran out
-#: while nobody looked.
+#: The most expired records that one sweep drops, so that no call pays for all records that have
+#: expired since the last call.
 SWEEP: Final = 100
 
 # A collection and a key.
-# A partition as it is looked up: the collection, the index's two attributes, the value.
+# The key of a partition: the collection, the index's two attributes, the value.
 PartitionKey = tuple[str, str, str, str]
 # A sort value and a key.
 Entry = tuple[str, str]
 
-#: The attributes of a record that is not there.
+#: The attributes of an absent record.
 _NOWHERE: Final[Mapping[str, str]] = {}
 
 
 def key_of_partition(partition: Partition) -> PartitionKey:
-    """Return how a partition is looked up."""
+    """Return the key of a partition."""
     index = partition.index
     return partition.collection, index.partition, index.sort, partition.value
 
 
 class Row(NamedTuple):
-    """A record, and what it does not tell itself."""
+    """A record, with further facts about it."""
 
     record: Record
-    #: The version that its last commit gave; claims may have moved the record's own one on.
+    #: The version that its last commit gave; claims may have raised the record's version since.
     given: int
-    #: Whether it decodes, which ``MemoryBackend.damage`` alone can change.
+    #: Whether it decodes; only ``MemoryBackend.damage`` changes this.
     is_readable: bool = True
 
     def is_live(self, now: int) -> bool:
@@ -48,21 +48,21 @@ class Row(NamedTuple):
 
 
 class _Ordered:
-    """The entries of one partition in order, and when those that expire will be gone."""
+    """The entries of one partition in order, and the expiries of those that expire."""
 
     def __init__(self) -> None:
         self.entries: SortedList[Entry] = SortedList()
-        #: Made when the first one expires: most partitions come and go without.
+        #: Created with the first entry that expires: most partitions never have one.
         self.expiries: SortedList[int] | None = None
 
 
 class Rows:
-    """Every record of a store. Those that have expired are skipped until a sweep drops them."""
+    """Every record of a store. Expired records are skipped until a sweep drops them."""
 
     def __init__(
         self, collections: Iterable[Collection], entered: Callable[[PartitionKey, str], None]
     ) -> None:
-        """Start empty; ``entered`` is told of each partition and sort value that is new."""
+        """Start empty; ``entered`` is called with each new partition and sort value."""
         self._indexes = {
             collection.name: [(index.partition, index.sort) for index in collection.indexes]
             for collection in collections
@@ -75,11 +75,11 @@ class Rows:
         self._floor = 1
 
     def first_version(self, now: int) -> int:
-        """Return the version of a new record: the time, or more if one that went had more."""
+        """Return the version of a new record: the time, or above that of any dropped record."""
         return max(now, self._floor)
 
     def live(self, subject: Subject, now: int) -> Row | None:
-        """Return the row of a record; one that has expired is dropped."""
+        """Return the row of a record; drop an expired one."""
         row = self._rows.get(subject)
         if row is not None and not row.is_live(now):
             self.drop(subject)
@@ -87,20 +87,20 @@ class Rows:
         return row
 
     def put(self, collection: str, row: Row) -> None:
-        """Put a row in the place of the one with its key."""
+        """Add a row, or replace the one with its key."""
         record = row.record
         old = self._rows.get((collection, record.key))
         self._rows[collection, record.key] = row
         self._move(collection, None if old is None else old.record, record)
 
     def drop(self, subject: Subject) -> None:
-        """Remove a row, and remember its version, so that no later record has it again."""
+        """Remove a row, and remember its version so that no later record reuses it."""
         record = self._rows.pop(subject).record
         self._floor = max(self._floor, record.version + 1)
         self._move(subject[0], record, None)
 
     def sweep(self, now: int) -> None:
-        """Drop some of the rows that have expired."""
+        """Drop some of the expired rows."""
         due = self._expiring.irange(maximum=(now + 1, "", ""))
         for _, collection, key in list(islice(due, SWEEP)):
             self.drop((collection, key))
@@ -118,7 +118,7 @@ class Rows:
         ordered = self._partitions.get(key_of_partition(query.partition))
         if ordered is None:
             return iter(())
-        # No text lies between one and the same one with a NUL behind it.
+        # No text is between a text and the same text with a NUL at its end.
         least = None if query.after is None else (f"{query.after}\0", "")
         most = None if query.before is None else (query.before, "")
         entries = ordered.entries.irange(least, most, (True, False), reverse=query.descending)
@@ -133,7 +133,7 @@ class Rows:
         return len(ordered.entries) - gone
 
     def held(self, collection: str, claim_id: str, now: int) -> list[Row]:
-        """Return the rows whose lease has this claim id, in no order."""
+        """Return the rows whose lease has this claim id, in any order."""
         keys = self._held.get((collection, claim_id), ())
         rows = (self._rows[collection, key] for key in keys)
         return [row for row in rows if row.is_live(now)]
@@ -143,7 +143,7 @@ class Rows:
         return (row for row in rows if row.is_readable and row.is_live(now))
 
     def damage(self, subject: Subject) -> bool:
-        """Let a row not decode any more; whether there is one."""
+        """Mark a row as damaged; return whether it exists."""
         row = self._rows.get(subject)
         if row is None:
             return False
@@ -151,7 +151,7 @@ class Rows:
         return True
 
     def _move(self, collection: str, old: Record | None, new: Record | None) -> None:
-        """Bring everything that finds a record from the old one to the new one."""
+        """Update the indexes, expiries and claims from the old record to the new one."""
         self._move_in_indexes(collection, old, new)
         if old is not None:
             if old.expires_at is not None:
@@ -169,7 +169,8 @@ class Rows:
         after = _NOWHERE if new is None else new.attributes
         stays = old is not None and new is not None and old.expires_at == new.expires_at
         for part, sort in self._indexes[collection]:
-            # A claim's patch may leave a record half in an index: it is not in it then.
+            # A claim's patch may remove one of the index's two attributes: then the record is not
+            # in the index.
             was = (before[part], before[sort]) if part in before and sort in before else None
             now = (after[part], after[sort]) if part in after and sort in after else None
             if was == now and stays:

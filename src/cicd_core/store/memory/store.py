@@ -1,4 +1,4 @@
-"""The store: each verb of the contract, in the fewest words."""
+"""The store: each verb of the contract, in its simplest form."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
         Watch,
     )
 
-#: How often counters of past days are looked for, in microseconds.
+#: How often to look for counters of past days, in microseconds.
 _HOUR: Final = 3600 * SECOND
 #: How long the log is kept by default, in seconds: 30 days.
 LOG_RETENTION: Final = 30 * 86400.0
@@ -69,11 +69,11 @@ _NAME: Final = "this memory store"
 
 
 class MemoryBackend:
-    """A store in this process's memory; what its methods promise stands in the contract.
+    """A store in this process's memory; the contract documents its methods.
 
-    Any number of threads may use one, each from an event loop of its own, asyncio or trio: a lock
-    is held around each verb, and nothing is awaited while it is held. So a call happens whole or,
-    when it was cancelled before, not at all.
+    Any number of threads may use it, each from its own event loop, asyncio or trio. A lock is held
+    around each verb, and nothing is awaited while it is held. So a call happens completely or, if
+    it was cancelled before, not at all.
     """
 
     def __init__(
@@ -86,23 +86,23 @@ class MemoryBackend:
         """Start empty.
 
         Args:
-            collections: what the store keeps.
-            clock: the store's own clock; by default the system's. One that has no ``calendar``
-                stands for both clocks.
+            collections: the collections of the store.
+            clock: the store's own clock; by default the system's. A clock without ``calendar`` is
+                used for both clocks.
             log_retention: how many seconds an event stays in the log.
 
         Raises:
-            InvalidInput: ``log_retention`` is no duration, or longer than ten years.
+            InvalidInput: ``log_retention`` is not a duration, or longer than ten years.
         """
-        #: What the store keeps.
+        #: The collections of the store.
         self.collections = tuple(collections)
-        #: From here to :meth:`close`.
+        #: From its creation to :meth:`close`.
         self.lifetime = Lifetime(_NAME)
         self._lease_sorts = {item.name: item.lease_sort for item in self.collections}
         self._clock = clock or SystemClock()
         self._calendar = calendar_reader(self._clock)
         self._lock = threading.RLock()
-        #: By how much the clock may be off; only one that stands in for another store's may be.
+        #: The clock's uncertainty; above 0 only if this is the model of another store.
         self._uncertainty = 0
         self._waiters: Waiters[PartitionKey] = Waiters(key_of_partition)
         self._rows = Rows(self.collections, entered=self._waiters.tell)
@@ -110,7 +110,7 @@ class MemoryBackend:
         self._days_due = 0
 
     async def now(self) -> StoreTime:
-        """Return the time on the clock that the store was given, with no uncertainty."""
+        """Return the time on the store's clock, without uncertainty."""
         return StoreTime(self._clock.micros(), calendar=self._calendar())
 
     async def get(self, collection: str, keys: Sequence[str]) -> Mapping[str, Record]:
@@ -122,14 +122,14 @@ class MemoryBackend:
             return {row.record.key: row.record for row in rows if row is not None}
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
-        """Apply each commit whole, or not at all; answer in the order given."""
+        """Apply each commit completely, or not at all; answer in the order given."""
         await checkpoint()
         with self._lock:
             now = self._tick()
             return [self._commit(commit, now) for commit in commits]
 
     async def claim(self, claim: Claim) -> list[Record]:
-        """Take up to ``limit`` records with the smallest sort values over the partitions."""
+        """Claim up to ``limit`` records with the smallest sort values over the partitions."""
         await checkpoint()
         with self._lock:
             now = self._tick()
@@ -148,14 +148,14 @@ class MemoryBackend:
             return records
 
     async def renew(self, renewals: Sequence[Renewal]) -> list[Renewed | None]:
-        """Move each lease's expiry to now + ``duration`` where the claim id matches."""
+        """Move each lease's expiry to now + ``duration`` if the claim id matches."""
         await checkpoint()
         with self._lock:
             now = self._tick()
             return [self._renew(renewal, now) for renewal in renewals]
 
     async def page(self, query: Query) -> RecordPage:
-        """Return a page of one partition; it never lags."""
+        """Return a page of one partition, always up to date."""
         await checkpoint()
         with self._lock:
             rows = list(islice(self._rows.between(query, self._tick()), query.limit + 1))
@@ -163,7 +163,7 @@ class MemoryBackend:
             return RecordPage(records, more=len(rows) > query.limit)
 
     async def count(self, partitions: Sequence[Partition]) -> list[Count]:
-        """Return how many records each partition holds, always exactly."""
+        """Return how many records each partition holds; the counts are always exact."""
         await checkpoint()
         with self._lock:
             now = self._tick()
@@ -179,7 +179,7 @@ class MemoryBackend:
             return self._log.counters(prefix)
 
     async def read_log(self, cursor: str | None, limit: int) -> LogPage:
-        """Return events after the cursor; None is the beginning of what is kept."""
+        """Return events after the cursor; None reads from the oldest event that is kept."""
         await checkpoint()
         with self._lock:
             self._tick()
@@ -199,7 +199,7 @@ class MemoryBackend:
 
     @asynccontextmanager
     async def sibling(self) -> AsyncGenerator[Store, None]:
-        """Open another store on what this one keeps."""
+        """Open another store on the same data."""
         other = self.another()
         try:
             yield other
@@ -207,26 +207,26 @@ class MemoryBackend:
             other.close()
 
     def another(self) -> MemoryBackend:
-        """Return another store on what this one keeps: it is closed by itself."""
+        """Return another store on the same data; close it separately."""
         other = copy(self)
         other.lifetime = Lifetime(_NAME)
         return other
 
     def damage(self, collection: str, key: str) -> bool:
-        """Let a record not decode any more, as damage on a disk would; whether there is one.
+        """Damage a record so that it does not decode any more; return whether it exists.
 
-        For tests of what lives with such a record: nothing else damages one in memory.
+        It is for tests of damaged records, which otherwise cannot occur in memory.
         """
         with self._lock:
             return self._rows.damage((collection, key))
 
     def close(self) -> None:
-        """Refuse all further calls, and end all waiting here with an error each."""
+        """Refuse all further calls, and end each wait with an error."""
         if self.lifetime.end():
             self._waiters.wake_all(self)
 
     def _tick(self) -> int:
-        """Return the time, having dropped some of what has run out."""
+        """Drop some of the expired data, and return the time."""
         now = self._clock.micros()
         self._rows.sweep(now)
         self._log.sweep(now)
@@ -237,7 +237,7 @@ class MemoryBackend:
         return now
 
     def _pass_on(self, partition_keys: Iterable[PartitionKey], now: int) -> None:
-        """Wake one more in each partition where a claim left something behind."""
+        """Wake one more waiter in each partition in which a claim left a record."""
         for partition_key in filter(self._waiters.wait_in_turn, partition_keys):
             left = next(self._rows.smallest([partition_key], now), None)
             if left is not None:

@@ -44,7 +44,7 @@ CALLS: dict[str, Callable[[Store, str], Coroutine[Any, Any, Any]]] = {
     "commit": lambda store, key: store.commit([pair(key)]),
     "claim": lambda store, _: store.claim(claim()),
     "renew": lambda store, _: store.renew(
-        [Renewal(collection="items", key="a", claim_id="nobody", duration=SECOND)]
+        [Renewal(collection="items", key="a", claim_id="unknown", duration=SECOND)]
     ),
     "page": lambda store, _: store.page(Query(partition=in_lane(), limit=5)),
     "count": lambda store, _: store.count([in_lane()]),

@@ -94,7 +94,7 @@ class ClaimPromises(Suite):
         assert await store.claim(claim(0, lanes=["red"])) == []
 
     async def test_a_claim_of_nothing_answers_nothing(self, store: Store) -> None:
-        assert await store.claim(claim(5, lanes=["nobody"])) == []
+        assert await store.claim(claim(5, lanes=["empty"])) == []
         assert await store.claim(claim(5, lanes=[])) == []
 
     async def test_a_partition_named_twice_gives_each_record_once(

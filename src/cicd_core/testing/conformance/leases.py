@@ -56,16 +56,16 @@ class LeasePromises(Suite):
         assert await store.renew([renewal]) == [None]
 
     async def test_a_commit_may_set_a_lease(self, store: Store) -> None:
-        lease = await lease_for(store, "somebody", 5 * SECOND, limit=60 * SECOND)
+        lease = await lease_for(store, "worker", 5 * SECOND, limit=60 * SECOND)
         await write(store, item("a", lease=lease))
         assert (await read(store, "a")).lease == lease
-        renewal = Renewal(collection="items", key="a", claim_id="somebody", duration=9 * SECOND)
+        renewal = Renewal(collection="items", key="a", claim_id="worker", duration=9 * SECOND)
         (renewed,) = await store.renew([renewal])
         assert renewed is not None
         assert renewed.expires > lease.expires
 
     async def test_a_commit_keeps_the_lease_that_was_set(self, store: Store) -> None:
-        lease = await lease_for(store, "somebody", 5 * SECOND)
+        lease = await lease_for(store, "worker", 5 * SECOND)
         version = (await write(store, item("a", lease=lease)))["a"]
         await write(store, item("a", expected=version))
         assert (await read(store, "a")).lease == lease
