@@ -9,7 +9,7 @@ from cicd_core.model.agent import AgentStatus
 
 _S = AgentStatus
 
-#: What a heartbeat can say of an agent.
+#: The statuses that a heartbeat can lead to.
 _HEALTH = (_S.HEALTHY, _S.DEGRADED, _S.UNHEALTHY)
 _BEATING = (_S.REGISTERING, *_HEALTH)
 #: Neither draining nor gone for good.
@@ -33,7 +33,7 @@ AGENT_TABLE: Final = TransitionTable(
             (_S.TERMINATING, (_S.TERMINATING,)),
         ),
         *edges_of("deregister", *((source, (_S.TERMINATED,)) for source in _S)),
-        # Who was leaving, and is silent now, has left.
+        # An agent that was draining, and is silent now, has left.
         *edges_of(
             "mark_offline",
             *((source, (_S.OFFLINE,)) for source in _STAYING),

@@ -1,4 +1,4 @@
-"""What happens to an agent: it registers, beats, is judged, drains, leaves, or falls silent."""
+"""The commands of an agent: register, heartbeat, set status, drain, deregister, mark offline."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from cicd_core.model.agent import AgentMetrics, HealthPolicy, StuckReport
 
 _S = AgentStatus
-#: What an agent does itself, which must know that it has gone and may come back.
+#: The commands that an agent gives itself: it must learn that it is gone and may register again.
 _OF_ITSELF: Final = frozenset({"heartbeat", "drain"})
 
 
@@ -56,13 +56,14 @@ def register(
 ) -> Decision[Agent]:
     """Any status, or none -> REGISTERING, as a new incarnation.
 
-    The moment of the first registration stays, and so does what an operator said of its health.
-    The same incarnation with the same spec changes nothing.
+    The moment of the first registration stays, and so does the health that an operator set. The
+    same incarnation with the same spec changes nothing.
 
     Args:
-        agent: as it is known; None when nobody ever registered under that id.
-        spec: what it is; must be checked (:func:`cicd_core.model.agent.checked`).
-        incarnation: 128 random bits as hexadecimal digits, one a start of the agent's process.
+        agent: the known one; None if no agent ever registered under that id.
+        spec: its description; must be checked (:func:`cicd_core.model.agent.checked`).
+        incarnation: 128 random bits as hexadecimal digits, new at each start of the agent's
+            process.
         now: on the store's clock.
     """
     if agent is not None and _is_registered(agent, spec, incarnation):
@@ -99,27 +100,27 @@ def heartbeat(
     stuck: Sequence[StuckReport] = (),
     policy: HealthPolicy = DEFAULT_HEALTH,
 ) -> Decision[Agent]:
-    """REGISTERING, OFFLINE or any health -> the health that it tells; drains go on.
+    """REGISTERING, OFFLINE or any health -> the health that it reports; a drain goes on.
 
-    An agent with a stuck slot is degraded, one whose slots are all stuck is unhealthy.
+    An agent with a stuck slot is degraded; one whose slots are all stuck is unhealthy.
 
-    ``changed`` is False unless the health or what is stuck changes: the value then holds the newest
-    metrics, but they are not worth a commit, since the renewed lease says that the agent lives.
+    ``changed`` is False unless the health or the stuck slots change. The value then holds the
+    newest metrics, but they are not worth a commit: the renewed lease shows that the agent lives.
 
     Args:
         agent: to be changed.
-        incarnation: of the process that beats.
+        incarnation: of the process that sends the heartbeat.
         now: on the store's clock.
         metrics: of its machine; None: not measured this time, the last ones hold.
-        running: slots in use; None: the agent does not say.
-        fault: why its machine can't run any job; UNHEALTHY as long as heartbeats say so.
-        stuck: the slots among them whose handlers were stopped and go on.
+        running: slots in use; None: the agent does not report it.
+        fault: why its machine cannot run any job; it is UNHEALTHY as long as heartbeats carry one.
+        stuck: the slots among them whose handlers were stopped but still run.
         policy: the thresholds.
 
     Raises:
         AgentReplaced: another incarnation has taken its place: stop.
         AgentDeregistered: it is TERMINATED: register again, or stop.
-        InvalidInput: a metric is not 0 to 100, or ``running`` not 0 to 1,024.
+        InvalidInput: a metric is not 0 to 100, or ``running`` is not 0 to 1,024.
     """
     _require(agent, "heartbeat", incarnation)
     reports = checked_stuck(stuck)
@@ -144,7 +145,7 @@ def heartbeat(
 
 
 def _stuck(agent: Agent, reports: Sequence[StuckReport], now: datetime) -> tuple[StuckJob, ...]:
-    """Return what is kept of the reports; a job that was known keeps its moment."""
+    """Return the stuck jobs to keep; a job that was stuck already keeps its time."""
     known = {job.job_id: job.since for job in agent.stuck}
     jobs = [
         StuckJob(
@@ -160,15 +161,15 @@ def _stuck(agent: Agent, reports: Sequence[StuckReport], now: datetime) -> tuple
 def set_status(
     agent: Agent, *, status: AgentStatus, now: datetime, actor: str, reason: str
 ) -> Decision[Agent]:
-    """An operator's word: HEALTHY, DEGRADED, UNHEALTHY or OFFLINE.
+    """Set the status as an operator: HEALTHY, DEGRADED, UNHEALTHY or OFFLINE.
 
-    DEGRADED and UNHEALTHY hold until the operator takes them back: heartbeats make them worse,
-    never better. HEALTHY takes them back, and the next heartbeat is judged by its metrics alone.
-    OFFLINE takes them back too, and lasts until the next heartbeat.
+    DEGRADED and UNHEALTHY hold until an operator sets HEALTHY or OFFLINE: heartbeats make them
+    worse, never better. After HEALTHY, the metrics of the next heartbeat alone decide. OFFLINE
+    lasts until the next heartbeat.
 
     Raises:
         IllegalTransition: it is draining or gone, or ``status`` is reached by another command.
-        InvalidInput: ``status`` is none, there is no reason, or ``actor`` is empty.
+        InvalidInput: ``status`` is no status, there is no reason, or ``actor`` is empty.
     """
     check_label("actor", actor)
     reason = f"set by {actor}: {check_reason('reason', reason)}"
@@ -193,9 +194,9 @@ def set_status(
 def drain(
     agent: Agent, *, now: datetime, actor: str, reason: str, incarnation: str | None = None
 ) -> Decision[Agent]:
-    """It finishes what it runs and takes nothing new: any status -> TERMINATING.
+    """Any status -> TERMINATING: the agent finishes its jobs and claims no new ones.
 
-    A second drain changes nothing: the first one's reason stands.
+    A second drain changes nothing: the reason of the first one stays.
 
     Args:
         agent: to be changed.
@@ -233,7 +234,7 @@ def deregister(
     reason: str = "deregistered",
     incarnation: str | None = None,
 ) -> Decision[Agent]:
-    """It is gone for good: any status -> TERMINATED. What it still runs is lost by its leases.
+    """Any status -> TERMINATED: the agent is gone for good, and the leases of its jobs run out.
 
     Args:
         agent: to be changed.
@@ -243,7 +244,7 @@ def deregister(
         incarnation: of the process that leaves; None for an operator.
 
     Raises:
-        AgentReplaced: another incarnation has taken its place, which must not be ended so.
+        AgentReplaced: another incarnation has taken its place, and this command must not end it.
         InvalidInput: there is no reason, or ``actor`` is empty.
     """
     check_label("actor", actor)
@@ -257,10 +258,10 @@ def deregister(
 def mark_offline(
     agent: Agent, *, now: datetime, actor: str, policy: HealthPolicy = DEFAULT_HEALTH
 ) -> Decision[Agent]:
-    """Its heartbeats stopped: -> OFFLINE, or TERMINATED where it was draining.
+    """Its heartbeats stopped: -> OFFLINE, or TERMINATED if it was draining.
 
-    Whether they did is the store's to say: commit this under the guard that the record's lease has
-    expired, so that a heartbeat that came in between wins. What is gone already stays as it is.
+    The store decides whether they stopped: commit this under the guard that the record's lease has
+    expired, so that a heartbeat in between wins. An agent that is gone already stays unchanged.
     """
     check_label("actor", actor)
     _require(agent, "mark_offline", None)
@@ -273,14 +274,14 @@ def mark_offline(
 
 
 def _is_registered(agent: Agent, spec: AgentSpec, incarnation: str) -> bool:
-    """Whether that incarnation has registered so already, whatever happened to it since."""
+    """Whether that incarnation has already registered with this spec."""
     return agent.incarnation == incarnation and all(
         getattr(agent, field.name) == getattr(spec, field.name) for field in fields(AgentSpec)
     )
 
 
 def _judged(agent: Agent, policy: HealthPolicy) -> Health:
-    """Return the health of an agent that has just beaten, an operator's word included."""
+    """Return the health of an agent at a heartbeat, with the status that an operator set."""
     health = with_stuck_slots(health_of(agent.metrics, 0.0, policy), agent)
     forced = agent.forced_status
     if forced is None or worse(forced, health.status) is health.status:
@@ -289,12 +290,12 @@ def _judged(agent: Agent, policy: HealthPolicy) -> Health:
 
 
 def _faulty(fault: str) -> Health:
-    said = str(storable("fault", fault))
-    return Health(_S.UNHEALTHY, str(shorten(f"it cannot run jobs: {said}", MAX_REASON)))
+    text = str(storable("fault", fault))
+    return Health(_S.UNHEALTHY, str(shorten(f"it cannot run jobs: {text}", MAX_REASON)))
 
 
 def _require(agent: Agent, command: str, incarnation: str | None) -> None:
-    """Check the edge, and that ``incarnation`` (None: not the agent itself) is the present one."""
+    """Check the edge, and that ``incarnation`` (None: not the agent itself) is the current one."""
     if incarnation is not None and incarnation != agent.incarnation:
         raise AgentReplaced(agent.agent_id, incarnation)
     if agent.status is _S.TERMINATED and command in _OF_ITSELF:

@@ -1,4 +1,4 @@
-"""What a decide function answers."""
+"""The result of a decide function."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ Value = TypeVar("Value", covariant=True)  # noqa: PLC0105 - one letter would say
 
 @frozen
 class Decision(Generic[Value]):
-    """The new value, and what is to be told and counted in the same commit."""
+    """The new value, and the events and counter increments of the same commit."""
 
     value: Value
     events: tuple[EventDraft, ...] = ()
     increments: tuple[Increment, ...] = ()
-    #: False: the command recognised its own effect, and there is nothing to commit.
+    #: False: the command found its own effect already there, and there is nothing to commit.
     changed: bool = True
 
 
 def unchanged(value: Value) -> Decision[Value]:  # type: ignore[misc] # covariant in a parameter:
     # harmless in a free function, and the variable is shared with the class
-    """Return the decision to leave everything as it is."""
+    """Return the decision to change nothing."""
     return Decision(value, changed=False)

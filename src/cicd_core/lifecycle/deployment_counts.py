@@ -1,7 +1,8 @@
-"""How many deployments were made, went live, failed and were rolled back: the counters' names.
+"""Counts the deployments that were created, went live, failed and were rolled back.
 
-``deployments/20261121|0915|live`` counts what went live in the quarter of an hour from 09:15 UTC,
-in the group of its UTC day: the scheme is that of :mod:`cicd_core.queueing.measures`.
+The counter ``deployments/20261121|0915|live`` counts the deployments that went live in the quarter
+of an hour from 09:15 UTC, in the group of its UTC day. The scheme of the names is that of
+:mod:`cicd_core.queueing.measures`.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ _LAST = timedelta(minutes=15) - timedelta(microseconds=1)
 
 
 def counted(at: datetime, result: str) -> Increment:
-    """Return the increment for a deployment that came to ``result`` at that moment.
+    """Return the increment for a deployment that reached ``result``.
 
     Args:
-        at: the moment.
+        at: when it reached it.
         result: ``created``, ``live``, ``failed`` or ``rolled_back``.
     """
     return Increment(f"{DEPLOYMENTS}/{slot_of(at)}|{result}")
@@ -36,14 +37,14 @@ def counted(at: datetime, result: str) -> Increment:
 def counts_between(
     values: Mapping[str, int], since: datetime, until: datetime
 ) -> Mapping[str, int]:
-    """Return how many deployments came to each result.
+    """Return how many deployments reached each result.
 
     Args:
         values: the counters of all the groups of
             :func:`cicd_core.queueing.measures.groups_between`; names of another kind, or of
-            another time, are passed over.
-        since: the first moment; counted from its quarter of an hour on.
-        until: the first moment that is out of it again, rounded up to whole quarters.
+            another time, are ignored.
+        since: the first moment, rounded down to a whole quarter of an hour.
+        until: the first moment that is no longer counted, rounded up to a whole quarter.
     """
     first, behind = slot_of(since), slot_of(until + _LAST) if since < until else ""
     found: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""What every decision about a deployment is made of: one step, with its event and its counter."""
+"""The part that all decisions about a deployment share: one step, its event and its counter."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-#: How many transitions a deployment carries along: the log has them all.
+#: How many transitions a deployment keeps: the log has all of them.
 HISTORY_KEPT: Final = 100
-#: How much of a reason, in characters, stands in each of them and in the event.
+#: How much of a reason, in bytes of JSON, each of them and the event keep.
 WHY_KEPT: Final = 512
 
 
 @frozen
 class _Arrival:
-    """How the arrival in a status is told, when it was, and under which name it is counted."""
+    """The event of the arrival in a status, the field of its time, and the name of its counter."""
 
     event: str
     time: str
@@ -53,9 +53,9 @@ def arrive(
     reason: str,
     data: Mapping[str, str] | None = None,
 ) -> Decision[Deployment]:
-    """Return the decision for a value that has just come to its status from ``source``.
+    """Return the decision for a value that has just reached its status from ``source``.
 
-    Its time, its history, the event and the counter follow from the status.
+    The status decides which time is set, which event is written and which counter grows.
     """
     status, arrival = deployment.status, _ARRIVALS[deployment.status]
     short = shorten(reason, WHY_KEPT) or ""
@@ -96,14 +96,14 @@ def step(
 
 
 def after(first: Decision[Deployment], then: Decision[Deployment]) -> Decision[Deployment]:
-    """Return both as one decision; ``then`` was decided on the value of ``first``."""
+    """Return both decisions as one; ``then`` was made on the value of ``first``."""
     return Decision(
         then.value, (*first.events, *then.events), (*first.increments, *then.increments)
     )
 
 
 def identity(deployment: Deployment) -> dict[str, str]:
-    """Return what every event of a deployment says of it."""
+    """Return the fields that identify the deployment in each of its events."""
     details = {"service_name": deployment.service_name, "version": deployment.version}
     if deployment.environment is not None:
         details["environment"] = deployment.environment

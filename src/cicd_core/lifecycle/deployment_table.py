@@ -14,7 +14,7 @@ DEPLOYMENT_TABLE: Final = TransitionTable(
     initial=(_S.PENDING,),
     edges=(
         *edges_of("begin_staging", (_S.PENDING, (_S.STAGING,))),
-        # From pending it passes through staging, and its history and its events say so.
+        # From pending it passes through staging: its history and its events show both steps.
         *edges_of(
             "record_staging",
             (_S.PENDING, (_S.STAGED, _S.FAILED)),
@@ -29,7 +29,7 @@ DEPLOYMENT_TABLE: Final = TransitionTable(
             (_S.STAGED, (_S.FAILED,)),
             (_S.PRODUCTION, (_S.FAILED,)),
         ),
-        # A failed one only if production was entered: else there is nothing to roll back.
+        # A failed one only if it had entered production: else there is nothing to roll back.
         *edges_of(
             "roll_back",
             (_S.PRODUCTION, (_S.ROLLED_BACK,)),

@@ -1,7 +1,7 @@
-"""What happens to a deployment: staged, taken to production, failed, rolled back, measured.
+"""The commands of a deployment: stage it, take it to production, fail, roll back, record metrics.
 
-A command that is given again with the same arguments, while its effect stands, changes nothing:
-a caller who does not know what became of a call may simply repeat it.
+The same command with the same arguments, while its effect stands, changes nothing: a caller who
+does not know the outcome of a call may simply repeat it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def create(
     ``spec`` must be checked (:func:`cicd_core.model.deployment.checked`).
 
     Raises:
-        InvalidInput: ``deployment_id`` is no name, or ``actor`` is empty.
+        InvalidInput: ``deployment_id`` is not a valid name, or ``actor`` is empty.
     """
     deployment = Deployment(
         deployment_id=check_name("deployment_id", deployment_id),
@@ -87,16 +87,16 @@ def record_staging(
     staging_job_id: str | None = None,
     error_message: str | None = None,
 ) -> Decision[Deployment]:
-    """STAGING -> STAGED or FAILED; a PENDING one passes through STAGING, which is told too.
+    """STAGING -> STAGED or FAILED; a PENDING one passes through STAGING, with an event of its own.
 
     Args:
         deployment: to be changed.
-        succeeded: whether it stands in staging now.
+        succeeded: whether it runs in staging now.
         now: on the store's clock.
-        actor: who, or which job, reports.
-        staging_job_id: the job that did it; None keeps the one that is known.
-        error_message: why it failed; at most 4,096 bytes of its end are kept. It is never refused
-            for its text: one that is empty, or None, reads "staging failed".
+        actor: the person or the job that reports.
+        staging_job_id: the job that staged it; None keeps the known one.
+        error_message: why it failed; its last 4,096 bytes are kept. No text is refused: an empty
+            one, or None, becomes "staging failed".
 
     Raises:
         IllegalTransition: it is neither PENDING nor STAGING.
@@ -166,12 +166,13 @@ def record_production(
 def fail(
     deployment: Deployment, *, now: datetime, actor: str, error_message: str
 ) -> Decision[Deployment]:
-    """Any status before LIVE -> FAILED; ``failed_stage`` keeps in which one it failed.
+    """Any status before LIVE -> FAILED; ``failed_stage`` keeps the status in which it failed.
+
+    An empty error message becomes "failed".
 
     Raises:
         IllegalTransition: it is LIVE (roll it back instead), or has ended.
-        InvalidInput: an argument is wrong. An error message that is empty is none: it reads
-            "failed".
+        InvalidInput: an argument is wrong; the error names it.
     """
     check_label("actor", actor)
     error = kept_text("error_message", error_message, most=MAX_MESSAGE, empty="failed")
@@ -191,8 +192,8 @@ def roll_back(
         deployment: to be changed.
         now: on the store's clock.
         actor: who asked.
-        reason: why, for people; at most 4,096 bytes of its end are kept.
-        target: the deployment's id, or the version, that takes its place.
+        reason: why, for people; its last 4,096 bytes are kept.
+        target: the id of the deployment, or the version, that takes its place.
 
     Raises:
         IllegalTransition: it never entered production, or is rolled back already.
@@ -232,12 +233,12 @@ def record_metrics(
     """Keep the newest figures of a deployment in PRODUCTION or LIVE; they replace the last ones.
 
     The same figures again are a repetition, and change nothing, unless a later ``recorded_at``
-    says that they were measured again. Figures that come late, measured before the known ones,
-    change nothing either. One that lies ahead of ``now`` counts as now: a clock that is ahead must
-    not outdo all that is measured later.
+    shows that they were measured again. Figures that were measured before the known ones change
+    nothing either. A ``recorded_at`` after ``now`` counts as now: figures from a clock that is
+    ahead must not win over all later ones.
 
     Raises:
-        IllegalTransition: it has no traffic: it is not in PRODUCTION or LIVE.
+        IllegalTransition: it has no traffic, since it is not in PRODUCTION or LIVE.
         InvalidInput: no figure is given, or one is out of its range.
     """
     given = checked_metrics(metrics)
@@ -304,7 +305,7 @@ def _fail(deployment: Deployment, now: datetime, actor: str, error: str) -> Deci
 def _recorded(
     deployment: Deployment, stage: DeploymentStatus, success: DeploymentStatus, error: str | None
 ) -> bool:
-    """Whether this result of ``stage`` is what the deployment says already."""
+    """Whether the deployment has this result of ``stage`` already."""
     if error is None:
         return deployment.status is success
     failed_there = deployment.status is _S.FAILED and deployment.failed_stage is stage

@@ -1,4 +1,4 @@
-"""How an attempt ends: with a final verdict, or in another attempt, a dead letter or a cancel."""
+"""The end of an attempt: a final verdict, another attempt, a dead letter or a cancel."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cicd_core.lifecycle.decision import Decision
     from cicd_core.model.outcome import Outcome
 
-#: How the verdict of a holder is told.
+#: The event of each verdict of a holder.
 EVENTS: Final = {
     Verdict.SUCCESS: "succeeded",
     Verdict.FAILED: "failed",
@@ -41,7 +41,7 @@ def conclude(
     event: str,
     steady: int | None = None,
 ) -> Decision[Job]:
-    """End the attempt with a verdict: the policy says whether it is final."""
+    """End the attempt with a verdict; the policy decides whether it is final."""
     verdict = outcome.verdict
     final = not retries(job.retry, verdict) or may_not_run_again(job)
     if final:
@@ -80,7 +80,7 @@ def finish(
     event: str,
     steady: int | None = None,
 ) -> Decision[Job]:
-    """The one place where a held job gets its terminal verdict (I10)."""
+    """End a held job with a final verdict (I10)."""
     reason = outcome.error_message or outcome.verdict.value
     return step(
         job,
@@ -128,7 +128,7 @@ def again(
     steady: int | None = None,
     **details: Any,
 ) -> Decision[Job]:
-    """Queue it again, or dead-letter it, or cancel it if that was requested."""
+    """Queue the job again, dead-letter it, or cancel it if that was requested."""
     closed = closed_attempts(
         job, now, actor=actor, verdict=verdict, reason=reason, exit_code=exit_code
     )

@@ -1,4 +1,4 @@
-"""How an agent is: a pure function of its metrics and of the age of its last heartbeat."""
+"""An agent's health: a pure function of its metrics and of the age of its last heartbeat."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cicd_core.values import frozen
 if TYPE_CHECKING:
     from cicd_core.model.agent import Agent, AgentMetrics, LoadThreshold
 
-#: What holds unless an operator says otherwise.
+#: The policy that holds unless an operator sets another one.
 DEFAULT_HEALTH: Final = HealthPolicy()
 
 _LOADS: Final = (
@@ -18,7 +18,7 @@ _LOADS: Final = (
     ("memory", "memory_percent"),
     ("disk", "disk_percent"),
 )
-#: The better, the earlier.
+#: From the best to the worst.
 _ORDER: Final = (AgentStatus.HEALTHY, AgentStatus.DEGRADED, AgentStatus.UNHEALTHY)
 
 
@@ -35,13 +35,13 @@ def health_of(
     heartbeat_age: float,
     policy: HealthPolicy = DEFAULT_HEALTH,
 ) -> Health:
-    """Return how an agent is.
+    """Return the health of an agent.
 
     Args:
-        metrics: of its machine; what was not measured says nothing against it.
+        metrics: of its machine; a figure that was not measured counts as healthy.
         heartbeat_age: seconds since its last heartbeat.
-        policy: the thresholds. A load counts from its threshold on, and silence when it lasts
-            longer than the time to live.
+        policy: the thresholds. A load counts if it reaches its threshold, and silence if it lasts
+            longer than the time to live of a heartbeat.
     """
     if heartbeat_age > policy.heartbeat_ttl:
         silence = f"no heartbeat for more than {policy.heartbeat_ttl:g} s"
@@ -57,7 +57,7 @@ def health_of(
 
 
 def with_stuck_slots(health: Health, agent: Agent) -> Health:
-    """Return the health of an agent, its stuck slots included: degraded by one, ill by all."""
+    """Return the health with stuck slots included: one makes it degraded, all make it unhealthy."""
     if not agent.stuck_slots:
         return health
     all_stuck = agent.stuck_slots >= agent.slots

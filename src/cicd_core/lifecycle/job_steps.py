@@ -1,4 +1,4 @@
-"""What every decision about a job is made of: one step, an attempt that ends, a token checked."""
+"""The parts that decisions about a job share: one step, the end of an attempt, the token check."""
 
 from __future__ import annotations
 
@@ -19,15 +19,14 @@ if TYPE_CHECKING:
 
     from cicd_core.increments import Increment
 
-#: How many transitions and attempts a job carries along: the first ones, which tell where it came
-#: from, and the newest; the log has them all. With the limits of their texts this keeps what grows
-#: within the 128 KiB that a record has beyond the body of a new job: whatever happens to a job,
-#: and however often, there is room for its end.
+#: How many transitions and attempts a job keeps: the first ones, which show where it came from, and
+#: the newest; the log has all of them. Their texts are limited too. So the growing part of a record
+#: fits into the 128 KiB beyond the body of a new job, and there is always room for a job's end.
 FIRST_STEPS, LAST_STEPS = 10, 30
 FIRST_ATTEMPTS, LAST_ATTEMPTS = 5, 20
-#: How much of a reason, in bytes of JSON, stands in each of them and in the event.
+#: How much of a reason, in bytes of JSON, each of them and the event keep.
 WHY_KEPT = 512
-#: A calendar that is further ahead than this of the time that has passed was set, in seconds.
+#: If the calendar shows more seconds than this beyond the time that has passed, it was set.
 _SET = 1.0
 
 Entry = TypeVar("Entry")
@@ -46,9 +45,9 @@ def step(
     steady: int | None = None,
     **changes: Any,
 ) -> Decision[Job]:
-    """Return the decision to move to ``target``: history, event and increments in one.
+    """Return the decision to move to ``target``, with its history, event and increments.
 
-    Where the store's steady clock (µs) tells something else than the calendar, the event says so.
+    If the store's steady clock (µs) differs from the calendar, the event carries its reading.
     """
     short = shorten(reason, WHY_KEPT) or event
     transition = Transition(source=job.state, target=target, at=now, actor=actor, reason=short)
@@ -73,12 +72,12 @@ def step(
 def note(
     job: Job, now: datetime, *, event: str, data: dict[str, Any], **changes: Any
 ) -> Decision[Job]:
-    """Return the decision to change fields and tell of it, in the same state."""
+    """Return the decision to change fields in the same state, with an event."""
     return Decision(evolve(job, **changes), (EventDraft(f"job.{event}", now, data),))
 
 
 def first_and_last(entries: tuple[Entry, ...], first: int, last: int) -> tuple[Entry, ...]:
-    """Return the entries, without those behind the ``first`` and before the ``last``."""
+    """Return the first ``first`` and the last ``last`` of the entries."""
     if len(entries) <= first + last:
         return entries
     return (*entries[:first], *entries[-last:])
@@ -111,10 +110,10 @@ def closed_attempts(
 def end_measures(
     job: Job, now: datetime, result: str, steady: int | None = None
 ) -> tuple[Increment, ...]:
-    """Return what is counted when an attempt, or a job that never ran, ends.
+    """Return the increments for the end of an attempt, or of a job that never ran.
 
     ``steady`` is the store's steady clock (µs) at ``now``: an attempt ran no longer than the time
-    that has passed since its claim, whatever became of the calendar.
+    since its claim, even if the calendar was set.
     """
     counted = ended(now, job.pool_name, result)
     seconds = _ran_for(job, now, steady)
@@ -122,9 +121,9 @@ def end_measures(
 
 
 def run_details(job: Job, now: datetime, steady: int | None) -> dict[str, Any]:
-    """Return what the event tells of a run whose moments tell another length than was counted.
+    """Return the counted length of a run, if it differs from the length that its moments show.
 
-    None is told of one that was started, and whose handler never began: it is not counted.
+    It is None for a run that was started, and whose handler never began: it is not counted.
     """
     if job.state is JobState.RUNNING and job.started_at is None:
         return {"ran": None}
@@ -139,27 +138,28 @@ def _ran_for(job: Job, now: datetime, steady: int | None) -> float | None:
 
 
 def stamp_of(now: datetime, steady: int | None) -> int:
-    """Return the steady clock's reading; without one, the calendar stands for both."""
+    """Return the steady clock's reading; if there is none, the calendar's."""
     return to_micros(now) if steady is None else steady
 
 
 def passed(seconds: float, since: int | None, steady: int | None) -> float:
-    """Return a time that the calendar measured, at least 0, and no more than what has passed.
+    """Return a duration by the calendar, limited to the time that has really passed; at least 0.
 
     Args:
         seconds: between two moments of the calendar, which may have been set between them.
-        since: a stamp before, or at, the first of them; None: it is not known.
-        steady: the stamp of the second one; None: it is not known.
+        since: a stamp before, or at, the first moment; None: unknown.
+        steady: the stamp of the second moment; None: unknown.
     """
     if since is not None and steady is not None:
         most = (steady - since) / SECOND
-        # The two clocks are read one behind the other: a calendar that was set tells of more.
+        # The two clocks are read one after the other, so small differences are normal. A greater
+        # one means that the calendar was set.
         seconds = most if seconds > most + _SET else seconds
     return max(0.0, seconds)
 
 
 def past_attempt(job: Job, token: LeaseToken) -> Attempt | None:
-    """Return the ended attempt that had this token, if the job remembers it."""
+    """Return the ended attempt that had this token, if the job still keeps it."""
     for attempt in reversed(job.attempts):
         if attempt.ended_at is not None and attempt.token == token:
             return attempt
@@ -170,7 +170,7 @@ def require_token(job: Job, token: LeaseToken) -> None:
     """Check that ``token`` owns the job now (I8).
 
     Raises:
-        LeaseLost: it does not; the error says what became of the job.
+        LeaseLost: it does not; the error describes the job's present state.
     """
     held = job.state in {JobState.CLAIMED, JobState.RUNNING}
     if held and job.token == token:

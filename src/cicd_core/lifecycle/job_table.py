@@ -9,7 +9,7 @@ from cicd_core.model.job import JobState
 
 _S = JobState
 
-#: What an attempt that ended without a final verdict may lead to.
+#: The states that an attempt may lead to when it ends without a final verdict.
 _AGAIN = (_S.QUEUED, _S.DEAD_LETTERED, _S.CANCELLED)
 
 JOB_TABLE: Final = TransitionTable(
@@ -18,13 +18,13 @@ JOB_TABLE: Final = TransitionTable(
     edges=(
         *edges_of("submit", (_S.PENDING, (_S.QUEUED,))),
         *edges_of("promote", (_S.QUEUED, (_S.QUEUED,))),
-        # A claim may start at once: the grant says so, and both events are pending on it.
+        # A claim may start the job at once: then the grant carries both events.
         *edges_of("claim", (_S.QUEUED, (_S.CLAIMED, _S.RUNNING))),
-        # A start that comes after the deadline is none.
+        # A start after the deadline ends the job instead.
         *edges_of("start", (_S.CLAIMED, (_S.RUNNING, _S.TIMEOUT))),
         *edges_of("renew", (_S.CLAIMED, (_S.CLAIMED,)), (_S.RUNNING, (_S.RUNNING,))),
         *edges_of("progress", (_S.RUNNING, (_S.RUNNING,))),
-        # Handlers run only after an acknowledged start, so there is no verdict of theirs before.
+        # Handlers run only after an acknowledged start: before it they can report no verdict.
         *edges_of("complete", (_S.RUNNING, (_S.SUCCESS, _S.FAILED, *_AGAIN))),
         *edges_of("time_out", (_S.RUNNING, (_S.TIMEOUT, *_AGAIN))),
         *edges_of("fail", (_S.CLAIMED, (_S.ERROR, *_AGAIN)), (_S.RUNNING, (_S.ERROR, *_AGAIN))),
@@ -57,7 +57,7 @@ JOB_TABLE: Final = TransitionTable(
             *((state, (state,)) for state in (_S.PENDING, _S.QUEUED, _S.CLAIMED, _S.RUNNING)),
             (_S.DEAD_LETTERED, (_S.DEAD_LETTERED,)),
         ),
-        # A tracked run: something else executes it, and only tells us.
+        # A tracked run: something else executes it, and only reports to us.
         *edges_of(
             "record",
             (_S.PENDING, (_S.RUNNING, _S.SUCCESS, _S.FAILED, _S.ERROR)),

@@ -1,6 +1,6 @@
-"""What callers and timers do to a job: create, enqueue, cancel, replay, record, expire.
+"""The commands of callers and timers for a job: create, enqueue, cancel, replay, record, expire.
 
-What its holder does is in :mod:`cicd_core.lifecycle.leases`.
+The commands of its holder are in :mod:`cicd_core.lifecycle.leases`.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def submit(job: Job, *, now: datetime, actor: str, steady: int | None = None) ->
         job: to be changed.
         now: on the store's calendar.
         actor: who asked.
-        steady: the store's steady clock (µs) at ``now``; the same as ``now`` when left out.
+        steady: the store's steady clock (µs) at ``now``; without it, ``now`` is used.
 
     Raises:
         IllegalTransition: it is not PENDING.
@@ -101,10 +101,10 @@ def submit(job: Job, *, now: datetime, actor: str, steady: int | None = None) ->
 
 
 def promote(job: Job, *, now: datetime, steady: int | None = None) -> Decision[Job]:
-    """A delayed job becomes ready; unchanged when it is ready, or not due yet.
+    """Make a delayed job ready; unchanged if it is ready already, or not due yet.
 
-    A pause ends when its time has passed (``steady``, as in :func:`submit`), however the calendar
-    was set meanwhile; a ``run_at`` of the caller's comes when the calendar says so.
+    A pause before another attempt ends by the steady clock (``steady``, as in :func:`submit`), even
+    if the calendar was set meanwhile; a caller's ``run_at`` comes by the calendar.
 
     Raises:
         IllegalTransition: it is not QUEUED.
@@ -112,7 +112,7 @@ def promote(job: Job, *, now: datetime, steady: int | None = None) -> Decision[J
     JOB_TABLE.require(job.job_id, job.state, "promote")
     if job.ready_at is not None or not _is_due(job, now, stamp_of(now, steady)):
         return unchanged(job)
-    # The wait is measured from the moment it was due, not from the moment that we looked.
+    # The wait is measured from the moment it was due, not from the moment of this call.
     due = job.run_at or now
     if job.paused_until is not None:
         due = now - timedelta(microseconds=stamp_of(now, steady) - job.paused_until)
@@ -127,9 +127,10 @@ def _is_due(job: Job, now: datetime, steady: int) -> bool:
 
 
 def cancel(job: Job, *, now: datetime, actor: str, reason: str) -> Decision[Job]:
-    """End a job that nobody runs; a running one is asked to stop (``cancel_requested_at``).
+    """End a job that does not run; ask the holder of a running one to stop it.
 
-    The holder of a job that was only claimed has not started it, and its start will be refused.
+    The request is ``cancel_requested_at``. The holder of a job that was only claimed has not
+    started it, and its start will be refused.
 
     Raises:
         IllegalTransition: it has ended already, in another state.
@@ -159,7 +160,7 @@ def cancel(job: Job, *, now: datetime, actor: str, reason: str) -> Decision[Job]
 
 
 def request_cancel(job: Job, *, now: datetime, actor: str, reason: str) -> Decision[Job]:
-    """Ask the holder of a running job to stop; from now on it can't be queued again.
+    """Ask the holder of a running job to stop; from now on the job can't be queued again.
 
     Raises:
         IllegalTransition: it is not RUNNING.
@@ -178,7 +179,7 @@ def request_cancel(job: Job, *, now: datetime, actor: str, reason: str) -> Decis
 
 
 def reprioritise(job: Job, priority: Priority, *, now: datetime, actor: str) -> Decision[Job]:
-    """Give the job another priority; its place among equals stays.
+    """Give the job another priority; its place among jobs of equal priority stays.
 
     Raises:
         IllegalTransition: it has ended.
@@ -192,9 +193,9 @@ def reprioritise(job: Job, priority: Priority, *, now: datetime, actor: str) -> 
 
 
 def expire_deadline(job: Job, *, now: datetime) -> Decision[Job]:
-    """End in TIMEOUT what has not started by its ``deadline_at``; unchanged when it is not due.
+    """End a job in TIMEOUT that did not start by its ``deadline_at``; unchanged if it is not due.
 
-    What has started once, and waits for another attempt, has no deadline any more.
+    A job that started once, and waits for another attempt, no longer has a deadline.
 
     Raises:
         IllegalTransition: it runs, or has ended.
@@ -226,9 +227,9 @@ def expire_deadline(job: Job, *, now: datetime) -> Decision[Job]:
 def replay(
     job: Job, *, now: datetime, actor: str, attempts: int | None = None, steady: int | None = None
 ) -> Decision[Job]:
-    """DEAD_LETTERED -> QUEUED, with ``attempts`` more (the policy's number when left out).
+    """DEAD_LETTERED -> QUEUED, with ``attempts`` more attempts (default: the policy's number).
 
-    ``attempt`` and the fence go on from where they were; ``steady`` is as in :func:`submit`.
+    ``attempt`` and the fence continue to count; ``steady`` is as in :func:`submit`.
 
     Raises:
         IllegalTransition: it is not a dead letter.
@@ -257,9 +258,9 @@ def replay(
     )
 
 
-#: By how much the clocks of the machines that tell of a run's start and of its end may differ.
+#: How far the clocks may differ on the machines that report a run's start and its end.
 _SKEW = timedelta(minutes=5)
-#: How a recorded state is told.
+#: The event of each recorded state.
 _RECORDED = {
     JobState.RUNNING: "started",
     JobState.SUCCESS: "succeeded",
@@ -273,7 +274,7 @@ _RECORDED = {
 def record_start(
     job: Job, *, now: datetime, actor: str, started_at: datetime | None
 ) -> Decision[Job]:
-    """A tracked run has started somewhere else: PENDING -> RUNNING.
+    """PENDING -> RUNNING: a tracked run has started elsewhere.
 
     Raises:
         IllegalTransition: the queue has it, or it has ended.
@@ -306,11 +307,12 @@ def record_execution(
     duration_seconds: float | None = None,
     agent_id: str | None = None,
 ) -> Decision[Job]:
-    """A tracked run has ended somewhere else: PENDING or RUNNING -> its verdict.
+    """PENDING or RUNNING -> the verdict: a tracked run has ended elsewhere.
 
-    A start that was recorded before may come from another clock than the end: one that lies in the
-    future counts as now, and one up to five minutes after the end as the end. A duration says when
-    it began, counted back from its end; ``agent_id`` names who ran it, None keeps who is known.
+    A start that was recorded before may come from another clock than the end. A start in the future
+    counts as now; a start up to five minutes after the end counts as the end. With a duration, the
+    start is counted back from the end. ``agent_id`` names the agent that ran it; None keeps the
+    known one.
 
     Raises:
         IllegalTransition: the queue has it, or it has ended with another verdict.
@@ -323,7 +325,7 @@ def record_execution(
     if duration_seconds is not None:
         completed_at = completed_at or now
         started_at = completed_at - timedelta(seconds=duration_seconds)
-    # Another machine's clock told when it began: by ours that may be still to come.
+    # The start comes from another machine's clock: by ours it may lie in the future.
     finished = completed_at or max(now, started_at or job.started_at or now)
     began = started_at or _recorded_start(job, finished, now)
     if finished < began:
@@ -354,7 +356,7 @@ def record_execution(
 
 
 def _recorded_start(job: Job, finished: datetime, now: datetime) -> datetime:
-    """Return the start of a run, as far as the clocks that told of it and of its end agree."""
+    """Return the start of a run, adjusted if its clock and that of the end disagree."""
     if job.started_at is None or finished < job.started_at <= finished + _SKEW:
         return finished
     return job.started_at if finished >= job.started_at else min(job.started_at, now)

@@ -1,8 +1,8 @@
-"""What the holder of a job does, and what happens when it is lost (I8, I9, I10).
+"""The commands of a job's holder, and the loss of its lease (I8, I9, I10).
 
-Every function but :func:`claim` and :func:`expire_lease` takes the holder's token first, and
-refuses one that does not own the job. A command that finds its own effect already there changes
-nothing: every caller may repeat after an unknown outcome.
+Every function except :func:`claim` and :func:`expire_lease` takes the holder's token, and refuses a
+token that does not own the job. A command that finds its own effect already there changes nothing:
+every caller may repeat a call whose outcome is unknown.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from cicd_core.values import evolve
 if TYPE_CHECKING:
     from datetime import datetime
 
-#: The command that each verdict of a holder is, for the table.
+#: The command of the table for each verdict of a holder.
 _COMMANDS = {
     Verdict.SUCCESS: "complete",
     Verdict.FAILED: "complete",
@@ -57,11 +57,12 @@ def claim(
     start: bool = False,
     steady: int | None = None,
 ) -> Decision[Job]:
-    """QUEUED -> CLAIMED, or RUNNING when ``start`` is set.
+    """QUEUED -> CLAIMED, or RUNNING if ``start`` is set.
 
-    The fence is ``max(previous + 1, now in microseconds)``: it grows with every claim, whatever
-    the calendar does, also after a restore from a backup that has forgotten the last ones.
-    ``steady`` is the store's steady clock (µs) at ``now``; the same as ``now`` when left out.
+    The fence is the greatest of the previous fence + 1, ``now`` and ``steady`` in microseconds: it
+    grows with every claim, even if the calendar is set, and after a restore from a backup that does
+    not have the last claims. ``steady`` is the store's steady clock (µs) at ``now``; without it,
+    ``now`` is used.
 
     Raises:
         IllegalTransition: it is not QUEUED.
@@ -107,9 +108,9 @@ def claim(
 
 
 def start(job: Job, token: LeaseToken, *, now: datetime) -> Decision[Job]:
-    """CLAIMED -> RUNNING: from here on the handler runs, for at most ``timeout_seconds``.
+    """CLAIMED -> RUNNING: from now on the handler runs, for at most ``timeout_seconds``.
 
-    Once its ``deadline_at`` has come it is too late for a first start: it ends in TIMEOUT instead.
+    After its ``deadline_at`` a job can't have its first start: it ends in TIMEOUT instead.
 
     Raises:
         LeaseLost: the token does not own the job.
@@ -138,7 +139,7 @@ def _begun(job: Job, now: datetime) -> Decision[Job]:
 
 
 def _never_begun(job: Job) -> Job:
-    """Return the job as it is if the handler never began, though a start was acknowledged."""
+    """Return the job as if its acknowledged start had not been: the handler never began."""
     *earlier, last = job.attempts
     first = None if job.first_started == job.attempt else job.first_started
     attempts = (*earlier, evolve(last, started_at=None))
@@ -146,14 +147,14 @@ def _never_begun(job: Job) -> Job:
 
 
 def missed_deadline(job: Job) -> bool:
-    """Whether a job that is held was claimed after its ``deadline_at``, for a first start."""
+    """Whether a held job was claimed for its first start after its ``deadline_at``."""
     return job.claimed_at is not None and _is_late(job, job.claimed_at)
 
 
 def expire_claim(
     job: Job, token: LeaseToken, *, now: datetime, steady: int | None = None
 ) -> Decision[Job]:
-    """End in TIMEOUT what was claimed after its deadline, in the moment before maintenance did.
+    """End a job in TIMEOUT that was claimed after its deadline, before maintenance ended it.
 
     ``steady`` is as in :func:`claim`.
 
@@ -170,12 +171,12 @@ def expire_claim(
 def report_progress(
     job: Job, token: LeaseToken, progress: Progress, *, now: datetime
 ) -> Decision[Job]:
-    """Keep what the holder says of its work.
+    """Keep the progress that the holder reports.
 
     Raises:
         LeaseLost: the token does not own the job.
         IllegalTransition: it has not started.
-        InvalidInput: a percentage outside 0 to 100.
+        InvalidInput: the percentage is not 0 to 100.
     """
     require_token(job, token)
     JOB_TABLE.require(job.job_id, job.state, "progress")
@@ -196,8 +197,8 @@ def complete(
 
     Raises:
         LeaseLost: the token does not own the job, and did not report this verdict before.
-        IllegalTransition: a verdict of the job's own before its start, or a confirmed cancel that
-            nobody requested.
+        IllegalTransition: the verdict comes before an acknowledged start, or it confirms a cancel
+            that was not requested.
     """
     before = past_attempt(job, token)
     if before is not None and not before.released and before.own_verdict is outcome.verdict:
@@ -226,12 +227,12 @@ def release(
 ) -> Decision[Job]:
     """Give the job back unfinished: CLAIMED or RUNNING -> QUEUED.
 
-    It waits a second or more, doubling, and uses no attempt, but the tenth release in a row does.
-    A job whose cancel was requested ends in CANCELLED, whatever its delivery; else an at-most-once
-    job that has begun ends in ERROR.
+    The job waits for a second or more, twice as long after each release. A release uses no attempt,
+    except every tenth in a row. A job whose cancel was requested ends in CANCELLED, with any
+    delivery; otherwise an at-most-once job that has begun ends in ERROR.
 
-    ``began``: whether the handler may have begun. A holder that knows that it did not says so: a
-    job that was RUNNING is then given back as if it had not been started, also at most once.
+    ``began`` is whether the handler may have begun. False, from a holder that knows that it did
+    not: a RUNNING job is given back as if it had not been started, also an at-most-once job.
 
     Raises:
         LeaseLost: the token does not own the job, and did not give it back before.
@@ -273,14 +274,14 @@ def expire_lease(
 ) -> Decision[Job]:
     """Take the job from a holder that is gone: tried again with backoff, dead letter, or ERROR.
 
-    A job whose cancel was requested ends in CANCELLED, whatever its delivery and its policy: as
-    where its holder gives it back.
+    A job whose cancel was requested ends in CANCELLED, with any delivery and any policy, as when
+    its holder releases it.
 
-    ``limit_reached``: the holder was alive when the attempt had lasted as long as it may: a running
-    job then gets the verdict TIMEOUT.
+    ``limit_reached`` is whether the holder was still alive when the attempt reached its time limit:
+    a running job then gets the verdict TIMEOUT.
 
     Raises:
-        IllegalTransition: nobody holds it.
+        IllegalTransition: no agent holds it.
     """
     JOB_TABLE.require(job.job_id, job.state, "expire_lease")
     if job.tracked:
@@ -310,7 +311,7 @@ def expire_lease(
             event="timed_out",
             steady=steady,
         )
-    # It never started: whatever the policy and the delivery say, it may be tried again.
+    # It never started: it may be tried again, with any policy and any delivery.
     reason = f"agent {holder!r} claimed it but did not start it in time"
     return _lost(job, reason, now=now, steady=steady)
 
@@ -329,13 +330,16 @@ def _lost(job: Job, reason: str, *, now: datetime, steady: int | None) -> Decisi
 
 
 def _given_back(decision: Decision[Job]) -> Decision[Job]:
-    """Return the decision with its attempt marked: a repetition is told from a lost lease by it."""
+    """Return the decision with its attempt marked as released.
+
+    By the mark, a repeated release is recognised, and not taken for a lost lease.
+    """
     *earlier, last = decision.value.attempts
     attempts = (*earlier, evolve(last, released=True))
     return evolve(decision, value=evolve(decision.value, attempts=attempts))
 
 
 def _is_late(job: Job, now: datetime) -> bool:
-    """Whether the deadline has come to a job that had not started before its last claim."""
+    """Whether the deadline has passed, and the job had not started before its last claim."""
     first_start = job.first_started in {None, job.attempt}
     return first_start and job.deadline_at is not None and job.deadline_at <= now

@@ -1,4 +1,4 @@
-"""What happens to a pool: it is put, whole, over the one that was there, scaled, or deleted."""
+"""The commands of a pool: put (create it, or replace it as a whole), scale and delete."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 def put(
     pool: Pool | None, *, spec: PoolSpec, now: datetime, actor: str, expected: Pool | None = None
 ) -> Decision[Pool]:
-    """Create a pool, or replace all of its fields but the moment of its creation.
+    """Create a pool, or replace all of its fields except the moment of its creation.
 
     The same spec again changes nothing.
 
     Args:
-        pool: the one that is there, of the same name; None: create it.
-        spec: what it becomes; must be checked (:func:`cicd_core.model.pool.checked`).
+        pool: the existing pool of the same name; None: create it.
+        spec: the new fields; must be checked (:func:`cicd_core.model.pool.checked`).
         now: on the store's clock.
         actor: who asked.
-        expected: the pool as the caller read it; None: it takes whatever is there.
+        expected: the pool as the caller read it; None: replace any pool.
 
     Raises:
-        ChangedMeanwhile: it is not the one that was expected.
+        ChangedMeanwhile: the pool differs from ``expected``.
         InvalidInput: ``actor`` is empty.
     """
     check_label("actor", actor)
@@ -62,13 +62,13 @@ def scale(
 
     Args:
         pool: to be changed.
-        target_agents: within ``min_agents`` and ``max_agents``; None: what the queue calls for.
+        target_agents: within ``min_agents`` and ``max_agents``; None: the size follows the queue.
         now: on the store's clock.
         actor: who asked.
         expected: as in :func:`put`.
 
     Raises:
-        ChangedMeanwhile: it is not the one that was expected.
+        ChangedMeanwhile: the pool differs from ``expected``.
         InvalidInput: the size is out of these bounds, or ``actor`` is empty.
     """
     same: dict[str, Any] = {field.name: getattr(pool, field.name) for field in fields(PoolSpec)}
@@ -82,12 +82,12 @@ def delete(
     """Return the event of a pool's deletion.
 
     Args:
-        pool_name: the pool's.
+        pool_name: the pool's name.
         now: on the store's clock.
         actor: who asked.
         jobs: how many of its jobs have not ended.
-        agents: how many of its agents are not gone for good.
-        force: delete it all the same: its jobs and agents stay as they are.
+        agents: how many of its agents are not TERMINATED.
+        force: delete it even so: its jobs and agents stay unchanged.
 
     Raises:
         IllegalTransition: it has jobs or agents.

@@ -1,7 +1,8 @@
-"""What happens to a session: it is created, validated at each use, and ends once, for one reason.
+"""The commands of a session: create, validate at each use, log out, expire.
 
-Its end is final, whoever sees it first: a session that has ended is never valid again. One that the
-calendar alone says is over is refused and has not ended: a calendar that is wrong may be corrected.
+A session ends once, for one reason, and its end is final: it is never valid again. If only the
+calendar says that a session is over, its use is refused, but the session has not ended: a wrong
+calendar may be corrected.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ def create(
 
     Args:
         spec: must be checked (:func:`cicd_core.model.session.checked`).
-        session_id: what :func:`cicd_core.model.session.hash_token` makes of the token.
+        session_id: the hash of the token, from :func:`cicd_core.model.session.hash_token`.
         now: on the store's clock.
         calendar_ahead: how far the calendar is ahead of the steady clock (µs).
 
     Raises:
-        InvalidInput: ``session_id`` is no such hash; the error does not show it.
+        InvalidInput: ``session_id`` is no such hash; the error does not show its value.
     """
     session = Session(
         session_id=check_session_id(session_id),
@@ -49,12 +50,12 @@ def create(
 
 
 def validate(session: Session | None, *, now: datetime, idle_expires_at: datetime) -> Session:
-    """Return the session, if it is good for one more use.
+    """Return the session if it is valid for one more use.
 
     Args:
-        session: None when there is none under the token's hash.
+        session: None if there is none under the token's hash.
         now: on the store's clock.
-        idle_expires_at: when it ends unless it is used before, by the clock that says so first.
+        idle_expires_at: when it ends unless it is used before; the earlier moment of both clocks.
 
     Raises:
         SessionRejected: it is unknown, logged out, or expired.
@@ -70,12 +71,12 @@ def validate(session: Session | None, *, now: datetime, idle_expires_at: datetim
 
 
 def use(session: Session, *, calendar_ahead: int) -> Decision[Session]:
-    """Write a use down after the calendar was set; commit it with a lease that is renewed."""
+    """Record a use after the calendar was set; commit it with a renewed lease."""
     return Decision(evolve(session, calendar_ahead=calendar_ahead))
 
 
 def withdraw(user_id: str, *, now: datetime, actor: str) -> EventDraft:
-    """Return the event of a session that is ended by removing its record, which was not readable.
+    """Return the event of a session that ends because its unreadable record is removed.
 
     Raises:
         InvalidInput: ``actor``, who asked, is empty.
@@ -89,7 +90,7 @@ def withdraw(user_id: str, *, now: datetime, actor: str) -> EventDraft:
 
 
 def log_out(session: Session, *, now: datetime, actor: str) -> Decision[Session]:
-    """End the session; one that has ended stays as it is.
+    """End the session; one that has ended stays unchanged.
 
     Raises:
         InvalidInput: ``actor``, who asked, is empty.
@@ -104,14 +105,14 @@ def log_out(session: Session, *, now: datetime, actor: str) -> Decision[Session]
 
 
 def has_ended(session: Session) -> bool:
-    """Return whether its end is written down."""
+    """Return whether its end is recorded."""
     return session.logged_out_at is not None or session.expired_at is not None
 
 
 def expire(session: Session, *, now: datetime, idle_expires_at: datetime) -> Decision[Session]:
-    """End the session if its time is over, or it was not used for too long; else change nothing.
+    """End the session if its time is over or it was idle for too long; else change nothing.
 
-    Commit this under the guard that the record's lease has expired: a use in between wins.
+    Commit this under the guard that the record's lease has expired, so that a use in between wins.
     """
     reason = _expiry(session, now, idle_expires_at)
     if has_ended(session) or reason is None:
@@ -121,7 +122,7 @@ def expire(session: Session, *, now: datetime, idle_expires_at: datetime) -> Dec
 
 
 def _expiry(session: Session, now: datetime, idle_expires_at: datetime) -> str | None:
-    """Return why the session is over, None if it is not."""
+    """Return why the session is over; None if it is not."""
     if now >= session.expires_at:
         return "it has expired"
     if now >= idle_expires_at:

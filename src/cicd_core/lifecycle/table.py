@@ -29,9 +29,9 @@ class Edge(Generic[State]):
 
 @define(frozen=True, slots=False)
 class TransitionTable(Generic[State]):
-    """Every edge of one entity. What is not in it is not legal."""
+    """Every edge of one entity. All other transitions are illegal."""
 
-    #: What the entity is called in an error.
+    #: The entity's name in an error.
     kind: str
     edges: tuple[Edge[State], ...]
     #: States in which a new entity may begin.
@@ -58,7 +58,8 @@ class TransitionTable(Generic[State]):
         """Return the states that ``command`` may lead to.
 
         Raises:
-            IllegalTransition: there is none; it says which commands are legal in ``state``.
+            IllegalTransition: there is none; the error names the commands that are legal in
+                ``state``.
         """
         targets = self._targets.get((state, command))
         if targets is None:
