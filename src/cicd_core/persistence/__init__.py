@@ -1,4 +1,4 @@
-"""How entities are kept in a store: codec, collections, mappings, repository.
+"""Entities as records of a store: codec, collections, mappings, repository.
 
-The store itself knows keys, attributes and bytes; the services know entities.
+The store itself knows only keys, attributes and bytes; the services know only entities.
 """

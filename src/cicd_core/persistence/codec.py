@@ -1,8 +1,8 @@
-"""How an entity becomes the bytes of a record's body, and comes back.
+"""Encodes an entity as the bytes of a record's body, and decodes it again.
 
-A body is a JSON object that carries the version of its schema as ``"v"``. Every older version is
-read; fields that this version does not know are kept and written back, those of the values within
-an entity too, so that two versions of the library can share a store during an upgrade. Instants are
+A body is a JSON object with the version of its schema as ``"v"``. The library reads every older
+version. It keeps fields that it does not know, also in the values within an entity, and writes them
+back, so that two versions of the library can share a store during an upgrade. Instants are
 microseconds since the epoch (UTC).
 """
 
@@ -43,9 +43,9 @@ Entity = TypeVar("Entity")
 Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
 
 _EMPTY: Final[Mapping[str, Any]] = {}
-#: Where a body lists its commits. No entity has a field of that name.
+#: The member of a body that lists its commits. No entity has a field of that name.
 _COMMITS: Final = "c"
-#: How deep a body may nest: a payload, within an entity, and room for fields of a newer library.
+#: How deep a body may nest: a payload within an entity, and more for fields of a newer library.
 _MAX_DEPTH: Final = MAX_DEPTH + 8
 
 
@@ -54,14 +54,14 @@ def _converter() -> Converter:
     converter.register_unstructure_hook(datetime, to_micros)
     converter.register_structure_hook(datetime, lambda value, _: from_micros(value))
     converter.register_unstructure_hook_factory(_is_optional, partial(_optional, converter))
-    for kind in (Job, JobSpec):  # a payload is JSON already: nothing looks into it on its way
+    for kind in (Job, JobSpec):  # a payload is JSON already: it is written unchanged
         converter.register_unstructure_hook(
             kind,
             make_dict_unstructure_fn(
                 kind,
                 converter,
                 _cattrs_omit_if_default=True,
-                payload=override(unstruct_hook=_as_it_is),
+                payload=override(unstruct_hook=_unchanged),
             ),
         )
     return converter
@@ -73,13 +73,13 @@ def _is_optional(kind: Any) -> bool:
 
 
 def _optional(converter: Converter, kind: Any) -> Callable[[Any], Any]:
-    """Return how what may be None is written: without a call, where the value is JSON already."""
+    """Return the hook for an optional value: no call at all if the value is JSON already."""
     (given,) = (part for part in get_args(kind) if part is not NoneType)
     written: Callable[[Any], Any] = converter.get_unstructure_hook(given)
     return identity if written is identity else converter.gen_unstructure_optional(kind)
 
 
-def _as_it_is(value: object) -> object:
+def _unchanged(value: object) -> object:
     return value
 
 
@@ -105,7 +105,7 @@ class EntityCodec(Generic[Entity]):
         self._kind = kind
         self._collection = collection
         self._upgrades = upgrades
-        #: The version that is written.
+        #: The schema version of the bodies that it writes.
         self.version = 1 + len(upgrades)
 
     def encode(
@@ -123,7 +123,7 @@ class EntityCodec(Generic[Entity]):
         """Return the entity that a body holds.
 
         Raises:
-            CorruptRecord: the bytes are no body of this entity.
+            CorruptRecord: the bytes are not a body of this entity.
             SchemaTooNew: the schema's major version is newer than this library's.
         """
         try:
@@ -137,7 +137,7 @@ class EntityCodec(Generic[Entity]):
             unknown = find_unknown(raw, value)
         except SchemaTooNew:
             raise
-        except Exception as broken:  # cattrs raises groups, json ValueError, a bad shape anything
+        except Exception as broken:  # cattrs raises groups, json ValueError, a wrong shape any
             reason = "; ".join(transform_error(broken))
             raise CorruptRecord(self._collection, key, reason) from broken
         return Body(value, unknown or _EMPTY, commits)
@@ -157,7 +157,7 @@ def _checked_commits(commits: object) -> str:
 
 _ENCODER: Final = msgspec.json.Encoder()
 _DECODER: Final = msgspec.json.Decoder()
-#: Refuses what is not finite, which the encoder above writes as null.
+#: Refuses numbers that are not finite, which the encoder above writes as null.
 _STRICT: Final = json.JSONEncoder(allow_nan=False)
 
 
@@ -174,11 +174,11 @@ def dump_json(raw: object) -> bytes:
 
 
 def load_json(body: bytes) -> Any:
-    """Return what :func:`dump_json` wrote.
+    """Return the value that :func:`dump_json` wrote.
 
     Raises:
-        ValueError: it is no JSON, nests deeper than any entity, or holds what could not be written
-            again: a number that is not finite, or a lone surrogate.
+        ValueError: it is not JSON, nests deeper than any entity, or holds a value that could not be
+            written again: a number that is not finite, or a lone surrogate.
     """
     if nests_deeper(body, _MAX_DEPTH):
         raise ValueError(f"it nests deeper than {_MAX_DEPTH}")
@@ -189,11 +189,11 @@ def load_json(body: bytes) -> Any:
 
 
 def _same(raw: dict[str, Any]) -> dict[str, Any]:
-    """Leave a body as it is: the version before says more than this one, and all that this does."""
+    """Return a body unchanged: the older version holds all that this one does, and more."""
     return raw
 
 
-# Version 2 leaves the source out of the transition that made an entity; version 1 asks for it.
+# Version 2 leaves the source out of the transition that made an entity; version 1 required it.
 JOB: Final = EntityCodec(Job, "jobs", upgrades=(_same,))
 DEPLOYMENT: Final = EntityCodec(Deployment, "deployments", upgrades=(_same,))
 AGENT: Final = EntityCodec(Agent, "agents")
@@ -202,7 +202,7 @@ SESSION: Final = EntityCodec(Session, "sessions")
 LANE_DIRECTORY: Final = EntityCodec(
     LaneDirectory,
     "lanes",
-    # Version 1 never dropped a lane, and relied for ever on what it had read: it must not write.
+    # Version 1 never deleted a lane, and relied on its first reading for ever: it must not write.
     upgrades=(_same,),
 )
 
@@ -216,7 +216,7 @@ def decode_event(entry: LogEntry) -> Event:
     """Return the event of an entry of the log.
 
     Raises:
-        CorruptRecord: its bytes are no event.
+        CorruptRecord: its bytes are not an event.
     """
     try:
         raw = load_json(entry.body)
@@ -228,5 +228,5 @@ def decode_event(entry: LogEntry) -> Event:
             at=from_micros(raw["at"]),
             data=raw["d"],
         )
-    except Exception as broken:  # what is corrupt may break anything on its way
+    except Exception as broken:  # corrupt bytes may raise any error
         raise CorruptRecord("log", f"{entry.collection}/{entry.key}", str(broken)) from broken

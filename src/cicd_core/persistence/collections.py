@@ -1,6 +1,6 @@
-"""The collections: which attributes each entity has, and by which indexes it is found.
+"""The collections: the attributes of each entity, and the indexes that find it.
 
-A database names the indexes after them: ``status-created_at-index`` and so on.
+A database names its indexes after these attributes: ``status-created_at-index`` and so on.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from cicd_core.model.session import Session
     from cicd_core.store.records import Lease
 
-#: Jobs that can be claimed, lane by lane, best rank first.
+#: Jobs that can be claimed, by lane, best rank first.
 READY: Final = Index("lane", "rank")
 BY_STATUS: Final = Index("status", "created_at")
 #: ``POOL|STATUS``: of jobs and of agents, see :func:`of_pool`. Each partition is a part of one of
-#: :data:`BY_STATUS`, in the same order: a store whose writes are dear may read that one instead.
+#: :data:`BY_STATUS`, in the same order: a store with expensive writes may read that one instead.
 BY_POOL: Final = Index("pool_status", "created_at")
 BY_AGENT: Final = Index("agent_id", "created_at")
-#: What somebody must look at, and not before when: see the values below.
+#: Records that maintenance must look at, and the earliest moment for it: see the values below.
 TIMERS: Final = Index("timer", "due")
 DEAD_LETTERS: Final = Index("dead_letter", "created_at")
 
@@ -37,25 +37,25 @@ JOBS: Final = Collection(
     lease_sort="due",
 )
 
-#: What the timer of a job waits for: its time to become ready; the end of its pause after a retry
-#: or a release; its deadline, while it is ready or pending; its holder. All pools share them, so
-#: that a look at what is due costs the same however many pools there are; a store whose partitions
-#: have a limit splits them into shards by itself.
+#: The timers of jobs. A job waits for its time to become ready (DELAYED), the end of its pause
+#: after a retry or a release (PAUSED), its deadline while it is ready or pending (WAITING), or the
+#: expiry of its lease (LEASED). All pools share the partitions, so that the cost of a look at the
+#: due jobs does not grow with the number of pools. A store whose partitions have a limit splits
+#: them into shards by itself.
 DELAYED: Final = "delayed"
 PAUSED: Final = "paused"
 WAITING: Final = "waiting"
 LEASED: Final = "leased"
 JOB_TIMERS: Final = (DELAYED, PAUSED, WAITING, LEASED)
-#: Those that are due by the store's steady clock; the others are due by its calendar.
+#: The timers that are due by the store's steady clock; the others are due by its calendar.
 STEADY_TIMERS: Final = frozenset({PAUSED, LEASED})
 #: The one value of ``dead_letter``.
 DEAD: Final = "dead_lettered"
 
-#: How the indexes by status tell queued jobs apart, besides ``queued`` and ``delayed``: one that
-#: became ready later than it was created. Those in ``queued`` were ready at once, so that the first
-#: of them is the one that has been ready for longest.
+#: The value, in the indexes by status, of a queued job that became ready later than it was created.
+#: Jobs in ``queued`` were ready at once, so that the first of them has been ready for longest.
 LATE: Final = "queued-late"
-#: Runs that something else executes: they are listed as running, and nobody waits for them.
+#: Runs that something else executes: they are listed as running, and no timer waits for them.
 TRACKED: Final = "tracked"
 _MORE_STATUSES: Final = {JobStatus.QUEUED: (LATE, DELAYED), JobStatus.RUNNING: (TRACKED,)}
 
@@ -64,7 +64,7 @@ BY_DEPLOYMENT_STATUS: Final = Index("deployment_status", "created_at")
 
 DEPLOYMENTS: Final = Collection(name="deployments", indexes=(BY_SERVICE, BY_DEPLOYMENT_STATUS))
 
-#: An agent's lease is its heartbeat: it is in TIMERS while it is expected to beat.
+#: An agent's lease is its heartbeat: the agent is in TIMERS while a heartbeat is expected.
 AGENTS: Final = Collection(name="agents", indexes=(BY_POOL, BY_STATUS, TIMERS), lease_sort="due")
 HEARTBEAT: Final = "heartbeat"
 
@@ -73,26 +73,27 @@ POOL_KIND: Final = "pool"
 
 POOLS: Final = Collection(name="agent-pools", indexes=(BY_KIND,))
 
-#: One record a pool: the lanes that work was ever enqueued on; ``changed_at`` tells of a new one.
+#: One record per pool: its lanes. ``changed_at`` changes when a lane is added.
 LANE_CHANGES: Final = Index("pool_name", "changed_at")
-#: All of them: the pools that ever had work.
+#: The records of all pools that ever had work.
 ALL_LANES: Final = Index("kind", "changed_at")
 LANES: Final = Collection(name="lanes", indexes=(LANE_CHANGES, ALL_LANES))
 LANES_KIND: Final = "lanes"
 
 BY_USER: Final = Index("user_id", "created_at")
 
-#: A session's lease is its idle expiry; its lease's limit is the absolute one.
+#: A session's lease is its idle expiry; the limit of the lease is the absolute expiry.
 SESSIONS: Final = Collection(name="sessions", indexes=(BY_USER,), is_secret=True)
 
-#: A record a duty that one of all control planes does: its lease says which one. No index finds it.
+#: One record per duty that only one of all control planes does: the holder of its lease. No index
+#: finds it.
 COORDINATION: Final = Collection(name="coordination", indexes=())
 
 _HELD = (JobState.CLAIMED, JobState.RUNNING)
 
 
 def job_attributes(job: Job, lease: Lease | None) -> dict[str, str]:
-    """Return the attributes of a job's record; ``lease`` is the one it will have."""
+    """Return the attributes of a job's record; ``lease`` is the one that it will have."""
     status = _status_of(job)
     attributes = {
         "status": status,
@@ -137,7 +138,7 @@ def _status_of(job: Job) -> str:
 
 
 def _timer(job: Job, lease: Lease | None) -> tuple[str, int] | None:
-    """Return which timer a job waits for, and the earliest moment (µs) at which it may be due."""
+    """Return the timer of a job, and the earliest moment (µs) at which it may be due."""
     if job.is_final or job.state is JobState.DEAD_LETTERED:
         return None
     if job.state in _HELD and lease is not None:
@@ -148,7 +149,7 @@ def _timer(job: Job, lease: Lease | None) -> tuple[str, int] | None:
     if job.state is JobState.QUEUED and job.ready_at is None:
         run_at = to_micros(job.run_at or job.created_at)
         kind, due = (DELAYED, run_at) if job.paused_until is None else (PAUSED, job.paused_until)
-        # A deadline is on the calendar: where that is behind, a pause is looked at before its end.
+        # A deadline is on the calendar: if that is behind, a pause is looked at before its end.
         return kind, due if deadline is None else min(due, deadline)
     return None if deadline is None else (WAITING, deadline)
 
@@ -163,7 +164,7 @@ def deployment_attributes(deployment: Deployment) -> dict[str, str]:
 
 
 def agent_attributes(agent: Agent, lease: Lease | None) -> dict[str, str]:
-    """Return the attributes of an agent's record; with a lease, somebody minds its heartbeat."""
+    """Return the attributes of an agent's record; with a lease, maintenance watches it."""
     attributes = {
         "pool_status": of_pool(agent.pool_name, agent.status.value),
         "status": agent.status.value,

@@ -1,4 +1,4 @@
-"""What repositories and services share: a store that is asked again, ids, settings."""
+"""The parts that repositories and services share: a store with retries, ids, settings."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 
 class Context:
-    """A store, with the ids and the settings that go with it."""
+    """A store, with the ids and the settings that belong to it."""
 
     def __init__(self, store: Store, ids: IdSource, settings: Settings) -> None:
-        """Let the store be asked as often as the settings say; nothing is opened here."""
+        """Wrap the store so that calls are repeated as often as the settings say; open nothing."""
         self.store = RetryingStore(store, attempts=settings.commit_attempts, jitter=ids.jitter)
         self.ids = ids
         self.settings = settings
 
     async def counters(self, prefixes: Sequence[str]) -> dict[str, int]:
-        """Return the counters whose names begin with one of the prefixes, all asked at once."""
+        """Return the counters whose names begin with one of the prefixes, read in parallel."""
         found = await together([partial(self.store.counters, prefix) for prefix in prefixes])
         return {name: value for answer in found for name, value in answer.values.items()}
 

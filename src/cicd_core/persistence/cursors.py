@@ -1,7 +1,7 @@
-"""Cursors carry a check: one that was cut, or changed, on its way through a program is refused.
+"""Cursors carry a checksum, so that a cursor which a program cut or changed is refused.
 
-Without it, a list would go on from another place, and answer an empty last page instead of the
-rest. The check holds no secret: it finds damage, not forgery.
+Without it, a list would continue from another place, and return an empty last page instead of the
+rest. The checksum holds no secret: it finds damage, not forgery.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from typing import Final
 from cicd_core.errors import InvalidCursor
 from cicd_core.model.checks import check_cursor
 
-#: The characters of a check.
+#: The length of a checksum, in characters.
 _SIZE: Final = 8
 
 
 def seal(place: str) -> str:
-    """Return a place to go on from, with its check."""
+    """Return the cursor for a place to continue from: the place and its checksum."""
     return f"{place}.{_check_of(place)}"
 
 
 def unseal(cursor: object) -> str:
-    """Return the place that :func:`seal` was given.
+    """Return the place in a cursor of :func:`seal`.
 
     Raises:
-        InvalidCursor: it is no text, or not what :func:`seal` made.
+        InvalidCursor: it is not a text, or :func:`seal` did not make it.
     """
     given = check_cursor(cursor)
     place, _, check = given.rpartition(".")

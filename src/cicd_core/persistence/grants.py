@@ -1,8 +1,8 @@
-"""The grant overlay: a claimed record is the queued body plus what the claim gave.
+"""The grant overlay: a claimed record is the queued body plus the grant of the claim.
 
 A claim rewrites no body, in any store. Reading a claimed record applies the domain's own pure
-claim with the grant (I5), and tells what that claim still owes to the log and the counters:
-whoever commits over the grant puts it there.
+claim with the grant (I5). It also returns the events and increments of that claim that are not in
+the log and the counters yet: the next commit over the grant writes them.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ Entity = TypeVar("Entity")
 
 @frozen(kw_only=True)
 class Grant:
-    """What a claim tells of its holder."""
+    """The holder of a claim, and how it started."""
 
     agent_id: str
     #: The holder starts at once: the job reads as RUNNING.
     start: bool
-    #: How far the store's calendar was ahead of its steady clock at the claim (µs): a lease knows
-    #: the steady clock alone.
+    #: How far the store's calendar was ahead of its steady clock at the claim (µs): a lease has
+    #: only the time of the steady clock.
     ahead: int = 0
 
     def encode(self) -> bytes:
-        """Return the bytes that a store keeps."""
+        """Return the grant as bytes for a store."""
         members = {"agent_id": self.agent_id, "start": self.start}
         return dump_json({**members, "ahead": self.ahead} if self.ahead else members)
 
     def patch(self, pool_name: str) -> dict[str, str | None]:
-        """Return the attributes that the claim changes, as ``job_attributes`` would say them."""
+        """Return the attributes that the claim changes, as ``job_attributes`` would set them."""
         patch: dict[str, str | None] = {
             "lane": None,
             "timer": LEASED,
@@ -60,7 +60,7 @@ class Grant:
 
 @frozen(kw_only=True)
 class Loaded(Generic[Entity]):
-    """An entity as its record tells it, and what a commit over that record must bring along."""
+    """An entity as read from its record, and the data that a commit over that record needs."""
 
     value: Entity
     version: int
@@ -69,13 +69,13 @@ class Loaded(Generic[Entity]):
     unknown: Mapping[str, Any] = field(factory=dict[str, Any], repr=False)
     #: The commits that led to it, see :mod:`cicd_core.store.own_commits`.
     commits: str = field(default="", repr=False)
-    #: The claim's own events and counters, until the next commit puts them down.
+    #: The claim's own events and increments, until the next commit writes them.
     pending_events: tuple[EventWrite, ...] = ()
     pending_increments: tuple[Increment, ...] = ()
 
 
 def load(codec: EntityCodec[Entity], record: Record) -> Loaded[Entity]:
-    """Return the entity that a record without a grant tells.
+    """Return the entity of a record without a grant.
 
     Raises:
         CorruptRecord: the body does not decode.
@@ -91,7 +91,7 @@ def load(codec: EntityCodec[Entity], record: Record) -> Loaded[Entity]:
 
 
 def load_job(record: Record) -> Loaded[Job]:
-    """Return the job that a record tells.
+    """Return the job of a record, with its grant applied.
 
     Raises:
         CorruptRecord: the body or the grant does not decode.
@@ -119,7 +119,7 @@ def load_job(record: Record) -> Loaded[Job]:
 
 
 def _claimed(record: Record, queued: Job, lease: Lease) -> Decision[Job]:
-    """Return what the domain's own claim says of the job (I5)."""
+    """Return the decision of the domain's own claim of the job (I5)."""
     try:
         raw = load_json(record.grant or b"")
         grant = Grant(agent_id=raw["agent_id"], start=raw["start"], ahead=raw.get("ahead", 0))
@@ -131,5 +131,5 @@ def _claimed(record: Record, queued: Job, lease: Lease) -> Decision[Job]:
             steady=lease.granted,
             start=grant.start,
         )
-    except Exception as broken:  # no JSON, other JSON, or a body that was never in the queue
+    except Exception as broken:  # not JSON, other JSON, or a body that was never in the queue
         raise CorruptRecord(JOBS.name, record.key, f"its grant: {broken}") from broken

@@ -1,7 +1,7 @@
 """Pages of entities: one opaque cursor for every store and every filter.
 
-A list is a merge of partitions by their sort value, which is unique and ends in the entity's key.
-The cursor is the last sort value, bound to the query that gave it; stores see only bounds.
+A list merges partitions by their sort value, which is unique and ends in the entity's key. The
+cursor is the last sort value, bound to the query that returned it; stores see only bounds.
 """
 
 from __future__ import annotations
@@ -32,48 +32,49 @@ Entity = TypeVar("Entity")
 
 #: The most entities on one page.
 MAX_PAGE = 500
-#: A filter that no index answers looks at this many records for one page, then gives a short one …
+#: If no index answers a filter, one page looks at this many records, and may then be short.
 MAX_SCANNED = 1_000
-#: … and at up to so many of them in one call to the store, once the first ones did not fill it.
+#: After the first call to the store, such a page looks at up to this many records per call.
 _STRETCH = 250
 
 
 @frozen
 class Page(Generic[Entity]):
-    """A page. It may be short, even empty, while ``cursor`` says that there is more.
+    """A page. It may be short, or even empty, although ``cursor`` shows that there is more.
 
-    That is so where no index answers all of the filters (an agent's jobs of one status, say), or
-    where a store has to look through what has run out or is another pool's: then a call looks at
-    1,000 records at most, and says by ``incomplete`` that it stopped there. Give the cursor to the
-    same query to go on from that place.
+    This happens if no index answers all of the filters (an agent's jobs of one status, for
+    example), or if a store has to skip expired records or those of another pool. Then a call looks
+    at 1,000 records at most, and ``incomplete`` shows that it stopped there. Give the cursor to the
+    same query to continue from that place.
     """
 
     items: tuple[Entity, ...]
-    #: Give it to the same query for the next page; None: this was the last one.
+    #: Give it to the same query for the next page; None: this is the last page.
     cursor: str | None
-    #: The keys of the records, of this page's stretch, that do not decode: they were left out, and
-    #: ``get`` says of each what is wrong with it.
+    #: The keys of the records in the page's range that do not decode. They are left out; ``get``
+    #: raises the error of each.
     unreadable: tuple[str, ...] = ()
-    #: The page was not filled because 1,000 records were looked at: more may match behind them.
+    #: The page is not full because 1,000 records were looked at: more may match after them.
     incomplete: bool = False
 
 
 @frozen(kw_only=True)
 class Listing(Generic[Entity]):
-    """What is asked for: the newest first."""
+    """A query for a list, the newest entities first."""
 
     #: All of one collection, and all of indexes with the same kind of sort value.
     partitions: tuple[Partition, ...]
     load: Callable[[Record], Loaded[Entity]]
-    #: For what no index answers.
+    #: The filter that no index answers.
     keep: Callable[[Entity], bool] = lambda _: True
     #: Only entities created at this moment or later.
     since: datetime | None = None
     #: Only entities created before this moment.
     until: datetime | None = None
-    #: When all that match were created, from here up to there; it may differ from page to page.
+    #: All matches were created in this time, from the first moment up to the second; it may differ
+    #: from page to page.
     within: tuple[datetime, datetime] | None = None
-    #: What else tells this query from others: the filter's own values.
+    #: The values of ``keep``'s filter, which distinguish this query from others.
     filters: tuple[str, ...] = ()
 
 
@@ -83,10 +84,11 @@ async def read_page(
     """Return a page.
 
     Raises:
-        InvalidInput: a limit outside 1 to 500, a naive instant, or ``since`` after ``until``.
-        InvalidCursor: the cursor is damaged, or was given by another query.
+        InvalidInput: the limit is not 1 to 500, an instant is naive, or ``since`` is after
+            ``until``.
+        InvalidCursor: the cursor is damaged, or belongs to another query.
 
-    Cost: about twice ``limit`` records where the partitions answer the query; else 1,000 at most.
+    Cost: about twice ``limit`` records if the partitions answer the query; else 1,000 at most.
     """
     check_integer("limit", limit, least=1, most=MAX_PAGE)
     since, until = _range(listing)

@@ -1,4 +1,4 @@
-"""How jobs, deployments, agents, pools and sessions are kept: key, attributes, lease, retention."""
+"""The mappings of jobs, deployments, agents, pools and sessions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SILENT: Final = frozenset({AgentStatus.OFFLINE, AgentStatus.TERMINATED})
 
 
 def longest_lease(job: Job, settings: Settings) -> int:
-    """Return how long a lease on a job that runs may last in all (µs)."""
+    """Return how long a lease on a running job may last in total (µs)."""
     return micros(job.timeout_seconds + settings.grace_seconds)
 
 
@@ -53,7 +53,7 @@ def _agent_expiry(agent: Agent, time: StoreTime, _: object, settings: Settings) 
 
 
 def _agent_attributes(agent: Agent, lease: Lease | None) -> dict[str, str]:
-    # The heartbeat of an agent that is known to be silent needs no look.
+    # An OFFLINE agent is known to be silent: its heartbeat needs no timer.
     watched = None if agent.status is AgentStatus.OFFLINE else lease
     return collections.agent_attributes(agent, watched)
 
@@ -62,7 +62,7 @@ def _session_expiry(_: Session, time: StoreTime, lease: Lease | None, _settings:
     return time.micros if lease is None else lease.limit
 
 
-#: Jobs: held under a lease while CLAIMED or RUNNING, dropped some time after a verdict.
+#: Jobs: held under a lease while CLAIMED or RUNNING; they expire some time after their verdict.
 JOB: Final[EntityMapping[Job]] = EntityMapping(
     name="job",
     collection=collections.JOBS,
@@ -81,7 +81,7 @@ JOB: Final[EntityMapping[Job]] = EntityMapping(
     table=JOB_TABLE,
 )
 
-#: Deployments: dropped some time after the last step, once no command can take another.
+#: Deployments: they expire some time after the last step, once no command can change them.
 DEPLOYMENT: Final[EntityMapping[Deployment]] = EntityMapping(
     name="deployment",
     collection=collections.DEPLOYMENTS,
@@ -100,7 +100,7 @@ DEPLOYMENT: Final[EntityMapping[Deployment]] = EntityMapping(
     table=DEPLOYMENT_TABLE,
 )
 
-#: Agents: the lease is the heartbeat; dropped some time after they have gone or fell silent.
+#: Agents: the lease is the heartbeat; they expire some time after they left or became silent.
 AGENT: Final[EntityMapping[Agent]] = EntityMapping(
     name="agent",
     collection=collections.AGENTS,
@@ -135,7 +135,7 @@ POOL: Final[EntityMapping[Pool]] = EntityMapping(
     deletions=frozenset({"pool.deleted"}),
 )
 
-#: Sessions: the lease is the idle expiry, its limit the absolute one: dropped then.
+#: Sessions: the lease is the idle expiry; its limit is the absolute one, when the record expires.
 SESSION: Final[EntityMapping[Session]] = EntityMapping(
     name="session",
     collection=collections.SESSIONS,

@@ -1,4 +1,4 @@
-"""Reading several partitions as one list: as much of each as the list needs, and little more."""
+"""Reads several partitions as one list, and little more of each than the list needs."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from cicd_core.persistence.context import Context
     from cicd_core.store.records import Partition, Record
 
-#: How many more than its share are read of a partition, so that even shares need no second look.
+#: How many records more than its share are read of a partition, so that even shares need no second
+#: read.
 _SPARE: Final = 1
-#: Of so many partitions all is read at once, and of a list that is no longer than there are
-#: partitions, if that is so many records at most: a second look would cost more than it spares.
+#: With so few partitions, the full limit is read of each one at once: a second read would cost more
+#: than it saves. The same holds if there are at least as many partitions as the list's limit, and
+#: this reads so few records in total.
 _FEW: Final = 2
 _FEW_RECORDS: Final = 100
 
@@ -30,21 +32,21 @@ _FEW_RECORDS: Final = 100
 class Merged:
     """The first records over some partitions, each one once."""
 
-    #: With their sort values, in their order.
+    #: Each with its sort value, in the order of these.
     records: list[tuple[str, Record]]
-    #: Whether there may be more behind them.
+    #: Whether there may be more after them.
     more: bool
-    #: Up to which sort value all were shown, if that is behind the last one of them.
+    #: The sort value up to which the list is complete, if that is after the last record.
     end: str | None
-    #: Whether a store ended a page early, since it had looked at as much as it may for one.
+    #: Whether a store ended a page early, because it reached its limit of records per page.
     is_cut: bool
-    #: The sort values and keys of records among them that a store can't read.
+    #: The sort values and keys of records in this range that a store can't read.
     unreadable: list[tuple[str, str]]
 
 
 @define
 class _Stretch:
-    """What was read of one partition."""
+    """The records of one partition that were read so far."""
 
     partition: Partition
     page: RecordPage
@@ -55,12 +57,12 @@ class _Stretch:
 
     @property
     def end(self) -> str | None:
-        """Up to where it is known; None: to its end, or not at all."""
+        """The sort value up to which it was read; None: to its end, or not at all."""
         return self.page.end(self.partition.index) if self.page.more else None
 
     @property
     def is_open(self) -> bool:
-        """Whether there is more that can be read at once: not where the store ended it early."""
+        """Whether more can be read at once: not if the store ended the page early."""
         return self.end is not None and self.page.resume is None
 
     def extend(self, page: RecordPage) -> None:
@@ -83,8 +85,8 @@ async def read_merged(
 ) -> Merged:
     """Return the first records over the partitions, and whether there may be more.
 
-    Cost: about twice ``limit`` records however many partitions there are, two of each at least, in
-    a few round trips.
+    Cost: about twice ``limit`` records for any number of partitions, but at least two of each, in a
+    few round trips.
     """
     pages = await _read_partitions(
         context, partitions, limit=limit, descending=descending, after=after, before=before
@@ -97,7 +99,7 @@ async def read_merged(
         [(record.attributes[partition.index.sort], record) for record in page.records]
         for partition, page in zip(partitions, pages, strict=True)
     ]
-    # A page that ended early hides what comes behind it: nothing behind its end may be told.
+    # A page that ended early hides the records after it: the list must stop at its end.
     ends = [
         page.end(partition.index)
         for partition, page in zip(partitions, pages, strict=True)
@@ -120,7 +122,7 @@ async def read_merged(
 
 
 def _newest(pairs: Sequence[tuple[str, Record]]) -> list[tuple[str, Record]]:
-    """Leave out what was read twice, since it moved meanwhile, but for its newest version."""
+    """Keep only the newest version of a record that moved meanwhile and was read twice."""
     newest: dict[str, Record] = {}
     for _, record in pairs:
         known = newest.get(record.key)
@@ -140,7 +142,7 @@ async def _read_partitions(
 ) -> list[RecordPage]:
     """Return a page of each partition; together they hold the first ``limit`` records of all.
 
-    Where each partition holds the same number of them, one round trip is enough.
+    If each partition holds the same number of them, one round trip is enough.
     """
 
     async def read(partition: Partition, number: int, end: str | None = None) -> RecordPage:
@@ -168,7 +170,7 @@ async def _read_partitions(
 def _wanted(
     stretches: Sequence[_Stretch], limit: int, *, descending: bool
 ) -> tuple[list[_Stretch], int]:
-    """Return of which partitions more is needed, and how many records are missing."""
+    """Return the partitions to read further, and how many records are missing."""
     ends = [(stretch.end, stretch) for stretch in stretches if stretch.end is not None]
     if not ends:
         return [], 0

@@ -1,4 +1,4 @@
-"""Load, decide, commit: the same few lines for every kind of entity."""
+"""Load, decide, commit: the same code for every kind of entity."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ Entity = TypeVar("Entity")
 
 _log = logging.getLogger("cicd_core.control_plane")
 
-#: What loading a record raises when its bytes mean nothing here. One such record must not hold up
-#: the others of a list, a sweep or a renewal.
+#: The errors of loading a record that this version can't decode. One such record must not block the
+#: others of a list, a sweep or a renewal.
 UNREADABLE: Final = (CorruptRecord, SchemaTooNew)
 
 
@@ -60,7 +60,7 @@ class Repository(Generic[Entity]):
         self._prepare = prepare
 
     def load(self, record: Record) -> Loaded[Entity]:
-        """Return the entity that a record tells.
+        """Return the entity of a record.
 
         Raises:
             CorruptRecord: it does not decode.
@@ -80,7 +80,7 @@ class Repository(Generic[Entity]):
         return found[key]
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, Loaded[Entity]]:
-        """Return those that exist, by key.
+        """Return the entities that exist, by key.
 
         Raises:
             CorruptRecord: one does not decode.
@@ -89,13 +89,13 @@ class Repository(Generic[Entity]):
         return {key: self._mapping.load(record) for key, record in records.items()}
 
     async def get_readable(self, keys: Sequence[str]) -> dict[str, Loaded[Entity]]:
-        """Return those that exist and decode, by key; the others are named in the program's log."""
+        """Return the entities that exist and decode, by key; the log names the unreadable ones."""
         return (await self.sort_out(keys))[0]
 
     async def sort_out(self, keys: Sequence[str]) -> tuple[dict[str, Loaded[Entity]], list[str]]:
-        """Return those that exist and decode, by key, and the keys of those that do not decode.
+        """Return the entities that exist and decode, by key, and the keys of the unreadable ones.
 
-        The latter are named in the program's log, too.
+        The program's log names these too.
         """
         found: dict[str, Loaded[Entity]] = {}
         unreadable: list[str] = []
@@ -114,7 +114,7 @@ class Repository(Generic[Entity]):
         return await self._context.store.get(self._mapping.collection.name, keys)
 
     async def prepare(self, value: Entity) -> None:
-        """Do what must be done before an entity that exists is committed as ``value``."""
+        """Make the preparations that committing an existing entity as ``value`` needs."""
         if self._prepare is not None:
             await self._prepare(value)
 
@@ -127,13 +127,13 @@ class Repository(Generic[Entity]):
         lease: Lease | None = None,
         guard: Guard = Guard.NONE,
     ) -> Commit:
-        """Return the commit that makes a decision true.
+        """Return the commit that carries out a decision.
 
         Args:
-            before: what was decided on; None creates the record.
-            decision: what was decided.
-            time: when: retention begins then, at the earliest.
-            lease: a lease to set; else the record's own is kept while the entity is held.
+            before: the entity that the decision was made on; None creates the record.
+            decision: the decision to carry out.
+            time: when it was made: retention begins then, at the earliest.
+            lease: a lease to set; else the record keeps its own while the entity is held.
             guard: a condition besides the version.
         """
         value, mapping = decision.value, self._mapping
@@ -177,7 +177,8 @@ class Repository(Generic[Entity]):
     def removal(self, record: Record, draft: EventDraft, *, time: StoreTime) -> Commit:
         """Return the commit that makes a record absent from now on, whether or not it decodes.
 
-        Its event is kept, as a deletion alone could not: a commit puts at least one record.
+        The record expires at once instead of being deleted, so that the commit can carry an event:
+        a commit puts at least one record.
         """
         put = Put(
             collection=self._mapping.collection.name,
@@ -205,7 +206,7 @@ class Repository(Generic[Entity]):
         committed: Committed,
         lease: Lease | None = None,
     ) -> Loaded[Entity]:
-        """Return the entity as it stands after its commit."""
+        """Return the entity after its commit."""
         value, mapping = decision.value, self._mapping
         version = committed.versions[mapping.collection.name, mapping.key(value)]
         kept = before.lease if before is not None and mapping.keeps_lease(value) else None
@@ -221,10 +222,10 @@ class Repository(Generic[Entity]):
     async def create(
         self, decision: Decision[Entity], *, time: StoreTime, lease: Lease | None = None
     ) -> Loaded[Entity] | None:
-        """Create the entity, decided at ``time``; None if another call made one with its key.
+        """Create the entity, decided at ``time``; None if another call created one with its key.
 
-        Where this call made it and lost the answer, it is returned as it is now: others may have
-        changed it before the commit was repeated.
+        If this call created it, and the answer was lost, the entity is returned in its present
+        state: others may have changed it before the commit was repeated.
         """
         commit = self.commit_of(None, decision, time=time, lease=lease)
         (answer,) = await self._context.store.commit([commit])
@@ -233,10 +234,10 @@ class Repository(Generic[Entity]):
         return self.after(None, decision, commit, answer, lease)
 
     async def made_by(self, commit: Commit) -> Loaded[Entity] | None:
-        """Return the entity that a commit of this repository wrote, as it is now.
+        """Return the entity that a commit of this repository wrote, in its present state.
 
-        To be asked after a conflict: a commit whose answer was lost may have been applied, and
-        others may have written since. None: the commit did nothing, or the entity is gone.
+        Call it after a conflict: a commit whose answer was lost may have been applied, and others
+        may have written since. None: the commit was not applied, or the entity is gone.
 
         Raises:
             CorruptRecord: the record does not decode.
@@ -255,25 +256,25 @@ class Repository(Generic[Entity]):
         lease: Callable[[Loaded[Entity], StoreTime], Lease | None] | None = None,
         guard: Guard = Guard.NONE,
     ) -> Loaded[Entity]:
-        """Decide and commit, from ``before`` or a load; after a conflict load and decide again.
+        """Decide and commit, from ``before`` or a load; after a conflict, load and decide again.
 
-        A commit whose answer was lost, and that others have followed since, is recognised: then
-        the entity is returned as it is now. Where it may have another holder by now, look who that
-        is before you hand it on.
+        A commit whose answer was lost is recognised, even if other commits followed: then the
+        entity is returned in its present state. If it may have another holder by now, check the
+        holder before you return it.
 
         Args:
-            key: the entity's.
-            decide: the decision, from the entity, the calendar, and the steady clock (µs) at that
-                moment; it must recognise its own effect.
-            before: what the caller knows; it saves the load.
-            lease: makes the lease to set, from what was loaded and now.
+            key: the key of the entity.
+            decide: makes the decision from the entity, the calendar, and the steady clock (µs) at
+                that moment; it must recognise its own effect.
+            before: the entity as the caller knows it; it saves the load.
+            lease: makes the lease to set, from the loaded entity and the store's time.
             guard: a condition besides the version.
 
         Raises:
             NotFound: there is no such entity.
             TooManyConflicts: it conflicted as often as the settings allow.
         """
-        # What the caller knows may be out of date, so that a try with it does not count.
+        # The caller's copy may be out of date, so that an attempt with it does not count.
         attempts = self._context.settings.commit_attempts + (before is not None)
         commit: Commit | None = None
         for attempt in range(attempts):
@@ -286,12 +287,12 @@ class Repository(Generic[Entity]):
             except OperationRejected:
                 if before is None:
                     raise
-                before = None  # what the caller knows may be out of date: look before refusing
+                before = None  # the caller's copy may be out of date: load before refusing
                 continue
             if not decision.changed:
                 if before is None:
                     return loaded
-                before = None  # nor is there nothing to do because it once was so
+                before = None  # nor does a copy that is out of date prove that nothing is to do
                 continue
             held = lease is not None and self._mapping.keeps_lease(decision.value)
             new_lease = lease(loaded, time) if lease is not None and held else None
@@ -301,7 +302,7 @@ class Repository(Generic[Entity]):
             if isinstance(answer, Committed):
                 return self.after(loaded, decision, commit, answer, new_lease)
             before = None
-            if attempt:  # the first conflict is ordinary: a handle that went stale
+            if attempt:  # the first conflict is normal: a stale handle
                 await self._context.store.pause(attempt)
         last = None if commit is None else await self.made_by(commit)
         if last is not None:

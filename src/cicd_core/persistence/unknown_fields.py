@@ -1,8 +1,9 @@
-"""Fields that this version of the library does not know: kept, and written back where they were.
+"""Keeps fields that this version of the library does not know, and writes them back.
 
-Two versions of the library may share a store during an upgrade. What the newer one adds to an
-entity, or to a value within it (an attempt, the git context), the older one must not lose when it
-writes the entity. A value that the older one replaces by another, new progress say, keeps nothing.
+Two versions of the library may share a store during an upgrade. If the newer one adds a field to an
+entity, or to a value within it (an attempt, the git context), the older one must not lose it when
+it writes the entity. If the older one replaces a value by another (new progress, for example), the
+unknown fields of the old value are gone.
 """
 
 from __future__ import annotations
@@ -19,19 +20,19 @@ if TYPE_CHECKING:
 
 
 def find_unknown(raw: Mapping[str, Any], value: object) -> dict[str, Any]:
-    """Return what of an entity's JSON its class has no field for.
+    """Return the parts of an entity's JSON for which its class has no field.
 
     Args:
-        raw: the JSON object that the entity was made of.
+        raw: the JSON object that the entity was decoded from.
         value: the entity.
 
     Returns:
-        By the names of the fields; under the name of a field that is known, what is not known of
-        the values in it.
+        The unknown fields by name; under the name of a known field, the unknown fields of the
+        values in it.
     """
     kind: Any = type(value)
     known, nested = _shape(kind)
-    # Nearly always there is nothing, and every read of a record comes through here.
+    # Nearly always there are none, and every read of a record calls this.
     if known.issuperset(raw) and not any(
         _is_strange(raw[name], within) for name, within in nested.items() if name in raw
     ):
@@ -49,7 +50,7 @@ def find_unknown(raw: Mapping[str, Any], value: object) -> dict[str, Any]:
 
 
 def put_back(raw: dict[str, Any], value: object, unknown: Mapping[str, Any]) -> None:
-    """Add to an entity's JSON what :func:`find_unknown` found when it was read."""
+    """Add the fields to an entity's JSON that :func:`find_unknown` found when it was read."""
     kind: Any = type(value)
     _, nested = _shape(kind)
     for name, kept in unknown.items():
@@ -57,14 +58,14 @@ def put_back(raw: dict[str, Any], value: object, unknown: Mapping[str, Any]) -> 
             raw[name] = kept
             continue
         if name not in raw and getattr(value, name) in kept:
-            raw[name] = {}  # a value that is all default is left out otherwise
+            raw[name] = {}  # else a value with only defaults is left out
         for inner, part in _pairs(raw.get(name), getattr(value, name)):
             inner.update(kept.get(_identity(part), {}))
 
 
 @lru_cache
 def _shape(kind: Any) -> tuple[frozenset[str], dict[str, frozenset[str]]]:
-    """Return a class's fields; and those that hold attrs values, one or a tuple, with theirs."""
+    """Return a class's fields; and for fields of attrs values (one or a tuple), their fields."""
     hints = get_type_hints(kind)
     nested = {
         name: _names(item) for name, hint in hints.items() for item in _classes(hint) if has(item)
@@ -98,12 +99,12 @@ def _pairs(raw: object, value: object) -> Iterator[tuple[dict[str, Any], object]
 
 
 def _several(value: object) -> Sequence[object]:
-    """Return what a field holds: nothing, one value, or several."""
+    """Return the values of a field: none, one or several."""
     if value is None:
         return ()
     return cast("Sequence[object]", value) if isinstance(value, list | tuple) else (value,)
 
 
 def _identity(part: object) -> object:
-    """Return what tells a value from the others of its field: an attempt that ends is the same."""
+    """Return the identity of a value within its field: an attempt keeps it when it ends."""
     return part.number if isinstance(part, Attempt) else part
