@@ -1,5 +1,5 @@
-"""How a queue orders, matches, retries, measures and sizes its work: pure functions.
+"""Pure functions of the queue: ordering, matching, retries, measurements and scaling.
 
-Nothing here does I/O, reads a clock or draws randomness (I1): instants come in as parameters, and
-what looks random (the jitter of a backoff) comes from a seed.
+Nothing here does I/O, reads a clock or draws randomness (I1): instants are parameters, and the
+jitter of a backoff comes from a seed.
 """

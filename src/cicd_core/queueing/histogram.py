@@ -1,11 +1,11 @@
-"""Log-scaled histograms of durations: small, mergeable by addition, and honest about their error.
+"""Log-scaled histograms of durations: small, mergeable by addition, with a bounded error.
 
 The mapping is that of DDSketch (C. Masson, J. E. Rim, H. K. Lee: "DDSketch: a fast and
 fully-mergeable quantile sketch with relative-error guarantees", 2019, arXiv:1908.10693, section 2):
-buckets whose bounds grow by the factor ``gamma``, each read as ``2 * gamma ** n / (gamma + 1)``,
-which is off by at most ``alpha = (gamma - 1) / (gamma + 1)`` of the true value. With
-``gamma = 1.1`` that is 1/21, under 4.77 %: what rounding adds (parts in 10 to the 13th) stays far
-within the 5 % that are promised.
+the bounds of the buckets grow by the factor ``gamma``, and each bucket reads as
+``2 * gamma ** n / (gamma + 1)``, with a relative error of at most
+``alpha = (gamma - 1) / (gamma + 1)``. With ``gamma = 1.1`` that is 1/21, below 4.77 %. Rounding
+adds far less (about one part in 10 ** 13), so that the error stays within the promised 5 %.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from cicd_core.errors import InvalidInput
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: A quantile is off by at most this part of the true value, from 1 ms to 30 days.
+#: The greatest relative error of a quantile, from 1 ms to 30 days.
 RELATIVE_ERROR: Final = 0.05
-#: Seconds: what is shorter falls into bucket 0, and reads as 0.
+#: Seconds: shorter durations fall into bucket 0, and read as 0.
 SHORTEST: Final = 0.001
-#: Seconds (30 days): what is longer falls into the last bucket.
+#: Seconds (30 days): longer durations fall into the last bucket.
 LONGEST: Final = 30 * 86_400.0
 
 _GAMMA = 1.1
@@ -40,12 +40,12 @@ def bucket_of(seconds: float) -> int:
     return 1 + math.floor(math.log(min(seconds, LONGEST) / SHORTEST) / _LOG_GAMMA)
 
 
-#: The bucket of :data:`LONGEST`: so many counters, at most, make one histogram.
+#: The bucket of :data:`LONGEST`, the last one of a histogram.
 LAST_BUCKET: Final = bucket_of(LONGEST)
 
 
 def value_of(bucket: int) -> float:
-    """Return the duration, in seconds, that stands for all of a bucket.
+    """Return the duration, in seconds, that stands for all durations of a bucket.
 
     Raises:
         InvalidInput: there is no such bucket.
@@ -58,21 +58,21 @@ def value_of(bucket: int) -> float:
 
 
 def quantile(counts: Mapping[int, int], q: float) -> float | None:
-    """Return the smallest duration, in seconds, that at least the part ``q`` of all stay within.
+    """Return the smallest duration, in seconds, that at least the part ``q`` of all do not exceed.
 
-    That is the quantile by nearest rank: an observed value, not one between two of them. None
-    where nothing was counted.
+    This is the quantile by nearest rank: an observed value, not one between two of them. None if
+    nothing was counted.
 
     Args:
         counts: how many durations fell into each bucket.
         q: 0 (the shortest) to 1 (the longest).
 
     Raises:
-        InvalidInput: ``q`` is outside 0 to 1, or a bucket is none of ours.
+        InvalidInput: ``q`` is not 0 to 1, or there is no such bucket.
     """
     if not 0 <= q <= 1:
         raise InvalidInput("q", q, "give 0 to 1")
-    # The decimal that was written, not the nearest float: 0.07 of 100 is 7, not a little more.
+    # The decimal as written, not the nearest float: 0.07 of 100 is 7, not a little more.
     wanted = max(1, math.ceil(Fraction(str(q)) * sum(counts.values())))
     seen = 0
     for bucket in sorted(counts):

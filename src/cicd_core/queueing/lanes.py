@@ -1,8 +1,8 @@
 """Lanes: the jobs of a pool that the same agents can run.
 
-A job's pool, job type and required labels name its lane. Jobs that need the same things wait in
-the same line, so an agent asks for the lanes that it can serve and never meets a job that it
-cannot run; a job that nobody can run blocks nobody.
+A job's pool, job type and required labels name its lane. Jobs with the same needs wait in the same
+lane, so an agent asks only for the lanes that it can serve, and never sees a job that it cannot
+run. A job that no agent can run blocks no other job.
 """
 
 from __future__ import annotations
@@ -24,24 +24,23 @@ if TYPE_CHECKING:
 
 #: The most lanes that one pool may have.
 MAX_LANES: Final = 256
-#: The most bytes of a lane's key: it is a partition of an index, whose limit leaves room for the
-#: prefixes that stores put before it.
+#: The most bytes of a lane's key: it is a partition of an index, and stores put prefixes before it.
 MAX_LANE_BYTES: Final = 900
 
-#: Work goes to a lane only while the directory vouches for it: for this long after ``seen``. Who
-#: comes later vouches for it again first, which is one write a lane in that time.
+#: Work goes to a lane only while the directory vouches for it: for this long after ``seen``. A
+#: process that enqueues later vouches for it again first, which is one write per lane in that time.
 VOUCHED_MICROS: Final = 15 * 60 * SECOND
 #: How long a process may rely on a directory that it has read, in seconds of its own clock.
 TRUSTED_SECONDS: Final = 60.0
-#: A lane that nobody vouched for since, and that is empty, may be dropped. By then nobody relies on
-#: an older reading: it is far more than the two above together.
+#: An empty lane may be deleted if no process has vouched for it for this long. That is far more
+#: than the two times above together, so that no process relies on an older reading by then.
 DISUSED_MICROS: Final = 60 * 60 * SECOND
-#: A lane that was retired is listed for this long yet, more than anybody relies on a reading.
+#: A retired lane stays listed for this long, which is more than a process relies on a reading.
 RETIRED_MICROS: Final = 2 * 60 * SECOND
-#: The most lanes that one pool lists, those that were retired among them.
+#: The most lanes that one pool lists, the retired ones included.
 MAX_LISTED: Final = 4 * MAX_LANES
 
-# Neither is in the alphabet of names, so that no two lanes share a key.
+# Names contain neither of them, so that no two lanes share a key.
 _BETWEEN_PARTS = "|"
 _BETWEEN_LABELS = ","
 
@@ -52,7 +51,9 @@ def _canonical(labels: Iterable[str]) -> tuple[str, ...]:
 
 @frozen
 class Lane:
-    """What an agent must be and have to run a job. The names were checked at the edge.
+    """The pool, the handler and the labels that an agent needs to run a job.
+
+    The names must be checked.
 
     Raises:
         TooLarge: its key would have more than 900 bytes.
@@ -60,11 +61,11 @@ class Lane:
 
     pool_name: str
     job_type: str
-    #: All of them are required. Sorted, without repetition.
+    #: An agent needs all of them. Sorted, without duplicates.
     labels: tuple[str, ...] = field(default=(), converter=_canonical)
 
     def __attrs_post_init__(self) -> None:
-        """Refuse a lane that no store could keep."""
+        """Refuse a lane whose key is too long for a store."""
         size = len(self.key.encode())
         if size > MAX_LANE_BYTES:
             raise TooLarge("labels", size, MAX_LANE_BYTES)
@@ -88,7 +89,7 @@ def lane_of(job: Job) -> Lane:
 # Agents read the same few lanes again and again, each time that work may have come.
 @lru_cache(maxsize=4 * MAX_LANES)
 def parse_lane(key: str) -> Lane:
-    """Return the lane whose key that is.
+    """Return the lane of a key.
 
     Raises:
         InvalidInput: it is not the key of any lane.
@@ -112,8 +113,8 @@ def serves(lane: Lane, labels: Collection[str], job_types: Collection[str] | Non
 
     Args:
         lane: of the agent's own pool.
-        labels: all that the agent has.
-        job_types: those that it has handlers for; None: it takes every type.
+        labels: all labels of the agent.
+        job_types: the job types for which it has handlers; None: it takes every type.
     """
     handled = job_types is None or lane.job_type in job_types
     return handled and all(label in labels for label in lane.labels)
@@ -121,13 +122,13 @@ def serves(lane: Lane, labels: Collection[str], job_types: Collection[str] | Non
 
 @frozen
 class LaneDirectory:
-    """The lanes of a pool that may hold work: one record a pool."""
+    """The lanes of a pool that may hold work: one record per pool."""
 
     pool_name: str
     #: Keys, in the order in which the lanes appeared.
     lanes: tuple[str, ...] = ()
-    #: When each lane was last vouched for: work went there, or was there (µs, the store's steady
-    #: clock). Where there are fewer than lanes, 0 stands for the others.
+    #: When each lane was last vouched for, because work went there or waited there (µs, the store's
+    #: steady clock). If there are fewer times than lanes, the others count as 0.
     seen: tuple[int, ...] = ()
 
 
@@ -139,7 +140,7 @@ def _seen(directory: LaneDirectory) -> dict[str, int]:
 
 
 def seen_at(directory: LaneDirectory, key: str) -> int | None:
-    """Return when a lane was last vouched for (µs); None where it is not listed."""
+    """Return when a lane was last vouched for (µs); None if it is not listed."""
     if key not in directory.lanes:
         return None
     position = directory.lanes.index(key)
@@ -147,31 +148,31 @@ def seen_at(directory: LaneDirectory, key: str) -> int | None:
 
 
 def is_vouched_for(directory: LaneDirectory, key: str, now: int) -> bool:
-    """Return whether work may go to a lane now (µs), as the directory stands."""
+    """Return whether work may go to a lane now (µs), by this directory."""
     seen = seen_at(directory, key)
     return seen is not None and now - seen <= VOUCHED_MICROS
 
 
 def vouched(directory: LaneDirectory, now: int) -> frozenset[str]:
-    """Return the keys of all lanes that work may go to now (µs)."""
+    """Return the keys of all lanes to which work may go now (µs)."""
     return frozenset(key for key, at in _seen(directory).items() if now - at <= VOUCHED_MICROS)
 
 
 def with_lane(
     directory: LaneDirectory, lane: Lane, *, now: int = 0, beyond: bool = False
 ) -> LaneDirectory:
-    """Return the directory with the lane in it, vouched for; the same one when it needs no change.
+    """Return the directory with the lane listed and vouched for; unchanged if it is so already.
 
     Args:
-        directory: the pool's.
-        lane: to be listed.
+        directory: the directory of the pool.
+        lane: the lane to list.
         now: on the store's steady clock (µs).
-        beyond: list it also where there is no room: for work that exists already.
+        beyond: list it even beyond the limit: for work that exists already.
 
     Raises:
         InvalidInput: the lane belongs to another pool.
-        TooManyLanes: the pool has 256 lanes, and this would be one more; or it has 1,024 with those
-            that were retired lately.
+        TooManyLanes: the pool has 256 lanes already, or 1,024 with the lanes that were retired
+            lately.
     """
     if lane.pool_name != directory.pool_name:
         raise InvalidInput(
@@ -187,16 +188,17 @@ def with_lane(
 
 
 def _has_room(seen: Mapping[str, int], now: int) -> bool:
-    """Return whether another lane may be listed: retired ones take no room, up to a limit."""
+    """Return whether another lane may be listed: retired ones do not count, up to a limit."""
     kept = sum(now - at <= DISUSED_MICROS - RETIRED_MICROS for at in seen.values())
     return kept < MAX_LANES and len(seen) < MAX_LISTED
 
 
 def retired(directory: LaneDirectory, keys: Collection[str], now: int) -> LaneDirectory:
-    """Return the directory with some lanes retired, which are empty now (µs).
+    """Return the directory with some lanes retired that are empty now (µs).
 
-    They make room at once, and are dropped two minutes later unless work came: whoever relies on an
-    older reading may send some until then, and who reads the list vouches for the lane first.
+    They no longer count at once, and may be deleted two minutes later unless work came. Until then,
+    a process that relies on an older reading may still send work there; a process that reads the
+    directory again vouches for the lane first.
     """
     oldest = now - DISUSED_MICROS + RETIRED_MICROS - 1
     seen = _seen(directory)
@@ -216,7 +218,7 @@ def _with_seen(directory: LaneDirectory, seen: Mapping[str, int]) -> LaneDirecto
 
 
 def disused(directory: LaneDirectory, now: int) -> tuple[str, ...]:
-    """Return the keys of the lanes that may be dropped if nothing waits in them, now (µs)."""
+    """Return the keys of the lanes that may be deleted now (µs), if no work waits in them."""
     return tuple(key for key, at in _seen(directory).items() if now - at > DISUSED_MICROS)
 
 
@@ -226,6 +228,6 @@ def lanes_for(
     """Return the keys of the lanes that such an agent serves, see :func:`serves`.
 
     Raises:
-        InvalidInput: the directory holds a text that is not the key of a lane.
+        InvalidInput: the directory lists a text that is not the key of a lane.
     """
     return tuple(key for key in directory.lanes if serves(parse_lane(key), labels, job_types))

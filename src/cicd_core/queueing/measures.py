@@ -1,12 +1,13 @@
-"""What is counted as work goes through the queue: the counters' names, and how they are read.
+"""The counters of the queue: their names, their increments, and how to read them.
 
 A name is ``group|rest``, and a group is one UTC day of one kind:
 
 - ``wait/20261121|default|b42`` counts waits of bucket 42 (:mod:`cicd_core.queueing.histogram`) in
   the pool ``default``; ``…|ms`` is the sum of the waits in milliseconds, ``…|n`` their number;
 - ``run/20261121|default|b42`` counts executions in the same way;
-- ``ended/20261121|0915|default|failed`` counts what ended so in the quarter of an hour from 09:15
-  UTC: fine enough for "today" in any time zone, since each lies whole quarters of an hour from UTC.
+- ``ended/20261121|0915|default|failed`` counts the jobs that failed in the quarter of an hour from
+  09:15 UTC. Quarters allow "today" in any time zone, since the offset of each from UTC is a whole
+  number of quarters.
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ WAIT: Final = "wait"
 RUN: Final = "run"
 ENDED: Final = "ended"
 
-#: The results that end a job otherwise than as it should.
+#: The results that count as failures.
 FAILURES: Final = frozenset({"failed", "timeout", "error", "dead_lettered"})
 
 _MICROSECOND = timedelta(microseconds=1)
 _DAY = timedelta(days=1)
 _QUARTER = timedelta(minutes=15)
-#: Of a slot, the part that names the hour.
+#: The length of the part of a slot that names the hour.
 _HOUR_LENGTH: Final = len("20261121|09")
 _DURATION_NAME = re.compile(r"(wait|run)/(\d{8})\|([^|]+)\|(b\d+|ms|n)")
 _ENDED_NAME = re.compile(r"ended/(\d{8}\|\d{4})\|([^|]+)\|([^|]+)")
@@ -66,7 +67,7 @@ def ran(at: datetime, pool_name: str, seconds: float) -> tuple[Increment, ...]:
 
 
 def ended(at: datetime, pool_name: str, result: str) -> tuple[Increment, ...]:
-    """Return the increments for a job, or an attempt of one, that ended.
+    """Return the increments for a job, or an attempt of a job, that ended.
 
     Args:
         at: the moment of its end.
@@ -80,17 +81,17 @@ def ended(at: datetime, pool_name: str, result: str) -> tuple[Increment, ...]:
 
 @frozen(kw_only=True)
 class Durations:
-    """How long many things took."""
+    """A number of measured durations: their count, sum and histogram."""
 
     count: int = 0
-    #: Their sum, in milliseconds: whole, so that sums of sums stay exact.
+    #: Their sum, in whole milliseconds, so that sums of sums stay exact.
     total_milliseconds: int = 0
     #: How many fell into each bucket of the histogram.
     buckets: Mapping[int, int] = field(factory=dict[int, int])
 
     @property
     def average_seconds(self) -> float | None:
-        """The mean, from the sum and so without the histogram's error; None for no durations."""
+        """The mean, without the histogram's error; None if there are no durations."""
         return self.total_milliseconds / 1000 / self.count if self.count else None
 
     def quantile_seconds(self, q: float) -> float | None:
@@ -100,13 +101,13 @@ class Durations:
 
 @frozen(kw_only=True)
 class Measured:
-    """What the counters say of a pool, or of several, over a time."""
+    """The measurements of one pool, or of several, over a time."""
 
-    #: From ready to claimed, of each claim.
+    #: The time from ready to claimed, for each claim.
     waits: Durations = Factory(Durations)
-    #: From start to end, of each attempt.
+    #: The time from start to end, for each attempt.
     runs: Durations = Factory(Durations)
-    #: How many ended with each result.
+    #: How many jobs and attempts ended with each result.
     ended: Mapping[str, int] = field(factory=dict[str, int])
 
     @property
@@ -116,9 +117,10 @@ class Measured:
 
     @property
     def failure_rate(self) -> float | None:
-        """The part, 0 to 1, of failures among successes and failures; None where there are none.
+        """The part, 0 to 1, of failures among successes and failures; None if there are neither.
 
-        What was cancelled is neither; what was retried or released has not ended yet.
+        Cancelled jobs are neither; retried and released attempts do not count, since their job has
+        not ended yet.
         """
         judged = self.failed + self.ended.get("success", 0)
         return self.failed / judged if judged else None
@@ -127,21 +129,21 @@ class Measured:
 def slot_of(at: datetime) -> str:
     """Return the day and the quarter of an hour, in UTC, that hold ``at``: ``20261121|0915``.
 
-    Slots sort as time does. A name that begins with its kind, ``/`` and a slot is in the group of
-    that day.
+    Slots sort in the order of time. A name that begins with its kind, ``/`` and a slot is in the
+    group of that day.
     """
     utc = at.astimezone(UTC)
     return f"{_day(utc)}|{utc.hour:02d}{utc.minute - utc.minute % 15:02d}"
 
 
 def begin_of_slot(at: datetime) -> datetime:
-    """Return the first moment of the quarter of an hour that holds ``at``: what ended counts so."""
+    """Return the first moment of the quarter of an hour that holds ``at``, the unit of ends."""
     utc = at.astimezone(UTC)
     return utc.replace(minute=utc.minute - utc.minute % 15, second=0, microsecond=0)
 
 
 def begin_of_day(at: datetime) -> datetime:
-    """Return the first moment of the UTC day that holds ``at``: waits and executions count so."""
+    """Return the first moment of the UTC day that holds ``at``, the unit of waits and runs."""
     return at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
@@ -149,7 +151,7 @@ def ended_by_hour(values: Mapping[str, int]) -> dict[str, Counter[str]]:
     """Return how many ended with each result, in all pools, by the UTC hour: ``20261121|09``.
 
     Args:
-        values: counters; names of another kind are passed over.
+        values: counters; names of another kind are ignored.
     """
     hours: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for name, amount in values.items():
@@ -164,12 +166,12 @@ def hour_of(at: datetime) -> str:
 
 
 def groups_between(kind: str, since: datetime, until: datetime) -> list[str]:
-    """Return the prefixes of the groups that hold the counters of a time, one a UTC day.
+    """Return the prefixes of the groups that hold the counters of a time, one per UTC day.
 
     Args:
         kind: :data:`WAIT`, :data:`RUN` or :data:`ENDED`.
         since: the first moment.
-        until: the first moment that is out of it again.
+        until: the first moment after that time.
 
     Raises:
         InvalidInput: ``until`` lies before ``since``.
@@ -180,14 +182,14 @@ def groups_between(kind: str, since: datetime, until: datetime) -> list[str]:
 def measured(
     values: Mapping[str, int], since: datetime, until: datetime, pool_name: str | None = None
 ) -> Measured:
-    """Return what the counters say of one pool, or of all of them.
+    """Return the measurements of one pool, or of all of them.
 
     Args:
         values: the counters of all the groups of :func:`groups_between`; names of another kind,
-            or of another time, are passed over.
-        since: the first moment. What ended is counted from its quarter of an hour on, waits and
-            executions from its UTC day on.
-        until: the first moment that is out of it again, rounded up in the same way.
+            or of another time, are ignored.
+        since: the first moment. Ends are counted from the begin of its quarter of an hour, waits
+            and executions from the begin of its UTC day.
+        until: the first moment after that time, rounded up in the same way.
         pool_name: None: all pools together.
 
     Raises:
@@ -202,7 +204,7 @@ def measured(
 def measured_by_pool(
     values: Mapping[str, int], since: datetime, until: datetime
 ) -> dict[str, Measured]:
-    """Return what the counters say of each pool that they name; see :func:`measured`.
+    """Return the measurements of each pool that the counters name; see :func:`measured`.
 
     Raises:
         InvalidInput: ``until`` lies before ``since``.
@@ -278,7 +280,7 @@ def _day(at: datetime) -> str:
 
 
 def _days(since: datetime, until: datetime) -> list[str]:
-    """Return the UTC days of which at least a moment lies in that time."""
+    """Return the UTC days that overlap that time."""
     if until < since:
         raise InvalidInput("until", until.isoformat(), f"give a time from {since.isoformat()} on")
     if until == since:

@@ -1,4 +1,4 @@
-"""The place of a job in the queue, as a text that sorts as the queue does."""
+"""The place of a job in the queue, as a text that sorts in the order of the queue."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 
 def rank_of(job: Job) -> str:
-    """Return the sort value of a job, which has it while it is in the queue."""
+    """Return the sort value that a job has while it is in the queue."""
     stamp = job.queued_stamp
-    if stamp is None:  # as an older version of the library wrote it, when there was one clock
+    if stamp is None:  # written by an older version of the library, which had only one clock
         stamp = to_micros(job.queued_at or job.created_at)
     return rank(job.priority, stamp, job.job_id)
 
@@ -21,14 +21,14 @@ def rank_of(job: Job) -> str:
 def rank(priority: Priority, stamp: int, job_id: str) -> str:
     """Return the sort value of a job: the smallest one is claimed first.
 
-    One digit of priority, 16 digits of microseconds, and the job's id: the order of the texts is
-    the order of ``(priority, stamp, job_id)``, in every store alike.
+    It has one digit of priority, 16 digits of microseconds, and the job's id. So the order of the
+    texts is the order of ``(priority, stamp, job_id)``, in every store.
 
     Args:
-        priority: the more urgent, the smaller.
-        stamp: the store's steady time at the first enqueue or the replay, so that no clock that
-            is set makes a job wait behind all later ones; a retry does not change it, so that a
-            job keeps its place.
+        priority: the smaller, the more urgent.
+        stamp: the store's steady time (µs) at the first enqueue or the replay. Setting a clock
+            can't make a job wait behind all later ones. A retry does not change it, so that a job
+            keeps its place.
         job_id: makes the rank unique.
     """
     return f"{priority:d}{sort_key(stamp, job_id)}"

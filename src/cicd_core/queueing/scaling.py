@@ -1,4 +1,4 @@
-"""How many agents a pool should have, and how well it is: each answer with its reason."""
+"""How many agents a pool should have, and its health: each answer with its reason."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ if TYPE_CHECKING:
 
 
 class ScalingTerm(StrEnum):
-    """What decided the size that a pool should have."""
+    """The rule that decided the size that a pool should have."""
 
-    #: The work that is ready or leased, and the warm agents on top.
+    #: The ready and leased work, plus the warm agents.
     DEMAND = "demand"
     #: There is no work: only the warm agents, if any, are left.
     WARM = "warm"
     #: An operator asked for a size.
     TARGET = "target"
-    #: More was called for than the pool may have.
+    #: The wanted size is above the pool's maximum.
     MAXIMUM = "maximum"
-    #: Less was called for than the pool must have.
+    #: The wanted size is below the pool's minimum.
     MINIMUM = "minimum"
 
 
 class PoolHealth(StrEnum):
-    """How a pool is."""
+    """The health of a pool."""
 
     HEALTHY = "healthy"
-    #: It takes work, or is about to, with fewer or worse agents than it should.
+    #: It takes work, or is about to, but has too few agents or some that are not healthy.
     DEGRADED = "degraded"
-    #: It has agents, and none of them takes work.
+    #: It has agents, but none of them takes work.
     UNHEALTHY = "unhealthy"
     #: It has no agents.
     EMPTY = "empty"
@@ -48,14 +48,14 @@ class PoolHealth(StrEnum):
 
 @frozen(kw_only=True)
 class Fleet:
-    """The agents of a pool, counted."""
+    """The counts of a pool's agents."""
 
-    #: How many agents have each status; a terminated one is no agent any more.
+    #: How many agents have each status; terminated ones are not counted.
     by_status: Mapping[AgentStatus, int]
-    #: The slots of those that are capacity, see :attr:`capacity`.
+    #: The slots of the agents that count as capacity, see :attr:`capacity`.
     slots: int
-    #: The ids of those whose records do not decode. They are counted above, by the status that the
-    #: index tells, each with the slots that the pool's settings say.
+    #: The ids of the agents whose records do not decode. They are counted above, by their status in
+    #: the index, each with the slots of the pool's setting.
     unreadable: tuple[str, ...] = ()
 
     @property
@@ -65,10 +65,10 @@ class Fleet:
 
     @property
     def capacity(self) -> int:
-        """The agents that count as capacity: those that take work, and those that just register.
+        """The agents that count as capacity: those that take work, and those that register now.
 
-        Draining, unhealthy and offline ones do not; one that is about to take work does, so that
-        nobody starts another one in its place.
+        Draining, unhealthy and offline agents do not count. One that registers counts, so that no
+        other agent is started in its place.
         """
         return self.serving + self._number(AgentStatus.REGISTERING)
 
@@ -90,22 +90,22 @@ class Fleet:
 class Load:
     """The work of a pool, in jobs."""
 
-    #: They could be claimed now.
+    #: The jobs that could be claimed now.
     ready: int
-    #: ClaimedJob or running.
+    #: The jobs that are claimed or running.
     leased: int
-    #: They wait for their ``run_at`` or for a backoff; they call for no agent yet.
+    #: The jobs that wait for their ``run_at`` or for a backoff; they need no agent yet.
     delayed: int = 0
-    #: Of the ready: no agent that the pool has can run them, by their labels or their types, so
-    #: that more agents of that kind would not help.
+    #: The ready jobs that no agent of the pool can run, because of their labels or types: more
+    #: agents of the same kind would not help.
     unmatched: int = 0
-    #: Of the leased: they are held by what is no capacity (an agent that drains, say, or one that
-    #: never registered), so that nothing has to replace it.
+    #: The leased jobs whose holders are not capacity (a draining agent, for example, or one that
+    #: never registered): the pool needs no slots for them.
     elsewhere: int = 0
 
     @property
     def demand(self) -> int:
-        """The jobs that call for slots of the pool's agents."""
+        """The jobs that need slots of the pool's agents."""
         return self.ready - self.unmatched + self.leased - self.elsewhere
 
 
@@ -114,29 +114,29 @@ class ScalingSignal:
     """How many agents a pool should have, how many it has, and why."""
 
     pool_name: str
-    #: Agents.
+    #: The number of agents that the pool should have.
     desired: int
     #: The agents that count as capacity, see :attr:`Fleet.capacity`.
     current: int
-    #: What decided.
+    #: The rule that decided.
     term: ScalingTerm
-    #: How it came to that, for people.
+    #: The calculation, for people.
     reason: str
     load: Load
-    #: The average of the agents that count, or the pool's setting where there is none.
+    #: The average of the agents that count as capacity; the pool's setting if there are none.
     slots_per_agent: float
     #: When the counts were read, on the store's clock.
     as_of: datetime
 
     @property
     def change(self) -> int:
-        """The agents to add, or (below 0) to take away."""
+        """The number of agents to add, or (below 0) to remove."""
         return self.desired - self.current
 
 
 @frozen(kw_only=True)
 class PoolCondition:
-    """How a pool is, and why."""
+    """The health of a pool, and why."""
 
     health: PoolHealth
     #: For people.
@@ -153,13 +153,13 @@ def fleet_of(
     unreadable: Mapping[AgentStatus, Sequence[str]] | None = None,
     slots_per_agent: int = 1,
 ) -> Fleet:
-    """Return the count of the agents, which are those of one pool, with their status of now.
+    """Return the counts of one pool's agents, with their present status.
 
     Args:
-        agents: those that were read.
+        agents: the agents that were read.
         offline: how many more are offline.
-        unreadable: the ids of those that do not decode, by status.
-        slots_per_agent: what one of these is taken to have.
+        unreadable: the ids of the agents that do not decode, by status.
+        slots_per_agent: the assumed number of slots of each unreadable agent.
     """
     by_status, slots = Counter({AgentStatus.OFFLINE: offline} if offline else {}), 0
     for agent in agents:
@@ -188,18 +188,18 @@ def load_of(
     unreadable: Mapping[AgentStatus, Sequence[str]],
     slots: int,
 ) -> Load:
-    """Return the work of a pool, with what its agents can't do and what others hold.
+    """Return the work of a pool, with the jobs that its agents can't run and that others hold.
 
     Args:
-        ready: the jobs that could be claimed now.
-        leased: those that are claimed or running.
-        delayed: those that wait for a moment.
-        by_lane: the ready ones of each lane.
-        held: how many jobs each agent holds, by its id; None: that was not counted to the end,
-            and the capacity is taken to hold as much as it can.
-        agents: those of the pool that are there.
-        unreadable: the ids of those that do not decode, by status: they may run anything.
-        slots: of the agents that are capacity.
+        ready: the number of jobs that could be claimed now.
+        leased: the number of jobs that are claimed or running.
+        delayed: the number of jobs that wait for their time.
+        by_lane: the number of ready jobs in each lane.
+        held: how many jobs each agent holds, by its id; None: the count was not completed, and the
+            agents that are capacity are assumed to use all of their slots.
+        agents: the agents of the pool.
+        unreadable: the ids of the agents that do not decode, by status: they may run any job.
+        slots: the slots of the agents that are capacity.
     """
     capacity = {agent.agent_id for agent in agents if agent.status in _CAPACITY}
     capacity.update(
@@ -226,12 +226,12 @@ def scaling_signal(pool: Pool, fleet: Fleet, load: Load, *, as_of: datetime) -> 
     """Return how many agents the pool should have.
 
     ``clamp(ceil((ready + leased) / slots_per_agent) + warm_agents, min_agents, max_agents)``,
-    without what more agents of the pool's kind would not run (:attr:`Load.unmatched`) or would
-    not have to take over (:attr:`Load.elsewhere`). A ``target_agents`` that an operator set stands
-    in for what the work calls for.
+    without the jobs that more agents of the pool's kind could not run (:attr:`Load.unmatched`) and
+    those that other agents hold (:attr:`Load.elsewhere`). If an operator set ``target_agents``,
+    that size replaces the size that the work needs.
 
     Args:
-        pool: its bounds were checked, see :func:`cicd_core.model.pool.checked`.
+        pool: its bounds must be checked, see :func:`cicd_core.model.pool.checked`.
         fleet: the agents of the pool.
         load: the work of the pool.
         as_of: when both were read, on the store's clock.
@@ -257,9 +257,10 @@ def scaling_signal(pool: Pool, fleet: Fleet, load: Load, *, as_of: datetime) -> 
 
 
 def pool_health(pool: Pool, fleet: Fleet) -> PoolCondition:
-    """Return how the pool is.
+    """Return the health of the pool.
 
-    Healthy: at least ``min_agents`` take work, and every agent that does not drain is healthy.
+    It is healthy if at least ``min_agents`` take work, and every agent that does not drain is
+    healthy.
     """
     if fleet.total == 0:
         return PoolCondition(health=PoolHealth.EMPTY, reason="it has no agents")
@@ -279,7 +280,7 @@ def pool_health(pool: Pool, fleet: Fleet) -> PoolCondition:
 
 
 def _agents_for(jobs: int, pool: Pool, fleet: Fleet) -> int:
-    """Return ``ceil(jobs / slots_per_agent)``, in whole numbers, since a float may round up."""
+    """Return ``ceil(jobs / slots_per_agent)``, with integers only, since a float may round up."""
     agents, slots = (fleet.capacity, fleet.slots) if fleet.capacity else (1, pool.slots_per_agent)
     return -(-jobs * agents // slots)
 
@@ -311,7 +312,7 @@ def _bounds_text(pool: Pool, wanted: int) -> str:
 
 
 def _rest_text(fleet: Fleet, load: Load) -> str:
-    """Return what was left out of the count, so that nobody has to wonder."""
+    """Return the text about the agents and jobs that are not counted."""
     idle = fleet.described(*_CAPACITY)
     parts = (
         (idle, f"agents without capacity: {idle}"),
@@ -326,7 +327,7 @@ def _rest_text(fleet: Fleet, load: Load) -> str:
         ),
         (fleet.unreadable, _unreadable_text(fleet)),
     )
-    return "".join(f"; {text}" for said, text in parts if said)
+    return "".join(f"; {text}" for present, text in parts if present)
 
 
 def _unreadable_text(fleet: Fleet) -> str:

@@ -18,46 +18,48 @@ if TYPE_CHECKING:
 
 @frozen(kw_only=True)
 class QueueStats:
-    """How deep a queue is, how long work waits and runs, and how often it fails.
+    """How many jobs a queue holds, how long they wait and run, and how often they fail.
 
-    Durations are seconds, None where nothing was measured. Averages are exact to the millisecond,
+    Durations are seconds, and None if nothing was measured. Averages are exact to the millisecond,
     quantiles to 5 % (:mod:`cicd_core.queueing.histogram`).
     """
 
     #: When the depths were read, on the store's clock.
     as_of: datetime
-    #: Waits and executions are those from here to ``as_of``. They are kept by whole UTC days, so
-    #: that this is the midnight before the moment that was asked for.
+    #: Waits and executions are measured from here to ``as_of``. They are kept by UTC day, so this
+    #: is the midnight before the moment that the caller asked for.
     since: datetime
-    #: The failure rate is that from here to ``as_of``, and so are the ended jobs of one pool. They
-    #: are kept by quarter of an hour: this is where that of the moment that was asked for begins.
+    #: The failure rate covers the time from here to ``as_of``, as do the ended jobs of one pool.
+    #: They are kept by quarter of an hour: this is the begin of the quarter that holds the moment
+    #: that the caller asked for.
     failures_since: datetime
     #: None: all pools together.
     pool_name: str | None = None
 
-    #: The jobs of each status; every status is there. Of one pool, what ended is counted since
-    #: ``failures_since``, as the counters tell it.
+    #: The number of jobs in each status; it has every status. Ended jobs of one pool are counted
+    #: since ``failures_since``, by the counters.
     depth: Mapping[QueueStatus, int]
-    #: The jobs among the queued that wait for their ``run_at`` or for a backoff.
+    #: The number of queued jobs that wait for their ``run_at`` or for a backoff.
     delayed: int
-    #: False: the store answered estimates.
+    #: False: the store returned estimates.
     exact: bool = True
     #: The ready jobs of each lane of the pool; empty for all pools together.
     by_lane: Mapping[str, int] = field(factory=dict[str, int])
-    #: The keys of queued jobs that were looked at and do not decode: ``oldest_queued_seconds``
-    #: leaves them out, every count has them.
+    #: The keys of queued jobs that were read and do not decode: ``oldest_queued_seconds`` leaves
+    #: them out, but every count includes them.
     unreadable: tuple[str, ...] = ()
 
     average_wait_seconds: float | None
     p95_wait_seconds: float | None
     average_run_seconds: float | None
     p95_run_seconds: float | None
-    #: 0 to 1: failed, timed out, errored and dead-lettered among all that succeeded or failed.
+    #: 0 to 1: the part of failed, timed out, errored and dead-lettered jobs among all that
+    #: succeeded or failed.
     failure_rate: float | None
-    #: The longest time for which a job that is ready now has been ready: since its enqueue, or
-    #: since its delay, backoff or release was over. None where no job is ready. Where more than
-    #: 1,000 jobs became ready later than they were created, or jobs came after the calendar was
-    #: set back, it is at least this.
+    #: For how long the oldest ready job has been ready: since its enqueue, or since the end of its
+    #: delay, backoff or release. None if no job is ready. The true value may be greater if more
+    #: than 1,000 jobs became ready later than they were created, or if jobs came after the calendar
+    #: was set back.
     oldest_queued_seconds: float | None
 
     @property
@@ -84,19 +86,19 @@ def queue_stats(
     by_lane: Mapping[str, int] | None = None,
     unreadable: tuple[str, ...] = (),
 ) -> QueueStats:
-    """Return the statistics of a queue; its cost does not grow with the queue.
+    """Return the statistics of a queue.
 
     Args:
         as_of: now, on the store's clock.
-        since: the moment that was asked for; ``measured`` covers what is counted from there on.
-        depth: the counts by status; a status that is missing has no jobs.
-        delayed: how many of the queued are not ready yet.
+        since: the moment that the caller asked for.
+        depth: the counts by status; a missing status has no jobs.
+        delayed: how many of the queued jobs are not ready yet.
         measured: from the counters between ``since`` and ``as_of``.
-        oldest_ready_at: since when the job that has been ready for longest is ready.
+        oldest_ready_at: when the oldest ready job became ready.
         pool_name: None: all pools together.
         exact: whether every count is exact.
-        by_lane: the ready jobs of each lane, where they were counted.
-        unreadable: the keys of jobs that were looked at and do not decode.
+        by_lane: the number of ready jobs in each lane, if they were counted.
+        unreadable: the keys of jobs that were read and do not decode.
     """
     age = None if oldest_ready_at is None else (as_of - oldest_ready_at).total_seconds()
     return QueueStats(

@@ -1,4 +1,4 @@
-"""Why a job is not being picked up: every reason there is, and what to do about it."""
+"""Why no agent picks a job up: all possible reasons, and what to do about each."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class ReasonCode(StrEnum):
-    """The kinds of reasons; within one answer they come in the order of this list."""
+    """The kinds of reasons; an answer lists its reasons in this order."""
 
     CANCEL_REQUESTED = "cancel_requested"
     NOT_ENQUEUED = "not_enqueued"
@@ -32,7 +32,7 @@ class ReasonCode(StrEnum):
     ENDED = "ended"
     DEADLINE_PASSED = "deadline_passed"
     DELAYED = "delayed"
-    #: Its delay is over, and maintenance has not made it ready yet.
+    #: Its delay is over, but maintenance has not made it ready yet.
     DUE = "due"
     LANE_NOT_LISTED = "lane_not_listed"
     NO_POOL = "no_pool"
@@ -41,7 +41,7 @@ class ReasonCode(StrEnum):
     NO_AGENT_FOR_TYPE = "no_agent_for_type"
     NO_AGENT_TAKES_WORK = "no_agent_takes_work"
     ALL_BUSY = "all_busy"
-    #: Handlers that were stopped go on, and take slots of agents that could run it.
+    #: Handlers that were stopped still run, and occupy slots of agents that could run it.
     SLOTS_STUCK = "slots_stuck"
     JOBS_AHEAD = "jobs_ahead"
     ABOUT_TO_BE_CLAIMED = "about_to_be_claimed"
@@ -52,15 +52,15 @@ class Reason:
     """One reason, for programs (``code``) and for people (the rest)."""
 
     code: ReasonCode
-    #: What is the case.
+    #: The reason itself.
     message: str
-    #: What helps.
+    #: The advice.
     what_to_do: str
 
 
 @frozen(kw_only=True)
 class JobContext:
-    """What a job's chances depend on besides the job itself."""
+    """The facts that decide whether a job is picked up, besides the job itself."""
 
     #: The store's clock.
     now: datetime
@@ -68,13 +68,13 @@ class JobContext:
     pool_exists: bool
     #: Whether the pool's directory names the job's lane.
     lane_listed: bool
-    #: The agents of the job's pool, with their status of now.
+    #: The agents of the job's pool, with their present status.
     agents: Sequence[Agent]
     #: How many more of its agents are offline.
     more_offline: int = 0
-    #: How many of its agents do not decode: nothing is known of them.
+    #: How many of its agents do not decode: nothing is known about them.
     unreadable: int = 0
-    #: How many jobs each agent holds, by its id; one that is missing is asked itself
+    #: How many jobs each agent holds, by its id. For a missing one, the agent's own report counts
     #: (:attr:`cicd_core.model.agent.Agent.running`).
     held: Mapping[str, int] = field(factory=dict[str, int])
     #: The jobs of its own lane with a better rank.
@@ -86,7 +86,7 @@ class JobContext:
 
 
 def explain(job: Job, around: JobContext) -> tuple[Reason, ...]:
-    """Return why the job is not being picked up, the most important reason first; at least one."""
+    """Return why no agent picks the job up, the most important reason first; at least one."""
     reasons: tuple[Reason | None, ...]
     if job.state is not JobState.QUEUED:
         reasons = (_cancel(job), _state(job))
@@ -141,7 +141,7 @@ def _state(job: Job) -> Reason:
     )
 
 
-#: By whether something else executes it.
+#: Message and advice by whether an external system executes the job.
 _PENDING: Mapping[bool, tuple[str, str]] = {
     False: ("it was never enqueued", "enqueue it"),
     True: ("an external system runs it; cicd_core only records it", "record its progress"),
@@ -191,7 +191,7 @@ def _lane(job: Job, around: JobContext) -> Reason | None:
 
 
 def _fleet_and_stuck(job: Job, around: JobContext) -> tuple[Reason | None, ...]:
-    """Return why no agent can take the job now; that all are stuck says it all."""
+    """Return why no agent can take the job now; if all slots are stuck, only that."""
     fleet = _fleet(job, around)
     if fleet is None or fleet.code not in {ReasonCode.NO_AGENT_TAKES_WORK, ReasonCode.ALL_BUSY}:
         return (fleet,)
@@ -202,7 +202,7 @@ def _fleet_and_stuck(job: Job, around: JobContext) -> tuple[Reason | None, ...]:
 
 
 def _fleet(job: Job, around: JobContext) -> Reason | None:
-    """Return why no agent of the pool can take the job now, if that is so."""
+    """Return why no agent of the pool can take the job now; None if one can."""
     agents = [agent for agent in around.agents if agent.status is not AgentStatus.TERMINATED]
     if not agents:
         return _unread_agents(job, around) if around.unreadable else _no_agents(job, around)
@@ -227,7 +227,7 @@ def _of_agents(job: Job, agents: Sequence[Agent], around: JobContext) -> Reason 
 
 
 def _able(job: Job, agents: Sequence[Agent]) -> list[Agent]:
-    """Return those that have not gone and have what the job needs."""
+    """Return the agents that are not TERMINATED and have the labels and the handler it needs."""
     return [
         agent
         for agent in agents
@@ -309,7 +309,7 @@ def _busy(serving: Sequence[Agent], around: JobContext) -> Reason | None:
 
 
 def _used(agent: Agent, around: JobContext) -> int:
-    """Return how many slots are in use, by what it holds and by what it has lost and still runs."""
+    """Return how many slots are in use: by jobs that it holds, or lost but still runs."""
     if agent.agent_id not in around.held:
         return agent.running or 0
     lost = sum(job.reason == "lease_lost" for job in agent.stuck)
@@ -317,7 +317,7 @@ def _used(agent: Agent, around: JobContext) -> int:
 
 
 def _stuck(able: Sequence[Agent]) -> Reason | None:
-    """Return which agents that could run it have slots that no job gets."""
+    """Return the reason that names the stuck slots of agents that could run the job."""
     stuck = [item for item in able if item.stuck]
     if not stuck:
         return None
