@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 #: Number of unused channels that stay subscribed: repeated waits use them again soon.
 _IDLE_CHANNELS: Final = 256
-#: After so many seconds without a message, the connection is checked: a firewall or proxy may drop
-#: a silent connection without notice to either end.
+#: After this many seconds without a message, the connection is checked: a firewall or a proxy may
+#: drop a silent connection without notice to either end.
 _QUIET: Final = 10.0
 
 

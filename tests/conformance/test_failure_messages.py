@@ -25,7 +25,7 @@ SUITES: Final = Path(__file__).with_name("talking_suites.py")
 CHOSEN: Final = {
     "ClaimsNothing": "repeated_claim or leases_are or lease_ends",
     "RenewsNothing": "renewal or renewed",
-    "WakesNobody": "wakes_who_waits or woken or wake_up",
+    "WakesNobody": "wakes_a_waiter or woken or wake_up",
 }
 FAILURE: Final = re.compile(
     r"^_+ (?:ERROR at setup of )?Test(\w+)\.(test_\w+)\S* _+$", re.MULTILINE

@@ -115,5 +115,5 @@ def test_a_folder_that_is_there_is_left_as_it_is(
 ) -> None:
     (package / "my_db_store.py").write_text("mine", encoding="utf-8")
     assert main(["my-db", "--folder", str(tmp_path)]) == 2
-    assert "it is there already" in capsys.readouterr().err
+    assert "it exists already" in capsys.readouterr().err
     assert (package / "my_db_store.py").read_text(encoding="utf-8") == "mine"

@@ -244,7 +244,7 @@ async def test_a_client_of_a_unix_socket_will_do(server: Server) -> None:
 
 async def test_a_client_and_a_host_are_one_too_many(client: Client) -> None:
     error = await refused("redis://localhost/0", client=client)
-    assert "only its scheme" in str(error)
+    assert "only the scheme" in str(error)
 
 
 # ------------------------------------------------------------------------------------ namespaces

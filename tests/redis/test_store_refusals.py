@@ -277,7 +277,7 @@ async def test_a_replica_of_a_store_opens_and_one_of_nothing_does_not(
     server.ask("REPLICAOF", "127.0.0.1", 1)
     async with opened(server.url, namespace=namespace) as another:
         assert await reads_work(another)
-    with pytest.raises(StoreReadOnly, match="give the URL of the primary"):
+    with pytest.raises(StoreReadOnly, match="use the URL of the primary"):
         async with opened(server.url):
             pass
     assert await reads_work(store)

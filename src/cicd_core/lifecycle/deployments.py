@@ -1,6 +1,6 @@
 """The commands of a deployment: stage it, take it to production, fail, roll back, record metrics.
 
-The same command with the same arguments, while its effect stands, changes nothing: a caller who
+The same command with the same arguments, while its effect lasts, changes nothing: a caller who
 does not know the outcome of a call may simply repeat it.
 """
 

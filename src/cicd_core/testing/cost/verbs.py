@@ -69,7 +69,7 @@ class Filled:
             "commit of a new record": self._create,
             "commit of an existing record": self._update,
             "claim": self._claim,
-            "repeated claim": self._claim_again,
+            "claim again": self._claim_again,
             "claim of nothing": self._claim_nothing,
             "renew": self._renew,
             "page of 50, the first": self._first_page,
