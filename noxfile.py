@@ -49,7 +49,7 @@ INSTALLED = [each for each in OTHERS if shutil.which(f"python{each}")]
 #: The environment of all sessions that run on the main interpreter: see `environment`.
 SHARED = Path(".nox", "environment").resolve()
 #: More than there are cores: half of the time, a test waits for a process, a server or a clock.
-SPREAD = ("-n", str(2 * (os.cpu_count() or 1) + 1), "--dist", "worksteal")
+SPREAD = ("-n", str(3 * (os.cpu_count() or 1)), "--dist", "worksteal")
 #: The extras that the tests cover.
 EXTRAS = ("chains", "cli", "dynamodb", "http", "lambda", "redis", "testing", "web")
 #: Which tests can depend on the interpreter, and on the versions of the dependencies.

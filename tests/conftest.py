@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
+from tests.spreading import spread
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -73,12 +75,14 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest selects by marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the trio half of tests that are marked `asyncio_only`."""
-    left_out = [item for item in items if item.get_closest_marker("asyncio_only") and on_trio(item)]
+    """Leave out the trio half of tests that are marked `asyncio_only`; spread loops and stores."""
+    left_out = {item for item in items if item.get_closest_marker("asyncio_only") and on_trio(item)}
     if left_out:
-        config.hook.pytest_deselected(items=left_out)
+        config.hook.pytest_deselected(items=[*left_out])
         items[:] = [item for item in items if item not in left_out]
+    spread(items)
 
 
 def on_trio(item: pytest.Item) -> bool:

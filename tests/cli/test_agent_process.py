@@ -7,6 +7,8 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests.cli.person import agent_line
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ def states(person: Person) -> set[str]:
     return {each["state"] for each in person.asks("jobs", "--limit", "500")["items"]}
 
 
+@pytest.mark.thorough
 def test_an_agent_runs_what_there_is_and_ends(person: Person, tmp_path: Path) -> None:
     good = person.enqueues("shell", "--", "echo", "hello")
     bad = person.enqueues("--shell", "echo oh no >&2; exit 3")

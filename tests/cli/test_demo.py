@@ -157,6 +157,7 @@ def check_audit(told: Any) -> None:
     assert set(audit["jobs_by_state"]) == {"success", "failed", "cancelled"}
 
 
+@pytest.mark.thorough
 def test_without_a_terminal_a_demo_tells_its_story_and_what_is_kept_can_be_looked_at(
     person: Person, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -186,6 +187,7 @@ def check_story(told: str) -> None:
     assert "\x1b" not in told
 
 
+@pytest.mark.thorough
 def test_a_terminal_shows_a_picture_and_gets_its_own_screen_back(repository: Path) -> None:
     said, code = on_a_terminal("demo", str(repository), "--fast", "--commits", "1")
     assert code == 0, said
@@ -312,6 +314,7 @@ def test_a_demo_says_where_it_can_not_run(
     assert (answer.code, "needs Linux" in answer.err) == (2, True)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_demo_leaves_nothing_behind(
     person: Person, repository: Path, temporary: Path, number: signal.Signals

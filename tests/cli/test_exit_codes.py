@@ -268,6 +268,7 @@ def test_an_output_without_room_is_the_machines_fault(
     assert "Traceback" not in refused.err
 
 
+@pytest.mark.thorough
 def test_outputs_without_room_end_a_process_without_a_word_of_python(person: Person) -> None:
     person.enqueues("build")
     refused = in_a_shell("$CICD jobs >/dev/full")

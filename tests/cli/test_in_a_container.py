@@ -146,6 +146,7 @@ def test_a_user_without_a_name_and_a_home_runs_jobs(environment: dict[str, str])
     assert log.read_text() == "54321\n"
 
 
+@pytest.mark.thorough
 def test_a_read_only_root_needs_folders_for_the_store_and_the_jobs(
     person: Person, environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -157,6 +158,7 @@ def test_a_read_only_root_needs_folders_for_the_store_and_the_jobs(
     assert [job["state"] for job in person.asks("jobs")["items"]] == ["success"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("home", ["/", "/nowhere"])
 def test_a_home_that_cannot_be_written_is_refused_before_a_job_is_claimed(
     person: Person, environment: dict[str, str], tmp_path: Path, home: str
@@ -171,6 +173,7 @@ def test_a_home_that_cannot_be_written_is_refused_before_a_job_is_claimed(
     assert person.asks("job", job)["state"] == "queued"
 
 
+@pytest.mark.thorough
 def test_few_descriptors_lose_no_attempt(person: Person, tmp_path: Path) -> None:
     for _ in range(12):
         person.enqueues("--shell", "sleep 0.1", "--max-attempts", "1")

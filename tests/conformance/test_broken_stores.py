@@ -99,6 +99,7 @@ def results_of(told: dict[tuple[str, str], set[str]], store: str) -> set[str]:
     return set().union(*results)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("broken", FOUND_IN_LOCKSTEP)
 def test_the_machine_finds_a_broken_store(broken: type[MemoryBackend]) -> None:
     machine = store_machine(lambda: FaultyHarness(broken))

@@ -49,6 +49,7 @@ def failed(results: dict[tuple[str, str], set[str]], store: str) -> set[str]:
     return {test for (name, test), each in results.items() if name == store and "FAILED" in each}
 
 
+@pytest.mark.thorough
 def test_a_store_that_pushes_and_keeps_its_own_time_passes(
     results: dict[tuple[str, str], set[str]],
 ) -> None:

@@ -56,6 +56,7 @@ def failures(output: str) -> dict[tuple[str, str], str]:
     return {(parts[at], parts[at + 1]): parts[at + 2] for at in range(0, len(parts), 3)}
 
 
+@pytest.mark.thorough
 def test_no_failure_is_a_riddle(output: str, failures: dict[tuple[str, str], str]) -> None:
     assert len(failures) > 25
     for riddle in ("None is not None", "values to unpack", "ExceptionGroup", "TaskGroup"):

@@ -76,6 +76,7 @@ def test_the_package_registers_its_store_and_names_everything_alike(package: Pat
     assert "class MyDbBackend:" in texts
 
 
+@pytest.mark.thorough
 def test_a_new_store_is_red_and_each_verb_refuses_by_its_name(
     package: Path, tmp_path: Path
 ) -> None:
@@ -92,6 +93,7 @@ def test_every_verb_of_a_new_store_refuses_by_its_name(package: Path) -> None:
     assert re.findall(r'not_written\("(\w+)"\)', source) == ASKED
 
 
+@pytest.mark.thorough
 def test_a_store_whose_verbs_are_written_is_green(package: Path, tmp_path: Path) -> None:
     write_verbs(package)
     code, output = run_tests(package, tmp_path, "-rs", "--cicd-histories", "1")

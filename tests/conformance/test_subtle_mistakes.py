@@ -37,6 +37,7 @@ SOUND: Final = [
 ]
 
 
+@pytest.mark.thorough
 def test_the_machine_finds_nothing_in_a_store_that_adds_its_uncertainty() -> None:
     try_in_lockstep(AddsItsUncertainty, examples=60)
 

@@ -55,6 +55,7 @@ def test_a_store_that_is_not_installed_is_unknown(tmp_path: Path) -> None:
     assert "UnknownScheme: no store is registered for 'shelf://'" in done.stderr
 
 
+@pytest.mark.thorough
 def test_a_third_party_store_passes_the_suite(site: Path, tmp_path: Path) -> None:
     tests = shutil.copy(EXAMPLE / "test_shelf_store.py", tmp_path)
     options = ["-q", "-rs", "-W", "error", "-p", "no:cacheprovider", "-p", "few_examples"]

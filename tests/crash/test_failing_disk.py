@@ -24,6 +24,7 @@ def sweep(folder: Path, illness: str, changes: int, step: int) -> dict[str, Any]
     return report
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("illness", ["full", "broken"])
 def test_a_disk_that_fails_costs_the_calls_that_hear_of_it_and_no_other(
     illness: str, tmp_path: Path

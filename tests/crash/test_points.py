@@ -72,6 +72,7 @@ def run_worker(folder: Path, point: Point, verb: str) -> tuple[int, list[LabCall
     return done.returncode, list(read_calls(Path(order.journal)))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("point", [Point.BEGIN, Point.COMMITTED, Point.WRITE, Point.DURING])
 def test_a_worker_kills_itself_at_the_point_and_the_file_stays_whole(
     point: Point, tmp_path: Path
@@ -92,6 +93,7 @@ def test_every_point_is_reached_in_every_verb(point: Point, verb: str, tmp_path:
     assert code == -signal.SIGKILL
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("point", "kept"),
     [

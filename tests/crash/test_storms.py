@@ -40,6 +40,7 @@ def test_a_storm_over_sqlite_loses_nothing_and_gives_nothing_to_two_owners(
     assert report.as_text().endswith("every check holds")
 
 
+@pytest.mark.thorough
 def test_a_store_that_forgets_what_it_acknowledged_is_found_out(
     plan: Callable[..., LabPlan],
 ) -> None:

@@ -86,6 +86,7 @@ async def test_an_item_that_does_not_decode_stops_neither_lists_nor_claims(
     assert taken >= {"good", "third"}  # a claim replaces a lease, so it repairs one
 
 
+@pytest.mark.thorough
 @of_each_kind
 async def test_an_item_that_does_not_decode_stops_no_renewal_of_another_one(
     store: Store, client: Faults, namespace: str, damage: tuple[str, dict[str, Any] | None]

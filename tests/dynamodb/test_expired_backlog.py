@@ -104,6 +104,7 @@ async def every_page(
             return records, dearest
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("descending", [True, False])
 @pytest.mark.parametrize("index", list(PLACES), ids=lambda each: each.name)
 async def test_a_page_takes_no_more_than_its_bound_and_all_pages_show_all(

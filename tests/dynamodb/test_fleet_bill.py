@@ -78,6 +78,7 @@ def said(agents: int) -> dict[str, Units]:
     return {part: units for part, units in parts.items() if units != Units()}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("agents", [SMALL, pytest.param(LARGE, marks=pytest.mark.thorough)])
 def test_a_fleet_consumes_what_its_bill_says(agents: int) -> None:
     found, told = measured(agents), said(agents)

@@ -114,6 +114,7 @@ async def told_by(store: Store) -> list[str]:
         cursor = page.cursor
 
 
+@pytest.mark.thorough
 @each_of(OF_DATA)
 async def test_an_item_of_the_journal_that_does_not_decode_stops_no_other_one(
     *,
@@ -139,6 +140,7 @@ async def test_an_item_of_the_journal_that_does_not_decode_stops_no_other_one(
     assert f"{bad['P']['S']} {bad['Q']['S']}" in caplog.text
 
 
+@pytest.mark.thorough
 @each_of(OF_DATA)
 async def test_an_item_of_the_log_that_does_not_decode_is_told_as_a_gap(
     dynamodb: DynamoDBHarness, namespace: str, store: Store, client: Faults, damage: Damage
@@ -164,6 +166,7 @@ async def test_an_item_of_the_log_that_does_not_decode_is_told_as_a_gap(
         assert (await told_by(store)).count("d") == 1
 
 
+@pytest.mark.thorough
 @each_of(OF_LOG)
 async def test_an_item_of_the_log_that_tells_its_events_alone_is_read(
     dynamodb: DynamoDBHarness, namespace: str, store: Store, client: Faults, damage: Damage
@@ -180,6 +183,7 @@ async def test_an_item_of_the_log_that_tells_its_events_alone_is_read(
             assert dict((await each.counters("")).values) == {"g|n": 4}
 
 
+@pytest.mark.thorough
 @each_of(OF_RECORD)
 async def test_a_record_that_does_not_decode_stops_no_log(
     dynamodb: DynamoDBHarness, namespace: str, store: Store, client: Faults, damage: Damage

@@ -74,6 +74,7 @@ async def test_a_commit_of_several_writes_whose_answer_was_lost_is_recognised_an
         assert await totals(store) == {"n": 1}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("operation", ["put_item", "update_item"])
 async def test_a_commit_that_was_never_sent_is_told_by_nobody(
     dynamodb: DynamoDBHarness, namespace: str, operation: str
@@ -180,6 +181,7 @@ async def test_a_claim_that_was_under_way_takes_nothing_that_became_ready_anew(
         assert [each.key for each in await other.claim(claim())] == ["a"]
 
 
+@pytest.mark.thorough
 async def test_a_claim_without_marks_is_recognised_by_the_process_that_made_it(
     dynamodb: DynamoDBHarness, namespace: str
 ) -> None:

@@ -98,6 +98,7 @@ async def lacking(url: StoreURL, client: Any) -> list[str]:
     ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("is_sent", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("make", [make_by_command, make_by_opening], ids=["command", "opening"])
 async def test_tables_that_were_begun_are_completed_by_whoever_makes_them_next(

@@ -132,6 +132,7 @@ async def test_of_many_who_write_one_tends_the_log(
         assert looks(second) == 0
 
 
+@pytest.mark.thorough
 async def test_of_two_who_ask_at_once_one_is_told_to(
     dynamodb: DynamoDBHarness, namespace: str, time: Time
 ) -> None:

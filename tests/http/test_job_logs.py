@@ -361,6 +361,7 @@ async def test_one_attempt_is_followed_to_its_end_alone(
     assert (piece.data, piece.next_offset) == (b"two", 7)
 
 
+@pytest.mark.thorough
 async def test_the_log_of_a_lost_agent_ends_where_it_ends(
     plane: ControlPlane, logs: JobLogService, held: ClaimedJob
 ) -> None:

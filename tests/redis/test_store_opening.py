@@ -89,6 +89,7 @@ async def test_unused_namespace_is_refused_and_left_unused_where_nothing_may_be_
         await read(store, "a", "plain")
 
 
+@pytest.mark.thorough
 async def test_a_database_that_the_server_has_not_is_refused(server: Server) -> None:
     error = await refused(f"redis://127.0.0.1:{server.port}/4711")
     assert isinstance(error, StoreError)
@@ -288,6 +289,7 @@ async def test_an_older_layout_is_refused_and_left_as_it_is(server: Server) -> N
     assert server.ask("HGETALL", key) == {"schema": str(SCHEMA - 1)}
 
 
+@pytest.mark.thorough
 async def test_what_is_not_ours_is_left_as_it_is(server: Server) -> None:
     namespace = IDS.commit_id()
     key = f"cicd:{{{namespace}}}:meta"

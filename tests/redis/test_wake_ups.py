@@ -68,6 +68,7 @@ def scripts(server: Server) -> int:
     )
 
 
+@pytest.mark.thorough
 async def test_a_job_costs_the_same_calls_however_many_agents_are_idle(
     stores: list[Store],
 ) -> None:
@@ -76,6 +77,7 @@ async def test_a_job_costs_the_same_calls_however_many_agents_are_idle(
     assert calls.total() <= 6
 
 
+@pytest.mark.thorough
 async def test_claims_that_wait_in_rounds_are_served_in_the_order_they_came(
     stores: list[Store], line: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

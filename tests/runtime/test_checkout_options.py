@@ -51,6 +51,7 @@ COUNT = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "form",
     [
@@ -159,6 +160,7 @@ LIST = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("form", ["folder", "http"])
 async def test_submodules_are_off_shallow_or_recursive(
     shell: Shell, tmp_path: Path, form: str
@@ -202,6 +204,7 @@ async def test_a_payload_may_have_options_of_its_own(shell: Shell, tmp_path: Pat
         assert lines_of(outcome) == [expected], checkout
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(shutil.which("git-lfs") is None, reason="git-lfs is not installed")
 async def test_files_of_git_lfs_come_when_they_are_asked_for(shell: Shell, tmp_path: Path) -> None:
     folder = made(tmp_path / "repository")

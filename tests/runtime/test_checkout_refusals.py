@@ -57,6 +57,7 @@ async def test_a_request_that_is_wrong_is_refused_by_its_field(
     assert "s3cret" not in said
 
 
+@pytest.mark.thorough
 @as_root
 @pytest.mark.parametrize("what", ["all", "git folder"])
 async def test_a_repository_of_another_user_must_be_trusted(
@@ -88,6 +89,7 @@ async def test_a_worktree_of_another_users_repository_must_be_trusted(
     assert "belongs to the user 54321" in reason_of(await shell.run({"argv": ["true"]}, context))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "target",
     ["/etc", "..", "../../x", ".git/config", "sub/../../x", "loop/loop/loop/../../..", "chain"],
@@ -135,6 +137,7 @@ def with_submodule(folder: Path, inner: Path, **settings: str) -> None:
     commit(folder, "with a submodule")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
@@ -217,6 +220,7 @@ async def test_the_limit_of_a_sparse_checkout_is_for_what_it_has(
         assert fits or "over the limit of 100000 bytes" in reason_of(outcome)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("form", ["folder", "http"])
 async def test_more_than_the_agents_limit_is_refused(
     shell: Shell, repository: Path, tmp_path: Path, form: str

@@ -81,13 +81,16 @@ def scene_in(folder: Path) -> Scene:
     return Scene(folder, str(folder), first, first, branched, evil, pull)
 
 
-#: The addresses whose transports differ; the other ones are variants of theirs.
-ADDRESSES = ("folder", "ssh", "https")
+#: Addresses whose transports are those of `folder`, `ssh` or `https`.
 VARIANTS = ("file", "bare", "packed", "http", "plain http")
 
 
 @pytest.fixture(
-    params=[*ADDRESSES, *(pytest.param(each, marks=pytest.mark.thorough) for each in VARIANTS)]
+    params=[
+        "folder",
+        *(pytest.param(each, marks=pytest.mark.thorough) for each in ("ssh", *VARIANTS)),
+        "https",
+    ]
 )
 def scene(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -261,6 +264,7 @@ async def test_a_checkout_depends_on_no_folder_of_its_source(shell: Shell, tmp_p
     assert (outcome.exit_code, str(outcome.logs_summary).split()[-1]) == (0, "2")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["two words", "ünï", "a:b", 'quo"te', "back\\slash", "per%41cent"])
 async def test_a_folder_may_have_any_name(shell: Shell, tmp_path: Path, name: str) -> None:
     scene = scene_in(tmp_path / name)

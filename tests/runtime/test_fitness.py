@@ -214,6 +214,7 @@ class BrokenLater(ShellHandler):
         return await super().__call__(run)
 
 
+@pytest.mark.thorough
 async def test_a_broken_machine_uses_no_attempt_and_leaves_the_jobs_to_another(
     tmp_path: Path,
 ) -> None:

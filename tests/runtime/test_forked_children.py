@@ -51,6 +51,7 @@ finally:
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("ending", "code"), [("exits", 3), ("raises", 1), ("returns", 0)])
 @pytest.mark.parametrize("kind", ["async", "thread"])
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])

@@ -55,6 +55,7 @@ async def test_the_command_and_its_children_die_with_their_agent(
         await until(lambda: not any(is_alive(pid) for pid in pids))
 
 
+@pytest.mark.thorough
 async def test_what_a_killed_agent_left_behind_is_removed_by_the_next_one(
     source: FakeSource, anyio_backend_name: str, repository: Path, tmp_path: Path
 ) -> None:
@@ -68,6 +69,7 @@ async def test_what_a_killed_agent_left_behind_is_removed_by_the_next_one(
     assert list((tmp_path / "work").glob("*")) == []
 
 
+@pytest.mark.thorough
 async def test_the_folder_of_an_agent_that_lives_is_left_alone(
     source: FakeSource, repository: Path, tmp_path: Path
 ) -> None:

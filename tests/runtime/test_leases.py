@@ -215,6 +215,7 @@ async def test_a_handler_that_wakes_up_after_its_lease_is_stopped_before_it_goes
     log.close()
 
 
+@pytest.mark.thorough
 async def test_leases_are_renewed_at_once_after_a_pause(
     source: FakeSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -248,6 +249,7 @@ async def test_the_agent_counts_from_what_was_granted() -> None:
     assert job in source.releases
 
 
+@pytest.mark.thorough
 async def test_a_renewal_that_grants_less_stops_the_work_by_then(quick_source: FakeSource) -> None:
     source = quick_source
 

@@ -109,6 +109,7 @@ def leave_locks(mirror: Path) -> None:
     (mirror / "objects" / "pack" / "tmp_pack_XXXX").touch()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "damage",
     [
@@ -261,6 +262,7 @@ async def test_many_jobs_of_one_repository_at_once(
     assert nothing_is_left(work_dir)
 
 
+@pytest.mark.thorough
 async def test_the_packs_of_many_fetches_are_joined_and_lose_nothing(
     shell: Shell,
     repository: Path,
@@ -310,6 +312,7 @@ async def test_a_repository_that_is_rewritten_all_the_time_is_checked_out(
         thread.join()
 
 
+@pytest.mark.thorough
 async def test_a_cache_folder_that_can_t_be_used_is_the_machines_fault(
     source: FakeSource, repository: Path, tmp_path: Path, work_dir: Path
 ) -> None:
@@ -400,6 +403,7 @@ async def test_agents_share_mirrors_and_leave_nothing(tmp_path: Path) -> None:
     assert not storm.leftovers()
 
 
+@pytest.mark.thorough
 @pytest.mark.asyncio_only
 async def test_an_agent_that_is_killed_leaves_no_process_and_no_lock(tmp_path: Path) -> None:
     storm = Storm(tmp_path, commits=10)

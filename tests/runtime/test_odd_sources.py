@@ -53,6 +53,7 @@ def add_submodule(folder: Path, inner: Path, path: str, url: str | None = None) 
     commit(folder, f"with {path}")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "name", ["no\u00a0break", "wide\u3000space", "line\u2028end", "next\u0085line"]
 )
@@ -120,6 +121,7 @@ async def test_the_owner_counts_of_the_folder_that_git_takes(shell: Shell, tmp_p
     assert "belongs to the user 54321" in reason_of(outcome)
 
 
+@pytest.mark.thorough
 async def test_a_relative_submodule_begins_at_the_address_that_was_named(
     shell: Shell, tmp_path: Path
 ) -> None:
@@ -145,6 +147,7 @@ async def test_a_section_of_gitmodules_without_a_path_means_nothing(
     assert shown(outcome) == ["lib"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "target",
     [
@@ -167,6 +170,7 @@ async def test_a_link_is_followed_through_the_links_of_submodules(
     assert "the symbolic link 'bad' points out of the checkout" in said
 
 
+@pytest.mark.thorough
 async def test_a_submodules_link_may_lead_into_its_parent_and_no_further(
     shell: Shell, tmp_path: Path
 ) -> None:
@@ -184,6 +188,7 @@ async def test_a_submodules_link_may_lead_into_its_parent_and_no_further(
             assert "the symbolic link 'lib/up' points out" in reason_of(outcome)
 
 
+@pytest.mark.thorough
 async def test_the_limit_is_for_a_checkout_with_its_submodules(
     shell: Shell, tmp_path: Path
 ) -> None:
@@ -205,6 +210,7 @@ async def test_the_limit_is_for_a_checkout_with_its_submodules(
             assert "over the limit of 100000 bytes" in said
 
 
+@pytest.mark.thorough
 async def test_a_commit_of_ten_million_files_is_refused(shell: Shell, tmp_path: Path) -> None:
     """Seven trees name ten of each other: a few hundred bytes, and no room for a list of them."""
     folder = new(tmp_path / "web", "small")
@@ -223,6 +229,7 @@ async def test_a_commit_of_ten_million_files_is_refused(shell: Shell, tmp_path: 
     assert "git ls-tree wrote more than the limit of 134217728 bytes" in reason_of(outcome)
 
 
+@pytest.mark.thorough
 async def test_refs_that_can_t_stand_side_by_side_follow_one_another(
     shell: Shell, tmp_path: Path
 ) -> None:

@@ -58,6 +58,7 @@ def test_progress_that_only_a_thread_tells_arrives() -> None:
     assert (job.state, job.progress.percent) == (JobState.SUCCESS, 30)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("cancel", "seconds", "state"),
     [(False, 0.2, JobState.TIMEOUT), (True, 60.0, JobState.CANCELLED)],

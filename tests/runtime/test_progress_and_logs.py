@@ -128,6 +128,7 @@ async def test_a_thread_that_outlives_its_job_tells_nobody(source: FakeSource) -
     assert source.called("progress") == []
 
 
+@pytest.mark.thorough
 async def test_a_thread_that_outlives_its_agent_tells_nobody(source: FakeSource) -> None:
     runs: list[JobRun] = []
 

@@ -75,6 +75,7 @@ async def test_the_lease_lives_while_the_report_is_repeated(quick_source: FakeSo
     assert source.outcomes[job].verdict is Verdict.SUCCESS
 
 
+@pytest.mark.thorough
 async def test_a_report_is_repeated_for_longer_than_a_lease() -> None:
     source = FakeSource(lease_seconds=LEASE_SECONDS)
     job = source.add()

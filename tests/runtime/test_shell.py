@@ -167,6 +167,7 @@ async def test_the_commit_of_a_job_comes_before_its_branch(shell: Shell, reposit
     assert str(outcome.logs_summary).splitlines()[-1] == first
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("ref", ["main", "v1", "side"])
 async def test_a_url_gives_the_same_as_its_folder(shell: Shell, repository: Path, ref: str) -> None:
     git(repository, "checkout", "--quiet", "-b", "side")

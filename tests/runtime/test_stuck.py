@@ -97,6 +97,7 @@ async def test_the_fleet_and_a_job_that_waits_know_of_a_slot_that_is_stuck() -> 
         assert hung.job_id in reason.message
 
 
+@pytest.mark.thorough
 @pytest.mark.asyncio_only
 @pytest.mark.parametrize("how", ["thread", "loop"])
 async def test_a_process_with_a_stuck_slot_ends_so_that_it_is_started_again(

@@ -114,6 +114,7 @@ def first_agent(folder: Path) -> Generator[subprocess.Popen[bytes]]:
             process.kill()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kill_after", [0.1, 5.0, 600.0])
 async def test_a_command_whose_lease_can_t_be_renewed_ends_before_the_next_owner_begins(
     tmp_path: Path, kill_after: float
@@ -149,6 +150,7 @@ async def stop_outside_of_the_store(process: subprocess.Popen[bytes], folder: Pa
     await until(stopped)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("job_type", ["shell", "thread"])
 async def test_the_work_of_an_agent_that_is_stopped_ends_before_the_next_owner_begins(
     tmp_path: Path, job_type: str

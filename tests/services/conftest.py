@@ -18,23 +18,6 @@ if TYPE_CHECKING:
     from cicd_core.store.contract import Store
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Spread the loops over the stores: memory with asyncio is tried by `thorough` alone.
-
-    The loop is tried with the store in a file, and the store on trio.
-    """
-    for item in items:
-        if item.path.parent.name == "services" and _is_in_both(item):
-            item.add_marker(pytest.mark.thorough)
-
-
-def _is_in_both(item: pytest.Item) -> bool:
-    """Whether a test runs on asyncio in memory, and with both changed as well."""
-    params = getattr(getattr(item, "callspec", None), "params", {})
-    return (params.get("anyio_backend"), params.get("store_url")) == ("asyncio", "memory")
-
-
 @pytest.fixture
 def clock() -> VirtualClock:
     return VirtualClock()

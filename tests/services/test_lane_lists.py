@@ -223,6 +223,7 @@ async def test_pool_whose_lanes_all_hold_work_is_full_until_one_is_empty(
     assert "t0" not in await listed(store)
 
 
+@pytest.mark.thorough
 async def test_kinds_of_work_that_come_and_go_quickly_never_close_a_pool(
     plane: ControlPlane, other_plane: ControlPlane, store: Store, clock: VirtualClock
 ) -> None:
@@ -252,6 +253,7 @@ async def test_retired_lanes_go_two_minutes_later_unless_work_came(
     assert {relied.job_id, revived.job_id} <= {*await claimable(plane)}
 
 
+@pytest.mark.thorough
 async def test_lanes_that_are_retired_count_up_to_a_limit(
     plane: ControlPlane, store: Store
 ) -> None:

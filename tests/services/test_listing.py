@@ -172,6 +172,7 @@ async def test_a_pool_lists_its_own(plane: ControlPlane) -> None:
     assert await every_job(plane, pool_name="nobody") == []
 
 
+@pytest.mark.thorough
 async def test_a_filter_that_no_index_answers_gives_incomplete_pages_and_misses_nothing(
     plane: ControlPlane,
 ) -> None:

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.anyio
 COLOURED = "\x1b[31m\x1b[1m失敗\x1b[0m\r\n" * 5000
 
 
+@pytest.mark.thorough
 async def test_a_job_of_256_kib_ends_however_much_is_said_of_it(
     plane: ControlPlane, store: Store, clock: VirtualClock
 ) -> None:

@@ -232,6 +232,7 @@ async def test_every_pool_is_looked_after(plane: ControlPlane, clock: VirtualClo
     assert (await plane.maintenance.sweep()).requeued == 2
 
 
+@pytest.mark.thorough
 async def test_more_jobs_than_one_page_holds_are_all_looked_after(
     plane: ControlPlane, clock: VirtualClock
 ) -> None:

@@ -247,6 +247,7 @@ async def test_an_end_that_the_log_can_not_tell_is_found(
         assert (await waiting.jobs.wait(job.job_id)).state is JobState.SUCCESS
 
 
+@pytest.mark.thorough
 async def test_a_log_that_can_not_be_read_ends_every_wait(
     plane: ControlPlane, waiting: ControlPlane, log: Log
 ) -> None:

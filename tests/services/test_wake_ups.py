@@ -49,6 +49,7 @@ async def test_a_job_costs_the_same_calls_however_many_agents_are_idle(
     assert calls.total() <= 8
 
 
+@pytest.mark.thorough
 async def test_claims_that_wait_in_rounds_are_served_in_the_order_they_came(
     stores: list[Store],
 ) -> None:

@@ -152,6 +152,7 @@ def raise_it(number: int) -> None:
     raise errors.IllegalTransition("job", "01M7", "start", "success", ())
 
 
+@pytest.mark.thorough
 def test_error_of_another_process_comes_out_as_it_was_raised() -> None:
     spawning = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawning) as processes:

@@ -202,6 +202,7 @@ def lived(said: Speech, spec: JobSpec, steps: list[str]) -> Job:
     return job.value
 
 
+@pytest.mark.thorough
 @given(
     said=st.builds(Speech, st.sampled_from(LETTERS), st.sampled_from([0, 1, 600, 5_000, 20_000])),
     delivery=st.sampled_from(Delivery),
@@ -227,6 +228,7 @@ def test_each_commit_of_the_largest_job_is_within_the_limits_of_every_store(
     assert len(JOB.encode(job)) <= MAX_RECORD_BYTES
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("letter", LETTERS)
 def test_a_record_has_room_for_the_longest_life_of_the_largest_job(letter: str) -> None:
     said, spec = Speech(letter, 20_000), largest_job(letter, Delivery.AT_LEAST_ONCE)
