@@ -8,11 +8,12 @@ takes no more of its answer, of which the rest stays in memory: here such a conn
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from cicd_core.http.server.limits import DEFAULT_LIMITS, Limits
+from cicd_core.http.server.upgrades import OfferIgnoringParser
 
 if TYPE_CHECKING:
     import asyncio
@@ -32,6 +33,11 @@ class BoundedHttp(HttpToolsProtocol):
     _stalled: asyncio.TimerHandle | None = None
     _is_in_head = False
     _head_bytes = 0
+
+    def __init__(self, *settings: Any, **more: Any) -> None:
+        """Take uvicorn's settings."""
+        super().__init__(*settings, **more)
+        self.parser = OfferIgnoringParser(self)  # type: ignore[assignment] # what uvicorn uses of it
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # narrowed by uvicorn
         """Expect the first request."""
