@@ -49,6 +49,13 @@ async def test_a_job_with_a_large_number_is_shown_and_claimed(
     assert [each.job.payload for each in claims] == [payload, payload]
 
 
+async def test_many_jobs_whose_numbers_are_long_in_json_come_in_several_requests(
+    remote: RemoteControlPlane,
+) -> None:
+    specs = [JobSpec(job_type="build", payload={"n": [1e16] * 9_000}) for _ in range(30)]
+    assert len(await remote.queue.enqueue_many(specs)) == 30
+
+
 @pytest.mark.parametrize("number", [LARGE, -LARGE, 2**53, -1])
 async def test_a_token_with_a_number_that_is_none_of_ours_owns_nothing(
     inside: httpx2.AsyncClient, plane: ControlPlane, number: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -39,6 +40,18 @@ async def test_a_parameter_that_no_url_has_is_refused_by_its_name(
     with pytest.raises(InvalidInput, match=r"^pool_name: ") as refused:
         await far.agents.list(pool_name=wrong)
     assert len(str(refused.value)) < 500
+
+
+@pytest.mark.parametrize("wrong", ["", "a b", "\ud800", 7, None, "a" * 100_000], ids=repr)
+async def test_a_log_of_a_job_that_has_no_name_is_refused(
+    far: RemoteControlPlane, wrong: Any
+) -> None:
+    logs = far.job_logs
+    for call in (logs.states, logs.state, partial(logs.read, attempt=1), logs.tail):
+        with pytest.raises(InvalidInput, match=r"^job_id"):
+            await call(wrong)
+    with pytest.raises(InvalidInput, match=r"^job_id"):
+        await anext(logs.follow(wrong))
 
 
 @pytest.mark.parametrize("wrong", [7, "build", ["a b"]])

@@ -14,7 +14,9 @@ from anyio.lowlevel import checkpoint
 from starlette.requests import Request
 
 from cicd_core import ControlPlane, JobSpec, JobState, KeySpec
+from cicd_core.agent.retry import Backoff
 from cicd_core.http.client import RemoteControlPlane
+from cicd_core.http.client.queue import pause_after_poll
 from cicd_core.http.server import BearerAccess, create_app
 from cicd_core.http.server.waiting import CallerGone, Waiting
 from tests.http.in_process import client_of
@@ -97,6 +99,16 @@ async def test_what_comes_when_its_caller_has_gone_is_undone() -> None:
     with pytest.raises(CallerGone):
         await Waiting().attend(request, "ada", work, undo=undo)
     assert undone == ["a claim"]
+
+
+def test_a_claim_pauses_only_before_a_server_that_does_not_wait() -> None:
+    backoff = Backoff()
+    pauses = [pause_after_poll(0.01, 25.0, backoff) for _ in range(6)]
+    assert all(0 < pause <= 5 for pause in pauses)
+    assert pauses[-1] > pauses[0]
+    assert [pause_after_poll(waited, 25.0, backoff) for waited in (2.0, 10.0, 25.0)] == [0, 0, 0]
+    assert pause_after_poll(0.01, 25.0, backoff) <= 0.1
+    assert pause_after_poll(0.2, 0.2, backoff) == 0
 
 
 async def test_a_server_that_stops_is_not_asked_again_and_again(plane: ControlPlane) -> None:

@@ -35,7 +35,7 @@ class RemoteAgents:
         body = asked_to_wire(checked(spec))
         path = path_of("agents", "register")
         answer = await self._connection.call("POST", path, body, repeatable=True)
-        return evolve(from_wire(Agent, answer), incarnation=part_of(answer, "incarnation"))
+        return evolve(from_wire(Agent, answer), incarnation=part_of(answer, "incarnation", str))
 
     async def heartbeat(
         self,

@@ -5,33 +5,25 @@ from __future__ import annotations
 import json
 import logging
 import math
-import re
+import os
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
-from urllib.parse import urlsplit
 
 import anyio
 import httpx2
-import msgspec
-from attrs import field
 
 from cicd_core.agent.retry import Backoff
-from cicd_core.errors import (
-    CicdError,
-    InvalidInput,
-    OperationRejected,
-    StoreError,
-    StoreUnavailable,
-    UnsupportedCapability,
+from cicd_core.errors import InvalidInput, StoreClosed, StoreError
+from cicd_core.http.client.answers import (
+    EVENT_STREAM,
+    error_told,
+    refusal_of,
+    require_stream,
+    value_of,
 )
-from cicd_core.http.wire.problems import error_of
-from cicd_core.model.principal import NotAuthenticated, NotPermitted
-from cicd_core.redaction import redacted_quote, redacted_url
-from cicd_core.values import frozen
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import (
         AsyncGenerator,
         AsyncIterator,
@@ -41,8 +33,9 @@ if TYPE_CHECKING:
         Mapping,
     )
 
+    from cicd_core.http.client.address import Address
+
 _T = TypeVar("_T")
-_TOKEN: Final = re.compile(r"[!-~]+")
 
 _log = logging.getLogger("cicd_core.http")
 
@@ -58,55 +51,6 @@ POLL_SECONDS: Final = 25.0
 TRIES: Final = 4
 #: No request was sent: the call is safe to make again, whatever it does.
 _NOT_SENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
-#: How many connections one client keeps; each claim that waits takes one.
-_LIMITS: Final = httpx2.Limits(
-    max_connections=1024, max_keepalive_connections=64, keepalive_expiry=4.0
-)
-
-
-@frozen(kw_only=True)
-class Address:
-    """Where the server is, and how it is reached."""
-
-    url: str = field(repr=lambda url: repr(redacted_url(url)))
-    #: The token of an API key, an agent's key or a session; None: the server asks for none.
-    credentials: str | None = field(default=None, repr=False)
-    #: Whom to trust; None: the system's certificates, or those of ``SSL_CERT_FILE``.
-    ssl_context: ssl.SSLContext | None = field(default=None, repr=False)
-    #: The URL of a proxy; None: what the environment says.
-    proxy: str | None = field(default=None, repr=False)
-
-    def __attrs_post_init__(self) -> None:
-        """Refuse what is no address of a server."""
-        if not _is_address(self.url):
-            raise InvalidInput("url", self.url, "give a URL that begins with https:// or http://")
-        if self.credentials is not None and not _is_token(self.credentials):
-            reason = "give a token without leading or trailing whitespace, or None"
-            raise InvalidInput("credentials", ..., reason)
-
-    def client(self) -> httpx2.AsyncClient:
-        """Return a client of its own for one event loop.
-
-        Raises:
-            InvalidInput: the URL of the server, or of the proxy, is none.
-        """
-        headers = {"accept": "application/json"}
-        if self.credentials is not None:
-            headers["authorization"] = f"Bearer {self.credentials}"
-        try:
-            proxy = None if self.proxy is None else httpx2.Proxy(self.proxy)
-        except (httpx2.InvalidURL, ValueError) as wrong:
-            raise InvalidInput("proxy", self.proxy, _without(self.proxy, wrong)) from None
-        try:
-            return httpx2.AsyncClient(
-                base_url=self.url,
-                headers=headers,
-                verify=True if self.ssl_context is None else self.ssl_context,
-                proxy=proxy,
-                limits=_LIMITS,
-            )
-        except httpx2.InvalidURL as wrong:
-            raise InvalidInput("url", self.url, _without(self.url, wrong)) from None
 
 
 class Connection:
@@ -115,11 +59,27 @@ class Connection:
     def __init__(self, address: Address) -> None:
         """Connect at the first call."""
         self.address = address
-        self._client = address.client()
+        self._own = address.client()
+        self._process = os.getpid()
+
+    @property
+    def _client(self) -> httpx2.AsyncClient:
+        """What sends requests.
+
+        Raises:
+            StoreClosed: it is closed, or its connections belong to the parent of this process.
+        """
+        if os.getpid() != self._process:
+            reason = "this client was opened before this process was forked"
+            raise StoreClosed(f"{reason}; open one in the child")
+        if self._own.is_closed:
+            raise StoreClosed("this client is closed: open another one")
+        return self._own
 
     async def aclose(self) -> None:
-        """Close the connections."""
-        await self._client.aclose()
+        """Close the connections; in a forked child they stay those of its parent."""
+        if os.getpid() == self._process:
+            await self._own.aclose()
 
     async def get(self, path: str, query: Mapping[str, Any] | None = None) -> Any:
         """Return what the server says; what is None is left out of the query.
@@ -157,7 +117,7 @@ class Connection:
         request = self._client.build_request(
             method,
             path.lstrip("/"),
-            content=None if body is None else _encoded(body),
+            content=None if body is None else encoded(body),
             headers={**_type_of(body), **(headers or {})},
             params=_parameters(query or {}),
             timeout=httpx2.Timeout(seconds, connect=10.0, pool=10.0),
@@ -166,10 +126,10 @@ class Connection:
 
     async def get_bytes(
         self, path: str, query: Mapping[str, Any], *, headers: Mapping[str, str]
-    ) -> tuple[bytes, str | None]:
-        """Return bytes that the server has, and the ``Content-Range`` that it says they are.
+    ) -> tuple[bytes, Mapping[str, str]] | None:
+        """Return bytes that the server has, and the headers that say which ones they are.
 
-        None are returned where there are none in the range that was asked for.
+        None: there are none in the range that was asked for.
 
         Raises:
             CicdError: what the server refused with; ``StoreUnavailable`` when there is no answer.
@@ -218,12 +178,13 @@ class Connection:
 
         Raises:
             CicdError: what the server refused with.
+            UnsupportedCapability: the answer is not a stream.
             HTTPError: it can't be reached, or it was silent for too long.
         """
         request = self._client.build_request(
             "GET",
             path.lstrip("/"),
-            headers={"accept": "text/event-stream", **(headers or {})},
+            headers={"accept": EVENT_STREAM, **(headers or {})},
             params=_parameters(query),
             timeout=httpx2.Timeout(ANSWER_SECONDS, connect=10.0, pool=10.0),
         )
@@ -231,8 +192,8 @@ class Connection:
         try:
             if not response.is_success:
                 await response.aread()
-                said = _decoded(response)
-                raise error_of(said) or _unknown(response, said)
+                raise refusal_of(response)
+            require_stream(response)
             parts = response.aiter_bytes()
             try:
                 yield parts
@@ -245,22 +206,15 @@ class Connection:
                 await response.aclose()
 
     async def _answered(self, request: httpx2.Request) -> Any:
-        response = await self._client.send(request)
-        if response.status_code == HTTPStatus.NO_CONTENT:
-            return None
-        said = _decoded(response)
-        if response.is_success and said is not None:
-            return said
-        raise error_of(said) or _unknown(response, said)
+        return value_of(await self._client.send(request))
 
-    async def _bytes(self, request: httpx2.Request) -> tuple[bytes, str | None]:
+    async def _bytes(self, request: httpx2.Request) -> tuple[bytes, Mapping[str, str]] | None:
         response = await self._client.send(request)
         if response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return b"", None
+            return None
         if not response.is_success:
-            said = _decoded(response)
-            raise error_of(said) or _unknown(response, said)
-        return response.content, response.headers.get("content-range")
+            raise refusal_of(response)
+        return response.content, response.headers
 
 
 async def _finish(parts: AsyncIterator[bytes]) -> None:
@@ -273,18 +227,11 @@ async def _finish(parts: AsyncIterator[bytes]) -> None:
             pass
 
 
-def _decoded(response: httpx2.Response) -> Any:
-    try:
-        return msgspec.json.decode(response.content)
-    except msgspec.DecodeError:
-        return None
-
-
 def _type_of(body: object) -> dict[str, str]:
     return {} if body is None or isinstance(body, bytes) else {"content-type": "application/json"}
 
 
-def _encoded(body: object) -> bytes:
+def encoded(body: object) -> bytes:
     """Return a body as JSON; bytes as they are.
 
     Raises:
@@ -316,66 +263,6 @@ def _odd_values(path: str, value: object) -> Iterator[tuple[str, object]]:
 
 def _is_passing(failed: Exception) -> bool:
     return isinstance(failed, StoreError) and failed.retryable
-
-
-def error_told(failed: Exception, url: str) -> CicdError:
-    """Return the error that a caller gets of a call that failed."""
-    if isinstance(failed, CicdError):
-        return failed
-    why = _without(url, failed) or type(failed).__name__
-    return StoreUnavailable(f"the server at {redacted_url(url)} is unreachable: {why}; try again")
-
-
-def _is_address(url: object) -> bool:
-    """Return whether a text is a URL of HTTP with a host, and a port that there is, if any."""
-    if not isinstance(url, str) or not url.startswith(("http://", "https://")):
-        return False
-    try:
-        parts = urlsplit(url)
-        return parts.port != 0 and bool(parts.hostname)
-    except ValueError:
-        return False
-
-
-def _is_token(credentials: object) -> bool:
-    """Return whether a header can carry it; an error of the header would show it."""
-    return isinstance(credentials, str) and _TOKEN.fullmatch(credentials) is not None
-
-
-def _without(url: str | None, error: Exception) -> str:
-    """Return the text of an error, without the password of the URL that it may quote."""
-    return redacted_quote(str(error), url or "")
-
-
-def _unknown(response: httpx2.Response, said: object) -> CicdError:
-    """Return the error of an answer that is no problem of ours: a proxy's, or another server's."""
-    status = response.status_code
-    detail = cast("dict[str, Any]", said).get("detail") if isinstance(said, dict) else None
-    what = f"the server answered {status}: {detail or response.reason_phrase}"
-    if status == HTTPStatus.UNAUTHORIZED:
-        return NotAuthenticated(what)
-    if status == HTTPStatus.FORBIDDEN:
-        return NotPermitted("the caller", what)
-    if advice := _advice(response):
-        return UnsupportedCapability(f"{what}; {advice}")
-    if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in {
-        HTTPStatus.REQUEST_TIMEOUT,
-        HTTPStatus.TOO_MANY_REQUESTS,
-    }:
-        return OperationRejected(what)
-    return StoreUnavailable(what)
-
-
-def _advice(response: httpx2.Response) -> str | None:
-    """Return what to do about an answer that stays the same however often it is asked for."""
-    if response.is_success:
-        return "that is not JSON; check the URL"
-    if response.is_redirect:
-        place = redacted_url(response.headers.get("location", "another place"))
-        return f"it redirects to {place}; give the URL of the server itself"
-    if response.status_code in {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}:
-        return "check the URL, and that the server is as new as this client"
-    return None
 
 
 def _parameters(query: Mapping[str, Any]) -> dict[str, str]:

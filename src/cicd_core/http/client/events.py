@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cicd_core.control_plane.event_filter import Wanted
 from cicd_core.control_plane.events import EventPage
@@ -43,14 +43,15 @@ class RemoteEvents:
         query = {"cursor": given, "limit": limit, "format": _FORMAT}
         answer = await self._connection.get(path_of("events"), query)
         return EventPage(
-            entries=tuple(map(_entry, part_of(answer, "events"))),
-            cursor=part_of(answer, "cursor"),
-            truncated=part_of(answer, "truncated"),
+            entries=tuple(map(_entry, part_of(answer, "events", list[Any]))),
+            cursor=part_of(answer, "cursor", str),
+            truncated=part_of(answer, "truncated", bool),
         )
 
     async def end(self) -> str:
         """Return the cursor behind the newest event: what is read from here happens later."""
-        cursor: str = part_of(await self._connection.get(path_of("events", "end")), "cursor")
+        answer = await self._connection.get(path_of("events", "end"))
+        cursor: str = part_of(answer, "cursor", str)
         return cursor
 
     async def follow(
@@ -91,7 +92,7 @@ class RemoteEvents:
 
 def _told(message: Message) -> Event | UnreadableEvent | EventGap:
     if message.name == GAP:
-        return EventGap(after=part_of(message.data, "after"))
+        return EventGap(after=part_of(message.data, "after", str | None))
     if message.name == UNREADABLE:
         return from_wire(UnreadableEvent, message.data)
     return from_wire(Event, message.data)

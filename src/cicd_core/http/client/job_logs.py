@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import zlib
-from base64 import b64decode
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from cicd_core.control_plane.log_following import FollowedPiece
-from cicd_core.errors import NotFound
+from cicd_core.errors import NotFound, UnsupportedCapability
 from cicd_core.http.client.paths import path_of
 from cicd_core.http.client.queue import reference_shown
 from cicd_core.http.client.resuming import ResumedStream
 from cicd_core.http.wire import job_logs as wire
-from cicd_core.http.wire.values import from_wire, part_of, values_from_wire
+from cicd_core.http.wire.values import converted, from_wire, part_of, values_from_wire
 from cicd_core.job_logs.contract import MAX_CHUNK, LogState
 from cicd_core.job_logs.pieces import PIECE_BYTES, LogPiece
-from cicd_core.model.checks import check_integer, check_kind
+from cicd_core.model.checks import check_integer, check_kind, check_name
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -67,7 +68,7 @@ class RemoteJobLogs:
         body = _zipped(data)
         if body is not data:
             headers["content-encoding"] = "gzip"
-        path = path_of("queue", "jobs", name=reference.job_id, command="log")
+        path = _path(reference.job_id, "log")
         answer = await self._connection.call("PATCH", path, body, repeatable=True, headers=headers)
         return from_wire(LogState, answer)
 
@@ -77,7 +78,7 @@ class RemoteJobLogs:
         Raises:
             NotFound: there is neither a log nor such a job.
         """
-        answer = await self._connection.get(path_of("queue", "jobs", name=job_id, command="logs"))
+        answer = await self._connection.get(_path(job_id, "logs"))
         return tuple(values_from_wire(LogState, part_of(answer, "logs")))
 
     async def state(self, job_id: str, attempt: int | None = None) -> LogState:
@@ -121,9 +122,11 @@ class RemoteJobLogs:
     async def _piece(
         self, job_id: str, query: dict[str, Any], offset: int | None, headers: dict[str, str]
     ) -> LogPiece:
-        path = path_of("queue", "jobs", name=job_id, command="log")
-        data, content_range = await self._connection.get_bytes(path, query, headers=headers)
-        place = wire.place_of_range(content_range) if data else None
+        found = await self._connection.get_bytes(_path(job_id, "log"), query, headers=headers)
+        data, said = found or (b"", {wire.ATTEMPT: ""})
+        if wire.ATTEMPT not in said:
+            raise UnsupportedCapability("the answer is no log of the server; check the URL")
+        place = wire.place_of_range(said.get("content-range")) if data else None
         begin = (offset or 0) if place is None else place
         missing = 0 if offset is None else begin - offset
         return LogPiece(data=data, missing=missing, next_offset=begin + len(data))
@@ -142,7 +145,7 @@ class RemoteJobLogs:
             NotFound: there is no such job.
             StoreUnavailable: the server did not answer four times in a row.
         """
-        path = path_of("queue", "jobs", name=job_id, command="log/stream")
+        path = _path(job_id, "log/stream")
         query = {"attempt": attempt, "offset": offset, "encoding": "base64"}
         stream = ResumedStream(self._connection, path, query)
         async with aclosing(stream.messages()) as messages:
@@ -150,14 +153,28 @@ class RemoteJobLogs:
                 yield _piece_of(message)
 
 
+class _Told(msgspec.Struct):
+    """What a message of a stream says."""
+
+    attempt: int
+    offset: int
+    missing: int
+    #: Of base64 in the message.
+    base64: bytes
+
+
 def _piece_of(message: Message) -> FollowedPiece:
-    data = b64decode(part_of(message.data, "base64"))
+    told = converted(message.data, _Told)
     return FollowedPiece(
-        attempt=part_of(message.data, "attempt"),
-        data=data,
-        missing=part_of(message.data, "missing"),
-        next_offset=part_of(message.data, "offset") + len(data),
+        attempt=told.attempt,
+        data=told.base64,
+        missing=told.missing,
+        next_offset=told.offset + len(told.base64),
     )
+
+
+def _path(job_id: str, command: str) -> str:
+    return path_of("queue", "jobs", name=check_name("job_id", job_id), command=command)
 
 
 def _zipped(data: bytes) -> bytes:

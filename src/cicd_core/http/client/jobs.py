@@ -167,8 +167,10 @@ class RemoteJobs:
                 seconds=ANSWER_SECONDS + left,
             )
             if answer is None:  # that server stops; another one goes on
-                await anyio.sleep(_PAUSE)
-                continue
+                if anyio.current_time() < until:
+                    await anyio.sleep(_PAUSE)
+                    continue
+                answer = await self._connection.get(_path(job_id))
             job = from_wire(Job, answer)
             if job.state in RESTING_STATES:
                 return job

@@ -7,12 +7,11 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
-import msgspec
 
 from cicd_core.agent.retry import Backoff
 from cicd_core.control_plane.ready_jobs import ReadyJobs
 from cicd_core.errors import CicdError, InvalidInput
-from cicd_core.http.client.connection import ANSWER_SECONDS, POLL_SECONDS, Connection
+from cicd_core.http.client.connection import ANSWER_SECONDS, POLL_SECONDS, Connection, encoded
 from cicd_core.http.client.paths import path_of
 from cicd_core.http.wire.requests import MAX_JOBS
 from cicd_core.http.wire.values import (
@@ -45,6 +44,8 @@ _log = logging.getLogger("cicd_core.http")
 _MAX_WAIT: Final = 3600.0
 #: How long a claim that was cancelled may take to give back what it got, in seconds.
 _GIVE_BACK_SECONDS: Final = 5.0
+#: A server that took half of this to answer did wait, in seconds.
+_WAITED: Final = 1.0
 #: How many bytes of jobs one request holds: there is room for the rest of the body.
 _BATCH_BYTES: Final = 1_000_000
 
@@ -149,14 +150,14 @@ class RemoteQueue:
             claims = await self._claims("claim", body | {"wait": left}, ANSWER_SECONDS + left)
             if claims or anyio.current_time() >= until:
                 return claims
-            if anyio.current_time() < begin + left / 2:  # the server stops, and waits for nothing
-                await anyio.sleep(backoff.next_delay())
+            waited = anyio.current_time() - begin
+            await anyio.sleep(pause_after_poll(waited, left, backoff))
 
     async def _claims(self, command: str, body: object, seconds: float) -> list[ClaimedJob]:
         answer = await self._connection.call(
             "POST", path_of("queue", command), body, repeatable=True, seconds=seconds
         )
-        claims: list[object] = [] if answer is None else part_of(answer, "claims")
+        claims: list[object] = [] if answer is None else part_of(answer, "claims", list[Any])
         return [claim_from_wire(each) for each in claims]
 
     async def _give_back(self, body: Mapping[str, Any]) -> None:
@@ -300,12 +301,29 @@ def reference_shown(claimed: ClaimedJob | ClaimRef, field: str = "claimed") -> C
     return reference
 
 
+def pause_after_poll(waited: float, asked: float, backoff: Backoff) -> float:
+    """Return how long to wait before a claim that got nothing asks again, in seconds.
+
+    A server may wait less than it is asked to (``--max-wait``): the claim goes on at once then. One
+    that stops does not wait at all.
+
+    Args:
+        waited: how long the server waited, in seconds.
+        asked: how long it was asked to wait, in seconds.
+        backoff: of this claim.
+    """
+    if waited < min(asked, _WAITED) / 2:
+        return backoff.next_delay()
+    backoff.reset()
+    return 0.0
+
+
 def _batches(specs: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     """Return the jobs in requests of a megabyte and 1,000 jobs at most; one job is far smaller."""
     batches: list[list[dict[str, Any]]] = []
     room = 0
     for spec in specs:
-        size = len(msgspec.json.encode(spec)) + 1
+        size = len(encoded(spec)) + 1
         if not batches or size > room or len(batches[-1]) == MAX_JOBS:
             batches.append([])
             room = _BATCH_BYTES

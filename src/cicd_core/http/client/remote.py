@@ -5,8 +5,9 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from cicd_core.http.client.address import Address
 from cicd_core.http.client.agents import RemoteAgents
-from cicd_core.http.client.connection import Address, Connection
+from cicd_core.http.client.connection import Connection
 from cicd_core.http.client.dashboard import RemoteDashboard
 from cicd_core.http.client.deployments import RemoteDeployments
 from cicd_core.http.client.events import RemoteEvents
@@ -35,7 +36,8 @@ class RemoteControlPlane:
     server puts the caller that it authenticated in the place of ``actor``.
 
     It satisfies what an agent needs of the other side, on asyncio and on trio. It belongs to one
-    event loop; another thread takes a :meth:`sibling`.
+    event loop; another thread takes a :meth:`sibling`, and a forked child opens its own: after the
+    end of the block, and in a child, its calls raise ``StoreClosed``.
 
     Example:
         An agent that reaches its control plane over HTTPS:
@@ -68,7 +70,9 @@ class RemoteControlPlane:
                 when left out.
 
         Raises:
-            InvalidInput: it is no URL of HTTP, or the credentials are no text.
+            InvalidInput: it is no URL of HTTP, the credentials are no text, or what the environment
+                says of a proxy or of certificates is wrong.
+            UnsupportedCapability: the proxy needs a package that is not installed.
         """
         address = Address(url=url, credentials=credentials, ssl_context=ssl_context, proxy=proxy)
         self._connection = connection = Connection(address)

@@ -11,8 +11,9 @@ import httpx2
 from attrs import define, field
 
 from cicd_core.agent.retry import Backoff
-from cicd_core.errors import StoreError
-from cicd_core.http.client.connection import TRIES, Connection, error_told
+from cicd_core.errors import StoreError, StoreUnavailable
+from cicd_core.http.client.answers import error_told
+from cicd_core.http.client.connection import TRIES, Connection
 from cicd_core.http.client.server_sent import Message, messages
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ class ResumedStream:
                             yield message
                         self.tries = 0
                         backoff.reset()
+                if self.tries >= TRIES:
+                    raise StoreUnavailable("its streams end before their first message")
             except (httpx2.HTTPError, StoreError) as failed:
                 is_passing = isinstance(failed, httpx2.HTTPError) or failed.retryable
                 if self.tries >= TRIES or not is_passing:

@@ -66,8 +66,8 @@ class RemoteSessions:
             raise SessionRejected("it is unknown, or has expired")
         path = auth_path_of("validate")
         answer = await self._connection.call("POST", path, {"token": token}, repeatable=True)
-        if not part_of(answer, "valid"):
-            raise SessionRejected(part_of(answer, "reason"))
+        if not part_of(answer, "valid", bool):
+            raise SessionRejected(part_of(answer, "reason", str))
         return from_wire(Session, part_of(answer, "session"))
 
     async def rotate(self, token: str | None) -> IssuedSession:
@@ -108,9 +108,8 @@ class RemoteSessions:
         """
         name = check_label("user_id", user_id)
         path = auth_path_of("users", name=name, command="logout")
-        ended: int = part_of(
-            await self._connection.call("POST", path, {}, repeatable=False), "ended"
-        )
+        answer = await self._connection.call("POST", path, {}, repeatable=False)
+        ended: int = part_of(answer, "ended", int)
         return ended
 
     async def list(

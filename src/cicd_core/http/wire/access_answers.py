@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
 
 from cicd_core.control_plane.sessions import IssuedSession
 from cicd_core.http.wire.dashboard_answers import Moment
-from cicd_core.http.wire.values import from_wire, part_of
+from cicd_core.http.wire.values import converted, from_wire, part_of
 from cicd_core.keys.model import ApiKey
 from cicd_core.keys.service import IssuedKey
 from cicd_core.model.session import Session
@@ -119,7 +119,7 @@ def key_from_wire(raw: object) -> ApiKey:
         UnsupportedCapability: the answer is of another form.
     """
     names = _Key.__struct_fields__
-    shown = msgspec.convert({name: part_of(raw, name) for name in names}, _Key)
+    shown = converted({name: part_of(raw, name) for name in names}, _Key)
     return ApiKey(digest="", **msgspec.structs.asdict(shown))
 
 
@@ -129,12 +129,11 @@ def keys_from_wire(raw: object) -> Page[ApiKey]:
     Raises:
         UnsupportedCapability: the answer is of another form.
     """
-    items = cast("list[object]", part_of(raw, "items"))
     return Page(
-        tuple(map(key_from_wire, items)),
-        part_of(raw, "cursor"),
-        tuple(part_of(raw, "unreadable")),
-        incomplete=part_of(raw, "incomplete"),
+        tuple(map(key_from_wire, part_of(raw, "items", list[Any]))),
+        part_of(raw, "cursor", str | None),
+        part_of(raw, "unreadable", tuple[str, ...]),
+        incomplete=part_of(raw, "incomplete", bool),
     )
 
 
@@ -144,7 +143,7 @@ def issued_key_from_wire(raw: object) -> IssuedKey:
     Raises:
         UnsupportedCapability: the answer is of another form.
     """
-    return IssuedKey(key=key_from_wire(part_of(raw, "key")), token=part_of(raw, "token"))
+    return IssuedKey(key=key_from_wire(part_of(raw, "key")), token=part_of(raw, "token", str))
 
 
 def issued_session_from_wire(raw: object) -> IssuedSession:
@@ -154,4 +153,4 @@ def issued_session_from_wire(raw: object) -> IssuedSession:
         UnsupportedCapability: the answer is of another form.
     """
     session = from_wire(Session, part_of(raw, "session"))
-    return IssuedSession(session=session, token=part_of(raw, "token"))
+    return IssuedSession(session=session, token=part_of(raw, "token", str))

@@ -73,15 +73,20 @@ def instant_from_wire(raw: object) -> datetime:
     return from_wire(datetime, raw)
 
 
-def part_of(answer: object, name: str) -> Any:
+def part_of(answer: object, name: str, kind: Any = Any) -> Any:
     """Return one member of an answer.
+
+    Args:
+        answer: of the server.
+        name: of the member.
+        kind: its type.
 
     Raises:
         UnsupportedCapability: the answer is of another form.
     """
     if not has_part(answer, name):
         raise _other_form(f"{name} is missing")
-    return cast("dict[str, Any]", answer)[name]
+    return converted(cast("dict[str, Any]", answer)[name], kind, name)
 
 
 def has_part(answer: object, name: str) -> bool:
@@ -125,7 +130,7 @@ def claim_from_wire(raw: object) -> ClaimedJob:
     Raises:
         UnsupportedCapability: the answer is of another form.
     """
-    token = _converted(raw, _Claimed).token
+    token = converted(raw, _Claimed).token
     return held_from_wire(raw, LeaseToken(fence=token.fence, claim_id=token.claim_id))
 
 
@@ -135,7 +140,7 @@ def held_from_wire(raw: object, token: LeaseToken) -> ClaimedJob:
     Raises:
         UnsupportedCapability: the answer is of another form.
     """
-    held = _converted(raw, _Held)
+    held = converted(raw, _Held)
     job = _known_to_holder(from_wire(Job, part_of(raw, "job")), token)
     return ClaimedJob(job=job, token=token, **msgspec.structs.asdict(held))
 
@@ -171,11 +176,16 @@ def registration_to_wire(agent: Agent) -> dict[str, Any]:
     return {**to_json(agent), "incarnation": agent.incarnation}
 
 
-def _converted(raw: object, kind: type[Value]) -> Value:
+def converted(raw: object, kind: type[Value], name: str | None = None) -> Value:
+    """Return what a part of an answer says, as a value of a type.
+
+    Raises:
+        UnsupportedCapability: the answer is of another form.
+    """
     try:
         return msgspec.convert(raw, kind)
     except msgspec.ValidationError as wrong:
-        raise _other_form(str(wrong)) from wrong
+        raise _other_form(f"{wrong}" if name is None else f"{name}: {wrong}") from wrong
 
 
 def _other_form(why: str) -> UnsupportedCapability:
