@@ -99,7 +99,7 @@ def test_a_server_that_keeps_no_logs_leaves_the_agents_own(
         (("--send-logs",), "--send-logs-to FOLDER"),
         (("--mask-env", "CICD_NO_SUCH_VARIABLE"), "there is no such variable"),
         (("--mask-file", "/nowhere/secrets"), "can't be read"),
-        (("--mask-pattern", "("), "no regular expression"),
+        (("--mask-pattern", "("), "not a regular expression"),
     ],
 )
 def test_what_can_t_be_sent_or_masked_is_refused(

@@ -1,7 +1,7 @@
-"""Logs of jobs: where they are kept, what of them is kept, and how they are shown.
+"""Logs of jobs: storing, limiting, masking and rendering them.
 
-A log belongs to one attempt at a job and is a row of bytes; a place in it is the number of the
-bytes before it. It only grows. What a limit leaves out keeps its places: no byte ever moves.
+A log belongs to one attempt at a job. It is a sequence of bytes that only grows; the offset of a
+byte is the number of bytes before it. Bytes that a limit removes still count: offsets never change.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the colour commands of terminals (SGR) mean, as names of classes."""
+"""The colour commands of terminals (SGR), translated to class names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cicd_core.values import evolve, frozen
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: The commands that begin an attribute, and the class of each.
+#: The commands that start an attribute, and the class of each.
 ATTRIBUTES: Final = {
     1: "ansi-bold",
     2: "ansi-dim",
@@ -22,13 +22,13 @@ ATTRIBUTES: Final = {
 }
 #: The commands that end attributes.
 _ENDS: Final = {22: (1, 2), 23: (3,), 24: (4,), 27: (7,), 29: (9,)}
-#: Where each range of colours begins, and which colour is its first.
+#: The first command of each range of colours, and the number of its first colour.
 _FOREGROUND: Final = ((30, 0), (90, 8))
 _BACKGROUND: Final = ((40, 0), (100, 8))
 _OF_A_RANGE: Final = 8
 _EXTENDED: Final = {38: "foreground", 48: "background"}
 _DEFAULT: Final = {39: "foreground", 49: "background"}
-#: How strong red, green and blue are in the sixteen colours, as xterm has them.
+#: Red, green and blue of the sixteen colours, as in xterm.
 _PALETTE: Final = (
     *((0, 0, 0), (205, 0, 0), (0, 205, 0), (205, 205, 0)),
     *((0, 0, 238), (205, 0, 205), (0, 205, 205), (229, 229, 229)),
@@ -44,16 +44,16 @@ _MOST_DIGITS: Final = 4
 
 @frozen
 class Style:
-    """How text looks."""
+    """The style of a text."""
 
     attributes: frozenset[int] = Factory(frozenset[int])
-    #: 0 to 15; None: the page's own.
+    #: 0 to 15; None: the default of the page.
     foreground: int | None = None
     background: int | None = None
 
     @property
     def classes(self) -> str:
-        """The names of its classes, separated by spaces."""
+        """The class names, separated by spaces."""
         names = [name for code, name in ATTRIBUTES.items() if code in self.attributes]
         if self.foreground is not None:
             names.append(f"ansi-fg-{self.foreground}")
@@ -68,14 +68,14 @@ PLAIN: Final = Style()
 def restyled(style: Style, parameters: str) -> Style:
     """Return the style after a command with these parameters, such as ``1;31``.
 
-    What is unknown changes nothing. One of 256 colours, or of 16 million, becomes the most similar
-    one of sixteen.
+    Unknown parameters change nothing. A colour out of 256, or out of 16 million, becomes the most
+    similar one of the sixteen.
     """
     codes = iter(_codes(parameters))
     for code in codes:
         if code in _EXTENDED:
             colour = _extended(codes)
-            if colour is None:  # what follows may be a part of it
+            if colour is None:  # the rest may belong to the unknown colour
                 return style
             style = _coloured(style, _EXTENDED[code], colour)
         else:
@@ -114,7 +114,7 @@ def _coloured(style: Style, name: str, colour: int | None) -> Style:
 
 
 def _extended(codes: Iterator[int]) -> int | None:
-    """Return the colour of ``38;5;N`` or ``38;2;R;G;B``; None: it is none."""
+    """Return the colour of ``38;5;N`` or ``38;2;R;G;B``; None if it is not valid."""
     form = next(codes, -1)
     if form == 5:  # noqa: PLR2004 - one of 256 colours
         number = next(codes, -1)

@@ -1,4 +1,4 @@
-"""What keeps the logs of jobs: the promises of a log store."""
+"""The contract of log stores, which keep the logs of jobs."""
 
 from __future__ import annotations
 
@@ -11,46 +11,46 @@ from cicd_core.values import frozen
 if TYPE_CHECKING:
     from cicd_core.job_logs.pieces import LogPiece
 
-#: The most bytes of one append.
+#: Maximum number of bytes in one append.
 MAX_CHUNK: Final = 1024 * 1024
 
 
 @frozen
 class LogId:
-    """Which log: each attempt at a job has its own."""
+    """The id of a log: each attempt at a job has its own log."""
 
     job_id: str
-    #: 1 is the first.
+    #: The first attempt is 1.
     attempt: int
 
 
 @frozen(kw_only=True)
 class LogState:
-    """How far a log is."""
+    """The state of a log."""
 
     attempt: int
-    #: How many bytes it has, with those that are left out: where the next append begins.
+    #: Length in bytes, including omitted ones; the next append begins here.
     end: int
-    #: How many of them are kept.
+    #: Number of bytes that are kept.
     kept: int
-    #: How many are kept from the first one on without a gap; the only gap, if any, begins there.
+    #: Number of bytes kept from the start without a gap; the only gap, if any, begins here.
     head: int
-    #: Whether its writer has said that nothing follows. An agent that was lost never does.
+    #: Whether the writer has finished the log. A lost agent never finishes it.
     complete: bool
-    #: When it was last written to (UTC).
+    #: Time of the last write (UTC).
     written_at: datetime
 
     @property
     def missing(self) -> int:
-        """How many bytes are left out."""
+        """The number of omitted bytes."""
         return self.end - self.kept
 
 
 class LogOffsetMismatch(OperationRejected):
-    """Bytes that were sent for a log do not begin where it ends; nothing was written."""
+    """The bytes sent for a log do not begin at its end; nothing was written."""
 
     def __init__(self, offset: int, end: int, *, complete: bool = False) -> None:
-        """Say where they begin, where the log ends, and whether it is complete."""
+        """Take the offset of the bytes, the end of the log, and whether the log is complete."""
         advice = "it is complete: send nothing more" if complete else "send the bytes from there on"
         super().__init__(f"the log ends at {end}, and the bytes begin at {offset}; {advice}")
         self.offset = offset
@@ -61,48 +61,48 @@ class LogOffsetMismatch(OperationRejected):
 class LogStore(Protocol):
     """Keeps logs. Safe to use from several tasks of one event loop.
 
-    Every method raises ``StoreUnavailable`` where it can't be reached, and other errors of the
-    store as they are named in :mod:`cicd_core.errors`.
+    Every method raises ``StoreUnavailable`` if the store can't be reached, and the other store
+    errors of :mod:`cicd_core.errors` as their names say.
     """
 
     async def append(
         self, log: LogId, offset: int, data: bytes, *, complete: bool = False
     ) -> LogState:
-        """Append bytes that begin at a place of the log; return how far it is then.
+        """Append bytes at an offset of the log; return the state of the log afterwards.
 
-        What the log has of them already is passed over, whatever it says there: an append that is
-        repeated changes nothing.
+        The store skips bytes that the log already has, without comparing them. A repeated append
+        therefore changes nothing.
 
-        Atomicity: none. A part of the bytes may be kept, from the first one on; the end says so.
-        Durability: what was answered survives the end of the writing process, however it ends.
-        Concurrency: appends to one log are done one after the other, over all processes.
+        Atomicity: none. The store may keep only the first part of the bytes; see ``end``.
+        Durability: acknowledged bytes survive the end of the writing process, even a kill.
+        Concurrency: appends to one log run one after the other, across all processes.
 
         Args:
-            log: which one; the first append makes it.
-            offset: where the bytes begin.
+            log: the log; the first append creates it.
+            offset: the offset of the first byte.
             data: at most 1 MiB.
-            complete: whether nothing follows.
+            complete: whether these are the last bytes of the log.
 
         Raises:
-            LogOffsetMismatch: the bytes begin behind the log's end, or the log is complete and
-                they go beyond its end. The error has the end.
-            StoreFull: there is no room.
+            LogOffsetMismatch: the bytes begin after the log's end, or the log is complete and
+                they go beyond its end. The error has the log's end.
+            StoreFull: there is no space left.
         """
         ...
 
     async def states(self, job_id: str) -> tuple[LogState, ...]:
-        """Return how far the logs of a job are, the first attempt first; none: it has no log."""
+        """Return the states of a job's logs in order of attempts; empty if it has no log."""
         ...
 
     async def read(self, log: LogId, offset: int, most: int) -> LogPiece:
-        """Return up to ``most`` bytes from a place on; what is left out there is passed over.
+        """Return up to ``most`` bytes from an offset on, without omitted bytes.
 
-        No bytes: there is nothing at that place or behind it, or no such log.
+        The result is empty if there are no bytes at the offset or after it, or no such log.
         """
         ...
 
     async def clean(self, now: float) -> int:
-        """Remove logs that are over a limit; return how many.
+        """Remove logs that exceed a limit; return the number of logs removed.
 
         Args:
             now: seconds since 1970.

@@ -1,9 +1,9 @@
-"""A log store in a folder: one folder a job.
+"""A log store in a folder, with one subfolder per job.
 
-What was answered was handed to the operating system by ``write``: it survives the end of this
-process, ``kill -9`` too, but not a loss of power, after which the end of a log may be missing. The
-writer is then asked to go on where the log ends. A call of ``fsync`` for each chunk would buy that
-rest for a wait for the disk, many times a second and log, and logs decide nothing.
+An acknowledged append was passed to the operating system by ``write``. It survives the end of this
+process, even ``kill -9``, but not a power failure: then the end of a log may be missing, and the
+writer has to continue where the log ends. ``fsync`` for every chunk would prevent that, but each
+log would wait for the disk many times a second, and no decision depends on logs.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-#: The most characters of a folder's name: what is longer ends in a hash.
+#: Maximum length of a folder's name; a longer one is shortened and ends in a hash.
 _LONGEST: Final = 200
 _KEPT_OF_LONG: Final = 150
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -43,23 +43,23 @@ _LAST_ATTEMPT: Final = 10**9 - 1
 
 
 class FileLogStore:
-    """Keeps logs as files below one folder, each job's in a folder of its own.
+    """Keeps logs as files in one folder, with a subfolder per job.
 
     Folders have the mode 0700 and files 0600: logs may hold secrets. Several processes may use one
     folder.
     """
 
     def __init__(self, folder: str | os.PathLike[str], limits: LogLimits | None = None) -> None:
-        """Keep logs in ``folder``, which is made for this user alone where it is missing.
+        """Use ``folder``; a missing one is created for the current user only.
 
         Args:
-            folder: on a local disk.
-            limits: how much is kept, and for how long; left out, 64 MiB a log, 10 GiB together,
-                14 days.
+            folder: a folder on a local disk.
+            limits: how much to keep, and for how long; the defaults are 64 MiB per log, 10 GiB
+                in total, and 14 days.
 
         Raises:
-            InvalidInput: an argument is of a wrong type.
-            StoreReadOnly, StoreFull, StoreUnavailable: the folder can't be made.
+            InvalidInput: an argument has the wrong type.
+            StoreReadOnly, StoreFull, StoreUnavailable: the folder can't be created.
         """
         check_kind("folder", folder, str, os.PathLike)
         self._folder = Path(folder).absolute()
@@ -71,12 +71,12 @@ class FileLogStore:
     async def append(
         self, log: LogId, offset: int, data: bytes, *, complete: bool = False
     ) -> LogState:
-        """Append bytes that begin at a place of the log; return how far it is then.
+        """Append bytes at an offset of the log; return the state of the log afterwards.
 
         Raises:
-            InvalidInput: the id, or the offset, is none.
+            InvalidInput: the id or the offset is invalid.
             TooLarge: there are more than 1 MiB.
-            LogOffsetMismatch: they begin behind the log's end, or go beyond that of a complete log.
+            LogOffsetMismatch: they begin after the log's end, or go beyond it in a complete log.
             StoreFull, StoreReadOnly, StoreUnavailable: the disk refused some of them.
         """
         folder = self._folder_of(log.job_id)
@@ -97,7 +97,7 @@ class FileLogStore:
         )
 
     async def states(self, job_id: str) -> tuple[LogState, ...]:
-        """Return how far the logs of a job are, the first attempt first; none: it has no log.
+        """Return the states of a job's logs in order of attempts; empty if it has no log.
 
         Raises:
             StoreReadOnly, StoreUnavailable: the folder can't be read.
@@ -106,7 +106,7 @@ class FileLogStore:
         return tuple(each.state for each in files)
 
     async def read(self, log: LogId, offset: int, most: int) -> LogPiece:
-        """Return up to ``most`` bytes from a place on; what is left out there is passed over.
+        """Return up to ``most`` bytes from an offset on, without omitted bytes.
 
         Raises:
             StoreReadOnly, StoreUnavailable: the files can't be read.
@@ -117,22 +117,22 @@ class FileLogStore:
             while True:
                 try:
                     return piece_of(segments.files_of(folder, log.attempt).spans, offset, most)
-                except FileNotFoundError:  # it has just been left out: what follows is there
+                except FileNotFoundError:  # just removed: the bytes after it are still there
                     continue
 
         return await self._in_thread(read)
 
     async def clean(self, now: float) -> int:
-        """Remove logs that are over a limit; return how many.
+        """Remove logs that exceed a limit; return the number of logs removed.
 
-        A log that is removed while its writer goes on begins again where the writer is.
+        If a log is removed while its writer still works, it continues at the writer's offset.
 
         Args:
             now: seconds since 1970.
 
         Raises:
             StoreReadOnly, StoreUnavailable: a folder can't be read, or a log can't be removed; the
-                others were.
+                others were still processed.
         """
         return await self._in_thread(partial(self._clean, now))
 
@@ -163,10 +163,10 @@ class FileLogStore:
 
 
 def folder_name(job_id: str) -> str:
-    """Return the name of a job's folder: its id quoted as in a URL, and a first dot too.
+    """Return the name of a job's folder: its id, percent-encoded, including a leading dot.
 
     Raises:
-        InvalidInput: it is no id.
+        InvalidInput: it is not a valid id.
     """
     name = quote(check_name("job_id", job_id), safe="")
     if name.startswith("."):
@@ -178,7 +178,7 @@ def folder_name(job_id: str) -> str:
 
 @contextmanager
 def _noted(failed: list[OSError]) -> Generator[None]:
-    """Note an error of the operating system, so that the others can go on."""
+    """Collect an error of the operating system, so that the other logs are still processed."""
     try:
         yield
     except OSError as refused:
@@ -187,7 +187,7 @@ def _noted(failed: list[OSError]) -> Generator[None]:
 
 @contextmanager
 def _store_errors(folder: Path) -> Generator[None]:
-    """Make errors of the operating system those of a store.
+    """Convert errors of the operating system to store errors.
 
     Raises:
         StoreFull, StoreReadOnly, StoreUnavailable: as their names say.

@@ -1,4 +1,4 @@
-"""How much of logs is kept, and for how long: rules without I/O."""
+"""Limits of logs, in size and age: rules without I/O."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 Name = TypeVar("Name")
 
 _MEBIBYTE: Final = 1024 * 1024
-#: How many bytes of a log's beginning are kept in any case.
+#: Number of bytes at the start of a log that are always kept.
 HEAD_BYTES: Final = _MEBIBYTE
-#: The least limit of one log: the beginning must be a small part of it.
+#: The smallest limit of one log: its first bytes must be a small part of it.
 LEAST_LIMIT: Final = 4 * HEAD_BYTES
-#: How many parts would fill what a limit leaves beside the beginning.
+#: Number of parts into which the rest of a log is divided at its limit.
 _PARTS: Final = 8
 _MOST: Final = 2**60
 _CUT_BEGINS: Final = "\n[cicd-core: "
 _CUT_ENDS: Final = " bytes omitted]\n"
-#: The line that :func:`cut_line` makes; its group is the number.
+#: The line that :func:`cut_line` returns; its group is the number.
 CUT_LINE: Final = re.compile(
     f"{re.escape(_CUT_BEGINS)}([0-9]{{1,18}}){re.escape(_CUT_ENDS)}".encode()
 )
@@ -31,17 +31,17 @@ CUT_LINE: Final = re.compile(
 
 @frozen(kw_only=True)
 class LogLimits:
-    """How much of jobs' logs is kept, and for how long.
+    """How much of the logs is kept, and for how long.
 
     Raises:
         InvalidInput: a field is wrong; the error names it.
     """
 
-    #: Bytes of one attempt's log: its first MiB and its end are kept. At least 4 MiB.
+    #: Maximum size of one log in bytes: its first MiB and its end are kept. At least 4 MiB.
     job_bytes: int = 64 * _MEBIBYTE
-    #: Seconds since a log was last written to.
+    #: How long a log is kept after the last write to it, in seconds.
     keep_seconds: float = 14 * 86400.0
-    #: Bytes of all logs together: the oldest go first.
+    #: Maximum size of all logs in bytes: the oldest are removed first.
     total_bytes: int = 10 * 1024 * _MEBIBYTE
 
     def __attrs_post_init__(self) -> None:
@@ -52,33 +52,33 @@ class LogLimits:
 
 @frozen
 class KeptLog(Generic[Name]):
-    """A log that is kept."""
+    """A log in the store."""
 
     name: Name
-    #: When it was last written to, in seconds since 1970.
+    #: Time of the last write, in seconds since 1970.
     written_at: float
-    #: Bytes.
+    #: In bytes.
     size: int
 
 
 def part_bytes(limit: int) -> int:
-    """Return how large the parts of a log are that go one by one when it reaches its limit."""
+    """Return the size of the parts that are removed one by one when a log reaches its limit."""
     return (limit - HEAD_BYTES) // _PARTS
 
 
 def cut_line(missing: int) -> str:
-    """Return the line that stands where so many bytes were left out."""
+    """Return the line that replaces a number of omitted bytes."""
     return f"{_CUT_BEGINS}{missing}{_CUT_ENDS}"
 
 
 def over_limits(
     kept: Iterable[KeptLog[Name]], limits: LogLimits, now: float
 ) -> Generator[KeptLog[Name]]:
-    """Yield the logs that are too old, and the oldest while all are too large together.
+    """Yield the logs that are too old, and the oldest ones while all together are too large.
 
     Args:
-        kept: every log.
-        limits: how much is kept, and for how long.
+        kept: all logs.
+        limits: how much to keep, and for how long.
         now: seconds since 1970.
     """
     every = sorted(kept, key=lambda log: log.written_at)

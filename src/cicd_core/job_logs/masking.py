@@ -1,12 +1,13 @@
-"""What is hidden of a log before it leaves the agent: known secrets, and what looks like one.
+"""Masks secrets in a log before it leaves the agent.
 
-A value is known (a variable, a file) or has a form that only secrets have (a token of a known
-service, the password of a URL, a private key). Each stretch of secrets becomes ``***``.
+A secret is either a known value (from a variable or a file) or has a form that only secrets have (a
+token of a known service, the password of a URL, a private key). Adjacent secrets become one
+``***``.
 
-A log comes in pieces, and a secret may lie across their border. So the last line is kept back until
-its end has come, and a private key until the end of its last line has. A line that is longer than
-64 KiB, or a key of more than 16 KiB, is not kept back as a whole: of those the last 4 KiB are, or
-as many as the longest value has.
+A log arrives in pieces, and a secret may cross their border. The masker therefore holds back the
+last line until it has its end, and a private key until its last line has ended. Of a line longer
+than 64 KiB, or a key longer than 16 KiB, it holds back only the last 4 KiB, or as many bytes as the
+longest known value has.
 """
 
 from __future__ import annotations
@@ -25,21 +26,21 @@ from cicd_core.values import frozen
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-#: The fewest characters of a value that is named as a secret, and of one that only looks like one.
+#: Minimum length of a value that is named as a secret, and of one that only looks like a secret.
 LEAST_VALUE: Final = 4
 _LEAST_GUESSED: Final = 8
-#: How long a line, and a private key, may be that is looked at as a whole, in bytes.
+#: Maximum length of a line, and of a private key, that is searched as a whole, in bytes.
 _LONGEST_LINE: Final = 64 * 1024
 _LONGEST_KEY: Final = 16 * 1024
-#: How much of the end of a longer line is kept back, in bytes.
+#: Number of bytes held back at the end of a longer line.
 _WINDOW: Final = 4096
 _MASK: Final = HIDDEN.encode()
 _LINE_END: Final = re.compile(rb"[\r\n]")
 _LINE: Final = re.compile(rb"[^\r\n]+")
 _LINE_ENDS: Final = re.compile(r"[\r\n]+")
 
-#: What has the form of a secret. Each has words that it can't be without, which are looked for
-#: first: that is many times faster. The group ``secret`` is hidden, or the whole match.
+#: Forms of secrets. Each comes with words that it always contains: searching for those first is
+#: much faster. The group ``secret`` is masked, or else the whole match.
 _FORMS: Final = tuple(
     (words, re.compile(pattern))
     for words, pattern in (
@@ -81,7 +82,7 @@ _KEY_WORD: Final = b"PRIVATE KEY-----"
 
 @frozen
 class LogMasks:
-    r"""What is hidden of the logs of an agent.
+    r"""The secrets to mask in the logs of an agent.
 
     Example:
         .. code-block:: python
@@ -96,19 +97,19 @@ class LogMasks:
 
     @classmethod
     def of(cls, *, values: Iterable[str] = (), patterns: Iterable[str] = ()) -> LogMasks:
-        """Return masks for known values and for forms, besides those that are hidden anyway.
+        """Return masks for known values and for patterns, besides those that always apply.
 
-        A value is hidden as it is, percent-encoded, within JSON, and as Base64; one of several
-        lines is hidden line by line.
+        A value is masked as it is, percent-encoded, within JSON, and as Base64. A value of several
+        lines is masked line by line.
 
         Args:
-            values: each of at least four characters.
-            patterns: regular expressions; each sees one line at a time, without its end, so ``^``
-                and ``$`` are where the line begins and ends. Where there is a group named
-                ``secret``, it alone is hidden.
+            values: values of at least four characters each.
+            patterns: regular expressions. Each sees one line at a time, without its end, so ``^``
+                and ``$`` match the start and the end of the line. If there is a group named
+                ``secret``, only that group is masked.
 
         Raises:
-            InvalidInput: a value is too short, or a pattern does not compile or matches nothing.
+            InvalidInput: a value is too short, a pattern does not compile, or it matches nothing.
         """
         known: set[bytes] = set()
         for number, value in enumerate(_listed("values", values)):
@@ -124,9 +125,9 @@ class LogMasks:
         return cls(frozenset(known), tuple(compiled))
 
     def with_variables(self, variables: Mapping[str, object]) -> LogMasks:
-        """Return masks that hide, besides, the values of variables with the names of secrets.
+        """Return masks that also cover the values of variables with names of secrets.
 
-        Values of fewer than eight characters are left: they occur by chance.
+        Values of fewer than eight characters are not masked: they occur by chance.
         """
         guessed = {
             form
@@ -139,7 +140,7 @@ class LogMasks:
 
 
 class _Match(NamedTuple):
-    """Where a secret is, and where that begins by which it was recognized."""
+    """A secret: where its evidence begins, where the secret begins, and where it ends."""
 
     begin: int
     secret: int
@@ -147,25 +148,25 @@ class _Match(NamedTuple):
 
 
 class LogMasker:
-    """Hides secrets of one log, piece by piece. Not safe to use from several threads at once."""
+    """Masks secrets in one log, piece by piece. Not safe to use from several threads at once."""
 
     def __init__(self, masks: LogMasks) -> None:
-        """Begin with a log that is empty."""
+        """Start with an empty log."""
         self._masks = masks
         self._values = sorted(masks.values)
         self._window = max([_WINDOW, *map(len, self._values)])
         self._rest = b""
-        #: Whether all is hidden up to the end of the line: a secret began that is too long to wait.
+        #: Whether the rest of the line is masked, because it began with a secret too long to hold.
         self._hides_line = False
-        #: Whether that which left last is hidden: a secret that follows at once is of its stretch.
+        #: Whether the last released bytes are masked: a secret that follows directly joins them.
         self._ends_hidden = False
 
     def feed(self, data: bytes, *, final: bool = False) -> bytes:
-        """Take the next bytes of the log, and return those that may leave.
+        """Take the next bytes of the log; return those that may leave the agent.
 
         Args:
-            data: what the log says next.
-            final: whether nothing follows: then nothing is kept back.
+            data: the next bytes of the log.
+            final: whether these are the last ones: then nothing is held back.
         """
         held = self._without_hidden_line(self._rest + data)
         found = list(self._found(held))
@@ -199,10 +200,10 @@ class LogMasker:
         return held[end.start() :]
 
     def _border(self, held: bytes, found: Iterable[tuple[int, int]]) -> int:
-        """Return up to where nothing that comes later changes what is hidden.
+        """Return the offset up to which later bytes can't change the result.
 
-        A secret stays together with what shows that it is one, such as ``Authorization:``, and one
-        of several lines with all of its first and of its last line: what stands beside it counts.
+        A secret stays together with its evidence, such as ``Authorization:``. A secret of several
+        lines stays together with all of its first and last line: their other text matters too.
         """
         spans = list(found)
         last = whole = _line_begin(held, len(held))
@@ -218,11 +219,11 @@ class LogMasker:
 
     def _border_within_line(self, held: bytes, spans: list[tuple[int, int]], cut: int) -> int:
         for begin, end in spans:
-            if begin < cut and end == len(held):  # it may go on, as a key does that has no end yet
+            if begin < cut and end == len(held):  # it may continue, as a key without an end
                 cut = begin
             elif begin < cut < end:
                 cut = end
-        if cut == 0:  # one secret is all that there is
+        if cut == 0:  # the held bytes are one secret
             self._hides_line = True
             return len(held)
         return cut
@@ -245,7 +246,7 @@ class LogMasker:
 
 
 def _keys(held: bytes) -> Iterator[_Match]:
-    """Yield the places of private keys; one without an end is as long as a key may be."""
+    """Yield the private keys; one without an end gets the maximum length of a key."""
     place = 0
     while begin := _KEY_BEGINS.search(held, place):
         most = begin.end() + _LONGEST_KEY
@@ -259,7 +260,7 @@ def _line_begin(held: bytes, place: int) -> int:
 
 
 def _matches(pattern: re.Pattern[bytes], text: bytes, place: int = 0) -> Iterator[_Match]:
-    """Yield what a pattern finds in a text that begins at a place of all that is held."""
+    """Yield the matches of a pattern in a text that begins at ``place`` in the held bytes."""
     group = "secret" if "secret" in pattern.groupindex else 0
     for found in pattern.finditer(text):
         secret, end = found.span(group)
@@ -268,7 +269,7 @@ def _matches(pattern: re.Pattern[bytes], text: bytes, place: int = 0) -> Iterato
 
 
 def _merged(spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Yield the stretches that spans cover together, in order."""
+    """Yield the union of the spans, in order."""
     begin = end = -1
     for start, stop in sorted(spans):
         if start > end:
@@ -295,7 +296,7 @@ def _lines_of(value: str, least: int) -> list[str]:
 
 
 def _written(value: str) -> set[bytes]:
-    """Return the ways in which a value is written."""
+    """Return the encoded forms of a value."""
     plain = value.encode("utf-8", "surrogatepass")
     in_json = json.dumps(value)[1:-1].encode()
     encoded = quote(value, safe="", errors="replace").encode()
@@ -306,7 +307,7 @@ def _compiled(field: str, pattern: str) -> re.Pattern[bytes]:
     try:
         compiled = re.compile(pattern.encode())
     except (re.error, OverflowError) as wrong:
-        raise InvalidInput(field, pattern, f"it is no regular expression: {wrong}") from None
+        raise InvalidInput(field, pattern, f"it is not a regular expression: {wrong}") from None
     if compiled.fullmatch(b""):
-        raise InvalidInput(field, pattern, "it matches nothing at all; name what is secret")
+        raise InvalidInput(field, pattern, "it matches the empty text; match the secret itself")
     return compiled

@@ -1,11 +1,12 @@
-"""Opening a log store: a folder, or a URL whose scheme names an entry point.
+"""Open a log store: a folder, or a URL whose scheme names an entry point.
 
-A package that keeps logs elsewhere, in an object store say, says in its ``pyproject.toml``::
+A package that keeps logs elsewhere, for example in an object store, declares an entry point in its
+``pyproject.toml``::
 
     [project.entry-points."cicd_core.log_stores"]
     acme = "acme_logs:open_acme"
 
-and ``open_log_store("acme://bucket")`` then calls ``acme_logs.open_acme``, a
+``open_log_store("acme://bucket")`` then calls ``acme_logs.open_acme``, a
 :class:`LogStoreFactory`.
 """
 
@@ -41,8 +42,8 @@ class LogStoreFactory(Protocol):
         """Return a context manager that opens the log store.
 
         Args:
-            url: as it was given.
-            limits: how much is kept, and for how long.
+            url: the URL passed to :func:`open_log_store`.
+            limits: how much to keep, and for how long.
         """
         ...
 
@@ -54,8 +55,8 @@ def open_log_store(
 
     Args:
         place: a folder, or a URL such as ``file:///var/lib/cicd-core/logs``.
-        limits: how much is kept, and for how long; left out, 64 MiB a log, 10 GiB together, 14
-            days.
+        limits: how much to keep, and for how long; the defaults are 64 MiB per log, 10 GiB in
+            total, and 14 days.
 
     Raises:
         InvalidInput: an argument is wrong.

@@ -1,4 +1,4 @@
-"""Pieces of a log that is spread over files, by their places in the log."""
+"""Pieces of a log whose bytes are spread over files."""
 
 from __future__ import annotations
 
@@ -10,54 +10,54 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-#: The most bytes of one piece, where the reader names no other number.
+#: Default of the maximum number of bytes in a piece.
 PIECE_BYTES: Final = 256 * 1024
 
 
 @frozen(kw_only=True)
 class LogPiece:
-    """Some bytes of a log that is read."""
+    """Bytes read from a log."""
 
     data: bytes
-    #: How many bytes before them are left out.
+    #: Number of omitted bytes before them.
     missing: int
-    #: Where the next piece begins.
+    #: The offset at which the next piece begins.
     next_offset: int
 
     @property
     def offset(self) -> int:
-        """Where its bytes begin."""
+        """The offset of the first byte."""
         return self.next_offset - len(self.data)
 
 
 @frozen
 class Span:
-    """Where some bytes of a log are."""
+    """The location of some bytes of a log: an offset in the log, and a place in a file."""
 
-    #: The place of the first one in the log.
+    #: The offset of the first byte in the log.
     start: int
     size: int
     path: Path
-    #: Where they begin in the file.
+    #: Where the bytes begin in the file.
     offset: int = 0
 
     @property
     def end(self) -> int:
-        """The place behind the last one."""
+        """The offset after the last byte."""
         return self.start + self.size
 
 
 def piece_of(spans: Iterable[Span], offset: int, most: int = PIECE_BYTES) -> LogPiece:
-    """Return the bytes of a log from a place on, as far as one file has them.
+    """Return the bytes of a log from an offset on, up to the end of one file.
 
     Args:
-        spans: where the bytes of the log are.
-        offset: 0, or where the piece before ended.
-        most: bytes.
+        spans: the locations of the log's bytes.
+        offset: 0, or the ``next_offset`` of the previous piece.
+        most: maximum number of bytes.
 
     Raises:
-        FileNotFoundError: a file went since it was found.
-        OSError: it can't be read.
+        FileNotFoundError: a file was removed after it was listed.
+        OSError: a file can't be read.
     """
     ahead = [span for span in spans if span.end > offset]
     if not ahead:
@@ -71,7 +71,7 @@ def piece_of(spans: Iterable[Span], offset: int, most: int = PIECE_BYTES) -> Log
 
 
 def start_of_last_lines(data: bytes, lines: int) -> int | None:
-    """Return where the last so many lines of a text begin; None: it may have fewer."""
+    """Return where the last ``lines`` lines of a text begin; None: it may have fewer."""
     place = len(data) - data.endswith(b"\n")
     for _ in range(lines):
         place = data.rfind(b"\n", 0, place)

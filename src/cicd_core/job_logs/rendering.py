@@ -1,15 +1,15 @@
-"""A log as markup for a page: colours as classes, progress bars as their last state.
+"""Renders a log as markup for a page: colours as classes, progress bars in their last state.
 
-The markup is text, with every character of HTML escaped, and ``<span class="…">`` around it; no
-attribute but ``class`` is ever written, and no class that is not named here. Put it into a
-``<pre>``; styles for the classes belong into the page's own stylesheet:
+The markup is escaped text in ``<span class="…">`` elements. It has no attribute but ``class``, and
+only the classes listed here. Put it into a ``<pre>``, and add styles for the classes to the
+stylesheet of the page:
 
 ========================================  ==========================================================
 ``ansi-bold``, ``ansi-dim``, …            see :data:`ATTRIBUTES`
-``ansi-fg-0`` to ``ansi-fg-15``           the colour of the text: 0 to 7 are black, red, green,
-                                          yellow, blue, magenta, cyan and white, 8 to 15 bright ones
-``ansi-bg-0`` to ``ansi-bg-15``           that of the background
-``log-binary``                            what stands for lines that are no text
+``ansi-fg-0`` to ``ansi-fg-15``           the text colour: 0 to 7 are black, red, green, yellow,
+                                          blue, magenta, cyan and white, 8 to 15 bright ones
+``ansi-bg-0`` to ``ansi-bg-15``           the background colour
+``log-binary``                            the replacement of lines that are not text
 ========================================  ==========================================================
 """
 
@@ -26,37 +26,37 @@ from cicd_core.printable import printable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: What a terminal takes as a command: CSI with its parameters and its end; OSC, DCS and the like up
-#: to their ends; two characters; and what begins as one of these and does not end.
+#: Commands of a terminal: CSI with its parameters and final character; OSC, DCS and similar ones up
+#: to their end; two characters; and an unfinished command.
 _ESCAPE: Final = re.compile(
     r"\x1b(?:\[(?P<parameters>[0-?]*)[ -/]*(?P<final>[@-~])"
     r"|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\|(?=\x1b)|\Z)"
     r"|[ -/]*[0-Z\\^-~]"
     r"|\[[0-?]*[ -/]*|)"
 )
-#: What moves the place where a terminal writes.
+#: Characters and commands that move the cursor of a terminal.
 _MOVES: Final = re.compile(r"[\r\b]|\x1b\[[0-?]*[ -/]*[CDGK]")
 _WRITTEN: Final = re.compile(r"[^\r\b\x1b]+")
 _LINE: Final = re.compile(rb"[^\n]*\n|[^\n]+")
-#: The last column that a command may move to: what it passes over is filled with spaces.
+#: The last column that a command may move to: skipped columns are filled with spaces.
 _LAST_COLUMN: Final = 200
-#: Bytes below the space that texts of terminals have in them.
+#: Control characters that are usual in the text of a terminal.
 _USUAL: Final = b"\x07\b\t\n\v\f\r\x1b"
 _CONTROLS: Final = bytes(code for code in range(0x20) if code not in _USUAL) + b"\x7f"
-#: Of how many bytes one must be a control character, or none of UTF-8, in a line that is no text.
+#: A line is not text if more than one byte in this many is a control character or not UTF-8.
 _ONE_IN: Final = 4
 
-#: How a command says that it erases all of the line.
+#: The parameter that erases the whole line.
 _ALL: Final = 2
 
 _Cells = list[tuple[str, Style]]
 
 
 def render_log(data: bytes) -> str:
-    """Return the markup of a part of a log that begins with a line.
+    """Return the markup of a part of a log; the part must begin at the start of a line.
 
-    Bytes that are no UTF-8 become U+FFFD. What a carriage return wrote over is left out, as on a
-    terminal. Lines that are no text are counted, not shown. The cost grows with the length alone.
+    Bytes that are not UTF-8 become U+FFFD. As on a terminal, text overwritten after a carriage
+    return is left out. Lines that are not text are counted, not shown. Cost: linear in the length.
     """
     markup: list[str] = []
     style = PLAIN
@@ -72,7 +72,7 @@ def render_log(data: bytes) -> str:
 
 
 def _is_binary(line: bytes) -> bool:
-    """Whether a line is no text: it has a NUL in it, or much that is no character of a text."""
+    """Return whether a line is not text: it has a NUL, or many bytes that are not characters."""
     if b"\0" in line:
         return True
     odd = len(line) - len(line.translate(None, _CONTROLS))
@@ -84,7 +84,7 @@ def _is_binary(line: bytes) -> bool:
 
 
 def _line(line: str, style: Style) -> tuple[str, Style]:
-    """Return the markup of a line, and the style in which the next one begins."""
+    """Return the markup of a line, and the style at the start of the next one."""
     text = line.rstrip("\r\n")
     end = "\n" if line[len(text) :] else ""
     parts = _overwritten(text, style) if _MOVES.search(text) else list(_styled(text, style))
@@ -100,7 +100,7 @@ def _style_after(text: str, style: Style) -> Style:
 
 
 def _styled(text: str, style: Style) -> Iterator[tuple[str, Style]]:
-    """Yield the parts of a text that has no command but colours, each with its style."""
+    """Yield the parts of a text without cursor movements, each with its style."""
     place = 0
     for found in _ESCAPE.finditer(text):
         if found.start() > place:
@@ -113,7 +113,7 @@ def _styled(text: str, style: Style) -> Iterator[tuple[str, Style]]:
 
 
 def _overwritten(text: str, style: Style) -> list[tuple[str, Style]]:
-    """Return what a terminal shows of a line in which it writes over what it wrote."""
+    """Return what a terminal shows of a line that overwrites parts of itself."""
     cells: _Cells = []
     column = place = 0
     while place < len(text):
@@ -140,13 +140,13 @@ def _overwritten(text: str, style: Style) -> list[tuple[str, Style]]:
 
 
 def _moved(cells: _Cells, column: int, final: str, parameters: str) -> int:
-    """Do a command that moves or erases within the line; return the column after it."""
+    """Apply a command that moves or erases within the line; return the column after it."""
     digits = parameters if parameters.isdecimal() and len(parameters) < 6 else ""  # noqa: PLR2004 - more is beyond every line
     number = int(digits or 0)
     if final == "K":
         if number == 0:
             del cells[column:]
-        elif number == _ALL:  # a column far to the right would be filled with spaces each time
+        elif number == _ALL:  # otherwise a far column would be filled with spaces each time
             cells.clear()
             return min(column, _LAST_COLUMN)
         return column

@@ -1,10 +1,10 @@
 """The files of a log, in the folder of its job.
 
-Each file holds a part of one attempt's log and is named by the attempt and by the place of its
-first byte (``2-0000000000001048576.log``), so what is on disk is all that there is to know, and a
-process that is killed leaves nothing to repair. The first file ends at 1 MiB and stays; where the
-log would be over its limit, the oldest of the others goes. An empty file (``2.complete``) says that
-nothing follows.
+Each file holds a part of one attempt's log. Its name has the attempt and the offset of its first
+byte (``2-0000000000001048576.log``), so the files are the complete state, and a killed process
+leaves nothing to repair. The first file ends at 1 MiB and stays. When the log would exceed its
+limit, the oldest of the other files is removed. An empty file (``2.complete``) marks the log as
+complete.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _SECOND: Final = 1_000_000
 
 @define
 class AttemptFiles:
-    """What is on disk of one log."""
+    """The files of one log on disk."""
 
     attempt: int
     spans: list[Span] = field(factory=list[Span])
@@ -42,17 +42,17 @@ class AttemptFiles:
 
     @property
     def end(self) -> int:
-        """How many bytes the log has, with those that are left out."""
+        """The number of bytes of the log, including omitted ones."""
         return self.spans[-1].end if self.spans else 0
 
     @property
     def kept(self) -> int:
-        """How many bytes are on disk."""
+        """The number of bytes on disk."""
         return sum(span.size for span in self.spans)
 
     @property
     def head(self) -> int:
-        """How many bytes are on disk from the first one on without a gap."""
+        """The number of bytes on disk from the start of the log without a gap."""
         end = 0
         for span in self.spans:
             if span.start != end:
@@ -62,7 +62,7 @@ class AttemptFiles:
 
     @property
     def state(self) -> LogState:
-        """How far the log is."""
+        """The state of the log."""
         return LogState(
             attempt=self.attempt,
             end=self.end,
@@ -74,10 +74,10 @@ class AttemptFiles:
 
 
 def files_in(folder: Path) -> list[AttemptFiles]:
-    """Return the logs in the folder of a job, the first attempt first; none: there is no folder.
+    """Return the logs in the folder of a job in order of attempts; empty without a folder.
 
     Raises:
-        OSError: it can't be read.
+        OSError: the folder can't be read.
     """
     found: dict[int, AttemptFiles] = {}
     with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
@@ -85,7 +85,7 @@ def files_in(folder: Path) -> list[AttemptFiles]:
             named = _FILE.fullmatch(entry.name)
             if named is None:
                 continue
-            with contextlib.suppress(FileNotFoundError):  # left out since it was seen
+            with contextlib.suppress(FileNotFoundError):  # removed since it was listed
                 facts = entry.stat(follow_symlinks=False)
                 files = found.setdefault(int(named[1]), AttemptFiles(int(named[1])))
                 files.written_at = max(files.written_at, facts.st_mtime)
@@ -99,7 +99,7 @@ def files_in(folder: Path) -> list[AttemptFiles]:
 
 
 def files_of(folder: Path, attempt: int) -> AttemptFiles:
-    """Return what is on disk of one log; a log that is not there has no files.
+    """Return the files of one log; a missing log has no files.
 
     Raises:
         OSError: the folder can't be read.
@@ -111,18 +111,18 @@ def files_of(folder: Path, attempt: int) -> AttemptFiles:
 def append(
     folder: Path, attempt: int, offset: int, data: bytes, *, complete: bool, limit: int
 ) -> LogState:
-    """Append bytes that begin at a place of a log.
+    """Append bytes at an offset of a log.
 
     Args:
-        folder: of the job, made for this user alone where there is none.
-        attempt: which log.
-        offset: where the bytes begin.
-        data: what the log has of them already is passed over.
-        complete: whether nothing follows.
-        limit: how many bytes of the log may be on disk.
+        folder: the folder of the job; a missing one is created for the current user only.
+        attempt: the attempt whose log it is.
+        offset: the offset of the first byte.
+        data: the bytes; those that the log already has are skipped.
+        complete: whether these are the last bytes of the log.
+        limit: maximum number of bytes of the log on disk.
 
     Raises:
-        LogOffsetMismatch: they begin behind the log's end, or go beyond that of a complete log.
+        LogOffsetMismatch: they begin after the log's end, or go beyond it in a complete log.
         OSError: the disk refused some of them.
     """
     with locked(folder):
@@ -138,7 +138,7 @@ def append(
 
 
 def remove(folder: Path, attempt: int) -> bool:
-    """Remove a log, and the folder with its last one; False: another process is at work there.
+    """Remove a log, and the folder with its last log; return False if the folder is locked.
 
     Raises:
         OSError: the files can't be removed.
@@ -157,7 +157,7 @@ def remove(folder: Path, attempt: int) -> bool:
 
 @contextlib.contextmanager
 def locked(folder: Path, *, wait: bool = True) -> Generator[None]:
-    """Keep other processes from writing to the logs of a job, if the file system has locks.
+    """Lock the logs of a job against other processes, if the file system supports locks.
 
     Raises:
         BlockingIOError: another process has the lock, and ``wait`` is false.
@@ -175,21 +175,21 @@ def _lock_of(folder: Path, *, wait: bool) -> int | None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             descriptor = os.open(folder, os.O_RDONLY)
-        except FileNotFoundError:  # removed meanwhile
+        except FileNotFoundError:  # removed in the meantime
             continue
-        except PermissionError:  # Windows opens no folders
+        except PermissionError:  # Windows can't open folders
             return None
         try:
             lock(descriptor, wait=wait)
         except BlockingIOError:
             os.close(descriptor)
             raise
-        except OSError:  # not every file system has locks
+        except OSError:  # the file system does not support locks
             return descriptor
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(descriptor), folder.stat()):
                 return descriptor
-        os.close(descriptor)  # removed while this waited for the lock
+        os.close(descriptor)  # the folder was removed while this process waited
 
 
 def _write(folder: Path, files: AttemptFiles, data: bytes, limit: int) -> None:
@@ -201,7 +201,7 @@ def _write(folder: Path, files: AttemptFiles, data: bytes, limit: int) -> None:
             spans.append(Span(files.end, 0, folder / f"{files.attempt}-{files.end:019d}.log"))
             room = _room(spans, limit)
         part = rest[:room]
-        # All but the first, and the one that grows, may go; a crash after that loses nothing else.
+        # All but the first and the last file may go. A crash afterwards loses nothing more.
         while files.kept + len(part) > limit and len(spans) > 2:  # noqa: PLR2004 - those two
             spans.pop(1).path.unlink(missing_ok=True)
         written = _append_to(spans[-1].path, part)
@@ -210,7 +210,7 @@ def _write(folder: Path, files: AttemptFiles, data: bytes, limit: int) -> None:
 
 
 def _room(spans: list[Span], limit: int) -> int:
-    """Return how many bytes go into the last file of a log."""
+    """Return how many bytes still fit into the last file of a log."""
     if not spans:
         return 0
     return (HEAD_BYTES if spans[-1].start == 0 else part_bytes(limit)) - spans[-1].size
