@@ -1,7 +1,7 @@
 """The runtime that an agent embeds: claim loop, lease renewer, handlers, drain.
 
-It talks to a small protocol (:mod:`cicd_core.agent.protocols`), so that an agent does not know on
-which side of a wire it lives.
+It depends only on a small protocol (:mod:`cicd_core.agent.protocols`), so an agent runs the same
+way next to the store or across a network.
 """
 
 from cicd_core.agent.active_job import StopReason

@@ -1,4 +1,4 @@
-"""A job that this agent holds: its newest handle, and whether its work must stop."""
+"""A job that this agent holds: its newest claim, and whether its work must stop."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
 
 
 class StopReason(StrEnum):
-    """Why a run's scope fired."""
+    """Why the scope of a run fired."""
 
-    #: Somebody asked for it.
+    #: A caller requested it.
     CANCEL = "cancel"
-    #: It ran for longer than the job's ``timeout_seconds``.
+    #: It ran longer than the job's ``timeout_seconds``.
     TIMEOUT = "timeout"
-    #: The lease is lost, or can't be renewed and is about to end: another agent may run the job
+    #: The lease is lost, or it can't be renewed and is about to end. Another agent may run the job
     #: soon, or runs it already.
     LEASE_LOST = "lease_lost"
-    #: The agent goes; the job is given back.
+    #: The agent drains and releases the job.
     DRAIN = "drain"
 
 
 @frozen
 class Stop:
-    """Why the work must stop, for programs and for people."""
+    """Why the work must stop: a reason for programs, and a text for people."""
 
     reason: StopReason
     why: str
@@ -49,20 +49,20 @@ class ActiveJob:
     def __init__(
         self, claimed: ClaimedJob, run_soon: RunSoon, *, stop_seconds: float = 0.0
     ) -> None:
-        """Make it in the event loop that runs the job, which ``run_soon`` leads to.
+        """Create it in the event loop that runs the job, which ``run_soon`` reaches.
 
-        ``stop_seconds``: how long its handler takes to end once its scope has fired.
+        ``stop_seconds``: how long the handler takes to end after its scope has fired.
         """
-        #: The newest handle: progress gives a new one. Only the job's own loop sets it.
+        #: The newest claim; each progress report returns a new one. Only the job's loop sets it.
         self.claimed = claimed
-        #: What the handler runs in.
+        #: The scope of the handler.
         self.scope = anyio.CancelScope()
         self.stop_seconds = stop_seconds
-        #: Whether the other side has said that the lease is lost; until it has, it is asked.
+        #: Whether the control plane confirmed the loss of the lease; until then, renewals go on.
         self.gone = False
-        #: Whether its handler runs now.
+        #: Whether the handler is running.
         self.at_work = False
-        #: Whether its handler was called. Only the job's own loop sets it.
+        #: Whether the handler was called. Only the job's own loop sets it.
         self.began = False
         self._run_soon = run_soon
         self._lock = threading.RLock()
@@ -74,36 +74,36 @@ class ActiveJob:
 
     @property
     def stop(self) -> Stop | None:
-        """Why it must stop; None while it may go on."""
+        """Why the work must stop; None while it may continue."""
         return self._stop
 
     @property
     def first_stop(self) -> Stop | None:
-        """Why its scope fired in the first place: what it ends with, if the lease still holds."""
+        """The first reason for which the scope fired; it sets the verdict if the lease holds."""
         return self._first_stop
 
     @property
     def stopped_at(self) -> float:
-        """When its scope fired, on the lease clock; infinity if it has not."""
+        """When the scope fired, on the lease clock; infinity if it has not."""
         return self._stopped_at
 
     @property
     def is_stuck(self) -> bool:
-        """Whether its handler goes on though it was stopped, and has had the time to end."""
+        """Whether the handler still runs although it was stopped and its time to end is over."""
         return self.at_work and lease_clock() - self._stopped_at > self.stop_seconds
 
     @property
     def lost(self) -> bool:
-        """Whether the lease is lost, or believed to be: the work must not go on."""
+        """Whether the lease is lost, or presumed lost: the work must stop."""
         return self._stop is not None and self._stop.reason is StopReason.LEASE_LOST
 
     def fire(self, reason: StopReason, why: str) -> bool:
-        """Stop the work: the flag stands at once, the scope is cancelled soon, in its own loop.
+        """Stop the work: set the flag now, and cancel the scope soon, in its own event loop.
 
-        The first reason stands, but for a lost lease, which overrides every other one.
+        The first reason stands. Only a lost lease overrides another reason.
 
         Returns:
-            Whether this reason stands now and did not before.
+            Whether this reason was set by this call.
         """
         with self._lock:
             if self._stop is not None and (self.lost or reason is not StopReason.LEASE_LOST):
@@ -116,9 +116,9 @@ class ActiveJob:
         return True
 
     def lose(self, why: str) -> None:
-        """Stop the work of a lease that is lost for certain: the other side says so.
+        """Stop the work of a lease that the control plane reports as lost.
 
-        The job may have its next owner already: little time is left to end.
+        Another agent may already run the job, so the handler has little time to end.
         """
         self.gone = True
         self.fire(StopReason.LEASE_LOST, why)
@@ -127,7 +127,7 @@ class ActiveJob:
                 self._set_times(self._times.lost(lease_clock()))
 
     def keep_to(self, times: LeaseTimes) -> None:
-        """Take when the lease ends from now on, and tell those that follow it."""
+        """Set the new end of the lease, and pass it to the followers."""
         with self._lock:
             self._set_times(times)
 
@@ -138,22 +138,22 @@ class ActiveJob:
 
     @property
     def times(self) -> LeaseTimes | None:
-        """When the lease ends; None before the work begins."""
+        """The times of the lease; None before the work begins."""
         return self._times
 
     @property
     def next_stop_at(self) -> float:
-        """When its lease or its time stops it next; infinity: not at all."""
+        """When the lease or the timeout stops the job next; infinity: never."""
         times = self._times
         if times is None or self.lost:
             return math.inf
         return times.end_at if self._stop else min(times.timeout_at, times.stop_at)
 
     def stop_if_overdue(self) -> None:
-        """Stop the work if its lease or its time is over now, whatever the keeper is doing.
+        """Stop the work if its lease or its timeout is over now, without the lease renewer.
 
-        A process that was suspended may wake up in the middle of a handler: the lost time must be
-        noticed before the handler goes on.
+        A process that was suspended may wake up in the middle of a handler: it must notice the lost
+        time before the handler continues.
         """
         times = self._times
         if times is None or (now := lease_clock()) < self.next_stop_at:
@@ -167,7 +167,7 @@ class ActiveJob:
 
     @contextmanager
     def followed(self, follower: Callable[[float], object]) -> Generator[None]:
-        """Tell ``follower`` by when all must have ended: now, and whenever that moves.
+        """Call ``follower`` with the time by which all work must end, now and at each change.
 
         It is called in any thread with an instant of the lease clock, and must not block.
         """

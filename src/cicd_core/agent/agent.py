@@ -1,4 +1,4 @@
-"""The agent to embed: it asks for work, runs it, and goes in good order."""
+"""The agent to embed: it claims jobs, runs them, and drains before it ends."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ _H = TypeVar("_H", bound=Handler)
 
 
 class Agent:
-    """Claims jobs of one pool and runs them with the handlers that it was given.
+    """Claims jobs of one pool and runs them with its handlers.
 
-    Its leases are renewed by a thread of its own, also while a handler blocks the event loop. It
+    A thread of its own renews the leases, even while a handler blocks the event loop. The agent
     runs on asyncio and on trio.
 
     Example:
-        The smallest agent that is of use:
+        The smallest useful agent:
 
         .. code-block:: python
 
@@ -105,41 +105,42 @@ class Agent:
         exit_when_stuck: int | None = None,
         stuck_seconds: float = 60.0,
     ) -> None:
-        """Describe the agent; nothing happens before :meth:`run`.
+        """Configure the agent; nothing happens before :meth:`run`.
 
         Args:
-            source: the control plane, or a client that reaches it. It stays the caller's.
-            pool: whose jobs it takes.
-            labels: all that it has; a job's required labels must be among them.
+            source: the control plane, or a client of it. The caller keeps and closes it.
+            pool: the pool whose jobs it claims.
+            labels: all labels of the agent; the required labels of a job must be among them.
             slots: how many jobs it runs at once, 1 to 1,024.
-            agent_id: unique among all agents; host, process and chance make one when left out.
-            hostname: for people; the machine's when left out.
-            version: of the program that embeds the agent, for people.
-            metadata: what else there is to know of it.
+            agent_id: unique among all agents; the default is made of the host, the process and
+                random characters.
+            hostname: shown to people; the default is the name of the machine.
+            version: version of the program that embeds the agent, shown to people.
+            metadata: other facts about the agent, shown to people.
             grace_seconds: how long a drain waits for running jobs before it stops them.
-            claim_wait: how many seconds one claim waits at the other side for work.
-            lease_seconds: how long a lease lasts without a renewal; the control plane's own choice
-                when left out.
-            heartbeat_interval_seconds: between two heartbeats; take a third of the control
+            claim_wait: how many seconds the control plane may hold a claim until there is work.
+            lease_seconds: how long a lease lasts without a renewal; the default is that of the
+                control plane.
+            heartbeat_interval_seconds: seconds between two heartbeats; use a third of the control
                 plane's ``heartbeat_timeout_seconds``.
-            log_dir: a folder for the jobs' logs, made when it is missing; None keeps only the last
-                lines, in memory, while the job runs.
-            log_limits: how much is kept there, and for how long; left out, 64 MiB a job, 10 GiB
-                together, 14 days.
-            send_log_tail: whether the end of each log (at most 8 KiB) goes to the control plane
-                with the outcome. Off by default: logs may hold secrets, and the control plane is
-                never to see one.
-            send_logs: where logs are sent while jobs run: ``RemoteControlPlane.job_logs``, or a
-                ``JobLogService`` where the agent reaches the store itself. Needs ``log_dir``: what
-                could not be sent yet waits there. None, the default: nowhere.
-            log_masks: what is hidden of a log before it leaves the agent, besides the values of the
-                job's variables with the names of secrets, and what has the form of a secret.
-            metrics: measures the load of the machine for a heartbeat, in a thread.
-            exit_when_stuck: so many slots that are stuck end the process, with exit code 75, so
-                that its supervisor starts another one; None: never. A slot is stuck when its
-                handler was stopped and goes on, which only a thread or a blocked event loop can.
-                The agent drains before that; nothing else of the process is waited for.
-            stuck_seconds: how long a slot may be stuck before it counts for that.
+            log_dir: a folder for the logs of jobs, created if it is missing; None keeps only the
+                last lines, in memory, while the job runs.
+            log_limits: how much to keep there, and for how long; the defaults are 64 MiB per job,
+                10 GiB in total, and 14 days.
+            send_log_tail: whether to send the end of each log (at most 8 KiB) to the control plane
+                with the outcome. Off by default: logs may hold secrets, which the control plane
+                should never see.
+            send_logs: where to send logs while jobs run: ``RemoteControlPlane.job_logs``, or a
+                ``JobLogService`` if the agent reaches the store itself. Needs ``log_dir``, which
+                buffers unsent parts. None, the default, sends no logs.
+            log_masks: what to mask in a log before it leaves the agent, besides the values of job
+                variables with names of secrets, and texts that have the form of a secret.
+            metrics: a function that measures the load of the machine for a heartbeat, in a thread.
+            exit_when_stuck: number of stuck slots at which the process ends with exit code 75, so
+                that its supervisor restarts it; None: never. A slot is stuck when its
+                handler was stopped but still runs, as only a thread or a blocked event loop can.
+                The agent drains first; it does not wait for anything else in the process.
+            stuck_seconds: how long a slot must be stuck to be counted.
 
         Raises:
             InvalidInput: a field is wrong; the error names it.
@@ -159,7 +160,7 @@ class Agent:
         self._log_masks = log_masks or LogMasks()
         check_kind("log_masks", self._log_masks, LogMasks)
         if metrics is not None and not callable(metrics):
-            raise InvalidInput("metrics", metrics, "give a function of no arguments")
+            raise InvalidInput("metrics", metrics, "give a function without parameters")
         host = hostname or socket.gethostname()
         self._spec = checked(
             AgentSpec(
@@ -178,7 +179,7 @@ class Agent:
         self._heartbeat_interval_seconds = check_seconds(
             "heartbeat_interval_seconds", heartbeat_interval_seconds, least=0.001
         )
-        # A handler may change the folder that the process works in.
+        # A handler may change the working directory of the process.
         self._log_dir = None if log_dir is None else Path(log_dir).absolute()
         self._log_limits = log_limits or LogLimits()
         self._send_log_tail = send_log_tail
@@ -190,19 +191,20 @@ class Agent:
 
     @property
     def agent_id(self) -> str:
-        """What the control plane calls it."""
+        """The agent's id."""
         return self._spec.agent_id
 
     def handler(self, job_type: str) -> Callable[[_H], _H]:
-        """Return a decorator: the function does the jobs of that type.
+        """Return a decorator that registers a function as the handler of a job type.
 
-        An async function runs in the agent's event loop, any other one in a thread of its own. It
-        returns None for a success, an exit code, or an Outcome. What it raises is an ``error``,
-        which the job's policy may try again; :class:`~cicd_core.agent.JobFailed` is a ``failed``.
+        An async function runs in the agent's event loop, any other function in a thread. It returns
+        None for a success, an exit code, or an Outcome. If it raises an exception, the verdict is
+        ``error``, which the job's policy may retry; for :class:`~cicd_core.agent.JobFailed` it is
+        ``failed``.
 
         Raises:
-            InvalidInput: the type is no name.
-            AlreadyExists: the type has a handler.
+            InvalidInput: the job type is not a valid name.
+            AlreadyExists: the job type already has a handler.
         """
 
         def add(handler: _H) -> _H:
@@ -212,18 +214,19 @@ class Agent:
         return add
 
     def add_handler(self, job_type: str, handler: Handler) -> None:
-        """Let a function, or an object that can be called, do the jobs of that type.
+        """Register a function, or a callable object, as the handler of a job type.
 
         Raises:
-            InvalidInput: the type is no name, or the handler can't be called.
-            AlreadyExists: the type has a handler.
+            InvalidInput: the job type is not a valid name, or the handler can't be called.
+            AlreadyExists: the job type already has a handler.
         """
         self._handlers.add(job_type, handler)
 
     def drain(self, reason: str = "the program called drain()") -> None:
-        """Ask it to go: claim nothing more, finish within the time of grace, release the rest.
+        """Drain: claim nothing more, finish within the grace period, release the other jobs.
 
-        Safe to call from any thread, and from a handler; before :meth:`run`, that ends at once.
+        Safe to call from any thread, and from a handler. If it is called before :meth:`run`, that
+        method returns at once.
 
         Raises:
             InvalidInput: the reason is empty.
@@ -233,25 +236,26 @@ class Agent:
     async def run(self, *, handle_signals: bool = True, until_idle: bool = False) -> None:
         """Register, and work until the agent drains.
 
-        A drain waits ``grace_seconds`` for what runs, then fires the scopes of the rest and gives
-        them back; that uses none of their attempts. A handler in a thread can't be stopped: it is
-        waited for. When this call is cancelled, all of that happens at once.
+        A drain waits ``grace_seconds`` for the running jobs. Then it fires the scopes of the others
+        and releases them, which uses no attempt. A handler in a thread can't be stopped, so the
+        agent waits for it. If this call is cancelled, the jobs are stopped without a grace period.
 
         Args:
-            handle_signals: drain at the first SIGTERM, SIGINT or SIGHUP, stop everything at the
-                second. Only in the main thread, and only those signals that the program leaves
-                alone: where it has a handler, a web server's for example, that handler alone runs,
-                and the program drains the agent itself, or cancels this call. The log says which.
-                When this call returns, the next signal does what it did before.
-            until_idle: return when nothing can be claimed and nothing runs. Jobs that wait for
-                their time, after a failure for example, are not waited for.
+            handle_signals: drain at the first SIGTERM, SIGINT or SIGHUP, and stop everything at the
+                second. This works only in the main thread, and only for signals that the program
+                does not handle itself. If it handles one, as a web server does, only its own
+                handler runs, and the program has to drain the agent or cancel this call; the log
+                names such signals. After this call, signals work as before.
+            until_idle: return when no job can be claimed and none is running. The agent does not
+                wait for delayed jobs, such as retries.
 
         Raises:
             InvalidInput: it has no handler, or the control plane refuses one of its fields.
-            OperationRejected: it runs already, another process took its id, or it was deregistered.
-            SetupFailed: the machine can't run jobs, which was found out at the start, or, with
-                ``until_idle``, by jobs that could not begin. An agent that is to stay becomes
-                unhealthy instead, claims nothing, and recovers when the fault is gone.
+            OperationRejected: the agent already runs, another process took its id, or it was
+                deregistered.
+            SetupFailed: the machine can't run jobs. The agent detects that at the start, or, with
+                ``until_idle``, when jobs can't begin. Without ``until_idle``, it becomes unhealthy
+                instead, claims nothing, and recovers when the fault is gone.
         """
         check_kind("handle_signals", handle_signals, bool)
         check_kind("until_idle", until_idle, bool)
@@ -278,15 +282,15 @@ class Agent:
     async def running(self) -> AsyncGenerator[Agent]:
         """Run in the background while the block runs; drain when the block ends.
 
-        Signals are left to the program. At the end of the block it drains as :meth:`run` does:
-        within the time of grace. When the block is cancelled, all of that happens at once.
+        The program handles the signals. At the end of the block, the agent drains within its grace
+        period, as :meth:`run` does. If the block is cancelled, the jobs are stopped without one.
 
         Raises:
-            InvalidInput, OperationRejected, SetupFailed: as :meth:`run` does. What ends the agent
-                early cancels the block, and is raised in its place; an error of the block's own is
-                raised as it is.
+            InvalidInput, OperationRejected, SetupFailed: as for :meth:`run`. An error that ends the
+                agent early cancels the block and is raised in place of the cancellation; an error
+                of the block itself is raised unchanged.
         """
-        self._plan(until_idle=False)  # what is wrong shows here, not as a cancellation
+        self._plan(until_idle=False)  # invalid arguments are raised here, not as a cancellation
         self._refuse_second_run()
         run = partial(self.run, handle_signals=False)
         drain = partial(self.drain, "its `async with` block has ended")
@@ -298,13 +302,13 @@ class Agent:
         self._drain.attach()
         life = AgentSession(plan, self._source, self._handlers, self._drain, self._ids)
         with drained_by_signals(self._drain) if handle_signals else nullcontext():
-            # A program may cancel its task more than once, and asyncio heeds no shield of ours
-            # then: all that must be done at the end is done in another task.
+            # A program may cancel its task more than once, and asyncio then ignores a shield, so
+            # the final steps run in another task.
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(life.live, run_soon_here())
 
     async def _check_machine(self, log_dir: Path | None) -> None:
-        """Find out before the first job is claimed whether one could be run at all."""
+        """Check before the first claim that this machine can run jobs."""
         try:
             await log_dir_probe(log_dir)()
         except OSError as refused:

@@ -1,4 +1,4 @@
-"""One life of an agent: it registers, works, drains, and says that it has gone."""
+"""One session of an agent: it registers, works, drains, and deregisters."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _log = logging.getLogger("cicd_core.agent")
 
 @frozen(kw_only=True)
 class Plan:
-    """What the agent is, and what it was told about its work."""
+    """The settings of an agent, checked and complete."""
 
     spec: AgentSpec
     terms: ClaimTerms
@@ -53,20 +53,20 @@ class Plan:
     log_dir: Path | None
     log_limits: LogLimits
     send_log_tail: bool
-    #: Where logs are sent; None: nowhere.
+    #: Where to send logs; None: nowhere.
     send_logs: LogSink | None = None
     log_masks: LogMasks = LogMasks()
-    #: When the process is to end since slots can't be freed; None: never.
+    #: When the process must end because slots are stuck; None: never.
     exit_when_stuck: StuckLimit | None = None
 
 
 class AgentSession:
-    """From the registration to the farewell."""
+    """An agent's session, from its registration to its deregistration."""
 
     def __init__(
         self, plan: Plan, source: WorkSource, handlers: Handlers, drain: Drain, ids: IdSource
     ) -> None:
-        """Make it in the event loop that it lives in."""
+        """Create it in the event loop that it runs in."""
         self._plan = plan
         self._source = source
         self._handlers = handlers
@@ -80,11 +80,11 @@ class AgentSession:
         self._stuck_watch: StuckWatch | None = None
 
     async def live(self, run_soon: RunSoon) -> None:
-        """Register, work until the agent drains, and say farewell.
+        """Register, work until the agent drains, and deregister.
 
         Raises:
-            CicdError: the other side refuses the agent or its claims for good.
-            SetupFailed: it ends when it is idle, and can't run what there is.
+            CicdError: the control plane refuses the agent or its claims, and no retry can help.
+            SetupFailed: an agent that ends when idle can't run the jobs that are left.
         """
         agent = await self._register()
         if agent is None:
@@ -105,7 +105,7 @@ class AgentSession:
             raise SetupFailed(self._fitness.doubt)
 
     async def _register(self) -> Agent | None:
-        """Register; None if the agent is to go before it could."""
+        """Register; return None if the agent drains before that succeeds."""
         register = partial(self._source.agents.register, self._plan.spec)
         agent: Agent | None = None
         async with anyio.create_task_group() as tasks:
@@ -141,14 +141,14 @@ class AgentSession:
         )
 
     def _tell_fitness(self) -> None:
-        """Let the control plane know at once; without work, an agent that ends when idle ends."""
+        """Send a heartbeat now; an agent that ends when idle drains if it is unhealthy."""
         if self._keeper is not None:
             self._keeper.beat_soon()
         if self._plan.terms.until_idle and self._fitness.fault is not None:
             self._drain.ask(f"this machine cannot run jobs: {self._fitness.fault}")
 
     def _be_refused(self, refused: OperationRejected) -> None:
-        """Finish what runs, then end with the error: another process may be this agent now."""
+        """Finish the running jobs, then end with the error: another process may have the id."""
         if self._refused is None:
             _log.error("agent %s: its heartbeat was refused: %s", self._plan.spec.agent_id, refused)
             self._refused = refused
@@ -195,7 +195,7 @@ class AgentSession:
     async def _conduct_drain(
         self, keeper: LeaseRenewer, loop: ClaimLoop, executor: Executor
     ) -> None:
-        """Wait until the agent is to go, then for its jobs, then fire their scopes."""
+        """Wait for the drain, then for the running jobs, then fire their scopes."""
         try:
             await self._drain.begun.wait()
             running = amount(self._slots.busy, "job")
@@ -210,7 +210,7 @@ class AgentSession:
                 executor.stop_all(f"the agent drains: {self._drain.reason}")
                 loop.give_up()
         finally:
-            # Cancelled from outside: handlers in threads learn of it by their flag alone.
+            # After a cancellation, only this flag stops handlers in threads.
             executor.stop_all(f"the agent stops: {self._drain.reason or 'it was cancelled'}")
 
     async def _tell_drain(self, keeper: LeaseRenewer) -> None:
@@ -223,7 +223,7 @@ class AgentSession:
     async def _tell(
         self, what: str, tell: Callable[..., Awaitable[object]], keeper: LeaseRenewer
     ) -> None:
-        if self._refused is not None:  # whoever has the id now must neither drain nor end by us
+        if self._refused is not None:  # another process with this id must not be drained
             return
         agent_id = self._plan.spec.agent_id
         reason = self._drain.reason or "the agent was cancelled"

@@ -1,7 +1,7 @@
-"""What a handler's answer means, and what its exception means, whatever either of them is.
+"""Converts what a handler returns or raises to an outcome.
 
-Both are values of the embedder's code: reading them may run more of it, and may raise. Nothing
-here raises: an answer that can't be read is an error of its job.
+Both are values of the embedder's code: reading them may run more of that code, and may raise.
+Nothing here raises: an answer that can't be read becomes an error of its job.
 """
 
 from __future__ import annotations
@@ -16,35 +16,36 @@ from cicd_core.model.outcome import Outcome
 
 
 class JobFailed(Exception):
-    """Raised by a handler: the job ran, and said no. Its verdict is ``failed``, not ``error``."""
+    """Raised by a handler for a job that failed: its verdict is ``failed``, not ``error``."""
 
     def __init__(self, message: str, *, exit_code: int | None = None) -> None:
-        """Say why, and perhaps with which exit code.
+        """Take the reason, and the exit code if there is one.
 
         Raises:
-            InvalidInput: an exit code of 0, which is a success.
+            InvalidInput: the exit code is 0, which means success.
         """
         super().__init__(message)
         self.outcome = Outcome(verdict=Verdict.FAILED, exit_code=exit_code, error_message=message)
 
 
 class SetupFailed(Exception):
-    """Raised by a handler before its work began: this machine can't run the job, another one may.
+    """Raised by a handler before it begins the work, if this machine can't run the job.
 
-    No space, no folder, no process: something that the next job would fail of too. The job goes
-    back unused, and the agent pauses. When it happens again and again the agent is unhealthy, until
-    the handler's ``probe`` returns, an async method that raises while the fault lasts; without
-    one, until the next job that is tried. A handler that may have begun must not raise it.
+    Use it for faults that the next job would meet too, such as a full disk, a missing folder, or a
+    process that can't be started. The job returns to the queue without using an attempt, and the
+    agent pauses. If that happens repeatedly, the agent becomes unhealthy until the handler's
+    ``probe`` returns: an async method that raises while the fault lasts. Without a ``probe``, the
+    next job is the test. Don't raise it once the work may have begun.
     """
 
 
 def outcome_of(returned: object, job_type: str) -> Outcome:
-    """Return the outcome that a handler's answer means."""
+    """Return the outcome that a handler's return value means."""
     try:
         return _outcome_of(returned, job_type)
     except InvalidInput as refused:
         return Outcome.error(f"the handler for {job_type!r}: {refused}")
-    except BaseException as error:  # noqa: BLE001 - comparing the answer runs the embedder's code
+    except BaseException as error:  # noqa: BLE001 - reading the answer runs the embedder's code
         why = described(error)
         return Outcome.error(f"the answer of the handler for {job_type!r} cannot be read: {why}")
 
@@ -63,7 +64,7 @@ def _outcome_of(returned: object, job_type: str) -> Outcome:
 
 
 def outcome_of_error(error: BaseException) -> Outcome:
-    """Return the outcome that an exception means: its type and message; a lone one of a group."""
+    """Return the outcome of an exception, or of the only exception in a group."""
     try:
         lone = alone(error)
     except BaseException:  # noqa: BLE001 - a group of the embedder's class may raise anything
@@ -77,7 +78,7 @@ def outcome_of_error(error: BaseException) -> Outcome:
 
 
 def alone(error: BaseException) -> BaseException:
-    """Return the one exception that a group holds, or the group if it holds several."""
+    """Return the only exception of a group, or the group if it holds several."""
     lone = error
     while len(inner := _within(lone)) == 1:
         (lone,) = inner
@@ -91,11 +92,11 @@ def _within(error: BaseException) -> tuple[BaseException, ...]:
 
 
 def traceback_of(error: BaseException, *, left_out: str) -> str:
-    """Return what the log of the job tells of an error: our own need no traceback.
+    """Return the traceback for the job's log; for errors of this library, only type and message.
 
     Args:
-        error: what the handler raised.
-        left_out: the file whose frames at the beginning are none of the handler's.
+        error: the exception that the handler raised.
+        left_out: the file whose first frames do not belong to the handler.
     """
     try:
         if isinstance(error, CicdError):
@@ -109,14 +110,14 @@ def traceback_of(error: BaseException, *, left_out: str) -> str:
 
 
 def reason_of(failed: BaseException) -> str:
-    """Return why a set-up failed, in words that every store can keep."""
+    """Return why a set-up failed, as text that every store can keep."""
     name, _, message = described(failed).partition(": ")
     why = message if isinstance(failed, SetupFailed) and message else f"{name}: {message}"
     return str(storable("why", why))
 
 
 def _plain(outcome: Outcome) -> Outcome:
-    """Return an outcome of plain values: what follows must run no code of the embedder's."""
+    """Return a copy of plain values, so that later steps run no code of the embedder."""
     code = outcome.exit_code
     return Outcome(
         verdict=outcome.verdict,
@@ -132,7 +133,7 @@ def _text(text: str | None) -> str | None:
 
 
 def described(error: BaseException) -> str:
-    """Return the type and the message of an exception, whatever it is."""
+    """Return the type and the message of any exception."""
     name = type.__dict__["__name__"].__get__(type(error))
     try:
         return f"{name}: {error}"

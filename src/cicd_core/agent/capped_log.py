@@ -1,10 +1,10 @@
-"""The file of a log that has a limit: its beginning and its end are kept.
+"""The file of a log with a limit: it keeps the start and the end of the log.
 
-While the log is shorter than half of its limit, one file holds all of it. Then it goes on in parts,
-each named by its first byte's place in the log (``build-1.log.33554432``). Where a new part would
-be over the limit, the file is cut to its first MiB, after that the oldest part goes. At the end the
-parts are joined to the file, behind a line that says how many bytes are missing. At every moment
-what is on disk can be read in order (:func:`read_piece`), also if the writer was killed.
+While the log is shorter than half of its limit, it is one file. After that it continues in parts,
+each named by the offset of its first byte (``build-1.log.33554432``). When a new part would exceed
+the limit, the first file is cut to 1 MiB; later, the oldest part is removed. At the end, the parts
+are appended to the first file, after a line with the number of omitted bytes. The files on disk can
+be read in order at any time (:func:`read_piece`), even if the writer was killed.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ class CappedFile:
     """Appends to a log. Not safe to use from several threads at once."""
 
     def __init__(self, path: Path, limit: int) -> None:
-        """Open the file, made for this user alone: commands print what is secret.
+        """Open the file; it is readable only by its user, because commands may print secrets.
 
         Args:
-            path: where it is; what it holds already counts.
-            limit: how many bytes may be on disk, ``LEAST_LIMIT`` or more; while the parts are
-                joined it may be an eighth more.
+            path: the file; its present content counts.
+            limit: maximum number of bytes on disk, at least ``LEAST_LIMIT``; while the parts are
+                joined, the files may take an eighth more.
 
         Raises:
-            OSError: it can't be opened.
+            OSError: the file can't be opened.
         """
         self._path = path
         self._limit = limit
@@ -48,7 +48,7 @@ class CappedFile:
         self._missing = 0
         try:
             self._main = _opened(path, os.O_EXCL)
-            #: Whether there was no such file before.
+            #: Whether the file did not exist before.
             self.is_new = True
         except FileExistsError:
             self._main = _opened(path)
@@ -60,12 +60,12 @@ class CappedFile:
 
     @property
     def descriptor(self) -> int:
-        """The descriptor of the file itself."""
+        """The descriptor of the first file."""
         return self._main
 
     @property
     def end(self) -> int:
-        """How many bytes the log has, with those that are left out."""
+        """Length of the log in bytes, including omitted ones."""
         return self._end
 
     @property
@@ -94,22 +94,22 @@ class CappedFile:
                 self._main_bytes += written
 
     def read(self, offset: int) -> LogPiece:
-        """Return bytes of the log from a place on, as :func:`read_piece` does.
+        """Return bytes of the log from an offset on, like :func:`read_piece`.
 
-        It knows the files, and looks for none.
+        It knows the files already, and does not list the folder.
 
         Raises:
-            OSError: they can't be read.
+            OSError: the files can't be read.
         """
         spans = [Span(0, self._main_bytes, self._path)]
         parts = [Span(start, size, part_path(self._path, start)) for start, size in self._parts]
         return piece_of([*spans, *parts], offset)
 
     def close(self) -> None:
-        """Join the parts to the file, and close it.
+        """Append the parts to the first file, and close it.
 
         Raises:
-            OSError: they could not be joined; what is on disk can be read as it is.
+            OSError: they could not be joined; the files on disk are still readable.
         """
         try:
             self._close_part()
@@ -131,7 +131,7 @@ class CappedFile:
             self._file = self._main
 
     def _make_room(self) -> None:
-        """Leave out the oldest bytes behind the beginning until there is room for a part."""
+        """Remove the oldest bytes after the first MiB until there is room for a part."""
         while self._bytes + self._part_bytes > self._limit:
             if self._main_bytes > HEAD_BYTES:
                 os.ftruncate(self._main, HEAD_BYTES)
@@ -158,26 +158,26 @@ class CappedFile:
 
 
 def read_piece(path: Path, offset: int) -> LogPiece:
-    """Return bytes of a log from a place in it on, while it is written or afterwards.
+    """Return bytes of a log from an offset on, while it is written or afterwards.
 
     Args:
-        path: the log's file.
-        offset: 0, or where the piece before it ended.
+        path: the first file of the log.
+        offset: 0, or the ``next_offset`` of the previous piece.
 
     Raises:
         FileNotFoundError: there is no such log.
-        OSError: it can't be read.
+        OSError: the log can't be read.
     """
     return piece_of(_spans(path), offset)
 
 
 def part_path(path: Path, start: int) -> Path:
-    """Return the file of the part of a log that begins at that byte."""
+    """Return the file of the part that begins at an offset of the log."""
     return path.with_name(f"{path.name}.{start}")
 
 
 def parts_of(path: Path) -> list[tuple[int, Path]]:
-    """Return the parts of a log that are on disk, each with the place of its first byte."""
+    """Return the parts of a log on disk, each with the offset of its first byte."""
     prefix = f"{path.name}."
     with os.scandir(path.parent) as entries:
         names = [entry.name for entry in entries if entry.name.startswith(prefix)]
@@ -206,7 +206,7 @@ def _spans(path: Path) -> list[Span]:
 
 
 def _cut_of(path: Path) -> tuple[int, int]:
-    """Return how many bytes are missing behind the beginning, and how long the line is."""
+    """Return the number of bytes omitted after the first MiB, and the length of the line."""
     with path.open("rb") as file:
         file.seek(HEAD_BYTES)
         found = CUT_LINE.match(file.read(_LONGEST_CUT))

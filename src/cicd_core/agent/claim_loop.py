@@ -1,4 +1,4 @@
-"""The claim loop: it asks for as many jobs as slots are free, and waits at the other side."""
+"""The claim loop: it claims a job for each free slot, and waits at the control plane for work."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("cicd_core.agent")
 
-#: How often an agent that runs until it is idle asks while it is unfit, before it ends with that.
+#: How many refusals an unhealthy agent that ends when idle accepts before it ends.
 _UNFIT_TRIES: Final = 5
 
 
 @frozen(kw_only=True)
 class ClaimTerms:
-    """What the agent claims, and how long a claim waits for it."""
+    """What the agent claims, and how long a claim waits for work."""
 
     agent_id: str
     pool_name: str
@@ -44,12 +44,12 @@ class ClaimTerms:
     job_types: tuple[str, ...]
     lease_seconds: float | None
     wait_seconds: float
-    #: The loop ends when nothing can be claimed and nothing runs.
+    #: Whether the loop ends when no job can be claimed and none is running.
     until_idle: bool
 
 
 class ClaimLoop:
-    """Claims until the agent drains, or is idle; whatever it gets goes to ``begin``."""
+    """Claims until the agent drains or is idle; passes each claimed job to ``begin``."""
 
     def __init__(  # noqa: PLR0917 - its collaborators, each of its own type
         self,
@@ -61,7 +61,7 @@ class ClaimLoop:
         ids: IdSource,
         begin: Callable[[ClaimedJob, float], None],
     ) -> None:
-        """``begin`` gets a job and when its claim was sent, and takes a slot at once."""
+        """``begin`` gets a job and the time when its claim was sent; it takes a slot at once."""
         self._queue = queue
         self._terms = terms
         self._slots = slots
@@ -73,11 +73,11 @@ class ClaimLoop:
         self._scope = anyio.CancelScope()
 
     async def run(self) -> None:
-        """Claim; return when the agent drains and nothing is in flight any more.
+        """Claim; return when the agent drains and no claim is in flight.
 
         Raises:
-            CicdError: the other side refuses the claim for good: a bad pool name, say.
-            AgentUnavailable: it is to run until it is idle, and gets no work since it is unhealthy.
+            CicdError: the control plane refuses the claim for good, such as an invalid pool name.
+            AgentUnavailable: an agent that ends when idle gets no work because it is unhealthy.
         """
         with self._scope:
             while self._drain.reason is None:
@@ -87,20 +87,20 @@ class ClaimLoop:
                     await self._claim_and_begin()
 
     def interrupt(self) -> None:
-        """Let a claim that waits come back with what it has, and look again what is to do."""
+        """Let a waiting claim return with its jobs, and check again what to do."""
         self._slots.wake()
         self._pause.cancel()
 
     def give_up(self) -> None:
-        """End now; a claim in flight that is not answered in time is left to its lease."""
+        """End now; the leases of a claim without an answer in time will expire."""
         self._scope.cancel()
 
     def _room(self) -> int:
-        """Return how many jobs more may run here."""
+        """Return how many more jobs may run here."""
         return max(0, min(self._slots.free, self._fitness.most - self._slots.busy))
 
     async def _is_fit(self) -> bool:
-        """Wait until this machine can run jobs; False: there is something else to look at first."""
+        """Wait until this machine can run jobs; return False after an interruption."""
         with anyio.CancelScope() as self._pause:
             await self._fitness.recover()
             return True
@@ -123,10 +123,10 @@ class ClaimLoop:
             await self._drain.begun.wait()
 
     async def _claim(self, request_id: str, limit: int) -> list[ClaimedJob]:
-        """Claim until there is an answer; a request that was cut short is repeated to learn it.
+        """Claim until there is an answer; a claim that was cut short is repeated with the same id.
 
-        An agent that is unhealthy gets no work, and asks again until it is better, or is to go. One
-        that is to go only asks what the request has got: a repetition might take something new.
+        An unhealthy agent gets no work; it asks again until it is healthy or drains. A draining
+        agent only asks for the jobs that its claim got: a repeated claim might take new ones.
         """
         backoff = Backoff()
         refusals = 0
@@ -153,12 +153,12 @@ class ClaimLoop:
                 await anyio.sleep(delay)
 
     def _ends_unfit(self, refusals: int) -> bool:
-        """Whether an agent that is to end when nothing can be claimed waits no longer to be fit."""
+        """Return whether an unhealthy agent that ends when idle must stop waiting."""
         idle = self._terms.until_idle and not self._slots.busy
         return idle and refusals >= _UNFIT_TRIES
 
     def _wait_seconds(self) -> float:
-        """Don't wait for work when the end of it is what we wait for."""
+        """Return 0 if the agent ends when idle and is idle now: it must not wait for new work."""
         idle = self._terms.until_idle and not self._slots.busy
         return 0.0 if idle else self._terms.wait_seconds
 
@@ -185,7 +185,7 @@ class ClaimLoop:
             )
 
     async def _give_back(self, request_id: str) -> None:
-        """Release what a claim that was cancelled took: nobody else knows of it."""
+        """Release the jobs of a cancelled claim, which only this process knows."""
         try:
             claims = await self._ask_what_is_held(request_id)
         except CicdError as failed:

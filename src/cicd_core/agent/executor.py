@@ -1,4 +1,4 @@
-"""Runs claimed jobs: the handler in its scope, progress and log beside it, the report after it."""
+"""Runs claimed jobs: the handler in its scope, progress and log beside it, then the report."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("cicd_core.agent")
 
-#: A claim that took longer than this part of what is left of its lease is confirmed by a renewal
-#: before the handler begins: the lease may have run out while the answer was on its way.
+#: If a claim took longer than this part of the rest of its lease, a renewal confirms it before the
+#: handler begins: the lease may have expired before the answer arrived.
 _CONFIRM_PART: Final = 1 / 2
 
 
 @frozen(kw_only=True)
 class ExecutorContext:
-    """What every job of one agent is run with."""
+    """The objects that all jobs of an agent share."""
 
     queue: WorkQueue
     handlers: Handlers
@@ -61,16 +61,16 @@ class ExecutorContext:
     log_dir: Path | None
     log_limits: LogLimits
     send_log_tail: bool
-    #: Where logs are sent; None: nowhere.
+    #: Where to send logs; None: nowhere.
     send_logs: LogSink | None = None
     log_masks: LogMasks = LogMasks()
-    #: Bounds the threads of handlers that are no async functions.
+    #: Limits the threads of handlers that are not async functions.
     threads: anyio.CapacityLimiter
 
 
 @frozen
 class _Lease:
-    """What is known of a lease: what was left of it when the call was sent that says so."""
+    """A lease: the time that was left of it when the call that reported it was sent."""
 
     sent_at: float
     seconds_left: float
@@ -78,7 +78,7 @@ class _Lease:
 
     @property
     def is_fresh(self) -> bool:
-        """Whether enough of it is left to begin."""
+        """Whether enough of the lease is left to begin."""
         return lease_clock() - self.sent_at <= self.seconds_left * _CONFIRM_PART
 
 
@@ -86,7 +86,7 @@ class Executor:
     """Runs the jobs of one agent, each in a task of its own."""
 
     def __init__(self, workshop: ExecutorContext, tasks: TaskGroup) -> None:
-        """Run them in ``tasks``, in the event loop that runs here."""
+        """Use ``tasks`` for the jobs, in the event loop that runs here."""
         self._workshop = workshop
         self._tasks = tasks
         self._run_soon = run_soon_here()
@@ -99,13 +99,13 @@ class Executor:
         self._tasks.start_soon(self._execute, claimed, sent_at)
 
     def stop_all(self, why: str) -> None:
-        """Fire the scope of everything that runs, and of everything that still begins."""
+        """Fire the scopes of all running jobs, and of all jobs that begin later."""
         self._stopped = why
         for holding in self._running:
             holding.fire(StopReason.DRAIN, why)
 
     def stuck(self) -> list[ActiveJob]:
-        """Return the jobs whose handlers were stopped and go on. Safe to call from any thread."""
+        """Return the jobs whose stopped handlers still run. Safe to call from any thread."""
         return [holding for holding in tuple(self._running) if holding.is_stuck]
 
     async def _execute(self, claimed: ClaimedJob, sent_at: float) -> None:
@@ -129,10 +129,10 @@ class Executor:
             self._workshop.slots.give_back()
 
     async def _surely_worked(self, holding: ActiveJob, sent_at: float) -> Ending:
-        """Work, and let no defect end more than this job: its neighbours and the agent go on."""
+        """Run the job; a defect ends only this job, not others or the agent."""
         try:
             return await self._worked(holding, sent_at)
-        except Exception as defect:  # noqa: BLE001 - what it is decides nothing here
+        except Exception as defect:  # noqa: BLE001 - any defect is handled alike
             _log.exception("%s: the agent could not run it", holding)
             return outcome_of_error(defect)
 
@@ -163,7 +163,7 @@ class Executor:
         return Release(stop.why)
 
     async def _confirmed(self, holding: ActiveJob, sent_at: float) -> _Lease | None:
-        """Return what is known of the lease, once enough of it is left; None if it is lost."""
+        """Return the lease once enough of it is left; None if it is lost."""
         claimed = holding.claimed
         lease = _Lease(sent_at, claimed.seconds_left, claimed.at_limit)
         patient_until = lease_clock() + claimed.lease_seconds
@@ -205,7 +205,7 @@ class Executor:
         run = JobRun(holding, log, post)
         try:
             said = await self._said(holding, run)
-            # The verdict stands: a cancelled agent must not lose it to this.
+            # The verdict is certain now: a cancellation of the agent must not discard it.
             with anyio.move_on_after(LAST_WORDS_SECONDS, shield=True):
                 await post.finish()
             if isinstance(said, SetupFailed):
@@ -223,7 +223,7 @@ class Executor:
                 sender.end()
 
     def _sender(self, holding: ActiveJob, log: JobLog, masks: LogMasks) -> LogSender | None:
-        """Begin to send a log, where it is to be sent; it may go on after the attempt's report."""
+        """Start sending a log, if logs are sent; this may continue after the attempt's report."""
         if self._workshop.send_logs is None:
             return None
         sender = LogSender(holding, log, self._workshop.send_logs, masks, self._run_soon)
@@ -235,17 +235,17 @@ class Executor:
         return self._workshop.handlers.get(job.job_type)
 
     def _given_back(self, holding: ActiveJob, failed: SetupFailed, probe: Probe | None) -> Ending:
-        """Give back, unused, a job that this machine could not begin."""
-        holding.began = False  # the handler says so, if it was called at all
-        if holding.stop is not None:  # which may have been what made it fail
+        """Release, unused, a job that this machine could not begin."""
+        holding.began = False  # a handler that raises SetupFailed did not begin its work
+        if holding.stop is not None:  # the stop may be the cause of the failure
             return result_of(holding, None)
         self._workshop.fitness.failed(failed, probe)
         return Release(f"the agent's machine cannot run it: {reason_of(failed)}")
 
     async def _said(self, holding: ActiveJob, run: JobRun) -> Outcome | SetupFailed | None:
-        """Call the handler in a task of its own, and return what it said; None: it was stopped.
+        """Call the handler in a task of its own, and return its answer; None: it was stopped.
 
-        Whatever a handler does to its task ends with that task: the report needs a sound one.
+        Damage that a handler does to its task ends with that task: the report needs an intact one.
         """
         said: Outcome | SetupFailed | None = None
         interrupt: BaseException | None = None
@@ -254,7 +254,7 @@ class Executor:
             nonlocal said, interrupt
             try:
                 said = await self._called(holding, run)
-            except BaseException as error:  # noqa: BLE001 - raised below, in the sound task
+            except BaseException as error:  # noqa: BLE001 - raised below, in the intact task
                 interrupt = error
 
         cancelled = await run_apart(self._tasks, call_it, cancel=holding.scope.cancel)
@@ -275,8 +275,8 @@ class Executor:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - such as a scope that was left open
-            # The scope lets its own cancellation through where the handler caught the error of an
-            # asyncio.TaskGroup: Python 3.11 and 3.12 leave that task marked as cancelled.
+            # If the handler caught the error of an asyncio.TaskGroup, the scope passes its own
+            # cancellation on: Python 3.11 and 3.12 leave that task marked as cancelled.
             cancelled = isinstance(error, anyio.get_cancelled_exc_class())
             stopped = is_cancelled() or (cancelled and holding.scope.cancel_called)
             return None if stopped else outcome_of_error(error)

@@ -1,4 +1,4 @@
-"""Whether this machine can run jobs at all: judged by set-ups that failed in a row."""
+"""Decides whether this machine can run jobs, from consecutive set-ups that failed."""
 
 from __future__ import annotations
 
@@ -13,42 +13,42 @@ from cicd_core.agent.retry import Backoff
 
 _log = logging.getLogger("cicd_core.agent")
 
-#: Returns if the machine can run a job of the handler that brings it; raises SetupFailed if not.
+#: Returns if the machine can run a job of the handler that has the probe; else it raises.
 Probe = Callable[[], Awaitable[object]]
 
-#: How many set-ups fail in a row before the agent is unhealthy.
+#: Number of consecutive failed set-ups that make the agent unhealthy.
 MOST_FAILURES: Final = 3
-#: The first and the longest pause after a failure, in seconds. A job that was given back waits one
-#: second at least, and half of the first pause is longer: another agent is there before this one.
+#: The first and the longest pause after a failure, in seconds. A released job waits at least one
+#: second, and half of the first pause is longer, so another agent can claim the job first.
 _FIRST_PAUSE: Final = 4.0
 _LONGEST_PAUSE: Final = 60.0
 
 
 class Fitness:
-    """Counts set-ups that failed, and finds out when they may work again.
+    """Counts failed set-ups, and finds out when they may succeed again.
 
-    For the main loop; :attr:`fault` may be read by any thread.
+    Only the main loop may use it; any thread may read :attr:`fault`.
     """
 
     def __init__(self, slots: int, on_change: Callable[[], object]) -> None:
-        """Begin fit; ``on_change`` is called when :attr:`fault` comes or goes."""
+        """Start healthy; ``on_change`` is called when :attr:`fault` is set or cleared."""
         self._slots = slots
         self._on_change = on_change
-        #: How many jobs may run at once: half as many after a failure, one more after each job
-        #: that began, up to the slots. It finds out what a machine has room for.
+        #: How many jobs may run at once. It is halved after a failure and grows by one after each
+        #: job that began, up to the slots: it adapts to what the machine has room for.
         self.most = slots
         self._failures = 0
         self._backoff = Backoff(first=_FIRST_PAUSE, most=_LONGEST_PAUSE)
         self._must_pause = False
         self._probe: Probe | None = None
-        #: Why no job can be run here; None while that is not certain.
+        #: Why this machine can't run any job; None while it can, or that is not certain.
         self.fault: str | None = None
-        #: Why the newest set-up failed; None if it worked. As long as it stands, one job at a time
-        #: is enough to see.
+        #: Why the last set-up failed; None if it succeeded. While it is set, the agent tries one
+        #: job at a time.
         self.doubt: str | None = None
 
     def worked(self) -> None:
-        """Note that a job's set-up worked."""
+        """Note that a job's set-up succeeded."""
         self.most = min(self._slots, self.most + 1)
         if self.doubt is not None:
             self.doubt = None
@@ -56,9 +56,9 @@ class Fitness:
             self._backoff.reset()
 
     def failed(self, failed: BaseException, probe: Probe | None) -> None:
-        """Note that a set-up failed; the probe, if there is one, tells when it may work again.
+        """Note that a set-up failed; a probe tells when it may succeed again.
 
-        What fails before the agent has paused, on many slots at once, counts as one.
+        Failures on several slots before the next pause count as one.
         """
         if not self._must_pause:
             self._failures += 1
@@ -72,7 +72,7 @@ class Fitness:
             self._set_fault(why)
 
     async def recover(self) -> None:
-        """Return when the agent may claim: at once, unless a set-up has failed since it did."""
+        """Return when the agent may claim: at once, or after a failure when the probe passes."""
         while self._must_pause:
             await anyio.sleep(self._backoff.next_delay())
             if await self._probe_passes():
@@ -84,7 +84,7 @@ class Fitness:
             return True
         try:
             await self._probe()
-        except Exception as failed:  # noqa: BLE001 - it may be the embedder's
+        except Exception as failed:  # noqa: BLE001 - the probe may be the embedder's code
             self._must_pause = False
             self.failed(failed, self._probe)
             return False

@@ -1,4 +1,4 @@
-"""Handlers: which one a type of job has, how it is called, and what its answer means."""
+"""Handlers: which one runs a job type, how it is called, and what its answer means."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from cicd_core.agent.fitness import Probe
     from cicd_core.agent.job_run import JobRun
 
-#: What raises KeyboardInterrupt when a person asks for it, wherever the loop is just then.
+#: Modules that raise KeyboardInterrupt on Ctrl-C, wherever the event loop is at that time.
 _INTERRUPTERS: Final = frozenset({"asyncio.runners", "trio._core._ki"})
-#: None is a success, a number an exit code.
+#: None is a success, a number is an exit code.
 Answer = Outcome | int | None
-#: An async function is awaited in the agent's event loop, any other one runs in a thread.
+#: An async function is awaited in the agent's event loop, any other function runs in a thread.
 Handler = Callable[["JobRun"], Awaitable[Answer]] | Callable[["JobRun"], Answer]
 
 
@@ -42,13 +42,13 @@ class Handlers:
         self._stop_seconds: dict[str, float] = {}
 
     def add(self, job_type: str, handler: Handler) -> None:
-        """Let ``handler`` do the jobs of that type.
+        """Register ``handler`` as the handler of a job type.
 
         Raises:
-            InvalidInput: the type is no name, or the handler can't be called, or its
-                ``stop_seconds`` is no duration.
-            AlreadyExists: the type has a handler.
-            TooLarge: there are 256 already, as many as a pool has lanes.
+            InvalidInput: the type is not a valid name, the handler can't be called, or its
+                ``stop_seconds`` is not a duration.
+            AlreadyExists: the type already has a handler.
+            TooLarge: there are already 256, the maximum number of lanes in a pool.
         """
         check_name("job_type", job_type)
         if not callable(handler):
@@ -63,36 +63,36 @@ class Handlers:
         self._by_type[job_type] = handler
 
     def stop_seconds(self, job_type: str) -> float:
-        """Return how long the handler of a type may take to end once it is stopped."""
+        """Return how long the handler of a job type may take to end after it was stopped."""
         return self._stop_seconds.get(job_type, STOP_SECONDS)
 
     @property
     def job_types(self) -> tuple[str, ...]:
-        """The types that have one, sorted."""
+        """The job types with a handler, sorted."""
         return tuple(sorted(self._by_type))
 
     @property
     def probes(self) -> list[Probe]:
-        """What finds out whether this machine can run their jobs; a handler's comes once."""
+        """The distinct probes of the handlers: each checks that this machine can run their jobs."""
         distinct = {id(handler): handler for handler in self._by_type.values()}
         return [probe for handler in distinct.values() if (probe := probe_of(handler)) is not None]
 
     def get(self, job_type: str) -> Handler:
-        """Return the handler of a type that has one."""
+        """Return the handler of a job type that has one."""
         return self._by_type[job_type]
 
 
 async def call(
     handler: Handler, run: JobRun, threads: CapacityLimiter
 ) -> Outcome | SetupFailed | None:
-    """Call the handler and return what it said; None: it stopped, as it was told to.
+    """Call the handler and return its answer; None: it stopped on request.
 
-    An async handler whose scope was cancelled is taken at its word only if it returns an exit code
-    or an Outcome, or raises :class:`JobFailed`; a handler in a thread also if it never looked
-    whether it should stop. Whatever a handler raises ends the job, not the agent.
+    After its scope was cancelled, the answer of an async handler counts only if it is an exit code,
+    an Outcome or :class:`JobFailed`. The same applies to a handler in a thread that has read the
+    request to stop. Whatever a handler raises ends the job, not the agent.
 
     Raises:
-        BaseException: a cancellation by a scope around the handler, or Ctrl-C: no word of its own.
+        BaseException: a cancellation by a scope around the handler, or Ctrl-C.
     """
     is_async = _is_async(handler)
     try:
@@ -143,9 +143,9 @@ def _is_async(handler: Handler) -> bool:
 async def _answer(
     handler: Handler, run: JobRun, threads: CapacityLimiter, *, is_async: bool
 ) -> tuple[Any, BaseException | None]:
-    """Return the answer, and what was raised where it can't be raised out of a thread as it is.
+    """Return the answer, and an exception that a thread can't raise unchanged.
 
-    A child that the handler forks ends with its part of the handler.
+    A child process that the handler forks ends with its part of the handler.
     """
     process = os.getpid()
 
@@ -154,12 +154,12 @@ async def _answer(
         answer: Any = None
         try:
             answer = handler(run)
-        except BaseException as error:  # noqa: BLE001 - StopIteration, say, would turn into another
+        except BaseException as error:  # noqa: BLE001 - a thread would convert StopIteration
             raised = error
         end_if_forked(process, raised)
         return answer, raised
 
-    # A plain function may return a coroutine, which trio lets out of a thread in a box only.
+    # A plain function may return a coroutine; trio passes it out of a thread only in a box.
     answer, raised = boxed() if is_async else await anyio.to_thread.run_sync(boxed, limiter=threads)
     if raised is None and inspect.isawaitable(answer):
         try:
@@ -172,17 +172,17 @@ async def _answer(
 
 
 def is_cancelled() -> bool:
-    """Whether a scope around this place has been cancelled."""
+    """Return whether a scope around the caller has been cancelled."""
     return anyio.current_effective_deadline() == -math.inf
 
 
 def own_error(error: BaseException) -> BaseException | None:
-    """Return what the embedder's code itself raised: no cancellation of a scope, no Ctrl-C."""
+    """Return what the embedder's code itself raised: not a cancellation by a scope, not Ctrl-C."""
     if _is_interrupt(error):
         return None
     cancelled = anyio.get_cancelled_exc_class()
     if not is_cancelled():
-        return error  # a task that it waited for was cancelled, or it cancelled itself
+        return error  # the handler awaited a cancelled task, or cancelled itself
     if isinstance(error, BaseExceptionGroup):
         group = cast("BaseExceptionGroup[BaseException]", error)
         return group.split(cancelled)[1]
@@ -190,7 +190,7 @@ def own_error(error: BaseException) -> BaseException | None:
 
 
 def _is_interrupt(error: BaseException) -> bool:
-    """Whether the event loop raised it, in the middle of the handler, because of Ctrl-C."""
+    """Return whether the event loop raised it in the middle of the handler, because of Ctrl-C."""
     trace = error.__traceback__ if isinstance(error, KeyboardInterrupt) else None
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

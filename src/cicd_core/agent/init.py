@@ -1,12 +1,12 @@
-"""What the first process of a container does for the others: it buries them, and hands on signals.
+"""What process 1 of a container does for the others: it reaps children and forwards signals.
 
-A process whose parent has ended becomes a child of process 1. One that does not ask for its exit
-code leaves it in the process table for ever, and a job's background processes fill that. Process 1
-has no default actions of signals, either.
+A process whose parent has ended becomes a child of process 1. If process 1 does not read its exit
+code, it stays in the process table for ever, and the background processes of jobs fill that table.
+Signals also have no default action in process 1.
 
-An agent can't do it beside its own work: what it buries could be a child whose exit code something
-else waits for. So the program begins twice: process 1 stays behind with nothing else to do, and the
-agent lives in its child, a process like any other.
+The agent can't do this beside its own work: it might reap a child whose exit code other code waits
+for. So the program forks: process 1 only reaps and forwards, and the agent runs in its child, an
+ordinary process.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from typing import NoReturn
 
-#: What can't be handled, and what the kernel sends to a process because of itself.
+#: Signals that can't be handled, and those that the kernel sends for faults of the process.
 _OWN: Final = ("KILL", "STOP", "SEGV", "BUS", "FPE", "ILL", "ABRT", "TRAP")
 
 
 def leave_process_one() -> None:
-    """Let another process be the first one of the container, if this is it; return in its child.
+    """If this is process 1, fork and return in the child; otherwise do nothing.
 
-    The process that stays behind hands every signal on to this one, buries what others leave
-    behind, and ends as this one does: with its exit code, or 128 and the number of the signal that
-    it died of. In any process but the first this does nothing.
+    The parent stays process 1. It forwards every signal to the child, reaps orphaned processes, and
+    ends as the child does: with its exit code, or with 128 plus the number of the signal that
+    killed it.
 
-    Call it before there are threads and event loops, at the beginning of the program: they do not
-    live on in a child. The child has a session of its own: Ctrl-C at a terminal reaches it once,
-    by way of its parent.
+    Call it at the start of the program, before it has threads or event loops: they do not survive
+    the fork. The child has a session of its own, so Ctrl-C at a terminal reaches it once, through
+    its parent.
     """
     if os.name != "posix" or os.getpid() != 1:
         return
     sys.stdout.flush()
     sys.stderr.flush()
     caught = signal.valid_signals() - {getattr(signal, f"SIG{name}") for name in _OWN}
-    # Held back from here on, so that none is lost between the fork and the first wait.
+    # Blocked from here on, so that no signal is lost between the fork and the first wait.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, caught)
     child = os.fork()
     if child != 0:
@@ -51,7 +51,7 @@ def leave_process_one() -> None:
 
 def _stay_behind(child: int, caught: set[signal.Signals]) -> NoReturn:
     while True:
-        # The dead first: one that ended before signals were held back sends none any more.
+        # Reap first: a child that ended before signals were blocked sends no further signal.
         status = _bury(child)
         if status is not None:
             code = os.waitstatus_to_exitcode(status)
@@ -63,7 +63,7 @@ def _stay_behind(child: int, caught: set[signal.Signals]) -> NoReturn:
 
 
 def _bury(child: int) -> int | None:
-    """Take the exit codes of all that have ended; return that of the child, if it is among them."""
+    """Read the exit codes of all ended children; return the child's status if it is among them."""
     found: int | None = None
     with contextlib.suppress(ChildProcessError):
         while (ended := os.waitpid(-1, os.WNOHANG))[0]:

@@ -1,4 +1,4 @@
-"""The clock that leases are counted by, and how a pause of the whole machine is noticed."""
+"""The clock of leases, and the detection of pauses of the machine."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from cicd_core.model.instants import SECOND
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: How far two clocks may drift apart between two looks, in seconds, before a pause is suspected.
+#: How far two clocks may drift apart between two checks, in seconds, before it counts as a pause.
 _DRIFT_SECONDS: Final = 0.5
 
 
 def lease_clock() -> float:
-    """Return seconds on the clock that leases are counted by; it counts while a machine sleeps."""
+    """Return the lease clock in seconds; it continues while the machine sleeps."""
     return boot_micros() / SECOND
 
 
 class PauseWatch:
-    """Notices that this process, or its machine, stood still.
+    """Detects that this process, or its machine, was paused.
 
-    Three signs are known, and any of them suffices: a look that comes much later than it was due
-    (SIGSTOP, a debugger, a machine that swaps), a boot clock that ran ahead of the monotonic one
-    (suspend to RAM or to disk), and a wall clock that ran ahead of both (a virtual machine that was
-    paused, once its host or NTP has set the clock). A wrong guess costs one early renewal.
+    Any of three signs is enough: the check runs much later than it was due (SIGSTOP, a debugger, a
+    machine that swaps), the boot clock ran ahead of the monotonic one (suspend to RAM or to disk),
+    or the wall clock ran ahead of both (a paused virtual machine, after its host or NTP has set the
+    clock). A wrong guess costs one early renewal.
     """
 
     def __init__(
@@ -34,15 +34,15 @@ class PauseWatch:
         awake: Callable[[], float] = monotonic_seconds,
         wall: Callable[[], float] = lambda: wall_micros() / SECOND,
     ) -> None:
-        """Begin to watch; the clocks are those that count, do not count, and may jump."""
+        """Start; the clocks count during sleep, do not count during sleep, and may jump."""
         self._clocks = (lease, awake, wall)
         self._seen = self._read()
 
     def look(self, due_at: float) -> float:
-        """Return for how many seconds time was lost since the last look; 0 if none was.
+        """Return how many seconds were lost since the last check; 0 for no pause.
 
         Args:
-            due_at: when this look was due, on the lease clock; infinity: whenever it comes.
+            due_at: when this check was due, on the lease clock; infinity: at no set time.
         """
         before, self._seen = self._seen, self._read()
         lease, awake, wall = (now - then for now, then in zip(self._seen, before, strict=True))

@@ -1,8 +1,9 @@
-"""The lease keeper: a thread of its own, so that a handler that blocks loses no lease.
+"""The lease renewer: a thread of its own, so that a blocking handler does not lose its lease.
 
-It has its own event loop, of the caller's kind, and its own way to the other side. It renews all
-leases in one call at a third of their life, sends the agent's heartbeat, notices cancel requests,
-timeouts and lost leases, and fences what it could not renew. It never waits for the main loop.
+It has its own event loop, of the same kind as the caller's, and its own connection to the control
+plane. It renews all leases in one call after a third of their length, sends the agent's heartbeat,
+notices cancel requests, timeouts and lost leases, and stops jobs whose leases it could not renew.
+It never waits for the main loop.
 """
 
 from __future__ import annotations
@@ -47,47 +48,47 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("cicd_core.agent")
 
-#: The longest pause between two tries of a renewal, in parts of the lease.
+#: The longest pause between two tries of a renewal, as a part of the lease.
 _RETRY_PART: Final = 1 / 12
-#: How long one try may stay without an answer, in parts of the lease: there is time for another.
+#: How long one try may wait for an answer, as a part of the lease: it leaves time for another.
 _ANSWER_PART: Final = 2 / 9
-#: The longest pause between two looks while a lease is held, in seconds: timers do not count the
-#: time that a machine sleeps, so that one which is due must be noticed by looking.
+#: The longest pause between two checks while a lease is held, in seconds. Timers do not count the
+#: time that a machine sleeps, so an overdue one is only noticed by a check.
 _LOOK_SECONDS: Final = 0.5
 
 
 @frozen(kw_only=True)
 class Heartbeat:
-    """What the keeper says of the agent, how often, and whom it tells what it hears.
+    """What a heartbeat reports, how often, and the callbacks for its answers.
 
-    The functions are called in the keeper's thread, and must neither block nor raise.
+    The callbacks run in the renewer's thread, and must neither block nor raise.
     """
 
     spec: AgentSpec
     #: The agent as it was registered.
     agent: Agent
     every_seconds: float
-    #: Slots in use.
+    #: Returns the number of slots in use.
     running: Callable[[], int]
-    #: Why the machine can't run any job, as far as the agent knows; None while it can.
+    #: Returns why the machine can't run any job; None while it can.
     fault: Callable[[], str | None]
-    #: Measures the machine, in a thread; what it raises is logged, and it may hang.
+    #: Measures the machine, in a thread. It may raise, which is logged, and it may hang.
     metrics: Callable[[], AgentMetrics | None] | None
-    #: An operator wants the agent to drain, and says why.
+    #: Called with the reason when an operator drains the agent.
     on_drain: Callable[[str], object]
-    #: The agent has no place any more: another one took its id, or it was deregistered.
+    #: Called when another agent took this id, or the agent was deregistered.
     on_refused: Callable[[OperationRejected], object]
-    #: The slots that can't be freed.
+    #: Returns the slots that can't be freed.
     stuck: Callable[[], Sequence[StuckReport]] = tuple
-    #: Ends the process when too many of them are; None: it never does.
+    #: Ends the process when too many slots are stuck; None: never.
     stuck_watch: StuckWatch | None = None
 
 
 class LeaseRenewer:
-    """Keeps leases alive while it is entered. ``hold`` and ``drop`` are for any thread."""
+    """Renews leases while it is entered. Any thread may call ``hold`` and ``drop``."""
 
     def __init__(self, source: WorkSource, heartbeat: Heartbeat) -> None:
-        """Make it in the main loop; the thread starts when it is entered."""
+        """Create it in the main loop; the thread starts when it is entered."""
         self._source = source
         self._heartbeat = heartbeat
         self._agent = heartbeat.agent
@@ -101,7 +102,7 @@ class LeaseRenewer:
         self._stopping = False
         self._tell_keeper: RunSoon | None = None
         self._scope: anyio.CancelScope | None = None
-        self._woken: anyio.Event  # made in the keeper's own loop
+        self._woken: anyio.Event  # created in the renewer's own loop
         self._asleep_until = math.inf
         self._error: BaseException | None = None
         self._link: WorkSource | None = None
@@ -136,17 +137,17 @@ class LeaseRenewer:
             _log.warning("the lease renewer does not stop; it ends with the process")
 
     async def fail_with_it(self) -> None:
-        """Wait for the end of the thread, which must not come before the keeper is left.
+        """Wait for the end of the thread, which must not come before the renewer is exited.
 
         Raises:
-            RuntimeError: it came; the cause is what the thread died of.
+            RuntimeError: the thread ended early; the cause is its exception.
         """
         await self.ended.wait()
         raise RuntimeError("the lease renewer failed; leases are not renewed") from self._error
 
     @property
     def incarnation(self) -> str:
-        """Of the agent as it was registered last: the control plane may have forgotten it."""
+        """The current incarnation: the agent registers again if the control plane forgot it."""
         return self._agent.incarnation
 
     def hold(
@@ -158,7 +159,7 @@ class LeaseRenewer:
         timeout_at: float,
         at_limit: bool = False,
     ) -> None:
-        """Keep a lease alive, which holds for ``seconds_left`` from ``sent_at`` on.
+        """Renew a lease that is valid for ``seconds_left`` from ``sent_at`` on.
 
         Instants are those of :func:`~cicd_core.agent.lease_clock.lease_clock`.
         """
@@ -173,11 +174,11 @@ class LeaseRenewer:
             self._wake()
 
     def drop(self, holding: ActiveJob) -> None:
-        """Let a lease go; what is heard of it from now on is ignored."""
+        """Stop renewing a lease; later answers about it are ignored."""
         self._book.drop(holding)
 
     def beat_soon(self) -> None:
-        """Send a heartbeat out of turn: what it says has changed."""
+        """Send a heartbeat now, because its content has changed."""
         tell = self._tell_keeper
         if tell is not None:
             tell(self._beat_now)
@@ -230,7 +231,7 @@ class LeaseRenewer:
         due_at = math.inf
         while True:
             self._woken = anyio.Event()
-            # Said before it looks, so that whoever adds a lease after the look wakes it.
+            # Set before the checks, so that a lease added after them wakes this loop.
             self._asleep_until = math.inf
             self._book.stop_overdue()
             self._notice_pause(due_at)
@@ -241,7 +242,7 @@ class LeaseRenewer:
             due_at = await self._sleep()
 
     async def _end_if_stuck(self) -> None:
-        """End the process, after a word to the other side, if too many slots can't be freed."""
+        """If too many slots are stuck, deregister the agent and end the process."""
         watch = self._heartbeat.stuck_watch
         if watch is None or not watch.look() or watch.reason is None:
             return
@@ -261,7 +262,7 @@ class LeaseRenewer:
             end_process(watch.reason)
 
     def _notice_pause(self, due_at: float) -> None:
-        """After a pause of the machine ask the other side at once what is still held."""
+        """After a pause of the machine, renew all leases at once to learn which are still held."""
         lost = self._pauses.look(due_at)
         if lost and self._book.held():
             _log.warning("%.1f s were lost (a suspend?): renewing all leases now", lost)
@@ -269,7 +270,7 @@ class LeaseRenewer:
             self._renew_not_before = 0.0
 
     async def _sleep(self) -> float:
-        """Sleep until something is due, and return when that was."""
+        """Sleep until something is due; return the time when it was due."""
         until = self._book.alarm_at()
         watches = self._heartbeat.stuck_watch is not None and self._heartbeat.running() > 0
         if watches or self._book.held():
@@ -306,7 +307,7 @@ class LeaseRenewer:
             leases = amount(len(holdings), "lease")
             _log.warning("%s not renewed, next try soon: %s", leases, failed)
             delay = self._renew_backoff.next_delay()
-            if self._book.alarm_at() < math.inf:  # else there is nothing left to be in time for
+            if self._book.alarm_at() < math.inf:  # otherwise no deadline is left to meet
                 delay = min(delay, shortest * _RETRY_PART)
             self._renew_not_before = lease_clock() + delay
         else:
@@ -349,12 +350,12 @@ class LeaseRenewer:
             self._heartbeat.on_drain(agent.drain_reason or "the control plane drains it")
 
     def _stuck_slots(self) -> dict[str, Any]:
-        """Return what is stuck; a source is only asked to take it where there is something."""
+        """Return the stuck slots as an argument; older sources do not accept an empty one."""
         stuck = self._heartbeat.stuck()
         return {"stuck": stuck} if stuck else {}
 
     async def _register_again(self, source: WorkSource) -> None:
-        """Register; what stands in the way may be gone at the next heartbeat, which tries again."""
+        """Register; the next heartbeat tries again if that is refused."""
         try:
             self._agent = await source.agents.register(self._heartbeat.spec)
         except OperationRejected as refused:
@@ -362,6 +363,6 @@ class LeaseRenewer:
 
 
 def _backend_name() -> str:
-    """Return the kind of event loop that runs here."""
+    """Return the kind of the running event loop."""
     is_asyncio = isinstance(current_token().native_token, asyncio.AbstractEventLoop)
     return "asyncio" if is_asyncio else "trio"

@@ -1,4 +1,4 @@
-"""Which leases this agent holds, until when, and what is due: plain bookkeeping, no waiting."""
+"""The leases that this agent holds, with their ends and renewals: plain bookkeeping."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cicd_core.agent.active_job import ActiveJob
     from cicd_core.model.claim import LeaseStatus
 
-#: A lease is renewed when this part of its life has passed.
+#: A lease is renewed after this part of its length.
 RENEWAL_PART: Final = 1 / 3
 
 
@@ -48,9 +48,9 @@ class LeaseTable:
         Args:
             holding: the job.
             sent_at: when its claim, or its last renewal, was sent.
-            seconds_left: what the answer said is left of the lease, counted from then.
-            timeout_at: when the job's own time is over.
-            at_limit: whether no renewal moves the lease's end any further.
+            seconds_left: the rest of the lease that the answer reported, counted from then.
+            timeout_at: when the job times out.
+            at_limit: whether no renewal can extend the lease further.
         """
         seconds = holding.claimed.lease_seconds
         times = LeaseTimes(
@@ -66,23 +66,23 @@ class LeaseTable:
             self._entries[holding] = entry
 
     def drop(self, holding: ActiveJob) -> None:
-        """Forget a lease, if it is there."""
+        """Remove a lease, if it is there."""
         with self._lock:
             self._entries.pop(holding, None)
 
     def held(self) -> list[ActiveJob]:
-        """Return all that are held."""
+        """Return all jobs held."""
         with self._lock:
             return list(self._entries)
 
     def renewed(
         self, holdings: Sequence[ActiveJob], statuses: Sequence[LeaseStatus], sent_at: float
     ) -> None:
-        """Take the answers to a renewal that was sent at ``sent_at``; stop what must stop."""
+        """Apply the answers to a renewal sent at ``sent_at``; stop the jobs that must stop."""
         for holding, status in zip(holdings, statuses, strict=True):
             with self._lock:
                 entry = self._entries.get(holding)
-                if entry is None:  # reported meanwhile: what became of its lease is all right
+                if entry is None:  # reported in the meantime: its lease no longer matters
                     continue
                 if status.held:
                     _prolong(entry, status, sent_at)
@@ -95,16 +95,16 @@ class LeaseTable:
                 holding.fire(StopReason.CANCEL, why)
 
     def stop_overdue(self) -> None:
-        """Stop what has run out of its lease or of its time.
+        """Stop the jobs whose lease or timeout is over.
 
-        It stays: as long as the other side has not said that a lease is lost it may be renewed
-        again, so that the job has no second owner while the first one still ends.
+        They stay in the table: until the control plane reports a lease as lost, a renewal may
+        still succeed, so that the job gets no second owner while the first one ends.
         """
         for holding in self.held():
             holding.stop_if_overdue()
 
     def renew_soon(self, now: float) -> None:
-        """Let every lease be due for a renewal now."""
+        """Make every lease due for a renewal now."""
         with self._lock:
             for entry in self._entries.values():
                 entry.renew_at = min(entry.renew_at, now)
@@ -115,7 +115,7 @@ class LeaseTable:
             return min((entry.renew_at for entry in self._entries.values()), default=math.inf)
 
     def alarm_at(self) -> float:
-        """Return when a lease or a job's time runs out next; infinity if nothing is held."""
+        """Return when the next lease or timeout ends; infinity if nothing is held."""
         return min((holding.next_stop_at for holding in self.held()), default=math.inf)
 
     def shortest(self) -> float:
@@ -124,23 +124,23 @@ class LeaseTable:
 
 
 def _prolong(entry: _Entry, status: LeaseStatus, sent_at: float) -> None:
-    """Take what a renewal came to."""
+    """Apply the answer to a successful renewal."""
     holding = entry.holding
     seconds = holding.claimed.lease_seconds
     left = seconds if status.seconds_left is None else status.seconds_left
     times = holding.times
     if times is not None:
         holding.keep_to(times.renewed(valid_until=sent_at + left, at_limit=status.at_limit))
-    # At its limit a lease is renewed for the sake of the answer alone, and not ever more often.
+    # At its limit, a renewal only learns the status of the lease, so it needs no shorter interval.
     lasts = seconds if status.at_limit else min(left, seconds)
     entry.renew_at = _renewal_after(sent_at, lasts, times)
 
 
 def _renewal_after(sent_at: float, lasts: float, times: LeaseTimes | None) -> float:
-    """Return when to renew next: in time, and once when the job's own time is over.
+    """Return when to renew next: in time, and once at the job's timeout.
 
-    That renewal tells the other side that this agent was alive then: a job that goes on ran for too
-    long, and was not lost.
+    That renewal proves that this agent was alive at the timeout: if the job still runs, it ran for
+    too long, and was not lost.
     """
     renew_at = sent_at + lasts * RENEWAL_PART
     if times is not None and sent_at < times.timeout_at < renew_at:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("cicd_core.agent")
 
-#: How often the folder is looked at, in seconds.
+#: Seconds between two cleanings of the folder.
 _EVERY_SECONDS: Final = 600.0
 
 
@@ -35,16 +35,16 @@ async def clean_log_dir(
     *,
     task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Remove old logs now, and again every 10 minutes until it is cancelled.
+    """Remove old logs now, and every 10 minutes until the task is cancelled.
 
-    A log is old if both clocks say so, this machine's and the store's: a machine that came up with
-    a wrong clock removes nothing.
+    A log is old only if both this machine's clock and the store's clock say so: a machine that
+    starts with a wrong clock removes nothing.
 
     Args:
         log_dir: the folder.
-        limits: how much is kept, and for how long.
+        limits: how much to keep, and for how long.
         registered_at: when the agent registered, on the store's clock.
-        task_status: told when the first look is over.
+        task_status: set to started after the first cleaning.
     """
     began = lease_clock()
     while True:

@@ -1,7 +1,7 @@
-"""The folder of an agent's logs: how much of them is kept, and for how long.
+"""The folder of an agent's logs: how much is kept, and for how long.
 
-Agents of one user may share a folder. A list in it (``.cicd-core-logs``) names the logs that agents
-made, and nothing else in the folder is ever removed.
+Agents of one user may share a folder. A list in the folder (``.cicd-core-logs``) names the logs
+that agents created; nothing else in the folder is ever removed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _NAME: Final = re.compile(r"[^/\n]+-[0-9]+\.log")
 
 
 def log_name(job_id: str, attempt: int) -> str:
-    """Return the name of a log: ``<job_id>-<attempt>.log``, the id quoted as in a URL."""
+    """Return the name of a log: ``<job_id>-<attempt>.log``, with the id percent-encoded."""
     return f"{quote(job_id, safe='')}-{attempt}.log"
 
 
@@ -41,29 +41,29 @@ def log_path(log_dir: Path, job: Job) -> Path:
 
 
 def note_log(path: Path) -> None:
-    """Write down that an agent made this log.
+    """Add a log to the list of logs that agents created.
 
     Raises:
-        OSError: it can't be written down; the log is never removed then.
+        OSError: the list can't be written; this log is then never removed.
     """
     with _listed(path.parent) as names:
         os.write(names, f"{path.name}\n".encode())
 
 
 def lock_log(descriptor: int) -> None:
-    """Keep other agents from removing a log, as long as the file is open."""
-    with contextlib.suppress(OSError):  # not every file system has locks
+    """Keep other agents from removing a log while the file is open."""
+    with contextlib.suppress(OSError):  # the file system may not support locks
         lock(descriptor, shared=True)
 
 
 def remove_old_logs(log_dir: Path, limits: LogLimits, now: float) -> list[str]:
-    """Remove logs that agents made here and that are over a limit; return their names.
+    """Remove logs of agents that exceed a limit; return their names.
 
-    A log that is still written to stays.
+    A log that is still being written stays.
 
     Args:
         log_dir: the folder; nothing happens if it has no list of logs.
-        limits: how much is kept, and for how long.
+        limits: how much to keep, and for how long.
         now: seconds since 1970.
 
     Raises:
@@ -85,7 +85,7 @@ def remove_old_logs(log_dir: Path, limits: LogLimits, now: float) -> list[str]:
 
 @contextlib.contextmanager
 def _listed(log_dir: Path) -> Generator[int]:
-    """Open the list of logs for appending, and keep all others from it."""
+    """Open the list of logs for appending, and lock it against other processes."""
     names = os.open(log_dir / _LIST, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         lock(names, wait=True)
@@ -95,7 +95,7 @@ def _listed(log_dir: Path) -> Generator[int]:
 
 
 def _found(log_dir: Path, name: str) -> KeptLog[str] | None:
-    """Return a log of the list, if it is there, and is one."""
+    """Return a log of the list; None if it is missing or not a log."""
     path = log_dir / name
     if not _NAME.fullmatch(name) or path.is_symlink():
         return None
@@ -114,7 +114,7 @@ def _remove(log_dir: Path, name: str) -> bool:
             for _, part in parts_of(path):
                 part.unlink(missing_ok=True)
             path.unlink(missing_ok=True)
-    except OSError as refused:  # most often a job writes to it
+    except OSError as refused:  # usually because a job writes to it
         _log.debug("the log %s was not removed: %s", path, refused)
         return False
     return True

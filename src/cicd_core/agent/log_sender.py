@@ -1,8 +1,8 @@
-"""A log on its way to the other side, from the file that the agent keeps of it.
+"""Sends a log to the control plane, from the agent's own file of it.
 
-The file is the buffer: what a slow connection has not taken yet waits there, not in memory, and a
-job never waits for its log. What the file's limit left out before it was sent is a line that says
-how many bytes are missing.
+The file is the buffer: unsent parts wait there, not in memory, and a job never waits for its log.
+If the limit of the file removes bytes before they were sent, a line with the number of omitted
+bytes replaces them.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ _log = logging.getLogger("cicd_core.agent")
 _PAUSE_SECONDS: Final = 1.0
 #: How long the report of an attempt waits for the rest of its log, in seconds.
 _BEFORE_REPORT_SECONDS: Final = 2.0
-#: For how long the other side may take nothing of a log whose attempt has ended, in seconds.
+#: After an attempt has ended, sending stops if no byte is accepted for so many seconds.
 _STALLED_SECONDS: Final = 30.0
-#: The fewest bytes of a chunk, on a connection that is too slow for more.
+#: The smallest chunk in bytes, for a slow connection.
 _LEAST_CHUNK: Final = 16 * 1024
-#: How often in a row the other side may say another place, until it is taken to be at fault.
+#: Number of consecutive answers with another offset after which sending stops.
 _MOST_MISMATCHES: Final = 8
 
 
@@ -49,7 +49,7 @@ class LogSender:
     def __init__(
         self, holding: ActiveJob, log: JobLog, sink: LogSink, masks: LogMasks, run_soon: RunSoon
     ) -> None:
-        """Take what to send, where to, and what to hide of it."""
+        """Take the log, the sink that receives it, and the masks for its secrets."""
         self._holding = holding
         self._log = log
         self._sink = sink
@@ -59,20 +59,20 @@ class LogSender:
         self._is_called = False
         self._ending = anyio.Event()
         self._done = anyio.Event()
-        #: How many bytes of the file were read, and how many of what became of them were taken.
+        #: Bytes read from the file, and bytes accepted by the sink after masking.
         self._read = 0
         self._taken = 0
-        #: How many bytes a chunk has now, and how many the other side takes at most.
+        #: Size of the next chunk, and the maximum that the sink accepts.
         self._chunk = self._most = PIECE_BYTES
         self._backoff = Backoff()
         self._mismatches = 0
-        #: Whether the log says already that the other side takes nothing.
-        self._is_told = False
+        #: Whether the agent's log already has a warning that nothing is accepted.
+        self._is_warned = False
         self._refused = False
         self._taken_at = anyio.current_time()
 
     def call(self) -> None:
-        """Say that the log has grown. Safe to call from any thread."""
+        """Note that the log has grown. Safe to call from any thread."""
         if not self._is_called:
             self._is_called = True
             self._run_soon(self._wake)
@@ -81,18 +81,18 @@ class LogSender:
         self._news.set()
 
     def end(self) -> None:
-        """Say that the log grows no more."""
+        """Note that the log is complete."""
         self._taken_at = anyio.current_time()
         self._ending.set()
         self._wake()
 
     async def wait_a_moment(self) -> None:
-        """Return when all is sent, or in two seconds: no verdict waits longer for a log."""
+        """Return when all is sent, or after two seconds: no verdict waits longer for a log."""
         with anyio.move_on_after(_BEFORE_REPORT_SECONDS):
             await self._done.wait()
 
     async def run(self) -> None:
-        """Send the log until it has ended and all of it is sent, or nothing of it is taken."""
+        """Send the log until all of it is sent after its end, or sending is refused."""
         try:
             while not self._refused:
                 is_last = self._ending.is_set()
@@ -111,7 +111,7 @@ class LogSender:
             self._done.set()
 
     async def _send_next(self, *, final: bool) -> int:
-        """Send what comes next in the file; return how many bytes of it that were."""
+        """Send the next piece of the file; return how many bytes of the file that were."""
         before = self._read
         data = await anyio.to_thread.run_sync(self._masked, final)
         if data or final:
@@ -119,20 +119,20 @@ class LogSender:
         return self._read - before
 
     def _masked(self, final: bool) -> bytes:  # noqa: FBT001 - a thread takes no keywords
-        """Return what may leave of the next piece of the file; runs in a thread."""
+        """Return the next piece of the file with masks applied; runs in a thread."""
         try:
             piece = self._log.read(self._read)
-        except OSError:  # it has just been joined, or was removed, or nothing was said yet
+        except OSError:  # the parts were just joined, or the file was removed or not yet created
             missing, data = 0, b""
         else:
             missing, data, self._read = piece.missing, piece.data, piece.next_offset
-        if final and (lost := self._log.said - self._read) > 0:  # the disk did not take it
+        if final and (lost := self._log.said - self._read) > 0:  # the disk refused these bytes
             missing, self._read = missing + lost, self._log.said
         cut = cut_line(missing).encode() if missing else b""
         return self._masker.feed(cut + data, final=final)
 
     async def _send(self, data: bytes, *, complete: bool) -> None:
-        """Send bytes until they are taken, however often that takes, or refused for good."""
+        """Send bytes until they are accepted or finally refused, with any number of tries."""
         while (data or complete) and not self._refused:
             chunk = data[: self._chunk]
             is_last = complete and len(chunk) == len(data)
@@ -155,20 +155,20 @@ class LogSender:
                 complete = complete and not is_last
 
     def _note(self, size: int) -> None:
-        """Note that the other side took a chunk."""
+        """Note that the sink accepted a chunk."""
         self._backoff.reset()
-        self._is_told, self._mismatches = False, 0
+        self._is_warned, self._mismatches = False, 0
         self._taken, self._taken_at = self._taken + size, anyio.current_time()
         self._chunk = min(self._most, self._chunk * 2)
 
     async def _wait(self, failed: CicdError) -> None:
-        """Wait before the next try, which sends less: the connection may be too slow for more."""
+        """Wait before the next try, with a smaller chunk in case the connection is slow."""
         if not failed.recoverable or self._is_stalled():
             self._refuse(failed)
             return
-        if not self._is_told:
+        if not self._is_warned:
             _log.warning("%s: its log can't be sent for now: %s", self._holding, failed)
-        self._is_told = True
+        self._is_warned = True
         self._chunk = min(self._chunk, max(_LEAST_CHUNK, self._chunk // 2))
         await anyio.sleep(self._backoff.next_delay())
 
@@ -179,26 +179,26 @@ class LogSender:
         self._most = self._chunk = max(_LEAST_CHUNK, size // 2)
 
     def _from_the_end(self, data: bytes, wrong: LogOffsetMismatch) -> bytes:
-        """Return what is to be sent from the end of the log on, as the other side has it."""
+        """Return the bytes to send so that they continue at the end of the sink's log."""
         self._mismatches += 1
         if wrong.complete or self._mismatches > _MOST_MISMATCHES:
             self._refuse(wrong)
         begin, self._taken = self._taken, wrong.end
-        if wrong.end >= begin:  # a chunk arrived whose answer was lost
+        if wrong.end >= begin:  # a chunk arrived, but its answer was lost
             return data[wrong.end - begin :]
-        return cut_line(begin - wrong.end).encode() + data  # the other side lost what it had taken
+        return cut_line(begin - wrong.end).encode() + data  # the sink lost bytes it had accepted
 
     def _is_stalled(self) -> bool:
         ended = self._ending.is_set()
         return ended and anyio.current_time() - self._taken_at >= _STALLED_SECONDS
 
     def _refuse(self, why: Exception) -> None:
-        defect = None if isinstance(why, CicdError) else why  # its traceback says where it is
+        defect = None if isinstance(why, CicdError) else why  # the traceback shows its place
         _log.warning("%s: the rest of its log is not sent: %s", self._holding, why, exc_info=defect)
         self._refused = True
 
 
 def variables_of(job: Job) -> Mapping[str, object]:
-    """Return the variables that a job's payload sets, as that of a shell job does."""
+    """Return the variables in a job's payload, where a shell job has them."""
     variables = job.payload.get("env")
     return cast("Mapping[str, object]", variables) if isinstance(variables, Mapping) else {}

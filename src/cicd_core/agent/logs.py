@@ -1,4 +1,4 @@
-"""What a job says: lines in its own file, and the last of them for the dashboard."""
+"""The log of a job: lines in its own file, and the last of them for the dashboard."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("cicd_core.agent")
 
-#: How much of the end of a log is kept for the outcome.
+#: How many bytes of the end of a log are kept for the outcome.
 TAIL_BYTES: Final = 8 * 1024
-#: How much before it is looked at for secrets that end within it: a private key is this long.
+#: How many bytes before that are searched for secrets that end in it: a private key is this long.
 _BEFORE_TAIL: Final = 24 * 1024
 _SEEN: Final = _BEFORE_TAIL + TAIL_BYTES
 
 
 def check_log_dir(log_dir: Path | None) -> None:
-    """Check that the agent can make files in its folder, if it has one; costs one system call.
+    """Check that the agent can create files in its log folder, if any; costs one system call.
 
     Raises:
         SetupFailed: it can't.
@@ -45,7 +45,7 @@ def check_log_dir(log_dir: Path | None) -> None:
 
 
 def log_dir_probe(log_dir: Path | None) -> Probe:
-    """Return a probe for the folder; it makes one for this user alone if there is none."""
+    """Return a probe for the folder; it creates a missing folder for the current user only."""
 
     async def probe() -> None:
         if log_dir is not None:
@@ -56,7 +56,7 @@ def log_dir_probe(log_dir: Path | None) -> Probe:
 
 
 def _end_of(path: Path) -> tuple[bytes, bool]:
-    """Return the end of a file that is looked at for its tail, and whether something is before."""
+    """Return the bytes at the end of a file for its tail, and whether there are bytes before."""
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - _SEEN))
@@ -66,7 +66,7 @@ def _end_of(path: Path) -> tuple[bytes, bool]:
 class JobLog:
     """The log of one attempt. Safe to use from several threads.
 
-    A disk that refuses bytes loses them, never the job: the end is kept in memory too.
+    If the disk refuses bytes, they are lost, but the job goes on: the end is kept in memory too.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class JobLog:
         limits: LogLimits | None = None,
         on_news: Callable[[], object] | None = None,
     ) -> None:
-        """Write to the end of the file at ``path``; None keeps the end in memory only.
+        """Append to the file at ``path``; None keeps only the end, in memory.
 
         ``on_news`` is called after each write, in the thread that writes.
         """
@@ -86,7 +86,7 @@ class JobLog:
         self._file: CappedFile | None = None
         self._broken = False
         self._said = 0
-        #: The end of it, and up to as much again.
+        #: The end of the log, and up to as much again before it.
         self._end = bytearray()
 
     def write(self, line: str) -> None:
@@ -95,11 +95,11 @@ class JobLog:
         self.write_bytes(text + b"\n")
 
     def write_bytes(self, data: bytes) -> None:
-        """Add bytes as they are."""
+        """Add bytes unchanged."""
         with self._lock:
             self._said += len(data)
             self._end += data[-_SEEN:]
-            if len(self._end) > 2 * _SEEN:  # not at each line: that would copy all of it
+            if len(self._end) > 2 * _SEEN:  # not after each line: that would copy all of it
                 del self._end[:-_SEEN]
             if self.path is not None and not self._broken:
                 self._to_file(self.path, data)
@@ -108,11 +108,11 @@ class JobLog:
 
     @property
     def said(self) -> int:
-        """How many bytes were written, with those that the file lost."""
+        """Number of bytes written, including those that the file lost."""
         return self._said
 
     def read(self, offset: int) -> LogPiece:
-        """Return bytes of the file from a place on, while it is written or afterwards.
+        """Return bytes of the file from an offset on, while it is written or afterwards.
 
         Raises:
             OSError: there is no file, or it can't be read.
@@ -142,33 +142,33 @@ class JobLog:
 
     @property
     def url(self) -> str | None:
-        """The file's URI; None if no file can be found, or its path is too long to be kept."""
+        """The URI of the file; None if it can't be found, or its path is too long to be stored."""
         if self.path is None:
             return None
         try:
             uri = self.path.absolute().as_uri() if self.path.exists() else ""
-        except OSError:  # its folder can't be entered any more: a verdict is not lost to that
+        except OSError:  # the folder is no longer accessible, which must not cost the verdict
             return None
         return uri if 0 < len(uri) <= MAX_URL else None
 
     def tail(self, mask: Callable[[bytes], bytes] = bytes) -> str | None:
-        """Return the end of what was said, at most 8 KiB; None if that is nothing.
+        """Return the end of the log, at most 8 KiB; None if the log is empty.
 
-        ``mask`` hides secrets; it sees more than the tail, so that it finds those that end in it.
+        ``mask`` hides secrets. It sees more than the tail, so that it finds secrets that end in it.
         """
         with self._lock:
             end, said = bytes(self._end[-_SEEN:]), self._said
             written = 0 if self._file is None else self._file.end
         if self.path is not None and not self._broken:
             try:
-                if self.path.stat().st_size > written:  # the handler wrote to the file itself
+                if self.path.stat().st_size > written:  # the handler wrote to the file directly
                     return _tail_of(*_end_of(self.path), mask)
             except OSError:  # it was removed
                 pass
         return _tail_of(end, said > len(end), mask) or None
 
     async def aclose(self) -> None:
-        """Join the parts of the file, if there are any, and close it."""
+        """Append the parts of the file, if any, and close it."""
         with anyio.CancelScope(shield=True):
             if self._file is not None and self._file.is_divided:
                 await anyio.to_thread.run_sync(self.close)
@@ -188,7 +188,7 @@ class JobLog:
 
 
 def _tail_of(end: bytes, is_cut: bool, mask: Callable[[bytes], bytes]) -> str:  # noqa: FBT001 - the answer of _end_of
-    """Return what may be seen of the end of a log, from the beginning of a line on."""
+    """Return the masked end of a log, from the start of a line on."""
     shown = mask(end)
     if is_cut or len(shown) > TAIL_BYTES:
         shown = shown[-TAIL_BYTES:]

@@ -1,4 +1,4 @@
-"""Measuring the machine for a heartbeat, with the embedder's code: it may raise, and may hang."""
+"""Measures the machine for a heartbeat, with the embedder's code: it may raise, and may hang."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ _log = logging.getLogger("cicd_core.agent")
 
 
 class Measuring:
-    """Measures in a thread, one at a time. For the loop of the keeper alone."""
+    """Measures in a thread, one measurement at a time. Only for the renewer's event loop."""
 
     def __init__(self, measure: Callable[[], AgentMetrics | None] | None) -> None:
-        """Say what measures; None: nothing does."""
+        """Take the function that measures; None: there is none."""
         self._measure = measure
-        #: Whether a thread measures now, perhaps one that was given up.
+        #: Whether a thread measures now, including one that timed out.
         self._at_work = False
 
     async def measured(self, within: float) -> AgentMetrics | None:
         """Return the metrics; None if they can't be measured, or not within so many seconds.
 
-        A measurement that takes longer goes on, and no other one begins before it has ended: one
-        that hangs for ever costs one thread.
+        A measurement that times out goes on, and no other one begins before it ends, so a function
+        that hangs costs only one thread.
         """
         if self._measure is None or self._at_work:
             return None
@@ -42,7 +42,7 @@ class Measuring:
             with anyio.move_on_after(within):
                 metrics = await anyio.to_thread.run_sync(self._call, abandon_on_cancel=True)
                 return None if metrics is None else checked_metrics(metrics)
-        except BaseException as error:  # the embedder's code: whatever it raises, also at the end
+        except BaseException as error:  # the embedder's code may raise anything, even at the end
             if own_error(error) is None:
                 raise
             _log.exception("the metrics function failed; heartbeats have no metrics")

@@ -1,9 +1,9 @@
-"""A task apart: what the embedder's code does to its task must not reach the agent's own tasks.
+"""A separate task for the embedder's code, so that it can't damage the agent's own tasks.
 
-Such code may leave a cancel scope open, an async generator that is not read to its end is enough,
-and on asyncio it may cancel the task that it runs in. In a task group of anyio either would cancel
-its neighbours on asyncio, where such a task stands alone instead. Trio puts right what was left
-open when the task ends.
+Such code may leave a cancel scope open, for example by not reading an async generator to its end,
+and on asyncio it may cancel the task that it runs in. In a task group of anyio on asyncio, both
+would cancel the other tasks of the group, so there the task belongs to no group. Trio closes open
+scopes when the task ends.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ async def run_apart(
     *,
     cancel: Callable[[], object],
 ) -> BaseException | None:
-    """Run ``work`` in a task of its own to its end, also when this call is cancelled meanwhile.
+    """Run ``work`` in a task of its own to its end, even if this call is cancelled.
 
     Args:
-        tasks: where the task lives on trio.
-        work: must not raise.
-        cancel: asks the work to end; called when this call is cancelled.
+        tasks: the task group for the task on trio.
+        work: the work; it must not raise.
+        cancel: requests the end of the work; called when this call is cancelled.
 
     Returns:
         The cancellation of this call, for the caller to raise; None if there was none.
@@ -44,7 +44,7 @@ async def run_apart(
         finally:
             ended.set()
 
-    task: asyncio.Task[None] | None = None  # kept: the event loop has weak references alone
+    task: asyncio.Task[None] | None = None  # kept: the event loop has only weak references
     if isinstance(current_token().native_token, asyncio.AbstractEventLoop):
         task = asyncio.create_task(whole())
     else:

@@ -1,4 +1,4 @@
-"""Progress on its way to the control plane: about one report a second, the last one always."""
+"""Sends progress to the control plane: about one report per second, and always the last one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _Report = tuple[float | None, str | None]
 
 
 class ProgressPost:
-    """Keeps the newest report of one job and sends it when its turn has come."""
+    """Keeps the newest report of one job and sends it when it is due."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class ProgressPost:
         """Take a report; it replaces one that was not sent yet. Safe to call from any thread.
 
         Raises:
-            InvalidInput: a percentage that is no number from 0 to 100.
+            InvalidInput: ``percent`` is not a number from 0 to 100.
         """
         if percent is not None:
             check_number("percent", percent, least=0, most=100)
@@ -65,11 +65,11 @@ class ProgressPost:
             self._run_soon(self._begin)
 
     def close(self) -> None:
-        """Send nothing more: the attempt has ended, whatever its threads still say."""
+        """Send nothing more: the attempt has ended, even if its threads still report."""
         self._closed = True
 
     async def finish(self) -> None:
-        """Send what was not sent yet, at once, and nothing more after that."""
+        """Send the last unsent report at once, and nothing after it."""
         self.close()
         if self._pause is not None:
             self._pause.cancel()

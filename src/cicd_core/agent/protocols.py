@@ -1,4 +1,4 @@
-"""What the runtime needs of the other side: the control plane itself, or a client of it."""
+"""What the runtime needs: the control plane itself, or a client of it, as protocols."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 class WorkQueue(Protocol):
-    """Where jobs come from, and where their outcomes go.
+    """Gives jobs to agents, and takes their outcomes.
 
-    Every method raises ``StoreUnavailable`` (``retryable``) when the other side can't be reached;
-    the same call may then be made again. Those that take a ``ClaimedJob`` raise ``LeaseLost`` when
-    it does not own the job any more.
+    Every method raises ``StoreUnavailable`` (``retryable``) if the control plane can't be reached;
+    the same call may then be repeated. Methods that take a ``ClaimedJob`` raise ``LeaseLost`` if
+    that claim no longer owns the job.
     """
 
     async def claim(
@@ -38,9 +38,9 @@ class WorkQueue(Protocol):
     ) -> list[ClaimedJob]:
         """Return up to ``limit`` jobs, best first; wait up to ``wait`` seconds for the first one.
 
-        With ``start`` they are RUNNING already. The same ``request_id`` again answers what the
-        first call gave and what is still held, or takes new jobs where nothing is. Raises
-        ``AgentUnavailable`` while the agent is unhealthy or goes, and holds nothing by that
+        With ``start``, the jobs are already RUNNING. A repeated call with the same ``request_id``
+        returns the jobs of the first call that are still held, or takes new ones if none is. Raises
+        ``AgentUnavailable`` while the agent is unhealthy or drains, and holds nothing by that
         request.
         """
         ...
@@ -48,7 +48,7 @@ class WorkQueue(Protocol):
     async def held(
         self, *, agent_id: str, request_id: str, lease_seconds: float | None = None
     ) -> list[ClaimedJob]:
-        """Return what a claim with this request id took and still holds; never take anything."""
+        """Return the jobs that a claim with this request id still holds; never take new ones."""
         ...
 
     async def start(self, claimed: ClaimedJob) -> ClaimedJob:
@@ -56,13 +56,13 @@ class WorkQueue(Protocol):
         ...
 
     async def renew(self, claims: Sequence[ClaimedJob]) -> list[LeaseStatus]:
-        """Renew the leases, and answer for each what became of it, in the order given."""
+        """Renew the leases; return the status of each, in the order given."""
         ...
 
     async def progress(
         self, claimed: ClaimedJob, *, percent: float | None = None, message: str | None = None
     ) -> ClaimedJob:
-        """Tell how far the work is (0 to 100)."""
+        """Report progress in percent (0 to 100), with a message for people."""
         ...
 
     async def complete(self, claimed: ClaimedJob, outcome: Outcome) -> Job:
@@ -70,19 +70,19 @@ class WorkQueue(Protocol):
         ...
 
     async def release(self, claimed: ClaimedJob, *, reason: str, began: bool = True) -> Job:
-        """Give the job back unfinished; it uses no attempt.
+        """Release the job unfinished; that uses no attempt.
 
-        With ``began=False`` its handler certainly did not begin: it goes back unused, also a job
-        that may run at most once.
+        ``began=False`` says that the handler certainly did not begin: the job returns unused, even
+        one that may run at most once.
         """
         ...
 
 
 class AgentRegistry(Protocol):
-    """Where an agent says who it is and how it is."""
+    """Registers agents, and takes their heartbeats."""
 
     async def register(self, spec: AgentSpec) -> Agent:
-        """Begin a new incarnation of this agent; the answer carries it."""
+        """Start a new incarnation of this agent; the answer has its ``incarnation``."""
         ...
 
     async def heartbeat(
@@ -95,47 +95,47 @@ class AgentRegistry(Protocol):
         fault: str | None = None,
         stuck: Sequence[StuckReport] = (),
     ) -> Agent:
-        """Say that this incarnation lives.
+        """Report that this incarnation is alive.
 
-        ``fault`` says why its machine can't run any job, ``stuck`` which slots it can't free.
+        ``fault`` says why its machine can't run any job, ``stuck`` lists the slots it can't free.
 
-        Raises ``AgentReplaced`` when another one took its place, ``OperationRejected`` when it has
-        gone.
+        Raises ``AgentReplaced`` if another incarnation took its place, ``OperationRejected`` if it
+        was deregistered.
         """
         ...
 
     async def drain(self, agent_id: str, *, reason: str, actor: str, incarnation: str) -> Agent:
-        """Say that it takes nothing new and will go; ``actor`` is the agent itself.
+        """Announce that the agent claims nothing more and will end; ``actor`` is the agent itself.
 
-        Raises ``AgentReplaced`` when another incarnation took its place, which works on.
+        Raises ``AgentReplaced`` if another incarnation took its place; that one continues to work.
         """
         ...
 
     async def deregister(
         self, agent_id: str, *, reason: str, actor: str, incarnation: str
     ) -> Agent:
-        """Say that it has gone; ``actor`` is the agent itself.
+        """Announce that the agent has ended; ``actor`` is the agent itself.
 
-        Raises ``AgentReplaced`` when another incarnation took its place, which works on.
+        Raises ``AgentReplaced`` if another incarnation took its place; that one continues to work.
         """
         ...
 
 
 class WorkSource(Protocol):
-    """The other side, whole."""
+    """The whole interface that an agent needs: a queue and a registry."""
 
     @property
     def queue(self) -> WorkQueue:
-        """Where jobs come from."""
+        """The queue that gives jobs."""
         ...
 
     @property
     def agents(self) -> AgentRegistry:
-        """Where agents register."""
+        """The registry of agents."""
         ...
 
     def sibling(self) -> AbstractAsyncContextManager[WorkSource]:
-        """Open a second way to the same place, for another thread's event loop."""
+        """Open a second connection to the same place, for the event loop of another thread."""
         ...
 
 
@@ -150,9 +150,9 @@ class LogSink(Protocol):
         *,
         complete: bool = False,
     ) -> LogState:
-        """Append bytes to the attempt's log at their place; with ``complete`` nothing follows.
+        """Append bytes to the attempt's log at an offset; ``complete`` marks the last ones.
 
-        What is there already is passed over. Raises ``LogOffsetMismatch`` with the end of the log
-        when the bytes begin behind it, and ``LeaseLost`` when no attempt has that token.
+        Bytes that the log already has are skipped. Raises ``LogOffsetMismatch`` with the end of the
+        log if the bytes begin after it, and ``LeaseLost`` if no attempt has that token.
         """
         ...

@@ -1,4 +1,4 @@
-"""How an attempt ends: a verdict, a release, or nothing; and how that reaches the other side."""
+"""How an attempt ends: with a verdict, a release, or nothing; and the report of that."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cicd_core.agent.protocols import WorkQueue
     from cicd_core.job_logs.masking import LogMasks
 
-#: The most bytes that a release may give as its reason.
+#: Maximum number of bytes in the reason of a release.
 _MAX_WHY: Final = 1024
 
 _log = logging.getLogger("cicd_core.agent")
@@ -30,7 +30,7 @@ _log = logging.getLogger("cicd_core.agent")
 
 @frozen
 class Release:
-    """The job goes back to the queue unfinished."""
+    """The job returns to the queue unfinished."""
 
     why: str
 
@@ -43,9 +43,9 @@ def result_of(holding: ActiveJob, said: Outcome | None) -> Ending:
     """Return how the attempt ends.
 
     Args:
-        holding: the job; its lease, or its time, may be over.
-        said: the handler's word; None if it was stopped. It stands whatever became of the lease:
-            only the other side knows whether it comes too late.
+        holding: the job; its lease, or its timeout, may be over.
+        said: the handler's outcome; None if it was stopped. It counts even if the lease may be
+            lost: only the control plane knows whether it is too late.
     """
     if said is not None:
         return said
@@ -62,9 +62,9 @@ def result_of(holding: ActiveJob, said: Outcome | None) -> Ending:
 
 
 def with_log(ending: Ending, log: JobLog, *, tail: LogMasks | None) -> Ending:
-    """Return the ending with where the log is, unless the handler said that.
+    """Return the ending with the location of the log, unless the handler set one.
 
-    How the log ends is told too where ``tail`` says what to hide of it: only then does it leave the
+    With ``tail``, the ending also has the end of the log, masked; otherwise the log stays on this
     machine.
     """
     if not isinstance(ending, Outcome):
@@ -86,17 +86,17 @@ async def report(
     *,
     in_haste: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Tell how the attempt ended, again and again until the other side answers.
+    """Report how the attempt ended; repeat that until the control plane answers.
 
-    That it could not be renewed proves no lease lost: nobody may have taken the job away, and only
-    the other side can say so. A report that it refuses is logged and dropped.
+    A failed renewal does not prove that the lease is lost: perhaps no other agent has the job yet,
+    and only the control plane knows. A refused report is logged and dropped.
 
     Args:
-        queue: the other side.
+        queue: the control plane's queue.
         holding: the job.
-        ending: how it ended; None if there is nothing to tell.
-        in_haste: whether the agent must go. One more try is made then if the lease can't be
-            renewed, as where the other side has said that it is lost.
+        ending: how the attempt ended; None if there is nothing to report.
+        in_haste: returns whether the agent must end. If so, and the lease can't be renewed, there
+            is only one more try, as after the control plane reported the lease as lost.
     """
     if ending is None:
         stop = holding.stop
@@ -150,7 +150,7 @@ async def _report_refusal(
     refused: Exception,
     in_haste: Callable[[], bool],
 ) -> None:
-    """Report an outcome that was refused, a confirmed cancel that nobody asked for, as an error."""
+    """Report an error in place of a refused outcome, such as a cancel without a request."""
     _log.error("%s: the report was refused: %s", holding, refused, exc_info=_defect(refused))
     if not isinstance(ending, Outcome):
         return
@@ -162,5 +162,5 @@ async def _report_refusal(
 
 
 def _defect(error: Exception) -> Exception | None:
-    """Return the error if only its traceback says where it comes from."""
+    """Return the error if only its traceback shows its origin."""
     return None if isinstance(error, CicdError) else error

@@ -1,4 +1,4 @@
-"""Calls to the other side that may fail for a while: bounded in time, repeated with backoff."""
+"""Calls to the control plane that may fail temporarily: with a timeout, repeated with backoff."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _T = TypeVar("_T")
 _log = logging.getLogger("cicd_core.agent")
 _dice = IdSource()
 
-#: How long one call may stay without an answer, in seconds: a connection may be half dead.
+#: How long one call may wait for an answer, in seconds: a connection may be half dead.
 CALL_SECONDS: Final = 15.0
-#: How long the last calls of an agent that is cancelled may take together, in seconds.
+#: How long the last calls of a cancelled agent may take together, in seconds.
 LAST_WORDS_SECONDS: Final = 10.0
 
 
 class Backoff:
-    """Delays that double up to a limit, each spread at random over its upper half."""
+    """Delays that double up to a limit, each randomized within its upper half."""
 
     def __init__(self, first: float = 0.1, most: float = 5.0) -> None:
-        """Begin with ``first`` seconds and never wait longer than ``most``."""
+        """Start with ``first`` seconds and never wait longer than ``most``."""
         self._first = first
         self._most = most
         self._delay = first
@@ -40,13 +40,13 @@ class Backoff:
         return delay * (1 + _dice.jitter()) / 2
 
     def reset(self) -> None:
-        """Begin again, after a success."""
+        """Start again with the first delay, after a success."""
         self._delay = self._first
 
 
 @contextmanager
 def answer_within(seconds: float) -> Generator[None]:
-    """Bound a call: no answer in time is an unavailable store, and the outcome is unknown.
+    """Limit the time of a call: without an answer in time, its outcome is unknown.
 
     Raises:
         StoreUnavailable: the block took longer.
@@ -65,16 +65,16 @@ async def patiently(
     give_up: Callable[[], bool] = lambda: False,
     passing: tuple[type[CicdError], ...] = (),
 ) -> _T:
-    """Call until the other side answers; the call must be safe to repeat.
+    """Repeat a call until the control plane answers; the call must be safe to repeat.
 
     Args:
         call: makes one call.
-        what: names it, for the log.
-        give_up: asked before each try; when it is true, that try is the last one.
-        passing: what may pass here besides what is ``recoverable`` anyway.
+        what: names the call in the log.
+        give_up: called before each try; if it returns True, that try is the last one.
+        passing: errors that are temporary here, besides the ``recoverable`` ones.
 
     Raises:
-        CicdError: what the call raised, if it is not recoverable or the last try failed.
+        CicdError: the error of the call, if it is not recoverable or the last try failed.
     """
     backoff = Backoff()
     while True:

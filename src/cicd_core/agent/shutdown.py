@@ -1,4 +1,4 @@
-"""How an agent is asked to go, and whether it was."""
+"""The request that an agent drains."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ if TYPE_CHECKING:
 
 
 class Drain:
-    """Whether the agent shall go, and why. ``ask`` is for any thread, the rest for the main loop.
+    """Whether the agent must drain, and why.
 
-    Ask before the agent runs, and it goes as soon as it does.
+    Any thread may call ``ask``; the rest is for the main loop. If it is called before the agent
+    runs, the agent drains as soon as it runs.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._run_soon: RunSoon | None = None
         self._at_once = False
-        #: Why; None while nobody has asked.
+        #: The reason; None before a request.
         self.reason: str | None = None
         self.begun: anyio.Event
         self.immediate: anyio.Event
 
     def attach(self) -> None:
-        """Make the events, in the event loop that the agent runs in."""
+        """Create the events, in the event loop that the agent runs in."""
         self.begun = anyio.Event()
         self.immediate = anyio.Event()
         with self._lock:
@@ -37,7 +38,7 @@ class Drain:
         self._tell()
 
     def ask(self, reason: str, *, at_once: bool = False) -> None:
-        """Ask the agent to go; with ``at_once``, to stop what runs without a time of grace."""
+        """Request a drain; with ``at_once``, stop running jobs without a grace period."""
         with self._lock:
             self.reason = self.reason or reason
             self._at_once = self._at_once or at_once

@@ -1,9 +1,9 @@
-"""SIGTERM, SIGINT and SIGHUP: a signal drains the agents of this process, the second ends them.
+"""SIGTERM, SIGINT and SIGHUP: the first one drains the agents of this process, the second ends.
 
-Signals belong to the program. An agent handles those that its program leaves alone, and no others;
-where a handler comes later, that one holds. A signal is never swallowed: one that arrives when no
-agent listens does what it did before. A forked child has the default handlers: what stops a child
-does not drain its parent.
+Signals belong to the program. An agent handles only those that its program does not handle; a
+handler that the program installs later replaces the agent's. No signal is swallowed: without a
+listening agent, a signal has its previous effect. A forked child has the default handlers: a signal
+that stops a child does not drain its parent.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("cicd_core.agent")
 
-#: What service managers and terminals send to a program that is to end.
+#: Signals that service managers and terminals send to end a program.
 _SIGNALS: Final = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)
 )
-#: Ctrl-C, and a terminal that is closed: a shell or ``nohup`` that ignores them means it.
+#: Ctrl-C, and a closed terminal: if a shell or ``nohup`` ignores them, that is intended.
 _MAY_BE_IGNORED: Final = tuple(item for item in _SIGNALS if item != signal.SIGTERM)
-#: Event loops handle Ctrl-C until a program does.
+#: Modules of event loops, whose handlers of Ctrl-C a program may replace.
 _LOOPS: Final = frozenset({"asyncio.runners", "trio._core._ki"})
 
 _Handler = Callable[[int, FrameType | None], Any] | int | None
 
 
 class _Listener:
-    """One agent that drains by signals."""
+    """One agent that drains on signals."""
 
     def __init__(self, drain: Drain, run_soon: RunSoon) -> None:
         self._drain = drain
@@ -49,7 +49,7 @@ class _Listener:
         self._again = False
 
     def hear(self, number: signal.Signals) -> None:
-        """Take a signal, in the middle of anything: the event loop does the rest."""
+        """Take a signal at any point of the program; the event loop does the rest."""
         self._run_soon(lambda: self._ask(number))
 
     def _ask(self, number: signal.Signals) -> None:
@@ -59,44 +59,44 @@ class _Listener:
 
 
 class _Switchboard:
-    """The handlers of this process, installed while an agent listens. For the main thread."""
+    """The handlers of this process, installed while an agent listens. Only for the main thread."""
 
     def __init__(self) -> None:
         self._process = os.getpid()
         self._listeners: tuple[_Listener, ...] = ()
-        #: What was there before. It is kept when the last agent has gone: a program may put our
-        #: handler back later, where it found it.
+        #: The previous handlers. They are kept after the last agent has ended: a program may
+        #: install our handler again later, as the one that it found.
         self._before: dict[signal.Signals, _Handler] = {}
-        #: What the threads that fork just now had blocked before.
+        #: The previous signal masks of threads that are forking.
         self._masks = threading.local()
 
     def add(self, listener: _Listener) -> None:
-        """Let a listener hear what comes from now on."""
+        """Pass signals to a listener from now on."""
         self._listeners += (listener,)
         for number in _SIGNALS:
             self._install(number)
 
     def remove(self, listener: _Listener) -> None:
-        """Let it hear nothing more; the last one puts back what was there before."""
+        """Stop passing signals to a listener; the last one restores the previous handlers."""
         self._listeners = tuple(one for one in self._listeners if one is not listener)
         if not self._listeners:
             for number in _SIGNALS:
                 self._put_back(number)
 
     def hold_back(self) -> None:
-        """Keep signals from the thread that forks, and so from the child, which would lose them."""
+        """Block signals in the thread that forks, and so in the child, which would lose them."""
         if self._listeners:
             self._masks.found = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
 
     def let_through(self) -> None:
-        """Take what was held back."""
+        """Unblock the signals."""
         found = getattr(self._masks, "found", None)
         if found is not None:
             self._masks.found = None
             signal.pthread_sigmask(signal.SIG_SETMASK, found)
 
     def begin_as_child(self) -> None:
-        """Take the default handlers, in a forked child, and what was sent to it meanwhile."""
+        """Install the default handlers in a forked child, then handle signals sent meanwhile."""
         self._forget()
         self.let_through()
 
@@ -123,7 +123,7 @@ class _Switchboard:
             signal.signal(number, self._before[number])
 
     def _receive(self, number: int, _frame: FrameType | None) -> None:
-        if os.getpid() != self._process:  # forked by something that runs no hooks
+        if os.getpid() != self._process:  # forked without running the hooks
             self._forget()
         for listener in self._listeners:
             listener.hear(signal.Signals(number))
@@ -145,7 +145,7 @@ if hasattr(os, "register_at_fork"):
 def drained_by_signals(drain: Drain) -> Generator[None]:
     """Drain at the first SIGTERM, SIGINT or SIGHUP, and stop everything at the second one.
 
-    Signals reach the main thread alone; in any other one this does nothing.
+    Python handles signals only in the main thread; in any other thread this does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         _log.info("only the main thread handles signals: they do not drain this agent")
@@ -160,7 +160,7 @@ def drained_by_signals(drain: Drain) -> Generator[None]:
 
 
 def _is_free(number: signal.Signals, handler: _Handler) -> bool:
-    """Whether the program leaves a signal alone."""
+    """Return whether the program does not handle a signal itself."""
     if handler == signal.SIG_IGN:
         return number not in _MAY_BE_IGNORED
     if handler in {signal.SIG_DFL, signal.default_int_handler}:

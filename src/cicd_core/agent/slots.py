@@ -1,4 +1,4 @@
-"""How many jobs an agent runs at once."""
+"""Counts how many jobs an agent runs at once."""
 
 from __future__ import annotations
 
@@ -11,41 +11,41 @@ if TYPE_CHECKING:
 
 
 class Slots:
-    """Counts slots in use. For the main loop; :attr:`busy` may be read by any thread."""
+    """Counts the slots in use. For the main loop; any thread may read :attr:`busy`."""
 
     def __init__(self, total: int) -> None:
         self._total = total
         self._busy = 0
         self._changed = anyio.Event()
-        #: Called when the last one in use is freed.
+        #: Called when the last slot in use is freed.
         self.on_idle: Callable[[], object] | None = None
 
     @property
     def busy(self) -> int:
-        """How many are in use."""
+        """Number of slots in use."""
         return self._busy
 
     @property
     def free(self) -> int:
-        """How many are free."""
+        """Number of free slots."""
         return self._total - self._busy
 
     def take(self) -> None:
-        """Use one."""
+        """Use a slot."""
         self._busy += 1
 
     def give_back(self) -> None:
-        """Free one."""
+        """Free a slot."""
         self._busy -= 1
         self.wake()
         if self._busy == 0 and self.on_idle is not None:
             self.on_idle()
 
     def wake(self) -> None:
-        """Let whoever waits for a change look again."""
+        """Wake the task that waits for a change, so that it checks again."""
         self._changed.set()
         self._changed = anyio.Event()
 
     async def changed(self) -> None:
-        """Wait until one is freed."""
+        """Wait until a slot is freed."""
         await self._changed.wait()

@@ -1,7 +1,7 @@
-"""Slots that can't be freed, since a handler was stopped and goes on: a thread, or a blocked loop.
+"""Slots that can't be freed because a stopped handler still runs: a thread, or a blocked loop.
 
-Nothing in a process can end a thread. What is left is to say so, and to end the process, so that
-its supervisor starts another one.
+A process can't end one of its threads. So the agent reports such slots, and may end the process for
+its supervisor to start another one.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("cicd_core.agent")
 
-#: The exit code of a process that ends since its slots are stuck (``EX_TEMPFAIL``: try again).
+#: The exit code of a process that ends because slots are stuck (``EX_TEMPFAIL``: try again).
 EXIT_STUCK: Final = 75
 
 
 @frozen(kw_only=True)
 class StuckLimit:
-    """When the process of an agent is to end."""
+    """When the process of an agent must end because of stuck slots."""
 
-    #: So many slots, …
+    #: The number of stuck slots at which it ends.
     slots: int
-    #: … each of them for longer than this, beyond the time that its handler may take to stop.
+    #: How long each must be stuck, beyond the time that its handler has to stop.
     seconds: float
 
 
 def stuck_reports(stuck: Sequence[ActiveJob]) -> list[StuckReport]:
-    """Return what a heartbeat says of the slots that are stuck."""
+    """Return the reports of stuck slots for a heartbeat."""
     now = lease_clock()
     return [
         StuckReport(
@@ -53,7 +53,7 @@ def stuck_reports(stuck: Sequence[ActiveJob]) -> list[StuckReport]:
 
 
 class StuckWatch:
-    """Decides when the process must end. For the keeper's thread, which lives on a blocked loop."""
+    """Decides when the process must end. For the renewer's thread, which is never blocked."""
 
     def __init__(
         self,
@@ -64,13 +64,13 @@ class StuckWatch:
         on_drain: Callable[[str], object],
         patience_seconds: float,
     ) -> None:
-        """Watch what ``stuck`` finds.
+        """Watch the jobs that ``stuck`` returns.
 
         Args:
-            limit: from when on it is too much.
-            stuck: finds the jobs whose handlers were stopped and go on.
+            limit: how many stuck slots are too many.
+            stuck: returns the jobs whose stopped handlers still run.
             running: counts the slots in use.
-            on_drain: lets the agent finish what is not stuck.
+            on_drain: drains the agent, so that the other jobs can finish.
             patience_seconds: how long that may take.
         """
         self._limit = limit
@@ -79,11 +79,11 @@ class StuckWatch:
         self._on_drain = on_drain
         self._patience_seconds = patience_seconds
         self._ends_at = 0.0
-        #: Why the process must end; None as long as it need not.
+        #: Why the process must end; None while it need not.
         self.reason: str | None = None
 
     def look(self) -> bool:
-        """Return whether the process must end now; before that the agent drains."""
+        """Return whether the process must end now; the agent drains first."""
         now = lease_clock()
         if self.reason is None:
             self.reason = self._found(now)
@@ -109,7 +109,7 @@ class StuckWatch:
 
 
 def end_process(reason: str) -> NoReturn:
-    """End this process at once: its threads are not waited for, and nothing is cleaned up."""
+    """End this process at once, without waiting for threads and without cleaning up."""
     _log.critical("%s: the process exits now with code %d", reason, EXIT_STUCK)
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):

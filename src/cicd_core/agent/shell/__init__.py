@@ -1,4 +1,4 @@
-"""A ready handler that runs commands: in a fresh checkout, under a guard, with a log file."""
+"""A ready-made handler that runs commands: in a new checkout, under a guard, with a log."""
 
 from cicd_core.agent.shell.checkout import CheckoutSettings
 from cicd_core.agent.shell.environment import INHERITED

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from anyio.abc import ByteReceiveStream, Process
 
-#: Tells a function, in any thread, by when everything must have ended, while it is entered.
+#: While entered, calls a function in any thread with the time by which all work must have ended.
 Followed = Callable[[Callable[[float], object]], AbstractContextManager[None]]
 
 _log = logging.getLogger("cicd_core.agent")
@@ -39,24 +39,24 @@ _log = logging.getLogger("cicd_core.agent")
 _GUARD: Final = Path(__file__).with_name("guard.py")
 #: How long the guard may take to end after SIGKILL was sent, in seconds.
 _DEATH_SECONDS: Final = 10.0
-#: What the system says when it has no room for one process more.
+#: The errors of a system without room for another process.
 _NO_PROCESS: Final = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 
 
 @frozen
 class Ended:
-    """How a command ended: with an exit code, by a signal, or not started at all."""
+    """How a command ended: with an exit code, by a signal, or without a start."""
 
-    #: ``exited``, ``signalled``, ``refused``, ``overdue`` when the lease was about to end, or
-    #: ``lost`` when the guard itself was killed.
+    #: ``exited``, ``signalled``, ``refused``, ``overdue`` if the lease was about to end, or
+    #: ``lost`` if the guard itself was killed.
     how: str
-    #: The exit code, the signal's number, or the error's.
+    #: The exit code, or the number of the signal or error.
     number: int = 0
 
     def outcome(self, name: str) -> Outcome:
-        """Return the outcome of the command that people know by ``name``.
+        """Return the outcome of the command; messages call it ``name``.
 
-        A signal reads as shells have it, 128 and its number.
+        The exit code after a signal is 128 plus its number, as in shells.
         """
         if self.how == "exited":
             return _exited(self.number, f"{name} exited with code {self.number}")
@@ -91,17 +91,17 @@ async def run_guarded(
 ) -> Ended:
     """Run a command to its end, in a session of its own.
 
-    When it is cancelled the command's process group gets SIGTERM, and SIGKILL ``kill_after``
-    seconds later; it has ended when the cancellation goes on. The guard kills the group when this
-    process dies, and when the lease is about to end: whatever this process is doing.
+    If this call is cancelled, the command's process group gets SIGTERM, and SIGKILL ``kill_after``
+    seconds later; the command has ended when the cancellation is passed on. The guard kills the
+    group when this process dies, or when the lease is about to end, even if this process hangs.
 
     Args:
         argv: the command and its arguments; the command is found on the PATH of ``env``.
-        cwd: where it runs.
-        env: its whole environment.
-        output: gets both of its output streams.
+        cwd: the working directory.
+        env: the complete environment.
+        output: receives both output streams.
         kill_after: seconds between SIGTERM and SIGKILL.
-        followed: says by when all must have ended, as
+        followed: tells by when the command must have ended, as
             :meth:`cicd_core.agent.JobRun.lease_followed` does.
 
     Raises:
@@ -127,7 +127,7 @@ async def run_guarded(
 
 
 def _checked(facts: _Facts) -> Ended:
-    """Return how the command ended, if the machine let it begin."""
+    """Return how the command ended, if the machine could start it."""
     ended = facts.ended
     if ended.how == "refused" and ended.number in _NO_PROCESS:
         raise SetupFailed(f"cannot start a process: {os.strerror(ended.number)}")
@@ -142,7 +142,7 @@ async def _opened(
     theirs, ours = os.pipe()
     orders = _Orders(ours)
     try:
-        with anyio.CancelScope(shield=True):  # a process that is half open belongs to nobody
+        with anyio.CancelScope(shield=True):  # otherwise a half-open process would have no owner
             process = await anyio.open_process(
                 argv,
                 stdin=theirs,
@@ -162,7 +162,7 @@ async def _opened(
 
 
 class _Orders:
-    """The way to a guard. Safe to use from any thread; nothing here waits."""
+    """Sends orders to a guard. Safe to use from any thread; nothing here waits."""
 
     def __init__(self, pipe: int) -> None:
         os.set_blocking(pipe, False)
@@ -170,7 +170,7 @@ class _Orders:
         self._lock = threading.Lock()
 
     def end_by(self, instant: float) -> None:
-        """Have the group killed at an instant of the lease clock, unless a later one is given."""
+        """Have the group killed at an instant of the lease clock; a later call replaces it."""
         self.send(f"u {math.floor(instant * SECOND)}")
 
     def send(self, order: str) -> None:
@@ -181,7 +181,7 @@ class _Orders:
                     os.write(self._pipe, f"{order}\n".encode())
 
     def close(self) -> None:
-        """Say that nothing more comes."""
+        """End the orders."""
         with self._lock:
             pipe, self._pipe = self._pipe, None
         if pipe is not None:
@@ -189,16 +189,16 @@ class _Orders:
 
 
 class _Facts:
-    """What a guard has said so far."""
+    """The reports of a guard so far."""
 
     def __init__(self, process: Process) -> None:
         self._stream: ByteReceiveStream | None = process.stdout
         self._said = b""
-        #: Whether the guard has said all, and the command has ended.
+        #: Whether the guard has reported all, and the command has ended.
         self.complete = False
 
     async def read(self) -> None:
-        """Read until the guard has nothing more to say."""
+        """Read until the guard has nothing more to report."""
         if self._stream is not None:
             with contextlib.suppress(anyio.EndOfStream):
                 while True:
@@ -207,7 +207,7 @@ class _Facts:
 
     @property
     def leader(self) -> int | None:
-        """The id of the command's process, which is that of its group; None: it never started."""
+        """The id of the command's process and its group; None: it never started."""
         for how, number in self._lines():
             if how == "started":
                 return number
@@ -215,7 +215,7 @@ class _Facts:
 
     @property
     def ended(self) -> Ended:
-        """How the command ended, as the last line tells."""
+        """How the command ended, from the last report."""
         how, number = (self._lines() or [("lost", 0)])[-1]
         return Ended("lost") if how == "started" else Ended(how, number)
 
@@ -225,7 +225,7 @@ class _Facts:
 
 
 async def _end(process: Process, facts: _Facts, orders: _Orders, kill_after: float) -> None:
-    """See the command, its group and its guard to their end; most often they have ended."""
+    """Make sure that the command, its group and its guard end; usually they have ended already."""
     for order, seconds in (("t", kill_after), ("k", _DEATH_SECONDS)):
         if not facts.complete:
             with anyio.move_on_after(seconds):

@@ -1,4 +1,4 @@
-"""What a command sees of its agent's environment: what is named, and nothing else."""
+"""The variables that a command gets from its agent's environment: only named ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from cicd_core.agent.job_run import JobRun
 
-#: What a command inherits unless the agent's program says otherwise: no secrets among them.
+#: The variables that a command inherits by default; none of them is a secret.
 INHERITED: Final = (
     "PATH",
     "HOME",
@@ -27,7 +27,7 @@ INHERITED: Final = (
 
 
 def inherited(environ: Mapping[str, str], patterns: Iterable[str]) -> dict[str, str]:
-    """Return the variables whose names match one of the patterns (``*`` stands for anything)."""
+    """Return the variables whose names match one of the patterns (``*`` matches any text)."""
     wanted = tuple(patterns)
     return {
         name: value
@@ -36,25 +36,25 @@ def inherited(environ: Mapping[str, str], patterns: Iterable[str]) -> dict[str, 
     }
 
 
-#: What a program may need to be loaded at all, and the guard with it.
+#: Variables that programs, and the guard, may need to be loaded at all.
 _LOADER: Final = ("LD_*", "DYLD_*", "GLIBC_TUNABLES")
 #: As in `guard.py`.
 _COMMANDS: Final = "JOB_"
 
 
 def guard_environment(environ: Mapping[str, str], command: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of a guard: what loads it, and what it hands on to its command.
+    """Return the environment of a guard: what loads it, and what it passes on to its command.
 
-    The command's variables must reach the command only: with its ``LD_PRELOAD``, say, the guard
-    would not start. And of the agent's, whatever the command could read from its parent's
-    environment, only what its guard needs.
+    The command's variables must reach only the command: with its ``LD_PRELOAD``, for example, the
+    guard would not start. A command may be able to read its parent's environment, so the guard gets
+    only the variables of the agent that it needs.
     """
     handed_on = {f"{_COMMANDS}{name}": value for name, value in command.items()}
     return inherited(environ, _LOADER) | handed_on
 
 
 def job_variables(run: JobRun) -> dict[str, str]:
-    """Return what tells a command which attempt at which job it is."""
+    """Return the variables that identify the job and the attempt to a command."""
     return {
         "CICD_JOB_ID": run.job.job_id,
         "CICD_FENCE": str(run.fence),

@@ -1,6 +1,6 @@
 """Locks of files that all agents of a machine share.
 
-A lock belongs to an open file: it ends with its process, however that ends. POSIX only.
+A lock belongs to an open file: it ends with its process, even if that is killed. POSIX only.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
 
-#: How long it waits between two looks at a lock that another process holds, in seconds.
+#: The first wait between two tries to get a lock that another process holds, in seconds.
 _FIRST_WAIT: Final = 0.01
 _LONGEST_WAIT: Final = 0.25
 
 
 def try_lock(path: Path, *, exclusive: bool) -> int | None:
-    """Lock a file, made if it is missing, and return its descriptor; None if others hold it.
+    """Lock a file and return its descriptor; None if others hold it. A missing file is created.
 
     Raises:
         OSError: the file can't be opened.
@@ -42,12 +42,12 @@ def try_lock(path: Path, *, exclusive: bool) -> int | None:
             raise
         if os.fstat(lock).st_nlink:
             return lock
-        close_unshared(lock)  # its holder has removed it meanwhile
+        close_unshared(lock)  # its holder has removed the file in the meantime
 
 
 @asynccontextmanager
 async def locked(path: Path) -> AsyncGenerator[None]:
-    """Hold a file's lock, alone among all processes and tasks; wait for it where others do.
+    """Hold a file's exclusive lock, across all processes and tasks; wait until it is free.
 
     Raises:
         OSError: the file can't be opened.

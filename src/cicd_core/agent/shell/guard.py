@@ -1,18 +1,18 @@
-"""Runs one command, and kills its whole process group when the agent that wanted it has gone.
+"""Runs one command, and kills its whole process group when its agent has died.
 
-Run by its path, in a Python that imports nothing of ours: ``python -I -S guard.py COMMAND …``. It
-begins in a few milliseconds, since it imports next to nothing at all.
+It is run by its path, in a Python that imports nothing of this library: ``python -I -S guard.py
+COMMAND …``. It starts in a few milliseconds, because it imports very little.
 
-- Its standard input comes from the agent, a line an order: ``t`` sends SIGTERM to the group, ``k``
-  SIGKILL; ``u MICROS`` sends SIGKILL when the clock of this boot has come so far, unless another
-  instant is given before that: an agent that hangs or is stopped renews no lease. The end of the
-  input means that the agent has died, however that came about: SIGKILL.
-- Its standard output goes to the agent, a line a fact: ``started PID``, then ``exited CODE``,
+- Its standard input comes from the agent, one order per line. ``t`` sends SIGTERM to the group,
+  ``k`` SIGKILL. ``u MICROS`` sends SIGKILL when the clock of this boot reaches that time, unless
+  another time is given before: an agent that hangs or is stopped renews no lease. The end of the
+  input means that the agent has died, for whatever reason: SIGKILL.
+- Its standard output goes to the agent, one fact per line: ``started PID``, then ``exited CODE``,
   ``signalled NUMBER``, ``overdue 0`` when its time was over, or ``refused ERRNO`` when the command
   can't be started.
 - Its standard error is the command's output, both streams of it.
 
-Whatever the command left behind in its group dies with it.
+All processes that the command leaves in its group are killed.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # the module of that name takes longer to import than all of this
     from typing import NoReturn
 
-#: Python and this guard ignore these; the command begins with what the system does with them.
+#: Python and this guard ignore these signals; the command starts with their default actions.
 _RESET = [signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ]
-#: What the names of the command's variables begin with in this guard's own environment, where
-#: nothing reads them: the loader and Python would obey some of them (see `environment.py`).
+#: Prefix of the command's variables in this guard's own environment. It makes them harmless here:
+#: the loader and Python would obey some of them (see `environment.py`).
 _COMMANDS = b"JOB_"
-#: How often the guard looks who its parent is, in seconds: a copy of the agent (a fork) may hold
-#: the pipe open when the agent itself is gone. And what time it is: a machine that was suspended
-#: wakes up with its timers late.
+#: Seconds between two checks of the parent process and of the time. A copy of the agent (a fork)
+#: may keep the pipe open after the agent has died, and after a suspension of the machine, timers
+#: fire late.
 _LOOK_SECONDS = 0.5
 
 
@@ -55,11 +55,11 @@ def main(command: list[str]) -> int:
 def _start(command: list[str]) -> tuple[int, int]:
     """Start the command as the leader of a process group of its own.
 
-    It does not begin before the agent was told which group that is: a guard that is killed here
-    takes it along.
+    It begins only after the agent knows its group. If this guard is killed before that, the child
+    ends too.
 
     Returns:
-        The leader's id, and the number of the error that kept it from starting, or 0.
+        The leader's id, and the number of the error that prevented the start, or 0.
     """
     may_begin, let_begin = os.pipe()
     failure, fail = os.pipe()
@@ -76,13 +76,13 @@ def _start(command: list[str]) -> tuple[int, int]:
     _tell(f"started {leader}")
     os.write(let_begin, b"b")
     os.close(let_begin)
-    refused = os.read(failure, 16)  # nothing, and the end of it, when the command has begun
+    refused = os.read(failure, 16)  # empty at the end of the pipe, when the command has begun
     os.close(failure)
     return leader, int(refused or 0)
 
 
 def _become(command: list[str], may_begin: int, fail: int) -> NoReturn:
-    """Turn into the command, in the child, with the environment of the command alone."""
+    """Turn into the command, in the child, with only the environment of the command."""
     length = len(_COMMANDS)
     environ = {k[length:]: v for k, v in os.environb.items() if k.startswith(_COMMANDS)}
     try:
@@ -100,7 +100,7 @@ def _become(command: list[str], may_begin: int, fail: int) -> NoReturn:
 
 
 def _listen_for_children() -> int:
-    """Return a descriptor that can be read when a child has ended."""
+    """Return a descriptor that becomes readable when a child has ended."""
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
     os.set_blocking(writer, False)
@@ -110,7 +110,7 @@ def _listen_for_children() -> int:
 
 
 def _watch(leader: int, agent: int, woken: int) -> str:
-    """Obey the agent until the leader has ended; return how it did."""
+    """Follow the agent's orders until the leader has ended; return how it ended."""
     orders = _Orders(leader)
     overdue = False
     while True:
@@ -120,38 +120,38 @@ def _watch(leader: int, agent: int, woken: int) -> str:
             os.read(woken, 512)
         ended, status = os.waitpid(leader, os.WNOHANG)
         if ended:
-            _kill(leader, signal.SIGKILL)  # what the leader left behind
+            _kill(leader, signal.SIGKILL)  # the other processes of its group
             killed = os.waitstatus_to_exitcode(status) == -signal.SIGKILL
             return "overdue 0" if overdue and killed else _described(status)
         if 0 in ready:
             orders.obey()
         if os.getppid() != agent:
             orders.stop_listening()
-        # The order that moves the instant may have come while everything stood still.
+        # An order with a new time may have arrived while everything stood still.
         if orders.source and orders.seconds_left <= 0:
             overdue = True
             orders.stop_listening()
 
 
 class _Orders:
-    """What the agent wants of a process group."""
+    """The agent's orders for a process group."""
 
     def __init__(self, leader: int) -> None:
         self._leader = leader
         self._rest = b""
         self._until = -1
-        #: What to read them from; nothing once the group was killed for good.
+        #: The descriptors to read orders from; empty after the group was finally killed.
         self.source = [0]
 
     @property
     def seconds_left(self) -> float:
-        """Until the group is killed unless the agent says otherwise."""
+        """Return the time until the group is killed, unless the agent extends it."""
         if self._until < 0 or not self.source:
             return _LOOK_SECONDS
         return self._until / 1_000_000 - _boot_seconds()
 
     def obey(self) -> None:
-        """Carry out what the agent wrote."""
+        """Carry out the orders that the agent wrote."""
         said = os.read(0, 4096)
         if not said:
             self.stop_listening()
@@ -165,13 +165,13 @@ class _Orders:
                 self._until = int(line[2:])
 
     def stop_listening(self) -> None:
-        """Kill the group; nothing that the agent says is of use any more."""
+        """Kill the group; later orders do not matter."""
         _kill(self._leader, signal.SIGKILL)
         self.source = []
 
 
 def _boot_seconds() -> float:
-    """Return seconds on the agent's clock for leases: it goes on while the machine sleeps."""
+    """Return seconds on the agent's lease clock, which continues while the machine sleeps."""
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if clock is None else time.clock_gettime(clock)
 
@@ -180,7 +180,7 @@ def _kill(group: int, number: signal.Signals) -> None:
     try:
         os.killpg(group, number)
     except (ProcessLookupError, PermissionError):
-        return  # nobody, or nobody of ours
+        return  # there is no such process, or it is not ours
 
 
 def _described(status: int) -> str:
@@ -192,7 +192,7 @@ def _tell(line: str) -> None:
     try:
         os.write(1, f"{line}\n".encode())
     except OSError:
-        return  # nobody is left to be told
+        return  # the agent no longer reads
 
 
 if __name__ == "__main__":

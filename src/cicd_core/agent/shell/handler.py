@@ -1,4 +1,4 @@
-"""The shell handler: commands in fresh checkouts, for agents that run what they are sent."""
+"""The shell handler: commands in new checkouts, for agents that run the commands of jobs."""
 
 from __future__ import annotations
 
@@ -41,40 +41,40 @@ if TYPE_CHECKING:
     from cicd_core.model.job import Job
 
 _ids = IdSource()
-#: What a probe writes: a file system that is full has no room for it.
+#: The size of a probe's file: a full file system has no room for it.
 _PROBE_BYTES: Final = 64 * 1024
-#: What runs a ``shell`` line.
+#: Runs a ``shell`` line.
 _SHELL: Final = ("/bin/sh", "-c")
 
 
 class ShellHandler:
-    """Runs the command of a job's payload in a fresh checkout, or in an empty folder.
+    """Runs the command of a job's payload in a new checkout, or in an empty folder.
 
     The payload is an object with these fields, and no others:
 
     - ``argv``, a list: the command and its arguments; or ``shell``, a line for ``/bin/sh``;
     - ``env``: an object of variables;
-    - ``cwd``: where to run, below the checkout;
+    - ``cwd``: the working directory, below the checkout;
     - ``checkout``: true for the job's git context, which is the default if it has one, false for
       an empty folder, or an object with fields of a git context: ``repo``, ``ref``,
       ``commit_sha``, ``depth``, ``filter``, ``sparse_paths``, ``submodules`` and ``lfs``. Each job
       gets a clone of its own, of exactly that commit.
 
-    The exit code is the verdict: 0 a success, all else ``failed``; a payload that is wrong, a
-    checkout that fails, and a command that can't be started are an ``error``. Both output streams
-    go to the attempt's log. The command sees ``CICD_JOB_ID``, ``CICD_FENCE`` and ``CICD_ATTEMPT``,
-    and of the agent's own environment only what ``inherit_env`` names. Git runs under the same
-    guard, with a small environment and the configuration of ``checkout``.
+    The exit code sets the verdict: 0 is a success, any other code is ``failed``. An invalid
+    payload, a failed checkout, and a command that can't be started are an ``error``. Both output
+    streams go to the attempt's log. The command gets ``CICD_JOB_ID``, ``CICD_FENCE`` and
+    ``CICD_ATTEMPT``, and from the agent's own environment only the variables that ``inherit_env``
+    names. Git runs under the same guard, with a small environment and the configuration of
+    ``checkout``.
 
     Cancel, timeout, drain and lost lease send SIGTERM to the command's process group, and SIGKILL
-    ``kill_after`` seconds later, or earlier where the lease ends before that: a lease that can't be
-    renewed stops the command so early that SIGKILL comes before its end. That holds also if the
-    agent itself hangs or is stopped. The death of the agent kills the group at once, whatever the
-    agent died of.
-    A process that leaves its group is out of reach. POSIX only.
+    ``kill_after`` seconds later. If a lease can't be renewed, the command is stopped early enough
+    for SIGKILL to come before the end of the lease, even if the agent itself hangs or is stopped.
+    If the agent dies, for whatever reason, the group is killed at once. A process that leaves the
+    group can't be stopped. POSIX only.
 
     Example:
-        An agent that runs what it is sent::
+        An agent that runs the commands of jobs::
 
             agent.add_handler("shell", ShellHandler())
     """
@@ -87,14 +87,14 @@ class ShellHandler:
         kill_after: float = 5.0,
         checkout: CheckoutSettings | None = None,
     ) -> None:
-        """Describe it; nothing happens before the first job.
+        """Configure the handler; nothing happens before the first job.
 
         Args:
-            work_dir: where the folders to work in are made, each for as long as its job runs; a
-                folder of this user's below the system's temporary one when left out.
-            inherit_env: names of variables, or patterns such as ``LC_*``, that the commands get.
-            kill_after: seconds between SIGTERM and SIGKILL; less where the lease ends before that.
-                At most a third of a lease is kept for it.
+            work_dir: the folder for working folders, each of which exists while its job runs; the
+                default is a folder of this user in the system's temporary folder.
+            inherit_env: names of variables, or patterns such as ``LC_*``, that commands inherit.
+            kill_after: seconds between SIGTERM and SIGKILL; less if the lease ends before that. At
+                most a third of a lease is reserved for it.
             checkout: how the agent gets the sources of its jobs.
 
         Raises:
@@ -113,14 +113,14 @@ class ShellHandler:
 
     @property
     def stop_seconds(self) -> float:
-        """How long it may take to end once it is stopped: the agent stops it so early."""
+        """How long a stopped command may take to end; the agent stops it early enough for that."""
         return self._kill_after
 
     async def __call__(self, run: JobRun) -> Outcome:
         """Run the job's command, and return how it ended.
 
         Raises:
-            InvalidInput: the payload is wrong; the error names the field.
+            InvalidInput: the payload is invalid; the error names the field.
         """
         command = parsed(run.payload, run.job.git)
         async with self._workspace(_name_of(run.job)) as workspace:
@@ -128,9 +128,9 @@ class ShellHandler:
             return refused or await self._run(run, command, workspace.tree)
 
     async def probe(self) -> None:
-        """Check that this machine can run a job: a folder with some room, and a process.
+        """Check that this machine can run a job: a folder with some space, and a process.
 
-        Git and the cache folder count from the first job on that wants a checkout.
+        Git and the cache folder are checked only after the first job that needs a checkout.
 
         Raises:
             SetupFailed: it can't.
@@ -163,10 +163,10 @@ class ShellHandler:
     async def _prepare(
         self, run: JobRun, checkout: GitContext | None, workspace: Workspace
     ) -> Outcome | None:
-        """Fill the folder to work in; return an outcome if the job wants what can't be had.
+        """Fill the working folder; return an outcome if the job's request is not possible.
 
         Raises:
-            SetupFailed: the job is not to blame.
+            SetupFailed: the machine is the cause, not the job.
         """
         if checkout is None:
             with _setting_up(f"the work folder {self._root}"):
@@ -193,10 +193,10 @@ class ShellHandler:
         return None
 
     async def _blamed(self, failed: Exception) -> Outcome:
-        """Return the outcome of a job that can't be checked out anywhere.
+        """Return the outcome of a job that can't be checked out on any machine.
 
         Raises:
-            SetupFailed: it is this machine that can't.
+            SetupFailed: this machine is the cause.
         """
         try:
             await self.probe()
@@ -237,10 +237,10 @@ def _name_of(job: Job) -> str:
 
 @contextmanager
 def _setting_up(what: str) -> Generator[None]:
-    """Make a failed set-up of what the machine refuses here; it is the same for every job.
+    """Convert errors of this machine, which every job would meet, to failed set-ups.
 
     Raises:
-        SetupFailed: an OSError came, or the folder is not the agent's own.
+        SetupFailed: an OSError came, or the folder does not belong to the agent's user.
     """
     try:
         yield
@@ -251,10 +251,10 @@ def _setting_up(what: str) -> Generator[None]:
 
 
 def _inside(tree: Path, cwd: str) -> Path:
-    """Return the folder to run in.
+    """Return the working directory.
 
     Raises:
-        InvalidInput: it does not exist, or lies outside the checkout, be it by way of a link.
+        InvalidInput: it does not exist, or lies outside the checkout, perhaps through a link.
     """
     folder = (tree / cwd).resolve()
     if not folder.is_relative_to(tree.resolve()):

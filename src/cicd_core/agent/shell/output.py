@@ -1,7 +1,7 @@
-"""What a command prints, on its way to the log: the command never holds the log's file.
+"""Passes a command's output to the log: the command never holds the log's file.
 
-So a command can neither fill the disk nor remove what its verdict is told with, and a disk that is
-full or hangs does not decide how the command ends.
+So a command can neither fill the disk nor remove its log, and a full or hanging disk does not
+decide how the command ends.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("cicd_core.agent")
 
-#: How much the pipe may hold, where the system lets it be as large.
+#: Capacity of the pipe, if the system allows that much.
 _PIPE_BYTES: Final = 1024 * 1024
 _READ_BYTES: Final = 256 * 1024
-#: How long the log may take for what the command printed last, in seconds.
+#: How long the log may take for the last output of the command, in seconds.
 _FLUSH_SECONDS: Final = 10.0
 
 
 @asynccontextmanager
 async def captured(sink: Callable[[bytes], object]) -> AsyncGenerator[BinaryIO]:
-    """Return a file for a process to write to; what it gets goes to ``sink``, in a thread.
+    """Return a file for a process to write to; a thread passes its bytes to ``sink``.
 
-    When the context is left the sink has all that was written until then. A process that goes on
-    writing gets SIGPIPE.
+    At the exit from the context, the sink has received all bytes written until then. A process
+    that continues to write gets SIGPIPE.
 
     Raises:
         SetupFailed: this machine has no more files or threads.
     """
     try:
         flow = _Flow(sink)
-    except (OSError, RuntimeError) as refused:  # what a thread that can't start raises
+    except (OSError, RuntimeError) as refused:  # RuntimeError: the thread can't start
         raise SetupFailed(f"the output of a command cannot be read: {refused}") from refused
     try:
         with flow.output as output:
@@ -67,14 +67,14 @@ class _Flow:
             self._stopped, self._stop = os.pipe()
             opened.callback(os.close, self._stopped)
             opened.callback(os.close, self._stop)
-            with contextlib.suppress(OSError, AttributeError):  # Linux alone can do that
+            with contextlib.suppress(OSError, AttributeError):  # only Linux can do that
                 fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
             self._thread = threading.Thread(target=self._run, name="cicd-output", daemon=True)
             self._thread.start()
             opened.pop_all()
 
     def finish(self) -> None:
-        """Let the thread read what is there, and wait until it has."""
+        """Wait until the thread has read all bytes in the pipe."""
         os.close(self._stop)
         self._thread.join(_FLUSH_SECONDS)
         if self._thread.is_alive():
@@ -91,7 +91,7 @@ class _Flow:
         ready = select.poll()
         ready.register(self._reader, select.POLLIN)
         ready.register(self._stopped, select.POLLIN)
-        left = _PIPE_BYTES  # what a process of no group of ours may still write has no end
+        left = _PIPE_BYTES  # a process outside the group might write without end
         while left > 0:
             found = {descriptor for descriptor, _ in ready.poll()}
             if self._reader not in found:

@@ -28,14 +28,14 @@ _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 @frozen(kw_only=True)
 class ShellCommand:
-    """What to run, and in what."""
+    """The command to run, and its folder."""
 
     #: The command and its arguments, or ...
     argv: tuple[str, ...] | None = None
     #: ... a line for the shell.
     shell: str | None = None
     env: Mapping[str, str] = field(factory=dict[str, str])
-    #: Below the checkout, or below the empty folder.
+    #: The working directory, below the checkout or the empty folder.
     cwd: str = "."
     #: None: an empty folder.
     checkout: GitContext | None = None
@@ -45,8 +45,8 @@ def parsed(payload: Mapping[str, Any], git: GitContext | None) -> ShellCommand:
     """Return the command that a payload describes.
 
     Args:
-        payload: ``argv`` or ``shell``; perhaps ``env``, ``cwd`` and ``checkout``.
-        git: the job's; it says what to check out where the payload does not.
+        payload: ``argv`` or ``shell``; optionally ``env``, ``cwd`` and ``checkout``.
+        git: the job's git context, used where the payload does not say what to check out.
 
     Raises:
         InvalidInput: a field is missing, wrong or unknown; the error names it.
@@ -110,13 +110,13 @@ def _checkout(value: object, git: GitContext | None) -> GitContext | None:
 
 
 def _overridden(known: dict[str, Any], git: GitContext | None) -> GitContext:
-    """Return the job's git context with the fields that its payload gives."""
+    """Return the job's git context with the fields of its payload."""
     if git is None or known.get("repo", git.repo) != git.repo:
-        # Another repository knows nothing of the job's ref and commit.
+        # The job's ref and commit mean nothing in another repository.
         if "repo" not in known:
             raise InvalidInput("payload.checkout.repo", None, "give a URL or an absolute path")
         return GitContext(**known)
-    if "ref" in known:  # a ref of its own means the commit that this one names
+    if "ref" in known:  # the payload's ref also replaces the job's commit
         known.setdefault("commit_sha", None)
     elif "commit_sha" in known:
         known["ref"] = None if git.ref == git.pinned else git.ref
@@ -132,15 +132,15 @@ def _fields(value: object) -> Mapping[str, object] | None:
 
 
 def _kind(value: object) -> str:
-    """Return what an error may show of what can be a secret."""
+    """Return the description of a possibly secret value for an error."""
     return f"a value of type {type(value).__name__}"
 
 
 def _secret(name: str, value: object) -> str:
-    """Return a text that errors keep to themselves: variables hold passwords.
+    """Return a text that errors must not show: variables hold passwords.
 
     Raises:
-        InvalidInput: it is none.
+        InvalidInput: it is not a text.
     """
     try:
         return _text(name, value, empty=True)

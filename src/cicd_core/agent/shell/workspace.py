@@ -1,7 +1,7 @@
-"""Folders to work in, one a job, and what is done with those that a dead agent left behind.
+"""Working folders, one per job, and the removal of those that dead agents left behind.
 
-A workspace is a folder and a lock file beside it, which its agent keeps locked while it lives. A
-lock that can be taken belongs to nobody: its folder is removed. POSIX only.
+A workspace is a folder and a lock file beside it, which the agent keeps locked while it lives. If
+the lock is free, the agent is dead, and the folder is removed. POSIX only.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("cicd_core.agent")
 
-#: How long it waits before it looks again at a lock that is held for a moment, in seconds.
+#: How long to wait before another try to get a lock that is held only for a moment, in seconds.
 _LOOK_SECONDS: Final = 0.001
 
 
 def default_root() -> Path:
-    """Return the folder that this user's workspaces are in, unless the program names another."""
+    """Return the default folder for this user's workspaces."""
     return Path(tempfile.gettempdir()) / f"cicd-core-{os.getuid()}"
 
 
@@ -38,19 +38,19 @@ class Workspace:
     """One job's folder. Its methods block: call them in a thread."""
 
     def __init__(self, folder: Path, lock: int) -> None:
-        """Made by :func:`open_workspace`."""
+        """:func:`open_workspace` creates it."""
         self.folder = folder
-        #: Where the job works: it does not exist yet.
+        #: The folder in which the job works; it does not exist yet.
         self.tree = folder / "tree"
         self._lock = lock
         self._kept: list[int] = []
 
     def keep(self, lock: int) -> None:
-        """Hold a lock, of what the tree borrows from, until the folder is gone."""
+        """Hold the lock of the mirror that the tree borrows from, until the folder is removed."""
         self._kept.append(lock)
 
     def remove(self) -> None:
-        """Remove the folder and its locks; what resists is logged, and removed by a later job."""
+        """Remove the folder and its locks; a later job removes files that can't be removed now."""
         try:
             if _remove_tree(self.folder):
                 _lock_file(self.folder).unlink(missing_ok=True)
@@ -61,15 +61,15 @@ class Workspace:
 
 
 def open_workspace(root: Path, name: str) -> Workspace:
-    """Make a folder below ``root``, and remove what dead agents left there.
+    """Create a folder below ``root``, and remove folders that dead agents left there.
 
     Args:
-        root: belongs to this user; it is made when it is missing.
-        name: of the new folder; nobody else may have it.
+        root: a folder of this user; it is created if it is missing.
+        name: the name of the new folder; it must be unique.
 
     Raises:
         InvalidInput: the root belongs to another user, or is a link.
-        OSError: the folder can't be made.
+        OSError: the folder can't be created.
     """
     own_folder("work_dir", root)
     for stale in _stale(root):
@@ -77,10 +77,10 @@ def open_workspace(root: Path, name: str) -> Workspace:
         stale.remove()
     _remove_nameless(root)
     folder = root.resolve() / name
-    # It gets its name when it is locked, so that nobody takes it for left behind before.
+    # It gets its name only when it is locked: before that, it would look like a leftover.
     nameless = folder.with_name(f"{name}.new")
     while (lock := try_lock(nameless, exclusive=True)) is None:
-        time.sleep(_LOOK_SECONDS)  # another job looks whether its agent is dead
+        time.sleep(_LOOK_SECONDS)  # another job checks whether its agent is dead
     nameless.rename(_lock_file(folder))
     workspace = Workspace(folder, lock)
     try:
@@ -92,11 +92,11 @@ def open_workspace(root: Path, name: str) -> Workspace:
 
 
 def own_folder(field: str, folder: Path) -> None:
-    """Make a folder, or see that it is ours: it may lie in one that all may write to.
+    """Create a folder, or check that it is ours: its parent may be writable by all users.
 
     Raises:
         InvalidInput: it belongs to another user, or is a link; the error names ``field``.
-        OSError: it can't be made.
+        OSError: it can't be created.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = folder.lstat()
@@ -112,7 +112,7 @@ def _stale(root: Path) -> Iterator[Workspace]:
 
 
 def _remove_nameless(root: Path) -> None:
-    """Remove lock files whose agent died before their workspace was made."""
+    """Remove lock files whose agent died before it created the workspace."""
     for file in root.resolve().glob("*.new"):
         lock = try_lock(file, exclusive=True)
         if lock is not None:
@@ -125,7 +125,7 @@ def _lock_file(folder: Path) -> Path:
 
 
 def _remove_tree(folder: Path) -> bool:
-    """Remove a folder, also where a job has taken the permission to write away.
+    """Remove a folder, even if a job has removed the write permissions.
 
     Returns:
         Whether it is gone.

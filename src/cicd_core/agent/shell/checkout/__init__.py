@@ -1,10 +1,10 @@
 """The sources of a job: exactly the commit that it names, in a private clone.
 
-The way of a checkout: ``sources`` says which repository an address means, ``remote_refs`` which
-object a ref names there; ``mirror_cache`` lends a mirror, into which ``mirror`` fetches what is
-missing; ``clone`` makes the job's own repository, which borrows the mirror's objects; then
-``submodules``, in the same way; and ``links``, when all trees are there. Each git command runs by
-``git_commands``, with the environment and the configuration of ``configuration``.
+The steps of a checkout: ``sources`` finds the repository of an address, and ``remote_refs`` the
+object of a ref in it. ``mirror_cache`` lends a mirror, and ``mirror`` fetches missing objects into
+it. ``clone`` creates the job's own repository, which borrows the mirror's objects. Then come
+``submodules``, in the same way, and ``links``, once all trees exist. ``git_commands`` runs each git
+command with the environment and the configuration of ``configuration``.
 """
 
 from cicd_core.agent.shell.checkout.checking_out import CheckedOut, CheckoutContext, check_out

@@ -1,4 +1,4 @@
-"""One checkout from its request to its tree, with its submodules."""
+"""One checkout, from its request to its tree with submodules."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from cicd_core.agent.shell.workspace import Workspace
     from cicd_core.model.git import GitContext
 
-#: The most submodules of one checkout, those of submodules included.
+#: Maximum number of submodules in one checkout, including nested ones.
 _MOST_SUBMODULES: Final = 256
 
 
@@ -53,9 +53,9 @@ class CheckoutContext:
     workspace: Workspace
     #: The agent's environment.
     environ: Mapping[str, str]
-    #: Seconds between SIGTERM and SIGKILL for a git command that is stopped.
+    #: Seconds between SIGTERM and SIGKILL when a git command is stopped.
     kill_after: float
-    #: Says by when a git command must have ended.
+    #: Tells by when a git command must have ended.
     followed: Followed
 
 
@@ -64,19 +64,19 @@ class CheckedOut:
     """The result of a checkout."""
 
     commit: str
-    #: The full name of the ref that named the commit; None for HEAD, and for a commit by its id.
+    #: The full name of the ref that named the commit; None for HEAD, and for a commit id.
     ref: str | None
-    #: How many submodules.
+    #: Number of submodules.
     submodules: int
 
 
 async def check_out(git: GitContext, context: CheckoutContext) -> CheckedOut:
-    """Fill the workspace's tree with what a job asks for.
+    """Fill the tree of the workspace with the sources that a job requests.
 
     Raises:
-        CheckoutFailed: it can't be had; the message holds no credentials.
+        CheckoutFailed: the checkout is not possible; the message has no credentials.
         SetupFailed: this machine can't start any process.
-        InvalidInput: the cache folder is not the agent's own.
+        InvalidInput: the cache folder does not belong to the agent's user.
         OSError: a file can't be written.
     """
     try:
@@ -114,12 +114,12 @@ class _Checkout:
     context: CheckoutContext
     commands: GitCommands
     submodules: int = 0
-    #: The bytes of the files of the trees so far.
+    #: The size in bytes of the files in all trees so far.
     size: int = 0
     links: list[Path] = field(factory=list["Path"])
 
     async def fill(self, wanted: Wanted, tree: Path) -> tuple[Target, TreeFacts]:
-        """Fill one tree, and those of its submodules."""
+        """Fill one tree, and the trees of its submodules."""
         source = await anyio.to_thread.run_sync(source_of, wanted.git.repo)
         trusted = self.context.settings.trusted_repositories
         await anyio.to_thread.run_sync(check_owner, source, trusted)
@@ -140,10 +140,10 @@ class _Checkout:
     async def _clone(
         self, source: Source, wanted: Wanted, target: Target, tree: Path
     ) -> tuple[Target, TreeFacts]:
-        """Borrow a mirror, bring the target into it, and make the clone.
+        """Borrow a mirror, fetch the target into it, and create the clone.
 
         Raises:
-            MirrorDamaged: the mirror is to blame; no other job will borrow it.
+            MirrorDamaged: the mirror is damaged; no other job will borrow it.
         """
         oid = target.oid
         make = partial(make_mirror, source=source, wanted=wanted, oid=oid)
@@ -199,6 +199,6 @@ class _Checkout:
 
 
 def _empty(tree: Path) -> None:
-    """Remove what a checkout that failed has made of its tree."""
+    """Remove the files that a failed checkout left in its tree."""
     if os.path.lexists(tree):
         shutil.rmtree(tree)

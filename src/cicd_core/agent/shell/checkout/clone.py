@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cicd_core.agent.shell.checkout.sources import Source
     from cicd_core.agent.shell.checkout.tree_facts import TreeFacts
 
-#: Comes before every other source of attributes: no filter runs.
+#: Overrides every other source of attributes: no filter runs.
 _NO_FILTERS: Final = "* -filter\n"
 
 
@@ -34,24 +34,24 @@ _NO_FILTERS: Final = "* -filter\n"
 class PrivateClone:
     """One tree with its repository, made for one job."""
 
-    #: Where the files are; its ``.git`` is the repository.
+    #: The folder of the files; its ``.git`` is the repository.
     tree: Path
     source: Source
     wanted: Wanted
     mirror: Mirror
     target: Target
     facts: TreeFacts
-    #: The bytes of the trees that are there already: that of the parent, and other submodules.
+    #: The size in bytes of the trees that exist already: the parent's, and other submodules'.
     before: int
 
     async def fill(self, commands: GitCommands, settings: CheckoutSettings) -> int:
-        """Make the repository, check out the target's commit, and verify both.
+        """Create the repository, check out the target's commit, and verify both.
 
         Returns:
-            The bytes of the tree's files.
+            The size of the tree's files in bytes.
 
         Raises:
-            CheckoutFailed: what is there is not what was asked for, or may not be.
+            CheckoutFailed: the tree differs from the request, or is not allowed.
             GitFailed: git failed.
             OSError: a file can't be written.
         """
@@ -70,7 +70,7 @@ class PrivateClone:
 
     @property
     def _known_size(self) -> int | None:
-        """The bytes of the files, if they are known before the files are there."""
+        """Return the size of the files in bytes, if it is known before the checkout."""
         return None if self.wanted.lfs else self.facts.size(self.wanted.sparse_paths)
 
     @property
@@ -78,11 +78,11 @@ class PrivateClone:
         return self.tree / ".git"
 
     def _make(self) -> None:
-        if self.tree.exists():  # empty, a submodule's place
+        if self.tree.exists():  # the empty folder of a submodule
             self.tree.rmdir()
         self.tree.mkdir(parents=True)
         repository = self._repository
-        # While the files come, downloads are for all jobs of the mirror.
+        # During the checkout, LFS downloads go to the mirror, so that other jobs can use them.
         storage = f"[lfs]\n    storage = {quoted(str(self.mirror.folder / 'lfs'))}\n"
         write_skeleton(repository, self._configuration() + (storage if self.wanted.lfs else ""))
         borrowed = self.mirror.folder / "objects"
@@ -117,21 +117,21 @@ class PrivateClone:
         )
 
     def _packed_refs(self, ref: str) -> str:
-        """Return the one ref that the clone has: that of the request."""
+        """Return the only ref of the clone: the one that was requested."""
         branch = ref.removeprefix("refs/heads/")
         name = ref if branch == ref else f"refs/remotes/origin/{branch}"
         peeled = "" if self.target.oid == self.facts.commit else f"^{self.facts.commit}\n"
         return f"# pack-refs with: peeled fully-peeled sorted \n{self.target.oid} {name}\n{peeled}"
 
     def _environment(self) -> dict[str, str]:
-        # No GIT_DIR: Git LFS hands it on to git in the repository that it copies from.
+        # No GIT_DIR: Git LFS would pass it to git in the repository that it copies from.
         return {
             "GIT_CEILING_DIRECTORIES": str(self.tree.parent),
             "GIT_ALLOW_PROTOCOL": self.source.protocols,
         }
 
     def _check(self, settings: CheckoutSettings) -> int:
-        """Check what the tree has become; return the bytes of its files."""
+        """Check the resulting tree; return the size of its files in bytes."""
         (self._repository / "info" / "attributes").unlink(missing_ok=True)
         if self.wanted.lfs:
             _write(self._repository / "config", self._configuration())
@@ -160,7 +160,7 @@ def sparse_patterns(folders: Iterable[str]) -> str:
     lines = ["/*", "!/*/"]
     for folder in sorted(above | whole):
         if any("/".join(_parts(folder)[:end]) in whole for end in range(1, len(_parts(folder)))):
-            continue  # below a folder that is there as a whole
+            continue  # a parent folder is included as a whole
         lines.append(f"/{folder}/")
         if folder not in whole:
             lines.append(f"!/{folder}/*/")
@@ -176,7 +176,7 @@ def _write(file: Path, text: str) -> None:
 
 
 def _size_below(tree: Path) -> int:
-    """Return the bytes of the files of a tree, without its repository."""
+    """Return the size in bytes of the files in a tree, without its repository."""
     total = 0
     for path, folders, names in os.walk(tree):
         if ".git" in folders:

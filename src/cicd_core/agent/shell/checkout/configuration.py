@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from cicd_core.agent.shell.checkout.settings import CheckoutSettings
 
-#: What git, and the programs that it starts, inherit from the agent.
+#: Variables that git, and the programs that it starts, inherit from the agent.
 _INHERITED: Final = (
     "PATH",
     "HOME",
@@ -40,7 +40,7 @@ _FIXED: Final = {
     "GIT_NO_REPLACE_OBJECTS": "1",
     "GIT_OPTIONAL_LOCKS": "0",
 }
-#: Nothing is asked for, and a host that does not answer is given up.
+#: ssh asks no questions, and gives up a host that does not answer.
 _SSH: Final = "ssh -o BatchMode=yes -o ConnectTimeout=30"
 #: Seconds without a byte per second after which a download is given up.
 _STALLED: Final = 60
@@ -49,7 +49,7 @@ _FIRST: Final = f"""\
 [core]
     sshCommand = {_SSH}
 """
-#: The last value counts: nothing that an operator's file says replaces these.
+#: The last value counts: an operator's file can't replace these.
 _ENFORCED: Final = f"""\
 [core]
     hooksPath = /dev/null
@@ -84,7 +84,7 @@ _ENFORCED: Final = f"""\
 [advice]
     detachedHead = false
 """
-#: As `git lfs install` has it.
+#: As `git lfs install` writes it.
 LFS_FILTER: Final = """\
 [filter "lfs"]
     clean = git-lfs clean -- %f
@@ -112,7 +112,7 @@ def write_configuration(
 def checkout_environment(
     environ: Mapping[str, str], file: Path, settings: CheckoutSettings
 ) -> dict[str, str]:
-    """Return the environment of git commands: what is named here, and nothing else."""
+    """Return the complete environment of git commands."""
     kept = inherited(environ, _INHERITED)
     if settings.ssh_key is not None:
         kept.pop("GIT_SSH_COMMAND", None)
@@ -120,7 +120,7 @@ def checkout_environment(
 
 
 def quoted(value: str) -> str:
-    """Return a value as git's configuration files hold it."""
+    """Return a value in the syntax of git's configuration files."""
     escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{escaped}"'
 

@@ -1,4 +1,4 @@
-"""Why a job has no checkout."""
+"""The errors of checkouts."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 
 
 class CheckoutFailed(Exception):
-    """The job can't have the checkout that it asks for; the message says why."""
+    """The checkout that a job requests is not possible; the message says why."""
 
     def __init__(self, reason: str) -> None:
-        """Say why, without credentials."""
+        """Take the reason, without credentials."""
         super().__init__(redacted(reason.strip()))
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         return reduced(self)
 
     def of(self, git: GitContext) -> CheckoutFailed:
-        """Return the same failure, its message beginning with the request."""
+        """Return the same failure, with the request at the start of its message."""
         wanted = git.pinned or git.ref or "HEAD"
         return CheckoutFailed(f"{wanted} of {redacted_url(git.repo)} was not checked out: {self}")
 
@@ -31,14 +31,14 @@ class GitFailed(CheckoutFailed):
     """A git command ended with an error."""
 
     def __init__(self, command: str, said: str) -> None:
-        """Name the command, and quote the end of its output."""
+        """Take the command, and the end of its output."""
         self.said = said.strip()
         super().__init__(f"git {command} failed: {self.said or 'it gave no reason'}")
 
 
 class GitTooSlow(CheckoutFailed):
-    """A git command was stopped at the limit of its time."""
+    """A git command exceeded its time limit and was stopped."""
 
 
 class GitTooLarge(CheckoutFailed):
-    """More bytes than the agent's limit."""
+    """A checkout exceeded the agent's limit of bytes."""

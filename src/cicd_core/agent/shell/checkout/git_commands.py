@@ -1,4 +1,4 @@
-"""Git commands, each under the guard, with a limit of time and of bytes."""
+"""Git commands, each under the guard, with limits of time and bytes."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from cicd_core.agent.shell.checkout.settings import CheckoutSettings
     from cicd_core.agent.shell.command import Ended, Followed
 
-#: Limits the files that git writes; a unit of ``ulimit -f`` is 512 bytes. A fetch writes by a
-#: process of its own, which says so if the signal does not kill it. What git prints has a file of
-#: its own: a warning, or the banner of a server, stands among no names and no ids.
+#: Limits the files that git writes; the unit of ``ulimit -f`` is 512 bytes. A fetch writes in a
+#: process of its own, which reports the error if the signal does not kill it. Git's standard output
+#: goes to a separate file, so that warnings and server banners do not mix with names and ids.
 _LIMITED: Final = """\
 ulimit -f "$1" 2>/dev/null
 printed=$2
@@ -32,13 +32,13 @@ test "$1" != fetch || trap "" XFSZ
 exec git "$@" >"$printed"
 """
 _BLOCK: Final = 512
-#: The commands that write what a checkout takes; the others print.
+#: The commands that write files; the others print their results.
 _WRITING: Final = frozenset({"fetch", "checkout", "repack"})
-#: The most that a command prints, in bytes: the names of about a million files.
+#: Maximum output of a command in bytes: the names of about a million files.
 _PRINTED: Final = 128 * 1024**2
-#: The most of a command's output that an error quotes, in bytes.
+#: Maximum part of a command's output that an error quotes, in bytes.
 _QUOTED: Final = 2000
-#: The text of EFBIG, in the language that git is given.
+#: The text of EFBIG, in the language that git uses here.
 _TOO_LARGE: Final = "File too large"
 
 
@@ -46,26 +46,26 @@ _TOO_LARGE: Final = "File too large"
 class GitCommands:
     """Runs git for one job."""
 
-    #: Where the commands run, and their output is kept while they do.
+    #: The folder in which commands run, and in which their output is kept meanwhile.
     folder: Path
     environment: Mapping[str, str]
     settings: CheckoutSettings
-    #: Seconds between SIGTERM and SIGKILL for a command that is stopped.
+    #: Seconds between SIGTERM and SIGKILL when a command is stopped.
     kill_after: float
-    #: Says by when a command must have ended, see :func:`run_guarded`.
+    #: Tells by when a command must have ended, see :func:`run_guarded`.
     followed: Followed
 
     async def run(
         self, *args: str, extra: Mapping[str, str] | None = None, at: Path | None = None
     ) -> str:
-        """Run a git command to its end, and return what it printed.
+        """Run a git command to its end, and return its output.
 
         Args:
             args: the command and its arguments.
-            extra: further variables; ``GIT_DIR`` among them if it needs a repository.
-            at: the clone that it runs in, if it does.
+            extra: additional variables, including ``GIT_DIR`` if the command needs a repository.
+            at: the clone in which it runs, if any.
 
-        Cancellation stops the command and all that it started before it goes on.
+        A cancellation stops the command and its child processes before it is passed on.
 
         Raises:
             GitFailed: it ended with an error.
@@ -75,7 +75,7 @@ class GitCommands:
         """
         command = args[0]
         limit = self.settings.max_bytes if command in _WRITING else _PRINTED
-        # Without one git looks for a repository in the folders above, which are not the job's.
+        # Otherwise git would look for a repository in the parent folders, which are not the job's.
         none = {} if at else {"GIT_DIR": str(self.folder / "no-repository")}
         environment = {**self.environment, **none, **(extra or {})}
         with (

@@ -1,4 +1,4 @@
-"""Symbolic links: none leads out of the checkout, or into a repository's own files."""
+"""Checks that no symbolic link leads out of the checkout, or into a repository's own files."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 
 def check_links(root: Path, links: Iterable[Path]) -> None:
-    """Check the links of all trees of a checkout, when all of them are there.
+    """Check the links of all trees of a checkout, once all trees exist.
 
-    Before that, a link of one tree that leads through a link of another can't be followed.
+    Before that, a link that leads through another tree's link can't be followed.
 
     Args:
         root: the tree of the job's repository.
-        links: those of its commit, and of those of its submodules.
+        links: the links of its commit and of its submodules.
 
     Raises:
-        CheckoutFailed: one leads out of the root, or into a ``.git`` below it.
+        CheckoutFailed: a link leads out of the root, or into a ``.git`` below it.
     """
     real = Path(os.path.realpath(root))
     for link in links:

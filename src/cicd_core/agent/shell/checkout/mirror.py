@@ -27,25 +27,25 @@ if TYPE_CHECKING:
     from cicd_core.agent.shell.checkout.sources import Source
     from cicd_core.agent.shell.checkout.tree_facts import TreeFacts
 
-#: The digits of a commit id in a repository of SHA-256.
+#: Number of digits of a commit id in a repository with SHA-256.
 _SHA256_DIGITS: Final = 64
-#: How many of the newest commits a mirror remembers to have, and tells a server when it fetches.
+#: How many recently fetched commits a mirror keeps pinned and offers to a server when it fetches.
 _PINS: Final = 500
-#: How many packs a mirror has before they are joined.
+#: Number of packs at which a mirror joins them.
 MOST_PACKS: Final = 50
-#: No attribute of a commit keeps a file from being read (see :meth:`MirrorFetch.is_whole`).
+#: No attribute of a commit may change how a file is read (see :meth:`MirrorFetch.is_whole`).
 _WHOLE: Final = "* -text -ident -filter -export-ignore -export-subst\n"
 _FETCH: Final = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--update-shallow")
 
 
 class MirrorDamaged(Exception):
-    """A mirror lacks objects that it should have, or can't be read: another one is made."""
+    """A mirror lacks objects, or can't be read; a new one will be created."""
 
 
 def mirror_key(source: Source, wanted: Wanted, oid: str) -> str:
     """Return the key of the mirror that a request uses.
 
-    A history that is cut has a mirror of its own for each commit: where it is cut depends on both.
+    A shallow history has a mirror of its own per commit and depth: its boundary depends on both.
     """
     parts = [source.address, wanted.filter.value, str(len(oid))]
     if wanted.depth:
@@ -54,14 +54,14 @@ def mirror_key(source: Source, wanted: Wanted, oid: str) -> str:
 
 
 def make_mirror(folder: Path, source: Source, wanted: Wanted, oid: str) -> None:
-    """Fill an empty folder with a bare repository that has nothing yet."""
+    """Fill an empty folder with a bare, empty repository."""
     configuration = _configuration(source, wanted, oid)
     write_skeleton(folder, configuration)
     _write_files(folder, _mirror_files(configuration))
 
 
 def restore_mirror(folder: Path, source: Source, wanted: Wanted, oid: str) -> None:
-    """Write the configuration of a mirror again where a power loss, or a job, has changed it.
+    """Rewrite the configuration of a mirror if a power failure, or a job, has changed it.
 
     Raises:
         OSError: a file can't be written.
@@ -72,7 +72,7 @@ def restore_mirror(folder: Path, source: Source, wanted: Wanted, oid: str) -> No
             if file.read_text(encoding="utf-8", errors="surrogateescape") == text:
                 continue
         except OSError:
-            pass  # it is written again
+            pass  # the file is rewritten below
         file.write_text(text, encoding="utf-8", errors="surrogateescape")
 
 
@@ -88,7 +88,7 @@ def _configuration(source: Source, wanted: Wanted, oid: str) -> str:
 
 
 def write_skeleton(folder: Path, configuration: str) -> None:
-    """Make the least that git takes for a repository: no templates, no hooks."""
+    """Create the minimum that git accepts as a repository: no templates, no hooks."""
     for name in ("objects/info", "objects/pack", "refs", "info"):
         (folder / name).mkdir(parents=True)
     _write_files(folder, _own_files(configuration))
@@ -100,23 +100,23 @@ def _write_files(folder: Path, texts: Mapping[str, str]) -> None:
 
 
 def _own_files(configuration: str) -> dict[str, str]:
-    """Return the files of a repository that are not git's to write."""
+    """Return the files of a repository that this module writes, not git."""
     return {"config": configuration, "HEAD": "ref: refs/heads/none\n"}
 
 
 def _mirror_files(configuration: str) -> dict[str, str]:
-    """Return the files of a mirror that are not git's to write."""
+    """Return the files of a mirror that this module writes, not git."""
     return {**_own_files(configuration), "info/attributes": _WHOLE}
 
 
 def object_format(oid: str) -> str:
-    """Return the line of the configuration that names the hash of a repository, if it must."""
+    """Return the configuration line for the hash of a repository; empty for SHA-1."""
     return "    objectFormat = sha256\n" if len(oid) == _SHA256_DIGITS else ""
 
 
 @frozen(kw_only=True)
 class MirrorFetch:
-    """Brings what one checkout needs into its mirror."""
+    """Fetches the objects of one checkout into its mirror."""
 
     commands: GitCommands
     cache: MirrorCache
@@ -125,15 +125,15 @@ class MirrorFetch:
     wanted: Wanted
 
     async def bring(self, target: Target) -> Target:
-        """Have the target's object, and all that it needs, in the mirror.
+        """Fetch the target's object, and all that it needs, into the mirror.
 
         Returns:
-            The target; another object where its ref has moved since, and the server gives only
-            what refs name.
+            The target. It has another object if its ref has moved since, and the server serves only
+            the objects that refs name.
 
         Raises:
-            CheckoutFailed: the repository does not have it, or git failed.
-            MirrorDamaged: the mirror is to blame.
+            CheckoutFailed: the repository does not have the object, or git failed.
+            MirrorDamaged: the mirror is the cause.
         """
         if self._has(target.oid):
             return target
@@ -152,10 +152,10 @@ class MirrorFetch:
         return brought
 
     async def facts(self, target: Target) -> TreeFacts:
-        """Return what is known of the target's tree.
+        """Return the facts of the target's tree.
 
         Raises:
-            GitFailed: the object is no commit, nor a tag of one.
+            GitFailed: the object is neither a commit nor a tag of one.
         """
         file = self.mirror.folder / "trees" / target.oid
         known = await anyio.to_thread.run_sync(read_facts, file)
@@ -165,7 +165,7 @@ class MirrorFetch:
         return known
 
     async def is_whole(self, oid: str) -> bool:
-        """Return whether the mirror has every file of a commit, and can read it."""
+        """Return whether the mirror has all files of a commit, and can read them."""
         try:
             if self._partial:
                 await self._git("rev-list", "--quiet", "--objects", "-n", "1", oid)
@@ -176,10 +176,10 @@ class MirrorFetch:
         return True
 
     def _make_ready(self, target: Target) -> None:
-        """Remove what killed commands left, and restore what belongs to no command."""
+        """Remove leftovers of killed commands, and restore the files that no command writes."""
         folder = self.mirror.folder
         remove_leftovers(folder)
-        with suppress(FileNotFoundError):  # the whole mirror is gone: git says so
+        with suppress(FileNotFoundError):  # the mirror is missing: git will report it
             restore_mirror(folder, self.source, self.wanted, target.oid)
 
     @property
@@ -189,7 +189,7 @@ class MirrorFetch:
     def _has(self, oid: str) -> bool:
         """Return whether a fetch of that object was completed here.
 
-        A history that the server itself had cut may have grown there since.
+        The result is False for a history that the server cut: it may have grown there since.
         """
         if self._is_cut:
             return False
@@ -201,7 +201,7 @@ class MirrorFetch:
 
     @property
     def _is_cut(self) -> bool:
-        """Whether the server has cut a history that the job wants as a whole."""
+        """Return whether the server cut a history that the job wants in full."""
         return not self.wanted.depth and (self.mirror.folder / "shallow").exists()
 
     async def _fetch(self, target: Target) -> Target:
@@ -211,7 +211,7 @@ class MirrorFetch:
         try:
             await self._git(*_FETCH, *depth, "origin", f"+{target.oid}:refs/pins/{target.oid}")
         except GitFailed as refused:
-            # Not every server gives an object that no ref names.
+            # Not every server serves an object that no ref names.
             if not target.pinned and target.ref is None:
                 return await self._fetch_ref(target, "HEAD", depth)
             if not target.pinned:
@@ -220,18 +220,18 @@ class MirrorFetch:
         return target
 
     async def _fetch_ref(self, target: Target, name: str, depth: tuple[str, ...]) -> Target:
-        """Fetch the commit that a ref names by now."""
+        """Fetch the commit that a ref names now."""
         await self._git(*_FETCH, *depth, "origin", f"+{name}:refs/fetched/one")
         oid = (await self._git("rev-parse", "--verify", "refs/fetched/one")).strip()
         await self._git("update-ref", f"refs/pins/{oid}", oid)
         return evolve(target, oid=oid)
 
     async def _fetch_all(self, target: Target, refused: GitFailed) -> None:
-        """Fetch every ref that may hold the commit that the job names."""
+        """Fetch every ref that may contain the commit that the job names."""
         names = ["refs/heads/*", "refs/tags/*"]
         specs = [f"+{name}:refs/fetched/all/{name.removeprefix('refs/')}" for name in names]
         if target.ref is not None and candidates(target.ref)[1:] == ():
-            # One name for all of them: refs/pull/7 and refs/pull/7/head can't stand side by side.
+            # One name for all of them: refs/pull/7 and refs/pull/7/head can't coexist.
             names, specs = [target.ref], [f"+{target.ref}:refs/fetched/one"]
         await self._git(*_FETCH, "--prune", "origin", *specs)
         try:
@@ -246,17 +246,17 @@ class MirrorFetch:
         await self._git("update-ref", f"refs/pins/{target.oid}", target.oid)
 
     async def _cut(self, target: Target) -> None:
-        """Cut the history that came as a whole where the job says: git fetches it from itself."""
+        """Shorten a complete history to the job's depth: git fetches it from the mirror itself."""
         if self.wanted.depth:
             folder, depth = str(self.mirror.folder), f"--depth={self.wanted.depth}"
             extra = {"GIT_DIR": folder, "GIT_ALLOW_PROTOCOL": "file"}
             await self.commands.run(*_FETCH, depth, folder, target.oid, extra=extra)
 
     async def _blame(self) -> None:
-        """After a fetch that failed: find out whether the mirror is to blame.
+        """After a failed fetch, find out whether the mirror is the cause.
 
         Raises:
-            MirrorDamaged: it is.
+            MirrorDamaged: the mirror is the cause.
         """
         try:
             extra = {"GIT_ALLOW_PROTOCOL": self.source.protocols}
@@ -290,20 +290,20 @@ class MirrorFetch:
         return await self.commands.run(*args, extra=extra)
 
     async def _join_packs(self) -> None:
-        """Join small packs where there are many: each fetch adds one, and git looks into all.
+        """Join small packs if there are many: each fetch adds one, and git searches all of them.
 
-        Every object stays, those that no ref names too; git reads on from the joined pack.
+        All objects stay, even those that no ref names; running git commands read the joined pack.
         """
         packs = await anyio.to_thread.run_sync(self._count_packs)
         if packs > MOST_PACKS and not self._partial:
-            with suppress(CheckoutFailed):  # they are joined after a later fetch
+            with suppress(CheckoutFailed):  # a later fetch tries again
                 await self._git("repack", "--quiet", "-d", "-n", "--geometric=2")
 
     def _count_packs(self) -> int:
         return len(list((self.mirror.folder / "objects" / "pack").glob("*.pack")))
 
     def _forget_old_pins(self) -> None:
-        """Remove the pins of the commits fetched longest ago; their objects stay."""
+        """Remove the pins of the oldest fetched commits; their objects stay."""
         pins = list((self.mirror.folder / "refs" / "pins").iterdir())
         if len(pins) > _PINS:
             pins.sort(key=lambda pin: pin.stat().st_mtime)

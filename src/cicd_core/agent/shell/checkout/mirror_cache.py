@@ -1,14 +1,14 @@
-"""The mirrors of an agent's machine: found, made, and dropped when they take too much room.
+"""The mirrors on an agent's machine: found, created, and removed when they need too much space.
 
-In the cache folder, for each key:
+For each key, the cache folder has:
 
-- ``KEY-N``: a mirror, the newest one counts. It gets its name when it is complete. One that holds
-  a file ``damaged`` is used by the jobs that have it, and by no others.
-- ``KEY-N.users``: locked, shared, by each job that borrows the objects of that mirror, and locked
-  alone by the process that drops it.
-- ``KEY.writer``: locked by the job that makes a mirror or fetches into it.
+- ``KEY-N``: a mirror; the one with the highest number counts. It gets its name when it is complete.
+  If it contains a file ``damaged``, no further job uses it.
+- ``KEY-N.users``: a lock that each job shares while it borrows the objects of that mirror. The
+  process that removes the mirror holds it exclusively.
+- ``KEY.writer``: a lock of the job that creates a mirror or fetches into it.
 
-A lock that no process holds means nothing: the leftovers of dead agents are removed.
+A lock file that no process holds has no meaning: leftovers of dead agents are removed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 _DAMAGED: Final = "damaged"
 _NAME: Final = re.compile(r"([0-9a-f]{32})-(\d+)")
-#: The leftovers of a git command that was killed, below a mirror.
+#: Leftovers of a killed git command, below a mirror.
 _LEFTOVERS: Final = (
     "*.lock",
     "refs/**/*.lock",
@@ -47,7 +47,7 @@ _LEFTOVERS: Final = (
 
 @frozen
 class Mirror:
-    """A mirror that is borrowed, as long as its lock is held."""
+    """A mirror that is borrowed as long as its lock is held."""
 
     key: str
     folder: Path
@@ -55,14 +55,14 @@ class Mirror:
     lock: int
 
     def mark_damaged(self) -> None:
-        """Let no further job borrow it."""
+        """Prevent other jobs from borrowing it."""
         with suppress(OSError):
             (self.folder / _DAMAGED).touch()
 
 
 @frozen
 class _Room:
-    """What a mirror takes."""
+    """The disk space of a mirror."""
 
     folder: Path
     size: int
@@ -74,13 +74,13 @@ class MirrorCache:
     """The mirrors in one folder, shared by all agents of a user."""
 
     def __init__(self, root: Path, most_bytes: int) -> None:
-        """Describe it; the folder is made by the first mirror."""
+        """Take the settings; the first mirror creates the folder."""
         self._root = root
         self._most_bytes = most_bytes
         self._recovered = False
 
     async def borrow(self, key: str, make: Callable[[Path], None]) -> Mirror:
-        """Return the mirror of a key, made if there is none; the caller closes its lock.
+        """Return the mirror of a key, created if there is none; the caller closes its lock.
 
         Args:
             key: 32 hexadecimal digits.
@@ -88,7 +88,7 @@ class MirrorCache:
 
         Raises:
             InvalidInput: the cache folder belongs to another user, or is a link.
-            OSError: the folder can't be made.
+            OSError: the folder can't be created.
         """
         await anyio.to_thread.run_sync(self._prepare)
         while True:
@@ -99,7 +99,7 @@ class MirrorCache:
                 await anyio.to_thread.run_sync(self._make, key, make)
 
     def writing(self, key: str) -> AbstractAsyncContextManager[None]:
-        """Hold the right to write to the mirrors of a key, alone among all processes."""
+        """Hold the exclusive right to write to the mirrors of a key, across all processes."""
         return locked(self._root / f"{key}.writer")
 
     def probe(self, size: int) -> None:
@@ -107,7 +107,7 @@ class MirrorCache:
 
         Raises:
             InvalidInput: the cache folder belongs to another user, or is a link.
-            OSError: it can't.
+            OSError: the file can't be written.
         """
         own_folder("cache_dir", self._root)
         with TemporaryFile(dir=self._root) as file:
@@ -115,7 +115,7 @@ class MirrorCache:
             file.flush()
 
     def trim(self) -> None:
-        """Drop damaged mirrors, and those used longest ago, until the rest has its room."""
+        """Remove damaged mirrors, then the least recently used ones until the rest fits."""
         self._recover()
         rooms = sorted(self._rooms(), key=lambda room: (not room.damaged, room.used_at))
         total = sum(room.size for room in rooms)
@@ -130,7 +130,7 @@ class MirrorCache:
             self._recover()
 
     def _ready(self, key: str) -> Mirror | None:
-        """Return the newest mirror that is in order, borrowed."""
+        """Borrow and return the newest intact mirror."""
         for number in sorted(self._generations(key), reverse=True):
             folder = self._root / f"{key}-{number}"
             lock = try_lock(_users(folder), exclusive=False)
@@ -145,9 +145,9 @@ class MirrorCache:
         return None
 
     def _make(self, key: str, make: Callable[[Path], None]) -> None:
-        """Make the next mirror of a key; its writer is the caller."""
+        """Create the next mirror of a key; the caller holds its writer lock."""
         found = self._ready(key)
-        if found is not None:  # by another job, in the meantime
+        if found is not None:  # created by another job in the meantime
             close_unshared(found.lock)
             return
         number = max(self._generations(key), default=0) + 1
@@ -191,7 +191,7 @@ class MirrorCache:
         return True
 
     def _recover(self) -> None:
-        """Remove mirrors that dead agents left half made or half dropped, and locks of git."""
+        """Remove incomplete mirrors of dead agents, and locks of git."""
         for gone in self._root.glob("*.gone"):
             shutil.rmtree(gone, ignore_errors=True)
         for key in {file.stem for file in self._root.glob("*.writer")}:
@@ -217,9 +217,9 @@ class MirrorCache:
 
 
 def remove_leftovers(mirror: Path) -> None:
-    """Remove locks and half-written packs of git commands that were killed.
+    """Remove locks and half-written packs of killed git commands.
 
-    The caller has the right to write to the mirror: no command of an agent that lives uses them.
+    The caller has the right to write to the mirror, so no live command uses them.
     """
     for pattern in _LEFTOVERS:
         for leftover in mirror.glob(pattern):
@@ -232,7 +232,7 @@ def _users(folder: Path) -> Path:
 
 
 def _size_of(folder: Path) -> int:
-    """Return the bytes below a folder; what vanishes meanwhile counts nothing."""
+    """Return the size in bytes of a folder; files that vanish meanwhile count as 0."""
     total = 0
     for path, _, names in os.walk(folder):
         for name in names:

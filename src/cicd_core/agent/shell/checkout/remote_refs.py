@@ -1,4 +1,4 @@
-"""Which object a request means: asked of the repository itself, by exact names."""
+"""Finds the object of a request: asks the repository itself, by exact names."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ _LINE: Final = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64})\t(.+)")
 
 @frozen
 class Target:
-    """The object that a checkout is made of."""
+    """The object to check out."""
 
     #: A commit, or a tag of one.
     oid: str
-    #: The full name of the ref that named it; None for a commit that the job names, and for HEAD.
+    #: The full name of the ref that named it; None for HEAD, and for a commit that the job names.
     ref: str | None
     #: Whether the job itself names the commit.
     pinned: bool
 
 
 async def resolve(commands: GitCommands, source: Source, git: GitContext) -> Target:
-    """Return what a request means now; a commit needs no question.
+    """Return the object that a request means now; a commit id needs no query.
 
     Raises:
-        CheckoutFailed: the repository has no such ref, or can't be asked.
+        CheckoutFailed: the repository has no such ref, or can't be queried.
     """
     if git.pinned is not None:
         ref = None if git.ref == git.pinned else git.ref
@@ -41,7 +41,7 @@ async def resolve(commands: GitCommands, source: Source, git: GitContext) -> Tar
     names = candidates(name)
     extra = {"GIT_ALLOW_PROTOCOL": source.protocols}
     said = await commands.run("ls-remote", "--", source.address, *names, extra=extra)
-    listed = said.split("\n")  # a ref may hold what Unicode calls a space, or the end of a line
+    listed = said.split("\n")  # a ref may contain Unicode spaces and line separators
     found = {match[2]: match[1] for match in map(_LINE.fullmatch, listed) if match}
     for item in names:
         if item in found:
@@ -50,7 +50,7 @@ async def resolve(commands: GitCommands, source: Source, git: GitContext) -> Tar
 
 
 def candidates(name: str) -> tuple[str, ...]:
-    """Return the full names that a ref may mean, the one that counts first."""
+    """Return the full names that a ref may mean, in order of priority."""
     if name == "HEAD" or name.startswith("refs/"):
         return (name,)
     return (f"refs/heads/{name}", f"refs/tags/{name}")

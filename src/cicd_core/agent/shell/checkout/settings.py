@@ -38,7 +38,7 @@ def _submodules(value: Any) -> Any:
 
 
 def _member(name: str, value: Any, kind: type[Enum]) -> Any:
-    """Return the member of an enum that a text means."""
+    """Return the enum member that a text means."""
     try:
         return kind(value)
     except ValueError:
@@ -75,28 +75,28 @@ class CheckoutSettings:
         InvalidInput: a field is wrong; the error names it.
     """
 
-    #: Where mirrors of repositories are kept, for all agents of this user;
-    #: ``cicd-core/repositories`` in the user's cache folder when left out.
+    #: The folder for mirrors of repositories, shared by all agents of this user; the default is
+    #: ``cicd-core/repositories`` in the user's cache folder.
     cache_dir: Path | None = field(default=None, converter=_path, validator=_is_folder)
-    #: The most bytes that the mirrors take together; those used longest ago go first.
+    #: Maximum size of all mirrors in bytes; the least recently used ones are removed first.
     cache_bytes: int = 10 * _GIBIBYTE
-    #: The longest that one git command may take, in seconds.
+    #: Maximum time of one git command, in seconds.
     timeout_seconds: float = 1800.0
-    #: The most bytes of one checkout, and of one file or pack that git writes.
+    #: Maximum size of one checkout, and of one file or pack that git writes, in bytes.
     max_bytes: int = 10 * _GIBIBYTE
-    #: The options of jobs that leave them out, see :class:`~cicd_core.model.git.GitContext`.
+    #: Defaults for options that jobs leave out, see :class:`~cicd_core.model.git.GitContext`.
     depth: int = 0
     filter: ObjectFilter = field(default=ObjectFilter.NONE, converter=_filter)
     submodules: Submodules = field(default=Submodules.OFF, converter=_submodules)
     lfs: bool = False
-    #: A configuration file for git, of the operator: credential helpers, proxies, ``insteadOf``.
-    #: The file that ``GIT_CONFIG_GLOBAL`` names in the agent's environment when left out.
+    #: The operator's configuration file for git: credential helpers, proxies, ``insteadOf``. The
+    #: default is the file that ``GIT_CONFIG_GLOBAL`` names in the agent's environment.
     git_config: Path | None = field(default=None, converter=_path, validator=_is_file)
-    #: The private key for ssh (a deploy key); ssh then uses no other, and no configuration file.
+    #: The private key for ssh (a deploy key); ssh then uses no other key and no configuration file.
     ssh_key: Path | None = field(default=None, converter=_path, validator=_is_file)
-    #: Folders whose repositories may belong to other users, with all below them.
+    #: Folders whose repositories, at any depth, may belong to other users.
     trusted_repositories: tuple[str, ...] = field(default=(), converter=_folders)
-    #: Whether a checkout may hold symbolic links that lead out of it.
+    #: Whether a checkout may contain symbolic links that lead out of it.
     outside_links: bool = False
 
     def __attrs_post_init__(self) -> None:
@@ -114,7 +114,7 @@ class CheckoutSettings:
         return self.cache_dir or _cache_folder() / "repositories"
 
     def applied(self, git: GitContext) -> Wanted:
-        """Return what to check out: the job's options, and the agent's where it has none."""
+        """Return what to check out: the job's options, and the agent's defaults for the others."""
         return Wanted(
             git=git,
             depth=self.depth if git.depth is None else git.depth,
@@ -149,9 +149,9 @@ class Wanted:
 
 
 def _cache_folder() -> Path:
-    """Return where programs keep what they can make again (XDG Base Directory Specification).
+    """Return the user's cache folder (XDG Base Directory Specification).
 
-    A user without a home, or with one that can't be written, has the temporary folder.
+    A user without a writable home gets the temporary folder.
     """
     given = os.environ.get("XDG_CACHE_HOME", "")
     with suppress(RuntimeError):  # no home
@@ -162,6 +162,6 @@ def _cache_folder() -> Path:
 
 
 def _may_be_made(folder: Path) -> bool:
-    """Return whether this user can write to a folder, or make it."""
+    """Return whether this user can write to a folder, or create it."""
     there = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
     return there.is_dir() and os.access(there, os.W_OK)

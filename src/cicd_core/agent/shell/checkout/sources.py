@@ -1,4 +1,4 @@
-"""Which repository an address means, and whether this agent may read it."""
+"""Finds the repository of an address, and checks whether this agent may read it."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ _FILE: Final = "file://"
 
 @frozen
 class Source:
-    """A repository that checkouts come from."""
+    """The repository of a checkout."""
 
-    #: What git is given: a URL, or the real path of a folder.
+    #: The address for git: a URL, or the real path of a folder.
     address: str
-    #: The folder, of a repository on this machine.
+    #: The folder of a repository on this machine.
     folder: Path | None = None
-    #: The folder as it was named, which may be a symbolic link.
+    #: The folder as it was named; it may be a symbolic link.
     named: str | None = None
 
     @property
     def protocols(self) -> str:
-        """What ``GIT_ALLOW_PROTOCOL`` is set to."""
+        """The value of ``GIT_ALLOW_PROTOCOL``."""
         return "file" if self.folder else "https:ssh:http:git"
 
 
 def source_of(repo: str) -> Source:
-    """Return the source that an address means; a folder and its ``file://`` URL are the same.
+    """Return the source of an address; a folder and its ``file://`` URL are the same.
 
-    ``web`` may mean ``web.git``, as it does for a server.
+    ``web`` may mean ``web.git``, as on a server.
 
     Raises:
-        CheckoutFailed: it is a folder that is not there, or can't be read.
+        CheckoutFailed: the folder does not exist, or can't be read.
     """
     path = _local_path(repo)
     if path is None:
@@ -78,10 +78,10 @@ def check_owner(source: Source, trusted: Iterable[str]) -> None:
 
 
 def submodule_address(parent: Source, url: str, path: str) -> str:
-    """Return the address of a submodule; a relative one begins at its parent's.
+    """Return the address of a submodule; a relative URL starts at the parent's address.
 
     Raises:
-        CheckoutFailed: git may not be given that address.
+        CheckoutFailed: git must not use that address.
     """
     base = parent.named or parent.address
     address = _joined(base, url) if url.startswith(("./", "../")) else url
@@ -103,7 +103,7 @@ def _local_path(repo: str) -> str | None:
 
 
 def _repository(path: str) -> str:
-    """Return the folder that git takes for a path: it looks at the same ones, in the same order."""
+    """Return the folder that git uses for a path: it tries the same ones, in the same order."""
     for folder in (path, f"{path.rstrip('/')}.git"):
         if os.path.lexists(f"{folder}/.git") or os.path.lexists(f"{folder}/HEAD"):
             return folder
@@ -111,7 +111,7 @@ def _repository(path: str) -> str:
 
 
 def _owned_parts(folder: Path) -> list[Path]:
-    """Return what of a repository must belong to one user: git looks at the same."""
+    """Return the parts of a repository that must belong to one user: git checks the same ones."""
     parts = [folder]
     git_dir = folder / ".git"
     if os.path.lexists(git_dir):
@@ -124,7 +124,7 @@ def _owned_parts(folder: Path) -> list[Path]:
 
 
 def _joined(parent: str, url: str) -> str:
-    """Return where a relative URL leads from its parent's address."""
+    """Return the target of a relative URL, from its parent's address."""
     if parent.startswith("/"):
         return posixpath.normpath(posixpath.join(parent, url))
     scheme, separator, rest = parent.partition("://")

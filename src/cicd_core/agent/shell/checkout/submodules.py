@@ -1,4 +1,4 @@
-"""The submodules of a tree: where they come from, checked before anything is fetched."""
+"""The submodules of a tree: their addresses, checked before anything is fetched."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ class Submodule:
     """One submodule of a tree."""
 
     name: str
-    #: Below its parent's tree.
+    #: The path below the parent's tree.
     path: str
     commit: str
-    #: What git is given.
+    #: The address for git.
     address: str
 
 
 async def submodules_of(
     commands: GitCommands, tree: Path, source: Source, facts: TreeFacts
 ) -> list[Submodule]:
-    """Return the submodules of a tree that was checked out, but for those that a sparse one lacks.
+    """Return the submodules of a checked-out tree, without those outside a sparse checkout.
 
     Raises:
-        CheckoutFailed: one has no address, one that git may not be given, or a path that leads out
-            of the tree.
+        CheckoutFailed: a submodule has no address, an address that git must not use, or a path
+            that leads out of the tree.
     """
     if not facts.modules:
         return []
@@ -62,7 +62,7 @@ async def submodules_of(
 
 
 def note_submodules(tree: Path, modules: Iterable[Submodule]) -> None:
-    """Let the parent's repository know which submodules are there, as ``git submodule`` does."""
+    """Record the submodules in the parent's repository, as ``git submodule`` does."""
     text = "".join(
         f"[submodule {quoted(part.name)}]\n    active = true\n    url = {quoted(part.address)}\n"
         for part in modules

@@ -1,4 +1,4 @@
-"""The facts of a commit's tree: known before a checkout, and kept beside its objects."""
+"""The facts of a commit's tree: known before a checkout, and stored beside its objects."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 @frozen(kw_only=True)
 class TreeFacts:
-    """What is known of a commit's tree before it is checked out."""
+    """The facts of a commit's tree, before it is checked out."""
 
     commit: str
-    #: The bytes of the files in each of its folders, the root's under an empty name; None where
-    #: the files are not all there to be measured.
+    #: The size in bytes of the files in each of its folders, with an empty name for the root; None
+    #: if not all files are available.
     sizes: Mapping[str, int] | None
     #: The paths of its symbolic links.
     links: tuple[str, ...]
@@ -31,10 +31,10 @@ class TreeFacts:
     modules: tuple[tuple[str, str], ...]
 
     def size(self, folders: Sequence[str] = ()) -> int | None:
-        """Return the bytes of the files that a checkout has.
+        """Return the size in bytes of the files of a checkout.
 
         Args:
-            folders: those of a sparse checkout; none: all of them.
+            folders: the folders of a sparse checkout; empty: all.
         """
         if self.sizes is None:
             return None
@@ -54,8 +54,8 @@ def facts_of(commit: str, listed: str, *, measured: bool) -> TreeFacts:
     """Return the facts of a commit's tree.
 
     Args:
-        commit: its id.
-        listed: its entries, as ``git ls-tree -r -z`` lists them.
+        commit: the id of the commit.
+        listed: its entries, as listed by ``git ls-tree -r -z``.
         measured: whether the list has the sizes of the files (``-l``).
     """
     entries = [_entry(line) for line in listed.split("\0") if line]
@@ -76,7 +76,7 @@ class _Entry:
 
 
 def _sizes(entries: Iterable[_Entry]) -> dict[str, int]:
-    """Return the bytes of the files in each folder."""
+    """Return the size in bytes of the files in each folder."""
     sizes: dict[str, int] = {}
     for entry in entries:
         folder = entry.path.rpartition("/")[0]
@@ -92,7 +92,7 @@ def _entry(line: str) -> _Entry:
 
 
 def read_facts(file: Path) -> TreeFacts | None:
-    """Return the facts in a file; None if it is not there, or not whole."""
+    """Return the facts in a file; None if it is missing or incomplete."""
     try:
         raw = json.loads(file.read_text(encoding="ascii"))
         return TreeFacts(
@@ -106,7 +106,7 @@ def read_facts(file: Path) -> TreeFacts | None:
 
 
 def write_facts(file: Path, facts: TreeFacts) -> None:
-    """Keep the facts for later checkouts; without them, those look again."""
+    """Store the facts for later checkouts; without the file, those read the tree again."""
     with suppress(OSError):
         file.parent.mkdir(exist_ok=True)
         descriptor, unfinished = mkstemp(suffix=".new", dir=file.parent)
