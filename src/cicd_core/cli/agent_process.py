@@ -252,7 +252,7 @@ def agent(
         typer.Option(
             "--mask-env",
             metavar="NAME",
-            help="A variable of its own whose value is masked in what is sent; repeatable.",
+            help="Variable of the agent whose value is masked in sent logs; repeatable.",
             rich_help_panel=_SENT_LOGS,
         ),
     ] = None,
@@ -261,7 +261,7 @@ def agent(
         typer.Option(
             "--mask-file",
             metavar="FILE",
-            help="A file with a secret in each line, masked in what is sent; repeatable.",
+            help="File with one secret per line to mask in sent logs; repeatable.",
             rich_help_panel=_SENT_LOGS,
         ),
     ] = None,
@@ -270,7 +270,7 @@ def agent(
         typer.Option(
             "--mask-pattern",
             metavar="REGEX",
-            help="What is masked in what is sent; repeatable.",
+            help="Regular expression for secrets to mask in sent logs; repeatable.",
             rich_help_panel=_SENT_LOGS,
         ),
     ] = None,
@@ -290,8 +290,8 @@ def agent(
         bool,
         typer.Option("--no-maintenance", help="Do not run maintenance in this process."),
     ] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Log only warnings.")] = False,
     store: LocalStoreOption = None,
     server: ServerOption = None,
     as_json: Annotated[
@@ -300,8 +300,8 @@ def agent(
 ) -> None:
     """Run an agent: it claims shell jobs and runs them.
 
-    SIGTERM, SIGHUP or Ctrl-C lets it finish its jobs, for the time of
-    --grace, and release the rest; a second one releases everything at once.
+    SIGTERM, SIGHUP or Ctrl-C drains it: running jobs may finish within --grace, and the
+    others are released. A second signal releases all jobs at once.
     """
     import anyio
 

@@ -52,7 +52,7 @@ def enqueue_one(
         return job
 
     def show(screen: Screen, job: Job) -> None:
-        if not wait:  # the wait has shown the end
+        if not wait:  # the wait has already shown the end
             screen.show(_described(screen, job))
 
     job = answer(work, show, store=store, as_json=as_json, create=True)

@@ -30,7 +30,7 @@ class LogNotFound(NotFound):
     """An attempt's log is not on this machine, or does not exist."""
 
     def __init__(self, job_id: str, why: str, *, elsewhere: bool = False) -> None:
-        """Name the job, and say why it has no log here, and whether another machine has it."""
+        """Take the job, why it has no log here, and whether another machine has it."""
         CicdError.__init__(self, f"no log of job {job_id!r} on this machine: {why}")
         self.kind = "log"
         self.key = job_id

@@ -1,4 +1,4 @@
-"""A log on its way to a terminal."""
+"""Writes a log to a terminal."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ if TYPE_CHECKING:
 
 
 class Output:
-    """Writes one attempt's log to stdout, from its beginning on."""
+    """Writes one attempt's log to stdout, from its start on."""
 
     def __init__(self, *, raw: bool) -> None:
-        """Write bytes as they are, or with what a terminal would obey made visible."""
+        """Write raw bytes, or text with control characters made visible."""
         self._raw = raw
         self._offset = 0
-        #: Whether the last line has no end yet.
+        #: Whether the last line is still incomplete.
         self.in_line = False
         bytes_decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._decoder = io.IncrementalNewlineDecoder(bytes_decoder, translate=True)
 
     def copy(self, path: Path) -> None:
-        """Write what came since the last call."""
+        """Write the bytes that were added since the last call."""
         from cicd_core.agent.capped_log import read_piece
 
         while True:
             try:
                 piece = read_piece(path, self._offset)
-            except FileNotFoundError:  # a part has just been joined to the file, or was left out
+            except FileNotFoundError:  # a part was just joined to the file, or removed
                 break
             if not self.take(piece.data, piece.missing):
                 break
             self._offset = piece.next_offset
 
     def take(self, data: bytes, missing: int) -> bool:
-        """Write what comes next, behind a line where bytes are left out; False: nothing came."""
+        """Write the next bytes, after a line for omitted ones; return whether there were any."""
         if missing:
             self._write(cut_line(missing).encode())
         self._write(data)
@@ -48,7 +48,7 @@ class Output:
         return bool(data)
 
     def end(self) -> None:
-        """Write what may have been the first bytes of a character."""
+        """Write the incomplete character at the end, if there is one."""
         self._write(b"", final=True)
         sys.stdout.flush()
 

@@ -23,7 +23,7 @@ Result = TypeVar("Result")
 
 
 def store_url(given: str | None, *, quiet: bool = False) -> str:
-    """Return the URL to open; a note on stderr says so when it is the default."""
+    """Return the URL to open; if it is the default, a note on stderr says so."""
     if given:
         return given
     if not quiet:
@@ -33,7 +33,7 @@ def store_url(given: str | None, *, quiet: bool = False) -> str:
 
 @asynccontextmanager
 async def opened(url: str, *, create: bool = False) -> AsyncGenerator[ControlPlane]:
-    """Open a control plane without background tasks; for an HTTP URL, that of the server.
+    """Open a control plane without background tasks; an HTTP URL opens that of a server.
 
     Only a command that creates something creates a missing file: to all others, a mistyped path
     would look like an empty store.

@@ -1,4 +1,4 @@
-"""Logs that agents send: where to, what is hidden of them, and how they are shown."""
+"""Logs that agents send: their destination, the masks for them, and their display."""
 
 from __future__ import annotations
 
@@ -33,26 +33,26 @@ async def log_sink(
     is_far: bool,
     limits: LogLimits,
 ) -> LogSink | None:
-    """Return where logs go; None: nowhere.
+    """Return the sink for logs; None: logs are not sent.
 
     Args:
-        stack: keeps what is opened open.
-        source: the other side of the agent.
-        sends: whether they go to the server.
-        place: a folder, or a URL, that they go to without a server.
-        is_far: whether the other side is a server.
-        limits: how much is kept in the folder.
+        stack: keeps the opened store open.
+        source: the agent's control plane, or a client of it.
+        sends: whether logs go to the server.
+        place: a folder, or a URL, for logs without a server.
+        is_far: whether the control plane is a server.
+        limits: how much to keep in the folder.
 
     Raises:
-        InvalidInput: they are to go to a server that there is not, or to two places.
+        InvalidInput: there is no server for the logs, or a server and a folder.
     """
     if sends and not is_far:
-        reason = "logs go to a server (--server); without one, say where: --send-logs-to FOLDER"
+        reason = "there is no server (--server): send logs to a folder, --send-logs-to FOLDER"
         raise InvalidInput("send-logs", sends, reason)
     if place is None:
         return cast("RemoteControlPlane", source).job_logs if sends else None
     if is_far:
-        reason = "the agent reaches a server: --send-logs sends them there"
+        reason = "the agent uses a server: send logs there, with --send-logs"
         raise InvalidInput("send-logs-to", place, reason)
     from cicd_core.background import beside
     from cicd_core.control_plane.job_logs import JobLogService
@@ -65,15 +65,15 @@ async def log_sink(
 
 
 def log_masks(variables: Sequence[str], files: Sequence[Path], patterns: Sequence[str]) -> LogMasks:
-    """Return what is hidden of logs: besides what is given, variables with the names of secrets.
+    """Return the masks for logs: the given secrets, and variables with names of secrets.
 
     Args:
         variables: names of variables of this process.
-        files: each line of one is a secret.
+        files: files with one secret per line.
         patterns: regular expressions.
 
     Raises:
-        InvalidInput: a variable is not set, a file can't be read, or a pattern is none.
+        InvalidInput: a variable is not set, a file can't be read, or a pattern is invalid.
     """
     from cicd_core.agent import LogMasks
 
@@ -95,17 +95,17 @@ def log_masks(variables: Sequence[str], files: Sequence[Path], patterns: Sequenc
 async def sent_logs(
     plane: ControlPlane, place: str | None
 ) -> AsyncGenerator[JobLogService | RemoteJobLogs | None]:
-    """Open the logs that agents sent: to ``place``, or to the server; None: to neither.
+    """Open the logs in ``place``, or those of the server; None: there is neither.
 
     Raises:
-        InvalidInput: there is a server, and a place besides.
+        InvalidInput: there are both a server and a place.
     """
     far: RemoteJobLogs | None = getattr(plane, "job_logs", None)
     if place is None:
         yield far
         return
     if far is not None:
-        raise InvalidInput("sent-to", place, "the server has the logs; leave out one of both")
+        raise InvalidInput("sent-to", place, "the server has the logs: omit one of the two options")
     from cicd_core.control_plane.job_logs import JobLogService
     from cicd_core.job_logs import open_log_store
 
@@ -121,7 +121,7 @@ async def show_sent(
     follow: bool,
     raw: bool,
 ) -> bool:
-    """Write a log that was sent; False: there is none.
+    """Write a log that was sent; return False if there is none.
 
     Raises:
         NotPermitted: the caller may not read logs.
@@ -139,7 +139,7 @@ async def show_sent(
             offset = piece.next_offset
     except NotPermitted:
         raise
-    except (NotFound, OperationRejected):  # no agent sent it, or the server keeps no logs
+    except (NotFound, OperationRejected):  # no agent sent it, or the server stores no logs
         return False
     output.end()
     return True

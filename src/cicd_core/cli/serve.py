@@ -71,7 +71,7 @@ def serve(
         typer.Option(
             "--base-path",
             metavar="PATH",
-            help="The path that a proxy takes off each request, such as /ci.",
+            help="The path prefix that a proxy removes from each request, such as /ci.",
         ),
     ] = "",
     logs: Annotated[
@@ -79,7 +79,7 @@ def serve(
         typer.Option(
             "--logs",
             metavar="FOLDER",
-            help="Keep the logs that agents send there (or at a URL). Left out: none are taken.",
+            help="Folder (or URL) for the logs that agents send. Default: logs are not accepted.",
             rich_help_panel=_LOGS,
         ),
     ] = None,
@@ -88,7 +88,7 @@ def serve(
         typer.Option(
             "--log-limit",
             metavar="SIZE",
-            help="The most of one log that is kept: its first MiB, and its end. At least 4M.",
+            help="Maximum size of a log: its first MiB and its end are kept. At least 4M.",
             rich_help_panel=_LOGS,
         ),
     ] = "64M",
@@ -97,7 +97,7 @@ def serve(
         typer.Option(
             "--keep-logs",
             metavar="SECONDS",
-            help="How long a log is kept (36h, 14d) after it was last written to.",
+            help="Retention of a log (36h, 14d) after its last write.",
             rich_help_panel=_LOGS,
         ),
     ] = "14d",
@@ -106,7 +106,7 @@ def serve(
         typer.Option(
             "--logs-limit",
             metavar="SIZE",
-            help="The most that all logs together may take: the oldest go first.",
+            help="Maximum size of all logs together; the oldest go first.",
             rich_help_panel=_LOGS,
         ),
     ] = "10G",
@@ -115,8 +115,8 @@ def serve(
         typer.Option(
             "--demo",
             help=(
-                "Serve a day of made-up traffic, in memory; with --store only to requests with "
-                "the header x-demo-mode: true."
+                "Serve a day of made-up traffic, in memory. With --store, only requests with the "
+                "header x-demo-mode: true get it."
             ),
         ),
     ] = False,
@@ -135,7 +135,7 @@ def serve(
             "--max-streams",
             metavar="N",
             min=0,
-            help="How many streams of events one caller may follow at once.",
+            help="Maximum number of event and log streams per caller.",
         ),
     ] = 64,
     max_wait: Annotated[
@@ -145,13 +145,13 @@ def serve(
             metavar="SECONDS",
             min=0,
             max=3600,
-            help="The longest that a request waits: less than a proxy before the server does.",
+            help="Maximum wait of a request; choose less than the timeout of a proxy.",
         ),
     ] = 3600,
     max_body: Annotated[
         int,
         typer.Option(
-            "--max-body", metavar="BYTES", min=1_048_576, help="The most bytes of a request's body."
+            "--max-body", metavar="BYTES", min=1_048_576, help="Maximum size of a request's body."
         ),
     ] = 1_048_576,
     grace: Annotated[
@@ -160,15 +160,15 @@ def serve(
             "--grace",
             metavar="SECONDS",
             min=0.001,
-            help="How long running requests have to finish when the server stops.",
+            help="Time for running requests to finish when the server stops.",
         ),
     ] = 30,
     no_maintenance: Annotated[
         bool,
         typer.Option("--no-maintenance", help="Do not run maintenance in this process."),
     ] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Log only warnings.")] = False,
     store: LocalStoreOption = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Log in JSON, one object per line.")
@@ -176,7 +176,7 @@ def serve(
 ) -> None:
     """Serve the store over HTTP, with the status page: open the address in a browser.
 
-    Without --require-auth callers need no key, and the server listens only on a local address.
+    Without --require-auth, callers need no key, and the server listens only on a local address.
     SIGTERM or Ctrl-C stops it gracefully: it answers waiting requests, and running requests
     finish.
     """
@@ -250,22 +250,22 @@ def serve(
                 on_ready=partial(_say, require_auth=require_auth, has_page=has_page),
             )
 
-    # A store that the environment names is not asked for here.
+    # Only a store from the command line counts here, not one from the environment.
     source = context.get_parameter_source("store")
     is_beside = source is not None and source.name == "COMMANDLINE"
     with reporting(as_json=as_json):
         if demo and require_auth and not is_beside:
-            hint = "a demo has no keys: leave this out, or serve a store beside the demo (--store)"
+            hint = "a demo has no keys: omit this, or serve a store beside the demo (--store)"
             raise InvalidInput("require-auth", require_auth, hint)
         anyio.run(live)
 
 
 async def _made_up(stack: AsyncExitStack) -> ControlPlane:
-    """Return a control plane over a day of made-up traffic, which goes on until the stack ends."""
+    """Return a control plane with a day of made-up traffic, which continues while it is open."""
     from cicd_core.background import beside
     from cicd_core.testing.simulation.demo_day import DemoDay
 
-    sys.stderr.write("demo: the day before now is made up first, which takes some seconds\n")
+    sys.stderr.write("demo: preparing the past day, which takes some seconds\n")
     day = DemoDay()
     await day.pass_day()
     await stack.enter_async_context(beside(day.go_on))
@@ -281,4 +281,4 @@ def _say(url: str, *, require_auth: bool, has_page: bool) -> None:
         else "callers need no key: every program on this machine has full access\n"
     )
     if not has_page:
-        sys.stderr.write("there is no status page: pip install 'cicd-core[web]' brings it\n")
+        sys.stderr.write("no status page: install it with pip install 'cicd-core[web]'\n")

@@ -60,7 +60,7 @@ class Request:
 
 
 class _Terminated(Exception):
-    """A signal asked us to go."""
+    """A signal asked the demo to end."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -83,12 +83,12 @@ def perform(request: Request) -> bool:
             "the demo runs shell jobs and kills processes: it needs Linux, macOS or another POSIX"
         )
     reconfigure = getattr(sys.stdout, "reconfigure", None)
-    if reconfigure is not None:  # names of all the world on any terminal
+    if reconfigure is not None:  # names may have characters that the terminal lacks
         reconfigure(errors="replace")
     try:
         return anyio.run(_perform, request)
     except BaseException as raised:
-        # Several tasks may have met the same end; one of them speaks for all.
+        # Several tasks may have failed for the same reason; only one error is reported.
         for kind in (KeyboardInterrupt, _Terminated, BrokenPipeError, CicdError):
             error = _first(raised, kind)
             if isinstance(error, _Terminated):
@@ -99,7 +99,7 @@ def perform(request: Request) -> bool:
 
 
 def _first(raised: BaseException, kind: type[BaseException]) -> BaseException | None:
-    """Return an error of that kind: the one that was raised, or one of its group."""
+    """Return an error of that kind: the raised one, or one of its group."""
     if isinstance(raised, kind):
         return raised
     if not isinstance(raised, BaseExceptionGroup):
@@ -163,7 +163,7 @@ async def _perform_at(request: Request, repository: Repository, place: Place) ->
         )
         agent_ids = (f"agent-a{suffix}", f"agent-b{suffix}")
         plot = Plot(agent_ids=agent_ids, terms=terms, test_command=request.test_command)
-        async with _until_told_to_go(), _shown(board, screen, live=live):
+        async with _until_terminated(), _shown(board, screen, live=live):
             report = await play(stage, plot)
         await _tell(request, stage, report, screen, redacted_url(url))
         return is_good(stage, report)
@@ -171,7 +171,7 @@ async def _perform_at(request: Request, repository: Repository, place: Place) ->
 
 @contextmanager
 def _logged_to(path: Path) -> Generator[None, None, None]:
-    """Send what the library logs to a file: a lost lease is part of the play, and no news."""
+    """Write the library's log to a file: a lost lease is a planned part of the demo."""
     ours = logging.getLogger("cicd_core")
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
@@ -210,8 +210,8 @@ async def _shown(board: Board, screen: Screen, *, live: bool) -> AsyncGenerator[
 
 
 @asynccontextmanager
-async def _until_told_to_go() -> AsyncGenerator[None, None]:
-    """Cancel the block when the process is asked to go; a Ctrl-C does so by itself."""
+async def _until_terminated() -> AsyncGenerator[None, None]:
+    """Cancel the block when a signal ends the process; Ctrl-C does so by itself."""
 
     async def listen() -> None:
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGHUP) as signals:

@@ -1,4 +1,4 @@
-"""The course of a demo: agents start, scenes are played, everything ends, and is audited."""
+"""The course of a demo: agents start, the scenes run, everything ends, and is audited."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from cicd_core.model.agent import AgentStatus
 from cicd_core.model.job import JobStatus
 from cicd_core.values import frozen
 
-#: How long agents may take to go when the demo is interrupted, in seconds.
+#: How long agents may take to end when the demo is interrupted, in seconds.
 _STOP_SECONDS: Final = 5.0
-#: How old an event is on the board, in seconds, at most: younger than a follower's at rest.
+#: Maximum age of an event on the board, in seconds: shorter than the pause of an idle follower.
 _EVENT_SECONDS: Final = 0.1
 #: How long an agent may take to register, in seconds.
 _START_SECONDS: Final = 60.0
@@ -38,7 +38,7 @@ class Plot:
 
 
 async def play(stage: Stage, plot: Plot) -> AuditReport:
-    """Play all scenes, then check everything that they left behind.
+    """Run all scenes, then audit the store.
 
     Raises:
         SceneFailed: the agents did not start; the board shows a failed scene.
@@ -65,7 +65,7 @@ async def _play_all(stage: Stage, plot: Plot) -> None:
         tasks.start_soon(_play, stage, Scene.DELAY, partial(scenarios.wait_for_its_time, stage))
         tasks.start_soon(_play, stage, Scene.SAME_KEY, partial(scenarios.enqueue_twice, stage))
         await _play(stage, Scene.KILL, partial(recovery.kill_an_agent, stage))
-        # What runs at most once must not run on the agent that is killed.
+        # A job that runs at most once must not run on the agent that is killed.
         tasks.start_soon(
             _play, stage, Scene.DEPLOYMENT, partial(scenarios.deploy, stage, job_ids[0])
         )

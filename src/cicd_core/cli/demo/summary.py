@@ -58,7 +58,7 @@ def document(
         stage: the context of the demo.
         report: the report of its audit.
         jobs: all jobs of the demo, in their current state.
-        url: that of the store.
+        url: the URL of the store.
         seconds: the duration.
     """
     repository = stage.repository
