@@ -162,7 +162,7 @@ async def test_a_token_of_no_attempt_writes_nothing(
     stranger = evolve(reference_of(held), token=token)
     with pytest.raises(LeaseLost, match="no attempt at the job has that token"):
         await far.job_logs.append(stranger, 0, b"hello")
-    with pytest.raises(LeaseLost, match="the job is gone"):
+    with pytest.raises(LeaseLost, match="the job no longer exists"):
         await far.job_logs.append(evolve(reference_of(held), job_id="j-none"), 0, b"hello")
     assert await far.job_logs.states(held.job.job_id) == ()
 

@@ -362,7 +362,7 @@ async def test_a_token_that_was_tampered_with_is_refused_in_every_verb(
 @pytest.mark.parametrize("verb", VERBS)
 async def test_the_owner_of_a_job_that_is_gone_is_told_so(plane: ControlPlane, verb: str) -> None:
     handle = ClaimRef(job_id="gone", token=LeaseToken(fence=1, claim_id="f" * 32))
-    with pytest.raises(LeaseLost, match="the job is gone"):
+    with pytest.raises(LeaseLost, match="the job no longer exists"):
         await VERBS[verb](plane, handle)
 
 

@@ -1,4 +1,4 @@
-"""The services: load, decide, commit, and nothing else.
+"""The services: each loads, decides and commits, and does nothing else.
 
-Rules live in :mod:`cicd_core.lifecycle`, bytes in :mod:`cicd_core.store`.
+The rules are in :mod:`cicd_core.lifecycle`, the storage is in :mod:`cicd_core.store`.
 """

@@ -256,7 +256,7 @@ class AgentService:
 
         Raises:
             AgentUnavailable: it is unhealthy or drains.
-            AgentDeregistered: it has gone for good.
+            AgentDeregistered: it is deregistered.
         """
         check_name("agent_id", agent_id)
         found_fit = self._fit.get(agent_id)

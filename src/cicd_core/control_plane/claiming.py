@@ -1,4 +1,4 @@
-"""Claiming: an agent's request becomes one claim of the store; its records become handles."""
+"""Claiming: an agent's request becomes a claim of the store, whose records become handles."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ class Claimer:
         )
 
     async def _dated(self, claim: Claim, grant: Grant, lanes: tuple[str, ...]) -> Claim:
-        """Return the claim of some lanes, and of the calendar's moment: a lease tells none."""
+        """Return the claim of these lanes, with the calendar's offset, which a lease lacks."""
         ahead = (await self._context.store.now()).ahead
         dated = claim.grant if ahead == grant.ahead else evolve(grant, ahead=ahead).encode()
         return evolve(claim, partitions=lanes, grant=dated)

@@ -72,10 +72,10 @@ class JobFactory:
         return made
 
     async def _list_lanes(self, specs: Sequence[JobSpec]) -> tuple[list[Lane], StoreTime]:
-        """List the lanes of the jobs that will be made; return them, and the time by then.
+        """List the lanes of the jobs that will be created; return them, and the time afterwards.
 
-        What was made before under its key needs no lane, or has one: a call that is refused lists
-        nothing.
+        A job that already exists under its key needs no lane, or has one: a call that only repeats
+        such jobs lists nothing.
         """
         lanes: dict[Lane, list[JobSpec]] = {}
         for spec in specs:

@@ -1,4 +1,4 @@
-"""Logs of jobs, as they are written and read: who may append, and where a log ends."""
+"""Logs of jobs, written and read: who may append, and where a log ends."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("cicd_core.job_logs")
 
-#: How often logs that are over a limit are removed, in seconds.
+#: Seconds between two removals of logs that exceed a limit.
 _CLEAN_SECONDS: Final = 60.0
-#: How many attempts of writers are remembered between their appends.
+#: Number of attempts cached between the appends of their writers.
 _REMEMBERED: Final = 16_384
-#: The most lines of a tail, and how much of a log is looked at for them.
+#: Maximum number of lines of a tail, and the sizes of the end of a log that is searched for them.
 MAX_TAIL_LINES: Final = 10_000
 _TAIL_BYTES: Final = (64 * 1024, MAX_CHUNK)
 
 
 class JobLogService:
-    """Logs of jobs: append, read, follow. Give it to an agent, or to a server.
+    """Logs of jobs: append, read, follow. Pass it to an agent, or to a server.
 
     Example:
         An agent that reaches the store itself sends its logs to a folder:
@@ -56,10 +56,10 @@ class JobLogService:
     """
 
     def __init__(self, control_plane: ControlPlane, store: LogStore) -> None:
-        """Take the control plane, which knows the jobs, and what keeps their logs."""
+        """Take the control plane that knows the jobs, and the store of their logs."""
         self._plane = control_plane
         self._store = store
-        #: The attempts that writers have made: that never changes.
+        #: The attempts of writers, which never change.
         self._attempts: dict[tuple[str, LeaseToken, str | None], int] = {}
 
     async def append(
@@ -70,22 +70,22 @@ class JobLogService:
         *,
         complete: bool = False,
     ) -> LogState:
-        """Append bytes to the log of the attempt whose token is shown; return how far it is then.
+        """Append bytes to the log of the attempt with this token; return the log's state.
 
-        The lease may have ended: what the attempt still said belongs to its log. Bytes that the log
-        has already are passed over, so a call that is repeated is harmless.
+        The lease may have ended: the last output of an attempt belongs to its log. Bytes that the
+        log already has are skipped, so a repeated call is harmless.
 
         Args:
-            claimed: what was claimed.
-            offset: where the bytes begin in the log.
+            claimed: the claimed job, or its claim reference.
+            offset: the offset of the first byte in the log.
             data: at most 1 MiB.
-            complete: whether nothing follows.
+            complete: whether these are the last bytes of the log.
 
         Raises:
             LeaseLost: no attempt at the job has that token.
-            NotPermitted: another agent has made that attempt.
-            LogOffsetMismatch: the bytes begin behind the log's end; the error has the end.
-            StoreFull: there is no room.
+            NotPermitted: the attempt belongs to another agent.
+            LogOffsetMismatch: the bytes begin after the log's end; the error has the end.
+            StoreFull: there is no space left.
         """
         check_kind("claimed", claimed, ClaimedJob, ClaimRef)
         check_kind("data", data, bytes)
@@ -94,7 +94,7 @@ class JobLogService:
         )
 
     async def states(self, job_id: str) -> tuple[LogState, ...]:
-        """Return how far the logs of a job are, the first attempt first.
+        """Return the states of a job's logs in order of attempts.
 
         Raises:
             NotFound: there is neither a log nor such a job.
@@ -105,7 +105,7 @@ class JobLogService:
         return states
 
     async def state(self, job_id: str, attempt: int | None = None) -> LogState:
-        """Return how far the log of an attempt is; left out: the newest one that has a log.
+        """Return the state of an attempt's log; by default, that of the newest attempt with a log.
 
         Raises:
             InvalidInput: ``attempt`` is less than 1.
@@ -122,7 +122,7 @@ class JobLogService:
     async def read(
         self, job_id: str, attempt: int, offset: int = 0, *, most: int = PIECE_BYTES
     ) -> LogPiece:
-        """Return up to ``most`` bytes of a log from a place on; none: there is nothing there yet.
+        """Return up to ``most`` bytes of a log from an offset on; empty: there are none yet.
 
         Raises:
             InvalidInput: an argument is wrong.
@@ -136,7 +136,7 @@ class JobLogService:
         """Return the last lines of a log, at most 1 MiB of them.
 
         Raises:
-            InvalidInput: ``lines`` is none of 1 to 10,000.
+            InvalidInput: ``lines`` is not 1 to 10,000.
             NotFound: there is no such log.
         """
         check_integer("lines", lines, least=1, most=MAX_TAIL_LINES)
@@ -154,7 +154,7 @@ class JobLogService:
         return found
 
     async def _end_of(self, log: LogId, state: LogState, most: int) -> LogPiece:
-        """Return the last bytes of a log, behind what is left out, if that is nearer."""
+        """Return the last bytes of a log; only those after the omitted part, if that is near."""
         data, missing = b"", 0
         place = max(0, state.end - most)
         while place < state.end:
@@ -168,7 +168,7 @@ class JobLogService:
         return LogPiece(data=data, missing=missing, next_offset=place)
 
     def follower(self, job_id: str, *, attempt: int | None = None, offset: int = 0) -> LogFollower:
-        """Return what follows a log step by step; see :meth:`follow` for the arguments.
+        """Return a follower that reads a log step by step; for the arguments see :meth:`follow`.
 
         Raises:
             InvalidInput: an argument is wrong.
@@ -184,9 +184,9 @@ class JobLogService:
 
         Args:
             job_id: the job.
-            attempt: which log; left out, the newest attempt's, then those that come after it, until
-                the job has ended.
-            offset: where to begin, in the first log.
+            attempt: the attempt; by default the newest one, then those after it until the job has
+                ended.
+            offset: where to start in the first log.
 
         Raises:
             InvalidInput: an argument is wrong.
@@ -199,10 +199,10 @@ class JobLogService:
                     yield piece
 
     async def run(self) -> None:
-        """Remove logs that are over a limit, once a minute, until it is cancelled.
+        """Remove logs that exceed a limit, once a minute, until it is cancelled.
 
-        A log is old if both clocks say so, this machine's and the control plane's. A store that
-        fails is asked again at the next turn.
+        A log is old only if both this machine's clock and the control plane's clock say so. If the
+        store fails, the next run tries again.
         """
         while True:
             try:
@@ -224,17 +224,17 @@ class JobLogService:
         return LogId(claimed.job_id, self._attempts[shown])
 
     async def _attempt_of(self, claimed: ClaimRef) -> int:
-        """Return the attempt whose token is shown.
+        """Return the attempt with this token.
 
         Raises:
             LeaseLost: there is none.
-            NotPermitted: another agent has made it.
+            NotPermitted: it belongs to another agent.
         """
         job_id, fence = claimed.job_id, claimed.token.fence
         try:
             job = await self._plane.jobs.get(job_id)
         except NotFound as gone:
-            raise LeaseLost(job_id, fence, "the job is gone") from gone
+            raise LeaseLost(job_id, fence, "the job no longer exists") from gone
         require_owner(job, claimed)
         for attempt in job.attempts:
             if attempt.token == claimed.token:

@@ -19,28 +19,28 @@ if TYPE_CHECKING:
     from cicd_core.job_logs.contract import LogState, LogStore
     from cicd_core.model.job import Job
 
-#: How soon, and how late at most, a log is looked at again while nothing comes, in seconds.
+#: First and longest time between reads of an idle log, in seconds.
 _FIRST_PAUSE: Final = 0.1
 _LAST_PAUSE: Final = 1.0
-#: For how many seconds nothing must come of an attempt that has ended before its log is taken to
-#: end there, where its agent has not said so: it was lost, or sends no logs.
+#: Silence after the end of an attempt, in seconds, after which its log is over even if the agent
+#: did not mark it as complete: the agent was lost, or sends no logs.
 _SILENCE: Final = 5.0
 
 
 @frozen(kw_only=True)
 class FollowedPiece:
-    """Some bytes of a log that is followed."""
+    """A piece of a log that is followed."""
 
     attempt: int
     data: bytes
-    #: How many bytes before them are left out.
+    #: Number of omitted bytes before them.
     missing: int
-    #: Where the next piece begins.
+    #: The offset at which the next piece begins.
     next_offset: int
 
 
 class LogFollower:
-    """One reader's place in the logs of a job."""
+    """The position of one reader in the logs of a job."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class LogFollower:
         attempt: int | None = None,
         offset: int = 0,
     ) -> None:
-        """Begin at a place of an attempt's log; None: the newest attempt's, and all later ones.
+        """Start at an offset of an attempt's log; None: the newest attempt, and all later ones.
 
         Raises:
             InvalidInput: an argument is wrong.
@@ -68,16 +68,16 @@ class LogFollower:
         self._quiet_since: float | None = None
 
     def begin_at(self, attempt: int, offset: int) -> None:
-        """Go on from a place, over the attempts that were asked for.
+        """Continue at an offset of an attempt that this follower reads.
 
         Raises:
-            InvalidInput: it is no place.
+            InvalidInput: it is not a valid position.
         """
         self._attempt = check_integer("attempt", attempt, least=1, most=2**31)
         self._offset = check_integer("offset", offset, least=0, most=2**62)
 
     async def pieces(self) -> AsyncGenerator[FollowedPiece | None, None]:
-        """Yield what comes, and None at least once a second while nothing does; ends at the end.
+        """Yield pieces as they come, and None at least once a second meanwhile; stop at the end.
 
         Raises:
             NotFound: there is no such job.
@@ -117,7 +117,7 @@ class LogFollower:
         return next((each for each in states if each.attempt == self._attempt), None)
 
     def _is_silent(self, job: Job) -> bool:
-        """Whether the attempt has ended, and nothing came of it for a while."""
+        """Return whether the attempt has ended, and no bytes came for a while."""
         if job.attempt <= self._attempt and job.state not in RESTING_STATES:
             self._quiet_since = None
             return False
@@ -128,5 +128,5 @@ class LogFollower:
 
 
 def _has_ended(job: Job, attempt: int) -> bool:
-    """Whether no attempt comes after this one."""
+    """Return whether no attempt follows this one."""
     return job.state in RESTING_STATES and job.attempt <= attempt

@@ -233,10 +233,10 @@ class MaintenanceService:
     async def _go_on(
         self, begun: Round[Entity], page: RecordPage | None, now: StoreTime, done: Counter[str]
     ) -> None:
-        """Do one batch of a round.
+        """Process one batch of a round.
 
-        It takes from a page what may be due, reads that again, decides, commits: pages may lag,
-        decisions not.
+        It selects the records of a page that may be due, reads them again, decides and commits. A
+        page may be out of date, but a decision is not.
         """
         keys = begun.take(page, now, _BATCH)
         timer = begun.timer

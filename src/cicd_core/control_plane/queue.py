@@ -116,8 +116,8 @@ class QueueService:
         Raises:
             InvalidInput: a field is wrong; the error names it.
             AgentUnavailable: the agent is unhealthy or drains, and holds nothing by that request
-                id; one that never registered is not judged.
-            AgentDeregistered: it has gone for good, and holds nothing by that request id.
+                id; an agent that never registered is not checked.
+            AgentDeregistered: it is deregistered, and holds nothing by that request id.
         """
         return await self._claimer.claim(
             agent_id=agent_id,
@@ -342,7 +342,7 @@ class QueueService:
                 job_id, decide_for_owner, before=before, lease=lease
             )
         except NotFound as gone:
-            raise LeaseLost(job_id, claimed.token.fence, "the job is gone") from gone
+            raise LeaseLost(job_id, claimed.token.fence, "the job no longer exists") from gone
 
 
 def _token(claimed: ClaimedJob | ClaimRef, field: str = "claimed") -> LeaseToken:

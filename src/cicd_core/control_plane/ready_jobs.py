@@ -1,4 +1,4 @@
-"""The jobs of a pool that can be claimed now, in the order in which that happens."""
+"""The jobs of a pool that can be claimed now, in the order of claiming."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from cicd_core.model.job import Job
     from cicd_core.persistence.context import Context
 
-#: The most that are answered.
+#: Maximum number of jobs returned.
 MOST: Final = 500
 
 
 @frozen
 class ReadyJobs:
-    """The first of the jobs of a pool that can be claimed."""
+    """The first jobs of a pool that can be claimed."""
 
-    #: By priority, then by age: an agent that serves all of them takes them in this order.
+    #: By priority, then by age: an agent that serves all of them claims them in this order.
     items: tuple[Job, ...]
-    #: Whether there are more behind them.
+    #: Whether there are more jobs after these.
     more: bool
-    #: The keys of the records among them that do not decode: they were left out.
+    #: The keys of omitted records, which do not decode.
     unreadable: tuple[str, ...] = ()
 
 

@@ -147,7 +147,7 @@ class AgentService(Facade[Service]):
 
         Raises:
             AgentUnavailable: it is unhealthy or drains.
-            AgentDeregistered: it has gone for good.
+            AgentDeregistered: it is deregistered.
         """
         return self._call(partial(self._service.require_fit, agent_id))
 

@@ -77,8 +77,8 @@ class QueueService(Facade[Service]):
         Raises:
             InvalidInput: a field is wrong; the error names it.
             AgentUnavailable: the agent is unhealthy or drains, and holds nothing by that request
-                id; one that never registered is not judged.
-            AgentDeregistered: it has gone for good, and holds nothing by that request id.
+                id; an agent that never registered is not checked.
+            AgentDeregistered: it is deregistered, and holds nothing by that request id.
         """
         return self._call(
             partial(

@@ -79,7 +79,7 @@ class SessionService(Facade[Service]):
         return self._call(partial(self._service.rotate, token))
 
     def log_out(self, token: str | None, *, actor: str = "user") -> None:
-        """End the session of a token; a session that has ended or never existed is no error.
+        """End the session of a token; it is no error if it has ended or never existed.
 
         A session whose record does not decode ends too: see :meth:`log_out_everywhere`.
         """
