@@ -1,4 +1,4 @@
-"""The client: a control plane on the other side of the network."""
+"""The client: a control plane across the network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the server is, and how it is reached: through a proxy, with a certificate, with a key."""
+"""The address of a server, with its proxy, certificates and key."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     import ssl
 
 _TOKEN: Final = re.compile(r"[!-~]+")
-#: Names the file with the certificates of the authorities to trust.
+#: The variable that names a file with the certificates of trusted authorities.
 _CERTIFICATES: Final = "SSL_CERT_FILE"
-#: How many connections one client keeps; each claim that waits takes one.
+#: Number of connections that a client keeps; each waiting claim needs one.
 _LIMITS: Final = httpx2.Limits(
     max_connections=1024, max_keepalive_connections=64, keepalive_expiry=4.0
 )
@@ -28,18 +28,18 @@ _LIMITS: Final = httpx2.Limits(
 
 @frozen(kw_only=True)
 class Address:
-    """Where the server is, and how it is reached."""
+    """The address of a server, and how to reach it."""
 
     url: str = field(repr=lambda url: repr(redacted_url(url)))
-    #: The token of an API key, an agent's key or a session; None: the server asks for none.
+    #: The token of an API key, an agent's key or a session; None: the server needs none.
     credentials: str | None = field(default=None, repr=False)
-    #: Whom to trust; None: the system's certificates, or those of ``SSL_CERT_FILE``.
+    #: The trusted certificates; None: the system's, or those of ``SSL_CERT_FILE``.
     ssl_context: ssl.SSLContext | None = field(default=None, repr=False)
-    #: The URL of a proxy; None: what the environment says.
+    #: The URL of a proxy; None: as the environment says.
     proxy: str | None = field(default=None, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        """Refuse what is no address of a server, and two credentials in one request."""
+        """Refuse an invalid address, and a second credential in the URL."""
         if not _is_address(self.url):
             raise InvalidInput("url", self.url, "give a URL that begins with https:// or http://")
         parts = urlsplit(self.url)
@@ -55,11 +55,11 @@ class Address:
             raise InvalidInput("url", self.url, reason)
 
     def client(self) -> httpx2.AsyncClient:
-        """Return a client of its own for one event loop.
+        """Return a new client for one event loop.
 
         Raises:
-            InvalidInput: the URL of the server or of the proxy, or what the environment says of a
-                proxy or of certificates, is wrong.
+            InvalidInput: the URL of the server or the proxy is invalid, or a variable for a proxy
+                or certificates.
             UnsupportedCapability: the proxy needs a package that is not installed.
         """
         headers = {"accept": "application/json"}
@@ -94,7 +94,7 @@ class Address:
 
 
 def without_password(url: str | None, error: Exception) -> str:
-    """Return the text of an error, without the password of the URL that it may quote."""
+    """Return the text of an error, without the password of a URL that it quotes."""
     return redacted_quote(str(error), url or "")
 
 
@@ -104,13 +104,13 @@ def _wrong_certificates(error: OSError) -> InvalidInput:
 
 
 def _wrong_environment(error: Exception) -> InvalidInput:
-    """Return the error of a proxy that the environment names; it may quote a password."""
+    """Return the error for a proxy from the environment, without its URL and password."""
     reason = "the environment has no valid URL: correct HTTP_PROXY, HTTPS_PROXY or ALL_PROXY"
     return InvalidInput("proxy", ..., f"{reason} ({type(error).__name__})")
 
 
 def _is_address(url: object) -> bool:
-    """Return whether a text is a URL of HTTP with a host, and a port that there is, if any."""
+    """Return whether a text is an HTTP URL with a host and, if given, a valid port."""
     if not isinstance(url, str) or not url.startswith(("http://", "https://")):
         return False
     try:
@@ -121,5 +121,5 @@ def _is_address(url: object) -> bool:
 
 
 def _is_token(credentials: object) -> bool:
-    """Return whether a header can carry it; an error of the header would show it."""
+    """Return whether a header can carry it; otherwise an error about the header would show it."""
     return isinstance(credentials, str) and _TOKEN.fullmatch(credentials) is not None

@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
 
 class RemoteAgents:
-    """Agents on the other side; the same calls as ``AgentService``."""
+    """Agents of a server; the same methods as ``AgentService``."""
 
     def __init__(self, connection: Connection) -> None:
-        """Take the way to the server."""
+        """Take the connection to the server."""
         self._connection = connection
 
     async def register(self, spec: AgentSpec) -> Agent:
-        """Begin a new incarnation of an agent; the one before, if it lives, is refused from now on.
+        """Start a new incarnation of an agent; the previous one is refused from now on.
 
         Raises:
             InvalidInput: a field is wrong; the error names it.
-            AgentReplaced: another incarnation began before the answer came.
+            AgentReplaced: another incarnation started before the answer came.
         """
         body = asked_to_wire(checked(spec))
         path = path_of("agents", "register")
@@ -47,11 +47,11 @@ class RemoteAgents:
         fault: str | None = None,
         stuck: Sequence[StuckReport] = (),
     ) -> Agent:
-        """Say that this incarnation lives; the arguments are those of ``AgentService.heartbeat``.
+        """Report that this incarnation runs; the arguments are those of ``AgentService.heartbeat``.
 
         Raises:
-            AgentReplaced: another incarnation took its place: stop.
-            AgentDeregistered: it has gone: register again, or stop.
+            AgentReplaced: another incarnation replaced this one: stop.
+            AgentDeregistered: it is gone: register again, or stop.
             NotFound: it never registered.
             InvalidInput: a metric is not 0 to 100, ``running`` is out of range, or a field of
                 ``stuck`` is wrong.
@@ -69,10 +69,10 @@ class RemoteAgents:
     async def set_status(
         self, agent_id: str, status: AgentStatus | str, *, reason: str, actor: str = "operator"
     ) -> Agent:
-        """An operator's word on an agent's health.
+        """Set an agent's status, as an operator.
 
         Raises:
-            InvalidInput: an unknown status, or no reason.
+            InvalidInput: the status is unknown, or the reason missing.
             NotFound: there is no such agent.
             IllegalTransition: it is draining or gone.
         """
@@ -87,11 +87,11 @@ class RemoteAgents:
         actor: str = "operator",
         incarnation: str | None = None,
     ) -> Agent:
-        """Let it finish what it runs, and take nothing new.
+        """Let the agent finish its jobs and claim no new ones.
 
         Raises:
             NotFound: there is no such agent.
-            AgentReplaced: another incarnation has taken its place.
+            AgentReplaced: another incarnation has replaced it.
             AgentDeregistered: it is gone.
         """
         return await self._leave(agent_id, "drain", reason, incarnation)
@@ -104,16 +104,16 @@ class RemoteAgents:
         actor: str = "operator",
         incarnation: str | None = None,
     ) -> Agent:
-        """Say that it is gone for good; what it still runs is lost by its leases.
+        """Mark the agent as gone; the leases of jobs that it still runs expire.
 
         Raises:
             NotFound: there is no such agent.
-            AgentReplaced: another incarnation has taken its place.
+            AgentReplaced: another incarnation has replaced it.
         """
         return await self._leave(agent_id, "deregister", reason, incarnation)
 
     async def get(self, agent_id: str) -> Agent:
-        """Return the agent, with the moment of its last heartbeat.
+        """Return the agent, with the time of its last heartbeat.
 
         Raises:
             NotFound: there is no such agent.
@@ -133,7 +133,7 @@ class RemoteAgents:
 
         Raises:
             InvalidInput: an unknown status, or another field is wrong.
-            InvalidCursor: it is damaged, or of another query.
+            InvalidCursor: it is damaged, or belongs to another query.
         """
         query = {"pool_name": pool_name, "status": status, "limit": limit, "cursor": cursor}
         return from_wire(Page[Agent], await self._connection.get(path_of("agents"), query))

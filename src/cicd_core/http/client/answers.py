@@ -1,4 +1,4 @@
-"""What an answer says: a value, or an error, also where another server gave it."""
+"""Converts answers to values or errors, including answers of other servers."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ EVENT_STREAM: Final = "text/event-stream"
 
 
 def value_of(response: httpx2.Response) -> Any:
-    """Return the JSON of an answer, or None where it has no content.
+    """Return the JSON of an answer, or None if it has no content.
 
     Raises:
-        CicdError: the error that it tells of, or that it is not the server's.
+        CicdError: the answer has an error, or comes from another server.
     """
     if response.status_code == HTTPStatus.NO_CONTENT:
         return None
@@ -35,13 +35,13 @@ def value_of(response: httpx2.Response) -> Any:
 
 
 def refusal_of(response: httpx2.Response) -> CicdError:
-    """Return the error that an answer tells of."""
+    """Return the error in an answer."""
     said = _decoded(response)
     return error_of(said) or _unknown(response, said)
 
 
 def require_stream(response: httpx2.Response) -> None:
-    """Check that an answer is a stream of the server: a page of another one may look like one.
+    """Check that an answer is an event stream: another server may answer with a page.
 
     Raises:
         UnsupportedCapability: it is something else.
@@ -49,11 +49,11 @@ def require_stream(response: httpx2.Response) -> None:
     media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != EVENT_STREAM:
         what = f"the server answered {response.status_code} with the type {media_type!r}"
-        raise UnsupportedCapability(f"{what}, and no stream of events; check the URL")
+        raise UnsupportedCapability(f"{what}, not an event stream; check the URL")
 
 
 def error_told(failed: Exception, url: str) -> CicdError:
-    """Return the error that a caller gets of a call that failed."""
+    """Return the error of the library for a failed call."""
     if isinstance(failed, CicdError):
         return failed
     why = without_password(url, failed) or type(failed).__name__
@@ -63,12 +63,12 @@ def error_told(failed: Exception, url: str) -> CicdError:
 def _decoded(response: httpx2.Response) -> Any:
     try:
         return msgspec.json.decode(response.content)
-    except (msgspec.DecodeError, RecursionError):  # no answer of the server nests so deep
+    except (msgspec.DecodeError, RecursionError):  # answers of the server do not nest so deeply
         return None
 
 
 def _unknown(response: httpx2.Response, said: object) -> CicdError:
-    """Return the error of an answer that is no problem of ours: a proxy's, or another server's."""
+    """Return the error of an answer without a problem document: from a proxy or another server."""
     status = response.status_code
     detail = cast("dict[str, Any]", said).get("detail") if isinstance(said, dict) else None
     what = f"the server answered {status}: {detail or response.reason_phrase}"
@@ -87,7 +87,7 @@ def _unknown(response: httpx2.Response, said: object) -> CicdError:
 
 
 def _advice(response: httpx2.Response) -> str | None:
-    """Return what to do about an answer that stays the same however often it is asked for."""
+    """Return the advice for an answer that a repetition would not change."""
     if response.is_success:
         return "that is not JSON; check the URL"
     if response.is_redirect:

@@ -1,4 +1,4 @@
-"""The way to the server: requests, repeated where that is safe, and answers or errors."""
+"""The connection to the server: requests, safe repetitions, and answers or errors."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ _T = TypeVar("_T")
 
 _log = logging.getLogger("cicd_core.http")
 
-#: Unlike msgspec's, which makes null of a number that is not finite: another request.
+#: Unlike msgspec's encoder, it refuses numbers that are not finite, instead of sending null.
 _ENCODER: Final = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"))
-#: How many characters a parameter of a query may have: servers refuse longer URLs anyway.
+#: Maximum number of characters of a query parameter: servers refuse longer URLs anyway.
 _PARAMETER: Final = 8192
-#: How long the server may take for an answer besides what it was asked to wait, in seconds.
+#: How long the server may take for an answer, in addition to a requested wait, in seconds.
 ANSWER_SECONDS: Final = 15.0
-#: The longest that one request asks the server to wait, in seconds: proxies end what takes longer.
+#: The longest wait of one request, in seconds: proxies end longer ones.
 POLL_SECONDS: Final = 25.0
-#: How often a call is made in all, where it is safe to repeat.
+#: Number of tries of a call that is safe to repeat.
 TRIES: Final = 4
-#: No request was sent: the call is safe to make again, whatever it does.
+#: No request was sent: any call is safe to repeat.
 _NOT_SENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 
 
@@ -57,14 +57,14 @@ class Connection:
     """Makes calls. It belongs to one event loop."""
 
     def __init__(self, address: Address) -> None:
-        """Connect at the first call."""
+        """Take the address; the first call connects."""
         self.address = address
         self._own = address.client()
         self._process = os.getpid()
 
     @property
     def _client(self) -> httpx2.AsyncClient:
-        """What sends requests.
+        """The client that sends the requests.
 
         Raises:
             StoreClosed: it is closed, or its connections belong to the parent of this process.
@@ -77,15 +77,15 @@ class Connection:
         return self._own
 
     async def aclose(self) -> None:
-        """Close the connections; in a forked child they stay those of its parent."""
+        """Close the connections; a forked child leaves those of its parent open."""
         if os.getpid() == self._process:
             await self._own.aclose()
 
     async def get(self, path: str, query: Mapping[str, Any] | None = None) -> Any:
-        """Return what the server says; what is None is left out of the query.
+        """Return the server's answer; parameters that are None are omitted from the query.
 
         Raises:
-            CicdError: what the server refused with; ``StoreUnavailable`` when there is no answer.
+            CicdError: the error of the server; ``StoreUnavailable`` if there is no answer.
         """
         return await self.call("GET", path, query=query, repeatable=True)
 
@@ -100,19 +100,19 @@ class Connection:
         seconds: float = ANSWER_SECONDS,
         headers: Mapping[str, str] | None = None,
     ) -> Any:
-        """Return the answer's JSON, or None where it has no content.
+        """Return the JSON of the answer, or None if it has no content.
 
         Args:
-            method: of HTTP.
-            path: from the root of the server.
-            body: becomes JSON; bytes are sent as they are; None: there is none.
-            query: the parameters; what is None is left out.
-            repeatable: whether the call may be made again when its outcome is unknown.
+            method: the HTTP method.
+            path: the path, from the root of the server.
+            body: sent as JSON; bytes are sent unchanged; None: no body.
+            query: the parameters; those that are None are omitted.
+            repeatable: whether the call may be repeated when its outcome is unknown.
             seconds: how long the answer may take.
-            headers: besides those that every call has.
+            headers: additional headers.
 
         Raises:
-            CicdError: what the server refused with; ``StoreUnavailable`` when there is no answer.
+            CicdError: the error of the server; ``StoreUnavailable`` if there is no answer.
         """
         request = self._client.build_request(
             method,
@@ -127,12 +127,12 @@ class Connection:
     async def get_bytes(
         self, path: str, query: Mapping[str, Any], *, headers: Mapping[str, str]
     ) -> tuple[bytes, Mapping[str, str]] | None:
-        """Return bytes that the server has, and the headers that say which ones they are.
+        """Return the bytes of an answer, and its headers.
 
-        None: there are none in the range that was asked for.
+        The result is None if there are no bytes in the requested range.
 
         Raises:
-            CicdError: what the server refused with; ``StoreUnavailable`` when there is no answer.
+            CicdError: the error of the server; ``StoreUnavailable`` if there is no answer.
         """
         request = self._client.build_request(
             "GET",
@@ -150,10 +150,10 @@ class Connection:
         *,
         repeatable: bool,
     ) -> _T:
-        """Send a request until there is an answer, four times at most, where that is safe.
+        """Send a request; if it is safe, repeat it until there is an answer, up to four times.
 
         Raises:
-            CicdError: what the server refused with; ``StoreUnavailable`` when there is no answer.
+            CicdError: the error of the server; ``StoreUnavailable`` if there is no answer.
         """
         backoff = Backoff(most=2.0)
         for rest in reversed(range(TRIES)):
@@ -174,12 +174,12 @@ class Connection:
     async def streaming(
         self, path: str, query: Mapping[str, Any], *, headers: Mapping[str, str] | None = None
     ) -> AsyncGenerator[AsyncIterator[bytes]]:
-        """Open an answer without an end; yields its parts as they come.
+        """Open an answer without a fixed end; yields its parts as they come.
 
         Raises:
-            CicdError: what the server refused with.
+            CicdError: the error of the server.
             UnsupportedCapability: the answer is not a stream.
-            HTTPError: it can't be reached, or it was silent for too long.
+            HTTPError: the server can't be reached, or was silent for too long.
         """
         request = self._client.build_request(
             "GET",
@@ -218,9 +218,9 @@ class Connection:
 
 
 async def _finish(parts: AsyncIterator[bytes]) -> None:
-    """Let the readers of an answer that was closed come to their ends.
+    """Run the nested readers of a closed answer to their ends.
 
-    There is one within the other, and nothing else closes the inner ones: trio would complain.
+    Nothing else closes the inner readers, and trio would warn about that.
     """
     with suppress(httpx2.HTTPError, httpx2.StreamError):
         async for _ in parts:
@@ -232,10 +232,10 @@ def _type_of(body: object) -> dict[str, str]:
 
 
 def encoded(body: object) -> bytes:
-    """Return a body as JSON; bytes as they are.
+    """Return a body as JSON; bytes are returned unchanged.
 
     Raises:
-        InvalidInput: a value in it is none of JSON: an infinite number, say, or a set.
+        InvalidInput: JSON has no form for a value in it, such as an infinite number or a set.
     """
     if isinstance(body, bytes):
         return body
@@ -248,7 +248,7 @@ def encoded(body: object) -> bytes:
 
 
 def _odd_values(path: str, value: object) -> Iterator[tuple[str, object]]:
-    """Yield where in a body there is a value that JSON has not."""
+    """Yield the values in a body that JSON has no form for, with their paths."""
     if isinstance(value, float) and not math.isfinite(value):
         yield path, value
     elif isinstance(value, dict):
@@ -269,7 +269,7 @@ def _parameters(query: Mapping[str, Any]) -> dict[str, str]:
     """Return the parameters of a query as text.
 
     Raises:
-        InvalidInput: one is longer than a URL takes, or is no text of Unicode.
+        InvalidInput: one is too long for a URL, or is not valid Unicode.
     """
     texts = {name: _text(each) for name, each in query.items() if each is not None}
     for name, text in texts.items():

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class RemoteDashboard:
-    """The summary of the other side; the same call as ``DashboardService``."""
+    """The summary of a server; the same methods as ``DashboardService``."""
 
     def __init__(self, connection: Connection) -> None:
-        """Take the way to the server."""
+        """Take the connection to the server."""
         self._connection = connection
 
     async def summary(self, *, tz: str | tzinfo = UTC) -> DashboardSummary:
@@ -31,14 +31,14 @@ class RemoteDashboard:
                 server looks it up.
 
         Raises:
-            InvalidInput: there is no time zone of that name, or it has none.
+            InvalidInput: there is no time zone with that name, or the tzinfo has no name.
         """
         query = {"tz": _name_of(tz)}
         answer = await self._connection.get(path_of("dashboard", "overview"), query)
         return from_wire(DashboardSummary, answer)
 
     async def activity(self) -> Activity:
-        """Return what ended in each of the last 24 hours, and the times of the last 14 days."""
+        """Return the endings of the last 24 hours, and the times of the last 14 days."""
         answer = await self._connection.get(path_of("dashboard", "activity"))
         return from_wire(Activity, answer)
 

@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
 
 class RemoteDeployments:
-    """Deployments on the other side; the same calls as ``DeploymentService``.
+    """Deployments of a server; the same methods as ``DeploymentService``.
 
-    Every method but ``create``, ``get`` and ``list`` raises ``NotFound`` where there is no such
-    deployment, ``IllegalTransition`` where its status does not allow the step, and
-    ``InvalidInput`` where an argument is wrong. The same step again is a no-op.
+    Every method except ``create``, ``get`` and ``list`` raises ``NotFound`` if there is no such
+    deployment, ``IllegalTransition`` if its status does not allow the step, and
+    ``InvalidInput`` if an argument is wrong. Repeating a step is a no-op.
     """
 
     def __init__(self, connection: Connection) -> None:
-        """Take the way to the server."""
+        """Take the connection to the server."""
         self._connection = connection
 
     async def create(
@@ -41,7 +41,7 @@ class RemoteDeployments:
     ) -> Deployment:
         """Create a PENDING deployment.
 
-        It is repeated, when its answer was lost, only with a ``deployment_id``.
+        If the answer is lost, the call is repeated only with a ``deployment_id``.
 
         Raises:
             InvalidInput: a field is wrong; the error names it.
@@ -77,7 +77,7 @@ class RemoteDeployments:
 
         Raises:
             InvalidInput: an unknown status, or another field is wrong.
-            InvalidCursor: it is damaged, or of another query.
+            InvalidCursor: it is damaged, or belongs to another query.
         """
         query = {
             "service_name": service_name,
@@ -148,9 +148,9 @@ class RemoteDeployments:
         return await self._command(deployment_id, "rollback", {"reason": reason, "target": target})
 
     async def record_metrics(self, deployment_id: str, metrics: DeploymentMetrics) -> Deployment:
-        """Keep the newest figures of a deployment in PRODUCTION or LIVE; late ones change nothing.
+        """Store the newest metrics of a deployment in PRODUCTION or LIVE; late ones are ignored.
 
-        Newest by their ``recorded_at``: one that is still to come counts as now.
+        ``recorded_at`` decides; a time in the future counts as now.
         """
         check_kind("metrics", metrics, DeploymentMetrics)
         return await self._command(deployment_id, "metrics", asked_to_wire(metrics))

@@ -25,18 +25,18 @@ _FORMAT: Final = "event"
 
 
 class RemoteEvents:
-    """The log of the other side; the same calls as ``EventService``."""
+    """The log of a server; the same methods as ``EventService``."""
 
     def __init__(self, connection: Connection) -> None:
-        """Take the way to the server."""
+        """Take the connection to the server."""
         self._connection = connection
 
     async def read(self, cursor: str | None = None, *, limit: int = 100) -> EventPage:
-        """Return events after a cursor; None is the beginning of what is kept.
+        """Return events after a cursor; None starts at the oldest stored event.
 
         Raises:
             InvalidInput: a limit outside 1 to 1,000.
-            InvalidCursor: the cursor is no text, damaged, or none of that store's.
+            InvalidCursor: the cursor is not a text, is damaged, or belongs to another store.
         """
         check_integer("limit", limit, least=1, most=1000)
         given = None if cursor is None else check_cursor(cursor)
@@ -49,7 +49,7 @@ class RemoteEvents:
         )
 
     async def end(self) -> str:
-        """Return the cursor behind the newest event: what is read from here happens later."""
+        """Return the cursor after the newest event: a reader from here sees later events."""
         answer = await self._connection.get(path_of("events", "end"))
         cursor: str = part_of(answer, "cursor", str)
         return cursor
@@ -64,13 +64,13 @@ class RemoteEvents:
     ) -> AsyncGenerator[Event | UnreadableEvent | EventGap, None]:
         """Yield events as they happen; the arguments are those of ``EventService.follow``.
 
-        A stream that breaks off is taken up again where it ended.
+        If the stream breaks off, it continues where it ended.
 
         Close it when you leave early: ``async with aclosing(plane.events.follow()) as events``.
 
         Raises:
             InvalidInput: a filter is wrong, or both ``cursor`` and ``from_now`` are given.
-            InvalidCursor: the cursor is no text, damaged, or none of that store's.
+            InvalidCursor: the cursor is not a text, is damaged, or belongs to another store.
             StoreUnavailable: the server did not answer four times in a row.
         """
         wanted = Wanted.checked(subject, types)
@@ -87,10 +87,10 @@ class RemoteEvents:
         stream = ResumedStream(self._connection, path_of("events", "stream"), query)
         async with aclosing(stream.messages()) as messages:
             async for message in messages:
-                yield _told(message)
+                yield _parsed(message)
 
 
-def _told(message: Message) -> Event | UnreadableEvent | EventGap:
+def _parsed(message: Message) -> Event | UnreadableEvent | EventGap:
     if message.name == GAP:
         return EventGap(after=part_of(message.data, "after", str | None))
     if message.name == UNREADABLE:

@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     from cicd_core.http.client.server_sent import Message
     from cicd_core.model.claim import ClaimedJob, ClaimRef
 
-#: From how many bytes on a chunk is sent behind gzip, and how hard that tries: speed counts more.
+#: Size from which a chunk is compressed with gzip, and the level: speed matters more.
 _GZIP_FROM: Final = 1024
 _GZIP_LEVEL: Final = 1
 _MAX_TAIL: Final = 10_000
 
 
 class RemoteJobLogs:
-    """Logs that the other side keeps; the same calls as ``JobLogService``."""
+    """Logs of a server; the same methods as ``JobLogService``."""
 
     def __init__(self, connection: Connection) -> None:
-        """Take the way to the server."""
+        """Take the connection to the server."""
         self._connection = connection
 
     async def append(
@@ -47,14 +47,14 @@ class RemoteJobLogs:
         *,
         complete: bool = False,
     ) -> LogState:
-        """Append bytes to the log of the attempt whose token is shown; return how far it is then.
+        """Append bytes to the log of the attempt with this token; return the log's state.
 
         The arguments are those of ``JobLogService.append``.
 
         Raises:
             LeaseLost: no attempt at the job has that token.
-            LogOffsetMismatch: the bytes begin behind the log's end; the error has the end.
-            OperationRejected: the server keeps no logs.
+            LogOffsetMismatch: the bytes begin after the log's end; the error has the end.
+            OperationRejected: the server stores no logs.
             StoreUnavailable: the server did not answer.
         """
         reference = reference_shown(claimed)
@@ -73,7 +73,7 @@ class RemoteJobLogs:
         return from_wire(LogState, answer)
 
     async def states(self, job_id: str) -> tuple[LogState, ...]:
-        """Return how far the logs of a job are, the first attempt first.
+        """Return the states of a job's logs in order of attempts.
 
         Raises:
             NotFound: there is neither a log nor such a job.
@@ -82,7 +82,7 @@ class RemoteJobLogs:
         return tuple(values_from_wire(LogState, part_of(answer, "logs")))
 
     async def state(self, job_id: str, attempt: int | None = None) -> LogState:
-        """Return how far the log of an attempt is; left out: the newest one that has a log.
+        """Return the state of an attempt's log; by default, that of the newest attempt with a log.
 
         Raises:
             NotFound: there is no such job, or no such log.
@@ -95,7 +95,7 @@ class RemoteJobLogs:
     async def read(
         self, job_id: str, attempt: int, offset: int = 0, *, most: int = PIECE_BYTES
     ) -> LogPiece:
-        """Return up to ``most`` bytes of a log from a place on; none: there is nothing there yet.
+        """Return up to ``most`` bytes of a log from an offset on; empty: there are none yet.
 
         Raises:
             InvalidInput: an argument is wrong.
@@ -113,7 +113,7 @@ class RemoteJobLogs:
         """Return the last lines of a log, at most 1 MiB of them.
 
         Raises:
-            InvalidInput: ``lines`` is none of 1 to 10,000.
+            InvalidInput: ``lines`` is not 1 to 10,000.
             NotFound: there is no such log.
         """
         check_integer("lines", lines, least=1, most=_MAX_TAIL)
@@ -125,7 +125,7 @@ class RemoteJobLogs:
         found = await self._connection.get_bytes(_path(job_id, "log"), query, headers=headers)
         data, said = found or (b"", {wire.ATTEMPT: ""})
         if wire.ATTEMPT not in said:
-            raise UnsupportedCapability("the answer is no log of the server; check the URL")
+            raise UnsupportedCapability("the answer is not a log of the server; check the URL")
         place = wire.place_of_range(said.get("content-range")) if data else None
         begin = (offset or 0) if place is None else place
         missing = 0 if offset is None else begin - offset
@@ -136,7 +136,7 @@ class RemoteJobLogs:
     ) -> AsyncGenerator[FollowedPiece, None]:
         """Yield pieces of a log as they come; the arguments are those of ``JobLogService.follow``.
 
-        A stream that breaks off is taken up again where it ended.
+        If the stream breaks off, it continues where it ended.
 
         Close it when you leave early: ``async with aclosing(logs.follow(job_id)) as pieces``.
 
@@ -153,23 +153,23 @@ class RemoteJobLogs:
                 yield _piece_of(message)
 
 
-class _Told(msgspec.Struct):
-    """What a message of a stream says."""
+class _Piece(msgspec.Struct):
+    """The fields of a message in a stream."""
 
     attempt: int
     offset: int
     missing: int
-    #: Of base64 in the message.
+    #: Encoded as base64 in the message.
     base64: bytes
 
 
 def _piece_of(message: Message) -> FollowedPiece:
-    told = converted(message.data, _Told)
+    piece = converted(message.data, _Piece)
     return FollowedPiece(
-        attempt=told.attempt,
-        data=told.base64,
-        missing=told.missing,
-        next_offset=told.offset + len(told.base64),
+        attempt=piece.attempt,
+        data=piece.base64,
+        missing=piece.missing,
+        next_offset=piece.offset + len(piece.base64),
     )
 
 
@@ -178,7 +178,7 @@ def _path(job_id: str, command: str) -> str:
 
 
 def _zipped(data: bytes) -> bytes:
-    """Return the bytes behind gzip, if that makes fewer of them."""
+    """Return the compressed bytes, or the bytes themselves if they are not more."""
     if len(data) < _GZIP_FROM:
         return data
     zipper = zlib.compressobj(_GZIP_LEVEL, wbits=zlib.MAX_WBITS | 16)

@@ -1,4 +1,4 @@
-"""Jobs for those who ask for work and look after it, over HTTP."""
+"""Jobs, for callers, over HTTP."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ if TYPE_CHECKING:
 
     from cicd_core.http.client.connection import Connection
 
-#: How many jobs an iteration reads at once.
+#: Number of jobs that an iteration reads at once.
 _ITERATED: Final = 100
-#: How long to wait before a server that stops is asked again, in seconds.
+#: Pause before another request after the answer of a stopping server, in seconds.
 _PAUSE: Final = 0.2
 
 
 class RemoteJobs:
-    """Jobs on the other side; the same calls as ``JobService``."""
+    """Jobs of a server; the same methods as ``JobService``."""
 
     def __init__(self, connection: Connection) -> None:
-        """Take the way to the server."""
+        """Take the connection to the server."""
         self._connection = connection
 
     async def create(self, spec: JobSpec, *, actor: str = "caller") -> Job:
-        """Create a PENDING job, to be submitted later, or recorded as a tracked run.
+        """Create a PENDING job, to submit later, or to record as a tracked run.
 
-        It is repeated, when its answer was lost, only with an idempotency key.
+        If the answer is lost, the call is repeated only with an idempotency key.
 
         Raises:
             InvalidInput: a field is wrong; the error names it.
@@ -63,7 +63,7 @@ class RemoteJobs:
         return await self._command("POST", _own_path(job_id, "submit"), {})
 
     async def get(self, job_id: str) -> Job:
-        """Return the job as it stands.
+        """Return the job.
 
         Raises:
             NotFound: there is no such job.
@@ -88,7 +88,7 @@ class RemoteJobs:
 
         Raises:
             InvalidInput: an unknown status, or another field is wrong.
-            InvalidCursor: it is damaged, or of another query.
+            InvalidCursor: it is damaged, or belongs to another query.
         """
         query = {
             "status": status,
@@ -148,12 +148,12 @@ class RemoteJobs:
 
         Args:
             job_id: the job.
-            timeout: how many seconds to wait at most; None waits as long as it takes. 0 looks once.
+            timeout: maximum wait in seconds; None waits without limit. 0 looks once.
 
         Raises:
             NotFound: there is no such job, or its retention ended meanwhile.
-            WaitTimedOut: it has not ended in that time; it goes on.
-            InvalidInput: ``timeout`` is no duration.
+            WaitTimedOut: it has not ended in that time; it still runs.
+            InvalidInput: ``timeout`` is not a duration.
         """
         allowed = None if timeout is None else check_seconds("timeout", timeout)
         until = math.inf if allowed is None else anyio.current_time() + allowed
@@ -166,7 +166,7 @@ class RemoteJobs:
                 repeatable=True,
                 seconds=ANSWER_SECONDS + left,
             )
-            if answer is None:  # that server stops; another one goes on
+            if answer is None:  # the server is stopping; another one may answer
                 if anyio.current_time() < until:
                     await anyio.sleep(_PAUSE)
                     continue
@@ -184,18 +184,18 @@ class RemoteJobs:
         return from_wire(Page[Job], await self._connection.get(path, query))
 
     async def cancel(self, job_id: str, *, actor: str = "caller", reason: str = "cancelled") -> Job:
-        """End a job that no agent runs; ask the holder of a running one to stop.
+        """Cancel a job: end it if no agent runs it, else ask its agent to stop.
 
         Raises:
             NotFound: there is no such job.
-            IllegalTransition: it has ended already, otherwise.
+            IllegalTransition: it has already ended with another state.
         """
         return await self._command("PATCH", _path(job_id, "cancel"), {"reason": reason})
 
     async def reprioritise(
         self, job_id: str, priority: Priority | str, *, actor: str = "caller"
     ) -> Job:
-        """Give a job another priority; it keeps its place among equals.
+        """Change a job's priority; it keeps its place within the priority.
 
         Raises:
             NotFound: there is no such job.
@@ -208,7 +208,7 @@ class RemoteJobs:
     async def replay(
         self, job_id: str, *, actor: str = "caller", attempts: int | None = None
     ) -> Job:
-        """Queue a dead letter again, with more attempts (the policy's number when left out).
+        """Queue a dead letter again, with new attempts (by default as many as in its policy).
 
         Raises:
             NotFound: there is no such job.
@@ -222,11 +222,11 @@ class RemoteJobs:
     async def record_start(
         self, job_id: str, *, started_at: datetime | None = None, actor: str = "caller"
     ) -> Job:
-        """A PENDING job has started somewhere else: from now on it is a tracked run.
+        """Record that an external system started a PENDING job, which becomes a tracked run.
 
         Raises:
             NotFound: there is no such job.
-            IllegalTransition: the queue has it, or it has ended.
+            IllegalTransition: it is in the queue, or has ended.
         """
         body = {"started_at": moment("started_at", started_at)}
         return await self._command("POST", _own_path(job_id, "record-start"), body)
@@ -242,13 +242,13 @@ class RemoteJobs:
         agent_id: str | None = None,
         actor: str = "caller",
     ) -> Job:
-        """A tracked run has ended somewhere else.
+        """Record the end of a tracked run.
 
         The arguments are those of ``JobService.record_execution``.
 
         Raises:
             NotFound: there is no such job.
-            IllegalTransition: the queue has it, or it has ended with another verdict.
+            IllegalTransition: it is in the queue, or has ended with another verdict.
             InvalidInput: it would have ended before it started.
         """
         check_kind("outcome", outcome, Outcome)

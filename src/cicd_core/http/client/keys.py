@@ -25,24 +25,24 @@ if TYPE_CHECKING:
 
 
 class RemoteKeys:
-    """API keys on the other side; the same calls as ``KeyService``.
+    """API keys of a server; the same methods as ``KeyService``.
 
-    A key shows no digest here. What a new key allows is bounded by the key that this client shows,
-    which the server checks, and by ``granted_by``, which the client checks.
+    A key has no digest here. The rights of a new key are limited by this client's own key, which
+    the server checks, and by ``granted_by``, which the client checks.
     """
 
     def __init__(self, connection: Connection) -> None:
-        """Take the way to the server."""
+        """Take the connection to the server."""
         self._connection = connection
 
     async def create(
         self, spec: KeySpec, *, actor: str = "operator", granted_by: Principal | None = None
     ) -> IssuedKey:
-        """Make a key and return it with its token, which is not kept and never shown again.
+        """Create a key and return it with its token, which is not stored and never shown again.
 
         Raises:
             InvalidInput: a field is wrong; the error names it.
-            NotPermitted: ``granted_by``, or this client's own key, may not make such a key.
+            NotPermitted: ``granted_by``, or this client's own key, may not create such a key.
         """
         wanted = checked(spec)
         _check_grant(wanted.scopes, granted_by)
@@ -54,13 +54,13 @@ class RemoteKeys:
         """Return a key.
 
         Raises:
-            NotFound: there is none, or it ended more than 30 days ago.
-            InvalidInput: it is no key's id.
+            NotFound: there is no such key, or it ended more than 30 days ago.
+            InvalidInput: it is not the id of a key.
         """
         return key_from_wire(await self._connection.get(_path(key_id)))
 
     async def list(self, *, limit: int = 50, cursor: str | None = None) -> Page[ApiKey]:
-        """Return a page of keys, the newest first; those that ended within 30 days are in it."""
+        """Return a page of keys, the newest first, including those that ended within 30 days."""
         query = {"limit": limit, "cursor": cursor}
         return keys_from_wire(await self._connection.get(path_of("keys"), query))
 
@@ -72,12 +72,12 @@ class RemoteKeys:
         actor: str = "operator",
         granted_by: Principal | None = None,
     ) -> IssuedKey:
-        """Make a key that allows the same, and let the old one end: both are valid meanwhile.
+        """Create a key with the same rights, and let the old one expire: both are valid meanwhile.
 
         Raises:
             NotFound: there is no such key.
             NotAuthenticated: it was revoked or has expired.
-            NotPermitted: ``granted_by``, or this client's own key, may not make such a key.
+            NotPermitted: ``granted_by``, or this client's own key, may not create such a key.
         """
         if granted_by is not None:
             _check_grant((await self.get(key_id)).scopes, granted_by)
@@ -88,7 +88,7 @@ class RemoteKeys:
     async def revoke(
         self, key_id: str, *, actor: str = "operator", reason: str = "revoked"
     ) -> ApiKey:
-        """End a key for good: within 5 seconds no process takes it any more.
+        """Revoke a key: within 5 seconds in every process.
 
         Raises:
             NotFound: there is no such key.
@@ -97,10 +97,10 @@ class RemoteKeys:
         return key_from_wire(await self._command(key_id, "revoke", {"reason": reason}))
 
     async def authenticate(self, token: object) -> Principal:
-        """Return whom a token stands for; this counts as a use of its key.
+        """Return the principal of a token; this counts as a use of its key.
 
         Raises:
-            NotAuthenticated: it is no token; or its key is unknown, revoked, or has expired.
+            NotAuthenticated: it is not a token; or its key is unknown, revoked or expired.
         """
         key_id_of(token)
         path = path_of("keys", "authenticate")

@@ -1,4 +1,4 @@
-"""What maintenance does when it is asked to, over HTTP."""
+"""Maintenance on request, over HTTP."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 class RemoteMaintenance:
-    """Maintenance on the other side; the server itself looks at what is due."""
+    """Maintenance of a server, which also processes due records by itself."""
 
     def __init__(self, connection: Connection) -> None:
-        """Take the way to the server."""
+        """Take the connection to the server."""
         self._connection = connection
 
     async def requeue_expired(self) -> SweepReport:
-        """Take back the jobs whose leases have run out, now, and return what was done."""
+        """Requeue jobs with expired leases now, and return the result."""
         path = path_of("queue", "maintenance", "requeue-expired")
         return from_wire(
             SweepReport, await self._connection.call("POST", path, {}, repeatable=True)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def moment(field: str, instant: datetime | None) -> str | None:
-    """Return how a query string says an instant.
+    """Return an instant as a text for a query string.
 
     Raises:
         InvalidInput: it has no time zone.

@@ -1,4 +1,4 @@
-"""Paths of the server, from names, which are percent-encoded where they are more than letters."""
+"""Paths of the server from names, whose special characters are percent-encoded."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from urllib.parse import quote
 
 
 def path_of(*parts: str, name: str | None = None, command: str | None = None) -> str:
-    """Return ``/api/…``, then a name of the caller's, then the command on what it names."""
+    """Return ``/api/…``, followed by an encoded name and a command, if given."""
     return _joined("/api", parts, name, command)
 
 
 def auth_path_of(*parts: str, name: str | None = None, command: str | None = None) -> str:
-    """Return ``/auth/…``, as :func:`path_of`."""
+    """Return ``/auth/…``, like :func:`path_of`."""
     return _joined("/auth", parts, name, command)
 
 
@@ -21,5 +21,5 @@ def _joined(root: str, parts: tuple[str, ...], name: str | None, command: str | 
 
 
 def _encoded(name: str) -> str:
-    """Return a name as one part of a path; dots alone would be steps up to another path."""
+    """Return a name as one segment of a path; dots alone would lead to another path."""
     return quote(name, safe="") if name.strip(".") else name.replace(".", "%2E")

@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 
 
 class RemotePools:
-    """Pools on the other side; the same calls as ``PoolService``."""
+    """Pools of a server; the same methods as ``PoolService``."""
 
     def __init__(self, connection: Connection) -> None:
-        """Take the way to the server."""
+        """Take the connection to the server."""
         self._connection = connection
 
     async def put(
         self, spec: PoolSpec, *, actor: str = "operator", expected: Pool | None = None
     ) -> Pool:
-        """Create a pool, or replace all that it says.
+        """Create a pool, or replace all its fields.
 
         Raises:
             InvalidInput: a field is wrong; the error names it.
-            ChangedMeanwhile: it is not the one that was expected. Such a call is not repeated:
-                if its answer was lost, the pool is another one by now.
+            ChangedMeanwhile: it is not the expected version. A call with ``expected`` is not
+                repeated: if its answer was lost, the pool may have a new version.
         """
         body = asked_to_wire(checked(spec))
         return await self._change("PUT", _path(body.pop("pool_name")), body, expected)
@@ -48,12 +48,12 @@ class RemotePools:
         actor: str = "operator",
         expected: Pool | None = None,
     ) -> Pool:
-        """Set the size that an operator wants; it starts no agents.
+        """Set a fixed size; this starts no agents.
 
         Raises:
             NotFound: there is no such pool.
-            InvalidInput: the size is out of the pool's bounds.
-            ChangedMeanwhile: it is not the one that was expected, as for :meth:`put`.
+            InvalidInput: the size is out of the pool's limits.
+            ChangedMeanwhile: it is not the expected version, as for :meth:`put`.
         """
         body = {"target_agents": target_agents}
         return await self._change("POST", _path(pool_name, "scale"), body, expected)
@@ -79,7 +79,7 @@ class RemotePools:
         return (await self.status(pool_name)).pool
 
     async def exists(self, pool_name: str) -> bool:
-        """Return whether the pool has a record; work may be enqueued for one that has none."""
+        """Return whether the pool has a record; jobs may be enqueued in a pool without one."""
         try:
             await self.status(pool_name)
         except NotFound:
@@ -92,7 +92,7 @@ class RemotePools:
         return from_wire(Page[Pool], await self._connection.get(path_of("agents", "pools"), query))
 
     async def delete(self, pool_name: str, *, actor: str = "operator", force: bool = False) -> None:
-        """Delete an empty pool, or with ``force`` any.
+        """Delete an empty pool, or any pool with ``force``.
 
         Raises:
             NotFound: there is no such pool.
@@ -102,7 +102,7 @@ class RemotePools:
         await self._connection.call("DELETE", path, query={"force": force}, repeatable=False)
 
     async def status(self, pool_name: str) -> PoolStatus:
-        """Return the pool with its agents, its work and its condition, counted now.
+        """Return the pool with current counts of its agents and jobs, and its condition.
 
         Raises:
             NotFound: there is no such pool.

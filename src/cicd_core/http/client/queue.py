@@ -40,29 +40,29 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("cicd_core.http")
 
-#: The longest that a claim waits, in seconds, as at the queue itself.
+#: Maximum wait of a claim in seconds, as in the queue itself.
 _MAX_WAIT: Final = 3600.0
-#: How long a claim that was cancelled may take to give back what it got, in seconds.
+#: Time limit for a cancelled claim to release its jobs, in seconds.
 _GIVE_BACK_SECONDS: Final = 5.0
-#: A server that took half of this to answer did wait, in seconds.
+#: A server that took at least half of this time to answer has waited, in seconds.
 _WAITED: Final = 1.0
-#: How many bytes of jobs one request holds: there is room for the rest of the body.
+#: Number of bytes of jobs in one request; the rest of the body has room besides them.
 _BATCH_BYTES: Final = 1_000_000
 
 
 class RemoteQueue:
-    """The queue on the other side; the same calls as ``QueueService``."""
+    """The queue of a server; the same methods as ``QueueService``."""
 
     def __init__(self, connection: Connection) -> None:
-        """Take the way to the server."""
+        """Take the connection to the server."""
         self._connection = connection
         self._ids = IdSource()
 
     async def enqueue(self, spec: JobSpec, *, actor: str = "caller") -> Job:
         """Create a job and put it into the queue.
 
-        It is repeated, when its answer was lost, only with an idempotency key. ``actor`` is the
-        caller that the server authenticated.
+        If the answer is lost, the call is repeated only with an idempotency key. The server
+        replaces ``actor`` with the authenticated caller.
 
         Raises:
             InvalidInput: a field is wrong; the error names it.
@@ -77,10 +77,10 @@ class RemoteQueue:
         )
 
     async def enqueue_many(self, specs: Sequence[JobSpec], *, actor: str = "caller") -> list[Job]:
-        """Enqueue many jobs, 1,000 or a megabyte a request; each is created whole or not at all.
+        """Enqueue many jobs, up to 1,000 or a megabyte per request; each is created fully or not.
 
         Raises:
-            InvalidInput: a field of any spec is wrong; no job was made.
+            InvalidInput: a field of any spec is wrong; no job was created.
             IdempotencyConflict: a key was used with other fields; the other jobs may exist.
         """
         if not isinstance(specs, Iterable) or isinstance(specs, str | bytes | Mapping | JobSpec):
@@ -109,14 +109,14 @@ class RemoteQueue:
         lease_seconds: float | None = None,
         request_id: str | None = None,
     ) -> list[ClaimedJob]:
-        """Take up to ``limit`` jobs, the best rank over all lanes that the agent can serve first.
+        """Claim up to ``limit`` jobs, the best rank over all lanes that the agent can serve first.
 
         The arguments are those of :meth:`cicd_core.control_plane.queue.QueueService.claim`.
 
         Raises:
             InvalidInput: a field is wrong; the error names it.
             AgentUnavailable: the agent is unhealthy or drains.
-            AgentDeregistered: it has gone for good: register it again.
+            AgentDeregistered: it is deregistered: register it again.
         """
         check_seconds("wait", wait, most=_MAX_WAIT)
         if job_types is not None:
@@ -136,7 +136,7 @@ class RemoteQueue:
         except InvalidInput:  # refused: nothing was claimed
             raise
         except BaseException:
-            if request_id is None:  # only this call could ask for what it got
+            if request_id is None:  # no other call could ask for these jobs
                 with anyio.move_on_after(_GIVE_BACK_SECONDS, shield=True):
                     await self._give_back(body)
             raise
@@ -172,7 +172,7 @@ class RemoteQueue:
     async def held(
         self, *, agent_id: str, request_id: str, lease_seconds: float | None = None
     ) -> list[ClaimedJob]:
-        """Return what a claim with this request id took, and what its leases still hold.
+        """Return the jobs that a claim with this request id took and still holds.
 
         Raises:
             InvalidInput: a field is wrong; the error names it.
@@ -205,7 +205,7 @@ class RemoteQueue:
         percent: float | None = None,
         message: str | None = None,
     ) -> ClaimedJob:
-        """Keep how far the work is (0 to 100), and tell it in the log.
+        """Store the progress of the job (0 to 100), and add it to the event log.
 
         Raises:
             LeaseLost: the token does not own the job.
@@ -216,7 +216,7 @@ class RemoteQueue:
         )
 
     async def complete(self, claimed: ClaimedJob | ClaimRef, outcome: Outcome) -> Job:
-        """End the attempt; the same outcome again is a no-op.
+        """End the attempt; repeating the same outcome is a no-op.
 
         Raises:
             LeaseLost: the token does not own the job.
@@ -229,7 +229,7 @@ class RemoteQueue:
     async def release(
         self, claimed: ClaimedJob | ClaimRef, *, reason: str = "released", began: bool = True
     ) -> Job:
-        """Give the job back unfinished; it uses no attempt, but every tenth in a row does.
+        """Release the job unfinished; this uses no attempt, but every tenth in a row does.
 
         Raises:
             LeaseLost: the token does not own the job.
@@ -243,7 +243,7 @@ class RemoteQueue:
         """Return depths, waits, executions, the failure rate and the oldest age.
 
         Raises:
-            InvalidInput: ``pool_name`` is no name, or ``since`` is naive, lies in the future or
+            InvalidInput: ``pool_name`` is not a name, or ``since`` is naive, in the future or
                 more than 92 days ago.
         """
         begin = require_aware("since", since)
@@ -289,7 +289,7 @@ class RemoteQueue:
 
 
 def reference_shown(claimed: ClaimedJob | ClaimRef, field: str = "claimed") -> ClaimRef:
-    """Return what travels of a claimed job.
+    """Return the claim reference that is sent for a claimed job.
 
     Raises:
         InvalidInput: it is something else.
@@ -302,15 +302,15 @@ def reference_shown(claimed: ClaimedJob | ClaimRef, field: str = "claimed") -> C
 
 
 def pause_after_poll(waited: float, asked: float, backoff: Backoff) -> float:
-    """Return how long to wait before a claim that got nothing asks again, in seconds.
+    """Return how long to pause after an empty answer before the claim is repeated, in seconds.
 
-    A server may wait less than it is asked to (``--max-wait``): the claim goes on at once then. One
-    that stops does not wait at all.
+    A server may wait for less than the requested time (``--max-wait``); then there is no pause. A
+    server that is stopping does not wait at all.
 
     Args:
         waited: how long the server waited, in seconds.
-        asked: how long it was asked to wait, in seconds.
-        backoff: of this claim.
+        asked: the requested wait, in seconds.
+        backoff: the backoff of this claim.
     """
     if waited < min(asked, _WAITED) / 2:
         return backoff.next_delay()
@@ -319,7 +319,7 @@ def pause_after_poll(waited: float, asked: float, backoff: Backoff) -> float:
 
 
 def _batches(specs: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-    """Return the jobs in requests of a megabyte and 1,000 jobs at most; one job is far smaller."""
+    """Divide jobs into requests of at most a megabyte and 1,000 jobs; one job is far smaller."""
     batches: list[list[dict[str, Any]]] = []
     room = 0
     for spec in specs:

@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 
 
 class RemoteControlPlane:
-    """A control plane on the other side of the network, with the services of ``ControlPlane``.
+    """A control plane across the network, with the services of ``ControlPlane``.
 
-    Its services have the same signatures, and raise the same errors; ``StoreUnavailable`` where
-    the server can't be reached. Calls that are safe to repeat are repeated, four times in all. The
-    server puts the caller that it authenticated in the place of ``actor``.
+    The services have the same signatures and raise the same errors, and ``StoreUnavailable`` if
+    the server can't be reached. Calls that are safe to repeat are tried up to four times. The
+    server replaces ``actor`` with the authenticated caller.
 
-    It satisfies what an agent needs of the other side, on asyncio and on trio. It belongs to one
-    event loop; another thread takes a :meth:`sibling`, and a forked child opens its own: after the
-    end of the block, and in a child, its calls raise ``StoreClosed``.
+    An agent can use it in place of a control plane, on asyncio and on trio. It belongs to one
+    event loop: use a :meth:`sibling` in another thread, and open a new one in a forked child. After
+    the end of the block, and in a forked child, calls raise ``StoreClosed``.
 
     Example:
         An agent that reaches its control plane over HTTPS:
@@ -59,19 +59,19 @@ class RemoteControlPlane:
         ssl_context: ssl.SSLContext | None = None,
         proxy: str | None = None,
     ) -> None:
-        """Take the server's address; it is reached at the first call.
+        """Take the server's address; the first call connects.
 
         Args:
-            url: of the application's root, such as ``https://ci.example.org``.
-            credentials: the token of a key; None where the server asks for none.
-            ssl_context: whom to trust; the system's certificates, or those of ``SSL_CERT_FILE``,
-                when left out.
-            proxy: the URL of a proxy; what the environment says (``HTTPS_PROXY``, ``NO_PROXY``)
-                when left out.
+            url: the root of the application, such as ``https://ci.example.org``.
+            credentials: the token of a key; None if the server needs none.
+            ssl_context: the trusted certificates; by default the system's, or those of
+                ``SSL_CERT_FILE``.
+            proxy: the URL of a proxy; by default as the environment says (``HTTPS_PROXY``,
+                ``NO_PROXY``).
 
         Raises:
-            InvalidInput: it is no URL of HTTP, the credentials are no text, or what the environment
-                says of a proxy or of certificates is wrong.
+            InvalidInput: it is not an HTTP URL, the credentials are not a text, or a variable for a
+                proxy or certificates is invalid.
             UnsupportedCapability: the proxy needs a package that is not installed.
         """
         address = Address(url=url, credentials=credentials, ssl_context=ssl_context, proxy=proxy)
@@ -86,11 +86,11 @@ class RemoteControlPlane:
         self.events = RemoteEvents(connection)
         #: Jobs: create, list, wait, cancel, replay, record, why.
         self.jobs = RemoteJobs(connection)
-        #: Logs of jobs, where the server keeps them: append, read, follow.
+        #: Logs of jobs, if the server stores them: append, read, follow.
         self.job_logs = RemoteJobLogs(connection)
         #: API keys of programs and agents: create, replace, revoke, authenticate.
         self.keys = RemoteKeys(connection)
-        #: Taking back what lost agents hold.
+        #: Requeueing the jobs of lost agents.
         self.maintenance = RemoteMaintenance(connection)
         #: Pools: sizes, condition, the scaling signal.
         self.pools = RemotePools(connection)
@@ -113,13 +113,13 @@ class RemoteControlPlane:
         await self._connection.aclose()
 
     async def now(self) -> datetime:
-        """Return the store's calendar (UTC): what ages and delays are measured from."""
+        """Return the time of the store's calendar (UTC), the base of ages and delays."""
         answer = await self._connection.get("/health/ready")
         return instant_from_wire(part_of(answer, "store_time"))
 
     @asynccontextmanager
     async def sibling(self) -> AsyncGenerator[RemoteControlPlane]:
-        """Open another way to the same server, for another thread's event loop."""
+        """Open another connection to the same server, for another thread's event loop."""
         way = self._connection.address
         async with RemoteControlPlane(
             way.url, way.credentials, ssl_context=way.ssl_context, proxy=way.proxy

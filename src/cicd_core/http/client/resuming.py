@@ -1,4 +1,4 @@
-"""Streams of the server, over all of their connections."""
+"""Streams of the server that continue over several connections."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ _END: Final = "end"
 
 @define
 class ResumedStream:
-    """A stream that is taken up again where it broke off."""
+    """A stream that is resumed after it breaks off."""
 
     connection: Connection
     path: str
     query: dict[str, Any]
-    #: Where to go on: what the newest message said.
+    #: Where to continue, according to the newest message.
     place: str | None = field(default=None, init=False)
-    #: How often the server was asked since it sent something last.
+    #: Number of requests since the last message.
     tries: int = field(default=0, init=False)
 
     async def messages(self) -> AsyncGenerator[Message, None]:
-        """Yield the messages that tell something, until one says that nothing follows.
+        """Yield the messages with data, until one marks the end.
 
         Raises:
-            CicdError: what the server refused with; ``StoreUnavailable`` when it did not answer
-                four times in a row.
+            CicdError: the error of the server; ``StoreUnavailable`` if it did not answer four
+                times in a row.
         """
         backoff = Backoff(most=2.0)
         while True:

@@ -1,4 +1,4 @@
-"""Server-Sent Events, as the server writes them: blocks of lines, each a message."""
+"""Parses Server-Sent Events of the server: blocks of lines, each a message."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
 
 _END_OF_BLOCK: Final = b"\n\n"
-#: The most bytes of one message: an event holds small facts.
+#: Maximum size of a message in bytes: events are small.
 _MOST: Final = 16 * 1024 * 1024
 
 
@@ -23,9 +23,9 @@ class Message:
 
     #: None: an event of the log.
     name: str | None = None
-    #: Where a stream goes on after it; None: it does not say.
+    #: Where the stream continues after it; None: the message does not say.
     place: str | None = None
-    #: Its JSON; None: it only says where to go on, or that the server lives.
+    #: Its JSON; None: the message has only a position, or is a sign of life.
     data: Any = None
 
 
@@ -33,7 +33,7 @@ async def messages(parts: AsyncIterator[bytes]) -> AsyncGenerator[Message, None]
     """Yield the messages of a stream.
 
     Raises:
-        UnsupportedCapability: it is none of the server's.
+        UnsupportedCapability: it is not a stream of the server.
     """
     rest = b""
     async for part in parts:

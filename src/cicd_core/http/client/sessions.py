@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 class RemoteSessions:
-    """Sessions on the other side; the same calls as ``SessionService``."""
+    """Sessions of a server; the same methods as ``SessionService``."""
 
     def __init__(self, connection: Connection) -> None:
-        """Take the way to the server."""
+        """Take the connection to the server."""
         self._connection = connection
 
     async def create(
@@ -34,7 +34,7 @@ class RemoteSessions:
         idle_seconds: float | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> IssuedSession:
-        """Open a session, which allows its user to read; the server's metadata says so.
+        """Create a session that allows its user to read; the server sets that in the metadata.
 
         The arguments are those of ``SessionService.create``.
 
@@ -58,7 +58,7 @@ class RemoteSessions:
         Raises:
             SessionRejected: there is no token (None); or its session is unknown, expired, idle for
                 too long, or logged out.
-            InvalidInput: the token is no string.
+            InvalidInput: the token is not a string.
         """
         if token is None:
             raise SessionRejected("no token was given")
@@ -71,11 +71,11 @@ class RemoteSessions:
         return from_wire(Session, part_of(answer, "session"))
 
     async def rotate(self, token: str | None) -> IssuedSession:
-        """Give a session another token, and end the old one: after a log-in, or from time to time.
+        """Replace a session's token, after a log-in or periodically; the old session ends.
 
         Raises:
             SessionRejected: as for :meth:`validate`.
-            InvalidInput: the token is no string.
+            InvalidInput: the token is not a string.
         """
         if token is None:
             raise SessionRejected("no token was given")
@@ -86,22 +86,22 @@ class RemoteSessions:
         return issued_session_from_wire(answer)
 
     async def log_out(self, token: str | None, *, actor: str = "user") -> None:
-        """End the session that a token opens; one that has ended already, or never was, is fine."""
+        """End the session of a token; it is no error if it has ended or never existed."""
         if token is not None and _can_travel(token):
             path = auth_path_of("logout")
             await self._connection.call("POST", path, {"token": token}, repeatable=True)
 
     async def revoke(self, session_id: str, *, actor: str = "operator") -> None:
-        """End a session by its id, as :meth:`list` tells it.
+        """End a session by its id, which :meth:`list` returns.
 
         Raises:
-            InvalidInput: it is no session's id.
+            InvalidInput: it is not the id of a session.
         """
         path = auth_path_of("sessions", name=check_session_id(session_id))
         await self._connection.call("DELETE", path, repeatable=True)
 
     async def log_out_everywhere(self, user_id: str, *, actor: str = "operator") -> int:
-        """End every session of a user, and return how many there were.
+        """End every session of a user, and return their number.
 
         Raises:
             InvalidInput: ``user_id`` is wrong.
@@ -121,10 +121,10 @@ class RemoteSessions:
 
 
 def _can_travel(token: str) -> bool:
-    """Return whether a token is text as JSON has it; no session's is not.
+    """Return whether JSON can carry the token; all tokens of sessions are such texts.
 
     Raises:
-        InvalidInput: it is no string.
+        InvalidInput: it is not a string.
     """
     hash_token(token)
     try:

@@ -1,8 +1,8 @@
-"""Who calls: closed by default.
+"""Authentication of callers: closed by default.
 
-Without keys only programs of the same machine are answered, as the principal ``local``. A browser
-there must not be an open door: a foreign ``Host`` is refused, which is what DNS rebinding shows,
-and so is a foreign ``Origin``. A proxy on the machine is refused too, where it says what it is.
+Without keys, the server answers only programs on the same machine, as the principal ``local``. To
+keep web pages in a browser on that machine out, it refuses a foreign ``Host`` (a sign of DNS
+rebinding) and a foreign ``Origin``. It also refuses requests that came through a proxy.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ _AUTHORITY: Final = re.compile(
     r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9.-]+))(?::[0-9]+)?"
 )
 
-#: What a proxy adds to the requests that it hands on.
+#: Headers that proxies add to forwarded requests.
 _OF_PROXIES: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 
-#: What a caller that is not of this machine can do.
+#: The advice for a caller that is not on this machine.
 _REMEDY: Final = (
     "call 127.0.0.1 or localhost, or start the server with --require-auth and send a key"
 )
 
-#: Who calls where no keys are needed: it may do everything.
+#: The principal of all callers without keys; it has all scopes.
 LOCAL: Final = Principal(name="local", scopes=frozenset(Scope))
 
 
-#: Who calls a route that asks for no credentials.
+#: The principal on routes that need no credentials.
 ANONYMOUS: Final = Principal(name="anonymous", scopes=frozenset())
 
 
 class Authenticator(Protocol):
-    """What knows tokens: the service of keys, or one of your own."""
+    """Checks tokens: the key service, or your own class."""
 
     async def authenticate(self, token: str) -> Principal:
-        """Return whose token this is.
+        """Return the principal of a token.
 
         Raises:
             NotAuthenticated: it is unknown, expired or revoked.
@@ -50,20 +50,20 @@ class Authenticator(Protocol):
 
 
 class Access(Protocol):
-    """How a request's caller is found out: the ``auth`` of ``create_app``."""
+    """Finds the principal of a request: the ``auth`` of ``create_app``."""
 
     async def principal(self, connection: HTTPConnection) -> Principal:
-        """Return who calls.
+        """Return the principal of a request.
 
         Raises:
             NotAuthenticated: there are no credentials, or unknown ones.
-            NotPermitted: no caller with these headers is answered.
+            NotPermitted: the server answers no caller with these headers.
         """
         ...
 
 
 class LocalAccess:
-    """Answers programs on this machine alone, each as the principal ``local``."""
+    """Accepts only programs on this machine, each as the principal ``local``."""
 
     async def principal(self, connection: HTTPConnection) -> Principal:
         """Return ``local`` for a caller on the loopback interface.
@@ -71,7 +71,7 @@ class LocalAccess:
         Raises:
             NotAuthenticated: the caller is on another machine.
             NotPermitted: its ``Host`` or ``Origin`` is not this machine's own, or it is a proxy,
-                which speaks for callers on other machines.
+                which forwards requests from other machines.
         """
         address = None if connection.client is None else connection.client.host
         if address is None or not is_loopback(address):
@@ -91,17 +91,17 @@ class LocalAccess:
 
 
 class BearerAccess:
-    """Answers callers that show a token: ``Authorization: Bearer …``."""
+    """Accepts callers with a token: ``Authorization: Bearer …``."""
 
     def __init__(self, authenticator: Authenticator) -> None:
-        """Take what knows the tokens."""
+        """Take the object that checks tokens."""
         self._authenticator = authenticator
 
     async def principal(self, connection: HTTPConnection) -> Principal:
-        """Return whose token the request shows.
+        """Return the principal of the request's token.
 
         Raises:
-            NotAuthenticated: it shows none, or an unknown one.
+            NotAuthenticated: there is no token, or an unknown one.
         """
         scheme, _, token = connection.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
@@ -113,10 +113,10 @@ class BearerAccess:
 
 
 def require_agent(principal: Principal, agent_id: str, pool_name: str | None = None) -> None:
-    """Check that a principal may speak for an agent, in a pool.
+    """Check that a principal may act as an agent, in a pool.
 
     Raises:
-        NotPermitted: it is another agent, or the pool is not on its list.
+        NotPermitted: it belongs to another agent, or the pool is not one of its pools.
     """
     if principal.agent_id not in {None, agent_id}:
         raise NotPermitted(principal.name, f"it may not act as agent {agent_id!r}")
@@ -125,13 +125,13 @@ def require_agent(principal: Principal, agent_id: str, pool_name: str | None = N
 
 
 def _host_of(authority: str) -> str:
-    """Return the host of ``host[:port]``; nothing of what is more than that, such as a user."""
+    """Return the host of ``host[:port]``; empty for any other form, such as one with a user."""
     found = _AUTHORITY.fullmatch(authority)
     return "" if found is None else found["six"] or found["name"]
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host is this machine itself, whatever its network is."""
+    """Return whether a host is this machine itself, without a network."""
     if host.lower() == "localhost":
         return True
     try:

@@ -15,7 +15,7 @@ from cicd_core.persistence.listing import Page
 from cicd_core.public_json import to_json
 
 TABLE: Final = RouteTable("/api/agents")
-#: An agent beats three times within the time after which it is offline.
+#: Number of heartbeats within the time after which an agent is offline.
 _BEATS: Final = 3
 
 
@@ -28,9 +28,9 @@ _BEATS: Final = 3
     gives=Object({"incarnation": str}, of=Agent),
 )
 async def register(call: Call, body: asked.AgentBody) -> Reply:
-    """Begin a new incarnation of an agent; the answer carries it.
+    """Start a new incarnation of an agent; the answer has its `incarnation`.
 
-    An agent can't be named `healthy`, `pools` or `register`: these are words of other paths here.
+    An agent can't be named `healthy`, `pools` or `register`: these are paths of other routes.
     """
     if body.agent_id in asked.RESERVED_AGENT_IDS:
         reason = f"/api/agents/{body.agent_id} is another route; choose another id"
@@ -55,7 +55,7 @@ async def healthy(call: Call, query: asked.HealthyQuery) -> Reply:
 
 @TABLE.add("GET", "/{agent_id}", asked.Nothing, Scope.AGENTS_READ, gives=Agent)
 async def get_agent(call: Call, _: asked.Nothing) -> Reply:
-    """Return an agent, with the moment of its last heartbeat."""
+    """Return an agent, with the time of its last heartbeat."""
     return ok(await call.plane.agents.get(call.name("agent_id")))
 
 
@@ -67,7 +67,7 @@ async def get_agent(call: Call, _: asked.Nothing) -> Reply:
     gives=Object({"agent": Agent, "next_heartbeat_seconds": float}),
 )
 async def heartbeat(call: Call, body: asked.HeartbeatBody) -> Reply:
-    """Say that an agent lives; the answer says when to do so again."""
+    """Report that an agent is alive; the answer says when to report again."""
     agent = await call.plane.agents.heartbeat(
         call.own_agent(call.name("agent_id")),
         body.incarnation,
@@ -82,7 +82,7 @@ async def heartbeat(call: Call, body: asked.HeartbeatBody) -> Reply:
 
 @TABLE.add("PATCH", "/{agent_id}/status", asked.StatusBody, Scope.AGENTS_ADMIN, gives=Agent)
 async def set_status(call: Call, body: asked.StatusBody) -> Reply:
-    """An operator's word on an agent's health."""
+    """Set an agent's status, as an operator."""
     agent_id, actor = call.name("agent_id"), call.actor
     return ok(
         await call.plane.agents.set_status(agent_id, body.status, reason=body.reason, actor=actor)
@@ -91,23 +91,23 @@ async def set_status(call: Call, body: asked.StatusBody) -> Reply:
 
 @TABLE.add("POST", "/{agent_id}/drain", asked.LeavingBody, Scope.QUEUE_CLAIM, gives=Agent)
 async def drain(call: Call, body: asked.LeavingBody) -> Reply:
-    """Let an agent finish what it runs, and take nothing new."""
+    """Let an agent finish its jobs and claim no new ones."""
     agent_id = _leaving(call, body.incarnation)
     return ok(await call.plane.agents.drain(agent_id, **body.fields(), actor=call.actor))
 
 
 @TABLE.add("POST", "/{agent_id}/deregister", asked.DeregisterBody, Scope.QUEUE_CLAIM, gives=Agent)
 async def deregister(call: Call, body: asked.DeregisterBody) -> Reply:
-    """Say that an agent is gone for good."""
+    """Mark an agent as gone."""
     agent_id = _leaving(call, body.incarnation)
     return ok(await call.plane.agents.deregister(agent_id, **body.fields(), actor=call.actor))
 
 
 def _leaving(call: Call, incarnation: str | None) -> str:
-    """Return which agent is to go: an agent's own process says so itself, an operator of any.
+    """Return the agent to drain or deregister; an agent's own process must name its incarnation.
 
     Raises:
-        NotPermitted: the caller is neither.
+        NotPermitted: the caller is neither that agent nor an operator.
     """
     if incarnation is None:
         call.require(Scope.AGENTS_ADMIN)

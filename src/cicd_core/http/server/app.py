@@ -1,4 +1,4 @@
-"""The application: it finds the route, asks who calls, and makes answers of values and errors."""
+"""The application: finds routes, authenticates callers, converts values and errors to answers."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("cicd_core.http")
 
-#: Every route of the API. Of two that match a path the first one has it.
+#: Every route of the API. If two match a path, the first one counts.
 ROUTES: Final[tuple[Route, ...]] = (
     *pool_routes.TABLE.routes,
     *agent_routes.TABLE.routes,
@@ -97,22 +97,22 @@ def create_app(
     """Return the application, to run with an ASGI server on asyncio, or to mount in another one.
 
     Args:
-        control_plane: what the routes call; it stays yours to close.
-        auth: how a caller is found out. Left out, only programs on the same machine are answered
-            (:class:`~cicd_core.http.server.access.LocalAccess`).
-        job_logs: the logs of jobs; left out, the routes of logs refuse every call.
-        limits: how much one caller may take; those of connections are the ASGI server's.
+        control_plane: the control plane that the routes call; you close it.
+        auth: how to authenticate callers. By default, only programs on the same machine are
+            answered (:class:`~cicd_core.http.server.access.LocalAccess`).
+        job_logs: the logs of jobs; without it, the routes of logs refuse every call.
+        limits: how much one caller may use; the ASGI server sets the limits of connections.
         allowed_origins: other origins whose pages may call the API, such as
-            ``https://ci.example.org`` (CORS); the page's script shows a token.
-        banner: what stands above every page of the status page, such as that its data is made up.
+            ``https://ci.example.org`` (CORS); their scripts need a token.
+        banner: a text above every page of the status page, such as that its data is made up.
         status_page: whether ``/`` leads to the status page, which needs the extra ``web``.
 
-    ``app.state.waiting.stop()`` ends the requests that wait for work, and the streams, for a
-    graceful stop.
+    For a graceful stop, ``app.state.waiting.stop()`` ends the streams and the requests that wait
+    for work.
 
     Raises:
-        InvalidInput: what should be an origin is none.
-        UnsupportedCapability: the status page is wanted, and the extra is not installed.
+        InvalidInput: an origin is invalid.
+        UnsupportedCapability: the status page needs the extra ``web``, which is not installed.
     """
     waiting = Waiting(limits.max_waiting)
     server = _Server(
@@ -125,7 +125,7 @@ def create_app(
             limits.max_streams, "{most} streams of {principal} are open already; close one of them"
         ),
         PrincipalLimit(
-            limits.max_uploads, "{most} uploads of {principal} are under way; try again later"
+            limits.max_uploads, "{most} uploads of {principal} are in progress; try again later"
         ),
         job_logs,
         limits,
@@ -155,7 +155,7 @@ def _pages(server: _Server, banner: str | None) -> list[StarletteRoute]:
     try:
         from cicd_core.http.web.site import Site  # noqa: PLC0415 - only where it is wanted
     except ModuleNotFoundError as missing:
-        hint = f"{missing.name} is not installed; pip install 'cicd-core[web]' brings the page"
+        hint = f"{missing.name} is not installed; run pip install 'cicd-core[web]'"
         raise UnsupportedCapability(hint) from missing
     site = Site(plane=server.plane, access=server.access, job_logs=server.job_logs, banner=banner)
     return site.routes()
@@ -167,7 +167,7 @@ def _described() -> bytes:
 
 
 class _EncodedSlashes:
-    """Keeps the slashes of names apart from those of the path: they stay percent-encoded."""
+    """Keeps encoded slashes in names apart from the slashes of the path."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -181,7 +181,7 @@ class _EncodedSlashes:
 
 @frozen
 class _Server:
-    """What all routes share."""
+    """The objects that all routes share."""
 
     plane: ControlPlane
     access: Access
@@ -209,7 +209,7 @@ class _Path:
         try:
             response = await self._answered(request)
         except (CallerGone, ClientDisconnect):
-            return  # the caller has gone
+            return  # the caller has disconnected
         method = request.method if request.method in self._methods else "other"
         seconds = anyio.current_time() - began
         self._server.metrics.answered(method, self._path, response.status_code, seconds)
@@ -255,10 +255,10 @@ class _Path:
         return await route.handler(call, read_query(request, route.takes))
 
     async def _admitted(self, request: Request, route: Route) -> Principal:
-        """Return who calls.
+        """Return the principal of a request.
 
         Raises:
-            NotAuthenticated: its credentials are missing, or good for nothing (any more).
+            NotAuthenticated: its credentials are missing, invalid or no longer valid.
             NotPermitted: it may not call this route.
         """
         if route.scope is None:
@@ -297,7 +297,7 @@ def _refusal(error: CicdError) -> Response:
     if error.retryable:
         headers["retry-after"] = str(RETRY_AFTER_SECONDS)
     if isinstance(error, TooLarge) and error.field == "body":
-        headers["connection"] = "close"  # the rest of it is not read
+        headers["connection"] = "close"  # the rest of the body is not read
     if isinstance(error, LogOffsetMismatch):
         headers["content-range"] = f"bytes */{error.end}"
     return _document(kind, problem_of(error), headers)

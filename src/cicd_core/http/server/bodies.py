@@ -1,4 +1,4 @@
-"""What a request says: its body and its query string, checked for their types."""
+"""Reads requests: the body and the query string, checked for their types."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
     from cicd_core.http.wire.requests import Asked
 
-#: How many digits of a Content-Length are looked at.
+#: Maximum number of digits of a Content-Length that are read.
 _DIGITS: Final = 18
-#: How deep a body may nest: a payload, within a job, within a list.
+#: Maximum nesting of a body: a payload, within a job, within a list.
 _MAX_DEPTH: Final = MAX_DEPTH + 4
 _ONCE: Final = "give it only once"
 _AT: Final = re.compile(r" - at `(?:\$|key in `?\$)?\.?(?P<path>[^`]*)`$")
@@ -43,30 +43,30 @@ Wanted = TypeVar("Wanted", bound="Asked")
 
 
 class BadRequest(Exception):
-    """A request that no service sees; its answer is a problem of a kind of its own."""
+    """A request refused before it reaches a service; its problem has a kind of its own."""
 
     def __init__(
         self, kind: ProblemKind, detail: str, headers: Mapping[str, str] | None = None
     ) -> None:
-        """Say what is wrong, and what is to be sent instead."""
+        """Take the kind of problem, and a text that says what to send instead."""
         super().__init__(detail)
         self.kind = kind
         self.detail = detail
         self.headers = headers or {}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Let it be copied with its message and attributes."""
+        """Allow a copy with the message and the attributes."""
         return reduced(self)
 
 
 async def read_body(request: Request, kind: type[Wanted], limits: Limits) -> Wanted:
-    """Return what the body of a request asks for; an empty one is an object without fields.
+    """Return the request in a body; an empty body is an object without fields.
 
     Raises:
         TooLarge: it has too many bytes; with a Content-Length it is refused before it is read.
-        BadRequest: it is no JSON, its content type is another one, or it comes too slowly.
-        InvalidInput: a field is unknown, missing, of a wrong type, or there twice; the error names
-            it.
+        BadRequest: it is not JSON, has another content type, or arrives too slowly.
+        InvalidInput: a field is unknown, missing, duplicated, or has a wrong type; the error
+            names it.
     """
     body = await read_whole(request, limits)
     if body:
@@ -88,11 +88,11 @@ async def read_body(request: Request, kind: type[Wanted], limits: Limits) -> Wan
 
 
 async def read_bytes(request: Request, limits: Limits) -> bytes:
-    """Return the bytes that a request sends, of which gzip may have made fewer.
+    """Return the bytes of a body, decompressed if it has the encoding gzip.
 
     Raises:
-        TooLarge: it has too many bytes, as it is sent or behind gzip.
-        BadRequest: its content type or encoding is another one, gzip does not decode, or it comes
+        TooLarge: it has too many bytes, compressed or not.
+        BadRequest: it has another content type or encoding, does not decompress, or arrives
             too slowly.
     """
     body = await read_whole(request, limits)
@@ -101,35 +101,35 @@ async def read_bytes(request: Request, limits: Limits) -> bytes:
     if encoding == "gzip":
         return _unzipped(body, limits.max_body_bytes)
     if encoding != "identity":
-        detail = f"the content encoding {encoding!r} is not taken; send gzip or none"
+        detail = f"the content encoding {encoding!r} is not supported; send gzip or none"
         raise BadRequest(WRONG_MEDIA_TYPE, detail, {"accept-encoding": "gzip"})
     return body
 
 
 def _unzipped(body: bytes, most: int) -> bytes:
-    """Return what gzip made a body of, without making more of it than a body may have.
+    """Return a decompressed body; stop at the maximum size.
 
     Raises:
-        TooLarge: it is too much.
-        BadRequest: it does not decode, ends too early, or something follows it.
+        TooLarge: it is larger than that.
+        BadRequest: it does not decompress, ends too early, or has bytes after its end.
     """
     unzip = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
     try:
         data = unzip.decompress(body, most + 1)
     except zlib.error as broken:
-        raise BadRequest(MALFORMED_BODY, f"the body is no gzip: {broken}") from None
+        raise BadRequest(MALFORMED_BODY, f"the body is not gzip: {broken}") from None
     if len(data) > most:
         raise TooLarge("body", len(data), most)
     if not unzip.eof or unzip.unused_data:
-        raise BadRequest(MALFORMED_BODY, "the body must be one whole gzip member; send it again")
+        raise BadRequest(MALFORMED_BODY, "the body must be one complete gzip member; send it again")
     return data
 
 
 def read_query(request: Request, kind: type[Wanted]) -> Wanted:
-    """Return what the query string of a request asks for.
+    """Return the request in a query string.
 
     Raises:
-        InvalidInput: a parameter is unknown, is there twice, or is of a wrong type.
+        InvalidInput: a parameter is unknown, duplicated, or has a wrong type.
     """
     pairs = request.query_params.multi_items()
     given = dict(pairs)
@@ -142,7 +142,7 @@ def read_query(request: Request, kind: type[Wanted]) -> Wanted:
     except msgspec.ValidationError as wrong:
         raise _refused(str(wrong), "query") from None
     for name, text in given.items():
-        # Being lax about texts, msgspec takes "null" for no value, and a number for an instant.
+        # For texts, msgspec's lax mode accepts "null" as None, and a number as an instant.
         value = getattr(wanted, name)
         if value is None:
             raise InvalidInput(name, text, "omit it if it has no value")
@@ -152,11 +152,11 @@ def read_query(request: Request, kind: type[Wanted]) -> Wanted:
 
 
 async def read_whole(request: Request, limits: Limits = DEFAULT_LIMITS) -> bytes:
-    """Return the bytes of a body, of any type.
+    """Return the bytes of a body of any type.
 
     Raises:
         TooLarge: it has too many bytes; with a Content-Length it is refused before it is read.
-        BadRequest: it comes too slowly.
+        BadRequest: it arrives too slowly.
     """
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length[:_DIGITS]) > limits.max_body_bytes:
@@ -165,7 +165,7 @@ async def read_whole(request: Request, limits: Limits = DEFAULT_LIMITS) -> bytes
         with anyio.fail_after(limits.body_seconds):
             return await _read_all(request, limits.max_body_bytes)
     except TimeoutError:
-        detail = f"the body did not come within {limits.body_seconds:g} seconds; send it again"
+        detail = f"the body did not arrive within {limits.body_seconds:g} seconds; send it again"
         raise BadRequest(TOO_SLOW, detail, {"connection": "close"}) from None
 
 
@@ -182,12 +182,12 @@ async def _read_all(request: Request, most: int) -> bytes:
 
 def _require_type(content_type: str, wanted: str) -> None:
     if content_type.partition(";")[0].strip().lower() != wanted:
-        detail = f"the content type {content_type!r} is not taken; send {wanted}"
+        detail = f"the content type {content_type!r} is not supported; send {wanted}"
         raise BadRequest(WRONG_MEDIA_TYPE, detail, {"accept": wanted})
 
 
 def _refused(message: str, whole: str) -> InvalidInput:
-    """Return the error that names the field, of a message of msgspec."""
+    """Return the error for a message of msgspec, with the name of the field."""
     place = _AT.search(message)
     path = place["path"] if place else ""
     reason = message[: place.start()] if place else message
@@ -199,6 +199,6 @@ def _refused(message: str, whole: str) -> InvalidInput:
 
 
 def _error(field: str, reason: str) -> InvalidInput:
-    """Return the error; what was given instead is not repeated, since it may be a secret."""
+    """Return the error without the given value, which may be a secret."""
     value: Any = ...
     return InvalidInput(field, value, reason)

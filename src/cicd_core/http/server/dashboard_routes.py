@@ -1,7 +1,7 @@
-"""The dashboard: ``/api/dashboard``, with the flat rows that its callers know.
+"""The dashboard: ``/api/dashboard``, with the flat rows that its callers expect.
 
-Jobs here are mostly runs that something else executes and that are only recorded. What the queue
-does with jobs is in ``/api/queue``, and whole deployments are in ``/api/deployments``.
+Jobs here are mostly tracked runs, which something else executes. The queue is in ``/api/queue``,
+and deployments with all fields are in ``/api/deployments``.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ async def running_jobs(call: Call, query: asked.NewestQuery) -> Reply:
         for status in (JobStatus.PENDING, JobStatus.QUEUED, JobStatus.RUNNING)
         for job in (await call.plane.jobs.list(status=status, limit=query.limit)).items
     ]
-    # One that went on while the lists were read stands in two of them.
+    # A job that changed its state while the lists were read appears in two of them.
     newest = sorted({job.job_id: job for job in found}.values(), key=lambda job: job.created_at)
     rows = newest[::-1][: query.limit]
     return Reply(
@@ -63,7 +63,7 @@ async def running_jobs(call: Call, query: asked.NewestQuery) -> Reply:
 
 @TABLE.add("GET", "/jobs/agent/{agent_id}", asked.HundredQuery, _READ, gives=answers.JobRows)
 async def jobs_of_agent(call: Call, query: asked.HundredQuery) -> Reply:
-    """Return a page of the jobs that an agent had last, the newest first."""
+    """Return a page of the jobs that an agent claimed last, the newest first."""
     agent_id = call.name("agent_id")
     found = await call.plane.jobs.list(agent_id=agent_id, **query.fields())
     return linked(call, answers.job_rows(found, query.limit), found.cursor)
@@ -78,7 +78,7 @@ async def get_job(call: Call, _: Nothing) -> Reply:
 
 @TABLE.add("POST", "/jobs/{job_id}/start", RecordStartBody, _WRITE, gives=answers.StartedJob)
 async def start_job(call: Call, body: RecordStartBody) -> Reply:
-    """Record that a pending job has started somewhere else."""
+    """Record that an external system started a pending job."""
     job_id, actor = call.name("job_id"), call.actor
     job = await call.plane.jobs.record_start(job_id, started_at=body.started_at, actor=actor)
     return Reply(value=answers.of_job(answers.StartedJob, job))
@@ -86,7 +86,7 @@ async def start_job(call: Call, body: RecordStartBody) -> Reply:
 
 @TABLE.add("PATCH", "/jobs/{job_id}/complete", asked.TrackedEndBody, _WRITE, gives=answers.EndedJob)
 async def complete_job(call: Call, body: asked.TrackedEndBody) -> Reply:
-    """Record how a run ended, who ran it, and how long it took; its verdict stands."""
+    """Record the verdict of a run, its agent, and its duration; a recorded verdict is final."""
     job = await call.plane.jobs.record_execution(
         call.name("job_id"),
         body.outcome(),
@@ -159,7 +159,7 @@ async def get_deployment(call: Call, _: Nothing) -> Reply:
     gives=answers.StagedDeployment,
 )
 async def record_staging(call: Call, body: asked.StageEndBody) -> Reply:
-    """Record how staging ended; a pending deployment passes through staging."""
+    """Record the result of staging; a pending deployment passes through staging."""
     staged = await call.plane.deployments.record_staging(
         call.name("deployment_id"),
         succeeded=body.succeeded,
@@ -178,7 +178,7 @@ async def record_staging(call: Call, body: asked.StageEndBody) -> Reply:
     gives=answers.ReleasedDeployment,
 )
 async def record_production(call: Call, body: asked.StageEndBody) -> Reply:
-    """Record how production ended; a staged deployment enters production first."""
+    """Record the result of production; a staged deployment enters production first."""
     deployments, actor = call.plane.deployments, call.actor
     deployment_id = call.name("deployment_id")
     if (await deployments.get(deployment_id)).status is DeploymentStatus.STAGED:
@@ -235,14 +235,14 @@ async def fail(call: Call, body: asked.FailureBody) -> Reply:
     gives=answers.MeasuredDeployment,
 )
 async def record_metrics(call: Call, body: asked.FiguresBody) -> Reply:
-    """Keep the newest figures of a deployment that has traffic."""
+    """Store the newest metrics of a deployment that has traffic."""
     measured = await call.plane.deployments.record_metrics(call.name("deployment_id"), body.value())
     return Reply(value=answers.of_deployment(answers.MeasuredDeployment, measured))
 
 
 @TABLE.add("GET", "/summary", asked.ZoneQuery, _READ, gives=answers.Summary)
 async def summary(call: Call, query: asked.ZoneQuery) -> Reply:
-    """Return the dashboard's figures, and the five newest jobs and deployments."""
+    """Return the numbers of the dashboard, and the five newest jobs and deployments."""
     call.require(_READ_DEPLOYMENTS)
     found = await call.plane.dashboard.summary(tz=query.tz)
     return Reply(value=answers.of_summary(found))
@@ -250,14 +250,14 @@ async def summary(call: Call, query: asked.ZoneQuery) -> Reply:
 
 @TABLE.add("GET", "/overview", asked.ZoneQuery, _READ, gives=DashboardSummary)
 async def overview(call: Call, query: asked.ZoneQuery) -> Reply:
-    """Return the summary as the library has it: counts by status, whole jobs and deployments."""
+    """Return the library's summary: counts by status, complete jobs and deployments."""
     call.require(_READ_DEPLOYMENTS)
     return ok(await call.plane.dashboard.summary(tz=query.tz))
 
 
 @TABLE.add("GET", "/activity", Nothing, _READ, gives=Activity)
 async def activity(call: Call, _: Nothing) -> Reply:
-    """Return what ended in each of the last 24 hours, and the times of the last 14 days."""
+    """Return the endings of the last 24 hours, and the times of the last 14 days."""
     return ok(await call.plane.dashboard.activity())
 
 

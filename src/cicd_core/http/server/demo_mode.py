@@ -1,4 +1,4 @@
-"""Answers of a demo: data that is made up, and says so."""
+"""Answers with made-up data, marked as a demo."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from starlette.datastructures import Headers, MutableHeaders
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-#: The header of a request that asks for data that is made up, and of each answer that has it.
+#: The header of a request for made-up data, and of each answer with it.
 HEADER: Final = "x-demo-mode"
 _YES: Final = "true"
-#: What stands above every page of a demo.
+#: The text above every page of a demo.
 BANNER: Final = "Demo: this data is made up, and nothing runs here."
 
 
 class DemoMode:
-    """Hands a request to the application that it asks for, and marks the answers of the demo."""
+    """Passes a request to the demo or the real application, and marks the answers of the demo."""
 
     def __init__(self, app: ASGIApp, made_up: ASGIApp, *, always: bool) -> None:
         """Take both applications.
 
         Args:
-            app: answers what does not ask for the demo.
-            made_up: answers the rest.
-            always: whether what ``app`` answers is made up as well.
+            app: answers requests without the header.
+            made_up: answers requests with the header.
+            always: whether the data of ``app`` is made up too.
         """
         self._app = app
         self._made_up = made_up

@@ -1,4 +1,4 @@
-"""Deployments as the library has them: ``/api/deployments``."""
+"""Deployments with all fields: ``/api/deployments``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _READ, _WRITE = Scope.DEPLOYMENTS_READ, Scope.DEPLOYMENTS_WRITE
 
 @TABLE.add("POST", "", asked.DeploymentBody, _WRITE, status=201, gives=Deployment, takes_key=True)
 async def create(call: Call, body: asked.DeploymentBody) -> Reply:
-    """Create a pending deployment; the same id with the same body gives the one that was made."""
+    """Create a pending deployment; the same id with the same body returns the existing one."""
     deployment_id = deployment_id_of(call, body.deployment_id)
     made = await call.plane.deployments.create(
         body.value(), deployment_id=deployment_id, actor=call.actor
@@ -91,7 +91,7 @@ async def roll_back(call: Call, body: asked.RollBackBody) -> Reply:
 
 @TABLE.add("POST", "/{deployment_id}/metrics", FiguresBody, _WRITE, gives=Deployment)
 async def record_metrics(call: Call, body: FiguresBody) -> Reply:
-    """Keep the newest figures of a deployment that has traffic."""
+    """Store the newest metrics of a deployment that has traffic."""
     return ok(await call.plane.deployments.record_metrics(_id(call), body.value()))
 
 

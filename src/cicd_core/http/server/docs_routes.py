@@ -1,6 +1,6 @@
-"""The description of the API, and a page to read it and to try it: ``/api/docs``.
+"""The description of the API, and a page to read it and try it: ``/api/docs``.
 
-The page is made of files of this package alone: a server without a way to the internet has it too.
+The page uses only files of this package, so it also works without internet access.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ TABLE: Final = RouteTable("/api")
 _HTML: Final = "text/html"
 _SCRIPT: Final = "text/javascript"
 _STYLE: Final = "text/css"
-#: The page runs its own script, asks its own server, and is shown in no frame.
+#: The page runs its own script, calls its own server, and is not shown in a frame.
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

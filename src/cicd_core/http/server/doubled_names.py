@@ -1,8 +1,8 @@
-"""Names that one object of a JSON text has twice.
+"""Finds duplicate names in an object of a JSON text.
 
-A reader takes one of the two values and drops the other one, and readers differ in which: what one
-of them has checked is not what the next one does. A text is read once more for this, in time that
-grows with its length alone; numbers are left as text.
+Readers of JSON use one of the two values and drop the other, and they differ in which: the next
+reader may use a value that the first one did not check. So the text is read once more, in time that
+is linear in its length; numbers stay texts.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from cicd_core.values import frozen
 
 @frozen
 class _Doubled:
-    """Stands for an object that has a name twice."""
+    """Replaces an object that has a duplicate name."""
 
     name: str
 
 
 def doubled_name(text: bytes) -> str | None:
-    """Return where an object in a JSON text has a name twice, such as ``payload.shell``.
+    """Return the path of a duplicate name in a JSON text, such as ``payload.shell``.
 
     Args:
         text: valid JSON in UTF-8, with no more levels than Python's recursion allows.

@@ -1,8 +1,8 @@
 """Following the log: one reader serves all streams of a process.
 
-Each stream first reads for itself what lies between its place and the end of the log. Then it joins
-the others: one of them reads for all, and when it has something to send, another one goes on. So
-nothing runs in the background, and a stream that is slow holds up no other one.
+Each stream first reads the events between its place and the end of the log by itself. Then it joins
+the others. One of them reads for all; when it has something to send, another one takes over. So
+nothing runs in the background, and a slow stream does not delay the others.
 """
 
 from __future__ import annotations
@@ -22,35 +22,35 @@ if TYPE_CHECKING:
     from cicd_core.control_plane.events import EventPage, EventService
     from cicd_core.model.event import Event, UnreadableEvent
 
-#: How soon, and how late at most, the log is read again while nothing happens, in seconds.
+#: First and longest time between reads of an idle log, in seconds.
 _FIRST_PAUSE: Final = 0.02
 _LAST_PAUSE: Final = 0.5
-#: How many events are read at once, and how many may wait for a slow stream.
+#: Number of events per read, and the maximum number that may wait for a slow stream.
 _READ: Final = 500
 _MOST_WAITING: Final = 2000
 
 
 @frozen
 class FeedItem:
-    """What a stream tells next, and the place behind it."""
+    """The next entry of a stream, and the place after it."""
 
     place: Place
-    #: None: retention dropped events between the place and what comes next.
+    #: None: retention removed events between the previous place and the next entry.
     entry: Event | UnreadableEvent | None
 
 
 async def read_from(
     events: EventService, place: Place, limit: int
 ) -> tuple[list[FeedItem], EventPage]:
-    """Return what comes after a place, and the page of the log that it is from.
+    """Return the entries after a place, and the page of the log that has them.
 
     Raises:
         InvalidInput: a limit outside 1 to 1,000.
-        InvalidCursor: the place is none of this store's.
+        InvalidCursor: the place belongs to another store.
     """
     check_integer("limit", limit, least=1, most=MOST)
     page = await events.read(place.cursor, limit=min(limit + place.seen, MOST))
-    # Where the log lost what was seen, what is there now is new, all of it.
+    # If the log has a gap here, the seen entries are gone, and the whole page is new.
     seen = 0 if page.truncated else place.seen
     return _items_of(place.cursor, page)[seen:], page
 
@@ -64,13 +64,13 @@ def _items_of(cursor: str | None, page: EventPage) -> list[FeedItem]:
 
 
 class EventFeed:
-    """The streams of one event loop, and who of them reads the log."""
+    """The streams of one event loop, one of which reads the log."""
 
     def __init__(self, events: EventService, is_stopping: Callable[[], bool]) -> None:
-        """Take the log, and what says that the server stops."""
+        """Take the log, and a function that returns whether the server is stopping."""
         self.events = events
         self.is_stopping = is_stopping
-        #: How many streams follow.
+        #: Number of streams.
         self.number = 0
         self._followers: set[Follower] = set()
         self._reader: Follower | None = None
@@ -88,20 +88,20 @@ class EventFeed:
             self.leave(follower)
 
     def join(self, follower: Follower) -> Place | None:
-        """Take a stream in; return where the reader stands, None where the stream does."""
+        """Add a stream; return the reader's place if it differs from the stream's, else None."""
         self._followers.add(follower)
         if self._cursor is None:
             self._cursor, self._pause = follower.place.cursor, _FIRST_PAUSE
         return None if self._cursor == follower.place.cursor else Place(self._cursor)
 
     def leave(self, follower: Follower) -> None:
-        """Let a stream go."""
+        """Remove a stream."""
         self._followers.discard(follower)
         if not self._followers:
             self._cursor = None
 
     def leap(self, follower: Follower) -> None:
-        """Go on from a stream's place; all others read for themselves until they have caught up."""
+        """Move the reader to a stream's place; the others read by themselves and catch up."""
         for other in self._followers - {follower}:
             other.fall_behind()
         self._cursor = follower.place.cursor
@@ -124,11 +124,11 @@ class EventFeed:
                     other.called.set()
 
     async def _read(self) -> None:
-        """Read the log once and hand out what it says; pause at its end."""
+        """Read the log once and pass on its entries; pause at its end."""
         cursor = self._cursor
         page = await self.events.read(cursor, limit=_READ)
         if self._cursor != cursor:
-            return  # it leapt meanwhile, and whom this was for reads for itself
+            return  # the reader has moved meanwhile, and its streams read by themselves
         self._cursor = page.cursor
         items = _items_of(cursor, page)
         for follower in self._followers if items else ():
@@ -139,17 +139,17 @@ class EventFeed:
 
 
 class Follower:
-    """One stream: its place in the log, and what waits for it."""
+    """One stream: its place in the log, and the entries that wait for it."""
 
     def __init__(self, feed: EventFeed, place: Place) -> None:
-        """Stand at a place."""
+        """Start at a place."""
         self.place = place
         #: Set when there is something for it, or when it should read the log from now on.
         self.called = anyio.Event()
         self._feed = feed
         self._joined = False
         self._waiting: list[FeedItem] = []
-        #: The ids of what it read for itself and may be handed once more.
+        #: The ids of entries that it has read by itself, and may receive once more.
         self._seen: set[str] = set()
         self._is_behind = False
 
@@ -159,7 +159,7 @@ class Follower:
         return bool(self._waiting) or self._is_behind
 
     def take(self, items: list[FeedItem]) -> None:
-        """Keep what the reader read, unless the stream knows it already."""
+        """Add the entries of the reader, without those that the stream has already."""
         if self._is_behind:
             return
         for each in items:
@@ -173,23 +173,23 @@ class Follower:
         self.called.set()
 
     def fall_behind(self) -> None:
-        """Read for itself again, at its own pace."""
+        """Read by itself again, at its own pace."""
         self._waiting.clear()
         self._is_behind = True
         self.called.set()
 
     async def read(self) -> list[FeedItem]:
-        """Return what comes after its place, read for itself.
+        """Read the entries after its place by itself.
 
         Raises:
-            InvalidCursor: the place is none of this store's.
+            InvalidCursor: the place belongs to another store.
         """
         items, page = await read_from(self._feed.events, self.place, _READ)
         self.place = Place(page.cursor)
         return items
 
     async def _rest_of(self, place: Place, most: int | None = None) -> list[FeedItem]:
-        """Return all that comes after a place, or a little more than ``most`` of it."""
+        """Return all entries after a place; stop after a page with more than ``most`` in total."""
         rest: list[FeedItem] = []
         while True:
             items, page = await read_from(self._feed.events, place, _READ)
@@ -199,7 +199,7 @@ class Follower:
             place = Place(page.cursor)
 
     async def next(self, seconds: float) -> list[FeedItem]:
-        """Return what comes next; empty: nothing did for so many seconds, or the server stops."""
+        """Return the next entries; empty if there are none in time, or when the server stops."""
         if not self._joined:
             items = await self._catch_up()
             if items or not self._joined:
@@ -216,7 +216,7 @@ class Follower:
         return items
 
     async def _catch_up(self) -> list[FeedItem]:
-        """Return what lies before the end of the log; at its end, join the other streams."""
+        """Return the entries up to the end of the log; at its end, join the other streams."""
         items = await self.read()
         if items:
             return items
@@ -224,13 +224,13 @@ class Follower:
         reader = self._feed.join(self)
         if reader is None:
             return []
-        # Where the reader is behind, it hands over what this stream has sent already.
+        # If the reader is behind, it will pass on entries that this stream has already sent.
         seen = await self._rest_of(reader, _MOST_WAITING)
-        if len(seen) > _MOST_WAITING:  # those that are there take nothing: they hold up no other
+        if len(seen) > _MOST_WAITING:  # the other streams are too slow to be waited for
             self._waiting.clear()
             self._feed.leap(self)
             return []
-        # What came meanwhile is read here, and handed over too.
+        # Entries that arrived meanwhile are read here, and will be passed on too.
         items = await self._rest_of(self.place)
         self.place = items[-1].place if items else self.place
         self._seen = {each.entry.event_id for each in (*seen, *items) if each.entry is not None}

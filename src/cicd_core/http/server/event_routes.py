@@ -1,4 +1,4 @@
-"""The log of events: ``/api/events``, in pages and as a stream."""
+"""The event log: ``/api/events``, in pages and as a stream."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ TABLE: Final = RouteTable("/api/events")
     gives=Object({"events": list[dict[str, Any]], "cursor": str, "truncated": bool}),
 )
 async def read(call: Call, query: asked.EventsQuery) -> Reply:
-    """Return the events after a cursor, as CloudEvents; without one, from the oldest that is kept.
+    """Return the events after a cursor, as CloudEvents; by default from the oldest stored one.
 
-    The answer has ``events``, the ``cursor`` behind them, and ``truncated``: whether retention
-    dropped some before them.
+    The answer has ``events``, the ``cursor`` after them, and ``truncated``: whether retention
+    removed some before them.
     """
     place = asked.place_of(query.cursor)
     items, page = await read_from(call.plane.events, place, query.limit)
@@ -48,7 +48,7 @@ async def read(call: Call, query: asked.EventsQuery) -> Reply:
 
 @TABLE.add("GET", "/end", Nothing, Scope.EVENTS_READ, gives=Object({"cursor": str}))
 async def end(call: Call, _: Nothing) -> Reply:
-    """Return the cursor behind the newest event."""
+    """Return the cursor after the newest event."""
     return Reply(value={"cursor": await call.plane.events.end()})
 
 
@@ -61,7 +61,7 @@ async def end(call: Call, _: Nothing) -> Reply:
     media_type="text/event-stream",
 )
 async def stream(call: Call, query: asked.StreamQuery) -> Reply:
-    """Follow events as Server-Sent Events; ``Last-Event-ID`` goes on where a stream ended."""
+    """Follow events as Server-Sent Events; ``Last-Event-ID`` continues where a stream ended."""
     call.streams.require_room(call.principal.name)
     wanted = Wanted.checked(query.subject_pair(), query.type_list())
     follower = Follower(call.feed, await _begin(call, query))
@@ -90,24 +90,24 @@ async def _begin(call: Call, query: asked.StreamQuery) -> Place:
 
 @define
 class _EventStream:
-    """What one caller follows."""
+    """The stream of one caller."""
 
     call: Call
     wanted: Wanted
     follower: Follower
     form: Format
-    #: What was read before the answer began.
+    #: The entries read before the answer began.
     first: list[FeedItem]
-    #: Looks at the caller.
+    #: Checks the caller.
     watch: StreamWatch
-    #: Whether the job that is followed may have ended since it was looked at last.
+    #: Whether the followed job may have ended since the last check.
     may_rest: bool = True
 
     async def run(self, write: Write) -> None:
-        """Write what happens, until the server stops, or the job that is followed has ended.
+        """Write events until the server stops, or the followed job has ended.
 
         Raises:
-            CicdError: the log can't be read, or the caller may not follow any more.
+            CicdError: the log can't be read, or the caller may no longer follow it.
         """
         with (
             self.call.streams.counted(self.call.principal.name),
@@ -139,11 +139,11 @@ class _EventStream:
 
     @property
     def _asks(self) -> bool:
-        """Whether the job that is followed may have ended."""
+        """Return whether the followed job may have ended."""
         return self.wanted.job_id is not None and self.may_rest
 
     async def _is_over(self) -> bool:
-        """Whether the job that is followed has ended; what comes after it was read is left."""
+        """Return whether the followed job has ended; its last events are still to be written."""
         if self.wanted.job_id is None or not self.may_rest:
             return False
         self.may_rest = False
@@ -154,7 +154,7 @@ class _EventStream:
         return job.state in RESTING_STATES
 
     async def _end(self, write: Write) -> None:
-        """Write what the log said until the job's end was seen, and that nothing follows."""
+        """Write the events up to the job's end, then the end of the stream."""
         while items := await self.follower.read():
             await self._tell(write, items)
         await write(_lines(self.follower.place.text, asked.END, {}))

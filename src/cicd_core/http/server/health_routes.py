@@ -1,4 +1,4 @@
-"""What those ask who look after a server: health, what it is, and its numbers."""
+"""Health, version and metrics of a server, for its operators."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cicd_core.public_json import to_json
 _log = logging.getLogger("cicd_core.http")
 
 TABLE: Final = RouteTable("")
-#: Of this program.
+#: The version of this program.
 VERSION: Final = version("cicd-core")
 
 
@@ -35,12 +35,12 @@ async def health(_: Call, __: asked.Nothing) -> Reply:
     gives=Object({"status": str, "store_time": datetime}),
 )
 async def ready(call: Call, _: asked.Nothing) -> Reply:
-    """Return that requests can be answered: the store was asked for its time."""
+    """Return that requests can be answered: the store has returned its time."""
     if call.waiting.is_stopping:
         raise StoreClosed("the server is stopping; use another one")
     try:
         now = await call.plane.now()
-    except StoreError as failed:  # its message names the store, and no caller is known here
+    except StoreError as failed:  # the message names the store, which callers here must not see
         _log.warning("not ready: %s", failed)
         raise StoreUnavailable("the store did not answer; the server's log has the cause") from None
     return Reply(value={"status": "ready", "store_time": to_json(now)})
@@ -48,13 +48,13 @@ async def ready(call: Call, _: asked.Nothing) -> Reply:
 
 @TABLE.add("GET", "/info", asked.Nothing, None, gives=Object({"name": str, "version": str}))
 async def info(_: Call, __: asked.Nothing) -> Reply:
-    """Return what this is."""
+    """Return the name and the version of this server."""
     return Reply(value={"name": "cicd-core", "version": VERSION})
 
 
 @TABLE.add("GET", "/metrics", asked.Nothing, Scope.JOBS_READ, gives=str, media_type=MEDIA_TYPE)
 async def metrics(call: Call, _: asked.Nothing) -> Reply:
-    """Return the numbers of this server and of the queue, as Prometheus reads them."""
+    """Return the metrics of this server and of the queue, in Prometheus format."""
     numbers = call.metrics.exposition(
         await call.plane.queue.stats(), waiting=call.waiting.number, streams=call.streams.number
     )

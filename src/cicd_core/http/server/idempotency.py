@@ -1,8 +1,8 @@
-"""``Idempotency-Key``: a request that is repeated after its answer was lost makes nothing new.
+"""``Idempotency-Key``: a request repeated after a lost answer creates nothing new.
 
-The header makes what the services already know: a job's idempotency key, and a deployment's id.
-The same key with another request is refused. Each caller has keys of its own: two that count their
-builds alike neither block each other nor get each other's jobs.
+The header sets a job's idempotency key, or a deployment's id. The same key with another request is
+refused. Each caller has keys of its own: two callers with the same build numbers neither block each
+other nor get each other's jobs.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 #: The name of the header.
 HEADER: Final = "idempotency-key"
-#: How many characters stand for a caller.
+#: Number of characters that identify a caller.
 _MARK: Final = 16
 
 
 def key_of(call: Call, given: str | None) -> str | None:
     """Return the key of a request; None: it has none.
 
-    The one in the body is the store's, as in a program: all callers share it. The header's is the
-    caller's own.
+    A key in the body is shared by all callers, as in a program. A key in the header belongs to the
+    caller.
 
     Raises:
         InvalidInput: the two differ, or the header is empty.
@@ -44,7 +44,7 @@ def key_of(call: Call, given: str | None) -> str | None:
 
 
 def deployment_id_of(call: Call, given: str | None) -> str | None:
-    """Return the id of a deployment to be made: the body's, or one that follows from the key.
+    """Return the id of a new deployment: from the body, or derived from the key in the header.
 
     Raises:
         InvalidInput: there are both, or the header is empty.
@@ -66,12 +66,12 @@ def _said(call: Call) -> str | None:
 
 
 def _of_caller(call: Call, key: str) -> str:
-    """Return a key that no other caller has, with a mark of this one before it."""
+    """Return a key that no other caller has: it starts with a mark of this one."""
     name = call.principal.name.encode("utf-8", "surrogatepass")
     return f"{hashlib.sha256(name).hexdigest()[:_MARK]}/{key}"
 
 
 def _unquoted(text: str) -> str:
-    """Return the key in a header: the draft standard has it in quotes, many senders don't."""
+    """Return the key in a header: the draft standard puts it into quotes, many clients don't."""
     is_quoted = len(text) > 1 and text[0] == text[-1] == '"'
     return text[1:-1] if is_quoted else text

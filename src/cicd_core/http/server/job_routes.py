@@ -1,4 +1,4 @@
-"""Jobs outside the hands of an agent: ``/api/jobs``."""
+"""Jobs, for callers: ``/api/jobs``."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ async def submit(call: Call, _: Nothing) -> Reply:
 
 @TABLE.add("POST", "/{job_id}/record-start", asked.RecordStartBody, Scope.JOBS_WRITE, gives=Job)
 async def record_start(call: Call, body: asked.RecordStartBody) -> Reply:
-    """Record that a pending job has started somewhere else."""
+    """Record that an external system started a pending job."""
     job_id, actor = call.name("job_id"), call.actor
     return ok(await call.plane.jobs.record_start(job_id, **body.fields(), actor=actor))
 
 
 @TABLE.add("POST", "/{job_id}/record-end", asked.RecordEndBody, Scope.JOBS_WRITE, gives=Job)
 async def record_execution(call: Call, body: asked.RecordEndBody) -> Reply:
-    """Record how a run ended somewhere else."""
+    """Record the end of a run in an external system."""
     job_id, outcome = call.name("job_id"), body.outcome.value()
     return ok(
         await call.plane.jobs.record_execution(job_id, outcome, **body.times(), actor=call.actor)
@@ -52,7 +52,7 @@ async def record_execution(call: Call, body: asked.RecordEndBody) -> Reply:
 
 @TABLE.add("GET", "/{job_id}/wait", asked.WaitQuery, Scope.JOBS_READ, gives=Job, may_be_empty=True)
 async def wait(call: Call, query: asked.WaitQuery) -> Reply:
-    """Return a job when it has ended, or as it is after some seconds. 204: the server stops."""
+    """Return a job when it has ended, or after some seconds. 204: the server is stopping."""
     job_id = check_name("job_id", call.name("job_id"))
     wanted = check_seconds("seconds", query.seconds, most=MAX_WAIT_SECONDS)
     seconds = min(wanted, call.limits.max_wait_seconds)

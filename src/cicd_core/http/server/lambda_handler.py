@@ -1,8 +1,8 @@
 """A handler for AWS Lambda: the application behind an HTTP API of API Gateway (format 2.0).
 
-The store is named by the variable ``CICD_STORE``; credentials are those of the function's role.
-Each caller needs a key or a session. The function needs the extras ``http`` and ``lambda``, and
-that of the store.
+The variable ``CICD_STORE`` names the store; the credentials are those of the function's role. Each
+caller needs a key or a session. The function needs the extras ``http`` and ``lambda``, and the
+extra of the store.
 """
 
 from __future__ import annotations
@@ -26,35 +26,35 @@ if TYPE_CHECKING:
 
 #: The variable with the URL of the store.
 STORE: Final = "CICD_STORE"
-#: API Gateway gives up an answer after 30 seconds, and hands none on before it is whole.
+#: API Gateway gives up after 30 seconds, and forwards only complete answers.
 LIMITS: Final = Limits(max_wait_seconds=20.0, max_streams=0)
 
-#: What travels as it is, and not in base64.
+#: Media types that are sent as text, without base64.
 _TEXTS: Final = ("text/", "application/json", PROBLEM_JSON)
 
 
 def handle(event: Mapping[str, Any], context: object) -> dict[str, Any]:
     """Answer one request.
 
-    A claim waits 20 seconds at most, and its caller asks again. Streams are refused (429): read
+    A claim waits at most 20 seconds; then its caller asks again. Streams are refused (429): read
     the events in pages. The store stays open between the calls of one execution environment.
 
     Args:
-        event: the request, as API Gateway writes it.
-        context: Lambda's.
+        event: the request from API Gateway.
+        context: the context of Lambda.
 
     Raises:
-        InvalidInput: no store is named.
+        InvalidInput: the variable for the store is not set.
         StoreError: the store can't be opened.
     """
     gateway = opened_gateway()
-    asyncio.set_event_loop(gateway.loop)  # the one that mangum runs
+    asyncio.set_event_loop(gateway.loop)  # mangum runs this loop
     answer: dict[str, Any] = gateway.mangum(dict(event), context)  # type: ignore[arg-type] # Lambda's
     return answer
 
 
 class Gateway:
-    """An application over an open store, in an event loop that runs while there is a request."""
+    """An application over an open store, whose event loop runs only during a request."""
 
     def __init__(self, url: str) -> None:
         """Open the store.
@@ -76,7 +76,7 @@ class Gateway:
         self.mangum = Mangum(app, lifespan="off", text_mime_types=list(_TEXTS))
 
     def close(self) -> None:
-        """Close the store, and the loop."""
+        """Close the store and the loop."""
         self._task.cancel()
         self.loop.run_until_complete(asyncio.wait([self._task]))
         self.loop.close()
@@ -84,7 +84,7 @@ class Gateway:
 
 @cache
 def opened_gateway() -> Gateway:
-    """Return the one of this execution environment; one that could not open is tried again."""
+    """Return the gateway of this execution environment; after a failure, open it again."""
     url = os.environ.get(STORE)
     if not url:
         raise InvalidInput(STORE, url, "name the store: dynamodb://?prefix=ci-&region=eu-west-1")
@@ -92,7 +92,7 @@ def opened_gateway() -> Gateway:
 
 
 async def _keep_open(url: str, opened: asyncio.Future[ControlPlane]) -> None:
-    """Keep a control plane open until it is cancelled: what it opens belongs to this task."""
+    """Keep a control plane open until it is cancelled: its resources belong to this task."""
     try:
         async with ControlPlane.open(url, maintenance=False) as plane:
             opened.set_result(plane)

@@ -1,4 +1,4 @@
-"""How much one caller may take of a server: sizes, times, and how many requests wait."""
+"""How much one caller may use of a server: sizes, times, and numbers of waiting requests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from cicd_core.model.checks import check_integer, check_seconds
 from cicd_core.model.claim import MAX_WAIT_SECONDS
 from cicd_core.values import frozen
 
-#: The most that any number here may be, and the least bytes of a body: logs come in such chunks.
+#: The largest limit, and the smallest maximum size of a body: logs come in chunks of that size.
 _MOST: Final = 2**31 - 1
 _LEAST_BODY: Final = 1024 * 1024
 _INTEGERS: Final = {
@@ -35,35 +35,35 @@ class Limits:
         InvalidInput: one of them is out of its range; the error names it.
     """
 
-    #: How many requests of one principal may wait at once, for work or for the end of a job; one
-    #: more is refused (429).
+    #: Maximum number of requests of one principal that wait at once, for work or for the end of a
+    #: job; another one is refused (429).
     max_waiting: int = 1024
-    #: How many streams, of events and of logs, one principal may follow at once; one more is
-    #: refused (429).
+    #: Maximum number of event and log streams of one principal at once; another one is refused
+    #: (429).
     max_streams: int = 64
-    #: How many chunks of logs, each a body, one principal may send at once (429).
+    #: Maximum number of chunks of logs, each a body, that one principal sends at once (429).
     max_uploads: int = 64
-    #: How long a request may wait, in seconds. One that asks for more is answered then as one whose
-    #: own time is over, and its caller asks again. Choose less than a proxy before the server does.
+    #: Maximum wait of a request, in seconds. A request for a longer wait gets its answer then, as
+    #: if its own time were over, and its caller asks again. Choose less than a proxy's timeout.
     max_wait_seconds: float = MAX_WAIT_SECONDS
-    #: The most bytes of a body (413), at least 1 MiB, and how long it may take to come, in seconds
-    #: (408).
+    #: Maximum size of a body in bytes (413), at least 1 MiB, and the time in which it must arrive,
+    #: in seconds (408).
     max_body_bytes: int = 1024 * 1024
     body_seconds: float = 60.0
-    #: The most bytes of a request's head (431), and how long a connection may take to send one, in
-    #: seconds; it is closed then.
+    #: Maximum size of a request's head in bytes (431), and the time in which a connection must send
+    #: one, in seconds; then it is closed.
     max_head_bytes: int = 64 * 1024
     head_seconds: float = 30.0
-    #: How long a caller may take nothing of an answer that waits for it, in seconds; the connection
-    #: is dropped then. What the kernels of both sides hold, some megabytes, is read before.
+    #: How long a caller may read nothing of a pending answer, in seconds; then the connection is
+    #: dropped. The kernels of both sides buffer some megabytes first.
     stalled_seconds: float = 120.0
-    #: How long a connection may be idle, in seconds: longer than a client or a proxy keeps one.
+    #: How long a connection may be idle, in seconds: longer than clients and proxies keep one.
     idle_seconds: float = 75.0
-    #: How long requests that run may take to finish when the server stops, in seconds.
+    #: Time for running requests to finish when the server stops, in seconds.
     grace_seconds: float = 30.0
 
     def __attrs_post_init__(self) -> None:
-        """Refuse numbers with which no request could be served."""
+        """Refuse limits with which no request could be served."""
         for name, least in _INTEGERS.items():
             check_integer(name, getattr(self, name), least=least, most=_MOST)
         check_seconds("max_wait_seconds", self.max_wait_seconds, most=MAX_WAIT_SECONDS)
@@ -71,5 +71,5 @@ class Limits:
             check_seconds(name, getattr(self, name), least=0.001)
 
 
-#: What a server has that names no others.
+#: The default limits.
 DEFAULT_LIMITS: Final = Limits()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 TABLE: Final = RouteTable("/api/queue/jobs/{job_id}")
 _TEXT: Final = "text/plain; charset=utf-8"
 _EVENTS: Final = "text/event-stream"
-#: A log is a stranger's text: no browser shall take it for a page.
+#: A log is untrusted text: no browser may interpret it as a page.
 _AS_TEXT: Final = {
     "cache-control": "no-store",
     "x-content-type-options": "nosniff",
@@ -34,13 +34,13 @@ _AS_TEXT: Final = {
 
 
 def logs_of(call: Call) -> JobLogService:
-    """Return the logs that the server keeps.
+    """Return the logs of the server.
 
     Raises:
-        OperationRejected: it keeps none.
+        OperationRejected: it stores none.
     """
     if call.job_logs is None:
-        raise OperationRejected("this server keeps no logs of jobs; start it with --logs FOLDER")
+        raise OperationRejected("this server stores no logs of jobs; start it with --logs FOLDER")
     return call.job_logs
 
 
@@ -50,17 +50,17 @@ def logs_of(call: Call) -> JobLogService:
     Scope.QUEUE_CLAIM,
     gives=LogState,
     takes_headers={
-        "Content-Range": "Where the bytes begin and end: `bytes 0-9/*`; the last: `bytes 0-9/10`.",
+        "Content-Range": "The first and last byte: `bytes 0-9/*`; at the end: `bytes 0-9/10`.",
         asked.LEASE_TOKEN: "The token of the claim's answer: `FENCE.CLAIM_ID`.",
     },
 )
 async def append(call: Call, data: bytes) -> Reply:
-    """Append up to 1 MiB to the log of the attempt whose token is shown.
+    """Append up to 1 MiB to the log of the attempt with this lease token.
 
-    Bytes that the log has already are passed over: a repeated call is harmless. 416: they begin
-    behind its end, which ``Content-Range`` of the answer tells; send what follows from there.
-    ``Content-Encoding: gzip`` is taken; places are those of the bytes behind it. A total in place
-    of the ``*`` says that nothing follows.
+    Bytes that the log already has are skipped, so a repeated call is harmless. 416: they begin
+    after its end, which ``Content-Range`` of the answer has; send the bytes from there on.
+    ``Content-Encoding: gzip`` is supported; offsets count uncompressed bytes. A total in place of
+    the ``*`` marks the log as complete.
     """
     logs, headers = logs_of(call), call.request.headers
     sent = asked.range_of_header(headers.get("content-range"))
@@ -78,7 +78,7 @@ async def append(call: Call, data: bytes) -> Reply:
 
 @TABLE.add("GET", "/logs", Nothing, Scope.LOGS_READ, gives=Object({"logs": list[LogState]}))
 async def states(call: Call, _: Nothing) -> Reply:
-    """Return how far the logs of a job are, one an attempt, the first attempt first."""
+    """Return the states of a job's logs, one per attempt, in order of attempts."""
     return Reply(value={"logs": to_json(list(await logs_of(call).states(call.name("job_id"))))})
 
 
@@ -88,15 +88,16 @@ async def states(call: Call, _: Nothing) -> Reply:
     asked.LogQuery,
     Scope.LOGS_READ,
     gives=str,
-    takes_headers={"Range": "Some bytes by their places: `bytes=0-1023`, `bytes=-1024`."},
+    takes_headers={"Range": "A range of bytes: `bytes=0-1023`, `bytes=-1024`."},
     media_type=_TEXT,
 )
 async def read(call: Call, query: asked.LogQuery) -> Reply:
-    """Return the log of an attempt, or the lines of its end, or a range of it.
+    """Return the log of an attempt, or its last lines, or a range of its bytes.
 
-    All of it has a line where bytes are left out. A range (206) never reaches over them: it begins
-    behind them, or ends before, as ``Content-Range`` says, whose total is ``*`` while the log may
-    grow. ``Log-Attempt`` and ``Log-Complete`` say which log it is, and whether nothing follows.
+    The complete log has a line in place of omitted bytes. A range (206) never includes omitted
+    bytes: it begins after them, or ends before them, as ``Content-Range`` says. Its total is ``*``
+    while the log may grow. ``Log-Attempt`` and ``Log-Complete`` give the attempt, and whether its
+    log is complete.
     """
     logs, job_id = logs_of(call), call.name("job_id")
     state = await logs.state(job_id, query.attempt)
@@ -118,15 +119,15 @@ async def read(call: Call, query: asked.LogQuery) -> Reply:
     asked.LogStreamQuery,
     Scope.LOGS_READ,
     gives=str,
-    takes_headers={"Last-Event-ID": "Where a stream ended: it goes on there."},
+    takes_headers={"Last-Event-ID": "The end of an earlier stream, to continue there."},
     media_type=_EVENTS,
 )
 async def stream(call: Call, query: asked.LogStreamQuery) -> Reply:
-    """Follow a log as Server-Sent Events; ``Last-Event-ID`` goes on where a stream ended.
+    """Follow a log as Server-Sent Events; ``Last-Event-ID`` continues where a stream ended.
 
-    Each message is an object with ``attempt``, ``offset``, ``missing`` (bytes left out before it)
-    and ``text``, or ``base64``. The message ``end`` says that nothing follows. Without ``attempt``
-    the stream goes on with the attempts that follow, until the job has ended.
+    Each message is an object with ``attempt``, ``offset``, ``missing`` (the number of omitted bytes
+    before it) and ``text``, or ``base64``. The message ``end`` is the last one. Without
+    ``attempt`` the stream continues with later attempts, until the job has ended.
     """
     logs, job_id = logs_of(call), call.name("job_id")
     call.streams.require_room(call.principal.name)
@@ -165,7 +166,7 @@ def _range(logs: JobLogService, job_id: str, state: LogState, begin: int, behind
     kept_again = state.head + state.missing
     if begin < state.head:
         behind = min(behind, state.head)
-    elif begin < kept_again:  # as many bytes as were asked for, from the first one on that is kept
+    elif begin < kept_again:  # as many bytes as requested, after the omitted ones
         begin, behind = kept_again, min(kept_again + behind - begin, state.end)
     if begin >= behind:
         detail = f"there is nothing in that range yet: the log has {state.end} bytes"
@@ -180,7 +181,7 @@ def _range(logs: JobLogService, job_id: str, state: LogState, begin: int, behind
 
 
 def _part(state: LogState, begin: int, behind: int, **content: Any) -> Reply:
-    if begin == behind:  # a log without a byte: there is no range of it
+    if begin == behind:  # an empty log: it has no range
         return Reply(value=b"", media_type=_TEXT, headers={**_AS_TEXT, **_facts(state)})
     total = str(state.end) if state.complete else "*"
     headers = {
@@ -198,15 +199,15 @@ def _facts(state: LogState) -> dict[str, str]:
 
 
 async def _copy(logs: JobLogService, log: LogId, begin: int, behind: int, write: Write) -> None:
-    """Write the bytes between two places.
+    """Write the bytes between two offsets.
 
     Raises:
-        StoreUnavailable: some of them were left out since the answer began.
+        StoreUnavailable: some of them were removed after the answer began.
     """
     while begin < behind:
         most = min(PIECE_BYTES, behind - begin)
         piece = await logs.read(log.job_id, log.attempt, begin, most=most)
         if piece.missing or not piece.data:
-            raise StoreUnavailable("the log lost bytes of the answer meanwhile; ask again")
+            raise StoreUnavailable("bytes of the log were removed during the answer; ask again")
         await write(piece.data)
         begin = piece.next_offset

@@ -1,4 +1,4 @@
-"""A log as Server-Sent Events, from a place on."""
+"""A log as Server-Sent Events, from an offset on."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
 @define
 class LogStream:
-    """What one caller follows."""
+    """The log stream of one caller."""
 
     call: Call
     follower: LogFollower
     encoding: Literal["text", "base64"]
-    #: The first bytes of a character, which the next piece ends, and that piece's place.
+    #: An incomplete character, which the next piece completes, with its offset.
     rest: FollowedPiece | None = field(default=None, init=False)
 
     async def run(self, write: Write) -> None:
-        """Write what comes, until the log ends, or the server stops.
+        """Write pieces until the log ends, or the server stops.
 
         Raises:
-            CicdError: the log can't be read, or the caller may not follow any more.
+            CicdError: the log can't be read, or the caller may no longer follow it.
         """
         watch = StreamWatch(self.call, Scope.LOGS_READ)
         with self.call.streams.counted(self.call.principal.name):
@@ -71,7 +71,7 @@ class LogStream:
             await write(self._message(piece.attempt, place, piece.missing, piece.data[:size]))
 
     async def _flush(self, write: Write) -> None:
-        """Write what began as a character and never became one."""
+        """Write an incomplete character that was never completed."""
         rest, self.rest = self.rest, None
         if rest is not None:
             place = rest.next_offset - len(rest.data)

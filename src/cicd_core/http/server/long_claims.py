@@ -1,4 +1,4 @@
-"""Claims that wait: what they got is given back where its caller can't have it any more."""
+"""Claims that wait: their jobs are released if the caller can't receive them."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ _log = logging.getLogger("cicd_core.http")
 async def claim_and_wait(
     call: Call, body: ClaimBody, work: Callable[[], Awaitable[list[ClaimedJob]]]
 ) -> list[ClaimedJob] | None:
-    """Return what a claim got that waits for work; None: the server stops.
+    """Return the jobs of a claim that waits for work; None: the server is stopping.
 
     Raises:
-        CallerGone: the caller closed its connection. A caller that chose a request id may ask for
-            what the claim got; for any other it is given back.
-        NotAuthenticated, NotPermitted: the caller lost its right during the wait; nothing is left
+        CallerGone: the caller closed its connection. With a request id, a caller may still ask
+            for the jobs of the claim; without one, they are released.
+        NotAuthenticated, NotPermitted: the caller lost its right during the wait; no job stays
             claimed.
     """
     queue = call.plane.queue
     undo = partial(_give_back, queue) if body.request_id is None else None
     claims = await call.waiting.attend(call.request, call.principal.name, work, undo=undo)
     if claims is None and body.request_id is not None:
-        # The server stops. What the claim has got by now is its caller's, who won't ask again.
+        # The server is stopping. Jobs claimed by now go to the caller, who would not ask again.
         claims = await queue.held(
             agent_id=body.agent_id, request_id=body.request_id, lease_seconds=body.lease_seconds
         )
@@ -51,5 +51,5 @@ async def _give_back(queue: QueueService, claims: Sequence[ClaimedJob]) -> None:
     for claimed in claims:
         try:
             await queue.release(claimed, reason="the caller disconnected", began=False)
-        except CicdError as failed:  # its lease runs out by itself
+        except CicdError as failed:  # the lease expires by itself
             _log.warning("job %s was not released: %s", claimed.job.job_id, failed)

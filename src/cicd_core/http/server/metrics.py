@@ -1,6 +1,6 @@
 """Metrics for Prometheus: requests by route, waiting requests, the depth of the queue.
 
-No label carries an id: a route is named by its path as the table of routes has it.
+No label has an id: a route is named by its path in the table of routes.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 if TYPE_CHECKING:
     from cicd_core.queueing.stats import QueueStats
 
-#: The media type of what :meth:`Metrics.exposition` returns.
+#: The media type of :meth:`Metrics.exposition`.
 MEDIA_TYPE: Final = CONTENT_TYPE_LATEST
 
 
 class Metrics:
-    """The numbers of one application."""
+    """The metrics of one application."""
 
     def __init__(self) -> None:
-        """Begin at zero, in a registry of its own: an application may be made twice."""
+        """Start at zero, with a registry of its own: a process may create several applications."""
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "cicd_http_requests",
@@ -44,12 +44,12 @@ class Metrics:
         )
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count a request that was answered."""
+        """Count an answered request."""
         self._requests.labels(method, route, status).inc()
         self._seconds.labels(method, route).observe(seconds)
 
     def exposition(self, stats: QueueStats, *, waiting: int, streams: int) -> bytes:
-        """Return all numbers in the format that Prometheus reads."""
+        """Return all metrics in the format of Prometheus."""
         self._waiting.set(waiting)
         self._streams.set(streams)
         for status, number in stats.depth.items():

@@ -1,4 +1,4 @@
-"""The description of the API (OpenAPI 3.1), from the table of routes and the types in it."""
+"""The description of the API (OpenAPI 3.1), from the table of routes and their types."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _REFERENCES: Final = "#/components/schemas/"
 _PARAMETER: Final = re.compile(r"\{(\w+)\}")
 _JSON: Final = "application/json"
 _BYTES: Final = "application/octet-stream"
-#: Its parts are described in words: a schema is of a whole answer.
+#: The parts of a stream are described in words: a schema describes a complete answer.
 _STREAM: Final = "text/event-stream"
 _NAME: Final = {"type": "string", "pattern": "^[A-Za-z0-9._:/-]{1,128}$"}
-#: What stands in paths besides names.
+#: The schemas of path parameters that are not names.
 _IN_PATHS: Final[Mapping[str, Any]] = {
     "key_id": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
     "session_id": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
@@ -49,11 +49,11 @@ _PROBLEM: Final = {
 
 
 def description(routes: Iterable[Route], version: str) -> dict[str, Any]:
-    """Return the description of some routes, as JSON has it.
+    """Return the description of some routes as JSON.
 
     Args:
-        routes: in the order in which they are shown.
-        version: of the server.
+        routes: the routes, in the order of the description.
+        version: the version of the server.
     """
     built = _Description()
     for route in routes:
@@ -83,7 +83,7 @@ def description(routes: Iterable[Route], version: str) -> dict[str, Any]:
 
 @define
 class _Description:
-    """What was described so far."""
+    """The description so far."""
 
     paths: dict[str, dict[str, Any]] = field(factory=dict[str, dict[str, Any]])
     schemas: dict[str, Any] = field(factory=dict[str, Any])
@@ -140,7 +140,7 @@ class _Description:
         return {**responses, "default": {"description": "A refusal.", "content": problem}}
 
     def schema_of(self, kind: Any) -> dict[str, Any]:
-        """Return the schema of an answer's type; what has a name is described once."""
+        """Return the schema of an answer's type; named types are described once."""
         if isinstance(kind, Object):
             return self._object(kind)
         if isinstance(kind, list) or get_origin(kind) is list:
@@ -177,7 +177,7 @@ def _moved(schema: Any) -> Any:
         members = cast("dict[str, Any]", schema)
         first, *others = members.get("prefixItems", [None])
         if first is not None and all(each == first for each in others):
-            # Readers of OpenAPI know few words for tuples; that all items are alike they all know.
+            # Tools support few keywords for tuples, but all of them support uniform items.
             members = {name: each for name, each in members.items() if name != "prefixItems"}
             members["items"] = first
         return {
@@ -190,7 +190,7 @@ def _moved(schema: Any) -> Any:
 
 
 def _without_null(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the schema of a parameter: one that is left out is not null in a query string."""
+    """Return the schema of a parameter: an omitted one is not null in a query string."""
     kinds = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
     rest = {name: each for name, each in schema.items() if name != "anyOf"}
     if rest.get("default", ...) is None:

@@ -1,4 +1,4 @@
-"""Links in the description of the API: what can be done with what a creation answers."""
+"""Links in the description of the API: from a creation to the operations on its result."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
 
 
 def add_links(paths: Mapping[str, Mapping[str, Any]], schemas: Mapping[str, Any]) -> None:
-    """Add to each creation a link to each operation on what it made.
+    """Add links to each creation, one for each operation on the created entity.
 
     Args:
         paths: the operations by path and method; creations among them get ``links``.
-        schemas: what they refer to.
+        schemas: the schemas that they reference.
     """
     operations = [each for methods in paths.values() for each in methods.values()]
     for made in operations:
@@ -36,7 +36,7 @@ def add_links(paths: Mapping[str, Mapping[str, Any]], schemas: Mapping[str, Any]
 
 
 def _only_name(operation: Mapping[str, Any]) -> list[str]:
-    """Return the name of the one parameter in an operation's path; nothing if there are several."""
+    """Return the name of the only parameter in an operation's path; none if there are several."""
     names = [each["name"] for each in operation["parameters"] if each["in"] == "path"]
     return names if len(names) == 1 else []
 
@@ -44,7 +44,7 @@ def _only_name(operation: Mapping[str, Any]) -> list[str]:
 def _places(
     schema: Mapping[str, Any], schemas: Mapping[str, Any], place: str
 ) -> Iterator[tuple[str, str]]:
-    """Yield where in an answer the members stand, by their names; two levels of them."""
+    """Yield the names of an answer's members, with their JSON pointers, on two levels."""
     if "$ref" in schema:
         yield from _places(schemas[schema["$ref"].rpartition("/")[2]], schemas, place)
     for part in schema.get("allOf", ()):

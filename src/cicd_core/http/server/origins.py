@@ -1,6 +1,6 @@
-"""Pages of other origins whose scripts may call the API: none, unless they are named.
+"""Other origins whose pages may call the API: none by default.
 
-They show a token: the cookie of a session is for pages of the server itself.
+Their scripts need a token: the cookie of a session works only for pages of the server itself.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ _SHOWN: Final = (
     *("etag", "link", "location", "retry-after"),
     *("content-range", ATTEMPT, COMPLETE),
 )
-#: How long a browser may remember what it was told, in seconds.
+#: How long a browser may cache the answer of a preflight request, in seconds.
 _REMEMBERED: Final = 600
 
 
 def allow_origins(app: Starlette, origins: Iterable[str]) -> None:
-    """Let the scripts of some origins call an application; of none, it answers as it did.
+    """Let the scripts of some origins call an application; without any, nothing changes.
 
     Raises:
-        InvalidInput: one is no origin.
+        InvalidInput: an origin is invalid.
     """
     allowed = [_checked(origin) for origin in origins]
     if allowed:

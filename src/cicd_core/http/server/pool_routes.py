@@ -27,14 +27,14 @@ async def list_pools(call: Call, query: asked.PageQuery) -> Reply:
 
 @TABLE.add("GET", "/{pool_name}", asked.Nothing, Scope.AGENTS_READ, gives=PoolStatus)
 async def get_pool(call: Call, _: asked.Nothing) -> Reply:
-    """Return a pool with its agents, its work and its condition; ``ETag`` is that of the pool."""
+    """Return a pool with its agents, jobs and condition; ``ETag`` is that of the pool."""
     status = await call.plane.pools.status(call.name("pool_name"))
     return _tagged(to_json(status), status.pool)
 
 
 @TABLE.add("PUT", "/{pool_name}", asked.PoolBody, Scope.AGENTS_ADMIN, gives=Pool)
 async def put_pool(call: Call, body: asked.PoolBody) -> Reply:
-    """Create a pool, or replace all that it says; with ``If-Match`` only the one that it names."""
+    """Create a pool, or replace all its fields; ``If-Match`` replaces only that version."""
     name = call.name("pool_name")
     expected = await _expected(call, name)
     put = await call.plane.pools.put(body.value(name), actor=call.actor, expected=expected)
@@ -43,7 +43,7 @@ async def put_pool(call: Call, body: asked.PoolBody) -> Reply:
 
 @TABLE.add("DELETE", "/{pool_name}", asked.DeletePoolQuery, Scope.AGENTS_ADMIN, status=204)
 async def delete_pool(call: Call, query: asked.DeletePoolQuery) -> Reply:
-    """Delete an empty pool, or with ``force`` any."""
+    """Delete an empty pool, or any pool with ``force``."""
     name, actor = call.name("pool_name"), call.actor
     await call.plane.pools.delete(name, actor=actor, force=query.force)
     return Reply()
@@ -51,7 +51,7 @@ async def delete_pool(call: Call, query: asked.DeletePoolQuery) -> Reply:
 
 @TABLE.add("POST", "/{pool_name}/scale", asked.ScaleBody, Scope.AGENTS_ADMIN, gives=Pool)
 async def scale(call: Call, body: asked.ScaleBody) -> Reply:
-    """Set the size that an operator wants, within the pool's bounds; it starts no agents."""
+    """Set a fixed size within the pool's limits; this starts no agents."""
     name, actor = call.name("pool_name"), call.actor
     expected = await _expected(call, name)
     scaled = await call.plane.pools.scale(name, body.target_agents, actor=actor, expected=expected)
@@ -59,15 +59,15 @@ async def scale(call: Call, body: asked.ScaleBody) -> Reply:
 
 
 def _tagged(value: object, pool: Pool) -> Reply:
-    """Return an answer with the tag of the pool that it shows."""
+    """Return an answer with the entity tag of its pool."""
     return Reply(value=value, headers={"etag": etag_of(pool)})
 
 
 async def _expected(call: Call, name: str) -> Pool | None:
-    """Return the pool that a request expects to change; None: whatever is there.
+    """Return the version of the pool that a request expects; None: any version.
 
     Raises:
-        ChangedMeanwhile: what is there is not the one that ``If-Match`` names.
+        ChangedMeanwhile: the current version is not the one in ``If-Match``.
     """
     wanted = call.request.headers.get("if-match")
     if wanted is None:
@@ -78,7 +78,7 @@ async def _expected(call: Call, name: str) -> Pool | None:
         raise ChangedMeanwhile("pool", name) from None
     if not is_tagged(pool, wanted):
         raise ChangedMeanwhile("pool", name)
-    return pool  # the service checks that it is still this one when it writes
+    return pool  # the service checks the version again when it writes
 
 
 @TABLE.add("GET", "/{pool_name}/scaling", asked.Nothing, Scope.AGENTS_READ, gives=ScalingSignal)

@@ -1,4 +1,4 @@
-"""How much of the server one principal may take at once."""
+"""Limits on how much one principal may do at once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class PrincipalLimit:
     def __init__(self, most: int, refusal: str) -> None:
         """Let each principal do ``most`` at once.
 
-        ``refusal`` says what it does too often, such as ``{most} streams of {principal} are open``.
+        ``refusal`` is the message of the error, such as ``{most} streams of {principal} are open``.
         """
         self._most = most
         self._refusal = refusal
@@ -27,14 +27,14 @@ class PrincipalLimit:
 
     @property
     def number(self) -> int:
-        """How many there are of all principals."""
+        """The number over all principals."""
         return self._of_each.total()
 
     def require_room(self, principal: str) -> None:
         """Check that a principal may do one more.
 
         Raises:
-            BadRequest: it does as many as it may.
+            BadRequest: it has reached its limit.
         """
         if self._of_each[principal] >= self._most:
             detail = self._refusal.format(most=self._most, principal=repr(principal))
@@ -47,4 +47,4 @@ class PrincipalLimit:
         try:
             yield
         finally:
-            self._of_each -= Counter((principal,))  # one that comes to nothing is dropped
+            self._of_each -= Counter((principal,))  # entries of 0 are removed

@@ -1,9 +1,9 @@
-"""HTTP as uvicorn speaks it, with bounds on what comes before a request is one.
+"""HTTP by uvicorn, with limits on what comes before a complete request.
 
-uvicorn waits as long as it takes for the head of a request, and keeps as much of it as is sent;
-neither needs a key. So a connection on which no request is being answered has a time within which
-the next head must be complete, and a head has a limit of bytes. Nor does it give up a caller that
-takes no more of its answer, of which the rest stays in memory: here such a connection is dropped.
+uvicorn waits without limit for the head of a request, and keeps all bytes of it in memory; neither
+needs a key. So here a connection without a pending answer has a time limit for the next complete
+head, and a head has a size limit. uvicorn also keeps a connection whose caller stops reading, with
+the rest of the answer in memory; here such a connection is dropped.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _TOO_LARGE: Final = (
 class BoundedHttp(HttpToolsProtocol):
     """One connection."""
 
-    #: Of the server; :func:`bounded_by` gives others.
+    #: The limits of the server; :func:`bounded_by` sets others.
     limits: ClassVar[Limits] = DEFAULT_LIMITS
     _timer: asyncio.TimerHandle | None = None
     _stalled: asyncio.TimerHandle | None = None
@@ -45,13 +45,13 @@ class BoundedHttp(HttpToolsProtocol):
         self._expect_a_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Expect nothing more."""
+        """Stop all timers."""
         super().connection_lost(exc)
         self._stop_expecting()
         self._stop_watching()
 
     def data_received(self, data: bytes) -> None:
-        """Read on, and see what is still missing."""
+        """Parse the bytes, refuse a head that is too large, and set the timer of the next head."""
         super().data_received(data)
         if self._is_in_head:
             self._head_bytes += len(data)
@@ -63,22 +63,22 @@ class BoundedHttp(HttpToolsProtocol):
             self._expect_a_head()
 
     def on_message_begin(self) -> None:
-        """A head begins."""
+        """Count the bytes of a new head."""
         super().on_message_begin()
         self._is_in_head, self._head_bytes = True, 0
 
     def on_headers_complete(self) -> None:
-        """A head is whole."""
+        """Note that the head is complete."""
         super().on_headers_complete()
         self._is_in_head = False
 
     def pause_writing(self) -> None:
-        """More waits for the caller than it takes: watch whether it takes any."""
+        """Check whether the caller reads at all: the write buffer is full."""
         super().pause_writing()
         self._watch(self.transport.get_write_buffer_size())
 
     def resume_writing(self) -> None:
-        """The caller has taken what waited for it."""
+        """Stop checking: the caller has read the buffer."""
         super().resume_writing()
         self._stop_watching()
 
@@ -118,5 +118,5 @@ class BoundedHttp(HttpToolsProtocol):
 
 
 def bounded_by(limits: Limits) -> type[BoundedHttp]:
-    """Return the protocol of a server with other limits."""
+    """Return the protocol with other limits."""
     return type("BoundedHttp", (BoundedHttp,), {"limits": limits})

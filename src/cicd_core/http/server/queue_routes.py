@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 TABLE: Final = RouteTable("/api/queue")
 _JOBS: Final = "/api/queue/jobs"
-#: A claim's answer is the only one that carries the token of its lease.
+#: Only the answer to a claim has the token of its lease.
 _CLAIMS: Final = Object({"claims": [Object({"token": asked.TokenBody}, of=ClaimedJob)]})
 
 
@@ -52,7 +52,7 @@ async def enqueue(call: Call, body: asked.JobBody) -> Reply:
     gives=Object({"jobs": list[Job]}),
 )
 async def enqueue_many(call: Call, body: asked.JobsBody) -> Reply:
-    """Create up to 1,000 jobs and put them into the queue; each is created whole or not at all."""
+    """Create up to 1,000 jobs and put them into the queue; each is created fully or not at all."""
     _check_number("jobs", body.jobs, asked.MAX_JOBS)
     specs = [each.value() for each in body.jobs]
     jobs = await call.plane.queue.enqueue_many(specs, actor=call.actor)
@@ -67,7 +67,7 @@ async def list_jobs(call: Call, query: asked.JobsQuery) -> Reply:
 
 @TABLE.add("GET", "/jobs/{job_id}", asked.Nothing, Scope.JOBS_READ, gives=Job)
 async def get_job(call: Call, _: asked.Nothing) -> Reply:
-    """Return a job as it stands."""
+    """Return a job."""
     return ok(await call.plane.jobs.get(call.name("job_id")))
 
 
@@ -86,21 +86,21 @@ async def why(call: Call, _: asked.Nothing) -> Reply:
 
 @TABLE.add("PATCH", "/jobs/{job_id}/cancel", asked.CancelBody, Scope.JOBS_WRITE, gives=Job)
 async def cancel(call: Call, body: asked.CancelBody) -> Reply:
-    """End a job that no agent runs; ask the holder of a running one to stop."""
+    """Cancel a job: end it if no agent runs it, else ask its agent to stop."""
     job_id, actor = call.name("job_id"), call.actor
     return ok(await call.plane.jobs.cancel(job_id, actor=actor, reason=body.reason))
 
 
 @TABLE.add("PATCH", "/jobs/{job_id}/priority", asked.PriorityBody, Scope.JOBS_WRITE, gives=Job)
 async def reprioritise(call: Call, body: asked.PriorityBody) -> Reply:
-    """Give a job another priority; it keeps its place among equals."""
+    """Change a job's priority; it keeps its place within the priority."""
     job_id, actor = call.name("job_id"), call.actor
     return ok(await call.plane.jobs.reprioritise(job_id, body.value(), actor=actor))
 
 
 @TABLE.add("POST", "/claim", asked.ClaimBody, Scope.QUEUE_CLAIM, gives=_CLAIMS, may_be_empty=True)
 async def claim(call: Call, body: asked.ClaimBody) -> Reply:
-    """Take up to ``limit`` jobs; wait up to ``wait`` seconds for the first. 204: there is none."""
+    """Claim up to ``limit`` jobs; wait up to ``wait`` seconds for the first. 204: there is none."""
     call.own_agent(body.agent_id, body.pool_name)
     wait = min(body.wait, call.limits.max_wait_seconds)
     work = partial(call.plane.queue.claim, **{**body.fields(), "wait": wait})
@@ -111,16 +111,16 @@ async def claim(call: Call, body: asked.ClaimBody) -> Reply:
 
 @TABLE.add("POST", "/held", asked.HeldBody, Scope.QUEUE_CLAIM, gives=_CLAIMS, may_be_empty=True)
 async def held(call: Call, body: asked.HeldBody) -> Reply:
-    """Return what a claim with this request id took and still holds. 204: nothing."""
+    """Return the jobs that a claim with this request id took and still holds. 204: none."""
     call.own_agent(body.agent_id)
     return _claims(await call.plane.queue.held(**body.fields()))
 
 
 def _check_number(field: str, given: Sequence[object], most: int, unit: str = "jobs") -> None:
-    """Check how many there are in a list.
+    """Check the length of a list.
 
     Raises:
-        TooLarge: there are more than one request may have.
+        TooLarge: it is longer than one request may have.
     """
     if len(given) > most:
         raise TooLarge(field, len(given), most, unit)
@@ -133,7 +133,7 @@ def _claims(claims: Sequence[ClaimedJob] | None) -> Reply:
 
 
 def _reference(call: Call, body: asked.HolderBody) -> ClaimRef:
-    """Return the claim that the path and the body name, shown by the agent that calls."""
+    """Return the claim reference in the path and the body, for the calling agent."""
     return body.reference(call.name("job_id"), call.principal.agent_id)
 
 
@@ -162,7 +162,7 @@ async def renew(call: Call, body: asked.RenewBody) -> Reply:
     "PATCH", "/jobs/{job_id}/progress", asked.ProgressBody, Scope.QUEUE_CLAIM, gives=ClaimedJob
 )
 async def progress(call: Call, body: asked.ProgressBody) -> Reply:
-    """Keep how far the work is (0 to 100), and tell it in the log."""
+    """Store the progress of the job (0 to 100), and add it to the event log."""
     noted = await call.plane.queue.progress(
         _reference(call, body), percent=body.percent, message=body.message
     )
@@ -171,14 +171,14 @@ async def progress(call: Call, body: asked.ProgressBody) -> Reply:
 
 @TABLE.add("PATCH", "/jobs/{job_id}/complete", asked.CompleteBody, Scope.QUEUE_CLAIM, gives=Job)
 async def complete(call: Call, body: asked.CompleteBody) -> Reply:
-    """End the attempt; the same outcome again is a no-op."""
+    """End the attempt; repeating the same outcome is a no-op."""
     reference = _reference(call, body)
     return ok(await call.plane.queue.complete(reference, body.outcome.value()))
 
 
 @TABLE.add("PATCH", "/jobs/{job_id}/release", asked.ReleaseBody, Scope.QUEUE_CLAIM, gives=Job)
 async def release(call: Call, body: asked.ReleaseBody) -> Reply:
-    """Give the job back unfinished."""
+    """Release the job unfinished."""
     reference = _reference(call, body)
     return ok(await call.plane.queue.release(reference, reason=body.reason, began=body.began))
 
@@ -210,7 +210,7 @@ async def replay(call: Call, body: asked.ReplayBody) -> Reply:
 
 @TABLE.add("POST", "/dead-letters/replay", asked.ReplaysBody, Scope.JOBS_WRITE, gives=Replays)
 async def replay_many(call: Call, body: asked.ReplaysBody) -> Reply:
-    """Queue up to 100 dead letters again, each for itself: one that is refused stops no other."""
+    """Queue up to 100 dead letters again; a refused one does not block the others."""
     _check_number("job_ids", body.job_ids, asked.MAX_REPLAYS)
     for at, job_id in enumerate(body.job_ids):
         check_name(f"job_ids[{at}]", job_id)
@@ -228,5 +228,5 @@ async def replay_many(call: Call, body: asked.ReplaysBody) -> Reply:
     "POST", "/maintenance/requeue-expired", asked.Nothing, Scope.AGENTS_ADMIN, gives=SweepReport
 )
 async def requeue_expired(call: Call, _: asked.Nothing) -> Reply:
-    """Take back the jobs whose leases have run out."""
+    """Requeue jobs with expired leases."""
     return ok(await call.plane.maintenance.requeue_expired())

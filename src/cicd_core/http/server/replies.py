@@ -1,4 +1,4 @@
-"""Answers that several routes give."""
+"""Answers of several routes."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 
 def ok(value: object) -> Reply:
-    """Return an answer that shows a value."""
+    """Return an answer with a value."""
     return Reply(value=to_json(value))
 
 
 def created(call: Call, path: str, name: str, value: object) -> Reply:
-    """Return the answer to a creation: what was made, and where it is from now on.
+    """Return the answer to a creation: the created value and its address.
 
     Args:
         call: the request.
-        path: of the collection, from the root of the application.
-        name: of what was made.
-        value: JSON already.
+        path: the path of the collection, from the root of the application.
+        name: the name of the created entity.
+        value: the value as JSON.
     """
     root = call.request.scope.get("root_path", "")
     location = f"{root}{path}/{quote(name, safe='')}"
@@ -38,7 +38,7 @@ def page(call: Call, found: Page[Any]) -> Reply:
 
 
 def linked(call: Call, value: object, cursor: str | None) -> Reply:
-    """Return a part of a list that is JSON already, with a link to what comes after it."""
+    """Return a part of a list as JSON, with a link to the next part."""
     if cursor is None:
         return Reply(value=value)
     asked = {**call.request.query_params, "cursor": cursor}

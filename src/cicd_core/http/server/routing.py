@@ -1,4 +1,4 @@
-"""Routes: a table of what each takes, who may call it, and which call of a service it is."""
+"""Routes: a table of their parameters, their scopes, and the service calls behind them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Wanted = TypeVar("Wanted", bound=Asked)
 
 @frozen(kw_only=True)
 class Call:
-    """One request: who calls, and what the path names."""
+    """One request: its caller, and the names in its path."""
 
     plane: ControlPlane
     principal: Principal
@@ -38,25 +38,25 @@ class Call:
     waiting: Waiting
     metrics: Metrics
     feed: EventFeed
-    #: How many streams each principal follows.
+    #: The number of streams of each principal.
     streams: PrincipalLimit
-    #: None: the server keeps no logs.
+    #: None: the server stores no logs.
     job_logs: JobLogService | None
     limits: Limits
-    #: Finds out once more who calls, for what lasts longer than what was found out.
+    #: Authenticates the caller again, for an answer that lasts long.
     authenticate: Callable[[], Awaitable[Principal]]
 
     @property
     def actor(self) -> str:
-        """Who asks, for the history of what is changed: the principal, never the body."""
+        """The actor of changes, for the history: the principal, never a name in the body."""
         return self.principal.name
 
     def name(self, parameter: str) -> str:
-        """Return a part of the path; a name may hold slashes, which come percent-encoded."""
+        """Return a part of the path; slashes in a name are percent-encoded."""
         return unquote(str(self.request.path_params[parameter]))
 
     def require(self, scope: Scope) -> None:
-        """Check that the caller may do something besides what the route asks for.
+        """Check that the caller has a scope besides that of the route.
 
         Raises:
             NotPermitted: it lacks the scope.
@@ -64,7 +64,7 @@ class Call:
         self.principal.require(scope)
 
     async def recheck(self, scope: Scope) -> None:
-        """Check that the caller still may do something, in the middle of a long answer.
+        """Check during a long answer that the caller still has a scope.
 
         Raises:
             NotAuthenticated: its key or its session has ended meanwhile.
@@ -73,10 +73,10 @@ class Call:
         (await self.authenticate()).require(scope)
 
     def own_agent(self, agent_id: str, pool_name: str | None = None) -> str:
-        """Return an agent's id that the caller may speak for.
+        """Return the id of an agent that the caller may act as.
 
         Raises:
-            NotPermitted: it is another agent, or the pool is not on its list.
+            NotPermitted: it belongs to another agent, or the pool is not one of its pools.
         """
         require_agent(self.principal, agent_id, pool_name)
         return agent_id
@@ -84,24 +84,24 @@ class Call:
 
 @frozen(kw_only=True)
 class Reply:
-    """What is answered: a value that is JSON already, or bytes; None: no content."""
+    """An answer: a value as JSON, or bytes; None: no content."""
 
     value: Any = None
-    #: What writes the answer instead, part by part.
+    #: Writes the answer instead, part by part.
     stream: Stream | None = None
-    #: Of the value; one that is bytes is sent as it is.
+    #: The media type of the value; bytes are sent unchanged.
     media_type: str = "application/json"
     status: int = 200
     headers: Mapping[str, str] = field(factory=dict[str, str])
 
 
-#: What a route does; its second argument is the body, or the query string.
+#: The function of a route; its second argument is the body, or the query string.
 Handler = Callable[[Call, Any], Awaitable[Reply]]
 
 
 @frozen
 class Object:
-    """An answer that is an object with these members, besides those of a value."""
+    """An answer that is an object with these members, in addition to those of a value."""
 
     members: Mapping[str, Any]
     of: Any = None
@@ -115,32 +115,32 @@ class Route:
     path: str
     #: The type of the body, or of the query string of a GET or DELETE.
     takes: type[Asked]
-    #: What its caller must be allowed to; None: anybody may call it, without credentials.
+    #: The scope that its caller needs; None: callers need no credentials.
     scope: Scope | None
     handler: Handler
     status: int
-    #: The type of the answer: a value of the library, a Struct, or an :class:`Object`; None: there
-    #: is no content.
+    #: The type of the answer: a value of the library, a Struct, or an :class:`Object`; None: no
+    #: content.
     gives: Any = None
-    #: Whether there may be nothing to answer (204).
+    #: Whether the answer may be empty (204).
     may_be_empty: bool = False
-    #: Whether it takes the header ``Idempotency-Key``.
+    #: Whether it accepts the header ``Idempotency-Key``.
     takes_key: bool = False
-    #: Headers that it takes besides, each with what it says.
+    #: Other headers that it accepts, with their descriptions.
     takes_headers: Mapping[str, str] = field(factory=dict[str, str])
-    #: Whether the body is bytes as they are, in place of JSON.
+    #: Whether the body is raw bytes instead of JSON.
     takes_bytes: bool = False
     media_type: str = "application/json"
 
     @property
     def has_body(self) -> bool:
-        """Whether what it takes comes in the body."""
+        """Whether its parameters are in the body."""
         return self.method not in {"GET", "DELETE"}
 
 
 @frozen
 class RouteTable:
-    """The routes below one prefix, in the order in which they are looked at."""
+    """The routes below one prefix, in the order in which they are matched."""
 
     prefix: str
     routes: list[Route] = Factory(list[Route])
@@ -161,7 +161,7 @@ class RouteTable:
     ) -> Callable[
         [Callable[[Call, Wanted], Awaitable[Reply]]], Callable[[Call, Wanted], Awaitable[Reply]]
     ]:
-        """Return a decorator: the function is what that route does."""
+        """Return a decorator that adds a function as a route."""
 
         def note(
             handler: Callable[[Call, Wanted], Awaitable[Reply]],
@@ -195,7 +195,7 @@ class RouteTable:
     ) -> Callable[
         [Callable[[Call, bytes], Awaitable[Reply]]], Callable[[Call, bytes], Awaitable[Reply]]
     ]:
-        """Return a decorator: the function is what that route does with the bytes of a body."""
+        """Return a decorator that adds a function as a route whose body is raw bytes."""
 
         def note(
             handler: Callable[[Call, bytes], Awaitable[Reply]],

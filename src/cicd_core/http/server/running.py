@@ -34,7 +34,7 @@ _BASE_PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
 
 
 def uvicorn_options(limits: Limits) -> dict[str, Any]:
-    """Return how uvicorn serves the application, wherever it listens."""
+    """Return the options of uvicorn for the application, without its address."""
     return {
         "http": bounded_by(limits),
         "ws": "none",
@@ -49,25 +49,25 @@ def uvicorn_options(limits: Limits) -> dict[str, Any]:
 
 @frozen(kw_only=True)
 class Listening:
-    """Where to listen, and how."""
+    """The address to listen on, and its options."""
 
     host: str = "127.0.0.1"
-    #: 0: one that is free.
+    #: 0: any free port.
     port: int = 8000
-    #: The certificate with its chain, and its private key: with both HTTPS is spoken.
+    #: The certificate with its chain, and its private key: both together turn HTTPS on.
     certfile: str | os.PathLike[str] | None = None
     keyfile: str | os.PathLike[str] | None = None
-    #: Addresses, or networks such as ``10.0.0.0/8``, of proxies that say who calls, and how
-    #: (``X-Forwarded-For``, ``X-Forwarded-Proto``). From others that is not believed.
+    #: Addresses, or networks such as ``10.0.0.0/8``, of proxies whose ``X-Forwarded-For`` and
+    #: ``X-Forwarded-Proto`` are trusted. Those of others are ignored.
     trusted_proxies: tuple[str, ...] = ()
-    #: The path that a proxy takes off each request before it hands it on, such as ``/ci``: the
-    #: addresses that the server writes begin with it.
+    #: The path prefix that a proxy removes from each request, such as ``/ci``: addresses that the
+    #: server returns begin with it.
     base_path: str = ""
 
     def __attrs_post_init__(self) -> None:
-        """Refuse half a certificate, proxies without addresses, and a base path that is none."""
+        """Refuse half a certificate, invalid proxies, and an invalid base path."""
         if self.base_path and not _BASE_PATH.fullmatch(self.base_path):
-            reason = "give a path such as /ci, with a slash before it and none behind it"
+            reason = "give a path such as /ci, with a slash at its start and none at its end"
             raise InvalidInput("base_path", self.base_path, reason)
         for proxy in self.trusted_proxies:
             try:
@@ -94,23 +94,23 @@ async def serve(
 ) -> None:
     """Serve a control plane until SIGTERM or SIGINT, on asyncio.
 
-    It stops in good order: nothing new is taken, what waits for work is answered 204, and requests
-    that run have ``limits.grace_seconds`` to finish. A second signal ends it at once.
+    It stops gracefully: it accepts nothing new, answers requests that wait for work with 204, and
+    gives running requests ``limits.grace_seconds`` to finish. A second signal ends it at once.
 
     Args:
-        control_plane: stays yours to close.
-        listening: where to listen.
-        auth: how callers are found out; left out, only programs on this machine are answered.
-        job_logs: the logs of jobs; left out, the server keeps none.
+        control_plane: the control plane; you close it.
+        listening: the address to listen on.
+        auth: how to authenticate callers; by default, only programs on this machine are answered.
+        job_logs: the logs of jobs; without it, the server stores none.
         allowed_origins: see ``create_app``.
         status_page: see ``create_app``.
-        demo: a control plane with data that is made up: it answers requests with the header
-            ``x-demo-mode: true``, and all of them where it is ``control_plane`` itself.
-        limits: how much one caller may take.
-        on_ready: gets the URL as soon as the server listens.
+        demo: a control plane with made-up data: it answers requests with the header
+            ``x-demo-mode: true``, and all requests if it is ``control_plane`` itself.
+        limits: how much one caller may use.
+        on_ready: called with the URL when the server listens.
 
     Raises:
-        InvalidInput: without ``auth``, the address is reached from other machines.
+        InvalidInput: the address is reachable from other machines, but there is no ``auth``.
         OSError: the address can't be listened on, or the certificate can't be read.
     """
     if auth is None and not is_loopback(listening.host):
@@ -153,7 +153,7 @@ async def serve(
 
 
 class _Server(uvicorn.Server):
-    """Tells where it listens, and ends what waits before it waits for what runs."""
+    """Reports its address, and ends waiting requests before it waits for running ones."""
 
     def __init__(
         self, config: uvicorn.Config, waiting: Waiting, on_ready: Callable[[str], object]
@@ -173,7 +173,7 @@ class _Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
-        """Stop at a signal; unlike uvicorn, end as a program does that did what it was asked to."""
+        """Stop at a signal; unlike uvicorn, exit normally after that."""
         before = {each: signal.signal(each, self._on_signal) for each in _SIGNALS}
         try:
             yield
@@ -190,13 +190,14 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 def listen(listening: Listening) -> socket.socket:
-    """Return a socket that listens.
+    """Return a listening socket.
 
-    It names its protocol, which :func:`socket.create_server` does not: only then asyncio sends a
-    small answer at once. Else its body waits until the caller's machine confirms the head, 40 ms.
+    The socket names its protocol, unlike that of :func:`socket.create_server`: only then does
+    asyncio send a small answer at once. Otherwise the body waits 40 ms, until the caller's machine
+    acknowledges the head.
 
     Raises:
-        OSError: the address is taken, or is none of this machine.
+        OSError: the address is in use, or does not belong to this machine.
     """
     family = socket.AF_INET6 if ":" in listening.host else socket.AF_INET
     made = socket.create_server((listening.host, listening.port), family=family, backlog=2048)

@@ -1,8 +1,8 @@
-"""Callers with a token: an API key, or the session of a person, who may have it in a cookie.
+"""Callers with a token: an API key, or a person's session, perhaps in a cookie.
 
-A browser sends its cookies along with whatever page asks it to. So a cookie alone changes nothing:
-the request must come from a page of this server (``Sec-Fetch-Site``, else ``Origin``), and its body
-must be JSON, which no form of another site can send.
+A browser sends its cookies with requests of any page. So the cookie alone permits no change: the
+request must come from a page of this server (``Sec-Fetch-Site``, else ``Origin``), and its body
+must be JSON, which a form of another site can't send.
 """
 
 from __future__ import annotations
@@ -28,37 +28,37 @@ if TYPE_CHECKING:
     from cicd_core.keys.service import KeyService
     from cicd_core.model.session import Session
 
-#: The name of the cookie: browsers take one with this prefix only over HTTPS (or from this
-#: machine), for this host alone and for all of its paths.
+#: The name of the cookie: browsers accept this prefix only over HTTPS (or from this machine), for
+#: this host alone and for all of its paths.
 COOKIE: Final = "__Host-cicd_session"
-#: Where a session's metadata says what it allows, separated by spaces.
+#: The field of a session's metadata with its scopes, separated by spaces.
 SCOPES: Final = "scopes"
-#: What a session allows that does not say so.
+#: The scopes of a session without that field.
 READING: Final = frozenset(
     {Scope.JOBS_READ, Scope.DEPLOYMENTS_READ, Scope.AGENTS_READ, Scope.EVENTS_READ}
 )
-#: Where the metadata of a session that a person opened with a key says which one that was: the
-#: session opens nothing any more once the key doesn't.
+#: The field with the id of the key with which a person opened the session: the session is valid
+#: only as long as that key.
 OF_KEY: Final = "opened_with_key"
-#: What the metadata of a session says for the server alone.
+#: The fields of a session's metadata that only the server may set.
 RESERVED: Final = (SCOPES, OF_KEY)
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class TokenAccess:
-    """Answers callers that show an API key, or a session as a bearer token or in the cookie."""
+    """Accepts callers with an API key, or with a session as a bearer token or in the cookie."""
 
     def __init__(self, keys: KeyService, sessions: SessionService) -> None:
-        """Take what knows the tokens."""
+        """Take the services that check tokens."""
         self._keys = keys
         self._sessions = sessions
 
     async def principal(self, connection: HTTPConnection) -> Principal:
-        """Return whose token the request shows.
+        """Return the principal of the request's token.
 
         Raises:
-            NotAuthenticated: it shows none, or one that opens nothing.
-            NotPermitted: it has the cookie alone, and may come from another site's page.
+            NotAuthenticated: there is no token, or an invalid one.
+            NotPermitted: it has only the cookie, and may come from a page of another site.
         """
         token = bearer_of(connection)
         if token is None:
@@ -77,17 +77,17 @@ class TokenAccess:
         return principal_of(session)
 
     async def log_in(self, token: str, *, metadata: Mapping[str, str]) -> IssuedSession:
-        """Open a session for the person who holds a key: it allows what the key does.
+        """Create a session for the holder of a key, with the scopes of the key.
 
-        It ends with the key, or after the time of every session.
+        It ends with the key, or at the end of the usual lifetime of sessions.
 
         Args:
-            token: of the key.
-            metadata: of the session, such as ``user_agent``.
+            token: the token of the key.
+            metadata: the metadata of the session, such as ``user_agent``.
 
         Raises:
-            NotAuthenticated: the token opens nothing.
-            NotPermitted: the key is limited to an agent or to pools: a person's reaches all.
+            NotAuthenticated: the token is invalid.
+            NotPermitted: the key is limited to an agent or to pools; a person needs one for all.
         """
         principal = await self._keys.authenticate(token)
         if principal.limits is not None or principal.key_id is None:
@@ -99,7 +99,7 @@ class TokenAccess:
 
 
 def principal_of(session: Session) -> Principal:
-    """Return who calls with a session: its user, with what the session allows."""
+    """Return the principal of a session: its user, with its scopes."""
     said = session.metadata.get(SCOPES)
     scopes = READING if said is None else known_scopes(said.split())
     return Principal(name=session.user_id, scopes=scopes)
@@ -109,7 +109,7 @@ def bearer_of(connection: HTTPConnection) -> str | None:
     """Return the token in the header ``Authorization``; None: there is none.
 
     Raises:
-        NotAuthenticated: the header says something else.
+        NotAuthenticated: the header has another form.
     """
     said = connection.headers.get("authorization")
     if said is None:
@@ -124,7 +124,7 @@ def cookie_of(connection: HTTPConnection) -> str | None:
     """Return the token in the cookie; None: there is none.
 
     Raises:
-        NotAuthenticated: the cookie is there more than once, and one of them may be planted.
+        NotAuthenticated: the cookie appears more than once, and one of them may be planted.
     """
     found = _cookies(connection)
     if len(found) > 1:
@@ -134,7 +134,7 @@ def cookie_of(connection: HTTPConnection) -> str | None:
 
 
 def cookie_with(issued: IssuedSession) -> str:
-    """Return the header that gives a browser the token of a session, for as long as that lasts."""
+    """Return the header that sets the cookie to the token of a session, for its lifetime."""
     lasts = issued.session.expires_at - issued.session.created_at
     return _set_cookie(issued.token, int(lasts.total_seconds()))
 
@@ -143,20 +143,20 @@ def _set_cookie(value: str, seconds: int) -> str:
     return f"{COOKIE}={value}; Path=/; Max-Age={seconds}; HttpOnly; Secure; SameSite=Lax"
 
 
-#: The header that takes the cookie from a browser.
+#: The header that removes the cookie from a browser.
 NO_COOKIE: Final = _set_cookie("", 0)
 
 
 def has_cookie(connection: HTTPConnection) -> bool:
-    """Return whether a request shows the cookie, however often."""
+    """Return whether a request has the cookie, once or more."""
     return bool(_cookies(connection))
 
 
 def _cookies(connection: HTTPConnection) -> list[str]:
     """Return the values of the cookie with exactly that name.
 
-    A name with other spaces around it is another one: a browser takes it from any page of the
-    domain, since it does not begin with the prefix.
+    A name with additional spaces is another cookie: it does not begin with the prefix, so any page
+    of the domain could set it.
     """
     pairs = (
         part.strip(" \t").partition("=")
@@ -167,7 +167,7 @@ def _cookies(connection: HTTPConnection) -> list[str]:
 
 
 def require_own_page(connection: HTTPConnection) -> None:
-    """Check that a request with the cookie comes from a page of this server, if it may change.
+    """Check that a changing request with the cookie comes from a page of this server.
 
     Raises:
         NotPermitted: it may come from another site.

@@ -1,8 +1,7 @@
 """Sessions of people: ``/auth``.
 
-A session is opened only by a caller that may do so: the service that logs people in by means of its
-own, and that holds an API key with the scope ``sessions:create``. The token of a session never
-stands in a URL.
+Only a caller with the scope ``sessions:create`` may create a session: the service that logs people
+in by its own means, with an API key. A session's token never appears in a URL.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from cicd_core.http.server.session_access import (
     has_cookie,
     require_own_page,
 )
-from cicd_core.http.wire import access_answers as told
+from cicd_core.http.wire import access_answers as answers
 from cicd_core.http.wire import access_requests as asked
 from cicd_core.http.wire.requests import Nothing, PageQuery
 from cicd_core.model.choices import check_choice
@@ -38,12 +37,12 @@ _OPENED: Final = Object({"session": Session, "token": str})
 
 @TABLE.add("POST", "/session", asked.SessionBody, _CREATE, status=201, gives=_OPENED)
 async def create(call: Call, body: asked.SessionBody) -> Reply:
-    """Open a session, which allows no more than its maker's key; the answer shows its token once.
+    """Create a session with at most the rights of the caller; the answer shows its token once.
 
-    With ``cookie`` the answer sets the cookie as well, for a browser.
+    With ``cookie``, the answer also sets the cookie for a browser.
     """
     if taken := [name for name in RESERVED if name in body.metadata]:
-        reason = f"the server itself says {taken[0]}; for scopes there is the field scopes"
+        reason = f"the server sets {taken[0]} itself; for scopes use the field scopes"
         raise InvalidInput(f"metadata.{taken[0]}", ..., reason)
     issued = await call.plane.sessions.create(
         body.user_id,
@@ -52,11 +51,11 @@ async def create(call: Call, body: asked.SessionBody) -> Reply:
         metadata={**body.metadata, **_granted(call, body.scopes)},
     )
     headers = {"set-cookie": cookie_with(issued)} if body.cookie else {}
-    return Reply(value=told.session_opened(issued), status=201, headers=headers)
+    return Reply(value=answers.session_opened(issued), status=201, headers=headers)
 
 
 def _granted(call: Call, asked_for: tuple[str, ...] | None) -> dict[str, str]:
-    """Return what a new session's metadata says of its scopes; without a word it allows reading.
+    """Return the metadata for the scopes of a new session; by default it allows reading.
 
     Raises:
         InvalidInput: there is no such scope.
@@ -73,45 +72,45 @@ def _granted(call: Call, asked_for: tuple[str, ...] | None) -> dict[str, str]:
     return {SCOPES: " ".join(sorted(scopes))}
 
 
-@TABLE.add("POST", "/validate", asked.ValidateBody, None, gives=told.SessionChecked)
+@TABLE.add("POST", "/validate", asked.ValidateBody, None, gives=answers.SessionChecked)
 async def validate(call: Call, body: asked.ValidateBody) -> Reply:
     """Return whether a token opens a session; this counts as a use of it."""
     token = _own_token(call) if body.token is None else body.token
     try:
         session = await call.plane.sessions.validate(token)
     except SessionRejected as rejected:
-        return Reply(value=told.SessionChecked(valid=False, reason=rejected.reason))
-    return Reply(value=told.session_checked(session))
+        return Reply(value=answers.SessionChecked(valid=False, reason=rejected.reason))
+    return Reply(value=answers.session_checked(session))
 
 
 @TABLE.add("POST", "/rotate", asked.RotateBody, None, status=201, gives=_OPENED)
 async def rotate(call: Call, body: asked.RotateBody) -> Reply:
-    """Give a session another token, which the answer shows once, and end the old one.
+    """Replace a session's token; the answer shows the new one once, and the old session ends.
 
-    A session that was shown in the cookie gets its new token there too.
+    If the token came in the cookie, the answer also sets the cookie to the new one.
     """
     in_cookie = body.token is None and bearer_of(call.request) is None
     token = _own_token(call) if body.token is None else body.token
     issued = await call.plane.sessions.rotate(token)
     headers = {"set-cookie": cookie_with(issued)} if in_cookie else {}
-    return Reply(value=told.session_opened(issued), status=201, headers=headers)
+    return Reply(value=answers.session_opened(issued), status=201, headers=headers)
 
 
-@TABLE.add("POST", "/logout", asked.LogOutBody, None, gives=told.LoggedOut)
+@TABLE.add("POST", "/logout", asked.LogOutBody, None, gives=answers.LoggedOut)
 async def log_out(call: Call, body: asked.LogOutBody) -> Reply:
-    """End the session that a token opens; one that has ended already is fine."""
+    """End the session of a token; it is no error if it has already ended."""
     token = _own_token(call) if body.token is None else body.token
     await call.plane.sessions.log_out(token)
     headers = {"set-cookie": NO_COOKIE} if has_cookie(call.request) else {}
-    return Reply(value=told.LoggedOut(), headers=headers)
+    return Reply(value=answers.LoggedOut(), headers=headers)
 
 
 def _own_token(call: Call) -> str | None:
-    """Return the token that a request shows.
+    """Return the token of a request.
 
     Raises:
-        NotAuthenticated: it is in the cookie, which is there more than once.
-        NotPermitted: it is in the cookie, and the request may come from another site's page.
+        NotAuthenticated: it is in the cookie, which appears more than once.
+        NotPermitted: it is in the cookie, and the request may come from a page of another site.
     """
     token = bearer_of(call.request)
     if token is not None:
@@ -128,7 +127,7 @@ async def list_sessions(call: Call, query: asked.SessionsQuery) -> Reply:
 
 @TABLE.add("GET", "/sessions/own", PageQuery, None, gives=Page[Session])
 async def list_own_sessions(call: Call, query: PageQuery) -> Reply:
-    """Return a page of the sessions of the caller, who shows one of them, the newest first."""
+    """Return a page of the calling user's sessions, the newest first."""
     try:
         session = await call.plane.sessions.validate(_own_token(call))
     except SessionRejected as rejected:
@@ -143,9 +142,9 @@ async def revoke(call: Call, _: Nothing) -> Reply:
     return Reply()
 
 
-@TABLE.add("POST", "/users/{user_id}/logout", Nothing, _CREATE, gives=told.LoggedOutEverywhere)
+@TABLE.add("POST", "/users/{user_id}/logout", Nothing, _CREATE, gives=answers.LoggedOutEverywhere)
 async def log_out_everywhere(call: Call, _: Nothing) -> Reply:
-    """End every session of a user, and return how many there were."""
+    """End every session of a user, and return their number."""
     user_id, actor = call.name("user_id"), call.actor
     ended = await call.plane.sessions.log_out_everywhere(user_id, actor=actor)
-    return Reply(value=told.LoggedOutEverywhere(ended=ended))
+    return Reply(value=answers.LoggedOutEverywhere(ended=ended))

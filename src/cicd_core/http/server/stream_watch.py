@@ -1,4 +1,4 @@
-"""What every stream does beside what it tells: it looks at its caller, and gives signs of life."""
+"""What every stream does besides its content: checks its caller, and sends signs of life."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ if TYPE_CHECKING:
     from cicd_core.http.server.streams import Write
     from cicd_core.model.principal import Scope
 
-#: How often a stream looks whether its caller still may follow, in seconds: a revocation takes
-#: effect within five, and for four of them a process believes what it has read of a key.
+#: Seconds between two checks of a stream's caller. A process uses its cached copy of a key for four
+#: seconds, so a revocation takes effect within five.
 LOOK_SECONDS: Final = 1.0
-#: How often a stream gives a sign of life, in seconds: proxies end what is silent.
+#: Seconds between two signs of life of a stream: proxies end silent connections.
 ALIVE_SECONDS: Final = 4.0
-#: After how many milliseconds a caller comes back when the server stopped.
+#: Tells the caller to reconnect after so many milliseconds when the server has stopped.
 RETRY: Final = b"retry: 1000\n\n"
 
 
 @define
 class StreamWatch:
-    """The watch over one stream."""
+    """The checks of one stream."""
 
     call: Call
-    #: What its caller must be allowed to.
+    #: The scope that its caller needs.
     scope: Scope
-    #: When the caller was looked at, and when the stream gave a sign of life (the loop's clock).
+    #: Times of the last check and of the last sign of life (the event loop's clock).
     looked: float = field(factory=anyio.current_time)
     alive: float = field(factory=anyio.current_time)
 
     async def look(self, write: Write, sign_of_life: bytes) -> None:
-        """See whether the caller still may follow, and give a sign of life, each at its time.
+        """Check that the caller may still follow, and send a sign of life, if each is due.
 
         Raises:
             NotAuthenticated: its key or its session has ended meanwhile.

@@ -1,4 +1,4 @@
-"""Answers without an end: they last until their caller goes, or the server stops."""
+"""Answers without a fixed end: they last until the caller leaves, or the server stops."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ Stream: TypeAlias = Callable[[Write], Awaitable[None]]
 
 
 class StreamResponse(Response):
-    """Sends what a function writes, until it returns or its caller goes."""
+    """Sends the parts that a function writes, until it returns or its caller leaves."""
 
     def __init__(
         self, stream: Stream, media_type: str, headers: Mapping[str, str], *, status: int = 200
     ) -> None:
-        """Take the function; headers that say the length of the answer stay."""
+        """Take the function; headers with the length of the answer are kept."""
         super().__init__(status_code=status, headers=headers, media_type=media_type)
         if "content-length" not in headers:
             del self.headers["content-length"]
@@ -48,7 +48,7 @@ class StreamResponse(Response):
             tasks.start_soon(_until_gone, receive, tasks.cancel_scope)
             try:
                 await self._stream(write)
-            except CicdError as failed:  # the answer has begun: its end is all that can be said
+            except CicdError as failed:  # the answer has begun, so it can only be ended
                 _log.warning("%s ended: %s", scope["path"], failed)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             tasks.cancel_scope.cancel()

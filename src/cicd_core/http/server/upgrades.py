@@ -1,9 +1,9 @@
 """A parser of requests that ignores offers of another protocol.
 
 Java's HTTP client, and ``curl --http2``, offer HTTP/2 with each request on a plain connection
-(``Upgrade: h2c``). A server may ignore an offer, and answers the request as any other. But
-httptools ends such a request at its head: the body would be lost, or be read as the next request.
-So what follows the head goes to a new parser, which gets the same head without the offer first.
+(``Upgrade: h2c``). A server may ignore the offer and answer as usual. But httptools ends such a
+request after its head: the body would be lost, or parsed as the next request. So a new parser gets
+the same head without the offer, and then the bytes after the head.
 """
 
 from __future__ import annotations
@@ -13,47 +13,47 @@ from typing import Final, Protocol
 
 import httptools
 
-#: The headers that say how long a body is.
+#: The headers with the length of a body.
 _LENGTHS: Final = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class Listener(Protocol):
-    """What a parser calls with its findings, such as a connection of uvicorn."""
+    """Receives the results of a parser, such as a connection of uvicorn."""
 
-    #: The headers of the request that is being read.
+    #: The headers of the current request.
     headers: list[tuple[bytes, bytes]]
 
     def on_message_begin(self) -> None:
-        """A request begins."""
+        """Called at the start of a request."""
 
     def on_url(self, url: bytes) -> None:
-        """A part of its target was read."""
+        """Called with a part of the target."""
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One of its headers was read."""
+        """Called with a header."""
 
     def on_headers_complete(self) -> None:
-        """Its head is complete."""
+        """Called after the head."""
 
     def on_body(self, body: bytes) -> None:
-        """A part of its body was read."""
+        """Called with a part of the body."""
 
     def on_message_complete(self) -> None:
-        """It is complete."""
+        """Called at the end of the request."""
 
 
 class OfferIgnoringParser:
     """The part of ``httptools.HttpRequestParser`` that uvicorn uses."""
 
     def __init__(self, listener: Listener) -> None:
-        """Read requests for a listener."""
+        """Take the listener that receives the results."""
         self._listener = listener
-        #: Whether the head that is being read repeats one that the listener has had.
+        #: Whether the listener has already received the current head.
         self._repeats = False
         self._parser = _lenient(self)
 
     def feed_data(self, data: bytes) -> None:
-        """Read on.
+        """Parse the next bytes.
 
         Raises:
             HttpParserError: it is not HTTP.
@@ -113,7 +113,7 @@ class OfferIgnoringParser:
         self._listener.on_body(body)
 
     def on_message_complete(self) -> None:
-        """Pass it on, unless only the head of a request with an offer was read."""
+        """Pass it on, unless this is only the head of a request with an offer."""
         if not self._parser.should_upgrade():
             self._listener.on_message_complete()
 
@@ -127,6 +127,6 @@ def _lenient(listener: OfferIgnoringParser) -> httptools.HttpRequestParser:
 
 
 def _head_without_offer(headers: list[tuple[bytes, bytes]]) -> bytes:
-    """Return a head with a body of the same length; the target and the rest are not read again."""
+    """Return a head for a body of the same length; the target and other headers are not needed."""
     lengths = [b"%s: %s" % pair for pair in headers if pair[0] in _LENGTHS]
     return b"\r\n".join([b"POST / HTTP/1.1", *lengths, b"", b""])

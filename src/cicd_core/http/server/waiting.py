@@ -1,4 +1,4 @@
-"""Requests that wait: they end when their caller goes, or when the server stops."""
+"""Requests that wait: they end when their caller leaves, or when the server stops."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Answer = TypeVar("Answer")
 
 
 class CallerGone(Exception):
-    """The caller closed its connection and waits no longer."""
+    """The caller closed its connection and no longer waits."""
 
 
 @define
 class _Slot(Generic[Answer]):
-    """Where the work that waits leaves its answer."""
+    """The place for the answer of waiting work."""
 
     answer: Answer | None = None
     error: Exception | None = None
@@ -35,25 +35,25 @@ class Waiting:
     """Lets requests wait, and ends all of them when the server stops."""
 
     def __init__(self, most: int = DEFAULT_LIMITS.max_waiting) -> None:
-        """Nothing waits yet; of one principal at most ``most`` requests will."""
+        """Start without requests; each principal may have at most ``most`` of them."""
         self._limit = PrincipalLimit(
-            most, "{most} requests of {principal} wait already; try again later"
+            most, "{most} requests of {principal} are already waiting; try again later"
         )
         self._stopping = False
         self._scopes: set[anyio.CancelScope] = set()
 
     @property
     def is_stopping(self) -> bool:
-        """Whether the server stops."""
+        """Whether the server is stopping."""
         return self._stopping
 
     @property
     def number(self) -> int:
-        """How many requests wait now."""
+        """Number of waiting requests."""
         return len(self._scopes)
 
     def stop(self) -> None:
-        """End all that waits now and later; call it in the server's event loop."""
+        """End all waiting requests now, and all later ones; call it in the server's event loop."""
         self._stopping = True
         for scope in tuple(self._scopes):
             scope.cancel()
@@ -66,16 +66,16 @@ class Waiting:
         *,
         undo: Callable[[Answer], Awaitable[None]] | None = None,
     ) -> Answer | None:
-        """Return the answer of work that may take long; None: the server stops.
+        """Return the answer of work that may take long; None: the server is stopping.
 
         Args:
-            request: is waited for by its caller.
-            principal: who that is.
-            work: is cancelled when the caller goes, or the server stops.
-            undo: is called with an answer that came when its caller had gone.
+            request: the request whose caller waits.
+            principal: the name of the caller.
+            work: the work; it is cancelled when the caller leaves, or the server stops.
+            undo: called with an answer that came after the caller had left.
 
         Raises:
-            BadRequest: too many requests of that principal wait already.
+            BadRequest: too many requests of that principal are already waiting.
             CallerGone: the caller closed its connection; the work was cancelled, or undone.
         """
         if self._stopping:
@@ -104,7 +104,7 @@ class Waiting:
 
 
 async def _watch(request: Request, scope: anyio.CancelScope, slot: _Slot[Answer]) -> None:
-    """End the work when the caller goes."""
+    """End the work when the caller leaves."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
     slot.is_gone = True

@@ -1,5 +1,5 @@
-"""The status page: what runs, what waits and why, and what an operator may do about it.
+"""The status page: running jobs, waiting jobs and the reasons, and the actions of operators.
 
-Pages are made on the server. A view reads services of the control plane and returns values, a
-template shows them, an action calls one command; no rule lives here. Needs the extra ``web``.
+The server creates the pages. A view reads services of the control plane and returns values, a
+template shows them, and an action calls one command; no rule is here. Needs the extra ``web``.
 """

@@ -1,4 +1,4 @@
-"""What the forms of the pages do: each is one command of a service, by the person who asks."""
+"""The actions of the forms: each is one command of a service, by the person who sent the form."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 @frozen
 class Done:
-    """What an action did: the key of :data:`NOTICES`, and how often."""
+    """The result of an action: a key of :data:`NOTICES`, and the number of entities."""
 
     notice: str
     number: int = 1
-    #: How many were refused, and why the first one was.
+    #: Number of entities for which the command was refused.
     refused: int = 0
 
 
-#: What a page says after an action.
+#: The text of a page after an action.
 NOTICES: Final = {
     "cancelled": ("cancelled, or asked to stop", "job"),
     "replayed": ("queued again", "job"),
@@ -61,7 +61,7 @@ async def replay(visit: Visit, form: Form) -> Done:
 
 
 async def reprioritise(visit: Visit, form: Form) -> Done:
-    """Give jobs another priority."""
+    """Change the priority of jobs."""
     priority = form.required("priority")
     return await _each(
         "reprioritised",
@@ -71,7 +71,7 @@ async def reprioritise(visit: Visit, form: Form) -> Done:
 
 
 async def drain(visit: Visit, form: Form) -> Done:
-    """Let agents finish what they run, and take nothing new."""
+    """Let agents finish their jobs and claim no new ones."""
     reason = form.text("reason") or "drained on the status page"
     return await _each(
         "drained",
@@ -125,7 +125,7 @@ async def revoke_session(visit: Visit, form: Form) -> Done:
 
 
 async def revoke_key(visit: Visit, form: Form) -> Done:
-    """End keys for good."""
+    """Revoke keys."""
     reason = form.text("reason") or "revoked on the status page"
     return await _each(
         "revoked",
@@ -137,11 +137,11 @@ async def revoke_key(visit: Visit, form: Form) -> Done:
 async def _each(
     notice: str, names: tuple[str, ...], command: Callable[[str], Awaitable[object]]
 ) -> Done:
-    """Give a command for each of some names: one that is refused stops no other.
+    """Call a command for each name; a refused one does not block the others.
 
     Raises:
-        CicdError: the only one was refused, or the store failed.
-        InvalidInput: all were refused, and a field of the form is wrong.
+        CicdError: the only call was refused, or the store failed.
+        InvalidInput: all calls were refused, and a field of the form is wrong.
     """
     results: Counter[bool] = Counter()
     wrong: InvalidInput | None = None

@@ -1,4 +1,4 @@
-"""Addresses of pages, wherever the application is mounted."""
+"""Addresses of pages, for any mount point of the application."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-#: Where the pages are, below the root of the application.
+#: The path of the pages, below the root of the application.
 PLACE: Final = "/ui"
 
 
 def root_of(request: Request) -> str:
-    """Return the path before the application: a proxy, or a program that mounts it, has one."""
+    """Return the path prefix of the application, from a proxy or a program that mounts it."""
     root: str = request.scope.get("root_path", "")
     return root.rstrip("/")
 
 
 def base_of(request: Request) -> str:
-    """Return the path before every page."""
+    """Return the path prefix of all pages."""
     return f"{root_of(request)}{PLACE}"
 
 
 def path_of(request: Request) -> str:
-    """Return the path of a request as its caller wrote it, with that before the application."""
+    """Return the path of a request as the caller sent it, with the application's prefix."""
     root, path = root_of(request), str(request.scope["path"])
     return path if path.startswith(f"{root}/") else f"{root}{path}"
 
 
 def own_address(request: Request, address: str | None) -> str:
-    """Return an address if it is one of a page, else that of the first page."""
+    """Return an address if it is that of a page, else the address of the first page."""
     base = base_of(request)
     is_own = address is not None and address.startswith(f"{base}/") and address.isprintable()
     return address if is_own and address is not None else f"{base}/"

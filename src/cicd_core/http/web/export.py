@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     from cicd_core.http.web.visit import Visit
 
 _READ: Final = 1_000
-#: A cell that begins so, with wide signs as well, is a formula to a spreadsheet; this is put before
-#: it.
+#: A spreadsheet takes a cell that starts with one of these (also as a wide character) for a
+#: formula, so an apostrophe is put before it.
 _FORMULA: Final = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 _AS_TEXT: Final = "'"
 
 
 class ExportFormat(StrEnum):
-    """What a file of the audit is written in."""
+    """The formats of an audit file."""
 
     CSV = "csv"
     JSON = "json"
@@ -46,7 +46,7 @@ _MEDIA: Final = {ExportFormat.CSV: "text/csv", ExportFormat.JSON: "application/j
 
 
 async def export(site: Site, request: Request) -> Response:
-    """Send what the log has of the commands that match, the oldest first."""
+    """Send the commands in the log that match, the oldest first."""
     visit = await site.visit(request)
     visit.principal.require(Scope.EVENTS_READ)
     form = check_choice("format", visit.text("format") or ExportFormat.CSV, ExportFormat)
@@ -69,7 +69,7 @@ def _lines(rows: Iterable[Iterable[str]]) -> bytes:
 
 
 def _cell(value: str | None) -> str:
-    """Return a text that no spreadsheet takes for a formula: callers write some of them."""
+    """Return a text that no spreadsheet takes for a formula: some texts come from callers."""
     text = value or ""
     return f"{_AS_TEXT}{text}" if text.startswith(_FORMULA) else text
 

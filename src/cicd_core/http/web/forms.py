@@ -1,4 +1,4 @@
-"""Forms: what a page sends back."""
+"""Forms that pages send."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 _URLENCODED: Final = "application/x-www-form-urlencoded"
-#: More than any form of a page has.
+#: More fields than any form of a page has.
 _MOST_FIELDS: Final = 1_100
 
 
 @frozen
 class Form:
-    """The fields of a form, each as often as it was given; an empty one says nothing."""
+    """The fields of a form, each with all of its values; an empty value counts as missing."""
 
     fields: tuple[tuple[str, str], ...]
 
     def text(self, name: str) -> str | None:
-        """Return the first value of a field; None: it says nothing."""
+        """Return the first value of a field; None: it is missing."""
         return next((value for field, value in self.fields if field == name), None)
 
     def required(self, name: str) -> str:
         """Return the first value of a field.
 
         Raises:
-            InvalidInput: it says nothing.
+            InvalidInput: it is missing.
         """
         value = self.text(name)
         if value is None:
@@ -40,21 +40,21 @@ class Form:
         return value
 
     def every(self, name: str) -> tuple[str, ...]:
-        """Return the different values of a field, in their order."""
+        """Return the distinct values of a field, in their order."""
         return tuple(dict.fromkeys(value for field, value in self.fields if field == name))
 
 
 async def read_form(request: Request) -> Form:
-    """Return the form that a request sends.
+    """Return the form in a request.
 
     Raises:
-        BadRequest: it is no form, or comes too slowly.
+        BadRequest: it is not a form, or arrives too slowly.
         TooLarge: it has more than 1 MiB.
-        InvalidInput: it has more fields than any page sends, or is no UTF-8.
+        InvalidInput: it has more fields than any page sends, or is not UTF-8.
     """
     said = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if said != _URLENCODED:
-        raise BadRequest(WRONG_MEDIA_TYPE, f"the content type {said!r} is no form of this page")
+        raise BadRequest(WRONG_MEDIA_TYPE, f"the content type {said!r} is not a form of this page")
     body = await read_whole(request)
     try:
         pairs = parse_qsl(body.decode("ascii"), max_num_fields=_MOST_FIELDS, errors="strict")

@@ -1,7 +1,7 @@
-"""A person logs in: a key, shown once, opens a session that the browser keeps in the cookie.
+"""Log-in of people: a key, entered once, opens a session that the browser keeps in a cookie.
 
-The session allows what the key does, and ends with it. So a person needs no service that logs
-people in, and nothing is opened by who only names a user: see
+The session has the rights of the key, and ends with it. So people need no log-in service, and a
+user name alone never opens a session: see
 :meth:`cicd_core.http.server.session_access.TokenAccess.log_in`.
 """
 
@@ -40,7 +40,7 @@ async def ask_for_key(site: Site, request: Request) -> Response:
 
 
 async def log_in(site: Site, request: Request) -> Response:
-    """Open a session for the holder of a key, and go on to the page that was asked for."""
+    """Create a session for the holder of a key, and redirect to the requested page."""
     access = _require_keys(site)
     require_own_origin(request)
     form = await read_form(request)
@@ -65,10 +65,10 @@ async def log_out(site: Site, request: Request) -> Response:
 
 
 def _require_keys(site: Site) -> TokenAccess:
-    """Return what knows keys.
+    """Return the service that checks keys.
 
     Raises:
-        NotFound: this server asks for none.
+        NotFound: this server needs no keys.
     """
     if not isinstance(site.access, TokenAccess):
         raise NotFound("page", "log-in")

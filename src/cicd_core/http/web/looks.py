@@ -1,4 +1,4 @@
-"""How values look: texts of moments and durations, and the shape of each status."""
+"""The display of values: texts of instants and durations, and a shape for each status."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ if TYPE_CHECKING:
 
     from cicd_core.model.job import Job
 
-#: What stands where there is no value.
+#: The text for a missing value.
 NOTHING: Final = "\N{EN DASH}"
-#: Between a number and its unit: no line ends there.
+#: Between a number and its unit, so that a line does not end there.
 _JOINED: Final = "\N{NO-BREAK SPACE}"
-#: Below so many seconds tenths are shown.
+#: Tenths are shown below so many seconds.
 _EXACT: Final = 10
 _MINUTE: Final = 60
 _HOUR: Final = 3600
 _DAY: Final = 86_400
-#: How much of an id a table shows: the beginning, by which it is found, and enough to tell apart.
+#: Number of characters of an id in a table: enough to find it, and to tell ids apart.
 _ID_SHOWN: Final = 14
-#: The name that a job's metadata may give it.
+#: The field of a job's metadata with its name.
 _NAME: Final = "name"
-#: The most characters of a payload, and of other texts, that a page shows.
+#: Maximum number of characters of a payload, and of other texts, on a page.
 MOST_TEXT: Final = 8_000
 
-#: The class of each status: its colour, and a shape that tells it apart without colour.
+#: The class of each status: its colour, and a shape for those who can't see the colour.
 TONES: Final = {
     "pending": "wait",
     "queued": "wait",
@@ -59,7 +59,7 @@ TONES: Final = {
     "revoked": "dead",
     "ended": "off",
 }
-#: What a status is called, where that is not its own word.
+#: The text for a status, if it is not the status itself.
 _WORDS: Final = {
     "dead_lettered": "dead letter",
     "rolled_back": "rolled back",
@@ -73,14 +73,14 @@ def tone(status: object) -> str:
 
 
 def word(status: object) -> str:
-    """Return what a status is called."""
+    """Return the text for a status."""
     return _WORDS.get(str(status), str(status).replace("_", " "))
 
 
 def duration(value: float | timedelta | None) -> str:
-    """Return a duration as people say it, such as ``2 h 5 min``; None is a dash.
+    """Return a duration for people, such as ``2 h 5 min``; None is a dash.
 
-    Seconds are left out from ten minutes on.
+    Seconds are omitted from ten minutes on.
     """
     if value is None:
         return NOTHING
@@ -102,7 +102,7 @@ def duration(value: float | timedelta | None) -> str:
 
 
 def ago(moment: datetime, now: datetime) -> str:
-    """Return how long ago a moment was, or in how long it is, in its largest unit."""
+    """Return the time since or until an instant, in its largest unit."""
     seconds = (now - moment).total_seconds()
     size = abs(seconds)
     for unit, name in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min")):
@@ -115,24 +115,24 @@ def ago(moment: datetime, now: datetime) -> str:
 
 
 def clock(moment: datetime) -> str:
-    """Return the time of the day, in UTC."""
+    """Return the time of day, in UTC."""
     return f"{moment:%H:%M:%S}"
 
 
 def stamp(moment: datetime) -> str:
-    """Return a moment, in UTC, for people."""
+    """Return an instant, in UTC, for people."""
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def short(job_id: str) -> str:
-    """Return the beginning of an id."""
+    """Return the start of an id."""
     return job_id if len(job_id) <= _ID_SHOWN else f"{job_id[:_ID_SHOWN]}…"
 
 
 def title(job: Job) -> str:
-    """Return what a job is called: its name, else its commit, else its type.
+    """Return the title of a job: its name, else its commit, else its type.
 
-    It is the text of a link, so a name or a commit that shows nothing does not count.
+    It is the text of a link, so a name or a commit without visible characters is skipped.
     """
     message = job.git.commit_message if job.git is not None else None
     for text in (job.metadata.get(_NAME), message):
@@ -142,7 +142,7 @@ def title(job: Job) -> str:
 
 
 def _first_line(text: str) -> str | None:
-    """Return the first line that shows something; None: there is none."""
+    """Return the first line with visible characters; None: there is none."""
     lines = (line.strip() for line in text.splitlines())
     return next((line for line in lines if any(map(_is_shown, line))), None)
 
@@ -152,12 +152,12 @@ def _is_shown(character: str) -> bool:
 
 
 def clipped(text: str, most: int = 160) -> str:
-    """Return at most so many characters of a text."""
+    """Return a text, cut to a maximum number of characters."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def as_json(value: object) -> str:
-    """Return a value as JSON for people, cut where it is long."""
+    """Return a value as JSON for people, cut if it is long."""
     return clipped(json.dumps(_plain(value), indent=2, ensure_ascii=False), MOST_TEXT)
 
 
@@ -167,7 +167,7 @@ def number(value: float | None) -> str:
 
 
 def percent(value: float | None) -> str:
-    """Return a part, 0 to 1, in percent; None is a dash."""
+    """Return a share, 0 to 1, in percent; None is a dash."""
     return NOTHING if value is None else f"{value * 100:.1f} %"
 
 

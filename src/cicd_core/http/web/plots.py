@@ -1,4 +1,4 @@
-"""Small plots: where their marks stand, in the units of an SVG's view box."""
+"""Small plots: the positions of their marks, in the units of an SVG's view box."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from cicd_core.control_plane.activity import DayOfActivity, HourOfActivity
 
 HEIGHT: Final = 64.0
-#: How wide the place of one bar is, and the bar in it.
+#: Width of the space of one bar, and of the bar in it.
 STEP: Final = 20.0
 _BAR: Final = 14.0
-#: The least height of a bar that stands for something.
+#: Minimum height of a bar whose value is not 0.
 _LEAST: Final = 1.5
 
 
@@ -29,7 +29,7 @@ class Bar:
     width: float
     height: float
     tone: str
-    #: What it stands for, for who points at it.
+    #: The text for the pointer.
     label: str
 
 
@@ -46,7 +46,7 @@ class Plot:
 
 
 def ended_by_hour(hours: Sequence[HourOfActivity]) -> Plot:
-    """Return the plot of what ended in each hour: successes, and failures on top."""
+    """Return the plot of the jobs ended in each hour: successes, and failures on top."""
     counts = [
         (
             hour.ended.get("success", 0),
@@ -69,12 +69,12 @@ def ended_by_hour(hours: Sequence[HourOfActivity]) -> Plot:
 
 
 def waits_by_day(days: Sequence[DayOfActivity]) -> Plot:
-    """Return the plot of the waits that 95 of 100 claims stayed below, by day."""
+    """Return the plot of the 95th percentile of waits, by day."""
     return _by_day(days, [day.p95_wait_seconds or 0.0 for day in days], "waited up to", "warn")
 
 
 def runs_by_day(days: Sequence[DayOfActivity]) -> Plot:
-    """Return the plot of the average time that attempts ran, by day."""
+    """Return the plot of the average duration of attempts, by day."""
     return _by_day(days, [day.average_run_seconds or 0.0 for day in days], "ran", "run")
 
 

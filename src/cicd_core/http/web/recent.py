@@ -1,4 +1,4 @@
-"""The newest events of the log, kept by the server: a store reads its log from the front alone."""
+"""The newest events, cached by the server: a store reads its log only from the start."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from cicd_core.control_plane.events import EventService
     from cicd_core.model.event import Event, UnreadableEvent
 
-#: How many are kept.
+#: Number of cached events.
 KEPT: Final = 1_000
-#: How many are read at once, and how often before older ones are left out.
+#: Number of events per read, and of reads before older events are skipped.
 _READ: Final = 1_000
 _MOST_READS: Final = 10
 
@@ -21,18 +21,19 @@ _MOST_READS: Final = 10
 class RecentEvents:
     """The newest events, as of the last look.
 
-    Each look reads what came since the one before. Where that is more than 10,000 events, also at
-    the first look, what lies between is left out: the effort has a bound. ``whole`` says whether
-    older events are left out, by that or since newer ones took their places.
+    Each look reads the events since the one before. If there are more than 10,000, which may also
+    happen at the first look, the events in between are skipped, which limits the cost. ``whole``
+    is false if older events are missing, because they were skipped or because newer ones replaced
+    them.
     """
 
     def __init__(self, events: EventService) -> None:
-        """Read nothing yet."""
+        """Start without events."""
         self._events = events
         self._kept: deque[Event | UnreadableEvent] = deque(maxlen=KEPT)
         self._cursor: str | None = None
         self._lock: anyio.Lock | None = None
-        #: Whether the log had nothing before the events that are kept.
+        #: Whether the log had nothing before the cached events.
         self.whole = True
 
     async def look(self) -> tuple[Event | UnreadableEvent, ...]:

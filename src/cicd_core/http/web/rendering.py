@@ -1,4 +1,4 @@
-"""Templates and assets: all of them come with the package."""
+"""Templates and assets, all from this package."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _FILTERS: Final = (
     looks.number,
     looks.percent,
 )
-#: The part of a page that the script fetches again.
+#: The part of a page that the script updates.
 CONTENT: Final = "content"
 
 
@@ -52,7 +52,7 @@ def asset(name: str) -> bytes:
 
 @cache
 def version_of(name: str) -> str:
-    """Return what tells one version of an asset from others: browsers keep it by that."""
+    """Return the version of an asset, which is a part of its address in browser caches."""
     return hashlib.blake2b(asset(name), digest_size=6).hexdigest()
 
 
@@ -66,7 +66,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    # Jinja2 names no types for them, and pyright takes those of its own for all that there may be.
+    # Jinja2 has no types for them, and pyright infers too narrow ones.
     filters: dict[str, Any] = environment.filters
     names: dict[str, Any] = environment.globals
     filters.update({each.__name__: each for each in _FILTERS})
@@ -75,7 +75,7 @@ def _environment() -> Environment:
 
 
 def page(template: str, values: Mapping[str, Any], *, fragment: bool = False) -> bytes:
-    """Return a page, or of it the part that changes."""
+    """Return a page, or only its part that changes."""
     found = _environment().get_template(template)
     if not fragment:
         return found.render(values).encode()

@@ -1,4 +1,4 @@
-"""How a request comes to a page or to an action, and what is answered."""
+"""Passes requests to pages and actions, and returns their answers."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("cicd_core.http")
 
-#: What a page may load, and do: files of its own server, and no script or style in the page itself.
+#: What a page may load and do: only files of its own server, no script or style in the page itself.
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
@@ -56,13 +56,13 @@ HEADERS: Final = {
     "referrer-policy": "same-origin",
     "cache-control": "no-store",
 }
-#: By this header the script asks for the part of a page that changes.
+#: The header with which the script requests the changing part of a page.
 FRAGMENT: Final = "x-page-fragment"
 _HTML: Final = "text/html"
-#: What is smaller, in bytes, is sent as it is; how hard the rest is compressed.
+#: Minimum size in bytes for compression, and its level.
 _SMALL: Final = 1_000
 _LEVEL: Final = 4
-#: How long a browser may keep an asset, which has its version in its address: a year, in seconds.
+#: How long a browser may cache an asset, whose address has its version: a year, in seconds.
 _KEPT: Final = 365 * 24 * 3600
 
 
@@ -73,12 +73,12 @@ class Site:
     plane: ControlPlane
     access: Access
     job_logs: JobLogService | None = None
-    #: What stands above every page, such as that its data is made up; None: nothing.
+    #: A text above every page, such as that its data is made up; None: no text.
     banner: str | None = None
     recent: RecentEvents = Factory(lambda site: RecentEvents(site.plane.events), takes_self=True)
 
     def routes(self) -> list[Route]:
-        """Return the routes of the application that are pages."""
+        """Return the routes of all pages."""
         answers: list[tuple[str, str, Answer]] = [("GET", "", _to_overview)]
         answers += [
             ("POST", path, partial(_act, scope, action))
@@ -101,11 +101,11 @@ class Site:
 
     @property
     def has_log_in(self) -> bool:
-        """Whether a person may log in with a key."""
+        """Whether people may log in with a key."""
         return isinstance(self.access, TokenAccess)
 
     def around(self, request: Request) -> dict[str, Any]:
-        """Return what stands around every page."""
+        """Return the common values of every page."""
         return {
             "root": root_of(request),
             "base": base_of(request),
@@ -114,20 +114,20 @@ class Site:
         }
 
     async def principal(self, request: Request) -> Principal:
-        """Return who asks; a form must come from a page of this server, whatever its credentials.
+        """Return the principal of a request; a form must always come from a page of this server.
 
         Raises:
-            NotAuthenticated: its credentials are missing, or open nothing.
-            NotPermitted: no caller with these headers is answered.
+            NotAuthenticated: its credentials are missing, or invalid.
+            NotPermitted: the server answers no caller with these headers.
         """
         if request.method == "POST":
-            # The rule of the API, without its content type: what a form sends is no JSON.
+            # The rule of the API, without its content type: a form does not send JSON.
             require_own_origin(request)
             request = Request({**request.scope, "method": "GET"})
         return await self.access.principal(request)
 
     async def visit(self, request: Request) -> Visit:
-        """Return the visit that a request is."""
+        """Return the visit of a request."""
         principal = await self.principal(request)
         said = ((name, value.strip()) for name, value in request.query_params.items())
         query = {name: value for name, value in said if value}
@@ -169,7 +169,7 @@ class _Endpoint:
         await response(scope, receive, send)
 
     def _answer(self, method: str) -> Answer:
-        """Return what answers a method.
+        """Return the function that answers a method.
 
         Raises:
             BadRequest: this path has no such method.
@@ -177,7 +177,7 @@ class _Endpoint:
         answer = self._methods.get("GET" if method == "HEAD" else method)
         if answer is None:
             allow = ", ".join(sorted(self._methods))
-            raise BadRequest(WRONG_METHOD, f"this address has {allow}", {"allow": allow})
+            raise BadRequest(WRONG_METHOD, f"this address supports {allow}", {"allow": allow})
         return answer
 
     async def _answered(self, request: Request) -> Response:
@@ -194,11 +194,13 @@ class _Endpoint:
         except Exception:  # noqa: BLE001 - it is logged, and the person gets a page
             _log.exception("%s %s failed", request.method, request.scope["path"])
             status = HTTPStatus.INTERNAL_SERVER_ERROR
-            return _refusal(self._site, request, status, "the server failed, and its log says why")
+            return _refusal(
+                self._site, request, status, "the server failed; see its log for the cause"
+            )
 
 
 def _compressed(response: Response) -> Response:
-    """Return a response in fewer bytes, where it is whole and not small."""
+    """Return a compressed response, if it is complete and not small."""
     if type(response) is not Response or len(response.body) < _SMALL:
         return response
     headers = {name: value for name, value in response.headers.items() if name != "content-length"}
@@ -224,7 +226,7 @@ async def _act(scope: Scope, action: Action, site: Site, request: Request) -> Re
 
 
 def _back(request: Request, form: Form, done: Done) -> Response:
-    """Return to the page that sent a form, which says what was done."""
+    """Redirect to the page that sent a form, with the result of its action."""
     back = own_address(request, form.text("back"))
     path, _, query = back.partition("?")
     said = urlencode({"notice": done.notice, "n": done.number, "refused": done.refused})
@@ -250,7 +252,7 @@ async def _asset(_: Site, request: Request) -> Response:
 
 
 def _frame(site: Site, request: Request, visit: Visit, page: Page) -> dict[str, Any]:
-    """Return what every page shows around its own part."""
+    """Return the values that every page shows around its own part."""
     types = page.types if visit.may(Scope.EVENTS_READ) else None
     stream = f"{root_of(request)}/api/events/stream?from_now=true"
     if types is not None and types != "*":
@@ -271,13 +273,13 @@ def _frame(site: Site, request: Request, visit: Visit, page: Page) -> dict[str, 
 
 
 def _notice(visit: Visit) -> str | None:
-    """Return what an action did, as the address says it: the words are this server's."""
+    """Return the result of an action from the address, in this server's own words."""
     found = NOTICES.get(visit.text("notice") or "")
     if found is None:
         return None
     done, noun = found
     number, refused = (_count(visit.text(name)) for name in ("n", "refused"))
-    why = "gone, or in a state that has no such step"
+    why = "not found, or not possible in the present state"
     left = f"; {amount(refused, noun)} refused: {why}" if refused else ""
     return f"{amount(number, noun)} {done}{left}."
 
@@ -287,7 +289,7 @@ def _count(text: str | None) -> int:
 
 
 def _stranger(site: Site, request: Request, unknown: NotAuthenticated) -> Response:
-    """Ask who it is; where no log-in helps, say so."""
+    """Redirect to the log-in, or refuse if a log-in would not help."""
     if not site.has_log_in or FRAGMENT in request.headers:
         return _refusal(site, request, HTTPStatus.UNAUTHORIZED, str(unknown))
     if request.method != "GET":
@@ -309,7 +311,7 @@ def _refusal(site: Site, request: Request, status: int, text: str) -> Response:
 
 
 def _path_of_referer(request: Request) -> str:
-    """Return the page that a form was on, as its browser says; other callers may write anything."""
+    """Return the page that sent a form, according to the browser; other callers may lie."""
     try:
         parts = urlsplit(request.headers.get("referer", ""))
     except ValueError:

@@ -1,4 +1,4 @@
-"""The table of the pages, and that of the forms that they send."""
+"""The table of the pages, and the table of their forms."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from cicd_core.http.web.visit import Visit
 from cicd_core.model.principal import Scope
 from cicd_core.values import frozen
 
-#: Reads services, and returns what a template shows.
+#: Reads services, and returns the values for a template.
 View = Callable[[Visit], Awaitable[dict[str, Any]]]
-#: Gives one command.
+#: Calls one command.
 Action = Callable[[Visit, Form], Awaitable[actions.Done]]
 
 
@@ -26,12 +26,12 @@ class Page:
     path: str
     template: str
     title: str
-    #: All of these must be allowed to who looks at it.
+    #: All scopes that are needed to see it.
     scopes: tuple[Scope, ...]
     view: View
-    #: The types of events after which it is fetched again; None: it shows no changes.
+    #: The types of events after which it is updated; None: it is not updated.
     types: str | None = None
-    #: Its place in the navigation; None: it has none.
+    #: Its label in the navigation; None: it is not in the navigation.
     label: str | None = None
 
 
@@ -145,7 +145,7 @@ PAGES: Final = (
     ),
 )
 
-#: What each form may send, who may send it, and what it does.
+#: The path of each form, the scope that it needs, and its action.
 ACTIONS: Final[Mapping[str, tuple[Scope, Action]]] = {
     "/do/jobs/cancel": (Scope.JOBS_WRITE, actions.cancel),
     "/do/jobs/replay": (Scope.JOBS_WRITE, actions.replay),

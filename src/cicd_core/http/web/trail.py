@@ -1,4 +1,4 @@
-"""An event as an audit reads it: who did what, to what, from which status to which, and why."""
+"""An event as an audit entry: actor, command, subject, status before and after, and reason."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
     from cicd_core.model.event import UnreadableEvent
 
-#: The names of the fields of a trail, in the order of a file's columns.
+#: The names of an entry's fields, in the order of a file's columns.
 COLUMNS = ("at", "actor", "command", "kind", "subject", "before", "after", "reason")
 
 
 @frozen(kw_only=True)
 class Trail:
-    """One command, as the log has it."""
+    """One command, according to the log."""
 
     #: None: the entry does not decode.
     at: datetime | None
@@ -35,7 +35,7 @@ class Trail:
 
 
 def trail_of(entry: Event | UnreadableEvent) -> Trail:
-    """Return who did what by an event."""
+    """Return the audit entry of an event."""
     kind, subject = entry.subject
     if not isinstance(entry, Event):
         return Trail(
@@ -62,13 +62,13 @@ def trail_of(entry: Event | UnreadableEvent) -> Trail:
 
 
 def actor_of(event: Event) -> str:
-    """Return who gave a command, as far as its event says so."""
+    """Return the actor of a command, if its event names one."""
     data = event.data
     return _text(data.get("actor") or data.get("agent_id") or data.get("user_id"))
 
 
 def matches(entry: Event | UnreadableEvent, actor: str | None, command: str | None) -> bool:
-    """Return whether an entry is of an actor, and of a type such as ``job.*``; None: of any."""
+    """Return whether an entry has this actor, and a type such as ``job.*``; None matches any."""
     if not isinstance(entry, Event):
         return actor is None and command is None
     if actor is not None and actor_of(entry) != actor:

@@ -1,4 +1,4 @@
-"""One request for a page: who asks, for what, and where the page stands."""
+"""One request for a page: the caller, the parameters, and the address of the page."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
 
 @frozen(kw_only=True)
 class Visit:
-    """What a view and an action know of a request."""
+    """The context of a request, for views and actions."""
 
     plane: ControlPlane
     recent: RecentEvents
-    #: The logs of jobs; None: this server keeps none.
+    #: The logs of jobs; None: this server stores none.
     job_logs: JobLogService | None
     principal: Principal
-    #: The store's calendar.
+    #: The time of the store's calendar.
     now: datetime
-    #: The path before every page, such as ``/ui``.
+    #: The path prefix of all pages, such as ``/ui``.
     base: str
     #: The path of this page, with its query string.
     here: str
     path: Mapping[str, str]
-    #: What the query string says; an empty field of a form says nothing.
+    #: The query string; an empty field of a form counts as missing.
     query: Mapping[str, str]
 
     def may(self, scope: Scope) -> bool:
-        """Return whether who asks may do that: what is not allowed is not offered."""
+        """Return whether the caller has a scope: actions without it are not offered."""
         try:
             self.principal.require(scope)
         except NotPermitted:
@@ -47,15 +47,15 @@ class Visit:
         return True
 
     def name(self, parameter: str) -> str:
-        """Return a part of the path; a name may hold slashes, which come percent-encoded."""
+        """Return a part of the path; slashes in a name are percent-encoded."""
         return unquote(self.path[parameter])
 
     def text(self, name: str) -> str | None:
-        """Return a field of the query string; None: it says nothing."""
+        """Return a field of the query string; None: it is missing."""
         return self.query.get(name)
 
     def link(self, *parts: str, **query: object) -> str:
-        """Return the address of a page; its parts are names, a query of None is left out."""
+        """Return the address of a page; its parts are names; query fields of None are omitted."""
         path = "/".join((self.base, *(quote(part, safe="") for part in parts)))
         given = {name: value for name, value in query.items() if value is not None}
         return f"{path}?{urlencode(given)}" if given else path
@@ -71,7 +71,7 @@ class Visit:
         """Return a field that is a number from 1 to ``most``.
 
         Raises:
-            InvalidInput: it is none.
+            InvalidInput: it is not such a number.
         """
         said = self.text(name)
         if said is None:

@@ -1,1 +1,1 @@
-"""What travels: requests, values as JSON, and errors as problem documents."""
+"""The wire formats: requests, values as JSON, and errors as problem documents."""

@@ -1,4 +1,4 @@
-"""What the routes of keys and sessions answer: each token once, in the answer that makes it."""
+"""The answers of keys and sessions: only the answer to a creation has the token."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 
 class KeyMade(Struct):
-    """A new key, and the one time that its token is shown."""
+    """A new key, with its token, which is shown only once."""
 
     key: dict[str, Any]
     token: str
 
 
 class SessionOpened(Struct):
-    """A new session, and the one time that its token is shown."""
+    """A new session, with its token, which is shown only once."""
 
     session: dict[str, Any]
     token: str
@@ -46,19 +46,19 @@ class SessionChecked(Struct):
 
 
 class LoggedOut(Struct):
-    """The answer to a log-out, also where there was no session."""
+    """The answer to a log-out, even if there was no session."""
 
     status: str = "logged out"
 
 
 class LoggedOutEverywhere(Struct):
-    """How many sessions of a user were ended."""
+    """The number of sessions of a user that were ended."""
 
     ended: int
 
 
 class CallerShown(Struct):
-    """Whom a token stands for."""
+    """The principal of a token."""
 
     name: str
     scopes: list[str]
@@ -68,7 +68,7 @@ class CallerShown(Struct):
 
 
 class _Key(Struct):
-    """An API key, as an answer shows it."""
+    """An API key in an answer."""
 
     key_id: str
     name: str
@@ -84,17 +84,17 @@ class _Key(Struct):
 
 
 def key_made(issued: IssuedKey) -> KeyMade:
-    """Return the answer that shows a key's token."""
+    """Return the answer with a key's token."""
     return KeyMade(key=to_json(issued.key), token=issued.token)
 
 
 def session_opened(issued: IssuedSession) -> SessionOpened:
-    """Return the answer that shows a session's token."""
+    """Return the answer with a session's token."""
     return SessionOpened(session=to_json(issued.session), token=issued.token)
 
 
 def session_checked(session: Session) -> SessionChecked:
-    """Return the answer that a token opens a session."""
+    """Return the answer for a token that opens a session."""
     said: dict[str, Any] = to_json(session)
     return SessionChecked(
         valid=True, user_id=session.user_id, expires_at=said["expires_at"], session=said
@@ -102,7 +102,7 @@ def session_checked(session: Session) -> SessionChecked:
 
 
 def caller_shown(principal: Principal) -> CallerShown:
-    """Return the answer that says whom a token stands for."""
+    """Return the answer with a token's principal."""
     return CallerShown(
         name=principal.name,
         scopes=sorted(principal.scopes),
@@ -113,10 +113,10 @@ def caller_shown(principal: Principal) -> CallerShown:
 
 
 def key_from_wire(raw: object) -> ApiKey:
-    """Return the key that an answer shows; its digest stays on the server.
+    """Return the key in an answer; its digest stays on the server.
 
     Raises:
-        UnsupportedCapability: the answer is of another form.
+        UnsupportedCapability: the answer has another form.
     """
     names = _Key.__struct_fields__
     shown = converted({name: part_of(raw, name) for name in names}, _Key)
@@ -124,10 +124,10 @@ def key_from_wire(raw: object) -> ApiKey:
 
 
 def keys_from_wire(raw: object) -> Page[ApiKey]:
-    """Return the page of keys that an answer shows.
+    """Return the page of keys in an answer.
 
     Raises:
-        UnsupportedCapability: the answer is of another form.
+        UnsupportedCapability: the answer has another form.
     """
     return Page(
         tuple(map(key_from_wire, part_of(raw, "items", list[Any]))),
@@ -138,19 +138,19 @@ def keys_from_wire(raw: object) -> Page[ApiKey]:
 
 
 def issued_key_from_wire(raw: object) -> IssuedKey:
-    """Return the key that an answer shows with its token.
+    """Return the key and the token in an answer.
 
     Raises:
-        UnsupportedCapability: the answer is of another form.
+        UnsupportedCapability: the answer has another form.
     """
     return IssuedKey(key=key_from_wire(part_of(raw, "key")), token=part_of(raw, "token", str))
 
 
 def issued_session_from_wire(raw: object) -> IssuedSession:
-    """Return the session that an answer shows with its token.
+    """Return the session and the token in an answer.
 
     Raises:
-        UnsupportedCapability: the answer is of another form.
+        UnsupportedCapability: the answer has another form.
     """
     session = from_wire(Session, part_of(raw, "session"))
     return IssuedSession(session=session, token=part_of(raw, "token", str))

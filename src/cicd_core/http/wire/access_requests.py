@@ -9,7 +9,7 @@ from cicd_core.keys.model import KeySpec
 
 
 class KeyBody(Asked):
-    """A key to be made; the fields of :class:`~cicd_core.keys.model.KeySpec`."""
+    """A key to create; the fields of :class:`~cicd_core.keys.model.KeySpec`."""
 
     name: Label
     scopes: tuple[str, ...] = ()
@@ -18,7 +18,7 @@ class KeyBody(Asked):
     ttl_seconds: float | None = None
 
     def value(self) -> KeySpec:
-        """Return it as the library has it."""
+        """Return it as a value of the library."""
         return KeySpec(**self.fields())
 
 
@@ -29,7 +29,7 @@ class ReplaceKeyBody(Asked):
 
 
 class RevokeKeyBody(Asked):
-    """A key that ends."""
+    """The revocation of a key."""
 
     reason: str = "revoked"
 
@@ -41,37 +41,37 @@ class SecretBody(Asked):
 
 
 class SessionBody(Asked):
-    """A session to be opened; the arguments of ``sessions.create``, and how the token travels."""
+    """A session to create; the arguments of ``sessions.create``, its scopes, and the cookie."""
 
     user_id: Label
     ttl_seconds: float | None = None
     idle_seconds: float | None = None
     metadata: dict[str, str] = field(default_factory=dict[str, str])
-    #: What the session allows; reading when left out.
+    #: The scopes of the session; by default it allows reading.
     scopes: tuple[str, ...] | None = None
     #: Whether the answer sets the cookie for a browser.
     cookie: bool = False
 
 
 class ValidateBody(Asked):
-    """The token to look at; the request's own when left out."""
+    """The token to validate; by default that of the request."""
 
     token: str | None = None
 
 
 class RotateBody(Asked):
-    """The session that gets another token; the request's own when left out."""
+    """The token to replace; by default that of the request."""
 
     token: str | None = None
 
 
 class LogOutBody(Asked):
-    """The session to end; the request's own when left out."""
+    """The token of the session to end; by default that of the request."""
 
     token: str | None = None
 
 
 class SessionsQuery(PageQuery, kw_only=True):
-    """Whose sessions."""
+    """The user whose sessions to list."""
 
     user_id: Label

@@ -1,7 +1,7 @@
-"""Events as CloudEvents 1.0: those that CDEvents has a type for have it, and its data.
+"""Events as CloudEvents 1.0: some of them have a type and data of CDEvents.
 
-CDEvents describes what happens in continuous delivery in words that all tools share. A job is its
-``taskRun``, a deployment its ``service``. The event's own data stands in ``customData``.
+CDEvents describes continuous delivery in terms that tools share. A job is a ``taskRun`` there, a
+deployment a ``service``. The event's own data is in ``customData``.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from cicd_core.values import frozen
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: What an event's id is unique in.
+#: The context in which an event's id is unique.
 SOURCE: Final = "/cicd-core"
-#: What each type begins with that is none of CDEvents'.
+#: The prefix of types that are not from CDEvents.
 PREFIX: Final = "cicd_core."
-#: The type of what can't be read.
+#: The type of an event that can't be read.
 UNREADABLE: Final = f"{PREFIX}unreadable"
 
 _CDEVENTS: Final = "0.4.1"
@@ -32,11 +32,11 @@ _SERVICE_ROLLED_BACK: Final = "dev.cdevents.service.rolledback.0.2.0"
 
 @frozen
 class _Standard:
-    """A type of CDEvents, and what it says of its subject."""
+    """A type of CDEvents, and its facts about the subject."""
 
     type: str
     outcome: str | None = None
-    #: The stage of a deployment that it is about.
+    #: The stage of the deployment.
     stage: str | None = None
 
 

@@ -1,4 +1,4 @@
-"""What the dashboard's routes answer: flat fields, as its callers know them."""
+"""The answers of the dashboard's routes: flat fields, as its callers expect them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Answer = TypeVar("Answer", bound=Struct)
 #: An instant, in UTC.
 Moment = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 
-#: How many digits of a commit a list shows, and how many a new job and the running ones do.
+#: Number of digits of a commit in a list, and in the answers for a new job and running jobs.
 LIST_DIGITS: Final = 12
 SHORT_DIGITS: Final = 7
 
@@ -57,7 +57,7 @@ class JobDetails(JobRow):
 
 
 class JobRows(Struct):
-    """A page of jobs; ``total`` is how many it shows."""
+    """A page of jobs; ``total`` is the number of jobs on it."""
 
     jobs: list[JobRow]
     total: int
@@ -115,7 +115,7 @@ class DeploymentDetails(DeploymentRow):
 
 
 class DeploymentRows(Struct):
-    """A page of deployments; ``total`` is how many it shows."""
+    """A page of deployments; ``total`` is the number of deployments on it."""
 
     deployments: list[DeploymentRow]
     total: int
@@ -126,7 +126,7 @@ class DeploymentRows(Struct):
 
 
 class ServiceDeployments(Struct):
-    """A page of a service's deployments; ``total`` is how many it shows."""
+    """A page of a service's deployments; ``total`` is the number of deployments on it."""
 
     service_name: str
     deployments: list[DeploymentOfService]
@@ -175,7 +175,7 @@ class FailedDeployment(Struct):
 
 
 class MeasuredDeployment(Struct):
-    """A deployment with its newest figures."""
+    """A deployment with its newest metrics."""
 
     deployment_id: str
     status: str
@@ -195,7 +195,7 @@ class AgentRow(Struct):
 
 
 class Summary(Struct):
-    """The figures of the dashboard; ``jobs_running`` are all jobs that have not ended."""
+    """The numbers of the dashboard; ``jobs_running`` counts all jobs that have not ended."""
 
     as_of: Moment
     jobs_running: int
@@ -214,12 +214,12 @@ class Summary(Struct):
 
 
 def of_job(kind: type[Answer], job: Job, digits: int | None = None) -> Answer:
-    """Return what an answer of some kind says of a job.
+    """Return the answer about a job.
 
     Args:
         kind: one of the classes above.
         job: the job.
-        digits: how many of its commit are shown; all of them when left out.
+        digits: number of digits of its commit; None: all.
     """
     facts: dict[str, Any] = {
         **to_json(job),
@@ -230,7 +230,7 @@ def of_job(kind: type[Answer], job: Job, digits: int | None = None) -> Answer:
 
 
 def of_deployment(kind: type[Answer], deployment: Deployment, digits: int | None = None) -> Answer:
-    """Return what an answer of some kind says of a deployment; as :func:`of_job`."""
+    """Return the answer about a deployment, like :func:`of_job`."""
     said: dict[str, Any] = to_json(deployment)
     facts = {
         **said,
@@ -301,7 +301,7 @@ _IN_STAGING: Final = (DeploymentStatus.STAGING, DeploymentStatus.STAGED)
 
 
 def of_summary(summary: DashboardSummary) -> Summary:
-    """Return the summary's figures under the names that the dashboard's callers know."""
+    """Return the numbers of the summary, with the names that the dashboard's callers expect."""
     jobs, deployments = summary.jobs_by_status, summary.deployments_by_status
     return Summary(
         as_of=to_json(summary.as_of),
@@ -329,5 +329,5 @@ def _shortened(entity: Job | Deployment, digits: int | None) -> str | None:
 
 
 def _picked(kind: type[Answer], facts: dict[str, Any]) -> Answer:
-    """Return an answer, with what its class says of the facts."""
+    """Return an answer with those facts that its class has."""
     return kind(**{name: facts[name] for name in kind.__struct_fields__})

@@ -1,4 +1,4 @@
-"""The bodies and query strings of the dashboard's routes: flat fields, as its callers know them."""
+"""The bodies and query strings of the dashboard's routes: flat fields, as its callers send them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cicd_core.public_json.flat_git import checked_fields, context_of
 
 
 class TrackedJobBody(Asked):
-    """A run that something else executes, to be recorded."""
+    """A tracked run to record, which an external system executes."""
 
     job_type: Name
     git_repo: str
@@ -27,7 +27,7 @@ class TrackedJobBody(Asked):
     idempotency_key: Label | None = None
 
     def value(self) -> JobSpec:
-        """Return it as the library has it.
+        """Return it as a value of the library.
 
         Raises:
             InvalidInput: a git field is wrong; the error names it.
@@ -52,7 +52,7 @@ class TrackedJobBody(Asked):
 
 
 class TrackedJobsQuery(JobsQuery):
-    """Which jobs."""
+    """The filters of jobs."""
 
     limit: Limit = 100
 
@@ -64,13 +64,13 @@ class HundredQuery(PageQuery):
 
 
 class NewestQuery(Asked):
-    """How many of the newest."""
+    """The number of newest entries."""
 
     limit: Limit = 100
 
 
 class TrackedEndBody(Asked):
-    """A run that ended, and who ran it."""
+    """The end of a run, and its agent."""
 
     agent_id: Name
     exit_code: int
@@ -80,7 +80,7 @@ class TrackedEndBody(Asked):
     error_message: str | None = None
 
     def outcome(self) -> Outcome:
-        """Return how it ended: 0 is a success, anything else a failure."""
+        """Return the outcome: exit code 0 is a success, any other one a failure."""
         return Outcome(
             verdict="success" if self.exit_code == 0 else "failed",
             exit_code=self.exit_code,
@@ -91,7 +91,7 @@ class TrackedEndBody(Asked):
 
 
 class ReleaseOfServiceBody(Asked):
-    """A version of a service that is to be deployed."""
+    """A version of a service to deploy."""
 
     service_name: Name
     service_version: Label
@@ -104,7 +104,7 @@ class ReleaseOfServiceBody(Asked):
     deployment_id: Name | None = None
 
     def value(self) -> DeploymentSpec:
-        """Return it as the library has it; without a repository there is no git context.
+        """Return it as a value of the library; without a repository there is no git context.
 
         Raises:
             InvalidInput: a git field is wrong; the error names it.
@@ -126,13 +126,13 @@ class ReleaseOfServiceBody(Asked):
 
 
 class ReleasesQuery(DeploymentsQuery):
-    """Which deployments."""
+    """The filters of deployments."""
 
     limit: Limit = 100
 
 
 class StageEndBody(Asked):
-    """How a stage ended, and which job did it."""
+    """The result of a stage, and its job."""
 
     job_id: Name | None = None
     succeeded: bool = True
@@ -140,20 +140,20 @@ class StageEndBody(Asked):
 
 
 class VersionRollbackBody(Asked):
-    """A deployment that is taken back."""
+    """The rollback of a deployment."""
 
     reason: str
     rolled_back_to_version: Label | None = None
 
 
 class FailureBody(Asked):
-    """A deployment that failed."""
+    """The failure of a deployment."""
 
     error_message: str
 
 
 class FiguresBody(Asked):
-    """How a deployment behaves under traffic; what was not measured is left out."""
+    """The metrics of a deployment under traffic; omitted ones were not measured."""
 
     error_rate: float | None = None
     latency_ms: float | None = None
@@ -161,7 +161,7 @@ class FiguresBody(Asked):
     recorded_at: Instant | None = None
 
     def value(self) -> DeploymentMetrics:
-        """Return it as the library has it."""
+        """Return it as a value of the library."""
         return DeploymentMetrics(**self.fields())
 
 

@@ -9,7 +9,7 @@ from cicd_core.model.deployment import DeploymentSpec
 
 
 class DeploymentBody(Asked):
-    """A deployment to be made; the fields of ``DeploymentSpec``, and an id of the caller's own."""
+    """A deployment to create; the fields of ``DeploymentSpec``, and optionally your own id."""
 
     service_name: Name
     version: Label
@@ -22,7 +22,7 @@ class DeploymentBody(Asked):
     deployment_id: Name | None = None
 
     def value(self) -> DeploymentSpec:
-        """Return it as the library has it."""
+        """Return it as a value of the library."""
         given = self.fields()
         del given["deployment_id"]
         given["git"] = None if self.git is None else self.git.value()
@@ -30,7 +30,7 @@ class DeploymentBody(Asked):
 
 
 class DeploymentsQuery(PageQuery):
-    """Which deployments."""
+    """The filters of deployments."""
 
     service_name: Name | None = None
     status: str | None = None
@@ -39,13 +39,13 @@ class DeploymentsQuery(PageQuery):
 
 
 class BeginStagingBody(Asked):
-    """Staging that begins."""
+    """The start of staging."""
 
     staging_job_id: Name | None = None
 
 
 class EndStagingBody(Asked):
-    """How staging ended."""
+    """The result of staging."""
 
     succeeded: bool
     staging_job_id: Name | None = None
@@ -53,20 +53,20 @@ class EndStagingBody(Asked):
 
 
 class BeginProductionBody(Asked):
-    """Production that begins."""
+    """The start of production."""
 
     production_job_id: Name | None = None
 
 
 class EndProductionBody(Asked):
-    """How production ended."""
+    """The result of production."""
 
     succeeded: bool
     error_message: str | None = None
 
 
 class RollBackBody(Asked):
-    """A deployment that is taken back; the target is the deployment, or the version, instead."""
+    """The rollback of a deployment; the target is the deployment or version that replaces it."""
 
     reason: str
     target: Label | None = None

@@ -1,7 +1,7 @@
 """Events on the wire: query strings, and the place of each event in the log.
 
-The log gives a cursor behind each page that it answers. An event within a page has a place of its
-own: the cursor that the page was read with, and how many entries of it come up to the event.
+The log returns a cursor only at the end of each page. So an event within a page has a place: the
+cursor with which the page was read, and the number of its entries up to the event.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from cicd_core.values import frozen
 if TYPE_CHECKING:
     from cicd_core.model.event import Event, UnreadableEvent
 
-#: How events are written: as CloudEvents, or with the fields that the library's values have.
+#: The format of events: CloudEvents, or the fields of the library's values.
 Format = Literal["cloudevents", "event"]
 
-#: The most events that one read of the log gives.
+#: Maximum number of events of one read.
 MOST: Final = 1000
-#: The names of the events of a stream that are none of the log.
+#: The names of messages in a stream that are not events of the log.
 GAP: Final = "gap"
 UNREADABLE: Final = "unreadable"
 END: Final = "end"
 
 _MARK: Final = "~"
-#: How many digits the number of seen entries has at most.
+#: Maximum number of digits of the number of seen entries.
 _DIGITS: Final = 3
 
 
@@ -44,46 +44,46 @@ class EventsQuery(Asked):
 
 
 class StreamQuery(Asked):
-    """Which events are followed."""
+    """The events to follow."""
 
     cursor: str | None = None
-    #: Begin with what happens from now on, in place of a cursor.
+    #: Start with the next event, instead of a cursor.
     from_now: bool = False
-    #: Only those of one subject: a collection and a key, such as ``jobs/01J…``.
+    #: Only events of one subject: a collection and a key, such as ``jobs/01J…``.
     subject: str | None = None
-    #: Only these, separated by commas; ``*`` stands for anything.
+    #: Only these types, separated by commas; ``*`` matches any text.
     types: Annotated[str, Meta(min_length=1)] | None = None
     format: Format = "cloudevents"
 
     def subject_pair(self) -> tuple[str, str] | None:
-        """Return the subject as the library has it."""
+        """Return the subject as the library expects it."""
         if self.subject is None:
             return None
         collection, _, key = self.subject.partition("/")
         return collection, key
 
     def type_list(self) -> list[str] | None:
-        """Return the types as the library has them."""
+        """Return the types as the library expects them."""
         return None if self.types is None else self.types.split(",")
 
 
 @frozen
 class Place:
-    """A place in the log: a cursor, and how many entries behind it have been seen."""
+    """A place in the log: a cursor, and the number of entries after it that have been seen."""
 
     cursor: str | None
     seen: int = 0
 
     @property
     def text(self) -> str:
-        """How a cursor says it."""
+        """The place as a cursor."""
         if self.seen or self.cursor is None:
             return f"{self.cursor or ''}{_MARK}{self.seen}"
         return self.cursor
 
 
 def place_of(text: str | None) -> Place:
-    """Return the place that a cursor says; None: the beginning of what is kept.
+    """Return the place in a cursor; None: the oldest stored event.
 
     Raises:
         InvalidCursor: it is damaged.
@@ -99,7 +99,7 @@ def place_of(text: str | None) -> Place:
 
 
 def written(entry: Event | UnreadableEvent, form: Format) -> dict[str, Any]:
-    """Return how JSON says an entry of the log, in one of the formats."""
+    """Return an entry of the log as JSON, in one of the formats."""
     if form == "cloudevents":
         return cloud_event(entry)
     value: dict[str, Any] = to_json(entry)

@@ -1,4 +1,4 @@
-"""Logs of jobs on the wire: headers that say places, query strings, and places of streams."""
+"""Logs of jobs on the wire: headers with offsets, query strings, and places in streams."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from cicd_core.values import frozen
 if TYPE_CHECKING:
     from cicd_core.model.claim import ClaimedJob, ClaimRef
 
-#: The header that shows the token of a lease where the body is no JSON.
+#: The header with the token of a lease, for bodies that are not JSON.
 LEASE_TOKEN: Final = "Lease-Token"  # noqa: S105 - the name of a header
-#: The headers of an answer that say which log it is of, and how far that is.
+#: The headers of an answer with the log's attempt, and whether the log is complete.
 ATTEMPT: Final = "Log-Attempt"
 COMPLETE: Final = "Log-Complete"
 #: The name of the message that ends a stream.
@@ -34,46 +34,46 @@ Offset = Annotated[int, Meta(extra_json_schema={"minimum": 0})]
 
 
 class LogQuery(Asked):
-    """Which part of a log."""
+    """The requested part of a log."""
 
-    #: Left out: the newest attempt that has a log.
+    #: By default the newest attempt with a log.
     attempt: Attempt | None = None
-    #: Only so many lines of its end.
+    #: Only so many lines from the end.
     tail: Lines | None = None
 
 
 class LogStreamQuery(Asked):
-    """Which log is followed, and from where."""
+    """The log to follow, and where to start."""
 
-    #: Left out: the newest attempt, and those that come after it.
+    #: By default the newest attempt, and those after it.
     attempt: Attempt | None = None
-    #: Where to begin in the first log.
+    #: Where to start in the first log.
     offset: Offset = 0
-    #: How the bytes are written: ``text`` replaces what is no UTF-8.
+    #: The form of the bytes: ``text`` replaces bytes that are not UTF-8.
     encoding: Literal["text", "base64"] = "text"
 
 
 @frozen(kw_only=True)
 class SentRange:
-    """The places of bytes that are sent for a log."""
+    """The range of bytes that are sent for a log."""
 
     offset: int
-    #: How many there must be.
+    #: The number of bytes.
     size: int
-    #: Whether nothing follows them.
+    #: Whether they are the last ones.
     complete: bool
 
 
 def token_to_header(claimed: ClaimedJob | ClaimRef) -> str:
-    """Return how the header says the token of a lease."""
+    """Return the token of a lease as a header."""
     return f"{claimed.token.fence}.{claimed.token.claim_id}"
 
 
 def token_of_header(text: str | None) -> LeaseToken:
-    """Return the token that the header shows.
+    """Return the token in a header.
 
     Raises:
-        InvalidInput: it is missing or none.
+        InvalidInput: it is missing or invalid.
     """
     found = _TOKEN.fullmatch(text or "")
     if found is None:
@@ -83,17 +83,17 @@ def token_of_header(text: str | None) -> LeaseToken:
 
 
 def range_to_header(offset: int, size: int, *, complete: bool) -> str:
-    """Return how ``Content-Range`` says which bytes of a log are sent."""
+    """Return the ``Content-Range`` for sent bytes of a log."""
     end = offset + size
     places = f"{offset}-{end - 1}" if size else "*"
     return f"bytes {places}/{end if complete else '*'}"
 
 
 def range_of_header(text: str | None) -> SentRange | None:
-    """Return which bytes a ``Content-Range`` says; None: it says nothing of use.
+    """Return the range in a ``Content-Range``; None: it is not usable.
 
-    ``bytes 0-9/*`` sends ten bytes, ``bytes 0-9/10`` the last ten, ``bytes */10`` none, and says
-    that the log ends there.
+    ``bytes 0-9/*`` sends ten bytes, ``bytes 0-9/10`` the last ten, and ``bytes */10`` none, but
+    marks the end of the log.
     """
     found = _SENT.fullmatch(text or "")
     if found is None:
@@ -108,13 +108,13 @@ def range_of_header(text: str | None) -> SentRange | None:
 
 
 def wanted_range(text: str | None, end: int) -> tuple[int, int] | None:
-    """Return the places that a ``Range`` asks for; None: of no one range, so of all there is.
+    """Return the offsets in a ``Range``; None: it is not one range, so the complete log is wanted.
 
-    The second place is behind the last byte. Where both are equal there is nothing in the range.
+    The second offset is after the last byte. If both are equal, the range is empty.
 
     Args:
         text: the header.
-        end: of the log.
+        end: the end of the log.
     """
     found = _WANTED.fullmatch((text or "").strip())
     if found is None:
@@ -128,23 +128,23 @@ def wanted_range(text: str | None, end: int) -> tuple[int, int] | None:
 
 
 def place_of_range(text: str | None) -> int | None:
-    """Return where the bytes of an answer begin; None: its ``Content-Range`` does not say."""
+    """Return the offset of an answer's bytes; None: its ``Content-Range`` does not have it."""
     found = _SENT.fullmatch(text or "")
     return None if found is None or found[1] is None else int(found[1])
 
 
 def place_to_text(attempt: int, offset: int) -> str:
-    """Return how a stream says where it goes on."""
+    """Return the place at which a stream continues, as text."""
     return f"{attempt}-{offset}"
 
 
 def place_of_text(text: str) -> tuple[int, int]:
-    """Return the attempt and the place that a stream said.
+    """Return the attempt and the offset in the place of a stream.
 
     Raises:
         InvalidCursor: it is damaged.
     """
     found = _PLACE.fullmatch(text)
     if found is None:
-        raise InvalidCursor(text, "it is damaged: give all of the id that a message had")
+        raise InvalidCursor(text, "it is damaged: give the complete id of a message")
     return int(found[1]), int(found[2])

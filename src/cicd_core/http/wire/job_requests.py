@@ -10,13 +10,13 @@ from cicd_core.http.wire.requests import Asked, Instant, Name, OutcomeBody
 
 
 class RecordStartBody(Asked):
-    """A run that began somewhere else."""
+    """The start of a run in an external system."""
 
     started_at: Instant | None = None
 
 
 class RecordEndBody(Asked):
-    """A run that ended somewhere else; the arguments of ``jobs.record_execution``."""
+    """The end of a run in an external system; the arguments of ``jobs.record_execution``."""
 
     outcome: OutcomeBody
     started_at: Instant | None = None
@@ -25,20 +25,20 @@ class RecordEndBody(Asked):
     agent_id: Name | None = None
 
     def times(self) -> dict[str, Any]:
-        """Return the arguments besides the outcome."""
+        """Return the arguments other than the outcome."""
         given = self.fields()
         del given["outcome"]
         return given
 
 
 class WaitQuery(Asked):
-    """How long the answer may take at most, in seconds."""
+    """Maximum time until the answer, in seconds."""
 
     seconds: float = 25.0
 
 
 class Replayed(Struct):
-    """What became of one dead letter: the job as it is now, or the problem of its refusal."""
+    """The result for one dead letter: the job after it, or the problem of its refusal."""
 
     job_id: Name
     job: dict[str, Any] | None = None
@@ -46,6 +46,6 @@ class Replayed(Struct):
 
 
 class Replays(Struct):
-    """What became of each, in the order given."""
+    """The result for each, in the order given."""
 
     results: list[Replayed]

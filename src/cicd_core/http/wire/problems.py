@@ -1,7 +1,7 @@
 """Errors as problem documents (RFC 9457), and back: one class, one type, one status.
 
-The ``type`` of a problem is stable: programs decide by it. What an error says of itself (the field,
-what is legal instead, …) stands beside it, under the names that the error's attributes have.
+The ``type`` of a problem is stable: programs may rely on it. The attributes of an error (the field,
+the legal alternatives, …) are further members, with the same names.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 #: The media type of a problem document.
 PROBLEM_JSON: Final = "application/problem+json"
-#: What each ``type`` begins with.
+#: The prefix of each ``type``.
 PREFIX: Final = "urn:cicd-core:problem:"
-#: After how many seconds a call may be made again that failed for a moment.
+#: Seconds after which a call that failed temporarily may be repeated.
 RETRY_AFTER_SECONDS: Final = 1
 #: The members that every problem has.
 _STANDARD: Final = frozenset({"type", "title", "status", "detail", "instance"})
@@ -45,7 +45,7 @@ class ProblemKind:
 
 _H: Final = HTTPStatus
 
-#: The kind of problem that each error of the library is.
+#: The kind of problem of each error of the library.
 KINDS: Final[Mapping[type[CicdError], ProblemKind]] = {
     CicdError: ProblemKind("refused", _H.CONFLICT, "The request was refused"),
     errors.InvalidInput: ProblemKind(
@@ -86,7 +86,7 @@ KINDS: Final[Mapping[type[CicdError], ProblemKind]] = {
         "agent-unavailable", _H.CONFLICT, "The agent takes no work now"
     ),
     errors.AgentDeregistered: ProblemKind(
-        "agent-deregistered", _H.GONE, "The agent has gone, and must register again"
+        "agent-deregistered", _H.GONE, "The agent is deregistered, and must register again"
     ),
     errors.SessionRejected: ProblemKind(
         "session-rejected", _H.UNAUTHORIZED, "The session is unknown, expired or logged out"
@@ -132,7 +132,7 @@ KINDS: Final[Mapping[type[CicdError], ProblemKind]] = {
     ),
 }
 
-#: Problems of the request itself, which no service sees.
+#: Problems of the request itself, which never reaches a service.
 MALFORMED_BODY: Final = ProblemKind("malformed-body", _H.BAD_REQUEST, "The body is not valid JSON")
 WRONG_MEDIA_TYPE: Final = ProblemKind(
     "wrong-media-type", _H.UNSUPPORTED_MEDIA_TYPE, "The body must be JSON"
@@ -157,7 +157,7 @@ _BY_TYPE: Final = {kind.uri: error for error, kind in KINDS.items()}
 
 
 def kind_of(error: CicdError) -> ProblemKind:
-    """Return the kind of an error; a class that is not ours is what it derives from."""
+    """Return the kind of an error; a foreign class has the kind of its base class."""
     return next(KINDS[each] for each in type(error).__mro__ if each in KINDS)
 
 
@@ -175,18 +175,18 @@ def problem(
 
 
 def problem_of(error: CicdError) -> dict[str, Any]:
-    """Return the problem document of an error, with all that the error says of itself."""
+    """Return the problem document of an error, with the error's attributes."""
     said = {name: value for name, value in vars(error).items() if name not in _STANDARD}
     if isinstance(error, InvalidInput):
         said["value"] = _plain(error.value)
-    # `status` is the problem's own; that of an agent has its name beside it.
+    # `status` is that of the problem; the status of an agent has another name.
     if "status" in vars(error):
         said["agent_status"] = str(vars(error)["status"])
     return problem(kind_of(error), str(error), said)
 
 
 def error_of(document: object) -> CicdError | None:
-    """Return the error that a problem document tells of; None: it is of no kind that is known."""
+    """Return the error of a problem document; None: its kind is unknown."""
     if not isinstance(document, dict):
         return None
     said = dict(cast("dict[str, Any]", document))
@@ -195,7 +195,7 @@ def error_of(document: object) -> CicdError | None:
         return None
     detail = str(said.get("detail", ""))
     error = kind.__new__(kind, detail)
-    error.args = (detail,)  # an OSError takes them in its constructor alone
+    error.args = (detail,)  # an OSError takes them only in its constructor
     if "agent_status" in said:
         error.__dict__["status"] = said.pop("agent_status")
     members = {name: value for name, value in said.items() if name not in _STANDARD}
@@ -204,13 +204,13 @@ def error_of(document: object) -> CicdError | None:
 
 
 def _as_in_errors(member: Any) -> Any:
-    """Return a member as an error has it, whose lists are tuples."""
+    """Return a member as errors have it: with tuples in place of lists."""
     items = cast("list[Any]", member)
     return tuple(items) if isinstance(member, list) else member
 
 
 def _plain(value: object) -> Any:
-    """Return a value as JSON has it: its text where it is more than a plain one."""
+    """Return a value as JSON: values of other types become texts."""
     if value is ...:
         return None
     if value is None or isinstance(value, bool | int | str):

@@ -1,6 +1,6 @@
-"""The bodies and query strings of requests; a field that is not named here is refused.
+"""The bodies and query strings of requests; unknown fields are refused.
 
-Types are checked here, bounds where they always are: by the value that a request becomes.
+Types are checked here; limits are checked by the value that a request becomes, as in a program.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from cicd_core.model.outcome import Outcome
 from cicd_core.model.pool import PoolSpec
 from cicd_core.model.spec import JobSpec
 
-#: What the description of the API says of fields; the values that they become check them.
+#: For the description of the API; the values that requests become check these limits.
 Name = Annotated[
     str,
     Meta(extra_json_schema={"minLength": 1, "maxLength": 128, "pattern": "^[A-Za-z0-9._:/-]+$"}),
 ]
 Label = Annotated[str, Meta(extra_json_schema={"minLength": 1})]
 Limit = Annotated[int, Meta(extra_json_schema={"minimum": 1, "maximum": 500})]
-#: The most jobs that one request makes, leases that it renews, and dead letters that it queues
-#: again.
+#: Maximum number of jobs that one request creates, of leases that it renews, and of dead letters
+#: that it queues again.
 MAX_JOBS: Final = 1000
 MAX_RENEWALS: Final = 1024
 MAX_REPLAYS: Final = 100
@@ -36,7 +36,7 @@ PriorityName = Literal["critical", "high", "normal", "low"]
 
 
 class Asked(Struct, forbid_unknown_fields=True, kw_only=True):
-    """What a request asks for; a field that it does not have is refused."""
+    """The parameters of a request; unknown fields are refused."""
 
     def fields(self) -> dict[str, Any]:
         """Return the values of the fields, by their names."""
@@ -48,7 +48,7 @@ class Nothing(Asked):
 
 
 class GitBody(Asked):
-    """Where the work comes from; the fields of :class:`~cicd_core.model.git.GitContext`."""
+    """The git context; the fields of :class:`~cicd_core.model.git.GitContext`."""
 
     repo: str
     ref: str | None = None
@@ -62,12 +62,12 @@ class GitBody(Asked):
     lfs: bool | None = None
 
     def value(self) -> GitContext:
-        """Return it as the library has it."""
+        """Return it as a value of the library."""
         return GitContext(**self.fields())
 
 
 class RetryBody(Asked):
-    """When a verdict leads to another attempt; the fields of ``RetryPolicy``."""
+    """The retry policy; the fields of ``RetryPolicy``."""
 
     max_attempts: int = 3
     retry_on: tuple[Verdict, ...] = (Verdict.ERROR,)
@@ -77,12 +77,12 @@ class RetryBody(Asked):
     jitter: float = 0.5
 
     def value(self) -> RetryPolicy:
-        """Return it as the library has it."""
+        """Return it as a value of the library."""
         return RetryPolicy(**self.fields())
 
 
 class JobBody(Asked):
-    """A job to be made; the fields of :class:`~cicd_core.model.spec.JobSpec`."""
+    """A job to create; the fields of :class:`~cicd_core.model.spec.JobSpec`."""
 
     job_type: Name
     payload: dict[str, Any] = {}
@@ -102,7 +102,7 @@ class JobBody(Asked):
     idempotency_key: Label | None = None
 
     def value(self) -> JobSpec:
-        """Return it as the library has it."""
+        """Return it as a value of the library."""
         given = self.fields()
         given["priority"] = Priority[self.priority.upper()]
         given["git"] = None if self.git is None else self.git.value()
@@ -111,7 +111,7 @@ class JobBody(Asked):
 
 
 class JobsBody(Asked):
-    """Jobs to be made."""
+    """Jobs to create."""
 
     jobs: Annotated[list[JobBody], Meta(extra_json_schema={"maxItems": MAX_JOBS})]
 
@@ -131,7 +131,7 @@ class ClaimBody(Asked):
 
 
 class HeldBody(Asked):
-    """A question what a claim got; the arguments of ``queue.held``."""
+    """A query for the jobs of a claim; the arguments of ``queue.held``."""
 
     agent_id: Name
     request_id: Label
@@ -139,21 +139,21 @@ class HeldBody(Asked):
 
 
 class TokenBody(Asked):
-    """The token of a lease, as the answer to its claim gave it."""
+    """The token of a lease, from the answer to its claim."""
 
     fence: int
     claim_id: str
 
 
 class HolderBody(Asked):
-    """What the holder of a job shows."""
+    """The proof of a job's holder."""
 
     token: TokenBody
     lease_seconds: float | None = None
     version: int | None = None
 
     def reference(self, job_id: str, agent_id: str | None) -> ClaimRef:
-        """Return it as the library has it; ``agent_id`` is the agent that the caller is."""
+        """Return it as a value of the library; ``agent_id`` is the calling agent."""
         return ClaimRef(
             job_id=job_id,
             token=LeaseToken(fence=self.token.fence, claim_id=self.token.claim_id),
@@ -164,14 +164,14 @@ class HolderBody(Asked):
 
 
 class ProgressBody(HolderBody):
-    """How far the work is."""
+    """The progress of a job."""
 
     percent: float | None = None
     message: str | None = None
 
 
 class OutcomeBody(Asked):
-    """How an attempt ended; the fields of :class:`~cicd_core.model.outcome.Outcome`."""
+    """The result of an attempt; the fields of :class:`~cicd_core.model.outcome.Outcome`."""
 
     verdict: Verdict
     exit_code: int | None = None
@@ -180,7 +180,7 @@ class OutcomeBody(Asked):
     logs_summary: str | None = None
 
     def value(self) -> Outcome:
-        """Return it as the library has it."""
+        """Return it as a value of the library."""
         return Outcome(**self.fields())
 
 
@@ -191,7 +191,7 @@ class CompleteBody(HolderBody, kw_only=True):
 
 
 class ReleaseBody(HolderBody):
-    """A job that is given back."""
+    """The release of a job."""
 
     reason: str = "released"
     began: bool = True
@@ -222,12 +222,12 @@ class CancelBody(Asked):
 
 
 class PriorityBody(Asked):
-    """Another priority."""
+    """A new priority."""
 
     priority: PriorityName
 
     def value(self) -> Priority:
-        """Return it as the library has it."""
+        """Return it as a value of the library."""
         return Priority[self.priority.upper()]
 
 
@@ -244,7 +244,7 @@ class ReplaysBody(Asked):
     attempts: int | None = None
 
 
-#: What paths below ``/api/agents`` hold in the place of an agent's id.
+#: Paths below ``/api/agents`` that can't be an agent's id.
 RESERVED_AGENT_IDS: Final = frozenset({"healthy", "pools", "register"})
 
 
@@ -261,7 +261,7 @@ class AgentBody(Asked):
     metadata: dict[str, str] = {}
 
     def value(self) -> AgentSpec:
-        """Return it as the library has it."""
+        """Return it as a value of the library."""
         return AgentSpec(**self.fields())
 
 
@@ -282,7 +282,7 @@ class StuckBody(Asked):
 
 
 class HeartbeatBody(Asked):
-    """A sign of life; the arguments of ``agents.heartbeat``."""
+    """A heartbeat; the arguments of ``agents.heartbeat``."""
 
     incarnation: str
     metrics: MetricsBody | None = None
@@ -291,30 +291,30 @@ class HeartbeatBody(Asked):
     stuck: list[StuckBody] = []
 
     def load(self) -> AgentMetrics | None:
-        """Return the metrics as the library has them."""
+        """Return the metrics as a value of the library."""
         return None if self.metrics is None else AgentMetrics(**self.metrics.fields())
 
     def stuck_reports(self) -> list[StuckReport]:
-        """Return the stuck slots as the library has them."""
+        """Return the stuck slots as values of the library."""
         return [StuckReport(**each.fields()) for each in self.stuck]
 
 
 class StatusBody(Asked):
-    """An operator's word on an agent's health."""
+    """An agent's status, set by an operator."""
 
     status: str
     reason: str
 
 
 class LeavingBody(Asked):
-    """An agent that drains or goes; its own process names its incarnation."""
+    """The drain of an agent; its own process names its incarnation."""
 
     reason: str
     incarnation: str | None = None
 
 
 class DeregisterBody(Asked):
-    """An agent that goes for good; its own process names its incarnation."""
+    """The deregistration of an agent; its own process names its incarnation."""
 
     reason: str = "deregistered"
     incarnation: str | None = None
@@ -334,12 +334,12 @@ class PoolBody(Asked):
     metadata: dict[str, str] = {}
 
     def value(self, pool_name: str) -> PoolSpec:
-        """Return it as the library has it."""
+        """Return it as a value of the library."""
         return PoolSpec(pool_name=pool_name, **self.fields())
 
 
 class ScaleBody(Asked):
-    """The size that an operator wants; null: what the queue calls for."""
+    """A fixed size; null: as the queue needs."""
 
     target_agents: int | None
 
@@ -352,20 +352,20 @@ class PageQuery(Asked):
 
 
 class AgentsQuery(PageQuery):
-    """Which agents."""
+    """The filters of agents."""
 
     pool_name: Name | None = None
     status: str | None = None
 
 
 class HealthyQuery(PageQuery):
-    """Which healthy agents."""
+    """The filters of healthy agents."""
 
     pool_name: Name | None = None
 
 
 class JobsQuery(PageQuery):
-    """Which jobs."""
+    """The filters of jobs."""
 
     status: str | None = None
     agent_id: Name | None = None
@@ -379,20 +379,20 @@ class JobsQuery(PageQuery):
 
 
 class StatsQuery(Asked):
-    """Which numbers of the queue."""
+    """The pool and period of statistics."""
 
     pool_name: Name | None = None
     since: Instant | None = None
 
 
 class ReadyQuery(Asked):
-    """Whose next jobs, and how many."""
+    """The pool whose next jobs to list, and their maximum number."""
 
     pool_name: Name = "default"
     limit: Limit = 50
 
 
 class DeletePoolQuery(Asked):
-    """How a pool is deleted."""
+    """Options for the deletion of a pool."""
 
     force: bool = False

@@ -1,7 +1,7 @@
-"""Values on the wire: as :mod:`cicd_core.public_json` has them, and the few that carry a secret.
+"""Values on the wire: the JSON of :mod:`cicd_core.public_json`, and the few values with secrets.
 
-What holds a lease or a place in the registry is left out of every value; it travels in the one
-answer that gives it: see :func:`claim_to_wire` and :func:`registration_to_wire`.
+Tokens of leases and incarnations of agents are omitted from every value. Only the answer that
+issues one has it: see :func:`claim_to_wire` and :func:`registration_to_wire`.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ _ASKING: Final = _asking()
 
 
 def asked_to_wire(value: object) -> Any:
-    """Return what JSON says of what a caller asks for: its fields, and no facts that follow."""
+    """Return the JSON of a request: only its fields, no derived properties."""
     return _ASKING.unstructure(value)
 
 
 def from_wire(kind: type[Value], raw: object) -> Value:
-    """Return the value that an answer holds; what is hidden is empty in it.
+    """Return the value in an answer; hidden fields are empty in it.
 
     Raises:
-        UnsupportedCapability: the answer is of another form.
+        UnsupportedCapability: the answer has another form.
     """
     try:
         return from_json(kind, raw)
@@ -53,10 +53,10 @@ def from_wire(kind: type[Value], raw: object) -> Value:
 
 
 def values_from_wire(kind: type[Value], raw: object) -> list[Value]:
-    """Return the values that a list in an answer holds.
+    """Return the values of a list in an answer.
 
     Raises:
-        UnsupportedCapability: the answer is of another form.
+        UnsupportedCapability: the answer has another form.
     """
     items = cast("list[object]", raw)
     if not isinstance(raw, list):
@@ -65,10 +65,10 @@ def values_from_wire(kind: type[Value], raw: object) -> list[Value]:
 
 
 def instant_from_wire(raw: object) -> datetime:
-    """Return the instant that an answer says.
+    """Return the instant in an answer.
 
     Raises:
-        UnsupportedCapability: the answer is of another form.
+        UnsupportedCapability: the answer has another form.
     """
     return from_wire(datetime, raw)
 
@@ -77,12 +77,12 @@ def part_of(answer: object, name: str, kind: Any = Any) -> Any:
     """Return one member of an answer.
 
     Args:
-        answer: of the server.
-        name: of the member.
-        kind: its type.
+        answer: the answer of the server.
+        name: the name of the member.
+        kind: the type of the member.
 
     Raises:
-        UnsupportedCapability: the answer is of another form.
+        UnsupportedCapability: the answer has another form.
     """
     if not has_part(answer, name):
         raise _other_form(f"{name} is missing")
@@ -100,7 +100,7 @@ class _Token(msgspec.Struct):
 
 
 class _Held(msgspec.Struct):
-    """What an answer to the holder of a job says besides the job."""
+    """The fields of an answer to the holder of a job, besides the job."""
 
     version: int
     lease_seconds: float
@@ -114,31 +114,31 @@ class _Claimed(msgspec.Struct):
 
 
 def claim_to_wire(claimed: ClaimedJob) -> dict[str, Any]:
-    """Return what the answer to a claim says of a job: the only one that carries its token."""
+    """Return a job in the answer to its claim, the only answer with its token."""
     return {**held_to_wire(claimed), "token": asked_to_wire(claimed.token)}
 
 
 def held_to_wire(claimed: ClaimedJob) -> dict[str, Any]:
-    """Return what an answer to the holder of a job says, who knows its token."""
+    """Return a job in an answer to its holder, who knows its token."""
     written: dict[str, Any] = to_json(claimed)
     return written
 
 
 def claim_from_wire(raw: object) -> ClaimedJob:
-    """Return the job that an answer to a claim gives.
+    """Return the job in an answer to a claim.
 
     Raises:
-        UnsupportedCapability: the answer is of another form.
+        UnsupportedCapability: the answer has another form.
     """
     token = converted(raw, _Claimed).token
     return held_from_wire(raw, LeaseToken(fence=token.fence, claim_id=token.claim_id))
 
 
 def held_from_wire(raw: object, token: LeaseToken) -> ClaimedJob:
-    """Return the job that an answer to its holder tells of, who shows the token.
+    """Return the job in an answer to its holder, with the holder's token.
 
     Raises:
-        UnsupportedCapability: the answer is of another form.
+        UnsupportedCapability: the answer has another form.
     """
     held = converted(raw, _Held)
     job = _known_to_holder(from_wire(Job, part_of(raw, "job")), token)
@@ -146,14 +146,14 @@ def held_from_wire(raw: object, token: LeaseToken) -> ClaimedJob:
 
 
 def _known_to_holder(job: Job, token: LeaseToken) -> Job:
-    """Return a job as its holder knows it: with the token of the attempt that lasts."""
+    """Return a job as its holder knows it: with the token of the current attempt."""
     *before, last = job.attempts
     attempts = (*before, evolve(last, claim_id=token.claim_id))
     return evolve(job, claim_id=token.claim_id, attempts=attempts)
 
 
 def reference_of(claimed: ClaimedJob | ClaimRef) -> ClaimRef:
-    """Return what travels of a claimed job: its id, its token, its lease's length, its version."""
+    """Return the reference to a claimed job: its id, token, lease length and version."""
     if isinstance(claimed, ClaimRef):
         return claimed
     return ClaimRef(
@@ -165,22 +165,22 @@ def reference_of(claimed: ClaimedJob | ClaimRef) -> ClaimRef:
 
 
 def reference_to_wire(reference: ClaimRef) -> dict[str, Any]:
-    """Return what a request shows of a claim: the server knows by itself which agent calls."""
+    """Return a claim reference as JSON, without the agent: the server knows the calling agent."""
     shown: dict[str, Any] = asked_to_wire(reference)
     del shown["agent_id"]
     return shown
 
 
 def registration_to_wire(agent: Agent) -> dict[str, Any]:
-    """Return what the answer to a registration says: the only one that carries the incarnation."""
+    """Return an agent in the answer to its registration, the only answer with its incarnation."""
     return {**to_json(agent), "incarnation": agent.incarnation}
 
 
 def converted(raw: object, kind: type[Value], name: str | None = None) -> Value:
-    """Return what a part of an answer says, as a value of a type.
+    """Return a part of an answer as a value of a type.
 
     Raises:
-        UnsupportedCapability: the answer is of another form.
+        UnsupportedCapability: the answer has another form.
     """
     try:
         return msgspec.convert(raw, kind)

@@ -125,7 +125,7 @@ async function call(path, method, inputs, text, shown) {
     });
     const said = await answer.text();
     let pretty = said;
-    try { pretty = JSON.stringify(JSON.parse(said), null, 2); } catch { /* it is no JSON */ }
+    try { pretty = JSON.stringify(JSON.parse(said), null, 2); } catch { /* it is not JSON */ }
     shown.textContent = `${answer.status} ${answer.statusText}\n\n${pretty}`;
   } catch (failed) {
     shown.textContent = `There is no answer: ${failed.message}`;

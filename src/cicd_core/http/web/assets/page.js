@@ -1,9 +1,9 @@
-// Fetches the part of a page that changes again when the log says that something happened.
+// Updates the changing part of a page when the event log has a new event.
 (() => {
   "use strict";
-  const CALM = 600; // how long to wait for more events before a fetch, in milliseconds
-  const LEAST = 2500; // the least time between two fetches
-  const AGAIN = 5000; // after which a stream that was refused is asked for again
+  const CALM = 600; // wait for more events before a fetch, in milliseconds
+  const LEAST = 2500; // minimum time between two fetches
+  const AGAIN = 5000; // wait before a new request for a refused stream
   const KEY = "cicd-core:paused";
   const body = document.body;
   const button = document.getElementById("pause");
@@ -28,7 +28,7 @@
     try {
       sessionStorage.setItem(KEY, paused ? "1" : "0");
     } catch {
-      // a browser that keeps nothing pauses this page alone
+      // without storage, only this page pauses
     }
   };
 
@@ -64,7 +64,7 @@
     if (focused) focused.focus({ preventScroll: true });
   };
 
-  // A live part stays in place while a person types in it; the others are exchanged.
+  // A live part stays while a person types in it; the others are replaced.
   const exchange = (fetched) => {
     for (const part of document.querySelectorAll("[data-live]")) {
       const fresh = fetched.querySelector(`[data-live="${part.dataset.live}"]`);
@@ -117,7 +117,7 @@
     source = new EventSource(body.dataset.stream);
     source.onopen = () => {
       say("Live", "on");
-      if (wasOpen) soon(); // what happened while it was closed
+      if (wasOpen) soon(); // for events while it was closed
       wasOpen = true;
     };
     source.onmessage = soon;

@@ -1,4 +1,4 @@
-"""Agents and pools: who is there, what each pool has to do, and how many agents it should have."""
+"""Agents and pools: their status, the work of each pool, and its proposed number of agents."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _JOBS: Final = 25
 
 @frozen
 class PoolRow:
-    """A pool, and what its scaling signal says."""
+    """A pool, and its scaling signal."""
 
     status: PoolStatus
     signal: ScalingSignal
 
     @property
     def utilisation(self) -> float | None:
-        """The part of its slots that work takes, 0 to 1; None: it has no slots."""
+        """The share of its slots in use, 0 to 1; None: it has no slots."""
         slots = self.status.fleet.slots
         held = self.status.load.leased - self.status.load.elsewhere
         return min(1.0, held / slots) if slots else None
@@ -69,7 +69,7 @@ async def _row(visit: Visit, pool_name: str) -> PoolRow:
 
 
 async def agent(visit: Visit) -> dict[str, Any]:
-    """Return one agent, and the jobs that it had last."""
+    """Return one agent, and the jobs that it claimed last."""
     found = await visit.plane.agents.get(visit.name("agent_id"))
     may_change = visit.may(Scope.AGENTS_ADMIN)
     may_see = visit.may(Scope.JOBS_READ)

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from cicd_core.model.deployment import Deployment
 
 _ROWS: Final = 25
-#: How many of the newest that are live are looked at for the current versions.
+#: Number of the newest live deployments in which the current versions are searched.
 _LIVE: Final = 50
 _MOST_CURRENT: Final = 24
 
 
 @frozen
 class Step:
-    """A stage of a deployment: when it was reached, and how it looks."""
+    """A stage of a deployment: when it was reached, and its display."""
 
     name: str
     at: datetime | None
@@ -33,7 +33,7 @@ class Step:
 
 
 async def deployments(visit: Visit) -> dict[str, Any]:
-    """Return a page of deployments, and what is live where."""
+    """Return a page of deployments, and the current version of each service."""
     service, status = visit.text("service_name"), visit.text("status")
     found = await visit.plane.deployments.list(
         service_name=service, status=status, limit=_ROWS, cursor=visit.text("cursor")
@@ -55,7 +55,7 @@ async def deployments(visit: Visit) -> dict[str, Any]:
 
 
 def _current(live: Iterable[Deployment]) -> list[Deployment]:
-    """Return the newest deployment that is live for each service and environment."""
+    """Return the newest live deployment of each service and environment."""
     newest: dict[tuple[str, str], Deployment] = {}
     for each in live:
         place = (each.service_name, each.environment or "")
@@ -69,7 +69,7 @@ def _live_at(deployment: Deployment) -> datetime:
 
 
 def steps_of(deployment: Deployment) -> list[Step]:
-    """Return the stages of a deployment, those that are still to come as well."""
+    """Return the stages of a deployment, including future ones."""
     failed, back = deployment.failed_at, deployment.rolled_back_at
     steps = [
         Step("created", deployment.created_at, "wait"),

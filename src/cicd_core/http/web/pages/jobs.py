@@ -1,4 +1,4 @@
-"""Jobs: a list with its filters in the address, and one job with why it waits."""
+"""Jobs: a list with its filters in the address, and one job with the reasons for its wait."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _FILTERS: Final = ("status", "pool_name", "job_type", "agent_id", "service", "ta
 _MOMENTS: Final = ("since", "until")
 _ROWS: Final = 50
 _MOST_ROWS: Final = 200
-#: What the metadata of a job says of its service.
+#: The field of a job's metadata with its service.
 _SERVICE: Final = "service"
-#: How long an id is that was drawn.
+#: Length of a generated id.
 _DRAWN: Final = 26
-#: How much of the end of a log is shown: lines, and bytes.
+#: Maximum size of the end of a log that is shown: lines, and bytes.
 _LOG_LINES: Final = 200
 _LOG_BYTES: Final = 16_000
-#: How often a page with the log of a job that runs is fetched again, in seconds.
+#: Seconds between two updates of a page with the log of a running job.
 _LOG_SECONDS: Final = 3
-#: What a job that has not been picked up is in.
+#: The states of a job that has not been picked up.
 _WAITS: Final = frozenset({JobState.PENDING, JobState.QUEUED, JobState.DEAD_LETTERED})
 
 
@@ -62,7 +62,7 @@ async def _found(
     times: dict[str, datetime | None],
     limit: int,
 ) -> Page[Job]:
-    """Return the jobs that match; an id that is whole is looked up."""
+    """Return the jobs that match; a complete id is looked up."""
     prefix = given["id_prefix"]
     if prefix is not None and len(prefix) == _DRAWN:
         try:
@@ -84,10 +84,10 @@ async def _found(
 
 
 def _tag(given: dict[str, str | None]) -> str | None:
-    """Return the tag that is asked for; a service is a pair of the metadata.
+    """Return the requested tag; a service is a field of the metadata.
 
     Raises:
-        InvalidInput: both are asked for.
+        InvalidInput: both are requested.
     """
     service = given["service"]
     if service is None:
@@ -98,17 +98,17 @@ def _tag(given: dict[str, str | None]) -> str | None:
 
 
 def _moment(name: str, text: str | None) -> datetime | None:
-    """Return the moment of a field, which a browser says without a zone: it is UTC.
+    """Return the instant in a field, which a browser sends without a time zone: it is UTC.
 
     Raises:
-        InvalidInput: it is none.
+        InvalidInput: it is not an instant.
     """
     if text is None:
         return None
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise InvalidInput(name, text, "give a moment such as 2030-06-01T12:00") from None
+        raise InvalidInput(name, text, "give a time such as 2030-06-01T12:00") from None
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
 
@@ -116,14 +116,14 @@ def _moment(name: str, text: str | None) -> datetime | None:
 class LogTail:
     """The end of a log."""
 
-    #: Made of the log by :func:`render_log`, which escapes all of it but the colours.
+    #: The result of :func:`render_log`, which escapes everything but the colours.
     markup: Markup
-    #: Whether there is more before it.
+    #: Whether there are more lines before it.
     is_cut: bool
 
 
 async def _log_of(visit: Visit, found: Job) -> LogTail | None:
-    """Return the end of the newest log of a job; None: there is none for who asks."""
+    """Return the end of the newest log of a job; None: there is none that the caller may read."""
     if visit.job_logs is None or not visit.may(Scope.LOGS_READ):
         return None
     try:
@@ -133,7 +133,7 @@ async def _log_of(visit: Visit, found: Job) -> LogTail | None:
     data = piece.data
     if len(data) > _LOG_BYTES:
         data = data[-_LOG_BYTES:]
-        data = data[data.find(b"\n") + 1 :]  # from the beginning of a line on, if there is one
+        data = data[data.find(b"\n") + 1 :]  # from the start of a line on, if there is one
     is_cut = piece.next_offset > len(data)
     return LogTail(Markup(render_log(data)), is_cut)  # noqa: S704 - see `markup`
 

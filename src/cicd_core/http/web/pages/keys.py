@@ -1,4 +1,4 @@
-"""Keys, and the sessions of a person: for who manages access."""
+"""Keys, and the sessions of a user: for people who manage access."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ROWS: Final = 50
 
 
 async def keys(visit: Visit) -> dict[str, Any]:
-    """Return a page of keys, and the newest sessions of a user who is asked for."""
+    """Return a page of keys, and the newest sessions of a user, if one is requested."""
     found = await visit.plane.keys.list(limit=_ROWS, cursor=visit.text("cursor"))
     may_end = visit.may(Scope.SESSIONS_CREATE)
     user = visit.text("user_id") if may_end else None
@@ -40,14 +40,14 @@ async def keys(visit: Visit) -> dict[str, Any]:
 
 
 def key_state(key: ApiKey, now: datetime) -> str:
-    """Return whether a key opens something."""
+    """Return whether a key is valid."""
     if key.revoked_at is not None:
         return "revoked"
     return "expired" if key.expires_at is not None and key.expires_at <= now else "active"
 
 
 def session_state(session: Session, now: datetime) -> str:
-    """Return whether a session opens something."""
+    """Return whether a session is valid."""
     if session.logged_out_at is not None:
         return "ended"
     is_over = session.expired_at is not None or session.expires_at <= now

@@ -1,4 +1,4 @@
-"""The log: what happens, as it happens; and who did what, for audits."""
+"""The log: events as they happen, and the commands of each actor, for audits."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from cicd_core.model.event import UnreadableEvent
 
 _ROWS: Final = 60
-#: How many events are read at once for a page from some place on, and how often, for as long as
-#: too few of them match.
+#: Number of events per read for a page that starts at a place, and the number of reads while too
+#: few of them match.
 _READ: Final = 500
 _MOST_READS: Final = 4
-#: Where to begin with the oldest event: no cursor of a store is so.
+#: Stands for the oldest event: no cursor of a store has this form.
 OLDEST: Final = "oldest"
 
 
 async def events(visit: Visit) -> dict[str, Any]:
-    """Return the newest events, or from some place of the log on."""
+    """Return the newest events, or those from a place of the log on."""
     pattern, subject = visit.text("types"), visit.text("subject")
     if pattern is not None:
         check_event_type("types", pattern)
@@ -57,7 +57,7 @@ async def events(visit: Visit) -> dict[str, Any]:
 
 
 async def audit(visit: Visit) -> dict[str, Any]:
-    """Return who did what, from the newest events or from some place of the log on."""
+    """Return the commands and their actors, from the newest events or from a place on."""
     actor, command = visit.text("actor"), visit.text("command")
     place = visit.text("cursor")
 
@@ -88,7 +88,7 @@ async def audit(visit: Visit) -> dict[str, Any]:
 
 
 async def _onward(visit: Visit, place: str, has: Any) -> tuple[list[Any], str | None]:
-    """Return what matches from a place on, and the place behind it; None: the log ends there."""
+    """Return the matches from a place on, and the place after them; None: the log ends there."""
     cursor = None if place == OLDEST else place
     found: list[Any] = []
     for _ in range(_MOST_READS):
@@ -96,7 +96,7 @@ async def _onward(visit: Visit, place: str, has: Any) -> tuple[list[Any], str | 
         if not page.entries:
             return found, None
         fitting = _fitting(page.entries, has, _ROWS - len(found))
-        if fitting < len(page.entries):  # only the end of what was read has a cursor
+        if fitting < len(page.entries):  # only the end of a read has a cursor
             page = await visit.plane.events.read(cursor, limit=fitting)
         cursor = page.cursor
         found += [entry for entry in page.entries if has(entry)]
@@ -106,6 +106,6 @@ async def _onward(visit: Visit, place: str, has: Any) -> tuple[list[Any], str | 
 
 
 def _fitting(entries: Sequence[Any], has: Callable[[Any], bool], room: int) -> int:
-    """Return how many entries have no more matches than there is room for, up to the last one."""
+    """Return how many entries fit: their matches must not exceed the room."""
     places = [number for number, entry in enumerate(entries, 1) if has(entry)]
     return places[room - 1] if len(places) > room else len(entries)

@@ -1,4 +1,4 @@
-"""The first page: what runs, what waits, what failed today, and how it went lately."""
+"""The first page: running jobs, waiting jobs, failures of today, and recent history."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from cicd_core.model.principal import Scope
 if TYPE_CHECKING:
     from cicd_core.http.web.visit import Visit
 
-#: How many jobs that run, and how many agents, are shown.
+#: Number of running jobs, and of agents, that are shown.
 _RUNNING: Final = 8
 _AGENTS: Final = 40
 
 
 async def overview(visit: Visit) -> dict[str, Any]:
-    """Return the figures, the plots, and the newest of each."""
+    """Return the numbers, the plots, and the newest of each."""
     plane = visit.plane
     summary = await plane.dashboard.summary()
     stats = await plane.queue.stats()

@@ -1,4 +1,4 @@
-"""The queue of a pool by priority and age, and the dead letters by what made them fail."""
+"""The queue of a pool by priority and age, and the dead letters by their errors."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 _POOLS: Final = 50
 _ROWS: Final = 50
-#: How many dead letters are grouped, the newest.
+#: Number of newest dead letters that are grouped.
 GROUPED: Final = 500
-#: How many groups are shown, and how many jobs of each are named.
+#: Number of groups, and of jobs in each, that are shown.
 _GROUPS: Final = 25
 _NAMED: Final = 5
 _ERROR_SHOWN: Final = 300
 
 
 async def queue(visit: Visit) -> dict[str, Any]:
-    """Return what is ready in a pool, and what is claimed next."""
+    """Return the ready jobs of a pool, and the ones that are claimed next."""
     listed = await visit.plane.pools.list(limit=_POOLS)
     pools = sorted(pool.pool_name for pool in listed.items)
     chosen = visit.text("pool_name") or (pools[0] if pools else "default")
@@ -46,7 +46,7 @@ async def queue(visit: Visit) -> dict[str, Any]:
 
 @frozen(kw_only=True)
 class Group:
-    """Dead letters that failed in the same way."""
+    """Dead letters that failed with the same error."""
 
     error: str
     job_type: str
@@ -56,7 +56,7 @@ class Group:
 
     @property
     def named(self) -> tuple[Job, ...]:
-        """Those that are named."""
+        """The jobs that are shown."""
         return self.jobs[:_NAMED]
 
 
