@@ -272,11 +272,15 @@ def dynamodb_crash(session: nox.Session) -> None:
 def http_crash(session: nox.Session) -> None:
     """Long storms over HTTP: workers are killed, the network is cut, the server is restarted.
 
-    Arguments are those of `python -m tests.http.storms`: `--parts 10 --results http.jsonl`, say,
-    which goes on where it was stopped.
+    With `agents` as the first argument, the storm is of agents that run shell jobs. The rest are
+    arguments of `python -m tests.http.storms` or `tests.http.agent_storms`, such as
+    `agents --parts 6 --results agents.jsonl`; with a file of results, a run goes on where it was.
     """
     storm = session.posargs or ["--parts", "12", "--disturbances", "300"]
-    run(session, "python", "-m", "tests.http.storms", *storm)
+    module = "tests.http.storms"
+    if storm[0] == "agents":
+        module, storm = "tests.http.agent_storms", storm[1:]
+    run(session, "python", "-m", module, *storm)
 
 
 @nox.session(venv_backend="none", requires=["environment"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from typing import TYPE_CHECKING, Any, Final, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TextIO, TypeVar
 
 from cicd_core.testing.crash.plan import drawn
 
@@ -14,6 +14,24 @@ if TYPE_CHECKING:
 
 #: How long servers are left alone between two disturbances, in seconds.
 _CALM: Final = (0.1, 0.9)
+
+_T = TypeVar("_T")
+
+
+class Deck(Generic[_T]):
+    """Draws each of several things once before any of them comes again."""
+
+    def __init__(self, *cards: _T) -> None:
+        """Begin with all of them."""
+        self._cards = cards
+        self._left: list[_T] = []
+
+    def draw(self, random: Random) -> _T:
+        """Return the next one."""
+        if not self._left:
+            self._left = [*self._cards]
+            random.shuffle(self._left)
+        return self._left.pop()
 
 
 class Disturbed(Protocol):

@@ -30,7 +30,7 @@ from cicd_core.testing.crash import LabPlan, run_lab
 from cicd_core.testing.crash.plan import Remote
 from tests.http.lab.proxy import CuttingProxy
 from tests.http.lab.server import ServerProcess
-from tests.storming import Disturber, Results, say
+from tests.storming import Deck, Disturber, Results, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,7 +51,11 @@ class Scene:
     proxy: CuttingProxy
     #: How often each disturbance happened.
     done: Counter[str] = field(factory=Counter[str])
-    _next: list[Callable[[Random], str]] = field(factory=list)
+    _deck: Deck[Callable[[Random], str]] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Gather what can happen."""
+        self._deck = Deck(self._kill, self._stop, self._cut, self._swallow)
 
     def __enter__(self) -> Self:
         """Start both."""
@@ -72,10 +76,7 @@ class Scene:
 
     def disturb(self, random: Random) -> None:
         """Do one of four things; each of them once before any comes again."""
-        if not self._next:
-            self._next = [self._kill, self._stop, self._cut, self._swallow]
-            random.shuffle(self._next)
-        self.done[self._next.pop()(random)] += 1
+        self.done[self._deck.draw(random)(random)] += 1
 
     def _kill(self, random: Random) -> str:
         self.server.kill()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import fcntl
-import os
 import random
 import shutil
 import signal
@@ -26,6 +25,7 @@ from attrs import frozen
 from cicd_core import ControlPlane, GitContext, JobSpec, JobState, RetryPolicy
 from cicd_core.model.job import FINAL_STATES
 from tests.patience import PATIENCE
+from tests.runtime.processes import processes_in
 from tests.runtime.repositories import commit, git
 
 #: The longest that an agent lives before it is killed, in seconds: from its start to jobs at work.
@@ -133,23 +133,6 @@ def is_held(lock: Path) -> bool:
         except BlockingIOError:
             return True
     return False
-
-
-def processes_in(folder: Path) -> list[str]:
-    """Return the command lines of the processes that work in a folder, or are named after it."""
-    found: list[str] = []
-    for process in Path("/proc").iterdir():
-        if not process.name.isdigit() or int(process.name) == os.getpid():
-            continue
-        try:
-            line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            where = str((process / "cwd").readlink())
-            ended = (process / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
-        except OSError:
-            continue
-        if not ended and (str(folder) in line or where.startswith(str(folder))):
-            found.append(line)
-    return found
 
 
 def run_all(storm: Storm, jobs: int, *, agents: int, slots: int) -> Counter[JobState]:

@@ -2,19 +2,21 @@
 
     python -m tests.http.lab.server sqlite:////tmp/lab.db
 
-serves the store on a free port with the settings of the crash lab, and prints its URL; it ends when
-its standard input does, so that it never outlives what started it.
+serves the store on a free port with the settings of the crash lab, or with those that `--settings`
+names, and prints its URL; it ends when its standard input does, so that it never outlives what
+started it.
 """
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import signal
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import urlsplit
 
 import anyio
@@ -23,12 +25,16 @@ from attrs import define, field
 from cicd_core import ControlPlane, open_store
 from cicd_core.entities import COLLECTIONS
 from cicd_core.http.server import Listening, serve
-from cicd_core.testing.crash.access import wrapped
-from cicd_core.testing.crash.plan import SETTINGS
+from cicd_core.testing.crash.access import named, wrapped
 from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from cicd_core import Settings
+
+#: Of the crash lab.
+SETTINGS: Final = "cicd_core.testing.crash.plan:SETTINGS"
 
 
 @define(eq=False)
@@ -40,13 +46,16 @@ class ServerProcess:
     errors: Path
     #: ``module:function`` that is given the server's store; see ``LabPlan``.
     wrap: str = ""
+    #: ``module:name`` of its settings.
+    settings: str = SETTINGS
     #: How the servers before ended, that were not killed.
     codes: list[int] = field(factory=list[int])
     _process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> int:
         """Start it, and return its port when it listens."""
-        command = [sys.executable, "-m", __name__, self.store, *filter(None, [self.wrap])]
+        options = ["--settings", self.settings, "--wrap", self.wrap]
+        command = [sys.executable, "-m", __name__, self.store, *options]
         with self.errors.open("ab") as errors:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
@@ -77,9 +86,9 @@ class ServerProcess:
         return code
 
 
-async def _serve(store: str, wrap: str | None) -> None:
+async def _serve(store: str, wrap: str | None, settings: Settings) -> None:
     async with open_store(store, collections=COLLECTIONS) as opened:
-        plane = ControlPlane(wrapped(opened, wrap), settings=SETTINGS)
+        plane = ControlPlane(wrapped(opened, wrap), settings=settings)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(plane.maintenance.run)
             await serve(plane, Listening(port=0), on_ready=_say)
@@ -97,7 +106,16 @@ def _end_with_input() -> None:
     os._exit(1)
 
 
+def _main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("store")
+    parser.add_argument("--wrap", default="")
+    parser.add_argument("--settings", default=SETTINGS)
+    given = parser.parse_args()
+    threading.Thread(target=_end_with_input, daemon=True).start()
+    anyio.run(_serve, given.store, given.wrap or None, cast("Settings", named(given.settings)))
+
+
 if __name__ == "__main__":
     logging.getLogger("cicd_core").setLevel(logging.ERROR)
-    threading.Thread(target=_end_with_input, daemon=True).start()
-    anyio.run(_serve, sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else None)
+    _main()

@@ -86,7 +86,7 @@ async def _remote(
     order: WorkerOrder, remote: Remote, stack: AsyncExitStack, random: Random
 ) -> Access:
     open_plane = cast(
-        "Callable[[str], AbstractAsyncContextManager[ControlPlane]]", _named(remote.opener)
+        "Callable[[str], AbstractAsyncContextManager[ControlPlane]]", named(remote.opener)
     )
     plane = await stack.enter_async_context(open_plane(remote.url))
 
@@ -133,10 +133,10 @@ def wrapped(store: Store, wrap: str | None) -> Store:
     """Return the wrapper that a ``module:function`` returns for this store."""
     if wrap is None:
         return store
-    return cast("Callable[[Store], Store]", _named(wrap))(store)
+    return cast("Callable[[Store], Store]", named(wrap))(store)
 
 
-def _named(name: str) -> object:
+def named(name: str) -> object:
     """Return the object that ``module:name`` names."""
     module, _, member = name.partition(":")
     return getattr(import_module(module), member)
