@@ -16,7 +16,7 @@ import json
 import re
 from base64 import b64encode
 from typing import TYPE_CHECKING, Final, NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from cicd_core.errors import InvalidInput
 from cicd_core.model.checks import check_kind
@@ -70,11 +70,20 @@ _FORMS: Final = tuple(
 )
 #: The names of variables whose values are secrets.
 _SECRET_NAME: Final = re.compile(
-    r"(?:(?:^|[_.-])(?:auth|credentials?|creds?|api_?key|key|pass|sig|signature)"
+    r"(?:(?:^|[_.-])(?:auth|bearer|conn(?:ection)?_?str(?:ing)?|credentials?|creds?|dsn|key"
+    r"|(?:gh|github|gitlab|azdo)?pat|sig|signature|webhook)"
+    r"|(?:access|account|api|deploy|encryption|gpg|master|private|secret|signing|ssh)_?key"
     r"|(?<!^)(?<!^old)pwd"  # PWD and OLDPWD are folders
-    r"|passwd|password|passphrase|secret|token)s?(?:$|[_.-])",
+    # SSH_ASKPASS is a program; a bypass, a compass and a trespass are words.
+    r"|(?<!ask)(?<!by)(?<!com)(?<!tres)pass"
+    r"|passcode|passwd|password|passphrase|secret|token)s?(?:$|[_.-])"
+    # Where a cookie is valid, and what a private network is called, are no secrets.
+    r"|(?:cookies?|jwt)$"
+    r"|(?:^|[_.-])private(?:$|[_.-](?!addr|cidr|dns|host|ip|link|net|reg|repo|sub|url|zone))",
     re.IGNORECASE,
 )
+#: The password of a URL.
+_PASSWORD: Final = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#:]*:([^\s/?#]+)@\S*\s*")
 _KEY_BEGINS: Final = re.compile(rb"-----BEGIN[A-Z0-9 ]{0,40}PRIVATE KEY-----")
 _KEY_ENDS: Final = re.compile(rb"-----END[A-Z0-9 ]{0,40}PRIVATE KEY-----")
 _KEY_WORD: Final = b"PRIVATE KEY-----"
@@ -127,13 +136,15 @@ class LogMasks:
     def with_variables(self, variables: Mapping[str, object]) -> LogMasks:
         """Return masks that also cover the values of variables with names of secrets.
 
+        If the value of another variable is a URL with a password, the password is covered too.
         Values of fewer than eight characters are not masked: they occur by chance.
         """
         guessed = {
             form
             for name, value in variables.items()
-            if isinstance(value, str) and _SECRET_NAME.search(name)
-            for line in _lines_of(value, _LEAST_GUESSED)
+            if isinstance(value, str)
+            for secret in ([value] if _SECRET_NAME.search(name) else _passwords_of(value))
+            for line in _lines_of(secret, _LEAST_GUESSED)
             for form in _written(line)
         }
         return LogMasks(self.values | guessed, self.patterns) if guessed else self
@@ -293,6 +304,12 @@ def _listed(field: str, values: Iterable[str]) -> list[str]:
 
 def _lines_of(value: str, least: int) -> list[str]:
     return [line for line in map(str.strip, _LINE_ENDS.split(value)) if len(line) >= least]
+
+
+def _passwords_of(value: str) -> list[str]:
+    """Return the password of a URL, as it is written and as it is meant; none: it has none."""
+    found = _PASSWORD.fullmatch(value)
+    return [] if found is None else [found[1], unquote(found[1])]
 
 
 def _written(value: str) -> set[bytes]:

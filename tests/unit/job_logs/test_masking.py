@@ -208,6 +208,84 @@ def test_masks_that_hide_nothing_or_everything_are_refused(
     assert "abc" not in str(refused.value)
 
 
+SECRET_NAMES: Final = (
+    *(
+        "SSHPASS",
+        "DBPASS",
+        "SMTP_PASS",
+        "GITHUB_PAT",
+        "PAT",
+        "ADO_PAT",
+        "GHPAT",
+        "pat",
+        "SENTRY_DSN",
+    ),
+    *(
+        "DSN",
+        "COOKIE",
+        "SESSION_COOKIE",
+        "COOKIES",
+        "SSH_PRIVATE",
+        "GPG_PRIVATE_PEM",
+        "APP_PRIVATEKEY",
+    ),
+    *("PRIVATE_KEY", "SECRETKEY", "AWS_ACCESSKEY", "ID_JWT", "AZURE_STORAGE_CONNECTION_STRING"),
+    *(
+        "SLACK_WEBHOOK_URL",
+        "BEARER",
+        "PASSCODE",
+        "API_KEY",
+        "DEPLOY_TOKEN",
+        "DB_PASSWORD",
+        "DB_PWD",
+    ),
+)
+PLAIN_NAMES: Final = (
+    *("PATH", "PATCH", "PATTERN", "COMPAT", "PATHS", "GLIBC_COMPAT", "EXPAT_HOME", "PYTHONPATH"),
+    *("SSH_ASKPASS", "GIT_ASKPASS", "BYPASS", "CACHE_BYPASS", "COMPASS", "TRESPASS", "PASSENGER"),
+    *(
+        "PWD",
+        "OLDPWD",
+        "COOKIE_DOMAIN",
+        "COOKIE_NAME",
+        "PRIVATE_NETWORK",
+        "PRIVATE_IP",
+        "PRIVATE_DNS",
+    ),
+    *("JWT_ISSUER", "MONKEY", "KEYBOARD", "HOSTNAME", "DSNAME", "MYDSNS", "AUTHOR", "DATABASE_URL"),
+)
+
+
+@pytest.mark.parametrize("name", SECRET_NAMES)
+def test_the_value_of_a_variable_with_the_name_of_a_secret_is_hidden(name: str) -> None:
+    masks = LogMasks.of().with_variables({name: "correct horse"})
+    assert masked([b"it is correct horse\n"], masks) == b"it is ***\n"
+
+
+@pytest.mark.parametrize("name", PLAIN_NAMES)
+def test_the_value_of_a_variable_with_another_name_is_shown(name: str) -> None:
+    masks = LogMasks.of().with_variables({name: "correct horse"})
+    assert masked([b"it is correct horse\n"], masks) == b"it is correct horse\n"
+
+
+@pytest.mark.parametrize(
+    ("value", "said", "shown"),
+    [
+        ("postgres://ada:s%C3%A9same-1@db/ci", "sésame-1, s%C3%A9same-1", "***, ***"),
+        ("redis://:open-sesame@cache:6379/0?x=@", "open-sesame", "***"),
+        ("https://ada@example.org/open-sesame", "ada open-sesame", "ada open-sesame"),
+        ("https://example.org/a:open-sesame@b", "open-sesame", "open-sesame"),
+        ("https://ada:short@example.org", "short", "short"),
+        ("the mail of ada:open-sesame@example.org", "open-sesame", "open-sesame"),
+    ],
+)
+def test_the_password_of_a_url_is_hidden_where_it_stands_alone(
+    value: str, said: str, shown: str
+) -> None:
+    masks = LogMasks.of().with_variables({"DATABASE_URL": value})
+    assert masked([said.encode()], masks) == shown.encode()
+
+
 @pytest.mark.parametrize("behind", range(4076, 4126))
 def test_a_secret_in_a_long_line_stays_with_what_shows_that_it_is_one(behind: int) -> None:
     before = b"x" * 70_000
