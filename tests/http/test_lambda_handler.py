@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -14,6 +17,7 @@ from cicd_core import ControlPlane, KeySpec, Scope
 from cicd_core.errors import InvalidInput, UnknownScheme
 from cicd_core.http.server import lambda_handler
 from cicd_core.http.server.lambda_handler import Gateway, handle, opened_gateway
+from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -140,6 +144,27 @@ def test_no_request_waits_longer_than_api_gateway_and_none_streams(token: str) -
     assert refused["statusCode"] == 429
     read = called(token, "GET", "/api/events")
     assert read["statusCode"] == 200
+
+
+PROGRAM = """
+import json, sys
+from cicd_core.http.server.lambda_handler import handle
+print(handle(json.load(sys.stdin), None)["statusCode"], flush=True)
+"""
+
+
+@pytest.mark.parametrize("store", ["sqlite:///{folder}/ci.db", "memory://"])
+def test_a_process_that_handled_a_request_ends(tmp_path: Path, store: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        input=json.dumps(event("GET", "/health")),
+        env={**os.environ, "CICD_STORE": store.format(folder=tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=True,
+    )
+    assert (ended.stdout, ended.stderr) == ("200\n", "")
 
 
 def test_a_store_that_is_not_named_or_unknown_is_refused_at_each_call(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 from functools import cache
+from threading import Thread, main_thread
 from typing import TYPE_CHECKING, Any, Final
 
 from mangum import Mangum
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 STORE: Final = "CICD_STORE"
 #: API Gateway gives up after 30 seconds, and forwards only complete answers.
 LIMITS: Final = Limits(max_wait_seconds=20.0, max_streams=0)
+
+#: The longest that the end of a process waits for the store to close, in seconds.
+_CLOSE_SECONDS: Final = 5.0
 
 #: Media types that are sent as text, without base64.
 _TEXTS: Final = ("text/", "application/json", PROBLEM_JSON)
@@ -76,10 +80,24 @@ class Gateway:
         self.mangum = Mangum(app, lifespan="off", text_mime_types=list(_TEXTS))
 
     def close(self) -> None:
-        """Close the store and the loop."""
+        """Close the store and the loop, once; a store that does not close in time is left open."""
+        if self.loop.is_closed():
+            return
         self._task.cancel()
-        self.loop.run_until_complete(asyncio.wait([self._task]))
+        self.loop.run_until_complete(asyncio.wait([self._task], timeout=_CLOSE_SECONDS))
         self.loop.close()
+
+    def close_at_exit(self) -> None:
+        """Close when the main thread ends.
+
+        The threads of SQLite's connections keep a process alive until they are closed, and what
+        ``atexit`` has comes after the wait for them.
+        """
+        Thread(target=self._close_after_main, name="cicd-lambda-exit").start()
+
+    def _close_after_main(self) -> None:
+        main_thread().join()
+        self.close()
 
 
 @cache
@@ -88,7 +106,9 @@ def opened_gateway() -> Gateway:
     url = os.environ.get(STORE)
     if not url:
         raise InvalidInput(STORE, url, "name the store: dynamodb://?prefix=ci-&region=eu-west-1")
-    return Gateway(url)
+    gateway = Gateway(url)
+    gateway.close_at_exit()
+    return gateway
 
 
 async def _keep_open(url: str, opened: asyncio.Future[ControlPlane]) -> None:
