@@ -135,6 +135,20 @@ async def test_an_empty_end_completes_a_log(inside: httpx2.AsyncClient, held: Cl
     assert (await inside.get(path_of(held), params={"tail": 5})).content == b""
 
 
+@pytest.mark.parametrize(("data", "total"), [(b"", 5), (b"hello", 5), (b"", 0)])
+async def test_a_log_that_is_longer_can_t_end_there(
+    inside: httpx2.AsyncClient, held: ClaimedJob, data: bytes, total: int
+) -> None:
+    await send(inside, held, b"hello world", "bytes 0-10/*")
+    places = f"0-{total - 1}" if data else "*"
+    refused = await send(inside, held, data, f"bytes {places}/{total}")
+    assert (refused.status_code, refused.headers["content-range"]) == (416, "bytes */11")
+    assert f"can't end at {total}" in problem_of(refused)["detail"]
+    assert (await inside.get(path_of(held))).headers["log-complete"] == "false"
+    ended = await send(inside, held, b"", "Bytes */11")
+    assert (ended.status_code, ended.json()["complete"]) == (200, True)
+
+
 @pytest.mark.parametrize(
     "content_range",
     ["", "bytes 0-4", "bytes 0-3/*", "bytes 0-4/6", "bytes 4-0/*", "items 0-4/*", "bytes */*"],
@@ -232,6 +246,7 @@ async def test_json_is_no_log(inside: httpx2.AsyncClient, held: ClaimedJob) -> N
         ("bytes=8-99", b"89", "bytes 8-9/*"),
         ("bytes=-3", b"789", "bytes 7-9/*"),
         ("bytes=-99", b"0123456789", "bytes 0-9/*"),
+        ("Bytes=2-4", b"234", "bytes 2-4/*"),
     ],
 )
 async def test_a_range_is_answered_with_its_places(
@@ -242,8 +257,18 @@ async def test_a_range_is_answered_with_its_places(
     assert (answer.status_code, answer.content) == (206, data)
     assert answer.headers["content-range"] == answered
     assert answer.headers["content-length"] == str(len(data))
-    head = await inside.head(path_of(held), headers={"range": wanted})
-    assert (head.status_code, head.headers["content-range"], head.content) == (206, answered, b"")
+
+
+async def test_a_range_counts_for_get_alone_and_without_a_condition(
+    inside: httpx2.AsyncClient, held: ClaimedJob
+) -> None:
+    await send(inside, held, b"0123456789", "bytes 0-9/*")
+    wanted = {"range": "bytes=2-4"}
+    head = await inside.head(path_of(held), headers=wanted)
+    assert (head.status_code, head.headers["content-length"], head.content) == (200, "10", b"")
+    assert "content-range" not in head.headers
+    answer = await inside.get(path_of(held), headers={**wanted, "if-range": '"any"'})
+    assert (answer.status_code, answer.content) == (200, b"0123456789")
 
 
 @pytest.mark.parametrize("wanted", ["bytes=10-", "bytes=99-100", "bytes=-0"])
@@ -272,7 +297,8 @@ async def test_the_tail_is_the_last_lines(inside: httpx2.AsyncClient, held: Clai
         assert (answer.status_code, answer.content) == (206, data)
         assert answer.headers["content-range"] == f"bytes {14 - len(data)}-13/*"
     for lines in (0, 10_001):
-        assert (await inside.get(path_of(held), params={"tail": lines})).status_code == 422
+        refused = await inside.get(path_of(held), params={"tail": lines})
+        assert (refused.status_code, problem_of(refused)["field"]) == (422, "tail")
     both = await inside.get(path_of(held), params={"tail": 1}, headers={"range": "bytes=0-1"})
     assert both.status_code == 422
 

@@ -49,10 +49,19 @@ class LogState:
 class LogOffsetMismatch(OperationRejected):
     """The bytes sent for a log do not begin at its end; nothing was written."""
 
-    def __init__(self, offset: int, end: int, *, complete: bool = False) -> None:
-        """Take the offset of the bytes, the end of the log, and whether the log is complete."""
+    def __init__(
+        self, offset: int, end: int, *, complete: bool = False, total: int | None = None
+    ) -> None:
+        """Take the offset of the bytes, the end of the log, and whether the log is complete.
+
+        ``total`` is the length that the writer gives the log, if these are its last bytes.
+        """
         advice = "it is complete: send nothing more" if complete else "send the bytes from there on"
-        super().__init__(f"the log ends at {end}, and the bytes begin at {offset}; {advice}")
+        if total is not None and total < end:
+            fault = f"the log has {end} bytes already, so it can't end at {total}"
+        else:
+            fault = f"the log ends at {end}, and the bytes begin at {offset}"
+        super().__init__(f"{fault}; {advice}")
         self.offset = offset
         self.end = end
         self.complete = complete
@@ -84,8 +93,9 @@ class LogStore(Protocol):
             complete: whether these are the last bytes of the log.
 
         Raises:
-            LogOffsetMismatch: the bytes begin after the log's end, or the log is complete and
-                they go beyond its end. The error has the log's end.
+            LogOffsetMismatch: the bytes begin after the log's end; or the log is complete and they
+                go beyond its end; or they complete the log before its end. The error has the log's
+                end, and nothing is written.
             StoreFull: there is no space left.
         """
         ...

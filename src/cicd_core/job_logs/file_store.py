@@ -76,7 +76,8 @@ class FileLogStore:
         Raises:
             InvalidInput: the id or the offset is invalid.
             TooLarge: there are more than 1 MiB.
-            LogOffsetMismatch: they begin after the log's end, or go beyond it in a complete log.
+            LogOffsetMismatch: they begin after the log's end, go beyond it in a complete log, or
+                complete the log before its end.
             StoreFull, StoreReadOnly, StoreUnavailable: the disk refused some of them.
         """
         folder = self._folder_of(log.job_id)
@@ -142,10 +143,13 @@ class FileLogStore:
         for folder in self._folder.iterdir():
             with _noted(failed):
                 if folder.is_dir() and not folder.is_symlink():
+                    logs = segments.files_in(folder)
                     kept += [
                         KeptLog((folder, files.attempt), files.written_at, files.kept)
-                        for files in segments.files_in(folder)
+                        for files in logs
                     ]
+                    if not logs:
+                        segments.remove_if_empty(folder)
         number = 0
         for log in over_limits(kept, self._limits, now):
             with _noted(failed):

@@ -122,19 +122,54 @@ def append(
         limit: maximum number of bytes of the log on disk.
 
     Raises:
-        LogOffsetMismatch: they begin after the log's end, or go beyond it in a complete log.
+        LogOffsetMismatch: they begin after the log's end, go beyond it in a complete log, or
+            complete the log before its end.
         OSError: the disk refused some of them.
     """
     with locked(folder):
-        files = files_of(folder, attempt)
-        fresh = data[files.end - offset :] if offset <= files.end else data
-        if offset > files.end or (files.is_complete and fresh):
-            raise LogOffsetMismatch(offset, files.end, complete=files.is_complete)
-        if fresh:
-            _write(folder, files, fresh, limit)
-        if complete and not files.is_complete:
-            os.close(_opened(folder / f"{attempt}.complete", os.O_CREAT))
-        return files_of(folder, attempt).state
+        try:
+            files = files_of(folder, attempt)
+            _check_place(files, offset, len(data), complete=complete)
+            if fresh := data[files.end - offset :]:
+                _write(folder, files, fresh, limit)
+            if complete and not files.is_complete:
+                os.close(_opened(folder / f"{attempt}.complete", os.O_CREAT))
+            return files_of(folder, attempt).state
+        finally:
+            _remove_empty(folder)  # a refused append of a job without a log leaves none behind
+
+
+def _check_place(files: AttemptFiles, offset: int, size: int, *, complete: bool) -> None:
+    """Check that bytes fit to what a log has.
+
+    Raises:
+        LogOffsetMismatch: they begin behind its end, go beyond that of a complete log, or end a log
+            that is longer already.
+    """
+    end = files.end
+    is_behind = offset > end or (files.is_complete and offset + size > end)
+    if is_behind or (complete and offset + size < end):
+        raise LogOffsetMismatch(
+            offset,
+            end,
+            complete=files.is_complete,
+            total=offset + size if complete else None,
+        )
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Remove the folder of a job that has no log: its writer was killed before the first byte.
+
+    Raises:
+        OSError: the folder can't be looked at.
+    """
+    with contextlib.suppress(BlockingIOError), locked(folder, wait=False):
+        _remove_empty(folder)
+
+
+def _remove_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):  # it has logs
+        folder.rmdir()
 
 
 def remove(folder: Path, attempt: int) -> bool:
@@ -148,8 +183,7 @@ def remove(folder: Path, attempt: int) -> bool:
             for span in files_of(folder, attempt).spans:
                 span.path.unlink(missing_ok=True)
             (folder / f"{attempt}.complete").unlink(missing_ok=True)
-            with contextlib.suppress(OSError):  # it has other logs
-                folder.rmdir()
+            _remove_empty(folder)
     except BlockingIOError:
         return False
     return True

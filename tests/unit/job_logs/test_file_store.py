@@ -26,7 +26,19 @@ pytestmark = pytest.mark.anyio
 LOG = LogId("j-1", 1)
 LIMIT = LEAST_LIMIT
 #: Ids that a path would take for something else, and one that is too long for a file's name.
-ODD_IDS = [".", "..", "../../etc/passwd", "/etc/passwd", "a/b", ":", "-", "~", ".hidden", "/" * 128]
+NO_IDS = [".", "..", "~"]
+ODD_IDS = [
+    *NO_IDS,
+    "...",
+    "../../etc/passwd",
+    "/etc/passwd",
+    "a/b",
+    ":",
+    "-",
+    "~",
+    ".hidden",
+    "/" * 128,
+]
 
 
 def lines(first: int, count: int) -> bytes:
@@ -93,6 +105,47 @@ async def test_a_complete_log_takes_repetitions_and_nothing_more(store: FileLogS
         await store.append(LOG, 7, b"three")
     assert refused.value.complete
     assert await read_all(store) == (b"one two", 0)
+
+
+@pytest.mark.parametrize(("offset", "data"), [(3, b""), (0, b"o"), (2, b"e")])
+async def test_a_log_can_t_end_before_its_end(
+    store: FileLogStore, offset: int, data: bytes
+) -> None:
+    await store.append(LOG, 0, b"one ")
+    with pytest.raises(LogOffsetMismatch, match="has 4 bytes already, so it can't end") as refused:
+        await store.append(LOG, offset, data, complete=True)
+    assert (refused.value.end, refused.value.complete) == (4, False)
+    assert not (await state_of(store)).complete
+    assert (await store.append(LOG, 4, b"", complete=True)).complete
+    with pytest.raises(LogOffsetMismatch, match="send nothing more"):
+        await store.append(LOG, offset, data, complete=True)
+
+
+async def test_an_append_that_keeps_nothing_leaves_no_folder(
+    store: FileLogStore, tmp_path: Path
+) -> None:
+    with pytest.raises(LogOffsetMismatch):
+        await store.append(LOG, 5, b"text")
+    with pytest.raises(LogOffsetMismatch):
+        await store.append(LOG, 5, b"", complete=True)
+    assert (await store.append(LOG, 0, b"")).end == 0
+    assert names_in(tmp_path / "logs") == []
+    await store.append(LogId("j-1", 2), 0, b"text")
+    with pytest.raises(LogOffsetMismatch):
+        await store.append(LOG, 5, b"text")
+    assert [each.attempt for each in await store.states("j-1")] == [2]
+
+
+async def test_the_folder_of_a_writer_that_was_killed_before_its_first_byte_goes(
+    store: FileLogStore, tmp_path: Path
+) -> None:
+    await store.append(LOG, 0, b"text")
+    (tmp_path / "logs" / "j-2").mkdir()
+    (tmp_path / "logs" / "j-3").mkdir()
+    (tmp_path / "logs" / "j-3" / "of another program").touch()
+    now = (await state_of(store)).written_at.timestamp()
+    assert await store.clean(now) == 0
+    assert names_in(tmp_path / "logs") == ["j-1", "j-3"]
 
 
 async def test_attempts_are_apart(store: FileLogStore) -> None:
@@ -180,7 +233,7 @@ async def test_folders_and_files_are_this_users_alone(store: FileLogStore, tmp_p
 async def test_an_odd_id_stays_within_the_folder(
     store: FileLogStore, tmp_path: Path, job_id: str
 ) -> None:
-    if job_id == "~":
+    if job_id in NO_IDS:
         with pytest.raises(InvalidInput, match="job_id"):
             await store.append(LogId(job_id, 1), 0, b"text")
         return
@@ -191,7 +244,7 @@ async def test_an_odd_id_stays_within_the_folder(
 
 
 def test_odd_ids_have_folders_of_their_own() -> None:
-    ids = [each for each in ODD_IDS if each != "~"] + ["/" * 127]
+    ids = [each for each in ODD_IDS if each not in NO_IDS] + ["/" * 127]
     assert len({folder_name(job_id) for job_id in ids}) == len(ids)
 
 

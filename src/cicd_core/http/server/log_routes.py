@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from cicd_core.control_plane.job_logs import MAX_TAIL_LINES
 from cicd_core.errors import InvalidInput, OperationRejected, StoreUnavailable
 from cicd_core.http.server.bodies import BadRequest
 from cicd_core.http.server.log_stream import LogStream
@@ -14,11 +15,14 @@ from cicd_core.http.wire.requests import Nothing
 from cicd_core.job_logs.contract import LogId, LogState
 from cicd_core.job_logs.limits import cut_line
 from cicd_core.job_logs.pieces import PIECE_BYTES
+from cicd_core.model.checks import check_integer
 from cicd_core.model.claim import ClaimRef
 from cicd_core.model.principal import Scope
 from cicd_core.public_json import to_json
 
 if TYPE_CHECKING:
+    from starlette.requests import Request
+
     from cicd_core.control_plane.job_logs import JobLogService
     from cicd_core.http.server.streams import Write
 
@@ -60,7 +64,8 @@ async def append(call: Call, data: bytes) -> Reply:
     Bytes that the log already has are skipped, so a repeated call is harmless. 416: they begin
     after its end, which ``Content-Range`` of the answer has; send the bytes from there on.
     ``Content-Encoding: gzip`` is supported; offsets count uncompressed bytes. A total in place of
-    the ``*`` marks the log as complete.
+    the ``*`` marks the log as complete; ``bytes */10`` does so without a byte. A total before the
+    end of the log is refused with 416 too.
     """
     logs, headers = logs_of(call), call.request.headers
     sent = asked.range_of_header(headers.get("content-range"))
@@ -97,11 +102,13 @@ async def read(call: Call, query: asked.LogQuery) -> Reply:
     The complete log has a line in place of omitted bytes. A range (206) never includes omitted
     bytes: it begins after them, or ends before them, as ``Content-Range`` says. Its total is ``*``
     while the log may grow. ``Log-Attempt`` and ``Log-Complete`` give the attempt, and whether its
-    log is complete.
+    log is complete. ``Range`` is ignored for HEAD, and beside ``If-Range``: logs have no validator.
     """
     logs, job_id = logs_of(call), call.name("job_id")
+    if query.tail is not None:
+        check_integer("tail", query.tail, least=1, most=MAX_TAIL_LINES)
     state = await logs.state(job_id, query.attempt)
-    header = call.request.headers.get("range")
+    header = _range_asked_for(call.request)
     if query.tail is not None:
         if header is not None:
             raise InvalidInput("tail", query.tail, "give it or the header Range, not both")
@@ -142,6 +149,13 @@ async def stream(call: Call, query: asked.LogStreamQuery) -> Reply:
         media_type=_EVENTS,
         headers={"cache-control": "no-store, no-transform", "x-accel-buffering": "no"},
     )
+
+
+def _range_asked_for(request: Request) -> str | None:
+    """Return the header ``Range``, where it counts (RFC 9110, 13.1.5 and 14.2)."""
+    if request.method != "GET" or "if-range" in request.headers:
+        return None
+    return request.headers.get("range")
 
 
 def _whole(logs: JobLogService, job_id: str, state: LogState) -> Reply:

@@ -24,8 +24,9 @@ COMPLETE: Final = "Log-Complete"
 END: Final = "end"
 
 _TOKEN: Final = re.compile(r"(-?[0-9]{1,19})\.([0-9a-f]{1,64})")
-_SENT: Final = re.compile(r"bytes (?:\*|([0-9]{1,19})-([0-9]{1,19}))/(\*|[0-9]{1,19})")
-_WANTED: Final = re.compile(r"bytes=(?:([0-9]{1,19})-([0-9]{1,19})?|-([0-9]{1,19}))")
+#: The name of a unit has no case (RFC 9110, 14.1).
+_SENT: Final = re.compile(r"(?i:bytes) (?:\*|([0-9]{1,19})-([0-9]{1,19}))/(\*|[0-9]{1,19})")
+_WANTED: Final = re.compile(r"(?i:bytes)=(?:([0-9]{1,19})-([0-9]{1,19})?|-([0-9]{1,19}))")
 _PLACE: Final = re.compile(r"([1-9][0-9]{0,8})-([0-9]{1,18})")
 
 Attempt = Annotated[int, Meta(extra_json_schema={"minimum": 1, "maximum": 999_999_999})]
@@ -93,7 +94,7 @@ def range_of_header(text: str | None) -> SentRange | None:
     """Return the range in a ``Content-Range``; None: it is not usable.
 
     ``bytes 0-9/*`` sends ten bytes, ``bytes 0-9/10`` the last ten, and ``bytes */10`` none, but
-    marks the end of the log.
+    marks the end of the log: the complete length of RFC 9110, 14.4.
     """
     found = _SENT.fullmatch(text or "")
     if found is None:
