@@ -140,6 +140,15 @@ async def test_without_keys_only_this_machine_is_listened_on(
         await serve(plane, Listening(host=host))
 
 
+@pytest.mark.parametrize("path", ["/..", "/.", "/ci/../x", "/ci/.", "ci", "/", "/ci/", "/a b"])
+def test_a_base_path_that_no_address_begins_with_is_refused(path: str) -> None:
+    with pytest.raises(InvalidInput, match="give a path") as refused:
+        Listening(base_path=path)
+    assert refused.value.field == "base_path"
+    assert ("browsers take them out" in str(refused.value)) == (".." in path or path.endswith("."))
+    assert Listening(base_path="/ci/v1.2/..x").base_path == "/ci/v1.2/..x"
+
+
 async def test_health_tells_whether_the_store_answers(http: httpx2.AsyncClient) -> None:
     assert (await http.get("/health")).json() == {"status": "healthy"}
     assert (await http.get("/health/ready")).json()["status"] == "ready"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
-from cicd_core import PoolSpec
+from cicd_core import InvalidInput, PoolSpec
 from cicd_core.http.server.app import ROUTES
 from cicd_core.http.server.limits import DEFAULT_LIMITS
 from tests.patience import PATIENCE
@@ -221,7 +221,35 @@ async def test_metrics_count_requests_by_route_and_never_by_id(http: httpx2.Asyn
     assert "no-such-job" not in told.text
 
 
-@pytest.mark.parametrize("name", [".", "..", "...", "a..b"])
+@pytest.mark.parametrize("name", [".", ".."])
+async def test_a_name_that_is_a_step_in_a_path_is_refused_with_the_reason(
+    http: httpx2.AsyncClient, remote: RemoteControlPlane, name: str
+) -> None:
+    calls: dict[str, tuple[str, dict[str, object]]] = {
+        "pool_name": (JOBS, {"job_type": "build", "pool_name": name}),
+        "job_type": (JOBS, {"job_type": name}),
+        "tags[0]": (JOBS, {"job_type": "build", "tags": [name]}),
+        "agent_id": ("/api/agents/register", {"agent_id": name}),
+        "service_name": ("/api/deployments", {"service_name": name, "version": "1"}),
+        "environment": (
+            "/api/deployments",
+            {"service_name": "shop", "version": "1", "environment": name},
+        ),
+        "deployment_id": (
+            "/api/deployments",
+            {"service_name": "shop", "version": "1", "deployment_id": name},
+        ),
+        "user_id": ("/auth/session", {"user_id": name}),
+    }
+    for field, (path, body) in calls.items():
+        refused = problem_of(await http.post(path, json=body))
+        assert (refused["status"], refused["field"]) == (422, field)
+        assert "a step in the path of a URL" in refused["detail"]
+    with pytest.raises(InvalidInput, match="a step in the path"):
+        await remote.pools.put(PoolSpec(pool_name=name))
+
+
+@pytest.mark.parametrize("name", ["...", "a..b", "../x", ".a"])
 async def test_a_name_of_dots_is_no_step_to_another_route(
     remote: RemoteControlPlane, plane: ControlPlane, name: str
 ) -> None:

@@ -11,8 +11,9 @@ from typing import Final
 
 from cicd_core.errors import InvalidCursor, InvalidInput, TooLarge
 
-#: Pool names, labels, job types, agent ids, service names.
-NAME_PATTERN = re.compile(r"[A-Za-z0-9._:/-]{1,128}")
+#: Pool names, labels, job types, agent ids, service names. Names stand in paths of URLs, where
+#: ``.`` and ``..`` alone are steps, even percent-encoded.
+NAME_PATTERN = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._:/-]{1,128}")
 #: Characters that not every store can keep: NUL and lone surrogates.
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 #: The most labels or tags that one entity may have.
@@ -47,11 +48,23 @@ def check_name(field: str, value: object) -> str:
     """Return ``value``, a name.
 
     Raises:
-        InvalidInput: it is not 1 to 128 of the characters ``A-Z a-z 0-9 . _ : / -``.
+        InvalidInput: it is not 1 to 128 of the characters ``A-Z a-z 0-9 . _ : / -``, or it is ``.``
+            or ``..``.
     """
     if not isinstance(value, str) or not NAME_PATTERN.fullmatch(value):
+        check_no_step(field, value)
         raise InvalidInput(field, value, "give 1 to 128 characters of A-Z a-z 0-9 . _ : / -")
     return value
+
+
+def check_no_step(field: str, value: object) -> None:
+    """Refuse what a browser takes for a step in the path of a URL, even percent-encoded.
+
+    Raises:
+        InvalidInput: it is ``.`` or ``..``.
+    """
+    if value in (".", ".."):
+        raise InvalidInput(field, value, "it is a step in the path of a URL: give another name")
 
 
 def check_kind(field: str, value: object, *kinds: type) -> None:
@@ -226,7 +239,7 @@ def check_optional_name(field: str, value: str | None) -> str | None:
     """Return ``value``, None or a name.
 
     Raises:
-        InvalidInput: it is not 1 to 128 of the characters ``A-Z a-z 0-9 . _ : / -``.
+        InvalidInput: it is not a name, see :func:`check_name`.
     """
     return None if value is None else check_name(field, value)
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from attrs import field
 
 from cicd_core.errors import InvalidInput
-from cicd_core.model.checks import check_label, check_metadata, check_seconds
+from cicd_core.model.checks import check_label, check_metadata, check_no_step, check_seconds
 from cicd_core.values import frozen
 
 #: Default lifetime of a session, in seconds: a day.
@@ -96,8 +96,19 @@ def checked(spec: SessionSpec) -> SessionSpec:
     ttl = check_seconds("ttl_seconds", spec.ttl_seconds, least=1, most=MAX_SESSION_SECONDS)
     idle = check_seconds("idle_seconds", spec.idle_seconds, least=1, most=MAX_SESSION_SECONDS)
     return SessionSpec(
-        user_id=check_label("user_id", spec.user_id),
+        user_id=_checked_user(spec.user_id),
         ttl_seconds=ttl,
         idle_seconds=min(idle, ttl),
         metadata=check_metadata(spec.metadata),
     )
+
+
+def _checked_user(user_id: str) -> str:
+    """Return the id of a user, which stands in paths.
+
+    Raises:
+        InvalidInput: it is no label, or a step in a path.
+        TooLarge: it is over its limit.
+    """
+    check_no_step("user_id", user_id)
+    return check_label("user_id", user_id)

@@ -24,7 +24,7 @@ from cicd_core.model.checks import (
 )
 
 
-@pytest.mark.parametrize("name", ["a", "A-z_0.9:/", "x" * 128])
+@pytest.mark.parametrize("name", ["a", "A-z_0.9:/", "x" * 128, "...", "../x", ".a", "a.."])
 def test_a_name_has_1_to_128_characters_of_its_alphabet(name: str) -> None:
     assert check_name("pool_name", name) == name
 
@@ -37,6 +37,13 @@ def test_any_other_name_is_refused(value: object) -> None:
     with pytest.raises(InvalidInput, match="give 1 to 128 characters") as refused:
         check_name("pool_name", value)
     assert (refused.value.field, refused.value.value) == ("pool_name", value)
+
+
+@pytest.mark.parametrize("name", [".", ".."])
+def test_a_step_in_the_path_of_a_url_is_no_name(name: str) -> None:
+    with pytest.raises(InvalidInput, match="a step in the path of a URL") as refused:
+        check_name("pool_name", name)
+    assert (refused.value.field, refused.value.value) == ("pool_name", name)
 
 
 def test_names_come_back_sorted_and_without_repetition() -> None:

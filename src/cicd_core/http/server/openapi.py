@@ -26,7 +26,7 @@ _JSON: Final = "application/json"
 _BYTES: Final = "application/octet-stream"
 #: The parts of a stream are described in words: a schema describes a complete answer.
 _STREAM: Final = "text/event-stream"
-_NAME: Final = {"type": "string", "pattern": "^[A-Za-z0-9._:/-]{1,128}$"}
+_NAME: Final = {"type": "string", "pattern": r"^(?!\.{1,2}$)[A-Za-z0-9._:/-]{1,128}$"}
 #: The schemas of path parameters that are not names.
 _IN_PATHS: Final[Mapping[str, Any]] = {
     "key_id": {"type": "string", "pattern": "^[0-9a-f]{16}$"},

@@ -66,9 +66,7 @@ class Listening:
 
     def __attrs_post_init__(self) -> None:
         """Refuse half a certificate, invalid proxies, and an invalid base path."""
-        if self.base_path and not _BASE_PATH.fullmatch(self.base_path):
-            reason = "give a path such as /ci, with a slash at its start and none at its end"
-            raise InvalidInput("base_path", self.base_path, reason)
+        _check_base_path(self.base_path)
         for proxy in self.trusted_proxies:
             try:
                 ip_network(proxy)
@@ -78,6 +76,20 @@ class Listening:
         if (self.certfile is None) != (self.keyfile is None):
             missing = "certfile" if self.certfile is None else "keyfile"
             raise InvalidInput(missing, None, "give both the certificate and its key, or neither")
+
+
+def _check_base_path(path: str) -> None:
+    """Check the path before every address that the server writes.
+
+    Raises:
+        InvalidInput: it is none, or has steps that a browser takes out of it.
+    """
+    if path and not _BASE_PATH.fullmatch(path):
+        reason = "give a path such as /ci, with a slash at its start and none at its end"
+        raise InvalidInput("base_path", path, reason)
+    if {".", ".."} & {*path.split("/")}:
+        reason = "give a path without the steps . and ..: browsers take them out of every address"
+        raise InvalidInput("base_path", path, reason)
 
 
 async def serve(

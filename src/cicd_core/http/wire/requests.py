@@ -19,10 +19,8 @@ from cicd_core.model.pool import PoolSpec
 from cicd_core.model.spec import JobSpec
 
 #: For the description of the API; the values that requests become check these limits.
-Name = Annotated[
-    str,
-    Meta(extra_json_schema={"minLength": 1, "maxLength": 128, "pattern": "^[A-Za-z0-9._:/-]+$"}),
-]
+_NAME: Final = r"^(?!\.{1,2}$)[A-Za-z0-9._:/-]+$"
+Name = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": 128, "pattern": _NAME})]
 Label = Annotated[str, Meta(extra_json_schema={"minLength": 1})]
 Limit = Annotated[int, Meta(extra_json_schema={"minimum": 1, "maximum": 500})]
 #: Maximum number of jobs that one request creates, of leases that it renews, and of dead letters
