@@ -13,6 +13,8 @@ from attrs import define
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from cicd_core import ControlPlane
+from cicd_core.control_plane.job_logs import JobLogService
+from cicd_core.job_logs import FileLogStore
 from tests.http.serving import ServerThread, serving
 from tests.patience import PATIENCE
 from tests.required import is_every_engine_required
@@ -20,6 +22,7 @@ from tests.web.scene import Scene, set_up
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator
+    from pathlib import Path
 
     from anyio.from_thread import BlockingPortal
 
@@ -56,6 +59,7 @@ class Place:
     scene: Scene
     url: str
     portal: BlockingPortal
+    logs: JobLogService
 
     def do(self, call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         """Await a call of the control plane where it lives."""
@@ -104,31 +108,61 @@ def restartable() -> Iterator[tuple[Restartable, BlockingPortal]]:
 
 
 @asynccontextmanager
-async def _served(url: str) -> AsyncGenerator[tuple[Scene, str]]:
-    async with ControlPlane.open(url, maintenance=False) as plane:
-        scene = await set_up(plane)
-        async with serving(plane) as address:
-            yield scene, address
+async def _empty() -> AsyncGenerator[tuple[ControlPlane, str]]:
+    async with ControlPlane.open("memory://", maintenance=False) as plane, serving(plane) as url:
+        yield plane, url
 
 
-def _opened(url: str) -> Iterator[Place]:
-    with (
-        start_blocking_portal("asyncio") as portal,
-        portal.wrap_async_context_manager(_served(url)) as (scene, address),
-    ):
-        yield Place(scene, address, portal)
+@define
+class EmptyPlace:
+    """A server over a store in which nothing is."""
 
+    plane: ControlPlane
+    url: str
+    portal: BlockingPortal
 
-@pytest.fixture(scope="module")
-def place() -> Iterator[Place]:
-    """A server that tests read."""
-    yield from _opened("memory://")
+    def do(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        """Await a call of the control plane where it lives."""
+        return self.portal.call(call, *arguments)
 
 
 @pytest.fixture
-def own_place() -> Iterator[Place]:
+def empty_place() -> Iterator[EmptyPlace]:
+    """A server over an empty store."""
+    with (
+        start_blocking_portal("asyncio") as portal,
+        portal.wrap_async_context_manager(_empty()) as (plane, url),
+    ):
+        yield EmptyPlace(plane, url, portal)
+
+
+@asynccontextmanager
+async def _served(url: str, folder: Path) -> AsyncGenerator[tuple[Scene, str, JobLogService]]:
+    logs = FileLogStore(folder)
+    async with ControlPlane.open(url, maintenance=False) as plane:
+        scene = await set_up(plane)
+        async with serving(plane, logs=logs) as address:
+            yield scene, address, JobLogService(plane, logs)
+
+
+def _opened(url: str, folder: Path) -> Iterator[Place]:
+    with (
+        start_blocking_portal("asyncio") as portal,
+        portal.wrap_async_context_manager(_served(url, folder)) as (scene, address, logs),
+    ):
+        yield Place(scene, address, portal, logs)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """A server that tests read."""
+    yield from _opened("memory://", tmp_path_factory.mktemp("logs"))
+
+
+@pytest.fixture
+def own_place(tmp_path: Path) -> Iterator[Place]:
     """A server that one test changes."""
-    yield from _opened("memory://")
+    yield from _opened("memory://", tmp_path)
 
 
 class Visitor:

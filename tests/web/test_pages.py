@@ -211,7 +211,8 @@ async def test_the_end_of_a_log_is_text_with_colours_for_who_may_read_it(
         assert EVIL not in text
         assert "line 4999\n" in text
         assert "line 4000\n" not in text
-        assert "The end of the log is shown" in text
+        assert "attempt 1, its end" in text
+        assert f'href="/api/queue/jobs/{claimed.job.job_id}/log?attempt=1"' in text
         assert 'data-every="3"' in text
     access = TokenAccess(scene.plane.keys, scene.plane.sessions)
     app = create_app(scene.plane, status_page=True, auth=access, job_logs=logs)

@@ -12,6 +12,7 @@ import msgspec
 from attrs import asdict
 
 from cicd_core.http.server.streams import StreamResponse
+from cicd_core.http.web.pages.log import command_of
 from cicd_core.http.web.trail import COLUMNS, matches, trail_of
 from cicd_core.model.choices import check_choice
 from cicd_core.model.principal import Scope
@@ -49,6 +50,7 @@ async def export(site: Site, request: Request) -> Response:
     """Send the commands in the log that match, the oldest first."""
     visit = await site.visit(request)
     visit.principal.require(Scope.EVENTS_READ)
+    command_of(visit)  # a wrong one is refused before the file begins
     form = check_choice("format", visit.text("format") or ExportFormat.CSV, ExportFormat)
     write = _write_csv if form is ExportFormat.CSV else _write_json
     headers = {"content-disposition": f'attachment; filename="audit.{form}"'}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
-from cicd_core.errors import NotFound
+from cicd_core.http.server.bodies import BadRequest
 from cicd_core.http.server.session_access import (
     NO_COOKIE,
     TokenAccess,
@@ -22,6 +22,7 @@ from cicd_core.http.server.session_access import (
 from cicd_core.http.web import rendering
 from cicd_core.http.web.addresses import base_of, own_address, redirect
 from cicd_core.http.web.forms import read_form
+from cicd_core.http.wire.problems import NO_ROUTE
 from cicd_core.model.principal import NotAuthenticated, NotPermitted
 
 if TYPE_CHECKING:
@@ -68,10 +69,10 @@ def _require_keys(site: Site) -> TokenAccess:
     """Return the service that checks keys.
 
     Raises:
-        NotFound: this server needs no keys.
+        BadRequest: this server needs no keys.
     """
     if not isinstance(site.access, TokenAccess):
-        raise NotFound("page", "log-in")
+        raise BadRequest(NO_ROUTE, "this server asks for no key: open the overview")
     return site.access
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from http import HTTPStatus
+from shlex import quote
 from typing import TYPE_CHECKING, Any, Final
 
 from cicd_core.public_json import to_json
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 NOTHING: Final = "\N{EN DASH}"
 #: Between a number and its unit, so that a line does not end there.
 _JOINED: Final = "\N{NO-BREAK SPACE}"
+#: The shortest duration that is shown, in seconds.
+_LEAST: Final = 0.1
 #: Tenths are shown below so many seconds.
 _EXACT: Final = 10
 _MINUTE: Final = 60
@@ -59,12 +63,30 @@ TONES: Final = {
     "revoked": "dead",
     "ended": "off",
 }
+#: The titles of refusals, by HTTP status.
+_REFUSALS: Final = {
+    400: "That can't be read",
+    401: "Log in first",
+    403: "You may not do that",
+    404: "Not found",
+    405: "That can't be done here",
+    409: "That is not possible now",
+    413: "That is too large",
+    422: "Something is filled in wrong",
+    500: "The server failed",
+    503: "The store did not answer",
+}
 #: The text for a status, if it is not the status itself.
 _WORDS: Final = {
     "dead_lettered": "dead letter",
     "rolled_back": "rolled back",
     "terminating": "draining",
 }
+
+
+def refusal(status: int) -> str:
+    """Return what a page that refuses is called, for people."""
+    return _REFUSALS.get(status, HTTPStatus(status).phrase)
 
 
 def tone(status: object) -> str:
@@ -80,14 +102,16 @@ def word(status: object) -> str:
 def duration(value: float | timedelta | None) -> str:
     """Return a duration for people, such as ``2 h 5 min``; None is a dash.
 
-    Seconds are omitted from ten minutes on.
+    Seconds are omitted from ten minutes on. The shortest text is "under 0.1 s".
     """
     if value is None:
         return NOTHING
     seconds = value if isinstance(value, int | float) else value.total_seconds()
     whole = round(seconds)
-    if seconds < _EXACT:
-        parts = [f"{max(0.0, seconds):.1f} s"]
+    if seconds < _LEAST / 2:
+        parts = [f"under {_LEAST} s"]
+    elif seconds < _EXACT:
+        parts = [f"{seconds:.1f} s"]
     elif whole < _MINUTE:
         parts = [f"{whole} s"]
     elif whole < 10 * _MINUTE:
@@ -117,6 +141,11 @@ def ago(moment: datetime, now: datetime) -> str:
 def clock(moment: datetime) -> str:
     """Return the time of day, in UTC."""
     return f"{moment:%H:%M:%S}"
+
+
+def day(moment: datetime) -> str:
+    """Return the day, in UTC."""
+    return f"{moment:%Y-%m-%d}"
 
 
 def stamp(moment: datetime) -> str:
@@ -169,6 +198,11 @@ def number(value: float | None) -> str:
 def percent(value: float | None) -> str:
     """Return a share, 0 to 1, in percent; None is a dash."""
     return NOTHING if value is None else f"{value * 100:.1f} %"
+
+
+def shell_word(text: str) -> str:
+    """Return a text as one word of a shell's command: a caller may choose the name of its host."""
+    return quote(text)
 
 
 def _plain(value: object) -> Any:

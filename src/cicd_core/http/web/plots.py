@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from cicd_core.http.web.looks import duration
 from cicd_core.queueing.measures import FAILURES
 from cicd_core.values import frozen
 
@@ -39,7 +40,8 @@ class Plot:
 
     bars: tuple[Bar, ...]
     width: float
-    most: float
+    #: None: nothing was measured.
+    most: float | None
     #: The labels below the first and the last bar.
     first: str
     last: str
@@ -55,7 +57,7 @@ def ended_by_hour(hours: Sequence[HourOfActivity]) -> Plot:
         )
         for hour in hours
     ]
-    most = max((sum(each) for each in counts), default=0)
+    most = max((sum(each) for each in counts), default=0) or None
     bars: list[Bar] = []
     for number, (hour, (good, bad, stopped)) in enumerate(zip(hours, counts, strict=True)):
         label = f"{hour.begin:%H:%M} UTC: {good} succeeded, {bad} failed, {stopped} cancelled"
@@ -70,16 +72,18 @@ def ended_by_hour(hours: Sequence[HourOfActivity]) -> Plot:
 
 def waits_by_day(days: Sequence[DayOfActivity]) -> Plot:
     """Return the plot of the 95th percentile of waits, by day."""
-    return _by_day(days, [day.p95_wait_seconds or 0.0 for day in days], "waited up to", "warn")
+    return _by_day(days, [day.p95_wait_seconds for day in days], "waited up to", "warn")
 
 
 def runs_by_day(days: Sequence[DayOfActivity]) -> Plot:
     """Return the plot of the average duration of attempts, by day."""
-    return _by_day(days, [day.average_run_seconds or 0.0 for day in days], "ran", "run")
+    return _by_day(days, [day.average_run_seconds for day in days], "ran", "run")
 
 
-def _by_day(days: Sequence[DayOfActivity], values: Sequence[float], verb: str, tone: str) -> Plot:
-    most = max(values, default=0.0)
+def _by_day(
+    days: Sequence[DayOfActivity], values: Sequence[float | None], verb: str, tone: str
+) -> Plot:
+    most = max((value for value in values if value is not None), default=None)
     bars = [
         Bar(
             number * STEP + 3,
@@ -87,7 +91,7 @@ def _by_day(days: Sequence[DayOfActivity], values: Sequence[float], verb: str, t
             _BAR,
             _height(value, most),
             tone,
-            f"{day.begin:%d %b}: {verb} {value:.1f} s",
+            f"{day.begin:%d %b}: {verb} {duration(value)}",
         )
         for number, (day, value) in enumerate(zip(days, values, strict=True))
         if value
@@ -95,9 +99,9 @@ def _by_day(days: Sequence[DayOfActivity], values: Sequence[float], verb: str, t
     return _plot(bars, len(days), most, f"{days[0].begin:%d %b}", f"{days[-1].begin:%d %b}")
 
 
-def _height(value: float, most: float) -> float:
-    return round(max(_LEAST, value / most * (HEIGHT - 2)), 1) if value else 0.0
+def _height(value: float, most: float | None) -> float:
+    return round(max(_LEAST, value / most * (HEIGHT - 2)), 1) if value and most else 0.0
 
 
-def _plot(bars: Sequence[Bar], number: int, most: float, first: str, last: str) -> Plot:
+def _plot(bars: Sequence[Bar], number: int, most: float | None, first: str, last: str) -> Plot:
     return Plot(tuple(bars), number * STEP, most, first, last)

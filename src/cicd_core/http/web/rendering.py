@@ -26,6 +26,7 @@ _FILTERS: Final = (
     looks.duration,
     looks.ago,
     looks.clock,
+    looks.day,
     looks.stamp,
     looks.short,
     looks.title,
@@ -33,6 +34,7 @@ _FILTERS: Final = (
     looks.as_json,
     looks.number,
     looks.percent,
+    looks.shell_word,
 )
 #: The part of a page that the script updates.
 CONTENT: Final = "content"

@@ -15,10 +15,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from cicd_core.errors import CicdError, NotFound
+from cicd_core.errors import CicdError
 from cicd_core.http.server.bodies import BadRequest
 from cicd_core.http.server.session_access import TokenAccess, require_own_origin
-from cicd_core.http.web import rendering
+from cicd_core.http.web import looks, rendering
 from cicd_core.http.web.actions import NOTICES, Done
 from cicd_core.http.web.addresses import PLACE, base_of, own_address, path_of, redirect, root_of
 from cicd_core.http.web.export import export
@@ -27,7 +27,7 @@ from cicd_core.http.web.log_in import ask_for_key, log_in, log_out
 from cicd_core.http.web.recent import RecentEvents
 from cicd_core.http.web.table import ACTIONS, PAGES, Action, Page
 from cicd_core.http.web.visit import Visit
-from cicd_core.http.wire.problems import WRONG_METHOD, kind_of
+from cicd_core.http.wire.problems import NO_ROUTE, WRONG_METHOD, kind_of
 from cicd_core.model.amounts import amount
 from cicd_core.model.principal import NotAuthenticated, Principal, Scope
 from cicd_core.values import frozen
@@ -138,6 +138,7 @@ class Site:
             job_logs=self.job_logs,
             principal=principal,
             now=await self.plane.now(),
+            server=str(request.base_url).rstrip("/"),
             base=base_of(request),
             here=f"{path}?{urlencode(query)}" if query else path,
             path=request.path_params,
@@ -164,7 +165,7 @@ class _Endpoint:
             return
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
-        if "gzip" in request.headers.get("accept-encoding", ""):
+        if _takes_gzip(request):
             response = _compressed(response)
         await response(scope, receive, send)
 
@@ -197,6 +198,15 @@ class _Endpoint:
             return _refusal(
                 self._site, request, status, "the server failed; see its log for the cause"
             )
+
+
+def _takes_gzip(request: Request) -> bool:
+    """Return whether a browser takes gzip, which it may also refuse by name (``gzip;q=0``)."""
+    for part in request.headers.get("accept-encoding", "").lower().split(","):
+        coding, _, weight = (text.strip() for text in part.partition(";"))
+        if coding == "gzip":
+            return weight.removeprefix("q=").strip("0.") != "" or not weight
+    return False
 
 
 def _compressed(response: Response) -> Response:
@@ -238,7 +248,10 @@ async def _to_overview(_: Site, request: Request) -> Response:
 
 
 async def _no_page(_: Site, request: Request) -> Response:
-    raise NotFound("page", path_of(request))
+    path = path_of(request)
+    if path.endswith("/"):  # typed by hand, as for a folder
+        return redirect(path.rstrip("/"))
+    raise BadRequest(NO_ROUTE, f"there is no page {path}")
 
 
 async def _asset(_: Site, request: Request) -> Response:
@@ -268,6 +281,7 @@ def _frame(site: Site, request: Request, visit: Visit, page: Page) -> dict[str, 
             if each.label is not None and all(map(visit.may, each.scopes))
         ],
         "stream": None if types is None else stream,
+        "every": page.every,
         "notice": _notice(visit),
     }
 
@@ -292,8 +306,9 @@ def _stranger(site: Site, request: Request, unknown: NotAuthenticated) -> Respon
     """Redirect to the log-in, or refuse if a log-in would not help."""
     if not site.has_log_in or FRAGMENT in request.headers:
         return _refusal(site, request, HTTPStatus.UNAUTHORIZED, str(unknown))
-    if request.method != "GET":
-        return redirect(f"{base_of(request)}/log-in")
+    if request.method != "GET":  # the page that sent the form, whose session has ended
+        back = own_address(request, _path_of_referer(request))
+        return redirect(f"{base_of(request)}/log-in?{urlencode({'back': back})}")
     query = request.scope.get("query_string", b"").decode("ascii", "replace")
     here = f"{path_of(request)}?{query}" if query else path_of(request)
     return redirect(f"{base_of(request)}/log-in?{urlencode({'back': here})}")
@@ -302,7 +317,7 @@ def _stranger(site: Site, request: Request, unknown: NotAuthenticated) -> Respon
 def _refusal(site: Site, request: Request, status: int, text: str) -> Response:
     values = {
         **site.around(request),
-        "title": HTTPStatus(status).phrase,
+        "title": looks.refusal(status),
         "status": int(status),
         "text": text,
         "back": own_address(request, _path_of_referer(request)),

@@ -31,12 +31,17 @@ class Page:
     view: View
     #: The types of events after which it is updated; None: it is not updated.
     types: str | None = None
+    #: Seconds between two updates without an event; None: only events update it. The event of a
+    #: claim enters the log with the next commit on its job.
+    every: int | None = None
     #: Its label in the navigation; None: it is not in the navigation.
     label: str | None = None
 
 
 _JOBS, _EVENTS, _AGENTS = Scope.JOBS_READ, Scope.EVENTS_READ, Scope.AGENTS_READ
 _DEPLOYMENTS = Scope.DEPLOYMENTS_READ
+#: How often a page with jobs is fetched again, in seconds.
+_SECONDS: Final = 10
 
 PAGES: Final = (
     Page(
@@ -45,6 +50,7 @@ PAGES: Final = (
         title="Overview",
         scopes=(_JOBS, _DEPLOYMENTS),
         view=overview.overview,
+        every=_SECONDS,
         types="job.*,deployment.*,agent.*",
         label="Overview",
     ),
@@ -54,6 +60,7 @@ PAGES: Final = (
         title="Jobs",
         scopes=(_JOBS,),
         view=job_pages.jobs,
+        every=_SECONDS,
         types="job.*",
         label="Jobs",
     ),
@@ -71,6 +78,7 @@ PAGES: Final = (
         title="Queue",
         scopes=(_JOBS, _AGENTS),
         view=queue.queue,
+        every=_SECONDS,
         types="job.*",
         label="Queue",
     ),
@@ -106,6 +114,7 @@ PAGES: Final = (
         title="Agents and pools",
         scopes=(_AGENTS,),
         view=agents.agents,
+        every=_SECONDS,
         types="agent.*,pool.*,job.*",
         label="Agents",
     ),
@@ -115,6 +124,7 @@ PAGES: Final = (
         title="Agent",
         scopes=(_AGENTS,),
         view=agents.agent,
+        every=_SECONDS,
         types="agent.*,job.*",
     ),
     Page(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlencode
 
 from cicd_core.errors import InvalidInput
+from cicd_core.http.web.addresses import PLACE
 from cicd_core.model.principal import NotPermitted
 from cicd_core.values import frozen
 
@@ -30,6 +31,8 @@ class Visit:
     principal: Principal
     #: The time of the store's calendar.
     now: datetime
+    #: The address of the server, for clients of its API.
+    server: str
     #: The path prefix of all pages, such as ``/ui``.
     base: str
     #: The path of this page, with its query string.
@@ -59,6 +62,11 @@ class Visit:
         path = "/".join((self.base, *(quote(part, safe="") for part in parts)))
         given = {name: value for name, value in query.items() if value is not None}
         return f"{path}?{urlencode(given)}" if given else path
+
+    def api(self, *parts: str) -> str:
+        """Return the address of a route of the API; its parts are names."""
+        root = self.base.removesuffix(PLACE)
+        return "/".join((root, "api", *(quote(part, safe="") for part in parts)))
 
     def same(self, **changes: object) -> str:
         """Return the address of this page with other fields in its query string."""

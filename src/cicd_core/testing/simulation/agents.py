@@ -80,6 +80,7 @@ class SimulatedAgent:
         self._pace = 1 + self._draw.uniform(-drift, drift)
         self._skew = self._draw.gauss(0, _SKEW)
         self._starting = self._draw.random() < 0.5
+        self._number = number
         self.agent_id = f"agent-{number:05d}"
         self.machine = machine
         self.running = False
@@ -319,7 +320,8 @@ class SimulatedAgent:
                 labels=self.machine.labels,
                 job_types=self.machine.job_types,
                 slots=self.machine.slots,
-                metadata={"clock": self._clock_shown()},
+                hostname=f"{self.machine.pool_name}-{self._number:02d}.example.org",
+                version="1.4.2",
             )
         )
         self._incarnation = agent.incarnation

@@ -106,11 +106,12 @@ def seconds_of(job: Job, draw: Random) -> float:
     return max(1.0, draw.lognormvariate(math.log(work.median_seconds), work.spread))
 
 
-def outcome_of(draw: Random, summary: str) -> Outcome:
-    """Return how an attempt ends; ``summary`` is the agent's addition."""
+def outcome_of(draw: Random, clock: str) -> Outcome:
+    """Return how an attempt ends; ``clock`` is the time that the agent's own clock shows."""
     (verdict,) = draw.choices(list(_VERDICTS), list(_VERDICTS.values()))
     code = {Verdict.SUCCESS: 0, Verdict.FAILED: 1}.get(verdict)
     messages = _MESSAGES[verdict]
-    # Chosen by the summary, so that no further number is drawn.
-    message = messages[sum(summary.encode()) % len(messages)] if messages else None
+    # Chosen by the clock, so that no further number is drawn.
+    message = messages[sum(clock.encode()) % len(messages)] if messages else None
+    summary = f"{message or 'all steps passed'}\nended at {clock} by the agent's clock"
     return Outcome(verdict=verdict, exit_code=code, logs_summary=summary, error_message=message)

@@ -14,6 +14,7 @@
   let timer = 0;
   let last = Date.now();
   let missed = false;
+  let every = 0; // after so many seconds a page is fetched without an event
   let wasOpen = false;
 
   const remembered = () => {
@@ -38,16 +39,36 @@
     state.className = `live ${tone}`;
   };
 
-  const isTyping = (part) => {
+  // A person types in a part, or selects text in it, to copy it.
+  const isInUse = (part) => {
     const active = document.activeElement;
-    return part.contains(active) && active.matches("input:not([type=checkbox]), select, textarea");
+    const chosen = getSelection();
+    return (
+      (part.contains(active) && active.matches("input:not([type=checkbox]), select, textarea")) ||
+      (!chosen.isCollapsed && chosen.containsNode(part, true))
+    );
   };
+
+  const FIELDS = "input:not([type=checkbox]):not([type=hidden]), select";
+  const nameOf = (field) => {
+    const around = field.closest("details");
+    return [around ? around.id : "", field.form && field.form.id, field.name].join();
+  };
+  const isChanged = (field) =>
+    field.matches("select")
+      ? ![...field.selectedOptions].every((option) => option.defaultSelected)
+      : field.value !== field.defaultValue;
+  const isAtEnd = (each) => each.scrollTop + each.clientHeight >= each.scrollHeight - 24;
 
   const keep = (part) => ({
     focus: part.contains(document.activeElement) ? document.activeElement.id : "",
     checked: new Set([...part.querySelectorAll("input:checked")].map((box) => box.value)),
     open: new Set([...part.querySelectorAll("details[open]")].map((each) => each.id)),
+    typed: new Map(
+      [...part.querySelectorAll(FIELDS)].filter(isChanged).map((each) => [nameOf(each), each.value]),
+    ),
     scrolled: [...part.querySelectorAll(".scroll")].map((each) => each.scrollLeft),
+    logs: [...part.querySelectorAll(".log")].map((each) => [isAtEnd(each), each.scrollTop]),
   });
 
   const restore = (part, kept) => {
@@ -57,6 +78,13 @@
     for (const each of part.querySelectorAll("details")) {
       if (each.id && kept.open.has(each.id)) each.open = true;
     }
+    for (const each of part.querySelectorAll(FIELDS)) {
+      if (kept.typed.has(nameOf(each))) each.value = kept.typed.get(nameOf(each));
+    }
+    part.querySelectorAll(".log").forEach((each, at) => {
+      const [atEnd, top] = kept.logs[at] || [true, 0]; // the end of a log is what is new
+      each.scrollTop = atEnd ? each.scrollHeight : top;
+    });
     part.querySelectorAll(".scroll").forEach((each, at) => {
       each.scrollLeft = kept.scrolled[at] || 0;
     });
@@ -64,21 +92,37 @@
     if (focused) focused.focus({ preventScroll: true });
   };
 
-  // A live part stays while a person types in it; the others are replaced.
-  const exchange = (fetched) => {
-    for (const part of document.querySelectorAll("[data-live]")) {
-      const fresh = fetched.querySelector(`[data-live="${part.dataset.live}"]`);
-      if (!fresh || fresh.innerHTML === part.innerHTML) continue;
-      if (isTyping(part)) {
-        missed = true;
-        continue;
-      }
-      const kept = keep(part);
-      part.replaceChildren(...fresh.childNodes);
-      if (!fresh.dataset.every) delete part.dataset.every;
-      restore(part, kept);
+  const note = (made) => {
+    every = Number(made && made.dataset.every) || 0;
+  };
+
+  const shape = (root) =>
+    [...root.querySelectorAll("[data-live], .bulk")].map((each) => each.dataset.live).join();
+
+  const exchangePart = (part, fresh) => {
+    if (isInUse(part)) {
+      missed = true;
+      return false;
     }
+    const kept = keep(part);
+    part.replaceChildren(...fresh.childNodes);
+    restore(part, kept);
+    return true;
+  };
+
+  // A live part stays in place while a person uses it; the others are exchanged. A page that has
+  // other parts now, such as the log of a job that has begun, is exchanged as a whole.
+  const exchange = (fetched) => {
     const made = fetched.querySelector("[data-made]");
+    const content = document.getElementById("content");
+    const isOther = shape(content) !== shape(fetched);
+    const isWhole = isOther && exchangePart(content, fetched.body);
+    for (const part of isWhole ? [] : content.querySelectorAll("[data-live]")) {
+      const fresh = fetched.querySelector(`[data-live="${part.dataset.live}"]`);
+      if (!fresh) continue;
+      if (fresh.innerHTML !== part.innerHTML) exchangePart(part, fresh);
+    }
+    note(made);
     if (made && clock) {
       clock.dateTime = made.dataset.made;
       clock.textContent = made.dataset.clock;
@@ -99,7 +143,8 @@
     last = Date.now();
     try {
       const answer = await fetch(location.href, { headers: { "x-page-fragment": "1" } });
-      if (answer.status === 401) return location.reload();
+      // Logged out, no longer allowed, or gone: the page that says so.
+      if ([401, 403, 404].includes(answer.status)) return location.reload();
       if (!answer.ok) return say("Update failed", "late");
       exchange(new DOMParser().parseFromString(await answer.text(), "text/html"));
       say("Live", "on");
@@ -126,7 +171,7 @@
       say("Reconnecting", "late");
       if (source && source.readyState === EventSource.CLOSED) {
         stop();
-        setTimeout(() => source || paused || follow(), AGAIN);
+        setTimeout(() => source || paused || document.hidden || follow(), AGAIN);
       }
     };
   };
@@ -162,6 +207,8 @@
   };
 
   enhance();
+  note(document.querySelector("[data-made]"));
+  for (const log of document.querySelectorAll(".log")) log.scrollTop = log.scrollHeight;
   if (location.search.includes("notice=")) {
     const plain = new URL(location.href);
     for (const name of ["notice", "n", "refused"]) plain.searchParams.delete(name);
@@ -170,15 +217,20 @@
   if (body.dataset.stream && button) {
     button.hidden = false;
     button.addEventListener("click", () => pause(!paused));
+    // A browser has six connections to a server over HTTP/1.1: a page that is not seen takes none.
     document.addEventListener("visibilitychange", () => {
-      if (!document.hidden && missed && !paused) soon();
+      if (paused) return;
+      if (document.hidden) return stop();
+      if (!source) follow();
+      soon();
     });
     setInterval(() => {
-      const part = document.querySelector("[data-every]"); // a log grows without an event
-      if (part && !paused && Date.now() - last > part.dataset.every * 1000) soon();
+      if (every && !paused && Date.now() - last > every * 1000) soon();
     }, 1000);
-    document.addEventListener("focusout", () => missed && !paused && soon());
+    for (const end of ["focusout", "selectionchange"]) {
+      document.addEventListener(end, () => missed && !paused && soon());
+    }
     if (remembered()) pause(true);
-    else follow();
+    else if (!document.hidden) follow();
   }
 })();

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from cicd_core.errors import NotFound
 from cicd_core.lifecycle.agent_table import AGENT_TABLE
 from cicd_core.model.agent import AgentStatus
 from cicd_core.model.amounts import amount
 from cicd_core.model.principal import Scope
-from cicd_core.queueing.scaling import scaling_signal
+from cicd_core.queueing.scaling import ScalingTerm, scaling_signal
 from cicd_core.values import frozen
 
 if TYPE_CHECKING:
@@ -17,8 +18,18 @@ if TYPE_CHECKING:
     from cicd_core.queueing.scaling import ScalingSignal
 
 _ROWS: Final = 100
-_POOLS: Final = 12
+#: How many pools a page shows, and how many are read for their order by name.
+_POOLS: Final = 25
+_MOST_POOLS: Final = 500
 _JOBS: Final = 25
+#: What decided the size that a pool should have, in a table.
+_BECAUSE: Final = {
+    ScalingTerm.DEMAND: "work",
+    ScalingTerm.WARM: "no work",
+    ScalingTerm.TARGET: "set by hand",
+    ScalingTerm.MAXIMUM: "maximum",
+    ScalingTerm.MINIMUM: "minimum",
+}
 
 
 @frozen
@@ -35,6 +46,25 @@ class PoolRow:
         held = self.status.load.leased - self.status.load.elsewhere
         return min(1.0, held / slots) if slots else None
 
+    @property
+    def because(self) -> str:
+        """What decided how many agents it should have."""
+        return _BECAUSE[self.signal.term]
+
+
+@frozen(kw_only=True)
+class PoolRows:
+    """A page of the pools, by name."""
+
+    rows: tuple[PoolRow, ...]
+    #: The number of the first one, and how many pools there are; more, if not ``is_all``.
+    first: int
+    total: int
+    is_all: bool
+    #: The addresses of the pages before and behind it; None: there is none.
+    before: str | None
+    behind: str | None
+
 
 async def agents(visit: Visit) -> dict[str, Any]:
     """Return the pools with their work, and a page of agents."""
@@ -42,13 +72,10 @@ async def agents(visit: Visit) -> dict[str, Any]:
     found = await visit.plane.agents.list(
         pool_name=pool_name, status=status, limit=_ROWS, cursor=visit.text("cursor")
     )
-    listed = await visit.plane.pools.list(limit=_POOLS)
-    rows = [await _row(visit, pool.pool_name) for pool in listed.items]
     may_change = visit.may(Scope.AGENTS_ADMIN)
     return {
         "found": found,
-        "pools": sorted(rows, key=lambda row: row.status.pool.pool_name),
-        "more_pools": listed.cursor is not None,
+        "pools": await _pools(visit, pool_name),
         "pool_name": pool_name,
         "status": status,
         "statuses": list(AgentStatus),
@@ -62,8 +89,32 @@ async def agents(visit: Visit) -> dict[str, Any]:
     }
 
 
-async def _row(visit: Visit, pool_name: str) -> PoolRow:
-    status = await visit.plane.pools.status(pool_name)
+async def _pools(visit: Visit, chosen: str | None) -> PoolRows:
+    """Return a page of the pools, or the one that is chosen."""
+    names, is_all = [chosen] if chosen is not None else [], True
+    if chosen is None:
+        listed = await visit.plane.pools.list(limit=_MOST_POOLS)
+        names, is_all = sorted(pool.pool_name for pool in listed.items), listed.cursor is None
+    last = max(1, -(-len(names) // _POOLS))
+    number = min(visit.number("pools", 1, most=_MOST_POOLS), last)
+    begin = (number - 1) * _POOLS
+    rows = [await _row(visit, name) for name in names[begin : begin + _POOLS]]
+    return PoolRows(
+        rows=tuple(row for row in rows if row is not None),
+        first=begin + 1,
+        total=len(names),
+        is_all=is_all,
+        before=visit.same(pools=number - 1, notice=None) if number > 1 else None,
+        behind=visit.same(pools=number + 1, notice=None) if number < last else None,
+    )
+
+
+async def _row(visit: Visit, pool_name: str) -> PoolRow | None:
+    """Return the row of a pool; None: it has no record (any more)."""
+    try:
+        status = await visit.plane.pools.status(pool_name)
+    except NotFound:
+        return None
     signal = scaling_signal(status.pool, status.fleet, status.load, as_of=visit.now)
     return PoolRow(status, signal)
 

@@ -11,7 +11,8 @@ from cicd_core.errors import InvalidInput, NotFound
 from cicd_core.job_logs.rendering import render_log
 from cicd_core.lifecycle.job_table import JOB_TABLE
 from cicd_core.model.amounts import amount
-from cicd_core.model.job import JobState, JobStatus, Priority
+from cicd_core.model.checks import check_optional_name
+from cicd_core.model.job import RESTING_STATES, JobState, JobStatus, Priority
 from cicd_core.model.principal import Scope
 from cicd_core.persistence.listing import Page
 from cicd_core.values import frozen
@@ -31,7 +32,9 @@ _DRAWN: Final = 26
 #: Maximum size of the end of a log that is shown: lines, and bytes.
 _LOG_LINES: Final = 200
 _LOG_BYTES: Final = 16_000
-#: Seconds between two updates of a page with the log of a running job.
+#: Seconds between two updates of the page of a job that has not ended, and of one with a log that
+#: may grow.
+_SECONDS: Final = 5
 _LOG_SECONDS: Final = 3
 #: The states of a job that has not been picked up.
 _WAITS: Final = frozenset({JobState.PENDING, JobState.QUEUED, JobState.DEAD_LETTERED})
@@ -43,12 +46,15 @@ async def jobs(visit: Visit) -> dict[str, Any]:
     times = {name: _moment(name, visit.text(name)) for name in _MOMENTS}
     limit = visit.number("limit", _ROWS, most=_MOST_ROWS)
     found = await _found(visit, given, times, limit)
+    is_filtered = any((*given.values(), *times.values()))
+    is_rest = visit.text("cursor") is not None or bool(found.unreadable)
     return {
         "found": found,
-        "given": given | {name: visit.text(name) for name in _MOMENTS},
+        "given": given | {name: _as_typed(moment) for name, moment in times.items()},
         "statuses": list(JobStatus),
         "priorities": [priority.name.lower() for priority in Priority],
-        "is_filtered": any((*given.values(), *times.values())),
+        "is_filtered": is_filtered,
+        "is_fresh": not (found.items or is_filtered or is_rest),
         "more": None if found.cursor is None else visit.same(cursor=found.cursor, notice=None),
         "first": visit.same(cursor=None, notice=None) if visit.text("cursor") else None,
         "may_change": visit.may(Scope.JOBS_WRITE),
@@ -63,24 +69,29 @@ async def _found(
     limit: int,
 ) -> Page[Job]:
     """Return the jobs that match; a complete id is looked up."""
-    prefix = given["id_prefix"]
+    prefix = check_optional_name("id_prefix", given["id_prefix"])
     if prefix is not None and len(prefix) == _DRAWN:
         try:
             return Page((await visit.plane.jobs.get(prefix),), None)
         except NotFound:
             return Page((), None)
-    return await visit.plane.jobs.list(
-        status=given["status"],
-        pool_name=given["pool_name"],
-        job_type=given["job_type"],
-        agent_id=given["agent_id"],
-        tag=_tag(given),
-        id_prefix=prefix,
-        since=times["since"],
-        until=times["until"],
-        limit=limit,
-        cursor=visit.text("cursor"),
-    )
+    try:
+        return await visit.plane.jobs.list(
+            status=given["status"],
+            pool_name=given["pool_name"],
+            job_type=given["job_type"],
+            agent_id=given["agent_id"],
+            tag=_tag(given),
+            id_prefix=prefix,
+            since=times["since"],
+            until=times["until"],
+            limit=limit,
+            cursor=visit.text("cursor"),
+        )
+    except InvalidInput as wrong:
+        if wrong.field != "tag" or given["service"] is None or given["tag"] is not None:
+            raise
+        raise InvalidInput("service", given["service"], wrong.reason) from None
 
 
 def _tag(given: dict[str, str | None]) -> str | None:
@@ -112,6 +123,11 @@ def _moment(name: str, text: str | None) -> datetime | None:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
 
+def _as_typed(moment: datetime | None) -> str | None:
+    """Return a moment as a field of a form has it, which knows no zone: in UTC."""
+    return None if moment is None else f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M}"
+
+
 @frozen
 class LogTail:
     """The end of a log."""
@@ -120,6 +136,9 @@ class LogTail:
     markup: Markup
     #: Whether there are more lines before it.
     is_cut: bool
+    #: Whose log it is, and which attempts have one.
+    attempt: int
+    attempts: frozenset[int]
 
 
 async def _log_of(visit: Visit, found: Job) -> LogTail | None:
@@ -127,15 +146,28 @@ async def _log_of(visit: Visit, found: Job) -> LogTail | None:
     if visit.job_logs is None or not visit.may(Scope.LOGS_READ):
         return None
     try:
-        piece = await visit.job_logs.tail(found.job_id, lines=_LOG_LINES)
-    except NotFound:
+        states = await visit.job_logs.states(found.job_id)
+        attempts = [state.attempt for state in states]
+        if not attempts:
+            return None
+        piece = await visit.job_logs.tail(found.job_id, attempts[-1], lines=_LOG_LINES)
+    except NotFound:  # removed meanwhile
         return None
     data = piece.data
     if len(data) > _LOG_BYTES:
         data = data[-_LOG_BYTES:]
         data = data[data.find(b"\n") + 1 :]  # from the start of a line on, if there is one
     is_cut = piece.next_offset > len(data)
-    return LogTail(Markup(render_log(data)), is_cut)  # noqa: S704 - see `markup`
+    markup = Markup(render_log(data))  # noqa: S704 - see `LogTail.markup`
+    return LogTail(markup, is_cut, attempts[-1], frozenset(attempts))
+
+
+def _seconds_between(visit: Visit, found: Job) -> int | None:
+    """Return the seconds between two updates without an event; None: only events update it."""
+    if found.state in RESTING_STATES:
+        return None
+    has_logs = visit.job_logs is not None and visit.may(Scope.LOGS_READ)
+    return _LOG_SECONDS if has_logs and found.state is JobState.RUNNING else _SECONDS
 
 
 async def job(visit: Visit) -> dict[str, Any]:
@@ -145,7 +177,7 @@ async def job(visit: Visit) -> dict[str, Any]:
     return {
         "job": found,
         "log": await _log_of(visit, found),
-        "log_seconds": _LOG_SECONDS if found.state is JobState.RUNNING else None,
+        "every": _seconds_between(visit, found),
         "reasons": await visit.plane.jobs.why(found.job_id) if found.state in _WAITS else (),
         "commands": commands,
         "priorities": [priority.name.lower() for priority in Priority],

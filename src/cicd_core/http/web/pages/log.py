@@ -46,7 +46,7 @@ async def events(visit: Visit) -> dict[str, Any]:
         "entries": entries,
         "pattern": pattern,
         "subject": subject,
-        "types": [*sorted({f"{name.partition('.')[0]}.*" for name in EVENT_TYPES}), *EVENT_TYPES],
+        "types": _choices(pattern),
         "is_newest": place is None,
         "is_whole": visit.recent.whole,
         "oldest": visit.same(cursor=OLDEST, notice=None),
@@ -58,7 +58,7 @@ async def events(visit: Visit) -> dict[str, Any]:
 
 async def audit(visit: Visit) -> dict[str, Any]:
     """Return the commands and their actors, from the newest events or from a place on."""
-    actor, command = visit.text("actor"), visit.text("command")
+    actor, command = visit.text("actor"), command_of(visit)
     place = visit.text("cursor")
 
     def has(entry: Event | UnreadableEvent) -> bool:
@@ -74,6 +74,7 @@ async def audit(visit: Visit) -> dict[str, Any]:
         "trails": trails,
         "actor": actor,
         "command": command,
+        "commands": _choices(command),
         "is_newest": place is None,
         "is_whole": visit.recent.whole,
         "oldest": visit.same(cursor=OLDEST, notice=None),
@@ -85,6 +86,22 @@ async def audit(visit: Visit) -> dict[str, Any]:
         ],
         "said": f"{amount(len(trails), 'command')} on this page",
     }
+
+
+def command_of(visit: Visit) -> str | None:
+    """Return the commands that an audit is of: an event type, or a pattern such as ``job.*``.
+
+    Raises:
+        InvalidInput: no type matches; the error lists them.
+    """
+    command = visit.text("command")
+    return None if command is None else check_event_type("command", command)
+
+
+def _choices(chosen: str | None) -> list[str]:
+    """Return the types to choose from, and the pattern that is chosen, if it is another one."""
+    choices = [*sorted({f"{name.partition('.')[0]}.*" for name in EVENT_TYPES}), *EVENT_TYPES]
+    return choices if chosen is None or chosen in choices else [chosen, *choices]
 
 
 async def _onward(visit: Visit, place: str, has: Any) -> tuple[list[Any], str | None]:

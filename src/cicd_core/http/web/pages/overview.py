@@ -24,7 +24,15 @@ async def overview(visit: Visit) -> dict[str, Any]:
     activity = await plane.dashboard.activity()
     running = await plane.jobs.list(status=JobStatus.RUNNING, limit=_RUNNING)
     agents = await plane.agents.list(limit=_AGENTS) if visit.may(Scope.AGENTS_READ) else None
+    plots = {
+        "ended": ended_by_hour(activity.hours),
+        "waits": waits_by_day(activity.days),
+        "runs": runs_by_day(activity.days),
+    }
     return {
+        **plots,
+        # Jobs expire, but what became of them is still counted.
+        "is_fresh": not summary.recent_jobs and all(plot.most is None for plot in plots.values()),
         "summary": summary,
         "stats": stats,
         "running": running,
@@ -32,9 +40,6 @@ async def overview(visit: Visit) -> dict[str, Any]:
         "dead": stats.depth[QueueStatus.DEAD_LETTERED],
         "agents": agents,
         "at_work": 0 if agents is None else sum(agent.takes_work for agent in agents.items),
-        "ended": ended_by_hour(activity.hours),
-        "waits": waits_by_day(activity.days),
-        "runs": runs_by_day(activity.days),
         "said": (
             f"{summary.jobs_running} running, {stats.ready} ready, "
             f"{summary.failed_today} failed today"
