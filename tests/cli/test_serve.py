@@ -89,6 +89,24 @@ def test_a_server_with_a_certificate_speaks_https(person: Person, tmp_path: Path
     assert refused.status_code == 401
 
 
+def test_a_demo_beside_a_store_ends_its_streams_when_the_server_stops(person: Person) -> None:
+    beside = ("--demo", "--store", "sqlite:///ci.db", "--grace", "100000")
+    server = person.starts("serve", "--port", "0", *beside)
+    stream = httpx2.stream(
+        "GET",
+        f"{url_of(server)}/api/events/stream?from_now=true",
+        headers={"x-demo-mode": "true"},
+        timeout=PATIENCE,
+        trust_env=False,
+    )
+    with stream as events:
+        parts = events.iter_bytes()
+        assert next(parts)
+        server.send_signal(signal.SIGTERM)
+        ended = person.awaits(server)
+    assert ended.code == 0, ended.err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

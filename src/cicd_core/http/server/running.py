@@ -131,19 +131,29 @@ async def serve(
             "(--require-auth)"
         )
         raise InvalidInput("host", listening.host, reason)
+    origins = tuple(allowed_origins)
     app = create_app(
         control_plane,
         auth=auth,
         limits=limits,
         job_logs=job_logs,
-        allowed_origins=allowed_origins,
+        allowed_origins=origins,
         status_page=status_page,
         banner=BANNER if demo is control_plane else None,
     )
     served: ASGIApp = app
+    waitings = [app.state.waiting]
     if demo is not None:
-        made_up = create_app(demo, auth=auth, limits=limits, status_page=status_page, banner=BANNER)
+        made_up = create_app(
+            demo,
+            auth=auth,
+            limits=limits,
+            allowed_origins=origins,
+            status_page=status_page,
+            banner=BANNER,
+        )
         served = DemoMode(app, made_up, always=demo is control_plane)
+        waitings.append(made_up.state.waiting)
     config = uvicorn.Config(
         served,
         host=listening.host,
@@ -156,7 +166,7 @@ async def serve(
         **uvicorn_options(limits),
     )
     config.load()
-    server = _Server(config, app.state.waiting, on_ready)
+    server = _Server(config, waitings, on_ready)
     listener = listen(listening)
     try:
         await server.serve([listener])
@@ -168,10 +178,13 @@ class _Server(uvicorn.Server):
     """Reports its address, and ends waiting requests before it waits for running ones."""
 
     def __init__(
-        self, config: uvicorn.Config, waiting: Waiting, on_ready: Callable[[str], object]
+        self,
+        config: uvicorn.Config,
+        waitings: Iterable[Waiting],
+        on_ready: Callable[[str], object],
     ) -> None:
         super().__init__(config)
-        self._waiting = waiting
+        self._waitings = tuple(waitings)
         self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -180,7 +193,8 @@ class _Server(uvicorn.Server):
             self._on_ready(_url(listener, is_tls=self.config.is_ssl))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._waiting.stop()
+        for waiting in self._waitings:
+            waiting.stop()
         await super().shutdown(sockets)
 
     @contextmanager
