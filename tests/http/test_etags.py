@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -39,6 +39,27 @@ async def test_a_change_with_a_stale_tag_is_refused_and_changes_nothing() -> Non
         for tags in (f"{first}, {second}", "*"):
             taken = await http.put(PATH, json={"max_agents": 4}, headers={"if-match": tags})
             assert taken.status_code == 200
+
+
+@pytest.mark.parametrize("header", ["if-match", "if-none-match", "if-unmodified-since"])
+async def test_a_condition_that_a_route_does_not_check_is_refused_and_changes_nothing(
+    header: str,
+) -> None:
+    conditions = {header: "*"}
+    async with ControlPlane.open("memory://", maintenance=False) as plane, calling(plane) as http:
+        pool = await plane.pools.put(PoolSpec(pool_name="linux"))
+        changes: list[tuple[str, str, Any]] = [
+            ("DELETE", PATH, None),
+            ("POST", "/api/queue/jobs", {"job_type": "build"}),
+        ]
+        if header != "if-match":
+            changes.append(("PUT", PATH, {"max_agents": 9}))
+        for method, path, body in changes:
+            refused = await http.request(method, path, json=body, headers=conditions)
+            assert (refused.status_code, problem_of(refused)["field"]) == (422, header)
+        assert await plane.pools.get("linux") == pool
+        assert (await plane.jobs.list()).items == ()
+        assert (await http.get(PATH, headers=conditions)).status_code == 200
 
 
 async def test_a_pool_that_was_read_over_http_may_be_expected(

@@ -31,7 +31,13 @@ from cicd_core.http.server import (
     session_routes,
 )
 from cicd_core.http.server.access import ANONYMOUS, Access, LocalAccess
-from cicd_core.http.server.bodies import BadRequest, read_body, read_bytes, read_query
+from cicd_core.http.server.bodies import (
+    BadRequest,
+    check_conditions,
+    read_body,
+    read_bytes,
+    read_query,
+)
 from cicd_core.http.server.event_feed import EventFeed
 from cicd_core.http.server.limits import DEFAULT_LIMITS, Limits
 from cicd_core.http.server.metrics import Metrics
@@ -246,6 +252,8 @@ class _Path:
             limits=self._server.limits,
             authenticate=partial(self._server.access.principal, request),
         )
+        if method != "GET":
+            check_conditions(request, route.takes_headers)
         if route.takes_bytes:
             self._server.uploads.require_room(call.principal.name)
             with self._server.uploads.counted(call.principal.name):

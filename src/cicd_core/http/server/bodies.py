@@ -24,7 +24,7 @@ from cicd_core.model.json_values import MAX_DEPTH, nests_deeper
 from cicd_core.travelling import reduced
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from starlette.requests import Request
 
@@ -35,6 +35,8 @@ _DIGITS: Final = 18
 #: Maximum nesting of a body: a payload, within a job, within a list.
 _MAX_DEPTH: Final = MAX_DEPTH + 4
 _ONCE: Final = "give it only once"
+#: The headers that make a change depend on what is there.
+_CONDITIONS: Final = ("if-match", "if-none-match", "if-unmodified-since")
 _AT: Final = re.compile(r" - at `(?:\$|key in `?\$)?\.?(?P<path>[^`]*)`$")
 _UNKNOWN: Final = re.compile(r"Object contains unknown field `(?P<name>.*)`")
 _MISSING: Final = re.compile(r"Object missing required field `(?P<name>.*)`")
@@ -104,6 +106,22 @@ async def read_bytes(request: Request, limits: Limits) -> bytes:
         detail = f"the content encoding {encoding!r} is not supported; send gzip or none"
         raise BadRequest(WRONG_MEDIA_TYPE, detail, {"accept-encoding": "gzip"})
     return body
+
+
+def check_conditions(request: Request, taken: Iterable[str]) -> None:
+    """Check that a request that changes something has no condition that its route does not check.
+
+    Args:
+        request: of a method that is not safe.
+        taken: the names of the headers that the route takes.
+
+    Raises:
+        InvalidInput: it has one, and to ignore it might overwrite what its caller has not seen.
+    """
+    checked = {name.lower() for name in taken}
+    for name in _CONDITIONS:
+        if name in request.headers and name not in checked:
+            raise InvalidInput(name, ..., "this route does not check the header: omit it")
 
 
 def _unzipped(body: bytes, most: int) -> bytes:

@@ -17,6 +17,7 @@ from cicd_core.public_json import to_json
 from cicd_core.queueing.scaling import ScalingSignal
 
 TABLE: Final = RouteTable("/api/agents/pools")
+_TAGS: Final = {"If-Match": "The `ETag` of the pool to change, or several; `*`: any that exists."}
 
 
 @TABLE.add("GET", "", asked.PageQuery, Scope.AGENTS_READ, gives=Page[Pool])
@@ -32,7 +33,9 @@ async def get_pool(call: Call, _: asked.Nothing) -> Reply:
     return _tagged(to_json(status), status.pool)
 
 
-@TABLE.add("PUT", "/{pool_name}", asked.PoolBody, Scope.AGENTS_ADMIN, gives=Pool)
+@TABLE.add(
+    "PUT", "/{pool_name}", asked.PoolBody, Scope.AGENTS_ADMIN, gives=Pool, takes_headers=_TAGS
+)
 async def put_pool(call: Call, body: asked.PoolBody) -> Reply:
     """Create a pool, or replace all its fields; ``If-Match`` replaces only that version."""
     name = call.name("pool_name")
@@ -49,7 +52,14 @@ async def delete_pool(call: Call, query: asked.DeletePoolQuery) -> Reply:
     return Reply()
 
 
-@TABLE.add("POST", "/{pool_name}/scale", asked.ScaleBody, Scope.AGENTS_ADMIN, gives=Pool)
+@TABLE.add(
+    "POST",
+    "/{pool_name}/scale",
+    asked.ScaleBody,
+    Scope.AGENTS_ADMIN,
+    gives=Pool,
+    takes_headers=_TAGS,
+)
 async def scale(call: Call, body: asked.ScaleBody) -> Reply:
     """Set a fixed size within the pool's limits; this starts no agents."""
     name, actor = call.name("pool_name"), call.actor
