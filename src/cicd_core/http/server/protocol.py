@@ -18,6 +18,8 @@ from cicd_core.http.server.upgrades import OfferIgnoringParser
 if TYPE_CHECKING:
     import asyncio
 
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
 _TOO_LARGE: Final = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
     b"content-length: 0\r\nconnection: close\r\n\r\n"
@@ -37,6 +39,8 @@ class BoundedHttp(HttpToolsProtocol):
     def __init__(self, *settings: Any, **more: Any) -> None:
         """Take uvicorn's settings."""
         super().__init__(*settings, **more)
+        #: The requests that have no whole answer yet: one is answered, others wait (pipelining).
+        self._open: list[RequestResponseCycle] = []
         self.parser = OfferIgnoringParser(self)  # type: ignore[assignment] # what uvicorn uses of it
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # narrowed by uvicorn
@@ -45,8 +49,12 @@ class BoundedHttp(HttpToolsProtocol):
         self._expect_a_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop all timers."""
+        """Stop all timers, and notify every open request: uvicorn notifies only the newest."""
         super().connection_lost(exc)
+        for cycle in self._open:
+            if not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
         self._stop_expecting()
         self._stop_watching()
 
@@ -71,6 +79,8 @@ class BoundedHttp(HttpToolsProtocol):
         """Note that the head is complete."""
         super().on_headers_complete()
         self._is_in_head = False
+        self._open = [each for each in self._open if not each.response_complete]
+        self._open.append(self.cycle)
 
     def pause_writing(self) -> None:
         """Check whether the caller reads at all: the write buffer is full."""
