@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final
 
-from cicd_core.errors import InvalidInput
+from cicd_core.errors import InvalidInput, NotFound
 from cicd_core.http.server.replies import created, ok, page
 from cicd_core.http.server.routing import Call, Object, Reply, RouteTable
 from cicd_core.http.wire import requests as asked
 from cicd_core.http.wire.values import registration_to_wire
 from cicd_core.model.agent import Agent, AgentStatus
-from cicd_core.model.principal import Scope
+from cicd_core.model.principal import NotPermitted, Scope
 from cicd_core.persistence.listing import Page
 from cicd_core.public_json import to_json
 
@@ -36,6 +37,7 @@ async def register(call: Call, body: asked.AgentBody) -> Reply:
         reason = f"/api/agents/{body.agent_id} is another route; choose another id"
         raise InvalidInput("agent_id", body.agent_id, reason)
     call.own_agent(body.agent_id, body.pool_name)
+    await _require_own_pool(call, body.agent_id)
     agent = await call.plane.agents.register(body.value())
     return created(call, "/api/agents", agent.agent_id, registration_to_wire(agent))
 
@@ -101,6 +103,22 @@ async def deregister(call: Call, body: asked.DeregisterBody) -> Reply:
     """Mark an agent as gone."""
     agent_id = _leaving(call, body.incarnation)
     return ok(await call.plane.agents.deregister(agent_id, **body.fields(), actor=call.actor))
+
+
+async def _require_own_pool(call: Call, agent_id: str) -> None:
+    """Check that a caller that is limited to pools, and not to an agent, takes none of other pools.
+
+    Raises:
+        NotPermitted: another pool has the agent.
+    """
+    pools = call.principal.pools
+    if pools is None or call.principal.agent_id is not None:
+        return
+    with suppress(NotFound):
+        agent = await call.plane.agents.get(agent_id)
+        if agent.pool_name not in pools:
+            reason = f"agent {agent_id!r} is not in one of its pools"
+            raise NotPermitted(call.principal.name, reason)
 
 
 def _leaving(call: Call, incarnation: str | None) -> str:

@@ -113,7 +113,8 @@ async def claim(call: Call, body: asked.ClaimBody) -> Reply:
 async def held(call: Call, body: asked.HeldBody) -> Reply:
     """Return the jobs that a claim with this request id took and still holds. 204: none."""
     call.own_agent(body.agent_id)
-    return _claims(await call.plane.queue.held(**body.fields()))
+    claims, pools = await call.plane.queue.held(**body.fields()), call.principal.pools
+    return _claims([each for each in claims if pools is None or each.job.pool_name in pools])
 
 
 def _check_number(field: str, given: Sequence[object], most: int, unit: str = "jobs") -> None:
