@@ -34,11 +34,13 @@ from cicd_core.http.server.access import ANONYMOUS, Access, LocalAccess
 from cicd_core.http.server.bodies import (
     BadRequest,
     check_conditions,
+    check_single_headers,
     read_body,
     read_bytes,
     read_query,
 )
 from cicd_core.http.server.event_feed import EventFeed
+from cicd_core.http.server.idempotency import require_no_key
 from cicd_core.http.server.limits import DEFAULT_LIMITS, Limits
 from cicd_core.http.server.metrics import Metrics
 from cicd_core.http.server.openapi import description
@@ -240,6 +242,7 @@ class _Path:
         if route is None:
             detail = f"{request.method} is not a method of this route; it has {self._allow}"
             raise BadRequest(WRONG_METHOD, detail, {"allow": self._allow})
+        check_single_headers(request)
         call = Call(
             plane=self._server.plane,
             principal=await self._admitted(request, route),
@@ -254,6 +257,8 @@ class _Path:
         )
         if method != "GET":
             check_conditions(request, route.takes_headers)
+        if route.status == HTTPStatus.CREATED and not route.takes_key:
+            require_no_key(request)
         if route.takes_bytes:
             self._server.uploads.require_room(call.principal.name)
             with self._server.uploads.counted(call.principal.name):

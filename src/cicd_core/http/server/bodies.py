@@ -35,6 +35,11 @@ _DIGITS: Final = 18
 #: Maximum nesting of a body: a payload, within a job, within a list.
 _MAX_DEPTH: Final = MAX_DEPTH + 4
 _ONCE: Final = "give it only once"
+#: The headers that have one value each.
+_SINGLE: Final = (
+    *(b"authorization", b"content-encoding", b"content-range", b"content-type"),
+    *(b"idempotency-key", b"last-event-id", b"lease-token", b"range"),
+)
 #: The headers that make a change depend on what is there.
 _CONDITIONS: Final = ("if-match", "if-none-match", "if-unmodified-since")
 _AT: Final = re.compile(r" - at `(?:\$|key in `?\$)?\.?(?P<path>[^`]*)`$")
@@ -106,6 +111,20 @@ async def read_bytes(request: Request, limits: Limits) -> bytes:
         detail = f"the content encoding {encoding!r} is not supported; send gzip or none"
         raise BadRequest(WRONG_MEDIA_TYPE, detail, {"accept-encoding": "gzip"})
     return body
+
+
+def check_single_headers(request: Request) -> None:
+    """Check that a header with one value is there once: two readers may choose different ones.
+
+    Raises:
+        InvalidInput: it is there twice.
+    """
+    names = [name for name, _ in request.headers.raw]
+    if len(set(names)) == len(names):
+        return
+    for name in _SINGLE:
+        if names.count(name) > 1:
+            raise InvalidInput(name.decode(), ..., _ONCE)
 
 
 def check_conditions(request: Request, taken: Iterable[str]) -> None:

@@ -14,6 +14,8 @@ from cicd_core.errors import InvalidInput
 from cicd_core.model.checks import check_label
 
 if TYPE_CHECKING:
+    from starlette.requests import Request
+
     from cicd_core.http.server.routing import Call
 
 #: The name of the header.
@@ -58,6 +60,16 @@ def deployment_id_of(call: Call, given: str | None) -> str | None:
         raise InvalidInput(HEADER, key, reason)
     whole = _of_caller(call, key).encode("utf-8", "surrogatepass")
     return f"key-{hashlib.sha256(whole).hexdigest()[:32]}"
+
+
+def require_no_key(request: Request) -> None:
+    """Check that a request has no key, where its route makes something and takes none.
+
+    Raises:
+        InvalidInput: it has one: its caller would repeat it, and make the same once more.
+    """
+    if HEADER in request.headers:
+        raise InvalidInput(HEADER, ..., "this route does not take the header: omit it")
 
 
 def _said(call: Call) -> str | None:

@@ -177,7 +177,8 @@ class _Endpoint:
         """
         answer = self._methods.get("GET" if method == "HEAD" else method)
         if answer is None:
-            allow = ", ".join(sorted(self._methods))
+            methods = {*self._methods, *(["HEAD"] if "GET" in self._methods else [])}
+            allow = ", ".join(sorted(methods))
             raise BadRequest(WRONG_METHOD, f"this address supports {allow}", {"allow": allow})
         return answer
 
@@ -189,7 +190,9 @@ class _Endpoint:
         except CicdError as refused:
             return _refusal(self._site, request, kind_of(refused).status, str(refused))
         except BadRequest as bad:
-            return _refusal(self._site, request, bad.kind.status, bad.detail)
+            refusal = _refusal(self._site, request, bad.kind.status, bad.detail)
+            refusal.headers.update(bad.headers)
+            return refusal
         except ClientDisconnect:
             raise
         except Exception:  # noqa: BLE001 - it is logged, and the person gets a page
