@@ -124,6 +124,22 @@ async def test_a_message_of_another_form_is_an_error_of_the_library(data: str) -
                 pytest.fail(f"it yielded {await first_of(stream)!r}")
 
 
+async def test_a_server_that_stops_is_unavailable_and_the_client_is_not_closed(
+    plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cicd_core.http.client.connection.TRIES", 1)
+    server = ServerThread(plane, None)
+    url = await to_thread.run_sync(server.start)
+    try:
+        server.stop_waiting()
+        async with RemoteControlPlane(url) as far:
+            with pytest.raises(StoreUnavailable, match="stopping") as stopping:
+                await far.now()
+    finally:
+        await to_thread.run_sync(server.stop)
+    assert stopping.value.retryable
+
+
 async def test_a_wait_for_a_job_ends_in_time_at_a_server_that_stops(plane: ControlPlane) -> None:
     job = await plane.queue.enqueue(JobSpec(job_type="build"))
     server = ServerThread(plane, None)

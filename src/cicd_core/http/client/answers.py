@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
-from cicd_core.errors import CicdError, OperationRejected, StoreUnavailable, UnsupportedCapability
+from cicd_core.errors import (
+    CicdError,
+    OperationRejected,
+    StoreClosed,
+    StoreUnavailable,
+    UnsupportedCapability,
+)
 from cicd_core.http.client.address import without_password
 from cicd_core.http.wire.problems import error_of
 from cicd_core.model.principal import NotAuthenticated, NotPermitted
@@ -31,13 +37,12 @@ def value_of(response: httpx2.Response) -> Any:
     said = _decoded(response)
     if response.is_success and said is not None:
         return said
-    raise error_of(said) or _unknown(response, said)
+    raise _error_of(response, said)
 
 
 def refusal_of(response: httpx2.Response) -> CicdError:
     """Return the error in an answer."""
-    said = _decoded(response)
-    return error_of(said) or _unknown(response, said)
+    return _error_of(response, _decoded(response))
 
 
 def require_stream(response: httpx2.Response) -> None:
@@ -58,6 +63,13 @@ def error_told(failed: Exception, url: str) -> CicdError:
         return failed
     why = without_password(url, failed) or type(failed).__name__
     return StoreUnavailable(f"the server at {redacted_url(url)} is unreachable: {why}; try again")
+
+
+def _error_of(response: httpx2.Response, said: object) -> CicdError:
+    error = error_of(said) or _unknown(response, said)
+    if isinstance(error, StoreClosed):  # the server's, which stops: the client is open
+        return StoreUnavailable(str(error))
+    return error
 
 
 def _decoded(response: httpx2.Response) -> Any:
