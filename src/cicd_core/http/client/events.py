@@ -71,7 +71,8 @@ class RemoteEvents:
         Raises:
             InvalidInput: a filter is wrong, or both ``cursor`` and ``from_now`` are given.
             InvalidCursor: the cursor is not a text, is damaged, or belongs to another store.
-            StoreUnavailable: the server did not answer four times in a row.
+            StoreUnavailable: the server did not answer four times in a row, or for a minute once it
+                has sent something.
         """
         wanted = Wanted.checked(subject, types)
         check_kind("from_now", from_now, bool)

@@ -143,7 +143,8 @@ class RemoteJobLogs:
         Raises:
             InvalidInput: an argument is wrong.
             NotFound: there is no such job.
-            StoreUnavailable: the server did not answer four times in a row.
+            StoreUnavailable: the server did not answer four times in a row, or for a minute once it
+                has sent something.
         """
         path = _path(job_id, "log/stream")
         query = {"attempt": attempt, "offset": offset, "encoding": "base64"}

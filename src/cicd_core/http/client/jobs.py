@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
-from cicd_core.errors import WaitTimedOut
+from cicd_core.errors import StoreUnavailable, WaitTimedOut
 from cicd_core.http.client.connection import ANSWER_SECONDS, POLL_SECONDS
 from cicd_core.http.client.moments import moment
+from cicd_core.http.client.outages import Outage
 from cicd_core.http.client.paths import path_of
 from cicd_core.http.wire.values import asked_to_wire, from_wire, part_of, values_from_wire
 from cicd_core.model.checks import check_kind, check_name, check_seconds
@@ -157,15 +158,17 @@ class RemoteJobs:
         """
         allowed = None if timeout is None else check_seconds("timeout", timeout)
         until = math.inf if allowed is None else anyio.current_time() + allowed
+        outage = Outage()
         while True:
             left = max(0.0, min(until - anyio.current_time(), POLL_SECONDS))
-            answer = await self._connection.call(
-                "GET",
-                _own_path(job_id, "wait"),
-                query={"seconds": left},
-                repeatable=True,
-                seconds=ANSWER_SECONDS + left,
-            )
+            try:
+                answer = await self._ended(job_id, left)
+            except StoreUnavailable:
+                if anyio.current_time() >= until or not outage.may_go_on():
+                    raise
+                await anyio.sleep(_PAUSE)
+                continue
+            outage.over()
             if answer is None:  # the server is stopping; another one may answer
                 if anyio.current_time() < until:
                     await anyio.sleep(_PAUSE)
@@ -176,6 +179,16 @@ class RemoteJobs:
                 return job
             if anyio.current_time() >= until:
                 raise WaitTimedOut(job_id, job.state.value, allowed or 0.0)
+
+    async def _ended(self, job_id: str, seconds: float) -> Any:
+        """Return what the server says of a job when it has ended, or after some seconds."""
+        return await self._connection.call(
+            "GET",
+            _own_path(job_id, "wait"),
+            query={"seconds": seconds},
+            repeatable=True,
+            seconds=ANSWER_SECONDS + seconds,
+        )
 
     async def dead_letters(self, *, limit: int = 50, cursor: str | None = None) -> Page[Job]:
         """Return a page of the dead letters, the newest first."""

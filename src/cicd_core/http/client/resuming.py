@@ -14,6 +14,7 @@ from cicd_core.agent.retry import Backoff
 from cicd_core.errors import StoreError, StoreUnavailable
 from cicd_core.http.client.answers import error_told
 from cicd_core.http.client.connection import TRIES, Connection
+from cicd_core.http.client.outages import Outage
 from cicd_core.http.client.server_sent import Message, messages
 
 if TYPE_CHECKING:
@@ -36,13 +37,14 @@ class ResumedStream:
     place: str | None = field(default=None, init=False)
     #: Number of requests since the last message.
     tries: int = field(default=0, init=False)
+    outage: Outage = field(factory=Outage, init=False)
 
     async def messages(self) -> AsyncGenerator[Message, None]:
         """Yield the messages with data, until one marks the end.
 
         Raises:
             CicdError: the error of the server; ``StoreUnavailable`` if it did not answer four
-                times in a row.
+                times in a row, or for a minute once it has sent something.
         """
         backoff = Backoff(most=2.0)
         while True:
@@ -55,12 +57,14 @@ class ResumedStream:
                         if message.data is not None:
                             yield message
                         self.tries = 0
+                        self.outage.over()
                         backoff.reset()
                 if self.tries >= TRIES:
                     raise StoreUnavailable("its streams end before their first message")
             except (httpx2.HTTPError, StoreError) as failed:
                 is_passing = isinstance(failed, httpx2.HTTPError) or failed.retryable
-                if self.tries >= TRIES or not is_passing:
+                is_left = self.tries < TRIES or self.outage.may_go_on()
+                if not is_passing or not is_left:
                     raise error_told(failed, self.connection.address.url) from failed
                 _log.debug("the stream %s broke off: %s", self.path, failed)
             await anyio.sleep(backoff.next_delay())
