@@ -40,7 +40,7 @@ _SINGLE: Final = (
     *(b"authorization", b"content-encoding", b"content-range", b"content-type"),
     *(b"idempotency-key", b"last-event-id", b"lease-token", b"range"),
 )
-#: The headers that make a change depend on what is there.
+#: The headers that make a change depend on the current state.
 _CONDITIONS: Final = ("if-match", "if-none-match", "if-unmodified-since")
 _AT: Final = re.compile(r" - at `(?:\$|key in `?\$)?\.?(?P<path>[^`]*)`$")
 _UNKNOWN: Final = re.compile(r"Object contains unknown field `(?P<name>.*)`")
