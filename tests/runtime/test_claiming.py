@@ -72,6 +72,23 @@ async def test_it_asks_for_as_many_jobs_as_slots_are_free(source: FakeSource) ->
     assert [claim["limit"] for claim in source.called("claim")][:2] == [3, 1]
 
 
+async def test_a_claim_ends_before_the_leases_that_the_agent_holds_can_expire(
+    source: FakeSource,
+) -> None:
+    enough = anyio.Event()
+
+    async def wait(run: JobRun) -> None:
+        await enough.wait()
+
+    source.lease_seconds = 12.0
+    source.add()
+    async with running(agent_of(source, wait, slots=2, claim_wait=300.0)):
+        await source.until(lambda: len(source.called("claim")) == 2)
+        enough.set()
+    # A lease is renewed after a third of its life, so that two thirds are left at least.
+    assert [claim["wait"] for claim in source.called("claim")][:2] == [300.0, pytest.approx(8.0)]
+
+
 async def test_it_never_asks_for_types_that_it_has_no_handler_for(source: FakeSource) -> None:
     other = source.add("deploy")
     done = source.add("work")

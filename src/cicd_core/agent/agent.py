@@ -118,7 +118,8 @@ class Agent:
             version: version of the program that embeds the agent, shown to people.
             metadata: other facts about the agent, shown to people.
             grace_seconds: how long a drain waits for running jobs before it stops them.
-            claim_wait: how many seconds the control plane may hold a claim until there is work.
+            claim_wait: how many seconds the control plane may hold a claim until there is work;
+                while the agent holds jobs, no longer than two thirds of a lease.
             lease_seconds: how long a lease lasts without a renewal; the default is that of the
                 control plane.
             heartbeat_interval_seconds: seconds between two heartbeats; use a third of the control

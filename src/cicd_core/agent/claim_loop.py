@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import TYPE_CHECKING, Final
 
 import anyio
 
 from cicd_core.agent.lease_clock import lease_clock
+from cicd_core.agent.lease_table import RENEWAL_PART
 from cicd_core.agent.retry import (
     CALL_SECONDS,
     LAST_WORDS_SECONDS,
@@ -71,6 +73,8 @@ class ClaimLoop:
         self._begin = begin
         self._pause = anyio.CancelScope()
         self._scope = anyio.CancelScope()
+        #: The length of the leases claimed last.
+        self._lease_seconds = math.inf
 
     async def run(self) -> None:
         """Claim; return when the agent drains and no claim is in flight.
@@ -117,6 +121,7 @@ class ClaimLoop:
                 await self._give_back(request_id)
             raise
         for claimed in claims:
+            self._lease_seconds = claimed.lease_seconds
             self._begin(claimed, sent_at)
         if not claims and self._terms.until_idle and not self._slots.busy:
             self._drain.ask("no work is left")
@@ -158,9 +163,15 @@ class ClaimLoop:
         return idle and refusals >= _UNFIT_TRIES
 
     def _wait_seconds(self) -> float:
-        """Return 0 if the agent ends when idle and is idle now: it must not wait for new work."""
-        idle = self._terms.until_idle and not self._slots.busy
-        return 0.0 if idle else self._terms.wait_seconds
+        """Return how long the next claim waits for work.
+
+        An agent that is to end when it is idle does not wait. While it holds leases, a claim ends
+        before they can expire: an agent that is suspended must not get back the jobs it loses.
+        """
+        wait = self._terms.wait_seconds
+        if not self._slots.busy:
+            return 0.0 if self._terms.until_idle else wait
+        return min(wait, self._lease_seconds * (1 - RENEWAL_PART))
 
     async def _ask(self, request_id: str, limit: int, wait: float) -> list[ClaimedJob]:
         terms = self._terms
