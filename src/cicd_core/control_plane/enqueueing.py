@@ -14,7 +14,7 @@ from cicd_core.model.checks import check_label
 from cicd_core.model.instants import from_micros
 from cicd_core.model.job import JobState
 from cicd_core.model.json_values import canonical
-from cicd_core.model.spec import JobSpec, checked, placed
+from cicd_core.model.spec import JobSpec, checked, placed, with_instants
 from cicd_core.persistence.codec import CONVERTER
 from cicd_core.queueing.lanes import Lane
 from cicd_core.store.records import Committed, StoreTime
@@ -60,6 +60,7 @@ class JobFactory:
         if not isinstance(specs, Iterable) or isinstance(specs, str | bytes | Mapping):
             raise InvalidInput("specs", specs, "give a list of JobSpec")
         wanted = [checked(spec) for spec in specs]
+        await self._check_times(wanted)
         # Also for jobs that are not enqueued yet: a pool without room refuses them here.
         lanes, begin = await self._list_lanes(wanted)
         made: list[Job] = []
@@ -70,6 +71,32 @@ class JobFactory:
             made += await self._make_batch(batch, begin, actor=actor, enqueue=enqueue)
         await self._lanes.confirm(lanes)
         return made
+
+    async def _check_times(self, specs: Sequence[JobSpec]) -> None:
+        """Check all relative times before the first job is created.
+
+        A repeated call returns the job of its key, even if a job created now could never start.
+        """
+        relative = [
+            spec
+            for spec in specs
+            if spec.delay_seconds is not None or spec.deadline_seconds is not None
+        ]
+        if not relative:
+            return
+        now = await self._context.calendar()
+        refusals: dict[str, InvalidInput] = {}
+        for spec in relative:
+            try:
+                placed(spec, now)
+            except InvalidInput as refused:
+                if spec.idempotency_key is None:
+                    raise
+                refusals[_keyed_id(spec.idempotency_key)] = refused
+        made = await self._repository.records(list(refusals))
+        for job_id, refusal in refusals.items():
+            if job_id not in made:
+                raise refusal
 
     async def _list_lanes(self, specs: Sequence[JobSpec]) -> tuple[list[Lane], StoreTime]:
         """List the lanes of the jobs that will be created; return them, and the time afterwards.
@@ -120,7 +147,7 @@ class JobFactory:
         now = from_micros(time.calendar)
         job_id, request_hash = self._identity(spec, time)
         created = lifecycle.create(
-            placed(spec, now), job_id=job_id, now=now, actor=actor, request_hash=request_hash
+            with_instants(spec, now), job_id=job_id, now=now, actor=actor, request_hash=request_hash
         )
         if not enqueue:
             return _Draft(spec, created)

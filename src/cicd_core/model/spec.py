@@ -163,15 +163,26 @@ def placed(spec: JobSpec, now: datetime) -> JobSpec:
     Raises:
         InvalidInput: the deadline comes before the job may start, or is beyond the calendar.
     """
-    if spec.delay_seconds is None and spec.deadline_seconds is None:
-        return spec
-    run_at = _instant("delay_seconds", spec.delay_seconds, now) or spec.run_at
-    deadline_at = _instant("deadline_seconds", spec.deadline_seconds, now) or spec.deadline_at
-    given = evolve(
-        spec, run_at=run_at, deadline_at=deadline_at, delay_seconds=None, deadline_seconds=None
-    )
+    given = with_instants(spec, now)
     _checked_times(given)
     return given
+
+
+def with_instants(spec: JobSpec, now: datetime) -> JobSpec:
+    """Return a checked spec with absolute times, without a check that they leave time for a start.
+
+    Raises:
+        InvalidInput: a time is beyond the calendar.
+    """
+    if spec.delay_seconds is None and spec.deadline_seconds is None:
+        return spec
+    return evolve(
+        spec,
+        run_at=_instant("delay_seconds", spec.delay_seconds, now) or spec.run_at,
+        deadline_at=_instant("deadline_seconds", spec.deadline_seconds, now) or spec.deadline_at,
+        delay_seconds=None,
+        deadline_seconds=None,
+    )
 
 
 def _distance(
