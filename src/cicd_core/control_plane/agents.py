@@ -13,7 +13,6 @@ from cicd_core.errors import (
     AgentReplaced,
     AgentUnavailable,
     OperationRejected,
-    TooManyConflicts,
 )
 from cicd_core.lifecycle import agents as lifecycle
 from cicd_core.model.agent import Agent, AgentStatus, HealthPolicy, checked, checked_stuck
@@ -85,28 +84,14 @@ class AgentService:
         wanted = checked(spec)
         incarnation = self._context.ids.claim_id()
 
-        def decide(agent: Agent | None, now: datetime, _: int = 0) -> Decision[Agent]:
+        def decide(agent: Agent | None, now: datetime, _: int) -> Decision[Agent]:
             return lifecycle.register(agent, spec=wanted, incarnation=incarnation, now=now)
 
         def lease(_: object, time: StoreTime) -> Lease:
             return self._lease(incarnation, time)
 
-        attempts = self._context.settings.commit_attempts
-        for attempt in range(attempts):
-            known = (await self._repository.get_many([wanted.agent_id])).get(wanted.agent_id)
-            if known is not None:
-                changed = await self._repository.change(
-                    wanted.agent_id, decide, before=known, lease=lease
-                )
-                return self._own(changed, incarnation)
-            time = await self._context.store.now()
-            made = await self._repository.create(
-                decide(None, from_micros(time.calendar)), time=time, lease=lease(None, time)
-            )
-            if made is not None:
-                return self._own(made, incarnation)
-            await self._context.store.pause(attempt)
-        raise TooManyConflicts([f"agent {wanted.agent_id}"], attempts)
+        registered = await self._repository.put(wanted.agent_id, decide, lease=lease)
+        return self._own(registered, incarnation)
 
     async def heartbeat(
         self,

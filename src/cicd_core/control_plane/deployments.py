@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from attrs import fields as attrs_fields
 
-from cicd_core.errors import AlreadyExists
+from cicd_core.errors import AlreadyExists, TooManyConflicts
 from cicd_core.lifecycle import deployments as lifecycle
 from cicd_core.model.checks import check_kind, check_name
 from cicd_core.model.choices import check_choice
@@ -54,16 +54,28 @@ class DeploymentService:
             AlreadyExists: there is a deployment with that id, from another spec.
         """
         wanted = checked(spec)
+        attempts = self._context.settings.commit_attempts
+        for attempt in range(attempts):
+            found = await self._created(wanted, deployment_id, actor)
+            if found is not None and _spec_of(found) == wanted:
+                return found
+            if found is not None:
+                advice = "it was created with another spec: choose another id, or give that spec"
+                raise AlreadyExists("deployment", found.deployment_id, advice)
+            await self._context.store.pause(attempt)  # its retention has just ended
+        raise TooManyConflicts([f"deployment {deployment_id}"], attempts)
+
+    async def _created(
+        self, spec: DeploymentSpec, deployment_id: str | None, actor: str
+    ) -> Deployment | None:
+        """Return the deployment, or the existing one with its id; None if that one is gone."""
         time = await self._context.store.now()
         key = self._context.ids.sortable(time.micros) if deployment_id is None else deployment_id
         now = from_micros(time.calendar)
-        decision = lifecycle.create(wanted, deployment_id=key, now=now, actor=actor)
+        decision = lifecycle.create(spec, deployment_id=key, now=now, actor=actor)
         made = await self._repository.create(decision, time=time)
         found = made or (await self._repository.get_many([key])).get(key)
-        if found is None or _spec_of(found.value) != wanted:
-            advice = "it was created with another spec: choose another id, or give that spec"
-            raise AlreadyExists("deployment", key, advice)
-        return found.value
+        return None if found is None else found.value
 
     async def get(self, deployment_id: str) -> Deployment:
         """Return the deployment.

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from cicd_core.errors import AlreadyExists, IdempotencyConflict, InvalidInput
+from cicd_core.errors import AlreadyExists, IdempotencyConflict, InvalidInput, NotFound
 from cicd_core.lifecycle import jobs as lifecycle
 from cicd_core.lifecycle.decision import Decision
 from cicd_core.model.checks import check_label
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from cicd_core.control_plane.lanes import LaneBook
     from cicd_core.model.job import Job
     from cicd_core.persistence.context import Context
-    from cicd_core.persistence.grants import Loaded
     from cicd_core.persistence.repository import Repository
     from cicd_core.store.records import Commit
 
@@ -139,7 +138,7 @@ class JobFactory:
         return [
             draft.decision.value
             if isinstance(answer, Committed)
-            else (await self._existing(draft, commit, actor)).value
+            else await self._existing(draft, commit, actor=actor, enqueue=enqueue)
             for draft, commit, answer in zip(drafts, commits, answers, strict=True)
         ]
 
@@ -171,12 +170,20 @@ class JobFactory:
         request_hash = hashlib.blake2b(fields.encode(), digest_size=16).hexdigest()
         return _keyed_id(spec.idempotency_key), request_hash
 
-    async def _existing(self, draft: _Draft, commit: Commit, actor: str) -> Loaded[Job]:
+    async def _existing(self, draft: _Draft, commit: Commit, *, actor: str, enqueue: bool) -> Job:
         """Return the existing job with this id: the caller's own, or that of its key."""
+        try:
+            return await self._found(draft, commit, actor)
+        except NotFound:  # its retention has just ended, and its key is free again
+            begin = await self._context.store.now()
+            (job,) = await self._make_batch([draft.spec], begin, actor=actor, enqueue=enqueue)
+            return job
+
+    async def _found(self, draft: _Draft, commit: Commit, actor: str) -> Job:
         wanted = draft.decision.value
         own = await self._repository.made_by(commit)
         if own is not None:
-            return own
+            return own.value
         found = await self._repository.get(wanted.job_id)
         if wanted.idempotency_key is None:
             raise AlreadyExists("job", wanted.job_id, "the generated id is in use: try again")
@@ -184,12 +191,13 @@ class JobFactory:
             raise IdempotencyConflict(wanted.idempotency_key, wanted.job_id)
         if wanted.state is JobState.QUEUED and found.value.state is JobState.PENDING:
             # It was created to be enqueued later: that is now.
-            return await self._repository.change(
+            submitted = await self._repository.change(
                 wanted.job_id,
                 lambda job, now, steady: lifecycle.submit(job, now=now, actor=actor, steady=steady),
                 before=found,
             )
-        return found
+            return submitted.value
+        return found.value
 
 
 def _later(time: StoreTime, micros: int) -> StoreTime:

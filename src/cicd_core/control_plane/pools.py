@@ -90,23 +90,10 @@ class PoolService:
         wanted = checked(spec)
         _check_expected(expected)
 
-        def decide(pool: Pool | None, now: datetime, _: int = 0) -> Decision[Pool]:
+        def decide(pool: Pool | None, now: datetime, _: int) -> Decision[Pool]:
             return lifecycle.put(pool, spec=wanted, now=now, actor=actor, expected=expected)
 
-        attempts = self._context.settings.commit_attempts
-        for attempt in range(attempts):
-            known = (await self._repository.get_many([wanted.pool_name])).get(wanted.pool_name)
-            if known is not None:
-                changed = await self._repository.change(wanted.pool_name, decide, before=known)
-                return changed.value
-            time = await self._context.store.now()
-            made = await self._repository.create(
-                decide(None, from_micros(time.calendar)), time=time
-            )
-            if made is not None:
-                return made.value
-            await self._context.store.pause(attempt)
-        raise TooManyConflicts([f"pool {wanted.pool_name}"], attempts)
+        return (await self._repository.put(wanted.pool_name, decide)).value
 
     async def scale(
         self,

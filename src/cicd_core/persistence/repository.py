@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from cicd_core.errors import (
@@ -44,6 +45,10 @@ _log = logging.getLogger("cicd_core.control_plane")
 #: The errors of loading a record that this version can't decode. One such record must not block the
 #: others of a list, a sweep or a renewal.
 UNREADABLE: Final = (CorruptRecord, SchemaTooNew)
+
+
+def _no_lease(*_: object) -> None:
+    """Return None: no lease."""
 
 
 class Repository(Generic[Entity]):
@@ -232,6 +237,37 @@ class Repository(Generic[Entity]):
         if isinstance(answer, Conflict):
             return await self.made_by(commit)
         return self.after(None, decision, commit, answer, lease)
+
+    async def put(
+        self,
+        key: str,
+        decide: Callable[[Entity | None, datetime, int], Decision[Entity]],
+        *,
+        lease: Callable[[Loaded[Entity] | None, StoreTime], Lease | None] = _no_lease,
+    ) -> Loaded[Entity]:
+        """Create the entity, or change it; it may be deleted, or expire, during the call.
+
+        Args:
+            key: the key of the entity.
+            decide: as for :meth:`change`; it gets None if there is no entity.
+            lease: as for :meth:`change`; it gets None if there is no entity.
+
+        Raises:
+            TooManyConflicts: it conflicted as often as the settings allow.
+        """
+        attempts = self._context.settings.commit_attempts
+        for attempt in range(attempts):
+            known = (await self.get_many([key])).get(key)
+            if known is not None:
+                with suppress(NotFound):  # it is gone since: create it
+                    return await self.change(key, decide, before=known, lease=lease)
+            time = await self._context.store.now()
+            decision = decide(None, from_micros(time.calendar), time.micros)
+            made = await self.create(decision, time=time, lease=lease(None, time))
+            if made is not None:
+                return made
+            await self._context.store.pause(attempt)
+        raise TooManyConflicts([f"{self._mapping.name} {key}"], attempts)
 
     async def made_by(self, commit: Commit) -> Loaded[Entity] | None:
         """Return the entity that a commit of this repository wrote, in its present state.
