@@ -8,7 +8,7 @@ import stat
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 import anyio
@@ -85,6 +85,25 @@ async def test_a_percentage_that_is_none_is_refused_at_once(
 
     await percents(source, tell)
     assert refusals == ["percent"]
+
+
+@pytest.mark.parametrize("message", [7, b"bytes", ["line"], True])
+async def test_a_message_that_is_no_string_is_refused_at_once_and_replaces_no_report(
+    source: FakeSource, message: Any
+) -> None:
+    refused: list[str] = []
+
+    async def tell(run: JobRun) -> None:
+        await run.progress(40, "compiled")
+        with pytest.raises(InvalidInput) as awaited:
+            await run.progress(50, message)
+        with pytest.raises(InvalidInput) as soon:
+            run.progress_soon(60, message)
+        refused.extend((awaited.value.field, soon.value.field))
+
+    assert (await percents(source, tell))[-1] == 40
+    assert refused == ["message", "message"]
+    assert source.progress_told[-1].message == "compiled"
 
 
 async def test_progress_that_can_t_be_sent_does_not_harm_the_job(source: FakeSource) -> None:

@@ -124,7 +124,7 @@ class JobRun:
             message: one line for people.
 
         Raises:
-            InvalidInput: ``percent`` is not a number from 0 to 100.
+            InvalidInput: ``percent`` is not a number from 0 to 100, or ``message`` not a string.
         """
         self._holding.stop_if_overdue()
         self._post.post(percent, message)

@@ -11,7 +11,7 @@ import anyio
 from cicd_core.agent.active_job import StopReason
 from cicd_core.agent.retry import CALL_SECONDS, answer_within
 from cicd_core.errors import CicdError, LeaseLost
-from cicd_core.model.checks import check_number
+from cicd_core.model.checks import check_kind, check_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -54,10 +54,12 @@ class ProgressPost:
         """Take a report; it replaces one that was not sent yet. Safe to call from any thread.
 
         Raises:
-            InvalidInput: ``percent`` is not a number from 0 to 100.
+            InvalidInput: ``percent`` is not a number from 0 to 100, or ``message`` not a string.
         """
         if percent is not None:
             check_number("percent", percent, least=0, most=100)
+        if message is not None:
+            check_kind("message", message, str)
         with self._lock:
             self._newest = (percent, message)
             begin, self._sending = not self._sending, True
