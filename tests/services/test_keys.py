@@ -189,6 +189,34 @@ async def test_both_keys_are_valid_while_one_replaces_the_other(
         await plane.keys.replace(old.key.key_id)
 
 
+@pytest.mark.parametrize("lasts", [None, 86_400.0])
+async def test_a_key_that_is_replaced_again_has_a_successor_with_its_first_lifetime(
+    plane: ControlPlane, clock: VirtualClock, lasts: float | None
+) -> None:
+    old = await made(plane, ttl_seconds=lasts)
+    await plane.keys.replace(old.key.key_id, overlap_seconds=60)  # the answer is lost
+    clock.advance(10)
+    again = await plane.keys.replace(old.key.key_id, overlap_seconds=5)
+    once_more = await plane.keys.replace(old.key.key_id, overlap_seconds=0)
+    for new in (again.key, once_more.key):
+        ends = None if lasts is None else new.created_at + timedelta(seconds=lasts)
+        assert new.expires_at == ends
+    shortened = await plane.keys.get(old.key.key_id)
+    assert shortened.expires_at == old.key.created_at + timedelta(seconds=10)
+
+
+@pytest.mark.usefixtures("nothing_is_believed")
+async def test_a_use_that_was_recorded_in_the_future_is_replaced_by_the_next_use(
+    plane: ControlPlane, clock: VirtualClock
+) -> None:
+    issued = await made(plane)
+    clock.step_calendar(30 * 365 * 86_400)
+    await plane.keys.authenticate(issued.token)
+    clock.step_calendar(-30 * 365 * 86_400)
+    await plane.keys.authenticate(issued.token)
+    assert (await plane.keys.get(issued.key.key_id)).last_used_at == issued.key.created_at
+
+
 IN_A = frozenset({"a"})
 ADMIN = Principal(name="admin", scopes=frozenset({Scope("keys:admin"), Scope("jobs:read")}))
 

@@ -54,6 +54,9 @@ class ApiKey:
     last_used_at: datetime | None = None
     revoked_at: datetime | None = None
     revoked_by: str | None = None
+    #: Its lifetime in seconds before a replacement shortened it; 0: until it is revoked; None:
+    #: ``expires_at`` shows it. Omitted from the repr and from JSON.
+    lifetime_seconds: float | None = field(default=None, repr=False)
 
 
 @frozen(kw_only=True)

@@ -95,7 +95,10 @@ def check_use(key: ApiKey, *, now: datetime) -> Principal:
 
 def use(key: ApiKey, *, now: datetime) -> Decision[ApiKey]:
     """Record a use, unless one was recorded within the last minute."""
-    if key.last_used_at is not None and (now - key.last_used_at).total_seconds() < USE_SECONDS:
+    # A use in the future was recorded while the calendar was wrong.
+    if key.last_used_at is not None and (
+        0 <= (now - key.last_used_at).total_seconds() < USE_SECONDS
+    ):
         return unchanged(key)
     return Decision(evolve(key, last_used_at=now))
 
@@ -111,7 +114,15 @@ def shorten(key: ApiKey, *, now: datetime, overlap_seconds: float, actor: str) -
     if key.expires_at is not None and key.expires_at <= end:
         return unchanged(key)
     data = {"actor": check_label("actor", actor), "ends_in_seconds": overlap_seconds}
-    return Decision(evolve(key, expires_at=end), (EventDraft("key.replaced", now, data),))
+    shortened = evolve(key, expires_at=end, lifetime_seconds=lifetime(key) or 0.0)
+    return Decision(shortened, (EventDraft("key.replaced", now, data),))
+
+
+def lifetime(key: ApiKey) -> float | None:
+    """Return how long a key was to last when it was created, in seconds; None: until revoked."""
+    if key.lifetime_seconds is not None:
+        return key.lifetime_seconds or None
+    return None if key.expires_at is None else (key.expires_at - key.created_at).total_seconds()
 
 
 def revoke(key: ApiKey, *, now: datetime, actor: str, reason: str) -> Decision[ApiKey]:

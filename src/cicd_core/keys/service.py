@@ -134,15 +134,12 @@ class KeyService:
         check_seconds("overlap_seconds", overlap_seconds, least=0, most=30 * 24 * 3600.0)
         old = await self.get(key_id)
         rules.check_use(old, now=await self._context.calendar())
-        lasts = None
-        if old.expires_at is not None:
-            lasts = (old.expires_at - old.created_at).total_seconds()
         spec = KeySpec(
             name=old.name,
             scopes=old.scopes,
             agent_id=old.agent_id,
             pools=old.pools,
-            ttl_seconds=lasts,
+            ttl_seconds=rules.lifetime(old),
         )
         issued = await self.create(spec, actor=actor, granted_by=granted_by)
         await self._repository.change(

@@ -26,7 +26,16 @@ from cicd_core.values import frozen
 #: Fields that hold a lease, an agent's record or a session; others are private to the library
 #: alone.
 HIDDEN: Final = frozenset(
-    {"basis", "claim_id", "digest", "incarnation", "own_verdict", "request_hash", "token"}
+    {
+        "basis",
+        "claim_id",
+        "digest",
+        "incarnation",
+        "lifetime_seconds",
+        "own_verdict",
+        "request_hash",
+        "token",
+    }
 )
 #: Values that need a hidden field: they are written, but cannot be read back.
 UNREADABLE: Final = frozenset({ApiKey, ClaimRef, ClaimedJob, IssuedKey, IssuedSession, LeaseToken})
