@@ -73,7 +73,7 @@ class ClaimLoop:
         self._begin = begin
         self._pause = anyio.CancelScope()
         self._scope = anyio.CancelScope()
-        #: The length of the leases claimed last.
+        #: The lease length of the last claim.
         self._lease_seconds = math.inf
 
     async def run(self) -> None:
@@ -165,8 +165,8 @@ class ClaimLoop:
     def _wait_seconds(self) -> float:
         """Return how long the next claim waits for work.
 
-        An agent that is to end when it is idle does not wait. While it holds leases, a claim ends
-        before they can expire: an agent that is suspended must not get back the jobs it loses.
+        An idle agent that ends when idle does not wait. While the agent holds leases, a claim ends
+        before they can expire: a suspended agent must not get back the jobs that it loses.
         """
         wait = self._terms.wait_seconds
         if not self._slots.busy:

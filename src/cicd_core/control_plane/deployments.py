@@ -68,7 +68,7 @@ class DeploymentService:
     async def _created(
         self, spec: DeploymentSpec, deployment_id: str | None, actor: str
     ) -> Deployment | None:
-        """Return the deployment, or the existing one with its id; None if that one is gone."""
+        """Return the deployment, or the existing one with its id; None if that one has expired."""
         time = await self._context.store.now()
         key = self._context.ids.sortable(time.micros) if deployment_id is None else deployment_id
         now = from_micros(time.calendar)

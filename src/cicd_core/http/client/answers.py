@@ -67,7 +67,7 @@ def error_told(failed: Exception, url: str) -> CicdError:
 
 def _error_of(response: httpx2.Response, said: object) -> CicdError:
     error = error_of(said) or _unknown(response, said)
-    if isinstance(error, StoreClosed):  # the server's, which stops: the client is open
+    if isinstance(error, StoreClosed):  # of the stopping server: this client is open
         return StoreUnavailable(str(error))
     return error
 

@@ -181,7 +181,7 @@ class RemoteJobs:
                 raise WaitTimedOut(job_id, job.state.value, allowed or 0.0)
 
     async def _ended(self, job_id: str, seconds: float) -> Any:
-        """Return what the server says of a job when it has ended, or after some seconds."""
+        """Return the server's answer about a job when it has ended, or after some seconds."""
         return await self._connection.call(
             "GET",
             _own_path(job_id, "wait"),

@@ -1,4 +1,4 @@
-"""How long a stream or a wait goes on while the server does not answer, as in a restart."""
+"""Limits how long a stream or a wait continues without an answer, such as during a restart."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ OUTAGE_SECONDS: Final = 60.0
 
 
 class Outage:
-    """The time since the server answered last. It begins at the first failed try."""
+    """The time since the last answer of the server; it starts at the first failed try."""
 
     def __init__(self) -> None:
-        """Wait for the first answer: before it, the URL may be wrong."""
+        """Start without an answer: until the first one, the URL may be wrong."""
         self._has_answered = False
         self._since: float | None = None
 
@@ -23,7 +23,7 @@ class Outage:
         self._has_answered, self._since = True, None
 
     def may_go_on(self) -> bool:
-        """Return whether to try again, after a try that failed."""
+        """Return whether to try again after a failed try."""
         if not self._has_answered:
             return False
         now = anyio.current_time()

@@ -106,10 +106,10 @@ async def deregister(call: Call, body: asked.DeregisterBody) -> Reply:
 
 
 async def _require_own_pool(call: Call, agent_id: str) -> None:
-    """Check that a caller that is limited to pools, and not to an agent, takes none of other pools.
+    """Check the pool of an agent, for a caller that is limited to pools but not to an agent.
 
     Raises:
-        NotPermitted: another pool has the agent.
+        NotPermitted: the agent is in another pool.
     """
     pools = call.principal.pools
     if pools is None or call.principal.agent_id is not None:

@@ -114,10 +114,10 @@ async def read_bytes(request: Request, limits: Limits) -> bytes:
 
 
 def check_single_headers(request: Request) -> None:
-    """Check that a header with one value is there once: two readers may choose different ones.
+    """Refuse duplicates of headers with one value: two readers may use different ones.
 
     Raises:
-        InvalidInput: it is there twice.
+        InvalidInput: such a header appears twice.
     """
     names = [name for name, _ in request.headers.raw]
     if len(set(names)) == len(names):
@@ -128,14 +128,14 @@ def check_single_headers(request: Request) -> None:
 
 
 def check_conditions(request: Request, taken: Iterable[str]) -> None:
-    """Check that a request that changes something has no condition that its route does not check.
+    """Check that a changing request has no condition that its route ignores.
 
     Args:
-        request: of a method that is not safe.
-        taken: the names of the headers that the route takes.
+        request: a request whose method may change something.
+        taken: the names of the headers that the route supports.
 
     Raises:
-        InvalidInput: it has one, and to ignore it might overwrite what its caller has not seen.
+        InvalidInput: it has one; ignoring it might overwrite a newer state.
     """
     checked = {name.lower() for name in taken}
     for name in _CONDITIONS:

@@ -63,10 +63,10 @@ def deployment_id_of(call: Call, given: str | None) -> str | None:
 
 
 def require_no_key(request: Request) -> None:
-    """Check that a request has no key, where its route makes something and takes none.
+    """Check that a request has no key if its route creates something and does not support keys.
 
     Raises:
-        InvalidInput: it has one: its caller would repeat it, and make the same once more.
+        InvalidInput: it has one; its caller would repeat it and create a duplicate.
     """
     if HEADER in request.headers:
         raise InvalidInput(HEADER, ..., "this route does not take the header: omit it")

@@ -30,7 +30,7 @@ STORE: Final = "CICD_STORE"
 #: API Gateway gives up after 30 seconds, and forwards only complete answers.
 LIMITS: Final = Limits(max_wait_seconds=20.0, max_streams=0)
 
-#: The longest that the end of a process waits for the store to close, in seconds.
+#: Maximum wait for the store to close at the end of the process, in seconds.
 _CLOSE_SECONDS: Final = 5.0
 
 #: Media types that are sent as text, without base64.
@@ -90,8 +90,8 @@ class Gateway:
     def close_at_exit(self) -> None:
         """Close when the main thread ends.
 
-        The threads of SQLite's connections keep a process alive until they are closed, and what
-        ``atexit`` has comes after the wait for them.
+        The threads of SQLite's connections keep a process alive until the connections are closed,
+        and functions of ``atexit`` run only after the wait for threads.
         """
         Thread(target=self._close_after_main, name="cicd-lambda-exit").start()
 

@@ -152,7 +152,7 @@ async def stream(call: Call, query: asked.LogStreamQuery) -> Reply:
 
 
 def _range_asked_for(request: Request) -> str | None:
-    """Return the header ``Range``, where it counts (RFC 9110, 13.1.5 and 14.2)."""
+    """Return the header ``Range``, unless it must be ignored (RFC 9110, 13.1.5 and 14.2)."""
     if request.method != "GET" or "if-range" in request.headers:
         return None
     return request.headers.get("range")

@@ -39,7 +39,7 @@ class BoundedHttp(HttpToolsProtocol):
     def __init__(self, *settings: Any, **more: Any) -> None:
         """Take uvicorn's settings."""
         super().__init__(*settings, **more)
-        #: The requests that have no whole answer yet: one is answered, others wait (pipelining).
+        #: The requests without a complete answer: one is being answered, others wait (pipelining).
         self._open: list[RequestResponseCycle] = []
         self.parser = OfferIgnoringParser(self)  # type: ignore[assignment] # what uvicorn uses of it
 

@@ -79,10 +79,10 @@ class Listening:
 
 
 def _check_base_path(path: str) -> None:
-    """Check the path before every address that the server writes.
+    """Check the path prefix of every address that the server returns.
 
     Raises:
-        InvalidInput: it is none, or has steps that a browser takes out of it.
+        InvalidInput: it is not a path, or has segments that browsers remove.
     """
     if path and not _BASE_PATH.fullmatch(path):
         reason = "give a path such as /ci, with a slash at its start and none at its end"

@@ -50,7 +50,7 @@ async def export(site: Site, request: Request) -> Response:
     """Send the commands in the log that match, the oldest first."""
     visit = await site.visit(request)
     visit.principal.require(Scope.EVENTS_READ)
-    command_of(visit)  # a wrong one is refused before the file begins
+    command_of(visit)  # an invalid one is refused before the file begins
     form = check_choice("format", visit.text("format") or ExportFormat.CSV, ExportFormat)
     write = _write_csv if form is ExportFormat.CSV else _write_json
     headers = {"content-disposition": f'attachment; filename="audit.{form}"'}

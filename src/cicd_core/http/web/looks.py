@@ -85,7 +85,7 @@ _WORDS: Final = {
 
 
 def refusal(status: int) -> str:
-    """Return what a page that refuses is called, for people."""
+    """Return the title of a page for a refusal."""
     return _REFUSALS.get(status, HTTPStatus(status).phrase)
 
 
@@ -201,7 +201,7 @@ def percent(value: float | None) -> str:
 
 
 def shell_word(text: str) -> str:
-    """Return a text as one word of a shell's command: a caller may choose the name of its host."""
+    """Return a text quoted as one word of a shell command: a caller may choose the host name."""
     return quote(text)
 
 

@@ -204,7 +204,7 @@ class _Endpoint:
 
 
 def _takes_gzip(request: Request) -> bool:
-    """Return whether a browser takes gzip, which it may also refuse by name (``gzip;q=0``)."""
+    """Return whether a browser accepts gzip; it may also refuse it by name (``gzip;q=0``)."""
     for part in request.headers.get("accept-encoding", "").lower().split(","):
         coding, _, weight = (text.strip() for text in part.partition(";"))
         if coding == "gzip":

@@ -40,7 +40,7 @@ class Page:
 
 _JOBS, _EVENTS, _AGENTS = Scope.JOBS_READ, Scope.EVENTS_READ, Scope.AGENTS_READ
 _DEPLOYMENTS = Scope.DEPLOYMENTS_READ
-#: How often a page with jobs is fetched again, in seconds.
+#: Seconds between two updates of a page with jobs.
 _SECONDS: Final = 10
 
 PAGES: Final = (

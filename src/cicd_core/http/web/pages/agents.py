@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from cicd_core.queueing.scaling import ScalingSignal
 
 _ROWS: Final = 100
-#: How many pools a page shows, and how many are read for their order by name.
+#: Number of pools on a page, and the number that is read to sort them by name.
 _POOLS: Final = 25
 _MOST_POOLS: Final = 500
 _JOBS: Final = 25
-#: What decided the size that a pool should have, in a table.
+#: Texts for the term that decides the size of a pool.
 _BECAUSE: Final = {
     ScalingTerm.DEMAND: "work",
     ScalingTerm.WARM: "no work",
@@ -48,7 +48,7 @@ class PoolRow:
 
     @property
     def because(self) -> str:
-        """What decided how many agents it should have."""
+        """The term that decides how many agents it should have."""
         return _BECAUSE[self.signal.term]
 
 
@@ -57,11 +57,11 @@ class PoolRows:
     """A page of the pools, by name."""
 
     rows: tuple[PoolRow, ...]
-    #: The number of the first one, and how many pools there are; more, if not ``is_all``.
+    #: The number of the first one, and of all pools; there are more if ``is_all`` is false.
     first: int
     total: int
     is_all: bool
-    #: The addresses of the pages before and behind it; None: there is none.
+    #: The addresses of the previous and the next page; None: there is none.
     before: str | None
     behind: str | None
 
@@ -90,7 +90,7 @@ async def agents(visit: Visit) -> dict[str, Any]:
 
 
 async def _pools(visit: Visit, chosen: str | None) -> PoolRows:
-    """Return a page of the pools, or the one that is chosen."""
+    """Return a page of the pools, or the chosen one."""
     names, is_all = [chosen] if chosen is not None else [], True
     if chosen is None:
         listed = await visit.plane.pools.list(limit=_MOST_POOLS)
@@ -110,7 +110,7 @@ async def _pools(visit: Visit, chosen: str | None) -> PoolRows:
 
 
 async def _row(visit: Visit, pool_name: str) -> PoolRow | None:
-    """Return the row of a pool; None: it has no record (any more)."""
+    """Return the row of a pool; None: it has no record."""
     try:
         status = await visit.plane.pools.status(pool_name)
     except NotFound:

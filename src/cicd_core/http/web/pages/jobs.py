@@ -124,7 +124,7 @@ def _moment(name: str, text: str | None) -> datetime | None:
 
 
 def _as_typed(moment: datetime | None) -> str | None:
-    """Return a moment as a field of a form has it, which knows no zone: in UTC."""
+    """Return an instant as the value of a form field, which has no time zone: in UTC."""
     return None if moment is None else f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M}"
 
 
@@ -136,7 +136,7 @@ class LogTail:
     markup: Markup
     #: Whether there are more lines before it.
     is_cut: bool
-    #: Whose log it is, and which attempts have one.
+    #: The attempt of the log, and the attempts that have one.
     attempt: int
     attempts: frozenset[int]
 

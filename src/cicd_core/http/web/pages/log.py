@@ -89,7 +89,7 @@ async def audit(visit: Visit) -> dict[str, Any]:
 
 
 def command_of(visit: Visit) -> str | None:
-    """Return the commands that an audit is of: an event type, or a pattern such as ``job.*``.
+    """Return the requested commands of an audit: an event type, or a pattern such as ``job.*``.
 
     Raises:
         InvalidInput: no type matches; the error lists them.
@@ -99,7 +99,7 @@ def command_of(visit: Visit) -> str | None:
 
 
 def _choices(chosen: str | None) -> list[str]:
-    """Return the types to choose from, and the pattern that is chosen, if it is another one."""
+    """Return the types to choose from, with the chosen pattern if it is not one of them."""
     choices = [*sorted({f"{name.partition('.')[0]}.*" for name in EVENT_TYPES}), *EVENT_TYPES]
     return choices if chosen is None or chosen in choices else [chosen, *choices]
 

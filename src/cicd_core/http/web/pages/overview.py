@@ -31,7 +31,7 @@ async def overview(visit: Visit) -> dict[str, Any]:
     }
     return {
         **plots,
-        # Jobs expire, but what became of them is still counted.
+        # Jobs expire, but their ends are still counted.
         "is_fresh": not summary.recent_jobs and all(plot.most is None for plot in plots.values()),
         "summary": summary,
         "stats": stats,
