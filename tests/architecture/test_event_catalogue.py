@@ -33,6 +33,7 @@ from cicd_core.model.outcome import Outcome
 from cicd_core.model.pool import PoolSpec
 from cicd_core.model.session import SessionSpec, hash_token
 from cicd_core.model.spec import JobSpec
+from cicd_core.persistence.event_bodies import NAME_IDS, TYPE_IDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -285,6 +286,13 @@ def test_every_event_in_the_code_is_told_here() -> None:
 def test_the_page_says_what_an_event_carries(name: str) -> None:
     always, union = TOLD[name]
     assert in_the_page()[name] == (always, union - always)
+
+
+def test_every_event_of_a_job_has_short_ids_in_the_log() -> None:
+    of_jobs = {name: keys for name, (_, keys) in TOLD.items() if name.startswith("job.")}
+    assert of_jobs.keys() == TYPE_IDS.keys()
+    # Two of them tell of clocks that differ.
+    assert frozenset.union(*of_jobs.values()) | {"stamp", "ran"} == NAME_IDS.keys()
 
 
 def test_every_state_of_a_job_is_told_by_an_event() -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import cattrs
 import pytest
 
+from cicd_core.persistence.codec import JOB
 from cicd_core.testing.crash.calls import Ending, answer_to, read_calls
 from cicd_core.testing.crash.fault_points import Fuse
 from cicd_core.testing.crash.plan import KillPoint, Point, WorkerOrder
@@ -115,8 +116,8 @@ def test_what_was_not_committed_is_gone_and_what_was_is_there(
     )
     assert done.returncode == -signal.SIGKILL
     with closing(sqlite3.connect(path)) as connection:
-        rows = connection.execute("SELECT body FROM c_jobs").fetchall()
-    found = sorted(json.loads(body)["payload"]["number"] for (body,) in rows)
+        rows = connection.execute("SELECT key, body FROM c_jobs").fetchall()
+    found = sorted(JOB.decode(*row).value.payload["number"] for row in rows)
     assert found == ([1, 2] if kept else [1])
 
 

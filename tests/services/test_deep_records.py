@@ -33,7 +33,7 @@ async def rewrite(store: Store, job_id: str, payload: str) -> None:
     """Put another payload into a job's record, behind everyone's back."""
     record = (await store.get("jobs", [job_id]))[job_id]
     raw = json.loads(record.body)
-    raw["payload"] = "PAYLOAD"
+    raw["d"] = "PAYLOAD"
     put = Put(
         collection="jobs",
         key=job_id,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from cicd_core.audit.report import Promise
 from cicd_core.errors import CorruptRecord
-from cicd_core.persistence.codec import decode_event
+from cicd_core.persistence.event_bodies import decode_event
 from cicd_core.store.records import Partition, Query
 
 if TYPE_CHECKING:

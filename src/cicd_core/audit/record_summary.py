@@ -10,8 +10,8 @@ from cicd_core.audit.report import Promise
 from cicd_core.lifecycle.job_steps import FIRST_STEPS
 from cicd_core.model.event import Event  # noqa: TC001 - as above
 from cicd_core.model.job import FINAL_STATES, JobState
-from cicd_core.persistence.codec import decode_event
 from cicd_core.persistence.collections import JOBS
+from cicd_core.persistence.event_bodies import decode_event
 from cicd_core.store.records import LogEntry
 from cicd_core.values import frozen
 

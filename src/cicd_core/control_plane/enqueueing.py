@@ -15,7 +15,7 @@ from cicd_core.model.instants import from_micros
 from cicd_core.model.job import JobState
 from cicd_core.model.json_values import canonical
 from cicd_core.model.spec import JobSpec, checked, placed, with_instants
-from cicd_core.persistence.codec import CONVERTER
+from cicd_core.persistence.converting import FULL_NAMES
 from cicd_core.queueing.lanes import Lane
 from cicd_core.store.records import Committed, StoreTime
 from cicd_core.values import evolve, frozen
@@ -165,7 +165,7 @@ class JobFactory:
         """
         if spec.idempotency_key is None:
             return self._context.ids.sortable(time.micros), None
-        request = CONVERTER.unstructure(evolve(spec, payload=canonical(spec.payload)))
+        request = FULL_NAMES.unstructure(evolve(spec, payload=canonical(spec.payload)))
         fields = json.dumps(request, sort_keys=True, separators=(",", ":"))
         request_hash = hashlib.blake2b(fields.encode(), digest_size=16).hexdigest()
         return _keyed_id(spec.idempotency_key), request_hash

@@ -11,8 +11,8 @@ from cicd_core.errors import CorruptRecord, InvalidInput
 from cicd_core.model.checks import check_integer, check_kind
 from cicd_core.model.event import Event, EventGap, UnreadableEvent
 from cicd_core.model.job import RESTING_STATES
-from cicd_core.persistence.codec import decode_event
 from cicd_core.persistence.cursors import seal, unseal
+from cicd_core.persistence.event_bodies import decode_event
 from cicd_core.values import frozen
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ ALL_KEYS: Final = Partition(API_KEYS.name, BY_KIND, "api-key")
 
 #: Retention of an ended key, in seconds.
 _KEPT_SECONDS: Final = 30 * 24 * 3600.0
-_CODEC: Final = EntityCodec(ApiKey, API_KEYS.name)
+_CODEC: Final = EntityCodec(ApiKey, API_KEYS.name, key="key_id", full_names=1)
 
 
 def _expiry(key: ApiKey, time: StoreTime, _: object, _settings: object) -> int | None:

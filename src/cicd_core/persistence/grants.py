@@ -14,8 +14,11 @@ from attrs import field
 from cicd_core.errors import CorruptRecord
 from cicd_core.lifecycle import leases
 from cicd_core.model.instants import from_micros
-from cicd_core.persistence.codec import JOB, EntityCodec, dump_json, encode_event, load_json
+from cicd_core.persistence.codec import JOB, EntityCodec
 from cicd_core.persistence.collections import JOBS, LEASED, of_pool
+from cicd_core.persistence.event_bodies import encode_event
+from cicd_core.persistence.json_bytes import dump_json, load_json
+from cicd_core.store.own_commits import holds_commit, with_commit
 from cicd_core.store.records import EventWrite, Lease
 from cicd_core.values import evolve, frozen
 
@@ -86,8 +89,14 @@ def load(codec: EntityCodec[Entity], record: Record) -> Loaded[Entity]:
         version=record.version,
         lease=record.lease,
         unknown=body.unknown,
-        commits=body.commits,
+        commits=_with_last(body.commits, record.commit_id),
     )
+
+
+def _with_last(commits: str, commit_id: str) -> str:
+    """Return the commits of a body, and the one that wrote it: the record itself has that one."""
+    # The first versions of the schema list it as well.
+    return commits if holds_commit(commits, commit_id) else with_commit(commits, commit_id)
 
 
 def load_job(record: Record) -> Loaded[Job]:

@@ -14,7 +14,7 @@ from cicd_core.errors import (
     TooManyConflicts,
 )
 from cicd_core.model.instants import from_micros
-from cicd_core.persistence.codec import encode_event
+from cicd_core.persistence.event_bodies import encode_event
 from cicd_core.persistence.grants import Loaded
 from cicd_core.store.own_commits import holds_commit, with_commit
 from cicd_core.store.records import (
@@ -152,7 +152,7 @@ class Repository(Generic[Entity]):
             body=mapping.codec.encode(
                 value,
                 {} if before is None else before.unknown,
-                _commits_after(before, commit_id),
+                "" if before is None else before.commits,
             ),
             attributes=mapping.attributes(value, lease or kept),
             lease=lease or (KEEP if kept is not None else None),

@@ -11,9 +11,12 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast, get_args, get_type_hints
 
-from attrs import fields, has
+from attrs import has
 
 from cicd_core.model.job import Attempt
+from cicd_core.persistence.field_ids import STEPS, ids_of
+from cicd_core.persistence.steps import REST, rest_of
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,25 +30,25 @@ def find_unknown(raw: Mapping[str, Any], value: object) -> dict[str, Any]:
         value: the entity.
 
     Returns:
-        The unknown fields by name; under the name of a known field, the unknown fields of the
-        values in it.
+        The unknown fields by id; under the id of a known field, the unknown fields of the values
+        in it.
     """
     kind: Any = type(value)
     known, nested = _shape(kind)
     # Nearly always there are none, and every read of a record calls this.
     if known.issuperset(raw) and not any(
-        _is_strange(raw[name], within) for name, within in nested.items() if name in raw
+        _is_strange(raw[short], part) for short, part in nested.items() if short in raw
     ):
         return {}
-    found = {name: raw[name] for name in raw.keys() - known}
-    for name, fields_of_part in nested.items():
+    found = {short: raw[short] for short in raw.keys() - known}
+    for short, part in nested.items():
         within = {
-            _identity(part): extra
-            for inner, part in _pairs(raw.get(name), getattr(value, name))
-            if (extra := {item: inner[item] for item in inner.keys() - fields_of_part})
+            _identity(item): extra
+            for inner, item in zip(_several(raw.get(short)), part.values(value), strict=False)
+            if (extra := part.unknown(inner))
         }
         if within:
-            found[name] = within
+            found[short] = within
     return found
 
 
@@ -53,28 +56,53 @@ def put_back(raw: dict[str, Any], value: object, unknown: Mapping[str, Any]) -> 
     """Add the fields to an entity's JSON that :func:`find_unknown` found when it was read."""
     kind: Any = type(value)
     _, nested = _shape(kind)
-    for name, kept in unknown.items():
-        if name not in nested:
-            raw[name] = kept
+    for short, kept in unknown.items():
+        part = nested.get(short)
+        if part is None:
+            raw[short] = kept
             continue
-        if name not in raw and getattr(value, name) in kept:
-            raw[name] = {}  # else a value with only defaults is left out
-        for inner, part in _pairs(raw.get(name), getattr(value, name)):
-            inner.update(kept.get(_identity(part), {}))
+        items = part.values(value)
+        if short not in raw and kept.keys() & set(items):
+            raw[short] = {}  # else a value with only defaults is left out
+        for inner, item in zip(_several(raw.get(short)), items, strict=False):
+            if (extra := kept.get(_identity(item))) is not None:
+                part.add(inner, extra)
+
+
+@frozen
+class _Part:
+    """A field that holds attrs values, one or a tuple."""
+
+    name: str
+    #: The ids of their fields.
+    known: frozenset[str]
+    #: They are arrays, see :mod:`cicd_core.persistence.steps`.
+    are_steps: bool
+
+    def values(self, entity: object) -> Sequence[object]:
+        return _several(getattr(entity, self.name))
+
+    def unknown(self, inner: Any) -> dict[str, Any]:
+        """Return the unknown fields of one value, given as JSON."""
+        told: Mapping[str, Any] = rest_of(inner) if self.are_steps else inner
+        return {short: told[short] for short in told.keys() - self.known}
+
+    def add(self, inner: Any, extra: Mapping[str, Any]) -> None:
+        """Add unknown fields to one value, given as JSON."""
+        if self.are_steps and len(inner) == REST:
+            inner.append({})
+        (rest_of(inner) if self.are_steps else inner).update(extra)
 
 
 @lru_cache
-def _shape(kind: Any) -> tuple[frozenset[str], dict[str, frozenset[str]]]:
-    """Return a class's fields; and for fields of attrs values (one or a tuple), their fields."""
-    hints = get_type_hints(kind)
-    nested = {
-        name: _names(item) for name, hint in hints.items() for item in _classes(hint) if has(item)
-    }
-    return _names(kind), nested
-
-
-def _names(kind: Any) -> frozenset[str]:
-    return frozenset(field.name for field in fields(kind))
+def _shape(kind: Any) -> tuple[frozenset[str], dict[str, _Part]]:
+    """Return the ids of a class's fields; and, by id, those that hold attrs values."""
+    ids, nested = ids_of(kind), dict[str, _Part]()
+    for name, hint in get_type_hints(kind).items():
+        for item in filter(has, _classes(hint)):
+            known = frozenset(ids_of(item).values())
+            nested[ids[name]] = _Part(name, known, item in STEPS)
+    return frozenset(ids.values()), nested
 
 
 def _classes(hint: Any) -> Iterator[Any]:
@@ -84,25 +112,21 @@ def _classes(hint: Any) -> Iterator[Any]:
         yield from _classes(argument)
 
 
-def _is_strange(raw: object, known: frozenset[str]) -> bool:
+def _is_strange(raw: object, part: _Part) -> bool:
     if raw is None:
         return False
+    if part.are_steps:
+        return any(map(part.unknown, cast("Iterable[Any]", raw)))
     if isinstance(raw, list):
-        return not all(map(known.issuperset, cast("Iterable[Iterable[str]]", raw)))
-    return not known.issuperset(cast("Iterable[str]", raw))
+        return not all(map(part.known.issuperset, cast("Iterable[Iterable[str]]", raw)))
+    return not part.known.issuperset(cast("Iterable[str]", raw))
 
 
-def _pairs(raw: object, value: object) -> Iterator[tuple[dict[str, Any], object]]:
-    """Return the values of a field, each with its JSON; a default may have none."""
-    inner = cast("Sequence[dict[str, Any]]", _several(raw))
-    return zip(inner, _several(value), strict=False)
-
-
-def _several(value: object) -> Sequence[object]:
+def _several(value: object) -> Sequence[Any]:
     """Return the values of a field: none, one or several."""
     if value is None:
         return ()
-    return cast("Sequence[object]", value) if isinstance(value, list | tuple) else (value,)
+    return cast("Sequence[Any]", value) if isinstance(value, list | tuple) else (value,)
 
 
 def _identity(part: object) -> object:

@@ -2,8 +2,8 @@
 
 A store recognises a repeated commit by the id in the record, which is the id of the last commit. If
 an answer was lost, and others wrote before the repetition, the record has another id. So each body
-lists its first commit and the newest ones. After a conflict, the caller looks there before it
-concludes that its commit did nothing (I6).
+lists the first commit and the newest ones before its own. After a conflict, the caller looks there
+before it concludes that its commit did nothing (I6).
 
 The list is one string with twelve hexadecimal digits per commit: 48 of an id's 96 random bits,
 compared only with the eight ids of one record.

@@ -20,8 +20,8 @@ from cicd_core.model.instants import to_micros
 from cicd_core.model.job import Delivery, Job, LeaseToken, RetryPolicy, Verdict
 from cicd_core.model.outcome import Outcome
 from cicd_core.model.spec import JobSpec, checked
-from cicd_core.persistence.codec import decode_event, encode_event
 from cicd_core.persistence.collections import JOBS
+from cicd_core.persistence.event_bodies import decode_event, encode_event
 from cicd_core.store.records import LogEntry
 
 if TYPE_CHECKING:

@@ -20,9 +20,11 @@ from cicd_core.model.instants import sort_key, to_micros
 from cicd_core.model.job import Delivery, Job, Priority, RetryPolicy
 from cicd_core.model.outcome import Outcome
 from cicd_core.model.spec import JobSpec, checked
-from cicd_core.persistence.codec import JOB, decode_event, dump_json
+from cicd_core.persistence.codec import JOB
 from cicd_core.persistence.collections import JOBS, READY, job_attributes
+from cicd_core.persistence.event_bodies import decode_event
 from cicd_core.persistence.grants import Grant, load_job
+from cicd_core.persistence.json_bytes import dump_json
 from cicd_core.queueing.lanes import lane_of
 from cicd_core.store.memory import MemoryBackend
 from cicd_core.store.records import Claim, Commit, Lease, LogEntry, Put, Record
