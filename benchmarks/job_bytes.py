@@ -28,7 +28,13 @@ SPEC: Final = JobSpec(job_type="build", payload={"text": "x" * 280, "number": 7}
 #: What the first letters of a name in the SQLite file stand for.
 PARTS: Final = {"c_": "records", "lo": "log", "i_": "indexes", "k_": "indexes", "l_": "indexes"}
 #: The types of a Redis server's values.
-TYPES: Final = {"hash": "records and counters", "zset": "indexes", "stream": "log", "set": "claims"}
+TYPES: Final = {
+    "string": "records",
+    "zset": "indexes",
+    "stream": "log",
+    "hash": "counters",
+    "set": "claims",
+}
 
 Weigh = Callable[[], Awaitable[Counter[str]]]
 

@@ -5,6 +5,7 @@ The head of each script's file in ``lua/`` documents its arguments and its answe
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 import hiredis
@@ -42,6 +43,9 @@ Answer = Any
 
 #: The position of the first attribute in a header; see ``lua/records.lua``.
 _ATTRIBUTES: Final = 11
+#: The commit ids of the library, and a byte that no UTF-8 text begins with.
+_OWN_ID: Final = re.compile(r"(?:[0-9a-f]{2})+", re.ASCII)
+_OWN: Final = b"\xff"
 #: The first value of a commit's answer if an increment is refused; see ``lua/commit.lua``.
 _NO_INCREMENT: Final = -2
 #: The first value of a commit's answer if a key has another type than the store gave it.
@@ -78,7 +82,7 @@ class Codec:
     def commit(self, commit: Commit) -> list[Argument]:
         """Return a commit as arguments."""
         arguments: list[Argument] = [
-            commit.commit_id,
+            _stored_id(commit.commit_id),
             len(commit.writes),
             len(commit.events),
             len(commit.increments),
@@ -117,7 +121,7 @@ class Codec:
         return Record(
             key=key.decode(),
             version=version,
-            commit_id=commit_id.decode(),
+            commit_id=_plain_id(commit_id),
             body=body,
             attributes={
                 name: value.decode()
@@ -147,6 +151,17 @@ class Codec:
         arguments += (_optional(write.lease_limit), _optional(write.expires_at))
         attributes = write.attributes
         arguments += [attributes.get(name, "") for name in self._attributes[write.collection]]
+
+
+def _stored_id(commit_id: str) -> bytes:
+    """Return the id of a commit as it is in a header: an id of the library as bytes."""
+    if _OWN_ID.fullmatch(commit_id):
+        return _OWN + bytes.fromhex(commit_id)
+    return commit_id.encode()
+
+
+def _plain_id(stored: bytes) -> str:
+    return stored[1:].hex() if stored.startswith(_OWN) else stored.decode()
 
 
 def _lease(

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("cicd_core_redis")
 
 #: The version of the layout that ``keys.py`` describes.
-SCHEMA: Final = 5
+SCHEMA: Final = 6
 #: The oldest server that can run the scripts.
 _OLDEST: Final = (7, 0)
 

@@ -7,7 +7,7 @@ keys of one namespace in one slot, so one script may use any of them. After the 
 ``meta``                hash: the layout's version, the version floor, the last event dropped, the
                         clock's offset and its highest time, and a field that is written before
                         each ``WAIT``
-``r:COLLECTION:KEY``    hash, a record: ``h`` its header, ``b`` its body
+``r:COLLECTION:KEY``    string, a record: its body, its header, and the sizes of both
 ``i:COLLECTION:…``      zset, one partition of one index: members of score 0 in sort order
 ``h:COLLECTION:CLAIM``  set: the keys of the records that a claim holds
 ``expiring``            zset: the expiry of each record that has one

@@ -75,7 +75,7 @@ def log_page(
     entries: list[LogEntry] = []
     for name, fields in found:
         here = _id(name)
-        events = [_entry(*pair) for pair in zip(fields[::2], fields[1::2], strict=True)]
+        events = _events(fields)
         begin = position.read if here == position.id else 0
         taken = events[begin : begin + limit - len(entries)]
         entries += taken
@@ -86,11 +86,23 @@ def log_page(
     return LogPage(tuple(entries), cursor=str(position), truncated=truncated)
 
 
-def _entry(name: bytes, body: bytes) -> LogEntry:
-    collection, version, ordinal, key = name.decode().split(":", 3)
-    return LogEntry(
-        collection=collection, key=key, version=int(version), ordinal=int(ordinal), body=body
-    )
+def _events(fields: Sequence[bytes]) -> list[LogEntry]:
+    """Return the events of an entry of the stream; see ``lua/apply.lua`` for the names."""
+    events: list[LogEntry] = []
+    collection, key, version = "", "", 0
+    for name, body in zip(fields[::2], fields[1::2], strict=True):
+        first, number, *rest = name.decode().split(":", 3)
+        if rest:
+            collection, version = first, int(number)
+            ordinal, key = rest
+        else:
+            version, ordinal = version + int(first), number
+        events.append(
+            LogEntry(
+                collection=collection, key=key, version=version, ordinal=int(ordinal), body=body
+            )
+        )
+    return events
 
 
 def _id(name: bytes) -> tuple[int, int]:

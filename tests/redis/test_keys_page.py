@@ -25,6 +25,7 @@ from cicd_core.store.records import EventWrite, Put
 from cicd_core.store.registry import open_store
 from cicd_core.testing.samples import IDS, write
 from tests.redis.sentinels import open_replicated
+from tests.redis.stored_records import split
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,9 +48,9 @@ VARYING: Final = [
 ]
 
 #: An event that nobody reads.
-FORGOTTEN: Final = b'{"t":"forgotten","at":0,"d":{}}'
+FORGOTTEN: Final = b'["forgotten",0,{}]'
 #: How an event stands in the stream.
-FIELD: Final = re.compile(r"[a-z-]+:\d{16}:\d+:.+")
+FIELD: Final = re.compile(r"[a-z-]+:\d{16}:\d+:.+|\d+:\d+")
 #: A key as the page and the test write it: its type, and what it holds.
 Entry = dict[str, Any]
 
@@ -108,9 +109,10 @@ async def use(plane: ControlPlane) -> None:
 def entry(client: Any, key: bytes) -> Entry:
     """Return what a key holds, as the page writes it."""
     kind = client.type(key).decode()
+    if kind == "string":
+        return {kind: record(client, key)}
     if kind == "hash":
-        found = client.hgetall(key)
-        return {kind: record(client, key, found) if b":r:" in key else texts(found)}
+        return {kind: texts(client.hgetall(key))}
     if kind == "zset":
         return {
             kind: {
@@ -130,16 +132,20 @@ def bodies(found: Mapping[bytes, bytes]) -> dict[str, Any]:
     return {name.decode(): json.loads(value) for name, value in found.items()}
 
 
-def record(client: Any, key: bytes, found: Mapping[bytes, bytes]) -> dict[str, Any]:
+def record(client: Any, key: bytes) -> dict[str, Any]:
     """Return a record, its header decoded by the command that the page gives."""
-    header = client.eval(command_of_the_page(), 1, key)
-    decoded = [each.decode() if isinstance(each, bytes) else each for each in header]
-    return {"h": decoded, "b": json.loads(found[b"b"])}
+    number, version, claims, commit_id, *rest = client.eval(command_of_the_page(), 1, key)
+    decoded = [each.decode() if isinstance(each, bytes) else each for each in rest]
+    body, _ = split(client.get(key))
+    return {
+        "body": json.loads(body),
+        "header": [number, version, claims, commit_id.hex(), *decoded],
+    }
 
 
 def command_of_the_page() -> str:
     """Return the script by which the page lets one look at a header."""
-    found = re.search(r'EVAL "(return [^"]+)" 1 ', PAGE.read_text("utf-8"))
+    found = re.search(r'EVAL "([^"]+)" 1 ', PAGE.read_text("utf-8"))
     assert found
     return found[1]
 
@@ -191,13 +197,19 @@ def shapes_of(key: str, entry: Entry) -> set[str]:
     if kind == "set":
         return {f"{name} {sorted(map(general, held))}"}
     if kind == "stream":
-        told = {tuple(body) for fields in held.values() for body in fields.values()}
+        told = {
+            tuple(type(part).__name__ for part in body)
+            for fields in held.values()
+            for body in fields.values()
+        }
         return {f"{name} {sorted(told)} {all(FIELD.fullmatch(each) for each in told_in(held))}"}
     if not key.startswith(f"{PREFIX}r:"):
         values = {each: "" if name.startswith("n:") else held[each] for each in held}
         return {f"{name} {sorted({(general(each), general(it)) for each, it in values.items()})}"}
-    header = [general(each) if isinstance(each, str) else str(type(each)) for each in held["h"]]
-    return {f"{name} {header}", f"{name} {header} {sorted(held.get('b', ()))}"}
+    header = [
+        general(each) if isinstance(each, str) else str(type(each)) for each in held["header"]
+    ]
+    return {f"{name} {header}", f"{name} {header} {sorted(held.get('body', ()))}"}
 
 
 def told_in(stream: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -11,6 +11,7 @@ from cicd_core.testing import StoreConformance, StoreHarness, store_machine
 from cicd_core.testing.samples import COLLECTIONS
 from tests.redis.clusters import shared_cluster
 from tests.redis.engines import oldest, shared_server
+from tests.redis.stored_records import lose_the_body
 from tests.redis.stores import cluster_url, set_clock
 
 if TYPE_CHECKING:
@@ -44,8 +45,8 @@ class RedisHarness(StoreHarness):
 
     async def damage(self, namespace: str, collection: str, key: str) -> bool:
         name = f"cicd:{{{namespace}}}:r:{collection}:{key}"
-        with self._server_of(name).client() as client:
-            client.hdel(name, "b")
+        with self._server_of(name).client(decode=False) as client:
+            lose_the_body(client, name)
         return True
 
     def open_forgetful(self, namespace: str) -> AbstractAsyncContextManager[Store]:

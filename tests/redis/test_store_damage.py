@@ -28,6 +28,7 @@ from cicd_core.testing.samples import (
     watch,
     write,
 )
+from tests.redis.stored_records import header_of, joined, lose_the_body, replace_header, split
 from tests.redis.stores import ONE, number_of_events, opened, sum_of_ones
 
 if TYPE_CHECKING:
@@ -41,35 +42,39 @@ pytestmark = pytest.mark.anyio
 
 def garble(client: Any, key: str) -> None:
     """Leave text: its letters are so many small numbers, as many as a header has parts."""
-    client.hset(key, "h", "no header at all")
+    replace_header(client, key, b"no header at all")
 
 
 def blank(client: Any, key: str) -> None:
-    client.hset(key, "h", "")
+    client.set(key, "")
 
 
 def cut(client: Any, key: str) -> None:
-    header = client.hget(key, "h")
-    client.hset(key, "h", header[: len(header) // 2])
+    header = header_of(client, key)
+    replace_header(client, key, header[: len(header) // 2])
 
 
 def shorten(client: Any, key: str) -> None:
     """Take the last byte away, which is one of the last attribute's value."""
-    header = client.hget(key, "h")
-    client.hset(key, "h", header[:-1])
+    replace_header(client, key, header_of(client, key)[:-1])
+
+
+def cut_the_end(client: Any, key: str) -> None:
+    client.set(key, client.get(key)[:-7])
 
 
 def replace_by_another_kind(client: Any, key: str) -> None:
     client.delete(key)
-    client.set(key, "of another kind")
+    client.hset(key, "of", "another kind")
 
 
-def lose_the_body(client: Any, key: str) -> None:
-    client.hdel(key, "b")
+def replace_by_another_text(client: Any, key: str) -> None:
+    client.set(key, "of another program")
 
 
 def garble_an_attribute(client: Any, key: str) -> None:
-    client.hset(key, "h", client.hget(key, "h").replace(b"made-at\xa10", b"made-at\xa1\xff"))
+    header = header_of(client, key)
+    replace_header(client, key, header.replace(b"made-at\xa10", b"made-at\xa1\xff"))
 
 
 #: What a script notices in the header, and what is noticed only by who reads the whole record.
@@ -78,7 +83,9 @@ IN_THE_HEADER: Final = [
     blank,
     cut,
     shorten,
+    cut_the_end,
     replace_by_another_kind,
+    replace_by_another_text,
 ]
 DAMAGES: Final = [*IN_THE_HEADER, lose_the_body, garble_an_attribute]
 
@@ -268,12 +275,14 @@ async def test_a_header_that_lost_any_part_of_its_end_is_corrupt(
 ) -> None:
     key = f"cicd:{{{namespace}}}:r:items:bad"
     with server.client(decode=False) as client:
-        header = client.hget(key, "h")
-        for length in range(len(header)):
-            client.hset(key, "h", header[:length])
+        stored = client.get(key)
+        body, header = split(stored)
+        lost = [joined(body, header[:length]) for length in range(len(header))]
+        for damaged in (*lost, *(stored[:length] for length in range(len(stored)))):
+            client.set(key, damaged)
             with pytest.raises(CorruptRecord):
                 await find(store, "bad")
-        client.hset(key, "h", header)
+        client.set(key, stored)
     assert (await read(store, "bad")).attributes == item("bad", rank="1").attributes
 
 
@@ -281,7 +290,8 @@ async def test_one_without_a_body_has_one_again_after_the_next_commit(
     store: Store, server: Server, namespace: str
 ) -> None:
     bad = await read(store, "bad")
-    server.ask("HDEL", f"cicd:{{{namespace}}}:r:items:bad", "b")
+    with server.client(decode=False) as client:
+        lose_the_body(client, f"cicd:{{{namespace}}}:r:items:bad")
     await write(store, item("bad", expected=bad.version, body=b"anew"))
     assert (await read(store, "bad")).body == b"anew"
 
@@ -293,7 +303,7 @@ async def test_hundreds_of_them_are_passed_by(server: Server, namespace: str) ->
         with server.client() as client:
             pipeline = client.pipeline(transaction=False)
             for number in range(900):
-                pipeline.hset(f"cicd:{{{namespace}}}:r:items:{number:04}", "h", "x")
+                pipeline.set(f"cicd:{{{namespace}}}:r:items:{number:04}", "x")
             pipeline.execute()
         assert [record.key for record in await store.claim(claim())] == ["good"]
         page = partial(store.page, Query(partition=in_state("held"), limit=10))

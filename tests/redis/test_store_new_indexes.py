@@ -124,7 +124,7 @@ async def test_what_does_not_decode_or_is_no_zset_holds_up_no_other_record(
             before, evolve(item("c"), attributes={"rank": "5:c", "state": "odd", "made-at": "0:c"})
         )
     prefix = f"cicd:{{{namespace}}}"
-    server.ask("HSET", f"{prefix}:r:items:b", "h", "nonsense")
+    server.ask("SET", f"{prefix}:r:items:b", "nonsense")
     server.ask("SET", f"{prefix}:i:items:state:rank:odd", "nonsense")
     async with opened(server.url, namespace, WITH_IT) as store:
         assert await listed(store) == ["a"]

@@ -55,16 +55,24 @@ local function append(entry)
   end
 end
 
+-- One entry of the stream for many events of a commit. A field's name has no subject where it is that
+-- of the field before, and then the difference of the versions.
 local tell
-function tell(events, versions) -- one entry of the stream for many events of a commit
+function tell(events, versions)
   if events == 0 then return end
-  local entry = {}
+  local entry, subject, last = {}
   for i = 1, 2 * math.min(events, 100), 2 do
     local collection, key, version, ordinal, body = unpack(ARGV, at, at + 4)
     at = at + 5
     if version == '' then version = digits(versions[collection .. '\0' .. key]) end
-    entry[i] = collection .. ':' .. version .. ':' .. ordinal .. ':' .. key
+    local number = tonumber(version) -- from 2^53 on it may have lost some of its digits
+    if subject == collection .. '\0' .. key and math.max(number, last) < 2 ^ 53 then
+      entry[i] = digits(number - last) .. ':' .. ordinal
+    else
+      entry[i] = collection .. ':' .. version .. ':' .. ordinal .. ':' .. key
+    end
     entry[i + 1] = body
+    subject, last = collection .. '\0' .. key, number
   end
   append(entry)
   tell(math.max(events - 100, 0), versions)

@@ -11,14 +11,14 @@
 -- How many bytes of bodies the script may still read: see reading.lua.
 local bytes_left = 1048576
 
--- A record's body, or nil if it has none; and 1 if it exists and was left out.
-local function body_of(collection, key)
-  local name = record_key(collection, key)
-  if bytes_left <= 0 then return call('HEXISTS', name, 'b') == 1 and '' or nil, 1 end
-  local body = call('HGET', name, 'b')
-  if not body then return nil end
-  bytes_left = bytes_left - #body
-  return body
+-- A record's body, or nil if it is truncated; and 1 if it exists and was left out.
+local function body_of(collection, key, header)
+  local name, size = record_key(collection, key), header.body_size + header.size + 6
+  if bytes_left <= 0 then return call('STRLEN', name) == size and '' or nil, 1 end
+  local found = call('GET', name)
+  if #found ~= size then return nil end
+  bytes_left = bytes_left - header.body_size
+  return string.sub(found, 1, header.body_size)
 end
 
 -- Lua compares text by the server's locale; the store's order is by bytes.
@@ -107,7 +107,7 @@ local function winners(claim)
     local key = key_in(line.head)
     local header, broken = load(collection, key)
     local body, left_out
-    if header then body, left_out = body_of(collection, key) end
+    if header then body, left_out = body_of(collection, key, header) end
     local prepared, grant = attempt(prepare_grant, claim, key, header, body, left_out)
     if prepared and grant then won[#won + 1] = grant else gone = gone + 1 end
     if not prepared then broken_ones[#broken_ones + 1] = {key, reason(grant)} end

@@ -61,5 +61,5 @@ end
 local function put(write, old)
   local collection, key = write.collection, write.key
   move(collection, key, old, write.new, write.steps)
-  call('HSET', record_key(collection, key), 'h', write.header, 'b', write.body)
+  put_record(collection, key, write.body, write.header)
 end

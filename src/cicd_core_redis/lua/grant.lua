@@ -7,7 +7,7 @@ local function held_by(collection, id)
   for _, key in ipairs(call('SMEMBERS', holders(collection, id))) do
     local header, broken = load(collection, key)
     local body, left_out
-    if header then body, left_out = body_of(collection, key) end
+    if header then body, left_out = body_of(collection, key, header) end
     if body then held[#held + 1] = {key, body, header, left_out}
     elseif header or broken then is_more = true end
   end
@@ -17,7 +17,7 @@ end
 local function grant(claim, made)
   local collection, key = claim.collection, made.key
   move(collection, key, made.old, made.new, made.steps)
-  call('HSET', record_key(collection, key), 'h', made.header)
+  put_header(collection, key, made.old, made.header)
   return {key, made.body, made.new, made.left_out}
 end
 

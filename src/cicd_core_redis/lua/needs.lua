@@ -14,9 +14,13 @@ local log, counters = PREFIX .. 'log', PREFIX .. 'n:-'
 
 local function need_to_write() -- all commands of the scripts that write
   need('TIME')
-  need('HGET', record, '-')
-  need('HEXISTS', record, '-')
-  need('HSET', record, '-', '-')
+  need('HGET', KEYS[1], '-')
+  need('HSET', KEYS[1], '-', '-')
+  need('GET', record)
+  need('GETRANGE', record, 0, 0)
+  need('STRLEN', record)
+  need('SET', record, '-')
+  need('SETRANGE', record, 0, '-')
   need('DEL', record)
   need('ZCARD', index)
   need('ZRANGE', index, 0, 0)

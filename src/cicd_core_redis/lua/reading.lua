@@ -5,12 +5,13 @@
 local bytes_left = 1048576
 
 local function decoded(collection, key)
-  local found = call('HMGET', record_key(collection, key), 'b', 'h')
-  if not found[2] then return nil end
-  local header = unpacked(collection, key, found[2])
-  if not found[1] then error('it has no body', 0) end
-  bytes_left = bytes_left - #found[1]
-  return is_live(header) and {key, found[1], header} or nil
+  local found = call('GET', record_key(collection, key))
+  if not found then return nil end
+  local body_size, size = sizes_in(found)
+  if body_size + size + 6 ~= #found then error('it is truncated', 0) end
+  local header = header_in(collection, key, found, body_size, size)
+  bytes_left = bytes_left - body_size
+  return is_live(header) and {key, string.sub(found, 1, body_size), header} or nil
 end
 
 -- {key, body, header} of a record that exists, or nil; or nil and {key, error} if it does not

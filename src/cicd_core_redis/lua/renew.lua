@@ -27,7 +27,7 @@ local function renew(collection, key, claim_id, duration)
   local sound, steps = attempt(moves, collection, key, old, new)
   if not sound then return {reason(steps)} end
   move(collection, key, old, new, steps)
-  call('HSET', record_key(collection, key), 'h', packed(collection, key, new))
+  put_header(collection, key, old, packed(collection, key, new))
   return {new[VERSION], new[RENEWED], expires, new[LEASE_MOST]}
 end
 

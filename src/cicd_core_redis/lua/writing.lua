@@ -19,8 +19,26 @@ local function drop(collection, key, header, steps)
 end
 
 local function decoded(collection, key)
-  local found = call('HGET', record_key(collection, key), 'h')
-  return found and unpacked(collection, key, found)
+  local name = record_key(collection, key)
+  local tail = call('GETRANGE', name, -1024, -1)
+  if tail == '' and call('EXISTS', name) == 0 then return nil end
+  local body_size, size = sizes_in(tail)
+  if size + 6 > #tail then tail = call('GETRANGE', name, -size - 6, -1) end
+  if size + 6 > #tail then error('its header is truncated', 0) end
+  return header_in(collection, key, tail, body_size, size)
+end
+
+local function put_record(collection, key, body, header)
+  local sizes = struct.pack(SIZES, #body, #header)
+  call('SET', record_key(collection, key), body .. header .. sizes)
+end
+
+-- Put a header in the place of an old one.
+local function put_header(collection, key, old, header)
+  local size = math.max(old.size, #header)
+  local padded = header .. string.rep('\192', size - #header) -- nils
+  local sizes = struct.pack(SIZES, old.body_size, size)
+  call('SETRANGE', record_key(collection, key), old.body_size, padded .. sizes)
 end
 
 -- The header of a record that exists; an expired record is removed. Or nil and the reason why it
