@@ -71,7 +71,7 @@ WORD_IDS: Final = {
 _TYPES: Final = {short: name for name, short in TYPE_IDS.items()}
 _NAMES: Final = {short: name for name, short in NAME_IDS.items()}
 _WORDS: Final = {short: word for word, short in WORD_IDS.items()}
-#: What is in the data a state or a priority, and what a stamp; a fence is nearly always one.
+#: The names of states and priorities in the data, and of stamps; a fence is nearly always a stamp.
 _HAS_WORD: Final = {name: NAME_IDS[name] for name in ("from", "to", "verdict", "priority")}
 _HAS_STAMP: Final = {name: NAME_IDS[name] for name in ("fence", "stamp")}
 _PLAIN: Final = {
@@ -102,7 +102,7 @@ def decode_event(entry: LogEntry) -> Event:
     """Return the event of an entry of the log.
 
     Raises:
-        CorruptRecord: its bytes are no event.
+        CorruptRecord: its bytes are not an event.
     """
     try:
         raw: Any = load_json(entry.body)
@@ -115,7 +115,7 @@ def decode_event(entry: LogEntry) -> Event:
             at=from_micros(at),
             data=data,
         )
-    except Exception as broken:  # what is corrupt may break anything on its way
+    except Exception as broken:  # corrupt bytes may raise any error
         raise CorruptRecord("log", f"{entry.collection}/{entry.key}", str(broken)) from broken
 
 

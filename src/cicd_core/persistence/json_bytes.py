@@ -1,4 +1,4 @@
-"""JSON as a store keeps it: compact, and what is read can be written again."""
+"""Compact JSON for bodies and events; it reads only values that it could write again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cicd_core.model.json_values import MAX_DEPTH, nests_deeper
 _MAX_DEPTH: Final = MAX_DEPTH + 8
 _ENCODER: Final = msgspec.json.Encoder()
 _DECODER: Final = msgspec.json.Decoder()
-#: Refuses what is not finite, which the encoder above writes as null.
+#: Refuses numbers that are not finite, which the encoder above writes as null.
 _STRICT: Final = json.JSONEncoder(allow_nan=False)
 
 
@@ -22,7 +22,7 @@ def dump_json(raw: object, *, nulls: int = 0) -> bytes:
 
     Args:
         raw: values of JSON.
-        nulls: how many of them are known to be None.
+        nulls: the number of values in it that are known to be None.
 
     Raises:
         ValueError: it holds a number that is not finite, or a lone surrogate.
@@ -34,11 +34,11 @@ def dump_json(raw: object, *, nulls: int = 0) -> bytes:
 
 
 def load_json(body: bytes) -> Any:
-    """Return what :func:`dump_json` wrote.
+    """Return the value that :func:`dump_json` wrote.
 
     Raises:
-        ValueError: it is no JSON, nests deeper than any entity, or holds what could not be written
-            again: a number that is not finite, or a lone surrogate.
+        ValueError: it is not JSON, nests deeper than any entity, or holds a value that could not be
+            written again: a number that is not finite, or a lone surrogate.
     """
     if nests_deeper(body, _MAX_DEPTH):
         raise ValueError(f"it nests deeper than {_MAX_DEPTH}")

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 CLAIM_ID = "1" * 32
-NAMES = st.text("abcxyz.-", min_size=1, max_size=5)
+NAMES = st.text("abcxyz.-", min_size=1, max_size=5).filter(lambda name: name not in {".", ".."})
 GRANTS = st.builds(Grant, agent_id=NAMES, start=st.booleans())
 
 
