@@ -80,4 +80,7 @@ def test_stores_says_which_can_be_opened(person: Person) -> None:
     found = {each["scheme"]: each for each in person.asks("stores")["items"]}
     assert found["sqlite"]["problem"] is None
     assert found["redis"]["problem"] is None
-    assert "sqlite://" in person.types("stores").out
+    lines = person.types("stores").out.splitlines()
+    assert [line.split("://")[0] for line in lines] == sorted(found)
+    (column,) = {line.index(f" {found[line.split('://')[0]]['package']} ") for line in lines}
+    assert column > max(map(len, found))

@@ -45,9 +45,10 @@ def stores(*, as_json: JsonOption = False) -> None:
         if as_json:
             emit({"items": found})
             return
-        for each in found:
-            address = f"{each['scheme']}://"
-            print(f"{address:<14} {each['package']:<12} {each['problem'] or 'ready'}")
+        rows = [(f"{each['scheme']}://", f"{each['package']}") for each in found]
+        address, package = (max(map(len, column)) for column in zip(*rows, strict=True))
+        for (scheme, owner), each in zip(rows, found, strict=True):
+            print(f"{scheme:<{address}}  {owner:<{package}}  {each['problem'] or 'ready'}")
 
 
 def _described(entry_point: EntryPoint) -> dict[str, str | None]:
