@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sphinx.addnodes import pending_xref
+from sphinx.ext import napoleon
+from sphinx.ext.napoleon.docstring import GoogleDocstring
 
 sys.path.insert(0, str(Path(__file__).parent))
 from diagrams import with_pictures
@@ -82,6 +84,16 @@ def promises_as_fields(*event: Any) -> None:
     lines[:] = result
 
 
+class WithoutTypes(GoogleDocstring):
+    """A docstring whose attributes state no type: a colon in their first line is a colon.
+
+    Napoleon takes the words before it for a type. Ours stand in annotations.
+    """
+
+    def _consume_inline_attribute(self) -> tuple[str, list[str]]:
+        return "", GoogleDocstring(self._dedent(self._consume_to_end()), self._config).lines()
+
+
 def no_class_as_text(
     _app: Sphinx, _env: object, node: pending_xref, text: Element
 ) -> Element | None:
@@ -139,6 +151,7 @@ def setup(app: Sphinx) -> None:
     """Read our docstrings, and show the pictures of Mermaid diagrams, which `diagrams.py` draws."""
     # Before napoleon (500), which would take the lines for text.
     app.connect("autodoc-process-docstring", promises_as_fields, priority=400)
+    napoleon.GoogleDocstring = WithoutTypes  # type: ignore[attr-defined] # it has no hook for this
     app.connect("source-read", apart)
     app.connect("source-read", expand)
     app.connect("doctree-read", whole_names)
