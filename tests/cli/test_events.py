@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from cicd_core import AgentSpec, ControlPlane, Outcome
+from cicd_core.persistence.event_bodies import TYPE_IDS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -185,9 +186,11 @@ def test_an_event_that_can_t_be_read_is_shown_as_what_it_is(person: Person, tmp_
     job_id = person.enqueues("build")
     person.types("cancel", job_id)
     with closing(sqlite3.connect(tmp_path / "ci.db")) as connection, connection:
-        connection.execute(
-            "UPDATE log SET body = ? WHERE instr(body, ?)", (b"not JSON", b"job.enqueued")
+        enqueued = f'["{TYPE_IDS["job.enqueued"]}",'.encode()
+        damaged = connection.execute(
+            "UPDATE log SET body = ? WHERE instr(body, ?) = 1", (b"not JSON", enqueued)
         )
+        assert damaged.rowcount == 1
     page = person.asks("events", "--oldest", "--limit", "1")
     rest = person.asks("events", "--cursor", page["cursor"], "--type", "*.cancelled")
     broken, cancelled = rest["items"]

@@ -36,7 +36,7 @@ FAULTY: Final[dict[str, type[MemoryBackend]]] = {
     "a read that leaves records out": writes.LosesWhatWasRead,
     "a page that skips": writes.PagesByNumber,
     "a page that goes one way": writes.PagesInOneDirection,
-    "a bound that is not looked at": writes.IgnoresBounds,
+    "a bound that is ignored": writes.IgnoresBounds,
     "a claim out of order": owners.ClaimsPartitionByPartition,
     "an answer out of order": owners.ClaimsOutOfOrder,
     "a claim of one partition": owners.ClaimsFromOnePartition,

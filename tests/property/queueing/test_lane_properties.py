@@ -16,7 +16,7 @@ from cicd_core.queueing.lanes import (
 )
 
 # Few characters and short names, so that collisions would be found.
-NAMES = st.text("aB1._:/-", min_size=1, max_size=3)
+NAMES = st.text("aB1._:/-", min_size=1, max_size=3).filter(lambda name: name not in {".", ".."})
 LABELS = st.lists(NAMES, max_size=5).map(tuple)
 LANES = st.builds(Lane, NAMES, NAMES, LABELS)
 JOB_TYPES = st.none() | st.frozensets(NAMES)

@@ -104,10 +104,10 @@ KINDS: Final[Mapping[type[CicdError], ProblemKind]] = {
         "store-replaced", _H.INTERNAL_SERVER_ERROR, "The store's files were replaced"
     ),
     errors.StoreFull: ProblemKind(
-        "store-full", _H.INSUFFICIENT_STORAGE, "The store has no room left"
+        "store-full", _H.INSUFFICIENT_STORAGE, "The store has no space left"
     ),
     errors.StoreReadOnly: ProblemKind(
-        "store-read-only", _H.SERVICE_UNAVAILABLE, "The store takes no writes"
+        "store-read-only", _H.SERVICE_UNAVAILABLE, "The store refuses writes"
     ),
     errors.TooManyConflicts: ProblemKind(
         "too-many-conflicts", _H.SERVICE_UNAVAILABLE, "Other writers were always first"
