@@ -56,6 +56,7 @@ def test_a_store_that_pushes_and_keeps_its_own_time_passes(
     assert failed(results, "Steady") == set()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("store", ["Polling", "PollingInAThread", "PollingByAnEvent"])
 def test_a_store_that_polls_is_told_from_one_that_pushes(
     results: dict[tuple[str, str], set[str]], store: str

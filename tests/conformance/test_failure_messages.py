@@ -63,6 +63,7 @@ def test_no_failure_is_a_riddle(output: str, failures: dict[tuple[str, str], str
         assert riddle not in output
 
 
+@pytest.mark.thorough
 def test_the_run_ends_with_a_table_of_what_its_calls_cost(output: str) -> None:
     table = output.partition("cicd-core: calls to the stores, and how long they took")[2]
     lines = [line.split() for line in table.splitlines() if line.startswith(("suite", "Test"))]
@@ -83,6 +84,7 @@ def test_each_failure_names_its_promise_and_a_call(
     assert lacking == []
 
 
+@pytest.mark.thorough
 def test_a_claim_that_finds_nothing_is_said_to_answer_nothing(
     failures: dict[tuple[str, str], str],
 ) -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
+
 from cicd_core.testing.crash.__main__ import main
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pytest
 
-
+@pytest.mark.thorough
 def test_it_prints_its_findings_as_json_and_its_progress_beside_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

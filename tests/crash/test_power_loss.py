@@ -35,6 +35,7 @@ def cut(
     return cut_power(steps, folder / "state", synchronous=synchronous, seed=3, states=states)
 
 
+@pytest.mark.thorough
 def test_the_trace_holds_checkpoints_a_second_log_and_what_was_acknowledged(
     full: list[Step],
 ) -> None:
@@ -54,6 +55,7 @@ def test_at_full_every_acknowledged_commit_survives_every_power_loss(
     assert report.ok
 
 
+@pytest.mark.thorough
 def test_at_normal_the_last_commits_may_be_lost_and_the_file_is_whole(
     normal: list[Step], tmp_path: Path
 ) -> None:
@@ -64,6 +66,7 @@ def test_at_normal_the_last_commits_may_be_lost_and_the_file_is_whole(
     assert not evolve(report, synchronous="full").ok
 
 
+@pytest.mark.thorough
 def test_a_power_loss_while_the_file_is_made_leaves_a_file_that_opens(
     full: list[Step], tmp_path: Path
 ) -> None:

@@ -110,6 +110,7 @@ async def items_of(client: Faults, namespace: str) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.thorough
 @pytest.mark.anyio
 async def test_a_group_of_megabytes_breaks_no_counters(
     dynamodb: DynamoDBHarness, namespace: str, monkeypatch: pytest.MonkeyPatch

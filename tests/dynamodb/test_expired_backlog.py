@@ -118,6 +118,7 @@ async def test_a_page_takes_no_more_than_its_bound_and_all_pages_show_all(
     assert dearest <= (50 + 100 + 51) * 0.5 + (2 * LEFT_OUT + 50) / ROWS_A_UNIT + SHARDS
 
 
+@pytest.mark.thorough
 async def test_the_newest_page_takes_what_it_shows(store: Store, meter: Meter) -> None:
     query = Query(partition=place(BY_STATUS), limit=50, descending=True)
     assert await read(meter, store.page(query)) <= 50 * 0.5 + 2 * 51 / ROWS_A_UNIT + SHARDS
@@ -166,6 +167,7 @@ async def test_a_rare_pool_s_jobs_are_listed_a_thousand_rows_a_call(
     assert found == [f"j{EXPIRED + number:06d}" for number in reversed(range(RARE))]
 
 
+@pytest.mark.thorough
 async def test_a_large_count_holds_longer_than_a_small_one(engine: str, namespace: str) -> None:
     meter = Meter()
     async with harness_of(engine).open(

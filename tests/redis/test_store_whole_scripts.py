@@ -77,6 +77,7 @@ def contents(server: Server) -> dict[Any, Any]:
     return found
 
 
+@pytest.mark.thorough
 async def test_a_right_that_goes_while_the_store_is_open_lets_no_script_end_in_its_middle(
     server: Server, store: Store
 ) -> None:

@@ -138,6 +138,7 @@ async def test_secrets_do_not_leave_the_agent(
     assert local.read_bytes() == b"known-secret from-the-payload https://u:pw@host\n"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("when", ["before", "after", "half"])
 async def test_appends_that_fail_lose_and_double_nothing(
     plane: ControlPlane, tmp_path: Path, kept: FileLogStore, when: str

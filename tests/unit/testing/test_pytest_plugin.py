@@ -81,6 +81,7 @@ TestMachine.settings = settings(
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("options", "is_shown"), [([], True), (["-q"], False)])
 def test_a_machine_shows_how_far_it_has_come(
     tmp_path: Path, options: list[str], is_shown: bool
