@@ -109,17 +109,17 @@ class ClaimPromises(Suite):
             assert record == await read(store, record.key)
 
     async def test_a_claim_writes_version_grant_lease_and_patch(
-        self, store: Store, queue: None
+        self, store: Store, clock: StoreClock, queue: None
     ) -> None:
         before = await read(store, "4")
-        now = (await store.now()).micros
+        earliest = await clock.earliest()
         mine = claim(lanes=["green"], grant=b"\0to me", duration=30 * SECOND)
         (record,) = await store.claim(mine)
-        after = (await store.now()).micros
+        latest = await clock.latest()
         lease = record.lease
         assert lease is not None
         assert lease.claim_id == mine.claim_id
-        assert now <= lease.granted <= after
+        assert earliest <= lease.granted <= latest
         assert lease.renewed == lease.granted
         assert lease.expires == lease.granted + 30 * SECOND
         assert record == evolve(
