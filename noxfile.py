@@ -83,8 +83,7 @@ nox.options.sessions = [
     "layers",
     "types",
     "tests",
-    *(f"interpreters-{newest}" for newest in INSTALLED[:1]),
-    "docs",
+    *(f"newest-{version}" for version in INSTALLED[:1]),
     "package",
 ]
 
@@ -187,6 +186,15 @@ def interpreters(session: nox.Session) -> None:
     # One between the oldest and the newest differs where threads and pickling do.
     is_between = session.python not in {OLDEST, *INSTALLED[:1]}
     chosen = session.posargs or (*APART, *(BETWEEN if is_between else INTERPRETED))
+    session.run("pytest", "-m", "not crash and not cluster and not thorough", *SPREAD, *chosen)
+
+
+@nox.session(python=INSTALLED[:1] or MAIN)
+def newest(session: nox.Session) -> None:
+    """What depends on the interpreter most, on the newest other one."""
+    install(session, *group("test"))
+    profile(session, "dev")
+    chosen = session.posargs or (*APART, *BETWEEN)
     session.run("pytest", "-m", "not crash and not cluster and not thorough", *SPREAD, *chosen)
 
 
@@ -428,7 +436,10 @@ def layers(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", requires=["environment"])
 def docs(session: nox.Session) -> None:
-    """The documentation is read and its references are resolved; each warning is an error."""
+    """The documentation is read and its references are resolved; each warning is an error.
+
+    Quicker than `html`, which the complete check runs.
+    """
     run(
         session, "sphinx-build", *WARNINGS, "-b", "dummy", *session.posargs, "docs", f"{DOCS}/dummy"
     )
