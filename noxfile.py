@@ -50,6 +50,8 @@ INSTALLED = [each for each in OTHERS if shutil.which(f"python{each}")]
 SHARED = Path(".nox", "environment").resolve()
 #: More than there are cores: half of the time, a test waits for a process, a server or a clock.
 SPREAD = ("-n", str(3 * (os.cpu_count() or 1)), "--dist", "worksteal")
+#: The marks of the tests that the short run takes.
+SHORT = "not crash and not cluster and not thorough"
 #: The extras that the tests cover.
 EXTRAS = ("chains", "cli", "dynamodb", "http", "lambda", "redis", "testing", "web")
 #: Which tests can depend on the interpreter, and on the versions of the dependencies.
@@ -167,8 +169,7 @@ def environment(session: nox.Session) -> None:
 @nox.session(venv_backend="none", requires=["environment"], tags=["all"])
 def tests(session: nox.Session) -> None:
     """Tests of every kind, on the main interpreter."""
-    chosen = "not crash and not cluster and not thorough"
-    check(session, "-m", chosen, *session.posargs)
+    check(session, "-m", SHORT, *session.posargs)
 
 
 @nox.session(venv_backend="none", requires=["environment"], tags=["all"])
@@ -178,24 +179,25 @@ def thorough(session: nox.Session) -> None:
     check(session, "-m", chosen, *session.posargs)
 
 
+def check_apart(session: nox.Session, *chosen: str) -> None:
+    """Run the chosen tests, or those of the arguments, in the session's own environment."""
+    install(session, *group("test"))
+    profile(session, "dev")
+    session.run("pytest", "-m", SHORT, *SPREAD, *(session.posargs or chosen))
+
+
 @nox.session(python=OTHERS, tags=["all"])
 def interpreters(session: nox.Session) -> None:
     """What can depend on the interpreter, on each other one."""
-    install(session, *group("test"))
-    profile(session, "dev")
     # One between the oldest and the newest differs where threads and pickling do.
     is_between = session.python not in {OLDEST, *INSTALLED[:1]}
-    chosen = session.posargs or (*APART, *(BETWEEN if is_between else INTERPRETED))
-    session.run("pytest", "-m", "not crash and not cluster and not thorough", *SPREAD, *chosen)
+    check_apart(session, *APART, *(BETWEEN if is_between else INTERPRETED))
 
 
 @nox.session(python=INSTALLED[:1] or MAIN)
 def newest(session: nox.Session) -> None:
     """What depends on the interpreter most, on the newest other one."""
-    install(session, *group("test"))
-    profile(session, "dev")
-    chosen = session.posargs or (*APART, *BETWEEN)
-    session.run("pytest", "-m", "not crash and not cluster and not thorough", *SPREAD, *chosen)
+    check_apart(session, *APART, *BETWEEN)
 
 
 @nox.session(python=OLDEST, tags=["all"])
@@ -210,7 +212,7 @@ def lowest(session: nox.Session) -> None:
     profile(session, "dev")
     session.run("cicd-core", "--help", silent=True)
     chosen = session.posargs or [*APART, *INTERPRETED, *DEPENDENT]
-    session.run("pytest", "-m", "not crash and not cluster and not thorough", *SPREAD, *chosen)
+    session.run("pytest", "-m", SHORT, *SPREAD, *chosen)
 
 
 def lowest_versions() -> Iterator[str]:
