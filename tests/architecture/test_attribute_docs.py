@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import runpy
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pytest
+from tests.required import skip_without
 
-pytest.importorskip("sphinx", reason="sphinx is not installed: it makes the reference")
+if TYPE_CHECKING:
+    import pytest
+
+skip_without("sphinx", "sphinx is not installed: it makes the reference")
 
 CONF = Path(__file__).parents[2] / "docs/conf.py"
 
