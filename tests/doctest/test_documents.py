@@ -29,8 +29,15 @@ def documents() -> list[Document]:
     """The documents that hold an example."""
     pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
     found = [MARKDOWN.parse(path) for path in pages if path.exists()]
-    found += [DOCSTRINGS.parse(path) for path in sorted((ROOT / "src").rglob("*.py"))]
+    sources = [path for path in sorted((ROOT / "src").rglob("*.py")) if may_hold_an_example(path)]
+    found += [DOCSTRINGS.parse(path) for path in sources]
     return [document for document in found if list(document.examples())]
+
+
+def may_hold_an_example(path: Path) -> bool:
+    """To look for the marks of an example is quick; to parse every docstring takes seconds."""
+    text = path.read_text("utf-8")
+    return any(mark in text for mark in (">>>", "code-block::"))
 
 
 def name_of(document: Document) -> str:

@@ -11,7 +11,6 @@ from attrs import frozen
 
 from tests.redis.engines import Engine, Option, Server, new_server, until_each
 from tests.redis.lifeline import lifeline
-from tests.redis.ports import Port
 from tests.redis.waiting import until
 
 if TYPE_CHECKING:
@@ -165,14 +164,11 @@ def shared_cluster(engine: Engine | None = None) -> Cluster:
 
 
 def _node(stack: ExitStack, engine: Engine | None, options: dict[str, Option]) -> Server:
-    bus = Port.reserve()
-    stack.callback(bus.free)
     node = new_server(
         engine,
         **(
             {
                 "cluster_enabled": True,
-                "cluster_port": bus.number,
                 "cluster_node_timeout": 1000,  # milliseconds without an answer: it has failed
                 "cluster_replica_validity_factor": 0,  # any replica may take over
             }
@@ -191,8 +187,7 @@ def _meet(nodes: list[Server], primaries: int) -> None:
         node.ask("CLUSTER", "ADDSLOTSRANGE", first, last - 1)
         node.ask("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
     for node in nodes[1:]:
-        bus = int(str(node.options["cluster-port"]))
-        nodes[0].ask("CLUSTER", "MEET", "127.0.0.1", node.port, bus)
+        nodes[0].ask("CLUSTER", "MEET", "127.0.0.1", node.port, node.bus)
     until_each(nodes, lambda each: _has_met(each, len(nodes)))
 
 

@@ -113,6 +113,9 @@ class Server:
     #: The server is a Sentinel; it rewrites its settings by itself.
     sentinel: bool = False
     _port: Port = field(factory=Port.reserve)
+    #: Of a node of a cluster, for the other nodes: by default the server takes the port 10,000
+    #: above its own, which another program may use.
+    _bus: Port | None = None
     _process: subprocess.Popen[bytes] | None = None
 
     # ----------------------------------------------------------------------------------- places
@@ -121,6 +124,17 @@ class Server:
     def port(self) -> int:
         """It stays the same through every restart."""
         return self._port.number
+
+    @property
+    def bus(self) -> int:
+        """The port on which a node of a cluster listens to the others.
+
+        Raises:
+            EngineError: it is a single server.
+        """
+        if self._bus is None:
+            raise EngineError(f"the server on port {self.port} is no node; set cluster_enabled")
+        return self._bus.number
 
     @property
     def address(self) -> tuple[str, int]:
@@ -213,7 +227,8 @@ class Server:
         """End it if it runs, and give up its port; its files go with the lifeline."""
         if self._process is not None:
             self.kill()
-        self._port.free()
+        for port in filter(None, (self._port, self._bus)):
+            port.free()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     # ------------------------------------------------------------------------------------- words
@@ -259,6 +274,8 @@ class Server:
         yield f"port {self.port}"
         yield f"dir {self.folder}"
         yield f"unixsocket {self.socket}"
+        if self._bus is not None:
+            yield f"cluster-port {self.bus}"
         for name, value in self.options.items():
             for each in value if isinstance(value, list) else [value]:
                 yield f"{name} {spelled(each)}"
@@ -314,7 +331,9 @@ def spelled(value: str | int) -> str:
 def new_server(engine: Engine | None = None, **options: Option) -> Server:
     """Return a server with a folder and a port, not yet started."""
     folder = Path(tempfile.mkdtemp(dir=lifeline().folder))
-    return Server(engine or valkey(), folder, DEFAULTS | named(options))
+    chosen = DEFAULTS | named(options)
+    bus = Port.reserve() if chosen.get("cluster-enabled") else None
+    return Server(engine or valkey(), folder, chosen, bus=bus)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 from attrs import evolve
 
-from cicd_core.errors import CicdError, IllegalTransition
+from cicd_core.errors import CicdError, IllegalTransition, NotFound
 from cicd_core.http.client import RemoteControlPlane
 from cicd_core.model.job import Delivery, RetryPolicy
 from cicd_core.model.spec import JobSpec
@@ -95,6 +95,8 @@ class SteadyCaller(threading.Thread):
         try:
             await self._answered(lambda: plane.jobs.cancel(job_id))
         except IllegalTransition:  # it has ended, or an earlier call did it
+            return
+        except NotFound:  # the audit finds that a job is lost, and names it
             return
 
     async def _answered(self, call: Callable[[], Awaitable[Any]]) -> Any:
