@@ -330,6 +330,7 @@ def test_an_interrupted_demo_leaves_nothing_behind(
     assert list(temporary.iterdir()) == []
 
 
+@pytest.mark.thorough
 def test_a_reader_that_goes_away_ends_the_demo(
     person: Person, repository: Path, temporary: Path
 ) -> None:

@@ -64,7 +64,9 @@ def test_a_store_that_polls_is_told_from_one_that_pushes(
     assert failed(results, store) == PUSHED
 
 
-@pytest.mark.parametrize("store", ["TrustsTheWallClock", "TrustsTheDate"])
+@pytest.mark.parametrize(
+    "store", ["TrustsTheWallClock", pytest.param("TrustsTheDate", marks=pytest.mark.thorough)]
+)
 def test_a_store_that_trusts_its_clients_wall_clock_is_found(
     results: dict[tuple[str, str], set[str]], store: str
 ) -> None:

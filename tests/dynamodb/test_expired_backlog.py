@@ -124,6 +124,7 @@ async def test_the_newest_page_takes_what_it_shows(store: Store, meter: Meter) -
     assert await read(meter, store.page(query)) <= 50 * 0.5 + 2 * 51 / ROWS_A_UNIT + SHARDS
 
 
+@pytest.mark.thorough
 async def test_a_count_takes_what_it_counts_and_a_thousand_rows_a_shard(
     store: Store, meter: Meter
 ) -> None:

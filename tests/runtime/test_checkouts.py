@@ -87,8 +87,7 @@ VARIANTS = ("file", "bare", "packed", "http", "plain http")
 
 @pytest.fixture(
     params=[
-        "folder",
-        *(pytest.param(each, marks=pytest.mark.thorough) for each in ("ssh", *VARIANTS)),
+        *(pytest.param(each, marks=pytest.mark.thorough) for each in ("folder", "ssh", *VARIANTS)),
         "https",
     ]
 )
