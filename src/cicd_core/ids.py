@@ -6,6 +6,11 @@ import os
 import random
 import secrets
 import threading
+from typing import Final
+
+#: How far the time of an id may be after that given to :meth:`IdSource.sortable` (µs): its time
+#: stands still while a clock is set back by less, and follows a clock set back by more.
+MOST_AHEAD: Final = 60_000_000
 
 #: Crockford's base 32: no I, L, O, U; texts sort like their numbers.
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -41,7 +46,8 @@ class IdSource:
         """Return a 26-character id that sorts by ``micros`` (UTC), then by the order of calls.
 
         The layout is that of a ULID (https://github.com/ulid/spec): 48 bits of milliseconds, then
-        80 random bits, which grow by a random step within the same millisecond.
+        80 random bits, which grow by a random step within the same millisecond. The time is
+        ``micros``, or up to :data:`MOST_AHEAD` later if it was later in a call before.
         """
         if os.getpid() != self._process:
             # A fork: another thread may have held the lock, and the parent continues from `_last`.
@@ -49,7 +55,7 @@ class IdSource:
         millis = micros // 1000
         with self._lock:
             last_millis, last_bits = self._last
-            if millis <= last_millis:
+            if last_millis - MOST_AHEAD // 1000 <= millis <= last_millis:
                 millis = last_millis
                 bits = last_bits + 1 + self._random.getrandbits(32)
             else:
@@ -80,7 +86,7 @@ class IdSource:
 
 
 def made_between(prefix: str) -> tuple[int, int] | None:
-    """Return the times (µs, UTC) at which :meth:`IdSource.sortable` makes ids with a prefix.
+    """Return the times (µs, UTC) for which :meth:`IdSource.sortable` makes ids with a prefix.
 
     Returns:
         The first moment, and the first one after the last; None: no id has that prefix.
@@ -92,7 +98,7 @@ def made_between(prefix: str) -> tuple[int, int] | None:
         >> _RANDOM_BITS
         for text in (prefix.ljust(_DIGITS, _ALPHABET[0]), prefix.ljust(_DIGITS, _ALPHABET[-1]))
     )
-    return first * 1000, (last + 1) * 1000
+    return max(0, first * 1000 - MOST_AHEAD), (last + 1) * 1000
 
 
 def _base32(number: int) -> str:

@@ -102,15 +102,30 @@ async def test_a_job_is_found_by_its_id_wherever_the_calendar_has_gone_since_the
     clock.advance(1)
     # The machine is off for three days: elapsed time goes on from where it was, the calendar not.
     clock.step_calendar(3 * 86_400)
-    jobs = [*await made_in_turn(plane, clock, 3), first]
-    for job in jobs:
+    jobs = await made_in_turn(plane, clock, 3)
+    for job in (*jobs, first):
         for length in (12, len(job.job_id)):
             assert await every_job(plane, id_prefix=job.job_id[:length]) == [job]
-    # The clocks move apart by a little all the time: a cursor stays that of its query.
+    # The clocks move apart by a little all the time: a cursor still belongs to its query.
     page = await plane.jobs.list(id_prefix=jobs[0].job_id[:6], limit=2)
     clock.step_calendar(1.5)
     rest = await plane.jobs.list(id_prefix=jobs[0].job_id[:6], limit=2, cursor=page.cursor)
     assert [*page.items, *rest.items] == jobs
+
+
+@pytest.mark.parametrize("days", [30, -30])
+async def test_a_job_made_while_the_calendar_was_wrong_is_found_by_its_id(
+    plane: ControlPlane, clock: VirtualClock, days: int
+) -> None:
+    before = await enqueue(plane)
+    clock.step_calendar(days * 86_400)
+    during = await enqueue(plane)
+    clock.step_calendar(-days * 86_400)
+    clock.advance(1)
+    after = await enqueue(plane)
+    for job in (before, during, after):
+        for length in (12, len(job.job_id)):
+            assert await every_job(plane, id_prefix=job.job_id[:length]) == [job]
 
 
 async def test_an_empty_list_has_one_page(plane: ControlPlane) -> None:

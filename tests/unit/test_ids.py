@@ -7,10 +7,11 @@ import threading
 
 import pytest
 
-from cicd_core.ids import IdSource, made_between
+from cicd_core.ids import MOST_AHEAD, IdSource, made_between
 
 #: 2026-11-21, in microseconds.
 NOW = 1_795_219_200_000_000
+DAY = 86_400_000_000
 
 
 def test_ids_sort_by_the_moment_and_then_by_the_order_of_calls() -> None:
@@ -30,10 +31,18 @@ def test_an_id_begins_with_its_millisecond() -> None:
     assert source.sortable(32 * 1000).startswith("0000000010")
 
 
-def test_ids_go_on_growing_when_the_clock_goes_back() -> None:
+def test_ids_go_on_growing_when_the_clock_goes_back_a_little() -> None:
     source = IdSource()
     before = source.sortable(NOW)
-    assert source.sortable(NOW - 60_000_000) > before
+    assert source.sortable(NOW - MOST_AHEAD) > before
+
+
+def test_ids_follow_a_clock_that_is_set_back_by_more() -> None:
+    source = IdSource()
+    ahead = source.sortable(NOW + 30 * DAY)
+    after = [source.sortable(NOW) for _ in range(3)]
+    assert after == sorted(after) < [ahead]
+    assert {made[:10] for made in after} == {IdSource().sortable(NOW)[:10]}
 
 
 def test_two_sources_do_not_make_the_same_ids() -> None:
@@ -84,7 +93,16 @@ def test_an_id_lies_in_the_time_that_each_beginning_of_it_names(length: int) -> 
     assert between is not None
     assert between[0] <= NOW < between[1]
     if length >= 10:  # the digits of the time
-        assert between == (NOW // 1000 * 1000, NOW // 1000 * 1000 + 1000)
+        assert between == (NOW // 1000 * 1000 - MOST_AHEAD, NOW // 1000 * 1000 + 1000)
+
+
+def test_an_id_made_after_the_clock_went_back_lies_in_the_time_that_it_names() -> None:
+    source = IdSource()
+    source.sortable(NOW)
+    for back in (1, MOST_AHEAD, MOST_AHEAD + 1000, DAY):
+        between = made_between(source.sortable(NOW - back))
+        assert between is not None
+        assert between[0] <= NOW - back < between[1]
 
 
 @pytest.mark.parametrize("prefix", ["k0a1", "01IL", "0" * 27])

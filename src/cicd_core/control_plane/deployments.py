@@ -70,7 +70,7 @@ class DeploymentService:
     ) -> Deployment | None:
         """Return the deployment, or the existing one with its id; None if that one has expired."""
         time = await self._context.store.now()
-        key = self._context.ids.sortable(time.micros) if deployment_id is None else deployment_id
+        key = self._context.ids.sortable(time.calendar) if deployment_id is None else deployment_id
         now = from_micros(time.calendar)
         decision = lifecycle.create(spec, deployment_id=key, now=now, actor=actor)
         made = await self._repository.create(decision, time=time)

@@ -164,7 +164,7 @@ class JobFactory:
         An idempotent job's id is a hash of its key: no second record is needed to find it.
         """
         if spec.idempotency_key is None:
-            return self._context.ids.sortable(time.micros), None
+            return self._context.ids.sortable(time.calendar), None
         request = FULL_NAMES.unstructure(evolve(spec, payload=canonical(spec.payload)))
         fields = json.dumps(request, sort_keys=True, separators=(",", ":"))
         request_hash = hashlib.blake2b(fields.encode(), digest_size=16).hexdigest()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from attrs import astuple
 
 from cicd_core.ids import made_between
 from cicd_core.model.checks import check_name, check_optional_label, check_optional_name
 from cicd_core.model.choices import check_choice
-from cicd_core.model.instants import SECOND, from_micros
+from cicd_core.model.instants import from_micros
 from cicd_core.model.job import Job, JobStatus
 from cicd_core.persistence.collections import (
     BY_AGENT,
@@ -25,12 +25,6 @@ from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from datetime import datetime
-
-    from cicd_core.store.records import StoreTime
-
-#: By how much the calendar's offset from the steady clock may have been beyond the present one,
-#: when searching an id (µs).
-_CLOCKS: Final = 600 * SECOND
 
 
 @frozen
@@ -96,19 +90,16 @@ class JobFilter:
             and (self.id_prefix is None or job.job_id.startswith(self.id_prefix))
         )
 
-    def stretch(self, time: StoreTime) -> tuple[datetime, datetime] | None:
-        """Return the time range in which these jobs were created, as their ids show; None: any.
+    @property
+    def within(self) -> tuple[datetime, datetime] | None:
+        """The time in which these jobs were created, as their generated ids show; None: any.
 
-        Ids have the steady clock's time. The calendar was between it and its present offset from
-        it (a machine that was off moves them apart), or up to ten minutes beyond.
+        Both are of the calendar as it was then, wherever it and the steady clock are now.
         """
         made = None if self.id_prefix is None else made_between(self.id_prefix)
         if made is None or made[1] >= MAX_INSTANT:
             return None
-        offset = time.calendar - time.micros
-        first = made[0] - _CLOCKS + min(0, offset)
-        behind = made[1] + _CLOCKS + max(0, offset)
-        return from_micros(max(0, first)), from_micros(min(MAX_INSTANT, behind))
+        return from_micros(made[0]), from_micros(made[1])
 
     def _has_tag(self, job: Job) -> bool:
         if self.tag is None:

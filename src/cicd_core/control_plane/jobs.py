@@ -137,14 +137,13 @@ class JobService:
             InvalidCursor: it is damaged, or belongs to another query.
         """
         wanted = JobFilter.checked(status, agent_id, pool_name, job_type, tag, id_prefix=id_prefix)
-        within = wanted.stretch(await self._context.store.now()) if id_prefix is not None else None
         listing = Listing(
             partitions=wanted.partitions,
             load=load_job,
             keep=wanted.has,
             since=since,
             until=until,
-            within=within,
+            within=wanted.within,
             filters=wanted.texts,
         )
         return await read_page(self._context, listing, limit=limit, cursor=cursor)

@@ -71,8 +71,7 @@ class Listing(Generic[Entity]):
     since: datetime | None = None
     #: Only entities created before this moment.
     until: datetime | None = None
-    #: All matches were created in this time, from the first moment up to the second; it may differ
-    #: from page to page.
+    #: All matches were created in this time, from the first moment up to the second.
     within: tuple[datetime, datetime] | None = None
     #: The values of ``keep``'s filter, which distinguish this query from others.
     filters: tuple[str, ...] = ()
