@@ -14,7 +14,7 @@ from attrs import evolve
 
 from cicd_core.keys import rules
 from cicd_core.keys.model import KeySpec
-from cicd_core.lifecycle import agents, deployments, jobs, leases, pools, sessions
+from cicd_core.lifecycle import agents, deployments, jobs, leases, pools, sessions, tracked_runs
 from cicd_core.lifecycle.decision import Decision
 from cicd_core.model.agent import AgentMetrics, AgentSpec, AgentStatus
 from cicd_core.model.deployment import DeploymentMetrics, DeploymentSpec
@@ -51,6 +51,7 @@ PREFIXES = {
     "leases.py": "job.",
     "endings.py": "job.",
     "job_steps.py": "job.",
+    "tracked_runs.py": "job.",
     "agents.py": "agent.",
 }
 #: | `type` | when | `always`, `keys` (`sometimes`) |
@@ -164,11 +165,11 @@ def job_decisions() -> Iterator[Decision[Job]]:
 
 
 def tracked_decisions() -> Iterator[Decision[Job]]:
-    job = jobs.record_start(made().value, now=NOW, actor="ci", started_at=None)
+    job = tracked_runs.record_start(made().value, now=NOW, actor="ci", started_at=None)
     yield job
     for verdict in Verdict:
         outcome = Outcome(verdict=verdict)
-        yield jobs.record_execution(job.value, outcome, now=LATER, actor="ci")
+        yield tracked_runs.record_execution(job.value, outcome, now=LATER, actor="ci")
 
 
 def deployment_decisions() -> Iterator[Decision[object]]:

@@ -11,6 +11,7 @@ from cicd_core.control_plane.job_filter import JobFilter
 from cicd_core.control_plane.job_watch import JobWatch
 from cicd_core.errors import InvalidInput, WaitTimedOut
 from cicd_core.lifecycle import jobs as lifecycle
+from cicd_core.lifecycle import tracked_runs
 from cicd_core.lifecycle.decision import unchanged
 from cicd_core.model.checks import (
     MAX_REASON,
@@ -46,8 +47,6 @@ if TYPE_CHECKING:
     from cicd_core.queueing.why import Reason
 
 
-#: The longest duration of a tracked run, in seconds: a year.
-_LONGEST_RUN: Final = 366 * 24 * 3600.0
 #: Number of jobs that an iteration reads at once.
 _ITERATED: Final = 100
 
@@ -287,12 +286,15 @@ class JobService:
         Raises:
             NotFound: there is no such job.
             IllegalTransition: it is in the queue, or has ended.
+            InvalidInput: ``started_at`` is naive, or more than a day after the store's time.
         """
         began = require_aware("started_at", started_at)
         return await self._change(
             job_id,
             actor,
-            lambda job, now, _: lifecycle.record_start(job, now=now, actor=actor, started_at=began),
+            lambda job, now, _: tracked_runs.record_start(
+                job, now=now, actor=actor, started_at=began
+            ),
         )
 
     async def record_execution(
@@ -313,7 +315,7 @@ class JobService:
             outcome: its result.
             started_at: its start; by default as recorded by :meth:`record_start`.
             completed_at: its end; now by default.
-            duration_seconds: its duration, at most a year, instead of ``started_at``.
+            duration_seconds: its duration, at most 366 days, instead of ``started_at``.
             agent_id: the agent that ran it, which then lists it among its jobs.
             actor: the caller.
 
@@ -321,21 +323,24 @@ class JobService:
             NotFound: there is no such job.
             IllegalTransition: it is in the queue, or has ended with another verdict.
             InvalidInput: it would have ended before it started: by ``started_at``, or by more than
-                five minutes before the recorded start.
+                five minutes before the recorded start. Or it would have lasted for more than 366
+                days, or a moment is naive, before 1970, or more than a day after the store's time.
         """
         check_kind("outcome", outcome, Outcome)
         began = require_aware("started_at", started_at)
         finished = require_aware("completed_at", completed_at)
         check_optional_name("agent_id", agent_id)
         if duration_seconds is not None:
-            check_seconds("duration_seconds", duration_seconds, most=_LONGEST_RUN)
+            check_seconds(
+                "duration_seconds", duration_seconds, most=tracked_runs.LONGEST_RUN.total_seconds()
+            )
             if began is not None:
                 reason = "give started_at or duration_seconds, not both"
                 raise InvalidInput("duration_seconds", duration_seconds, reason)
         return await self._change(
             job_id,
             actor,
-            lambda job, now, _: lifecycle.record_execution(
+            lambda job, now, _: tracked_runs.record_execution(
                 job,
                 outcome,
                 now=now,

@@ -1,6 +1,7 @@
-"""The commands of callers and timers for a job: create, enqueue, cancel, replay, record, expire.
+"""The commands of callers and timers for a job: create, enqueue, cancel, replay, expire.
 
-The commands of its holder are in :mod:`cicd_core.lifecycle.leases`.
+The commands of its holder are in :mod:`cicd_core.lifecycle.leases`, those that record a run of
+another system in :mod:`cicd_core.lifecycle.tracked_runs`.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from cicd_core.errors import InvalidInput
 from cicd_core.lifecycle.decision import Decision, unchanged
 from cicd_core.lifecycle.job_steps import (
     WHY_KEPT,
@@ -20,16 +20,14 @@ from cicd_core.lifecycle.job_steps import (
 )
 from cicd_core.lifecycle.job_table import JOB_TABLE
 from cicd_core.model.amounts import amount
-from cicd_core.model.checks import MAX_MESSAGE, MAX_REASON, MAX_SUMMARY, check_integer, shorten
+from cicd_core.model.checks import MAX_REASON, check_integer, shorten
 from cicd_core.model.choices import check_choice, text_of
 from cicd_core.model.event import EventDraft
 from cicd_core.model.job import Job, JobState, Priority, Transition, Verdict
-from cicd_core.values import evolve
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from cicd_core.model.outcome import Outcome
     from cicd_core.model.spec import JobSpec
 
 
@@ -256,121 +254,3 @@ def replay(
         releases=0,
         completed_at=None,
     )
-
-
-#: How far the clocks may differ on the machines that report a run's start and its end.
-_SKEW = timedelta(minutes=5)
-#: The event of each recorded state.
-_RECORDED = {
-    JobState.RUNNING: "started",
-    JobState.SUCCESS: "succeeded",
-    JobState.FAILED: "failed",
-    JobState.TIMEOUT: "timed_out",
-    JobState.ERROR: "errored",
-    JobState.CANCELLED: "cancelled",
-}
-
-
-def record_start(
-    job: Job, *, now: datetime, actor: str, started_at: datetime | None
-) -> Decision[Job]:
-    """PENDING -> RUNNING: a tracked run has started elsewhere.
-
-    Raises:
-        IllegalTransition: the queue has it, or it has ended.
-    """
-    if job.state is JobState.RUNNING and job.tracked:
-        return unchanged(job)
-    _require_tracked(job, JobState.RUNNING)
-    began = started_at or now
-    return step(
-        job,
-        JobState.RUNNING,
-        now,
-        event="started",
-        actor=actor,
-        reason="recorded",
-        data={"tracked": True},
-        tracked=True,
-        started_at=began,
-    )
-
-
-def record_execution(
-    job: Job,
-    outcome: Outcome,
-    *,
-    now: datetime,
-    actor: str,
-    started_at: datetime | None = None,
-    completed_at: datetime | None = None,
-    duration_seconds: float | None = None,
-    agent_id: str | None = None,
-) -> Decision[Job]:
-    """PENDING or RUNNING -> the verdict: a tracked run has ended elsewhere.
-
-    A start that was recorded before may come from another clock than the end. A start in the future
-    counts as now; a start up to five minutes after the end counts as the end. With a duration, the
-    start is counted back from the end. ``agent_id`` names the agent that ran it; None keeps the
-    known one.
-
-    Raises:
-        IllegalTransition: the queue has it, or it has ended with another verdict.
-        InvalidInput: it would have ended before it started.
-    """
-    target = JobState(outcome.verdict.value)
-    if job.tracked and job.state is target:
-        return unchanged(job)
-    _require_tracked(job, target)
-    if duration_seconds is not None:
-        completed_at = completed_at or now
-        started_at = completed_at - timedelta(seconds=duration_seconds)
-    # The start comes from another machine's clock: by ours it may lie in the future.
-    finished = completed_at or max(now, started_at or job.started_at or now)
-    began = started_at or _recorded_start(job, finished, now)
-    if finished < began:
-        raise InvalidInput(
-            "completed_at", finished, f"give a moment after started_at, {began.isoformat()}"
-        )
-    running = evolve(job, state=JobState.RUNNING, started_at=began)
-    counted = end_measures(running, finished, target.value)
-    return step(
-        job,
-        target,
-        now,
-        event=_RECORDED[target],
-        actor=actor,
-        reason="recorded",
-        increments=counted,
-        data={"tracked": True},
-        tracked=True,
-        started_at=began,
-        completed_at=finished,
-        agent_id=agent_id or job.agent_id,
-        verdict=outcome.verdict,
-        exit_code=outcome.exit_code,
-        error_message=shorten(outcome.error_message, MAX_MESSAGE),
-        logs_url=outcome.logs_url,
-        logs_summary=shorten(outcome.logs_summary, MAX_SUMMARY),
-    )
-
-
-def _recorded_start(job: Job, finished: datetime, now: datetime) -> datetime:
-    """Return the start of a run, adjusted if its clock and that of the end disagree."""
-    if job.started_at is None or finished < job.started_at <= finished + _SKEW:
-        return finished
-    return job.started_at if finished >= job.started_at else min(job.started_at, now)
-
-
-def _require_tracked(job: Job, target: JobState) -> None:
-    if job.state is JobState.RUNNING and not job.tracked:
-        raise JOB_TABLE.refusal(
-            job.job_id, job.state, "record", reason="an agent holds it and reports its progress"
-        )
-    if target not in JOB_TABLE.require(job.job_id, job.state, "record"):
-        raise JOB_TABLE.refusal(
-            job.job_id,
-            job.state,
-            "record",
-            reason=f"{target.value} cannot be recorded before a start",
-        )

@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 )
 
 from cicd_core.errors import IllegalTransition, InvalidInput, LeaseLost
-from cicd_core.lifecycle import jobs, leases
+from cicd_core.lifecycle import jobs, leases, tracked_runs
 from cicd_core.lifecycle.job_steps import FIRST_STEPS, LAST_STEPS, first_and_last
 from cicd_core.lifecycle.job_table import JOB_TABLE
 from cicd_core.model.instants import to_micros
@@ -163,7 +163,9 @@ class JobMachine(RuleBasedStateMachine):
         if not really:
             return
         self.give(
-            lambda job: jobs.record_start(job, now=self.now, actor="jenkins", started_at=None)
+            lambda job: tracked_runs.record_start(
+                job, now=self.now, actor="jenkins", started_at=None
+            )
         )
 
     @rule(end=OUTCOMES, really=SELDOM)
@@ -171,7 +173,9 @@ class JobMachine(RuleBasedStateMachine):
         if not really:
             return
         outcome = ENDS[end]
-        self.give(lambda job: jobs.record_execution(job, outcome, now=self.now, actor="jenkins"))
+        self.give(
+            lambda job: tracked_runs.record_execution(job, outcome, now=self.now, actor="jenkins")
+        )
 
     @rule(target=tokens, agent=AGENTS, start=st.booleans(), ready=st.booleans())
     def claim(self, agent: str, start: bool, ready: bool) -> LeaseToken:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
 
-from cicd_core.lifecycle import jobs, leases
+from cicd_core.lifecycle import jobs, leases, tracked_runs
 from cicd_core.model.job import (
     Delivery,
     Job,
@@ -126,7 +126,9 @@ def asked_to_stop(job: Job) -> Job:
 
 
 def tracked(**fields: Any) -> Job:
-    return jobs.record_start(created(**fields), now=NOON, actor="jenkins", started_at=None).value
+    return tracked_runs.record_start(
+        created(**fields), now=NOON, actor="jenkins", started_at=None
+    ).value
 
 
 def end(job: Job, outcome: Outcome, *, at: datetime = LATER) -> Job:
@@ -203,7 +205,8 @@ def _complete(name: str, outcome: Outcome) -> Command:
 
 def _record(outcome: Outcome) -> Command:
     return Command(
-        "record", lambda job: jobs.record_execution(job, outcome, now=LATER, actor="jenkins")
+        "record",
+        lambda job: tracked_runs.record_execution(job, outcome, now=LATER, actor="jenkins"),
     )
 
 
@@ -259,7 +262,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "record start": Command(
         "record",
-        lambda job: jobs.record_start(job, now=LATER, actor="jenkins", started_at=None),
+        lambda job: tracked_runs.record_start(job, now=LATER, actor="jenkins", started_at=None),
     ),
     "record success": _record(SUCCESS),
     "record failed": _record(FAILED),

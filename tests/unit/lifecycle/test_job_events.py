@@ -9,7 +9,7 @@ import pytest
 from attrs import evolve
 
 from cicd_core.increments import Increment
-from cicd_core.lifecycle import jobs, leases
+from cicd_core.lifecycle import jobs, leases, tracked_runs
 from cicd_core.model.instants import to_micros
 from cicd_core.model.job import Verdict
 from cicd_core.model.outcome import Outcome
@@ -134,8 +134,8 @@ def test_a_promotion_is_told_by_maintenance() -> None:
 
 
 def test_what_was_recorded_says_so() -> None:
-    started = jobs.record_start(created(), now=LATER, actor="jenkins", started_at=None)
-    ended = jobs.record_execution(tracked(), SUCCESS, now=LATER, actor="jenkins")
+    started = tracked_runs.record_start(created(), now=LATER, actor="jenkins", started_at=None)
+    ended = tracked_runs.record_execution(tracked(), SUCCESS, now=LATER, actor="jenkins")
     assert [event.data for event in (*started.events, *ended.events)] == [
         {
             "from": "pending",
@@ -158,15 +158,15 @@ def test_what_was_recorded_says_so() -> None:
 
 
 def test_a_run_of_which_nothing_was_known_is_measured_by_the_times_that_are_told() -> None:
-    recorded = jobs.record_execution(
+    recorded = tracked_runs.record_execution(
         created(), SUCCESS, now=LATER, actor="jenkins", started_at=NOON, completed_at=STARTED_AT
     )
     assert Increment("run/20261121|default|ms", 15_000) in recorded.increments
 
 
 def test_the_same_recorded_verdict_again_leaves_the_job_as_it_is() -> None:
-    job = jobs.record_execution(tracked(), SUCCESS, now=LATER, actor="jenkins").value
-    assert jobs.record_execution(job, SUCCESS, now=LATER, actor="jenkins").value is job
+    job = tracked_runs.record_execution(tracked(), SUCCESS, now=LATER, actor="jenkins").value
+    assert tracked_runs.record_execution(job, SUCCESS, now=LATER, actor="jenkins").value is job
 
 
 def test_a_run_of_less_than_a_second_is_measured_as_it_was() -> None:

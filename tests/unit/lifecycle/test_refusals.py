@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cicd_core.errors import IllegalTransition, InvalidInput, LeaseLost
-from cicd_core.lifecycle import deployments, jobs, leases
+from cicd_core.lifecycle import deployments, jobs, leases, tracked_runs
 from cicd_core.lifecycle.agent_table import AGENT_TABLE
 from cicd_core.lifecycle.deployment_table import DEPLOYMENT_TABLE
 from cicd_core.lifecycle.job_table import JOB_TABLE
@@ -72,11 +72,11 @@ REFUSALS: dict[str, tuple[Callable[[], object], str]] = {
         "it has no lease",
     ),
     "a record of what an agent runs": (
-        lambda: jobs.record_execution(J.running(), J.SUCCESS, now=NOON, actor="jenkins"),
+        lambda: tracked_runs.record_execution(J.running(), J.SUCCESS, now=NOON, actor="jenkins"),
         "an agent holds it and reports its progress",
     ),
     "a timeout of what never started": (
-        lambda: jobs.record_execution(J.created(), J.TIMEOUT, now=NOON, actor="jenkins"),
+        lambda: tracked_runs.record_execution(J.created(), J.TIMEOUT, now=NOON, actor="jenkins"),
         "timeout cannot be recorded before a start",
     ),
 }
@@ -126,7 +126,7 @@ WRONG: dict[str, tuple[Callable[[], object], object, str]] = {
         "a success has no error message",
     ),
     "an end before the start": (
-        lambda: jobs.record_execution(
+        lambda: tracked_runs.record_execution(
             J.created(),
             J.SUCCESS,
             now=NOON,

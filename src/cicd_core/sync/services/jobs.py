@@ -194,6 +194,7 @@ class JobService(Facade[Service]):
         Raises:
             NotFound: there is no such job.
             IllegalTransition: it is in the queue, or has ended.
+            InvalidInput: ``started_at`` is naive, or more than a day after the store's time.
         """
         return self._call(
             partial(self._service.record_start, job_id, started_at=started_at, actor=actor)
@@ -217,7 +218,7 @@ class JobService(Facade[Service]):
             outcome: its result.
             started_at: its start; by default as recorded by :meth:`record_start`.
             completed_at: its end; now by default.
-            duration_seconds: its duration, at most a year, instead of ``started_at``.
+            duration_seconds: its duration, at most 366 days, instead of ``started_at``.
             agent_id: the agent that ran it, which then lists it among its jobs.
             actor: the caller.
 
@@ -225,7 +226,8 @@ class JobService(Facade[Service]):
             NotFound: there is no such job.
             IllegalTransition: it is in the queue, or has ended with another verdict.
             InvalidInput: it would have ended before it started: by ``started_at``, or by more than
-                five minutes before the recorded start.
+                five minutes before the recorded start. Or it would have lasted for more than 366
+                days, or a moment is naive, before 1970, or more than a day after the store's time.
         """
         return self._call(
             partial(
