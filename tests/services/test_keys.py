@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from cicd_core import IssuedKey
     from cicd_core.store.contract import Store
-    from cicd_core.store.records import Record
+    from cicd_core.store.records import Commit, Committed, Conflict, Record
     from cicd_core.testing.clock import VirtualClock
 
 pytestmark = pytest.mark.anyio
@@ -135,6 +135,33 @@ async def test_a_replaced_key_without_an_overlap_ends_at_once(plane: ControlPlan
     await plane.keys.replace(old.key.key_id, overlap_seconds=0)
     with pytest.raises(NotAuthenticated, match="expired"):
         await plane.keys.authenticate(old.token)
+
+
+class Revoking(Relay):
+    """Revokes a key, by another process, just before the next commit."""
+
+    def __init__(self, store: Store, key_id: str) -> None:
+        super().__init__(store)
+        self._other = ControlPlane(store)
+        self._key_id: str | None = key_id
+
+    async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
+        key_id, self._key_id = self._key_id, None
+        if key_id is not None:
+            await self._other.keys.revoke(key_id)
+        return await super().commit(commits)
+
+
+@pytest.mark.parametrize("lasts", [None, 60.0])
+async def test_a_key_that_is_revoked_while_it_is_replaced_has_no_successor(
+    plane: ControlPlane, lasts: float | None
+) -> None:
+    old = await made(plane, ttl_seconds=lasts)
+    revoking = ControlPlane(Revoking(plane.store, old.key.key_id))
+    with pytest.raises(NotAuthenticated, match="revoked"):
+        await revoking.keys.replace(old.key.key_id)
+    (left,) = (await plane.keys.list()).items
+    assert (left.key_id, left.revoked_at is not None) == (old.key.key_id, True)
 
 
 @pytest.mark.usefixtures("nothing_is_believed")

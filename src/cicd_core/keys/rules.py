@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from cicd_core.keys.model import ApiKey
+from cicd_core.keys.model import ApiKey, KeySpec, checked
 from cicd_core.lifecycle.decision import Decision, unchanged
 from cicd_core.model.checks import check_label, check_reason
 from cicd_core.model.event import EventDraft
@@ -15,8 +15,6 @@ from cicd_core.values import evolve
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
-
-    from cicd_core.keys.model import KeySpec
 
 #: Minimum time between two recorded uses, in seconds.
 USE_SECONDS = 60.0
@@ -101,6 +99,45 @@ def use(key: ApiKey, *, now: datetime) -> Decision[ApiKey]:
     ):
         return unchanged(key)
     return Decision(evolve(key, last_used_at=now))
+
+
+def replace(
+    key: ApiKey,
+    *,
+    key_id: str,
+    digest: str,
+    now: datetime,
+    overlap_seconds: float,
+    actor: str,
+    granted_by: Principal | None = None,
+) -> tuple[Decision[ApiKey], Decision[ApiKey]]:
+    """Return the old key, which ends after ``overlap_seconds``, and a new one with its rights.
+
+    Args:
+        key: the old key.
+        key_id: the new key's id.
+        digest: the SHA-256 of the new key's token.
+        now: the time on the store's calendar.
+        overlap_seconds: how long the old key stays valid.
+        actor: the caller.
+        granted_by: as for :func:`create`.
+
+    Raises:
+        NotAuthenticated: the old key was revoked, or has expired.
+        NotPermitted: ``granted_by`` may not create such a key.
+    """
+    ending = shorten(key, now=now, overlap_seconds=overlap_seconds, actor=actor)
+    spec = KeySpec(
+        name=key.name,
+        scopes=key.scopes,
+        agent_id=key.agent_id,
+        pools=key.pools,
+        ttl_seconds=lifetime(key),
+    )
+    successor = create(
+        checked(spec), key_id=key_id, digest=digest, now=now, actor=actor, granted_by=granted_by
+    )
+    return ending, successor
 
 
 def shorten(key: ApiKey, *, now: datetime, overlap_seconds: float, actor: str) -> Decision[ApiKey]:

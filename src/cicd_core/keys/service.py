@@ -122,9 +122,11 @@ class KeyService:
 
         Args:
             key_id: that of the old key.
-            overlap_seconds: how long the old key stays valid, from 0.
+            overlap_seconds: how long the old key stays valid, from 0 to 30 days.
             actor: the caller.
             granted_by: as for :meth:`create`.
+
+        Both happen in one commit: a key that is revoked at the same time has no successor.
 
         Raises:
             NotFound: there is no such key.
@@ -132,24 +134,23 @@ class KeyService:
             NotPermitted: ``granted_by`` may not create such a key.
         """
         check_seconds("overlap_seconds", overlap_seconds, least=0, most=30 * 24 * 3600.0)
-        old = await self.get(key_id)
-        rules.check_use(old, now=await self._context.calendar())
-        spec = KeySpec(
-            name=old.name,
-            scopes=old.scopes,
-            agent_id=old.agent_id,
-            pools=old.pools,
-            ttl_seconds=rules.lifetime(old),
-        )
-        issued = await self.create(spec, actor=actor, granted_by=granted_by)
-        await self._repository.change(
-            key_id,
-            lambda key, now, _: rules.shorten(
-                key, now=now, overlap_seconds=overlap_seconds, actor=actor
+        if granted_by is not None:
+            check_kind("granted_by", granted_by, Principal)
+        new_id, token = self._context.ids.api_key()
+        issued = await self._repository.change_and_create(
+            check_key_id(key_id),
+            lambda key, now, _: rules.replace(
+                key,
+                key_id=new_id,
+                digest=hash_key(token),
+                now=now,
+                overlap_seconds=overlap_seconds,
+                actor=actor,
+                granted_by=granted_by,
             ),
         )
         self._forget(key_id)
-        return issued
+        return IssuedKey(key=issued.value, token=token)
 
     async def revoke(
         self, key_id: str, *, actor: str = "operator", reason: str = "revoked"

@@ -27,6 +27,7 @@ from cicd_core.store.records import (
     Lease,
     Put,
 )
+from cicd_core.values import evolve
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -238,6 +239,46 @@ class Repository(Generic[Entity]):
             return await self.made_by(commit)
         return self.after(None, decision, commit, answer, lease)
 
+    async def change_and_create(
+        self,
+        key: str,
+        decide: Callable[[Entity, datetime, int], tuple[Decision[Entity], Decision[Entity]]],
+    ) -> Loaded[Entity]:
+        """Change an entity and create another one, both or neither; return the new one.
+
+        The commit writes the first one even if its value stays: another change of it meanwhile
+        conflicts, and the decision is made again.
+
+        Args:
+            key: the key of the entity to change.
+            decide: as for :meth:`change`; it also decides on the new entity, whose key is unused.
+
+        Raises:
+            NotFound: there is no entity to change.
+            TooManyConflicts: it conflicted as often as the settings allow.
+        """
+        attempts = self._context.settings.commit_attempts
+        for attempt in range(attempts):
+            loaded = await self.get(key)
+            time = await self._context.store.now()
+            changed, created = decide(loaded.value, from_micros(time.calendar), time.micros)
+            first = self.commit_of(None, created, time=time)
+            second = self.commit_of(loaded, changed, time=time)
+            commit = evolve(
+                first,
+                writes=first.writes + second.writes,
+                events=first.events + second.events,
+                increments=first.increments + second.increments,
+            )
+            (answer,) = await self._context.store.commit([commit])
+            if isinstance(answer, Committed):
+                return self.after(None, created, commit, answer)
+            own = await self.made_by(commit)
+            if own is not None:
+                return own
+            await self._context.store.pause(attempt)
+        raise TooManyConflicts([f"{self._mapping.name} {key}"], attempts)
+
     async def put(
         self,
         key: str,
@@ -270,7 +311,7 @@ class Repository(Generic[Entity]):
         raise TooManyConflicts([f"{self._mapping.name} {key}"], attempts)
 
     async def made_by(self, commit: Commit) -> Loaded[Entity] | None:
-        """Return the entity that a commit of this repository wrote, in its present state.
+        """Return the entity that a commit of this repository wrote first, in its present state.
 
         Call it after a conflict: a commit whose answer was lost may have been applied, and others
         may have written since. None: the commit was not applied, or the entity is gone.
@@ -278,7 +319,7 @@ class Repository(Generic[Entity]):
         Raises:
             CorruptRecord: the record does not decode.
         """
-        (write,) = commit.writes
+        write = commit.writes[0]
         found = (await self.get_many([write.key])).get(write.key)
         applied = found is not None and holds_commit(found.commits, commit.commit_id)
         return found if applied else None
