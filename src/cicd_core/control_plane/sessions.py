@@ -41,6 +41,7 @@ _TOUCH_SECONDS = 30.0
 _TOUCH_PART = 0.1
 #: Drift of the two clocks from which a use records their offset (µs).
 _DRIFT = SECOND
+_ROTATED = "it has ended, or was rotated, meanwhile"
 
 
 @frozen(kw_only=True)
@@ -94,21 +95,10 @@ class SessionService:
         )
         token = self._context.ids.session_token()
         time = await self._context.store.now()
-        now = from_micros(time.calendar)
-        decision = lifecycle.create(
-            spec, session_id=hash_token(token), now=now, calendar_ahead=time.ahead
-        )
-        session = decision.value
-        instant, limit = time.micros, time.micros + micros(spec.ttl_seconds)
-        lease = Lease(
-            claim_id=_claim_id(session.session_id),
-            granted=instant,
-            renewed=instant,
-            expires=min(instant + micros(session.idle_seconds), limit),
-            limit=limit,
-        )
+        decision = _created(spec, token, time)
+        lease = _first_lease(decision.value, time)
         made = await self._repository.create(decision, time=time, lease=lease)
-        return IssuedSession(session=session if made is None else made.value, token=token)
+        return IssuedSession(session=decision.value if made is None else made.value, token=token)
 
     async def validate(self, token: str | None) -> Session:
         """Return the session that a token opens, and count this as a use of it.
@@ -148,26 +138,39 @@ class SessionService:
     async def rotate(self, token: str | None) -> IssuedSession:
         """Replace a session's token, after a log-in or periodically; the old session ends.
 
-        The new session ends when the old one would have; idle time and metadata are the same. If
-        the answer is lost, the user has to log in again. Of several concurrent calls one succeeds,
-        and a session that ends meanwhile has no successor.
+        The new session ends when the old one would have; idle time and metadata are the same. Both
+        happen in one commit: of several concurrent calls one succeeds, and a session that ends
+        meanwhile has no successor. If the answer is lost, the user has to log in again.
 
         Raises:
             SessionRejected: as for :meth:`validate`.
             InvalidInput: the token is not a string.
         """
         old = await self.validate(token)
-        left = (old.expires_at - await self._context.calendar()).total_seconds()
-        issued = await self.create(
-            old.user_id,
-            ttl_seconds=max(left, 1.0),
-            idle_seconds=old.idle_seconds,
-            metadata=old.metadata,
-        )
-        if not await self._log_out(old.session_id, "user"):
-            await self._log_out(issued.session.session_id, "user")
-            raise SessionRejected("it has ended, or was rotated, meanwhile")
-        return issued
+        new_token = self._context.ids.session_token()
+
+        def decide(
+            session: Session, time: StoreTime
+        ) -> tuple[Decision[Session], Decision[Session]]:
+            now = from_micros(time.calendar)
+            ended = lifecycle.log_out(session, now=now, actor="user")
+            if not ended.changed:
+                raise SessionRejected(_ROTATED)
+            spec = SessionSpec(
+                user_id=session.user_id,
+                ttl_seconds=max((session.expires_at - now).total_seconds(), 1.0),
+                idle_seconds=session.idle_seconds,
+                metadata=session.metadata,
+            )
+            return ended, _created(checked(spec), new_token, time)
+
+        try:
+            issued = await self._repository.change_and_create(
+                old.session_id, decide, lease=_first_lease
+            )
+        except NotFound:
+            raise SessionRejected(_ROTATED) from None
+        return IssuedSession(session=issued.value, token=new_token)
 
     async def log_out(self, token: str | None, *, actor: str = "user") -> None:
         """End the session of a token; it is no error if it has ended or never existed.
@@ -304,6 +307,28 @@ class SessionService:
         used = evolve(lease, renewed=time.micros, expires=min(time.micros + idle, lease.limit))
         commit = self._repository.commit_of(loaded, decision, time=time, lease=used)
         await self._context.store.commit([commit])
+
+
+def _created(spec: SessionSpec, token: str, time: StoreTime) -> Decision[Session]:
+    return lifecycle.create(
+        spec,
+        session_id=hash_token(token),
+        now=from_micros(time.calendar),
+        calendar_ahead=time.ahead,
+    )
+
+
+def _first_lease(session: Session, time: StoreTime) -> Lease:
+    """Return the lease of a session created now: its idle time, within its lifetime."""
+    lasts = (session.expires_at - session.created_at).total_seconds()
+    limit = time.micros + micros(lasts)
+    return Lease(
+        claim_id=_claim_id(session.session_id),
+        granted=time.micros,
+        renewed=time.micros,
+        expires=min(time.micros + micros(session.idle_seconds), limit),
+        limit=limit,
+    )
 
 
 def _claim_id(session_id: str) -> str:

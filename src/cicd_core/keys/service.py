@@ -139,11 +139,11 @@ class KeyService:
         new_id, token = self._context.ids.api_key()
         issued = await self._repository.change_and_create(
             check_key_id(key_id),
-            lambda key, now, _: rules.replace(
+            lambda key, time: rules.replace(
                 key,
                 key_id=new_id,
                 digest=hash_key(token),
-                now=now,
+                now=from_micros(time.calendar),
                 overlap_seconds=overlap_seconds,
                 actor=actor,
                 granted_by=granted_by,

@@ -242,7 +242,9 @@ class Repository(Generic[Entity]):
     async def change_and_create(
         self,
         key: str,
-        decide: Callable[[Entity, datetime, int], tuple[Decision[Entity], Decision[Entity]]],
+        decide: Callable[[Entity, StoreTime], tuple[Decision[Entity], Decision[Entity]]],
+        *,
+        lease: Callable[[Entity, StoreTime], Lease | None] = _no_lease,
     ) -> Loaded[Entity]:
         """Change an entity and create another one, both or neither; return the new one.
 
@@ -251,7 +253,8 @@ class Repository(Generic[Entity]):
 
         Args:
             key: the key of the entity to change.
-            decide: as for :meth:`change`; it also decides on the new entity, whose key is unused.
+            decide: makes both decisions; the new entity has an unused key.
+            lease: makes the lease of the new entity.
 
         Raises:
             NotFound: there is no entity to change.
@@ -261,8 +264,9 @@ class Repository(Generic[Entity]):
         for attempt in range(attempts):
             loaded = await self.get(key)
             time = await self._context.store.now()
-            changed, created = decide(loaded.value, from_micros(time.calendar), time.micros)
-            first = self.commit_of(None, created, time=time)
+            changed, created = decide(loaded.value, time)
+            new_lease = lease(created.value, time)
+            first = self.commit_of(None, created, time=time, lease=new_lease)
             second = self.commit_of(loaded, changed, time=time)
             commit = evolve(
                 first,
@@ -272,7 +276,7 @@ class Repository(Generic[Entity]):
             )
             (answer,) = await self._context.store.commit([commit])
             if isinstance(answer, Committed):
-                return self.after(None, created, commit, answer)
+                return self.after(None, created, commit, answer, new_lease)
             own = await self.made_by(commit)
             if own is not None:
                 return own

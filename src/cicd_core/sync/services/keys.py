@@ -59,9 +59,11 @@ class KeyService(Facade[Service]):
 
         Args:
             key_id: that of the old key.
-            overlap_seconds: how long the old key stays valid, from 0.
+            overlap_seconds: how long the old key stays valid, from 0 to 30 days.
             actor: the caller.
             granted_by: as for :meth:`create`.
+
+        Both happen in one commit: a key that is revoked at the same time has no successor.
 
         Raises:
             NotFound: there is no such key.

@@ -68,9 +68,9 @@ class SessionService(Facade[Service]):
     def rotate(self, token: str | None) -> IssuedSession:
         """Replace a session's token, after a log-in or periodically; the old session ends.
 
-        The new session ends when the old one would have; idle time and metadata are the same. If
-        the answer is lost, the user has to log in again. Of several concurrent calls one succeeds,
-        and a session that ends meanwhile has no successor.
+        The new session ends when the old one would have; idle time and metadata are the same. Both
+        happen in one commit: of several concurrent calls one succeeds, and a session that ends
+        meanwhile has no successor. If the answer is lost, the user has to log in again.
 
         Raises:
             SessionRejected: as for :meth:`validate`.
