@@ -305,6 +305,15 @@ def live_logs(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none", requires=["environment"])
+def peers(session: nox.Session) -> None:
+    """Jobs a second and CPU a job of other queues and of ours: half an hour on an idle machine.
+
+    Arguments are those of `python -m benchmarks.peers`: `--kinds sqlite --runs 1`, say.
+    """
+    run(session, "python", "-m", "benchmarks.peers", *session.posargs)
+
+
+@nox.session(venv_backend="none", requires=["environment"])
 def checkouts(session: nox.Session) -> None:
     """A thousand checkouts on two agents of 16 slots, and 200 agents that are killed at theirs.
 

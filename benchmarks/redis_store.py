@@ -32,15 +32,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
 
-from benchmarks.redis_peers.environment import peers_python
+from benchmarks.peers.environment import peers_python
 from benchmarks.redis_ratios import Rows, show_targets
 from tests.redis.engines import Engine, Option, Server, open_server, redis_server, valkey
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-RUNNERS: Final = Path(__file__).parent / "redis_peers"
-PEERS: Final = Path(__file__).parents[1] / ".nox" / "redis-peers"
+RUNNERS: Final = Path(__file__).parent / "peers"
+PEERS: Final = Path(__file__).parents[1] / ".nox" / "peers"
 #: How many jobs a queue holds while bytes a job are counted, and before that.
 COUNTED: Final = 10_000
 BEFORE: Final = 1_000
@@ -65,7 +65,7 @@ class Contestant:
         return self.script.startswith("peer_")
 
 
-#: Who takes part. Another one is a runner in redis_peers/, and a word here.
+#: Who takes part. Another one is a runner in peers/, and a word here.
 CONTESTANTS: Final = {
     "raw": Contestant("raw.py", "connection"),
     "raw-protocol": Contestant("raw.py", "protocol"),

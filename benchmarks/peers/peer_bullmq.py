@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import AsyncGenerator
 
+    from measuring import Countdown
+
 NAME = "benchmark"
 
 
@@ -20,7 +22,9 @@ class BullMQ:
     blocking = False
     lacks: frozenset[str] = frozenset()
 
-    def __init__(self, queue: Queue, worker: Worker) -> None:
+    def __init__(self, queue: Queue, worker: Worker, url: str) -> None:
+        self.url = url
+        self.running: Worker | None = None
         self.queue = queue
         self.worker = worker
         self.tokens = map(str, count())
@@ -47,14 +51,28 @@ class BullMQ:
             pass
         return job
 
+    async def work_off(self, left: Countdown, slots: int) -> None:
+        async def build(job: Any, token: str) -> None:
+            del job, token
+            left.one()
+
+        options = {"connection": self.url, "concurrency": slots}
+        self.running = Worker(NAME, build, options)
+        await left.wait()
+
+    async def close(self) -> None:
+        for each in filter(None, (self.running, self.worker)):
+            await each.close(force=True)
+        await self.queue.close()
+
 
 @asynccontextmanager
 async def opened(options: argparse.Namespace) -> AsyncGenerator[BullMQ, None]:
     queue = Queue(NAME, {"connection": options.url})
     worker = Worker(NAME, process, {"autorun": False, "connection": options.url})
-    yield BullMQ(queue, worker)
-    await worker.close(force=True)
-    await queue.close()
+    bullmq = BullMQ(queue, worker, options.url)
+    yield bullmq
+    await bullmq.close()
 
 
 async def process(job: Any, token: str) -> None:

@@ -1,17 +1,19 @@
-"""The Redis store: by the verbs of the store, or through the whole control plane.
+"""Ours, on any store: by the verbs of the store, or through the whole control plane.
 
 ``--level store`` asks the store for what the control plane asks of it: leases, versions, events,
-counters, counts. ``--level plane`` adds every check, decision and encoding.
+counters, counts. ``--level plane`` adds every check, decision and encoding, and has an agent.
 """
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from measuring import TEXT, main
 
 from cicd_core import ControlPlane, JobSpec, Outcome
+from cicd_core.agent import Agent, JobRun
 from cicd_core.ids import IdSource
 from cicd_core.model.instants import sort_key
 from cicd_core.persistence.collections import JOBS, LEASED, READY
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import AsyncGenerator
 
+    from measuring import Countdown
+
     from cicd_core import ClaimedJob
     from cicd_core.store.contract import Store
 
@@ -43,7 +47,7 @@ BODY = b'{"v":1,"payload":"%s"}' % TEXT.encode()
 
 class StoreVerbs:
     blocking = False
-    lacks: frozenset[str] = frozenset()
+    lacks = frozenset({"worker"})
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -76,7 +80,8 @@ class WholeControlPlane:
     lacks: frozenset[str] = frozenset()
 
     def __init__(self, plane: ControlPlane) -> None:
-        self.queue = plane.queue
+        self.plane, self.queue = plane, plane.queue
+        self.running: asyncio.Task[object] | None = None
         self.spec = JobSpec(job_type="build", payload={"text": TEXT})
 
     async def enqueue(self) -> None:
@@ -95,6 +100,21 @@ class WholeControlPlane:
     async def pick_up(self) -> ClaimedJob:
         (claimed,) = await self.queue.claim(agent_id="a0", start=True, wait=30.0)
         return claimed
+
+    async def work_off(self, left: Countdown, slots: int) -> None:
+        async def build(run: JobRun) -> None:
+            del run
+            left.one()
+
+        agent = Agent(self.plane, slots=slots)
+        agent.add_handler("build", build)
+        self.running = asyncio.create_task(agent.run())
+        await left.wait()
+
+    async def close(self) -> None:
+        if self.running is not None:
+            self.running.cancel()
+            await asyncio.wait([self.running])
 
 
 def queued(now: int) -> Commit:
@@ -150,11 +170,14 @@ def event(key: str, version: int | None = None) -> EventWrite:
 async def opened(
     options: argparse.Namespace,
 ) -> AsyncGenerator[StoreVerbs | WholeControlPlane, None]:
-    joint = "&" if "?" in options.url else "?"
-    url = f"{options.url}{joint}durability={options.durability}"
+    kind = options.url.partition("://")[0]
+    asked = {"redis": "durability", "sqlite": "synchronous"}.get(kind)
+    url = f"{options.url}?{asked}={options.durability}" if asked else options.url
     if options.level == "plane":
         async with ControlPlane.open(url, maintenance=False) as plane:
-            yield WholeControlPlane(plane)
+            contestant = WholeControlPlane(plane)
+            yield contestant
+            await contestant.close()
     else:
         async with open_store(url, collections=(JOBS,)) as store:
             yield StoreVerbs(store)

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 class Huey:
     blocking = True
-    lacks = frozenset({"bulk"})
+    lacks = frozenset({"bulk", "worker"})
 
-    def __init__(self, url: str) -> None:
-        self.huey = RedisHuey("benchmark", url=url, results=False)
+    def __init__(self, huey: Any) -> None:
+        self.huey = huey
 
         @self.huey.task()
         def build(text: str) -> None:
@@ -47,9 +47,9 @@ class Huey:
 
 @asynccontextmanager
 async def opened(options: argparse.Namespace) -> AsyncGenerator[Huey, None]:
-    huey = Huey(options.url)
-    yield huey
-    huey.huey.storage.conn.close()
+    huey = RedisHuey("benchmark", url=options.url, results=False)
+    yield Huey(huey)
+    huey.storage.conn.close()
 
 
 if __name__ == "__main__":

@@ -117,7 +117,7 @@ class ProtocolWire(Wire, asyncio.Protocol):
 
 class Raw:
     blocking = False
-    lacks = frozenset({"pickup"})
+    lacks = frozenset({"pickup", "worker"})
 
     def __init__(self, wire: ConnectionWire | ProtocolWire) -> None:
         self.wire = wire
