@@ -19,12 +19,12 @@ from urllib.parse import quote
 
 import anyio.to_thread
 
-from cicd_core.errors import StoreFull, StoreReadOnly, StoreUnavailable, TooLarge
+from cicd_core.errors import InvalidInput, StoreFull, StoreReadOnly, StoreUnavailable, TooLarge
 from cicd_core.job_logs import segments
 from cicd_core.job_logs.contract import MAX_CHUNK
 from cicd_core.job_logs.limits import KeptLog, LogLimits, over_limits
 from cicd_core.job_logs.pieces import piece_of
-from cicd_core.model.checks import check_integer, check_kind, check_name
+from cicd_core.model.checks import NEVER_A_PATH, check_integer, check_kind, check_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -58,7 +58,7 @@ class FileLogStore:
                 in total, and 14 days.
 
         Raises:
-            InvalidInput: an argument has the wrong type.
+            InvalidInput: an argument has the wrong type, or no folder can have that path.
             StoreReadOnly, StoreFull, StoreUnavailable: the folder can't be created.
         """
         check_kind("folder", folder, str, os.PathLike)
@@ -66,7 +66,13 @@ class FileLogStore:
         self._limits = limits or LogLimits()
         check_kind("limits", self._limits, LogLimits)
         with _store_errors(self._folder):
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            try:
+                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError as refused:
+                if refused.errno in {errno.EEXIST, *NEVER_A_PATH}:
+                    reason = f"choose another path: {refused.strerror}"
+                    raise InvalidInput("folder", str(folder), reason) from refused
+                raise
 
     async def append(
         self, log: LogId, offset: int, data: bytes, *, complete: bool = False

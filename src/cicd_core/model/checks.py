@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import re
@@ -34,6 +35,11 @@ MAX_LABEL = 256
 #: The longest duration, in seconds, where no other bound is named: ten years. Now plus twice as
 #: much is an instant that every store can hold.
 MAX_SECONDS = 3650 * 86400.0
+
+#: The errors of the system by which a path is wrong, whatever the state of the disk.
+NEVER_A_PATH: Final = frozenset(
+    {errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EINVAL}
+)
 
 #: As the codec writes: characters outside ASCII stay as they are, in UTF-8.
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)

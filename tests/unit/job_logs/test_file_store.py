@@ -337,3 +337,12 @@ async def test_a_log_store_is_opened_by_its_folder_or_its_url(tmp_path: Path) ->
         open_log_store("acme://bucket")
     with pytest.raises(InvalidInput, match="file:///var"):
         open_log_store("file://host/var")
+
+
+@pytest.mark.parametrize("name", ["x" * 256, "loop/logs", "file", "file/logs"])
+def test_a_folder_that_cannot_be_is_refused_by_name(tmp_path: Path, name: str) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "file").touch()
+    with pytest.raises(InvalidInput, match="choose another path") as refused:
+        FileLogStore(tmp_path / name)
+    assert refused.value.field == "folder"

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from attrs import Factory, field
 
 from cicd_core.errors import InvalidInput
-from cicd_core.model.checks import check_seconds
+from cicd_core.model.checks import NEVER_A_PATH, check_seconds
 from cicd_core.store.sqlite.failures import translated
+from cicd_core.store.sqlite.files import beside
 from cicd_core.values import frozen
 
 if TYPE_CHECKING:
@@ -27,6 +30,10 @@ BUSY_TIMEOUT: Final = 5.0
 LOG_RETENTION: Final = 30 * 86400.0
 #: SQLite takes the timeout as an int of milliseconds; no caller waits longer than a day.
 _LONGEST_TIMEOUT: Final = 86400.0
+#: The longest suffix of a file that SQLite makes beside a database, and the longest path that it
+#: opens, in bytes (``MAX_PATHNAME`` of its ``os_unix.c``, without the terminating zero).
+_LONGEST_SUFFIX: Final = "journal"
+_LONGEST_PATH: Final = 512
 _EXAMPLE: Final = "write sqlite:///ci.db for a file here, or sqlite:////var/lib/ci.db"
 
 
@@ -60,8 +67,8 @@ def locate(
     """Return the location that a URL names; an argument takes precedence over the URL's option.
 
     Raises:
-        InvalidInput: the URL has a host or no file, an option is unknown or wrong, or the folder
-            of the file does not exist.
+        InvalidInput: the URL has a host or no file, an option is unknown or wrong, the folder
+            of the file does not exist, or no database can have that path.
     """
     url.check_options(OPTIONS)
     if synchronous is None:
@@ -89,16 +96,38 @@ def _path(url: StoreURL) -> Path:
         raise InvalidInput("url", str(url), "for a store in memory, use memory://")
     # Absolute, so that the process may change its folder later, and without symbolic links, as
     # SQLite names the files beside it, so that all processes use the same files.
-    path = Path(name).resolve()
     try:
-        is_folder, has_folder = path.is_dir(), path.parent.is_dir()
-    except OSError as refused:  # a folder of the path that this user may not read
-        raise translated(refused, path, BUSY_TIMEOUT) from refused
-    if is_folder:
+        path = Path(name).resolve(strict=False)
+        _check_files(url, path)
+    except (OSError, RuntimeError) as refused:  # RuntimeError: a loop of links, before Python 3.13
+        if isinstance(refused, RuntimeError) or refused.errno in NEVER_A_PATH:
+            raise InvalidInput("url", str(url), f"choose another path: {refused}") from refused
+        # a folder of the path that this user may not read
+        raise translated(refused, Path(name), BUSY_TIMEOUT) from refused
+    return path
+
+
+def _check_files(url: StoreURL, path: Path) -> None:
+    """Check that a path can be that of a database.
+
+    Raises:
+        InvalidInput: it is a folder or a device, its folder does not exist, or its name leaves no
+            room for the files beside it.
+        OSError: a folder of the path cannot be read, or the path is too long.
+    """
+    has_folder = path.parent.is_dir()
+    if path.is_dir():
         raise InvalidInput("url", str(url), f"{str(path)!r} is a folder; {_EXAMPLE}")
     if not has_folder:
         raise InvalidInput("url", str(url), f"there is no folder {str(path.parent)!r}; create it")
-    return path
+    if path.exists() and not path.is_file():
+        raise InvalidInput("url", str(url), f"{str(path)!r} is not a regular file; {_EXAMPLE}")
+    longest = beside(path, _LONGEST_SUFFIX)
+    with suppress(FileNotFoundError):
+        longest.stat()  # raises an error if its name is too long for the file system
+    if len(os.fsencode(longest)) > _LONGEST_PATH:
+        reason = f"SQLite allows {_LONGEST_PATH} bytes for the path of {longest.name!r}; shorten it"
+        raise InvalidInput("url", str(url), reason)
 
 
 def _synchronous(text: str) -> Synchronous:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import anyio
@@ -187,6 +188,38 @@ async def test_a_url_that_cannot_be_is_refused_by_the_name_of_what_is_wrong(
             pass
     assert refused.value.field == field
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["x" * 248, "x" * 256, "loop", "loop/ci.db", "pipe", "file/ci.db"])
+async def test_a_path_that_no_database_can_have_is_refused_by_the_name_of_the_url(
+    tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "file").touch()
+    os.mkfifo(tmp_path / "pipe")
+    before = names(tmp_path)
+    with pytest.raises(InvalidInput) as refused:
+        async with opened(tmp_path / name):
+            pass
+    assert refused.value.field == "url"
+    assert names(tmp_path) == before
+
+
+async def test_the_longest_names_that_leave_room_for_the_files_beside_them_are_opened(
+    tmp_path: Path,
+) -> None:
+    async with opened(tmp_path / ("x" * 247)) as store:
+        await write(store, item("a"))
+    deep = tmp_path
+    while len(str(deep)) < 440:
+        deep /= "d" * 40
+    deep.mkdir(parents=True)
+    name = "y" * (512 - len("/-journal") - len(str(deep)))
+    async with opened(deep / name) as store:
+        await write(store, item("a"))
+    with pytest.raises(InvalidInput, match="SQLite allows 512 bytes"):
+        async with opened(deep / (name + "y")):
+            pass
 
 
 async def test_the_options_of_the_url_are_kept(path: Path) -> None:
