@@ -20,15 +20,12 @@ from cicd_core import (
     InvalidCursor,
     InvalidInput,
     JobSpec,
-    KeySpec,
-    NotAuthenticated,
     Outcome,
 )
 from cicd_core.http.client import RemoteControlPlane
-from cicd_core.http.server import BearerAccess, Limits, event_routes, stream_watch
-from cicd_core.keys import service
+from cicd_core.http.server import Limits
 from tests.http.in_process import calling, problem_of
-from tests.http.serving import ServerThread, serving
+from tests.http.serving import ServerThread
 from tests.patience import PATIENCE
 from tests.services.broken_stores import Relay
 
@@ -333,30 +330,6 @@ async def test_a_server_that_stops_says_when_to_come_back(plane: ControlPlane) -
                     tasks.start_soon(to_thread.run_sync, server.stop)
                 last = message
     assert last == {"retry": "1000"}
-
-
-def test_a_stream_sees_a_revocation_within_five_seconds() -> None:
-    assert stream_watch.LOOK_SECONDS + service.BELIEVED_SECONDS <= 5.0
-
-
-@pytest.mark.asyncio_only
-async def test_a_stream_ends_when_its_key_is_revoked(
-    plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(service, "BELIEVED_SECONDS", 0.0)
-    for module in (stream_watch, event_routes):
-        monkeypatch.setattr(module, "LOOK_SECONDS", 0.01)
-    issued = await plane.keys.create(KeySpec(name="ci", scopes=["events:read"]))
-    async with (
-        serving(plane, BearerAccess(plane.keys)) as url,
-        RemoteControlPlane(url, issued.token) as remote,
-    ):
-        events = remote.events.follow()
-        with anyio.fail_after(PATIENCE):
-            await anext(events)
-            await plane.keys.revoke(issued.key.key_id)
-            with pytest.raises(NotAuthenticated, match="revoked"):
-                await exhaust(events)
 
 
 @pytest.mark.asyncio_only

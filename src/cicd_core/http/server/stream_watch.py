@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 #: Seconds between two checks of a stream's caller. A process uses its cached copy of a key for four
 #: seconds, so a revocation takes effect within five.
 LOOK_SECONDS: Final = 1.0
+#: Seconds between two checks of a caller without a key, such as a session: each of them reads the
+#: store.
+SESSION_SECONDS: Final = 4.0
 #: Seconds between two signs of life of a stream: proxies end silent connections.
 ALIVE_SECONDS: Final = 4.0
 #: Tells the caller to reconnect after so many milliseconds when the server has stopped.
@@ -40,7 +43,8 @@ class StreamWatch:
             NotPermitted: it lacks the scope now.
         """
         now = anyio.current_time()
-        if now - self.looked >= LOOK_SECONDS:
+        is_cached = self.call.principal.key_id is not None
+        if now - self.looked >= (LOOK_SECONDS if is_cached else SESSION_SECONDS):
             self.looked = now
             await self.call.recheck(self.scope)
         if now - self.alive >= ALIVE_SECONDS:
