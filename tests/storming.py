@@ -6,7 +6,7 @@ import json
 import threading
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TextIO, TypeVar
 
-from cicd_core.testing.crash.plan import drawn
+from cicd_core.testing.seeds import drawn
 
 if TYPE_CHECKING:
     from pathlib import Path

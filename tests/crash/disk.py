@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import asdict, define, field, frozen
 
-from cicd_core.testing.crash.sqlite_files import OK, FileWatcher
+from cicd_core.testing.workers.sqlite_files import OK, FileWatcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -27,7 +27,7 @@ from cicd_core.settings import Settings
 from cicd_core.store.sqlite import opening
 from cicd_core.store.sqlite.checkpoint import Checkpoints
 from cicd_core.testing.crash.lab import integrity_faults
-from cicd_core.testing.crash.sqlite_files import FULL, IO_ERROR, FileWatcher, watch_files
+from cicd_core.testing.workers.sqlite_files import FULL, IO_ERROR, FileWatcher, watch_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -1,7 +1,7 @@
 """Power loss under a SQLite store: crash states are rebuilt, opened, and compared with the answers.
 
 A real store writes to a real file, and each of its writes and syncs is recorded (see
-:mod:`cicd_core.testing.crash.sqlite_files`). Then the power is cut at random moments of that
+:mod:`cicd_core.testing.workers.sqlite_files`). Then the power is cut at random moments of that
 record (:mod:`tests.crash.disk`), and what may be left is opened by the real store: it
 must open, pass SQLite's own check and the audit, and hold whatever was acknowledged before, at
 ``synchronous=full``. At ``normal`` the last acknowledged commits may be missing, each as a whole.
@@ -30,7 +30,7 @@ from cicd_core.errors import CicdError
 from cicd_core.persistence.collections import JOBS
 from cicd_core.persistence.grants import load_job
 from cicd_core.testing.crash.lab import integrity_faults
-from cicd_core.testing.crash.plan import drawn
+from cicd_core.testing.seeds import drawn
 from tests.crash.disk import Disk, Kind, load_trace
 from tests.crash.power_loss_writer import DATABASE
 

@@ -14,7 +14,7 @@ from cicd_core.model.outcome import Outcome
 from cicd_core.model.spec import JobSpec
 from cicd_core.store.sqlite import opening
 from cicd_core.store.sqlite.checkpoint import Checkpoints
-from cicd_core.testing.crash.sqlite_files import watch_files
+from cicd_core.testing.workers.sqlite_files import watch_files
 from tests.crash.disk import Recorder, save_trace
 
 if TYPE_CHECKING:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -15,29 +13,23 @@ import cattrs
 import pytest
 
 from cicd_core.persistence.codec import JOB
-from cicd_core.testing.crash.calls import Ending, answer_to, read_calls
-from cicd_core.testing.crash.fault_points import Fuse
-from cicd_core.testing.crash.plan import KillPoint, Point, WorkerOrder
+from cicd_core.testing.crash.plan import TASK, LabTask
+from cicd_core.testing.recording.journal import read
+from cicd_core.testing.recording.service_calls import Ending, answer_to
+from cicd_core.testing.workers.kill_points import KILLED, Fuse
+from cicd_core.testing.workers.orders import KillPoint, Point, WorkerOrder
 from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
-    from cicd_core.testing.crash.calls import LabCall
-
-RUN = """
-import json, sys, cattrs
-from cicd_core.testing.crash.plan import WorkerOrder
-from cicd_core.testing.crash.worker import work
-work(cattrs.structure(json.loads(sys.argv[1]), WorkerOrder))
-"""
+    from cicd_core.testing.recording.service_calls import ServiceOperation
 
 # The second job's lane is there already: its first commit is the job itself.
 ENQUEUE = """
 import random, sys
 import anyio
 from cicd_core import COLLECTIONS, ControlPlane, JobSpec, open_store
-from cicd_core.testing.crash.fault_setup import arm_process
-from cicd_core.testing.crash.fault_points import pointed
-from cicd_core.testing.crash.plan import KillPoint, Point
+from cicd_core.testing.workers.kill_points import arm_process, pointed
+from cicd_core.testing.workers.orders import KillPoint, Point
 
 point = Point(sys.argv[2])
 kill_point = KillPoint(point=point, verb="commit", countdown=1)
@@ -54,23 +46,19 @@ anyio.run(main)
 """
 
 
-def run_worker(folder: Path, point: Point, verb: str) -> tuple[int, list[LabCall]]:
+def run_worker(folder: Path, point: Point, verb: str) -> tuple[int, list[ServiceOperation]]:
     order = WorkerOrder(
-        slot=0,
-        generation=0,
+        name="lab-0.0",
         seed=4,
         store=f"sqlite:///{folder / 'lab.db'}",
         journal=str(folder / "journal.jsonl"),
-        inherited=None,
-        tasks=1,
-        jumps=True,
-        wrap=None,
+        task=TASK,
+        details=cattrs.unstructure(LabTask(agent_id="lab-0", inherited=None, tasks=1, jumps=True)),
         kill_point=KillPoint(point=point, verb=verb, countdown=5),
-        accident=None,
     )
-    words = json.dumps(cattrs.unstructure(order))
-    done = subprocess.run([sys.executable, "-c", RUN, words], check=False, timeout=PATIENCE)
-    return done.returncode, list(read_calls(Path(order.journal)))
+    command = [sys.executable, "-m", "cicd_core.testing.workers.worker", order.to_json()]
+    done = subprocess.run(command, check=False, timeout=PATIENCE)
+    return done.returncode, list(read(Path(order.journal)))
 
 
 @pytest.mark.thorough
@@ -79,7 +67,7 @@ def test_a_worker_kills_itself_at_the_point_and_the_file_stays_whole(
     point: Point, tmp_path: Path
 ) -> None:
     code, calls = run_worker(tmp_path, point, "commit")
-    assert code == -signal.SIGKILL
+    assert code == KILLED
     assert calls
     assert any(answer_to(call).ending is Ending.UNKNOWN for call in calls)
     with closing(sqlite3.connect(tmp_path / "lab.db")) as connection:
@@ -91,7 +79,7 @@ def test_a_worker_kills_itself_at_the_point_and_the_file_stays_whole(
 @pytest.mark.parametrize("point", list(Point))
 def test_every_point_is_reached_in_every_verb(point: Point, verb: str, tmp_path: Path) -> None:
     code, _ = run_worker(tmp_path, point, verb)
-    assert code == -signal.SIGKILL
+    assert code == KILLED
 
 
 @pytest.mark.thorough
@@ -114,7 +102,7 @@ def test_what_was_not_committed_is_gone_and_what_was_is_there(
     done = subprocess.run(
         [sys.executable, "-c", ENQUEUE, str(path), point], check=False, timeout=60
     )
-    assert done.returncode == -signal.SIGKILL
+    assert done.returncode == KILLED
     with closing(sqlite3.connect(path)) as connection:
         rows = connection.execute("SELECT key, body FROM c_jobs").fetchall()
     found = sorted(JOB.decode(*row).value.payload["number"] for row in rows)

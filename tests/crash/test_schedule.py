@@ -11,14 +11,14 @@ from cicd_core.clock import boot_micros
 from cicd_core.errors import InvalidInput
 from cicd_core.testing.crash.jumping_clock import jumping
 from cicd_core.testing.crash.plan import (
-    ANYWHERE,
     SETTINGS,
+    LabTask,
     Mishap,
-    Point,
-    drawn,
     fate_of,
     order_of,
 )
+from cicd_core.testing.seeds import drawn
+from cicd_core.testing.workers.orders import ANYWHERE, Point
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,7 +73,7 @@ def test_some_workers_fork_a_child_and_some_lose_the_lanes_of_a_pool(
     assert {accident.pool % 2 for accident in accidents} == {0, 1}
     assert 0 < len(accidents) < len(found) / 2
     assert {fate.kill_point.forks for fate in found if fate.kill_point} == {True, False}
-    assert order_of(plan(), 1, 0).accident == fate_of(plan(), 1, 0).accident
+    assert LabTask.of(order_of(plan(), 1, 0)).accident == fate_of(plan(), 1, 0).accident
 
 
 def test_a_store_without_a_file_of_its_own_has_the_points_of_every_store(
@@ -85,14 +85,14 @@ def test_a_store_without_a_file_of_its_own_has_the_points_of_every_store(
 
 def test_only_one_worker_has_a_clock_that_jumps(plan: Callable[..., LabPlan]) -> None:
     orders = [order_of(plan(), slot, 0) for slot in range(3)]
-    assert [order.jumps for order in orders] == [True, False, False]
-    assert not order_of(evolve(plan(), jumps=False), 0, 0).jumps
+    assert [LabTask.of(order).jumps for order in orders] == [True, False, False]
+    assert not LabTask.of(order_of(evolve(plan(), jumps=False), 0, 0)).jumps
 
 
 def test_a_worker_inherits_what_its_predecessor_wrote(plan: Callable[..., LabPlan]) -> None:
     first, second = order_of(plan(), 1, 0), order_of(plan(), 1, 1)
-    assert first.inherited is None
-    assert second.inherited == first.journal
+    assert LabTask.of(first).inherited is None
+    assert LabTask.of(second).inherited == first.journal
     assert first.name != second.name
 
 

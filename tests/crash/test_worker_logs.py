@@ -7,23 +7,21 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from attrs import evolve
 
-from cicd_core.testing.crash.calls import (
-    FORMAT,
-    Acknowledgements,
-    Ending,
-    LabAnswer,
-    LabCall,
-    LabQuestion,
-    answer_to,
-    read_calls,
-)
-from cicd_core.testing.crash.evidence import Evidence, LoggedAttempt
-from cicd_core.testing.crash.losses import early_ends, lost_effects, lost_jobs
-from cicd_core.testing.crash.ownership import double_owners
 from cicd_core.testing.crash.recovery import recovery
 from cicd_core.testing.crash.storm import Death
-from cicd_core.testing.crash.worker_log import WorkerLogs
+from cicd_core.testing.job_oracle.answers import WorkerLogs
+from cicd_core.testing.job_oracle.logged import Evidence, LoggedAttempt
+from cicd_core.testing.job_oracle.losses import early_ends, lost_effects, lost_jobs
+from cicd_core.testing.job_oracle.ownership import double_owners
+from cicd_core.testing.recording.journal import Acknowledgements, Journal, read
 from cicd_core.testing.recording.operation import UNKNOWN, Operation
+from cicd_core.testing.recording.service_calls import (
+    Ending,
+    ServiceAnswer,
+    ServiceCall,
+    ServiceOperation,
+    answer_to,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,41 +29,43 @@ if TYPE_CHECKING:
 JOB = "job-1"
 
 
-def call(verb: str, at: int, *, ending: Ending = Ending.ACKNOWLEDGED, **words: Any) -> LabCall:
+def call(
+    verb: str, at: int, *, ending: Ending = Ending.ACKNOWLEDGED, **words: Any
+) -> ServiceOperation:
     answer = words.pop("answer", {})
     return Operation(
         client="w",
         number=0,
-        argument=LabQuestion(verb=verb, details=words),
-        result=LabAnswer(ending=ending, details=answer),
+        argument=ServiceCall(verb=verb, details=words),
+        result=ServiceAnswer(ending=ending, details=answer),
         invoked=at,
         returned=at + 5,
     )
 
 
-def claimed(fence: int, at: int, claim_id: str = "", expires: int = 1000) -> LabCall:
+def claimed(fence: int, at: int, claim_id: str = "", expires: int = 1000) -> ServiceOperation:
     got = [[JOB, fence, claim_id or f"claim-{fence}", fence, expires]]
     return call("claim", at, answer={"got": got})
 
 
-def used(verb: str, fence: int, at: int, **words: Any) -> LabCall:
+def used(verb: str, fence: int, at: int, **words: Any) -> ServiceOperation:
     state = words.pop("state", "success" if verb == "complete" else None)
     answer = {} if state is None else {"state": state}
     return call(verb, at, job=JOB, fence=fence, answer=answer, **words)
 
 
-def completed(fence: int, at: int, verdict: str = "success", **words: Any) -> LabCall:
+def completed(fence: int, at: int, verdict: str = "success", **words: Any) -> ServiceOperation:
     return used("complete", fence, at, verdict=verdict, **words)
 
 
-def worker_logs_of(*calls: LabCall) -> WorkerLogs:
+def worker_logs_of(*calls: ServiceOperation) -> WorkerLogs:
     worker_logs = WorkerLogs()
     for each in calls:
         worker_logs.add(each)
     return worker_logs
 
 
-def owners(*calls: LabCall) -> list[str]:
+def owners(*calls: ServiceOperation) -> list[str]:
     return list(double_owners(JOB, worker_logs_of(*calls).jobs[JOB]))
 
 
@@ -254,14 +254,13 @@ def test_a_journal_holds_how_each_call_ended(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     asked, claimed = call("enqueue", 1, tags=["a"]), call("claim", 2, ending=Ending.REFUSED)
     with path.open("w", encoding="utf-8") as file:
-        journal = FORMAT.journal(file)
+        journal = Journal(file)
         journal(evolve(asked, number=1, result=UNKNOWN, returned=None))
         journal(evolve(claimed, number=2, result=UNKNOWN, returned=None))
         journal(evolve(claimed, number=2))
-    lost, refused = read_calls(path)
+    lost, refused = read(path)
     assert (lost.argument, answer_to(lost).ending) == (asked.argument, Ending.UNKNOWN)
     assert refused == evolve(claimed, number=2)
-    assert list(read_calls(tmp_path / "missing.jsonl")) == []
 
 
 def test_a_mishap_is_counted_and_is_no_acknowledged_call() -> None:
@@ -275,7 +274,7 @@ def test_acknowledgements_are_counted_while_the_journal_grows(tmp_path: Path) ->
     counted = Acknowledgements(path)
     assert counted.more() == 0
     with path.open("w", encoding="utf-8") as file:
-        journal = FORMAT.journal(file)
+        journal = Journal(file)
         journal(call("sweep", 1))
         journal(call("sweep", 2, ending=Ending.REFUSED))
         journal(evolve(call("sweep", 3), result=UNKNOWN, returned=None))

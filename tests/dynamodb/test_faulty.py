@@ -15,8 +15,8 @@ from cicd_core.testing.conformance.log import LogPromises
 from cicd_core.testing.conformance.renewals import RenewalPromises
 from cicd_core.testing.harness import PATIENT
 from cicd_core.testing.histories import Workload
-from cicd_core.testing.histories.recorder import Recorder
 from cicd_core.testing.histories.workload import conclude, work
+from cicd_core.testing.recording.recording_store import Recorder
 from tests.dynamodb.harness import faulty_harness_of
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from cicd_core.store.contract import Store
     from cicd_core.testing import StoreHarness
-    from cicd_core.testing.histories.recorder import RecordingStore
+    from cicd_core.testing.recording.recording_store import RecordingStore
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(600)]
 

@@ -12,7 +12,6 @@ from anyio import from_thread, to_thread
 
 from cicd_core.errors import StoreClosed, StoreUnavailable
 from cicd_core.store.records import Committed
-from cicd_core.testing.crash.plan import drawn
 from cicd_core.testing.samples import (
     IDS,
     apply,
@@ -29,6 +28,7 @@ from cicd_core.testing.samples import (
     whole_log,
     write,
 )
+from cicd_core.testing.seeds import drawn
 from tests.patience import PATIENCE
 from tests.redis.stores import ONE, opened, settle, sum_of_ones
 

@@ -25,7 +25,8 @@ from attrs import define, field
 from cicd_core import ControlPlane, open_store
 from cicd_core.entities import COLLECTIONS
 from cicd_core.http.server import Listening, serve
-from cicd_core.testing.crash.access import named, wrapped
+from cicd_core.testing.crash.access import wrapped
+from cicd_core.testing.workers.worker import named
 from tests.patience import PATIENCE
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from cicd_core.errors import CicdError, IllegalTransition, NotFound
 from cicd_core.http.client import RemoteControlPlane
 from cicd_core.model.job import Delivery, RetryPolicy
 from cicd_core.model.spec import JobSpec
-from cicd_core.testing.crash.plan import drawn
+from cicd_core.testing.seeds import drawn
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

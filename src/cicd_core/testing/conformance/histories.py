@@ -11,9 +11,10 @@ from cicd_core.testing.conformance.suite import Suite
 from cicd_core.testing.harness import Capability
 from cicd_core.testing.histories import Workload, assert_explained, check_history, record
 from cicd_core.testing.histories.processes import record_processes
-from cicd_core.testing.histories.recorder import Recorder
 from cicd_core.testing.histories.workload import conclude, work
 from cicd_core.testing.pytest_plugin import histories_of
+from cicd_core.testing.recording.recording_store import Recorder
+from cicd_core.testing.workers.orders import KillPoint, Point
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,7 +111,10 @@ class HistoryConformance(Suite):
                 tmp_path,
                 namespace=name,
                 processes=3,
-                die_after=[10 + seed % 50, 25],
+                kill_points=[
+                    KillPoint(point=Point.DURING, verb=None, countdown=10 + seed % 50),
+                    KillPoint(point=Point.ASKED, verb=None, countdown=25),
+                ],
                 settle=harness.settle,
             )
             check(recording, harness, tmp_path / f"history-{seed}.jsonl")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import anyio
@@ -13,8 +12,10 @@ from cicd_core.control_plane.plane import ControlPlane
 from cicd_core.entities import COLLECTIONS
 from cicd_core.errors import StoreFull, StoreReadOnly, StoreUnavailable, UnsupportedCapability
 from cicd_core.store.registry import open_store
-from cicd_core.testing.crash.fault_points import Fuse, PointedCalls, pointed
-from cicd_core.testing.crash.plan import SETTINGS, drawn
+from cicd_core.testing.crash.plan import SETTINGS
+from cicd_core.testing.seeds import drawn
+from cicd_core.testing.workers.kill_points import Fuse, PointedCalls, pointed
+from cicd_core.testing.workers.worker import named
 from cicd_core.values import frozen
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from random import Random  # noqa: TID251 - the caller's, seeded
 
     from cicd_core.store.contract import Store
-    from cicd_core.testing.crash.plan import Remote, WorkerOrder
+    from cicd_core.testing.crash.plan import LabTask, Remote
+    from cicd_core.testing.workers.orders import WorkerOrder
 
 #: Makes a call of a service, given its verb.
 Ask = Callable[[str, Callable[[], Awaitable[Any]]], Awaitable[Any]]
@@ -57,17 +59,19 @@ class Access:
     tells_seconds: bool = False
 
 
-async def open_access(order: WorkerOrder, stack: AsyncExitStack) -> Access:
+async def open_access(order: WorkerOrder, task: LabTask, stack: AsyncExitStack) -> Access:
     """Open the store according to an order, until the stack closes."""
-    random = drawn(order.seed, "point", order.slot, order.generation)
-    if order.remote is None:
-        return await _direct(order, stack, random)
-    return await _remote(order, order.remote, stack, random)
+    random = drawn(order.seed, "point", order.name)
+    if task.remote is None:
+        return await _direct(order, task, stack, random)
+    return await _remote(order, task.remote, stack, random)
 
 
-async def _direct(order: WorkerOrder, stack: AsyncExitStack, random: Random) -> Access:
-    opened = await _open_patiently(order, stack)
-    store = pointed(wrapped(opened, order.wrap), order.kill_point, random)
+async def _direct(
+    order: WorkerOrder, task: LabTask, stack: AsyncExitStack, random: Random
+) -> Access:
+    opened = await _open_patiently(order.store, task, stack)
+    store = pointed(wrapped(opened, task.wrap), order.kill_point, random)
     plane = ControlPlane(store, settings=SETTINGS)
 
     async def now() -> int:
@@ -118,12 +122,12 @@ def _pointed(calls: PointedCalls) -> Ask:
     return ask
 
 
-async def _open_patiently(order: WorkerOrder, stack: AsyncExitStack) -> Store:
+async def _open_patiently(url: str, task: LabTask, stack: AsyncExitStack) -> Store:
     """Open the store, however long its server is unavailable: the server may be killed too."""
-    passing = (StoreUnavailable, *(REFUSALS if order.refusals else ()))
+    passing = (StoreUnavailable, *(REFUSALS if task.refusals else ()))
     while True:
         try:
-            opened = open_store(order.store, collections=COLLECTIONS)
+            opened = open_store(url, collections=COLLECTIONS)
             return await stack.enter_async_context(opened)
         except passing:
             await anyio.sleep(_PAUSE)
@@ -134,9 +138,3 @@ def wrapped(store: Store, wrap: str | None) -> Store:
     if wrap is None:
         return store
     return cast("Callable[[Store], Store]", named(wrap))(store)
-
-
-def named(name: str) -> object:
-    """Return the object that ``module:name`` names."""
-    module, _, member = name.partition(":")
-    return getattr(import_module(module), member)

@@ -24,25 +24,26 @@ from cicd_core.redaction import redacted_url
 from cicd_core.store.records import Partition
 from cicd_core.store.registry import StoreURL, open_store
 from cicd_core.store.sqlite.location import locate
-from cicd_core.testing.crash.calls import Ending
 from cicd_core.testing.crash.draining import drain
-from cicd_core.testing.crash.evidence import Evidence
-from cicd_core.testing.crash.fork_server import errors_path
-from cicd_core.testing.crash.losses import early_ends, lost_effects, lost_jobs
-from cicd_core.testing.crash.ownership import double_owners
 from cicd_core.testing.crash.plan import SETTINGS, fate_of
 from cicd_core.testing.crash.recovery import recovery
 from cicd_core.testing.crash.report import CrashReport, Faults
 from cicd_core.testing.crash.storm import Storm
-from cicd_core.testing.crash.worker_log import WorkerLogs
+from cicd_core.testing.job_oracle.answers import WorkerLogs
+from cicd_core.testing.job_oracle.logged import Evidence
+from cicd_core.testing.job_oracle.losses import early_ends, lost_effects, lost_jobs
+from cicd_core.testing.job_oracle.ownership import double_owners
+from cicd_core.testing.recording.service_calls import Ending
+from cicd_core.testing.workers.fork_server import errors_path
 from cicd_core.values import evolve
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable
 
     from cicd_core.store.records import Record
-    from cicd_core.testing.crash.plan import KillPoint, LabPlan
+    from cicd_core.testing.crash.plan import LabPlan
     from cicd_core.testing.crash.storm import StormReport
+    from cicd_core.testing.workers.orders import KillPoint
 
 
 def run_lab(plan: LabPlan, tell: Callable[[str], None] = lambda _: None) -> CrashReport:

@@ -6,7 +6,8 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from cicd_core.model.job import LeaseToken
-from cicd_core.testing.crash.calls import answer_to, read_calls
+from cicd_core.testing.recording.journal import read
+from cicd_core.testing.recording.service_calls import answer_to
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +26,8 @@ class Memory:
 
     def inherit(self, journal: Path) -> None:
         """Read the answers of a predecessor; some of its last tokens still own a job."""
-        for call in read_calls(journal):
+        calls = read(journal) if journal.exists() else ()  # it may have been killed before
+        for call in calls:
             if call.argument.verb == "claim":
                 for job_id, fence, claim_id, *_ in answer_to(call).details.get("got", ()):
                     self.know_claim(job_id, LeaseToken(fence=fence, claim_id=claim_id))

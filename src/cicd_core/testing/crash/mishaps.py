@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
-from cicd_core.testing.crash.calls import Ending, LabAnswer, LabQuestion
-from cicd_core.testing.crash.forking import fork_child
 from cicd_core.testing.crash.plan import Mishap
 from cicd_core.testing.crash.workload import POOLS
 from cicd_core.testing.losses import lose_lanes
+from cicd_core.testing.recording.service_calls import Ending, ServiceAnswer, ServiceCall
+from cicd_core.testing.workers.forking import fork_child
 
 if TYPE_CHECKING:
     from cicd_core.control_plane.plane import ControlPlane
@@ -25,7 +25,7 @@ _LOOK: Final = 0.005
 async def meet_with(
     accident: Accident,
     plane: ControlPlane,
-    recorder: CallRecorder[LabQuestion, LabAnswer],
+    recorder: CallRecorder[ServiceCall, ServiceAnswer],
     name: str,
 ) -> None:
     """Inject the fault of a worker, while its other tasks run."""
@@ -40,5 +40,5 @@ async def meet_with(
         if not await lose_lanes(plane.store, pool_name, f"{name}/{accident.mishap}"):
             return
         details = {"pool": pool_name}
-    asked = LabQuestion(verb=accident.mishap, details=details)
-    recorder.note(name, asked, LabAnswer(ending=Ending.HAPPENED, details={}))
+    asked = ServiceCall(verb=accident.mishap, details=details)
+    recorder.note(name, asked, ServiceAnswer(ending=Ending.HAPPENED, details={}))

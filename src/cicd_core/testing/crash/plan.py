@@ -8,13 +8,25 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path  # noqa: TC003 - attrs reads the annotations of its fields
-from random import Random  # noqa: TID251 - its seed comes in as a parameter
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+import cattrs
 
 from cicd_core.errors import InvalidInput
 from cicd_core.settings import Settings
-from cicd_core.store.registry import StoreURL
+from cicd_core.testing.seeds import drawn
+from cicd_core.testing.workers.orders import (
+    ANYWHERE,
+    IN_SQLITE,
+    KillPoint,
+    Point,
+    WorkerOrder,
+    is_sqlite,
+)
 from cicd_core.values import evolve, frozen
+
+if TYPE_CHECKING:
+    from random import Random  # noqa: TID251 - the caller's, seeded
 
 #: The lab's settings: short times, so that leases expire during the run.
 SETTINGS: Final = Settings(
@@ -25,6 +37,9 @@ SETTINGS: Final = Settings(
     sweep_seconds=0.2,
     lane_refresh_seconds=0.5,
 )
+
+#: The task of a worker, for its order.
+TASK: Final = "cicd_core.testing.crash.task:run"
 
 #: How long a worker is stopped, in seconds: longer than its lease, and shorter than the time that
 #: others wait for a file that it may have locked.
@@ -39,48 +54,6 @@ _CALLS: Final = 200
 _FORKS: Final = 0.25
 #: The longest life of a worker that is killed while it starts, in seconds.
 _YOUNG: Final = 0.2
-
-
-class Point(StrEnum):
-    """A point at which a worker kills itself. The first three work with every store."""
-
-    #: Before the call of the store.
-    ASKED = "asked"
-    #: During the call: after a random part of a few milliseconds, or at its answer.
-    DURING = "during"
-    #: After the store's answer, before the caller gets it.
-    ANSWERED = "answered"
-    #: SQLite: before ``BEGIN IMMEDIATE``, with the writers' lock held.
-    BEGIN = "begin"
-    #: SQLite: between two statements of the transaction.
-    STATEMENT = "statement"
-    #: SQLite: before ``COMMIT``.
-    COMMIT = "commit"
-    #: SQLite: after ``COMMIT``, before the answer.
-    COMMITTED = "committed"
-    #: SQLite: in the middle of a write to the database or its log, after half of it.
-    WRITE = "write"
-    #: SQLite: before a sync of the database or its log.
-    SYNC = "sync"
-
-
-#: The points that every store has.
-ANYWHERE: Final = (Point.ASKED, Point.DURING, Point.ANSWERED)
-#: The points that a SQLite file has.
-IN_SQLITE: Final = tuple(Point)
-
-
-@frozen(kw_only=True)
-class KillPoint:
-    """A point at which a worker kills itself."""
-
-    point: Point
-    #: The verb of the store: ``claim``, ``commit`` or ``renew``.
-    verb: str
-    #: The number of passings, of which the last one ends the worker.
-    countdown: int
-    #: Whether it first forks a child, which outlives it.
-    forks: bool = False
 
 
 class Mishap(StrEnum):
@@ -193,33 +166,24 @@ class LabPlan:
 
 
 @frozen(kw_only=True)
-class WorkerOrder:
-    """The order of one incarnation of a worker, as a line of JSON."""
+class LabTask:
+    """The part of a worker's order that is for this lab."""
 
-    slot: int
-    generation: int
-    seed: int
-    store: str
-    journal: str
+    #: The agent of all incarnations of the worker.
+    agent_id: str
     #: The journal of its predecessor; None: it is the first one.
     inherited: str | None
     tasks: int
-    jumps: bool
+    jumps: bool = False
     refusals: bool = False
-    wrap: str | None
+    wrap: str | None = None
     remote: Remote | None = None
-    kill_point: KillPoint | None
-    accident: Accident | None
+    accident: Accident | None = None
 
-    @property
-    def name(self) -> str:
-        """Its unique agent id."""
-        return agent_name(self.slot, self.generation)
-
-
-def is_sqlite(store: str) -> bool:
-    """Whether a URL names a SQLite file."""
-    return StoreURL.parse(store).scheme == "sqlite"
+    @classmethod
+    def of(cls, order: WorkerOrder) -> LabTask:
+        """Return the part of an order."""
+        return cattrs.structure(order.details, cls)
 
 
 def agent_name(slot: int, generation: int) -> str:
@@ -230,11 +194,6 @@ def agent_name(slot: int, generation: int) -> str:
 def journal_path(folder: Path, slot: int, generation: int) -> Path:
     """Return the file that an incarnation of a worker writes to."""
     return folder / f"{slot}.{generation}.jsonl"
-
-
-def drawn(seed: int, *words: object) -> Random:
-    """Return the random numbers of one part of a run: the same words give the same numbers."""
-    return Random("/".join(map(str, (seed, *words))))  # noqa: S311 - no secrets are drawn
 
 
 def fate_of(plan: LabPlan, slot: int, generation: int) -> Fate:
@@ -261,20 +220,24 @@ def order_of(plan: LabPlan, slot: int, generation: int) -> WorkerOrder:
     """Return the order for an incarnation of a worker."""
     before = journal_path(plan.folder, slot, generation - 1) if generation else None
     fate = fate_of(plan, slot, generation)
-    return WorkerOrder(
-        slot=slot,
-        generation=generation,
-        seed=plan.seed,
-        store=plan.store,
-        journal=str(journal_path(plan.folder, slot, generation)),
+    task = LabTask(
+        agent_id=f"lab-{slot}",
         inherited=None if before is None else str(before),
         tasks=plan.tasks,
         jumps=plan.jumps and slot == 0,
         refusals=plan.refusals,
         wrap=plan.wrap,
         remote=plan.remote,
-        kill_point=fate.kill_point,
         accident=fate.accident,
+    )
+    return WorkerOrder(
+        name=agent_name(slot, generation),
+        seed=plan.seed,
+        store=plan.store,
+        journal=str(journal_path(plan.folder, slot, generation)),
+        task=TASK,
+        details=cattrs.unstructure(task),
+        kill_point=fate.kill_point,
     )
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cicd_core.model.instants import SECOND
-from cicd_core.testing.crash.evidence import REAPER
 from cicd_core.testing.crash.plan import agent_name
+from cicd_core.testing.job_oracle.logged import REAPER
 from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from cicd_core.testing.crash.evidence import Evidence
     from cicd_core.testing.crash.storm import Death
+    from cicd_core.testing.job_oracle.logged import Evidence
 
 
 @frozen(kw_only=True)

@@ -8,16 +8,15 @@ import select
 import signal
 import subprocess
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-import cattrs
 from attrs import define
 
 from cicd_core.clock import monotonic_seconds
 from cicd_core.errors import CicdError
-from cicd_core.testing.crash.calls import Acknowledgements
-from cicd_core.testing.crash.fork_server import command, errors_path
 from cicd_core.testing.crash.plan import fate_of, journal_path, order_of
+from cicd_core.testing.recording.journal import Acknowledgements
+from cicd_core.testing.workers.fork_server import command, errors_path
 from cicd_core.values import frozen
 
 if TYPE_CHECKING:
@@ -112,7 +111,8 @@ class Storm:
         self._plan = plan
         self._tell = tell
         self._alive: dict[int, _Alive] = {}
-        self._asked: set[int] = set()
+        #: The slots and generations of workers that are being started, by name.
+        self._asked: dict[str, tuple[int, int]] = {}
         self._next = dict.fromkeys(range(plan.workers), 0)
         self._deaths: list[Death] = []
         self._stops = 0
@@ -157,7 +157,7 @@ class Storm:
                 reported = monotonic_seconds()
                 self._report()
         for worker in self._alive.values():
-            self._signal(fork_server, worker, signal.SIGKILL)
+            self._kill(fork_server, worker)
         until = monotonic_seconds() + _PATIENCE
         while (self._alive or self._asked) and monotonic_seconds() < until:
             self._hear(fork_server)
@@ -177,34 +177,38 @@ class Storm:
         return kills >= (plan.kills or 0) and self._operations >= (plan.operations or 0)
 
     def _start(self, fork_server: subprocess.Popen[bytes]) -> None:
-        busy = self._asked | {worker.slot for worker in self._alive.values()}
+        busy = {slot for slot, _ in self._asked.values()}
+        busy |= {worker.slot for worker in self._alive.values()}
         for slot in self._next.keys() - busy:
             order = order_of(self._plan, slot, self._next[slot])
-            self._asked.add(slot)
-            self._say(fork_server, **cattrs.unstructure(order))
+            self._asked[order.name] = (slot, self._next[slot])
+            self._say(fork_server, order.to_json())
 
     def _strike(self, fork_server: subprocess.Popen[bytes], *, all_of_them: bool = False) -> None:
         """Apply to each worker its fate at this time."""
         for worker in self._alive.values():
             age, fate = worker.age, worker.fate
             if all_of_them or age >= fate.killed:
-                self._signal(fork_server, worker, signal.SIGKILL)
+                self._kill(fork_server, worker)
             elif fate.stopped is None or fate.revived is None:
                 continue
             elif age >= fate.revived and not worker.revived:
                 worker.revived = True
-                self._say(fork_server, pid=worker.pid, signal=int(signal.SIGCONT))
+                self._send(fork_server, worker, signal.SIGCONT)
             elif age >= fate.stopped and not worker.stopped:
                 worker.stopped = True
                 self._stops += 1
-                self._say(fork_server, pid=worker.pid, signal=int(signal.SIGSTOP))
+                self._send(fork_server, worker, signal.SIGSTOP)
 
-    def _signal(
-        self, fork_server: subprocess.Popen[bytes], worker: _Alive, number: signal.Signals
-    ) -> None:
+    def _kill(self, fork_server: subprocess.Popen[bytes], worker: _Alive) -> None:
         if not worker.killed:
             worker.killed = True
-            self._say(fork_server, pid=worker.pid, signal=int(number))
+            self._send(fork_server, worker, signal.SIGKILL)
+
+    def _send(
+        self, fork_server: subprocess.Popen[bytes], worker: _Alive, number: signal.Signals
+    ) -> None:
+        self._say(fork_server, json.dumps({"pid": worker.pid, "signal": int(number)}))
 
     def _hear(self, fork_server: subprocess.Popen[bytes]) -> None:
         """Read the starts and ends of workers."""
@@ -219,12 +223,11 @@ class Storm:
         for line in lines:
             words = json.loads(line)
             if "born" in words:
-                self._welcome(words["born"], words["slot"], words["generation"])
+                self._welcome(words["born"], *self._asked.pop(words["name"]))
             else:
                 self._bury(words)
 
     def _welcome(self, pid: int, slot: int, generation: int) -> None:
-        self._asked.discard(slot)
         self._next[slot] = generation + 1
         self._alive[pid] = _Alive(
             slot=slot,
@@ -268,7 +271,7 @@ class Storm:
     def _last_words(self) -> str:
         return errors_path(self._plan.folder).read_text(errors="replace")[-2000:]
 
-    def _say(self, fork_server: subprocess.Popen[bytes], **words: Any) -> None:
+    def _say(self, fork_server: subprocess.Popen[bytes], line: str) -> None:
         assert fork_server.stdin is not None
-        fork_server.stdin.write(json.dumps(words).encode() + b"\n")
+        fork_server.stdin.write(line.encode() + b"\n")
         fork_server.stdin.flush()

@@ -18,8 +18,17 @@ from cicd_core.model.job import Delivery, Priority, RetryPolicy, Verdict
 from cicd_core.model.outcome import Outcome
 from cicd_core.model.spec import JobSpec
 from cicd_core.testing.crash.access import REFUSALS
-from cicd_core.testing.crash.answers import failed, granted, nothing, outcome, owner, renewed
-from cicd_core.testing.crash.calls import Ending, LabAnswer, LabQuestion
+from cicd_core.testing.recording.service_calls import (
+    Ending,
+    ServiceAnswer,
+    ServiceCall,
+    failed,
+    granted,
+    nothing,
+    outcome,
+    owner,
+    renewed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -62,7 +71,7 @@ class Hand:
     def __init__(
         self,
         access: Access,
-        recorder: CallRecorder[LabQuestion, LabAnswer],
+        recorder: CallRecorder[ServiceCall, ServiceAnswer],
         memory: Memory,
         random: Random,
         *,
@@ -134,7 +143,7 @@ class Hand:
         """Make a call, and record it; None: it was not acknowledged."""
         _, answer = await self._recorder.record(
             self._name,
-            [LabQuestion(verb=verb, details=asked)],
+            [ServiceCall(verb=verb, details=asked)],
             self._answered(verb, call, tell),
             lambda both: [both[0]],
         )
@@ -142,7 +151,7 @@ class Hand:
 
     async def _answered(
         self, verb: str, call: Callable[[], Awaitable[Any]], tell: Callable[[Any], dict[str, Any]]
-    ) -> tuple[LabAnswer, Any]:
+    ) -> tuple[ServiceAnswer, Any]:
         """Make a call; return its ending and its answer."""
         try:
             answer = await self._access.ask(verb, call)
@@ -153,7 +162,7 @@ class Hand:
             return failed(Ending.UNKNOWN if unknown else Ending.BROKEN, away), None
         except (CicdError, LookupError, TypeError, ValueError, AssertionError) as broken:
             return failed(Ending.BROKEN, broken), None
-        return LabAnswer(ending=Ending.ACKNOWLEDGED, details=tell(answer)), answer
+        return ServiceAnswer(ending=Ending.ACKNOWLEDGED, details=tell(answer)), answer
 
     async def _now(self) -> int:
         """Return the store's steady clock (µs); wait while the store is unavailable."""

@@ -16,15 +16,14 @@ in this process or in several (``processes.py``). The checkers:
 from __future__ import annotations
 
 from cicd_core.testing.histories.checking import Finding, assert_explained, check_history
-from cicd_core.testing.histories.config import Workload
-from cicd_core.testing.histories.journal import FORMAT, load, save
-from cicd_core.testing.histories.operation import Get, History
-from cicd_core.testing.histories.recorder import Recorder, RecordingStore
 from cicd_core.testing.histories.workload import Recording, record
+from cicd_core.testing.histories.workload_client import Workload
+from cicd_core.testing.recording.journal import load, save
 from cicd_core.testing.recording.operation import UNKNOWN, Operation
+from cicd_core.testing.recording.recording_store import Recorder, RecordingStore
+from cicd_core.testing.recording.store_calls import Get, History
 
 __all__ = [
-    "FORMAT",
     "UNKNOWN",
     "Finding",
     "Get",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cicd_core.testing.histories.checking import check_history
-from cicd_core.testing.histories.journal import load
+from cicd_core.testing.recording.journal import load
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

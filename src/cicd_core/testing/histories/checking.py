@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from cicd_core.testing.histories.journal import save
 from cicd_core.testing.histories.log_check import check_counted, check_log
 from cicd_core.testing.histories.oracle import Refuted
 from cicd_core.testing.histories.queue_monitor import check_queue
@@ -14,6 +13,7 @@ from cicd_core.testing.histories.record_check import check_record
 from cicd_core.testing.histories.record_view import by_record
 from cicd_core.testing.histories.serial import check_serial
 from cicd_core.testing.histories.wing_gong import LIMIT, Stuck, TooManyOrders
+from cicd_core.testing.recording.journal import save
 from cicd_core.testing.samples import COLLECTIONS
 from cicd_core.values import frozen
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from cicd_core.store.records import Collection, LogEntry, Subject
     from cicd_core.testing.histories.model import RecordOperation
-    from cicd_core.testing.histories.operation import History
+    from cicd_core.testing.recording.store_calls import History
 
 
 #: Maximum number of reported findings; one fault often causes many.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from cicd_core.store.records import LogEntry
-    from cicd_core.testing.histories.operation import History
+    from cicd_core.testing.recording.store_calls import History
 
 #: The counter to which each commit of a workload adds the number of its events.
 EVENTS_COUNTED: Final = "events"

@@ -12,8 +12,8 @@ from enum import Enum
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeGuard
 
 from cicd_core.store.records import KEEP, Claim, Guard, Lease, Renewal, Renewed
-from cicd_core.testing.histories.operation import Get
 from cicd_core.testing.recording.operation import UNKNOWN, Operation, Unknown
+from cicd_core.testing.recording.store_calls import Get
 from cicd_core.values import evolve, frozen
 
 if TYPE_CHECKING:

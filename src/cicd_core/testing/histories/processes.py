@@ -4,24 +4,43 @@ from __future__ import annotations
 
 import sys
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import anyio
+import cattrs
 from anyio.streams.text import TextReceiveStream
-from attrs import fields
+from attrs import evolve
 
 from cicd_core.store.registry import open_store
-from cicd_core.testing.histories.config import Workload
-from cicd_core.testing.histories.journal import load
-from cicd_core.testing.histories.worker import KILLED, READY
-from cicd_core.testing.histories.workload import Recording, conclude
+from cicd_core.testing.histories.workload import Recording, conclude, work
+from cicd_core.testing.histories.workload_client import Workload  # noqa: TC001 - cattrs reads it
+from cicd_core.testing.recording.journal import load
 from cicd_core.testing.samples import COLLECTIONS
+from cicd_core.testing.seeds import drawn
+from cicd_core.testing.workers.kill_points import KILLED, pointed
+from cicd_core.testing.workers.orders import WorkerOrder
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
     from pathlib import Path
 
     from anyio.abc import ByteReceiveStream, Process
+
+    from cicd_core.testing.recording.recorder import CallRecorder
+    from cicd_core.testing.recording.store_calls import StoreArgument, StoreResult
+    from cicd_core.testing.workers.orders import KillPoint
+
+#: The output of a worker when the store is open.
+_READY: Final = "ready"
+
+
+@frozen(kw_only=True)
+class _HistoryTask:
+    """The part of a worker's order that is for a history."""
+
+    namespace: str
+    workload: Workload
 
 
 async def record_processes(
@@ -31,7 +50,7 @@ async def record_processes(
     *,
     namespace: str,
     processes: int = 2,
-    die_after: Sequence[int | None] = (),
+    kill_points: Sequence[KillPoint] = (),
     settle: Callable[[], Awaitable[None]] | None = None,
 ) -> Recording:
     """Run several processes on one store concurrently, and return their common history.
@@ -42,43 +61,49 @@ async def record_processes(
         folder: an existing folder for their records.
         namespace: an empty namespace.
         processes: the number of processes.
-        die_after: the number of writing calls after which the first process dies, as by SIGKILL.
+        kill_points: where the first processes die, as by SIGKILL.
         settle: returns when claims and the log show every commit; for a store that lags.
 
     Raises:
         RuntimeError: a process failed; the message has its last output.
     """
-    names = [f"p{number}-" for number in range(processes)]
-    deaths = [*die_after, *[None] * (processes - len(die_after))]
-    paths = [folder / f"{name}{namespace}.jsonl" for name in names]
-    base = ["--store", url, "--namespace", namespace, *_options(workload)]
-    commands = [
-        [*base, "--name", name, "--output", str(path), *_death(death)]
-        for name, path, death in zip(names, paths, deaths, strict=True)
+    details = cattrs.unstructure(_HistoryTask(namespace=namespace, workload=workload))
+    orders = [
+        WorkerOrder(
+            name=f"p{number}-",
+            seed=workload.seed,
+            store=url,
+            journal=str(folder / f"p{number}-{namespace}.jsonl"),
+            task=f"{__name__}:run",
+            details=details,
+        )
+        for number in range(processes)
     ]
-    await _run_together(commands)
+    for number, kill_point in enumerate(kill_points):
+        orders[number] = evolve(orders[number], kill_point=kill_point)
+    await _run_together(orders)
     async with open_store(url, collections=COLLECTIONS, namespace=namespace) as store:
-        return await conclude(store, load(paths), settle)
+        return await conclude(store, load(order.journal for order in orders), settle)
 
 
-def _options(workload: Workload) -> list[str]:
-    options: list[str] = []
-    for field in fields(Workload):
-        options += [f"--{field.name.replace('_', '-')}", str(getattr(workload, field.name))]
-    return options
+async def run(order: WorkerOrder, recorder: CallRecorder[StoreArgument, StoreResult]) -> None:
+    """Open the store, say that it is open, wait for a line, and work."""
+    task, random = cattrs.structure(order.details, _HistoryTask), drawn(order.seed, order.name)
+    opened = open_store(order.store, collections=COLLECTIONS, namespace=task.namespace)
+    async with opened as store:
+        sys.stdout.write(f"{_READY}\n")
+        sys.stdout.flush()
+        sys.stdin.readline()  # nothing else runs here yet, so it may block
+        await work(pointed(store, order.kill_point, random), task.workload, recorder, order.name)
 
 
-def _death(after: int | None) -> list[str]:
-    return [] if after is None else ["--die-after", str(after)]
-
-
-async def _run_together(commands: Sequence[Sequence[str]]) -> None:
-    """Start a worker per command, and let all of them begin when the last one is ready."""
-    module = "cicd_core.testing.histories.worker"
+async def _run_together(orders: Sequence[WorkerOrder]) -> None:
+    """Start a worker per order, and let all of them begin when the last one is ready."""
+    module = "cicd_core.testing.workers.worker"
     async with AsyncExitStack() as stack:
         workers: list[Process] = []
-        for command in commands:
-            line = [sys.executable, "-m", module, *command]
+        for order in orders:
+            line = [sys.executable, "-m", module, order.to_json()]
             workers.append(await stack.enter_async_context(await anyio.open_process(line)))
         for worker in workers:
             await _await_ready(worker)
@@ -91,7 +116,7 @@ async def _await_ready(worker: Process) -> None:
     said = ""
     async for text in _texts(worker.stdout):
         said += text
-        if READY in said:
+        if _READY in said:
             return
     await _finish(worker)
     raise RuntimeError(f"a worker ended before it was ready; its output: {said!r}")

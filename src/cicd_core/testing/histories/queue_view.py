@@ -11,17 +11,17 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cicd_core.store.records import Claim, Commit, Committed, Index, Put, Record
-from cicd_core.testing.histories.operation import Get
 from cicd_core.testing.histories.queue_model import Enqueue, QueuedJob, Take, Withdraw
 from cicd_core.testing.recording.operation import UNKNOWN, Operation
+from cicd_core.testing.recording.store_calls import Get
 from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from cicd_core.store.records import Delete
-    from cicd_core.testing.histories.operation import History, StoreOperation
     from cicd_core.testing.histories.queue_model import QueueArgument, QueueOperation
+    from cicd_core.testing.recording.store_calls import History, StoreOperation
 
 #: A collection, and the index that claims take from.
 Queue: TypeAlias = tuple[str, Index]

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from cicd_core.store.records import Claim, Commit, Committed, Conflict, Put, Record, Renewal
 from cicd_core.testing.histories.model import Content, Erase, Refusal, Sight, Write
-from cicd_core.testing.histories.operation import Get
 from cicd_core.testing.recording.operation import FOREVER, UNKNOWN, Operation
+from cicd_core.testing.recording.store_calls import Get
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from cicd_core.store.records import Collection, Subject
     from cicd_core.testing.histories.model import RecordArgument, RecordOperation
-    from cicd_core.testing.histories.operation import History, StoreOperation
+    from cicd_core.testing.recording.store_calls import History, StoreOperation
 
 
 def by_record(

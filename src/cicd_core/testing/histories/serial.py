@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from attrs import define, field
 
 from cicd_core.store.records import Claim, Commit, Delete, Record
-from cicd_core.testing.histories.operation import Get, StoreOperation
 from cicd_core.testing.histories.oracle import Refuted
 from cicd_core.testing.histories.queue_view import by_versions
 from cicd_core.testing.recording.operation import FOREVER, UNKNOWN
+from cicd_core.testing.recording.store_calls import Get, StoreOperation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from cicd_core.store.records import LogEntry, Subject
-    from cicd_core.testing.histories.operation import History
+    from cicd_core.testing.recording.store_calls import History
 
 
 #: A version of a record, and 1 if the record of that version was deleted.

@@ -9,9 +9,9 @@ from anyio import create_task_group
 from cicd_core.store.records import Claim, Commit
 from cicd_core.store.retrying import RetryingStore
 from cicd_core.testing.harness import PATIENT
-from cicd_core.testing.histories.operation import Get, History
-from cicd_core.testing.histories.recorder import Recorder
 from cicd_core.testing.histories.workload_client import LANES, WorkloadClient
+from cicd_core.testing.recording.recording_store import Recorder, RecordingStore
+from cicd_core.testing.recording.store_calls import Get, History
 from cicd_core.testing.samples import ITEMS, claim, whole_log
 from cicd_core.values import frozen
 
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
     from cicd_core.store.contract import Store
     from cicd_core.store.records import LogEntry
-    from cicd_core.testing.histories.config import Workload
+    from cicd_core.testing.histories.workload_client import Workload
+    from cicd_core.testing.recording.recorder import CallRecorder
+    from cicd_core.testing.recording.store_calls import StoreArgument, StoreResult
 
 #: The number of records to take or read at a time at the end.
 _STEP: Final = 100
@@ -52,13 +54,18 @@ async def record(
     return await conclude(store, recorder.history(), settle)
 
 
-async def work(store: Store, workload: Workload, recorder: Recorder, name: str = "") -> None:
+async def work(
+    store: Store,
+    workload: Workload,
+    recorder: CallRecorder[StoreArgument, StoreResult],
+    name: str = "",
+) -> None:
     """Run all clients of a workload concurrently; their names begin with ``name``."""
     async with create_task_group() as tasks:
         for number in range(workload.clients):
             client = f"{name}{number}"
-            wrapped = recorder.wrap(store, client)
-            tasks.start_soon(WorkloadClient(wrapped, client, workload).run)
+            recording = RecordingStore(store, recorder, client)
+            tasks.start_soon(WorkloadClient(recording, client, workload).run)
 
 
 async def conclude(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 from itertools import count
-from random import Random  # noqa: TID251 - its seed comes in as a parameter
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from anyio import create_task_group
@@ -20,18 +19,36 @@ from cicd_core.increments import Increment
 from cicd_core.store.records import KEEP, Claim, Commit, Committed, Delete, Guard, Renewal
 from cicd_core.testing.histories.log_check import EVENTS_COUNTED
 from cicd_core.testing.samples import ITEMS, SECOND, claim, commit, item, told
+from cicd_core.testing.seeds import drawn
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from cicd_core.store.contract import Store
     from cicd_core.store.records import Put
-    from cicd_core.testing.histories.config import Workload
 
 LANES: Final = ("red", "blue")
 PRIORITIES: Final = "123"
 
 Action: TypeAlias = "Callable[[], Coroutine[Any, Any, None]]"
+
+
+@frozen(kw_only=True)
+class Workload:
+    """The settings of the clients; the same seed gives the same choices."""
+
+    seed: int
+    #: Concurrent tasks in each process.
+    clients: int = 6
+    #: The calls of each client.
+    calls: int = 25
+    #: The number of records that all clients write; 0: there is only the queue.
+    hot_records: int = 3
+    #: Maximum number of records per claim.
+    claim_limit: int = 2
+    #: The share of calls that are cancelled under way.
+    cancelled: float = 0.03
 
 
 class WorkloadClient:
@@ -42,7 +59,7 @@ class WorkloadClient:
         self._store = store
         self._name = name
         self._workload = workload
-        self._random = Random(f"{workload.seed}/{name}")  # noqa: S311 - no secrets are drawn
+        self._random = drawn(workload.seed, name)
         self._numbers = count()
         self._hot = [f"hot{number}" for number in range(workload.hot_records)]
         #: The versions of its last observations.

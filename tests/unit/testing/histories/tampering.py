@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve
 
 from cicd_core.store.records import Claim, Commit, Committed, Conflict, Delete, Put, Record, Renewal
-from cicd_core.testing.histories.operation import Get
+from cicd_core.testing.recording.store_calls import Get
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

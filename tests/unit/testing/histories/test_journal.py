@@ -20,7 +20,8 @@ from cicd_core.store.records import (
     Renewal,
     Renewed,
 )
-from cicd_core.testing.histories import FORMAT, Get, History, load, save
+from cicd_core.testing.histories import Get, History, load, save
+from cicd_core.testing.recording.journal import Journal, from_line, to_line
 from cicd_core.testing.samples import READY, claim, commit, item, plain, told
 from tests.unit.testing.histories.writing import asked, did, sequential_recording
 
@@ -55,15 +56,15 @@ OPERATIONS = [
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: each.kind)
 def test_an_operation_is_a_line(operation: Any) -> None:
-    line = FORMAT.to_line(operation)
+    line = to_line(operation)
     assert line.count("\n") == 1
-    assert FORMAT.from_line(line) == operation
+    assert from_line(line) == operation
 
 
 def test_types_come_back_too() -> None:
     commit, claim = (
-        FORMAT.from_line(FORMAT.to_line(OPERATIONS[2])),
-        FORMAT.from_line(FORMAT.to_line(OPERATIONS[4])),
+        from_line(to_line(OPERATIONS[2])),
+        from_line(to_line(OPERATIONS[4])),
     )
     assert isinstance(commit.argument, Commit)
     assert isinstance(commit.argument.writes, tuple)
@@ -89,7 +90,7 @@ def test_a_journal_is_read_with_the_answers_that_came(tmp_path: Path) -> None:
     path = tmp_path / "journal"
     answered, unanswered = OPERATIONS[2], OPERATIONS[7]
     with path.open("w", encoding="utf-8") as file:
-        journal = FORMAT.journal(file)
+        journal = Journal(file)
         journal(evolve(asked(COMMIT, 1), client=answered.client))
         journal(unanswered)
         journal(answered)
@@ -99,9 +100,7 @@ def test_a_journal_is_read_with_the_answers_that_came(tmp_path: Path) -> None:
 
 def test_a_last_line_without_its_end_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "journal"
-    path.write_text(
-        FORMAT.to_line(OPERATIONS[0]) + FORMAT.to_line(OPERATIONS[2])[:-20], encoding="utf-8"
-    )
+    path.write_text(to_line(OPERATIONS[0]) + to_line(OPERATIONS[2])[:-20], encoding="utf-8")
     assert load([path]) == History([OPERATIONS[0]])
 
 

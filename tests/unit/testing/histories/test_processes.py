@@ -9,6 +9,7 @@ import pytest
 from cicd_core.store.records import Record
 from cicd_core.testing.histories import Workload, check_history
 from cicd_core.testing.histories.processes import record_processes
+from cicd_core.testing.workers.orders import KillPoint, Point
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,8 +38,9 @@ async def test_processes_see_what_the_others_write(url: str, tmp_path: Path) -> 
 
 async def test_a_process_that_dies_leaves_what_it_asked(url: str, tmp_path: Path) -> None:
     workload = Workload(seed=1, clients=6, calls=60, cancelled=0)
+    kill_point = KillPoint(point=Point.ASKED, verb=None, countdown=40)
     recording = await record_processes(
-        url, workload, tmp_path, namespace="test", die_after=[40, None]
+        url, workload, tmp_path, namespace="test", kill_points=[kill_point]
     )
     unknown = [each for each in recording.history.operations if not each.is_known]
     assert unknown

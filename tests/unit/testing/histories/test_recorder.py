@@ -27,7 +27,7 @@ from cicd_core.testing.samples import (
 
 if TYPE_CHECKING:
     from cicd_core.store.records import Commit
-    from cicd_core.testing.histories.operation import StoreOperation
+    from cicd_core.testing.recording.store_calls import StoreOperation
 
 pytestmark = pytest.mark.anyio
 

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import define, field
 
-from cicd_core.testing.crash.calls import Ending, answer_to, read_calls
+from cicd_core.testing.recording.journal import read
+from cicd_core.testing.recording.service_calls import Ending, answer_to
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from cicd_core.testing.crash.calls import LabAnswer, LabCall
+    from cicd_core.testing.recording.service_calls import ServiceAnswer, ServiceOperation
 
 #: The verbs with a token.
 OWNER_VERBS: Final = frozenset({"start", "progress", "renew", "complete", "release"})
@@ -84,7 +85,7 @@ class WorkerLogs:
         """Read all journals."""
         worker_logs = cls()
         for path in journals:
-            for call in read_calls(path):
+            for call in read(path):
                 worker_logs.add(call)
         return worker_logs
 
@@ -93,7 +94,7 @@ class WorkerLogs:
         """The number of acknowledged calls."""
         return self.calls[Ending.ACKNOWLEDGED]
 
-    def add(self, call: LabCall) -> None:
+    def add(self, call: ServiceOperation) -> None:
         """Add a call or a mishap."""
         asked, answer = call.argument, answer_to(call)
         self.calls[answer.ending] += 1
@@ -128,7 +129,7 @@ class WorkerLogs:
             if self.enqueued.setdefault(tag, job_id) != job_id:
                 self.ambiguous.append(tag)
 
-    def _add_claim(self, call: LabCall, answer: LabAnswer) -> None:
+    def _add_claim(self, call: ServiceOperation, answer: ServiceAnswer) -> None:
         if answer.ending is not Ending.ACKNOWLEDGED or call.returned is None:
             return
         for job_id, fence, claim_id, _, expires in answer.details["got"]:
@@ -140,7 +141,7 @@ class WorkerLogs:
             job.granted[fence] = Granted(claim_id, call.returned, expires)
             job.promised[fence] = max(expires, job.promised.get(fence, 0))
 
-    def _add_use(self, call: LabCall, answer: LabAnswer) -> None:
+    def _add_use(self, call: ServiceOperation, answer: ServiceAnswer) -> None:
         verb, asked = call.argument.verb, call.argument.details
         if answer.ending is Ending.REFUSED:
             self.refused_stale += answer.details["error"] == "LeaseLost"

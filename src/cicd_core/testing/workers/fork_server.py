@@ -16,11 +16,9 @@ import traceback
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-import cattrs
-
 from cicd_core.clock import boot_micros
-from cicd_core.testing.crash.plan import WorkerOrder, is_sqlite
-from cicd_core.testing.crash.worker import work
+from cicd_core.testing.workers.orders import WorkerOrder, is_sqlite
+from cicd_core.testing.workers.worker import named, work
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +33,7 @@ class ForkServer:
     """Forks workers, signals them, and reports their ends."""
 
     def __init__(self) -> None:
-        self._alive: dict[int, WorkerOrder] = {}
+        self._alive: set[int] = set()
         self._input = b""
 
     def run(self) -> None:
@@ -61,7 +59,7 @@ class ForkServer:
             if "signal" in words:
                 self._signal(words["pid"], words["signal"])
             else:
-                self._fork(cattrs.structure(words, WorkerOrder))
+                self._fork(WorkerOrder.from_json(line))
         return True
 
     def _fork(self, order: WorkerOrder) -> None:
@@ -69,8 +67,8 @@ class ForkServer:
         pid = os.fork()
         if not pid:
             _live(order)
-        self._alive[pid] = order
-        _tell(born=pid, slot=order.slot, generation=order.generation, at=boot_micros())
+        self._alive.add(pid)
+        _tell(born=pid, name=order.name)
 
     def _signal(self, pid: int, number: int) -> None:
         if pid in self._alive:  # otherwise it has ended by itself, and its id may be reused
@@ -81,16 +79,15 @@ class ForkServer:
             pid, status = os.waitpid(-1, 0 if wait else os.WNOHANG)
             if not pid:
                 return
-            order = self._alive.pop(pid)
-            code = os.waitstatus_to_exitcode(status)
-            at = boot_micros()
-            _tell(ended=pid, slot=order.slot, generation=order.generation, code=code, at=at)
+            self._alive.remove(pid)
+            _tell(ended=pid, code=os.waitstatus_to_exitcode(status), at=boot_micros())
 
 
 def _load(order: WorkerOrder) -> None:
-    """Load the modules of the workers, once for all of them; this opens nothing."""
+    """Load the modules of a worker, once for all of them; this opens nothing."""
+    named(order.task)
     if is_sqlite(order.store):
-        import_module("cicd_core.testing.crash.sqlite_points")
+        import_module("cicd_core.testing.workers.sqlite_points")
 
 
 def _live(order: WorkerOrder) -> None:

@@ -1,17 +1,18 @@
 """Kills a worker at a chosen point of a call to its store.
 
-It wraps the store from outside, only in the worker's process.
+It wraps the store, or the files that it opens, from outside and only in the worker's process.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, cast
 
-from cicd_core.testing.crash.forking import fork_child
-from cicd_core.testing.crash.plan import ANYWHERE, KillPoint, Point
+from cicd_core.testing.workers.forking import fork_child
+from cicd_core.testing.workers.orders import ANYWHERE, KillPoint, Point
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -22,14 +23,17 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 
+_SIGNAL: Final = getattr(signal, "SIGKILL", signal.SIGTERM)  # on Windows, any signal kills
+#: The exit code of a process that killed itself, as its parent sees it.
+KILLED: Final = int(_SIGNAL) if sys.platform == "win32" else -int(_SIGNAL)
 #: The longest time that the store has for a call before the kill, in seconds.
 _INTO_THE_CALL: Final = 0.004
 
 
 def kill_this_process() -> NoReturn:
     """Exit at once, like a process that the system kills."""
-    os.kill(os.getpid(), signal.SIGKILL)
-    raise AssertionError("SIGKILL cannot be survived")  # pragma: no cover - never reached
+    os.kill(os.getpid(), _SIGNAL)
+    raise AssertionError("this cannot be survived")  # pragma: no cover - never reached
 
 
 def _fork_and_die() -> NoReturn:
@@ -49,7 +53,7 @@ class Fuse:
 
     def passes(self, point: Point, verbs: Sequence[str]) -> bool:
         """Whether this is the chosen passing."""
-        if point is not self._kill_point.point or self._kill_point.verb not in verbs:
+        if point is not self._kill_point.point or self._kill_point.verb not in {None, *verbs}:
             return False
         self._left -= 1
         return self._left == 0
@@ -113,6 +117,15 @@ class PointedStore:
     async def renew(self, renewals: Sequence[Renewal]) -> list[Renewed | None]:
         """Renew; the process may end before, during or after it."""
         return await self._calls.ask("renew", lambda: self._store.renew(renewals))
+
+
+def arm_process(kill_point: KillPoint | None) -> None:
+    """Add kill points to all SQLite files that this process opens from now on."""
+    if kill_point is not None and kill_point.point not in ANYWHERE:
+        # Only workers with such a file need the watcher.
+        from cicd_core.testing.workers.sqlite_points import arm  # noqa: PLC0415 - see above
+
+        arm(Fuse(kill_point))
 
 
 def pointed(store: Store, kill_point: KillPoint | None, random: Random) -> Store:

@@ -9,15 +9,15 @@ from cicd_core.store.records import Claim
 from cicd_core.store.sqlite.connection import GuardedConnection
 from cicd_core.store.sqlite.decisions import CommitAll
 from cicd_core.store.sqlite.writing import Writer
-from cicd_core.testing.crash.plan import Point
-from cicd_core.testing.crash.sqlite_files import FileWatcher, watch_files
+from cicd_core.testing.workers.orders import Point
+from cicd_core.testing.workers.sqlite_files import FileWatcher, watch_files
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Sequence
 
     from cicd_core.store.sqlite.decisions import Request
-    from cicd_core.testing.crash.fault_points import Fuse
+    from cicd_core.testing.workers.kill_points import Fuse
 
 #: Chores also commit, without a caller.
 _CHORES: Final = ("commit",)

@@ -1,4 +1,4 @@
-"""Clients' requests to a store, and their history of operations."""
+"""Calls of a store as operations, and the history of all of its clients."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from cicd_core.model.job import FINAL_STATES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cicd_core.testing.crash.worker_log import JobAnswers, Use
+    from cicd_core.testing.job_oracle.answers import JobAnswers, Use
 
 #: Verbs that end an ownership; a repetition gets the first answer, even later.
 _ENDS: Final = frozenset({"complete", "release"})

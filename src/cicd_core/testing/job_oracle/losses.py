@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cicd_core.testing.crash.evidence import REAPER, JobEvidence
+from cicd_core.testing.job_oracle.logged import REAPER, JobEvidence
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from cicd_core.testing.crash.evidence import Evidence
-    from cicd_core.testing.crash.worker_log import JobAnswers, Use, WorkerLogs
+    from cicd_core.testing.job_oracle.answers import JobAnswers, Use, WorkerLogs
+    from cicd_core.testing.job_oracle.logged import Evidence
 
 
 def lost_jobs(worker_logs: WorkerLogs, records: Collection[str]) -> Iterator[str]:

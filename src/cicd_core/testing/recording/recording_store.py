@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cicd_core.testing.histories.operation import Get, History, StoreArgument, StoreResult
 from cicd_core.testing.passing_store import PassingStore
 from cicd_core.testing.recording.recorder import CallRecorder
+from cicd_core.testing.recording.store_calls import Get, History, StoreArgument, StoreResult
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,7 +38,9 @@ class Recorder(CallRecorder[StoreArgument, StoreResult]):
 class RecordingStore(PassingStore):
     """A store that records get, commit, claim and renew; see :meth:`Recorder.wrap`."""
 
-    def __init__(self, store: Store, recorder: Recorder, client: str) -> None:
+    def __init__(
+        self, store: Store, recorder: CallRecorder[StoreArgument, StoreResult], client: str
+    ) -> None:
         super().__init__(store)
         self._recorder = recorder
         self._client = client
@@ -73,4 +75,4 @@ class RecordingStore(PassingStore):
 
     def before(self, sibling: Store) -> Store:
         """Return a recorder for the same client."""
-        return self._recorder.wrap(sibling, self._client)
+        return RecordingStore(sibling, self._recorder, self._client)

@@ -1,16 +1,59 @@
-"""The parts of answers that a worker records."""
+"""Calls of the services as operations: the arguments, and the parts of the answers to keep."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from cicd_core.model.claim import ClaimedJob, ClaimRef
+from attrs import field
+
+from cicd_core.model.claim import ClaimedJob, ClaimRef, LeaseStatus
 from cicd_core.model.instants import SECOND
-from cicd_core.testing.crash.calls import Ending, LabAnswer
+from cicd_core.testing.recording.operation import Operation, Unknown
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
-    from cicd_core.model.claim import LeaseStatus
     from cicd_core.model.job import Job
+
+
+class Ending(StrEnum):
+    """The result of a call."""
+
+    ACKNOWLEDGED = "acknowledged"
+    #: An error that guarantees that nothing was done.
+    REFUSED = "refused"
+    #: The effect is unknown: the store was unavailable, or the caller was killed.
+    UNKNOWN = "unknown"
+    #: An unexpected error.
+    BROKEN = "broken"
+    #: Not a call: an injected fault.
+    HAPPENED = "happened"
+
+
+@frozen(kw_only=True)
+class ServiceCall:
+    """The arguments of a call; for an injected fault, its kind."""
+
+    verb: str
+    details: dict[str, Any]
+
+
+@frozen(kw_only=True)
+class ServiceAnswer:
+    """The result of a call, and its answer; for a refusal or failure, the error's name and text."""
+
+    ending: Ending = field(converter=Ending)
+    details: dict[str, Any]
+
+
+ServiceOperation: TypeAlias = Operation[ServiceCall, ServiceAnswer]
+
+_NO_ANSWER: Final = ServiceAnswer(ending=Ending.UNKNOWN, details={})
+
+
+def answer_to(operation: ServiceOperation) -> ServiceAnswer:
+    """Return the result of a call; without an answer it is unknown."""
+    return _NO_ANSWER if isinstance(operation.result, Unknown) else operation.result
 
 
 def granted(claimed: ClaimedJob, asked: int | None) -> list[Any]:
@@ -27,7 +70,7 @@ def owner(claimed: ClaimedJob | ClaimRef) -> dict[str, Any]:
 
 
 def outcome(answer: ClaimedJob | Job, asked: int | None) -> dict[str, Any]:
-    """Return the parts of an answer to a token's holder that the audit needs."""
+    """Return the parts of an answer to a token's holder that the oracle needs."""
     expires = _promised(answer, asked) if isinstance(answer, ClaimedJob) else None
     state = getattr(answer, "state", None)
     details = {} if state is None else {"state": state.value}
@@ -52,12 +95,12 @@ def renewed(status: LeaseStatus, asked: int) -> dict[str, Any]:
     return {"held": status.held, "expires": None if left is None else asked + int(left * SECOND)}
 
 
-def failed(ending: Ending, error: Exception) -> LabAnswer:
+def failed(ending: Ending, error: Exception) -> ServiceAnswer:
     """Return the answer of a call that raised an error."""
     details = {"error": type(error).__name__, "text": str(error)[:300]}
-    return LabAnswer(ending=ending, details=details)
+    return ServiceAnswer(ending=ending, details=details)
 
 
 def nothing(_: Any) -> dict[str, Any]:
-    """Return an empty record: the audit needs no part of the answer."""
+    """Return an empty record: the oracle needs no part of the answer."""
     return {}
