@@ -120,7 +120,8 @@ async def test_it_waits_for_work_at_the_other_side(source: FakeSource) -> None:
         await source.until(lambda: job in source.outcomes)
         await source.until(lambda: len(source.called("claim")) == 2)
     first, second = source.called("claim")
-    assert first["wait"] == second["wait"] == 300.0
+    # The second is sent beside the report of the job, whose lease of 30 s it must not outlast.
+    assert [first["wait"], second["wait"]] == [300.0, pytest.approx(20.0)]
     # What the second, cut short by the drain, has given is asked for, and nothing new.
     assert [asked["request_id"] for asked in source.called("held")] == [second["request_id"]]
 
@@ -168,7 +169,9 @@ async def test_every_claim_has_a_request_id_of_its_own(source: FakeSource) -> No
         source.add()
     await run_until_idle(agent_of(source, succeed))
     ids = [claim["request_id"] for claim in source.called("claim")]
-    assert len(ids) == len(set(ids)) == 5
+    assert len(ids) == len(set(ids))
+    # One for each job, perhaps one beside the last report, and one after it.
+    assert len(ids) in {5, 6}
 
 
 async def test_a_claim_whose_answer_is_lost_is_repeated_with_the_same_id(
@@ -182,7 +185,7 @@ async def test_a_claim_whose_answer_is_lost_is_repeated_with_the_same_id(
         runs.append(run.fence)
 
     await run_until_idle(agent_of(source, count))
-    lost, repeated, _ = source.called("claim")
+    lost, repeated, *_ = source.called("claim")
     assert lost["request_id"] == repeated["request_id"]
     assert runs == [1]
     assert source.outcomes[job].verdict is Verdict.SUCCESS

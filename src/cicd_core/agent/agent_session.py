@@ -123,7 +123,7 @@ class AgentSession:
             self._stuck_watch = StuckWatch(
                 limit,
                 stuck=self._stuck,
-                running=lambda: self._slots.busy,
+                running=lambda: self._slots.held,
                 on_drain=self._drain.ask,
                 patience_seconds=self._plan.grace_seconds + LAST_WORDS_SECONDS,
             )
@@ -171,7 +171,7 @@ class AgentSession:
                     self._ids,
                     executor.begin,
                 )
-                self._slots.on_idle = loop.interrupt if self._plan.terms.until_idle else None
+                self._slots.on_idle = loop.notice_idle if self._plan.terms.until_idle else None
                 watchers.start_soon(self._conduct_drain, keeper, loop, executor)
                 await loop.run()
             watchers.cancel_scope.cancel()

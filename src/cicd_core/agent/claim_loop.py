@@ -73,6 +73,8 @@ class ClaimLoop:
         self._begin = begin
         self._pause = anyio.CancelScope()
         self._scope = anyio.CancelScope()
+        #: Whether the call in flight may wait for work.
+        self._may_wait = True
         #: The lease length of the last claim.
         self._lease_seconds = math.inf
 
@@ -95,6 +97,14 @@ class ClaimLoop:
         self._slots.wake()
         self._pause.cancel()
 
+    def notice_idle(self) -> None:
+        """Let a claim that waits for work return: the agent ends when there is none.
+
+        A claim that does not wait goes on: the agent claims beside its last reports.
+        """
+        if self._may_wait:
+            self._pause.cancel()
+
     def give_up(self) -> None:
         """End now; the leases of a claim without an answer in time will expire."""
         self._scope.cancel()
@@ -113,6 +123,7 @@ class ClaimLoop:
     async def _claim_and_begin(self) -> None:
         request_id = self._ids.claim_id()
         limit = 1 if self._fitness.doubt else min(self._room(), MAX_CLAIM)
+        was_idle = not self._slots.held
         sent_at = lease_clock()
         try:
             claims = await self._claim(request_id, limit)
@@ -123,9 +134,20 @@ class ClaimLoop:
         for claimed in claims:
             self._lease_seconds = claimed.lease_seconds
             self._begin(claimed, sent_at)
-        if not claims and self._terms.until_idle and not self._slots.busy:
+        if not claims and self._terms.until_idle:
+            await self._end_if_idle(was_idle=was_idle)
+
+    async def _end_if_idle(self, *, was_idle: bool) -> None:
+        """Drain if no job was held when a claim found none; else wait until the last is reported.
+
+        A report may make other jobs ready, such as those of a chain.
+        """
+        slots = self._slots
+        if was_idle and not slots.held:
             self._drain.ask("no work is left")
             await self._drain.begun.wait()
+        while slots.held and not slots.busy and self._drain.reason is None:
+            await slots.changed()
 
     async def _claim(self, request_id: str, limit: int) -> list[ClaimedJob]:
         """Claim until there is an answer; a claim that was cut short is repeated with the same id.
@@ -159,22 +181,26 @@ class ClaimLoop:
 
     def _ends_unfit(self, refusals: int) -> bool:
         """Return whether an unhealthy agent that ends when idle must stop waiting."""
-        idle = self._terms.until_idle and not self._slots.busy
+        idle = self._terms.until_idle and not self._slots.held
         return idle and refusals >= _UNFIT_TRIES
 
     def _wait_seconds(self) -> float:
         """Return how long the next claim waits for work.
 
-        An idle agent that ends when idle does not wait. While the agent holds leases, a claim ends
-        before they can expire: a suspended agent must not get back the jobs that it loses.
+        An agent that ends when idle does not wait while it runs nothing. While the agent holds
+        leases, a claim ends before they can expire: a suspended agent must not get back the jobs
+        that it loses.
         """
         wait = self._terms.wait_seconds
-        if not self._slots.busy:
-            return 0.0 if self._terms.until_idle else wait
+        if self._terms.until_idle and not self._slots.busy:
+            return 0.0
+        if not self._slots.held:
+            return wait
         return min(wait, self._lease_seconds * (1 - RENEWAL_PART))
 
     async def _ask(self, request_id: str, limit: int, wait: float) -> list[ClaimedJob]:
         terms = self._terms
+        self._may_wait = wait > 0
         with answer_within(wait + CALL_SECONDS):
             return await self._queue.claim(
                 agent_id=terms.agent_id,

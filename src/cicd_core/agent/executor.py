@@ -117,7 +117,10 @@ class Executor:
         ending: Ending = Release("the agent was stopped")
         queue = self._workshop.queue
         try:
-            ending = await self._surely_worked(holding, sent_at)
+            try:
+                ending = await self._surely_worked(holding, sent_at)
+            finally:  # the next job need not wait for this one's report
+                self._workshop.slots.give_back()
             await report(queue, holding, ending, in_haste=lambda: self._stopped is not None)
         except anyio.get_cancelled_exc_class():
             with anyio.move_on_after(LAST_WORDS_SECONDS, shield=True):
@@ -126,7 +129,7 @@ class Executor:
         finally:
             self._workshop.keeper.drop(holding)
             self._running.discard(holding)
-            self._workshop.slots.give_back()
+            self._workshop.slots.settle()
 
     async def _surely_worked(self, holding: ActiveJob, sent_at: float) -> Ending:
         """Run the job; a defect ends only this job, not others or the agent."""

@@ -69,7 +69,7 @@ class StuckWatch:
         Args:
             limit: how many stuck slots are too many.
             stuck: returns the jobs whose stopped handlers still run.
-            running: counts the slots in use.
+            running: counts the jobs that run or are not reported yet.
             on_drain: drains the agent, so that the other jobs can finish.
             patience_seconds: how long that may take.
         """
