@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import anyio
 import httpx2
+from attrs import define
 
 from cicd_core.agent.retry import Backoff
 from cicd_core.errors import InvalidInput, StoreClosed, StoreError
@@ -22,12 +23,12 @@ from cicd_core.http.client.answers import (
     require_stream,
     value_of,
 )
+from cicd_core.http.client.retry_after import asked_pause
 
 if TYPE_CHECKING:
     from collections.abc import (
         AsyncGenerator,
         AsyncIterator,
-        Awaitable,
         Callable,
         Iterator,
         Mapping,
@@ -51,6 +52,13 @@ POLL_SECONDS: Final = 25.0
 TRIES: Final = 4
 #: No request was sent: any call is safe to repeat.
 _NOT_SENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+
+
+@define
+class Doubt:
+    """Whether a try of a call may have taken effect, although its answer does not show that."""
+
+    is_there: bool = False
 
 
 class Connection:
@@ -99,6 +107,7 @@ class Connection:
         repeatable: bool,
         seconds: float = ANSWER_SECONDS,
         headers: Mapping[str, str] | None = None,
+        doubt: Doubt | None = None,
     ) -> Any:
         """Return the JSON of the answer, or None if it has no content.
 
@@ -110,6 +119,7 @@ class Connection:
             repeatable: whether the call may be repeated when its outcome is unknown.
             seconds: how long the answer may take.
             headers: additional headers.
+            doubt: notes a try whose outcome stays unknown.
 
         Raises:
             CicdError: the error of the server; ``StoreUnavailable`` if there is no answer.
@@ -122,7 +132,7 @@ class Connection:
             params=_parameters(query or {}),
             timeout=httpx2.Timeout(seconds, connect=10.0, pool=10.0),
         )
-        return await self._patiently(request, self._answered, repeatable=repeatable)
+        return await self._patiently(request, value_of, repeatable=repeatable, doubt=doubt)
 
     async def get_bytes(
         self, path: str, query: Mapping[str, Any], *, headers: Mapping[str, str]
@@ -141,30 +151,37 @@ class Connection:
             params=_parameters(query),
             timeout=httpx2.Timeout(ANSWER_SECONDS, connect=10.0, pool=10.0),
         )
-        return await self._patiently(request, self._bytes, repeatable=True)
+        return await self._patiently(request, _bytes_of, repeatable=True)
 
     async def _patiently(
         self,
         request: httpx2.Request,
-        once: Callable[[httpx2.Request], Awaitable[_T]],
+        read: Callable[[httpx2.Response], _T],
         *,
         repeatable: bool,
+        doubt: Doubt | None = None,
     ) -> _T:
         """Send a request; if it is safe, repeat it until there is an answer, up to four times.
+
+        Before the next try it waits for as long as the server asks, see :func:`asked_pause`.
 
         Raises:
             CicdError: the error of the server; ``StoreUnavailable`` if there is no answer.
         """
         backoff = Backoff(most=2.0)
         for rest in reversed(range(TRIES)):
+            response: httpx2.Response | None = None
             try:
-                return await once(request)
+                response = await self._client.send(request)
+                return read(response)
             except (httpx2.HTTPError, StoreError) as failed:
-                safe = repeatable or isinstance(failed, _NOT_SENT)
+                was_sent = not isinstance(failed, _NOT_SENT)
+                if doubt is not None and was_sent:
+                    doubt.is_there = True
                 passing = isinstance(failed, httpx2.TransportError) or _is_passing(failed)
-                if not rest or not safe or not passing:
+                if not rest or not passing or (was_sent and not repeatable):
                     raise error_told(failed, self.address.url) from failed
-                delay = backoff.next_delay()
+                delay = backoff.next_delay() + asked_pause(response)
                 what = f"{request.method} {request.url.path}"
                 _log.debug("%s failed, next try in %.1f s: %s", what, delay, failed)
             await anyio.sleep(delay)
@@ -172,9 +189,20 @@ class Connection:
 
     @asynccontextmanager
     async def streaming(
-        self, path: str, query: Mapping[str, Any], *, headers: Mapping[str, str] | None = None
+        self,
+        path: str,
+        query: Mapping[str, Any],
+        *,
+        headers: Mapping[str, str] | None = None,
+        refused: Callable[[httpx2.Response], None] = lambda _: None,
     ) -> AsyncGenerator[AsyncIterator[bytes]]:
         """Open an answer without a fixed end; yields its parts as they come.
+
+        Args:
+            path: the path, from the root of the server.
+            query: the parameters; those that are None are omitted.
+            headers: additional headers.
+            refused: called with an answer that is an error.
 
         Raises:
             CicdError: the error of the server.
@@ -192,6 +220,7 @@ class Connection:
         try:
             if not response.is_success:
                 await response.aread()
+                refused(response)
                 raise refusal_of(response)
             require_stream(response)
             parts = response.aiter_bytes()
@@ -205,16 +234,13 @@ class Connection:
             with anyio.CancelScope(shield=True):
                 await response.aclose()
 
-    async def _answered(self, request: httpx2.Request) -> Any:
-        return value_of(await self._client.send(request))
 
-    async def _bytes(self, request: httpx2.Request) -> tuple[bytes, Mapping[str, str]] | None:
-        response = await self._client.send(request)
-        if response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return None
-        if not response.is_success:
-            raise refusal_of(response)
-        return response.content, response.headers
+def _bytes_of(response: httpx2.Response) -> tuple[bytes, Mapping[str, str]] | None:
+    if response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+        return None
+    if not response.is_success:
+        raise refusal_of(response)
+    return response.content, response.headers
 
 
 async def _finish(parts: AsyncIterator[bytes]) -> None:

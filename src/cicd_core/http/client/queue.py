@@ -10,8 +10,14 @@ import anyio
 
 from cicd_core.agent.retry import Backoff
 from cicd_core.control_plane.ready_jobs import ReadyJobs
-from cicd_core.errors import CicdError, InvalidInput
-from cicd_core.http.client.connection import ANSWER_SECONDS, POLL_SECONDS, Connection, encoded
+from cicd_core.errors import CicdError, InvalidInput, OperationRejected, StoreUnavailable
+from cicd_core.http.client.connection import (
+    ANSWER_SECONDS,
+    POLL_SECONDS,
+    Connection,
+    Doubt,
+    encoded,
+)
 from cicd_core.http.client.paths import path_of
 from cicd_core.http.wire.requests import MAX_JOBS
 from cicd_core.http.wire.values import (
@@ -44,6 +50,8 @@ _log = logging.getLogger("cicd_core.http")
 _MAX_WAIT: Final = 3600.0
 #: Time limit for a cancelled claim to release its jobs, in seconds.
 _GIVE_BACK_SECONDS: Final = 5.0
+#: The errors of a claim that took nothing if no try is in doubt: a refusal, or no connection.
+_REFUSALS: Final = (InvalidInput, OperationRejected, StoreUnavailable)
 #: A server that took at least half of this time to answer has waited, in seconds.
 _WAITED: Final = 1.0
 #: Number of bytes of jobs in one request; the rest of the body has room besides them.
@@ -131,31 +139,36 @@ class RemoteQueue:
             "lease_seconds": lease_seconds,
             "request_id": self._ids.claim_id() if request_id is None else request_id,
         }
+        doubt = Doubt()
         try:
-            return await self._claim(body, wait)
-        except InvalidInput:  # refused: nothing was claimed
-            raise
-        except BaseException:
-            if request_id is None:  # no other call could ask for these jobs
+            return await self._claim(body, wait, doubt)
+        except BaseException as failed:
+            is_known = not doubt.is_there and isinstance(failed, _REFUSALS)
+            if request_id is None and not is_known:  # no other call could ask for these jobs
                 with anyio.move_on_after(_GIVE_BACK_SECONDS, shield=True):
                     await self._give_back(body)
             raise
 
-    async def _claim(self, body: dict[str, Any], wait: float) -> list[ClaimedJob]:
+    async def _claim(self, body: dict[str, Any], wait: float, doubt: Doubt) -> list[ClaimedJob]:
         until = anyio.current_time() + wait
         backoff = Backoff()
         while True:
             begin = anyio.current_time()
             left = max(0.0, min(until - begin, POLL_SECONDS))
-            claims = await self._claims("claim", body | {"wait": left}, ANSWER_SECONDS + left)
+            claims = await self._claims(
+                "claim", body | {"wait": left}, ANSWER_SECONDS + left, doubt
+            )
             if claims or anyio.current_time() >= until:
                 return claims
             waited = anyio.current_time() - begin
             await anyio.sleep(pause_after_poll(waited, left, backoff))
 
-    async def _claims(self, command: str, body: object, seconds: float) -> list[ClaimedJob]:
+    async def _claims(
+        self, command: str, body: object, seconds: float, doubt: Doubt | None = None
+    ) -> list[ClaimedJob]:
+        path = path_of("queue", command)
         answer = await self._connection.call(
-            "POST", path_of("queue", command), body, repeatable=True, seconds=seconds
+            "POST", path, body, repeatable=True, seconds=seconds, doubt=doubt
         )
         claims: list[object] = [] if answer is None else part_of(answer, "claims", list[Any])
         return [claim_from_wire(each) for each in claims]

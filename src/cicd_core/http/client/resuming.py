@@ -15,6 +15,7 @@ from cicd_core.errors import StoreError, StoreUnavailable
 from cicd_core.http.client.answers import error_told
 from cicd_core.http.client.connection import TRIES, Connection
 from cicd_core.http.client.outages import Outage
+from cicd_core.http.client.retry_after import asked_pause
 from cicd_core.http.client.server_sent import Message, messages
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class ResumedStream:
     #: Number of requests since the last message.
     tries: int = field(default=0, init=False)
     outage: Outage = field(factory=Outage, init=False)
+    #: How long the server asked to wait before the next request, in seconds.
+    pause: float = field(default=0.0, init=False)
 
     async def messages(self) -> AsyncGenerator[Message, None]:
         """Yield the messages with data, until one marks the end.
@@ -48,7 +51,7 @@ class ResumedStream:
         """
         backoff = Backoff(most=2.0)
         while True:
-            self.tries += 1
+            self.tries, self.pause = self.tries + 1, 0.0
             try:
                 async with aclosing(self._once()) as messages:
                     async for message in messages:
@@ -67,12 +70,18 @@ class ResumedStream:
                 if not is_passing or not is_left:
                     raise error_told(failed, self.connection.address.url) from failed
                 _log.debug("the stream %s broke off: %s", self.path, failed)
-            await anyio.sleep(backoff.next_delay())
+            await anyio.sleep(backoff.next_delay() + self.pause)
 
     async def _once(self) -> AsyncGenerator[Message, None]:
         headers = {} if self.place is None else {"last-event-id": self.place}
+
+        def note_pause(refused: httpx2.Response) -> None:
+            self.pause = asked_pause(refused)
+
         async with (
-            self.connection.streaming(self.path, self.query, headers=headers) as parts,
+            self.connection.streaming(
+                self.path, self.query, headers=headers, refused=note_pause
+            ) as parts,
             aclosing(messages(parts)) as found,
         ):
             async for message in found:
