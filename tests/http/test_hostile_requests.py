@@ -147,6 +147,40 @@ async def test_a_head_without_an_end_is_refused(plane: ControlPlane) -> None:
     assert answer.startswith(b"HTTP/1.1 431 ") or answer == b"", answer
 
 
+SMALL_HEADS = Limits(max_head_bytes=1024)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /health HTTP/1.1\r\nhost: 127.0.0.1\r\nx-long: %b\r\n\r\n" % (b"a" * 1024),
+        b"GET /health?%b HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n" % (b"a" * 1024),
+        b"GET /health HTTP/1.1\r\nhost: 127.0.0.1\r\n%b\r\n" % (b"a: b\r\n" * 200),
+    ],
+)
+async def test_a_large_head_in_one_read_is_refused_once(plane: ControlPlane, head: bytes) -> None:
+    answer = await answer_to(plane, head, limits=SMALL_HEADS)
+    assert answer.startswith(b"HTTP/1.1 431 ")
+    assert answer.count(b"HTTP/1.1") == 1
+
+
+async def test_large_headers_after_a_body_end_the_connection(plane: ControlPlane) -> None:
+    asked = b"POST /api/queue/jobs HTTP/1.1\r\nhost: 127.0.0.1\r\ntransfer-encoding: chunked\r\n"
+    trailer = b"\r\n2\r\n{}\r\n0\r\nx-long: %b\r\n\r\n" % (b"a" * 1024)
+    assert await answer_to(plane, asked + trailer, limits=SMALL_HEADS) == b""
+
+
+async def test_the_body_before_a_head_does_not_count_as_a_part_of_it(plane: ControlPlane) -> None:
+    body = b'{"job_type": "build", "payload": {"text": "%b"}}' % (b"x" * 2048)
+    asked = b"POST /api/queue/jobs HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: %d\r\n" % len(
+        body
+    )
+    asked += b"content-type: application/json\r\n\r\n"
+    head = b"GET /health HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n"
+    answer = await answer_to(plane, asked + body + head[:9], head[9:], limits=SMALL_HEADS)
+    assert [each[:3] for each in answer.split(b"HTTP/1.1 ")[1:]] == [b"201", b"200"]
+
+
 async def test_a_caller_that_takes_nothing_of_its_answers_is_dropped(plane: ControlPlane) -> None:
     server = ServerThread(plane, None, Limits(stalled_seconds=0.05))
     url = await to_thread.run_sync(server.start)

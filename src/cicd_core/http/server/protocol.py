@@ -25,6 +25,13 @@ _TOO_LARGE: Final = (
     b"content-length: 0\r\nconnection: close\r\n\r\n"
 )
 
+#: The bytes of a header besides its name and value: a colon, a space, and the end of the line.
+_HEADER_BYTES: Final = 4
+
+
+class _HeadTooLarge(Exception):
+    """Ends the parser's work on a read; uvicorn then sends the answer to an invalid request."""
+
 
 class BoundedHttp(HttpToolsProtocol):
     """One connection."""
@@ -34,6 +41,11 @@ class BoundedHttp(HttpToolsProtocol):
     _timer: asyncio.TimerHandle | None = None
     _stalled: asyncio.TimerHandle | None = None
     _is_in_head = False
+    _is_in_message = False
+    #: Number of requests that began in the current read.
+    _begun = 0
+    #: The bytes of the reads of an incomplete head, and those of its parsed parts.
+    _raw_bytes = 0
     _head_bytes = 0
 
     def __init__(self, *settings: Any, **more: Any) -> None:
@@ -60,10 +72,12 @@ class BoundedHttp(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse the bytes, refuse a head that is too large, and set the timer of the next head."""
+        is_idle, self._begun = not self._is_in_message, 0
         super().data_received(data)
-        if self._is_in_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > self.limits.max_head_bytes:
+        # All bytes belong to an incomplete head if no other request ended among them.
+        if self._is_in_head and self._begun == (1 if is_idle else 0):
+            self._raw_bytes += len(data)
+            if self._raw_bytes > self.limits.max_head_bytes:
                 self._refuse()
         if self._is_answering():
             self._stop_expecting()
@@ -73,7 +87,37 @@ class BoundedHttp(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Count the bytes of a new head."""
         super().on_message_begin()
-        self._is_in_head, self._head_bytes = True, 0
+        self._is_in_head, self._is_in_message = True, True
+        self._begun += 1
+        self._raw_bytes = self._head_bytes = 0
+
+    def on_url(self, url: bytes) -> None:
+        """Count the bytes of the target."""
+        super().on_url(url)
+        self._count(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Count the bytes of a header; those after the body count too."""
+        super().on_header(name, value)
+        self._count(len(name) + len(value) + _HEADER_BYTES)
+
+    def _count(self, read: int) -> None:
+        """Count bytes of the head that are parsed: a whole head may arrive in one read."""
+        self._head_bytes += read
+        if self._head_bytes > self.limits.max_head_bytes:
+            raise _HeadTooLarge
+
+    def on_message_complete(self) -> None:
+        """Note that the request is complete."""
+        super().on_message_complete()
+        self._is_in_message = False
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse a request that is not HTTP, or whose head is too large."""
+        if self._head_bytes > self.limits.max_head_bytes:
+            self._refuse()
+        else:
+            super().send_400_response(msg)
 
     def on_headers_complete(self) -> None:
         """Note that the head is complete."""
@@ -122,7 +166,7 @@ class BoundedHttp(HttpToolsProtocol):
             self._timer = None
 
     def _refuse(self) -> None:
-        if not self._is_answering():
+        if not self._is_answering() and not self.transport.is_closing():
             self.transport.write(_TOO_LARGE)
         self.transport.close()
 
