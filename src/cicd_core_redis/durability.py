@@ -18,7 +18,8 @@ class Durability(Enum):
 
     #: No guarantee: for tests, and for work that can be requested again.
     NONE = "none"
-    #: A write reaches the server's disk within a second: a crash may lose the last second.
+    #: A write reaches the server's disk within a second, or a few if the disk is slow: a crash may
+    #: lose what was not written.
     EVERYSEC = "everysec"
     #: A write is on the server's disk before it is acknowledged.
     ALWAYS = "always"

@@ -18,6 +18,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import uuid
 from contextlib import contextmanager
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, files
@@ -51,6 +52,17 @@ DEFAULTS: Final[dict[str, Option]] = {
     "shutdown-timeout": 1,  # an orderly end waits that long for replicas, which may be paused
     "repl-diskless-sync-delay": 0,  # a replica is whole at once, and so can take over
 }
+
+#: More bytes than any server keeps.
+_ANY: Final = 1 << 40
+#: Say how much waits to be written, also of clients that were served in the same turn and have no
+#: answers yet; then go on for ever.
+_HOLD: Final = """
+local kept = string.match(redis.call('INFO', 'persistence'), 'aof_buffer_length:(%d+)')
+if tonumber(kept) > tonumber(ARGV[1]) then return kept end
+redis.log(redis.LOG_WARNING, ARGV[2] .. kept .. ' bytes')
+while true do end
+"""
 
 
 @frozen
@@ -222,6 +234,26 @@ class Server:
     def resume(self) -> None:
         """Let it go on (SIGCONT)."""
         os.kill(self.pid, signal.SIGCONT)
+
+    def hold(self, most: int = _ANY) -> int:
+        """Let it do nothing more, between two commands, until it is killed.
+
+        While a sync of its append-only file runs, a server with ``appendfsync everysec`` keeps for
+        up to two seconds what it should write to that file, and answers its clients already.
+        ``most`` waits for a moment at which it has kept no more bytes than these.
+
+        Returns:
+            how many bytes it has kept, and will never write.
+        """
+        mark = f"held {uuid.uuid4().hex} with "
+        with self.client() as client:
+            connection = client.connection_pool.get_connection()
+            while True:
+                connection.send_command("EVAL", _HOLD, 0, most, mark)
+                until(lambda: connection.can_read() or mark in self.log, partial(_last_words, self))
+                if mark in self.log:
+                    return int(self.log.partition(mark)[2].split()[0])
+                connection.read_response()
 
     def close(self) -> None:
         """End it if it runs, and give up its port; its files go with the lifeline."""

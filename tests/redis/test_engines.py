@@ -65,6 +65,18 @@ def test_a_paused_server_answers_when_it_goes_on(start: Callable[..., Server]) -
         assert client.ping()
 
 
+def test_a_server_is_held_where_it_has_written_all_that_it_answered(
+    engine: Engine, start: Callable[..., Server]
+) -> None:
+    server = start(engine, appendonly=True, appendfsync="everysec")
+    for number in range(3):
+        server.ask("SET", "last", number)
+        assert server.hold(most=0) == 0
+        server.kill()
+        server.start()
+        assert server.ask("GET", "last") == str(number)
+
+
 def test_settings_change_at_a_restart(start: Callable[..., Server]) -> None:
     server = start(maxmemory="3mb")
     server.restart(maxmemory_policy="noeviction", maxmemory="2mb")
