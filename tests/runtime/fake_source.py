@@ -205,7 +205,7 @@ class FakeSource:
                 changed = anyio.Event()
                 with self._lock:
                     self._listeners.append((run_soon_here(), changed))
-                    claims = self._taken(str(request_id), agent_id, job_types, limit)
+                    claims = self._taken(str(request_id), agent_id, job_types, limit, lease_seconds)
                 if claims or anyio.current_time() >= until:
                     return claims
                 with anyio.move_on_after(until - anyio.current_time()):
@@ -219,7 +219,12 @@ class FakeSource:
                 return [each for each in self._grants.get(request_id, ()) if self._owns(each)]
 
     def _taken(
-        self, request_id: str, agent_id: str, job_types: Collection[str] | None, limit: int
+        self,
+        request_id: str,
+        agent_id: str,
+        job_types: Collection[str] | None,
+        limit: int,
+        lease_seconds: float | None,
     ) -> list[ClaimedJob]:
         if request_id in self._grants:
             return [each for each in self._grants[request_id] if self._owns(each)]
@@ -229,10 +234,13 @@ class FakeSource:
             if job_types is None or self.jobs[name].job_type in job_types
         ][:limit]
         if wanted:
-            self._grants[request_id] = [self._grant(name, agent_id, request_id) for name in wanted]
+            lasts = self.lease_seconds if lease_seconds is None else lease_seconds
+            self._grants[request_id] = [
+                self._grant(name, agent_id, request_id, lasts) for name in wanted
+            ]
         return list(self._grants.get(request_id, []))
 
-    def _grant(self, name: str, agent_id: str, request_id: str) -> ClaimedJob:
+    def _grant(self, name: str, agent_id: str, request_id: str, lasts: float) -> ClaimedJob:
         self._queued.remove(name)
         job = self.jobs[name]
         job = self.jobs[name] = evolve(
@@ -246,17 +254,17 @@ class FakeSource:
         )
         if self.expires_on_the_way:
             self.jobs[name] = evolve(job, claim_id="somebody-else", fence=job.fence + 1)
-        return self._claimed(job)
+        return self._claimed(job, lasts)
 
-    def _claimed(self, job: Job) -> ClaimedJob:
+    def _claimed(self, job: Job, lasts: float) -> ClaimedJob:
         token = LeaseToken(fence=job.fence, claim_id=str(job.claim_id))
         return ClaimedJob(
             job=job,
             token=token,
             version=1,
-            lease_seconds=self.lease_seconds,
-            seconds_left=self.lease_seconds if self.seconds_left is None else self.seconds_left,
-            expires_at=EPOCH + timedelta(seconds=self.lease_seconds),
+            lease_seconds=lasts,
+            seconds_left=lasts if self.seconds_left is None else self.seconds_left,
+            expires_at=EPOCH + timedelta(seconds=lasts),
         )
 
     def _owns(self, claimed: ClaimedJob) -> bool:

@@ -72,17 +72,19 @@ async def test_it_asks_for_as_many_jobs_as_slots_are_free(source: FakeSource) ->
     assert [claim["limit"] for claim in source.called("claim")][:2] == [3, 1]
 
 
+@pytest.mark.parametrize("requested", [None, 12.0])
 async def test_a_claim_ends_before_the_leases_that_the_agent_holds_can_expire(
-    source: FakeSource,
+    source: FakeSource, requested: float | None
 ) -> None:
     enough = anyio.Event()
 
     async def wait(run: JobRun) -> None:
         await enough.wait()
 
-    source.lease_seconds = 12.0
+    source.lease_seconds = 12.0 if requested is None else 300.0
     source.add()
-    async with running(agent_of(source, wait, slots=2, claim_wait=300.0)):
+    agent = agent_of(source, wait, slots=2, claim_wait=300.0, lease_seconds=requested)
+    async with running(agent):
         await source.until(lambda: len(source.called("claim")) == 2)
         enough.set()
     # A lease is renewed after a third of its life, so that two thirds are left at least.
@@ -116,9 +118,11 @@ async def test_it_claims_the_next_job_while_another_one_runs(source: FakeSource)
 async def test_it_waits_for_work_at_the_other_side(source: FakeSource) -> None:
     async with running(agent_of(source, succeed, claim_wait=300.0)):
         await source.until(lambda: source.called("claim"))
+        source.trouble("complete", times=None)
         job = source.add()
-        await source.until(lambda: job in source.outcomes)
         await source.until(lambda: len(source.called("claim")) == 2)
+        source.mend("complete")
+        await source.until(lambda: job in source.outcomes)
     first, second = source.called("claim")
     # The second is sent beside the report of the job, whose lease of 30 s it must not outlast.
     assert [first["wait"], second["wait"]] == [300.0, pytest.approx(20.0)]
