@@ -70,13 +70,22 @@ def quantile(counts: Mapping[int, int], q: float) -> float | None:
     Raises:
         InvalidInput: ``q`` is not 0 to 1, or there is no such bucket.
     """
-    if not 0 <= q <= 1:
-        raise InvalidInput("q", q, "give 0 to 1")
-    # The decimal as written, not the nearest float: 0.07 of 100 is 7, not a little more.
-    wanted = max(1, math.ceil(Fraction(str(q)) * sum(counts.values())))
+    wanted = rank_of(q, sum(counts.values()))
     seen = 0
     for bucket in sorted(counts):
         seen += counts[bucket]
         if seen >= wanted:
             return value_of(bucket)
     return None
+
+
+def rank_of(q: float, count: int) -> int:
+    """Return the place of a quantile among ``count`` sorted values; 1 is the shortest.
+
+    Raises:
+        InvalidInput: ``q`` is not 0 to 1.
+    """
+    if not 0 <= q <= 1:
+        raise InvalidInput("q", q, "give 0 to 1")
+    # The decimal as written, not the nearest float: 0.07 of 100 is 7, not a little more.
+    return max(1, math.ceil(Fraction(str(q)) * count))

@@ -21,7 +21,7 @@ from attrs import Factory, field
 
 from cicd_core.errors import InvalidInput
 from cicd_core.increments import Increment
-from cicd_core.queueing.histogram import bucket_of, quantile
+from cicd_core.queueing.histogram import bucket_of, quantile, rank_of
 from cicd_core.values import frozen
 
 if TYPE_CHECKING:
@@ -95,8 +95,18 @@ class Durations:
         return self.total_milliseconds / 1000 / self.count if self.count else None
 
     def quantile_seconds(self, q: float) -> float | None:
-        """Return the quantile, see :func:`cicd_core.queueing.histogram.quantile`."""
-        return quantile(self.buckets, q)
+        """Return the quantile, see :func:`cicd_core.queueing.histogram.quantile`.
+
+        The longest duration is at least the average, and the shortest one at most that. So the
+        average, which has no error, corrects them: of a single duration, each quantile is exact.
+        """
+        estimate, average = quantile(self.buckets, q), self.average_seconds
+        if estimate is None or average is None:
+            return estimate
+        rank = rank_of(q, self.count)
+        if rank == self.count:
+            estimate = max(estimate, average)
+        return min(estimate, average) if rank == 1 else estimate
 
 
 @frozen(kw_only=True)

@@ -178,7 +178,8 @@ def test_an_average_comes_from_the_sum() -> None:
 
 
 def test_a_quantile_comes_from_the_buckets() -> None:
-    assert Durations(count=2, buckets={10: 1, 20: 1}).quantile_seconds(0.5) == value_of(10)
+    found = Durations(count=2, total_milliseconds=9, buckets={10: 1, 20: 1})
+    assert found.quantile_seconds(0.5) == value_of(10)
     assert Durations().quantile_seconds(0.5) is None
 
 
@@ -239,3 +240,35 @@ def test_a_time_that_ends_before_it_begins_is_shown_with_what_to_give_instead() 
         groups_between(WAIT, DAY[1], DAY[0])
     assert refused.value.value == "2026-11-21T00:00:00+00:00"
     assert refused.value.reason == "give a time from 2026-11-22T00:00:00+00:00 on"
+
+
+def durations_of(*seconds: float) -> Durations:
+    increments = [each for one in seconds for each in ran(AT, "default", one)]
+    return measured(summed(increments), *DAY).runs
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.0004, 0.001, 1.0, 1.05, 1.1, 59.9, 40 * 86_400.0])
+def test_each_quantile_of_one_duration_is_exact(seconds: float) -> None:
+    found = durations_of(seconds)
+    assert found.average_seconds == round(seconds, 3)
+    assert {found.quantile_seconds(q) for q in (0.0, 0.5, 0.95, 1.0)} == {round(seconds, 3)}
+
+
+@pytest.mark.parametrize("count", [2, 3, 19])
+def test_the_95th_percentile_of_few_durations_is_at_least_their_average(count: int) -> None:
+    for number in range(200):
+        seconds = 1.0 + number * 0.007
+        found = durations_of(*[seconds] * count)
+        high, low = found.quantile_seconds(0.95), found.quantile_seconds(0.0)
+        average = found.average_seconds
+        assert high is not None
+        assert low is not None
+        assert average is not None
+        assert low <= average <= high
+        assert high == pytest.approx(seconds, rel=0.05)
+
+
+def test_the_95th_percentile_of_many_durations_may_be_below_their_average() -> None:
+    found = durations_of(*[1.0] * 99, 10_000.0)
+    assert found.quantile_seconds(0.95) == pytest.approx(1.0, rel=0.05)
+    assert found.average_seconds == pytest.approx(100.99)
