@@ -127,6 +127,27 @@ def test_a_body_in_base64_is_a_body(token: str) -> None:
     assert handle(request, None)["statusCode"] == 201
 
 
+@pytest.mark.parametrize("pool", ["linux", "team/linux", "team/why/linux"])
+@pytest.mark.parametrize("has_raw_path", [True, False])
+@pytest.mark.parametrize("slash", ["/", "%2F"])
+def test_a_name_with_slashes_is_found_in_a_path_that_was_decoded_or_not(
+    token: str, pool: str, has_raw_path: bool, slash: str
+) -> None:
+    made = called(token, "PUT", f"/api/agents/pools/{pool.replace('/', '%2F')}", {})
+    assert (made["statusCode"], json.loads(made["body"])["pool_name"]) == (200, pool)
+    path = f"/api/agents/pools/{pool.replace('/', slash)}/scaling"
+    request = event("GET", path, headers={"authorization": f"Bearer {token}"})
+    if not has_raw_path:
+        del request["rawPath"]
+    answer = handle(request, None)
+    assert (answer["statusCode"], json.loads(answer["body"])["pool_name"]) == (200, pool)
+
+
+@pytest.mark.parametrize("path", ["/api/nothing/here", "/api/agents/pools//scaling", "/", "//"])
+def test_a_path_without_a_route_is_not_found(token: str, path: str) -> None:
+    assert called(token, "GET", path)["statusCode"] == 404
+
+
 def test_callers_without_a_key_are_refused_and_a_cookie_is_taken(token: str) -> None:
     refused = handle(event("GET", JOBS), None)
     assert (refused["statusCode"], refused["headers"]["www-authenticate"]) == (401, "Bearer")

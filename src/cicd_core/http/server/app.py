@@ -47,6 +47,7 @@ from cicd_core.http.server.openapi import description
 from cicd_core.http.server.origins import allow_origins
 from cicd_core.http.server.principal_limits import PrincipalLimit
 from cicd_core.http.server.routing import Call, Reply, Route
+from cicd_core.http.server.slashes import DecodedSlashes, EncodedSlashes
 from cicd_core.http.server.streams import StreamResponse
 from cicd_core.http.server.waiting import CallerGone, Waiting
 from cicd_core.http.wire.problems import (
@@ -66,7 +67,7 @@ from cicd_core.values import frozen
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from starlette.types import ASGIApp, Receive, Send
+    from starlette.types import Receive, Send
     from starlette.types import Scope as AsgiScope
 
     from cicd_core.control_plane.job_logs import JobLogService
@@ -146,7 +147,8 @@ def create_app(
         paths += _pages(server, banner)
     app = Starlette(routes=paths, exception_handlers={HTTPException: _no_route})
     app.router.redirect_slashes = False
-    app.add_middleware(_EncodedSlashes)
+    app.router.default = DecodedSlashes(app.router, [each.path for each in paths])
+    app.add_middleware(EncodedSlashes)
     allow_origins(app, allowed_origins)
     app.state.waiting = server.waiting
     app.state.streams = server.streams
@@ -172,19 +174,6 @@ def _pages(server: _Server, banner: str | None) -> list[StarletteRoute]:
 @cache
 def _described() -> bytes:
     return msgspec.json.encode(description(ROUTES, health_routes.VERSION))
-
-
-class _EncodedSlashes:
-    """Keeps encoded slashes in names apart from the slashes of the path."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
-        raw: bytes = scope.get("raw_path") or b""
-        if scope["type"] == "http" and b"%" in raw:
-            scope = {**scope, "path": raw.decode("ascii", "replace")}
-        await self._app(scope, receive, send)
 
 
 @frozen
