@@ -284,6 +284,30 @@ async def test_a_refusal_is_a_page_that_leads_back(scene: Scene, http: httpx2.As
     assert (await send(http, "/do/jobs/priority", job=job_id)).status_code == 422
 
 
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        ("/do/jobs/cancel", {"job": "no name!"}),
+        ("/do/jobs/cancel", {"job": ["no name!", "nor this!"]}),
+        ("/do/jobs/replay", {"job": "no name!"}),
+        ("/do/jobs/priority", {"job": "no name!", "priority": "high"}),
+        ("/do/agents/drain", {"agent": "no name!"}),
+        ("/do/agents/resume", {"agent": "no name!"}),
+        ("/do/deployments/roll-back", {"deployment": "no name!", "reason": "slow"}),
+        ("/do/deployments/fail", {"deployment": "no name!", "reason": "broken"}),
+        ("/do/keys/revoke", {"key": "no name!"}),
+        ("/do/sessions/revoke", {"session": "no name!"}),
+    ],
+)
+async def test_a_refused_field_has_the_name_that_it_has_in_the_form(
+    http: httpx2.AsyncClient, path: str, fields: dict[str, Any]
+) -> None:
+    refused = await send(http, path, **fields)
+    assert refused.status_code == 422
+    assert f">{next(iter(fields))}: " in refused.text
+    assert "_id" not in refused.text
+
+
 @pytest.mark.parametrize("path", sorted(ACTIONS))
 async def test_a_form_of_another_site_does_nothing(http: httpx2.AsyncClient, path: str) -> None:
     for headers in (

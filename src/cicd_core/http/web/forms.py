@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 _URLENCODED: Final = "application/x-www-form-urlencoded"
 #: More fields than any form of a page has.
 _MOST_FIELDS: Final = 1_100
+#: The field of a form by that of the service that it fills in.
+_FIELDS: Final = {
+    "agent_id": "agent",
+    "deployment_id": "deployment",
+    "error_message": "reason",
+    "job_id": "job",
+    "key_id": "key",
+    "session_id": "session",
+}
 
 
 @frozen
@@ -61,3 +70,11 @@ async def read_form(request: Request) -> Form:
     except ValueError:
         raise InvalidInput("body", ..., "send a form of this page") from None
     return Form(tuple(pairs))
+
+
+def in_words_of_forms(wrong: InvalidInput) -> InvalidInput:
+    """Return the error of a service, with the name that its field has in a form."""
+    name = _FIELDS.get(wrong.field, wrong.field)
+    wrong.args = (name + str(wrong).removeprefix(wrong.field),)
+    wrong.field = name
+    return wrong

@@ -15,14 +15,15 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from cicd_core.errors import CicdError
+from cicd_core.errors import CicdError, InvalidInput
 from cicd_core.http.server.bodies import BadRequest
+from cicd_core.http.server.principal_limits import PrincipalLimit
 from cicd_core.http.server.session_access import TokenAccess, require_own_origin
 from cicd_core.http.web import looks, rendering
 from cicd_core.http.web.actions import NOTICES, Done
 from cicd_core.http.web.addresses import PLACE, base_of, own_address, path_of, redirect, root_of
-from cicd_core.http.web.export import export
-from cicd_core.http.web.forms import read_form
+from cicd_core.http.web.export import MOST_EXPORTS, export
+from cicd_core.http.web.forms import in_words_of_forms, read_form
 from cicd_core.http.web.log_in import ask_for_key, log_in, log_out
 from cicd_core.http.web.recent import RecentEvents
 from cicd_core.http.web.table import ACTIONS, PAGES, Action, Page
@@ -75,6 +76,10 @@ class Site:
     job_logs: JobLogService | None = None
     #: A text above every page, such as that its data is made up; None: no text.
     banner: str | None = None
+    #: The number of exports of each principal.
+    exports: PrincipalLimit = Factory(
+        lambda: PrincipalLimit(MOST_EXPORTS, "{most} exports of {principal} are running; wait")
+    )
     recent: RecentEvents = Factory(lambda site: RecentEvents(site.plane.events), takes_self=True)
 
     def routes(self) -> list[Route]:
@@ -235,7 +240,11 @@ async def _act(scope: Scope, action: Action, site: Site, request: Request) -> Re
     visit = await site.visit(request)
     visit.principal.require(scope)
     form = await read_form(request)
-    return _back(request, form, await action(visit, form))
+    try:
+        done = await action(visit, form)
+    except InvalidInput as wrong:
+        raise in_words_of_forms(wrong) from None
+    return _back(request, form, done)
 
 
 def _back(request: Request, form: Form, done: Done) -> Response:
