@@ -19,7 +19,7 @@ class Durability(Enum):
     #: No guarantee: for tests, and for work that can be requested again.
     NONE = "none"
     #: A write reaches the server's disk within a second, or a few if the disk is slow: a crash may
-    #: lose what was not written.
+    #: lose the writes after the last one there.
     EVERYSEC = "everysec"
     #: A write is on the server's disk before it is acknowledged.
     ALWAYS = "always"
