@@ -49,8 +49,8 @@ class Load:
                 self.taken[job_id] = time.perf_counter()
                 ended = {"token": claimed["token"], "outcome": {"verdict": "success"}}
                 path = f"/api/queue/jobs/{job_id}/complete"
-                status, told = await connection.call("PATCH", path, ended)
-                assert status == HTTPStatus.OK, told
+                status, answer = await connection.call("PATCH", path, ended)
+                assert status == HTTPStatus.OK, answer
                 self.calls += 1
 
     async def enqueue(self) -> None:

@@ -118,7 +118,7 @@ TARGETS: Final = (
 
 
 def show_targets(rows: Rows) -> None:
-    """Print every ratio that can be told, and whether it suffices."""
+    """Print every ratio that was measured, and whether it suffices."""
     for target in TARGETS:
         limit = f"≥ {target.at_least}" if target.at_least is not None else f"≤ {target.at_most}"
         for ours in OURS:

@@ -64,7 +64,7 @@ IDS = IdSource()
 
 
 class Contestant(Protocol):
-    """Somebody who queues jobs, and claims and completes them."""
+    """A client that queues jobs, and claims and completes them."""
 
     async def top_up(self, depth: int) -> None:
         """Queue jobs until there are `depth`."""

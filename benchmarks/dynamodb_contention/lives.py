@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _AGENT: Final = "agent-1"
 #: How many jobs each shard has under way: enough that it never waits for them.
 _UNDER_WAY: Final = 60
-#: What a whole table with its indexes takes, where nobody asked AWS for more.
+#: What a whole table with its indexes takes, without a request to AWS for more.
 TABLE_QUOTA: Final = 40_000.0
 
 

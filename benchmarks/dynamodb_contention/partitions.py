@@ -76,7 +76,7 @@ class JobsTable:
         self._layout = items.Layout(JOBS, "", shards)
         self._shown: dict[str, SortedKeyList[tuple[str, str], str]] = {}
         self._ranks: dict[str, str] = {}
-        #: The ranks of the jobs that nobody has claimed.
+        #: The ranks of the unclaimed jobs.
         self.waiting: SortedList[str] = SortedList()
         self._writes: dict[str, Bucket] = {}
         self._reads: dict[str, Bucket] = {}

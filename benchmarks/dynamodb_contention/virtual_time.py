@@ -38,7 +38,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         super().__init__(self._hurried)
 
     def time(self) -> float:
-        """Return the seconds that have passed for whoever runs here."""
+        """Return the seconds that have passed for the running task."""
         return self._hurried.passed
 
 

@@ -233,7 +233,7 @@ class Bench:
         return await self.crowd(callers, step, more)
 
     async def latency(self, options: argparse.Namespace) -> dict[str, Any]:
-        """How long one claim takes, with nobody else there, over a queue of some depth."""
+        """How long one claim takes, without other agents, over a queue of some depth."""
         await self.fill(options.depth)
         took: list[float] = []
         claim, complete = self.contestant.claim, self.contestant.complete
@@ -281,7 +281,7 @@ WORKS = ("enqueue", "bulk", "pairs", "worker", "latency", "pickup", "fill_up", "
 
 @contextmanager
 def reading() -> Generator[argparse.Namespace, None, None]:
-    """Read what a runner is told on its command line."""
+    """Read the options of a runner from its command line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--url", required=True)
     parser.add_argument("--durability", default="none")

@@ -82,7 +82,7 @@ class Image:
             self.rows.drop(subject)
 
     def sweep(self, now: int) -> None:
-        """Drop some of what has run out; every verb skips the rest of it."""
+        """Drop some of the expired records; every verb skips the others."""
         self.rows.sweep(now)
         self.log.sweep(now)
 
@@ -146,7 +146,7 @@ class Journal:
         whole = sum(len(line) + 1 for line in lines)
         if whole < len(data):
             self._file.truncate(self.position + whole)
-        if lines:  # who wrote them may have died before the sync, and then nobody was told
+        if lines:  # their writer may have died before the sync, without an answer to its caller
             os.fsync(self)
         self.position += whole
         return [json.loads(line[9:]) for line in lines]
@@ -169,8 +169,8 @@ class Journal:
 class ShelfBackend:
     """One handle on a journal; what its verbs promise stands in the contract.
 
-    Each verb runs whole in a worker thread: a file would block the event loop, and whoever cancels
-    the call on its way finds it done, or not begun, and nothing in between (I7).
+    Each verb runs whole in a worker thread: a file would block the event loop, and a
+    caller that cancels the call finds it done, or not begun, and nothing in between (I7).
     """
 
     def __init__(self, path: Path, collections: Collections, clock: Clock | None) -> None:

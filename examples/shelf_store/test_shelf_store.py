@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from cicd_core.store.records import Collection
     from cicd_core.store.registry import BackendFactory
 
-    # What a type checker is told of every store and of what opens it.
+    # The types that a type checker sees of every store, and of its opening function.
     _store: type[Store] = ShelfBackend
     _factory: BackendFactory = open_shelf
 

@@ -28,6 +28,7 @@ EDITED = (
     "CHANGELOG.md",
     "changelog.d",
     "docs",
+    "examples",
     "src",
 )
 

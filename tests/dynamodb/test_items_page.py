@@ -24,7 +24,7 @@ from cicd_core import (
 from cicd_core.entities import COLLECTIONS
 from cicd_core.store.registry import StoreURL, open_store
 from cicd_core.testing.samples import COLLECTIONS as SAMPLES
-from cicd_core.testing.samples import item, remove, told, write
+from cicd_core.testing.samples import event_of, item, remove, write
 from cicd_core_dynamodb import counters, log_leader
 from cicd_core_dynamodb.log_leader import EVERY
 from cicd_core_dynamodb.tables import JOURNAL
@@ -105,7 +105,7 @@ async def written(url: str) -> dict[str, dict[str, Any]]:
             await plane.store.counters("none|")
         for each in await scanned(client, prefix + JOURNAL.name):
             found.setdefault(kind_of_journal(each), each)
-        versions = await write(samples, item("a"), events=[told("a")])
+        versions = await write(samples, item("a"), events=[event_of("a")])
         await remove(samples, "a", versions["a"])
         gone = await scanned(client, f"{prefix}more-items")
         found["deleted"] = next(each for each in gone if each["K"]["S"] == "|a")

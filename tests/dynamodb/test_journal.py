@@ -15,11 +15,11 @@ from cicd_core.store.records import MAX_RECORD_BYTES, Collection, EventWrite, Pu
 from cicd_core.testing.samples import (
     COLLECTIONS,
     commit,
+    event_of,
     find,
     item,
     note,
     plain,
-    told,
     whole_log,
     write,
 )
@@ -70,10 +70,10 @@ async def test_a_machine_that_slept_while_it_journalled_sends_no_commit(
     ):
         client.repeat("put_item", Sleep(monkeypatch).through(HALF_AN_HOUR, clock))
         with pytest.raises(StoreUnavailable, match="too slow"):
-            await store.commit([commit(item("a"), events=[told("a")])])
+            await store.commit([commit(item("a"), events=[event_of("a")])])
         assert await find(store, "a") is None
         monkeypatch.undo()
-        await write(store, item("a"), events=[told("a", 1)])
+        await write(store, item("a"), events=[event_of("a", 1)])
         assert [entry.ordinal for entry in await whole_log(store)] == [1]
 
 
@@ -87,8 +87,8 @@ async def test_a_commit_whose_turn_comes_late_is_journalled_anew(
         version = (await write(store, item("a")))["a"]
         monkeypatch.setattr(commits_module, "DELAY", 0.0)
         client.calls.clear()
-        one = commit(item("a", expected=version), events=[told("a", 1)])
-        two = commit(item("a", expected=version + 1), events=[told("a", 2)])
+        one = commit(item("a", expected=version), events=[event_of("a", 1)])
+        two = commit(item("a", expected=version + 1), events=[event_of("a", 2)])
         await store.commit([one, two])
         assert [name for name, _ in client.calls].count("put_item") == 1 + 2
         assert [entry.ordinal for entry in await whole_log(store)] == [1, 2]
@@ -100,12 +100,12 @@ async def test_more_than_one_look_holds_is_read_on_within_a_moment(
     monkeypatch.setattr(journal_reader, "_LOOK_BYTES", 1)
     random = Random(1)
     commits = [
-        commit(item(f"{number}"), events=[told(f"{number}", body=random.randbytes(60_000))])
+        commit(item(f"{number}"), events=[event_of(f"{number}", body=random.randbytes(60_000))])
         for number in range(50)  # of one call, so of one moment: some pages in each shard
     ]
     async with dynamodb.open(namespace) as store, dynamodb.open(namespace) as late:
         await store.commit(commits)
-        await write(store, item("last"), events=[told("last")])
+        await write(store, item("last"), events=[event_of("last")])
         keys = [entry.key for entry in await whole_log(late)]
     assert sorted(keys) == sorted([*(f"{number}" for number in range(50)), "last"])
 
@@ -120,7 +120,7 @@ async def test_a_record_that_tells_several_shards_for_ever_keeps_few_proofs(
     ):
         version, most = 0, 0
         for number in range(2 * MANY):
-            events = [told(key, number, version=number + 1) for key in others]
+            events = [event_of(key, number, version=number + 1) for key in others]
             put = item("a", expected=version)
             version = (await write(store, put, events=events))["a"]
             await store.read_log(None, 1)
@@ -182,7 +182,7 @@ async def test_commits_that_were_given_up_by_the_hundred_do_not_fill_the_logs_it
     ):
         await given_up(client, namespace, 30, ago=5 * SETTLED)
         for key in keys:
-            await write(store, item(key), events=[told(key)])
+            await write(store, item(key), events=[event_of(key)])
             assert (await whole_log(store))[-1].key == key
         items = await log_items(client, namespace)
         assert max(len(each["O"]["L"]) for each in items) == 10
@@ -206,7 +206,7 @@ async def test_as_much_as_may_be_open_fits_beside_the_largest_event(
         await given_up(client, namespace, 300, ago=5 * SETTLED)
         assert await whole_log(store) == []
         assert [len(each["O"]["L"]) for each in await log_items(client, namespace)] == [250]
-        await write(store, item(key), events=[told(key, body=body)])
+        await write(store, item(key), events=[event_of(key, body=body)])
         assert [entry.body for entry in await whole_log(store)] == [body]
 
 
@@ -301,5 +301,5 @@ async def test_a_note_beside_an_item_is_told_in_the_shard_of_each(
 ) -> None:
     event = EventWrite(collection="side-notes", key="b", version=None, ordinal=3, body=b"")
     async with dynamodb.open(namespace) as store:
-        await write(store, item("a"), note("b"), events=[told("a"), event])
+        await write(store, item("a"), note("b"), events=[event_of("a"), event])
         assert (await told_of(store, "a"), await told_of(store, "b")) == ([0], [3])

@@ -12,7 +12,7 @@ from anyio import create_task_group
 from cicd_core.clock import monotonic_seconds
 from cicd_core.errors import InvalidCursor, UnsupportedCapability
 from cicd_core.increments import Increment
-from cicd_core.testing.samples import item, plain, remove, told, whole_log, write
+from cicd_core.testing.samples import event_of, item, plain, remove, whole_log, write
 from cicd_core_dynamodb import counters, sequencer
 from cicd_core_dynamodb.applied_commits import MANY
 from tests.dynamodb.faults import faulty_client
@@ -42,7 +42,7 @@ async def test_many_who_read_at_once_write_one_log(
 
     async with dynamodb.open(namespace) as store:
         for number in range(30):
-            await write(store, item(f"k{number}"), events=[told(f"k{number}")])
+            await write(store, item(f"k{number}"), events=[event_of(f"k{number}")])
         async with create_task_group() as tasks:
             for _ in range(8):
                 tasks.start_soon(read)
@@ -57,7 +57,7 @@ async def test_a_store_that_is_opened_anew_goes_on_where_the_log_ends(
     cursor: str | None = None
     for turn in range(4):
         async with dynamodb.open(namespace) as store:
-            await write(store, item(f"{turn}"), events=[told(f"{turn}")])
+            await write(store, item(f"{turn}"), events=[event_of(f"{turn}")])
             page = await store.read_log(cursor, 100)
             seen += [entry.key for entry in page.entries]
             cursor = page.cursor
@@ -74,7 +74,7 @@ async def test_a_record_that_is_written_for_ever_keeps_few_proofs(
         version, most = 0, 0
         for number in range(2 * MANY):
             put = item("a", expected=version)
-            version = (await write(store, put, events=[told("a", number)]))["a"]
+            version = (await write(store, put, events=[event_of("a", number)]))["a"]
             await store.read_log(None, 1)
             most = max(most, await proofs(client, namespace))
         assert [entry.ordinal for entry in await whole_log(store)] == [*range(2 * MANY)]
@@ -93,7 +93,7 @@ async def test_what_a_deleted_record_told_is_told_in_order_with_what_comes_after
 ) -> None:
     async with dynamodb.open(namespace) as store:
         for turn in range(3):
-            version = (await write(store, item("a"), events=[told("a", turn)]))["a"]
+            version = (await write(store, item("a"), events=[event_of("a", turn)]))["a"]
             await remove(store, "a", version)
         assert [entry.ordinal for entry in await whole_log(store)] == [0, 1, 2]
 
@@ -248,7 +248,7 @@ async def test_counters_that_others_fold_meanwhile_are_whole(
 async def test_a_large_commit_is_told_whole(dynamodb: DynamoDBHarness, namespace: str) -> None:
     bodies = [bytes([number]) * 150_000 for number in range(6)]
     async with dynamodb.open(namespace) as store:
-        events = [told("a", number, body=body) for number, body in enumerate(bodies)]
+        events = [event_of("a", number, body=body) for number, body in enumerate(bodies)]
         await write(store, item("a"), events=events)
         assert [entry.body for entry in await whole_log(store)] == bodies
 
@@ -264,7 +264,7 @@ async def test_a_cursor_of_another_number_of_shards_is_refused(
 
 async def test_a_store_without_a_log_says_so(dynamodb: DynamoDBHarness, namespace: str) -> None:
     async with dynamodb.open(namespace, log=False) as store:
-        await write(store, item("a"), events=[told("a")], increments=[Increment("n")])
+        await write(store, item("a"), events=[event_of("a")], increments=[Increment("n")])
         with pytest.raises(UnsupportedCapability, match="log=off"):
             await store.read_log(None, 1)
         with pytest.raises(UnsupportedCapability, match="log=off"):

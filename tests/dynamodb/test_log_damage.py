@@ -10,7 +10,7 @@ import pytest
 from cicd_core.errors import CorruptRecord
 from cicd_core.increments import Increment
 from cicd_core.store.records import Committed
-from cicd_core.testing.samples import commit, item, told
+from cicd_core.testing.samples import commit, event_of, item
 from cicd_core_dynamodb import counters, log_leader
 from cicd_core_dynamodb.log_leader import EVERY
 from tests.dynamodb.faults import faulty_client
@@ -72,7 +72,7 @@ async def store(
 async def tell(store: Store, *keys: str) -> None:
     """Commit some records, each with an event and an increment."""
     for key in keys:
-        one = commit(item(key), events=[told(key)], increments=[Increment("g|n", 1)])
+        one = commit(item(key), events=[event_of(key)], increments=[Increment("g|n", 1)])
         (answer,) = await store.commit([one])
         assert isinstance(answer, Committed)
 

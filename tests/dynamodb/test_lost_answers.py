@@ -13,6 +13,7 @@ from cicd_core.testing.samples import (
     SECOND,
     claim,
     commit,
+    event_of,
     find,
     in_lane,
     item,
@@ -21,7 +22,6 @@ from cicd_core.testing.samples import (
     numbers_in,
     read,
     remove,
-    told,
     whole_log,
     write,
 )
@@ -41,7 +41,7 @@ async def totals(store: Store) -> dict[str, int]:
 async def test_a_commit_whose_answer_was_lost_is_recognised_and_told_once(
     dynamodb: DynamoDBHarness, namespace: str
 ) -> None:
-    one = commit(item("a"), events=[told("a")], increments=[Increment("n")])
+    one = commit(item("a"), events=[event_of("a")], increments=[Increment("n")])
     async with (
         faulty_client(dynamodb) as client,
         dynamodb.open(namespace, client=client) as store,
@@ -60,7 +60,7 @@ async def test_a_commit_whose_answer_was_lost_is_recognised_and_told_once(
 async def test_a_commit_of_several_writes_whose_answer_was_lost_is_recognised_and_told_once(
     dynamodb: DynamoDBHarness, namespace: str
 ) -> None:
-    one = commit(item("a"), note("b"), events=[told("a")], increments=[Increment("n")])
+    one = commit(item("a"), note("b"), events=[event_of("a")], increments=[Increment("n")])
     async with (
         faulty_client(dynamodb) as client,
         dynamodb.open(namespace, client=client) as store,
@@ -85,10 +85,10 @@ async def test_a_commit_that_was_never_sent_is_told_by_nobody(
     ):
         client.lose_request(operation)
         with pytest.raises(StoreUnavailable):
-            await store.commit([commit(item("a"), events=[told("a", body=b"lost")])])
+            await store.commit([commit(item("a"), events=[event_of("a", body=b"lost")])])
         assert await find(store, "a") is None
         assert await whole_log(store) == []
-        await write(store, item("a"), events=[told("a", body=b"kept")])
+        await write(store, item("a"), events=[event_of("a", body=b"kept")])
         assert [entry.body for entry in await whole_log(store)] == [b"kept"]
 
 
@@ -99,12 +99,12 @@ async def test_an_update_that_was_journalled_and_overtaken_is_told_by_nobody(
         faulty_client(dynamodb) as client,
         dynamodb.open(namespace, client=client) as store,
     ):
-        version = (await write(store, item("a"), events=[told("a", body=b"1")]))["a"]
-        late = commit(item("a", expected=version), events=[told("a", body=b"late")])
+        version = (await write(store, item("a"), events=[event_of("a", body=b"1")]))["a"]
+        late = commit(item("a", expected=version), events=[event_of("a", body=b"late")])
         client.lose_request("update_item")
         with pytest.raises(StoreUnavailable):
             await store.commit([late])
-        await write(store, item("a", expected=version), events=[told("a", body=b"2")])
+        await write(store, item("a", expected=version), events=[event_of("a", body=b"2")])
         assert isinstance((await store.commit([late]))[0], Conflict)
         assert [entry.body for entry in await whole_log(store)] == [b"1", b"2"]
 
@@ -112,7 +112,7 @@ async def test_an_update_that_was_journalled_and_overtaken_is_told_by_nobody(
 async def test_a_journal_item_whose_answer_was_lost_is_told_once(
     dynamodb: DynamoDBHarness, namespace: str
 ) -> None:
-    one = commit(item("a"), events=[told("a")])
+    one = commit(item("a"), events=[event_of("a")])
     async with (
         faulty_client(dynamodb) as client,
         dynamodb.open(namespace, client=client) as store,
@@ -131,7 +131,7 @@ async def test_a_step_of_the_log_whose_answer_was_lost_is_taken_once(
         faulty_client(dynamodb) as client,
         dynamodb.open(namespace, client=client) as store,
     ):
-        await write(store, item("a"), events=[told("a")], increments=[Increment("n")])
+        await write(store, item("a"), events=[event_of("a")], increments=[Increment("n")])
         client.lose_answer("put_item")
         with pytest.raises(StoreUnavailable):
             await store.read_log(None, 10)
@@ -228,7 +228,9 @@ async def test_a_commit_that_the_driver_sent_twice_is_known_whatever_others_did_
         dynamodb.open(namespace) as other,
     ):
         before = (await write(other, item("a")))["a"] if expected else 0
-        one = commit(item("a", expected=before), events=[told("a")], increments=[Increment("n")])
+        one = commit(
+            item("a", expected=before), events=[event_of("a")], increments=[Increment("n")]
+        )
 
         async def overtake() -> None:
             there = (await read(other, "a")).version
@@ -286,7 +288,7 @@ async def test_what_had_expired_long_ago_when_it_was_written_stays_until_its_log
         dynamodb.open(namespace, client=client) as store,
     ):
         now = (await store.now()).micros
-        await write(store, item("a", expires_at=now - 30 * 86400 * SECOND), events=[told("a")])
+        await write(store, item("a", expires_at=now - 30 * 86400 * SECOND), events=[event_of("a")])
         raw = await client.get_item(TableName="suite-items", Key={"K": {"S": f"{namespace}|a"}})
         assert int(raw["Item"]["T"]["N"]) > now / SECOND + 6 * 86400
         assert len(await whole_log(store)) == 1

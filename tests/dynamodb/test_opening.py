@@ -18,7 +18,7 @@ from cicd_core.errors import (
     UnsupportedCapability,
 )
 from cicd_core.store.registry import StoreURL, open_store
-from cicd_core.testing.samples import COLLECTIONS, item, read, told, whole_log, write
+from cicd_core.testing.samples import COLLECTIONS, event_of, item, read, whole_log, write
 from cicd_core_dynamodb import calls
 from cicd_core_dynamodb.location import locate
 from cicd_core_dynamodb.opening import SCHEMA, new_client
@@ -148,7 +148,7 @@ async def test_a_client_of_the_driver_itself_is_taken(
         ) as client,
         dynamodb.open(namespace, client=client) as store,
     ):
-        await write(store, item("a"), events=[told("a")])
+        await write(store, item("a"), events=[event_of("a")])
         assert len(await whole_log(store)) == 1
 
 

@@ -12,7 +12,7 @@ from cicd_core.errors import StoreUnavailable
 from cicd_core.ids import IdSource
 from cicd_core.store.registry import StoreURL
 from cicd_core.testing.harness import checked
-from cicd_core.testing.samples import item, plain, told, whole_log, write
+from cicd_core.testing.samples import event_of, item, plain, whole_log, write
 from cicd_core_dynamodb import DynamoDBBackend, costs, log_leader
 from cicd_core_dynamodb.location import locate
 from cicd_core_dynamodb.log_leader import EVERY, LogLeader, Tender
@@ -44,7 +44,7 @@ def time(monkeypatch: pytest.MonkeyPatch) -> Time:
 
 async def tell(store: Store, key: str) -> None:
     """Commit an event, and wait for what is done beside that."""
-    await write(store, item(key), events=[told(key)])
+    await write(store, item(key), events=[event_of(key)])
     await tender_of(store).finished()
 
 
@@ -90,7 +90,7 @@ async def test_a_commit_does_not_wait_for_the_log_to_be_tended(
         time.now += 2 * EVERY
         with fail_after(dynamodb.patience):
             for key in "abc":
-                await write(store, item(key), events=[told(key)])
+                await write(store, item(key), events=[event_of(key)])
         answered.set()
         await tender_of(store).finished()
         assert looks(client) > 0
@@ -110,7 +110,7 @@ async def test_a_store_that_is_closed_ends_the_tending_of_its_log(
             async with dynamodb.open(namespace, client=client) as store:
                 client.before("query", begin)
                 time.now += 2 * EVERY
-                await write(store, item("a"), events=[told("a")])
+                await write(store, item("a"), events=[event_of("a")])
                 await begun.wait()
     async with dynamodb.open(namespace) as other:
         assert [entry.key for entry in await whole_log(other)] == ["a"]

@@ -8,7 +8,7 @@ import pytest
 
 from cicd_core.increments import Increment
 from cicd_core.store.records import Commit, Committed, Conflict, Guard, Lease
-from cicd_core.testing.samples import SECOND, commit, item, told, write
+from cicd_core.testing.samples import SECOND, commit, event_of, item, write
 from cicd_core_dynamodb import sequencer
 from cicd_core_dynamodb.infrastructure.rights import READER
 from tests.dynamodb.faults import faulty_client
@@ -42,7 +42,9 @@ async def list_with(store: Store, undecided: Sequence[int], number: int) -> list
         if at in undecided:
             version = await held(store, key)
             put = item(key, expected=version, guard=Guard.LEASE_EXPIRED)
-        some.append(commit(put, events=[told(key)], increments=[Increment("g|n"), Increment("m")]))
+        some.append(
+            commit(put, events=[event_of(key)], increments=[Increment("g|n"), Increment("m")])
+        )
     return some
 
 
@@ -53,7 +55,7 @@ async def test_the_log_is_written_on_by_what_every_role_may_see_of_a_record(
         faulty_client(dynamodb) as client,
         dynamodb.open(namespace, client=client) as store,
     ):
-        await write(store, item("a"), events=[told("a")])
+        await write(store, item("a"), events=[event_of("a")])
         client.calls.clear()
         await store.read_log(None, 1)
         asked = [words["RequestItems"] for name, words in client.calls if name == "batch_get_item"]

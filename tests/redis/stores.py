@@ -15,10 +15,10 @@ from cicd_core.testing.samples import (
     COLLECTIONS,
     IDS,
     commit,
+    event_of,
     in_lane,
     item,
     keys_in,
-    told,
     whole_log,
     write,
 )
@@ -109,7 +109,7 @@ async def insist(call: Callable[[], Awaitable[Answer]]) -> Answer:
 
 def one_commit(key: str = "a") -> Commit:
     """Return a commit of an item whose every effect can be counted."""
-    return commit(item(key), events=[told(key)], increments=[ONE])
+    return commit(item(key), events=[event_of(key)], increments=[ONE])
 
 
 async def works(store: Store) -> bool:

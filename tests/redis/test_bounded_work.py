@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from cicd_core.store.records import Increment, Query
-from cicd_core.testing.samples import IDS, apply, claim, commit, in_lane, item, plain, told, write
+from cicd_core.testing.samples import (
+    IDS,
+    apply,
+    claim,
+    commit,
+    event_of,
+    in_lane,
+    item,
+    plain,
+    write,
+)
 from cicd_core_redis.pipeline import Pipeline
 from tests.redis.stores import opened
 
@@ -131,7 +141,7 @@ async def test_a_read_of_the_log_answers_no_more_events_than_were_asked_for(
 ) -> None:
     start = (await store.read_log(None, 1)).cursor
     for number in range(20):  # each commit is one entry of many events
-        events = [told(f"log {number}", ordinal=each, body=bytes(4096)) for each in range(60)]
+        events = [event_of(f"log {number}", ordinal=each, body=bytes(4096)) for each in range(60)]
         await write(store, item(f"log {number}", lane=None), events=events)
     answered.clear()
     seen: list[tuple[str, int]] = []

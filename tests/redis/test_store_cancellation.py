@@ -17,13 +17,13 @@ from cicd_core.testing.samples import (
     apply,
     claim,
     commit,
+    event_of,
     in_lane,
     item,
     keys_in,
     numbers_in,
     plain,
     read,
-    told,
     watch,
     whole_log,
     write,
@@ -108,7 +108,7 @@ async def test_whoever_goes_at_any_moment_nobody_hears_the_answer_of_another(
 async def test_a_commit_that_is_cancelled_is_whole_or_not_there_and_may_be_repeated(
     store: Store, turns: int
 ) -> None:
-    one = commit(item("a"), plain("b"), events=[told("a")], increments=[ONE])
+    one = commit(item("a"), plain("b"), events=[event_of("a")], increments=[ONE])
 
     async def ask() -> None:
         await apply(store, one)
@@ -181,7 +181,7 @@ async def test_a_store_that_is_closed_under_load_answers_or_fails_every_call(
 
     async def ask(store: Store, number: int) -> None:
         try:
-            await write(store, item(f"{number}"), events=[told(f"{number}")], increments=[ONE])
+            await write(store, item(f"{number}"), events=[event_of(f"{number}")], increments=[ONE])
             ends.append(True)
         except (StoreClosed, StoreUnavailable):
             ends.append(False)

@@ -13,10 +13,10 @@ from cicd_core.testing.samples import (
     apply,
     claim,
     commit,
+    event_of,
     find,
     item,
     plain,
-    told,
     whole_log,
     write,
 )
@@ -73,13 +73,13 @@ async def test_a_store_that_has_just_come_takes_no_lease_under_a_clock_that_was_
 async def test_the_log_goes_on_in_order_where_the_clock_has_noted_less_than_the_log(
     server: Server, store: Store, namespace: str, step: int
 ) -> None:
-    await write(store, item("a"), events=[told("a")])
+    await write(store, item("a"), events=[event_of("a")])
     server.ask("HDEL", meta(namespace), "offset")
     server.ask("HINCRBY", meta(namespace), "noted", -2 * SECOND)
     set_clock(server, namespace, step)
     async with opened(server.url, namespace=namespace) as fresh:
-        await write(fresh, item("b"), events=[told("b")])
-        await write(store, item("c"), events=[told("c")])
+        await write(fresh, item("b"), events=[event_of("b")])
+        await write(store, item("c"), events=[event_of("c")])
         assert [each.key for each in await whole_log(fresh)] == ["a", "b", "c"]
 
 
@@ -88,11 +88,13 @@ async def test_what_ran_out_of_the_log_is_told_by_the_time_that_has_passed(
     server: Server, store: Store, namespace: str, step: int
 ) -> None:
     set_clock(server, namespace, step)
-    await write(store, item("a", expires_at=(await store.now()).micros + SOON), events=[told("a")])
+    await write(
+        store, item("a", expires_at=(await store.now()).micros + SOON), events=[event_of("a")]
+    )
     set_clock(server, namespace, -step)
     async with opened(server.url, namespace=namespace, log_retention=600.0) as fresh:
         for number in range(3):
-            await write(fresh, item(f"b-{number}"), events=[told(f"b-{number}")])
+            await write(fresh, item(f"b-{number}"), events=[event_of(f"b-{number}")])
         assert len(await whole_log(fresh)) == 4
         assert await find(fresh, "a") is not None
 

@@ -16,13 +16,13 @@ from cicd_core.testing.samples import (
     apply,
     claim,
     commit,
+    event_of,
     in_lane,
     item,
     keys_in,
     numbers_in,
     plain,
     read,
-    told,
     watch,
     write,
 )
@@ -200,12 +200,12 @@ async def test_a_slot_that_moves_key_by_key_takes_no_calls_until_it_has_moved_an
         namespace = namespace_of(cluster, source)
         slot = source.ask("CLUSTER", "KEYSLOT", key_of(namespace))
         async with opened(cluster_url(cluster.nodes), namespace=namespace, **PATIENT) as store:
-            versions = await write(store, item("a"), item("b"), events=[told("a")])
+            versions = await write(store, item("a"), item("b"), events=[event_of("a")])
             begin_to_move(slot, source, target)
             move_keys(source, target, [key_of(namespace).replace("meta", "i:items:lane:rank:main")])
             both = commit(
                 *(item(key, expected=versions[key], rank="9") for key in "ab"),
-                events=[told("a")],
+                events=[event_of("a")],
             )
             with pytest.raises(StoreUnavailable, match="namespace's slot is moving"):
                 await apply(store, both)

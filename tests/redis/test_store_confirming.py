@@ -14,11 +14,11 @@ from cicd_core.testing.samples import (
     IDS,
     apply,
     claim,
+    event_of,
     in_lane,
     item,
     keys_in,
     read,
-    told,
     write,
 )
 from tests.patience import PATIENCE
@@ -173,7 +173,7 @@ async def test_a_server_that_fills_up_keeps_what_was_confirmed_and_nothing_that_
         with suppress(StoreFull):
             while True:
                 key = f"{len(kept):04}"
-                await write(store, item(key, body=b"x" * 20_000), events=[told(key)])
+                await write(store, item(key, body=b"x" * 20_000), events=[event_of(key)])
                 kept.append(key)
         assert await keys_in(store, in_lane()) == kept
         assert await number_of_events(store) == len(kept)

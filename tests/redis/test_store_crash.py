@@ -16,7 +16,7 @@ from anyio import to_thread
 
 from cicd_core.store.records import Committed, Query
 from cicd_core.testing.crash import LabPlan
-from cicd_core.testing.samples import apply, commit, in_lane, item, told
+from cicd_core.testing.samples import apply, commit, event_of, in_lane, item
 from tests.patience import PATIENCE
 from tests.redis.scenes import SCENES
 from tests.redis.stores import ONE, insist, number_of_events, opened, sum_of_ones
@@ -76,7 +76,7 @@ class Crew:
         while True:
             key = f"{caller}.{number:06}"
             number += 1
-            one = commit(item(key), events=[told(key)], increments=[ONE])
+            one = commit(item(key), events=[event_of(key)], increments=[ONE])
             answer = await insist(partial(apply, self._store, one))
             assert isinstance(answer, Committed)
             (self.acknowledged[key],) = answer.versions.values()

@@ -17,6 +17,7 @@ from cicd_core.testing.samples import (
     apply,
     claim,
     commit,
+    event_of,
     find,
     in_lane,
     in_state,
@@ -24,7 +25,6 @@ from cicd_core.testing.samples import (
     keys_in,
     numbers_in,
     read,
-    told,
     watch,
     write,
 )
@@ -151,7 +151,7 @@ async def test_who_commits_over_it_is_told_its_name_and_other_commits_are_applie
     over_both = commit(
         item("good", expected=good.version),
         item("bad", expected=bad.version),
-        events=[told("good")],
+        events=[event_of("good")],
         increments=[ONE],
     )
 
@@ -161,7 +161,7 @@ async def test_who_commits_over_it_is_told_its_name_and_other_commits_are_applie
         assert (caught.value.collection, caught.value.key) == ("items", "bad")
 
     async def commit_another(key: str) -> None:
-        one = commit(item(key), events=[told(key)], increments=[ONE])
+        one = commit(item(key), events=[event_of(key)], increments=[ONE])
         assert isinstance(await apply(store, one), Committed)
 
     async with anyio.create_task_group() as tasks:

@@ -15,13 +15,13 @@ from cicd_core.testing.samples import (
     SECOND,
     apply,
     claim,
+    event_of,
     in_lane,
     item,
     keys_in,
     numbers_in,
     plain,
     read,
-    told,
     write,
 )
 from tests.patience import PATIENCE
@@ -254,7 +254,7 @@ async def test_a_server_that_is_killed_keeps_what_it_acknowledged_and_is_found_a
 ) -> None:
     server = start(engine, appendonly=True, appendfsync="always")
     async with opened(server.url, durability="always", call_timeout=PATIENCE) as store:
-        before = await write(store, item("before"), events=[told("before")], increments=[ONE])
+        before = await write(store, item("before"), events=[event_of("before")], increments=[ONE])
         (held,) = await store.claim(claim())
         await to_thread.run_sync(server.kill)
         await settle()

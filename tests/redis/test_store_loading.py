@@ -13,10 +13,10 @@ from cicd_core.testing.samples import (
     IDS,
     apply,
     claim,
+    event_of,
     item,
     plain,
     read,
-    told,
     write,
 )
 from tests.patience import PATIENCE
@@ -53,7 +53,7 @@ def server(engine: Engine, start: Callable[..., Server]) -> Server:
 async def store(server: Server, namespace: str) -> AsyncGenerator[Store, None]:
     """A store with a record in its lane, and an event."""
     async with opened(server.url, namespace=namespace, call_timeout=PATIENCE) as store:
-        await write(store, item("held"), events=[told("held")], increments=[ONE])
+        await write(store, item("held"), events=[event_of("held")], increments=[ONE])
         await store.claim(HELD)
         await write(store, item("ready"))
         yield store

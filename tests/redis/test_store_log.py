@@ -14,11 +14,11 @@ from cicd_core.testing.samples import (
     IDS,
     apply,
     commit,
+    event_of,
     find,
     in_lane,
     item,
     numbers_in,
-    told,
     whole_log,
     write,
 )
@@ -74,13 +74,13 @@ async def test_a_commit_that_a_counter_cannot_take_is_refused_whole_and_alone(
     refused: list[str] = []
 
     async def overfill(key: str) -> None:
-        one = commit(item(key), events=[told(key)], increments=[ONE, big])
+        one = commit(item(key), events=[event_of(key)], increments=[ONE, big])
         with pytest.raises(StoreError, match=r"'big\|all'.*not applied"):
             await apply(store, one)
         refused.append(key)
 
     async def go_on(key: str) -> None:
-        one = commit(item(key), events=[told(key)], increments=[ONE])
+        one = commit(item(key), events=[event_of(key)], increments=[ONE])
         assert isinstance(await apply(store, one), Committed)
 
     async with anyio.create_task_group() as tasks:  # all of them in one script
@@ -101,7 +101,7 @@ async def test_a_counter_that_is_damaged_takes_no_commit_and_no_other_along(
     broken = commit(item("bad"), increments=[ONE, Increment("broken|all", 1)])
     with pytest.raises(StoreError, match=r"'broken\|all'.*not an integer"):
         await store.commit([commit(item("a"), increments=[ONE]), broken])
-    await write(store, item("b"), events=[told("b")], increments=[ONE])
+    await write(store, item("b"), events=[event_of("b")], increments=[ONE])
     assert await find(store, "bad") is None
     assert await sum_of_ones(store) == 2
 
@@ -121,7 +121,7 @@ async def test_a_counter_that_is_damaged_takes_no_commit_and_no_other_along(
     ],
 )
 async def test_a_cursor_of_numbers_that_no_stream_has_is_refused(store: Store, cursor: str) -> None:
-    await write(store, item("a"), events=[told("a")])
+    await write(store, item("a"), events=[event_of("a")])
     with pytest.raises(InvalidCursor):
         await store.read_log(cursor, 10)
 
@@ -129,9 +129,9 @@ async def test_a_cursor_of_numbers_that_no_stream_has_is_refused(store: Store, c
 async def test_a_gap_is_told_once_where_nothing_stands_behind_it(
     store: Store, server: Server, namespace: str
 ) -> None:
-    versions = await write(store, item("a"), events=[told("a")])
+    versions = await write(store, item("a"), events=[event_of("a")])
     cursor = (await store.read_log(None, 1)).cursor
-    await write(store, item("a", expected=versions["a"]), events=[told("a")])
+    await write(store, item("a", expected=versions["a"]), events=[event_of("a")])
     async with opened(server.url, namespace=namespace, log_retention=0.0) as forgetful:
         while await whole_log(store):  # until a sweep has dropped them
             await write(forgetful, item(IDS.commit_id()))
@@ -150,14 +150,14 @@ async def test_a_reader_of_a_moment_that_the_server_lost_is_told_of_a_gap_and_go
     with server.client() as client:
         client.connection_pool.connection_kwargs["decode_responses"] = False
         async with opened(server.url, namespace=namespace) as store:
-            await write(store, item("kept"), events=[told("kept")])
+            await write(store, item("kept"), events=[event_of("kept")])
             kept = client.dump(key)
-            await write(store, item("lost"), events=[told("lost")])
+            await write(store, item("lost"), events=[event_of("lost")])
             read = await store.read_log(None, 10)
             client.restore(key, 0, kept, replace=True)  # as its disk had it when it died
             page = await store.read_log(read.cursor, 10)
             assert (page.entries, page.truncated) == ((), True)
-            await write(store, item("new"), events=[told("new")])
+            await write(store, item("new"), events=[event_of("new")])
             page = await store.read_log(page.cursor, 10)
             assert ([each.key for each in page.entries], page.truncated) == (["new"], False)
             far = f"{(await store.now()).micros // 1000 + 3_600_000}-0"

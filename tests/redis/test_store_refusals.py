@@ -18,12 +18,12 @@ from cicd_core.testing.samples import (
     apply,
     claim,
     commit,
+    event_of,
     in_lane,
     item,
     keys_in,
     numbers_in,
     read,
-    told,
     watch,
     whole_log,
     write,
@@ -66,7 +66,7 @@ def server(engine: Engine, start: Callable[..., Server]) -> Server:
 async def store(server: Server, namespace: str) -> AsyncGenerator[Store, None]:
     """A store with a record in its lane, one that is held, and an event."""
     async with opened(server.url, namespace=namespace, call_timeout=PATIENCE) as store:
-        await write(store, item("held"), events=[told("held")], increments=[ONE])
+        await write(store, item("held"), events=[event_of("held")], increments=[ONE])
         await store.claim(HELD)
         await write(store, item("ready"))
         yield store
@@ -129,7 +129,7 @@ def empty(server: Server) -> None:
 async def test_a_full_server_refuses_creations_alone_and_answers_reads(
     server: Server, store: Store
 ) -> None:
-    created = commit(item("created"), events=[told("created")])
+    created = commit(item("created"), events=[event_of("created")])
     (answer,) = await store.commit([created])
     fill(server)
     before = contents(server)
@@ -151,7 +151,7 @@ async def ends_what_was_begun(store: Store) -> None:
     assert [record.key for record in await store.claim(takes)] == [taken.key] == ["created"]
     ends = commit(
         item("created", lane=None, expected=taken.version, lease=None, body=b"ended"),
-        events=[told("created")],
+        events=[event_of("created")],
         increments=[Increment("ended|all", 1)],
     )
     for _ in range(2):
@@ -191,7 +191,7 @@ async def test_a_commit_that_also_removes_is_whole_or_not_there_on_a_full_server
     writes = (removal, item("new")) if removed_first else (item("new"), removal)
     before = contents(server)
     try:
-        await apply(store, commit(*writes, events=[told("new")]))
+        await apply(store, commit(*writes, events=[event_of("new")]))
     except StoreFull:
         assert contents(server) == before
     else:
@@ -207,7 +207,7 @@ async def test_what_ran_out_is_dropped_from_a_full_server(
         soon = (await store.now()).micros + SECOND // 20
         await store.commit(
             [
-                commit(item(f"{number}", expires_at=soon), events=[told(f"{number}")])
+                commit(item(f"{number}", expires_at=soon), events=[event_of(f"{number}")])
                 for number in range(300)
             ]
         )
@@ -245,7 +245,7 @@ async def test_a_server_that_fills_up_keeps_what_it_acknowledged_and_nothing_els
             number += 1
             try:
                 await write(
-                    store, item(key, body=b"x" * 5_000), events=[told(key)], increments=[ONE]
+                    store, item(key, body=b"x" * 5_000), events=[event_of(key)], increments=[ONE]
                 )
                 kept.append(key)
             except StoreFull:
@@ -305,7 +305,7 @@ async def test_a_server_that_cannot_write_to_its_disk_takes_no_writes(
 ) -> None:
     server = start(engine, save="3600 100000")
     async with opened(server.url) as store:
-        await write(store, item("held"), events=[told("held")], increments=[ONE])
+        await write(store, item("held"), events=[event_of("held")], increments=[ONE])
         await store.claim(HELD)
         await write(store, item("ready"))
         (server.folder / "dump.rdb").mkdir()

@@ -13,13 +13,13 @@ from cicd_core.store.records import Increment, Query
 from cicd_core.testing.samples import (
     IDS,
     commit,
+    event_of,
     item,
     note,
     numbers_in,
     on_shelf,
     place_of,
     plain,
-    told,
     write,
 )
 from tests.patience import PATIENCE
@@ -132,7 +132,9 @@ async def test_sweeps_leave_nothing_of_what_ran_out(
     async with opened(server.url, namespace=namespace, log_retention=0.0) as store:
         now = (await store.now()).micros
         keys = [f"{number:03}" for number in range(500)]
-        await store.commit([commit(item(key, expires_at=now), events=[told(key)]) for key in keys])
+        await store.commit(
+            [commit(item(key, expires_at=now), events=[event_of(key)]) for key in keys]
+        )
         with anyio.fail_after(PATIENCE):
             while server.ask("EXISTS", f"{prefix}expiring") or await number_of_events(store):
                 await write(store, plain(IDS.commit_id(), expires_at=now))

@@ -26,8 +26,8 @@ from cicd_core.testing.samples import (
     watch,
     write,
 )
+from cicd_core.testing.samples import event_of as happened
 from cicd_core.testing.samples import in_lane as lane
-from cicd_core.testing.samples import told as happened
 from tests.redis.sentinels import open_replicated
 from tests.redis.stores import opened, refused
 

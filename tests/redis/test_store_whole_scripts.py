@@ -16,6 +16,7 @@ from cicd_core.testing.samples import (
     apply,
     claim,
     commit,
+    event_of,
     find,
     in_lane,
     in_state,
@@ -23,7 +24,6 @@ from cicd_core.testing.samples import (
     keys_in,
     plain,
     read,
-    told,
     write,
 )
 from tests.redis.stores import ONE, number_of_events, opened, sum_of_ones
@@ -87,7 +87,7 @@ async def test_a_right_that_goes_while_the_store_is_open_lets_no_script_end_in_i
         ready = (await keys_in(store, in_lane()))[0]
         put = item(number, lane=right)
         changed = item("other", lane="second", rank="7", expected=other.version)
-        writes = commit(put, changed, events=[told(number)], increments=[ONE])
+        writes = commit(put, changed, events=[event_of(number)], increments=[ONE])
         takes = claim()
         events, ones = await number_of_events(store), await sum_of_ones(store)
         before = contents(server)
@@ -115,7 +115,7 @@ async def test_a_right_that_goes_while_the_store_is_open_lets_no_script_end_in_i
 async def test_keys_or_channels_that_go_while_the_store_is_open_let_no_commit_end_in_its_middle(
     less: str, server: Server, store: Store
 ) -> None:
-    one = commit(item("new"), events=[told("new")], increments=[ONE])
+    one = commit(item("new"), events=[event_of("new")], increments=[ONE])
     before = contents(server)
     server.ask("ACL", "SETUSER", "cicd", *less.split())
     with pytest.raises(UnsupportedCapability, match="nothing was written"):
@@ -167,7 +167,7 @@ async def test_a_commit_that_meets_a_key_of_another_type_is_refused_whole_and_it
         "due": "1:new",
     }
     put = item("new", attributes=attributes, expires_at=later)
-    one = commit(plain("beside"), put, events=[told("new")], increments=[ONE])
+    one = commit(plain("beside"), put, events=[event_of("new")], increments=[ONE])
     with Replaced(server, key):
         before = contents(server)
         with pytest.raises(StoreError, match="the commit was not applied"):
@@ -254,7 +254,7 @@ async def test_a_record_that_ran_out_and_cannot_go_is_told_and_nothing_of_it_goe
     with Replaced(server, "i:items:lane:rank:old"):
         before = contents(server)
         with pytest.raises(StoreError, match="i:items:lane:rank:old"):
-            await apply(store, commit(item("old"), events=[told("old")]))
+            await apply(store, commit(item("old"), events=[event_of("old")]))
         assert contents(server) == before
     await write(store, item("old"))
     assert await keys_in(store, in_lane("old")) == []

@@ -84,8 +84,8 @@ class _Part:
 
     def unknown(self, inner: Any) -> dict[str, Any]:
         """Return the unknown fields of one value, given as JSON."""
-        told: Mapping[str, Any] = rest_of(inner) if self.are_steps else inner
-        return {short: told[short] for short in told.keys() - self.known}
+        given: Mapping[str, Any] = rest_of(inner) if self.are_steps else inner
+        return {short: given[short] for short in given.keys() - self.known}
 
     def add(self, inner: Any, extra: Mapping[str, Any]) -> None:
         """Add unknown fields to one value, given as JSON."""

@@ -80,7 +80,7 @@ def plain(key: str, *, expected: int = 0, **fields: Any) -> Put:
     return Put(collection=PLAIN.name, key=key, expected=expected, **words)
 
 
-def told(
+def event_of(
     key: str, ordinal: int = 0, *, version: int | None = None, body: bytes = b""
 ) -> EventWrite:
     """Return an event of an item; without a version, it has the version of its commit."""

@@ -20,12 +20,12 @@ from cicd_core.testing.samples import (
     SECOND,
     claim,
     commit,
+    event_of,
     find,
     in_lane,
     item,
     numbers_in,
     read,
-    told,
     watch,
     whole_log,
     write,
@@ -37,10 +37,10 @@ pytestmark = pytest.mark.anyio
 async def test_the_log_is_kept_for_its_retention_and_says_what_it_tore() -> None:
     clock = VirtualClock()
     store = MemoryBackend(COLLECTIONS, clock=clock, log_retention=60)
-    await write(store, item("a"), events=[told("a", number) for number in range(3)])
+    await write(store, item("a"), events=[event_of("a", number) for number in range(3)])
     cursor = (await store.read_log(None, 1)).cursor
     clock.advance(30)
-    await write(store, item("b"), events=[told("b")])
+    await write(store, item("b"), events=[event_of("b")])
     clock.advance(29)
     assert len(await whole_log(store)) == 4
     clock.advance(1)
@@ -54,7 +54,7 @@ async def test_a_gap_at_the_end_of_the_log_is_said_once() -> None:
     clock = VirtualClock()
     store = MemoryBackend(COLLECTIONS, clock=clock, log_retention=60)
     cursor = (await store.read_log(None, 10)).cursor
-    await write(store, item("a"), events=[told("a")])
+    await write(store, item("a"), events=[event_of("a")])
     clock.advance(61)
     page = await store.read_log(cursor, 10)
     assert (page.entries, page.truncated) == ((), True)
@@ -64,7 +64,7 @@ async def test_a_gap_at_the_end_of_the_log_is_said_once() -> None:
 async def test_the_log_is_kept_for_30_days_by_default() -> None:
     clock = VirtualClock()
     async with open_store("memory://", collections=COLLECTIONS, clock=clock) as store:
-        await write(store, item("a"), events=[told("a")])
+        await write(store, item("a"), events=[event_of("a")])
         clock.advance(30 * 86400 - 1)
         assert len(await whole_log(store)) == 1
         clock.advance(1)
@@ -80,7 +80,7 @@ async def test_the_retention_of_the_log_comes_from_a_keyword_or_the_url(
     clock = VirtualClock()
     opening = open_store(url, collections=COLLECTIONS, clock=clock, log_retention=keyword)
     async with opening as store:
-        await write(store, item("a"), events=[told("a")])
+        await write(store, item("a"), events=[event_of("a")])
         clock.advance(5)
         assert await whole_log(store) == []
 

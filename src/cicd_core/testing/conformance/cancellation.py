@@ -17,6 +17,7 @@ from cicd_core.testing.samples import (
     apply,
     claim,
     commit,
+    event_of,
     in_lane,
     item,
     keys_in,
@@ -24,7 +25,6 @@ from cicd_core.testing.samples import (
     numbers_in,
     plain,
     read,
-    told,
     watch,
     whole_log,
     write,
@@ -210,4 +210,4 @@ async def insist_on_whole_pairs(store: Store, harness: StoreHarness, keys: list[
 
 def pair(key: str) -> Commit:
     """Return a commit of an item and a note, with an event and an increment."""
-    return commit(item(key), note(key), events=[told(key)], increments=[Increment("n")])
+    return commit(item(key), note(key), events=[event_of(key)], increments=[Increment("n")])

@@ -16,11 +16,11 @@ from cicd_core.testing.samples import (
     apply,
     claim,
     commit,
+    event_of,
     in_lane,
     item,
     keys_in,
     read,
-    told,
     whole_log,
     write,
 )
@@ -171,7 +171,7 @@ async def claim_all(store: Store, granted: list[str]) -> None:
 
 def cancel(key: str, expected: int) -> Commit:
     """Return a commit that takes an item out of its lane, even if it is held."""
-    return commit(item(key, expected=expected, lane=None), events=[told(key)])
+    return commit(item(key, expected=expected, lane=None), events=[event_of(key)])
 
 
 async def learn_of_the_cancel(store: Store, held: Record) -> None:

@@ -12,11 +12,11 @@ from cicd_core.testing.conformance.suite import Suite
 from cicd_core.testing.samples import (
     apply,
     commit,
+    event_of,
     find,
     item,
     plain,
     read,
-    told,
     whole_log,
     write,
 )
@@ -73,7 +73,9 @@ class CommitRacePromises(Suite):
 
         async def maker(mine: Store, number: int) -> None:
             body = b"%d" % number
-            one = commit(item("a", body=body), plain(f"of {number}"), events=[told("a", number)])
+            one = commit(
+                item("a", body=body), plain(f"of {number}"), events=[event_of("a", number)]
+            )
             if isinstance(await apply(mine, one), Committed):
                 made.append(body)
 
@@ -146,7 +148,7 @@ async def add(store: Store, key: str, amount: int, *, events: bool = False) -> N
     while True:
         record = await read(store, key)
         put = item(key, expected=record.version, body=b"%d" % (int(record.body) + amount))
-        told_of = [told(key)] if events else []
+        told_of = [event_of(key)] if events else []
         answer = await apply(store, commit(put, events=told_of, increments=[Increment("n")]))
         if isinstance(answer, Committed):
             return

@@ -23,6 +23,7 @@ from cicd_core.testing.samples import (
     apply,
     claim,
     commit,
+    event_of,
     find,
     in_lane,
     item,
@@ -32,7 +33,6 @@ from cicd_core.testing.samples import (
     plain,
     read,
     remove,
-    told,
     whole_log,
     write,
 )
@@ -72,7 +72,7 @@ class CommitPromises(Suite):
             commit(
                 item("new"),
                 item("there", expected=version + 1, lane="other"),
-                events=[told("new")],
+                events=[event_of("new")],
                 increments=[Increment("n")],
             ),
         )
@@ -186,9 +186,9 @@ class CommitPromises(Suite):
         version = (await write(store, item("a")))["a"]
         answers = await store.commit(
             [
-                commit(item("a", expected=version, lane="other"), events=[told("a", 1)]),
+                commit(item("a", expected=version, lane="other"), events=[event_of("a", 1)]),
                 commit(plain("p"), delete("a", version + 1)),
-                commit(item("a", lane="third"), events=[told("a", 2)]),
+                commit(item("a", lane="third"), events=[event_of("a", 2)]),
             ]
         )
         assert [type(answer) for answer in answers] == [Committed] * 3
@@ -226,7 +226,11 @@ class RepetitionPromises(Suite):
     def once(self) -> Commit:
         """A commit that creates two records."""
         return commit(
-            item("a"), note("b"), events=[told("a")], increments=[Increment("n")], commit_id="once"
+            item("a"),
+            note("b"),
+            events=[event_of("a")],
+            increments=[Increment("n")],
+            commit_id="once",
         )
 
     async def test_a_repeated_commit_gives_the_same_answer(
@@ -320,10 +324,10 @@ def malformed() -> dict[str, Commit]:
         "a long attribute": commit(item("a", attributes=wide)),
         "a version below 0": commit(item("a", expected=-1)),
         "a delete of a missing record": commit(plain("p"), delete("a", 0)),
-        "an event without a version": commit(item("a"), events=[told("b")]),
+        "an event without a version": commit(item("a"), events=[event_of("b")]),
         "over 1 MiB": commit(*(plain(f"k{number}", body=big) for number in range(3))),
         "over 1 MiB with its events": commit(
-            plain("k", body=big), item("a", body=big), events=[told("a", body=big)]
+            plain("k", body=big), item("a", body=big), events=[event_of("a", body=big)]
         ),
         "a body over its limit": commit(plain("k", body=big + b"x")),
         "an id that is empty": Commit(commit_id="", writes=(item("a"),)),
@@ -356,6 +360,6 @@ class MalformedCommitPromises(Suite):
             store,
             *(plain(f"k{number}", body=b"x" * third) for number in range(3)),
             item("a", body=b""),
-            events=[told("a", body=b"y" * third)],
+            events=[event_of("a", body=b"y" * third)],
         )
         assert len((await read(store, "k2", "plain")).body) == third

@@ -16,6 +16,7 @@ from cicd_core.testing.harness import Capability
 from cicd_core.testing.samples import (
     claim,
     commit,
+    event_of,
     in_lane,
     in_state,
     item,
@@ -24,7 +25,6 @@ from cicd_core.testing.samples import (
     on_shelf,
     plain,
     remove,
-    told,
     write,
 )
 
@@ -179,7 +179,7 @@ class CounterPromises(Suite):
             for _ in range(8):
                 put = item(name, expected=version)
                 version = (
-                    await write(mine, put, events=[told(name)], increments=[Increment("n")])
+                    await write(mine, put, events=[event_of(name)], increments=[Increment("n")])
                 )[name]
 
         async def reader(mine: Store) -> None:
@@ -199,10 +199,10 @@ class CounterPromises(Suite):
     async def test_counters_have_the_cursor_of_their_last_event(
         self, store: Store, harness: StoreHarness
     ) -> None:
-        await write(store, item("a"), events=[told("a")], increments=[Increment("n")])
+        await write(store, item("a"), events=[event_of("a")], increments=[Increment("n")])
         await harness.settle()
         counters = await store.counters("n")
-        await write(store, item("b"), events=[told("b")], increments=[Increment("n")])
+        await write(store, item("b"), events=[event_of("b")], increments=[Increment("n")])
         await harness.settle()
         behind = await store.read_log(counters.cursor, 100)
         assert counters.values["n"] + len(behind.entries) == (await store.counters("n")).values["n"]

@@ -13,13 +13,13 @@ from cicd_core.testing.samples import (
     apply,
     claim,
     commit,
+    event_of,
     find,
     in_lane,
     item,
     numbers_in,
     plain,
     read,
-    told,
     whole_log,
     write,
 )
@@ -94,7 +94,7 @@ class ExtremePromises(Suite):
         self, store: Store, harness: StoreHarness
     ) -> None:
         ends = [(1, 0), (1, MAX_INSTANT), *((number, number) for number in sorted(LARGE))]
-        events = [told("b", ordinal, version=version) for version, ordinal in ends]
+        events = [event_of("b", ordinal, version=version) for version, ordinal in ends]
         await write(store, item("a"), events=events)
         await harness.settle()
         log = await whole_log(store)
@@ -140,6 +140,6 @@ class ExtremePromises(Suite):
     async def test_an_events_body_is_kept_to_its_last_byte(
         self, store: Store, harness: StoreHarness, body: bytes
     ) -> None:
-        await write(store, item("a", body=b""), events=[told("a", body=body), told("a", 1)])
+        await write(store, item("a", body=b""), events=[event_of("a", body=body), event_of("a", 1)])
         await harness.settle()
         assert [entry.body for entry in await whole_log(store)] == [body, b""]

@@ -11,6 +11,7 @@ from cicd_core.testing.samples import (
     apply,
     claim,
     commit,
+    event_of,
     find,
     in_lane,
     item,
@@ -18,7 +19,6 @@ from cicd_core.testing.samples import (
     numbers_in,
     read,
     remove,
-    told,
     write,
 )
 
@@ -49,7 +49,7 @@ class HandlePromises(Suite):
         for turn in range(1, 4):
             put = item("a", expected=version, lane=f"lane{turn}", body=b"%d" % turn)
             version = (
-                await write(writer, put, events=[told("a", turn)], increments=[Increment("n")])
+                await write(writer, put, events=[event_of("a", turn)], increments=[Increment("n")])
             )["a"]
             await harness.settle()
             assert (await read(reader, "a")).body == b"%d" % turn
@@ -82,6 +82,6 @@ class HandlePromises(Suite):
         assert (again.version, again.lease.expires) == (renewed.version, renewed.expires)
 
     async def test_a_commit_is_recognised_by_any_handle(self, crew: list[Store]) -> None:
-        one = commit(item("a"), events=[told("a")], increments=[Increment("n")])
+        one = commit(item("a"), events=[event_of("a")], increments=[Increment("n")])
         answer = await apply(crew[0], one)
         assert [await apply(member, one) for member in crew] == [answer] * len(crew)

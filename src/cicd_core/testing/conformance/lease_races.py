@@ -19,11 +19,11 @@ from cicd_core.testing.samples import (
     apply,
     claim,
     commit,
+    event_of,
     in_lane,
     item,
     keys_in,
     read,
-    told,
     whole_log,
     write,
 )
@@ -171,13 +171,13 @@ class LeaseRacePromises(Suite):
 def requeue(record: Record) -> Commit:
     """Return a reaper's commit: back into the lane, if its lease has expired."""
     put = item(record.key, expected=record.version, lease=None, guard=Guard.LEASE_EXPIRED)
-    return commit(put, events=[told(record.key, REAPER)])
+    return commit(put, events=[event_of(record.key, REAPER)])
 
 
 def finish(record: Record) -> Commit:
     """Return a holder's commit at the end of its work."""
     put = item(record.key, expected=record.version, lane=None, lease=None, body=b"done")
-    return commit(put, events=[told(record.key, HOLDER)])
+    return commit(put, events=[event_of(record.key, HOLDER)])
 
 
 def renewal(record: Record) -> Renewal:

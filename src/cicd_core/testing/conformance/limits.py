@@ -30,11 +30,11 @@ from cicd_core.testing.samples import (
     ITEMS,
     claim,
     commit,
+    event_of,
     find,
     in_lane,
     item,
     plain,
-    told,
     watch,
 )
 from cicd_core.testing.tracing import untraced
@@ -83,8 +83,8 @@ COMMITS: Final = {
     "lease": lambda: commit(item("a", lease=LATE)),
     "attribute": lambda: commit(item("a", lane=KEY)),
     "unknown attribute": lambda: commit(plain("a", attributes={"lane": "main"})),
-    "event": lambda: commit(item("a"), events=[told("a", body=BODY)]),
-    "ordinal": lambda: commit(item("a"), events=[told("a", MAX_INSTANT + 1)]),
+    "event": lambda: commit(item("a"), events=[event_of("a", body=BODY)]),
+    "ordinal": lambda: commit(item("a"), events=[event_of("a", MAX_INSTANT + 1)]),
     "counter": lambda: commit(item("a"), increments=[Increment(KEY)]),
     "amount": lambda: commit(item("a"), increments=[Increment("n", MAX_INSTANT + 1)]),
 }

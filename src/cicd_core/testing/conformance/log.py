@@ -16,12 +16,12 @@ from cicd_core.testing.samples import (
     SECOND,
     apply,
     commit,
+    event_of,
     find,
     item,
     plain,
     read,
     remove,
-    told,
     whole_log,
     write,
 )
@@ -57,7 +57,7 @@ class LogPromises(Suite):
     async def test_an_event_is_read_as_it_was_written(
         self, store: Store, harness: StoreHarness
     ) -> None:
-        event = told("a", 7, body=b"\0\xff{")
+        event = event_of("a", 7, body=b"\0\xff{")
         version = (await write(store, item("a"), events=[event]))["a"]
         await harness.settle()
         assert await whole_log(store) == [
@@ -68,7 +68,7 @@ class LogPromises(Suite):
         self, store: Store, harness: StoreHarness
     ) -> None:
         version = (await write(store, item("a")))["a"]
-        events = [told("a", 0, version=version), told("a", 0), told("b", 3, version=12)]
+        events = [event_of("a", 0, version=version), event_of("a", 0), event_of("b", 3, version=12)]
         await write(store, item("a", expected=version), events=events)
         await harness.settle()
         subjects = [(entry.key, entry.version, entry.ordinal) for entry in await whole_log(store)]
@@ -82,7 +82,7 @@ class LogPromises(Suite):
         version = 0
         for _ in range(5):
             put = item("a", expected=version)
-            version = (await write(store, put, events=[told("a", 0), told("a", 1)]))["a"]
+            version = (await write(store, put, events=[event_of("a", 0), event_of("a", 1)]))["a"]
         await harness.settle()
         logged = [(entry.version, entry.ordinal) for entry in await whole_log(store)]
         assert len(logged) == 10
@@ -94,7 +94,7 @@ class LogPromises(Suite):
         cursor: str | None = None
         seen: list[LogEntry] = []
         for number in range(4):
-            events = [told(f"k{number}", ordinal) for ordinal in range(3)]
+            events = [event_of(f"k{number}", ordinal) for ordinal in range(3)]
             await write(store, item(f"k{number}"), events=events)
             await harness.settle()
             page = await store.read_log(cursor, 2)
@@ -110,7 +110,7 @@ class LogPromises(Suite):
     async def test_a_page_of_the_log_has_no_more_than_its_limit(
         self, store: Store, harness: StoreHarness
     ) -> None:
-        await write(store, item("a"), events=[told("a", ordinal) for ordinal in range(9)])
+        await write(store, item("a"), events=[event_of("a", ordinal) for ordinal in range(9)])
         await harness.settle()
         page = await store.read_log(None, 4)
         assert [entry.ordinal for entry in page.entries] == [0, 1, 2, 3]
@@ -120,7 +120,7 @@ class LogPromises(Suite):
     async def test_the_cursor_stays_the_same_when_there_is_nothing_new(
         self, store: Store, harness: StoreHarness
     ) -> None:
-        await write(store, item("a"), events=[told("a")])
+        await write(store, item("a"), events=[event_of("a")])
         await harness.settle()
         cursor = (await store.read_log(None, 10)).cursor
         page = await store.read_log(cursor, 10)
@@ -131,7 +131,7 @@ class LogPromises(Suite):
     ) -> None:
         page = await store.read_log(None, 10)
         assert (page.entries, page.truncated) == ((), False)
-        await write(store, item("a"), events=[told("a")])
+        await write(store, item("a"), events=[event_of("a")])
         await harness.settle()
         page = await store.read_log(page.cursor, 10)
         assert [entry.key for entry in page.entries] == ["a"]
@@ -139,7 +139,7 @@ class LogPromises(Suite):
     async def test_reading_again_from_a_cursor_gives_the_same(
         self, store: Store, harness: StoreHarness
     ) -> None:
-        await write(store, item("a"), events=[told("a", ordinal) for ordinal in range(5)])
+        await write(store, item("a"), events=[event_of("a", ordinal) for ordinal in range(5)])
         await harness.settle()
         cursor = (await store.read_log(None, 2)).cursor
         assert await store.read_log(cursor, 2) == await store.read_log(cursor, 2)
@@ -152,7 +152,7 @@ class LogPromises(Suite):
         assert await whole_log(store) == []
 
     async def test_the_log_outlives_its_subjects(self, store: Store, harness: StoreHarness) -> None:
-        version = (await write(store, item("a"), events=[told("a")]))["a"]
+        version = (await write(store, item("a"), events=[event_of("a")]))["a"]
         await remove(store, "a", version)
         await harness.settle()
         assert [entry.key for entry in await whole_log(store)] == ["a"]
@@ -167,7 +167,7 @@ class LogPromises(Suite):
             version = 0
             for _ in range(6):
                 put = item(name, expected=version)
-                version = (await write(mine, put, events=[told(name)]))[name]
+                version = (await write(mine, put, events=[event_of(name)]))[name]
 
         async def writers(done: Event) -> None:
             names = [f"k{number:02}" for number in range(16)]
@@ -200,13 +200,13 @@ class LogPromises(Suite):
     ) -> None:
         page = LogPage((), "")
         while not page.entries:  # retention may be faster than the reader
-            events = [told("a", ordinal) for ordinal in range(4)]
+            events = [event_of("a", ordinal) for ordinal in range(4)]
             await write(forgetful, item("a", expected=await version_of(forgetful)), events=events)
             await harness.settle()
             page = await forgetful.read_log(None, 1)
         (first,) = page.entries
         await clock.reach(await clock.now() + (TEN_YEARS if harness.clock else clock.brief))
-        await write(forgetful, item("b"), events=[told("b")])
+        await write(forgetful, item("b"), events=[event_of("b")])
         await harness.settle()
         page = await forgetful.read_log(page.cursor, 100)
         told_of = [(entry.key, entry.ordinal) for entry in page.entries]
@@ -221,7 +221,7 @@ class LogPromises(Suite):
     ) -> None:
         page = LogPage((), "")
         while not page.entries:  # as above
-            events = [told("a", ordinal) for ordinal in range(4)]
+            events = [event_of("a", ordinal) for ordinal in range(4)]
             await write(forgetful, item("a", expected=await version_of(forgetful)), events=events)
             await harness.settle()
             page = await forgetful.read_log(None, 1)
@@ -247,7 +247,7 @@ class LogPromises(Suite):
     ) -> None:
         page = LogPage((), "")
         while not page.entries:  # as above
-            events = [told("a", ordinal) for ordinal in range(2)]
+            events = [event_of("a", ordinal) for ordinal in range(2)]
             await write(forgetful, item("a", expected=await version_of(forgetful)), events=events)
             await harness.settle()
             page = await forgetful.read_log(None, 1)
@@ -269,9 +269,9 @@ class LogPromises(Suite):
         self, harness: StoreHarness, forgetful: Store, clock: StoreClock, namespace: str
     ) -> None:
         async with harness.open(f"{namespace}-young") as young:
-            await write(forgetful, item("old"), events=[told("old")])
+            await write(forgetful, item("old"), events=[event_of("old")])
             await clock.reach(await clock.now() + (TEN_YEARS if harness.clock else clock.brief))
-            await write(young, item("a"), events=[told("a")])
+            await write(young, item("a"), events=[event_of("a")])
             for number in range(20):
                 await write(forgetful, item(f"b{number}"))
                 await harness.settle()
@@ -283,7 +283,7 @@ class LogPromises(Suite):
         "cursor", ["", "nonsense", "-1", "1\0", "9" * 17, "9" * 30, "\u0661"], ids=ascii
     )
     async def test_a_foreign_cursor_is_refused(self, store: Store, cursor: str) -> None:
-        await write(store, item("a"), events=[told("a")])
+        await write(store, item("a"), events=[event_of("a")])
         with pytest.raises(InvalidCursor) as refused:
             await store.read_log(cursor, 10)
         assert (refused.value.field, refused.value.value) == ("cursor", cursor)
@@ -295,8 +295,8 @@ class LogPromises(Suite):
         assert refused.value.field == "limit"
 
     async def test_a_conflict_writes_no_event(self, store: Store, harness: StoreHarness) -> None:
-        await apply(store, commit(item("a", expected=5), plain("p"), events=[told("a")]))
-        await write(store, item("a"), events=[told("a")])
+        await apply(store, commit(item("a", expected=5), plain("p"), events=[event_of("a")]))
+        await write(store, item("a"), events=[event_of("a")])
         await harness.settle()
         versions = [entry.version for entry in await whole_log(store)]
         assert versions == [(await read(store, "a")).version]

@@ -15,10 +15,10 @@ from cicd_core.testing.samples import (
     SECOND,
     claim,
     commit,
+    event_of,
     in_lane,
     item,
     numbers_in,
-    told,
     watch,
     whole_log,
     write,
@@ -136,7 +136,7 @@ class LongListPromises(Suite):
         self, store: Store, harness: StoreHarness
     ) -> None:
         for number in range(3):
-            events = [told("a", 400 * number + one) for one in range(400)]
+            events = [event_of("a", 400 * number + one) for one in range(400)]
             await write(store, item("a", expected=await version_of(store)), events=events)
         await harness.settle()
         for step in (MOST, 399):
@@ -146,7 +146,7 @@ class LongListPromises(Suite):
     async def test_a_commit_may_have_five_hundred_events_and_increments(
         self, store: Store, harness: StoreHarness
     ) -> None:
-        events = [told("a", ordinal) for ordinal in range(500)]
+        events = [event_of("a", ordinal) for ordinal in range(500)]
         increments = [Increment(f"n|{one % 300}") for one in range(500)]
         await write(store, item("a"), events=events, increments=increments)
         await harness.settle()

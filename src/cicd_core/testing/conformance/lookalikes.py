@@ -14,12 +14,12 @@ from cicd_core.testing.samples import (
     apply,
     claim,
     commit,
+    event_of,
     in_lane,
     item,
     keys_in,
     numbers_in,
     plain,
-    told,
     watch,
     whole_log,
     write,
@@ -87,7 +87,7 @@ class LookalikePromises(Suite):
         self, store: Store, harness: StoreHarness, one: str, other: str
     ) -> None:
         increments = [Increment(one, 1), Increment(other, 2)]
-        events = [told(key, version=7) for key in (one, other)]
+        events = [event_of(key, version=7) for key in (one, other)]
         await write(store, plain("p"), events=events, increments=increments)
         await harness.settle()
         assert dict((await store.counters("")).values) == {one: 1, other: 2}

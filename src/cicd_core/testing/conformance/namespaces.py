@@ -11,6 +11,7 @@ from cicd_core.testing.samples import (
     apply,
     claim,
     commit,
+    event_of,
     find,
     in_lane,
     item,
@@ -18,7 +19,6 @@ from cicd_core.testing.samples import (
     numbers_in,
     read,
     remove,
-    told,
     watch,
     whole_log,
     write,
@@ -35,7 +35,7 @@ class NamespacePromises(Suite):
     async def test_namespaces_do_not_see_each_other(
         self, store: Store, harness: StoreHarness, namespace: str
     ) -> None:
-        await write(store, item("a"), events=[told("a")], increments=[Increment("n")])
+        await write(store, item("a"), events=[event_of("a")], increments=[Increment("n")])
         await harness.settle()
         async with harness.open(f"{namespace}-other") as other:
             assert await find(other, "a") is None
@@ -76,7 +76,7 @@ class NamespacePromises(Suite):
         self, store: Store, harness: StoreHarness, namespace: str
     ) -> None:
         async with harness.open(namespace) as other:
-            await write(store, item("a"), events=[told("a")], increments=[Increment("n")])
+            await write(store, item("a"), events=[event_of("a")], increments=[Increment("n")])
             await harness.settle()
             assert (await read(other, "a")).body == b"body of a"
             (held,) = await other.claim(claim())

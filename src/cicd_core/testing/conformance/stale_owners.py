@@ -15,12 +15,12 @@ from cicd_core.testing.samples import (
     apply,
     claim,
     commit,
+    event_of,
     find,
     item,
     plain,
     read,
     remove,
-    told,
     whole_log,
     write,
 )
@@ -101,7 +101,7 @@ class StaleOwnerPromises(Suite):
     ) -> None:
         late = commit(
             *ATTEMPTS[attempt](owners.stale),
-            events=[told("a", 9, version=owners.stale.version + 1)],
+            events=[event_of("a", 9, version=owners.stale.version + 1)],
             increments=[Increment("n")],
         )
         assert await apply(owners.stale_store, late) == CONFLICT
@@ -163,7 +163,7 @@ class StaleOwnerPromises(Suite):
                 assert renewed is not None
                 assert renewed.version == version
                 put = item("a", expected=version, lane=None, body=b"step %d" % step)
-                version = (await write(crew[0], put, events=[told("a")]))["a"]
+                version = (await write(crew[0], put, events=[event_of("a")]))["a"]
 
         async def disturb(mine: Store) -> None:
             for attempt in ATTEMPTS.values():
@@ -191,7 +191,7 @@ async def new_owner_finishes(store: Store, harness: StoreHarness, owners: Owners
     (renewed,) = await store.renew([renewal("heir")])
     assert renewed is not None
     put = item("a", expected=owners.now.version, lane=None, lease=None, body=b"done")
-    at = await write(store, put, events=[told("a")])
+    at = await write(store, put, events=[event_of("a")])
     await harness.settle()
     assert [entry.version for entry in await whole_log(store)] == [at["a"]]
     assert (await store.counters("n")).values.get("n", 0) == 0

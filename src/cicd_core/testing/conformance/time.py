@@ -17,11 +17,11 @@ from cicd_core.testing.samples import (
     apply,
     claim,
     commit,
+    event_of,
     find,
     in_lane,
     item,
     plain,
-    told,
     write,
 )
 
@@ -152,11 +152,11 @@ class ClockPromises(Suite):
         step: int,
     ) -> None:
         ends = await clock.now() + DAY
-        await write(store, item("a", expires_at=ends), events=[told("a")])
+        await write(store, item("a", expires_at=ends), events=[event_of("a")])
         await harness.settle()
         await set_some_clock(step)
         for name in ("b", "c"):  # a write removes expired records
-            await write(store, item(name), events=[told(name)])
+            await write(store, item(name), events=[event_of(name)])
             await harness.settle()
         assert await find(store, "a") is not None
         page = await store.page(Query(partition=in_lane(), limit=9))

@@ -14,11 +14,11 @@ from cicd_core.testing.samples import (
     SECOND,
     claim,
     commit,
+    event_of,
     find,
     in_state,
     item,
     read,
-    told,
     whole_log,
     write,
 )
@@ -36,7 +36,7 @@ class UnreadablePromises(Suite):
     async def three(self, store: Store, harness: StoreHarness) -> None:
         """Three records in a lane that every claim finds; the first one is ``bad``."""
         some = (item("bad", rank="1"), item("good", rank="2"), item("third", rank="3"))
-        await store.commit([commit(one, events=[told(one.key)]) for one in some])
+        await store.commit([commit(one, events=[event_of(one.key)]) for one in some])
         await harness.settle()
 
     async def damage(self, harness: StoreHarness, namespace: str) -> None:
@@ -123,7 +123,7 @@ class UnreadablePromises(Suite):
         self, store: Store, three: None, harness: StoreHarness, namespace: str
     ) -> None:
         await self.damage(harness, namespace)
-        await write(store, item("fourth"), events=[told("fourth")])
+        await write(store, item("fourth"), events=[event_of("fourth")])
         await harness.settle()
         keys = sorted(entry.key for entry in await whole_log(store))
         assert keys == ["bad", "fourth", "good", "third"]

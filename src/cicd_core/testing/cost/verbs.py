@@ -11,10 +11,10 @@ from cicd_core.testing.samples import (
     SECOND,
     claim,
     commit,
+    event_of,
     in_lane,
     in_state,
     item,
-    told,
     watch,
 )
 
@@ -99,7 +99,7 @@ class Filled:
         key = self._key()
         record = (await self._store.get(ITEMS.name, [key]))[key]
         put = item(key, expected=record.version, rank=key)
-        await self._insist(commit(put, events=[told(key)], increments=[Increment("cost|all")]))
+        await self._insist(commit(put, events=[event_of(key)], increments=[Increment("cost|all")]))
 
     async def _insist(self, one: Commit) -> None:
         (answer,) = await self._store.commit([one])
@@ -155,6 +155,6 @@ def _batch(keys: list[str], lane: str = _LANE) -> Commit:
     puts = [item(key, lane=lane, rank=key) for key in keys]
     return commit(
         *puts,
-        events=[told(key) for key in keys],
+        events=[event_of(key) for key in keys],
         increments=[Increment("cost|all", len(keys))],
     )

@@ -18,7 +18,7 @@ from cicd_core.errors import StoreUnavailable
 from cicd_core.increments import Increment
 from cicd_core.store.records import KEEP, Claim, Commit, Committed, Delete, Guard, Renewal
 from cicd_core.testing.histories.log_check import EVENTS_COUNTED
-from cicd_core.testing.samples import ITEMS, SECOND, claim, commit, item, told
+from cicd_core.testing.samples import ITEMS, SECOND, claim, commit, event_of, item
 from cicd_core.testing.seeds import drawn
 from cicd_core.values import frozen
 
@@ -242,7 +242,7 @@ class WorkloadClient:
 
     def _new_commit(self, *writes: Put | Delete) -> Commit:
         """Return a commit with an event per put, which counts them."""
-        events = [told(write.key) for write in writes if not isinstance(write, Delete)]
+        events = [event_of(write.key) for write in writes if not isinstance(write, Delete)]
         increments = [Increment(EVENTS_COUNTED, len(events))]
         return commit(*writes, events=events, increments=increments, commit_id=self._new_id())
 

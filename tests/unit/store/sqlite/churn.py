@@ -15,7 +15,7 @@ from attrs import evolve
 
 from cicd_core.store.records import Committed, Increment
 from cicd_core.store.registry import open_store
-from cicd_core.testing.samples import COLLECTIONS, apply, claim, commit, item, told
+from cicd_core.testing.samples import COLLECTIONS, apply, claim, commit, event_of, item
 
 if TYPE_CHECKING:
     from cicd_core.store.contract import Store
@@ -26,14 +26,14 @@ CALLERS = 8
 async def churn(store: Store, name: str) -> None:
     for number in count():
         key = f"{name}.{number}"
-        put = commit(item(key), events=[told(key, body=b"put")], commit_id=f"put-{key}")
+        put = commit(item(key), events=[event_of(key, body=b"put")], commit_id=f"put-{key}")
         assert isinstance(await apply(store, put), Committed)
         print("put", key, flush=True)
         for record in await store.claim(claim()):
             done = item(record.key, lane=None, expected=record.version, lease=None)
             finish = commit(
                 evolve(done, attributes={**done.attributes, "state": "done"}),
-                events=[told(record.key, body=b"done")],
+                events=[event_of(record.key, body=b"done")],
                 increments=[Increment("done|items")],
                 commit_id=f"done-{record.key}-{record.version}",
             )

@@ -7,14 +7,14 @@ import sys
 import anyio
 
 from cicd_core.store.registry import open_store
-from cicd_core.testing.samples import COLLECTIONS, item, told, write
+from cicd_core.testing.samples import COLLECTIONS, event_of, item, write
 
 
 async def main(path: str, name: str, number: str) -> None:
     async with open_store(f"sqlite:///{path}", collections=COLLECTIONS) as store:
         for each in range(int(number)):
             key = f"{name}.{each}"
-            await write(store, item(key), events=[told(key)])
+            await write(store, item(key), events=[event_of(key)])
 
 
 if __name__ == "__main__":

@@ -12,7 +12,16 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from cicd_core.store.sqlite.connection import ConnectionThread, GuardedConnection
-from cicd_core.testing.samples import claim, find, in_lane, item, numbers_in, told, whole_log, write
+from cicd_core.testing.samples import (
+    claim,
+    event_of,
+    find,
+    in_lane,
+    item,
+    numbers_in,
+    whole_log,
+    write,
+)
 from tests.unit.store.sqlite.files import execute, names, opened, query
 
 if TYPE_CHECKING:
@@ -31,7 +40,9 @@ async def test_a_commit_that_is_cancelled_happens_whole_or_not_at_all(
     store: SQLiteBackend, turns: int
 ) -> None:
     async with anyio.create_task_group() as group:
-        group.start_soon(lambda: write(store, item("a"), item("b"), events=[told("a"), told("b")]))
+        group.start_soon(
+            lambda: write(store, item("a"), item("b"), events=[event_of("a"), event_of("b")])
+        )
         for _ in range(turns):
             await checkpoint()
         group.cancel_scope.cancel()

@@ -21,7 +21,16 @@ from cicd_core.errors import (
 )
 from cicd_core.store.sqlite.failures import Locked, is_of_the_engine, translated
 from cicd_core.store.sqlite.file_lock import WritersLock
-from cicd_core.testing.samples import claim, find, in_lane, item, numbers_in, told, whole_log, write
+from cicd_core.testing.samples import (
+    claim,
+    event_of,
+    find,
+    in_lane,
+    item,
+    numbers_in,
+    whole_log,
+    write,
+)
 from tests.unit.store.sqlite.files import connect, execute, names, opened, query, run_script
 
 if TYPE_CHECKING:
@@ -42,7 +51,7 @@ async def test_a_full_disk_fails_every_member_of_the_batch_and_keeps_nothing_of_
 
     async def put(store: SQLiteBackend, key: str) -> None:
         with pytest.raises(StoreFull, match="nothing was written") as full:
-            await write(store, item(key, body=LARGE), events=[told(key)])
+            await write(store, item(key, body=LARGE), events=[event_of(key)])
         failures.append(full.value)
 
     async with opened(path) as store:

@@ -16,11 +16,11 @@ from cicd_core.testing.samples import (
     apply,
     claim,
     commit,
+    event_of,
     find,
     in_lane,
     item,
     numbers_in,
-    told,
     whole_log,
     write,
 )
@@ -126,7 +126,7 @@ async def test_a_conflict_in_a_batch_is_nobody_elses(store: SQLiteBackend) -> No
     answers: dict[str, object] = {}
 
     async def put(key: str) -> None:
-        answers[key] = await apply(store, commit(item(key), events=[told(key)]))
+        answers[key] = await apply(store, commit(item(key), events=[event_of(key)]))
 
     await at_once(*(lambda key=key: put(key) for key in "abc"))
     assert answers.pop("a") == Conflict((("items", "a"),))
@@ -144,7 +144,7 @@ async def test_what_sqlite_chokes_on_fails_alone(store: SQLiteBackend) -> None:
 
     async def put(key: str) -> None:
         try:
-            await write(store, item(key), events=[told(key)])
+            await write(store, item(key), events=[event_of(key)])
         except StoreError as error:
             failed.append(f"{key}: {error}")
 

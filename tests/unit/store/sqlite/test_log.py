@@ -14,7 +14,7 @@ from cicd_core.store.records import Increment
 from cicd_core.store.sqlite.log import LOG_BITS, read_counters
 from cicd_core.store.sqlite.schema import migrate, namespace_id
 from cicd_core.testing import VirtualClock
-from cicd_core.testing.samples import item, told, write
+from cicd_core.testing.samples import event_of, item, write
 from tests.unit.store.sqlite.files import connect, opened, query
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def test_a_prefix_finds_the_counters_whose_names_begin_with_it(
 @pytest.mark.anyio
 @pytest.mark.parametrize("cursor", ["", "-1", "1.5", "x", "٣", "9" * 30, "9" * 15, "1 OR 1"])
 async def test_a_cursor_that_no_page_gave_is_refused(store: SQLiteBackend, cursor: str) -> None:
-    await write(store, item("a"), events=[told("a")])
+    await write(store, item("a"), events=[event_of("a")])
     with pytest.raises(InvalidCursor):
         await store.read_log(cursor, 10)
 
@@ -52,7 +52,7 @@ async def test_a_cursor_that_no_page_gave_is_refused(store: SQLiteBackend, curso
 async def test_each_namespace_has_positions_of_its_own(path: Path) -> None:
     async with opened(path, namespace="one") as one, opened(path, namespace="two") as two:
         for store in (one, two, one, two, two):
-            events = [told("a"), told("a", 1)]
+            events = [event_of("a"), event_of("a", 1)]
             version = (await store.get("items", ["a"])).get("a")
             expected = version.version if version else 0
             await write(
@@ -82,12 +82,12 @@ async def test_reader_whose_events_were_lost_misses_none_that_come_later(
     clock = VirtualClock()
     backup = path.with_name("backup")
     async with opened(path, clock=clock) as store:
-        await write(store, item("old"), events=[told("old")])
+        await write(store, item("old"), events=[event_of("old")])
     shutil.copy(path, backup)
     async with opened(path, clock=clock) as store:
         for key in ("lost 1", "lost 2", "lost 3"):
             clock.advance(0.001)
-            await write(store, item(key), events=[told(key)])
+            await write(store, item(key), events=[event_of(key)])
         cursor = (await store.counters("")).cursor
     backup.replace(path)
     clock.advance(0.001)
@@ -96,7 +96,7 @@ async def test_reader_whose_events_were_lost_misses_none_that_come_later(
         assert (page.truncated, page.entries) == (True, ())
         new = [f"new {number}" for number in range(later)]
         for key in new:
-            await write(store, item(key), events=[told(key)])
+            await write(store, item(key), events=[event_of(key)])
         assert await keys_after(store, cursor) == (True, new)
         assert await keys_after(store, page.cursor) == (False, new)
 
@@ -107,6 +107,6 @@ async def test_positions_grow_while_the_clock_stands_still(path: Path) -> None:
     async with opened(path, clock=clock) as store:
         cursor = "0"
         for key in ("a", "b", "c"):
-            await write(store, item(key), events=[told(key), told(key, 1)])
+            await write(store, item(key), events=[event_of(key), event_of(key, 1)])
             assert await keys_after(store, cursor) == (False, [key, key])
             cursor = (await store.counters("")).cursor

@@ -17,13 +17,13 @@ from cicd_core.testing.samples import (
     SECOND,
     claim,
     commit,
+    event_of,
     find,
     in_lane,
     in_state,
     item,
     numbers_in,
     remove,
-    told,
     whole_log,
     write,
 )
@@ -214,10 +214,10 @@ async def test_counters_of_past_days_go_once_a_second_while_there_are_more(path:
 async def test_events_are_dropped_when_the_log_is_older_than_it_is_kept(path: Path) -> None:
     clock = VirtualClock()
     async with opened(path, clock=clock, log_retention=60) as store:
-        await write(store, item("a"), events=[told("a", number) for number in range(3)])
+        await write(store, item("a"), events=[event_of("a", number) for number in range(3)])
         cursor = (await store.read_log(None, 1)).cursor
         clock.advance(120)
-        await write(store, item("b"), events=[told("b")])
+        await write(store, item("b"), events=[event_of("b")])
         await settle(store)
         assert rows(path, EVENTS) == 1
         page = await store.read_log(cursor, 10)
@@ -230,7 +230,7 @@ async def test_events_are_dropped_when_the_log_is_older_than_it_is_kept(path: Pa
 async def test_a_log_that_was_dropped_to_its_end_says_so_once(path: Path) -> None:
     clock = VirtualClock()
     async with opened(path, clock=clock, log_retention=60) as store:
-        await write(store, item("a"), events=[told("a", number) for number in range(3)])
+        await write(store, item("a"), events=[event_of("a", number) for number in range(3)])
         cursor = (await store.read_log(None, 1)).cursor
         clock.advance(120)
         await settle(store)
@@ -247,8 +247,8 @@ async def test_a_namespace_drops_nothing_of_another_one(path: Path) -> None:
         opened(path, clock=clock, namespace="patient") as patient,
         opened(path, clock=clock, namespace="hasty", log_retention=1) as hasty,
     ):
-        await write(patient, item("a"), events=[told("a")])
-        await write(hasty, item("a"), events=[told("a")])
+        await write(patient, item("a"), events=[event_of("a")])
+        await write(hasty, item("a"), events=[event_of("a")])
         clock.advance(60)
         await settle(hasty)
         assert len(await whole_log(patient)) == 1
@@ -286,7 +286,7 @@ async def test_chore_that_fails_keeps_no_other_from_its_work(
         BEGIN SELECT raise(ABORT, 'not now'); END"""
     async with opened(path, clock=clock, log_retention=60) as store:
         await settle(store)
-        await write(store, item("a", expires_at=clock.micros() + 1), events=[told("a")])
+        await write(store, item("a", expires_at=clock.micros() + 1), events=[event_of("a")])
         await store.writes.call(lambda connection: connection.execute(refusal))
         clock.advance(120)
         body = b"x" * 300_000

@@ -22,7 +22,7 @@ from cicd_core.store.records import (
 )
 from cicd_core.testing.histories import Get, History, load, save
 from cicd_core.testing.recording.journal import Journal, from_line, to_line
-from cicd_core.testing.samples import READY, claim, commit, item, plain, told
+from cicd_core.testing.samples import READY, claim, commit, event_of, item, plain
 from tests.unit.testing.histories.writing import asked, did, sequential_recording
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ RECORD = Record(key="k", version=1, commit_id="c", body=bytes(range(256)), lease
 COMMIT = commit(
     item("a\0\N{SNOWMAN}", lease=LEASE, guard=Guard.LEASE_EXPIRED),
     plain("b", lease=None),
-    events=[told("a", version=7, body=b"\xff")],
+    events=[event_of("a", version=7, body=b"\xff")],
     increments=[Increment("group|x", -3)],
 )
 OPERATIONS = [

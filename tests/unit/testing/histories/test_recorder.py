@@ -19,9 +19,9 @@ from cicd_core.testing.samples import (
     SECOND,
     claim,
     commit,
+    event_of,
     in_lane,
     item,
-    told,
     watch,
 )
 
@@ -87,7 +87,7 @@ async def test_a_claim_and_each_renewal_are_operations(
 
 async def test_everything_else_is_passed_on(store: MemoryBackend, recorder: Recorder) -> None:
     recording = recorder.wrap(store, "ann")
-    await store.commit([commit(item("a"), events=[told("a")])])
+    await store.commit([commit(item("a"), events=[event_of("a")])])
     query = Query(partition=in_lane(), limit=5)
     assert await recording.now() == await store.now()
     assert await recording.page(query) == await store.page(query)

@@ -10,7 +10,7 @@ import pytest
 from cicd_core.store.records import Committed, Conflict, Delete, LogEntry, Record
 from cicd_core.testing.histories import Get, History
 from cicd_core.testing.histories.serial import check_serial
-from cicd_core.testing.samples import ITEMS, claim, commit, item, told
+from cicd_core.testing.samples import ITEMS, claim, commit, event_of, item
 from tests.unit.testing.histories.writing import asked, did, sequential_recording, spread
 
 A, B = (ITEMS.name, "a"), (ITEMS.name, "b")
@@ -18,7 +18,7 @@ A, B = (ITEMS.name, "a"), (ITEMS.name, "b")
 
 def put(within: tuple[int, int], **versions: int) -> Any:
     writes = [item(key, expected=max(0, version - 1)) for key, version in versions.items()]
-    events = [told(key) for key in versions]
+    events = [event_of(key) for key in versions]
     given = {(ITEMS.name, key): version for key, version in versions.items()}
     return did(commit(*writes, events=events), Committed(given), *within)
 
