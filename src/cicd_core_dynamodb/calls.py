@@ -76,6 +76,11 @@ class Calls:
         self._meter = meter
         self._patience = ATTEMPTS * timeout + _BESIDES
         self._room = CapacityLimiter(CONNECTIONS)
+        self._closed = False
+
+    def close(self) -> None:
+        """Refuse all further calls: the client would connect again, after its own close."""
+        self._closed = True
 
     def table(self, name: str) -> str:
         """Return a table's name with its prefix."""
@@ -88,6 +93,11 @@ class Calls:
             StoreError: the driver's error, translated.
             ConditionFailed, TransactionRefused: a condition did not hold.
         """
+        if self._closed:
+            raise StoreUnavailable(
+                f"the store in the tables {self._prefix!r} was closed: open it again; whether the "
+                f"call took effect is unknown"
+            )
         if self._meter is not None and operation not in _ABOUT_TABLES:
             parameters["ReturnConsumedCapacity"] = "INDEXES"
         async with self._room:

@@ -142,7 +142,7 @@ async def open_location(
         if used is None:
             used = await stack.enter_async_context(new_client(location))
         store = await _opened(location, collections, used, meter, owned=client is None)
-        stack.callback(store.lifetime.end)
+        stack.callback(store.close)
         stack.push_async_callback(store.tender.end)
         yield store
 

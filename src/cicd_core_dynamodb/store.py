@@ -207,6 +207,11 @@ class DynamoDBBackend:
         """Open another store on the same data, for another thread's event loop."""
         return self._sibling()
 
+    def close(self) -> None:
+        """Refuse all further calls; a call under way fails with its next request."""
+        self.lifetime.end()
+        self._calls.close()
+
     async def _is_any(self, watches: Sequence[Watch]) -> bool:
         for watch in watches:
             if await self._reader.is_any(watch.partition, watch.after):

@@ -55,6 +55,8 @@ class Store(Protocol):
       before a call, come from ``RetryingStore``.
     - Retries: none in a backend. ``RetryingStore`` retries, bounded and jittered, with the same
       commit id.
+    - Close: a ``wait`` under way ends with ``StoreClosed`` or ``StoreUnavailable``, at the latest
+      at its next look. Leases, cursors and ids belong to the data, not to a store: they stay.
     - Cancellation: a cancelled call leaves no unread answer, no open transaction and no partial
       commit; whether a write took effect is unknown (I7).
     """
