@@ -18,6 +18,7 @@ from cicd_core.testing.conformance.equal_values import SharedValuePromises
 from cicd_core.testing.conformance.extremes import ExtremePromises
 from cicd_core.testing.conformance.handles import HandlePromises
 from cicd_core.testing.conformance.jobs import JobPromises
+from cicd_core.testing.conformance.large_answers import LargeAnswerPromises
 from cicd_core.testing.conformance.lease_races import LeaseRacePromises
 from cicd_core.testing.conformance.leases import GuardPromises, LeasePromises
 from cicd_core.testing.conformance.limits import LimitPromises
@@ -25,6 +26,7 @@ from cicd_core.testing.conformance.log import LogPromises
 from cicd_core.testing.conformance.long_lists import LongListPromises
 from cicd_core.testing.conformance.lookalikes import LookalikePromises
 from cicd_core.testing.conformance.namespaces import NamespacePromises
+from cicd_core.testing.conformance.opaque_bytes import OpaqueBytesPromises
 from cicd_core.testing.conformance.pages import IndexPromises, PagePromises
 from cicd_core.testing.conformance.pushes import PushPromises
 from cicd_core.testing.conformance.records import (
@@ -33,6 +35,7 @@ from cicd_core.testing.conformance.records import (
     VersionPromises,
 )
 from cicd_core.testing.conformance.renewals import RenewalPromises
+from cicd_core.testing.conformance.reopening import ReopeningPromises
 from cicd_core.testing.conformance.stale_owners import StaleOwnerPromises
 from cicd_core.testing.conformance.time import ClockPromises
 from cicd_core.testing.conformance.unreadable import UnreadablePromises
@@ -48,6 +51,7 @@ class StoreConformance(
     NamespacePromises,
     CommitPromises,
     LongListPromises,
+    LargeAnswerPromises,
     RepetitionPromises,
     MalformedCommitPromises,
     LeasePromises,
@@ -71,8 +75,10 @@ class StoreConformance(
     LookalikePromises,
     LimitPromises,
     ExtremePromises,
+    OpaqueBytesPromises,
     SharedValuePromises,
     HandlePromises,
+    ReopeningPromises,
     ClockPromises,
     UnreadablePromises,
     CancellationPromises,

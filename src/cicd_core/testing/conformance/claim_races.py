@@ -12,6 +12,8 @@ from cicd_core.store.records import Committed, Conflict, Renewal
 from cicd_core.testing.conformance.crew import at_once
 from cicd_core.testing.conformance.suite import Suite
 from cicd_core.testing.samples import (
+    NOTES,
+    ON_SHELF,
     SECOND,
     apply,
     claim,
@@ -20,14 +22,16 @@ from cicd_core.testing.samples import (
     in_lane,
     item,
     keys_in,
+    note,
     read,
     whole_log,
     write,
 )
+from cicd_core.values import evolve
 
 if TYPE_CHECKING:
     from cicd_core.store.contract import Store
-    from cicd_core.store.records import Commit, Record
+    from cicd_core.store.records import Claim, Commit, Record
     from cicd_core.testing.harness import StoreHarness
 
 #: Number of concurrent claims.
@@ -114,6 +118,26 @@ class ClaimRacePromises(Suite):
         assert {(record.key, record.version) for record in again} == set(granted)
         taken = sorted(record.key for record in again)
         assert len(taken) == 3, f"calls with one claim id take its limit once, and took {taken}"
+
+    async def test_claims_with_one_id_in_two_collections_at_once_are_two_claims(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        await write(store, item("a"), note("n"))
+        await harness.settle()
+        of_items = claim(claim_id="c")
+        of_notes = evolve(
+            claim(claim_id="c", lanes=["top"], patch={"shelf": None}),
+            collection=NOTES.name,
+            index=ON_SHELF,
+        )
+        taken: dict[str, list[Record]] = {}
+
+        async def claimer(one: Claim) -> None:
+            taken[one.collection] = await store.claim(one)
+
+        await at_once(*(partial(claimer, one) for one in (of_items, of_notes)))
+        keys = {name: [record.key for record in some] for name, some in taken.items()}
+        assert keys == {"items": ["a"], NOTES.name: ["n"]}
 
 
 class CancelRacePromises(Suite):

@@ -111,6 +111,23 @@ class CommitRacePromises(Suite):
             for name in pair:
                 assert (await read(store, name)).body == "".join(pair).encode()
 
+    async def test_a_commit_that_is_made_several_times_at_once_is_one_commit(
+        self, store: Store, harness: StoreHarness, crew: list[Store]
+    ) -> None:
+        one = commit(item("a"), plain("b"), events=[event_of("a")], increments=[Increment("n")])
+        answers: list[Committed | Conflict] = []
+
+        async def writer(mine: Store) -> None:
+            answers.append(await apply(mine, one))
+
+        await at_once(*(partial(writer, mine) for mine in crew * 2))
+        await harness.settle()
+        record, beside = await read(store, "a"), await read(store, "b", "plain")
+        versions = {("items", "a"): record.version, ("plain", "b"): beside.version}
+        assert answers == [Committed(versions)] * len(answers)
+        assert [entry.version for entry in await whole_log(store)] == [record.version]
+        assert dict((await store.counters("n")).values) == {"n": 1}
+
     async def test_of_an_update_and_a_delete_exactly_one_wins(
         self, store: Store, crew: list[Store]
     ) -> None:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cicd_core.store.contract import Store
+    from cicd_core.testing.conformance.store_clock import StoreClock
     from cicd_core.testing.harness import StoreHarness
 
 
@@ -259,6 +260,41 @@ class RepetitionPromises(Suite):
         assert isinstance(first, Committed)
         assert first == second
         assert len(await whole_log(store)) == 1
+
+    async def test_a_repetition_in_a_list_leaves_the_new_commits_beside_it_whole(
+        self, store: Store, harness: StoreHarness, once: Commit
+    ) -> None:
+        first = await apply(store, once)
+        new = [
+            commit(item(key), events=[event_of(key)], increments=[Increment("n")]) for key in "cd"
+        ]
+        answers = await store.commit([new[0], once, new[1]])
+        await harness.settle()
+        assert answers[1] == first
+        assert isinstance(answers[0], Committed)
+        assert isinstance(answers[2], Committed)
+        assert sorted(entry.key for entry in await whole_log(store)) == ["a", "c", "d"]
+        assert dict((await store.counters("n")).values) == {"n": 3}
+
+    async def test_a_repeated_commit_leaves_a_record_that_took_the_place_of_its_deleted_one(
+        self, store: Store
+    ) -> None:
+        version = (await write(store, item("a")))["a"]
+        one = commit(plain("p"), delete("a", version))
+        first = await apply(store, one)
+        await write(store, item("a", body=b"another"))
+        assert await apply(store, one) == first
+        assert (await read(store, "a")).body == b"another"
+
+    async def test_a_commit_is_not_recognised_by_a_record_that_has_expired(
+        self, store: Store, clock: StoreClock
+    ) -> None:
+        version = (await write(store, item("a")))["a"]
+        moment = await clock.now() + clock.brief
+        update = commit(item("a", expected=version, expires_at=moment))
+        assert isinstance(await apply(store, update), Committed)
+        await clock.reach_safely(moment)
+        assert await apply(store, update) == Conflict((("items", "a"),))
 
     async def test_a_repeated_update_gives_the_same_answer(self, store: Store) -> None:
         version = (await write(store, item("a")))["a"]

@@ -16,6 +16,7 @@ from cicd_core.testing.samples import (
     SECOND,
     TIMERS,
     claim,
+    event_of,
     in_lane,
     in_state,
     item,
@@ -24,6 +25,7 @@ from cicd_core.testing.samples import (
     numbers_in,
     on_shelf,
     read,
+    whole_log,
     write,
 )
 from cicd_core.values import evolve
@@ -89,11 +91,27 @@ class SharedValuePromises(Suite):
         assert "place" in beside.attributes
         assert [await store.claim(one) for one in (of_items, of_notes)] == [[taken], [beside]]
         renewals = [
-            Renewal(collection=name, key="a", claim_id="c", duration=60 * SECOND)
-            for name in ("items", NOTES.name)
+            Renewal(collection=name, key="a", claim_id="c", duration=seconds * SECOND)
+            for name, seconds in (("items", 60), (NOTES.name, 70), ("items", 80))
         ]
-        versions = [renewal and renewal.version for renewal in await store.renew(renewals)]
-        assert versions == [taken.version, beside.version]
+        answers = [answer for answer in await store.renew(renewals) if answer is not None]
+        assert [answer.version for answer in answers] == [
+            taken.version,
+            beside.version,
+            taken.version,
+        ]
+        ends = [answer.expires for answer in answers]
+        assert ends == sorted(set(ends))
+
+    async def test_events_of_one_key_in_two_collections_are_different(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        version = (await write(store, note("a")))["a"]
+        events = [event_of("a"), evolve(event_of("a", 1, version=version), collection=NOTES.name)]
+        await write(store, item("a"), events=events)
+        await harness.settle()
+        subjects = {entry.ordinal: entry.collection for entry in await whole_log(store)}
+        assert subjects == {0: "items", 1: NOTES.name}
 
     @pytest.mark.parametrize(("index", "order"), [(BY_STATE, "bca"), (TIMERS, "cab")])
     async def test_a_claim_by_another_index_takes_by_its_partitions_and_in_its_order(

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cicd_core.store.limits import MAX_DURATION, MAX_INSTANT
-from cicd_core.store.records import MAX_RECORD_BYTES, Conflict, Delete, Increment, Lease, Renewal
+from cicd_core.store.records import (
+    MAX_RECORD_BYTES,
+    Conflict,
+    Delete,
+    Increment,
+    Lease,
+    Query,
+    Renewal,
+)
 from cicd_core.testing.conformance.suite import Suite
 from cicd_core.testing.samples import (
     apply,
@@ -17,9 +25,11 @@ from cicd_core.testing.samples import (
     find,
     in_lane,
     item,
+    keys_in,
     numbers_in,
     plain,
     read,
+    watch,
     whole_log,
     write,
 )
@@ -46,6 +56,25 @@ class ExtremePromises(Suite):
         record = await read(store, "a")
         assert (record.lease, record.lease_limit) == (lease, MAX_DURATION - 1)
         assert record.expires_at == number
+
+    async def test_records_at_the_ends_of_an_index_are_found_by_every_verb(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        last = "\U0010ffff"
+        ranks = ["\0", "", "\x7f", "\uffff", last, last * 200]  # in order, and a long one
+        await write(store, *(item(f"{at}", rank=rank) for at, rank in enumerate(ranks)))
+        await harness.settle()
+        in_order = [f"{at}" for at in range(len(ranks))]
+        assert await keys_in(store, in_lane()) == in_order
+        assert await keys_in(store, in_lane(), descending=True) == in_order[::-1]
+        assert await numbers_in(store, in_lane()) == [len(ranks)]
+        assert await store.wait([watch(in_lane(), after=f"{last}:4")], 0)
+        assert not await store.wait([watch(in_lane(), after=f"{last * 200}:5")], 0)
+        page = await store.page(Query(partition=in_lane(), limit=9, after=f"{last}:4"))
+        assert [record.key for record in page.records] == ["5"]
+        mine = claim(len(ranks))
+        assert sorted(record.key for record in await store.claim(mine)) == in_order
+        assert [record.key for record in await store.claim(mine)] == in_order
 
     async def test_an_expiry_at_the_epoch_means_expired(
         self, store: Store, harness: StoreHarness

@@ -19,6 +19,7 @@ from cicd_core.testing.samples import (
     numbers_in,
     read,
     remove,
+    watch,
     write,
 )
 
@@ -80,6 +81,19 @@ class HandlePromises(Suite):
         (again,) = await crew[3].claim(mine)
         assert again.lease is not None
         assert (again.version, again.lease.expires) == (renewed.version, renewed.expires)
+
+    async def test_a_handle_claims_from_a_lane_that_it_saw_empty(
+        self, crew: list[Store], harness: StoreHarness
+    ) -> None:
+        reader, writer = crew[1], crew[2]
+        for key in "ab":
+            assert await reader.claim(claim()) == []
+            assert not await reader.wait([watch(in_lane())], 0)
+            await write(writer, item(key))
+            await harness.settle()
+            assert await reader.wait([watch(in_lane())], 0)
+            assert [record.key for record in await reader.claim(claim())] == [key]
+            await harness.settle()
 
     async def test_a_commit_is_recognised_by_any_handle(self, crew: list[Store]) -> None:
         one = commit(item("a"), events=[event_of("a")], increments=[Increment("n")])

@@ -242,6 +242,25 @@ class LogPromises(Suite):
         assert (after.entries, after.truncated) == ((), False)
         assert not (await forgetful.read_log(None, 100)).truncated
 
+    async def test_a_gap_is_reported_to_a_reader_that_began_before_the_first_event(
+        self, harness: StoreHarness, forgetful: Store, clock: StoreClock
+    ) -> None:
+        begin = (await forgetful.read_log(None, 10)).cursor
+        await write(forgetful, item("a"), events=[event_of("a")])
+        await harness.settle()
+        await clock.reach(await clock.now() + (TEN_YEARS if harness.clock else clock.brief))
+        with fail_after(harness.patience):
+            page, number = await forgetful.read_log(None, 10), 0
+            while page.entries:  # a write may remove expired events
+                await write(forgetful, item(f"b{number}"))
+                await harness.settle()
+                page = await forgetful.read_log(None, 10)
+                number += 1
+                await clock.reach(await clock.now() + clock.brief)
+        page = await forgetful.read_log(begin, 10)
+        assert (page.entries, page.truncated) == ((), True)
+        assert not (await forgetful.read_log(page.cursor, 10)).truncated
+
     async def test_events_are_removed_after_their_retention_and_leave_a_gap(
         self, harness: StoreHarness, forgetful: Store, clock: StoreClock
     ) -> None:

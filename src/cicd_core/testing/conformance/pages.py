@@ -11,6 +11,7 @@ from cicd_core.store.records import Index, Query
 from cicd_core.testing.conformance.suite import Suite
 from cicd_core.testing.samples import (
     BY_STATE,
+    SECOND,
     claim,
     in_lane,
     in_state,
@@ -108,6 +109,7 @@ class PagePromises(Suite):
             ("cc", "dd", "d"),
             ("c\0", None, "defghij"),
             (None, "c\0", "abc"),
+            (None, "", ""),
         ],
     )
     async def test_the_bounds_of_a_page_are_exclusive(
@@ -153,6 +155,42 @@ class PagePromises(Suite):
         await harness.settle()
         seen += keys(await shelf(store, after=seen[-1]))
         assert seen == "abcdefhij"
+
+    @pytest.mark.parametrize("descending", [False, True])
+    @pytest.mark.parametrize("is_moved", [False, True])
+    async def test_a_page_follows_one_whose_last_record_has_gone(
+        self,
+        store: Store,
+        harness: StoreHarness,
+        filled: dict[str, int],
+        descending: bool,
+        is_moved: bool,
+    ) -> None:
+        letters = LETTERS[:: -1 if descending else 1]
+        first = await shelf(store, limit=4, descending=descending)
+        last = keys(first)[-1]
+        if is_moved:
+            await write(store, note(last, expected=filled[last], shelf="bottom"))
+        else:
+            await remove(store, last, filled[last], "side-notes")
+        await harness.settle()
+        bound = {"before" if descending else "after": last}
+        rest = await shelf(store, descending=descending, **bound)
+        assert keys(first) + keys(rest) == letters
+
+    async def test_a_page_shows_a_held_record_as_get_reads_it(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        ends = (await store.now()).micros + 3600 * SECOND
+        fields: dict[str, Any] = {"lease_limit": 90 * SECOND, "expires_at": ends}
+        await write(store, item("a", **fields), item("b", **fields))
+        await harness.settle()
+        await store.claim(claim(2, grant=b"mine"))
+        await harness.settle()
+        page = await store.page(Query(partition=in_state("held"), limit=9))
+        assert {record.key: record for record in page.records} == await store.get(
+            "items", ["a", "b"]
+        )
 
     async def test_a_page_shows_what_get_reads(self, store: Store, filled: dict[str, int]) -> None:
         for record in (await shelf(store, limit=3)).records:

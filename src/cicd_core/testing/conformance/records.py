@@ -13,6 +13,8 @@ from cicd_core.store.records import (
     MAX_RECORD_BYTES,
     Committed,
     Conflict,
+    Delete,
+    Query,
     Renewal,
 )
 from cicd_core.testing.conformance.suite import Suite
@@ -212,6 +214,16 @@ class VersionPromises(Suite):
         await remove(store, "a", held.version)
         assert (await write(store, item("a")))["a"] > held.version
 
+    async def test_records_removed_in_any_order_never_have_a_version_twice(
+        self, store: Store
+    ) -> None:
+        at = {"a": 0, "b": 0}
+        for key in "aaaaaaaaab":  # "a" runs far ahead of a clock that stands still
+            at |= await write(store, item(key, expected=at[key]))
+        for key, version in at.items():
+            await remove(store, key, version)
+        assert (await write(store, item("a")))["a"] > at["a"]
+
     async def test_an_expired_record_ahead_of_the_clock_never_has_a_version_twice(
         self, store: Store, exact_clock: VirtualClock
     ) -> None:
@@ -290,6 +302,11 @@ class RetentionPromises(Suite):
         answer = await apply(store, commit(item("a", expected=expired)))
         assert answer == Conflict((("items", "a"),))
 
+    async def test_an_expired_record_cannot_be_deleted(self, store: Store, expired: int) -> None:
+        gone = Delete(collection="items", key="a", expected=expired)
+        assert await apply(store, commit(plain("p"), gone)) == Conflict((("items", "a"),))
+        assert await find(store, "p", "plain") is None
+
     async def test_an_expired_record_can_be_recreated_with_a_new_version(
         self, store: Store, expired: int
     ) -> None:
@@ -337,6 +354,9 @@ class RetentionPromises(Suite):
         await write(store, item("stays", rank="2"))
         await harness.settle()
         await clock.reach_safely(moment)
+        page = await store.page(Query(partition=in_lane(), limit=1))
+        assert [record.key for record in page.records] == ["stays"] or page.resume is not None
+        assert await store.wait([watch(in_lane())], 0)
         assert await numbers_in(store, in_lane()) == [1]
         assert await keys_in(store, in_lane()) == ["stays"]
         assert [record.key for record in await store.claim(claim(5))] == ["stays"]

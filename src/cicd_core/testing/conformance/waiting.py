@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -301,6 +302,66 @@ class WaitPromises(Suite):
                 await write(store, item("a"))
                 await harness.settle()
         assert sorted(woken) == ["0", "1", "2", "3"]
+
+    async def test_a_cancelled_wait_passes_its_turn_on(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        """The first in line is cancelled at the moment of the write, chosen or not."""
+        woken: list[str] = []
+
+        async def wait(turn: str) -> None:
+            if await store.wait([watch(in_lane(), turn=turn)], LONG):
+                woken.append(turn)
+                with anyio.CancelScope(shield=True):
+                    await store.claim(claim(0))  # as each caller must that takes nothing
+
+        with anyio.fail_after(harness.patience):
+            async with anyio.create_task_group() as tasks:
+                async with anyio.create_task_group() as first:
+                    first.start_soon(wait, "1")
+                    await let_it_begin(store)
+                    tasks.start_soon(wait, "2")
+                    await let_it_begin(store)
+                    await write(store, item("a"))
+                    first.cancel_scope.cancel()
+                await harness.settle()
+        assert woken[-1] == "2"
+
+    async def test_each_record_wakes_a_waiter_of_its_own_in_two_lanes(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        woken: list[str] = []
+
+        async def wait(turn: str) -> None:
+            watches = [watch(in_lane(lane), turn=turn) for lane in ("red", "blue")]
+            if await store.wait(watches, LONG):
+                woken.append(turn)
+
+        with anyio.fail_after(harness.patience):
+            async with anyio.create_task_group() as tasks:
+                for turn in "12":
+                    tasks.start_soon(wait, turn)
+                    await let_it_begin(store)
+                await write(store, item("a", lane="red"), item("b", lane="blue"))
+                await harness.settle()
+        assert sorted(woken) == ["1", "2"]
+
+    async def test_a_wait_without_an_end_is_woken(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        answers: list[bool] = []
+
+        async def wait(lane: str, seconds: float) -> None:
+            answers.append(await store.wait([watch(in_lane(lane))], seconds))
+
+        with anyio.fail_after(harness.patience):
+            async with anyio.create_task_group() as tasks:
+                for lane, seconds in (("red", math.inf), ("blue", 1e10)):
+                    tasks.start_soon(wait, lane, seconds)
+                await let_it_begin(store)
+                await write(store, item("a", lane="red"), item("b", lane="blue"))
+                await harness.settle()
+        assert answers == [True, True]
 
     async def test_a_timeout_below_zero_is_refused(self, store: Store) -> None:
         for wrong in (-1.0, float("nan")):
