@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from tests.conformance import altered_answers as answers
 from tests.conformance import altered_reads as reads
 from tests.conformance import altered_writes as writes
+from tests.conformance import faulty_ends as ends
 from tests.conformance import faulty_engines as engines
+from tests.conformance import faulty_handles as handles
 from tests.conformance import faulty_keeping as keeping
 
 if TYPE_CHECKING:
@@ -27,6 +30,13 @@ _LARGE: Final = "test_a_record_keeps_the_largest_numbers"
 _EVENT_ENDS: Final = "test_an_event_keeps_the_ends_of_its_numbers"
 _AT_THEIR_CURSOR: Final = "test_counters_agree_with_the_log_at_their_cursor_while_others_write"
 _LONG_WAIT: Final = "test_a_wait_does_not_end_before_a_record_comes"
+_LARGE_RECORDS: Final = "test_large_records_are_read_completely"
+_OPAQUE: Final = "test_bytes_are_returned_as_they_were_given_whatever_they_look_like"
+_INDEX_ENDS: Final = "test_records_at_the_ends_of_an_index_are_found_by_every_verb"
+_OPENS_LATER: Final = "test_a_store_that_opens_later_sees_everything"
+_OUTLIVE: Final = "test_leases_and_cursors_outlive_the_store_that_gave_them"
+_CLOSE: Final = "test_a_close_ends_the_waits_of_its_store_and_of_no_other"
+_EXPIRE_AT_ONCE: Final = "test_many_records_may_expire_at_once"
 _DAYS: Final = "test_counters_stay_until_their_day_lies_94_days_back_on_both_clocks"
 
 ALTERED: Final[dict[type[PassingStore], str]] = {
@@ -54,6 +64,22 @@ ALTERED: Final[dict[type[PassingStore], str]] = {
     reads.LooksAndDoesNotWait: _LONG_WAIT,
     reads.WaitsTooBriefly: "test_a_wait_lasts_as_long_as_its_timeout",
     reads.LooksAgainOnce: _LONG_WAIT,
+    answers.GetsAMegabyte: _LARGE_RECORDS,
+    answers.PagesOfAMegabyte: _LARGE_RECORDS,
+    answers.CountsAMegabyte: _LARGE_RECORDS,
+    answers.AnswersClaimsWithAMegabyte: "test_a_claim_of_large_records_is_answered_completely",
+    answers.ReadsAMegabyteOfTheLog: "test_large_events_are_read_completely",
+    answers.InflatesBodies: _OPAQUE,
+    answers.InflatesEvents: _OPAQUE,
+    answers.InflatesGrants: "test_a_grant_is_returned_as_it_was_given_whatever_it_looks_like",
+    answers.ReadsNumbersFromBodies: _OPAQUE,
+    answers.EndsPagesAtTheLastLetter: _INDEX_ENDS,
+    answers.TakesAnEmptyBoundForNone: "test_the_bounds_of_a_page_are_exclusive",
+    answers.PagesWithoutGrants: "test_a_page_shows_a_held_record_as_get_reads_it",
+    answers.TellsEveryEventOfItems: "test_events_of_one_key_in_two_collections_are_different",
+    answers.RenewsCollectionByCollection: "test_one_claim_id_in_two_collections_is_two_claims",
+    answers.CannotWaitForever: "test_a_wait_without_an_end_is_woken",
+    answers.RemembersEmptyLanes: "test_a_handle_claims_from_a_lane_that_it_saw_empty",
     writes.ClaimsFromTwoHundred: _MANY_LANES,
     writes.ClaimsAHundredAtMost: "test_a_long_claim_takes_all_records_and_is_repeated_completely",
     writes.ClaimsByTheFirstIndex: (
@@ -100,6 +126,42 @@ ENGINES: Final[dict[type[MemoryBackend], str]] = {
     ),
     engines.WakesItsOwnHandle: "test_a_claim_by_another_store_wakes_a_waiter",
     engines.WakesByCommitsAlone: "test_a_claim_that_moves_a_record_wakes_a_waiter",
+    handles.KnowsClaimsSinceItsOpening: (
+        "test_a_store_that_opens_later_repeats_claims_and_renews_leases"
+    ),
+    handles.KnowsCommitsSinceItsOpening: _OPENS_LATER,
+    handles.CountsFromItsOpening: _OPENS_LATER,
+    handles.EndsCursorsWithTheirHandle: _OUTLIVE,
+    handles.ReleasesLeasesAtItsClose: _OUTLIVE,
+    handles.WaitsOnWhenItIsClosed: _CLOSE,
+    handles.EndsEveryWaitAtAClose: _CLOSE,
+    handles.TellsNothingBesideARepetition: (
+        "test_a_repetition_in_a_list_leaves_the_new_commits_beside_it_whole"
+    ),
+    handles.RefusesARepetitionUnderWay: (
+        "test_a_commit_that_is_made_several_times_at_once_is_one_commit"
+    ),
+    handles.DeletesAgainWhenRepeated: (
+        "test_a_repeated_commit_leaves_a_record_that_took_the_place_of_its_deleted_one"
+    ),
+    handles.RecognisesWhatHasExpired: (
+        "test_a_commit_is_not_recognised_by_a_record_that_has_expired"
+    ),
+    handles.SharesAnswersByTheClaimId: (
+        "test_claims_with_one_id_in_two_collections_at_once_are_two_claims"
+    ),
+    handles.DeletesWhatHasExpired: "test_an_expired_record_cannot_be_deleted",
+    ends.ClaimsUpToTheLastLetter: _INDEX_ENDS,
+    ends.RemembersTheLastVersionAlone: (
+        "test_records_removed_in_any_order_never_have_a_version_twice"
+    ),
+    ends.PagesFromTheLastRecord: "test_a_page_follows_one_whose_last_record_has_gone",
+    ends.PagesCountExpiredRecords: _EXPIRE_AT_ONCE,
+    ends.LooksAtTheFirstRecordAlone: _EXPIRE_AT_ONCE,
+    ends.TellsNoGapToWhoBeganEarly: (
+        "test_a_gap_is_reported_to_a_reader_that_began_before_the_first_event"
+    ),
+    ends.LosesTheTurnOfACancelledWait: "test_a_cancelled_wait_passes_its_turn_on",
     keeping.KeepsEveryEvent: "test_events_are_removed_after_their_retention_and_leave_a_gap",
     keeping.DropsDaysByTheSteadyClock: _DAYS,
     keeping.DropsDaysByTheCalendar: _DAYS,
