@@ -8,11 +8,12 @@ import pytest
 
 from cicd_core.store.retrying import RetryingStore
 from cicd_core.testing import StoreConformance
-from cicd_core.testing.conformance.commits import CommitPromises, RepetitionPromises
+from cicd_core.testing.conformance.commits import CommitPromises
 from cicd_core.testing.conformance.histories import HistoryConformance, check
 from cicd_core.testing.conformance.leases import GuardPromises, LeasePromises
 from cicd_core.testing.conformance.log import LogPromises
 from cicd_core.testing.conformance.renewals import RenewalPromises
+from cicd_core.testing.conformance.repetitions import RepetitionPromises
 from cicd_core.testing.harness import PATIENT
 from cicd_core.testing.histories import Workload
 from cicd_core.testing.histories.workload import conclude, work

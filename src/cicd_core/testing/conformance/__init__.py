@@ -10,7 +10,6 @@ from cicd_core.testing.conformance.commit_races import CommitRacePromises
 from cicd_core.testing.conformance.commits import (
     CommitPromises,
     MalformedCommitPromises,
-    RepetitionPromises,
 )
 from cicd_core.testing.conformance.counts import CounterPromises, CountPromises
 from cicd_core.testing.conformance.day_counters import DayCounterPromises
@@ -36,6 +35,7 @@ from cicd_core.testing.conformance.records import (
 )
 from cicd_core.testing.conformance.renewals import RenewalPromises
 from cicd_core.testing.conformance.reopening import ReopeningPromises
+from cicd_core.testing.conformance.repetitions import RepetitionPromises
 from cicd_core.testing.conformance.stale_owners import StaleOwnerPromises
 from cicd_core.testing.conformance.time import ClockPromises
 from cicd_core.testing.conformance.unreadable import UnreadablePromises
