@@ -8,7 +8,7 @@ enqueue to the first moment at which it can have been taken. So the check goes f
 the worst. Each job must have been taken at an instant at which no better job was certainly in the
 queue; the first such instant leaves the most possibilities for later jobs. For takes of one job
 the check is exact: an accepted history is linearizable. A take of several jobs counts as several
-takes of one (the contract promises each record by itself).
+takes of one (the contract promises each record by itself), whose answer must be sorted.
 
 References: Z. H. Lee, U. Mathur, "Efficient decrease-and-conquer linearizability monitoring"
 (arXiv:2410.04581); P. A. Abdulla and others (arXiv:2509.17795).
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from enum import Enum
-from itertools import islice
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Final
 
 from attrs import define
@@ -44,6 +44,7 @@ class Fault(Enum):
     FROM_NOWHERE = "a job was claimed, or withdrawn, without an enqueue"
     OTHER_LANE = "a claim got a job of a lane that it did not name"
     TOO_MANY = "a claim got more jobs than its limit"
+    NOT_SORTED = "a claim got its jobs, but not the best one first"
     TOO_EARLY = "a job was claimed, or withdrawn, before it was enqueued"
     GONE_TWICE = "a job was both claimed and withdrawn"
     STILL_THERE = "a job was claimed or withdrawn, but is still in the queue"
@@ -84,6 +85,8 @@ def check_queue(
     """
     monitor = _Monitor(operations)
     violations = [*monitor.ownership()]
+    if strict_order:
+        violations += islice(monitor.order(), MOST)
     if remaining is not None:
         violations += monitor.accounts(frozenset(remaining))
     violations += islice(monitor.times(strict_order=strict_order), MOST)
@@ -155,6 +158,15 @@ class _Monitor:
         for stay in self._stays.values():
             since = self._unanswered_since.get(stay.job.lane, FOREVER)
             stay.vanishes = min(stay.vanishes, since)
+
+    def order(self) -> Iterator[QueueViolation]:
+        """Yield the claims whose answers are not in the order of the ranks."""
+        for operation, _, names in self._takes:
+            jobs = [self._stays[name].job for name in names if name in self._stays]
+            for first, second in pairwise(jobs):
+                if first.rank > second.rank:
+                    detail = f"{first.name} ({first.rank}) is before {second.name} ({second.rank})"
+                    yield QueueViolation(Fault.NOT_SORTED, (operation,), detail)
 
     def accounts(self, remaining: frozenset[str]) -> Iterator[QueueViolation]:
         """Yield lost jobs, and jobs that should not exist."""

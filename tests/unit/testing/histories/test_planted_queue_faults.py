@@ -10,7 +10,7 @@ from attrs import evolve
 
 from cicd_core.testing.histories.queue_model import Enqueue, Take, Withdraw
 from cicd_core.testing.histories.queue_monitor import Fault, check_queue
-from tests.unit.testing.histories.writing import good_queue, spread, taken, withdrawn
+from tests.unit.testing.histories.writing import enqueued, good_queue, spread, taken, withdrawn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,6 +67,15 @@ def pass_over_an_earlier_one(random: Random, done: Operations) -> Operations:
     return swapped(random, done, lambda one, other: one.priority == other.priority)
 
 
+def give_the_best_one_last(random: Random, done: Operations) -> Operations:
+    jobs = {each.argument.job.name: each.argument.job for each in done if is_enqueue(each)}
+    place = random.choice(takes(done))
+    better = evolve(jobs[done[place].result[0]], name="better", rank="")
+    answer = (*done[place].result, "better")
+    both = evolve(done[place], argument=evolve(done[place].argument, limit=9), result=answer)
+    return [*done[:place], enqueued(better, 0, 0), both, *done[place + 1 :]]
+
+
 def find_nothing(random: Random, done: Operations) -> Operations:
     place = random.choice(takes(done))
     # Right before a job of these lanes is taken, it is there.
@@ -79,6 +88,7 @@ PLANTS: dict[Fault, Callable[[Random, Operations], Operations]] = {
     Fault.FROM_NOWHERE: give_from_nowhere,
     Fault.OTHER_LANE: give_from_another_lane,
     Fault.TOO_MANY: give_too_many,
+    Fault.NOT_SORTED: give_the_best_one_last,
     Fault.TOO_EARLY: give_too_early,
     Fault.GONE_TWICE: withdraw_what_is_taken,
     Fault.STILL_THERE: keep_what_is_taken,

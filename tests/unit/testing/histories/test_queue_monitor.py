@@ -234,6 +234,9 @@ class TestWrongQueues:
             taken(at=(4, 5)),
         ]
         assert faults(*operations, strict_order=False) == []
+        unsorted = [*operations[:2], taken("a", "u", at=(2, 3), limit=2)]
+        assert faults(*unsorted, strict_order=False) == []
+        assert faults(*unsorted) == [Fault.NOT_SORTED]
         again = taken("a", at=(2, 3))
         assert faults(*operations, again, strict_order=False) == [Fault.DOUBLE_CLAIM]
 
