@@ -29,10 +29,9 @@ from cicd_core.testing.crash.plan import SETTINGS, fate_of
 from cicd_core.testing.crash.recovery import recovery
 from cicd_core.testing.crash.report import CrashReport, Faults
 from cicd_core.testing.crash.storm import Storm
-from cicd_core.testing.job_oracle.answers import WorkerLogs
-from cicd_core.testing.job_oracle.logged import Evidence
-from cicd_core.testing.job_oracle.losses import early_ends, lost_effects, lost_jobs
-from cicd_core.testing.job_oracle.ownership import double_owners
+from cicd_core.testing.job_oracle.losses import lost_jobs
+from cicd_core.testing.job_oracle.oracle import JobOracle
+from cicd_core.testing.recording.journal import read
 from cicd_core.testing.recording.service_calls import Ending
 from cicd_core.testing.workers.fork_server import errors_path
 from cicd_core.values import evolve
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from cicd_core.store.records import Record
     from cicd_core.testing.crash.plan import LabPlan
     from cicd_core.testing.crash.storm import StormReport
+    from cicd_core.testing.job_oracle.answers import Answers
     from cicd_core.testing.workers.orders import KillPoint
 
 
@@ -94,14 +94,17 @@ async def _examine(plan: LabPlan, storm: StormReport, tell: Callable[[str], None
         # At once: the jobs of the last killed workers wait to be requeued.
         drained = await drain(plane, patience=plan.patience)
         tell("drained; reading the workers' journals and the whole store")
-        worker_logs = WorkerLogs.of(sorted(plan.folder.glob("*.jsonl")))
+        oracle = JobOracle()
+        for path in sorted(plan.folder.glob("*.jsonl")):
+            for operation in read(path):
+                oracle.add(operation)
         offset = await _clock_offset(plane)
-        evidence = await Evidence.of(plane)
-        ended = set(worker_logs.enqueued.values())
-        tags = await _tags(plane, evidence.jobs)
+        await oracle.logged.read(plane)
+        answers = oracle.answers
+        ended = set(answers.enqueued.values())
+        tags = await _tags(plane, oracle.logged.jobs)
         found = await audit(plane, ended=ended if drained else ())
     tell("the audit is done")
-    owners = (fault for job_id in worker_logs.jobs for fault in _owners(worker_logs, job_id))
     return CrashReport(
         store=redacted_url(plan.store),
         seed=plan.seed,
@@ -110,21 +113,19 @@ async def _examine(plan: LabPlan, storm: StormReport, tell: Callable[[str], None
         kills=storm.kills,
         points=_points(plan, storm),
         stops=storm.stops,
-        mishaps=_mishaps(plan, storm, worker_logs),
-        operations=worker_logs.operations,
-        refused=worker_logs.calls[Ending.REFUSED],
-        unknown=worker_logs.calls[Ending.UNKNOWN],
-        refused_stale=worker_logs.refused_stale,
-        enqueued=len(worker_logs.enqueued),
+        mishaps=_mishaps(plan, storm, answers),
+        operations=answers.operations,
+        refused=answers.calls[Ending.REFUSED],
+        unknown=answers.calls[Ending.UNKNOWN],
+        refused_stale=answers.refused_stale,
+        enqueued=len(answers.enqueued),
         events=found.events,
-        recovery=recovery(evidence, storm.deaths, offset),
-        lost=Faults.of((*lost_jobs(worker_logs, tags), *lost_effects(worker_logs, evidence))),
-        double_owned=Faults.of(owners),
-        early=Faults.of(early_ends(worker_logs, evidence)),
-        unfounded=Faults.of((*worker_logs.ambiguous, *worker_logs.unfounded(tags.values()))),
-        broken=Faults.of(
-            (*worker_logs.broken, *_strange_deaths(plan, storm), *_stall(plan, storm))
-        ),
+        recovery=recovery(oracle.logged, storm.deaths, offset),
+        lost=Faults.of((*lost_jobs(answers, tags), *oracle.lost())),
+        double_owned=Faults.of(oracle.double_owned()),
+        early=Faults.of(oracle.early()),
+        unfounded=Faults.of((*answers.ambiguous, *answers.unfounded(tags.values()))),
+        broken=Faults.of((*answers.broken, *_strange_deaths(plan, storm), *_stall(plan, storm))),
         unfinished=Faults.of(() if drained else ("some jobs could not be finished",)),
         integrity=Faults.of(_damage(plan)),
         audit=found,
@@ -147,10 +148,6 @@ def _reached(plan: LabPlan, storm: StormReport) -> list[KillPoint]:
         if death.was_killed and death.by_itself
     )
     return [kill_point for kill_point in kill_points if kill_point is not None]
-
-
-def _owners(worker_logs: WorkerLogs, job_id: str) -> Iterable[str]:
-    return double_owners(job_id, worker_logs.jobs[job_id])
 
 
 async def _tags(plane: ControlPlane, known: Iterable[str]) -> dict[str, str]:
@@ -180,10 +177,10 @@ def _strange_deaths(plan: LabPlan, storm: StormReport) -> list[str]:
     return [f"workers ended by themselves: {names}: {words}"]
 
 
-def _mishaps(plan: LabPlan, storm: StormReport, worker_logs: WorkerLogs) -> dict[str, int]:
+def _mishaps(plan: LabPlan, storm: StormReport, answers: Answers) -> dict[str, int]:
     """Return how often each mishap happened."""
     forks = sum(kill_point.forks for kill_point in _reached(plan, storm))
-    return {name: worker_logs.mishaps[name] for name in plan.mishaps} | {"fork at the kill": forks}
+    return {name: answers.mishaps[name] for name in plan.mishaps} | {"fork at the kill": forks}
 
 
 def _stall(plan: LabPlan, storm: StormReport) -> list[str]:

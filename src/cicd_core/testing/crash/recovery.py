@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from cicd_core.testing.crash.storm import Death
-    from cicd_core.testing.job_oracle.logged import Evidence
+    from cicd_core.testing.job_oracle.logged import LoggedJobs
 
 
 @frozen(kw_only=True)
@@ -27,11 +27,11 @@ class Recovery:
     longest: float | None
 
 
-def recovery(evidence: Evidence, deaths: Iterable[Death], offset: int) -> Recovery:
+def recovery(logged: LoggedJobs, deaths: Iterable[Death], offset: int) -> Recovery:
     """Return the times until the jobs of killed workers were claimed again.
 
     Args:
-        evidence: the store's log.
+        logged: the store's log.
         deaths: when the workers ended, in microseconds since the machine started.
         offset: the difference from that to the store's time.
     """
@@ -42,7 +42,7 @@ def recovery(evidence: Evidence, deaths: Iterable[Death], offset: int) -> Recove
     }
     seconds = sorted(
         (attempt.ended - killed[attempt.agent]) / SECOND
-        for job in evidence.jobs.values()
+        for job in logged.jobs.values()
         for attempt in job.attempts.values()
         if attempt.ended is not None
         and attempt.ended_by == REAPER

@@ -1,4 +1,4 @@
-"""The journals of all workers together, by job: their requests and answers."""
+"""The answers of all callers together, by job."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import define, field
 
-from cicd_core.testing.recording.journal import read
 from cicd_core.testing.recording.service_calls import Ending, answer_to
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
 
     from cicd_core.testing.recording.service_calls import ServiceAnswer, ServiceOperation
 
 #: The verbs with a token.
 OWNER_VERBS: Final = frozenset({"start", "progress", "renew", "complete", "release"})
+#: The verbs that answer claimed jobs: a claim, and the question for the jobs of an earlier claim.
+_CLAIMS: Final = frozenset({"claim", "held"})
 #: The most faults that are described.
 _DESCRIBED: Final = 20
 
@@ -59,8 +59,8 @@ class JobAnswers:
     promised: dict[int, int] = field(factory=dict[int, int])
 
 
-class WorkerLogs:
-    """All journals of a run, taken together."""
+class Answers:
+    """The answers of a run, from all journals together."""
 
     def __init__(self) -> None:
         self.jobs: defaultdict[str, JobAnswers] = defaultdict(JobAnswers)
@@ -78,16 +78,8 @@ class WorkerLogs:
         self.refused_stale = 0
         #: Unexpected errors.
         self.broken: list[str] = []
-        self._number_of: dict[str, int] = {}
-
-    @classmethod
-    def of(cls, journals: Iterable[Path]) -> WorkerLogs:
-        """Read all journals."""
-        worker_logs = cls()
-        for path in journals:
-            for call in read(path):
-                worker_logs.add(call)
-        return worker_logs
+        #: The jobs of the calls since the last check.
+        self.touched: set[str] = set()
 
     @property
     def operations(self) -> int:
@@ -106,7 +98,7 @@ class WorkerLogs:
                 self.broken.append(f"{asked.verb}: {error}: {text}")
         elif asked.verb == "enqueue":
             self._add_enqueue(asked.details["tags"], answer.details.get("jobs", ()))
-        elif asked.verb == "claim":
+        elif asked.verb in _CLAIMS:
             self._add_claim(call, answer)
         elif asked.verb in OWNER_VERBS:
             self._add_use(call, answer)
@@ -134,11 +126,11 @@ class WorkerLogs:
             return
         for job_id, fence, claim_id, _, expires in answer.details["got"]:
             job = self.jobs[job_id]
-            known = job.granted.get(fence)
-            if known is not None:
+            self.touched.add(job_id)
+            first = job.granted.setdefault(fence, Granted(claim_id, call.returned, expires))
+            if first.claim_id != claim_id:
                 job.doubles.append((fence, claim_id))
                 continue
-            job.granted[fence] = Granted(claim_id, call.returned, expires)
             job.promised[fence] = max(expires, job.promised.get(fence, 0))
 
     def _add_use(self, call: ServiceOperation, answer: ServiceAnswer) -> None:
@@ -151,6 +143,7 @@ class WorkerLogs:
             self.refused_stale += 1
             return
         job, fence = self.jobs[asked["job"]], asked["fence"]
+        self.touched.add(asked["job"])
         verdict, state = asked.get("verdict"), answer.details.get("state")
         job.uses.append(Use(verb, fence, call.invoked, accepted, verdict, state))
         expires = answer.details.get("expires")

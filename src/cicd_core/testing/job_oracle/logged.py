@@ -1,8 +1,8 @@
-"""The history of each job from the store's log, for comparison with the workers' journals."""
+"""The history of each job in the log of the store."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
 from attrs import define, field
@@ -37,7 +37,7 @@ class LoggedAttempt:
 
 
 @define
-class JobEvidence:
+class LoggedJob:
     """The history of a job in the log."""
 
     attempts: dict[int, LoggedAttempt] = field(factory=dict[int, LoggedAttempt])
@@ -56,28 +56,26 @@ class JobEvidence:
         )
 
 
-class Evidence:
+class LoggedJobs:
     """The log of a run, job by job."""
 
     def __init__(self) -> None:
-        self.jobs: defaultdict[str, JobEvidence] = defaultdict(JobEvidence)
-        self.events: Counter[str] = Counter()
+        self.jobs: defaultdict[str, LoggedJob] = defaultdict(LoggedJob)
+        #: The jobs of the events since the last check.
+        self.touched: set[str] = set()
 
-    @classmethod
-    async def of(cls, plane: ControlPlane) -> Evidence:
-        """Read the whole log of an idle store."""
-        evidence = cls()
+    async def read(self, plane: ControlPlane) -> None:
+        """Add the whole log of an idle store."""
         context = Context(plane.store, IdSource(), plane.settings)
         # The audit, which also reads the log, reports entries that do not decode.
         async for event in LogReader(context, Findings()).rest():
             if event.subject[0] == JOBS.name:
-                evidence.add(event)
-        return evidence
+                self.add(event)
 
     def add(self, event: Event) -> None:
         """Add the next event."""
         job = self.jobs[event.subject[1]]
-        self.events[event.type] += 1
+        self.touched.add(event.subject[1])
         source, target = event.data.get("from"), event.data.get("to")
         by = event.data.get("actor")
         job.state = target or job.state

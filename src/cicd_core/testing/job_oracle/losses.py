@@ -1,66 +1,64 @@
-"""Lost acknowledged writes: the workers' journals against the store's log."""
+"""Lost acknowledged writes and leases that ended too early: the answers against the log."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cicd_core.testing.job_oracle.logged import REAPER, JobEvidence
+from cicd_core.testing.job_oracle.logged import REAPER
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from cicd_core.testing.job_oracle.answers import JobAnswers, Use, WorkerLogs
-    from cicd_core.testing.job_oracle.logged import Evidence
+    from cicd_core.testing.job_oracle.answers import Answers, JobAnswers, Use
+    from cicd_core.testing.job_oracle.logged import LoggedJob
 
 
-def lost_jobs(worker_logs: WorkerLogs, records: Collection[str]) -> Iterator[str]:
+def lost_jobs(answers: Answers, records: Collection[str]) -> Iterator[str]:
     """Yield a sentence for each acknowledged enqueue without a record of its job."""
-    for tag, job_id in worker_logs.enqueued.items():
+    for tag, job_id in answers.enqueued.items():
         if job_id not in records:
             yield f"job {job_id} ({tag}): its enqueue was acknowledged, but the job does not exist"
 
 
-def lost_effects(worker_logs: WorkerLogs, evidence: Evidence) -> Iterator[str]:
+def lost_effects(job_id: str, answers: JobAnswers, found: LoggedJob) -> Iterator[str]:
     """Yield a sentence for each other acknowledged call without an effect."""
-    nothing = JobEvidence()
-    for job_id, answers in worker_logs.jobs.items():
-        found = evidence.jobs.get(job_id, nothing)
-        for fault in _lost(answers, found):
-            yield f"job {job_id}: {fault}, but the log has no event of it"
+    for fault in _lost(answers, found):
+        yield f"job {job_id}: {fault}, but the log has no event of it"
 
 
-def early_ends(worker_logs: WorkerLogs, evidence: Evidence) -> Iterator[str]:
+def early_ends(
+    job_id: str, answers: JobAnswers, found: LoggedJob, *, is_sequential: bool = False
+) -> Iterator[str]:
     """Yield a sentence for each lease that was taken away before it had expired.
 
     All instants are the store's: the reaper's action, the next claim, and the end of the lease by
     the holder's answers. No jumping clock may change their order.
     """
-    for job_id, answers in worker_logs.jobs.items():
-        found = evidence.jobs.get(job_id)
-        if found is None:
-            continue
-        for fence, expires in answers.promised.items():
-            taken = _taken_away(found, fence)
-            if taken is not None and taken < expires:
-                yield (
-                    f"job {job_id}: the lease with fence {fence} was promised until {expires}, "
-                    f"but another claim got the job at {taken}"
-                )
+    for fence, expires in answers.promised.items():
+        taken = _taken_away(found, fence, is_sequential=is_sequential)
+        if taken is not None and taken < expires:
+            yield (
+                f"job {job_id}: the lease with fence {fence} was promised until {expires}, "
+                f"but it was taken away at {taken}"
+            )
 
 
-def _taken_away(found: JobEvidence, fence: int) -> int | None:
-    """Return when another claim got a job that the reaper took from its holder, at the latest.
+def _taken_away(found: LoggedJob, fence: int, *, is_sequential: bool) -> int | None:
+    """Return when the reaper took a job from its holder, at the latest; None: it did not.
 
-    The reaper's event has the time of its decision, which is earlier than its commit: a renewal may
-    come between, and the lease may expire before the commit. The next claim has the store's time.
+    The reaper's event has the time of its decision. If calls overlap, its commit is later: a
+    renewal may come between, and the lease may expire before the commit. Then the next claim
+    counts, which has the time of its commit.
     """
     attempt = found.attempts.get(fence)
     if attempt is None or attempt.ended is None or attempt.ended_by != REAPER:
         return None
-    return None if attempt.missed_deadline else found.claimed_again(fence)
+    if attempt.missed_deadline:
+        return None
+    return attempt.ended if is_sequential else found.claimed_again(fence)
 
 
-def _lost(answers: JobAnswers, found: JobEvidence) -> Iterator[str]:
+def _lost(answers: JobAnswers, found: LoggedJob) -> Iterator[str]:
     for fence in answers.granted:
         if fence not in found.attempts:
             yield f"a claim was answered with fence {fence}"
@@ -77,7 +75,7 @@ def _lost(answers: JobAnswers, found: JobEvidence) -> Iterator[str]:
         yield "a replay was acknowledged"
 
 
-def _is_there(use: Use, found: JobEvidence) -> bool:
+def _is_there(use: Use, found: LoggedJob) -> bool:
     attempt = found.attempts.get(use.fence)
     if attempt is None:
         return False

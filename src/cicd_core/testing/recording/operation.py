@@ -28,8 +28,9 @@ UNKNOWN: Final = Unknown.UNKNOWN
 class Operation(Generic[ArgumentT_co, ResultT_co]):
     """A call and its result.
 
-    Instants are microseconds of :func:`cicd_core.clock.boot_micros`, which all processes on one
-    host share. They are rounded down, so two in the same microsecond count as concurrent.
+    Instants are microseconds of the recorder's clock, by default of
+    :func:`cicd_core.clock.boot_micros`, which all processes on one host share. They are rounded
+    down, so two in the same microsecond count as concurrent.
     """
 
     #: The client that made the call.

@@ -20,14 +20,20 @@ Result = TypeVar("Result")
 class CallRecorder(Generic[Argument, Result]):
     """Collects the operations of many clients. Thread-safe."""
 
-    def __init__(self, sink: Callable[[Operation[Argument, Result]], object] | None = None) -> None:
+    def __init__(
+        self,
+        sink: Callable[[Operation[Argument, Result]], object] | None = None,
+        clock: Callable[[], int] = boot_micros,
+    ) -> None:
         """Start with nothing recorded.
 
         Args:
             sink: takes each call before it is made, as an operation without an answer, and again
                 with its answer; a read only with its answer. Without one the operations are kept.
+            clock: returns the time (µs); by default the time since the machine started.
         """
         self._sink = sink
+        self._clock = clock
         #: The records, if there is no sink; each operation once.
         self.operations: list[Operation[Argument, Result]] = []
         #: The number of calls made.
@@ -65,14 +71,14 @@ class CallRecorder(Generic[Argument, Result]):
             if self._sink is None and not reads:
                 self.operations += parts
             raise
-        returned = boot_micros()
+        returned = self._clock()
         for part, result in zip(parts, results(answer), strict=True):
             self._keep(part, result, returned)
         return answer
 
     def note(self, client: str, argument: Argument, result: Result) -> None:
-        """Record an event at this time that is not a call."""
-        self._keep(self._invoked(client, argument), result, boot_micros())
+        """Record an event at this time, or a call that took no time."""
+        self._keep(self._invoked(client, argument), result, self._clock())
 
     def _invoked(self, client: str, argument: Argument) -> Operation[Argument, Result]:
         self.asked += 1
@@ -81,7 +87,7 @@ class CallRecorder(Generic[Argument, Result]):
             number=next(self._numbers[client]),
             argument=argument,
             result=UNKNOWN,
-            invoked=boot_micros(),
+            invoked=self._clock(),
             returned=None,
         )
 

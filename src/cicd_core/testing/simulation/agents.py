@@ -12,13 +12,14 @@ from cicd_core.model.agent import AgentSpec
 from cicd_core.model.instants import SECOND, from_micros
 from cicd_core.model.job import JobState
 from cicd_core.model.outcome import Outcome
+from cicd_core.testing.recording.service_calls import granted, owner, renewed
 from cicd_core.testing.simulation.plan import HOUR
 from cicd_core.testing.simulation.traffic import outcome_of, seconds_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-    from cicd_core.model.claim import ClaimedJob, LeaseStatus
+    from cicd_core.model.claim import ClaimedJob
     from cicd_core.queueing.lanes import Lane
     from cicd_core.testing.simulation.plan import Machine
     from cicd_core.testing.simulation.world import World
@@ -141,13 +142,17 @@ class SimulatedAgent:
         if limit <= 0:
             return
         ask = self._claim(limit)
-        claims = await ask()
-        await self._world.oracle.claimed(self.machine, limit, claims, self._world.now)
+        claims = await self._claims("claim", ask)
+        await self._took(limit, claims)
         if self._reply_is_lost():
             self._world.count("repeated calls")
             repeats = self._luck.random() < 0.5
-            again = await (ask() if repeats else self._ask_what_is_held())
-            self._world.oracle.require(
+            again = await (
+                self._claims("claim", ask)
+                if repeats
+                else self._claims("held", self._ask_what_is_held)
+            )
+            self._world.observer.require(
                 "repetitions change nothing",
                 [(item.job.job_id, item.token) for item in again]
                 == [(claim.job.job_id, claim.token) for claim in claims]
@@ -155,7 +160,7 @@ class SimulatedAgent:
                 f"a claim of {self.agent_id} was repeated, and returned other jobs",
             )
             if repeats and not claims:  # the first took nothing: this is a new claim
-                await self._world.oracle.claimed(self.machine, limit, again, self._world.now)
+                await self._took(limit, again)
             claims = again
         if claims and self._fails_to_begin():
             await self._give_back(claims)
@@ -164,6 +169,18 @@ class SimulatedAgent:
             self._hold(claimed)
         if self.free:
             self._company.rests(self)
+
+    async def _claims(
+        self, verb: str, ask: Callable[[], Awaitable[list[ClaimedJob]]]
+    ) -> list[ClaimedJob]:
+        now = self._world.now
+        return await self._world.call(
+            self.agent_id, verb, ask, lambda claims: {"got": [granted(one, now) for one in claims]}
+        )
+
+    async def _took(self, limit: int, claims: list[ClaimedJob]) -> None:
+        world = self._world
+        await world.observer.claimed(self.agent_id, self.machine, limit, claims, world.now)
 
     def _claim(self, limit: int) -> Callable[[], Awaitable[list[ClaimedJob]]]:
         self._requests += 1
@@ -189,23 +206,17 @@ class SimulatedAgent:
             world.count("given back unused")
             job_id = claimed.job.job_id
             call = partial(world.plane.queue.release, claimed, reason="no space left", began=False)
-            back = await world.as_holder("release", job_id, claimed.token, call)
-            world.oracle.require(
+            back = await world.as_holder("release", claimed, call)
+            world.observer.require(
                 "a job that never started returns unused",
                 back is None or back.state is not JobState.ERROR,
                 f"job {job_id} never started, and ended in an error when it was released",
             )
-        self._company.wake(await world.oracle.look())
+        self._company.wake(await world.observer.look())
         self._later(self._luck.uniform(1.0, 5.0), self.look_for_work)
 
     def _hold(self, claimed: ClaimedJob) -> None:
         holding = _Holding(claimed, hangs=self._happens(self._world.plan.hangs))
-        self._world.beliefs.granted(
-            claimed.job.job_id,
-            claimed.token,
-            now=self._world.now,
-            seconds_left=claimed.seconds_left,
-        )
         # It may hold a lease that it has lost without notice: the same job has the same slot.
         self._company.busy += claimed.job.job_id not in self._held
         self._held[claimed.job.job_id] = holding
@@ -221,9 +232,9 @@ class SimulatedAgent:
         if self._has(holding):
             claimed = holding.claimed
             call = partial(self._world.plane.queue.start, claimed)
-            started = await self._world.as_holder("start", claimed.job.job_id, claimed.token, call)
-            await self._world.oracle.look()
-            self._world.oracle.began(claimed.job.job_id, self._world.now)
+            started = await self._world.as_holder("start", claimed, call)
+            await self._world.observer.look()
+            self._world.observer.began(claimed.job.job_id, self._world.now)
             if started is None:
                 await self._drop(holding)
                 return
@@ -240,12 +251,12 @@ class SimulatedAgent:
         if not self._has(holding):
             return
         claimed = holding.claimed
-        job_id = claimed.job.job_id
         call = partial(self._world.plane.queue.complete, claimed, outcome)
-        done = await self._world.as_holder("complete", job_id, claimed.token, call)
-        self._company.wake(await self._world.oracle.look())
+        verdict = outcome.verdict.value
+        done = await self._world.as_holder("complete", claimed, call, verdict=verdict)
+        self._company.wake(await self._world.observer.look())
         if done is not None and self._reply_is_lost():
-            again = partial(self._world.repeated, "complete", job_id, call)
+            again = partial(self._world.repeated, "complete", claimed, call, verdict=verdict)
             if self._draw.random() < 0.5:
                 await again()
             else:  # a delayed repetition, which arrives when the state has changed
@@ -258,33 +269,26 @@ class SimulatedAgent:
         if not holdings:
             return
         self._later(self._renew_seconds, self._renew)
-        oracle = self._world.oracle
+        world, observer = self._world, self._world.observer
         claims = [holding.claimed for holding in holdings]
-        answers = await self._world.plane.queue.renew(claims)
+        answers = await world.plane.queue.renew(claims)
         for holding, answer in zip(holdings, answers, strict=True):
             job_id = holding.claimed.job.job_id
-            oracle.require(
+            details = renewed(answer, world.now)
+            world.acknowledged(self.agent_id, "renew", details, **owner(holding.claimed))
+            observer.require(
                 "renewals tell the owner",
-                answer.held == oracle.owns(job_id, holding.claimed.token),
+                answer.held == observer.owns(job_id, holding.claimed.token),
                 f"job {job_id}: {self.agent_id} was answered held={answer.held}",
             )
-            self._believe(holding, answer)
             if answer.held:
-                oracle.heard(job_id, self._world.now)
+                observer.heard(job_id, world.now)
             # Some handlers do not notice the loss, and report anyway: that must be refused.
             elif holding.hangs or self._draw.random() < 0.5:
                 await self._drop(holding)
             if answer.cancel_requested:
                 stopped = Outcome.cancelled("stopped by a cancel request")
                 self._later(_STOPPING, partial(self._finish, holding, stopped))
-
-    def _believe(self, holding: _Holding, answer: LeaseStatus) -> None:
-        job_id, token = holding.claimed.job.job_id, holding.claimed.token
-        beliefs, now = self._world.beliefs, self._world.now
-        if not answer.held:
-            beliefs.lost(job_id, token, now=now)
-        elif answer.seconds_left is not None:
-            beliefs.renewed(job_id, token, now=now, seconds_left=answer.seconds_left)
 
     async def _beat(self) -> None:
         self._later(self._world.plan.heartbeat_timeout_seconds / 3, self._beat)
@@ -327,7 +331,6 @@ class SimulatedAgent:
         self._incarnation = agent.incarnation
 
     async def _drop(self, holding: _Holding) -> None:
-        self._world.beliefs.ended(holding.claimed.job.job_id, holding.claimed.token)
         if self._has(holding):
             del self._held[holding.claimed.job.job_id]
             self._company.busy -= 1
@@ -344,8 +347,6 @@ class SimulatedAgent:
         self._company.went(self)
         self.running = False
         self._stalled_until = 0
-        for holding in self._held.values():
-            self._world.beliefs.ended(holding.claimed.job.job_id, holding.claimed.token)
         self._held.clear()
 
     def _has(self, holding: _Holding) -> bool:

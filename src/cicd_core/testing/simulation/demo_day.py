@@ -146,7 +146,7 @@ class DemoDay:
         world = self._world
         specs = named(self._traffic.specs(from_micros(world.now)), self._draw)
         jobs = await world.plane.queue.enqueue_many(specs, actor="pipeline")
-        self._fleet.wake(await world.oracle.enqueued(jobs))
+        self._fleet.wake(await world.observer.enqueued(jobs))
         for job in jobs:
             self._maybe_cancel(job)
 
@@ -158,10 +158,11 @@ class DemoDay:
     async def _cancel(self, job_id: str) -> None:
         reason = "a newer commit was pushed"
         await self._world.plane.jobs.cancel(job_id, actor="ada", reason=reason)
-        await self._world.oracle.look()
+        await self._world.observer.look()
 
     async def _sweep(self) -> None:
         self._world.agenda.after(self._plan.sweep_seconds, self._sweep)
         await self._world.plane.maintenance.sweep()
-        await self._world.oracle.look()
+        await self._world.observer.look()
+        self._world.observer.check_order()  # it keeps the moves only until then
         self._fleet.wake_for_what_is_left()

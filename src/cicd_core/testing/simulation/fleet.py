@@ -86,7 +86,7 @@ class Fleet:
 
     def wake_for_what_is_left(self) -> None:
         """Wake agents for work that is still waiting: the woken agent took other work."""
-        for lane, number in sorted(self._world.oracle.ready().items(), key=_by_key):
+        for lane, number in sorted(self._world.observer.ready().items(), key=_by_key):
             for _ in range(number):
                 if not self._wake_one(lane):
                     break

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cicd_core.model.job import Job
-    from cicd_core.testing.simulation.oracle import JobSight
+    from cicd_core.testing.simulation.observer import JobSight
 
 _HELD: Final = (JobState.CLAIMED, JobState.RUNNING)
 _ENDS: Final = FINAL_STATES | {JobState.DEAD_LETTERED}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from random import Random  # noqa: TID251 - its seed comes in as a parameter
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from attrs import field
 
@@ -11,7 +10,11 @@ from cicd_core.errors import InvalidInput
 from cicd_core.model.checks import check_integer, check_number
 from cicd_core.model.job import Delivery
 from cicd_core.queueing.lanes import Lane, serves
+from cicd_core.testing.seeds import drawn
 from cicd_core.values import frozen
+
+if TYPE_CHECKING:
+    from random import Random  # noqa: TID251 - the caller's, seeded
 
 HOUR: Final = 3600.0
 DAY: Final = 24 * HOUR
@@ -136,7 +139,7 @@ class SimulationPlan:
 
     def drawn(self, *words: object) -> Random:
         """Return the random numbers of one part, which do not depend on other parts."""
-        return Random("/".join(map(str, (self.seed, *words))))  # noqa: S311 - no secrets are drawn
+        return drawn(self.seed, *words)
 
     def machines(self) -> list[Machine]:
         """Return the kind of each agent: all kinds by their shares, at least one of each."""

@@ -72,7 +72,8 @@ class SimulationReport:
         plan = self.plan
         given = [f"--{name.replace('_', '-')} {getattr(plan, name)}" for name in OPTIONS]
         given += ["--autoscale"] if plan.autoscale else []
-        given.append(f"--steps {self.steps}")
+        step = min((item.step for item in self.violations), default=self.steps)
+        given.append(f"--steps {step}")
         return f"python -m cicd_core.testing.simulate {' '.join(given)}"
 
     def as_json(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The simulation: traffic, agents, maintenance, the oracle, and the audit at the end."""
+"""The simulation: traffic, agents, maintenance, the observer, and the audit at the end."""
 
 from __future__ import annotations
 
@@ -87,17 +87,17 @@ class _Simulation:
 
     def _goes_on(self) -> bool:
         world = self._world
-        if world.oracle.faults or world.agenda.steps == self._plan.steps:
+        if world.observer.faults or world.agenda.steps == self._plan.steps:
             return False
         if world.troubled:
             return True
         idle = world.now - max(world.measures.moved_at, self._traffic_ended_at)
-        world.oracle.require(
+        world.observer.require(
             "nothing stuck",
             idle < _STUCK,
-            f"{world.oracle.open} jobs are open, but none has changed for 6 hours",
+            f"{world.observer.open} jobs are open, but none has changed for 6 hours",
         )
-        return world.oracle.open > 0 and not world.oracle.faults
+        return world.observer.open > 0 and not world.observer.faults
 
     @property
     def _traffic_ended_at(self) -> int:
@@ -111,7 +111,8 @@ class _Simulation:
                 world.measures.pass_time(world.now, slots=self._fleet.slots, busy=self._fleet.busy)
         except CicdError as unexpected:
             text = f"{type(unexpected).__name__}: {unexpected}"
-            world.oracle.require("no unexpected error", holds=False, text=text)
+            world.observer.require("no unexpected error", holds=False, text=text)
+        world.observer.check_answers()
 
     def _next_arrival(self, seconds: float) -> None:
         at = self._traffic.next_after(seconds)
@@ -123,7 +124,7 @@ class _Simulation:
         world = self._world
         specs = self._traffic.specs(from_micros(world.now))
         jobs = await world.plane.queue.enqueue_many(specs)
-        self._fleet.wake(await world.oracle.enqueued(jobs))
+        self._fleet.wake(await world.observer.enqueued(jobs))
         for job in jobs:
             if self._draw.random() < self._plan.cancels:
                 later = self._draw.uniform(0, _CANCELLED_WITHIN)
@@ -131,23 +132,23 @@ class _Simulation:
 
     async def _cancel(self, job_id: str) -> None:
         world = self._world
-        seen = world.oracle.sight(job_id)
+        seen = world.observer.sight(job_id)
         try:
             await world.plane.jobs.cancel(job_id, reason="the simulation cancels it")
         except OperationRejected as refused:
             ended = seen is not None and seen.final
-            world.oracle.require("cancels take effect", ended, str(refused))
-        await world.oracle.look()
+            world.observer.require("cancels take effect", ended, str(refused))
+        await world.observer.look()
 
     def _maybe_replay(self, job_id: str) -> None:
         if self._world.troubled and self._draw.random() < _REPLAYED:
             self._world.agenda.after(_REPLAY_AFTER, partial(self._replay, job_id))
 
     async def _replay(self, job_id: str) -> None:
-        seen = self._world.oracle.sight(job_id)
+        seen = self._world.observer.sight(job_id)
         if seen is not None and not seen.final:  # not cancelled meanwhile
             await self._world.plane.jobs.replay(job_id, attempts=2)
-            self._fleet.wake(await self._world.oracle.look())
+            self._fleet.wake(await self._world.observer.look())
 
     async def _sweep(self) -> None:
         world = self._world
@@ -155,8 +156,8 @@ class _Simulation:
         report = await world.plane.maintenance.sweep()
         world.measures.tally["silenced agents"] += report.silenced
         if report.total:
-            await world.oracle.look()
-        await world.oracle.look_for_lanes()
+            await world.observer.look()
+        await world.observer.look_for_lanes()
         self._fleet.wake_for_what_is_left()
 
     async def _sample(self) -> None:
@@ -164,8 +165,9 @@ class _Simulation:
         if not world.troubled:
             return
         world.agenda.after(self._plan.sample_seconds, self._sample)
+        world.observer.check_order()
         desired = await fleet.desired()
-        ready = sum(world.oracle.ready().values())
+        ready = sum(world.observer.ready().values())
         world.measures.sample(
             world.now, ready=ready, held=fleet.busy, agents=fleet.size, desired=desired
         )
@@ -200,7 +202,7 @@ class _Simulation:
         commit_id = f"loss-{world.agenda.steps}"
         if await lose_lanes(world.store, pool_name, commit_id):
             world.count("lost lists of lanes")
-            world.oracle.lost_lanes(pool_name)
+            world.observer.lost_lanes(pool_name)
             world.restart()  # a process that keeps running would cache the lanes for some seconds
         self._next_lane_loss()
 
@@ -213,8 +215,12 @@ class _Simulation:
         steps = world.agenda.steps
         seconds = (world.now - MIDNIGHT) / SECOND
         found = await self._audit()
+        world.observer.check_order()
+        if self._is_drained:
+            world.observer.check_losses()
         violations = [
-            Violation(invariant=name, step=steps, text=text) for name, text in world.oracle.faults
+            Violation(invariant=fault.invariant, step=fault.step, text=fault.text)
+            for fault in world.observer.faults
         ]
         violations += [
             Violation(invariant=f"audit: {check.name.value}", step=steps, text=text)
@@ -227,7 +233,7 @@ class _Simulation:
             steps=steps,
             seconds=seconds,
             violations=tuple(violations),
-            checked=dict(sorted(world.oracle.checked.items())),
+            checked=dict(sorted(world.observer.checked.items())),
             audited=sum(check.examined for check in found.checks),
             waits={item: waits_of(waits) for item, waits in world.measures.waits.items()},
             utilisation=world.measures.utilisation,
@@ -235,9 +241,12 @@ class _Simulation:
             tally=dict(sorted(world.measures.tally.items())),
         )
 
+    @property
+    def _is_drained(self) -> bool:
+        return not (self._world.troubled or self._world.observer.open)
+
     async def _audit(self) -> AuditReport:
         world = self._world
-        drained = not (world.troubled or world.oracle.open)
-        ended = world.oracle.job_ids if drained else []
+        ended = world.observer.job_ids if self._is_drained else []
         plane = ControlPlane(world.store, settings=world.plane.settings)
         return await audit(plane, ended=ended)

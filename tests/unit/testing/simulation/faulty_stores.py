@@ -44,6 +44,23 @@ class Idle(_Behind):
         return await self._store.claim(claim)
 
 
+class Unsorted(_Behind):
+    """Gives the best records, the worst of them first."""
+
+    async def claim(self, claim: Claim) -> list[Record]:
+        return (await self._store.claim(claim))[::-1]
+
+
+class Trespassing(_Behind):
+    """Looks at every lane that any claim ever named."""
+
+    _lanes: tuple[str, ...] = ()
+
+    async def claim(self, claim: Claim) -> list[Record]:
+        self._lanes = tuple(dict.fromkeys((*self._lanes, *claim.partitions)))
+        return await self._store.claim(evolve(claim, partitions=self._lanes))
+
+
 class Unrepeatable(_Behind):
     """Takes a repeated claim for a new one."""
 

@@ -1,4 +1,4 @@
-"""What the lab makes of the workers' journals: each rule on a history made by hand."""
+"""The oracle of jobs: each rule on answers and a log made by hand."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from attrs import evolve
 
+from cicd_core.model.event import Event
+from cicd_core.model.instants import from_micros
 from cicd_core.testing.crash.recovery import recovery
 from cicd_core.testing.crash.storm import Death
-from cicd_core.testing.job_oracle.answers import WorkerLogs
-from cicd_core.testing.job_oracle.logged import Evidence, LoggedAttempt
-from cicd_core.testing.job_oracle.losses import early_ends, lost_effects, lost_jobs
-from cicd_core.testing.job_oracle.ownership import double_owners
+from cicd_core.testing.job_oracle.logged import LoggedAttempt
+from cicd_core.testing.job_oracle.losses import lost_jobs
+from cicd_core.testing.job_oracle.oracle import JobOracle
 from cicd_core.testing.recording.journal import Acknowledgements, Journal, read
 from cicd_core.testing.recording.operation import UNKNOWN, Operation
 from cicd_core.testing.recording.service_calls import (
@@ -58,22 +59,22 @@ def completed(fence: int, at: int, verdict: str = "success", **words: Any) -> Se
     return used("complete", fence, at, verdict=verdict, **words)
 
 
-def worker_logs_of(*calls: ServiceOperation) -> WorkerLogs:
-    worker_logs = WorkerLogs()
+def oracle_of(*calls: ServiceOperation, is_sequential: bool = False) -> JobOracle:
+    oracle = JobOracle(is_sequential=is_sequential)
     for each in calls:
-        worker_logs.add(each)
-    return worker_logs
+        oracle.add(each)
+    return oracle
 
 
 def owners(*calls: ServiceOperation) -> list[str]:
-    return list(double_owners(JOB, worker_logs_of(*calls).jobs[JOB]))
+    return list(oracle_of(*calls).double_owned())
 
 
-def log(**attempts: LoggedAttempt) -> Evidence:
-    evidence = Evidence()
-    job = evidence.jobs[JOB]
+def logs(oracle: JobOracle, **attempts: LoggedAttempt) -> JobOracle:
+    """Give a log to an oracle: each attempt of the job, named f and its fence."""
+    job = oracle.logged.jobs[JOB]
     job.attempts = {int(name[1:]): attempt for name, attempt in attempts.items()}
-    return evidence
+    return oracle
 
 
 # -------------------------------------------------------------------------------- two owners
@@ -144,61 +145,63 @@ def test_a_verdict_that_was_tried_again_and_is_answered_with_that_of_another_is_
 
 
 def test_an_enqueue_that_was_acknowledged_must_be_there() -> None:
-    worker_logs = worker_logs_of(call("enqueue", 1, tags=["a", "b"], answer={"jobs": ["j1", "j2"]}))
-    assert list(lost_jobs(worker_logs, {"j1", "j2"})) == []
-    (fault,) = lost_jobs(worker_logs, {"j1"})
+    asked = call("enqueue", 1, tags=["a", "b"], answer={"jobs": ["j1", "j2"]})
+    answers = oracle_of(asked).answers
+    assert list(lost_jobs(answers, {"j1", "j2"})) == []
+    (fault,) = lost_jobs(answers, {"j1"})
     assert "j2 (b)" in fault
 
 
 def test_an_enqueue_without_an_answer_may_be_there_or_not() -> None:
-    worker_logs = worker_logs_of(call("enqueue", 1, tags=["a"], ending=Ending.UNKNOWN))
-    assert list(lost_jobs(worker_logs, set())) == []
-    assert list(worker_logs.unfounded(["a"])) == []
+    answers = oracle_of(call("enqueue", 1, tags=["a"], ending=Ending.UNKNOWN)).answers
+    assert list(lost_jobs(answers, set())) == []
+    assert list(answers.unfounded(["a"])) == []
 
 
 def test_a_job_that_nobody_asked_for_or_that_is_there_twice_is_unfounded() -> None:
-    worker_logs = worker_logs_of(call("enqueue", 1, tags=["a"], answer={"jobs": ["j1"]}))
-    assert list(worker_logs.unfounded(["a", "a", "z"])) == ["a", "z"]
+    answers = oracle_of(call("enqueue", 1, tags=["a"], answer={"jobs": ["j1"]})).answers
+    assert list(answers.unfounded(["a", "a", "z"])) == ["a", "z"]
 
 
 def test_one_key_that_is_answered_with_two_jobs_is_ambiguous() -> None:
     first = call("enqueue", 1, tags=["a"], answer={"jobs": ["j1"]})
     second = call("enqueue", 1, tags=["a"], answer={"jobs": ["j2"]})
-    assert worker_logs_of(first, first).ambiguous == []
-    assert worker_logs_of(first, second).ambiguous == ["a"]
+    assert oracle_of(first, first).answers.ambiguous == []
+    assert oracle_of(first, second).answers.ambiguous == ["a"]
 
 
 @pytest.mark.parametrize(
-    ("missing", "log_of"),
+    ("missing", "attempts"),
     [
-        ("a claim was answered with fence 1", log()),
-        ("start with fence 1", log(f1=LoggedAttempt("a", 0, ended=9, ended_by="a"))),
-        ("complete with fence 1", log(f1=LoggedAttempt("a", 0, started=True))),
+        ("a claim was answered with fence 1", {}),
+        ("start with fence 1", {"f1": LoggedAttempt("a", 0, ended=9, ended_by="a")}),
+        ("complete with fence 1", {"f1": LoggedAttempt("a", 0, started=True)}),
         (
             "complete with fence 1",
-            log(f1=LoggedAttempt("a", 0, started=True, ended=9, ended_by="b")),
+            {"f1": LoggedAttempt("a", 0, started=True, ended=9, ended_by="b")},
         ),
     ],
 )
-def test_what_was_acknowledged_must_be_in_the_log(missing: str, log_of: Evidence) -> None:
-    worker_logs = worker_logs_of(claimed(1, 10), used("start", 1, 15), completed(1, 20))
-    assert any(missing in fault for fault in lost_effects(worker_logs, log_of))
-    whole = log(f1=LoggedAttempt("a", 0, started=True, ended=9, ended_by="a"))
-    assert list(lost_effects(worker_logs, whole)) == []
+def test_what_was_acknowledged_must_be_in_the_log(
+    missing: str, attempts: dict[str, LoggedAttempt]
+) -> None:
+    oracle = oracle_of(claimed(1, 10), used("start", 1, 15), completed(1, 20))
+    assert any(missing in fault for fault in logs(oracle, **attempts).lost())
+    whole = LoggedAttempt("a", 0, started=True, ended=9, ended_by="a")
+    assert list(logs(oracle, f1=whole).lost()) == []
 
 
 def test_a_report_a_cancel_and_a_replay_must_be_in_the_log() -> None:
-    worker_logs = worker_logs_of(
+    oracle = oracle_of(
         claimed(1, 10),
         used("progress", 1, 12),
         call("cancel", 20, job=JOB),
         call("replay", 20, job=JOB),
     )
-    found = log(f1=LoggedAttempt("a", 0))
-    assert len(list(lost_effects(worker_logs, found))) == 3
-    job = found.jobs[JOB]
+    assert len(list(logs(oracle, f1=LoggedAttempt("a", 0)).lost())) == 3
+    job = oracle.logged.jobs[JOB]
     job.progressed = job.cancels = job.replays = 1
-    assert list(lost_effects(worker_logs, found)) == []
+    assert list(oracle.lost()) == []
 
 
 # ------------------------------------------------------------------------------ time and kills
@@ -210,32 +213,61 @@ def reaped(ended: int, *, actor: str = "maintenance", deadline: bool = False) ->
 
 def test_a_lease_that_is_taken_away_before_it_has_run_out_is_found() -> None:
     renewed = call("renew", 12, job=JOB, fence=1, answer={"held": True, "expires": 1500})
-    worker_logs = worker_logs_of(claimed(1, 10, expires=1000), renewed)
+    oracle = oracle_of(claimed(1, 10, expires=1000), renewed)
     early, late = LoggedAttempt("b", 1499), LoggedAttempt("b", 1500)
-    assert len(list(early_ends(worker_logs, log(f1=reaped(1200), f2=early)))) == 1
-    assert len(list(early_ends(worker_logs, log(f1=reaped(1600), f2=early)))) == 1
-    assert list(early_ends(worker_logs, log(f1=reaped(1200), f2=late))) == []
-    assert list(early_ends(worker_logs, log(f1=reaped(1200, actor="a"), f2=early))) == []
-    assert list(early_ends(worker_logs, log(f1=reaped(1200, deadline=True), f2=early))) == []
+    assert len(list(logs(oracle, f1=reaped(1200), f2=early).early())) == 1
+    assert len(list(logs(oracle, f1=reaped(1600), f2=early).early())) == 1
+    assert list(logs(oracle, f1=reaped(1200), f2=late).early()) == []
+    assert list(logs(oracle, f1=reaped(1200, actor="a"), f2=early).early()) == []
+    assert list(logs(oracle, f1=reaped(1200, deadline=True), f2=early).early()) == []
+
+
+def test_without_overlaps_a_reaper_that_acts_before_a_lease_has_run_out_is_found() -> None:
+    renewed = call("renew", 12, job=JOB, fence=1, answer={"held": True, "expires": 1500})
+    oracle = oracle_of(claimed(1, 10, expires=1000), renewed, is_sequential=True)
+    assert len(list(logs(oracle, f1=reaped(1499)).early())) == 1
+    assert list(logs(oracle, f1=reaped(1500)).early()) == []
+
+
+def test_only_jobs_with_new_answers_or_events_have_changed() -> None:
+    oracle = oracle_of(claimed(1, 10), used("start", 1, 20))
+    assert (oracle.changed(), oracle.changed()) == ({JOB}, set())
+    oracle.add(call("renew", 30, job=JOB, fence=1, answer={"held": True}))
+    oracle.see(
+        Event(
+            type="job.created",
+            at=from_micros(0),
+            subject=("jobs", "job-2"),
+            data={},
+            version=1,
+            ordinal=0,
+        )
+    )
+    assert oracle.changed() == {JOB, "job-2"}
+
+
+def test_one_claim_that_is_repeated_is_one_owner() -> None:
+    assert owners(claimed(1, 10, "a"), claimed(1, 20, "a")) == []
 
 
 def test_a_reaper_that_decides_before_a_renewal_and_commits_after_it_ran_out_is_right() -> None:
     renewed = call("renew", 12, job=JOB, fence=1, answer={"held": True, "expires": 1500})
-    worker_logs = worker_logs_of(claimed(1, 10, expires=1000), renewed)
-    assert list(early_ends(worker_logs, log(f1=reaped(1499)))) == []
+    oracle = oracle_of(claimed(1, 10, expires=1000), renewed)
+    assert list(logs(oracle, f1=reaped(1499)).early()) == []
 
 
 def test_recovery_is_from_the_kill_to_the_moment_when_the_queue_had_the_job_again() -> None:
     killed = Death(slot=0, generation=3, at=1_000_000, code=-9, by_itself=False)
-    found = log(
+    found = logs(
+        JobOracle(),
         f1=LoggedAttempt("lab-0.3", 0, ended=13_500_000, ended_by="maintenance"),
         f2=LoggedAttempt("lab-0.3", 0, ended=10_500_000, ended_by="maintenance"),
         f3=LoggedAttempt("lab-0.3", 0, ended=14_000_000, ended_by="lab-0.3"),
         f4=LoggedAttempt("lab-1.0", 0, ended=14_000_000, ended_by="maintenance"),
     )
-    measured = recovery(found, [killed], offset=10_000_000)
+    measured = recovery(found.logged, [killed], offset=10_000_000)
     assert (measured.jobs, measured.median, measured.longest) == (1, 2.5, 2.5)
-    assert recovery(log(), [killed], offset=0).longest is None
+    assert recovery(JobOracle().logged, [killed], offset=0).longest is None
 
 
 def test_stale_calls_that_are_refused_are_counted() -> None:
@@ -244,7 +276,7 @@ def test_stale_calls_that_are_refused_are_counted() -> None:
     lost = call("renew", 1, job=JOB, fence=1, answer={"held": False, "expires": None})
     illegal = call("start", 1, job=JOB, fence=1, ending=Ending.REFUSED)
     answer_to(illegal).details["error"] = "IllegalTransition"
-    assert worker_logs_of(refused, lost, illegal).refused_stale == 2
+    assert oracle_of(refused, lost, illegal).answers.refused_stale == 2
 
 
 # ---------------------------------------------------------------------------------- journals
@@ -264,9 +296,10 @@ def test_a_journal_holds_how_each_call_ended(tmp_path: Path) -> None:
 
 
 def test_a_mishap_is_counted_and_is_no_acknowledged_call() -> None:
-    worker_logs = worker_logs_of(call("fork", 1, ending=Ending.HAPPENED, child=7), call("sweep", 2))
-    assert worker_logs.mishaps == {"fork": 1}
-    assert worker_logs.operations == 1
+    fork = call("fork", 1, ending=Ending.HAPPENED, child=7)
+    answers = oracle_of(fork, call("sweep", 2)).answers
+    assert answers.mishaps == {"fork": 1}
+    assert answers.operations == 1
 
 
 def test_acknowledgements_are_counted_while_the_journal_grows(tmp_path: Path) -> None:

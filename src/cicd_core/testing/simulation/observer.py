@@ -1,20 +1,29 @@
-"""A model of every job, from the log and the answers, that checks each next step."""
+"""Follows the log of a simulation's store, and gives each step to the checks.
+
+The audit's rules check each event and each record, the oracle of jobs each answer, and the monitor
+of queues the order of the claims. Since calls do not overlap here, the observer also knows the only
+right answer to each holder.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from heapq import merge
-from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from sortedcontainers import SortedList
-
+from cicd_core.audit.counter_check import Recount
+from cicd_core.audit.history_check import Trails
+from cicd_core.audit.record_summary import check_job
+from cicd_core.audit.report import Findings, Promise
 from cicd_core.control_plane.lanes import directory_of
 from cicd_core.model.instants import SECOND
 from cicd_core.model.job import JobState, Verdict
 from cicd_core.persistence.collections import JOBS, LANES
+from cicd_core.persistence.event_bodies import decode_event
 from cicd_core.persistence.grants import load_job
 from cicd_core.queueing.lanes import Lane, lane_of
+from cicd_core.testing.histories.queue_model import QueuedJob
+from cicd_core.testing.job_oracle.oracle import JobOracle
+from cicd_core.testing.simulation.queue_order import QueueOrder
 from cicd_core.values import frozen
 
 if TYPE_CHECKING:
@@ -23,10 +32,9 @@ if TYPE_CHECKING:
     from cicd_core.model.claim import ClaimedJob
     from cicd_core.model.job import Job, LeaseToken
     from cicd_core.store.contract import Store
+    from cicd_core.store.records import Record
+    from cicd_core.testing.histories.queue_monitor import QueueViolation
     from cicd_core.testing.simulation.plan import Machine
-
-#: Priority, first enqueue (µs), id: the order in which ready jobs must be claimed.
-Rank = tuple[int, int, str]
 
 _HELD: Final = (JobState.CLAIMED, JobState.RUNNING)
 _PAGE: Final = 500
@@ -38,13 +46,12 @@ class JobSight:
 
     state: JobState
     final: bool
-    fence: int
     attempt: int
     version: int
     #: The token of its holder; None while it has no holder.
     token: LeaseToken | None
-    #: Its lane, and its place in the lane; None while it cannot be claimed.
-    place: tuple[Lane, Rank] | None
+    #: Its lane, and its stay in the lane; None while it cannot be claimed.
+    place: tuple[Lane, QueuedJob] | None
 
     @property
     def open(self) -> bool:
@@ -52,29 +59,60 @@ class JobSight:
         return not self.final and self.state is not JobState.DEAD_LETTERED
 
 
-class Oracle:
-    """Follows the log of the real store, and compares each answer with the expected one."""
+@frozen(kw_only=True)
+class Fault:
+    """A broken promise."""
 
-    def __init__(self, store: Store, moved: Callable[[JobSight | None, Job], None]) -> None:
+    invariant: str
+    step: int
+    text: str
+
+
+class _Audited(Findings):
+    """The findings of the audit's rules, each reported at once."""
+
+    def __init__(self, observer: Observer) -> None:
+        super().__init__()
+        self._observer = observer
+
+    def examine(self, name: Promise, number: int = 1) -> None:
+        self._observer.checked[f"audit: {name.value}"] += number
+
+    def fault(self, name: Promise, text: str) -> None:
+        self._observer.report(f"audit: {name.value}", text)
+
+
+class Observer:
+    """Follows the real store, and checks each answer and each change."""
+
+    def __init__(
+        self, store: Store, moved: Callable[[JobSight | None, Job], None], step: Callable[[], int]
+    ) -> None:
         """Watch a store.
 
         Args:
             store: the real one, without the control plane's wrapper.
             moved: called with the old and the new value of each changed job.
+            step: returns the number of the current step.
         """
         self._store = store
         self._moved = moved
+        self._step = step
         self._cursor: str | None = None
         self._jobs: dict[str, JobSight] = {}
-        self._ready: dict[Lane, SortedList[Rank]] = {}
+        self._findings = _Audited(self)
+        self._trails = Trails({}, Recount(), self._findings)
+        self._order = QueueOrder(step)
+        #: Takes every call of a service.
+        self.oracle = JobOracle(is_sequential=True)
         #: The last sign of life of each job's holder (µs): its claim, its start, its renewals.
         self._heard: dict[str, int] = {}
         #: When the last attempt of each job was seen to start (µs of elapsed time).
         self._began: dict[str, int] = {}
         #: The pools whose lists of lanes were lost, and may be incomplete.
         self._lost: set[str] = set()
-        #: The invariants that were broken, and how.
-        self.faults: list[tuple[str, str]] = []
+        #: The promises that were broken, in the order in which that was found.
+        self.faults: list[Fault] = []
         #: How many answers and changes were checked, by invariant.
         self.checked: Counter[str] = Counter()
         #: How many jobs have not ended.
@@ -87,7 +125,7 @@ class Oracle:
 
     def ready(self) -> dict[Lane, int]:
         """Return how many jobs of each lane could be claimed now."""
-        return {lane: len(ranks) for lane, ranks in self._ready.items() if ranks}
+        return {lane: number for lane, number in self._order.ready.items() if number}
 
     def sight(self, job_id: str) -> JobSight | None:
         """Return the job as last observed."""
@@ -102,7 +140,33 @@ class Oracle:
         """Count a check, and keep its findings."""
         self.checked[invariant] += 1
         if not holds:
-            self.faults.append((invariant, text))
+            self.report(invariant, text)
+
+    def report(self, invariant: str, text: str, *, step: int | None = None) -> None:
+        """Report a broken promise; without a step, of the current one."""
+        step = self._step() if step is None else step
+        self.faults.append(Fault(invariant=invariant, step=step, text=text))
+
+    def check_answers(self) -> None:
+        """Check the answers about the jobs of the calls and events since the last check."""
+        changed = self.oracle.changed()
+        self.checked["one owner"] += len(changed)
+        self.checked["leases last as long as promised"] += len(changed)
+        for text in self.oracle.double_owned(changed):
+            self.report("one owner", text)
+        for text in self.oracle.early(changed):
+            self.report("leases last as long as promised", text)
+
+    def check_order(self) -> None:
+        """Check the order of the claims since the last check."""
+        for violation in sorted(self._order.check(), key=_step_of):
+            name = violation.fault.name.lower().replace("_", " ")
+            self.report(f"queue: {name}", str(violation), step=_step_of(violation))
+
+    def check_losses(self) -> None:
+        """Check that the log has every acknowledged call; no job may be held."""
+        for text in self.oracle.lost():
+            self.report("nothing lost", text)
 
     async def look(self) -> list[Lane]:
         """Read the new events of the log; return the lanes that got work."""
@@ -110,7 +174,12 @@ class Oracle:
         while True:
             page = await self._store.read_log(self._cursor, _PAGE)
             self._cursor = page.cursor
-            touched |= {entry.key: None for entry in page.entries if entry.collection == JOBS.name}
+            for entry in page.entries:
+                event = decode_event(entry)
+                self._trails.add(event, counted=False)
+                if entry.collection == JOBS.name:
+                    self.oracle.see(event)
+                    touched[entry.key] = None
             if len(page.entries) < _PAGE:
                 return await self._take_in(list(touched)) if touched else []
 
@@ -148,27 +217,15 @@ class Oracle:
                 self._lost.remove(pool_name)
 
     async def claimed(
-        self, machine: Machine, limit: int, answer: Sequence[ClaimedJob], now: int
+        self, agent_id: str, machine: Machine, limit: int, answer: Sequence[ClaimedJob], now: int
     ) -> None:
-        """Check that a claim returns the best of all jobs that the agent may run, in order."""
-        lanes = {lane for lane in self._ready if machine.serves(lane)}
+        """Check the answer of a claim; the order among all claims is checked later."""
         got = [item.job.job_id for item in answer]
-        most = limit
+        lanes = {lane for lane in self._order.ready if machine.serves(lane)}
         if machine.pool_name in self._lost:  # the jobs of unlisted lanes keep waiting
-            most, lanes = len(got), lanes & {lane_of(item.job) for item in answer}
-        best = merge(*(islice(self._ready[lane], most) for lane in lanes))
-        expected = [job_id for _, _, job_id in islice(best, most)]
-        for one in answer:
-            self.require(
-                "no claim out of lane",
-                machine.serves(lane_of(one.job)),
-                f"job {one.job.job_id} of {lane_of(one.job).key} went to {machine}",
-            )
-        self.require(
-            "strict priority, first in first out",
-            got == expected,
-            f"a claim of up to {limit} by {machine} returned {got}; expected were {expected}",
-        )
+            limit, lanes = len(got), lanes & {lane_of(item.job) for item in answer}
+        self.checked["queue"] += 1
+        self._order.claimed(agent_id, lanes, limit, [self._stay_of(job_id) for job_id in got])
         await self._take_in(got)
         for one in answer:
             (self.began if one.job.state is JobState.RUNNING else self.heard)(one.job.job_id, now)
@@ -177,6 +234,10 @@ class Oracle:
                 self.owns(one.job.job_id, one.token),
                 f"job {one.job.job_id} was claimed, but its record has another owner",
             )
+
+    def _stay_of(self, job_id: str) -> str:
+        seen = self._jobs.get(job_id)
+        return job_id if seen is None or seen.place is None else seen.place[1].name
 
     async def _take_in(self, job_ids: list[str]) -> list[Lane]:
         """Read the current jobs, check their changes, and remember them."""
@@ -188,23 +249,27 @@ class Oracle:
                 record = records.get(job_id)
                 self.require("nothing lost", record, f"job {job_id} has no record any more")
                 if record is not None:
-                    got_work += self._see(load_job(record).value, record.version)
+                    got_work += self._see(record)
         return got_work
 
-    def _see(self, job: Job, version: int) -> Iterable[Lane]:
-        before = self._jobs.get(job.job_id)
+    def _see(self, record: Record) -> Iterable[Lane]:
+        before = self._jobs.get(record.key)
+        if before is not None and before.version == record.version:
+            return ()
+        loaded = load_job(record)
+        check_job(record, loaded, self._findings)
+        job = loaded.value
+        self._check_allowance(job)
+        if before is not None:
+            self._check_loss(job, before)
         now = JobSight(
             state=job.state,
             final=job.is_final,
-            fence=job.fence,
             attempt=job.attempt,
-            version=version,
+            version=record.version,
             token=job.token if job.state in _HELD else None,
-            place=_place(job),
+            place=_place(job, record.version),
         )
-        if before is not None and before.version == version:
-            return ()
-        self._compare(job, before, now)
         self._jobs[job.job_id] = now
         self.open += now.open - (before is not None and before.open)
         self._moved(before, job)
@@ -212,47 +277,20 @@ class Oracle:
 
     def _put(self, before: JobSight | None, now: JobSight) -> Iterable[Lane]:
         old = None if before is None else before.place
-        if old == now.place:
-            return ()
         if old is not None:
-            self._ready[old[0]].remove(old[1])
+            self._order.leaves(old[0], old[1].name)
         if now.place is None:
             return ()
-        lane, rank = now.place
-        self._ready.setdefault(lane, SortedList()).add(rank)
-        return (lane,)
+        lane, job = now.place
+        self._order.enters(lane, job)
+        stays = old is not None and (old[0], old[1].rank) == (lane, job.rank)
+        return () if stays else (lane,)
 
-    def _compare(self, job: Job, before: JobSight | None, now: JobSight) -> None:
-        name = f"job {job.job_id}"
+    def _check_allowance(self, job: Job) -> None:
         self.require(
             "attempts within the allowance",
             job.attempts_used <= job.max_attempts,
-            f"{name} used {job.attempts_used} attempts of {job.max_attempts}",
-        )
-        if before is None:
-            return
-        claims = now.attempt - before.attempt
-        self.require(
-            "fences grow",
-            now.fence > before.fence if claims > 0 else (now.fence, claims) == (before.fence, 0),
-            f"{name}: fence {before.fence} of attempt {before.attempt} became {now.fence} of "
-            f"attempt {now.attempt}",
-        )
-        self.require(
-            "one final verdict",
-            not before.final or now.state is before.state,
-            f"{name} was {before.state}, and became {now.state}",
-        )
-        self._check_loss(job, before)
-        self.require(
-            "versions grow",
-            now.version > before.version,
-            f"{name}: version {before.version} became {now.version}",
-        )
-        self.require(
-            "one owner",
-            None in {before.token, now.token} or before.token == now.token,
-            f"{name} went from one owner to another without a return to the queue",
+            f"job {job.job_id} used {job.attempts_used} attempts of {job.max_attempts}",
         )
 
     def _check_loss(self, job: Job, before: JobSight) -> None:
@@ -272,7 +310,15 @@ class Oracle:
         )
 
 
-def _place(job: Job) -> tuple[Lane, Rank] | None:
+def _step_of(violation: QueueViolation) -> int:
+    return violation.operations[0].number
+
+
+def _place(job: Job, version: int) -> tuple[Lane, QueuedJob] | None:
+    """Return the lane and the stay of a ready job, whose rank is the oracle's own."""
     if job.state is not JobState.QUEUED or job.ready_at is None:
         return None
-    return lane_of(job), (int(job.priority), job.queued_stamp or 0, job.job_id)
+    lane, priority = lane_of(job), f"{int(job.priority)}"
+    rank = f"{priority}.{job.queued_stamp or 0:020}.{job.job_id}"
+    name = f"{job.job_id}@{version}"
+    return lane, QueuedJob(name=name, lane=lane.key, rank=rank, priority=priority)
