@@ -81,13 +81,15 @@ class Generous(_Behind):
 
 
 class Lulling(_Behind):
-    """Says of every lease that it was renewed, and leaves it as it is."""
+    """Says of every lease that it was renewed up to its limit, and leaves it as it is.
+
+    With less, a busy machine would take the jobs away only after the time that was promised.
+    """
 
     async def renew(self, renewals: Sequence[Renewal]) -> list[Renewed | None]:
-        now = (await self._store.now()).micros
         held = [await self._store.get(each.collection, [each.key]) for each in renewals]
         return [
-            _renewed(records.get(each.key), each, now)
+            _renewed(records.get(each.key), each)
             for each, records in zip(renewals, held, strict=True)
         ]
 
@@ -126,12 +128,12 @@ class Sluggish(_Behind):
         return await self._store.commit(commits)
 
 
-def _renewed(record: Record | None, renewal: Renewal, now: int) -> Renewed | None:
+def _renewed(record: Record | None, renewal: Renewal) -> Renewed | None:
     if record is None or record.lease is None or record.lease.claim_id != renewal.claim_id:
         return None
-    expires = now + renewal.duration
     limit = record.lease.limit
-    return Renewed(version=record.version, renewed=now, expires=expires, limit=limit)
+    renewed = record.lease.renewed
+    return Renewed(version=record.version, renewed=renewed, expires=limit, limit=limit)
 
 
 def forgetful(store: Store) -> Store:
