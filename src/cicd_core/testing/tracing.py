@@ -14,6 +14,7 @@ from attrs import define, field
 
 from cicd_core.clock import monotonic_seconds
 from cicd_core.testing.harness import checked
+from cicd_core.testing.passing_store import PassingStore
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -23,29 +24,12 @@ if TYPE_CHECKING:
         Generator,
         Iterable,
         Mapping,
-        Sequence,
     )
     from contextlib import AbstractAsyncContextManager
 
     from cicd_core.store.contract import Store
-    from cicd_core.store.lifetime import Lifetime
     from cicd_core.store.records import (
-        Claim,
         Collection,
-        Commit,
-        Committed,
-        Conflict,
-        Count,
-        Counters,
-        LogPage,
-        Partition,
-        Query,
-        Record,
-        RecordPage,
-        Renewal,
-        Renewed,
-        StoreTime,
-        Watch,
     )
     from cicd_core.testing.harness import StoreHarness
 
@@ -117,72 +101,25 @@ class Trace:
             self.costs.setdefault(verb, Cost()).add(Cost(1, seconds, seconds))
 
 
-class TracedStore:
+class TracedStore(PassingStore):
     """A store whose calls are recorded; its other attributes are those of the wrapped store."""
 
     def __init__(self, store: Store, trace: Trace) -> None:
-        self.untraced = store
+        super().__init__(store)
         self._trace = trace
 
-    @property
-    def collections(self) -> tuple[Collection, ...]:
-        """The collections that the store was opened with."""
-        return self.untraced.collections
+    async def ask(
+        self, verb: str, function: Callable[..., Awaitable[Answer]], *arguments: Any
+    ) -> Answer:
+        """Call a verb of the wrapped store, and record it."""
+        return await self._trace.call(verb, function, *arguments)
 
-    @property
-    def lifetime(self) -> Lifetime:
-        """Whether the store may be used."""
-        return self.untraced.lifetime
-
-    async def now(self) -> StoreTime:
-        """Return the time on the store's two clocks."""
-        return await self._trace.call("now", self.untraced.now)
-
-    async def get(self, collection: str, keys: Sequence[str]) -> Mapping[str, Record]:
-        """Return the records that exist, by key."""
-        return await self._trace.call("get", self.untraced.get, collection, keys)
-
-    async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
-        """Apply each commit completely, or not at all; answer in the order given."""
-        return await self._trace.call("commit", self.untraced.commit, commits)
-
-    async def claim(self, claim: Claim) -> list[Record]:
-        """Claim up to ``limit`` records with the smallest sort values over the partitions."""
-        return await self._trace.call("claim", self.untraced.claim, claim)
-
-    async def renew(self, renewals: Sequence[Renewal]) -> list[Renewed | None]:
-        """Move each lease's expiry to now + ``duration`` if the claim id matches."""
-        return await self._trace.call("renew", self.untraced.renew, renewals)
-
-    async def page(self, query: Query) -> RecordPage:
-        """Return a page of one partition."""
-        return await self._trace.call("page", self.untraced.page, query)
-
-    async def count(self, partitions: Sequence[Partition]) -> list[Count]:
-        """Return how many records each partition holds, in the order given."""
-        return await self._trace.call("count", self.untraced.count, partitions)
-
-    async def counters(self, prefix: str) -> Counters:
-        """Return the counters whose names begin with ``prefix``, letter by letter."""
-        return await self._trace.call("counters", self.untraced.counters, prefix)
-
-    async def read_log(self, cursor: str | None, limit: int) -> LogPage:
-        """Return events after the cursor; None starts at the oldest stored event."""
-        return await self._trace.call("read_log", self.untraced.read_log, cursor, limit)
-
-    async def wait(self, watches: Sequence[Watch], timeout: float) -> bool:  # noqa: ASYNC109 - as
-        # in the contract: it is how long work may stay away, not a limit on the call
-        """Return True when one of the watches may have come true."""
-        return await self._trace.call("wait", self.untraced.wait, watches, timeout)
-
-    @asynccontextmanager
-    async def sibling(self) -> AsyncGenerator[Store, None]:
-        """Open another store on the same data; its calls are recorded here too."""
-        async with self.untraced.sibling() as sibling:
-            yield TracedStore(sibling, self._trace)
+    def before(self, sibling: Store) -> Store:
+        """Return a store whose calls are recorded here too."""
+        return TracedStore(sibling, self._trace)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.untraced, name)
+        return getattr(self.store, name)
 
 
 if TYPE_CHECKING:
@@ -191,7 +128,7 @@ if TYPE_CHECKING:
 
 def untraced(store: Store) -> Store:
     """Return the store itself, without its recording wrapper."""
-    return store.untraced if isinstance(store, TracedStore) else store
+    return store.store if isinstance(store, TracedStore) else store
 
 
 @contextmanager

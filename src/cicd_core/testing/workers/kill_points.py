@@ -9,8 +9,9 @@ import os
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
+from cicd_core.testing.passing_store import PassingStore
 from cicd_core.testing.workers.forking import fork_child
 from cicd_core.testing.workers.orders import ANYWHERE, KillPoint, Point
 
@@ -19,13 +20,14 @@ if TYPE_CHECKING:
     from random import Random  # noqa: TID251 - the caller's, seeded
 
     from cicd_core.store.contract import Store
-    from cicd_core.store.records import Claim, Commit, Committed, Conflict, Record, Renewal, Renewed
 
 Answer = TypeVar("Answer")
 
 _SIGNAL: Final = getattr(signal, "SIGKILL", signal.SIGTERM)  # on Windows, any signal kills
 #: The exit code of a process that killed itself, as its parent sees it.
 KILLED: Final = int(_SIGNAL) if sys.platform == "win32" else -int(_SIGNAL)
+#: The verbs of a store that write.
+_WRITING: Final = frozenset({"commit", "claim", "renew"})
 #: The longest time that the store has for a call before the kill, in seconds.
 _INTO_THE_CALL: Final = 0.004
 
@@ -95,28 +97,24 @@ class PointedCalls:
             self._fuse.end()
 
 
-class PointedStore:
+class PointedStore(PassingStore):
     """A store whose writing verbs have kill points."""
 
-    def __init__(self, store: Store, fuse: Fuse, random: Random) -> None:
-        """Wrap ``store``; ``random`` decides how far into a call the process gets."""
-        self._store = store
-        self._calls = PointedCalls(fuse, random)
+    def __init__(self, store: Store, calls: PointedCalls) -> None:
+        super().__init__(store)
+        self._calls = calls
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
+    async def ask(
+        self, verb: str, function: Callable[..., Awaitable[Answer]], *arguments: Any
+    ) -> Answer:
+        """Call a verb; the process may end before, during or after one that writes."""
+        if verb not in _WRITING:
+            return await function(*arguments)
+        return await self._calls.ask(verb, lambda: function(*arguments))
 
-    async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
-        """Commit; the process may end before, during or after it."""
-        return await self._calls.ask("commit", lambda: self._store.commit(commits))
-
-    async def claim(self, claim: Claim) -> list[Record]:
-        """Claim; the process may end before, during or after it."""
-        return await self._calls.ask("claim", lambda: self._store.claim(claim))
-
-    async def renew(self, renewals: Sequence[Renewal]) -> list[Renewed | None]:
-        """Renew; the process may end before, during or after it."""
-        return await self._calls.ask("renew", lambda: self._store.renew(renewals))
+    def before(self, sibling: Store) -> Store:
+        """Return a store with the same kill point."""
+        return PointedStore(sibling, self._calls)
 
 
 def arm_process(kill_point: KillPoint | None) -> None:
@@ -132,4 +130,4 @@ def pointed(store: Store, kill_point: KillPoint | None, random: Random) -> Store
     """Return a store whose use ends the process at the point of ``kill_point``."""
     if kill_point is None or kill_point.point not in ANYWHERE:
         return store
-    return cast("Store", PointedStore(store, Fuse(kill_point), random))
+    return PointedStore(store, PointedCalls(Fuse(kill_point), random))
