@@ -69,7 +69,7 @@ class Image:
             self.set((collection, key), row and Row(_record(row[0]), row[1]))
         for event in line.get("events", ()):
             event["body"] = event["body"].encode("latin-1")
-            self.log.append(words.LogEntry(**event), self.latest)
+            self.log.append(words.EventWrite(**event), event["version"], self.latest)
         for increment in line.get("increments", ()):
             self.log.increment(words.Increment(**increment))
 
@@ -305,7 +305,7 @@ class ShelfBackend:
         for event in commit.events:
             version = event.version or versions[event.collection, event.key]
             entry = words.LogEntry(**asdict(event) | {"version": version})
-            self._image.log.append(entry, now)
+            self._image.log.append(event, version, now)
             self._line["events"].append(entry)
         for increment in commit.increments:
             self._image.log.increment(increment)

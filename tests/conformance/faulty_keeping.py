@@ -11,7 +11,7 @@ from cicd_core.store import StoreTime, sort_key
 from cicd_core.store.counter_days import first_kept_day
 from cicd_core.store.memory import MemoryBackend
 from cicd_core.store.memory.log import Log
-from cicd_core.store.memory.rows import Row, Rows, key_of_partition
+from cicd_core.store.memory.rows import Row, Rows, key_in, key_of_partition
 from cicd_core.store.waiters import Waiter, Waiters
 
 if TYPE_CHECKING:
@@ -115,13 +115,11 @@ class ClaimsWhatStaysAlone(MemoryBackend):
 class _Unordered(Rows):
     """Told of a record that comes, it passes on the key in the place of the sort value."""
 
-    def _enter(
-        self, partition: PartitionKey, entry: tuple[str, str], expires_at: int | None
-    ) -> None:
+    def _enter(self, partition: PartitionKey, at: str, expires_at: int | None) -> None:
         entered, self._entered = self._entered, lambda *_: None
-        super()._enter(partition, entry, expires_at)
+        super()._enter(partition, at, expires_at)
         self._entered = entered
-        entered(partition, entry[1])
+        entered(partition, key_in(at))
 
 
 class WakesByTheKey(MemoryBackend):

@@ -8,14 +8,14 @@ from anyio.lowlevel import checkpoint
 from attrs import evolve
 
 from cicd_core.store.memory import MemoryBackend
-from cicd_core.store.memory.rows import Row, Rows
-from cicd_core.store.records import KEEP, Committed, Conflict, LogEntry, Put, RecordPage
+from cicd_core.store.memory.rows import Row, Rows, key_in
+from cicd_core.store.records import KEEP, Committed, Conflict, Put, RecordPage
 from cicd_core.store.semantics import conflicts, subject_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from cicd_core.store.memory.rows import Entry, PartitionKey
+    from cicd_core.store.memory.rows import PartitionKey
     from cicd_core.store.records import (
         Commit,
         Count,
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 class _StaleRows(Rows):
     """A row that moves leaves its old index entry behind."""
 
-    def _leave(self, partition: PartitionKey, entry: Entry, expires_at: int | None) -> None:
-        if (partition[0], entry[1]) not in self._rows:
-            super()._leave(partition, entry, expires_at)
+    def _leave(self, partition: PartitionKey, at: str, expires_at: int | None) -> None:
+        if (partition[0], key_in(at)) not in self._rows:
+            super()._leave(partition, at, expires_at)
 
-    def _walk(self, collection: str, entries: Iterable[Entry], now: int) -> Iterator[Row]:
-        there = (entry for entry in entries if (collection, entry[1]) in self._rows)
+    def _walk(self, collection: str, sorts: Iterable[str], now: int) -> Iterator[Row]:
+        there = (sort for sort in sorts if (collection, key_in(sort)) in self._rows)
         return super()._walk(collection, there, now)
 
 
@@ -236,14 +236,9 @@ class Miscounts(MemoryBackend):
 def tell(store: MemoryBackend, commit: Commit, answer: Committed) -> None:
     """Append a commit's events to the log."""
     for event in commit.events:
-        entry = LogEntry(
-            collection=event.collection,
-            key=event.key,
-            version=event.version or answer.versions[event.collection, event.key],
-            ordinal=event.ordinal,
-            body=event.body,
-        )
-        store._log.append(entry, store._clock.micros())  # noqa: SLF001 - one of ours, made faulty
+        version = event.version or answer.versions[event.collection, event.key]
+        now = store._clock.micros()  # noqa: SLF001 - one of ours, made faulty
+        store._log.append(event, version, now)  # noqa: SLF001 - one of ours, made faulty
 
 
 def each_put(commit: Commit, change: Callable[[Put], Put]) -> Commit:

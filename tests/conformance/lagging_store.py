@@ -29,8 +29,8 @@ if TYPE_CHECKING:
         Commit,
         Committed,
         Counters,
+        EventWrite,
         Increment,
-        LogEntry,
         LogPage,
         Partition,
         Record,
@@ -70,9 +70,9 @@ class _ToldLog(Log):
         super().__init__(retention)
         self._view, self._tell = view, tell
 
-    def append(self, entry: LogEntry, now: int) -> None:
-        super().append(entry, now)
-        self._tell(partial(self._view.append, entry, now))
+    def append(self, event: EventWrite, version: int, now: int) -> None:
+        super().append(event, version, now)
+        self._tell(partial(self._view.append, event, version, now))
 
     def increment(self, increment: Increment) -> None:
         super().increment(increment)

@@ -36,31 +36,30 @@ def applied_before(
         records: the current state of each record that it writes; None: absent.
         given: the version from the last commit of each record; claims may have raised it.
     """
-    subjects = [subject_of(write) for write in commit.writes if isinstance(write, Put)]
-    for subject in subjects:
-        record = records[subject]
-        if record is None or record.commit_id != commit.commit_id:
-            return None
-    return {subject: given[subject] for subject in subjects}
+    versions: dict[Subject, int] = {}
+    for write in commit.writes:
+        if isinstance(write, Put):
+            subject = (write.collection, write.key)
+            record = records[subject]
+            if record is None or record.commit_id != commit.commit_id:
+                return None
+            versions[subject] = given[subject]
+    return versions
 
 
 def conflicts(
     commit: Commit, records: Mapping[Subject, Record | None], now: int
 ) -> tuple[Subject, ...]:
     """Return the records that differ from a commit's expectation, or whose guard is false."""
-    return tuple(
-        subject_of(write)
-        for write in commit.writes
-        if not _is_as_expected(write, records[subject_of(write)], now)
-    )
-
-
-def _is_as_expected(write: Put | Delete, record: Record | None, now: int) -> bool:
-    if record is None:
-        return write.expected == 0
-    if write.guard is Guard.LEASE_EXPIRED and record.lease and record.lease.expires >= now:
-        return False
-    return write.expected == record.version
+    wrong: list[Subject] = []
+    for write in commit.writes:
+        record = records[write.collection, write.key]
+        held = None if record is None or write.guard is Guard.NONE else record.lease
+        if write.expected != (0 if record is None else record.version) or (
+            held is not None and held.expires >= now
+        ):
+            wrong.append(subject_of(write))
+    return tuple(wrong)
 
 
 def replaced(put: Put, old: Record | None, commit_id: str, version: int) -> Record:

@@ -127,6 +127,8 @@ class Waiters(Generic[PartitionKey]):
 
     def tell(self, partition: PartitionKey, sort: str) -> None:
         """Wake the waiters for a new record with this sort value in a partition."""
+        if not self._waiters and not self._foreseen:
+            return
         if partition in self._crowds:
             self.announce(partition, sort)
         if partition in self._foreseen:

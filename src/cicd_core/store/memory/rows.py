@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sortedcontainers import SortedList
 
+from cicd_core.store.limits import MAX_INSTANT, SORT_SEPARATOR
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
@@ -17,12 +19,8 @@ if TYPE_CHECKING:
 #: expired since the last call.
 SWEEP: Final = 100
 
-# A collection and a key.
 # The key of a partition: the collection, the index's two attributes, the value.
 PartitionKey = tuple[str, str, str, str]
-# A sort value and a key.
-Entry = tuple[str, str]
-
 #: The attributes of an absent record.
 _NOWHERE: Final[Mapping[str, str]] = {}
 
@@ -31,6 +29,11 @@ def key_of_partition(partition: Partition) -> PartitionKey:
     """Return the key of a partition."""
     index = partition.index
     return partition.collection, index.partition, index.sort, partition.value
+
+
+def key_in(sort: str) -> str:
+    """Return the key of the record that has a sort value: it follows the first separator."""
+    return sort.partition(SORT_SEPARATOR)[2]
 
 
 class Row(NamedTuple):
@@ -48,11 +51,14 @@ class Row(NamedTuple):
 
 
 class _Ordered:
-    """The entries of one partition in order, and the expiries of those that expire."""
+    """The sort values of one partition in order, and the expiries of the records that expire."""
+
+    __slots__ = ("expiries", "number", "sorts")
 
     def __init__(self) -> None:
-        self.entries: SortedList[Entry] = SortedList()
-        #: Created with the first entry that expires: most partitions never have one.
+        self.number = 0
+        self.sorts: SortedList[str] = SortedList()
+        #: Created with the first record that expires: most partitions never have one.
         self.expiries: SortedList[int] | None = None
 
 
@@ -71,6 +77,8 @@ class Rows:
         self._rows: dict[Subject, Row] = {}
         self._partitions: dict[PartitionKey, _Ordered] = {}
         self._expiring: SortedList[tuple[int, str, str]] = SortedList()
+        #: No record expires before this time.
+        self._due = MAX_INSTANT
         self._held: dict[tuple[str, str], set[str]] = {}
         self._floor = 1
 
@@ -101,28 +109,32 @@ class Rows:
 
     def sweep(self, now: int) -> None:
         """Drop some of the expired rows."""
+        if now < self._due:
+            return
         due = self._expiring.irange(maximum=(now + 1, "", ""))
         for _, collection, key in list(islice(due, SWEEP)):
             self.drop((collection, key))
+        self._due = self._expiring[0][0] if self._expiring else MAX_INSTANT
 
     def smallest(self, partitions: Iterable[PartitionKey], now: int) -> Iterator[Row]:
         """Yield the rows of some partitions of one collection, in the order of sort values."""
         known = [
             partition for partition in dict.fromkeys(partitions) if partition in self._partitions
         ]
-        entries = merge(*(self._partitions[partition].entries for partition in known))
-        return self._walk(known[0][0], entries, now) if known else iter(())
+        if not known:
+            return iter(())
+        each = [self._partitions[partition].sorts for partition in known]
+        return self._walk(known[0][0], each[0] if len(each) == 1 else merge(*each), now)
 
     def between(self, query: Query, now: int) -> Iterator[Row]:
         """Yield the rows of a partition between the bounds of a query, in its direction."""
         ordered = self._partitions.get(key_of_partition(query.partition))
         if ordered is None:
             return iter(())
-        # No text is between a text and the same text with a NUL at its end.
-        least = None if query.after is None else (f"{query.after}\0", "")
-        most = None if query.before is None else (query.before, "")
-        entries = ordered.entries.irange(least, most, (True, False), reverse=query.descending)
-        return self._walk(query.partition.collection, entries, now)
+        sorts = ordered.sorts.irange(
+            query.after, query.before, (False, False), reverse=query.descending
+        )
+        return self._walk(query.partition.collection, sorts, now)
 
     def count(self, partition: PartitionKey, now: int) -> int:
         """Return how many live rows a partition has, without looking at them."""
@@ -130,7 +142,7 @@ class Rows:
         if ordered is None:
             return 0
         gone = 0 if ordered.expiries is None else ordered.expiries.bisect_right(now)
-        return len(ordered.entries) - gone
+        return ordered.number - gone
 
     def held(self, collection: str, claim_id: str, now: int) -> list[Row]:
         """Return the rows whose lease has this claim id, in any order."""
@@ -138,9 +150,11 @@ class Rows:
         rows = (self._rows[collection, key] for key in keys)
         return [row for row in rows if row.is_live(now)]
 
-    def _walk(self, collection: str, entries: Iterable[Entry], now: int) -> Iterator[Row]:
-        rows = (self._rows[collection, key] for _, key in entries)
-        return (row for row in rows if row.is_readable and row.is_live(now))
+    def _walk(self, collection: str, sorts: Iterable[str], now: int) -> Iterator[Row]:
+        for sort in sorts:
+            row = self._rows[collection, key_in(sort)]
+            if row.is_readable and row.is_live(now):
+                yield row
 
     def damage(self, subject: Subject) -> bool:
         """Mark a row as damaged; return whether it exists."""
@@ -161,6 +175,7 @@ class Rows:
         if new is not None:
             if new.expires_at is not None:
                 self._expiring.add((new.expires_at, collection, new.key))
+                self._due = min(self._due, new.expires_at)
             if new.lease is not None:
                 self._held.setdefault((collection, new.lease.claim_id), set()).add(new.key)
 
@@ -171,32 +186,34 @@ class Rows:
         for part, sort in self._indexes[collection]:
             # A claim's patch may remove one of the index's two attributes: then the record is not
             # in the index.
-            was = (before[part], before[sort]) if part in before and sort in before else None
-            now = (after[part], after[sort]) if part in after and sort in after else None
-            if was == now and stays:
+            left, left_at = before.get(part), before.get(sort)
+            come, come_at = after.get(part), after.get(sort)
+            if stays and left == come and left_at == come_at:
                 continue
-            if old is not None and was is not None:
-                self._leave((collection, part, sort, was[0]), (was[1], old.key), old.expires_at)
-            if new is not None and now is not None:
-                self._enter((collection, part, sort, now[0]), (now[1], new.key), new.expires_at)
+            if old is not None and left is not None and left_at is not None:
+                self._leave((collection, part, sort, left), left_at, old.expires_at)
+            if new is not None and come is not None and come_at is not None:
+                self._enter((collection, part, sort, come), come_at, new.expires_at)
 
-    def _enter(self, partition: PartitionKey, entry: Entry, expires_at: int | None) -> None:
+    def _enter(self, partition: PartitionKey, at: str, expires_at: int | None) -> None:
         ordered = self._partitions.get(partition)
         if ordered is None:
             ordered = self._partitions[partition] = _Ordered()
-        ordered.entries.add(entry)
+        ordered.sorts.add(at)
+        ordered.number += 1
         if expires_at is not None:
             if ordered.expiries is None:
                 ordered.expiries = SortedList()
             ordered.expiries.add(expires_at)
-        self._entered(partition, entry[0])
+        self._entered(partition, at)
 
-    def _leave(self, partition: PartitionKey, entry: Entry, expires_at: int | None) -> None:
+    def _leave(self, partition: PartitionKey, at: str, expires_at: int | None) -> None:
         ordered = self._partitions[partition]
-        ordered.entries.remove(entry)
+        ordered.sorts.remove(at)
+        ordered.number -= 1
         if expires_at is not None and ordered.expiries is not None:
             ordered.expiries.remove(expires_at)
-        if not ordered.entries:
+        if not ordered.number:
             del self._partitions[partition]
 
     def _release(self, collection: str, claim_id: str, key: str) -> None:

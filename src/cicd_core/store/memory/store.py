@@ -22,7 +22,6 @@ from cicd_core.store.records import (
     Committed,
     Conflict,
     Count,
-    LogEntry,
     Put,
     Query,
     Record,
@@ -52,7 +51,6 @@ if TYPE_CHECKING:
         Collection,
         Commit,
         Counters,
-        EventWrite,
         LogPage,
         Partition,
         Renewal,
@@ -264,11 +262,14 @@ class MemoryBackend:
         return next(self._rows.between(query, now), None) is not None
 
     def _commit(self, commit: Commit, now: int) -> Committed | Conflict:
-        rows = {
-            subject_of(write): self._readable(subject_of(write), now) for write in commit.writes
-        }
-        records = {subject: row.record if row else None for subject, row in rows.items()}
-        given = {subject: row.given for subject, row in rows.items() if row}
+        records: dict[Subject, Record | None] = {}
+        given: dict[Subject, int] = {}
+        for write in commit.writes:
+            subject = (write.collection, write.key)
+            row = self._readable(subject, now)
+            records[subject] = None if row is None else row.record
+            if row is not None:
+                given[subject] = row.given
         before = applied_before(commit, records, given)
         if before is not None:
             return Committed(before)
@@ -283,7 +284,8 @@ class MemoryBackend:
             else:
                 self._rows.drop(subject)
         for event in commit.events:
-            self._log.append(_entry(event, versions), now)
+            version = event.version or versions[event.collection, event.key]
+            self._log.append(event, version, now)
         for increment in commit.increments:
             self._log.increment(increment)
         return Committed(versions)
@@ -311,14 +313,3 @@ class MemoryBackend:
 
     def _lease_sort(self, collection: str) -> str | None:
         return self._lease_sorts[collection]
-
-
-def _entry(event: EventWrite, versions: Mapping[Subject, int]) -> LogEntry:
-    version = event.version or versions[event.collection, event.key]
-    return LogEntry(
-        collection=event.collection,
-        key=event.key,
-        version=version,
-        ordinal=event.ordinal,
-        body=event.body,
-    )
