@@ -62,7 +62,8 @@ class SystemClock:
 
     def calendar(self) -> int:
         """Return the wall clock: microseconds since the Unix epoch (UTC)."""
-        return plausible(wall_micros(), 0) or self.micros()
+        wall = wall_micros()
+        return wall if _EARLIEST <= wall < _LATEST else self.micros()
 
 
 def plausible(wall: int, otherwise: int = _EARLIEST) -> int:

@@ -49,8 +49,13 @@ __all__ = ["evolve", "frozen"]
 _EVOLVE: Final = "__cicd_evolve__"
 #: The attribute of a class with its draft.
 _DRAFT: Final = "__cicd_draft__"
-#: Methods that allow assignments, even if base classes forbid them.
-_OPEN: Final = {"__setattr__": object.__setattr__, "__delattr__": object.__delattr__}
+#: Methods that allow assignments, even if base classes forbid them, and make an empty instance.
+_OPEN: Final = {
+    "__setattr__": object.__setattr__,
+    "__delattr__": object.__delattr__,
+    "__new__": object.__new__,
+    "__init__": object.__init__,
+}
 #: The default of a field with a factory: attrs' own, which signatures show.
 _ABSENT: Final = attrs.NOTHING
 
@@ -66,7 +71,6 @@ def _quick(cls: type[Any], *, kw_only: bool) -> type[Any]:
     names: dict[str, Any] = {
         "_cls": cls,
         "_draft": draft,
-        "_new": object.__new__,
         "_absent": _ABSENT,
         "_names": frozenset(each.name for each in fields),
         "_converters": {each.name: each.converter for each in fields if each.converter},
@@ -106,7 +110,7 @@ def _maker(
     yield f"def _make({', '.join(['_kind', *apart, *parameters])}):"
     yield "    if _kind is not _cls:"
     yield "        raise TypeError(f'{_kind.__name__}: only a value may inherit from a value')"
-    yield "    self = _new(_draft)"
+    yield "    self = _draft()"
     for each in fields:
         yield f"    self.{each.name} = {_expression(each, names)}"
     yield from _completed(cls)
@@ -120,7 +124,7 @@ def _changer(
     yield "    if not _names >= _changes.keys():"
     yield "        unknown = ', '.join(sorted(_changes.keys() - _names))"
     yield f"        raise TypeError(f'{cls.__name__} has no field {{unknown}}')"
-    yield "    self = _new(_draft)"
+    yield "    self = _draft()"
     for each in fields:
         yield f"    self.{each.name} = _value.{each.name}"
     yield "    for _name, _found in _changes.items():"

@@ -285,7 +285,7 @@ def _duration(kind: str, at: datetime, pool_name: str, seconds: float) -> tuple[
 
 
 def _day(at: datetime) -> str:
-    utc = at.astimezone(UTC)
+    utc = at if at.tzinfo is UTC else at.astimezone(UTC)
     return f"{utc.year:04d}{utc.month:02d}{utc.day:02d}"
 
 
