@@ -2,7 +2,7 @@
 
 :class:`~cicd_core.store.retrying.RetryingStore` wraps every backend and uses :class:`Limits` first
 in each verb; every backend can store all values that pass. These checks run on each call, so they
-are as cheap as possible.
+are as cheap as possible: a loop calls a function only for a value that is not of the usual form.
 """
 
 from __future__ import annotations
@@ -77,6 +77,7 @@ class _Shape:
     collection: Collection
     attributes: frozenset[str]
     partitions: frozenset[str]
+    sorts: frozenset[str]
     pairs: tuple[tuple[str, str], ...]
     max_key: int
 
@@ -157,8 +158,11 @@ class Limits:
         for event in commit.events:
             size += self._check_event(event, put)
         for increment in commit.increments:
-            check_key(increment.name, "increments.name")
-            _check_number("amount", increment.amount, least=-MAX_INSTANT, most=MAX_INSTANT)
+            name, amount = increment.name, increment.amount
+            if not (name.isascii() and 0 < len(name) <= MAX_KEY_BYTES):
+                check_key(name, "increments.name")
+            if type(amount) is not int or not -MAX_INSTANT <= amount <= MAX_INSTANT:
+                _check_number("amount", amount, least=-MAX_INSTANT, most=MAX_INSTANT)
         if size > MAX_COMMIT_BYTES:
             raise TooLarge("commit", size, MAX_COMMIT_BYTES)
 
@@ -273,11 +277,13 @@ class Limits:
 
     def _check_write(self, write: Put | Delete) -> int:
         shape = self._shape(write.collection)
-        check_key(write.key, limit=shape.max_key)
+        if not (write.key.isascii() and 0 < len(write.key) <= shape.max_key):
+            check_key(write.key, limit=shape.max_key)
         if not isinstance(write, Put):
             _check_number("expected", write.expected, least=1, most=MAX_INSTANT)
             return 0
-        _check_number("expected", write.expected, least=0, most=MAX_INSTANT)
+        if type(write.expected) is not int or not 0 <= write.expected <= MAX_INSTANT:
+            _check_number("expected", write.expected, least=0, most=MAX_INSTANT)
         if write.expires_at is not None:
             _check_number("expires_at", write.expires_at, least=0, most=MAX_INSTANT)
         _check_lease_limit(write.lease_limit)
@@ -293,10 +299,16 @@ class Limits:
                 raise InvalidInput("events", (event.collection, event.key), reason)
         else:
             self._shape(event.collection)
-            check_key(event.key, "events.key")
-            _check_number("events.version", event.version, least=1, most=MAX_INSTANT)
-        _check_number("events.ordinal", event.ordinal, least=0, most=MAX_INSTANT)
-        return _check_bytes("events.body", event.body)
+            if not (event.key.isascii() and 0 < len(event.key) <= MAX_KEY_BYTES):
+                check_key(event.key, "events.key")
+            if type(event.version) is not int or not 1 <= event.version <= MAX_INSTANT:
+                _check_number("events.version", event.version, least=1, most=MAX_INSTANT)
+        if type(event.ordinal) is not int or not 0 <= event.ordinal <= MAX_INSTANT:
+            _check_number("events.ordinal", event.ordinal, least=0, most=MAX_INSTANT)
+        size = len(event.body)
+        if size > MAX_RECORD_BYTES:
+            raise TooLarge("events.body", size, MAX_RECORD_BYTES)
+        return size
 
 
 def _shape(collection: Collection) -> _Shape:
@@ -314,6 +326,7 @@ def _shape(collection: Collection) -> _Shape:
         collection=collection,
         attributes=partitions | sorts,
         partitions=partitions,
+        sorts=sorts,
         pairs=tuple((index.partition, index.sort) for index in collection.indexes),
         max_key=MAX_KEY_BYTES - (_SORT_PREFIX if collection.lease_sort else 0),
     )
@@ -324,15 +337,15 @@ def _check_attributes(shape: _Shape, key: str, attributes: Mapping[str, str]) ->
         if name not in shape.attributes:
             reason = f"the indexes of {shape.collection.name!r} use {_listed(shape.attributes)}"
             raise InvalidInput("attributes", name, reason)
-        check_key(value, f"attributes.{name}")
-    for partition, sort in shape.pairs:
-        if sort not in attributes:
-            if partition in attributes:
-                reason = f"a record that has {partition!r} must have {sort!r} too"
-                raise InvalidInput("attributes", partition, reason)
-        elif attributes[sort].partition(SORT_SEPARATOR)[2] != key:
+        if not (value.isascii() and 0 < len(value) <= MAX_KEY_BYTES):
+            check_key(value, f"attributes.{name}")
+        if name in shape.sorts and value.partition(SORT_SEPARATOR)[2] != key:
             reason = f"the part after its first {SORT_SEPARATOR!r} must be the record's key {key!r}"
-            raise InvalidInput(f"attributes.{sort}", attributes[sort], reason)
+            raise InvalidInput(f"attributes.{name}", value, reason)
+    for partition, sort in shape.pairs:
+        if partition in attributes and sort not in attributes:
+            reason = f"a record that has {partition!r} must have {sort!r} too"
+            raise InvalidInput("attributes", partition, reason)
 
 
 def _check_index(collection: Collection, index: Index) -> None:
