@@ -86,6 +86,9 @@ class EntityCodec(Generic[Entity]):
         self._full_names = full_names
         self._upgrades = upgrades
         self._packing = packing
+        self._write: Callable[[Entity], dict[str, Any]] = SHORT_IDS.get_unstructure_hook(kind)
+        self._read: Callable[[dict[str, Any], type[Entity]], Entity]
+        self._read = SHORT_IDS.get_structure_hook(kind)
         #: The schema version of the bodies that it writes.
         self.version = 1 + full_names + len(upgrades)
 
@@ -93,7 +96,7 @@ class EntityCodec(Generic[Entity]):
         self, value: Entity, unknown: Mapping[str, Any] = _EMPTY, commits: str = ""
     ) -> bytes:
         """Return the body of ``value``."""
-        raw: dict[str, Any] = SHORT_IDS.unstructure(value)
+        raw = self._write(value)
         del raw[self._key]
         raw[_VERSION] = self.version
         if commits:
@@ -124,7 +127,7 @@ class EntityCodec(Generic[Entity]):
             raw[self._key] = key
             if self._packing is not None:
                 self._packing[1](raw)
-            value = SHORT_IDS.structure(raw, self._kind)
+            value = self._read(raw, self._kind)
             unknown = find_unknown(raw, value)
         except SchemaTooNew:
             raise

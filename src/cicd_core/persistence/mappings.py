@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from cicd_core.lifecycle.agent_table import AGENT_TABLE
@@ -68,7 +69,7 @@ JOB: Final[EntityMapping[Job]] = EntityMapping(
     collection=collections.JOBS,
     codec=codec.JOB,
     load=grants.load_job,
-    key=lambda job: job.job_id,
+    key=attrgetter("job_id"),
     attributes=collections.job_attributes,
     keeps_lease=lambda job: job.state in _HELD,
     lease_limit=longest_lease,

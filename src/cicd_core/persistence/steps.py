@@ -58,8 +58,10 @@ def _read(
             code = array[REST][_SOURCE]
             source = members[code] if code else None
         state = members[target]
-        actor = _text(actor if said_by == _SAME else said_by)
-        reason = _text(reason if said == _SAME else said)
+        actor = actor if said_by == _SAME else said_by
+        reason = reason if said == _SAME else said
+        if not (isinstance(actor, str) and isinstance(reason, str)):
+            raise TypeError(f"{actor!r} or {reason!r} is not a text")
         found.append(
             kind(source=source, target=state, at=from_micros(at), actor=actor, reason=reason)
         )
@@ -70,9 +72,3 @@ def rest_of(array: Sequence[Any]) -> dict[str, Any]:
     """Return the object with the rest of a step: an empty one if the array has none."""
     rest: dict[str, Any] = array[REST] if len(array) > REST else {}
     return rest
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is not a text")
-    return value

@@ -19,7 +19,7 @@ from cicd_core.persistence.steps import REST, rest_of
 from cicd_core.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 
 def find_unknown(raw: Mapping[str, Any], value: object) -> dict[str, Any]:
@@ -36,10 +36,12 @@ def find_unknown(raw: Mapping[str, Any], value: object) -> dict[str, Any]:
     kind: Any = type(value)
     known, nested = _shape(kind)
     # Nearly always there are none, and every read of a record calls this.
-    if known.issuperset(raw) and not any(
-        _is_strange(raw[short], part) for short, part in nested.items() if short in raw
-    ):
-        return {}
+    if known.issuperset(raw):
+        for short in nested.keys() & raw.keys():
+            if _is_strange(raw[short], nested[short]):
+                break
+        else:
+            return {}
     found = {short: raw[short] for short in raw.keys() - known}
     for short, part in nested.items():
         within = {
@@ -112,14 +114,15 @@ def _classes(hint: Any) -> Iterator[Any]:
         yield from _classes(argument)
 
 
-def _is_strange(raw: object, part: _Part) -> bool:
+def _is_strange(raw: Any, part: _Part) -> bool:
+    inner: Any = raw
     if raw is None:
         return False
     if part.are_steps:
-        return any(map(part.unknown, cast("Iterable[Any]", raw)))
+        return max(map(len, raw), default=0) > REST and any(map(part.unknown, raw))
     if isinstance(raw, list):
-        return not all(map(part.known.issuperset, cast("Iterable[Iterable[str]]", raw)))
-    return not part.known.issuperset(cast("Iterable[str]", raw))
+        return not all(map(part.known.issuperset, inner))
+    return not part.known.issuperset(raw)
 
 
 def _several(value: object) -> Sequence[Any]:
