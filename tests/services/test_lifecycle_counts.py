@@ -131,6 +131,19 @@ async def test_sqlite_runs_as_many_statements_and_hops_a_verb_as_stated(
 
 @pytest.mark.asyncio_only
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+async def test_a_sweep_that_finds_nothing_due_runs_one_statement(plane: ControlPlane) -> None:
+    backend = plane.store.backend
+    assert isinstance(backend, SQLiteBackend)
+    await plane.maintenance.sweep()
+    seen: list[str] = []
+    for thread in (backend.writes, backend.reads):
+        await thread.call(lambda connection: connection.set_trace_callback(seen.append))
+    await plane.maintenance.sweep()
+    assert len(seen) == 1
+
+
+@pytest.mark.asyncio_only
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 async def test_a_job_takes_no_more_bytes_of_a_sqlite_file_than_stated(plane: ControlPlane) -> None:
     backend = plane.store.backend
     assert isinstance(backend, SQLiteBackend)

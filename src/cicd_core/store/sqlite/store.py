@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,9 +17,9 @@ from cicd_core.store.sqlite.decisions import CommitAll, RenewAll, weight
 from cicd_core.store.sqlite.log import read_counters, read_entries
 from cicd_core.store.sqlite.reads import Snapshot
 from cicd_core.store.sqlite.waiting import Waiting
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
@@ -48,6 +50,17 @@ if TYPE_CHECKING:
     from cicd_core.store.sqlite.writing import Writer
 
 Answer = TypeVar("Answer")
+
+
+@frozen
+class _PageOf:
+    """The question for a page."""
+
+    query: Query
+
+    def __call__(self, snapshot: Snapshot) -> RecordPage:
+        """Answer it."""
+        return snapshot.page(self.query)
 
 
 class SQLiteBackend:
@@ -130,7 +143,7 @@ class SQLiteBackend:
 
     async def page(self, query: Query) -> RecordPage:
         """Return a page of one partition, always up to date."""
-        return await self._ask(lambda snapshot: snapshot.page(query))
+        return await self._ask(_PageOf(query))
 
     async def count(self, partitions: Sequence[Partition]) -> list[Count]:
         """Return how many records each partition holds, from one snapshot.
@@ -192,6 +205,8 @@ class SQLiteBackend:
         with self._files.checked():
             snapshot = Snapshot(connection, self._tables, self._namespace_id, self._clock.micros())
             try:
+                with suppress(sqlite3.Error):  # each question gets the error itself
+                    snapshot.look_for(each.query for each in questions if isinstance(each, _PageOf))
                 return [_answered(question, snapshot) for question in questions]
             finally:
                 if connection.in_transaction:

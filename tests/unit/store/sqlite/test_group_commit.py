@@ -9,7 +9,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from cicd_core.errors import StoreError
-from cicd_core.store.records import Conflict, Renewal
+from cicd_core.store.records import Conflict, Query, Renewal
 from cicd_core.store.sqlite.retention import Retention
 from cicd_core.testing.samples import (
     SECOND,
@@ -172,3 +172,23 @@ async def test_reads_of_one_turn_share_a_snapshot(store: SQLiteBackend) -> None:
     await store.reads.call(lambda connection: connection.set_trace_callback(seen.append))
     await at_once(*(lambda: find(store, "a") for _ in range(20)))
     assert seen.count("BEGIN") == 1
+
+
+async def test_bounded_pages_of_one_turn_that_are_empty_take_one_statement(
+    store: SQLiteBackend,
+) -> None:
+    await write(store, item("a"))
+    seen: list[str] = []
+    await store.reads.call(lambda connection: connection.set_trace_callback(seen.append))
+    found: dict[str, list[str]] = {}
+
+    async def ask(after: str, before: str) -> None:
+        query = Query(partition=in_lane(), limit=9, after=after, before=before)
+        found[after] = [record.key for record in (await store.page(query)).records]
+
+    await at_once(lambda: ask("x", "y"), lambda: ask("y", "z"))
+    assert (found, len(seen)) == ({"x": [], "y": []}, 1)
+    seen.clear()
+    await at_once(lambda: ask("x", "y"), lambda: ask("", "z"), lambda: ask("y", "z"))
+    # The question which are empty, and a transaction for the one that is not.
+    assert (found, len(seen)) == ({"x": [], "y": [], "": ["a"]}, 4)
