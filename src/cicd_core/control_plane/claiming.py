@@ -133,7 +133,7 @@ class Claimer:
     def _claim_of(
         self, grant: Grant, pool_name: str, limit: int, seconds: float, request_id: str | None
     ) -> Claim:
-        """Return the store's claim, which has no lanes yet."""
+        """Return the store's claim, which has no lanes and no grant yet."""
         longest = None if grant.start else self._context.settings.start_timeout_seconds
         return Claim(
             claim_id=self._claim_id(grant.agent_id, request_id),
@@ -141,7 +141,7 @@ class Claimer:
             index=READY,
             partitions=(),
             limit=check_integer("limit", limit, least=1, most=MAX_CLAIM),
-            grant=grant.encode(),
+            grant=b"",
             duration=micros(seconds),
             lease_limit=None if longest is None else micros(longest),
             patch=grant.patch(pool_name),
@@ -150,8 +150,7 @@ class Claimer:
     async def _dated(self, claim: Claim, grant: Grant, lanes: tuple[str, ...]) -> Claim:
         """Return the claim of these lanes, with the calendar's offset, which a lease lacks."""
         ahead = (await self._context.store.now()).ahead
-        dated = claim.grant if ahead == grant.ahead else evolve(grant, ahead=ahead).encode()
-        return evolve(claim, partitions=lanes, grant=dated)
+        return evolve(claim, partitions=lanes, grant=evolve(grant, ahead=ahead).encode())
 
     async def _take(
         self, claim: Claim, seconds: float, *, repeatable: bool

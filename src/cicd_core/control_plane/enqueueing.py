@@ -16,7 +16,7 @@ from cicd_core.model.job import JobState
 from cicd_core.model.json_values import canonical
 from cicd_core.model.spec import JobSpec, checked, placed, with_instants
 from cicd_core.persistence.converting import FULL_NAMES
-from cicd_core.queueing.lanes import Lane
+from cicd_core.queueing.lanes import lane_named
 from cicd_core.store.records import Committed, StoreTime
 from cicd_core.values import evolve, frozen
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cicd_core.model.job import Job
     from cicd_core.persistence.context import Context
     from cicd_core.persistence.repository import Repository
+    from cicd_core.queueing.lanes import Lane
     from cicd_core.store.records import Commit
 
 #: Maximum number of jobs created by one call to the store.
@@ -56,19 +57,22 @@ class JobFactory:
                 its batch, were created: repeating the call with keys creates none twice.
         """
         check_label("actor", actor)
-        if not isinstance(specs, Iterable) or isinstance(specs, str | bytes | Mapping):
+        if not isinstance(specs, Iterable) or isinstance(specs, (str, bytes, Mapping)):
             raise InvalidInput("specs", specs, "give a list of JobSpec")
         wanted = [checked(spec) for spec in specs]
         await self._check_times(wanted)
         # Also for jobs that are not enqueued yet: a pool without room refuses them here.
         lanes, begin = await self._list_lanes(wanted)
         made: list[Job] = []
+        made_at = begin.micros
         for first in range(0, len(wanted), BATCH):
             if first:
                 begin = max(_later(begin, BATCH), await self._context.store.now(), key=_steady)
             batch = wanted[first : first + BATCH]
-            made += await self._make_batch(batch, begin, actor=actor, enqueue=enqueue)
-        await self._lanes.confirm(lanes)
+            jobs, at = await self._make_batch(batch, begin, actor=actor, enqueue=enqueue)
+            made += jobs
+            made_at = max(made_at, at)
+        await self._lanes.confirm(lanes, made_at)
         return made
 
     async def _check_times(self, specs: Sequence[JobSpec]) -> None:
@@ -105,7 +109,7 @@ class JobFactory:
         """
         lanes: dict[Lane, list[JobSpec]] = {}
         for spec in specs:
-            lane = Lane(pool_name=spec.pool_name, job_type=spec.job_type, labels=spec.labels)
+            lane = lane_named(spec.pool_name, spec.job_type, spec.labels)
             lanes.setdefault(lane, []).append(spec)
         time = await self._context.store.now()
         missing = await self._lanes.unlisted(lanes, time)
@@ -127,7 +131,8 @@ class JobFactory:
 
     async def _make_batch(
         self, specs: list[JobSpec], begin: StoreTime, *, actor: str, enqueue: bool
-    ) -> list[Job]:
+    ) -> tuple[list[Job], int]:
+        """Return the jobs, and the time (µs) of their commits: a new record's version tells it."""
         # A microsecond apart, so that first in, first out holds within the call as well.
         drafts = [
             self._draft(spec, _later(begin, position), actor=actor, enqueue=enqueue)
@@ -135,12 +140,16 @@ class JobFactory:
         ]
         commits = [self._repository.commit_of(None, draft.decision, time=begin) for draft in drafts]
         answers = await self._context.store.commit(commits)
-        return [
-            draft.decision.value
-            if isinstance(answer, Committed)
-            else await self._existing(draft, commit, actor=actor, enqueue=enqueue)
-            for draft, commit, answer in zip(drafts, commits, answers, strict=True)
-        ]
+        made_at = 0
+        made: list[Job] = []
+        for draft, commit, answer in zip(drafts, commits, answers, strict=True):
+            if isinstance(answer, Committed):
+                made.append(draft.decision.value)
+                made_at = max(made_at, *answer.versions.values())
+            else:
+                made.append(await self._existing(draft, commit, actor=actor, enqueue=enqueue))
+                made_at = max(made_at, (await self._context.store.now()).micros)
+        return made, made_at
 
     def _draft(self, spec: JobSpec, time: StoreTime, *, actor: str, enqueue: bool) -> _Draft:
         now = from_micros(time.calendar)
@@ -176,8 +185,8 @@ class JobFactory:
             return await self._found(draft, commit, actor)
         except NotFound:  # its retention has just ended, and its key is free again
             begin = await self._context.store.now()
-            (job,) = await self._make_batch([draft.spec], begin, actor=actor, enqueue=enqueue)
-            return job
+            made, _ = await self._make_batch([draft.spec], begin, actor=actor, enqueue=enqueue)
+            return made[0]
 
     async def _found(self, draft: _Draft, commit: Commit, actor: str) -> Job:
         wanted = draft.decision.value

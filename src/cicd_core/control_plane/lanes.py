@@ -163,13 +163,13 @@ class LaneBook:
         if job.state is JobState.QUEUED:
             await self.ensure([lane_of(job)], beyond=True)
 
-    async def confirm(self, lanes: Iterable[Lane]) -> None:
-        """Make sure, after a commit, that its work went to listed lanes.
+    async def confirm(self, lanes: Iterable[Lane], at: int) -> None:
+        """Make sure, after a commit at a time of the store (µs), that its work is in listed lanes.
 
         If the commit took longer than a list may be relied on, others may have dropped its lanes
         meanwhile. The work exists in any case, so a failure is only logged.
         """
-        now = await self._moment()
+        now = _Moment(at, monotonic_seconds())
         stale = [
             lane
             for pool_name, wanted in _by_pool(lanes).items()

@@ -30,6 +30,8 @@ EVENTS: Final = {
     Verdict.ERROR: "errored",
     Verdict.CANCELLED: "cancelled",
 }
+#: The state of a job that ends with a verdict.
+_STATES: Final = {verdict: JobState(verdict.value) for verdict in Verdict}
 
 
 def conclude(
@@ -45,11 +47,11 @@ def conclude(
     verdict = outcome.verdict
     final = not retries(job.retry, verdict) or may_not_run_again(job)
     if final:
-        target = JobState(verdict.value)
+        target = _STATES[verdict]
         event = EVENTS[verdict]
         return finish(job, outcome, target, now=now, actor=actor, event=event, steady=steady)
     code = "" if outcome.exit_code is None else f", exit code {outcome.exit_code}"
-    reason = outcome.error_message or f"{verdict.value}{code}"
+    reason = outcome.error_message or f"{verdict}{code}"
     return again(
         job,
         verdict,
@@ -81,7 +83,7 @@ def finish(
     steady: int | None = None,
 ) -> Decision[Job]:
     """End a held job with a final verdict (I10)."""
-    reason = outcome.error_message or outcome.verdict.value
+    reason = outcome.error_message or str(outcome.verdict)
     return step(
         job,
         target,
@@ -89,7 +91,7 @@ def finish(
         event=event,
         actor=actor,
         reason=reason,
-        increments=end_measures(job, now, target.value, steady),
+        increments=end_measures(job, now, target, steady),
         data={
             "exit_code": outcome.exit_code,
             "pool": job.pool_name,
@@ -167,7 +169,7 @@ def again(
         reason=reason,
         increments=end_measures(job, now, result, steady),
         data={
-            "verdict": verdict.value if verdict else None,
+            "verdict": verdict,
             "pool": job.pool_name,
             **run_details(job, now, steady),
         },

@@ -43,30 +43,33 @@ def step(
     increments: Iterable[Increment] = (),
     data: dict[str, Any] | None = None,
     steady: int | None = None,
+    then: tuple[JobState, str] | None = None,
     **changes: Any,
 ) -> Decision[Job]:
     """Return the decision to move to ``target``, with its history, event and increments.
 
     If the store's steady clock (µs) differs from the calendar, the event carries its reading.
+    ``then`` is a state that follows at once, for the same reason, and its event.
     """
     short = shorten(reason, WHY_KEPT) or event
-    transition = Transition(source=job.state, target=target, at=now, actor=actor, reason=short)
-    history = first_and_last((*job.history, transition), FIRST_STEPS, LAST_STEPS)
-    left_out = job.history_left_out + len(job.history) + 1 - len(history)
-    value = evolve(job, state=target, history=history, history_left_out=left_out, **changes)
-    details: dict[str, Any] = {
-        "from": job.state.value,
-        "to": target.value,
-        "actor": actor,
-        "reason": short,
-    }
+    last = target if then is None else then[0]
+    passed_by = [Transition(source=job.state, target=target, at=now, actor=actor, reason=short)]
+    if then is not None:
+        passed_by.append(Transition(source=target, target=last, at=now, actor=actor, reason=short))
+    whole = (*job.history, *passed_by)
+    history = first_and_last(whole, FIRST_STEPS, LAST_STEPS)
+    left_out = job.history_left_out + len(whole) - len(history)
+    value = evolve(job, state=last, history=history, history_left_out=left_out, **changes)
+    details: dict[str, Any] = {"from": job.state, "to": target, "actor": actor, "reason": short}
     if value.attempt:
         details |= {"attempt": value.attempt, "fence": value.fence}
+    further = {**details, "from": target, "to": last} if then is not None else {}
     if steady is not None and steady != to_micros(now):
         details["stamp"] = steady
-    return Decision(
-        value, (EventDraft(f"job.{event}", now, details | (data or {})),), tuple(increments)
-    )
+    events = [EventDraft(f"job.{event}", now, details | (data or {}))]
+    if then is not None:
+        events.append(EventDraft(f"job.{then[1]}", now, further))
+    return Decision(value, tuple(events), tuple(increments))
 
 
 def note(

@@ -60,7 +60,7 @@ def create(
         ),
     )
     details = {
-        "to": JobState.PENDING.value,
+        "to": JobState.PENDING,
         "actor": actor,
         "job_type": job.job_type,
         "pool": job.pool_name,

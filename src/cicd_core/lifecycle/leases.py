@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cicd_core.lifecycle.decision import Decision, unchanged
+from cicd_core.lifecycle.decision import unchanged
 from cicd_core.lifecycle.endings import EVENTS, again, conclude, finish, may_not_run_again
 from cicd_core.lifecycle.job_steps import (
     FIRST_ATTEMPTS,
@@ -37,6 +37,8 @@ from cicd_core.values import evolve
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from cicd_core.lifecycle.decision import Decision
 
 #: The command of the table for each verdict of a holder.
 _COMMANDS = {
@@ -72,10 +74,15 @@ def claim(
     fence = max(job.fence + 1, to_micros(now), stamp)
     number = job.attempt + 1
     attempt = Attempt(
-        number=number, agent_id=agent_id, fence=fence, claim_id=claim_id, claimed_at=now
+        number=number,
+        agent_id=agent_id,
+        fence=fence,
+        claim_id=claim_id,
+        claimed_at=now,
+        started_at=now if start else None,
     )
     wait = passed((now - (job.ready_at or now)).total_seconds(), job.queued_stamp, stamp)
-    claimed = step(
+    return step(
         job,
         JobState.CLAIMED,
         now,
@@ -85,6 +92,7 @@ def claim(
         increments=waited(now, job.pool_name, wait),
         data={"attempt": number, "fence": fence, "pool": job.pool_name},
         steady=steady,
+        then=(JobState.RUNNING, "started") if start else None,
         agent_id=agent_id,
         claim_id=claim_id,
         fence=fence,
@@ -93,17 +101,10 @@ def claim(
         attempts=first_and_last((*job.attempts, attempt), FIRST_ATTEMPTS, LAST_ATTEMPTS),
         claimed_at=now,
         claimed_stamp=stamp,
-        started_at=None,
+        started_at=now if start else None,
+        first_started=(job.first_started or number) if start else job.first_started,
         completed_at=None,
         progress=None,
-    )
-    if not start:
-        return claimed
-    begun = _begun(claimed.value, now)
-    return Decision(
-        begun.value,
-        (*claimed.events, *begun.events),
-        (*claimed.increments, *begun.increments),
     )
 
 

@@ -91,9 +91,11 @@ def check_names(field: str, values: Iterable[str], *, most: int = MAX_NAMES) -> 
         InvalidInput: it is not a list, or one is not a name; the error gives its position.
         TooLarge: there are more than ``most``.
     """
-    if isinstance(values, str) or not isinstance(values, Iterable):
+    if isinstance(values, str) or not isinstance(values, (tuple, Iterable)):
         raise InvalidInput(field, values, "give a list of names")
     names = tuple(values)
+    if not names:
+        return ()
     for position, name in enumerate(names):
         check_name(f"{field}[{position}]", name)
     distinct = tuple(sorted(set(names)))
@@ -110,7 +112,7 @@ def check_seconds(
     Raises:
         InvalidInput: it is not a number, not finite, or outside ``least`` to ``most``.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not _is_finite(value):
         raise InvalidInput(field, value, "give a finite number of seconds")
     if not least <= value <= most:
         reason = f"give at least {least:g} and at most {most:.12g} seconds"
@@ -284,7 +286,7 @@ def check_metadata(values: Mapping[str, str]) -> dict[str, str]:
         TooLarge: a name has more than 128 characters, a value more than 1,024, or the total is
             over 256 KiB of JSON.
     """
-    if not isinstance(values, Mapping):
+    if not isinstance(values, (dict, Mapping)):
         raise InvalidInput("metadata", values, "give a mapping of strings to strings")
     for name, value in values.items():
         check_text("metadata", name, most=128)
@@ -302,7 +304,7 @@ def check_together(field: str, *parts: object, besides: int = 0) -> None:
     Raises:
         TooLarge: it is over 256 KiB; the error names ``field``.
     """
-    size = besides + sum(json_size(part) for part in parts if part)
+    size = besides + sum([json_size(part) for part in parts if part])
     if size > MAX_BODY_BYTES:
         raise TooLarge(field, size, MAX_BODY_BYTES)
 

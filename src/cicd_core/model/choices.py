@@ -64,4 +64,4 @@ def as_tuple(values: Iterable[Item]) -> tuple[Item, ...]:
 
 def as_names(values: Iterable[str]) -> tuple[str, ...]:
     """Return any collection of names as a tuple, as :func:`as_tuple` does: for a field's type."""
-    return as_tuple(values)
+    return values if isinstance(values, tuple) else as_tuple(values)

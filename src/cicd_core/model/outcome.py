@@ -23,7 +23,7 @@ def _summary(text: str | None) -> str | None:
 
 
 def _verdict(value: Verdict | str) -> Verdict:
-    return taken_as(value, Verdict)
+    return value if type(value) is Verdict else taken_as(value, Verdict)
 
 
 @frozen(kw_only=True)

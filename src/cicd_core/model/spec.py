@@ -35,11 +35,11 @@ _RETRYABLE = (Verdict.FAILED, Verdict.TIMEOUT, Verdict.ERROR)
 
 
 def _priority(value: Priority | str) -> Priority:
-    return taken_as(value, Priority)
+    return value if type(value) is Priority else taken_as(value, Priority)
 
 
 def _delivery(value: Delivery | str) -> Delivery:
-    return taken_as(value, Delivery)
+    return value if type(value) is Delivery else taken_as(value, Delivery)
 
 
 @frozen(kw_only=True)

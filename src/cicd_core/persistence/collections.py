@@ -89,6 +89,7 @@ SESSIONS: Final = Collection(name="sessions", indexes=(BY_USER,), is_secret=True
 #: finds it.
 COORDINATION: Final = Collection(name="coordination", indexes=())
 
+_STATUS_TEXTS: Final = {status: status.value for status in JobStatus}
 _HELD = (JobState.CLAIMED, JobState.RUNNING)
 
 
@@ -128,13 +129,14 @@ def job_statuses(status: JobStatus | None = None) -> tuple[str, ...]:
 
 
 def _status_of(job: Job) -> str:
-    if job.status is JobStatus.RUNNING:
-        return TRACKED if job.tracked else JobStatus.RUNNING.value
-    if job.status is not JobStatus.QUEUED:
-        return job.status.value
+    status = job.status
+    if status is JobStatus.RUNNING:
+        return TRACKED if job.tracked else _STATUS_TEXTS[status]
+    if status is not JobStatus.QUEUED:
+        return _STATUS_TEXTS[status]
     if job.ready_at is None:
         return DELAYED
-    return JobStatus.QUEUED.value if job.ready_at == job.created_at else LATE
+    return _STATUS_TEXTS[status] if job.ready_at == job.created_at else LATE
 
 
 def _timer(job: Job, lease: Lease | None) -> tuple[str, int] | None:

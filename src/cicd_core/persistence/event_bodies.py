@@ -89,7 +89,7 @@ def encode_event(draft: EventDraft) -> bytes:
             data[_PLAIN[name]] = value
             if value is None:
                 nulls += 1
-        elif name in _HAS_WORD and type(value) is str:
+        elif name in _HAS_WORD and isinstance(value, str):
             data[_HAS_WORD[name]] = WORD_IDS.get(value) or f".{value}"
         elif name in _HAS_STAMP and type(value) is int:
             data[_HAS_STAMP[name]] = value - at

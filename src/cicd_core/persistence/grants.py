@@ -109,7 +109,7 @@ def load_job(record: Record) -> Loaded[Job]:
     if record.grant is None or record.lease is None:
         return loaded
     decision = _claimed(record, loaded.value, record.lease)
-    events = tuple(
+    events = [
         EventWrite(
             collection=JOBS.name,
             key=record.key,
@@ -118,11 +118,11 @@ def load_job(record: Record) -> Loaded[Job]:
             body=encode_event(draft),
         )
         for ordinal, draft in enumerate(decision.events)
-    )
+    ]
     return evolve(
         loaded,
         value=decision.value,
-        pending_events=events,
+        pending_events=tuple(events),
         pending_increments=decision.increments,
     )
 

@@ -161,7 +161,7 @@ class Repository(Generic[Entity]):
             expires_at=mapping.expires_at(value, time, lease or held, self._context.settings),
             guard=guard,
         )
-        events = tuple(
+        events = [
             EventWrite(
                 collection=put.collection,
                 key=key,
@@ -170,13 +170,13 @@ class Repository(Generic[Entity]):
                 body=encode_event(draft),
             )
             for ordinal, draft in enumerate(decision.events)
-        )
+        ]
         pending_events = () if before is None else before.pending_events
         pending_increments = () if before is None else before.pending_increments
         return Commit(
             commit_id=commit_id,
             writes=(put,),
-            events=pending_events + events,
+            events=(*pending_events, *events),
             increments=pending_increments + decision.increments,
         )
 

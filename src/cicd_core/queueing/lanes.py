@@ -77,13 +77,24 @@ class Lane:
         return _BETWEEN_PARTS.join((self.pool_name, self.job_type, labels))
 
 
+# Nearly all work goes to the same few lanes.
+@lru_cache(maxsize=4 * MAX_LANES)
+def lane_named(pool_name: str, job_type: str, labels: tuple[str, ...]) -> Lane:
+    """Return the lane of checked names.
+
+    Raises:
+        TooLarge: its key would have more than 900 bytes.
+    """
+    return Lane(pool_name, job_type, labels)
+
+
 def lane_of(job: Job) -> Lane:
     """Return the lane that the job waits in.
 
     Raises:
         TooLarge: its labels are so long that the lane's key would have more than 900 bytes.
     """
-    return Lane(job.pool_name, job.job_type, job.labels)
+    return lane_named(job.pool_name, job.job_type, job.labels)
 
 
 # Agents read the same few lanes again and again, each time that work may have come.
