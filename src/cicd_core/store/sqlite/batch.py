@@ -14,6 +14,7 @@ from attrs import define
 from cicd_core.store.sqlite.log import LOG_BITS, LOG_TICK
 from cicd_core.store.sqlite.statements import insert_rows
 from cicd_core.store.sqlite.tables import claims_of, in_pieces, is_live, key_of
+from cicd_core.store.sqlite.unreadable import Damaged
 
 if TYPE_CHECKING:
     import sqlite3
@@ -84,6 +85,8 @@ class Batch:
             for row in found.damaged:
                 if is_live(row, self.now):
                     self._slots[collection, key_of(row)].is_readable = False
+                else:
+                    self.adopt(table, row)  # absent, so that its key is free
 
     def slot(self, subject: Subject) -> Slot:
         """Return the slot of a record that was read."""
@@ -193,6 +196,8 @@ class Batch:
             # A claim's patch may remove one of the index's two attributes: then the record is not
             # in the index.
             was = before.get(partition) if sort in before else None
+            if isinstance(was, Damaged):
+                was = None  # which partition it was in is lost
             value = after.get(partition) if sort in after else None
             if was != value and was is not None:
                 self._depths[collection, name, was] -= 1

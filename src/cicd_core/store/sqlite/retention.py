@@ -91,7 +91,8 @@ class Retention:
         batch = Batch(connection, tables, namespace_id, now)
         for table in tables.values():
             budget = Budget()
-            rows = find(connection, table.expired, (namespace_id, now, budget.rows)).whole
+            found = find(connection, table.expired, (namespace_id, now, budget.rows))
+            rows = [*found.whole, *found.damaged]
             for *row, size in rows:
                 if budget.take(size):
                     batch.adopt(table, row)

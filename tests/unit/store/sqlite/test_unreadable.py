@@ -44,11 +44,16 @@ async def damaged(path: Path, column: str, *keys: str) -> AsyncGenerator[SQLiteB
     """A store with items, of which some have a text that is no UTF-8."""
     async with opened(path) as store:
         await write(store, *(item(key, rank=key) for key in ("a", "b", "c", "d")))
-        with closing(sqlite3.connect(path)) as connection, connection:
-            update = f'UPDATE c_items SET "{column}" = CAST(? AS TEXT) WHERE key = ?'  # noqa: S608
-            # - a name of this module's
-            connection.executemany(update, [(b"\xff:x", key) for key in keys])
+        damage(path, column, *keys)
         yield store
+
+
+def damage(path: Path, column: str, *keys: str) -> None:
+    """Make a text of some items no UTF-8."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        update = f'UPDATE c_items SET "{column}" = CAST(? AS TEXT) WHERE key = ?'  # noqa: S608
+        # - a name of this module's
+        connection.executemany(update, [(b"\xff:x", key) for key in keys])
 
 
 @pytest.mark.parametrize("column", TEXTS)
@@ -116,6 +121,38 @@ async def test_an_expired_one_is_absent_and_lets_others_expire(path: Path) -> No
         await write(store, item("d"))
         assert await keys_in(store, in_lane()) == ["c", "d"]
         assert [each.key for each in await store.claim(claim(9))] == ["c", "d"]
+
+
+@pytest.mark.parametrize("column", [*TEXTS, "a_lane"])
+async def test_the_key_of_an_expired_one_is_free(path: Path, column: str) -> None:
+    clock = VirtualClock()
+    async with opened(path, clock=clock) as store:
+        end = clock.micros() + SECOND
+        version = (await write(store, item("a", expires_at=end)))["a"]
+        damage(path, column, "a")
+        clock.advance(2)
+        attributes = {"lane": "other", "rank": "1:a"}
+        again = (await write(store, item("a", attributes=attributes, body=b"again")))["a"]
+        assert again > version
+        record = await read(store, "a")
+        assert (record.body, record.attributes, record.lease) == (b"again", attributes, None)
+        assert await keys_in(store, in_lane("other")) == ["a"]
+        assert [each.number for each in await store.count([in_lane("other")])] == [1]
+
+
+@pytest.mark.parametrize("column", [*TEXTS, "a_lane", "key"])
+async def test_an_expired_one_leaves_the_file(path: Path, column: str) -> None:
+    clock = VirtualClock()
+    async with opened(path, clock=clock) as store:
+        end = clock.micros() + SECOND
+        await write(store, item("a", expires_at=end), item("b", expires_at=end), item("c"))
+        damage(path, column, "a")
+        clock.advance(20)
+        await write(store, item("d"))
+        await write(store, item("e"))  # by then, what the first one started has been done
+        with closing(sqlite3.connect(path)) as connection:
+            kept = connection.execute("SELECT key FROM c_items ORDER BY key").fetchall()
+        assert kept == [("c",), ("d",), ("e",)]
 
 
 async def test_the_other_texts_are_read_as_before(path: Path) -> None:
