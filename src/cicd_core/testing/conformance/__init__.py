@@ -38,6 +38,7 @@ from cicd_core.testing.conformance.reopening import ReopeningPromises
 from cicd_core.testing.conformance.repetitions import RepetitionPromises
 from cicd_core.testing.conformance.stale_owners import StaleOwnerPromises
 from cicd_core.testing.conformance.time import ClockPromises
+from cicd_core.testing.conformance.turns import TurnPromises
 from cicd_core.testing.conformance.unreadable import UnreadablePromises
 from cicd_core.testing.conformance.waiting import WaitPromises
 
@@ -71,6 +72,7 @@ class StoreConformance(
     DayCounterPromises,
     LogPromises,
     WaitPromises,
+    TurnPromises,
     PushPromises,
     LookalikePromises,
     LimitPromises,

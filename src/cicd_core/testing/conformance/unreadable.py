@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
 from cicd_core.errors import CorruptRecord
-from cicd_core.store.records import Query, Renewal
+from cicd_core.store.limits import MAX_INSTANT
+from cicd_core.store.records import Committed, Conflict, Lease, Query, Renewal
 from cicd_core.testing.conformance.suite import Suite
 from cicd_core.testing.samples import (
     ITEMS,
     SECOND,
+    apply,
     claim,
     commit,
     event_of,
     find,
+    in_lane,
     in_state,
     item,
+    keys_in,
     read,
     whole_log,
     write,
@@ -26,6 +31,7 @@ from cicd_core.testing.samples import (
 if TYPE_CHECKING:
     from cicd_core.store.contract import Store
     from cicd_core.store.records import Record
+    from cicd_core.testing.conformance.store_clock import StoreClock
     from cicd_core.testing.harness import StoreHarness
 
 
@@ -118,6 +124,27 @@ class UnreadablePromises(Suite):
         third, _, good = await store.renew(renewals)
         assert third is not None
         assert good is not None
+
+    async def test_an_unreadable_record_ends_with_its_retention(
+        self, store: Store, clock: StoreClock, harness: StoreHarness, namespace: str
+    ) -> None:
+        moment = await clock.now() + clock.brief
+        lease = Lease(claim_id="c", granted=0, renewed=0, expires=0, limit=MAX_INSTANT)
+        await write(store, item("bad", lease=lease, expires_at=moment), item("good"))
+        await self.damage(harness, namespace)
+        # Until then, it is reported, and in no one's way.
+        with suppress(CorruptRecord):
+            assert isinstance(await apply(store, commit(item("bad"))), Conflict | Committed)
+        assert await store.claim(claim(claim_id="c", lanes=["none"])) == []
+        assert [record.key for record in await store.claim(claim(9))][-1:] == ["good"]
+        await clock.reach_safely(moment)
+        await write(store, item("beside"))
+        with suppress(CorruptRecord):  # its retention may be unreadable too
+            assert await find(store, "bad") is None
+            await write(store, item("bad", lane="other", body=b"readable"))
+            await harness.settle()
+            assert (await read(store, "bad")).body == b"readable"
+            assert await keys_in(store, in_lane("other")) == ["bad"]
 
     async def test_the_log_has_events_of_an_unreadable_record_and_of_the_others(
         self, store: Store, three: None, harness: StoreHarness, namespace: str
