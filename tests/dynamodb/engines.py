@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import define, frozen
 
+from tests.lifeline import Guarded
 from tests.patience import PATIENCE
 from tests.required import REQUIRED, is_every_engine_required
 
@@ -152,7 +153,7 @@ def _served(engine: Engine, folder: Path) -> Server:
     port = _free_port()
     log = folder / "engine.log"
     with log.open("wb") as output:
-        process = subprocess.Popen(
+        process = Guarded(
             engine.command(port),
             env={**os.environ, **engine.environment(port)},
             cwd=folder,

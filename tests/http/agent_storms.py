@@ -42,6 +42,7 @@ from tests.http.lab.server import ServerProcess
 from tests.http.lab.steady_caller import SteadyCaller
 from tests.http.lab.witness import Witness
 from tests.http.storms import Scene
+from tests.lifeline import lifeline
 from tests.patience import PATIENCE
 from tests.runtime.processes import processes_in
 from tests.storming import Disturber, Results, say
@@ -285,7 +286,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _one(given: argparse.Namespace, seed: int) -> dict[str, Any]:
     """Run one storm, and return its figures."""
-    with tempfile.TemporaryDirectory(prefix="cicd-agents-") as made:
+    with tempfile.TemporaryDirectory(prefix="agents-", dir=lifeline().folder) as made:
         plan = StormPlan(
             folder=Path(made).resolve(),
             seed=seed,

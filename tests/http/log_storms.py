@@ -31,6 +31,7 @@ import httpx2
 from attrs import define, field, frozen
 
 from tests.http.lab.proxy import CuttingProxy
+from tests.lifeline import Guarded, lifeline
 from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
@@ -252,7 +253,7 @@ class Storm:
         root = str(Path(__file__).parents[2])
         path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
         command = [sys.executable, "-m", "cicd_core", *words]
-        return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path}, stdout=stdout)
+        return Guarded(command, env={**os.environ, "PYTHONPATH": path}, stdout=stdout)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -266,7 +267,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def run(scenario: Scenario) -> Result:
     """Run a scenario in a folder of its own, which is removed at the end."""
-    with tempfile.TemporaryDirectory(prefix="log-storm-") as folder:
+    with tempfile.TemporaryDirectory(prefix="log-storm-", dir=lifeline().folder) as folder:
         return Storm(scenario, Path(folder)).run()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from tests.http import agent_storms
 from tests.http.agent_storms import Stage, StormPlan, storm
 from tests.http.lab.steady_caller import SteadyCaller
 from tests.patience import PATIENCE
+from tests.runtime.processes import processes_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -153,3 +155,31 @@ def test_a_run_of_agents_goes_on_with_the_seeds_that_are_missing(
     said = capsys.readouterr().out
     assert "agent killed 10" in said
     assert '"evidence": ["job 1"]' in said
+
+
+def test_agents_and_their_server_end_with_a_storm_that_is_killed(tmp_path: Path) -> None:
+    script = tmp_path / "storms.py"
+    script.write_text(STORM)
+    with subprocess.Popen(
+        [sys.executable, str(script)], stdout=subprocess.PIPE, text=True
+    ) as storm:
+        assert storm.stdout is not None
+        folder = Path(storm.stdout.readline().strip())
+        wait_for(lambda: len(processes_in(folder)) >= 2)
+        storm.kill()
+    wait_for(lambda: not processes_in(folder))
+    wait_for(lambda: not folder.exists())
+
+
+#: Starts two agents, and waits for its end.
+STORM = """
+import tempfile
+from pathlib import Path
+from tests.http.agent_storms import Stage, StormPlan
+from tests.lifeline import lifeline
+folder = Path(tempfile.mkdtemp(dir=lifeline().folder))
+with Stage(StormPlan(folder=folder, agents=2)) as stage:
+    stage.fleet.start()
+    print(folder, flush=True)
+    input()
+"""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
 
+from tests.lifeline import lifeline
 from tests.redis.engines import Engine, Option, Server, new_server, until_each
-from tests.redis.lifeline import lifeline
 from tests.redis.waiting import until
 
 if TYPE_CHECKING:

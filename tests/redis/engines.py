@@ -31,8 +31,8 @@ from attrs import define, field, frozen
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from tests.lifeline import lifeline
 from tests.patience import PATIENCE
-from tests.redis.lifeline import lifeline
 from tests.redis.ports import Port
 from tests.redis.waiting import EngineError, until
 from tests.required import is_every_engine_required

@@ -24,6 +24,7 @@ from attrs import frozen
 
 from cicd_core import ControlPlane, GitContext, JobSpec, JobState, RetryPolicy
 from cicd_core.model.job import FINAL_STATES
+from tests.lifeline import Guarded
 from tests.patience import PATIENCE
 from tests.runtime.processes import processes_in
 from tests.runtime.repositories import commit, git
@@ -111,7 +112,7 @@ class Storm:
             *("--store", self.url, "--slots", str(slots), "--workdir", str(self.work)),
             *("--cache-dir", str(self.cache), "--log-dir", str(self.folder / "logs"), *options),
         ]
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        return Guarded(command, stdin=subprocess.DEVNULL)
 
     def leftovers(self) -> Leftovers:
         """Look at what is there."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import define, field
 
+from tests.lifeline import Guarded
 from tests.patience import PATIENCE
 from tests.runtime.processes import processes_in
 from tests.storming import Deck
@@ -68,7 +69,7 @@ class AgentProcess:
             *("--log-dir", str(self.folder / "logs"), "--cache-dir", str(self.folder / "cache")),
         ]
         with self.errors.open("ab") as errors:
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=errors)
+            self._process = Guarded(command, stdin=subprocess.DEVNULL, stderr=errors)
 
     def kill(self) -> None:
         """End it by SIGKILL."""

@@ -27,6 +27,7 @@ from cicd_core.entities import COLLECTIONS
 from cicd_core.http.server import Listening, serve
 from cicd_core.testing.crash.access import wrapped
 from cicd_core.testing.workers.worker import named
+from tests.lifeline import Guarded
 from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class ServerProcess:
         options = ["--settings", self.settings, "--wrap", self.wrap]
         command = [sys.executable, "-m", __name__, self.store, *options]
         with self.errors.open("ab") as errors:
-            self._process = subprocess.Popen(
+            self._process = Guarded(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
             )
         assert self._process.stdout is not None

@@ -1,4 +1,4 @@
-"""Servers end with the process that started them, also where that was killed."""
+"""Processes end with the tests that started them, even if those are killed."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import atexit
 import subprocess
 import sys
 import tempfile
+import threading
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 #: It reads "+PID" and "-PID" until its input ends, which the end of the other process does.
 _GUARD: Final = """
@@ -32,8 +33,9 @@ class Lifeline:
     """
 
     def __init__(self) -> None:
-        #: Where servers keep their files; short, since the path of a Unix socket must be.
-        self.folder: Final = Path(tempfile.mkdtemp(prefix="cicd-redis-"))
+        #: For the files of processes; short, since the path of a Unix socket must be.
+        self.folder: Final = Path(tempfile.mkdtemp(prefix="cicd-tests-"))
+        self._lock: Final = threading.Lock()
         self._guard: Final = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _GUARD, str(self.folder)],
             stdin=subprocess.PIPE,
@@ -57,8 +59,9 @@ class Lifeline:
 
     def _tell(self, line: str) -> None:
         assert self._guard.stdin
-        self._guard.stdin.write(line + "\n")
-        self._guard.stdin.flush()
+        with self._lock:
+            self._guard.stdin.write(line + "\n")
+            self._guard.stdin.flush()
 
 
 @cache
@@ -67,3 +70,27 @@ def lifeline() -> Lifeline:
     line = Lifeline()
     atexit.register(line.end)
     return line
+
+
+class Guarded(subprocess.Popen[bytes]):
+    """A process that ends with this one, at the latest."""
+
+    def __init__(self, command: list[str], **options: Any) -> None:
+        """Start it; the options are those of ``Popen``."""
+        super().__init__(command, **options)
+        lifeline().watch(self.pid)
+
+    def poll(self) -> int | None:
+        """Return how it ended; None: it runs."""
+        return self._noted(super().poll())
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end, and return how it ended."""
+        code = super().wait(timeout)
+        self._noted(code)
+        return code
+
+    def _noted(self, code: int | None) -> int | None:
+        if code is not None:
+            lifeline().forget(self.pid)
+        return code
