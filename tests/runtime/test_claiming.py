@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from cicd_core.agent import Agent, JobRun
+from cicd_core.agent import Agent, JobRun, retry
 from cicd_core.errors import (
     AgentUnavailable,
     AlreadyExists,
@@ -17,6 +17,7 @@ from cicd_core.errors import (
     InvalidInput,
     StoreError,
     StoreFull,
+    StoreUnavailable,
     UnsupportedCapability,
 )
 from cicd_core.model.job import Delivery, JobState, Verdict
@@ -382,3 +383,49 @@ async def test_an_agent_that_is_unfit_goes_when_it_is_to(source: FakeSource) -> 
     async with running(agent_of(source, succeed)):
         await source.until(lambda: source.called("claim"))
     assert source.called("deregister")
+
+
+@pytest.mark.parametrize("method", ["register", "claim"])
+async def test_an_agent_that_ends_when_idle_gives_up_after_an_outage(
+    source: FakeSource, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    monkeypatch.setattr(retry, "OUTAGE_SECONDS", 0.05)
+    source.trouble(method, times=None)
+    with pytest.raises(StoreUnavailable, match="pulled the plug"):
+        await run_until_idle(agent_of(source, succeed))
+    assert len(source.called(method)) > 1
+
+
+async def test_an_outage_within_its_limit_does_not_end_an_agent_that_ends_when_idle(
+    source: FakeSource,
+) -> None:
+    job = source.add()
+    source.trouble("register", times=2)
+    source.trouble("claim", times=2)
+    await run_until_idle(agent_of(source, succeed))
+    assert job in source.outcomes
+
+
+@pytest.mark.parametrize("method", ["register", "claim"])
+async def test_an_agent_that_does_not_end_when_idle_never_gives_up(
+    source: FakeSource, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    monkeypatch.setattr(retry, "OUTAGE_SECONDS", 0.0)
+    source.trouble(method, times=3)
+    job = source.add()
+    async with running(agent_of(source, succeed)):
+        await source.until(lambda: job in source.outcomes)
+
+
+async def test_an_outage_ends_no_agent_that_still_runs_a_job(
+    source: FakeSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "OUTAGE_SECONDS", 0.0)
+    job = source.add()
+
+    async def outlive_the_outage(run: JobRun) -> None:
+        source.trouble("claim", times=2)
+        await source.until(lambda: "claim" not in source.troubles)
+
+    await run_until_idle(agent_of(source, outlive_the_outage, slots=2))
+    assert job in source.outcomes

@@ -248,7 +248,8 @@ class Agent:
                 handler runs, and the program has to drain the agent or cancel this call; the log
                 names such signals. After this call, signals work as before.
             until_idle: return when no job can be claimed and none is running. The agent does not
-                wait for delayed jobs, such as retries.
+                wait for delayed jobs, such as retries, and not for a control plane that is away:
+                it gives up after a minute. Without ``until_idle`` it never gives up.
 
         Raises:
             InvalidInput: it has no handler, or the control plane refuses one of its fields.
@@ -257,6 +258,7 @@ class Agent:
             SetupFailed: the machine can't run jobs. The agent detects that at the start, or, with
                 ``until_idle``, when jobs can't begin. Without ``until_idle``, it becomes unhealthy
                 instead, claims nothing, and recovers when the fault is gone.
+            StoreError: with ``until_idle``, the control plane was away for a minute.
         """
         check_kind("handle_signals", handle_signals, bool)
         check_kind("until_idle", until_idle, bool)

@@ -14,7 +14,7 @@ from cicd_core.agent.executor import Executor, ExecutorContext
 from cicd_core.agent.fitness import Fitness
 from cicd_core.agent.lease_renewer import Heartbeat, LeaseRenewer
 from cicd_core.agent.log_cleaning import clean_log_dir
-from cicd_core.agent.retry import LAST_WORDS_SECONDS, patiently
+from cicd_core.agent.retry import LAST_WORDS_SECONDS, Outage, patiently
 from cicd_core.agent.slots import Slots
 from cicd_core.agent.stuck import StuckWatch, end_process, stuck_reports
 from cicd_core.errors import AlreadyExists, CicdError
@@ -83,7 +83,8 @@ class AgentSession:
         """Register, work until the agent drains, and deregister.
 
         Raises:
-            CicdError: the control plane refuses the agent or its claims, and no retry can help.
+            CicdError: the control plane refuses the agent or its claims, and no retry can help; or
+                it was away for a minute, and the agent ends when idle.
             SetupFailed: an agent that ends when idle can't run the jobs that are left.
         """
         agent = await self._register()
@@ -110,7 +111,12 @@ class AgentSession:
         agent: Agent | None = None
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_cancel_on, self._drain.begun, tasks.cancel_scope)
-            agent = await patiently(register, what="the registration", passing=(AlreadyExists,))
+            agent = await patiently(
+                register,
+                what="the registration",
+                passing=(AlreadyExists,),
+                give_up=Outage(has_limit=self._plan.terms.until_idle).lasts_too_long,
+            )
             tasks.cancel_scope.cancel()
         return agent
 

@@ -14,6 +14,7 @@ from cicd_core.agent.retry import (
     CALL_SECONDS,
     LAST_WORDS_SECONDS,
     Backoff,
+    Outage,
     answer_within,
 )
 from cicd_core.errors import AgentUnavailable, CicdError
@@ -152,10 +153,11 @@ class ClaimLoop:
     async def _claim(self, request_id: str, limit: int) -> list[ClaimedJob]:
         """Claim until there is an answer; a claim that was cut short is repeated with the same id.
 
-        An unhealthy agent gets no work; it asks again until it is healthy or drains. A draining
-        agent only asks for the jobs that its claim got: a repeated claim might take new ones.
+        An unhealthy agent gets no work; it asks again until it is healthy or drains. An agent that
+        ends when idle gives up if the control plane was away for a minute. A draining agent only
+        asks for the jobs that its claim got: a repeated claim might take new ones.
         """
-        backoff = Backoff()
+        backoff, outage = Backoff(), Outage(has_limit=self._terms.until_idle)
         refusals = 0
         while True:
             delay = 0.0
@@ -173,7 +175,8 @@ class ClaimLoop:
                     delay = backoff.next_delay()
                     _log.warning("no work for now, next try in %.1f s: %s", delay, unfit)
                 except CicdError as failed:
-                    if not failed.recoverable:
+                    gives_up = outage.lasts_too_long() and not self._slots.held
+                    if gives_up or not failed.recoverable:
                         raise
                     delay = backoff.next_delay()
                     _log.warning("the claim failed, next try in %.1f s: %s", delay, failed)

@@ -20,6 +20,9 @@ _dice = IdSource()
 
 #: How long one call may wait for an answer, in seconds: a connection may be half dead.
 CALL_SECONDS: Final = 15.0
+#: How long the control plane may be away for an agent that ends when idle, in seconds: a restart of
+#: a server takes less.
+OUTAGE_SECONDS: Final = 60.0
 #: How long the last calls of a cancelled agent may take together, in seconds.
 LAST_WORDS_SECONDS: Final = 10.0
 
@@ -42,6 +45,22 @@ class Backoff:
     def reset(self) -> None:
         """Start again with the first delay, after a success."""
         self._delay = self._first
+
+
+class Outage:
+    """The time since the first failed try, for an agent that does not try for ever."""
+
+    def __init__(self, *, has_limit: bool) -> None:
+        """Begin without a failure; without a limit it never lasts too long."""
+        self._has_limit = has_limit
+        self._since: float | None = None
+
+    def lasts_too_long(self) -> bool:
+        """Return whether to give up; the first call begins the time."""
+        now = anyio.current_time()
+        if self._since is None:
+            self._since = now
+        return self._has_limit and now - self._since >= OUTAGE_SECONDS
 
 
 @contextmanager

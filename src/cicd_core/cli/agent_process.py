@@ -284,7 +284,7 @@ def agent(
     ] = None,
     until_idle: Annotated[
         bool,
-        typer.Option("--until-idle", "--once", help="Exit when there is no job left to claim."),
+        typer.Option("--until-idle", "--once", help="Exit when idle, or cut off for a minute."),
     ] = False,
     no_maintenance: Annotated[
         bool,
