@@ -24,9 +24,16 @@ def micros(seconds: float) -> int:
     return round(seconds * SECOND)
 
 
-@lru_cache(_REMEMBERED)
 def to_micros(instant: datetime) -> int:
     """Return microseconds since the Unix epoch; ``instant`` must be aware."""
+    if instant.tzinfo is UTC:
+        return _utc_to_micros(instant)
+    # Not remembered: the two hours around the end of summer time are equal, and are not the same.
+    return (instant - _EPOCH) // _MICROSECOND
+
+
+@lru_cache(_REMEMBERED)
+def _utc_to_micros(instant: datetime) -> int:
     return (instant - _EPOCH) // _MICROSECOND
 
 

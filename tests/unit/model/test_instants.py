@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -34,6 +35,14 @@ class Nowhere(tzinfo):
 
     def tzname(self, _: datetime | None) -> str | None:
         return None
+
+
+def test_the_hour_that_comes_twice_is_two_hours() -> None:
+    """The two are equal as datetimes, and have the same hash."""
+    berlin = ZoneInfo("Europe/Berlin")
+    first, second = (datetime(2026, 10, 25, 2, 30, tzinfo=berlin, fold=each) for each in (0, 1))
+    assert first == second
+    assert to_micros(second) - to_micros(first) == 3_600_000_000
 
 
 def test_microseconds_count_from_the_epoch() -> None:

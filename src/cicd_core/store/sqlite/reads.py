@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 #: The most expired records that a count looks at; retention deletes half as many at a time.
 EXPIRED_COUNTED: Final = 1_000
+#: How many pages one statement asks about: a single page is one statement anyway, and a crowd of
+#: callers would make a new long statement each time.
+_FEWEST, _MOST = 2, 8
 
 
 @frozen
@@ -82,7 +85,7 @@ class Snapshot:
         bounded = [
             query for query in queries if query.after is not None and query.before is not None
         ]
-        if len(bounded) < 2:  # noqa: PLR2004 - one page takes one statement anyway
+        if not _FEWEST <= len(bounded) <= _MOST:
             return
         exists = ", ".join([f"EXISTS ({self._table_of(query).page(query)})" for query in bounded])
         parameters = [item for query in bounded for item in self._parameters(query, 1)]
