@@ -233,15 +233,47 @@ async def test_who_renews_it_has_lost_it_and_the_other_leases_are_renewed(
     one = claim(3)
     assert len(await store.claim(one)) == 3
     damage()
-    renewals = [
-        Renewal(collection=ITEMS.name, key=key, claim_id=one.claim_id, duration=60 * SECOND)
-        for key in ("good", "bad", "third")
-    ]
-    first, second, third = await store.renew(renewals)
+    first, second, third = await store.renew(renewals_of(one.claim_id))
     assert second is None
     assert first is not None
     assert third is not None
     assert "record 'bad' of 'items' does not decode" in caplog.text
+
+
+def renewals_of(claim_id: str) -> list[Renewal]:
+    return [
+        Renewal(collection=ITEMS.name, key=key, claim_id=claim_id, duration=60 * SECOND)
+        for key in ("good", "bad", "third")
+    ]
+
+
+async def test_whichever_byte_of_it_is_wrong_the_other_leases_are_renewed(
+    store: Store, server: Server, namespace: str
+) -> None:
+    one = claim(3)
+    assert len(await store.claim(one)) == 3
+    key = f"cicd:{{{namespace}}}:r:items:bad"
+    with server.client(decode=False) as client:
+        stored = client.get(key)
+        for place in range(len(stored)):
+            for wrong in (0x00, stored[place] ^ 0x40):
+                client.set(key, stored[:place] + bytes([wrong]) + stored[place + 1 :])
+                first, _, third = await store.renew(renewals_of(one.claim_id))
+                assert first is not None
+                assert third is not None
+
+
+@pytest.mark.parametrize("damage", [lose_the_body], indirect=True)
+async def test_one_without_its_body_is_not_renewed_and_stays_recognisable(
+    store: Store, damage: Callable[[], None]
+) -> None:
+    one = claim(3)
+    await store.claim(one)
+    damage()
+    first, second, third = await store.renew(renewals_of(one.claim_id))
+    assert (second, first is None, third is None) == (None, False, False)
+    with pytest.raises(CorruptRecord):
+        await find(store, "bad")
 
 
 @in_the_header

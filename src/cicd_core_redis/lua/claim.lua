@@ -13,10 +13,9 @@ local bytes_left = 1048576
 
 -- A record's body, or nil if it is truncated; and 1 if it exists and was left out.
 local function body_of(collection, key, header)
-  local name, size = record_key(collection, key), header.body_size + header.size + 6
-  if bytes_left <= 0 then return call('STRLEN', name) == size and '' or nil, 1 end
-  local found = call('GET', name)
-  if #found ~= size then return nil end
+  if bytes_left <= 0 then return is_whole(collection, key, header) and '' or nil, 1 end
+  local found = call('GET', record_key(collection, key))
+  if #found ~= header.body_size + header.size + 6 then return nil end
   bytes_left = bytes_left - header.body_size
   return string.sub(found, 1, header.body_size)
 end

@@ -66,12 +66,22 @@ local function take() -- the next argument
   return ARGV[at - 1]
 end
 
+-- Every value has the type that all scripts rely on: an error in the middle of a script would end
+-- the calls of others too. `unpacked` checks the instants.
 local function is_ours(parts)
+  local version, claim, grant = parts[VERSION], parts[CLAIM], parts[GRANT]
   return #parts >= LAST and (#parts - LAST) % 2 == 0
-    and type(parts[VERSION]) == 'number' and type(parts[GIVEN]) == 'number'
-    and type(parts[COMMIT]) == 'string'
-    and tonumber(parts[EXPIRES] == '' and 0 or parts[EXPIRES])
-    and tonumber(parts[CLAIM] == '' and 0 or parts[LEASE_END])
+    and type(version) == 'number' and version > 0 and version < 2 ^ 53
+    and type(parts[GIVEN]) == 'number' and type(parts[COMMIT]) == 'string'
+    and type(claim) == 'string' and (type(grant) == 'string' or grant == false)
+    and (claim == '' or parts[GRANTED] ~= '' and parts[RENEWED] ~= ''
+      and parts[LEASE_END] ~= '' and parts[LEASE_MOST] ~= '')
+end
+
+local function instant_in(value) -- as `stored` left it
+  if type(value) == 'number' then return digits(value) end
+  if type(value) == 'string' and #value == 16 and not find(value, '%D') then return value end
+  error('an instant has an unknown format', 0)
 end
 
 local function all_of(number, ...)
@@ -86,7 +96,7 @@ local function unpacked(collection, key, found)
   local known, header = shape(collection), {unpack(parts, 1, LAST)}
   header[GIVEN] = header[VERSION] - header[GIVEN]
   for _, i in ipairs(INSTANTS) do
-    if type(header[i]) == 'number' then header[i] = digits(header[i]) end
+    if header[i] ~= '' then header[i] = instant_in(header[i]) end
   end
   for i = 1, known[1] do header[LAST + i] = '' end
   for i = LAST + 1, #parts, 2 do

@@ -6,10 +6,9 @@
 -- Safe to repeat: an expiry never moves back. A renewal is a sign of life even if the expiry can't
 -- move.
 
-local function renew(collection, key, claim_id, duration)
-  local old, broken = load(collection, key)
-  if broken then return {broken} end
-  if not old or old[CLAIM] ~= claim_id then return {} end
+-- Everything that a renewal will write, computed before any write.
+local function prepare(collection, key, old, duration)
+  if not is_whole(collection, key, old) then error('it is truncated', 0) end
   local new = copied(old)
   local expires = old[LEASE_END]
   local most = math.min(NOW + duration, tonumber(old[LEASE_MOST]))
@@ -24,11 +23,19 @@ local function renew(collection, key, claim_id, duration)
       new[LAST + follows] = format(pattern, tonumber(expires)) .. key
     end
   end
-  local sound, steps = attempt(moves, collection, key, old, new)
-  if not sound then return {reason(steps)} end
-  move(collection, key, old, new, steps)
-  put_header(collection, key, old, packed(collection, key, new))
-  return {new[VERSION], new[RENEWED], expires, new[LEASE_MOST]}
+  return {new = new, steps = moves(collection, key, old, new), header = packed(collection, key, new)}
+end
+
+local function renew(collection, key, claim_id, duration)
+  local old, broken = load(collection, key)
+  if broken then return {broken} end
+  if not old or old[CLAIM] ~= claim_id then return {} end
+  local sound, made = attempt(prepare, collection, key, old, duration)
+  if not sound then return {reason(made)} end
+  local new = made.new
+  move(collection, key, old, new, made.steps)
+  put_header(collection, key, old, made.header)
+  return {new[VERSION], new[RENEWED], new[LEASE_END], new[LEASE_MOST]}
 end
 
 local answers = {CLOCKS}

@@ -18,14 +18,24 @@ local function drop(collection, key, header, steps)
   end
 end
 
+local TAIL = 1024 -- bytes to read from the end of a record, which have the header of most
 local function decoded(collection, key)
   local name = record_key(collection, key)
-  local tail = call('GETRANGE', name, -1024, -1)
+  local tail = call('GETRANGE', name, -TAIL, -1)
+  local length = #tail < TAIL and #tail or nil -- of the whole record, where that is known
   if tail == '' and call('EXISTS', name) == 0 then return nil end
   local body_size, size = sizes_in(tail)
   if size + 6 > #tail then tail = call('GETRANGE', name, -size - 6, -1) end
   if size + 6 > #tail then error('its header is truncated', 0) end
-  return header_in(collection, key, tail, body_size, size)
+  local header = header_in(collection, key, tail, body_size, size)
+  header.length = length
+  return header
+end
+
+-- Whether a record has all of its bytes: its header says how many these are.
+local function is_whole(collection, key, header)
+  local length = header.length or call('STRLEN', record_key(collection, key))
+  return length == header.body_size + header.size + 6
 end
 
 local function put_record(collection, key, body, header)
