@@ -60,7 +60,13 @@ if TYPE_CHECKING:
     from cicd_core.keys.service import IssuedKey
     from cicd_core.model.agent import Agent as AgentInfo
     from cicd_core.model.agent import AgentMetrics, AgentSpec, AgentStatus, StuckJob, StuckReport
-    from cicd_core.model.claim import ClaimedJob, ClaimRef, LeaseStatus
+    from cicd_core.model.claim import (
+        ClaimedJob,
+        ClaimRef,
+        ClaimRequest,
+        Exchanged,
+        LeaseStatus,
+    )
     from cicd_core.model.deployment import (
         Deployment,
         DeploymentMetrics,
@@ -124,6 +130,7 @@ __all__ = [
     "CheckResult",
     "CicdError",
     "ClaimRef",
+    "ClaimRequest",
     "ClaimedJob",
     "ControlPlane",
     "CorruptRecord",
@@ -138,6 +145,7 @@ __all__ = [
     "Event",
     "EventGap",
     "EventPage",
+    "Exchanged",
     "Fleet",
     "GitContext",
     "HourOfActivity",
@@ -235,6 +243,8 @@ _HOMES = {
     "CheckResult": "cicd_core.audit.report",
     "CicdError": "cicd_core.errors",
     "ClaimRef": "cicd_core.model.claim",
+    "ClaimRequest": "cicd_core.model.claim",
+    "Exchanged": "cicd_core.model.claim",
     "ClaimedJob": "cicd_core.model.claim",
     "ControlPlane": "cicd_core.control_plane.plane",
     "CorruptRecord": "cicd_core.errors",

@@ -148,6 +148,16 @@ OF_AN_AGENT: dict[tuple[str, str], Callable[[Scene], dict[str, Any]]] = {
     },
     ("POST", "/api/agents/{agent_id}/deregister"): lambda scene: {"incarnation": scene.incarnation},
     ("POST", "/api/queue/claim"): lambda _: {"agent_id": "a-1"},
+    ("POST", "/api/queue/exchange"): lambda scene: {
+        "ends": [
+            {
+                **scene.lease,
+                "job_id": scene.held.job.job_id,
+                "outcome": {"verdict": "success"},
+            }
+        ],
+        "claim": {"agent_id": "a-1"},
+    },
     ("POST", "/api/queue/held"): lambda _: {"agent_id": "a-1", "request_id": "r-1"},
     ("PATCH", "/api/queue/jobs/{job_id}/start"): lambda scene: scene.lease,
     ("POST", "/api/queue/renew"): lambda scene: {

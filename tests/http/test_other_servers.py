@@ -66,13 +66,14 @@ CALLS: dict[str, Callable[[RemoteControlPlane], Awaitable[Any]]] = {
     "start": lambda far: far.queue.start(HELD),
     "renew": lambda far: far.queue.renew([HELD]),
     "complete": lambda far: far.queue.complete(HELD, Outcome.exited(0)),
+    "exchange": lambda far: far.queue.exchange([(HELD, Outcome.exited(0))]),
     "session": lambda far: far.sessions.create("u"),
     "log out": lambda far: far.sessions.log_out_everywhere("u"),
 }
 PARTS = (
     *("events", "cursor", "truncated", "items", "unreadable", "incomplete", "jobs", "leases"),
     *("claims", "token", "key", "session", "ended", "agent", "incarnation", "store_time"),
-    *("logs", "reasons"),
+    *("logs", "reasons", "ends", "claim"),
 )
 BODIES = {
     "page": b"<html>\n\n<body>Please log in</body>\n\n</html>",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
+from cicd_core.agent.exchanger import Exchanger
 from cicd_core.agent.executor import Executor, ExecutorContext
 from cicd_core.agent.fitness import Fitness
 from cicd_core.agent.handlers import Handlers
@@ -37,7 +38,7 @@ async def workshop(source: FakeSource, handlers: Handlers) -> ExecutorContext:
         on_refused=lambda _: None,
     )
     return ExecutorContext(
-        queue=source,
+        exchanger=Exchanger(source),
         handlers=handlers,
         keeper=LeaseRenewer(source, heartbeat),
         slots=Slots(1),

@@ -102,6 +102,7 @@ async def right(plane: ControlPlane) -> dict[str, Any]:
         "keys.authenticate.token": key.token,
         "claimed": held,
         "claims": [held],
+        "ends": [(held, Outcome.exited(0))],
         "outcome": Outcome.exited(0),
         "metrics": DeploymentMetrics(error_rate=0.5),
         "agents.heartbeat.metrics": None,

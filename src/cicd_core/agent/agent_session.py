@@ -10,6 +10,7 @@ import anyio
 
 from cicd_core.agent.answers import SetupFailed
 from cicd_core.agent.claim_loop import ClaimLoop
+from cicd_core.agent.exchanger import Exchanger
 from cicd_core.agent.executor import Executor, ExecutorContext
 from cicd_core.agent.fitness import Fitness
 from cicd_core.agent.lease_renewer import Heartbeat, LeaseRenewer
@@ -167,9 +168,10 @@ class AgentSession:
                 limits = self._plan.log_limits
                 await watchers.start(clean_log_dir, self._plan.log_dir, limits, agent.registered_at)
             async with anyio.create_task_group() as jobs:
-                self._executor = executor = Executor(self._workshop(keeper), jobs)
+                exchanger = Exchanger(self._source.queue)
+                self._executor = executor = Executor(self._workshop(keeper, exchanger), jobs)
                 loop = ClaimLoop(
-                    self._source.queue,
+                    exchanger,
                     self._plan.terms,
                     self._slots,
                     self._fitness,
@@ -182,9 +184,9 @@ class AgentSession:
                 await loop.run()
             watchers.cancel_scope.cancel()
 
-    def _workshop(self, keeper: LeaseRenewer) -> ExecutorContext:
+    def _workshop(self, keeper: LeaseRenewer, exchanger: Exchanger) -> ExecutorContext:
         return ExecutorContext(
-            queue=self._source.queue,
+            exchanger=exchanger,
             handlers=self._handlers,
             keeper=keeper,
             slots=self._slots,

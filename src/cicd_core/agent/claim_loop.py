@@ -24,8 +24,8 @@ from cicd_core.values import frozen
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cicd_core.agent.exchanger import Exchanger
     from cicd_core.agent.fitness import Fitness
-    from cicd_core.agent.protocols import WorkQueue
     from cicd_core.agent.shutdown import Drain
     from cicd_core.agent.slots import Slots
     from cicd_core.ids import IdSource
@@ -56,7 +56,7 @@ class ClaimLoop:
 
     def __init__(  # noqa: PLR0917 - its collaborators, each of its own type
         self,
-        queue: WorkQueue,
+        exchanger: Exchanger,
         terms: ClaimTerms,
         slots: Slots,
         fitness: Fitness,
@@ -65,7 +65,8 @@ class ClaimLoop:
         begin: Callable[[ClaimedJob, float], None],
     ) -> None:
         """``begin`` gets a job and the time when its claim was sent; it takes a slot at once."""
-        self._queue = queue
+        self._exchanger = exchanger
+        self._queue = exchanger.queue
         self._terms = terms
         self._slots = slots
         self._fitness = fitness
@@ -205,7 +206,7 @@ class ClaimLoop:
         terms = self._terms
         self._may_wait = wait > 0
         with answer_within(wait + CALL_SECONDS):
-            return await self._queue.claim(
+            return await self._exchanger.claim(
                 agent_id=terms.agent_id,
                 pool_name=terms.pool_name,
                 labels=terms.labels,

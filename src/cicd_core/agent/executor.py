@@ -29,10 +29,11 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskGroup
 
+    from cicd_core.agent.exchanger import Exchanger
     from cicd_core.agent.fitness import Fitness, Probe
     from cicd_core.agent.handlers import Handler, Handlers
     from cicd_core.agent.lease_renewer import LeaseRenewer
-    from cicd_core.agent.protocols import LogSink, WorkQueue
+    from cicd_core.agent.protocols import LogSink
     from cicd_core.agent.reporting import Ending
     from cicd_core.agent.shutdown import Drain
     from cicd_core.agent.slots import Slots
@@ -52,7 +53,7 @@ _CONFIRM_PART: Final = 1 / 2
 class ExecutorContext:
     """The objects that all jobs of an agent share."""
 
-    queue: WorkQueue
+    exchanger: Exchanger
     handlers: Handlers
     keeper: LeaseRenewer
     slots: Slots
@@ -115,16 +116,16 @@ class Executor:
         if self._stopped is not None:
             holding.fire(StopReason.DRAIN, self._stopped)
         ending: Ending = Release("the agent was stopped")
-        queue = self._workshop.queue
+        exchanger = self._workshop.exchanger
         try:
             try:
                 ending = await self._surely_worked(holding, sent_at)
             finally:  # the next job need not wait for this one's report
                 self._workshop.slots.give_back()
-            await report(queue, holding, ending, in_haste=lambda: self._stopped is not None)
+            await report(exchanger, holding, ending, in_haste=lambda: self._stopped is not None)
         except anyio.get_cancelled_exc_class():
             with anyio.move_on_after(LAST_WORDS_SECONDS, shield=True):
-                await report(queue, holding, ending)
+                await report(exchanger, holding, ending)
             raise
         finally:
             self._workshop.keeper.drop(holding)
@@ -174,7 +175,7 @@ class Executor:
             while not lease.is_fresh:
                 asked_at = lease_clock()
                 (status,) = await patiently(
-                    lambda: self._workshop.queue.renew([holding.claimed]),
+                    lambda: self._workshop.exchanger.queue.renew([holding.claimed]),
                     what=f"{holding}: the renewal of a lease from a slow claim",
                     give_up=lambda: lease_clock() > patient_until,
                 )
@@ -204,7 +205,9 @@ class Executor:
         log = JobLog(path, workshop.log_limits)
         masks = workshop.log_masks.with_variables(variables_of(job))
         sender = self._sender(holding, log, masks)
-        post = ProgressPost(holding, workshop.queue, self._run_soon, self._tasks.start_soon)
+        post = ProgressPost(
+            holding, workshop.exchanger.queue, self._run_soon, self._tasks.start_soon
+        )
         run = JobRun(holding, log, post)
         try:
             said = await self._said(holding, run)

@@ -10,7 +10,13 @@ if TYPE_CHECKING:
 
     from cicd_core.job_logs.contract import LogState
     from cicd_core.model.agent import Agent, AgentMetrics, AgentSpec, StuckReport
-    from cicd_core.model.claim import ClaimedJob, ClaimRef, LeaseStatus
+    from cicd_core.model.claim import (
+        ClaimedJob,
+        ClaimRef,
+        ClaimRequest,
+        Exchanged,
+        LeaseStatus,
+    )
     from cicd_core.model.job import Job
     from cicd_core.model.outcome import Outcome
 
@@ -74,6 +80,33 @@ class WorkQueue(Protocol):
 
         ``began=False`` says that the handler certainly did not begin: the job returns unused, even
         one that may run at most once.
+        """
+        ...
+
+
+class ExchangeQueue(WorkQueue, Protocol):
+    """A queue that takes several reports, and a claim, in one call.
+
+    The verb is optional: with a queue that lacks it, the agent makes a call for each report and
+    each claim.
+    """
+
+    @property
+    def exchange_from(self) -> int:
+        """The number of reports from which a call for all costs less than one for each.
+
+        1 across a network, and if the queue has no such attribute.
+        """
+        ...
+
+    async def exchange(
+        self, ends: Sequence[tuple[ClaimedJob, Outcome]], claim: ClaimRequest | None = None
+    ) -> Exchanged:
+        """End attempts, as by ``complete``, and claim, as by ``claim`` without a wait.
+
+        A refused end changes nothing for the other ones or the claim, nor the other way round. The
+        same call may be repeated. Raises ``UnsupportedCapability`` if the control plane is too old:
+        then the agent makes single calls.
         """
         ...
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cicd_core.agent.active_job import ActiveJob
+    from cicd_core.agent.exchanger import Exchanger
     from cicd_core.agent.logs import JobLog
-    from cicd_core.agent.protocols import WorkQueue
     from cicd_core.job_logs.masking import LogMasks
 
 #: Maximum number of bytes in the reason of a release.
@@ -80,7 +80,7 @@ def with_log(ending: Ending, log: JobLog, *, tail: LogMasks | None) -> Ending:
 
 
 async def report(
-    queue: WorkQueue,
+    exchanger: Exchanger,
     holding: ActiveJob,
     ending: Ending,
     *,
@@ -92,7 +92,7 @@ async def report(
     and only the control plane knows. A refused report is logged and dropped.
 
     Args:
-        queue: the control plane's queue.
+        exchanger: what reports to the control plane's queue.
         holding: the job.
         ending: how the attempt ended; None if there is nothing to report.
         in_haste: returns whether the agent must end. If so, and the lease can't be renewed, there
@@ -104,17 +104,20 @@ async def report(
         _log.warning("%s: lease lost, the result is dropped: %s", holding, why)
         return
     try:
-        await _tell(queue, holding, ending, in_haste)
+        await _tell(exchanger, holding, ending, in_haste)
     except LeaseLost as lost:
         _log.warning("%s: lease lost, the result is dropped: %s", holding, lost.reason)
     except StoreError as failed:
         _log.warning("%s: lease lost, the result could not be reported: %s", holding, failed)
     except Exception as refused:  # noqa: BLE001 - a defect of a driver must not end the agent
-        await _report_refusal(queue, holding, ending, refused, in_haste)
+        await _report_refusal(exchanger, holding, ending, refused, in_haste)
 
 
 async def _tell(
-    queue: WorkQueue, holding: ActiveJob, ending: Outcome | Release, in_haste: Callable[[], bool]
+    exchanger: Exchanger,
+    holding: ActiveJob,
+    ending: Outcome | Release,
+    in_haste: Callable[[], bool],
 ) -> None:
     def give_up() -> bool:
         return holding.gone or (holding.lost and in_haste())
@@ -122,14 +125,14 @@ async def _tell(
     if isinstance(ending, Release):
         why = shorten(ending.why, _MAX_WHY) or "released"
         await patiently(
-            lambda: queue.release(holding.claimed, reason=why, began=holding.began),
+            lambda: exchanger.queue.release(holding.claimed, reason=why, began=holding.began),
             what=f"{holding}: the release",
             give_up=give_up,
         )
         _log.info("%s: released: %s", holding, ending.why)
         return
     await patiently(
-        lambda: queue.complete(holding.claimed, ending),
+        lambda: exchanger.complete(holding.claimed, ending),
         what=f"{holding}: the report",
         give_up=give_up,
     )
@@ -144,7 +147,7 @@ def _described(ending: Outcome) -> str:
 
 
 async def _report_refusal(
-    queue: WorkQueue,
+    exchanger: Exchanger,
     holding: ActiveJob,
     ending: Outcome | Release,
     refused: Exception,
@@ -156,7 +159,7 @@ async def _report_refusal(
         return
     error = Outcome.error(f"its outcome was refused: {refused}")
     try:
-        await _tell(queue, holding, error, in_haste)
+        await _tell(exchanger, holding, error, in_haste)
     except Exception as again:  # noqa: BLE001 - as above
         _log.error("%s: its lease will expire: %s", holding, again, exc_info=_defect(again))
 

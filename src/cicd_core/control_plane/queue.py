@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final
 
-from cicd_core.control_plane.claiming import Claimer, handle_of, seconds_left
-from cicd_core.control_plane.lease_owners import LeaseOwners, require_owner
+from cicd_core.background import together
+from cicd_core.control_plane.claiming import Claimer, handle_of
+from cicd_core.control_plane.holder_changes import (
+    change_of,
+    completion_of,
+    completions_of,
+    end_each,
+    lost_with,
+)
+from cicd_core.control_plane.lease_owners import LeaseOwners
 from cicd_core.control_plane.lease_terms import lease_of_start
 from cicd_core.control_plane.ready_jobs import ReadyJobs, read_ready
+from cicd_core.control_plane.shown_claims import job_id_of, lease_status, token_of
 from cicd_core.control_plane.statistics import read_stats
-from cicd_core.errors import InvalidInput, LeaseLost, NotFound
+from cicd_core.errors import CicdError, InvalidInput, NotFound
 from cicd_core.lifecycle import leases
 from cicd_core.model.checks import (
     MAX_REASON,
@@ -19,14 +28,16 @@ from cicd_core.model.checks import (
     check_seconds,
     kept_text,
 )
-from cicd_core.model.claim import ClaimedJob, ClaimRef, LeaseStatus
-from cicd_core.model.instants import from_micros, micros, require_aware
-from cicd_core.model.job import Job, LeaseToken, Progress
-from cicd_core.model.outcome import Outcome
+from cicd_core.model.claim import (
+    ClaimedJob,
+    ClaimRef,
+    ClaimRequest,
+    Exchanged,
+)
+from cicd_core.model.instants import micros, require_aware
+from cicd_core.model.job import Job, Progress
 from cicd_core.persistence.collections import JOBS
-from cicd_core.persistence.grants import Loaded
 from cicd_core.store.records import Renewal
-from cicd_core.values import evolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -36,15 +47,22 @@ if TYPE_CHECKING:
     from cicd_core.control_plane.enqueueing import JobFactory
     from cicd_core.control_plane.lanes import LaneBook
     from cicd_core.lifecycle.decision import Decision
+    from cicd_core.model.claim import LeaseStatus
+    from cicd_core.model.outcome import Outcome
     from cicd_core.model.spec import JobSpec
+    from cicd_core.persistence.change_lists import Change
     from cicd_core.persistence.context import Context
+    from cicd_core.persistence.grants import Loaded
     from cicd_core.persistence.repository import Repository
     from cicd_core.queueing.stats import QueueStats
-    from cicd_core.store.records import Lease, Renewed, StoreTime
+    from cicd_core.store.records import Lease, StoreTime
 
 
 class QueueService:
-    """Enqueue, claim, start, renew, complete, release. Satisfies the runtime's ``WorkQueue``."""
+    """Enqueue, claim, start, renew, complete, release: the runtime's ``ExchangeQueue``."""
+
+    #: One end costs less as a call of its own: the store merges calls of one moment anyway.
+    exchange_from: Final = 2
 
     def __init__(
         self,
@@ -156,7 +174,7 @@ class QueueService:
             LeaseLost: the token does not own the job; or its ``deadline_at`` has passed, so it
                 has ended in TIMEOUT.
         """
-        token = _token(claimed)
+        token = token_of(claimed)
         settings, seconds = self._context.settings, self._lease_seconds(claimed)
 
         def lease(loaded: Loaded[Job], time: StoreTime) -> Lease | None:
@@ -186,8 +204,8 @@ class QueueService:
         renewals = [
             Renewal(
                 collection=JOBS.name,
-                claim_id=_token(claim, f"claims[{position}]").claim_id,
-                key=_job_id(claim),
+                claim_id=token_of(claim, f"claims[{position}]").claim_id,
+                key=job_id_of(claim),
                 duration=micros(self._lease_seconds(claim, f"claims[{position}]")),
             )
             for position, claim in enumerate(claims)
@@ -196,7 +214,7 @@ class QueueService:
         answers = await self._context.store.renew(renewals)
         # Another writer changed these after the holder: perhaps to request a cancel.
         moved = [
-            _job_id(item)
+            job_id_of(item)
             for item, answer in zip(claims, answers, strict=True)
             if answer is not None and item.version != answer.version
         ]
@@ -204,7 +222,7 @@ class QueueService:
         changed = await self._repository.get_readable(moved)
         time = await self._context.store.now()
         return [
-            _lease_status(claim, answer, changed.get(_job_id(claim)), time)
+            lease_status(claim, answer, changed.get(job_id_of(claim)), time)
             for claim, answer in zip(claims, answers, strict=True)
         ]
 
@@ -221,7 +239,7 @@ class QueueService:
             LeaseLost: the token does not own the job.
             InvalidInput: a percentage outside 0 to 100.
         """
-        token = _token(claimed)
+        token = token_of(claimed)
 
         def decide(job: Job, now: datetime, _: int) -> Decision[Job]:
             report = Progress(at=now, percent=percent, message=message)
@@ -240,13 +258,48 @@ class QueueService:
             LeaseLost: the token does not own the job.
             IllegalTransition: it was never started, or no cancel was requested.
         """
-        check_kind("outcome", outcome, Outcome)
-        token = _token(claimed)
-        loaded = await self._change(
-            claimed,
-            lambda job, now, steady: leases.complete(job, token, outcome, now=now, steady=steady),
-        )
-        return loaded.value
+        return (await self._made(claimed, completion_of(claimed, outcome))).value
+
+    async def exchange(
+        self,
+        ends: Sequence[tuple[ClaimedJob | ClaimRef, Outcome]],
+        claim: ClaimRequest | None = None,
+    ) -> Exchanged:
+        """End several attempts and claim new jobs in one call; neither depends on the other.
+
+        The ends are as by :meth:`complete`, in one list of commits, the claim as by :meth:`claim`
+        without a wait. A call whose claim has a ``request_id`` may be repeated.
+
+        Args:
+            ends: up to 256 claims with their outcomes.
+            claim: what to claim at the same time; None: nothing.
+
+        Returns:
+            An error for each end that was refused, the claimed jobs, and the error of the claim.
+
+        Raises:
+            InvalidInput: an end is not a claim with an outcome; nothing was done.
+            StoreError: the store failed; whether the ends took effect is unknown.
+        """
+        completions = completions_of(ends)
+        if claim is not None:
+            check_kind("claim", claim, ClaimRequest)
+        errors: list[CicdError | None] = []
+        claims: list[ClaimedJob] = []
+        claim_error: CicdError | None = None
+
+        async def end() -> None:
+            errors.extend(await end_each(self._context, self._repository, completions))
+
+        async def take() -> None:
+            nonlocal claim_error
+            try:
+                claims.extend([] if claim is None else await self.claim(**claim.arguments()))
+            except CicdError as refused:
+                claim_error = refused
+
+        await together([end, take])
+        return Exchanged(errors=tuple(errors), claims=tuple(claims), claim_error=claim_error)
 
     async def release(
         self, claimed: ClaimedJob | ClaimRef, *, reason: str = "released", began: bool = True
@@ -264,7 +317,7 @@ class QueueService:
         Raises:
             LeaseLost: the token does not own the job.
         """
-        token = _token(claimed)
+        token = token_of(claimed)
         check_kind("began", began, bool)
         reason = kept_text("reason", reason, most=MAX_REASON, empty="released")
         loaded = await self._change(
@@ -330,63 +383,17 @@ class QueueService:
         lease: Callable[[Loaded[Job], StoreTime], Lease | None] | None = None,
     ) -> Loaded[Job]:
         """Decide from the handle without a read; a missing job is a lost lease to its holder."""
-        before = _basis(claimed)
-        job_id = _job_id(claimed)
+        return await self._made(claimed, change_of(claimed, decide), lease)
 
-        def decide_for_owner(job: Job, now: datetime, steady: int) -> Decision[Job]:
-            require_owner(job, claimed)
-            return decide(job, now, steady)
-
+    async def _made(
+        self,
+        claimed: ClaimedJob | ClaimRef,
+        change: Change[Job],
+        lease: Callable[[Loaded[Job], StoreTime], Lease | None] | None = None,
+    ) -> Loaded[Job]:
         try:
             return await self._repository.change(
-                job_id, decide_for_owner, before=before, lease=lease
+                change.key, change.decide, before=change.before, lease=lease
             )
         except NotFound as gone:
-            raise LeaseLost(job_id, claimed.token.fence, "the job no longer exists") from gone
-
-
-def _token(claimed: ClaimedJob | ClaimRef, field: str = "claimed") -> LeaseToken:
-    """Return the token of a claim.
-
-    Raises:
-        InvalidInput: there is no token.
-    """
-    check_kind(field, claimed, ClaimedJob, ClaimRef)
-    check_kind(f"{field}.token", claimed.token, LeaseToken)
-    check_name(f"{field}.job_id", _job_id(claimed))
-    return claimed.token
-
-
-def _basis(claimed: ClaimedJob | ClaimRef) -> Loaded[Job] | None:
-    """Return the job's data at the claim, from this control plane or another one on the store."""
-    basis = claimed.basis if isinstance(claimed, ClaimedJob) else None
-    return cast("Loaded[Job]", basis) if isinstance(basis, Loaded) else None
-
-
-def _job_id(claimed: ClaimedJob | ClaimRef) -> str:
-    return claimed.job.job_id if isinstance(claimed, ClaimedJob) else claimed.job_id
-
-
-def _lease_status(
-    claimed: ClaimedJob | ClaimRef,
-    answer: Renewed | None,
-    loaded: Loaded[Job] | None,
-    time: StoreTime,
-) -> LeaseStatus:
-    if answer is None:
-        return LeaseStatus(held=False)
-    held = LeaseStatus(
-        held=True,
-        expires_at=from_micros(time.calendar_of(answer.expires)),
-        seconds_left=seconds_left(answer.expires, answer.limit, time),
-        at_limit=answer.expires >= answer.limit,
-    )
-    if loaded is None:
-        return held
-    if loaded.lease is None or loaded.value.token != claimed.token:
-        return LeaseStatus(held=False)
-    return evolve(
-        held,
-        cancel_requested=loaded.value.cancel_requested_at is not None,
-        cancel_reason=loaded.value.cancel_reason,
-    )
+            raise lost_with(claimed) from gone

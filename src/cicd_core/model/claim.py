@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final
+from typing import Any, Final, NamedTuple
 
-from attrs import Factory, field
+from attrs import Factory, asdict, field
 
+from cicd_core.errors import CicdError
 from cicd_core.model.job import Job, LeaseToken
 from cicd_core.values import frozen
 
 #: The most jobs in one claim, and the longest that a claim waits for the first one, in seconds.
 MAX_CLAIM: Final = 256
 MAX_WAIT_SECONDS: Final = 3600.0
+#: The most attempts that one call ends.
+MAX_ENDS: Final = 256
 
 
 def _whole_lease(claimed: ClaimedJob) -> float:
@@ -77,3 +80,32 @@ class ClaimRef:
     #: The agent that uses it: another agent's lease is refused with ``NotPermitted``.
     #: None: the token alone decides.
     agent_id: str | None = None
+
+
+@frozen(kw_only=True)
+class ClaimRequest:
+    """A claim that does not wait for work; the arguments of ``QueueService.claim``."""
+
+    agent_id: str
+    pool_name: str = "default"
+    labels: tuple[str, ...] = ()
+    job_types: tuple[str, ...] | None = None
+    limit: int = 1
+    start: bool = False
+    lease_seconds: float | None = None
+    request_id: str | None = None
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments by name."""
+        return asdict(self, recurse=False)
+
+
+class Exchanged(NamedTuple):
+    """The result of ``QueueService.exchange``."""
+
+    #: For each end, in the order given: None if it counts, or why it was refused.
+    errors: tuple[CicdError | None, ...]
+    #: The claimed jobs, best first.
+    claims: tuple[ClaimedJob, ...] = ()
+    #: Why nothing was claimed; None if the claim was not refused.
+    claim_error: CicdError | None = None

@@ -336,6 +336,7 @@ class Repository(Generic[Entity]):
         before: Loaded[Entity] | None = None,
         lease: Callable[[Loaded[Entity], StoreTime], Lease | None] | None = None,
         guard: Guard = Guard.NONE,
+        tried: Commit | None = None,
     ) -> Loaded[Entity]:
         """Decide and commit, from ``before`` or a load; after a conflict, load and decide again.
 
@@ -350,6 +351,7 @@ class Repository(Generic[Entity]):
             before: the entity as the caller knows it; it saves the load.
             lease: makes the lease to set, from the loaded entity and the store's time.
             guard: a condition besides the version.
+            tried: an earlier commit of this change, which conflicted.
 
         Raises:
             NotFound: there is no such entity.
@@ -357,7 +359,7 @@ class Repository(Generic[Entity]):
         """
         # The caller's copy may be out of date, so that an attempt with it does not count.
         attempts = self._context.settings.commit_attempts + (before is not None)
-        commit: Commit | None = None
+        commit = tried
         for attempt in range(attempts):
             loaded = await self.get(key) if before is None else before
             if commit is not None and holds_commit(loaded.commits, commit.commit_id):

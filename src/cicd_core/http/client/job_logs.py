@@ -10,8 +10,8 @@ import msgspec
 
 from cicd_core.control_plane.log_following import FollowedPiece
 from cicd_core.errors import NotFound, UnsupportedCapability
+from cicd_core.http.client.holders import reference_shown
 from cicd_core.http.client.paths import path_of
-from cicd_core.http.client.queue import reference_shown
 from cicd_core.http.client.resuming import ResumedStream
 from cicd_core.http.wire import job_logs as wire
 from cicd_core.http.wire.values import converted, from_wire, part_of, values_from_wire

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -18,6 +19,7 @@ from cicd_core.http.client.connection import (
     Doubt,
     encoded,
 )
+from cicd_core.http.client.holders import end_to_wire, exchanged_from_wire, reference_shown
 from cicd_core.http.client.paths import path_of
 from cicd_core.http.wire.requests import MAX_JOBS
 from cicd_core.http.wire.values import (
@@ -26,22 +28,27 @@ from cicd_core.http.wire.values import (
     from_wire,
     held_from_wire,
     part_of,
-    reference_of,
     reference_to_wire,
     values_from_wire,
 )
 from cicd_core.ids import IdSource
-from cicd_core.model.checks import MAX_JOB_TYPES, check_kind, check_name, check_names, check_seconds
-from cicd_core.model.claim import ClaimedJob, ClaimRef, LeaseStatus
+from cicd_core.model.checks import MAX_JOB_TYPES, check_kind, check_names, check_seconds
+from cicd_core.model.claim import (
+    ClaimedJob,
+    ClaimRef,
+    ClaimRequest,
+    Exchanged,
+    LeaseStatus,
+)
 from cicd_core.model.instants import require_aware
-from cicd_core.model.job import Job, LeaseToken
+from cicd_core.model.job import Job
 from cicd_core.model.outcome import Outcome
 from cicd_core.model.spec import JobSpec
 from cicd_core.model.spec import checked as checked_spec
 from cicd_core.queueing.stats import QueueStats
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import AsyncGenerator, Collection, Sequence
     from datetime import datetime
 
 _log = logging.getLogger("cicd_core.http")
@@ -60,6 +67,9 @@ _BATCH_BYTES: Final = 1_000_000
 
 class RemoteQueue:
     """The queue of a server; the same methods as ``QueueService``."""
+
+    #: A request costs far more than an end in it.
+    exchange_from: Final = 1
 
     def __init__(self, connection: Connection) -> None:
         """Take the connection to the server."""
@@ -127,24 +137,73 @@ class RemoteQueue:
             AgentDeregistered: it is deregistered: register it again.
         """
         check_seconds("wait", wait, most=_MAX_WAIT)
-        if job_types is not None:
-            job_types = check_names("job_types", job_types, most=MAX_JOB_TYPES)
-        body: dict[str, Any] = {
-            "agent_id": agent_id,
-            "pool_name": pool_name,
-            "labels": check_names("labels", labels),
-            "job_types": job_types,
-            "limit": limit,
-            "start": start,
-            "lease_seconds": lease_seconds,
-            "request_id": self._ids.claim_id() if request_id is None else request_id,
-        }
+        request = ClaimRequest(
+            agent_id=agent_id,
+            pool_name=pool_name,
+            labels=check_names("labels", labels),
+            job_types=None if job_types is None else _job_types(job_types),
+            limit=limit,
+            start=start,
+            lease_seconds=lease_seconds,
+            request_id=request_id,
+        )
+        body = self._claim_body(request)
+        async with self._given_back_on_failure(request, body) as doubt:
+            return await self._claim(body, wait, doubt)
+
+    async def exchange(
+        self,
+        ends: Sequence[tuple[ClaimedJob | ClaimRef, Outcome]],
+        claim: ClaimRequest | None = None,
+    ) -> Exchanged:
+        """End several attempts and claim new jobs in one request; neither depends on the other.
+
+        The arguments are those of :meth:`cicd_core.control_plane.queue.QueueService.exchange`.
+
+        Raises:
+            InvalidInput: an end is not a claim with an outcome; nothing was done.
+            UnsupportedCapability: the server is older than this method.
+        """
+        if not isinstance(ends, Iterable) or isinstance(ends, str | bytes | Mapping):
+            raise InvalidInput("ends", ends, "give a list of claimed jobs with their outcomes")
+        asked = None if claim is None else self._claim_body(claim)
+        body = {"ends": [end_to_wire(each, at) for at, each in enumerate(ends)], "claim": asked}
+        async with self._given_back_on_failure(claim, asked) as doubt:
+            path = path_of("queue", "exchange")
+            answer = await self._connection.call("POST", path, body, repeatable=True, doubt=doubt)
+            return exchanged_from_wire(answer)
+
+    def _claim_body(self, request: ClaimRequest) -> dict[str, Any]:
+        """Return the body of a claim; its request id makes it safe to repeat.
+
+        Raises:
+            InvalidInput: a name is wrong.
+        """
+        check_kind("claim", request, ClaimRequest)
+        body = request.arguments()
+        body["labels"] = check_names("labels", request.labels)
+        if request.job_types is not None:
+            body["job_types"] = _job_types(request.job_types)
+        if request.request_id is None:
+            body["request_id"] = self._ids.claim_id()
+        return body
+
+    @asynccontextmanager
+    async def _given_back_on_failure(
+        self, request: ClaimRequest | None, body: Mapping[str, Any] | None
+    ) -> AsyncGenerator[Doubt]:
+        """Release the jobs of a claim if the block fails, and no other call could ask for them."""
         doubt = Doubt()
         try:
-            return await self._claim(body, wait, doubt)
+            yield doubt
         except BaseException as failed:
             is_known = not doubt.is_there and isinstance(failed, _REFUSALS)
-            if request_id is None and not is_known:  # no other call could ask for these jobs
+            if (
+                request is not None
+                and body is not None
+                and request.request_id is None
+                and not is_known
+            ):
                 with anyio.move_on_after(_GIVE_BACK_SECONDS, shield=True):
                     await self._give_back(body)
             raise
@@ -301,17 +360,8 @@ class RemoteQueue:
         )
 
 
-def reference_shown(claimed: ClaimedJob | ClaimRef, field: str = "claimed") -> ClaimRef:
-    """Return the claim reference that is sent for a claimed job.
-
-    Raises:
-        InvalidInput: it is something else.
-    """
-    check_kind(field, claimed, ClaimedJob, ClaimRef)
-    check_kind(f"{field}.token", claimed.token, LeaseToken)
-    reference = reference_of(claimed)
-    check_name(f"{field}.job_id", reference.job_id)
-    return reference
+def _job_types(names: Collection[str]) -> tuple[str, ...]:
+    return check_names("job_types", names, most=MAX_JOB_TYPES)
 
 
 def pause_after_poll(waited: float, asked: float, backoff: Backoff) -> float:

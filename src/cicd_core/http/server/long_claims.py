@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from cicd_core.control_plane.queue import QueueService
     from cicd_core.http.server.routing import Call
-    from cicd_core.http.wire.requests import ClaimBody
+    from cicd_core.http.wire.claim_requests import ClaimBody
     from cicd_core.model.claim import ClaimedJob
 
 _log = logging.getLogger("cicd_core.http")

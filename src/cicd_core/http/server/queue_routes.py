@@ -13,11 +13,12 @@ from cicd_core.http.server.long_claims import claim_and_wait
 from cicd_core.http.server.replies import created, ok, page
 from cicd_core.http.server.routing import Call, Object, Reply, RouteTable
 from cicd_core.http.wire import requests as asked
+from cicd_core.http.wire.claim_requests import ClaimBody, ExchangeBody, Result
 from cicd_core.http.wire.job_requests import Replayed, Replays
 from cicd_core.http.wire.problems import problem_of
 from cicd_core.http.wire.values import claim_to_wire, held_to_wire
 from cicd_core.model.checks import check_name
-from cicd_core.model.claim import ClaimedJob, ClaimRef, LeaseStatus
+from cicd_core.model.claim import MAX_ENDS, ClaimedJob, ClaimRef, LeaseStatus
 from cicd_core.model.job import Job
 from cicd_core.model.principal import Scope
 from cicd_core.persistence.listing import Page
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 TABLE: Final = RouteTable("/api/queue")
 _JOBS: Final = "/api/queue/jobs"
 #: Only the answer to a claim has the token of its lease.
-_CLAIMS: Final = Object({"claims": [Object({"token": asked.TokenBody}, of=ClaimedJob)]})
+_CLAIMED: Final = [Object({"token": asked.TokenBody}, of=ClaimedJob)]
+_CLAIMS: Final = Object({"claims": _CLAIMED})
 
 
 @TABLE.add("POST", "/jobs", asked.JobBody, Scope.JOBS_WRITE, status=201, gives=Job, takes_key=True)
@@ -98,8 +100,8 @@ async def reprioritise(call: Call, body: asked.PriorityBody) -> Reply:
     return ok(await call.plane.jobs.reprioritise(job_id, body.value(), actor=actor))
 
 
-@TABLE.add("POST", "/claim", asked.ClaimBody, Scope.QUEUE_CLAIM, gives=_CLAIMS, may_be_empty=True)
-async def claim(call: Call, body: asked.ClaimBody) -> Reply:
+@TABLE.add("POST", "/claim", ClaimBody, Scope.QUEUE_CLAIM, gives=_CLAIMS, may_be_empty=True)
+async def claim(call: Call, body: ClaimBody) -> Reply:
     """Claim up to ``limit`` jobs; wait up to ``wait`` seconds for the first. 204: there is none."""
     call.own_agent(body.agent_id, body.pool_name)
     wait = min(body.wait, call.limits.max_wait_seconds)
@@ -107,6 +109,33 @@ async def claim(call: Call, body: asked.ClaimBody) -> Reply:
     if wait <= 0:
         return _claims(await work())
     return _claims(await claim_and_wait(call, body, work))
+
+
+@TABLE.add(
+    "POST",
+    "/exchange",
+    ExchangeBody,
+    Scope.QUEUE_CLAIM,
+    gives=Object({"ends": list[Result], "claim": Result, "claims": _CLAIMED}),
+)
+async def exchange(call: Call, body: ExchangeBody) -> Reply:
+    """End up to 256 attempts and claim jobs, without a wait; neither depends on the other."""
+    _check_number("ends", body.ends, MAX_ENDS, "ends")
+    if body.claim is not None:
+        call.own_agent(body.claim.agent_id, body.claim.pool_name)
+    ends = body.pairs(call.principal.agent_id)
+    done = await call.plane.queue.exchange(ends, body.request())
+    return Reply(
+        value={
+            "ends": [_result(error) for error in done.errors],
+            "claim": _result(done.claim_error),
+            "claims": [claim_to_wire(each) for each in done.claims],
+        }
+    )
+
+
+def _result(error: CicdError | None) -> Result:
+    return Result(None if error is None else problem_of(error))
 
 
 @TABLE.add("POST", "/held", asked.HeldBody, Scope.QUEUE_CLAIM, gives=_CLAIMS, may_be_empty=True)

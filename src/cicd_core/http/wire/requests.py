@@ -114,20 +114,6 @@ class JobsBody(Asked):
     jobs: Annotated[list[JobBody], Meta(extra_json_schema={"maxItems": MAX_JOBS})]
 
 
-class ClaimBody(Asked):
-    """A claim; the arguments of ``queue.claim``."""
-
-    agent_id: Name
-    pool_name: Name = "default"
-    labels: tuple[Name, ...] = ()
-    job_types: tuple[Name, ...] | None = None
-    limit: Limit = 1
-    wait: float = 0.0
-    start: bool = False
-    lease_seconds: float | None = None
-    request_id: Label | None = None
-
-
 class HeldBody(Asked):
     """A query for the jobs of a claim; the arguments of ``queue.held``."""
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from cicd_core.control_plane.ready_jobs import ReadyJobs
-    from cicd_core.model.claim import ClaimedJob, ClaimRef, LeaseStatus
+    from cicd_core.model.claim import ClaimedJob, ClaimRef, ClaimRequest, Exchanged, LeaseStatus
     from cicd_core.model.job import Job
     from cicd_core.model.outcome import Outcome
     from cicd_core.model.spec import JobSpec
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class QueueService(Facade[Service]):
-    """Enqueue, claim, start, renew, complete, release. Satisfies the runtime's ``WorkQueue``."""
+    """Enqueue, claim, start, renew, complete, release: the runtime's ``ExchangeQueue``."""
 
     def enqueue(self, spec: JobSpec, *, actor: str = "caller") -> Job:
         """Create a job and put it into the queue, in one commit.
@@ -168,6 +168,29 @@ class QueueService(Facade[Service]):
             IllegalTransition: it was never started, or no cancel was requested.
         """
         return self._call(partial(self._service.complete, claimed, outcome))
+
+    def exchange(
+        self,
+        ends: Sequence[tuple[ClaimedJob | ClaimRef, Outcome]],
+        claim: ClaimRequest | None = None,
+    ) -> Exchanged:
+        """End several attempts and claim new jobs in one call; neither depends on the other.
+
+        The ends are as by :meth:`complete`, in one list of commits, the claim as by :meth:`claim`
+        without a wait. A call whose claim has a ``request_id`` may be repeated.
+
+        Args:
+            ends: up to 256 claims with their outcomes.
+            claim: what to claim at the same time; None: nothing.
+
+        Returns:
+            An error for each end that was refused, the claimed jobs, and the error of the claim.
+
+        Raises:
+            InvalidInput: an end is not a claim with an outcome; nothing was done.
+            StoreError: the store failed; whether the ends took effect is unknown.
+        """
+        return self._call(partial(self._service.exchange, ends, claim))
 
     def release(
         self, claimed: ClaimedJob | ClaimRef, *, reason: str = "released", began: bool = True
