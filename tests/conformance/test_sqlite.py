@@ -52,13 +52,18 @@ class SQLiteHarness(StoreHarness):
         return open_store(self._url, collections=collections, namespace=namespace, clock=self.clock)
 
     async def damage(self, namespace: str, collection: str, key: str) -> bool:
-        with closing(sqlite3.connect(self._path)) as connection, connection:
-            spaces = connection.execute("SELECT id FROM namespaces WHERE name = ?", (namespace,))
-            update = f'UPDATE "c_{collection}" SET commit_id = CAST(? AS TEXT)'  # noqa: S608 - a
-            # name of the suite's own
-            parameters = (b"no \xff UTF-8", *spaces.fetchone(), key)
-            done = connection.execute(f"{update} WHERE ns = ? AND key = ?", parameters)
-            return done.rowcount == 1
+        return damage_row(self._path, namespace, collection, key)
+
+
+def damage_row(path: Path, namespace: str, collection: str, key: str) -> bool:
+    """Make a text of a record's row no UTF-8; return whether there is such a row."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        spaces = connection.execute("SELECT id FROM namespaces WHERE name = ?", (namespace,))
+        update = f'UPDATE "c_{collection}" SET commit_id = CAST(? AS TEXT)'  # noqa: S608 - a
+        # name of the suite's own
+        parameters = (b"no \xff UTF-8", *spaces.fetchone(), key)
+        done = connection.execute(f"{update} WHERE ns = ? AND key = ?", parameters)
+        return done.rowcount == 1
 
 
 @cache

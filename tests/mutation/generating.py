@@ -35,7 +35,17 @@ MODULES: Final = {
         "sqlite.tables",
         "sqlite.waiting",
         "sqlite.writing",
+        "waiters",
     ),
+}
+#: The functions of modules that several stores use, and the store that judges them, if it is not
+#: the first one that uses the module. None: only a store that is not judged here calls it.
+_JUDGES: Final = {
+    "waiters Waiters.announce": "sqlite",
+    "waiters Waiters.claimed": "sqlite",
+    "waiters Waiters.offer_to": None,
+    "waiters Waiters.offer_what_is_there": "sqlite",
+    "waiters Waiters._tidy": "sqlite",
 }
 _STORES: Final = Path(__file__).parents[2] / "src" / "cicd_core" / "store"
 _COPIED: Final = re.compile(r"\bcicd_core\.store\.(memory|sqlite|semantics|waiters)\b")
@@ -79,10 +89,16 @@ def generate(folder: Path, store: str) -> list[Mutant]:
         module = ".".join(relative.with_suffix("").parts)
         if module in MODULES[store]:
             mutated = mutate_file_contents(str(source), code)
-            mutants += _mutants(f"{PACKAGE}.{module}", mutated)
+            found = _mutants(f"{PACKAGE}.{module}", mutated)
+            mutants += (mutant for mutant in found if _judge_of(module, mutant) == store)
             code = mutated.code
         target.write_text(code, encoding="utf-8")
     return mutants
+
+
+def _judge_of(module: str, mutant: Mutant) -> str | None:
+    first = next(store for store, modules in MODULES.items() if module in modules)
+    return _JUDGES.get(mutant.place, first)
 
 
 def _mutants(module: str, mutated: MutatedFile) -> Iterator[Mutant]:

@@ -238,3 +238,16 @@ async def test_who_waits_looks_again_now_and_then(monkeypatch: pytest.MonkeyPatc
     waiters: Waiters[PartitionKey] = Waiters(key_of_partition)
     lane = [watch(in_lane(), turn="1")]
     assert await waiters.wait(lane, HOUR, owner=None, look=look, check=lambda: None)
+
+
+@pytest.mark.parametrize("turn", [None, "1"])
+async def test_a_waiter_that_has_ended_is_not_kept(turn: str | None) -> None:
+    waiters: Waiters[PartitionKey] = Waiters(key_of_partition)
+
+    async def sees_nothing() -> bool:
+        return False
+
+    watches = [watch(in_lane(), turn=turn)]
+    await waiters.wait(watches, 0, owner=None, look=sees_nothing, check=bool)
+    kept = {name: vars(waiters)[name] for name in ("_waiters", "_crowds", "_lines")}
+    assert not any(kept.values()), kept
