@@ -161,3 +161,22 @@ def test_a_name_that_turns_its_direction_turns_nothing_else(
     assert name is not None
     assert status is not None
     assert name["x"] < status["x"]
+
+
+def test_filters_are_folded_on_a_phone_alone_and_name_those_in_use(
+    visit: Callable[..., Visitor], place: Place
+) -> None:
+    page = visit(java_script_enabled=False).page
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.goto(f"{place.url}/ui/jobs?status=queued&pool_name=default")
+    table = page.get_by_role("table").bounding_box()
+    assert table is not None
+    assert table["y"] < 400
+    folded = page.locator("summary", has_text="Filters: queued, default")
+    expect(page.get_by_label("Pool")).to_be_hidden()
+    folded.click()
+    expect(page.get_by_label("Pool")).to_have_value("default")
+    page.set_viewport_size({"width": 1280, "height": 740})
+    page.goto(f"{place.url}/ui/jobs")
+    expect(page.get_by_label("Pool")).to_be_visible()
+    expect(page.locator("summary", has_text="Filters")).to_be_hidden()

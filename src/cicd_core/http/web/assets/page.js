@@ -1,6 +1,10 @@
 // Updates the changing part of a page when the event log has a new event.
 (() => {
   "use strict";
+  // A wide window shows the folded forms; browsers before 2025 can't do that by CSS.
+  if (!CSS.supports("selector(::details-content)") && matchMedia("(min-width: 821px)").matches) {
+    for (const each of document.querySelectorAll(".folds")) each.open = true;
+  }
   const CALM = 600; // wait for more events before a fetch, in milliseconds
   const LEAST = 2500; // minimum time between two fetches
   const AGAIN = 5000; // wait before a new request for a refused stream
