@@ -49,6 +49,12 @@ class RedisHarness(StoreHarness):
             lose_the_body(client, name)
         return True
 
+    def work(self) -> int | None:
+        """Return how many commands the servers have run, those in scripts among them."""
+        servers = {self._server_of(f"cicd:{{{each}}}:meta") for each in self._namespaces}
+        stats = [server.info("commandstats") for server in servers]
+        return sum(int(each["calls"]) for commands in stats for each in commands.values())
+
     def open_forgetful(self, namespace: str) -> AbstractAsyncContextManager[Store]:
         return open_store(
             self._url, collections=COLLECTIONS, namespace=namespace, log_retention=self.brief
