@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TextIO, TypeVar
 
 from cicd_core.testing.seeds import drawn
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable, Iterable
     from random import Random
 
 #: How long servers are left alone between two disturbances, in seconds.
@@ -95,6 +97,12 @@ class Results:
         """Return what the storm of these values found, the seed last; None: it was not run."""
         return self._found.get(values)
 
+    def of_seeds(
+        self, seeds: Iterable[int], storm: Callable[[int], dict[str, Any]]
+    ) -> list[dict[str, Any]]:
+        """Return what the storms of these seeds found; those that were not run are run now."""
+        return [self.of(seed) or self.add(seed, found=storm(seed)) for seed in seeds]
+
     def add(self, *values: object, found: dict[str, Any]) -> dict[str, Any]:
         """Keep what a storm found."""
         words = {**dict(zip(self._names, values, strict=True)), **found}
@@ -103,6 +111,12 @@ class Results:
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(words) + "\n")
         return words
+
+
+def python_path() -> str:
+    """Return the ``PYTHONPATH`` by which other processes find these tests too."""
+    root = str(Path(__file__).parents[1])
+    return os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 def say(stream: TextIO, text: str) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,17 +13,15 @@ from cicd_core.store.memory import MemoryBackend
 from cicd_core.testing import store_machine
 from tests.conformance import faulty_owners as owners
 from tests.conformance import faulty_writes as writes
+from tests.conformance.endings import endings
 from tests.conformance.faulty_suites import FaultyHarness
 from tests.conformance.mistakes import FAULTY, found_by, rows
-from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 SUITES: Final = Path(__file__).with_name("faulty_suites.py")
 FOUND_BY: Final = found_by()
-#: How pytest tells of a test, in its short summary.
-TOLD: Final = re.compile(r"^(PASSED|FAILED|ERROR) \S*::Test(\w+)::(test_\w+)", re.MULTILINE)
 
 #: What one caller, on a clock that a test moves, can tell from the memory store.
 FOUND_IN_LOCKSTEP: Final = [
@@ -60,20 +55,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], set[
     pairs = {(FAULTY[mistake], test) for mistake, tests in FOUND_BY.items() for test in tests}
     sound = {(MemoryBackend, test) for _, test in pairs}
     chosen = [f"{SUITES}::Test{store.__name__}::{test}" for store, test in pairs | sound]
-    options = ["-q", "-rA", "--tb=no", "--no-header", "-p", "no:cacheprovider", "-p", "no:xdist"]
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, *sorted(chosen)],
-        cwd=SUITES.parents[2],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    results: dict[tuple[str, str], set[str]] = {}
-    for result, store, test in TOLD.findall(done.stdout):
-        results.setdefault((store, test), set()).add(result)
-    assert len(results) == len(chosen), done.stdout + done.stderr
-    return results
+    return endings(*sorted(chosen), number=len(chosen))
 
 
 @pytest.mark.parametrize("mistake", FAULTY)

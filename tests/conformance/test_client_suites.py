@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from tests.conformance.test_broken_stores import TOLD
-from tests.patience import PATIENCE
+from tests.conformance.endings import endings
 
 SUITES: Final = Path(__file__).with_name("client_suites.py")
 PUSHED: Final = {
@@ -29,20 +26,8 @@ ON_THE_CLIENTS_CLOCK: Final = {
 def results() -> dict[tuple[str, str], set[str]]:
     """How the tests ended, by store and test."""
     chosen = " or ".join(PUSHED | ON_THE_CLIENTS_CLOCK)
-    options = ["-q", "-rA", "--tb=no", "--no-header", "-p", "no:cacheprovider", "-n", "0"]
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, "-k", chosen, str(SUITES)],
-        cwd=SUITES.parents[2],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    results: dict[tuple[str, str], set[str]] = {}
-    for result, store, test in TOLD.findall(done.stdout):
-        results.setdefault((store, test), set()).add(result)
-    assert len(results) == 6 * len(PUSHED | ON_THE_CLIENTS_CLOCK), done.stdout + done.stderr
-    return results
+    number = 6 * len(PUSHED | ON_THE_CLIENTS_CLOCK)
+    return endings("-k", chosen, str(SUITES), number=number)
 
 
 def failed(results: dict[tuple[str, str], set[str]], store: str) -> set[str]:

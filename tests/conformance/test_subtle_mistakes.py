@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Final
 
@@ -14,11 +12,10 @@ from hypothesis.stateful import run_state_machine_as_test
 from cicd_core.store.memory import MemoryBackend
 from cicd_core.testing import store_machine
 from cicd_core.testing.passing_store import PassingStore
+from tests.conformance.endings import endings
 from tests.conformance.faulty_engines import AddsItsUncertainty, ForgetsItsUncertainty
 from tests.conformance.faulty_suites import FaultyHarness
 from tests.conformance.subtle_mistakes import ALTERED, ENGINES
-from tests.conformance.test_broken_stores import TOLD
-from tests.patience import PATIENCE
 
 SUITES: Final = Path(__file__).with_name("altered_suites.py")
 #: The suite that must fail, and the test of it that does.
@@ -65,25 +62,7 @@ def try_in_lockstep(store: type[MemoryBackend], *, examples: int) -> None:
 @pytest.mark.thorough
 def test_the_suite_finds_each_mistake_and_none_in_sound_stores() -> None:
     # One test, since one process tries them all.
-    ended = endings()
+    chosen = sorted(f"{SUITES}::Test{suite}::{test}" for suite, test in {*MISTAKES, *SOUND})
+    ended = endings(*chosen, number=len(chosen))
     assert [pair for pair in MISTAKES if "FAILED" not in ended[pair]] == []
     assert [pair for pair in SOUND if ended[pair] != {"PASSED"}] == []
-
-
-def endings() -> dict[tuple[str, str], set[str]]:
-    """Return how the tests end, by suite and test."""
-    chosen = sorted(f"{SUITES}::Test{suite}::{test}" for suite, test in {*MISTAKES, *SOUND})
-    options = ["-q", "-rA", "--tb=no", "--no-header", "-p", "no:cacheprovider", "-n", "0"]
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, *chosen],
-        cwd=SUITES.parents[2],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    results: dict[tuple[str, str], set[str]] = {}
-    for result, suite, test in TOLD.findall(done.stdout):
-        results.setdefault((suite, test), set()).add(result)
-    assert len(results) == len(chosen), done.stdout + done.stderr
-    return results

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from cicd_core.testing.crash import LabPlan
+from tests.storming import python_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-ROOT = Path(__file__).parents[2]
+    from pathlib import Path
 
 
 @pytest.fixture
 def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., LabPlan]:
     """Return what makes a plan over a new SQLite file; kills and operations say how long it is."""
-    found = os.environ.get("PYTHONPATH")
-    monkeypatch.setenv("PYTHONPATH", str(ROOT) if not found else f"{ROOT}{os.pathsep}{found}")
+    monkeypatch.setenv("PYTHONPATH", python_path())
     (tmp_path / "journals").mkdir()
 
     def made(**words: Any) -> LabPlan:

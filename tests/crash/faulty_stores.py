@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import count
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import anyio
 from attrs import evolve
@@ -11,6 +10,8 @@ from attrs import evolve
 from cicd_core import forks
 from cicd_core.clock import monotonic_seconds
 from cicd_core.store.records import Committed, Guard, Put, Renewed, StoreTime
+from cicd_core.testing.passing_store import PassingStore
+from tests.faulty import CountingStore
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,23 +24,12 @@ SECOND = 1_000_000
 SLUGGISH_SECONDS = 0.4
 
 
-class _Behind:
-    """Passes on what a faulty store does not do itself."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._calls = count(1)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
-
-
-class Forgetful(_Behind):
+class Forgetful(CountingStore):
     """Answers every fiftieth commit as if it had been applied."""
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
-        if next(self._calls) % 50:
-            return await self._store.commit(commits)
+        if next(self.calls) % 50:
+            return await self.store.commit(commits)
         return [
             Committed(
                 {
@@ -52,63 +42,48 @@ class Forgetful(_Behind):
         ]
 
 
-class Careless(_Behind):
-    """Takes a commit whatever version it expects, of a record that is there."""
-
-    async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
-        return await self._store.commit([await self._eased(each) for each in commits])
-
-    async def _eased(self, commit: Commit) -> Commit:
-        writes = []
-        for write in commit.writes:
-            found = (await self._store.get(write.collection, [write.key])).get(write.key)
-            stale = found is not None and write.expected > 0
-            writes.append(evolve(write, expected=found.version) if stale and found else write)
-        return evolve(commit, writes=tuple(writes))
-
-
-class Generous(_Behind):
+class Generous(CountingStore):
     """Gives every twentieth claim what the one before it got."""
 
     _last: Record | None = None
 
     async def claim(self, claim: Claim) -> list[Record]:
-        records = await self._store.claim(claim)
+        records = await self.store.claim(claim)
         last, self._last = self._last, records[0] if records else None
-        if last is None or last.lease is None or next(self._calls) % 20:
+        if last is None or last.lease is None or next(self.calls) % 20:
             return records
         return [evolve(last, lease=evolve(last.lease, claim_id=claim.claim_id))]
 
 
-class Lulling(_Behind):
+class Lulling(PassingStore):
     """Says of every lease that it was renewed up to its limit, and leaves it as it is.
 
     With less, a busy machine would take the jobs away only after the time that was promised.
     """
 
     async def renew(self, renewals: Sequence[Renewal]) -> list[Renewed | None]:
-        held = [await self._store.get(each.collection, [each.key]) for each in renewals]
+        held = [await self.store.get(each.collection, [each.key]) for each in renewals]
         return [
             _renewed(records.get(each.key), each)
             for each, records in zip(renewals, held, strict=True)
         ]
 
 
-class Hasty(_Behind):
+class Hasty(PassingStore):
     """Goes by a clock that is ahead, and lets leases be taken away by it."""
 
     async def now(self) -> StoreTime:
-        return StoreTime((await self._store.now()).micros + SECOND)
+        return StoreTime((await self.store.now()).micros + SECOND)
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
         unguarded = [
             evolve(each, writes=tuple(evolve(write, guard=Guard.NONE) for write in each.writes))
             for each in commits
         ]
-        return await self._store.commit(unguarded)
+        return await self.store.commit(unguarded)
 
 
-class Sluggish(_Behind):
+class Sluggish(PassingStore):
     """Breaks nothing, and answers nothing for a while, as on a machine with much to do."""
 
     def __init__(self, store: Store) -> None:
@@ -117,15 +92,15 @@ class Sluggish(_Behind):
 
     async def now(self) -> StoreTime:
         await anyio.sleep(max(0.0, self._until - monotonic_seconds()))
-        return await self._store.now()
+        return await self.store.now()
 
     async def claim(self, claim: Claim) -> list[Record]:
         await self.now()
-        return await self._store.claim(claim)
+        return await self.store.claim(claim)
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
         await self.now()
-        return await self._store.commit(commits)
+        return await self.store.commit(commits)
 
 
 def _renewed(record: Record | None, renewal: Renewal) -> Renewed | None:
@@ -134,30 +109,6 @@ def _renewed(record: Record | None, renewal: Renewal) -> Renewed | None:
     limit = record.lease.limit
     renewed = record.lease.renewed
     return Renewed(version=record.version, renewed=renewed, expires=limit, limit=limit)
-
-
-def forgetful(store: Store) -> Store:
-    return cast("Store", Forgetful(store))
-
-
-def careless(store: Store) -> Store:
-    return cast("Store", Careless(store))
-
-
-def generous(store: Store) -> Store:
-    return cast("Store", Generous(store))
-
-
-def lulling(store: Store) -> Store:
-    return cast("Store", Lulling(store))
-
-
-def hasty(store: Store) -> Store:
-    return cast("Store", Hasty(store))
-
-
-def sluggish(store: Store) -> Store:
-    return cast("Store", Sluggish(store))
 
 
 def sharing(store: Store) -> Store:

@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 
     from cicd_core.testing.crash import CrashReport, LabPlan
 
+#: The stores that break a promise.
+STORES = "tests.crash.faulty_stores"
+
 
 def found_in(faulty: str, plan: Callable[..., LabPlan], operations: int) -> CrashReport:
-    wrap = f"tests.crash.faulty_stores:{faulty}"
-    return run_lab(plan(wrap=wrap, kills=3, operations=operations, life=2.0, patience=10.0))
+    return run_lab(plan(wrap=faulty, kills=3, operations=operations, life=2.0, patience=10.0))
 
 
 def test_a_storm_over_sqlite_loses_nothing_and_gives_nothing_to_two_owners(
@@ -44,7 +46,7 @@ def test_a_storm_over_sqlite_loses_nothing_and_gives_nothing_to_two_owners(
 def test_a_store_that_forgets_what_it_acknowledged_is_found_out(
     plan: Callable[..., LabPlan],
 ) -> None:
-    report = found_in("forgetful", plan, operations=1000)
+    report = found_in(f"{STORES}:Forgetful", plan, operations=1000)
     assert report.lost.number > 0
     assert not report.as_json()["ok"]
     assert report.as_text().endswith("FAILED")
@@ -53,7 +55,7 @@ def test_a_store_that_forgets_what_it_acknowledged_is_found_out(
 def test_workers_that_start_late_live_as_long_as_those_that_start_at_once(
     plan: Callable[..., LabPlan],
 ) -> None:
-    wrap = "tests.crash.faulty_stores:sluggish"
+    wrap = "tests.crash.faulty_stores:Sluggish"
     report = run_lab(plan(wrap=wrap, kills=3, operations=50, life=0.2, minutes=0.5))
     assert report.violations == {}
     assert report.operations >= 50
@@ -93,7 +95,7 @@ def test_a_long_storm_over_sqlite_loses_nothing(plan: Callable[..., LabPlan]) ->
 
 @pytest.mark.crash
 def test_a_store_that_takes_stale_commits_is_found_out(plan: Callable[..., LabPlan]) -> None:
-    report = found_in("careless", plan, operations=4000)
+    report = found_in("tests.faulty:Careless", plan, operations=4000)
     assert report.double_owned.number > 0
     assert report.audit.check(Promise.LOG).fault_count > 0
 
@@ -102,16 +104,16 @@ def test_a_store_that_takes_stale_commits_is_found_out(plan: Callable[..., LabPl
 def test_a_store_that_gives_one_job_to_two_claims_is_found_out(
     plan: Callable[..., LabPlan],
 ) -> None:
-    assert found_in("generous", plan, operations=2000).double_owned.number > 0
+    assert found_in(f"{STORES}:Generous", plan, operations=2000).double_owned.number > 0
 
 
 @pytest.mark.crash
 def test_a_store_that_only_says_that_it_renewed_is_found_out(
     plan: Callable[..., LabPlan],
 ) -> None:
-    assert found_in("lulling", plan, operations=4000).early.number > 0
+    assert found_in(f"{STORES}:Lulling", plan, operations=4000).early.number > 0
 
 
 @pytest.mark.crash
 def test_a_store_that_goes_by_a_wrong_clock_is_found_out(plan: Callable[..., LabPlan]) -> None:
-    assert found_in("hasty", plan, operations=3000).early.number > 0
+    assert found_in(f"{STORES}:Hasty", plan, operations=3000).early.number > 0

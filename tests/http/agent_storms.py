@@ -26,6 +26,7 @@ import threading
 import time
 from collections import Counter
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -45,7 +46,7 @@ from tests.http.storms import Scene
 from tests.lifeline import lifeline
 from tests.patience import PATIENCE
 from tests.runtime.processes import processes_in
-from tests.storming import Disturber, Results, say
+from tests.storming import Disturber, Results, python_path, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -273,15 +274,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Storm agents; 0: every promise holds, 1: one does not, or they were disturbed too little."""
     given = _parser().parse_args(arguments)
     logging.getLogger("cicd_core").setLevel(logging.ERROR)
-    os.environ["PYTHONPATH"] = os.pathsep.join(
-        [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    )
+    os.environ["PYTHONPATH"] = python_path()
     results = Results(given.results)
-    found: list[dict[str, Any]] = []
-    for seed in range(given.seed, given.seed + given.parts):
-        known = results.of(seed)
-        found.append(results.add(seed, found=_one(given, seed)) if known is None else known)
-    return _conclude(given, found)
+    seeds = range(given.seed, given.seed + given.parts)
+    return _conclude(given, results.of_seeds(seeds, partial(_one, given)))
 
 
 def _one(given: argparse.Namespace, seed: int) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from attrs import define, field, frozen
 from tests.http.lab.proxy import CuttingProxy
 from tests.lifeline import Guarded, lifeline
 from tests.patience import PATIENCE
+from tests.storming import python_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -250,10 +251,9 @@ class Storm:
         return self._start("agent", *server, *options, *folders, "--env", "PYTHONPATH")
 
     def _start(self, *words: str, stdout: int | None = None) -> subprocess.Popen[bytes]:
-        root = str(Path(__file__).parents[2])
-        path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
         command = [sys.executable, "-m", "cicd_core", *words]
-        return Guarded(command, env={**os.environ, "PYTHONPATH": path}, stdout=stdout)
+        environment = {**os.environ, "PYTHONPATH": python_path()}
+        return Guarded(command, env=environment, stdout=stdout)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -133,11 +134,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Each lease that is lost is a warning, and here they are lost by the thousand.
     logging.getLogger("cicd_core").setLevel(logging.ERROR)
     results = Results(given.results)
-    found: list[dict[str, Any]] = []
-    for seed in range(given.seed, given.seed + given.parts):
-        known = results.of(seed)
-        found.append(results.add(seed, found=_one(given, seed)) if known is None else known)
-    return _conclude(given, found)
+    seeds = range(given.seed, given.seed + given.parts)
+    return _conclude(given, results.of_seeds(seeds, partial(_one, given)))
 
 
 def _one(given: argparse.Namespace, seed: int) -> dict[str, Any]:

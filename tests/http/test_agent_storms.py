@@ -20,19 +20,17 @@ from tests.http.agent_storms import Stage, StormPlan, storm
 from tests.http.lab.steady_caller import SteadyCaller
 from tests.patience import PATIENCE
 from tests.runtime.processes import processes_in
+from tests.storming import python_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.http.lab.execution_audit import Contradiction
 
-ROOT = Path(__file__).parents[2]
-
 
 @pytest.fixture(autouse=True)
 def _processes_that_find_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = os.environ.get("PYTHONPATH")
-    monkeypatch.setenv("PYTHONPATH", str(ROOT) if not found else f"{ROOT}{os.pathsep}{found}")
+    monkeypatch.setenv("PYTHONPATH", python_path())
 
 
 def kinds(found: list[Contradiction]) -> set[str]:
@@ -93,7 +91,7 @@ def test_an_agent_that_goes_on_without_its_lease_is_found_out(tmp_path: Path) ->
 
 
 def test_a_server_that_forgets_what_it_acknowledged_is_found_out(tmp_path: Path) -> None:
-    plan = StormPlan(folder=tmp_path, agents=0, wrap="tests.crash.faulty_stores:forgetful")
+    plan = StormPlan(folder=tmp_path, agents=0, wrap="tests.crash.faulty_stores:Forgetful")
     with Stage(plan) as stage:
         stage.scene.proxy.calm_down()
         caller = SteadyCaller(stage.url, stage.witness, seed=1, pauses=(0.0, 0.0))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,18 +10,17 @@ from attrs import evolve
 from cicd_core.testing.crash import LabPlan, run_lab
 from tests.http import storms
 from tests.http.storms import scene_of, storm
+from tests.storming import python_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-ROOT = Path(__file__).parents[2]
+    from pathlib import Path
 
 
 @pytest.fixture
 def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., LabPlan]:
     """Return what makes a plan over a new SQLite file, small if it says nothing else."""
-    found = os.environ.get("PYTHONPATH")
-    monkeypatch.setenv("PYTHONPATH", str(ROOT) if not found else f"{ROOT}{os.pathsep}{found}")
+    monkeypatch.setenv("PYTHONPATH", python_path())
     (tmp_path / "journals").mkdir()
 
     def made(**words: Any) -> LabPlan:
@@ -52,7 +49,7 @@ def test_a_server_that_forgets_what_it_acknowledged_is_found_out(
     plan: Callable[..., LabPlan],
 ) -> None:
     wanted = plan(kills=1, operations=400, patience=5.0)
-    with scene_of(wanted, "tests.crash.faulty_stores:forgetful") as scene:
+    with scene_of(wanted, "tests.crash.faulty_stores:Forgetful") as scene:
         scene.proxy.calm_down()
         report = run_lab(evolve(wanted, remote=scene.remote, jumps=False))
     assert report.lost.number > 0

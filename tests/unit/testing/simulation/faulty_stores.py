@@ -2,88 +2,62 @@
 
 from __future__ import annotations
 
-from itertools import count
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from attrs import evolve
 
 from cicd_core.persistence.collections import JOBS
 from cicd_core.store.records import Committed, Put, Renewed
+from cicd_core.testing.passing_store import PassingStore
+from tests.faulty import CountingStore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from cicd_core.store.contract import Store
     from cicd_core.store.records import Claim, Commit, Conflict, Record, Renewal
 
 
-class _Behind:
-    """Passes on what a faulty store does not do itself."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._calls = count(1)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
-
-
-class Disorderly(_Behind):
+class Disorderly(PassingStore):
     """Looks at the lane that was listed last, whatever waits in the others."""
 
     async def claim(self, claim: Claim) -> list[Record]:
-        return await self._store.claim(evolve(claim, partitions=claim.partitions[-1:]))
+        return await self.store.claim(evolve(claim, partitions=claim.partitions[-1:]))
 
 
-class Idle(_Behind):
+class Idle(CountingStore):
     """Gives nothing to every tenth claim, though there is work."""
 
     async def claim(self, claim: Claim) -> list[Record]:
-        if next(self._calls) % 10 == 0:
+        if next(self.calls) % 10 == 0:
             return []
-        return await self._store.claim(claim)
+        return await self.store.claim(claim)
 
 
-class Unsorted(_Behind):
+class Unsorted(PassingStore):
     """Gives the best records, the worst of them first."""
 
     async def claim(self, claim: Claim) -> list[Record]:
-        return (await self._store.claim(claim))[::-1]
+        return (await self.store.claim(claim))[::-1]
 
 
-class Trespassing(_Behind):
+class Trespassing(PassingStore):
     """Looks at every lane that any claim ever named."""
 
     _lanes: tuple[str, ...] = ()
 
     async def claim(self, claim: Claim) -> list[Record]:
         self._lanes = tuple(dict.fromkeys((*self._lanes, *claim.partitions)))
-        return await self._store.claim(evolve(claim, partitions=self._lanes))
+        return await self.store.claim(evolve(claim, partitions=self._lanes))
 
 
-class Unrepeatable(_Behind):
+class Unrepeatable(CountingStore):
     """Takes a repeated claim for a new one."""
 
     async def claim(self, claim: Claim) -> list[Record]:
-        return await self._store.claim(evolve(claim, claim_id=f"{next(self._calls):032x}"))
+        return await self.store.claim(evolve(claim, claim_id=f"{next(self.calls):032x}"))
 
 
-class Careless(_Behind):
-    """Takes a write to a job whatever version it expects: a stale owner's completion too."""
-
-    async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
-        return await self._store.commit([await self._eased(each) for each in commits])
-
-    async def _eased(self, commit: Commit) -> Commit:
-        writes = []
-        for write in commit.writes:
-            found = (await self._store.get(write.collection, [write.key])).get(write.key)
-            stale = found is not None and write.expected > 0 and write.collection == JOBS.name
-            writes.append(evolve(write, expected=found.version) if found and stale else write)
-        return evolve(commit, writes=tuple(writes))
-
-
-class Forgetful(_Behind):
+class Forgetful(CountingStore):
     """Answers every tenth creation of a job as if it had been made."""
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
@@ -92,8 +66,8 @@ class Forgetful(_Behind):
             for each in commits
             for write in each.writes
         )
-        if not creates or next(self._calls) % 10:
-            return await self._store.commit(commits)
+        if not creates or next(self.calls) % 10:
+            return await self.store.commit(commits)
         versions = [
             {(put.collection, put.key): put.expected + 1 for put in each.writes if type(put) is Put}
             for each in commits
@@ -101,20 +75,20 @@ class Forgetful(_Behind):
         return [Committed(each) for each in versions]
 
 
-class Mistaken(_Behind):
+class Mistaken(CountingStore):
     """Tells the holders of jobs, at every tenth call, that they hold nothing."""
 
     async def renew(self, renewals: Sequence[Renewal]) -> list[Renewed | None]:
-        answers = await self._store.renew(renewals)
+        answers = await self.store.renew(renewals)
         of_jobs = renewals[0].collection == JOBS.name
-        return [None] * len(answers) if of_jobs and next(self._calls) % 10 == 0 else answers
+        return [None] * len(answers) if of_jobs and next(self.calls) % 10 == 0 else answers
 
 
-class Flattering(_Behind):
+class Flattering(PassingStore):
     """It says of each holder that it was alive up to the limit of its lease."""
 
     async def get(self, collection: str, keys: Sequence[str]) -> Mapping[str, Record]:
-        found: Mapping[str, Record] = await self._store.get(collection, keys)
+        found: Mapping[str, Record] = await self.store.get(collection, keys)
         return {key: self._flattered(record) for key, record in found.items()}
 
     @staticmethod
@@ -123,24 +97,20 @@ class Flattering(_Behind):
         return record if lease is None else evolve(record, lease=evolve(lease, renewed=lease.limit))
 
 
-class Uncounted(_Behind):
+class Uncounted(CountingStore):
     """Drops the counters of every twentieth commit."""
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict]:
-        if next(self._calls) % 20 == 0:
+        if next(self.calls) % 20 == 0:
             commits = [evolve(each, increments=()) for each in commits]
-        return await self._store.commit(commits)
+        return await self.store.commit(commits)
 
 
-def as_store(faulty: _Behind) -> Store:
-    return cast("Store", faulty)
-
-
-class Generous(_Behind):
+class Generous(PassingStore):
     """Promises with each renewal twice the time that it gives."""
 
     async def renew(self, renewals: Sequence[Renewal]) -> list[Renewed | None]:
-        answers = await self._store.renew(renewals)
+        answers = await self.store.renew(renewals)
         return [
             answer and evolve(answer, expires=answer.expires + renewal.duration)
             for renewal, answer in zip(renewals, answers, strict=True)

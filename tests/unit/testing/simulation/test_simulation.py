@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from functools import cache, partial
-from typing import TYPE_CHECKING
 
 import anyio
 import pytest
 from attrs import evolve
 
 from cicd_core.testing.simulation import SimulationPlan, SimulationReport, simulate
+from tests import faulty
 from tests.unit.testing.simulation import faulty_stores
-from tests.unit.testing.simulation.faulty_stores import as_store
-
-if TYPE_CHECKING:
-    from cicd_core.store.contract import Store
 
 PLAN = SimulationPlan(
     seed=7,
@@ -30,6 +26,7 @@ PLAN = SimulationPlan(
     setup_failures=0.1,
 )
 
+STORES = {**vars(faulty), **vars(faulty_stores)}
 #: A store, and the promise that it breaks first.
 FAULTS = {
     "Disorderly": "queue: fifo inversion",
@@ -119,10 +116,7 @@ def test_a_run_can_be_stopped_at_a_step() -> None:
 
 
 def faulty_run(name: str, plan: SimulationPlan) -> SimulationReport:
-    def wrapped(store: Store) -> Store:
-        return as_store(getattr(faulty_stores, name)(store))
-
-    return anyio.run(partial(simulate, plan, wrap=wrapped))
+    return anyio.run(partial(simulate, plan, wrap=STORES[name]))
 
 
 def test_the_replay_of_a_fault_in_the_order_ends_at_the_first_wrong_claim() -> None:
