@@ -87,8 +87,8 @@ class Work:
 
 
 #: SQLite makes twelve values more of the rows and requests on its threads.
-MEMORY = Work(store_calls=3, clock_reads=4, values_made=70, json_written=8, json_read=2)
-SQLITE = evolve(MEMORY, values_made=82)
+MEMORY = Work(store_calls=3, clock_reads=4, values_made=65, json_written=8, json_read=2)
+SQLITE = evolve(MEMORY, values_made=77)
 
 
 async def test_a_lifecycle_takes_as_many_calls_values_and_encodings_as_stated(

@@ -18,7 +18,7 @@ from cicd_core.model.spec import JobSpec, checked, placed, with_instants
 from cicd_core.persistence.converting import FULL_NAMES
 from cicd_core.queueing.lanes import lane_named
 from cicd_core.store.records import Committed, StoreTime
-from cicd_core.values import evolve, frozen
+from cicd_core.values import evolve
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,12 +32,6 @@ if TYPE_CHECKING:
 
 #: Maximum number of jobs created by one call to the store.
 BATCH = 500
-
-
-@frozen
-class _Draft:
-    spec: JobSpec
-    decision: Decision[Job]
 
 
 class JobFactory:
@@ -134,38 +128,40 @@ class JobFactory:
     ) -> tuple[list[Job], int]:
         """Return the jobs, and the time (µs) of their commits: a new record's version tells it."""
         # A microsecond apart, so that first in, first out holds within the call as well.
-        drafts = [
-            self._draft(spec, _later(begin, position), actor=actor, enqueue=enqueue)
+        decisions = [
+            self._decided(spec, _later(begin, position), actor=actor, enqueue=enqueue)
             for position, spec in enumerate(specs)
         ]
-        commits = [self._repository.commit_of(None, draft.decision, time=begin) for draft in drafts]
+        commits = [self._repository.commit_of(None, item, time=begin) for item in decisions]
         answers = await self._context.store.commit(commits)
         made_at = 0
         made: list[Job] = []
-        for draft, commit, answer in zip(drafts, commits, answers, strict=True):
+        for spec, decision, commit, answer in zip(specs, decisions, commits, answers, strict=True):
+            job = decision.value
             if isinstance(answer, Committed):
-                made.append(draft.decision.value)
                 made_at = max(made_at, *answer.versions.values())
             else:
-                made.append(await self._existing(draft, commit, actor=actor, enqueue=enqueue))
+                job = await self._existing(spec, job, commit, actor=actor, enqueue=enqueue)
                 made_at = max(made_at, (await self._context.store.now()).micros)
+            made.append(job)
         return made, made_at
 
-    def _draft(self, spec: JobSpec, time: StoreTime, *, actor: str, enqueue: bool) -> _Draft:
+    def _decided(
+        self, spec: JobSpec, time: StoreTime, *, actor: str, enqueue: bool
+    ) -> Decision[Job]:
         now = from_micros(time.calendar)
         job_id, request_hash = self._identity(spec, time)
         created = lifecycle.create(
             with_instants(spec, now), job_id=job_id, now=now, actor=actor, request_hash=request_hash
         )
         if not enqueue:
-            return _Draft(spec, created)
+            return created
         queued = lifecycle.submit(created.value, now=now, actor=actor, steady=time.micros)
-        both = Decision(
+        return Decision(
             queued.value,
             created.events + queued.events,
             created.increments + queued.increments,
         )
-        return _Draft(spec, both)
 
     def _identity(self, spec: JobSpec, time: StoreTime) -> tuple[str, str | None]:
         """Return the job's id, and the hash of its request if it has an idempotency key.
@@ -179,17 +175,18 @@ class JobFactory:
         request_hash = hashlib.blake2b(fields.encode(), digest_size=16).hexdigest()
         return _keyed_id(spec.idempotency_key), request_hash
 
-    async def _existing(self, draft: _Draft, commit: Commit, *, actor: str, enqueue: bool) -> Job:
+    async def _existing(
+        self, spec: JobSpec, wanted: Job, commit: Commit, *, actor: str, enqueue: bool
+    ) -> Job:
         """Return the existing job with this id: the caller's own, or that of its key."""
         try:
-            return await self._found(draft, commit, actor)
+            return await self._found(wanted, commit, actor)
         except NotFound:  # its retention has just ended, and its key is free again
             begin = await self._context.store.now()
-            made, _ = await self._make_batch([draft.spec], begin, actor=actor, enqueue=enqueue)
+            made, _ = await self._make_batch([spec], begin, actor=actor, enqueue=enqueue)
             return made[0]
 
-    async def _found(self, draft: _Draft, commit: Commit, actor: str) -> Job:
-        wanted = draft.decision.value
+    async def _found(self, wanted: Job, commit: Commit, actor: str) -> Job:
         own = await self._repository.made_by(commit)
         if own is not None:
             return own.value
@@ -210,6 +207,8 @@ class JobFactory:
 
 
 def _later(time: StoreTime, micros: int) -> StoreTime:
+    if not micros:
+        return time
     return StoreTime(time.micros + micros, calendar=time.calendar + micros)
 
 

@@ -176,7 +176,7 @@ def require_token(job: Job, token: LeaseToken) -> None:
         LeaseLost: it does not; the error describes the job's present state.
     """
     held = job.state in {JobState.CLAIMED, JobState.RUNNING}
-    if held and job.token == token:
+    if held and job.fence == token.fence and job.claim_id == token.claim_id:
         return
     if held and job.agent_id is not None:
         reason = f"agent {job.agent_id!r} holds the job now, with fence {job.fence}"

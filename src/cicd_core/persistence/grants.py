@@ -20,7 +20,7 @@ from cicd_core.persistence.event_bodies import encode_event
 from cicd_core.persistence.json_bytes import dump_json, load_json
 from cicd_core.store.own_commits import holds_commit, with_commit
 from cicd_core.store.records import EventWrite, Lease
-from cicd_core.values import evolve, frozen
+from cicd_core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -105,10 +105,10 @@ def load_job(record: Record) -> Loaded[Job]:
     Raises:
         CorruptRecord: the body or the grant does not decode.
     """
-    loaded = load(JOB, record)
     if record.grant is None or record.lease is None:
-        return loaded
-    decision = _claimed(record, loaded.value, record.lease)
+        return load(JOB, record)
+    body = JOB.decode(record.key, record.body)
+    decision = _claimed(record, body.value, record.lease)
     events = [
         EventWrite(
             collection=JOBS.name,
@@ -119,9 +119,12 @@ def load_job(record: Record) -> Loaded[Job]:
         )
         for ordinal, draft in enumerate(decision.events)
     ]
-    return evolve(
-        loaded,
+    return Loaded(
         value=decision.value,
+        version=record.version,
+        lease=record.lease,
+        unknown=body.unknown,
+        commits=_with_last(body.commits, record.commit_id),
         pending_events=tuple(events),
         pending_increments=decision.increments,
     )
@@ -131,14 +134,13 @@ def _claimed(record: Record, queued: Job, lease: Lease) -> Decision[Job]:
     """Return the decision of the domain's own claim of the job (I5)."""
     try:
         raw = load_json(record.grant or b"")
-        grant = Grant(agent_id=raw["agent_id"], start=raw["start"], ahead=raw.get("ahead", 0))
         return leases.claim(
             queued,
-            agent_id=grant.agent_id,
+            agent_id=raw["agent_id"],
             claim_id=lease.claim_id,
-            now=from_micros(max(0, lease.granted + grant.ahead)),
+            now=from_micros(max(0, lease.granted + raw.get("ahead", 0))),
             steady=lease.granted,
-            start=grant.start,
+            start=raw["start"],
         )
     except Exception as broken:  # not JSON, other JSON, or a body that was never in the queue
         raise CorruptRecord(JOBS.name, record.key, f"its grant: {broken}") from broken
