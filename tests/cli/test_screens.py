@@ -51,6 +51,15 @@ def test_no_line_is_wider_than_the_terminal(
         assert max(map(len, answer.out.splitlines())) <= width, words
 
 
+@pytest.mark.parametrize("width", ["0", "1", "-5", "wide"])
+def test_a_width_that_shows_nothing_is_ignored(
+    person: Person, busy: list[str], monkeypatch: pytest.MonkeyPatch, width: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", width)
+    assert busy[1] in person.types("jobs").out
+    assert "No such command 'nothing'" in person.types("nothing").err
+
+
 @pytest.mark.parametrize("width", [80, 120])
 def test_an_id_is_never_cut(
     person: Person, busy: list[str], monkeypatch: pytest.MonkeyPatch, width: int

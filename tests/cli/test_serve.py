@@ -25,7 +25,7 @@ def url_of(server: subprocess.Popen[str]) -> str:
     return server.stdout.readline().strip()
 
 
-@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_an_agent_works_over_http_and_the_server_stops_in_good_order(
     person: Person, stop: signal.Signals
 ) -> None:
@@ -46,6 +46,19 @@ def test_an_agent_works_over_http_and_the_server_stops_in_good_order(
     ended = person.awaits(server)
     assert ended.code == 0, ended.err
     assert "callers need no key" in ended.err
+
+
+def test_a_server_under_nohup_outlives_its_terminal(person: Person) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # inherited, as nohup does it
+    try:
+        server = person.starts("serve", "--port", "0")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    url = url_of(server)
+    server.send_signal(signal.SIGHUP)
+    assert httpx2.get(f"{url}/health", trust_env=False).status_code == 200
+    server.send_signal(signal.SIGTERM)
+    assert person.awaits(server).code == 0
 
 
 def test_a_server_that_requires_keys_answers_an_agent_with_one(person: Person) -> None:

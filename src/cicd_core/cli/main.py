@@ -14,10 +14,14 @@ from cicd_core.cli.exits import ClosedOutput, ExitCode, report_usage, reporting
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+#: The smallest width of a terminal that ``COLUMNS`` may set; less is no terminal.
+_LEAST_COLUMNS = 20
+
 
 def main() -> None:
     """Run the command line of the process; ends with ``SystemExit``."""
     _open_standard_streams()
+    _drop_useless_width()
     try:
         from cicd_core.cli.app import program
     except ModuleNotFoundError as missing:
@@ -77,6 +81,13 @@ def _run(command: Callable[..., object], args: list[str], *, as_json: bool) -> o
         report_usage(wrong.format_message() or "give a command; `cicd-core --help` lists them")
         return getattr(wrong, "exit_code", int(ExitCode.INVALID))
     return ended if isinstance(ended, int) else 0
+
+
+def _drop_useless_width() -> None:
+    """Ignore a width that shows nothing: rich prints empty lines, or none, for ``COLUMNS=0``."""
+    columns = os.environ.get("COLUMNS", "")
+    if not columns.isdecimal() or int(columns) < _LEAST_COLUMNS:
+        os.environ.pop("COLUMNS", None)
 
 
 def _open_standard_streams() -> None:

@@ -177,7 +177,7 @@ def serve(
     """Serve the store over HTTP, with the status page: open the address in a browser.
 
     Without --require-auth, callers need no key, and the server listens only on a local address.
-    SIGTERM or Ctrl-C stops it gracefully: it answers waiting requests, and running requests
+    SIGTERM, SIGHUP or Ctrl-C stops it gracefully: it answers waiting requests, and running requests
     finish.
     """
     import anyio

@@ -104,7 +104,7 @@ async def serve(
     limits: Limits = DEFAULT_LIMITS,
     on_ready: Callable[[str], object] = lambda _: None,
 ) -> None:
-    """Serve a control plane until SIGTERM or SIGINT, on asyncio.
+    """Serve a control plane until SIGTERM, SIGINT or SIGHUP, on asyncio.
 
     It stops gracefully: it accepts nothing new, answers requests that wait for work with 204, and
     gives running requests ``limits.grace_seconds`` to finish. A second signal ends it at once.
@@ -200,7 +200,9 @@ class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Generator[None]:
         """Stop at a signal; unlike uvicorn, exit normally after that."""
-        before = {each: signal.signal(each, self._on_signal) for each in _SIGNALS}
+        # `nohup` ignores a signal on purpose: that stays.
+        heard = [each for each in _SIGNALS if signal.getsignal(each) is not signal.SIG_IGN]
+        before = {each: signal.signal(each, self._on_signal) for each in heard}
         try:
             yield
         finally:
@@ -212,7 +214,10 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+#: A closed terminal sends SIGHUP, which Windows does not have.
+_SIGNALS: Final = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
 
 
 def listen(listening: Listening) -> socket.socket:
