@@ -22,7 +22,7 @@ from cicd_core_redis.pipeline import Pipeline
 from tests.redis.stores import opened
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
     from cicd_core.store.contract import Store
     from cicd_core_redis.scripts import Verb
@@ -152,3 +152,29 @@ async def test_a_read_of_the_log_answers_no_more_events_than_were_asked_for(
         cursor = page.cursor
     assert seen == [(f"log {number}", each) for number in range(20) for each in range(60)]
     assert max(answered) < (100 + 60 + 1) * 4200
+
+
+async def cpu_of_a_claim(store: Store, server: Server, lanes: int) -> float:
+    """Claim 400 records from lanes of one each; return the processor time (s) of the server."""
+    numbers = [number * 7919 % lanes for number in range(lanes)]  # the ranks are in no order
+    names = [f"{lanes}-{number}" for number in numbers]
+    await store.commit(
+        [
+            commit(item(name, lane=name, rank=f"{number:05}"))
+            for name, number in zip(names, numbers, strict=True)
+        ]
+    )
+    before = server.info("cpu")["used_cpu_user"]
+    taken = await store.claim(claim(400, lanes=names))
+    after = server.info("cpu")["used_cpu_user"]
+    assert [record.key for record in taken] == [f"{lanes}-{number}" for number in range(400)]
+    return float(after - before)
+
+
+async def test_a_claim_from_many_lanes_does_not_compare_all_of_them_for_each_record(
+    start: Callable[..., Server],
+) -> None:
+    server = start()
+    async with opened(server.url) as store:
+        few = await cpu_of_a_claim(store, server, 400)
+        assert await cpu_of_a_claim(store, server, 3200) < 4 * few

@@ -46,12 +46,36 @@ local function advance(line, stays, chunk)
   if not line.head and #line.names == chunk then fetch(line, chunk) end
 end
 
-local function best_of(lines)
-  local best
-  for _, line in ipairs(lines) do
-    if line.head and (not best or is_before(line.head, best.head)) then best = line end
+-- A heap: each line's head is before those of the two lines below it, so the first one is the next.
+local function sink(heap, place)
+  local line = heap[place]
+  while true do
+    local below = 2 * place
+    if below > #heap then break end
+    if heap[below + 1] and is_before(heap[below + 1].head, heap[below].head) then
+      below = below + 1
+    end
+    if is_before(line.head, heap[below].head) then break end
+    heap[place], place = heap[below], below
   end
-  return best
+  heap[place] = line
+end
+
+local function heap_of(lines)
+  local heap = {}
+  for _, line in ipairs(lines) do
+    if line.head then heap[#heap + 1] = line end
+  end
+  for place = math.floor(#heap / 2), 1, -1 do sink(heap, place) end
+  return heap
+end
+
+local function reorder(heap) -- after the first line has moved on, or has ended
+  if not heap[1].head then
+    local last = table.remove(heap)
+    if #heap > 0 then heap[1] = last end
+  end
+  if #heap > 1 then sink(heap, 1) end
 end
 
 local function lines_of(zsets, chunk, broken)
@@ -100,8 +124,9 @@ local function winners(claim)
   local won, broken_ones, gone = {}, {}, 0
   if limit == 0 then return won, broken_ones, {} end
   local lines = lines_of(zsets, chunk, broken_ones)
+  local heap = heap_of(lines)
   while #won < limit and gone < 1000 do -- a call skips only so many expired records
-    local line = #lines == 1 and lines[1].head and lines[1] or best_of(lines)
+    local line = heap[1]
     if not line then break end
     local key = key_in(line.head)
     local header, broken = load(collection, key)
@@ -112,6 +137,7 @@ local function winners(claim)
     if not prepared then broken_ones[#broken_ones + 1] = {key, reason(grant)} end
     if not header and not broken then call('ZREM', line.zset, line.head) end -- it has no record
     advance(line, header or broken, chunk) -- a damaged record must not block the rest
+    reorder(heap)
   end
   return won, broken_ones, lines
 end
