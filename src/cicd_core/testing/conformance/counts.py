@@ -128,6 +128,7 @@ class CounterPromises(Suite):
         self, store: Store, harness: StoreHarness
     ) -> None:
         names = ["wait", "wait/1|a", "wait_1|a", "wait%1|a", "Wait/1|a", "wai", "wait\U0010ffff|"]
+        names += ["wait\ud7ff|", "wait\ue000|"]  # beside the surrogates, which are no characters
         names += ["g|a", "g|ab", "g|b", "g|B"]
         await write(store, plain("p"), increments=[Increment(name) for name in names])
         await harness.settle()
@@ -140,6 +141,7 @@ class CounterPromises(Suite):
             "wait%",
             "Wait",
             "wait\U0010ffff",
+            "wait\ud7ff",
             "none",
             *within,
         ):
