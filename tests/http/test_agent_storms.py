@@ -159,7 +159,7 @@ def test_agents_and_their_server_end_with_a_storm_that_is_killed(tmp_path: Path)
     script = tmp_path / "storms.py"
     script.write_text(STORM)
     with subprocess.Popen(
-        [sys.executable, str(script)], stdout=subprocess.PIPE, text=True
+        [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as storm:
         assert storm.stdout is not None
         folder = Path(storm.stdout.readline().strip())
