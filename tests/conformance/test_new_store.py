@@ -24,6 +24,9 @@ REFUSAL: Final = re.compile(
 )
 #: What a verb that is written calls: one memory store a namespace.
 MEMORY: Final = """
+import anyio
+
+from cicd_core.errors import StoreClosed
 from cicd_core.store.memory import MemoryBackend
 
 MEMORIES: dict[str, MemoryBackend] = {}
@@ -32,6 +35,24 @@ MEMORIES: dict[str, MemoryBackend] = {}
 def memory_of(store: MyDbBackend) -> MemoryBackend:
     memory = MemoryBackend(store.collections, clock=store.clock)
     return MEMORIES.setdefault(store.namespace, memory)
+
+
+async def wait_of(store: MyDbBackend, watches: Sequence[Watch], timeout: float) -> bool:
+    async def cancel_at_close(scope: anyio.CancelScope) -> None:
+        try:
+            while True:
+                store.lifetime.check()
+                await anyio.sleep(0.01)
+        except StoreClosed:
+            scope.cancel()
+
+    found = False
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(cancel_at_close, tasks.cancel_scope)
+        found = await memory_of(store).wait(watches, timeout)
+        tasks.cancel_scope.cancel()
+    store.lifetime.check()
+    return found
 """
 
 
@@ -43,7 +64,9 @@ def package(tmp_path: Path) -> Path:
 
 
 def written(match: re.Match[str]) -> str:
-    """Return a verb that passes its call on to the memory store."""
+    """Return a verb that passes its call on to the memory store, which outlives this one."""
+    if match["verb"] == "wait":
+        return f"{match['head']}return await wait_of(self, watches, timeout)"
     names = ", ".join(re.findall(r"(\w+):", match["parameters"]))
     return f"{match['head']}return await memory_of(self).{match['verb']}({names})"
 

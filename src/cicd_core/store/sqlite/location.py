@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
@@ -120,11 +121,14 @@ def _check_files(url: StoreURL, path: Path) -> None:
         raise InvalidInput("url", str(url), f"{str(path)!r} is a folder; {_EXAMPLE}")
     if not has_folder:
         raise InvalidInput("url", str(url), f"there is no folder {str(path.parent)!r}; create it")
-    if path.exists() and not path.is_file():
-        raise InvalidInput("url", str(url), f"{str(path)!r} is not a regular file; {_EXAMPLE}")
     longest = beside(path, _LONGEST_SUFFIX)
+    # `stat` raises an error for a loop of links, and for a name that is too long for the file
+    # system; `exists` does not, in all versions of Python.
     with suppress(FileNotFoundError):
-        longest.stat()  # raises an error if its name is too long for the file system
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise InvalidInput("url", str(url), f"{str(path)!r} is not a regular file; {_EXAMPLE}")
+    with suppress(FileNotFoundError):
+        longest.stat()
     if len(os.fsencode(longest)) > _LONGEST_PATH:
         reason = f"SQLite allows {_LONGEST_PATH} bytes for the path of {longest.name!r}; shorten it"
         raise InvalidInput("url", str(url), reason)
