@@ -32,8 +32,11 @@ if TYPE_CHECKING:
 SHA: Final = "0123456789" * 4
 REPO: Final = "https://git.example.org/web.git"
 GIT: Final = GitContext(repo=REPO, commit_sha=SHA, author="ada")
-#: What differs from one control plane to another one on the same clock.
-CHANCE: Final = {"job_id", "deployment_id", "incarnation", "queued_stamp"}
+#: What differs from one control plane to another one on the same clock: ids, and the jitter of a
+#: retry.
+CHANCE: Final = {
+    "job_id", "deployment_id", "incarnation", "queued_stamp", "run_at", "paused_until"
+}  # fmt: skip
 
 
 async def create_job(plane: ControlPlane, known: dict[str, Any]) -> None:
