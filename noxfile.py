@@ -459,7 +459,7 @@ def docs(session: nox.Session) -> None:
 @nox.session(venv_backend="none", requires=["environment"], tags=["all"])
 def html(session: nox.Session) -> None:
     """The pages of the documentation, for a browser; each warning is an error."""
-    run(session, "sphinx-build", *WARNINGS, *session.posargs, "docs", f"{DOCS}/html")
+    run(session, "sphinx-build", *WARNINGS, "-j", "auto", *session.posargs, "docs", f"{DOCS}/html")
     session.log(f"open {DOCS}/html/index.html")
 
 

@@ -135,7 +135,9 @@ class TestMemoryStore(StoreConformance):
 
 
 TestMemoryInLockstepWithItself = store_machine(MemoryHarness).TestCase
-TestMemoryInLockstepOnTrio = store_machine(MemoryHarness, backend="trio").TestCase
+TestMemoryInLockstepOnTrio = pytest.mark.thorough(
+    store_machine(MemoryHarness, backend="trio").TestCase
+)
 
 
 @pytest.mark.thorough
@@ -145,7 +147,9 @@ class TestStoreWhoseClocksAreFarApart(StoreConformance):
         return ClocksApartHarness()
 
 
-TestStoreWhoseClocksAreFarApartInLockstep = store_machine(ClocksApartHarness).TestCase
+TestStoreWhoseClocksAreFarApartInLockstep = pytest.mark.thorough(
+    store_machine(ClocksApartHarness).TestCase
+)
 
 
 @pytest.mark.thorough
@@ -155,7 +159,9 @@ class TestStoreWithAServersClock(StoreConformance):
         return ServerClockHarness()
 
 
-TestStoreWithAServersClockInLockstep = store_machine(ServerClockHarness).TestCase
+TestStoreWithAServersClockInLockstep = pytest.mark.thorough(
+    store_machine(ServerClockHarness).TestCase
+)
 
 
 class TestStoreThatLags(StoreConformance):

@@ -61,6 +61,7 @@ def measured(engine: str, setup: str) -> Mapping[str, Units]:
     return anyio.run(do)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: each.name)
 def test_an_operation_consumes_what_the_table_says(
     measured: Mapping[str, Units], setup: str, engine: str, operation: PricedOperation

@@ -137,6 +137,7 @@ async def test_a_count_takes_what_it_counts_and_a_thousand_rows_a_shard(
     assert count.number == RARE
 
 
+@pytest.mark.thorough
 async def test_a_look_for_any_record_reads_the_backlog_in_few_requests(
     engine: str, namespace: str
 ) -> None:
@@ -149,6 +150,7 @@ async def test_a_look_for_any_record_reads_the_backlog_in_few_requests(
     assert len(calls) <= SHARDS * (EXPIRED / SHARDS / 1000 + 6)
 
 
+@pytest.mark.thorough
 async def test_a_rare_pool_s_jobs_are_listed_a_thousand_rows_a_call(
     store: Store, meter: Meter
 ) -> None:

@@ -55,6 +55,7 @@ def test_a_small_storm_of_agents_loses_no_job_and_runs_none_twice_at_once(tmp_pa
     assert figures["ok"] is True
 
 
+@pytest.mark.thorough
 def test_an_agent_that_goes_on_without_its_lease_is_found_out(tmp_path: Path) -> None:
     plan = StormPlan(
         folder=tmp_path, agents=2, lease_seconds=2.0, module="tests.http.lab.negligent_agent"

@@ -31,6 +31,7 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., LabPl
     return made
 
 
+@pytest.mark.thorough
 def test_a_small_storm_over_http_loses_nothing(plan: Callable[..., LabPlan]) -> None:
     wanted = plan(kills=3, operations=40, life=1.0)
     with scene_of(wanted) as scene:

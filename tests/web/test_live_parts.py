@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from playwright.sync_api import expect
 
 from cicd_core import Outcome
@@ -60,6 +61,7 @@ def test_a_log_appears_when_its_job_begins_and_shows_its_end(
     expect(page.locator("[data-every]")).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_a_text_that_a_person_selects_stays_until_it_is_copied(
     visit: Callable[..., Visitor], own_place: Place
 ) -> None:
@@ -75,6 +77,7 @@ def test_a_text_that_a_person_selects_stays_until_it_is_copied(
     expect(page.locator("h1 .status")).to_have_text("cancelled")
 
 
+@pytest.mark.thorough
 def test_the_first_job_of_a_store_takes_the_place_of_the_first_steps(
     visit: Callable[..., Visitor], empty_place: EmptyPlace
 ) -> None:
@@ -90,6 +93,7 @@ def test_the_first_job_of_a_store_takes_the_place_of_the_first_steps(
     expect(pages[1].get_by_role("button", name="Set priority")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_a_table_has_one_title_that_is_seen_and_a_caption_that_is_read(
     visit: Callable[..., Visitor], place: Place
 ) -> None:
@@ -108,6 +112,7 @@ def test_a_table_has_one_title_that_is_seen_and_a_caption_that_is_read(
     assert seen > 15
 
 
+@pytest.mark.thorough
 def test_the_name_of_a_plot_is_one_line_at_any_width(
     visit: Callable[..., Visitor], place: Place
 ) -> None:
@@ -150,6 +155,7 @@ def test_a_page_that_is_not_seen_takes_no_connection(
     expect(page.locator("h1 .status")).to_have_text("cancelled")
 
 
+@pytest.mark.thorough
 def test_a_name_that_turns_its_direction_turns_nothing_else(
     visit: Callable[..., Visitor], own_place: Place
 ) -> None:
@@ -163,6 +169,7 @@ def test_a_name_that_turns_its_direction_turns_nothing_else(
     assert name["x"] < status["x"]
 
 
+@pytest.mark.thorough
 def test_filters_are_folded_on_a_phone_alone_and_name_those_in_use(
     visit: Callable[..., Visitor], place: Place
 ) -> None:

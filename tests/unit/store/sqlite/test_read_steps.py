@@ -86,7 +86,13 @@ async def grow(plane: ControlPlane, clock: VirtualClock, times: int) -> None:
 
 @pytest.mark.parametrize(
     "read",
-    ["list of a pool", "list of a pool and status", "pool stats", "scaling", "sweep", "why"],
+    [
+        "list of a pool",
+        *(
+            pytest.param(each, marks=pytest.mark.thorough)
+            for each in ("list of a pool and status", "pool stats", "scaling", "sweep", "why")
+        ),
+    ],
 )
 async def test_a_read_takes_as_many_steps_when_there_is_ten_times_as_much(
     plane: ControlPlane, store: SQLiteBackend, clock: VirtualClock, read: str
