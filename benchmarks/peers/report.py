@@ -20,6 +20,8 @@ PAGE: Final = Path(__file__).parents[2] / "docs" / "explanation" / "peers.md"
 BEGIN: Final = "<!-- figures: made by `python -m benchmarks.peers --report` -->"
 END: Final = "<!-- end of the figures -->"
 
+#: Of the bars, visible on light and on dark pages.
+_COLOURS: Final = '%%{init: {"themeVariables": {"xyChart": {"plotColorPalette": "#4c7fb8"}}}}%%'
 _NAMES: Final = {
     "redis": "Redis",
     "sqlite, normal": "SQLite, synchronous NORMAL",
@@ -166,9 +168,12 @@ def _plots(results: Results, kind: str) -> Iterator[str]:
             continue
         shown = ", ".join(f'"{name}"' for name in names if name != "raw")
         yield "```mermaid"
+        yield _COLOURS
         yield "xychart-beta horizontal"
-        yield f'    title "{_NAMES[kind]}: {TITLES[work]}, jobs a second"'
+        yield f"    accTitle: {_NAMES[kind]}: {TITLES[work]}, jobs a second"
+        yield f'    title "{_NAMES[kind]}: {TITLES[work]}"'
         yield f"    x-axis [{shown}]"
+        yield f'    y-axis "jobs a second" 0 --> {1.1 * max(rates):.0f}'
         yield f"    bar [{', '.join(f'{rate:.0f}' for rate in rates)}]"
         yield "```"
         yield ""
