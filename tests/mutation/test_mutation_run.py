@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("mutmut", reason="mutmut is not installed: it makes the mutants")
+from tests.required import skip_without
 
-from tests.mutation.__main__ import drawn
-from tests.mutation.equivalents import listed, reason_by_rule
-from tests.mutation.generating import MODULES, PACKAGE, Mutant, generate
-from tests.mutation.judging import Verdict
-from tests.mutation.results import Results, Score
+skip_without("mutmut", "mutmut is not installed: it makes the mutants")
+
+from tests.mutation.__main__ import drawn  # noqa: E402 - it needs mutmut
+from tests.mutation.equivalents import listed, reason_by_rule  # noqa: E402 - it needs mutmut
+from tests.mutation.generating import MODULES, PACKAGE, Mutant, generate  # noqa: E402 - it needs mutmut
+from tests.mutation.judging import Verdict  # noqa: E402 - it needs mutmut
+from tests.mutation.results import Results, Score  # noqa: E402 - it needs mutmut
 
 ROOT = Path(__file__).parents[2]
 
